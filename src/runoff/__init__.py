@@ -1,0 +1,4 @@
+"""Two-stage retrieval for LlamaIndex and LangChain.
+
+Recall wide, rerank sharp, and know whether it helped.
+"""

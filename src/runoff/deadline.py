@@ -1,0 +1,107 @@
+"""One time budget for a whole search, shared by its stages and threads."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from runoff.errors import DeadlineExceeded, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Deadline"]
+
+
+class Deadline:
+    """A point in time after which a stage returns what it has.
+
+    Loading a model stops the clock (`paused`), so that a first call is not judged by it.
+
+    Args:
+        timeout: seconds from now; None or infinity never ends.
+        clock: a monotonic clock in seconds, replaceable in tests.
+
+    Raises:
+        InvalidArgument: `timeout` is negative, NaN or not a number.
+    """
+
+    def __init__(
+        self, timeout: float | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
+        ):
+            raise InvalidArgument("timeout", timeout, "must be seconds, 0 or more, or None")
+        self._clock = clock
+        self._start = clock()
+        self._budget = math.inf if timeout is None else float(timeout)
+        self._lock = threading.Lock()
+        self._pauses = 0
+        self._paused_at = 0.0
+        self._paused_for = 0.0
+
+    @property
+    def budget(self) -> float:
+        """The whole budget in seconds; infinity when there is none."""
+        return self._budget
+
+    @property
+    def finite(self) -> bool:
+        """Whether there is a budget at all."""
+        return math.isfinite(self._budget)
+
+    def spent(self) -> float:
+        """Return the seconds spent so far, pauses left out."""
+        with self._lock:
+            now = self._paused_at if self._pauses else self._clock()
+            return now - self._start - self._paused_for
+
+    def remaining(self) -> float:
+        """Return the seconds left, never below 0; infinity when there is no budget."""
+        return max(0.0, self._budget - self.spent()) if self.finite else math.inf
+
+    @property
+    def expired(self) -> bool:
+        """Whether no time is left."""
+        return self.remaining() <= 0.0
+
+    def check(self, stage: str) -> None:
+        """Raise when no time is left.
+
+        Raises:
+            DeadlineExceeded: names the stage and the budget.
+        """
+        if self.expired:
+            msg = f"{stage}: the budget of {self._budget * 1000:.0f} ms is spent"
+            raise DeadlineExceeded(msg)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock while a model loads; pauses of several threads may overlap."""
+        with self._lock:
+            if self._pauses == 0:
+                self._paused_at = self._clock()
+            self._pauses += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pauses -= 1
+                if self._pauses == 0:
+                    self._paused_for += self._clock() - self._paused_at
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds that finished pauses took."""
+        with self._lock:
+            return self._paused_for
+
+    def __repr__(self) -> str:
+        """Show the budget and what is left of it."""
+        if not self.finite:
+            return "Deadline(None)"
+        return f"Deadline({self._budget:g}, remaining={self.remaining():.3f})"

@@ -1,0 +1,218 @@
+"""Every error runoff raises, in one tree.
+
+```
+RunoffError
+├── InvalidArgument (ValueError)       a wrong argument: names it, its value and the remedy
+│   ├── DuplicateId                    one id, two texts, while indexing
+│   └── FilterNotSupported             a source cannot honour this filter exactly
+├── MissingExtra (ImportError)         an optional dependency is absent: names the pip command
+├── PermanentError                     trying again cannot help: raises unless on_error="degrade"
+│   ├── ModelNotFound                  no such model directory, name or file
+│   ├── ModelDamaged                   a model file that cannot be read, or whose checksum differs
+│   ├── IndexNotFound                  no index in this directory
+│   ├── IndexDamaged                   an index directory that is foreign, incomplete or altered
+│   ├── IndexTooNew                    an index written by a newer version of runoff
+│   ├── EmbeddingError                 vectors of the wrong shape, or with NaN or infinity in them
+│   ├── AuthenticationFailed           a missing or refused key
+│   └── ScoreKindMismatch              a threshold made for another kind of score or another model
+├── TransientError                     trying again may help: degrades unless on_error="raise"
+│   ├── DeadlineExceeded (TimeoutError)
+│   ├── ConnectionFailed               refused or reset
+│   ├── ServerFailed                   408, 429, 5xx
+│   ├── BadReply                       short, long, duplicate, out-of-range or non-finite scores
+│   ├── RequestRejected                400, 413, 422: the server will not read this data
+│   └── PoolFull                       every worker thread is busy
+└── RecallFailed                       no source answered; `.failures` names each one's error
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "AuthenticationFailed",
+    "BadReply",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "DuplicateId",
+    "EmbeddingError",
+    "FilterNotSupported",
+    "IndexDamaged",
+    "IndexNotFound",
+    "IndexTooNew",
+    "InvalidArgument",
+    "MissingExtra",
+    "ModelDamaged",
+    "ModelNotFound",
+    "PermanentError",
+    "PoolFull",
+    "RecallFailed",
+    "RequestRejected",
+    "RunoffError",
+    "ScoreKindMismatch",
+    "ServerFailed",
+    "TransientError",
+    "shown",
+]
+
+_SHOWN_LENGTH = 80
+
+
+def shown(value: object) -> str:
+    """Return the `repr` of a value, shortened to 80 characters, for use in a message."""
+    text = repr(value[: _SHOWN_LENGTH * 2] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 1]}…"
+
+
+class RunoffError(Exception):
+    """Base of every error runoff raises."""
+
+
+class InvalidArgument(RunoffError, ValueError):
+    """An argument has a value it cannot have.
+
+    Args:
+        argument: the name the caller knows it by, such as `"depth"`.
+        value: what was given; its `repr` is shown, shortened.
+        remedy: what would be right, as a sentence without its subject.
+    """
+
+    def __init__(self, argument: str, value: object, remedy: str) -> None:
+        super().__init__(f"{argument}={shown(value)}: {remedy}")
+        self.argument = argument
+        self.value = value
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[InvalidArgument], tuple[str, object, str]]:
+        """Rebuild from the three arguments, so that the error survives pickling."""
+        return type(self), (self.argument, self.value, self.remedy)
+
+
+class DuplicateId(InvalidArgument):
+    """The same id was given to two documents with different text while indexing."""
+
+
+class FilterNotSupported(InvalidArgument):
+    """A source cannot honour this filter exactly, and never ignores one."""
+
+
+class MissingExtra(RunoffError, ImportError):
+    """An optional dependency is not installed.
+
+    Args:
+        package: what is missing, such as `"chromadb"`.
+        extra: the extra of runoff that brings it, such as `"chroma"`.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f'{package} is not installed: pip install "runoff[{extra}]"')
+        self.package = package
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """Rebuild from the two arguments, so that the error survives pickling."""
+        return type(self), (self.package, self.extra)
+
+
+class PermanentError(RunoffError):
+    """Trying again cannot help."""
+
+
+class ModelNotFound(PermanentError):
+    """No such model directory, model name or model file."""
+
+
+class ModelDamaged(PermanentError):
+    """A model file cannot be read, or its checksum is not the recorded one."""
+
+
+class IndexNotFound(PermanentError):
+    """There is no index in this directory."""
+
+
+class IndexDamaged(PermanentError):
+    """An index directory is foreign, incomplete or altered."""
+
+
+class IndexTooNew(PermanentError):
+    """An index was written by a newer version of runoff."""
+
+
+class EmbeddingError(PermanentError):
+    """An embedding callable returned the wrong shape, NaN or infinity."""
+
+
+class AuthenticationFailed(PermanentError):
+    """A key is missing or was refused."""
+
+
+class ScoreKindMismatch(PermanentError):
+    """A threshold was made for another kind of score or another model."""
+
+
+class TransientError(RunoffError):
+    """Trying again may help.
+
+    `reason` is the short, stable word that `Degradation.reason` carries.
+    """
+
+    reason = "transient"
+
+
+class DeadlineExceeded(TransientError, TimeoutError):
+    """The time budget ran out."""
+
+    reason = "timeout"
+
+
+class ConnectionFailed(TransientError):
+    """A connection was refused or reset."""
+
+    reason = "connection"
+
+
+class ServerFailed(TransientError):
+    """A server answered 408, 429 or 5xx."""
+
+    reason = "server_error"
+
+
+class BadReply(TransientError):
+    """A reply was short, long, duplicate, out of range or not finite."""
+
+    reason = "bad_reply"
+
+
+class RequestRejected(TransientError):
+    """A server will not read this data (400, 413, 422)."""
+
+    reason = "request_rejected"
+
+
+class PoolFull(TransientError):
+    """Every worker thread is busy with calls that have not come back."""
+
+    reason = "pool_full"
+
+
+class RecallFailed(RunoffError):
+    """No source answered.
+
+    Args:
+        failures: each source's name and its error, in the order declared.
+    """
+
+    def __init__(self, failures: Mapping[str, BaseException]) -> None:
+        listed = "; ".join(
+            f"{name}: {type(error).__name__}: {error}" for name, error in failures.items()
+        )
+        super().__init__(f"no source answered ({listed})")
+        self.failures = dict(failures)
+
+    def __reduce__(self) -> tuple[type[RecallFailed], tuple[dict[str, BaseException]]]:
+        """Rebuild from the failures, so that the error survives pickling."""
+        return type(self), (self.failures,)

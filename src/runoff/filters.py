@@ -1,0 +1,231 @@
+"""Conditions on a document's metadata, with one meaning in every source.
+
+- A field that is absent, or None, satisfies no `Eq`, `In` or `Range`; `Not` is true exactly where
+  its inner filter is false, so `Not(Eq("year", 2020))` keeps documents without a year.
+- Numbers compare by value (`1 == 1.0`), booleans only with booleans, strings only with strings.
+- A list in the metadata satisfies `Eq` and `In` when one of its elements does.
+
+Sources that cannot express a filter exactly raise `FilterNotSupported`; none ignores it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
+
+Scalar: TypeAlias = "str | int | float | bool"
+
+
+def _check_field(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise InvalidArgument("field", name, "must be the non-empty name of a metadata field")
+
+
+def _check_scalar(argument: str, value: object) -> None:
+    if not isinstance(value, str | int | float) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        raise InvalidArgument(argument, value, "must be a string, a finite number or a boolean")
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, bool) or isinstance(right, bool):
+        return isinstance(left, bool) and isinstance(right, bool) and left == right
+    if isinstance(left, str) or isinstance(right, str):
+        return isinstance(left, str) and isinstance(right, str) and left == right
+    return isinstance(left, int | float) and isinstance(right, int | float) and left == right
+
+
+def _elements(metadata: Mapping[str, Any], name: str) -> tuple[object, ...]:
+    value = metadata.get(name)
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Eq:
+    """The field equals a value.
+
+    Raises:
+        InvalidArgument: the field is not a name, or the value no string, finite number or boolean.
+    """
+
+    field: str
+    value: Scalar
+
+    def __post_init__(self) -> None:
+        """Check the field and the value."""
+        _check_field(self.field)
+        _check_scalar("value", self.value)
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a document with this metadata is kept."""
+        return any(_same(one, self.value) for one in _elements(metadata, self.field))
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The field equals one of several values; with no values it keeps nothing.
+
+    Raises:
+        InvalidArgument: as for `Eq`, or `values` is a string.
+    """
+
+    field: str
+    values: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        """Check the field and every value, and keep them as a tuple."""
+        _check_field(self.field)
+        if isinstance(self.values, str | bytes):
+            raise InvalidArgument("values", self.values, "must be a list of values, not a string")
+        object.__setattr__(self, "values", tuple(self.values))
+        for value in self.values:
+            _check_scalar("values", value)
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a document with this metadata is kept."""
+        elements = _elements(metadata, self.field)
+        return any(_same(one, value) for one in elements for value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The field is a number within bounds; a bound left out is open.
+
+    Raises:
+        InvalidArgument: no bound is given, both `gt` and `gte` or both `lt` and `lte` are, or a
+            bound is no finite number.
+    """
+
+    field: str
+    gt: float | None = None
+    gte: float | None = None
+    lt: float | None = None
+    lte: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the field and the bounds."""
+        _check_field(self.field)
+        bounds = {"gt": self.gt, "gte": self.gte, "lt": self.lt, "lte": self.lte}
+        given = {name: value for name, value in bounds.items() if value is not None}
+        if not given or {"gt", "gte"} <= given.keys() or {"lt", "lte"} <= given.keys():
+            raise InvalidArgument(
+                "bounds", given, "give one of gt and gte, one of lt and lte, or one of each"
+            )
+        for name, value in given.items():
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not math.isfinite(value)
+            ):
+                raise InvalidArgument(name, value, "must be a finite number")
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a document with this metadata is kept."""
+        value = metadata.get(self.field)
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            return False
+        return (
+            (self.gt is None or value > self.gt)
+            and (self.gte is None or value >= self.gte)
+            and (self.lt is None or value < self.lt)
+            and (self.lte is None or value <= self.lte)
+        )
+
+
+class _Combined:
+    """What `And` and `Or` share: any number of filters, at least one."""
+
+    __slots__ = ("filters",)
+    filters: tuple[Filter, ...]
+
+    def __init__(self, *filters: Filter) -> None:
+        if not filters:
+            raise InvalidArgument("filters", filters, "needs at least one filter")
+        for one in filters:
+            _check_filter(one)
+        object.__setattr__(self, "filters", filters)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"{type(self).__name__} cannot be changed: make a new one"
+        raise AttributeError(msg)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Combined) and (type(self), self.filters) == (
+            type(other),
+            other.filters,
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.filters))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.filters))})"
+
+    def __reduce__(self) -> tuple[type[_Combined], tuple[Filter, ...]]:
+        return type(self), self.filters
+
+
+class And(_Combined):
+    """Every inner filter keeps the document: `And(Eq("a", 1), Eq("b", 2))`.
+
+    Raises:
+        InvalidArgument: there is no inner filter, or one is not a filter.
+    """
+
+    __slots__ = ()
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a document with this metadata is kept."""
+        return all(one.matches(metadata) for one in self.filters)
+
+
+class Or(_Combined):
+    """At least one inner filter keeps the document: `Or(Eq("a", 1), Eq("b", 2))`.
+
+    Raises:
+        InvalidArgument: there is no inner filter, or one is not a filter.
+    """
+
+    __slots__ = ()
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a document with this metadata is kept."""
+        return any(one.matches(metadata) for one in self.filters)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The inner filter does not keep the document.
+
+    Raises:
+        InvalidArgument: the inner filter is not a filter.
+    """
+
+    filter: Filter
+
+    def __post_init__(self) -> None:
+        """Check the inner filter."""
+        _check_filter(self.filter)
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a document with this metadata is kept."""
+        return not self.filter.matches(metadata)
+
+
+Filter: TypeAlias = "Eq | In | Range | And | Or | Not"
+
+
+def _check_filter(one: object) -> None:
+    if not isinstance(one, Eq | In | Range | And | Or | Not):
+        raise InvalidArgument("filter", one, "must be one of Eq, In, Range, And, Or and Not")

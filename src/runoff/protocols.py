@@ -1,0 +1,139 @@
+"""Every seam of the library and its contract, and nothing else.
+
+`runoff.testing.contracts` holds a test class for each: subclass it to check an implementation.
+
+The asynchronous seams are optional. Where a part lacks them, the pipeline runs its synchronous
+method in a bounded pool of daemon threads, so an event loop is never blocked. `keeps_deadline` is
+optional too: a part that sets it to True returns by itself what it has when the deadline comes;
+any other part is run in the pool and left behind when time is up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runoff.deadline import Deadline
+    from runoff.scores import PairScores
+    from runoff.types import Candidate, Hit, Query, Reranking
+
+__all__ = [
+    "AsyncPairScorer",
+    "AsyncRecallSource",
+    "AsyncReranker",
+    "Fusion",
+    "PairScorer",
+    "RecallSource",
+    "Reranker",
+    "Warmable",
+]
+
+
+@runtime_checkable
+class RecallSource(Protocol):
+    """A first-stage retriever."""
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Return at most `depth` hits, best first.
+
+        Higher scores are better, on the source's own scale; ids are unique; the list may be empty.
+        `query.filters` are honoured exactly: a source that cannot raises `FilterNotSupported` and
+        never ignores them. Nothing passed in is changed.
+        """
+        ...
+
+
+@runtime_checkable
+class AsyncRecallSource(Protocol):
+    """A first-stage retriever that can be awaited."""
+
+    async def aretrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Do what `RecallSource.retrieve` does without blocking the event loop."""
+        ...
+
+
+@runtime_checkable
+class Fusion(Protocol):
+    """A way of making one order out of several sources' hits."""
+
+    def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> Mapping[str, float]:
+        """Map the `key` of every hit to its fusion_score, higher is better.
+
+        Pure arithmetic: the order in which sources are given changes nothing, not even the last
+        bit. Every score is finite. The pipeline breaks ties: best rank in any source, then key.
+        """
+        ...
+
+
+@runtime_checkable
+class PairScorer(Protocol):
+    """A model that reads (query, document) pairs."""
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Score n pairs of (query text, document text), in input order.
+
+        Pairs may span queries. A pair's score never depends on the pairs beside it (fp32: 1e-5,
+        int8: 1e-3 of a standard deviation). Pairs left without a score are marked, never guessed.
+
+        Raises:
+            TransientError: nothing could be scored, and trying again may help.
+            PermanentError: nothing could be scored, and trying again cannot help.
+        """
+        ...
+
+
+@runtime_checkable
+class AsyncPairScorer(Protocol):
+    """A scorer that can be awaited."""
+
+    async def ascore(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Do what `PairScorer.score` does without blocking the event loop."""
+        ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """The second stage."""
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Order candidates, which arrive in fused order and all have text.
+
+        `ordered`, `unscored` and `dropped` partition the input exactly; ties keep fused order.
+
+        Raises:
+            TransientError: nothing could be ordered, and trying again may help.
+            PermanentError: nothing could be ordered, and trying again cannot help.
+        """
+        ...
+
+
+@runtime_checkable
+class AsyncReranker(Protocol):
+    """A second stage that can be awaited."""
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Do what `Reranker.rerank` does without blocking the event loop."""
+        ...
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A part that has something to load."""
+
+    def warmup(self) -> None:
+        """Load it and run it once, so that the first search is as fast as the second."""
+        ...

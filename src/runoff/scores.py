@@ -1,0 +1,161 @@
+"""What a score is: its kind, the model it came from, and the threshold bound to both."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from runoff.errors import InvalidArgument, ScoreKindMismatch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ModelIdentity", "PairScores", "ScoreKind", "Threshold", "Usage"]
+
+_N = TypeVar("_N", int, float)
+
+
+class ScoreKind(enum.StrEnum):
+    """The scale a score is on; scores of different kinds are never compared."""
+
+    LOGIT = "logit"  # unbounded, higher is better
+    PROBABILITY = "probability"  # within 0 and 1
+    SIMILARITY = "similarity"  # cosine or inner product
+    FUSED = "fused"  # made by fusion; only its order means anything
+    UNKNOWN = "unknown"  # a foreign reranker that does not say
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model made a score.
+
+    Attributes:
+        name: as the user gave it, such as `"runoff-mini"` or a server's model name.
+        revision: a checksum, version or commit; empty when unknown.
+        precision: such as `"int8"`, `"fp32"`; empty when unknown.
+    """
+
+    name: str
+    revision: str = ""
+    precision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a stage consumed.
+
+    Attributes:
+        pairs: (query, document) pairs scored.
+        tokens: tokens read, special tokens included; None when unknown.
+        billed_units: units a vendor says it billed; None when it says nothing.
+        requests: HTTP requests sent.
+    """
+
+    pairs: int = 0
+    tokens: int | None = None
+    billed_units: float | None = None
+    requests: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum field by field; None (unknown) plus a number is that number."""
+        return Usage(
+            self.pairs + other.pairs,
+            _sum(self.tokens, other.tokens),
+            _sum(self.billed_units, other.billed_units),
+            self.requests + other.requests,
+        )
+
+
+def _sum(left: _N | None, right: _N | None) -> _N | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right
+
+
+@dataclass(frozen=True, slots=True)
+class PairScores:
+    """Scores of n pairs, in the order the pairs were given.
+
+    Attributes:
+        values: float32, shape (n,); NaN where `scored` is False.
+        scored: bool, shape (n,); False where the deadline, a fault or a non-finite value left a
+            pair without a score.
+        truncated: bool, shape (n,); True where text was lost to the model's token limit.
+        kind: the scale of `values`.
+        model: the model that made them.
+        usage: what scoring consumed.
+        load_ms: milliseconds spent loading the model during this call; 0.0 when it was loaded.
+        reason: why pairs are unscored, as in `Degradation.reason`; empty when all are scored.
+        notes: sentences for the user, such as a language the model was not trained for.
+
+    Raises:
+        InvalidArgument: the shapes differ.
+    """
+
+    values: NDArray[np.float32]
+    scored: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    kind: ScoreKind
+    model: ModelIdentity
+    usage: Usage = field(default_factory=Usage)
+    load_ms: float = 0.0
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the shapes, and unmark every pair whose value is not finite."""
+        shape = self.values.shape
+        if len(shape) != 1 or self.scored.shape != shape or self.truncated.shape != shape:
+            got = (shape, self.scored.shape, self.truncated.shape)
+            raise InvalidArgument("values, scored, truncated", got, "all must have shape (n,)")
+        finite = self.scored & np.isfinite(self.values)
+        object.__setattr__(self, "scored", finite)
+        values = np.where(finite, self.values, np.float32(np.nan))
+        object.__setattr__(self, "values", values.astype(np.float32, copy=False))
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The lowest score that is kept, bound to the kind and the model it was chosen for.
+
+    Attributes:
+        value: results scoring below it are dropped; it must be finite.
+        kind: the kind of score it was chosen on.
+        model: the name of the model it was chosen on; empty accepts every model of that kind.
+    """
+
+    value: float
+    kind: ScoreKind
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        """Accept the kind by its name too, and refuse a value that is not finite."""
+        if not math.isfinite(self.value):
+            raise InvalidArgument("value", self.value, "a threshold must be a finite number")
+        try:
+            object.__setattr__(self, "kind", ScoreKind(self.kind))
+        except ValueError:
+            kinds = ", ".join(ScoreKind)
+            raise InvalidArgument("kind", self.kind, f"must be one of {kinds}") from None
+
+    def check(self, kind: ScoreKind, model: ModelIdentity) -> None:
+        """Refuse scores of another kind or model.
+
+        Raises:
+            ScoreKindMismatch: always names both sides.
+        """
+        if kind != self.kind or (self.model and self.model != model.name):
+            made_for = f"{self.kind} of {self.model}" if self.model else str(self.kind)
+            msg = (
+                f"threshold {self.value} was made for {made_for}, but these scores are {kind} of "
+                f"{model.name}: choose a threshold on this model's scores"
+            )
+            raise ScoreKindMismatch(msg)

@@ -1,0 +1,106 @@
+"""What happened to every candidate at every stage, how long it took and what it consumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runoff.scores import ModelIdentity, ScoreKind, Usage
+
+if TYPE_CHECKING:
+    from runoff.types import Candidate
+
+__all__ = ["Fate", "StageTrace", "Trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageTrace:
+    """One stage, or one source of the recall stage.
+
+    Attributes:
+        stage: `"recall"`, `"fusion"` or `"rerank"`.
+        source: the source's or the reranker's name; empty for fusion.
+        latency_ms: wall clock by a monotonic clock, model loading left out.
+        entered: how many candidates it was given (for a source: the depth asked).
+        left: how many it handed on.
+        load_ms: milliseconds spent loading a model, counted nowhere else.
+        usage: what it consumed.
+        error: what went wrong, as a sentence; empty when nothing did.
+    """
+
+    stage: str
+    source: str
+    latency_ms: float
+    entered: int
+    left: int
+    load_ms: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one candidate.
+
+    Attributes:
+        candidate: the candidate with its fused place and every source's rank and score.
+        fate: `returned`, `cut` (below top_k), or `dropped: <reason>`.
+        rank: its place in the whole order, from 1, whether returned or cut; None when dropped.
+        scoring: `reranked`, `tail` (below the window), `unscored: <reason>`, `image` (kept at its
+            fused place), `empty` (no text to score) or `off` (there was no reranker).
+        rerank_rank: its place among the reranked, from 1; None when it was not reranked.
+        rerank_score: what the reranker ordered it by.
+        pair_score: the scorer's own score.
+        truncated: whether the reranker lost text of it to a token limit.
+    """
+
+    candidate: Candidate
+    fate: str
+    rank: int | None
+    scoring: str
+    rerank_rank: int | None = None
+    rerank_score: float | None = None
+    pair_score: float | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The whole search.
+
+    Attributes:
+        stages: in the order they ran; sources in the order declared.
+        fates: every candidate: the ranked first, in order, then the dropped.
+        model: the model that reranked; an empty name when none did.
+        kind: the scale of the pair scores.
+        depth: hits asked of each source.
+        window: candidates the reranker was to read.
+        top_k: results asked for.
+    """
+
+    stages: tuple[StageTrace, ...]
+    fates: tuple[Fate, ...]
+    model: ModelIdentity
+    kind: ScoreKind
+    depth: int
+    window: int
+    top_k: int
+
+    @property
+    def usage(self) -> Usage:
+        """What all stages consumed together."""
+        return sum((stage.usage for stage in self.stages), Usage())
+
+    @property
+    def truncated(self) -> int:
+        """How many scored candidates lost text to a token limit."""
+        return sum(fate.truncated for fate in self.fates)
+
+    @property
+    def load_ms(self) -> float:
+        """Milliseconds spent loading models; part of no latency."""
+        return sum(stage.load_ms for stage in self.stages)
+
+    def fate(self, doc_id: str) -> Fate | None:
+        """Return what became of a document, or None when no source found it."""
+        return next((one for one in self.fates if one.candidate.document.doc_id == doc_id), None)

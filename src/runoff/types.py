@@ -1,0 +1,361 @@
+"""The data that flows through a search: frozen, slotted, never mutated.
+
+A source answers with hits, fusion turns hits into candidates, the reranker orders candidates, and
+the pipeline returns results. Each stage adds to what it was given and overwrites nothing, so a
+result still knows every rank and score it ever had. Ranks start at 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from runoff.errors import InvalidArgument
+from runoff.scores import ModelIdentity, ScoreKind, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runoff.filters import Filter
+    from runoff.trace import Trace
+
+__all__ = [
+    "Candidate",
+    "Degradation",
+    "Document",
+    "Dropped",
+    "Hit",
+    "Outcome",
+    "Placement",
+    "Query",
+    "Ranked",
+    "Reranking",
+    "Response",
+    "Result",
+    "Stage",
+    "text_key",
+]
+
+Stage = Literal["recall", "fusion", "rerank"]
+
+
+def text_key(text: str) -> str:
+    """Return the identity of a text: `"text:"` and 32 hexadecimal digits of its SHA-256.
+
+    Lone surrogates are hashed as they are.
+    """
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"text:{digest[:32]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One retrievable text.
+
+    Attributes:
+        doc_id: its id, a non-empty string.
+        text: what is searched and reranked; may be empty.
+        metadata: what filters look at; it is kept as given and never changed.
+        own_id: False where the id was made up because the document had none of its own; such
+            documents are merged across sources by their text.
+        image: True for a document whose content is an image; with no text it keeps its fused place
+            and is never sent to a reranker.
+
+    Raises:
+        InvalidArgument: the id or the text is not a string, or the id is empty.
+    """
+
+    doc_id: str
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    own_id: bool = True
+    image: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the id and the text."""
+        if not isinstance(self.doc_id, str) or not self.doc_id:
+            raise InvalidArgument("doc_id", self.doc_id, "must be a non-empty string")
+        if not isinstance(self.text, str):
+            raise InvalidArgument("text", self.text, f"must be a string (id {self.doc_id!r})")
+
+    @classmethod
+    def without_id(cls, text: str, metadata: Mapping[str, Any] | None = None) -> Document:
+        """Make a document that has no id of its own; its text identifies it."""
+        return cls(text_key(text), text, metadata or {}, own_id=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked.
+
+    Attributes:
+        text: the question as typed; BM25 and rerankers read this.
+        filters: which documents may be returned; every source honours them exactly or raises.
+        embedding: a ready vector for dense sources, shape (d,).
+        embedding_texts: texts that dense sources embed in place of `text` (HyDE); their vectors are
+            averaged.
+
+    Raises:
+        InvalidArgument: `text` is not a string, or it is blank and nothing else says what is asked.
+    """
+
+    text: str
+    filters: Filter | None = None
+    embedding: tuple[float, ...] | None = None
+    embedding_texts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a query that asks nothing."""
+        if not isinstance(self.text, str):
+            raise InvalidArgument("query", self.text, "must be a string or a Query")
+        if not self.text.strip() and self.embedding is None and not self.embedding_texts:
+            raise InvalidArgument("query", self.text, "is blank: ask something")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document from one source.
+
+    Attributes:
+        document: what was found.
+        score: the source's own score, higher is better.
+        score_range: the lowest and highest score this source can give, as far as it knows them;
+            None for an unknown end.
+        key: what identifies the document across sources; the pipeline sets it, and it is the
+            document's id until then.
+    """
+
+    document: Document
+    score: float
+    score_range: tuple[float | None, float | None] = (None, None)
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        """Use the document's id as key where none is given."""
+        if not self.key:
+            object.__setattr__(self, "key", self.document.doc_id)
+
+    @property
+    def doc_id(self) -> str:
+        """The document's id."""
+        return self.document.doc_id
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one source placed a candidate: its rank (from 1) and the source's own score."""
+
+    source: str
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One document after fusion, not yet reranked.
+
+    Attributes:
+        document: what was found; the first-declared source's copy where several had it.
+        key: what identifies it in this search.
+        fusion_score: made by the fusion; only its order means anything.
+        fusion_rank: its place after fusion, from 1.
+        placements: one for each source that found it, in the order the sources were declared.
+    """
+
+    document: Document
+    key: str
+    fusion_score: float
+    fusion_rank: int
+    placements: tuple[Placement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate that a reranker placed.
+
+    Attributes:
+        candidate: the candidate.
+        rerank_score: what the reranker ordered it by, higher is better; with a blend, the mix on
+            the scale of the pair scores.
+        pair_score: the scorer's own score of the pair; None where a listwise reranker has none.
+        truncated: whether text was lost to the model's token limit.
+    """
+
+    candidate: Candidate
+    rerank_score: float
+    pair_score: float | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A candidate that a reranker took out, and why, such as `"below threshold"`."""
+
+    candidate: Candidate
+    reason: str
+    pair_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """What a reranker made of its candidates: three lists that partition them exactly.
+
+    Attributes:
+        ordered: best first; equal scores keep their fused order.
+        unscored: those it could not score, in fused order.
+        dropped: those it took out, with the reason.
+        kind: the scale of the pair scores.
+        model: the model behind them.
+        usage: what it consumed.
+        reason: why some are unscored, as in `Degradation.reason`; empty when none is for a fault.
+        detail: the same as a sentence.
+        load_ms: milliseconds spent loading a model; they do not count against the deadline.
+        notes: sentences for the user.
+        thresholded: True when a threshold was applied, so that nothing unscored may follow.
+    """
+
+    ordered: tuple[Ranked, ...]
+    unscored: tuple[Candidate, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    kind: ScoreKind = ScoreKind.UNKNOWN
+    model: ModelIdentity = field(default_factory=lambda: ModelIdentity(""))
+    usage: Usage = field(default_factory=Usage)
+    reason: str = ""
+    detail: str = ""
+    load_ms: float = 0.0
+    notes: tuple[str, ...] = ()
+    thresholded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """One thing an answer had to do without.
+
+    Attributes:
+        stage: `"recall"`, `"fusion"` or `"rerank"`.
+        source: the source's name, or the reranker's.
+        reason: a short, stable word: `timeout`, `connection`, `server_error`, `bad_reply`,
+            `request_rejected`, `pool_full` or `error`.
+        detail: the same for a person.
+    """
+
+    stage: Stage
+    source: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether an answer is all it should be.
+
+    Attributes:
+        degraded: what the answer had to do without, in the order it happened; empty when complete.
+        scored: candidates in the window that the reranker scored.
+        total: candidates in the window that have text to score.
+        budget_ms: the time budget in milliseconds; None when there was none.
+        spent_ms: wall clock of the whole search in milliseconds, model loading left out.
+        notes: sentences that are worth reading but took nothing away.
+    """
+
+    degraded: tuple[Degradation, ...] = ()
+    scored: int = 0
+    total: int = 0
+    budget_ms: float | None = None
+    spent_ms: float = math.nan
+    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """True when no stage and no source had to be left out."""
+        return not self.degraded
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One returned document with all it went through.
+
+    Attributes:
+        rank: its place in the answer, from 1.
+        candidate: its document, its fused place and every source's rank and score.
+        rerank_rank: its place among the reranked, from 1; None when it was not reranked.
+        rerank_score: what the reranker ordered it by; None when it was not reranked.
+        pair_score: the scorer's own score; None when it was not scored.
+        truncated: whether the reranker lost text of it to a token limit.
+    """
+
+    rank: int
+    candidate: Candidate
+    rerank_rank: int | None = None
+    rerank_score: float | None = None
+    pair_score: float | None = None
+    truncated: bool = False
+
+    @property
+    def document(self) -> Document:
+        """The document."""
+        return self.candidate.document
+
+    @property
+    def doc_id(self) -> str:
+        """The document's id."""
+        return self.candidate.document.doc_id
+
+    @property
+    def text(self) -> str:
+        """The document's text."""
+        return self.candidate.document.text
+
+    @property
+    def fusion_score(self) -> float:
+        """The score fusion gave it."""
+        return self.candidate.fusion_score
+
+    @property
+    def fusion_rank(self) -> int:
+        """Its place after fusion, from 1."""
+        return self.candidate.fusion_rank
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """One for each source that found it."""
+        return self.candidate.placements
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to one search; iterate over it, index it, or ask it to explain itself."""
+
+    query: Query
+    results: tuple[Result, ...]
+    outcome: Outcome
+    trace: Trace
+
+    def __iter__(self) -> Iterator[Result]:
+        """Iterate over the results, best first."""
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        """Return the number of results."""
+        return len(self.results)
+
+    def __getitem__(self, index: int) -> Result:
+        """Return the result at a position, from 0 as in any sequence."""
+        return self.results[index]
+
+    def explain(self, doc_id: str | None = None) -> str:
+        """Tell in plain text how the answer came about, or what became of one document.
+
+        Args:
+            doc_id: a document to follow through every stage; None explains the whole answer.
+        """
+        from runoff.report.explain import explain  # noqa: PLC0415 - reports load when asked for
+
+        return explain(self, doc_id)
+
+    def _repr_html_(self) -> str:
+        from runoff.report.notebook import response_html  # noqa: PLC0415 - see explain
+
+        return response_html(self)
