@@ -1,0 +1,139 @@
+"""A bounded pool of daemon threads for parts that can only be called synchronously.
+
+The standard pool joins its threads at exit, so one hung call would keep a process alive; these
+threads are daemons, and a caller whose time is up leaves its call behind. When every thread is
+busy, `PoolFull` says so at once instead of queueing behind calls that may never come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from runoff.errors import PoolFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runoff.deadline import Deadline
+
+__all__ = ["MAX_WORKERS", "pause", "run", "run_async", "submit"]
+
+MAX_WORKERS = 64
+# a paused deadline may resume at any moment, so no wait is shorter or longer than these, in seconds
+_SHORTEST_WAIT = 0.001
+_LONGEST_WAIT = 3600.0
+
+_T = TypeVar("_T")
+
+
+class _Pool:
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._started = 0
+
+    def submit(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            elif self._started < self._size:
+                self._started += 1
+                name = f"runoff-worker-{self._started}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+            else:
+                msg = f"all {self._size} worker threads are busy with calls that have not come back"
+                raise PoolFull(msg)
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            job()
+            del job
+            with self._lock:
+                self._idle += 1
+
+
+_pool = _Pool(MAX_WORKERS)
+
+
+def _rebuild() -> None:
+    global _pool  # noqa: PLW0603 - threads do not survive a fork, so the child starts afresh
+    _pool = _Pool(MAX_WORKERS)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_rebuild)
+
+
+def submit(call: Callable[[], _T]) -> concurrent.futures.Future[_T]:
+    """Run a call in a worker thread, in a copy of the caller's context.
+
+    Raises:
+        PoolFull: no thread is free.
+    """
+    future: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    context = contextvars.copy_context()
+
+    def job() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = context.run(call)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    _pool.submit(job)
+    return future
+
+
+def run(call: Callable[[], _T], deadline: Deadline, what: str) -> _T:
+    """Run a call in a worker thread and wait for it until the deadline.
+
+    Raises:
+        DeadlineExceeded: time is up; the call is left behind.
+        PoolFull: no thread is free.
+    """
+    future = submit(call)
+    while True:
+        deadline.check(what)
+        try:
+            return future.result(pause(deadline))
+        except concurrent.futures.TimeoutError:
+            if future.done():  # the call itself raised TimeoutError
+                raise
+
+
+async def run_async(call: Callable[[], _T], deadline: Deadline | None, what: str) -> _T:
+    """Run a call in a worker thread and await it until the deadline.
+
+    Raises:
+        DeadlineExceeded: time is up; the call is left behind.
+        PoolFull: no thread is free.
+    """
+    future = asyncio.wrap_future(submit(call))
+    try:
+        while not future.done():
+            if deadline is None:
+                await asyncio.wait((future,))
+            else:
+                deadline.check(what)
+                await asyncio.wait((future,), timeout=pause(deadline))
+    finally:
+        future.cancel()
+    return future.result()
+
+
+def pause(deadline: Deadline) -> float:
+    """Return how long to wait before looking at a deadline again, in seconds."""
+    return min(max(deadline.remaining(), _SHORTEST_WAIT), _LONGEST_WAIT)

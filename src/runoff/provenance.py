@@ -1,0 +1,69 @@
+"""How a result came about, as one string that any metadata store accepts.
+
+Frameworks carry a result's history in its metadata under the single key `runoff`, as JSON: vector
+stores such as Chroma refuse nested values, and one key is easy to keep out of prompts.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runoff.types import Response, Result
+
+__all__ = ["KEY", "decode", "encode", "without"]
+
+KEY = "runoff"
+
+
+def encode(response: Response, result: Result) -> str:
+    """Return the provenance of one result as a JSON object in a string.
+
+    It holds no text: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
+    `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
+    `complete` and, for a degraded answer, `degraded` (stage, source and reason of each).
+    """
+    outcome = response.outcome
+    record: dict[str, Any] = {
+        "doc_id": result.doc_id,
+        "rank": result.rank,
+        "sources": {
+            placement.source: {"rank": placement.rank, "score": placement.score}
+            for placement in result.placements
+        },
+        "fusion_rank": result.fusion_rank,
+        "fusion_score": result.fusion_score,
+        "rerank_rank": result.rerank_rank,
+        "rerank_score": result.rerank_score,
+        "pair_score": result.pair_score,
+        "truncated": result.truncated,
+        "model": response.trace.model.name,
+        "kind": str(response.trace.kind),
+        "complete": outcome.complete,
+    }
+    if not outcome.complete:
+        record["degraded"] = [
+            {"stage": one.stage, "source": one.source, "reason": one.reason}
+            for one in outcome.degraded
+        ]
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the provenance found in a framework object's metadata, or None when there is none."""
+    value = metadata.get(KEY)
+    if not isinstance(value, str):
+        return None
+    try:
+        record = json.loads(value)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def without(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the metadata without provenance."""
+    return {key: value for key, value in metadata.items() if key != KEY}
