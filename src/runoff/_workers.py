@@ -7,7 +7,6 @@ busy, `PoolFull` says so at once instead of queueing behind calls that may never
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import contextvars
 import os
@@ -18,11 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 from runoff.errors import PoolFull
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from runoff.deadline import Deadline
 
-__all__ = ["MAX_WORKERS", "pause", "run", "run_async", "submit"]
+__all__ = ["MAX_WORKERS", "pause", "run", "run_async", "submit", "wait"]
 
 MAX_WORKERS = 64
 # a paused deadline may resume at any moment, so no wait is shorter or longer than these, in seconds
@@ -121,17 +121,29 @@ async def run_async(call: Callable[[], _T], deadline: Deadline | None, what: str
         DeadlineExceeded: time is up; the call is left behind.
         PoolFull: no thread is free.
     """
-    future = asyncio.wrap_future(submit(call))
+    import asyncio  # noqa: PLC0415 - half of this package's import time
+
+    return await wait(asyncio.wrap_future(submit(call)), deadline, what)
+
+
+async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str) -> _T:
+    """Await a future until the deadline, and cancel it when it is left behind.
+
+    Raises:
+        DeadlineExceeded: time is up.
+    """
+    import asyncio  # noqa: PLC0415 - as above
+
     try:
         while not future.done():
-            if deadline is None:
+            if deadline is None or not deadline.finite:
                 await asyncio.wait((future,))
             else:
                 deadline.check(what)
                 await asyncio.wait((future,), timeout=pause(deadline))
+        return future.result()
     finally:
         future.cancel()
-    return future.result()
 
 
 def pause(deadline: Deadline) -> float:

@@ -1,0 +1,225 @@
+"""The state of one search: what `TwoStage.search` and `asearch` share between their waits."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runoff import _workers, stages
+from runoff.deadline import Deadline
+from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument
+from runoff.faults import OnError, degrades
+from runoff.filters import And
+from runoff.scores import Usage
+from runoff.stages import Answer
+from runoff.trace import StageTrace, Trace
+from runoff.types import Degradation, Outcome, Query, Reranking, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runoff.filters import Filter
+    from runoff.protocols import AsyncRecallSource, Fusion, RecallSource, Reranker
+    from runoff.types import Document, Hit
+
+__all__ = ["Call", "Search", "count"]
+
+logger = logging.getLogger("runoff")
+
+
+def count(argument: str, value: object) -> int:
+    """Return a whole number of 1 or more, or say which argument is not one."""
+    remedy = "must be a whole number, 1 or more"
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidArgument(argument, value, remedy) from None
+    if isinstance(value, bool) or number < 1:
+        raise InvalidArgument(argument, value, remedy)
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One source asked once; an error is an answer too."""
+
+    source: RecallSource
+    query: Query
+    depth: int
+    deadline: Deadline
+
+    def __call__(self) -> Answer:
+        """Ask it and wait."""
+        watch = _Watch(self.deadline)
+        try:
+            hits = self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
+        except Exception as error:  # noqa: BLE001 - `stages.judge` decides what it means
+            return self._answer(None, error, watch)
+        return self._answer(hits, None, watch)
+
+    async def awaited(self, source: AsyncRecallSource) -> Answer:
+        """Ask it and await it."""
+        watch = _Watch(self.deadline)
+        try:
+            hits = await source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._answer(None, error, watch)
+        return self._answer(hits, None, watch)
+
+    @staticmethod
+    def _answer(hits: Sequence[Hit] | None, error: Exception | None, watch: _Watch) -> Answer:
+        latency_ms, load_ms = watch.read()
+        return Answer(hits, error, latency_ms, load_ms)
+
+
+class _Watch:
+    """Milliseconds since it was made, those spent loading models told apart."""
+
+    __slots__ = ("_deadline", "_paused", "_started")
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._paused = deadline.paused_for
+        self._started = time.perf_counter()
+
+    def read(self) -> tuple[float, float]:
+        load_ms = (self._deadline.paused_for - self._paused) * 1000
+        return max(0.0, (time.perf_counter() - self._started) * 1000 - load_ms), load_ms
+
+
+class Search:
+    """One search from its arguments to its answer."""
+
+    def __init__(  # noqa: PLR0913 - the pipeline's configuration and the call's arguments
+        self,
+        query: str | Query,
+        filters: Filter | None,
+        *,
+        sources: tuple[str, ...],
+        fusion: Fusion,
+        second: Reranker | None,
+        depth: int,
+        window: int,
+        top_k: int,
+        timeout: float | None,
+        on_error: OnError,
+        id_of: Callable[[Document], str] | None,
+    ) -> None:
+        asked = query if isinstance(query, Query) else Query(query)
+        if filters is not None:
+            both = filters if asked.filters is None else And(asked.filters, filters)
+            asked = replace(asked, filters=both)
+        self.query = asked
+        self.second = second
+        self.depth = depth
+        self.deadline = Deadline(timeout)
+        self._sources = sources
+        self._fusion = fusion
+        self._window = window
+        self._top_k = top_k
+        self._on_error: OnError = on_error
+        self._id_of = id_of
+
+    def patience(self, answers: Mapping[str, Answer]) -> float | None:
+        """Return how many seconds to wait for the next source; None for as long as it takes."""
+        if not self.deadline.finite:
+            return None
+        return min(_workers.pause(self.deadline), max(0.001, self._left(answers)))
+
+    def out_of_patience(self, answers: Mapping[str, Answer]) -> bool:
+        """Whether recall has had its share of the budget."""
+        return self.deadline.finite and self._left(answers) <= 0
+
+    def _left(self, answers: Mapping[str, Answer]) -> float:
+        """Return recall's seconds left: half the budget once a source has answered, else all."""
+        answered = any(answer.hits is not None for answer in answers.values())
+        return self.deadline.remaining() - (self.deadline.budget / 2 if answered else 0.0)
+
+    def recalled(self, answers: Mapping[str, Answer]) -> None:
+        """Judge the sources' answers, fuse what they gave and part it for the second stage.
+
+        A source that has no answer here is late.
+        """
+        spent_ms = self.deadline.spent() * 1000
+        late = Answer(None, DeadlineExceeded(f"no answer after {spent_ms:.0f} ms"), spent_ms)
+        complete = {name: answers.get(name, late) for name in self._sources}
+        self._recall = stages.judge(complete, self.depth, self._on_error)
+        watch = _Watch(self.deadline)
+        rankings, self._notes = stages.identify(self._recall.rankings, self._id_of)
+        candidates = stages.fuse(rankings, self._fusion)
+        self.parts = stages.split(candidates, self._window)
+        entered = sum(map(len, rankings.values()))
+        self._fused = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
+        self._watch = _Watch(self.deadline)
+
+    def finished(self, came: Reranking | Exception | None) -> Response:
+        """Put the answer together.
+
+        Args:
+            came: what the second stage gave; None when there was none or nothing for it to read.
+
+        Raises:
+            Exception: the second stage's error, when it must not be hidden.
+        """
+        latency_ms, load_ms = self._watch.read()
+        reranking, reason, detail = self._examined(came)
+        degraded = list(self._recall.degraded)
+        traced = [*self._recall.stages, self._fused]
+        if came is not None:
+            name = str(getattr(self.second, "name", type(self.second).__name__))
+            if reason:
+                degraded.append(Degradation("rerank", name, reason, detail))
+            ordered = len(reranking.ordered) if reranking else 0
+            usage = reranking.usage if reranking else Usage()
+            entered = len(self.parts.readable)
+            traced.append(
+                StageTrace(
+                    "rerank", name, latency_ms, entered, ordered, load_ms, usage, error=detail
+                )
+            )
+        for one in degraded:
+            logger.warning("degraded answer: %s %s: %s", one.stage, one.source, one.reason)
+        why = "off" if self.second is None else reason
+        placed = stages.order(self.parts, reranking, why, self._top_k)
+        model, kind = stages.model_of(reranking)
+        trace = Trace(
+            tuple(traced), placed.fates, model, kind, self.depth, self._window, self._top_k
+        )
+        outcome = Outcome(
+            tuple(degraded),
+            sum(fate.scoring == "reranked" for fate in placed.fates),
+            len(self.parts.readable),
+            self.deadline.budget * 1000 if self.deadline.finite else None,
+            self.deadline.spent() * 1000,
+            (*self._notes, *(reranking.notes if reranking else ())),
+        )
+        return Response(self.query, placed.results, outcome, trace)
+
+    def _examined(self, came: Reranking | Exception | None) -> tuple[Reranking | None, str, str]:
+        """Return a reranking that can be trusted, and the reason and detail of what is missing."""
+        error = came
+        if isinstance(came, Reranking):
+            try:
+                stages.check_reranking(came, self.parts.readable)
+            except BadReply as bad:
+                error = bad
+            else:
+                return self._partial(came)
+        if not isinstance(error, Exception):
+            return None, "", ""
+        reason = degrades(error, self._on_error)
+        if not reason:
+            raise error
+        return None, reason, f"{type(error).__name__}: {error}"
+
+    def _partial(self, reranking: Reranking) -> tuple[Reranking, str, str]:
+        if not reranking.unscored:
+            return reranking, "", ""
+        reason = reranking.reason or BadReply.reason
+        detail = reranking.detail or f"{len(reranking.unscored)} candidates have no score"
+        if self._on_error == "raise":
+            raise DeadlineExceeded(detail) if reason == "timeout" else BadReply(detail)
+        return reranking, reason, detail

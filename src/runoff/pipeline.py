@@ -1,0 +1,262 @@
+"""`TwoStage`: recall, fuse, window, rerank, cut.
+
+`search` and `asearch` share every decision (`runoff.stages`); they differ only in how they wait.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runoff import _workers
+from runoff._search import Call, Search, count
+from runoff.errors import InvalidArgument, PoolFull
+from runoff.faults import OnError, check_on_error
+from runoff.fusion.rrf import RRF
+from runoff.protocols import (
+    AsyncRecallSource,
+    AsyncReranker,
+    Fusion,
+    PairScorer,
+    RecallSource,
+    Reranker,
+    Warmable,
+)
+from runoff.rerank.coerce import as_reranker
+from runoff.stages import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runoff.filters import Filter
+    from runoff.types import Document, Query, Reranking, Response
+
+__all__ = ["TwoStage"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwoStage:
+    """Two-stage retrieval: sources nominate candidates, a reranker decides.
+
+    Args:
+        sources: first-stage retrievers by name, such as `{"bm25": bm25, "dense": dense}`. The
+            first-declared one's copy of a document is used where several have it.
+        fusion: makes one order out of several sources' hits.
+        reranker: the second stage: a reranker, a pair scorer, or the name of a cross-encoder; the
+            embedded one by default; None for recall alone.
+        depth: hits asked of each source.
+        window: candidates the reranker reads; those below follow in fused order.
+        on_error: `"transient"` degrades the answer for faults that may pass and raises the others;
+            `"degrade"` degrades it for every fault of a source or the reranker; `"raise"` raises
+            every fault.
+        id_of: what identifies a document across sources, where neither ids nor texts do.
+
+    Raises:
+        InvalidArgument: names the argument, its value and what would be right.
+    """
+
+    sources: Mapping[str, RecallSource]
+    fusion: Fusion = field(default_factory=RRF)
+    reranker: Reranker | PairScorer | str | None = "runoff-mini"
+    depth: int = 100
+    window: int = 50
+    on_error: OnError = "transient"
+    id_of: Callable[[Document], str] | None = None
+    _second: Reranker | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Check every argument and make a `Reranker` of what was given."""
+        try:
+            sources = dict(self.sources)
+        except (TypeError, ValueError):
+            remedy = 'must map names to sources, such as {"bm25": BM25(documents)}'
+            raise InvalidArgument("sources", self.sources, remedy) from None
+        if not sources:
+            raise InvalidArgument("sources", sources, "needs at least one source")
+        for name, source in sources.items():
+            if not isinstance(name, str) or not name:
+                raise InvalidArgument("sources", name, "a source's name must be a non-empty string")
+            if isinstance(source, type) or not isinstance(source, RecallSource):
+                remedy = "must have retrieve(query, *, depth, deadline)"
+                raise InvalidArgument(f"sources[{name!r}]", source, remedy)
+        if isinstance(self.fusion, type) or not isinstance(self.fusion, Fusion):
+            raise InvalidArgument("fusion", self.fusion, "must have fuse(rankings), such as RRF()")
+        object.__setattr__(self, "sources", sources)
+        object.__setattr__(self, "depth", count("depth", self.depth))
+        object.__setattr__(self, "window", count("window", self.window))
+        check_on_error(self.on_error)
+        object.__setattr__(self, "_second", as_reranker(self.reranker))
+
+    def search(
+        self,
+        query: str | Query,
+        *,
+        top_k: int = 10,
+        timeout: float | None = None,
+        filters: Filter | None = None,
+        depth: int | None = None,
+        window: int | None = None,
+    ) -> Response:
+        """Answer a query.
+
+        Args:
+            query: the question.
+            top_k: results to return, 1 or more; fewer come back where fewer were found.
+            timeout: seconds for the whole search; None for no limit. The answer is the best that
+                fits; `Response.outcome` says what had to be left out.
+            filters: which documents may be returned, in addition to `query.filters`.
+            depth: hits asked of each source, for this search.
+            window: candidates the reranker reads, for this search.
+
+        Raises:
+            InvalidArgument: an argument has a value it cannot have.
+            RecallFailed: no source answered.
+            PermanentError: trying again cannot help (unless `on_error` is `"degrade"`).
+        """
+        search = self._start(query, top_k, timeout, filters, depth, window)
+        search.recalled(self._recall(search))
+        if search.second is None or not search.parts.readable:
+            return search.finished(None)
+        try:
+            reranking = self._rerank(search, search.second)
+        except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
+            return search.finished(error)
+        return search.finished(reranking)
+
+    async def asearch(
+        self,
+        query: str | Query,
+        *,
+        top_k: int = 10,
+        timeout: float | None = None,  # noqa: ASYNC109 - the budget degrades; it does not cancel
+        filters: Filter | None = None,
+        depth: int | None = None,
+        window: int | None = None,
+    ) -> Response:
+        """Answer a query without blocking the event loop; see `search`."""
+        search = self._start(query, top_k, timeout, filters, depth, window)
+        search.recalled(await self._arecall(search))
+        if search.second is None or not search.parts.readable:
+            return search.finished(None)
+        try:
+            reranking = await self._arerank(search, search.second)
+        except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
+            return search.finished(error)
+        return search.finished(reranking)
+
+    def warmup(self) -> None:
+        """Load every model of the sources and the reranker and run each once."""
+        for part in (*self.sources.values(), self._second):
+            if isinstance(part, Warmable):
+                part.warmup()
+
+    def _start(
+        self,
+        query: str | Query,
+        top_k: int,
+        timeout: float | None,
+        filters: Filter | None,
+        depth: int | None,
+        window: int | None,
+    ) -> Search:
+        return Search(
+            query,
+            filters,
+            sources=tuple(self.sources),
+            fusion=self.fusion,
+            second=self._second,
+            depth=self.depth if depth is None else count("depth", depth),
+            window=self.window if window is None else count("window", window),
+            top_k=count("top_k", top_k),
+            timeout=timeout,
+            on_error=self.on_error,
+            id_of=self.id_of,
+        )
+
+    def _recall(self, search: Search) -> dict[str, Answer]:
+        deadline = search.deadline
+        names = list(self.sources)
+        # without a deadline nothing is ever left behind, so the caller's thread does its share
+        inline = "" if deadline.finite else names[-1]
+        futures: dict[str, concurrent.futures.Future[Answer]] = {}
+        answers: dict[str, Answer] = {}
+        for name in names:
+            if name == inline:
+                continue
+            call = Call(self.sources[name], search.query, search.depth, deadline)
+            try:
+                futures[name] = _workers.submit(call)
+            except PoolFull as error:
+                answers[name] = Answer(None, error, 0.0) if deadline.finite else call()
+        if inline:
+            answers[inline] = Call(self.sources[inline], search.query, search.depth, deadline)()
+        waiting = set(futures.values())
+        while waiting:
+            done, waiting = concurrent.futures.wait(
+                waiting, search.patience(answers), concurrent.futures.FIRST_COMPLETED
+            )
+            answers |= {name: one.result() for name, one in futures.items() if one in done}
+            if not done and search.out_of_patience(answers):
+                break
+        return answers
+
+    async def _arecall(self, search: Search) -> dict[str, Answer]:
+        import asyncio  # noqa: PLC0415 - half of this package's import time
+
+        futures: dict[str, asyncio.Future[Answer]] = {}
+        answers: dict[str, Answer] = {}
+        try:
+            for name, source in self.sources.items():
+                call = Call(source, search.query, search.depth, search.deadline)
+                if isinstance(source, AsyncRecallSource):
+                    futures[name] = asyncio.ensure_future(call.awaited(source))
+                    continue
+                try:
+                    futures[name] = asyncio.wrap_future(_workers.submit(call))
+                except PoolFull as error:
+                    answers[name] = Answer(None, error, 0.0)
+            waiting = set(futures.values())
+            while waiting:
+                done, waiting = await asyncio.wait(
+                    waiting,
+                    timeout=search.patience(answers),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                answers |= {name: one.result() for name, one in futures.items() if one in done}
+                if not done and search.out_of_patience(answers):
+                    break
+        finally:
+            for future in futures.values():
+                future.cancel()
+        return answers
+
+    def _rerank(self, search: Search, second: Reranker) -> Reranking:
+        readable, deadline = search.parts.readable, search.deadline
+        deadline.check("rerank")
+
+        def call() -> Reranking:
+            return second.rerank(search.query, readable, deadline=deadline)
+
+        if not deadline.finite or keeps_deadline(second):
+            return call()
+        return _workers.run(call, deadline, "rerank")
+
+    async def _arerank(self, search: Search, second: Reranker) -> Reranking:
+        import asyncio  # noqa: PLC0415 - as above
+
+        readable, deadline = search.parts.readable, search.deadline
+        deadline.check("rerank")
+        # a part that keeps its deadline comes back by itself, with what it has
+        guard = None if keeps_deadline(second) else deadline
+        if not isinstance(second, AsyncReranker):
+            return await _workers.run_async(
+                lambda: second.rerank(search.query, readable, deadline=deadline), guard, "rerank"
+            )
+        coming = second.arerank(search.query, readable, deadline=deadline)
+        return await _workers.wait(asyncio.ensure_future(coming), guard, "rerank")
+
+
+def keeps_deadline(part: object) -> bool:
+    """Whether a part returns by itself when its deadline comes."""
+    return bool(getattr(part, "keeps_deadline", False))

@@ -1,0 +1,364 @@
+"""The pure steps of a search, shared by `TwoStage.search` and `TwoStage.asearch`.
+
+Nothing here waits, calls a model or looks at a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runoff.errors import BadReply, InvalidArgument, RecallFailed, RunoffError, TransientError
+from runoff.faults import OnError, reason_of
+from runoff.scores import ModelIdentity, ScoreKind
+from runoff.trace import Fate, StageTrace
+from runoff.types import (
+    Candidate,
+    Degradation,
+    Dropped,
+    Hit,
+    Placement,
+    Reranking,
+    Result,
+    text_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runoff.protocols import Fusion
+    from runoff.types import Document
+
+__all__ = [
+    "Answer",
+    "Order",
+    "Recalled",
+    "Split",
+    "check_reranking",
+    "fuse",
+    "identify",
+    "judge",
+    "model_of",
+    "order",
+    "split",
+]
+
+_NO_MODEL = ModelIdentity("")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one source gave: its hits or its error, and how long that took in milliseconds."""
+
+    hits: Sequence[Hit] | None
+    error: BaseException | None
+    latency_ms: float
+    load_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What recall as a whole gave.
+
+    Attributes:
+        rankings: the hits of every source that answered, in the order declared.
+        stages: one trace for each source, whether it answered or not.
+        degraded: one entry for each source that was left out.
+    """
+
+    rankings: dict[str, Sequence[Hit]]
+    stages: tuple[StageTrace, ...]
+    degraded: tuple[Degradation, ...]
+
+
+def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recalled:
+    """Keep the sources that answered and name those that are left out.
+
+    An answer longer than `depth` is cut to it.
+
+    Raises:
+        RecallFailed: no source answered.
+        Exception: a source's own error, when `on_error` is `"raise"`, or when it is an error that
+            trying again cannot help and `on_error` is not `"degrade"`.
+    """
+    rankings: dict[str, Sequence[Hit]] = {}
+    failures: dict[str, BaseException] = {}
+    stages, degraded = [], []
+    for name, answer in answers.items():
+        error, hits = answer.error, answer.hits
+        problem = ""
+        if hits is not None:
+            rankings[name] = hits[:depth] if len(hits) > depth else hits
+        elif error is not None:
+            if not isinstance(error, Exception) or on_error == "raise":
+                raise error
+            lasting = isinstance(error, RunoffError) and not isinstance(error, TransientError)
+            if lasting and on_error != "degrade":
+                raise error
+            failures[name] = error
+            problem = f"{type(error).__name__}: {error}"
+            degraded.append(Degradation("recall", name, reason_of(error) or "error", problem))
+        left = len(rankings.get(name, ()))
+        stages.append(
+            StageTrace(
+                "recall", name, answer.latency_ms, depth, left, answer.load_ms, error=problem
+            )
+        )
+    if not rankings:
+        raise RecallFailed(failures) from next(iter(failures.values()))
+    return Recalled(rankings, tuple(stages), tuple(degraded))
+
+
+def identify(
+    rankings: Mapping[str, Sequence[Hit]], id_of: Callable[[Document], str] | None
+) -> tuple[dict[str, list[Hit]], list[str]]:
+    """Give every hit the key that identifies its document across sources.
+
+    The key is what `id_of` says; else the document's id when every document of every source has
+    one of its own; else the text. A single source has nothing to merge with, so its hits stay
+    apart, even two with one id. A document a source lists twice counts at its better rank.
+
+    Returns:
+        The rankings with keys, and sentences about anything that had to be decided.
+    """
+    if len(rankings) == 1 and id_of is None:
+        ((name, hits),) = rankings.items()
+        return {name: _apart(hits)}, []
+    notes: list[str] = []
+    own = all(hit.document.own_id for hits in rankings.values() for hit in hits)
+    keyed: dict[str, list[Hit]] = {}
+    first: dict[str, tuple[str, Hit]] = {}
+    for name, hits in rankings.items():
+        seen: set[str] = set()
+        kept: list[Hit] = []
+        for hit in hits:
+            document = hit.document
+            if id_of is not None:
+                key = _checked_key(id_of(document), document)
+            else:
+                key = document.doc_id if own else text_key(document.text)
+            if key in seen:
+                notes.append(f"{name} lists {document.doc_id!r} twice: its better rank counts")
+                continue
+            seen.add(key)
+            if key != hit.key:
+                hit = Hit(document, hit.score, hit.score_range, key)  # noqa: PLW2901 - the same hit
+            kept.append(hit)
+            known = first.setdefault(key, (name, hit))
+            if known[1].document.text != document.text:
+                notes.append(
+                    f"{name} and {known[0]} have different texts for {document.doc_id!r}: "
+                    f"the text of {known[0]} is used"
+                )
+        keyed[name] = kept
+    return keyed, notes
+
+
+def _apart(hits: Sequence[Hit]) -> list[Hit]:
+    seen: set[str] = set()
+    kept = []
+    for hit in hits:
+        key, count = hit.document.doc_id, 1
+        while key in seen:
+            count += 1
+            key = f"{hit.document.doc_id}#{count}"
+        seen.add(key)
+        kept.append(hit if key == hit.key else Hit(hit.document, hit.score, hit.score_range, key))
+    return kept
+
+
+def _checked_key(key: object, document: Document) -> str:
+    if not isinstance(key, str) or not key:
+        remedy = f"must return a non-empty string (document {document.doc_id!r})"
+        raise InvalidArgument("id_of", key, remedy)
+    return key
+
+
+def fuse(rankings: Mapping[str, Sequence[Hit]], fusion: Fusion) -> list[Candidate]:
+    """Make one list of candidates, best first.
+
+    Equal fusion scores are ordered by the best rank in any source, then by key.
+
+    Raises:
+        BadReply: the fusion left a hit without a finite score.
+    """
+    scores = fusion.fuse(rankings)
+    documents: dict[str, Document] = {}
+    placements: dict[str, list[Placement]] = {}
+    best: dict[str, int] = {}
+    for name, hits in rankings.items():
+        for rank, hit in enumerate(hits, 1):
+            key = hit.key
+            placement = Placement(name, rank, hit.score)
+            if key in documents:
+                placements[key].append(placement)
+                best[key] = min(best[key], rank)
+            else:
+                documents[key] = hit.document
+                placements[key] = [placement]
+                best[key] = rank
+    try:
+        unfit = next((key for key in documents if not math.isfinite(scores[key])), None)
+    except KeyError as missing:
+        unfit = missing.args[0]
+    if unfit is not None:
+        msg = f"{type(fusion).__name__} gave {unfit!r} no finite score"
+        raise BadReply(msg)
+    ranked = sorted(documents, key=lambda key: (-scores[key], best[key], key))
+    return [
+        Candidate(documents[key], key, scores[key], rank, tuple(placements[key]))
+        for rank, key in enumerate(ranked, 1)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Candidates by what the second stage can do with them, each list in fused order.
+
+    Attributes:
+        readable: in the window and with text: what the reranker is given.
+        empty: in the window, without text and without an image.
+        images: images without text, wherever they stand.
+        tail: below the window.
+    """
+
+    readable: list[Candidate]
+    empty: list[Candidate]
+    images: list[Candidate]
+    tail: list[Candidate]
+
+
+def split(candidates: Sequence[Candidate], window: int) -> Split:
+    """Part the candidates: the window is the first `window` of them in fused order."""
+    parts = Split([], [], [], [])
+    for position, candidate in enumerate(candidates):
+        blank = not candidate.document.text.strip()
+        if blank and candidate.document.image:
+            parts.images.append(candidate)
+        elif position >= window:
+            parts.tail.append(candidate)
+        elif blank:
+            parts.empty.append(candidate)
+        else:
+            parts.readable.append(candidate)
+    return parts
+
+
+def check_reranking(reranking: Reranking, given: Sequence[Candidate]) -> None:
+    """Refuse a reranking that loses, invents or repeats a candidate, or orders by no number.
+
+    Raises:
+        BadReply: says which.
+    """
+    back = [one.candidate.key for one in reranking.ordered]
+    back += [candidate.key for candidate in reranking.unscored]
+    back += [one.candidate.key for one in reranking.dropped]
+    if sorted(back) != sorted(candidate.key for candidate in given):
+        known = {candidate.key for candidate in given}
+        msg = (
+            f"the reranker was given {len(given)} candidates and returned {len(back)}: "
+            f"{len(known - set(back))} missing, {len(set(back) - known)} unknown, "
+            f"{len(back) - len(set(back))} repeated"
+        )
+        raise BadReply(msg)
+    for one in reranking.ordered:
+        if not math.isfinite(one.rerank_score):
+            msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {one.rerank_score}"
+            raise BadReply(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The whole order with what became of each candidate."""
+
+    results: tuple[Result, ...]
+    fates: tuple[Fate, ...]
+
+
+_UNSCORED_BY_THRESHOLD = "without a score, and a threshold is set"
+
+
+def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) -> Order:
+    """Put the final order together and cut it.
+
+    Scored candidates come in the reranker's order; everything unscored follows in fused order;
+    images without text are put back at their fused place. After a threshold nothing unscored
+    follows.
+
+    Args:
+        parts: what `split` made.
+        reranking: what the reranker made of `parts.readable`; None when it did not answer.
+        reason: why it did not answer; `"off"` when there is no reranker.
+        top_k: results to return.
+    """
+    fates: dict[str, Fate] = {}
+    final: list[Candidate] = []
+    unscored: list[tuple[Candidate, str]] = []
+    dropped: list[Dropped] = []
+    why = "off" if reason == "off" else f"unscored: {reason}"
+    if reranking is None:
+        unscored += [(candidate, why) for candidate in parts.readable]
+    else:
+        for rank, one in enumerate(reranking.ordered, 1):
+            final.append(one.candidate)
+            fates[one.candidate.key] = Fate(
+                one.candidate, "", None, "reranked", rank, one.rerank_score, one.pair_score,
+                one.truncated,
+            )  # fmt: skip
+        unscored += [
+            (candidate, f"unscored: {reranking.reason or 'no score'}")
+            for candidate in reranking.unscored
+        ]
+        dropped += reranking.dropped
+    off = reason == "off"
+    unscored += [(candidate, "off" if off else "empty") for candidate in parts.empty]
+    unscored += [(candidate, "off" if off else "tail") for candidate in parts.tail]
+    if reranking is not None and reranking.thresholded:
+        for candidate, how in unscored:
+            fates[candidate.key] = Fate(candidate, "", None, how)
+            dropped.append(Dropped(candidate, _UNSCORED_BY_THRESHOLD))
+        unscored = []
+    unscored.sort(key=lambda pair: pair[0].fusion_rank)
+    for candidate, how in unscored:
+        final.append(candidate)
+        fates[candidate.key] = Fate(candidate, "", None, how)
+    for candidate in parts.images:
+        final.insert(candidate.fusion_rank - 1, candidate)
+        fates[candidate.key] = Fate(candidate, "", None, "off" if off else "image")
+    return _cut(final, dropped, fates, top_k)
+
+
+def _cut(
+    final: list[Candidate], dropped: list[Dropped], fates: dict[str, Fate], top_k: int
+) -> Order:
+    told, results = [], []
+    for rank, candidate in enumerate(final, 1):
+        fate = fates[candidate.key]
+        told.append(
+            Fate(
+                candidate, "returned" if rank <= top_k else "cut", rank, fate.scoring,
+                fate.rerank_rank, fate.rerank_score, fate.pair_score, fate.truncated,
+            )
+        )  # fmt: skip
+        if rank <= top_k:
+            results.append(
+                Result(
+                    rank, candidate, fate.rerank_rank, fate.rerank_score, fate.pair_score,
+                    fate.truncated,
+                )
+            )  # fmt: skip
+    for one in dropped:
+        known = fates.get(one.candidate.key)
+        scoring = known.scoring if known else "reranked"
+        told.append(
+            Fate(one.candidate, f"dropped: {one.reason}", None, scoring, pair_score=one.pair_score)
+        )
+    return Order(tuple(results), tuple(told))
+
+
+def model_of(reranking: Reranking | None) -> tuple[ModelIdentity, ScoreKind]:
+    """Return the model and the score kind behind a reranking, or none."""
+    if reranking is None:
+        return _NO_MODEL, ScoreKind.UNKNOWN
+    return reranking.model, reranking.kind
