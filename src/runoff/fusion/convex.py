@@ -11,13 +11,17 @@ from runoff.fusion.normalize import MinMax, Normalizer, TheoreticalMinMax, ZScor
 from runoff.fusion.weights import Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runoff.types import Hit
 
 __all__ = ["Convex"]
 
-_BY_NAME = {"minmax": MinMax, "theoretical": TheoreticalMinMax, "zscore": ZScore}
+_BY_NAME: dict[str, Callable[[], Normalizer]] = {
+    "minmax": MinMax,
+    "theoretical": TheoreticalMinMax,
+    "zscore": ZScore,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Convex:
             rankings: every source of the pipeline by name, an empty list where it found nothing.
 
         Returns:
-            finite scores on the normalizer's scale: 0 to 1 for both kinds of min-max.
+            finite scores on the normalizer's scale: 0 to 1, up to rounding, for both kinds of
+            min-max.
 
         Raises:
             InvalidArgument: a weight names no source, a source has no weight, the weights of all
@@ -114,8 +119,7 @@ class Convex:
 
 def _normalizer(given: object) -> Normalizer:
     if isinstance(given, str) and given in _BY_NAME:
-        named: Normalizer = _BY_NAME[given]()
-        return named
+        return _BY_NAME[given]()
     if isinstance(given, Normalizer) and not isinstance(given, type):
         return given
     names = ", ".join(map(repr, _BY_NAME))
