@@ -1,8 +1,9 @@
 """A bounded pool of daemon threads for parts that can only be called synchronously.
 
 The standard pool joins its threads at exit, so one hung call would keep a process alive; these
-threads are daemons, and a caller whose time is up leaves its call behind. When every thread is
-busy, `PoolFull` says so at once instead of queueing behind calls that may never come back.
+threads are daemons, and a caller whose time is up leaves its call behind. Calls wait their turn
+while threads are merely busy; once every thread is held by a call that was left behind, `PoolFull`
+says so at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextvars
 import os
 import queue
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff.errors import PoolFull
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["MAX_WORKERS", "pause", "run", "run_async", "submit", "wait"]
+__all__ = ["MAX_WORKERS", "leave", "pause", "run", "run_async", "submit", "wait"]
 
 MAX_WORKERS = 64
 # a paused deadline may resume at any moment, so no wait is shorter or longer than these, in seconds
@@ -37,25 +38,41 @@ class _Pool:
         self._size = size
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._idle = 0
         self._started = 0
+        self._idle = 0
+        self._pending = 0
+        self._left: set[concurrent.futures.Future[Any]] = set()
 
     def submit(self, job: Callable[[], None]) -> None:
         with self._lock:
-            if self._idle:
-                self._idle -= 1
-            elif self._started < self._size:
+            if len(self._left) >= self._size:
+                msg = f"all {self._size} worker threads are held by calls that were left behind"
+                raise PoolFull(msg)
+            self._pending += 1
+            if self._pending > self._idle and self._started < self._size:
                 self._started += 1
+                self._idle += 1
                 name = f"runoff-worker-{self._started}"
                 threading.Thread(target=self._work, name=name, daemon=True).start()
-            else:
-                msg = f"all {self._size} worker threads are busy with calls that have not come back"
-                raise PoolFull(msg)
         self._jobs.put(job)
+
+    def leave(self, future: concurrent.futures.Future[Any]) -> None:
+        if future.cancel() or future.done():
+            return
+        with self._lock:
+            self._left.add(future)
+        future.add_done_callback(self._came_back)
+
+    def _came_back(self, future: concurrent.futures.Future[Any]) -> None:
+        with self._lock:
+            self._left.discard(future)
 
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
+            with self._lock:
+                self._idle -= 1
+                self._pending -= 1
             job()
             del job
             with self._lock:
@@ -78,7 +95,7 @@ def submit(call: Callable[[], _T]) -> concurrent.futures.Future[_T]:
     """Run a call in a worker thread, in a copy of the caller's context.
 
     Raises:
-        PoolFull: no thread is free.
+        PoolFull: every thread is held by a call that was left behind.
     """
     future: concurrent.futures.Future[_T] = concurrent.futures.Future()
     context = contextvars.copy_context()
@@ -97,21 +114,26 @@ def submit(call: Callable[[], _T]) -> concurrent.futures.Future[_T]:
     return future
 
 
+def leave(future: concurrent.futures.Future[Any]) -> None:
+    """Stop waiting for a call: it is taken out of the queue, or left behind if it has begun."""
+    _pool.leave(future)
+
+
 def run(call: Callable[[], _T], deadline: Deadline, what: str) -> _T:
     """Run a call in a worker thread and wait for it until the deadline.
 
     Raises:
         DeadlineExceeded: time is up; the call is left behind.
-        PoolFull: no thread is free.
+        PoolFull: every thread is held by a call that was left behind.
     """
     future = submit(call)
-    while True:
-        deadline.check(what)
-        try:
-            return future.result(pause(deadline))
-        except concurrent.futures.TimeoutError:
-            if future.done():  # the call itself raised TimeoutError
-                raise
+    try:
+        while not future.done():
+            deadline.check(what)
+            concurrent.futures.wait((future,), pause(deadline))
+        return future.result()
+    finally:
+        leave(future)
 
 
 async def run_async(call: Callable[[], _T], deadline: Deadline | None, what: str) -> _T:
@@ -119,15 +141,19 @@ async def run_async(call: Callable[[], _T], deadline: Deadline | None, what: str
 
     Raises:
         DeadlineExceeded: time is up; the call is left behind.
-        PoolFull: no thread is free.
+        PoolFull: every thread is held by a call that was left behind.
     """
     import asyncio  # noqa: PLC0415 - half of this package's import time
 
-    return await wait(asyncio.wrap_future(submit(call)), deadline, what)
+    future = submit(call)
+    try:
+        return await wait(asyncio.wrap_future(future), deadline, what)
+    finally:
+        leave(future)
 
 
 async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str) -> _T:
-    """Await a future until the deadline, and cancel it when it is left behind.
+    """Await a future until the deadline, and cancel it when time is up.
 
     Raises:
         DeadlineExceeded: time is up.

@@ -181,31 +181,37 @@ class TwoStage:
         inline = "" if deadline.finite else names[-1]
         futures: dict[str, concurrent.futures.Future[Answer]] = {}
         answers: dict[str, Answer] = {}
-        for name in names:
-            if name == inline:
-                continue
-            call = Call(self.sources[name], search.query, search.depth, deadline)
-            try:
-                futures[name] = _workers.submit(call)
-            except PoolFull as error:
-                answers[name] = Answer(None, error, 0.0) if deadline.finite else call()
-        if inline:
-            answers[inline] = Call(self.sources[inline], search.query, search.depth, deadline)()
-        waiting = set(futures.values())
-        while waiting:
-            done, waiting = concurrent.futures.wait(
-                waiting, search.patience(answers), concurrent.futures.FIRST_COMPLETED
-            )
-            answers |= {name: one.result() for name, one in futures.items() if one in done}
-            if not done and search.out_of_patience(answers):
-                break
+        try:
+            for name in names:
+                if name == inline:
+                    continue
+                call = Call(self.sources[name], search.query, search.depth, deadline)
+                try:
+                    futures[name] = _workers.submit(call)
+                except PoolFull as error:
+                    answers[name] = Answer(None, error, 0.0) if deadline.finite else call()
+            if inline:
+                call = Call(self.sources[inline], search.query, search.depth, deadline)
+                answers[inline] = call()
+            waiting = set(futures.values())
+            while waiting:
+                done, waiting = concurrent.futures.wait(
+                    waiting, search.patience(answers), concurrent.futures.FIRST_COMPLETED
+                )
+                answers |= {name: one.result() for name, one in futures.items() if one in done}
+                if not done and search.out_of_patience(answers):
+                    break
+        finally:
+            for future in futures.values():
+                _workers.leave(future)
         return answers
 
     async def _arecall(self, search: Search) -> dict[str, Answer]:
         import asyncio  # noqa: PLC0415 - half of this package's import time
 
-        futures: dict[str, asyncio.Future[Answer]] = {}
         answers: dict[str, Answer] = {}
+        threaded: list[concurrent.futures.Future[Answer]] = []
+        futures: dict[str, asyncio.Future[Answer]] = {}
         try:
             for name, source in self.sources.items():
                 call = Call(source, search.query, search.depth, search.deadline)
@@ -213,9 +219,11 @@ class TwoStage:
                     futures[name] = asyncio.ensure_future(call.awaited(source))
                     continue
                 try:
-                    futures[name] = asyncio.wrap_future(_workers.submit(call))
+                    threaded.append(_workers.submit(call))
                 except PoolFull as error:
                     answers[name] = Answer(None, error, 0.0)
+                else:
+                    futures[name] = asyncio.wrap_future(threaded[-1])
             waiting = set(futures.values())
             while waiting:
                 done, waiting = await asyncio.wait(
@@ -229,6 +237,8 @@ class TwoStage:
         finally:
             for future in futures.values():
                 future.cancel()
+            for job in threaded:
+                _workers.leave(job)
         return answers
 
     def _rerank(self, search: Search, second: Reranker) -> Reranking:

@@ -7,6 +7,7 @@ stores such as Chroma refuse nested values, and one key is easy to keep out of p
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def encode(response: Response, result: Result) -> str:
         "doc_id": result.doc_id,
         "rank": result.rank,
         "sources": {
-            placement.source: {"rank": placement.rank, "score": placement.score}
+            placement.source: {"rank": placement.rank, "score": _finite(placement.score)}
             for placement in result.placements
         },
         "fusion_rank": result.fusion_rank,
@@ -50,6 +51,11 @@ def encode(response: Response, result: Result) -> str:
             for one in outcome.degraded
         ]
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+def _finite(score: float) -> float | None:
+    # JSON has no NaN; a source that gives no score has none here either
+    return score if math.isfinite(score) else None
 
 
 def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,0 +1,173 @@
+"""An answer, or one document's way through it, in plain text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runoff.trace import Fate
+    from runoff.types import Response
+
+__all__ = ["explain", "headline", "number", "result_table", "snippet", "stage_table"]
+
+_SNIPPET = 60
+
+
+def explain(response: Response, doc_id: str | None = None) -> str:
+    """Tell how an answer came about, or what became of one document.
+
+    Args:
+        response: the answer.
+        doc_id: a document to follow; None explains the whole answer.
+    """
+    if doc_id is not None:
+        return _follow(response, doc_id)
+    parts = [headline(response), _text_table(stage_table(response), align="<<><")]
+    rows = result_table(response)
+    parts.append(_text_table(rows, align=">" * (len(rows[0]) - 2) + "<<"))
+    return "\n\n".join(parts)
+
+
+def headline(response: Response) -> str:
+    """Return the question and, in a few sentences, whether the answer is all it should be."""
+    outcome, trace = response.outcome, response.trace
+    budget = "" if outcome.budget_ms is None else f" of {outcome.budget_ms:.0f} ms"
+    found = f"{len(response)} of {len(trace.fates)} candidates"
+    asked = repr(snippet(response.query.text, 100))
+    lines = [f"{asked}: {found} in {outcome.spent_ms:.1f} ms{budget}"]
+    if trace.load_ms:
+        lines[0] += f", and {trace.load_ms:.0f} ms to load models"
+    lines += [
+        f"degraded: {one.stage} {one.source}: {one.reason} ({one.detail})"
+        for one in outcome.degraded
+    ]
+    if not outcome.degraded:
+        lines[0] += ", complete"
+    elif outcome.total and outcome.scored < outcome.total:
+        lines.append(f"reranked {outcome.scored} of the {outcome.total} it should have")
+    if trace.truncated:
+        lines.append(f"{trace.truncated} documents were read only up to the model's token limit")
+    lines += [f"note: {note}" for note in outcome.notes]
+    return "\n".join(lines)
+
+
+def stage_table(response: Response) -> list[tuple[str, ...]]:
+    """Return one row for each stage under a row of headings."""
+    rows: list[tuple[str, ...]] = [("stage", "source", "ms", "what it did")]
+    for stage in response.trace.stages:
+        if stage.error:
+            did = f"left out: {stage.error}" if not stage.left else f"partly: {stage.error}"
+        elif stage.stage == "recall":
+            did = f"{stage.left} hits (depth {stage.entered})"
+        elif stage.stage == "fusion":
+            did = f"{stage.entered} hits became {stage.left} candidates"
+        else:
+            did = f"ordered {stage.left} of {stage.entered}"
+            if stage.usage.tokens is not None:
+                did += f", {stage.usage.tokens:,} tokens"
+        rows.append((stage.stage, stage.source, f"{stage.latency_ms:.1f}", did))
+    return rows
+
+
+def result_table(response: Response) -> list[tuple[str, ...]]:
+    """Return one row for each result: its place at every stage, its id and how its text begins."""
+    sources = [stage.source for stage in response.trace.stages if stage.stage == "recall"]
+    rows: list[tuple[str, ...]] = [("#", "rerank", "fused", *sources, "document", "text")]
+    for result in response:
+        placed = {one.source: f"{one.rank} ({number(one.score)})" for one in result.placements}
+        reranked = "-"
+        if result.rerank_score is not None:
+            reranked = f"{result.rerank_rank} ({number(result.rerank_score)})"
+        rows.append(
+            (
+                str(result.rank),
+                reranked,
+                f"{result.fusion_rank} ({number(result.fusion_score)})",
+                *(placed.get(source, "-") for source in sources),
+                snippet(result.doc_id, 40),
+                snippet(result.text, _SNIPPET) + (" [truncated]" if result.truncated else ""),
+            )
+        )
+    return rows
+
+
+def number(value: float) -> str:
+    """Return a score with as many digits as help to compare it; `-` where there is none."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def snippet(text: str, length: int) -> str:
+    """Return the start of a text on one line, with nothing in it that a terminal would act on."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: length * 4])
+    line = " ".join(line.split())
+    return line if len(line) <= length and len(text) <= length * 4 else f"{line[: length - 1]}…"
+
+
+def _text_table(rows: Sequence[Sequence[str]], align: str) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _follow(response: Response, doc_id: str) -> str:
+    trace = response.trace
+    fate = trace.fate(doc_id)
+    asked = [stage for stage in trace.stages if stage.stage == "recall"]
+    if fate is None:
+        out = [f"{doc_id}: no source found it within depth {trace.depth}."]
+        out += [f"  {stage.source} was left out: {stage.error}" for stage in asked if stage.error]
+        out.append("  Ask the sources for more (depth), add another kind of source, or look")
+        out.append("  whether the document is indexed and passes the filters.")
+        return "\n".join(out)
+    candidate = fate.candidate
+    placed = {one.source: one for one in candidate.placements}
+    out = [f"{doc_id}: {_verdict(fate, trace.top_k)}"]
+    for stage in asked:
+        one = placed.get(stage.source)
+        if one is not None:
+            out.append(f"  {stage.source}: rank {one.rank}, score {number(one.score)}")
+        elif stage.error:
+            out.append(f"  {stage.source}: left out ({stage.error})")
+        else:
+            out.append(f"  {stage.source}: not among its {stage.left} hits")
+    out.append(
+        f"  fusion: rank {candidate.fusion_rank} of {len(trace.fates)}, "
+        f"score {number(candidate.fusion_score)}"
+    )
+    out.append(f"  rerank: {_reranked(fate, trace.window, trace.model.name)}")
+    return "\n".join(out)
+
+
+def _verdict(fate: Fate, top_k: int) -> str:
+    if fate.fate == "returned":
+        return f"returned at rank {fate.rank}."
+    if fate.fate == "cut":
+        return f"rank {fate.rank}, below the {top_k} results asked for."
+    return f"{fate.fate}."
+
+
+def _reranked(fate: Fate, window: int, model: str) -> str:
+    if fate.rerank_score is None and fate.pair_score is None:
+        return {
+            "tail": f"below the window of {window}, so it was never read",
+            "image": "an image without text keeps its fused place",
+            "empty": "no text to read",
+            "off": "there is no second stage",
+        }.get(fate.scoring, fate.scoring)
+    said = model
+    if fate.rerank_score is not None:
+        moved = fate.candidate.fusion_rank - (fate.rerank_rank or 0)
+        way = f"up {moved}" if moved > 0 else f"down {-moved}" if moved else "unmoved"
+        said += f" placed it {fate.rerank_rank} ({way}), score {number(fate.rerank_score)}"
+    if fate.pair_score is not None and fate.pair_score != fate.rerank_score:
+        said += f", pair score {number(fate.pair_score)}"
+    return said + (", having read only the start of it" if fate.truncated else "")

@@ -1,0 +1,141 @@
+"""An answer explains itself, in text and in a notebook."""
+
+import html.parser
+import json
+import math
+
+import pytest
+
+from runoff import provenance
+from runoff.errors import ServerFailed
+from runoff.pipeline import TwoStage
+from runoff.scores import ModelIdentity, ScoreKind, Usage
+from runoff.types import Document, Hit, Ranked, Reranking
+
+HOSTILE = "<script>alert(1)</script>\x1b[31m\nsecond line"
+
+
+class Source:
+    def __init__(self, *found, error=None):
+        self.found = found
+        self.error = error
+
+    def retrieve(self, query, *, depth, deadline=None):
+        if self.error:
+            raise self.error
+        return [
+            Hit(Document(one, f"{one} {HOSTILE}"), 3.5 - at) for at, one in enumerate(self.found)
+        ]
+
+
+class Backwards:
+    name = "backwards"
+
+    def rerank(self, query, candidates, *, deadline=None):
+        ordered = tuple(
+            Ranked(one, 2.0 + at, 5.0 + at, truncated=at == 0)
+            for at, one in reversed(list(enumerate(candidates)))
+        )
+        return Reranking(
+            ordered, kind=ScoreKind.LOGIT, model=ModelIdentity("m"), usage=Usage(3, 1234)
+        )
+
+
+@pytest.fixture
+def response():
+    sources = {"bm25": Source("a", "b", "c"), "dense": Source("b", "d")}
+    return TwoStage(sources, reranker=Backwards(), window=3).search("why?", top_k=3, timeout=60)
+
+
+def test_the_whole_answer_names_every_stage(response):
+    """Each source, the fusion, the reranker, and every rank and score of the results appear."""
+    text = response.explain()
+    for part in ("'why?'", "3 of 4 candidates", "complete", "bm25", "dense", "5 hits became 4"):
+        assert part in text
+    assert "ordered 3 of 3, 1,234 tokens" in text
+    assert "1 documents were read only up to" in text
+    assert "1 (4.00)" in text
+    assert "[truncated]" in text
+
+
+def test_text_cannot_drive_a_terminal(response):
+    """Control characters and line breaks of documents never reach the output."""
+    text = response.explain()
+    assert "\x1b" not in text
+    assert "alert(1)</script> [31m second" in text
+
+
+def test_one_document_is_followed_through_every_stage(response):
+    """A returned, a cut and an unknown document each get their own story."""
+    (last,) = {fate.candidate.document.doc_id for fate in response.trace.fates if fate.rank == 4}
+    assert "rank 4, below the 3 results asked for" in response.explain(last)
+    assert "below the window of 3, so it was never read" in response.explain(last)
+    first = response.explain(response[0].doc_id)
+    assert "returned at rank 1" in first
+    assert "backwards" not in first
+    assert "m placed it 1 (up 2), score 4.00, pair score 7.00" in first
+    assert "not among its 2 hits" in response.explain("a")
+    assert "no source found it within depth 100" in response.explain("zzz")
+
+
+def test_a_degraded_answer_says_so_first():
+    """What was left out and why stands above the results, in text and HTML."""
+    sources = {"bm25": Source("a"), "store": Source(error=ServerFailed("503 from the store"))}
+    response = TwoStage(sources, reranker=None).search("q")
+    assert "degraded: recall store: server_error" in response.explain()
+    assert "left out: ServerFailed: 503 from the store" in response.explain()
+    assert 'class="head degraded"' in response._repr_html_()
+
+
+def test_html_is_inert_and_well_formed(response):
+    """Hostile text is escaped, no script, link or image is in the page, and all tags close."""
+    page = response._repr_html_()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+    class Check(html.parser.HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.open = []
+
+        def handle_starttag(self, tag, attrs):
+            assert tag not in {"script", "img", "link", "iframe", "a"}
+            self.open.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+    check = Check()
+    check.feed(page)
+    assert check.open == []
+
+
+def test_provenance_is_one_json_string(response):
+    """Every rank and score of a result survives the round trip; nothing in it is text."""
+    encoded = provenance.encode(response, response[0])
+    record = provenance.decode({"runoff": encoded, "x": 1})
+    assert record["rerank_score"] == 4.0
+    assert record["pair_score"] == 7.0
+    assert record["sources"][next(iter(record["sources"]))]["rank"] >= 1
+    assert record["complete"] is True
+    assert "script" not in encoded
+    assert provenance.without({"runoff": encoded, "x": 1}) == {"x": 1}
+
+
+@pytest.mark.parametrize("value", [None, 3, "not json", "[1]"])
+def test_foreign_metadata_is_not_provenance(value):
+    """Something else under the key is no provenance, and no error."""
+    assert provenance.decode({"runoff": value}) is None
+    assert provenance.decode({}) is None
+
+
+def test_provenance_of_unknown_scores_is_valid_json():
+    """A source without a score gives null, which every JSON reader accepts."""
+
+    class Unscored(Source):
+        def retrieve(self, query, *, depth, deadline=None):
+            return [Hit(Document("a", "a"), math.nan)]
+
+    response = TwoStage({"s": Unscored()}, reranker=None).search("q")
+    encoded = provenance.encode(response, response[0])
+    assert json.loads(encoded, parse_constant=pytest.fail)["sources"]["s"]["score"] is None
