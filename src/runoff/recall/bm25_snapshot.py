@@ -1,0 +1,216 @@
+"""One unchanging state of a BM25 index: searches read it, changes make the next one."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from runoff.recall.bm25_engine import make_scoring
+from runoff.recall.bm25_postings import Postings, count_terms, join
+from runoff.types import Document, Hit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from numpy.typing import NDArray
+
+    from runoff.filters import Filter
+    from runoff.recall.analyzers import Analyzer
+    from runoff.recall.bm25_engine import Formula, Scoring
+    from runoff.types import Query
+
+__all__ = ["Batch", "Documents", "Snapshot"]
+
+_MASKS = 64
+
+
+class Documents(Sequence[Document]):
+    """Documents in the order of their ids, in memory or read from a file when asked for.
+
+    Args:
+        entries: documents, or places in `stored`.
+        stored: documents that lie elsewhere.
+    """
+
+    __slots__ = ("_entries", "_stored")
+
+    def __init__(
+        self, entries: Sequence[Document | int], stored: Sequence[Document] | None = None
+    ) -> None:
+        self._entries = entries
+        self._stored = stored
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+    @overload
+    def __getitem__(self, index: slice) -> Documents: ...
+    def __getitem__(self, index: int | slice) -> Document | Documents:
+        if isinstance(index, slice):
+            return Documents(self._entries[index], self._stored)
+        entry = self._entries[index]
+        if isinstance(entry, Document):
+            return entry
+        assert self._stored is not None  # noqa: S101 - for mypy: only a stored corpus has places
+        return self._stored[entry]
+
+    def rearranged(
+        self, rows: NDArray[np.int64], added: Sequence[Document], order: Sequence[int]
+    ) -> Documents:
+        """Return the documents at `rows`, then `added`, brought into an order."""
+        entries = [self._entries[row] for row in rows.tolist()]
+        entries.extend(added)
+        return Documents([entries[place] for place in order], self._stored)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Documents that were added together, and their counts by row."""
+
+    documents: Sequence[Document]
+    postings: Postings
+
+    @classmethod
+    def of(cls, documents: Sequence[Document], analyzer: Analyzer) -> Batch:
+        """Analyze documents."""
+        return cls(documents, count_terms((one.text for one in documents), analyzer))
+
+
+class Snapshot:
+    """A corpus in the order of its ids, its counts and its scores.
+
+    Everything but the memory of filter masks is fixed, so any number of threads may search it.
+
+    Args:
+        analyzer: what made the terms; queries go through it.
+        formula: which BM25 is computed.
+        ids: ascending; row i is document i.
+        documents: in the order of `ids`.
+        postings: their counts.
+        scoring: the engine's scores of them; computed where None.
+    """
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        formula: Formula,
+        ids: Sequence[str],
+        documents: Documents,
+        postings: Postings,
+        scoring: Scoring | None = None,
+    ) -> None:
+        self.analyzer = analyzer
+        self.formula = formula
+        self.ids = ids
+        self.documents = documents
+        self.postings = postings
+        self.scoring = make_scoring(postings, formula) if scoring is None else scoring
+        self._numbers = {term: number for number, term in enumerate(postings.terms)}
+        self._masks: OrderedDict[str, NDArray[np.bool_]] = OrderedDict()
+        self._masks_lock = threading.Lock()
+
+    @classmethod
+    def empty(cls, analyzer: Analyzer, formula: Formula) -> Snapshot:
+        """Return the state of an index without documents."""
+        return cls(analyzer, formula, [], Documents([]), count_terms((), analyzer))
+
+    def row(self, doc_id: str) -> int | None:
+        """Return a document's row, or None."""
+        row = bisect_left(self.ids, doc_id)
+        return row if row < len(self.ids) and self.ids[row] == doc_id else None
+
+    def search(self, query: Query, depth: int) -> list[Hit]:
+        """Return the best `depth` documents that share a token with the query and pass its filters.
+
+        Equal scores are ordered by id.
+        """
+        terms = self._terms(query.text)
+        if not terms:
+            return []
+        rows, scores = self.scoring.score(terms)
+        if query.filters is not None:
+            kept = self._mask(query.filters)[rows]
+            rows, scores = rows[kept], scores[kept]
+        if rows.size > depth:
+            worst = np.partition(scores, rows.size - depth)[rows.size - depth]
+            kept = scores >= worst  # every document that ties with the last stays, until sorted
+            rows, scores = rows[kept], scores[kept]
+        order = np.argsort(-scores, kind="stable")[:depth]
+        documents, score_range = self.documents, (self.scoring.lowest, None)
+        return [
+            Hit(documents[row], score, score_range)
+            for row, score in zip(rows[order].tolist(), scores[order].tolist(), strict=True)
+        ]
+
+    def changed(
+        self,
+        batches: Sequence[Batch],
+        added: Mapping[str, tuple[int, int]],
+        removed: Collection[str],
+    ) -> Snapshot:
+        """Return the state after documents have come and gone.
+
+        Args:
+            batches: analyzed documents.
+            added: the ids that join, or replace their namesake, each with its batch and its row
+                there; what a batch holds besides is left out.
+            removed: the ids that go.
+        """
+        gone = [row for one in (*added, *removed) if (row := self.row(one)) is not None]
+        staying = np.ones(len(self.ids), dtype=np.bool_)
+        staying[gone] = False
+        rows = np.flatnonzero(staying)
+        ids = [self.ids[row] for row in rows.tolist()]
+        ids.extend(added)
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        place = np.empty(len(ids), dtype=np.int64)
+        place[order] = np.arange(len(ids))
+
+        moved = np.full(len(self.ids), -1, dtype=np.int64)
+        moved[rows] = place[: rows.size]
+        parts = [(self.postings, moved)]
+        targets = [np.full(len(one.documents), -1, dtype=np.int64) for one in batches]
+        for (batch, row), target in zip(added.values(), place[rows.size :].tolist(), strict=True):
+            targets[batch][row] = target
+        parts += [(one.postings, target) for one, target in zip(batches, targets, strict=True)]
+        joining = [batches[batch].documents[row] for batch, row in added.values()]
+        return Snapshot(
+            self.analyzer,
+            self.formula,
+            [ids[one] for one in order],
+            self.documents.rearranged(rows, joining, order),
+            join(parts, len(ids)),
+        )
+
+    def _terms(self, text: str) -> dict[int, int]:
+        """Return how often each known term stands in a text, in order of first appearance."""
+        numbers = self._numbers
+        counted = Counter(self.analyzer(text))
+        return {numbers[token]: times for token, times in counted.items() if token in numbers}
+
+    def _mask(self, condition: Filter) -> NDArray[np.bool_]:
+        """Return which documents a filter keeps, remembered for the filters used last."""
+        key = repr(condition)  # equality will not do: Eq("a", 1) == Eq("a", True)
+        with self._masks_lock:
+            mask = self._masks.get(key)
+            if mask is not None:
+                self._masks.move_to_end(key)
+                return mask
+        mask = np.fromiter(
+            (condition.matches(one.metadata) for one in self.documents),
+            dtype=np.bool_,
+            count=len(self.documents),
+        )
+        with self._masks_lock:
+            self._masks[key] = mask
+            if len(self._masks) > _MASKS:
+                self._masks.popitem(last=False)
+        return mask
