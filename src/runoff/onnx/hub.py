@@ -1,0 +1,93 @@
+"""Models of the Hugging Face Hub: the needed files only, from the cache when offline."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runoff.errors import ModelNotFound
+from runoff.onnx.files import SETTINGS, choose
+
+if TYPE_CHECKING:
+    from runoff.onnx.files import Precision
+
+__all__ = ["fetch", "is_name"]
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def is_name(model: str) -> bool:
+    """Whether a text has the form of a Hub name, `"org/name"`."""
+    return _NAME.fullmatch(model) is not None
+
+
+def fetch(
+    model: str,
+    *,
+    precision: Precision,
+    revision: str | None,
+    cache_dir: Path | None,
+    local_files_only: bool,
+) -> Path:
+    """Return the directory of a model, downloading what is not there yet.
+
+    Downloaded are the settings, the tokenizer and one ONNX file, the one `choose` takes. Without
+    network, with `HF_HUB_OFFLINE=1` or `local_files_only`, the cache answers alone.
+
+    Raises:
+        ModelNotFound: no such model or revision, no fitting ONNX file, neither network nor cached
+            files, or a cache that cannot be written.
+    """
+    import huggingface_hub  # noqa: PLC0415 - half a second that only Hub models cost
+    from huggingface_hub import constants  # noqa: PLC0415 - as above
+
+    patterns: list[str] | None = None
+    unreachable: Exception | None = None
+    offline = local_files_only or constants.HF_HUB_OFFLINE
+    if not offline:
+        try:
+            listed = huggingface_hub.HfApi().list_repo_files(model, revision=revision)
+        except Exception as error:  # noqa: BLE001 - its HTTP client differs by version; see below
+            unreachable = error
+        else:
+            chosen, _ = choose(listed, precision, model)
+            patterns = [*SETTINGS, chosen, f"{chosen}_data*", f"{chosen}.data*"]
+    try:
+        directory = huggingface_hub.snapshot_download(
+            model,
+            revision=revision,
+            cache_dir=cache_dir,
+            allow_patterns=patterns or [*SETTINGS],
+            local_files_only=patterns is None,
+        )
+    except Exception as error:  # noqa: BLE001 - as above, and every failure here has a name
+        msg = _explain(model, revision, unreachable or error, offline=offline)
+        raise ModelNotFound(msg) from (unreachable or error)
+    return Path(directory)
+
+
+def _explain(model: str, revision: str | None, error: Exception, *, offline: bool) -> str:
+    from huggingface_hub import errors  # noqa: PLC0415 - see fetch
+
+    wanted = model if revision is None else f"{model} at {revision}"
+    if offline:
+        return (
+            f"{wanted}: it is not in the Hugging Face cache and the network is switched off "
+            f'(HF_HUB_OFFLINE or local_files_only): run "hf download {model}" once with network, '
+            "or name the directory that holds the model"
+        )
+    if isinstance(error, errors.GatedRepoError):
+        return f'{wanted}: access is restricted: ask for it on its page, then "hf auth login"'
+    if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
+        return f"{wanted}: the Hugging Face Hub has no such model or revision (or it is private)"
+    if isinstance(error, PermissionError) or type(error) is OSError:
+        return (
+            f"{wanted}: the Hugging Face cache cannot be written ({error}): free some space there "
+            "or name another folder with cache_dir= or HF_HOME"
+        )
+    summary = str(error).partition("\n")[0]
+    return (
+        f"{wanted}: the Hugging Face Hub cannot be reached and the model is not in the cache "
+        f"({type(error).__name__}: {summary})"
+    )

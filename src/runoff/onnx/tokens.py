@@ -1,0 +1,178 @@
+"""From text to token ids: bounded work, counted truncation, the tokenizer's own templates."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tokenizers import Encoding, Tokenizer
+
+__all__ = ["LONGEST_TOKEN", "Encoded", "TextEncoder"]
+
+LONGEST_TOKEN = 100  # characters; WordPiece takes longer words for unknown
+_USUAL_TOKEN = 8  # characters; twice what prose needs
+_MARGIN = 64  # tokens beyond the limit after which the cut cannot reach back
+_GROWTH = 4
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """One model input.
+
+    Attributes:
+        ids: token ids, int64, shape (1, n).
+        type_ids: 0 for the first text and 1 for the second, as the tokenizer says; same shape.
+        truncated: whether text was lost to the limit.
+    """
+
+    ids: NDArray[np.int64]
+    type_ids: NDArray[np.int64]
+    truncated: bool
+
+    def __len__(self) -> int:
+        """Return the number of tokens."""
+        return self.ids.size
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """What stands before, between and after the texts, as lists of ids and of type ids."""
+
+    ids: tuple[tuple[int, ...], ...]
+    types: tuple[tuple[int, ...], ...]
+    text_types: tuple[int, ...]
+
+    @property
+    def special(self) -> int:
+        return sum([len(part) for part in self.ids])
+
+    def fill(self, *texts: list[int], truncated: bool) -> Encoded:
+        ids, types = list(self.ids[0]), list(self.types[0])
+        for number, text in enumerate(texts):
+            ids += text
+            types += [self.text_types[number]] * len(text)
+            ids += self.ids[number + 1]
+            types += self.types[number + 1]
+        return Encoded(np.array([ids], np.int64), np.array([types], np.int64), truncated)
+
+
+class TextEncoder:
+    """Encodes texts and pairs for one model within its token limit.
+
+    Long texts are cut to a number of characters first, so that 10 MB cost no more than a few
+    pages: tokens are made from the start of the text until there are clearly more than the limit,
+    and never from more than 100 characters for each token of the limit. What is lost that way
+    could not have been kept, save in texts whose words are longer than 100 characters; all of it
+    counts as truncated. Lone surrogates become U+FFFD.
+
+    Args:
+        tokenizer: truncation and padding must be off; it is not changed and is shared by threads.
+        max_length: the limit, special tokens included.
+
+    Raises:
+        InvalidArgument: `max_length` leaves no room for text, or the tokenizer joins two texts in
+            a way that is not special tokens around each.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._single = self._learn("a")
+        self._pair = self._learn("a", "b")
+        self.max_length = max_length
+        if max_length < self._pair.special + 2:
+            least = self._pair.special + 2
+            raise InvalidArgument("max_length", max_length, f"must be {least} or more")
+
+    def ids(self, text: str, limit: int) -> tuple[list[int], bool]:
+        """Return the first `limit` token ids of a text, and whether there were more."""
+        bound = LONGEST_TOKEN * limit
+        size = min(_USUAL_TOKEN * limit + _MARGIN, bound)
+        while True:
+            whole = len(text) <= size
+            found: list[int] = self._encode(text if whole else _start(text, size)).ids
+            if whole:
+                return found[:limit], len(found) > limit
+            if len(found) >= limit + _MARGIN or size >= bound:
+                return found[:limit], True
+            size = min(size * _GROWTH, bound)
+
+    def text(self, text: str) -> Encoded:
+        """Encode one text."""
+        ids, truncated = self.ids(text, self.max_length - self._single.special)
+        return self._single.fill(ids, truncated=truncated)
+
+    def query(self, text: str) -> tuple[list[int], bool]:
+        """Return the ids of a query, to be given to `pair` with each of its documents."""
+        return self.ids(text, self.max_length - self._pair.special)
+
+    def pair(self, query: tuple[list[int], bool], document: str) -> Encoded:
+        """Encode a query and a document.
+
+        When they do not fit, the document is cut; the query is cut only where it takes more than
+        half of `max_length` and the document needs the room.
+        """
+        room = self.max_length - self._pair.special
+        asked, asked_cut = query
+        read, read_cut = self.ids(document, room)
+        kept = min(len(asked), max(self.max_length // 2, room - len(read)), max(room - 1, 1))
+        left = room - kept
+        cut = asked_cut or read_cut or kept < len(asked) or left < len(read)
+        return self._pair.fill(asked[:kept], read[:left], truncated=cut)
+
+    def _encode(self, text: str) -> Encoding:
+        if not text.isascii():
+            text = _SURROGATE.sub("\ufffd", text)
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def _learn(self, first: str, second: str | None = None) -> _Template:
+        """Read the template off an encoding of one-word texts, and check it on longer ones."""
+        template = _read(self._tokenizer.encode(first, second), 1 if second is None else 2)
+        longer = [f"{first} b {first}", *([] if second is None else [f"{second} a"])]
+        expected = self._tokenizer.encode(longer[0], None if second is None else longer[1])
+        if template is not None:
+            made = template.fill(*(self._encode(text).ids for text in longer), truncated=False)
+            if (made.ids[0].tolist(), made.type_ids[0].tolist()) == (
+                expected.ids,
+                expected.type_ids,
+            ):
+                return template
+        raise InvalidArgument(
+            "model", expected.tokens, "its tokenizer joins texts in a way that is not supported"
+        )
+
+
+def _read(encoding: Encoding, texts: int) -> _Template | None:
+    """Split an encoding into the special tokens around each text; None where that fails."""
+    ids, types, owners = encoding.ids, encoding.type_ids, encoding.sequence_ids
+    bounds = [0]
+    text_types = []
+    for number in range(texts):
+        if number not in owners:
+            return None
+        first = owners.index(number)
+        bounds += [first, first + owners.count(number)]
+        text_types.append(types[first])
+    bounds.append(len(ids))
+    if bounds != sorted(bounds):
+        return None
+    gaps = list(zip(bounds[::2], bounds[1::2], strict=True))
+    return _Template(
+        tuple(tuple(ids[start:end]) for start, end in gaps),
+        tuple(tuple(types[start:end]) for start, end in gaps),
+        tuple(text_types),
+    )
+
+
+def _start(text: str, size: int) -> str:
+    """Return the first characters of a text, whole words where there are any."""
+    start = text[:size]
+    end = max(start.rfind(" "), start.rfind("\n"))
+    return start[:end] if end > size // 2 else start

