@@ -58,12 +58,13 @@ def as_reranker(reranker: object) -> Reranker | None:
 
         return Pointwise(CrossEncoder(reranker))
     if not isinstance(reranker, type):
+        # foreign classes come first: theirs too may have a `rerank` or `score` that means another
+        for converter in _converters.values():
+            if converter.matches(reranker):
+                return converter.convert(reranker)
         if isinstance(reranker, Reranker):
             return reranker
         if isinstance(reranker, PairScorer):
             return Pointwise(reranker)
-        for converter in _converters.values():
-            if converter.matches(reranker):
-                return converter.convert(reranker)
     accepted = ["a Reranker", "a PairScorer", "a model name", "None", *sorted(_converters)]
     raise InvalidArgument("reranker", reranker, f"must be one of: {', '.join(accepted)}")
