@@ -1,0 +1,31 @@
+"""runoff in LangChain: thin shells over the core that need langchain-core and nothing else of it.
+
+```python
+from runoff.langchain import RunoffRerank, TwoStageRetriever, HybridRetriever, two_stage
+
+chain = two_stage(vectorstore.as_retriever(), top_n=5) | format_docs | prompt | llm
+```
+"""
+
+from runoff.errors import MissingExtra
+
+try:
+    import langchain_core as _langchain_core  # noqa: F401 - a plain message where it is missing
+except ModuleNotFoundError as error:
+    raise MissingExtra("langchain-core", "langchain") from error
+
+from runoff.langchain import foreign as _foreign
+from runoff.langchain.compressor import RunoffRerank
+from runoff.langchain.convert import provenance
+from runoff.langchain.hybrid import HybridRetriever
+from runoff.langchain.retriever import TwoStageRetriever, two_stage
+
+__all__ = [
+    "HybridRetriever",
+    "RunoffRerank",
+    "TwoStageRetriever",
+    "provenance",
+    "two_stage",
+]
+
+_foreign.register()

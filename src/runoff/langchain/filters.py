@@ -1,0 +1,109 @@
+"""Filters of a request: what users may write, and what vector stores understand.
+
+A filter is honoured exactly or refused by name; none is ignored. Whatever a store returns is
+checked again, so that no excluded document gets through a difference in meaning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
+
+from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.filters import And, Eq, Filter, In, Not, Or, Range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from langchain_core.documents import Document as LangChainDocument
+
+__all__ = ["Translate", "as_filter", "store_kwargs"]
+
+Translate: TypeAlias = "Callable[[Filter], Mapping[str, Any]]"
+
+
+def as_filter(value: object) -> Filter | None:
+    """Return a filter for a filter, or for a dict of fields and the values they must equal.
+
+    Raises:
+        InvalidArgument: it is neither; operators in a dict are refused, since every store means
+            something else by them.
+    """
+    if value is None or isinstance(value, Eq | In | Range | And | Or | Not):
+        return value
+    remedy = (
+        'must be a filter of runoff.filters, such as Range("year", gte=2020), or a dict of fields '
+        "and the values they must equal"
+    )
+    if not isinstance(value, dict) or not value:
+        raise InvalidArgument("filter", value, remedy)
+    if any(not isinstance(one, str | int | float) for one in value.values()) or any(
+        str(name).startswith("$") for name in value
+    ):
+        raise InvalidArgument("filter", value, remedy)
+    equals = [Eq(name, one) for name, one in value.items()]
+    return equals[0] if len(equals) == 1 else And(*equals)
+
+
+def store_kwargs(
+    store: VectorStore,
+    given: Mapping[str, Any],
+    wanted: Filter,
+    translate: Translate | None,
+    source: str,
+) -> dict[str, Any]:
+    """Return a store's search arguments with a filter added to those it already has.
+
+    Args:
+        store: the vector store; `InMemoryVectorStore` and Chroma are known.
+        given: its search arguments so far.
+        wanted: the filter of this request.
+        translate: makes search arguments of a filter, for any other store.
+        source: what to call the store in an error.
+
+    Raises:
+        FilterNotSupported: the store is not known and nothing translates for it, or it already has
+            a filter that cannot be combined with this one.
+    """
+    if translate is not None:
+        added = dict(translate(wanted))
+        both = sorted(added.keys() & given.keys())
+        if both:
+            remedy = f"{source} has a {both[0]} of its own, and the two cannot be combined"
+            raise FilterNotSupported("filter", wanted, remedy)
+        return {**given, **added}
+    known = given.get("filter")
+    if isinstance(store, InMemoryVectorStore):
+        return {**given, "filter": _predicate(wanted, known)}
+    if _is_chroma(store):
+        where = _where(wanted)
+        return {**given, "filter": where if not known else {"$and": [known, where]}}
+    remedy = (
+        f"{source} ({type(store).__name__}) is no store whose filters are known here: pass "
+        "translate_filter=, which makes search arguments of a filter"
+    )
+    raise FilterNotSupported("filter", wanted, remedy)
+
+
+def _predicate(
+    wanted: Filter, known: Callable[[LangChainDocument], bool] | None
+) -> Callable[[LangChainDocument], bool]:
+    def keeps(document: LangChainDocument) -> bool:
+        return wanted.matches(document.metadata) and (known is None or known(document))
+
+    return keeps
+
+
+def _is_chroma(store: VectorStore) -> bool:
+    return any(
+        (kind.__module__.split(".")[0], kind.__name__) == ("langchain_chroma", "Chroma")
+        for kind in type(store).__mro__
+    )
+
+
+def _where(wanted: Filter) -> dict[str, Any]:
+    from runoff.recall.chroma import where  # noqa: PLC0415 - needs chromadb, which is at hand here
+
+    made: dict[str, Any] = where(wanted)
+    return made

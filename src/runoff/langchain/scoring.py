@@ -1,0 +1,127 @@
+"""The scores of vector stores: distances told from similarities.
+
+LangChain's `similarity_search_with_score` returns a distance in one store (Chroma, FAISS) and a
+similarity in another (`InMemoryVectorStore`), and does not say which. The order does: results come
+best first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForRetrieverRun,
+        CallbackManagerForRetrieverRun,
+    )
+    from langchain_core.documents import Document as LangChainDocument
+
+__all__ = ["ScoredRetriever", "gives_scores", "oriented", "scored", "searches_natively_async"]
+
+
+class ScoredRetriever(VectorStoreRetriever):
+    """A vector store retriever that notes the scores of one call, in the order of its documents."""
+
+    scores: list[float] = Field(default_factory=list, exclude=True, repr=False)
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain's signature
+        **kwargs: Any,  # noqa: ANN401 - search arguments
+    ) -> list[LangChainDocument]:
+        arguments = {**self.search_kwargs, **kwargs}
+        if self.search_type == "similarity":
+            pairs = self.vectorstore.similarity_search_with_score(query, **arguments)
+        else:
+            pairs = self.vectorstore.similarity_search_with_relevance_scores(query, **arguments)
+        return self._noted(pairs)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain's signature
+        **kwargs: Any,  # noqa: ANN401 - search arguments
+    ) -> list[LangChainDocument]:
+        arguments = {**self.search_kwargs, **kwargs}
+        store = self.vectorstore
+        if self.search_type == "similarity":
+            pairs = await store.asimilarity_search_with_score(query, **arguments)
+        else:
+            pairs = await store.asimilarity_search_with_relevance_scores(query, **arguments)
+        return self._noted(pairs)
+
+    def _noted(self, pairs: Sequence[tuple[LangChainDocument, float]]) -> list[LangChainDocument]:
+        self.scores[:] = [float(score) for _, score in pairs]
+        return [document for document, _ in pairs]
+
+
+def scored(retriever: VectorStoreRetriever) -> ScoredRetriever:
+    """Return a copy of a vector store retriever that notes scores, under the same name."""
+    fields = {name: getattr(retriever, name) for name in type(retriever).model_fields}
+    fields["name"] = retriever.get_name()
+    return ScoredRetriever.model_construct(**fields, scores=[])
+
+
+def gives_scores(retriever: VectorStoreRetriever) -> bool:
+    """Whether a retriever searches as LangChain's own does, over a store that returns scores."""
+    kind, store = type(retriever), type(retriever.vectorstore)
+    plain = (
+        kind._get_relevant_documents is VectorStoreRetriever._get_relevant_documents  # noqa: SLF001
+        and kind._aget_relevant_documents is VectorStoreRetriever._aget_relevant_documents  # noqa: SLF001
+    )
+    if not plain or retriever.search_type == "mmr":
+        return False
+    if retriever.search_type == "similarity_score_threshold":
+        return True
+    return store.similarity_search_with_score is not VectorStore.similarity_search_with_score
+
+
+def searches_natively_async(retriever: VectorStoreRetriever, *, scores: bool) -> bool:
+    """Whether the store itself awaits, rather than run its synchronous search in a thread."""
+    store = type(retriever.vectorstore)
+    if not scores and retriever.search_type == "mmr":
+        base: Any = VectorStore.amax_marginal_relevance_search
+        return store.amax_marginal_relevance_search is not base
+    if scores:
+        return store.asimilarity_search_with_score is not VectorStore.asimilarity_search_with_score
+    return store.asimilarity_search is not VectorStore.asimilarity_search
+
+
+def oriented(store: VectorStore, scores: Sequence[float]) -> list[float] | None:
+    """Return scores of which higher is better, or None when that cannot be known.
+
+    Scores that fall along the order are similarities and stay as they are; scores that rise are
+    distances and are negated. Where all are equal, the store's own function from score to relevance
+    tells; a store without one leaves it open. Scores in no order, or not finite, tell nothing.
+    """
+    if not scores or not all(map(math.isfinite, scores)):
+        return None
+    steps = [after - before for before, after in itertools.pairwise(scores)]
+    falls, rises = any(step < 0 for step in steps), any(step > 0 for step in steps)
+    if falls and rises:
+        return None
+    if not falls and not rises:
+        falls, rises = _declared(store)
+    if falls:
+        return list(scores)
+    return [-score for score in scores] if rises else None
+
+
+def _declared(store: VectorStore) -> tuple[bool, bool]:
+    """Whether a store says its scores are similarities, or distances."""
+    try:
+        relevance = store._select_relevance_score_fn()  # noqa: SLF001 - LangChain names it so
+        near, far = relevance(0.25), relevance(0.75)
+    except (NotImplementedError, ValueError):
+        return False, False
+    return near < far, near > far

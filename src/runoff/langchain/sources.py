@@ -1,0 +1,166 @@
+"""A LangChain retriever as a source of the core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document as LangChainDocument
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import patch_config
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
+
+from runoff import _workers
+from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.langchain.convert import carried
+from runoff.langchain.filters import store_kwargs
+from runoff.langchain.scoring import (
+    ScoredRetriever,
+    gives_scores,
+    oriented,
+    scored,
+    searches_natively_async,
+)
+from runoff.langchain.widen import search_kwargs, widened
+from runoff.types import Hit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from langchain_core.callbacks import BaseCallbackManager
+    from langchain_core.runnables import RunnableConfig
+
+    from runoff.deadline import Deadline
+    from runoff.langchain.filters import Translate
+    from runoff.types import Query
+
+__all__ = ["RetrieverSource", "as_retriever"]
+
+RetrieverLike = Runnable[str, list[LangChainDocument]]
+
+
+def as_retriever(argument: str, part: object) -> RetrieverLike:
+    """Return a retriever for a retriever, any runnable that answers like one, or a vector store.
+
+    Raises:
+        InvalidArgument: it is none of these.
+    """
+    if isinstance(part, VectorStore):
+        return part.as_retriever()
+    if isinstance(part, Runnable):
+        return part
+    remedy = "must be a LangChain retriever, a runnable from str to documents, or a vector store"
+    raise InvalidArgument(argument, part, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverSource:
+    """One retriever for one call, under that call's config.
+
+    Attributes:
+        name: what the pipeline calls it.
+        retriever: the retriever; it is asked through a widened copy.
+        config: the call's config; its tags, metadata and `configurable` reach the retriever.
+        callbacks: makes the callbacks of the retriever's own run.
+        id_key: the metadata field that holds a document's id, if one does.
+        translate: makes search arguments of a filter for stores that are not known.
+    """
+
+    name: str
+    retriever: RetrieverLike
+    config: RunnableConfig
+    callbacks: Callable[[], BaseCallbackManager]
+    acallbacks: Callable[[], BaseCallbackManager] | None = None
+    id_key: str | None = None
+    translate: Translate | None = None
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Ask the retriever for up to `depth` documents; see `RecallSource.retrieve`.
+
+        Raises:
+            FilterNotSupported: the request has a filter this retriever cannot honour exactly.
+            InvalidArgument: the retriever returned something else than documents.
+        """
+        if deadline is not None:
+            deadline.check(self.name)
+        retriever, arguments = self._asking(query, depth)
+        config = patch_config(self.config, callbacks=self.callbacks())
+        return self._hits(retriever, retriever.invoke(query.text, config, **arguments), query)
+
+    async def aretrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Do the same without blocking the loop.
+
+        Retrievers that only search synchronously run in runoff's bounded pool of daemon threads.
+        """
+        retriever, arguments = self._asking(query, depth)
+        if not _natively_async(retriever):
+            return await _workers.run_async(
+                lambda: self.retrieve(query, depth=depth, deadline=deadline), deadline, self.name
+            )
+        make = self.acallbacks or self.callbacks
+        config = patch_config(self.config, callbacks=make())
+        found = await retriever.ainvoke(query.text, config, **arguments)
+        return self._hits(retriever, found, query)
+
+    def _asking(self, query: Query, depth: int) -> tuple[RetrieverLike, dict[str, Any]]:
+        """Return the copy to ask, and the arguments of its invocation."""
+        retriever = self.retriever
+        if getattr(retriever, "takes_depth", False):  # another one of ours
+            return retriever, {"k": depth, "filter": query.filters}
+        if isinstance(retriever, VectorStoreRetriever):
+            given = search_kwargs(retriever.search_kwargs, retriever.search_type, depth)
+            if query.filters is not None:
+                given = store_kwargs(
+                    retriever.vectorstore, given, query.filters, self.translate, self.name
+                )
+            copy = scored(retriever) if gives_scores(retriever) else retriever.model_copy()
+            copy.search_kwargs = given
+            return copy, {}
+        if query.filters is not None:
+            remedy = f"{self.name} ({type(retriever).__name__}) takes no filter per request"
+            raise FilterNotSupported("filter", query.filters, remedy)
+        return widened(retriever, depth) or retriever, {}
+
+    def _hits(self, retriever: RetrieverLike, found: object, query: Query) -> list[Hit]:
+        if not isinstance(found, list | tuple) or not all(
+            isinstance(one, LangChainDocument) for one in found
+        ):
+            remedy = f"returned {type(found).__name__}, not a list of documents"
+            raise InvalidArgument(f"retrievers[{self.name!r}]", self.retriever, remedy)
+        scores: Sequence[float] | None = None
+        low, high = None, None
+        if isinstance(retriever, ScoredRetriever) and len(retriever.scores) == len(found):
+            if retriever.search_type == "similarity":
+                scores = oriented(retriever.vectorstore, retriever.scores)
+            else:
+                scores = retriever.scores
+        if scores is None:
+            scores = [1 / rank for rank in range(1, len(found) + 1)]
+            low, high = 0.0, 1.0
+        wanted = query.filters
+        return [
+            Hit(carried(document, self.id_key), score, (low, high))
+            for document, score in zip(found, scores, strict=True)
+            if wanted is None or wanted.matches(document.metadata)
+        ]
+
+
+def _natively_async(retriever: RetrieverLike) -> bool:
+    if isinstance(retriever, VectorStoreRetriever):
+        own = type(retriever)._aget_relevant_documents  # noqa: SLF001 - whether it is overridden
+        if isinstance(retriever, ScoredRetriever):
+            return searches_natively_async(retriever, scores=True)
+        if own is VectorStoreRetriever._aget_relevant_documents:  # noqa: SLF001 - as above
+            return searches_natively_async(retriever, scores=False)
+    if isinstance(retriever, BaseRetriever):
+        default = BaseRetriever._aget_relevant_documents  # noqa: SLF001 - as above
+        return (
+            type(retriever)._aget_relevant_documents is not default  # noqa: SLF001 - as above
+            or type(retriever).ainvoke is not BaseRetriever.ainvoke
+        )
+    return True

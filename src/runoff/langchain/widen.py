@@ -1,0 +1,101 @@
+"""Retrievers asked for more documents than they were made for: on copies, whatever their kind."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableWithFallbacks
+from langchain_core.runnables.configurable import RunnableConfigurableFields
+from langchain_core.vectorstores import VectorStoreRetriever
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["search_kwargs", "widened"]
+
+# how retrievers name the number of documents they return
+_COUNTS = ("k", "top_k", "top_n", "top_k_results", "limit")
+# what MMR may choose from, for each document it returns
+_FETCHED_PER_DOCUMENT = 2
+_DEFAULT_FETCH_K = 20
+
+
+def search_kwargs(given: dict[str, Any], search_type: str, depth: int) -> dict[str, Any]:
+    """Return a vector store's search arguments with `k` set to the depth.
+
+    MMR chooses among `fetch_k` documents, 20 by default, so it is raised to twice the depth.
+    """
+    wide = {**given, "k": depth}
+    if search_type == "mmr":
+        fetched = max(given.get("fetch_k", _DEFAULT_FETCH_K), _FETCHED_PER_DOCUMENT * depth)
+        wide["fetch_k"] = fetched
+    return wide
+
+
+def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | None:
+    """Return a copy of a retriever that returns up to `depth` documents; None if there is no way.
+
+    Known are LangChain's vector store retrievers, anything with a count of its own (`k`, `top_k`,
+    `top_n`, ...), and whatever wraps such retrievers: ensembles, multi-query and multi-vector
+    retrievers, fallbacks, retries, bindings and configurable fields.
+    """
+    if not isinstance(retriever, BaseModel):
+        return None
+    if isinstance(retriever, VectorStoreRetriever) or _has_search_kwargs(retriever):
+        kind = getattr(retriever, "search_type", "similarity")
+        kind = str(kind.value if isinstance(kind, Enum) else kind)
+        wide = search_kwargs(getattr(retriever, "search_kwargs"), kind, depth)  # noqa: B009 - checked
+        return _copy(retriever, search_kwargs=wide)
+    for name in _COUNTS:
+        value = getattr(retriever, name, None)
+        if name in type(retriever).model_fields and type(value) is int:
+            return _copy(retriever, **{name: depth})
+    for kind_of, fields in _WRAPPERS:
+        if kind_of(retriever):
+            return _rewrapped(retriever, fields, depth)
+    return None
+
+
+def _has_search_kwargs(retriever: BaseModel) -> bool:
+    fields = type(retriever).model_fields
+    return {"vectorstore", "search_kwargs"} <= fields.keys() and isinstance(
+        getattr(retriever, "search_kwargs", None), dict
+    )
+
+
+def _holds(*names: str) -> Callable[[BaseModel], bool]:
+    return lambda retriever: set(names) <= type(retriever).model_fields.keys()
+
+
+_WRAPPERS: tuple[tuple[Callable[[BaseModel], bool], tuple[str, ...]], ...] = (
+    (lambda one: isinstance(one, RunnableWithFallbacks), ("runnable", "fallbacks")),
+    (lambda one: isinstance(one, RunnableConfigurableFields), ("default",)),
+    (lambda one: isinstance(one, RunnableBinding) or _holds("bound")(one), ("bound",)),
+    (_holds("retrievers"), ("retrievers",)),  # EnsembleRetriever, MergerRetriever
+    (_holds("base_compressor", "base_retriever"), ("base_retriever",)),
+    (_holds("retriever"), ("retriever",)),  # MultiQueryRetriever, RePhraseQueryRetriever
+)
+
+
+def _rewrapped(
+    retriever: BaseModel, fields: tuple[str, ...], depth: int
+) -> Runnable[Any, Any] | None:
+    changes: dict[str, Any] = {}
+    for name in fields:
+        inner = getattr(retriever, name)
+        several = isinstance(inner, list | tuple)
+        wide = [widened(one, depth) for one in (inner if several else (inner,))]
+        if any(one is None for one in wide):
+            return None
+        changes[name] = type(inner)(wide) if several else wide[0]
+    return _copy(retriever, **changes)
+
+
+def _copy(retriever: BaseModel, **changes: Any) -> Runnable[Any, Any]:  # noqa: ANN401 - any field
+    copy = retriever.model_copy(update=changes)
+    if not isinstance(copy, Runnable):  # nothing else gets here
+        msg = f"{type(copy).__name__} is no runnable"
+        raise TypeError(msg)
+    return copy
