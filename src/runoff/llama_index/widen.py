@@ -1,0 +1,163 @@
+"""How many nodes a LlamaIndex retriever returns, and copies of it that return more.
+
+Retrievers are never changed: widening makes a shallow copy, and copies what a composite wraps.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.indices.empty.retrievers import EmptyIndexRetriever
+from llama_index.core.indices.list.retrievers import SummaryIndexRetriever
+from llama_index.core.indices.tree.all_leaf_retriever import TreeAllLeafRetriever
+from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
+from llama_index.core.retrievers import (
+    AutoMergingRetriever,
+    QueryFusionRetriever,
+    RecursiveRetriever,
+    RouterRetriever,
+    TransformRetriever,
+)
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    FilterCondition,
+    MetadataFilter,
+    MetadataFilters,
+)
+
+from runoff.errors import FilterNotSupported
+
+if TYPE_CHECKING:
+    from runoff.filters import Filter
+
+__all__ = ["awaitable", "filtered", "recall_of", "widened"]
+
+# they return all they have (or nothing), so there is nothing to widen
+_WHOLE = (SummaryIndexRetriever, TreeAllLeafRetriever, EmptyIndexRetriever)
+_KNOBS = ("similarity_top_k", "_similarity_top_k")
+_LIMITS = ("_hybrid_top_k", "_sparse_top_k", "_image_similarity_top_k")
+
+
+@runtime_checkable
+class Widenable(Protocol):
+    """A retriever of ours, which knows how to return more."""
+
+    def widened(self, depth: int) -> BaseRetriever:
+        """Return a copy that returns `depth` nodes."""
+        ...
+
+
+def recall_of(retriever: BaseRetriever) -> int | None:
+    """Return how many nodes a retriever is set to return; None where it does not say."""
+    knob = _knob(retriever)
+    if knob:
+        return int(getattr(retriever, knob))
+    known = [count for count in map(recall_of, _inner(retriever)) if count is not None]
+    return max(known, default=None)
+
+
+def widened(retriever: BaseRetriever, depth: int) -> BaseRetriever | None:
+    """Return a copy that returns `depth` nodes; None where there is no way to say so.
+
+    A composite is widened with what it wraps: all sources of a `QueryFusionRetriever` and a
+    `RouterRetriever`, the leaves below an `AutoMergingRetriever`, the root of a
+    `RecursiveRetriever` (each of its hits may be a search of its own).
+    """
+    if isinstance(retriever, _WHOLE):
+        return retriever
+    if isinstance(retriever, Widenable):
+        return retriever.widened(depth)
+    clone = copy.copy(retriever)
+    inner = _inner(retriever)
+    if inner:
+        wide = [found for one in inner if (found := widened(one, depth)) is not None]
+        if len(wide) < len(inner):
+            return None
+        _rewrap(clone, wide)
+    knob = _knob(retriever)
+    if knob:
+        setattr(clone, knob, min(depth, _ceiling(retriever)))
+        for limit in _LIMITS:
+            value = getattr(clone, limit, None)
+            if isinstance(value, int) and value < depth:
+                setattr(clone, limit, depth)
+    return clone if knob or inner else None
+
+
+def _knob(retriever: BaseRetriever) -> str:
+    return next((name for name in _KNOBS if isinstance(getattr(retriever, name, None), int)), "")
+
+
+def _inner(retriever: BaseRetriever) -> list[BaseRetriever]:
+    if isinstance(retriever, AutoMergingRetriever):
+        return [retriever._vector_retriever]  # noqa: SLF001 - LlamaIndex has no public way
+    if isinstance(retriever, TransformRetriever):
+        return [retriever._retriever]  # noqa: SLF001 - as above
+    if isinstance(retriever, RecursiveRetriever):
+        return [retriever._retriever_dict[retriever._root_id]]  # noqa: SLF001 - as above
+    if isinstance(retriever, QueryFusionRetriever | RouterRetriever):
+        return list(retriever._retrievers)  # noqa: SLF001 - as above
+    return []
+
+
+def _rewrap(clone: BaseRetriever, inner: list[BaseRetriever]) -> None:
+    """Put other retrievers into a fresh copy, where `_inner` found the old ones."""
+    if isinstance(clone, RecursiveRetriever):
+        clone._retriever_dict = {**clone._retriever_dict, clone._root_id: inner[0]}  # noqa: SLF001 - LlamaIndex has no public way
+        return
+    attribute = next(
+        name for name in ("_vector_retriever", "_retriever", "_retrievers") if hasattr(clone, name)
+    )
+    setattr(clone, attribute, inner if attribute == "_retrievers" else inner[0])
+
+
+def _ceiling(retriever: BaseRetriever) -> int:
+    """Return the most a retriever can be asked for: bm25s refuses more than it has indexed."""
+    scores = getattr(getattr(retriever, "bm25", None), "scores", None)
+    known = scores.get("num_docs") if isinstance(scores, dict) else None
+    return int(known) if known else sys.maxsize
+
+
+def filtered(retriever: BaseRetriever, one: Filter, more: MetadataFilters) -> BaseRetriever:
+    """Return a copy that also honours a filter, beside those it has.
+
+    Raises:
+        FilterNotSupported: the retriever takes none.
+    """
+    if not isinstance(retriever, VectorIndexRetriever):
+        remedy = f"{type(retriever).__name__} takes no filters; filter where it is made"
+        raise FilterNotSupported("filters", one, remedy)
+    clone = copy.copy(retriever)
+    own = retriever._filters  # noqa: SLF001 - LlamaIndex has no public way
+    clone._filters = more if own is None else _both(own, more)  # noqa: SLF001 - as above
+    return clone
+
+
+def _both(left: MetadataFilters, right: MetadataFilters) -> MetadataFilters:
+    """Return filters that keep what both keep, flat where they can be: few stores nest."""
+    parts: list[MetadataFilter | MetadataFilters] = []
+    for one in (left, right):
+        flat = one.condition in (FilterCondition.AND, None) or (
+            one.condition is FilterCondition.OR and len(one.filters) == 1
+        )
+        parts += one.filters if flat else [one]
+    return MetadataFilters(filters=parts, condition=FilterCondition.AND)
+
+
+def awaitable(retriever: BaseRetriever) -> bool:
+    """Whether awaiting a retriever leaves the event loop free, as far as its classes tell.
+
+    LlamaIndex's defaults run synchronous code on the loop: `BaseRetriever._aretrieve`, and the
+    `aquery` of a vector store that has none of its own, such as Chroma's.
+    """
+    if type(retriever)._aretrieve is BaseRetriever._aretrieve:  # noqa: SLF001 - what the base calls
+        return False
+    if isinstance(retriever, VectorIndexRetriever):
+        store = type(retriever._vector_store)  # noqa: SLF001 - LlamaIndex has no public way
+        return getattr(store, "aquery", None) is not BasePydanticVectorStore.aquery
+    if isinstance(retriever, QueryFusionRetriever | RouterRetriever):
+        return all(map(awaitable, retriever._retrievers))  # noqa: SLF001 - as above
+    return True
