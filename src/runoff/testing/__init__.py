@@ -1,0 +1,1 @@
+"""Checks for parts written elsewhere: see `runoff.testing.contracts`."""

@@ -1,0 +1,266 @@
+"""What the contracts share: demands, threads, event loops, and the rule that none is weakened."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import pickle
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+from runoff.deadline import Deadline
+from runoff.errors import RunoffError, TransientError
+from runoff.protocols import Warmable
+
+try:
+    import pytest
+except ImportError:
+    msg = "runoff.testing.contracts needs pytest, which is not installed: pip install pytest"
+    raise ImportError(msg) from None
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+__all__ = ["Contract", "demand", "skip"]
+
+_A = TypeVar("_A")
+_R = TypeVar("_R")
+
+_THREADS = 8
+_TICK = 0.005
+_GAP = 0.025
+_ATTEMPTS = 3
+
+
+def demand(ok: object, fact: str) -> None:
+    """Fail the test with what the contract demands.
+
+    Raises:
+        AssertionError: `ok` is false.
+    """
+    if not ok:
+        message = f"the contract demands: {fact}"
+        raise AssertionError(message)
+
+
+def skip(reason: str) -> NoReturn:
+    """Leave a test out that does not apply to the part."""
+    pytest.skip(reason)
+
+
+class Contract:
+    """Base of the contracts.
+
+    A standard test can be neither deleted nor replaced in a subclass, except by a method marked
+    `@pytest.mark.xfail(reason="...")` that says why the part falls short.
+
+    Attributes:
+        secrets: strings that the part was made with and that must appear in no `repr` and no
+            pickle, such as an API key.
+        patience: seconds after its deadline that a part with `keeps_deadline` may take.
+    """
+
+    secrets: ClassVar[tuple[str, ...]] = ()
+    patience: ClassVar[float] = 1.0
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Refuse a subclass that drops or replaces a standard test without saying why.
+
+        Raises:
+            TypeError: names the tests.
+        """
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("runoff.testing."):
+            return
+        weakened = {
+            name
+            for base in cls.__mro__
+            if base.__module__.startswith("runoff.testing.")
+            for name, standard in vars(base).items()
+            if name.startswith("test_")
+            and getattr(cls, name, None) is not standard
+            and not _excused(getattr(cls, name, None))
+        }
+        if weakened:
+            msg = (
+                f"{cls.__name__} replaces standard tests: {', '.join(sorted(weakened))}. If the "
+                'part falls short of one, mark it @pytest.mark.xfail(reason="...")'
+            )
+            raise TypeError(msg)
+
+    def part(self) -> Any:  # noqa: ANN401 - each contract says what it makes
+        """Return the part under test; each contract makes its own."""
+        raise NotImplementedError
+
+    def use(self, part: Any) -> object:  # noqa: ANN401 - as above
+        """Use the part once and return all of its answer that has to be the same every time."""
+        raise NotImplementedError
+
+    def same(self, left: Any, right: Any) -> bool:  # noqa: ANN401 - as above
+        """Whether two answers of `use` are the same."""
+        return bool(left == right)
+
+    def test_configuration_is_frozen(self) -> None:
+        """A part that is a dataclass is frozen, and `dataclasses.replace` gives one that agrees."""
+        part = self.part()
+        if not dataclasses.is_dataclass(part) or isinstance(part, type):
+            skip("the part is no dataclass")
+        for field in dataclasses.fields(part):
+            if not field.init:
+                continue
+            try:
+                setattr(part, field.name, None)
+            except AttributeError:
+                continue
+            demand(ok=False, fact=f"configuration is frozen, but {field.name} can be set")
+        again = dataclasses.replace(part)
+        demand(
+            self.same(self.use(again), self.use(part)),
+            "dataclasses.replace(part) answers as part does",
+        )
+
+    def test_pickle(self) -> None:
+        """A pickled part answers as the original, or says that it cannot be pickled."""
+        part = self.part()
+        try:
+            pickled = pickle.dumps(part)
+        except (RunoffError, TypeError, pickle.PicklingError, AttributeError) as error:
+            skip(f"cannot be pickled, and says so: {error}")
+        try:
+            again = pickle.loads(pickled)  # noqa: S301 - our own bytes, just made
+        except RunoffError as error:
+            skip(f"cannot be unpickled here, and says so: {error}")
+        demand(
+            self.same(self.use(again), self.use(part)),
+            "a pickled part answers as the original does",
+        )
+
+    def test_secrets_stay_secret(self) -> None:
+        """No secret appears in the part's `repr`, `str` or pickle."""
+        part = self.part()
+        for secret in self.secrets:
+            demand(secret not in repr(part), "repr shows no secret")
+            demand(secret not in str(part), "str shows no secret")
+            try:
+                pickled = pickle.dumps(part)
+            except Exception:  # noqa: BLE001, S112 - what cannot be pickled gives nothing away
+                continue
+            demand(secret.encode() not in pickled, "a pickle holds no secret")
+
+    def test_same_answer_again(self) -> None:
+        """Asked the same again, the part gives the same answer."""
+        part = self.part()
+        demand(self.same(self.use(part), self.use(part)), "the same question gets the same answer")
+
+    def test_threads(self) -> None:
+        """Eight threads that use one instance at once get what one thread gets."""
+        part = self.part()
+        alone = self.use(part)
+        together = in_threads(lambda _: self.use(part), [None] * _THREADS)
+        demand(
+            all(self.same(answer, alone) for answer in together),
+            f"{_THREADS} threads on one instance get the answers that one thread gets",
+        )
+
+    def test_warmup(self) -> None:
+        """A part with `warmup` can be warmed up twice, and answers as before."""
+        part = self.part()
+        if not isinstance(part, Warmable):
+            skip("the part has no warmup")
+        before = self.use(part)
+        part.warmup()
+        part.warmup()
+        demand(self.same(self.use(part), before), "warmup changes no answer")
+
+
+def _excused(method: object) -> bool:
+    return any(
+        mark.name == "xfail" and mark.kwargs.get("reason")
+        for mark in getattr(method, "pytestmark", ())
+    )
+
+
+def in_threads(work: Callable[[_A], _R], items: Sequence[_A]) -> list[_R]:
+    """Run work on every item at once, one thread each, and return the results in order."""
+    barrier = threading.Barrier(len(items))
+
+    def one(item: _A) -> _R:
+        barrier.wait(timeout=60)
+        return work(item)
+
+    with ThreadPoolExecutor(len(items)) as pool:
+        return list(pool.map(one, items))
+
+
+def demand_loop_is_free(call: Callable[[], Awaitable[object]]) -> None:
+    """Fail if eight awaited calls together keep a 5 ms ticker waiting.
+
+    The longest pause of the ticker may be 25 ms above that of an idle loop. A busy machine can
+    stretch a pause, a blocking part always does: the best of three attempts counts.
+    """
+    gaps = []
+    for _ in range(_ATTEMPTS):
+        gaps.append(asyncio.run(_longest_gap(call)) - asyncio.run(_longest_gap(None)))
+        if gaps[-1] <= _GAP:
+            return
+    demand(
+        ok=False,
+        fact="awaiting the part does not block the event loop; a 5 ms ticker waited "
+        f"{min(gaps) * 1000:.0f} ms longer than on an idle loop",
+    )
+
+
+async def _longest_gap(call: Callable[[], Awaitable[object]] | None) -> float:
+    gaps: list[float] = []
+    done = asyncio.Event()
+
+    async def tick() -> None:
+        last = time.perf_counter()
+        while not done.is_set():
+            await asyncio.sleep(_TICK)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(_TICK * 2)
+    if call is None:
+        await asyncio.sleep(_TICK * 20)
+    else:
+        await asyncio.gather(*(call() for _ in range(_THREADS)))
+    done.set()
+    await ticker
+    return max(gaps)
+
+
+def within(
+    seconds: float, call: Callable[[Deadline], _R], part: object, patience: float
+) -> _R | None:
+    """Use a part under a deadline; return its answer, or None for a `TransientError`.
+
+    A part that says it keeps deadlines fails when it returns later than `patience` after it.
+    """
+    deadline = Deadline(seconds)
+    started = time.perf_counter()
+    try:
+        answer = call(deadline)
+    except TransientError:
+        answer = None
+    took = time.perf_counter() - started - deadline.paused_for
+    if getattr(part, "keeps_deadline", False):
+        demand(
+            took <= seconds + patience,
+            f"a part with keeps_deadline returns by its deadline of {seconds * 1000:.0f} ms; "
+            f"this one took {took * 1000:.0f} ms",
+        )
+    return answer
+
+
+def demand_unchanged(call: Callable[[_A], object], given: _A, what: str) -> None:
+    """Fail if a call changes what it was given."""
+    before = copy.deepcopy(given)
+    call(given)
+    demand(given == before, f"{what} is not changed")

@@ -1,0 +1,104 @@
+import subprocess
+import sys
+
+import pytest
+
+from runoff.fusion import RRF
+from runoff.testing.contracts import FusionContract, RecallSourceContract
+
+
+class Sound(FusionContract):
+    def make(self):
+        return RRF()
+
+
+def test_replaced_test_is_refused():
+    """A subclass cannot replace a standard test."""
+    with pytest.raises(TypeError, match=r"Weak replaces standard tests: test_finite\."):
+
+        class Weak(FusionContract):
+            def test_finite(self):
+                pass
+
+
+def test_deleted_test_is_refused():
+    """A subclass cannot switch a standard test off, not even one of the common ones."""
+    with pytest.raises(TypeError, match="test_pickle"):
+
+        class Weak(RecallSourceContract):
+            test_pickle = None
+
+
+def test_mixin_and_skip_are_refused():
+    """Neither a class mixed in nor a skip mark gets around it, nor a subclass of a subclass."""
+
+    class Mixin:
+        def test_agreement(self):
+            pass
+
+    with pytest.raises(TypeError, match="test_agreement"):
+
+        class Mixed(Mixin, FusionContract):
+            pass
+
+    with pytest.raises(TypeError, match="test_finite"):
+
+        class Skipping(Sound):
+            @pytest.mark.skip(reason="no")
+            def test_finite(self):
+                pass
+
+
+def test_excuse_needs_a_reason():
+    """A test may be expected to fail, with a reason."""
+    with pytest.raises(TypeError, match="test_finite"):
+
+        class Silent(Sound):
+            @pytest.mark.xfail
+            def test_finite(self):
+                pass
+
+    class Honest(Sound):
+        @pytest.mark.xfail(reason="scores are infinite for an empty source")
+        def test_finite(self):
+            super().test_finite()
+
+    assert Honest.test_finite is not Sound.test_finite
+
+
+def test_runs_under_pytest(tmp_path):
+    """A contract subclass is collected and run by pytest as it is, in a project of its own."""
+    (tmp_path / "test_mine.py").write_text(
+        "from runoff.fusion import RRF\n"
+        "from runoff.testing.contracts import FusionContract\n"
+        "class Upside:\n"
+        "    def fuse(self, rankings):\n"
+        "        return {key: -score for key, score in RRF().fuse(rankings).items()}\n"
+        "class TestSound(FusionContract):\n"
+        "    def make(self):\n"
+        "        return RRF()\n"
+        "class TestBroken(FusionContract):\n"
+        "    def make(self):\n"
+        "        return Upside()\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "the contract demands: a higher fusion_score is better" in done.stdout
+    assert "TestBroken::test_higher_is_better" in done.stdout
+    assert "TestSound" not in done.stdout
+    assert done.returncode == 1
+
+
+def test_pytest_is_named_when_missing():
+    """Without pytest, the import says what to install; `runoff.testing` itself needs nothing."""
+    code = (
+        "import sys\n"
+        "sys.modules['pytest'] = None\n"
+        "import runoff.testing\n"
+        "try:\n"
+        "    import runoff.testing.contracts\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install pytest" in done.stdout
