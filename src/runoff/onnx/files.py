@@ -71,18 +71,37 @@ class ModelFiles:
         Raises:
             ModelDamaged: the file holds no JSON object.
         """
+        read = self._json(name)
+        if read is None:
+            return {}
+        if not isinstance(read, dict):
+            msg = f"{self.name}: {name} must hold a JSON object: fetch the model again"
+            raise ModelDamaged(msg)
+        return read
+
+    def _json(self, name: str) -> object:
         path = self.directory / name
         try:
-            read = json.loads(path.read_text("utf-8"))
+            read: object = json.loads(path.read_text("utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            return {}
+            return None
         except (OSError, ValueError) as error:
             msg = f"{self.name}: {path} cannot be read ({error}): fetch the model again"
             raise ModelDamaged(msg) from error
-        if not isinstance(read, dict):
-            msg = f"{self.name}: {path} must hold a JSON object: fetch the model again"
-            raise ModelDamaged(msg)
         return read
+
+    def modules(self) -> list[str]:
+        """Return the types in `modules.json`, such as `"Pooling"`; empty when there is none.
+
+        Raises:
+            ModelDamaged: the file cannot be read as sentence-transformers writes it.
+        """
+        listed: Any = self._json("modules.json")
+        try:
+            return [str(one["type"]).rpartition(".")[2] for one in listed or ()]
+        except (TypeError, KeyError) as error:
+            msg = f"{self.name}: modules.json must list modules: fetch the model again"
+            raise ModelDamaged(msg) from error
 
     @property
     def ours(self) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runoff.onnx.files import Precision
 
-__all__ = ["check", "needs_hub", "resolve"]
+__all__ = ["check", "check_length", "length", "needs_hub", "resolve"]
 
 _fetched: dict[tuple[str, str, str | None, Path | None, bool], Path] = {}
 
@@ -38,6 +38,33 @@ def check(
         raise InvalidArgument("cache_dir", cache_dir, "must be a path or None")
     if not isinstance(local_files_only, bool):
         raise InvalidArgument("local_files_only", local_files_only, "must be True or False")
+
+
+def check_length(max_length: object) -> None:
+    """Refuse a `max_length` that is no number of tokens.
+
+    Raises:
+        InvalidArgument: always names it.
+    """
+    if max_length is not None and (
+        isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1
+    ):
+        raise InvalidArgument("max_length", max_length, "must be a number of tokens, or None")
+
+
+def length(files: ModelFiles, max_length: int | None) -> int:
+    """Return how many tokens to read: what the user says, else what the model says.
+
+    Raises:
+        InvalidArgument: the model cannot read as many.
+    """
+    if max_length is None:
+        return files.max_length
+    if files.positions is not None and max_length > files.positions:
+        raise InvalidArgument(
+            "max_length", max_length, f"{files.name} reads at most {files.positions} tokens"
+        )
+    return max_length
 
 
 def resolve(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -13,9 +11,9 @@ import numpy as np
 
 from runoff import _workers
 from runoff.errors import InvalidArgument, ModelDamaged
-from runoff.onnx import resolve, sessions, slots
+from runoff.onnx import languages, resolve, sessions, slots
+from runoff.onnx.state import Loading, State
 from runoff.onnx.tokens import TextEncoder
-from runoff.rerank import languages
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -48,29 +46,6 @@ class _Ready:
     identity: ModelIdentity
     english: bool
     default_blend: float | None
-
-
-class _State:
-    """The loaded model of one cross-encoder; never compared, shown, copied or pickled."""
-
-    __slots__ = ("_ready",)
-
-    def __init__(self) -> None:
-        self._ready: _Ready | None = None
-
-    @property
-    def current(self) -> _Ready | None:
-        """The loaded model, unless it was loaded before this process was forked."""
-        ready = self._ready
-        usable = ready is not None and ready.loaded.generation == sessions.generation()
-        return ready if usable else None
-
-    @current.setter
-    def current(self, ready: _Ready) -> None:
-        self._ready = ready
-
-    def __reduce__(self) -> tuple[type[_State], tuple[()]]:
-        return _State, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +85,14 @@ class CrossEncoder:
     revision: str | None = None
     cache_dir: str | Path | None = None
     local_files_only: bool = False
-    _state: _State = field(default_factory=_State, init=False, repr=False, compare=False)
+    _state: State[_Ready] = field(default_factory=State, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""
         resolve.check(
             self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
         )
-        if self.max_length is not None and (
-            isinstance(self.max_length, bool)
-            or not isinstance(self.max_length, int)
-            or self.max_length < 1
-        ):
-            raise InvalidArgument("max_length", self.max_length, "must be a number of tokens")
+        resolve.check_length(self.max_length)
         if self.activation not in (None, "sigmoid"):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
 
@@ -176,7 +146,7 @@ class CrossEncoder:
         checked = _checked(pairs)
         if not checked or (deadline is not None and deadline.expired):
             return self._nothing(len(checked))
-        ready, loading = self._state.current, _Loading(deadline)
+        ready, loading = self._state.current, Loading(deadline)
         if ready is None:
             with loading:
                 ready = self._load()
@@ -192,7 +162,7 @@ class CrossEncoder:
         checked = _checked(pairs)
         if not checked or (deadline is not None and deadline.expired):
             return self._nothing(len(checked))
-        ready, loading = self._state.current, _Loading(deadline)
+        ready, loading = self._state.current, Loading(deadline)
         if ready is None:
             with loading:
                 ready = await _workers.run_async(self._load, None, "load")
@@ -266,23 +236,6 @@ class _Scored(NamedTuple):
     tokens: int
 
 
-class _Loading:
-    """Stops a deadline's clock and measures how long loading takes."""
-
-    def __init__(self, deadline: Deadline | None) -> None:
-        self._pause = nullcontext() if deadline is None else deadline.paused()
-        self._began = 0.0
-        self.took_ms = 0.0
-
-    def __enter__(self) -> None:
-        self._pause.__enter__()
-        self._began = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self.took_ms = (time.perf_counter() - self._began) * 1000
-        self._pause.__exit__(None, None, None)
-
-
 def _checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     checked = []
     for index, pair in enumerate(pairs):
@@ -308,11 +261,7 @@ def _prepare(config: CrossEncoder, files: ModelFiles) -> _Ready:
         raise InvalidArgument(
             "activation", config.activation, f"{config.name} gives probabilities already: leave it"
         )
-    length = files.max_length if config.max_length is None else config.max_length
-    if files.positions is not None and length > files.positions:
-        raise InvalidArgument(
-            "max_length", length, f"{config.name} reads at most {files.positions} tokens"
-        )
+    length = resolve.length(files, config.max_length)
     loaded = sessions.load(files)
     encoder = TextEncoder(loaded.tokenizer, length)
     output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]

@@ -65,7 +65,7 @@ _NAMES = [name for _, name in _BLOCKS]
 _LATIN_LETTERS = np.zeros(0x80, np.bool_)
 _LATIN_LETTERS[[*range(ord("A"), ord("Z") + 1), *range(ord("a"), ord("z") + 1)]] = True
 
-_logger = logging.getLogger("runoff.rerank")
+_logger = logging.getLogger("runoff.onnx")
 _warned: set[str] = set()
 
 
