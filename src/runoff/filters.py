@@ -2,17 +2,23 @@
 
 - A field that is absent, or None, satisfies no `Eq`, `In` or `Range`; `Not` is true exactly where
   its inner filter is false, so `Not(Eq("year", 2020))` keeps documents without a year.
-- Numbers compare by value (`1 == 1.0`), booleans only with booleans, strings only with strings.
-- A list in the metadata satisfies `Eq` and `In` when one of its elements does.
+- Numbers compare by value (`1 == 1.0`, NumPy's too), booleans only with booleans, strings only with
+  strings.
+- A list in the metadata satisfies `Eq` and `In` when one of its elements does, and never a `Range`.
 
-Sources that cannot express a filter exactly raise `FilterNotSupported`; none ignores it.
+Filters that keep the same documents by these rules are equal: `Eq("a", 1)` equals `Eq("a", 1.0)`,
+but not `Eq("a", True)`. Sources that cannot express a filter exactly raise `FilterNotSupported`;
+none ignores it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from runoff.errors import InvalidArgument
 
@@ -29,14 +35,27 @@ def _check_field(name: object) -> None:
         raise InvalidArgument("field", name, "must be the non-empty name of a metadata field")
 
 
-def _check_scalar(argument: str, value: object) -> None:
+def _plain(value: object) -> object:
+    """Return Python's own number for one of NumPy's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _scalar(argument: str, value: object) -> Scalar:
+    value = _plain(value)
     if not isinstance(value, str | int | float) or (
         isinstance(value, float) and not math.isfinite(value)
     ):
         raise InvalidArgument(argument, value, "must be a string, a finite number or a boolean")
+    return value
+
+
+def _typed(value: Scalar) -> tuple[bool, Scalar]:
+    """Tell True from 1, which Python holds equal."""
+    return isinstance(value, bool), value
 
 
 def _same(left: object, right: object) -> bool:
+    left = _plain(left)
     if isinstance(left, bool) or isinstance(right, bool):
         return isinstance(left, bool) and isinstance(right, bool) and left == right
     if isinstance(left, str) or isinstance(right, str):
@@ -65,7 +84,16 @@ class Eq:
     def __post_init__(self) -> None:
         """Check the field and the value."""
         _check_field(self.field)
-        _check_scalar("value", self.value)
+        object.__setattr__(self, "value", _scalar("value", self.value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Eq) and self._meaning() == other._meaning()
+
+    def __hash__(self) -> int:
+        return hash(self._meaning())
+
+    def _meaning(self) -> tuple[str, tuple[bool, Scalar]]:
+        return self.field, _typed(self.value)
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
@@ -86,11 +114,19 @@ class In:
     def __post_init__(self) -> None:
         """Check the field and every value, and keep them as a tuple."""
         _check_field(self.field)
-        if isinstance(self.values, str | bytes):
-            raise InvalidArgument("values", self.values, "must be a list of values, not a string")
-        object.__setattr__(self, "values", tuple(self.values))
-        for value in self.values:
-            _check_scalar("values", value)
+        if isinstance(self.values, str | bytes) or not isinstance(self.values, Iterable):
+            raise InvalidArgument("values", self.values, "must be a list of values")
+        values = tuple(_scalar("values", value) for value in self.values)
+        object.__setattr__(self, "values", values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, In) and self._meaning() == other._meaning()
+
+    def __hash__(self) -> int:
+        return hash(self._meaning())
+
+    def _meaning(self) -> tuple[str, frozenset[tuple[bool, Scalar]]]:
+        return self.field, frozenset(map(_typed, self.values))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
@@ -122,18 +158,20 @@ class Range:
             raise InvalidArgument(
                 "bounds", given, "give one of gt and gte, one of lt and lte, or one of each"
             )
-        for name, value in given.items():
+        for name, bound in given.items():
+            value = _plain(bound)
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int | float)
-                or not math.isfinite(value)
+                or (isinstance(value, float) and not math.isfinite(value))
             ):
                 raise InvalidArgument(name, value, "must be a finite number")
+            object.__setattr__(self, name, value)
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
-        value = metadata.get(self.field)
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        value = _plain(metadata.get(self.field))
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return (
             (self.gt is None or value > self.gt)
