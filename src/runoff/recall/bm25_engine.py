@@ -117,8 +117,8 @@ class EagerScores:
     Attributes:
         postings: the counts behind the scores.
         scores: float32, shape (p,); what each posting adds to its document.
-        base: float32, shape (v,); what a query term adds to every document, zero unless the method
-            is bm25l or bm25+.
+        base: float32, shape (v,); what a query term adds to every document; empty unless the
+            method is bm25l or bm25+.
         positive: whether every posting adds more than 0, so that a positive sum shows a shared
             token.
     """
@@ -148,7 +148,7 @@ class EagerScores:
         scores = np.repeat(idf, frequencies) * saturate(
             tf_array=postings.counts.astype(np.float32), l_d=lengths[postings.rows], **shape
         )
-        base = np.zeros(len(postings.terms), dtype=np.float32)
+        base = np.empty(0, dtype=np.float32)
         if formula.method in _SHIFTED:
             base = (idf * saturate(tf_array=0, l_d=mean, **shape)).astype(np.float32)
             scores -= np.repeat(base, frequencies)
@@ -168,12 +168,14 @@ class EagerScores:
         for term, times in terms.items():
             column = slice(starts[term], starts[term + 1])
             scores = self.scores[column]
-            total[rows[column]] += scores if times == 1 else scores * np.float32(times)
+            np.add.at(total, rows[column], scores if times == 1 else scores * np.float32(times))
             if shared is not None:
                 shared[rows[column]] = True
-        found = np.flatnonzero(total if shared is None else shared)
-        base = sum(float(self.base[term]) * times for term, times in terms.items())
-        return found, total[found] + np.float32(base)
+        found = np.flatnonzero(total > 0 if shared is None else shared)
+        scores = total[found]
+        if self.base.size:
+            scores += np.float32(sum(self.base[one] * times for one, times in terms.items()))
+        return found, scores
 
 
 class _Okapi:
