@@ -53,7 +53,7 @@ class RecallSourceContract(Contract):
 
     def part(self) -> RecallSource:
         """Make the source under test."""
-        return self.make(self.documents)
+        return self.make(copy.deepcopy(self.documents))
 
     def use(self, part: RecallSource) -> object:
         """Ask every query."""
@@ -150,7 +150,7 @@ class RecallSourceContract(Contract):
     def test_inputs_unchanged(self) -> None:
         """Neither the documents nor the query are changed, and an answer is the caller's own."""
         documents = copy.deepcopy(self.documents)
-        source = self.make(self.documents)
+        source = self.make(documents)
         for query in self._asked():
             demand_unchanged(lambda one: source.retrieve(one, depth=5), query, "the query")
             hits = source.retrieve(query, depth=5)
@@ -161,7 +161,7 @@ class RecallSourceContract(Contract):
                 _told(source.retrieve(query, depth=5)) == before,
                 "what the caller does to an answer does not change the next",
             )
-        demand(self.documents == documents, "the documents are not changed")
+        demand(documents == self.documents, "the documents are not changed")
 
     def test_threads_with_queries_of_their_own(self) -> None:
         """Threads that ask different things at once each get the answer to their own question."""

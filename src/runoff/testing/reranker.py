@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import math
 from collections import Counter
@@ -55,7 +56,11 @@ class RerankerContract(Contract):
 
     def use(self, part: Reranker) -> object:
         """Rerank all candidates."""
-        return _told(part.rerank(self.query, self.candidates))
+        return _told(part.rerank(self.query, self.given()))
+
+    def given(self) -> tuple[Candidate, ...]:
+        """Return the candidates as copies, so that no fault spreads from test to test."""
+        return copy.deepcopy(self.candidates)
 
     def test_is_a_reranker(self) -> None:
         """The part has `rerank`, which answers with a `Reranking`."""
@@ -63,12 +68,12 @@ class RerankerContract(Contract):
         demand(
             isinstance(reranker, Reranker), "a reranker has rerank(query, candidates, deadline=)"
         )
-        reranking = reranker.rerank(self.query, self.candidates, deadline=None)
+        reranking = reranker.rerank(self.query, self.given(), deadline=None)
         demand(isinstance(reranking, Reranking), "rerank returns a Reranking")
 
     def test_reorders(self) -> None:
         """The sample candidates do not all stay in place: the other tests would prove little."""
-        ordered = self.make().rerank(self.query, self.candidates).ordered
+        ordered = self.make().rerank(self.query, self.given()).ordered
         demand(
             [one.candidate.key for one in ordered] != [one.key for one in self.candidates],
             "the reranker changes the order of the contract's candidates",
@@ -88,7 +93,7 @@ class RerankerContract(Contract):
 
     def test_best_first(self) -> None:
         """`ordered` is best first by finite rerank scores; every dropped one has a reason."""
-        reranking = self.make().rerank(self.query, self.candidates)
+        reranking = self.make().rerank(self.query, self.given())
         scores = [one.rerank_score for one in reranking.ordered]
         demand(
             all(isinstance(score, float) and math.isfinite(score) for score in scores),
@@ -127,7 +132,7 @@ class RerankerContract(Contract):
     def test_unscored_in_fused_order(self) -> None:
         """Unscored candidates are in fused order, and there is a reason for them."""
         reranker = self.make()
-        reranker.rerank(self.query, self.candidates)
+        reranker.rerank(self.query, self.given())
         for seconds in (0.0, 0.01, 0.03):
             self._demand_in_time(reranker, seconds)
 
@@ -144,7 +149,7 @@ class RerankerContract(Contract):
     def test_inputs_unchanged(self) -> None:
         """The list of candidates is left as it was, and a tuple does as well."""
         reranker = self.make()
-        given = list(self.candidates)
+        given = list(self.given())
         demand_unchanged(lambda some: reranker.rerank(self.query, some), given, "the candidates")
         demand(
             _told(reranker.rerank(self.query, given)) == self.use(reranker),
@@ -158,7 +163,7 @@ class RerankerContract(Contract):
             skip("the reranker has no arerank")
 
         async def ask() -> list[Reranking]:
-            calls = (reranker.arerank(self.query, self.candidates) for _ in range(3))
+            calls = (reranker.arerank(self.query, self.given()) for _ in range(3))
             return await asyncio.gather(*calls)
 
         expected = self.use(reranker)
@@ -172,11 +177,11 @@ class RerankerContract(Contract):
         if not isinstance(reranker, AsyncReranker):
             skip("the reranker has no arerank")
         self.use(reranker)
-        demand_loop_is_free(lambda: reranker.arerank(self.query, self.candidates))
+        demand_loop_is_free(lambda: reranker.arerank(self.query, self.given()))
 
     def _demand_in_time(self, reranker: Reranker, seconds: float) -> None:
         def rerank(deadline: Deadline) -> Reranking:
-            return reranker.rerank(self.query, self.candidates, deadline=deadline)
+            return reranker.rerank(self.query, self.given(), deadline=deadline)
 
         reranking = within(seconds, rerank, reranker, self.patience)
         if reranking is None:
