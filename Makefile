@@ -1,0 +1,56 @@
+# The one front door. Every target sets up what it needs in .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint types docs bench notebooks clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       see two-stage retrieval at work on your own Python's documentation"
+	@echo "make test       run the tests"
+	@echo "make lint       ruff: rules and format"
+	@echo "make types      mypy --strict"
+	@echo "make notebooks  execute the notebooks"
+	@echo "make docs       check that the documentation agrees with the code"
+	@echo "make bench      side by side with bm25s and rank-bm25, as ratios in one run"
+	@echo "make clean      remove .venv and caches"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade "pip>=25.1"
+
+# what `runoff demo` needs and no more
+$(VENV)/.demo: pyproject.toml models/pyproject.toml | $(BIN)/python
+	$(PIP) --editable ./models --editable ".[demo]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) --editable ".[all]" --group dev
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/runoff demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy src models/src
+
+notebooks: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/test_notebooks.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/test_docs.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,1 @@
+"""The `runoff` command: one file per sub-command."""

@@ -1,0 +1,140 @@
+"""`runoff demo`: two-stage retrieval at work, on Python's own documentation or on your files."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runoff.cli import show
+from runoff.errors import InvalidArgument, RunoffError
+
+if TYPE_CHECKING:
+    from runoff.demo.evaluation import Evaluation
+    from runoff.demo.index import DemoIndex
+    from runoff.pipeline import TwoStage
+
+__all__ = ["demo"]
+
+# the first two of the judged questions, whichever way they come out
+_LLAMA_INDEX_QUESTION = "how do I read a CSV file row by row as dictionaries?"
+_LANGCHAIN_QUESTION = "break a sentence into words wherever there is white space"
+
+
+def demo(
+    question: Annotated[
+        str | None, typer.Argument(help="Ask this one question instead of showing everything.")
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(help="Ask your own folder of Markdown, text, JSONL or BEIR files."),
+    ] = None,
+    top_k: Annotated[int, typer.Option(help="Results to show for a question.")] = 5,
+    fresh: Annotated[bool, typer.Option(help="Evaluate again although a record exists.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print JSON to standard output.")
+    ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Keep the indexes in this folder.", show_default="your cache"),
+    ] = None,
+) -> None:
+    """Add a second stage to a plain retriever and see what it does.
+
+    Without arguments: index the documentation of this Python, ask a plain LlamaIndex and a plain
+    LangChain retriever before and after adding one line, and evaluate on judged questions. Exit
+    codes: 0, 1 for an error, 2 for a wrong argument.
+    """
+    if path is not None and question is None:
+        raise InvalidArgument("question", question, "ask something about the files of --path")
+    report = show.JsonReport() if json_output else show.TerminalReport()
+    opened = _open(path, cache, report)
+    report.indexed(opened.index, opened.what)
+    pipeline = _pipeline(opened.index)
+    if question is not None:
+        pipeline.warmup()
+        report.answered(pipeline.search(question, top_k=top_k))
+    else:
+        _frameworks(opened.index, report)
+        report.evaluated(*_evaluation(opened, pipeline, report, fresh=fresh))
+    report.finished()
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    index: DemoIndex
+    key: str
+    what: str
+
+
+def _open(path: Path | None, cache: Path | None, report: show.Report) -> _Opened:
+    from runoff.demo import corpus, folder  # noqa: PLC0415 - --help needs none of this
+    from runoff.demo.index import cache_root, fingerprint, open_index  # noqa: PLC0415 - as above
+
+    root = cache or cache_root()
+    with report.progress() as progress:
+        if path is None:
+            name = f"python-{platform.python_version()}"
+            key = fingerprint(name, platform.python_implementation())
+            index = open_index(root / name, key, corpus.stdlib_documents, progress)
+            what = f"the documentation of Python {platform.python_version()}"
+        else:
+            where = path.resolve()
+            key = fingerprint(str(where), folder.folder_state(where))
+            name = f"folder-{fingerprint(str(where))[:16]}"
+            index = open_index(root / name, key, lambda: folder.folder_documents(where), progress)
+            what = str(where)
+    return _Opened(index, key, what)
+
+
+def _pipeline(index: DemoIndex) -> TwoStage:
+    from runoff.pipeline import TwoStage  # noqa: PLC0415 - as above
+
+    return TwoStage({"bm25": index.bm25, "dense": index.dense})
+
+
+def _frameworks(index: DemoIndex, report: show.Report) -> None:
+    from runoff.demo import frameworks  # noqa: PLC0415 - seconds to import
+
+    report.compared(frameworks.llama_index(index, _LLAMA_INDEX_QUESTION))
+    report.compared(frameworks.langchain(index, _LANGCHAIN_QUESTION))
+
+
+def _evaluation(
+    opened: _Opened, pipeline: TwoStage, report: show.Report, *, fresh: bool
+) -> tuple[Evaluation, bool]:
+    """Return the evaluation and whether it was recorded earlier."""
+    from runoff.demo import evaluation, questions  # noqa: PLC0415 - ir-measures is slow to import
+
+    where = opened.index.path / "evaluation.json"
+    recorded = None if fresh else evaluation.load(where, opened.key)
+    if recorded is not None:
+        return recorded, True
+    asked = questions.load_questions()
+    missing = {
+        doc_id for one in asked for doc_id in one.relevant if doc_id not in opened.index.bm25
+    }
+    made = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "questions": str(len(asked)),
+        "documents": str(len(opened.index.bm25)),
+        "judged documents absent here": str(len(missing)),
+    }
+    started = time.perf_counter()
+    with report.progress() as progress:
+        found = evaluation.evaluate(
+            pipeline, asked, made, lambda done, total: progress("evaluating", done, total)
+        )
+    found.made["seconds"] = f"{time.perf_counter() - started:.0f}"
+    try:
+        evaluation.save(found, where, opened.key)
+    except OSError as error:
+        raise RunoffError(f"cannot record the evaluation at {where} ({error.strerror})") from error
+    return found, False

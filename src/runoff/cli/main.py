@@ -1,0 +1,40 @@
+"""The `runoff` command itself: its sub-commands and how errors are told."""
+
+from __future__ import annotations
+
+import sys
+
+from runoff.errors import InvalidArgument, MissingExtra, RunoffError
+
+__all__ = ["app"]
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+
+
+def app() -> None:
+    """Run the command line; exit with 0, 1 for an error, 2 for a wrong argument."""
+    try:
+        import typer  # noqa: PLC0415 - the core does without it
+    except ImportError:
+        sys.stderr.write(f"{MissingExtra('typer', 'cli')}\n")
+        raise SystemExit(EXIT_ERROR) from None
+    from runoff.cli.demo import demo  # noqa: PLC0415 - as above
+    from runoff.cli.version import version  # noqa: PLC0415 - as above
+
+    commands = typer.Typer(
+        name="runoff",
+        help="Two-stage retrieval: recall wide, rerank sharp, and know whether it helped.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    commands.command()(demo)
+    commands.command()(version)
+    try:
+        commands()
+    except RunoffError as error:
+        sys.stderr.write(f"runoff: {error}\n")
+        raise SystemExit(EXIT_USAGE if isinstance(error, InvalidArgument) else EXIT_ERROR) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

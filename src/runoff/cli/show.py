@@ -1,0 +1,251 @@
+"""What the demo finds, shown in a terminal or printed as JSON.
+
+Progress goes to standard error, results to standard output, so that a script reads only results.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from runoff.demo.evaluation import MEASURES, SYSTEMS
+from runoff.report.explain import headline, number, result_table, snippet, stage_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from runoff.demo.evaluation import Comparison, Evaluation
+    from runoff.demo.frameworks import BeforeAfter, Row
+    from runoff.demo.index import DemoIndex
+    from runoff.types import Response
+
+    ProgressCall = Callable[[str, int, int], None]
+
+__all__ = ["JsonReport", "Report", "TerminalReport"]
+
+
+class Report(Protocol):
+    """Where the demo's findings go, in the order they come."""
+
+    def progress(self) -> AbstractContextManager[ProgressCall]:
+        """Show how far something is: called with its name, what is done and what there is."""
+
+    def indexed(self, index: DemoIndex, what: str) -> None:
+        """Tell what was indexed."""
+
+    def compared(self, pair: BeforeAfter) -> None:
+        """Tell what a framework's retriever found before and after."""
+
+    def answered(self, response: Response) -> None:
+        """Tell the answer to one question."""
+
+    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
+        """Tell how good each system is, and whether that was measured earlier."""
+
+    def finished(self) -> None:
+        """Tell that nothing more comes."""
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[ProgressCall]:
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def step(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield step
+
+
+class TerminalReport:
+    """Tables on standard output, progress on standard error."""
+
+    def __init__(self) -> None:
+        self._out = Console(highlight=False)
+        self._err = Console(stderr=True, highlight=False)
+
+    def progress(self) -> AbstractContextManager[ProgressCall]:
+        """Show progress bars that vanish when they are done."""
+        return _progress(self._err)
+
+    def indexed(self, index: DemoIndex, what: str) -> None:
+        """Print one line."""
+        how = f"indexed in {index.built_s:.0f} s" if index.built_s else "indexed earlier"
+        count = len(index.bm25)
+        self._say(f"{count:,} passages of {what}, {how}: BM25 and Chroma in {index.path}", "dim")
+
+    def compared(self, pair: BeforeAfter) -> None:
+        """Print what the plain retriever found, the line, and what came back after it."""
+        self._out.print()
+        self._say(f"{pair.framework}: {pair.question}", "bold")
+        self._say(f"before, {pair.before_ms:.0f} ms", "dim")
+        for rank, row in enumerate(pair.before, 1):
+            self._say(f"  {rank}  {row.doc_id}")
+        self._say(f"add     {pair.line}", "green")
+        self._say(f"after, {pair.after_ms:.0f} ms", "dim")
+        self._out.print(_provenance_table(pair))
+
+    def answered(self, response: Response) -> None:
+        """Print the answer with where each result stood at every stage."""
+        self._out.print()
+        self._say(headline(response))
+        self._out.print(_table(result_table(response)))
+        self._out.print(_table(stage_table(response)))
+
+    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
+        """Print the measures, the times, and question by question who won."""
+        self._out.print()
+        made = evaluation.made
+        when = f"recorded {made['date']}, --fresh runs it again" if recorded else "just now"
+        self._say(f"Does it help? {made['questions']} judged questions, {when}", "bold")
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("")
+        for measure in MEASURES:
+            table.add_column(measure, justify="right")
+        for system in SYSTEMS:
+            means = (f"{evaluation.mean(system, measure):.3f}" for measure in MEASURES)
+            table.add_row(system, *means)
+        self._out.print(table)
+        times = Table(box=None, header_style="bold", pad_edge=False)
+        for heading in ("stage", "p50 ms", "p95 ms"):
+            times.add_column(heading, justify="left" if heading == "stage" else "right")
+        for stage in evaluation.latency_ms:
+            middle, high = evaluation.percentile(stage, 50), evaluation.percentile(stage, 95)
+            times.add_row(stage, f"{middle:.1f}", f"{high:.1f}")
+        self._out.print(times)
+        for comparison in _comparisons(evaluation):
+            self._compared(comparison)
+        if made["judged documents absent here"] != "0":
+            self._say(f"{made['judged documents absent here']} judged documents do not exist here")
+        self._out.print()
+        self._say('Ask one yourself:     runoff demo "your question"')
+        self._say('Ask your own files:   runoff demo --path DIR "your question"')
+
+    def finished(self) -> None:
+        """Print nothing."""
+
+    def _compared(self, one: Comparison) -> None:
+        low, high = one.interval
+        sure = "" if low > 0 or high < 0 else " (the interval contains 0: undecided)"
+        self._say(
+            f"{one.system} against {one.baseline}, {one.measure}: {one.mean:+.3f} "
+            f"[{low:+.3f}, {high:+.3f}]{sure}; {one.wins} won, {one.ties} tied, {one.losses} lost"
+        )
+        for title, questions in (("most helped", one.helped), ("most hurt", one.hurt)):
+            for text, delta in questions:
+                self._say(f"  {title}  {delta:+.2f}  {snippet(text, 80)}", "dim")
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._out.print(Text(text), style=style, soft_wrap=True)
+
+
+def _comparisons(evaluation: Evaluation) -> list[Comparison]:
+    best = max(SYSTEMS[:2], key=lambda system: evaluation.mean(system, "nDCG@10"))
+    return [evaluation.compare("two-stage", "hybrid"), evaluation.compare("two-stage", best)]
+
+
+def _table(rows: list[tuple[str, ...]]) -> Table:
+    head, *body = rows
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in head:
+        table.add_column(heading, overflow="fold")
+    for row in body:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _provenance_table(pair: BeforeAfter) -> Table:
+    sources: list[str] = []
+    for row in pair.after:
+        sources += [name for name in _sources(row) if name not in sources]
+    rows = [("#", "rerank", "fused", *sources, "document", "text")]
+    for rank, row in enumerate(pair.after, 1):
+        record = row.provenance or {}
+        placed = {name: f"{one['rank']}" for name, one in _sources(row).items()}
+        score = record.get("rerank_score")
+        reranked = "-" if score is None else f"{record['rerank_rank']} ({number(score)})"
+        fused = str(record.get("fusion_rank", "-"))
+        places = (placed.get(name, "-") for name in sources)
+        text = snippet(row.text.removeprefix(row.doc_id), 50)
+        rows.append((str(rank), reranked, fused, *places, row.doc_id, text))
+    return _table(rows)
+
+
+def _sources(row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = (row.provenance or {}).get("sources", {})
+    return found
+
+
+class JsonReport:
+    """One JSON object on standard output when all is done."""
+
+    def __init__(self) -> None:
+        self._record: dict[str, Any] = {}
+
+    def progress(self) -> AbstractContextManager[ProgressCall]:
+        """Show progress on standard error."""
+        return _progress(Console(stderr=True))
+
+    def indexed(self, index: DemoIndex, what: str) -> None:
+        """Keep it for the end."""
+        self._record["index"] = {
+            "what": what,
+            "passages": len(index.bm25),
+            "path": str(index.path),
+            "built_s": round(index.built_s, 3),
+        }
+
+    def compared(self, pair: BeforeAfter) -> None:
+        """Keep it for the end."""
+        self._record.setdefault("frameworks", []).append(asdict(pair))
+
+    def answered(self, response: Response) -> None:
+        """Keep it for the end."""
+        self._record["answer"] = {
+            "question": response.query.text,
+            "complete": response.outcome.complete,
+            "degraded": [asdict(one) for one in response.outcome.degraded],
+            "notes": list(response.outcome.notes),
+            "spent_ms": response.outcome.spent_ms,
+            "stages": [asdict(stage) for stage in response.trace.stages],
+            "results": [asdict(result) for result in response],
+        }
+
+    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
+        """Keep it for the end."""
+        self._record["evaluation"] = {
+            "recorded": recorded,
+            "made": evaluation.made,
+            "means": {
+                system: {measure: evaluation.mean(system, measure) for measure in MEASURES}
+                for system in SYSTEMS
+            },
+            "latency_ms": {
+                stage: {
+                    "p50": evaluation.percentile(stage, 50),
+                    "p95": evaluation.percentile(stage, 95),
+                }
+                for stage in evaluation.latency_ms
+            },
+            "comparisons": [asdict(one) for one in _comparisons(evaluation)],
+        }
+
+    def finished(self) -> None:
+        """Print everything kept."""
+        print(json.dumps(self._record, indent=2, ensure_ascii=False))  # noqa: T201 - the output
