@@ -1,0 +1,203 @@
+"""Filters over metadata: what each keeps, and what none accepts."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runoff.errors import InvalidArgument
+from runoff.filters import And, Eq, In, Not, Or, Range
+
+SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([-1.5, 0.0, 1.0, 2.5]),
+    st.sampled_from(["", "a", "b", "1"]),
+)
+TRUE = np.ones(1, bool)[0]
+FIELDS = st.sampled_from(["x", "y"])
+METADATA = st.dictionaries(FIELDS, st.one_of(SCALARS, st.none(), st.lists(SCALARS, max_size=3)))
+RANGES = st.builds(Range, FIELDS, gte=st.integers(-3, 3), lt=st.integers(-3, 3))
+LEAVES = st.one_of(
+    st.builds(Eq, FIELDS, SCALARS), st.builds(In, FIELDS, st.lists(SCALARS, max_size=3)), RANGES
+)
+FILTERS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(Not, inner),
+        st.lists(inner, min_size=1, max_size=3).map(lambda many: And(*many)),
+        st.lists(inner, min_size=1, max_size=3).map(lambda many: Or(*many)),
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("condition", [Eq("year", 2020), In("year", (2020,)), Range("year", gt=0)])
+@pytest.mark.parametrize("metadata", [{}, {"year": None}, {"Year": 2020}])
+def test_an_absent_field_satisfies_nothing(condition, metadata):
+    """A field that is absent or None satisfies no leaf, and every negated leaf."""
+    assert not condition.matches(metadata)
+    assert Not(condition).matches(metadata)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "same"),
+    [
+        (1, 1.0, True),
+        (1.0, 1, True),
+        (0.0, -0.0, True),
+        (True, True, True),
+        (True, 1, False),
+        (1, True, False),
+        (False, 0, False),
+        ("1", 1, False),
+        (1, "1", False),
+        ("a", "A", False),
+        ("", "", True),
+        (2**53 + 1, float(2**53), False),
+        (np.int64(3), 3, True),
+        (np.float32(0.5), 0.5, True),
+        (TRUE, True, True),
+        (TRUE, 1, False),
+        (math.nan, 0.0, False),
+        ([1, "a"], "a", True),
+        (["ab"], "a", False),
+        ([True], 1, False),
+        ((1.0, 2.0), 2, True),
+        ({"a", "b"}, "b", True),
+        ([], "", False),
+        ({"a": 1}, "a", False),
+        (np.array([1]), 1, False),
+    ],
+)
+def test_values_compare_within_their_type(stored, asked, same):
+    """Numbers compare by value, booleans with booleans, strings with strings, lists by element."""
+    assert Eq("x", asked).matches({"x": stored}) is same
+    assert In("x", [asked]).matches({"x": stored}) is same
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [
+        (1, False),
+        (1.5, True),
+        (2, True),
+        (2.0, True),
+        (2.1, False),
+        (True, False),
+        ("1.5", False),
+        ([1.5], False),
+        (math.nan, False),
+        (10**400, False),
+        (-(10**400), False),
+        (np.float32(1.5), True),
+        (np.int8(2), True),
+    ],
+)
+def test_range_keeps_numbers_within_its_bounds(stored, kept):
+    """`gt` leaves its bound out, `lte` lets it in; only numbers are within bounds."""
+    assert Range("x", gt=1, lte=2).matches({"x": stored}) is kept
+
+
+def test_ranges_hold_for_numbers_beyond_float():
+    """A whole number beyond every float is a bound and a value like any other."""
+    assert Range("x", gt=10**400).matches({"x": 10**400 + 1})
+    assert not Range("x", gt=10**400).matches({"x": 10**400})
+    assert Range("x", lt=10**400).matches({"x": 1e308})
+
+
+def test_in_with_no_values_keeps_nothing():
+    """An empty `In` keeps nothing, and its negation everything."""
+    assert not In("x", ()).matches({"x": 1})
+    assert Not(In("x", ())).matches({})
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (lambda: Eq("", 1), "field"),
+        (lambda: Eq(3, 1), "field"),
+        (lambda: Eq("x", None), "value"),
+        (lambda: Eq("x", math.nan), "value"),
+        (lambda: Eq("x", math.inf), "value"),
+        (lambda: Eq("x", [1]), "value"),
+        (lambda: Eq("x", np.float64("nan")), "value"),
+        (lambda: In("x", "abc"), "values"),
+        (lambda: In("x", b"abc"), "values"),
+        (lambda: In("x", 5), "values"),
+        (lambda: In("x", None), "values"),
+        (lambda: In("x", [1, None]), "values"),
+        (lambda: Range("x"), "bounds"),
+        (lambda: Range("x", gt=1, gte=1), "bounds"),
+        (lambda: Range("x", lt=1, lte=1), "bounds"),
+        (lambda: Range("x", gt="a"), "gt"),
+        (lambda: Range("x", lt=True), "lt"),
+        (lambda: Range("x", lte=math.inf), "lte"),
+        (lambda: Range("x", gte=math.nan), "gte"),
+        (And, "filters"),
+        (Or, "filters"),
+        (lambda: And({"x": 1}), "filter"),
+        (lambda: Or(Eq("x", 1), None), "filter"),
+        (lambda: Not("x"), "filter"),
+    ],
+)
+def test_a_condition_that_means_nothing_is_refused(make, argument):
+    """Every wrong field, value, bound and inner filter gets an error that names it."""
+    with pytest.raises(InvalidArgument) as caught:
+        make()
+    assert caught.value.argument == argument
+
+
+def test_equal_filters_keep_the_same_documents():
+    """Filters are equal by what they keep: 1 is 1.0, and never True."""
+    assert Eq("x", 1) == Eq("x", 1.0)
+    assert hash(Eq("x", 1)) == hash(Eq("x", 1.0))
+    assert Eq("x", 1) != Eq("x", value=True)
+    assert In("x", [1, 2]) == In("x", (2, 1.0, 1))
+    assert In("x", [1]) != In("x", [True])
+    assert Eq("x", 1) != In("x", [1])
+    assert And(Eq("x", 1)) != Or(Eq("x", 1))
+    assert len({Eq("x", 0), Eq("x", value=False), Eq("y", 0)}) == 3
+
+
+def test_filters_cannot_be_changed():
+    """A filter is a value: setting a field of one raises."""
+    for one, name in [
+        (Eq("x", 1), "value"),
+        (In("x", [1]), "values"),
+        (And(Eq("x", 1)), "filters"),
+    ]:
+        with pytest.raises(AttributeError):
+            setattr(one, name, ())
+
+
+@given(FILTERS, FILTERS, METADATA)
+def test_the_algebra_of_filters(one, other, metadata):
+    """`Not`, `And` and `Or` are those of logic, on every metadata."""
+    left, right = one.matches(metadata), other.matches(metadata)
+    assert Not(one).matches(metadata) is (not left)
+    assert And(one, other).matches(metadata) is (left and right)
+    assert Or(one, other).matches(metadata) is (left or right)
+
+
+@given(FILTERS, FILTERS, st.lists(METADATA, max_size=5))
+def test_equality_is_never_wrong(one, other, metadatas):
+    """Two filters that are equal keep the same documents and have one hash."""
+    if one == other:
+        assert hash(one) == hash(other)
+        for metadata in metadatas:
+            assert one.matches(metadata) is other.matches(metadata)
+
+
+@given(FILTERS)
+def test_filters_survive_copies(one):
+    """A copied, deep-copied or pickled filter is equal to the first, and shows itself the same."""
+    for again in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert again == one
+        assert repr(again) == repr(one)
