@@ -12,6 +12,7 @@ from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
+from runoff.recall.chroma_where import where_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,8 +53,11 @@ def store_kwargs(
     wanted: Filter,
     translate: Translate | None,
     source: str,
-) -> dict[str, Any]:
-    """Return a store's search arguments with a filter added to those it already has.
+) -> dict[str, Any] | None:
+    """Return a store's search arguments with a filter added; None when nothing can pass it.
+
+    What the store then returns includes every document that the filter keeps, and may include
+    more: the caller checks each.
 
     Args:
         store: the vector store; `InMemoryVectorStore` and Chroma are known.
@@ -77,8 +81,12 @@ def store_kwargs(
     if isinstance(store, InMemoryVectorStore):
         return {**given, "filter": _predicate(wanted, known)}
     if _is_chroma(store):
-        where = _where(wanted)
-        return {**given, "filter": where if not known else {"$and": [known, where]}}
+        where = where_of(wanted, lists=_chroma_knows_lists())
+        if where is False:
+            return None
+        if where is True:
+            return dict(given)
+        return {**given, "filter": {"$and": [known, where]} if known else where}
     remedy = (
         f"{source} ({type(store).__name__}) is no store whose filters are known here: pass "
         "translate_filter=, which makes search arguments of a filter"
@@ -102,8 +110,13 @@ def _is_chroma(store: VectorStore) -> bool:
     )
 
 
-def _where(wanted: Filter) -> dict[str, Any]:
-    from runoff.recall.chroma import where  # noqa: PLC0415 - needs chromadb, which is at hand here
+def _chroma_knows_lists() -> bool:
+    """Whether this chromadb can say that a list contains a value."""
+    from chromadb.api.types import validate_where  # noqa: PLC0415 - here where a store of it is
 
-    made: dict[str, Any] = where(wanted)
-    return made
+    try:
+        probe: Any = {"field": {"$contains": 1}}
+        validate_where(probe)
+    except ValueError:
+        return False
+    return True

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable
-from langchain_core.runnables.config import patch_config
+from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables.config import merge_configs, patch_config
+from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from runoff import _workers
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RetrieverSource", "as_retriever"]
 
+_WIDEN = 4
+
 RetrieverLike = Runnable[str, list[LangChainDocument]]
 
 
@@ -55,6 +58,16 @@ def as_retriever(argument: str, part: object) -> RetrieverLike:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asking:
+    """Whom to ask, under which config, with which arguments."""
+
+    retriever: RetrieverLike
+    config: RunnableConfig
+    arguments: dict[str, Any]
+    filtered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RetrieverSource:
     """One retriever for one call, under that call's config.
 
@@ -63,6 +76,7 @@ class RetrieverSource:
         retriever: the retriever; it is asked through a widened copy.
         config: the call's config; its tags, metadata and `configurable` reach the retriever.
         callbacks: makes the callbacks of the retriever's own run.
+        acallbacks: the same for a run that is awaited.
         id_key: the metadata field that holds a document's id, if one does.
         translate: makes search arguments of a filter for stores that are not known.
     """
@@ -71,7 +85,7 @@ class RetrieverSource:
     retriever: RetrieverLike
     config: RunnableConfig
     callbacks: Callable[[], BaseCallbackManager]
-    acallbacks: Callable[[], BaseCallbackManager] | None = None
+    acallbacks: Callable[[], BaseCallbackManager]
     id_key: str | None = None
     translate: Translate | None = None
 
@@ -84,11 +98,19 @@ class RetrieverSource:
             FilterNotSupported: the request has a filter this retriever cannot honour exactly.
             InvalidArgument: the retriever returned something else than documents.
         """
-        if deadline is not None:
-            deadline.check(self.name)
-        retriever, arguments = self._asking(query, depth)
-        config = patch_config(self.config, callbacks=self.callbacks())
-        return self._hits(retriever, retriever.invoke(query.text, config, **arguments), query)
+        wide = depth
+        while True:
+            if deadline is not None:
+                deadline.check(self.name)
+            asking = self._asking(query, wide)
+            if asking is None:
+                return []
+            config = patch_config(asking.config, callbacks=self.callbacks())
+            found = asking.retriever.invoke(query.text, config, **asking.arguments)
+            hits = self._hits(asking.retriever, found, query)
+            if self._enough(asking, len(hits), len(found), wide, depth):
+                return hits[:depth]
+            wide *= _WIDEN
 
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
@@ -97,34 +119,56 @@ class RetrieverSource:
 
         Retrievers that only search synchronously run in runoff's bounded pool of daemon threads.
         """
-        retriever, arguments = self._asking(query, depth)
-        if not _natively_async(retriever):
-            return await _workers.run_async(
-                lambda: self.retrieve(query, depth=depth, deadline=deadline), deadline, self.name
-            )
-        make = self.acallbacks or self.callbacks
-        config = patch_config(self.config, callbacks=make())
-        found = await retriever.ainvoke(query.text, config, **arguments)
-        return self._hits(retriever, found, query)
-
-    def _asking(self, query: Query, depth: int) -> tuple[RetrieverLike, dict[str, Any]]:
-        """Return the copy to ask, and the arguments of its invocation."""
-        retriever = self.retriever
-        if getattr(retriever, "takes_depth", False):  # another one of ours
-            return retriever, {"k": depth, "filter": query.filters}
-        if isinstance(retriever, VectorStoreRetriever):
-            given = search_kwargs(retriever.search_kwargs, retriever.search_type, depth)
-            if query.filters is not None:
-                given = store_kwargs(
-                    retriever.vectorstore, given, query.filters, self.translate, self.name
+        wide = depth
+        while True:
+            asking = self._asking(query, wide)
+            if asking is None:
+                return []
+            if not _natively_async(asking.retriever):
+                return await _workers.run_async(
+                    lambda: self.retrieve(query, depth=depth, deadline=deadline),
+                    deadline,
+                    self.name,
                 )
+            config = patch_config(asking.config, callbacks=self.acallbacks())
+            found = await asking.retriever.ainvoke(query.text, config, **asking.arguments)
+            hits = self._hits(asking.retriever, found, query)
+            if self._enough(asking, len(hits), len(found), wide, depth):
+                return hits[:depth]
+            wide *= _WIDEN
+
+    @staticmethod
+    def _enough(asking: _Asking, kept: int, found: int, wide: int, depth: int) -> bool:
+        """Whether asking for more would bring nothing: a store may know a filter only roughly."""
+        return kept >= depth or found < wide or not asking.filtered
+
+    def _asking(self, query: Query, depth: int) -> _Asking | None:
+        """Return the copy to ask and how; None when no document can pass the filter.
+
+        Bindings and configurable fields are resolved first, so that what they hold can be widened
+        and filtered.
+        """
+        retriever, config, arguments = _resolved(self.retriever, self.config)
+        wanted = query.filters
+        if getattr(retriever, "takes_depth", False):  # another one of ours
+            arguments |= {"k": depth, "depth": depth, "filter": wanted}
+            return _Asking(retriever, config, arguments)
+        if isinstance(retriever, VectorStoreRetriever):
+            given = {**retriever.search_kwargs, **arguments}
+            given = search_kwargs(given, retriever.search_type, depth)
+            if wanted is not None:
+                store = retriever.vectorstore
+                filtered = store_kwargs(store, given, wanted, self.translate, self.name)
+                if filtered is None:
+                    return None
+                given = filtered
             copy = scored(retriever) if gives_scores(retriever) else retriever.model_copy()
             copy.search_kwargs = given
-            return copy, {}
-        if query.filters is not None:
+            return _Asking(copy, config, {}, filtered=wanted is not None)
+        if wanted is not None:
             remedy = f"{self.name} ({type(retriever).__name__}) takes no filter per request"
-            raise FilterNotSupported("filter", query.filters, remedy)
-        return widened(retriever, depth) or retriever, {}
+            raise FilterNotSupported("filter", wanted, remedy)
+        return _Asking(widened(retriever, depth) or retriever, config, arguments)
 
     def _hits(self, retriever: RetrieverLike, found: object, query: Query) -> list[Hit]:
         if not isinstance(found, list | tuple) or not all(
@@ -133,7 +177,7 @@ class RetrieverSource:
             remedy = f"returned {type(found).__name__}, not a list of documents"
             raise InvalidArgument(f"retrievers[{self.name!r}]", self.retriever, remedy)
         scores: Sequence[float] | None = None
-        low, high = None, None
+        score_range: tuple[float | None, float | None] = (None, None)
         if isinstance(retriever, ScoredRetriever) and len(retriever.scores) == len(found):
             if retriever.search_type == "similarity":
                 scores = oriented(retriever.vectorstore, retriever.scores)
@@ -141,13 +185,29 @@ class RetrieverSource:
                 scores = retriever.scores
         if scores is None:
             scores = [1 / rank for rank in range(1, len(found) + 1)]
-            low, high = 0.0, 1.0
+            score_range = (0.0, 1.0)
         wanted = query.filters
         return [
-            Hit(carried(document, self.id_key), score, (low, high))
+            Hit(carried(document, self.id_key), score, score_range)
             for document, score in zip(found, scores, strict=True)
             if wanted is None or wanted.matches(document.metadata)
         ]
+
+
+def _resolved(
+    retriever: RetrieverLike, config: RunnableConfig
+) -> tuple[RetrieverLike, RunnableConfig, dict[str, Any]]:
+    """Return what is behind plain bindings and configurable fields, and what they add."""
+    arguments: dict[str, Any] = {}
+    while True:
+        if isinstance(retriever, DynamicRunnable):
+            retriever, config = retriever.prepare(config)
+        elif type(retriever) is RunnableBinding and not retriever.config_factories:
+            config = merge_configs(retriever.config, config)
+            arguments = {**retriever.kwargs, **arguments}
+            retriever = retriever.bound
+        else:
+            return retriever, config, arguments
 
 
 def _natively_async(retriever: RetrieverLike) -> bool:
