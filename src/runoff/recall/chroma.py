@@ -191,7 +191,7 @@ class Chroma:
         if isinstance(self, _AsyncChroma):
             remedy = "is async: only asearch() can await it"
             raise InvalidArgument("collection", self._collection, remedy)
-        vector = self._embedder.vector(query, None)
+        vector = self._embedder.vector(query, None, deadline)
         steps = self._steps(query, vector, depth, deadline)
         reply: Any = None
         while True:
@@ -291,7 +291,7 @@ class _AsyncChroma(Chroma):
     ) -> Sequence[Hit]:
         """Do what `retrieve` does and await the collection."""
         check_question(query, depth)
-        vector = await self._embedder.avector(query, None)
+        vector = await self._embedder.avector(query, None, deadline)
         steps = self._steps(query, vector, depth, deadline)
         reply: Any = None
         while True:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from runoff import _workers
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall.arguments import check_callable, check_question
 from runoff.recall.nearest import SCORE_RANGES, Similarity, direction, nearest
 from runoff.recall.rows import Rows, Shown
-from runoff.recall.vectors import AsyncEmbedQuery, Embed, EmbedQuery, QueryEmbedder, as_matrix
+from runoff.recall.vectors import (
+    AsyncEmbedQuery,
+    Embed,
+    EmbedQuery,
+    QueryEmbedder,
+    as_matrix,
+    lends,
+)
 from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
@@ -41,7 +50,8 @@ class Dense:
         embed: a callable, list of n texts -> (n, d) numbers: nested lists, any NumPy array, or
             whatever becomes one. It is never given an empty list.
         embed_query: a callable, text -> (d,) numbers, for models that embed queries differently.
-        aembed_query: the same, async; with it, `asearch` awaits the query's embedding.
+        aembed_query: the same, async; with it, or with an `embed` that has one of its own, as
+            `Embedder` does, `asearch` awaits the query's embedding.
         similarity: `"cosine"` (scores from -1 to 1), `"ip"`, the inner product (unbounded), or
             `"l2"`, `1 - d**2 / 2` for the Euclidean distance d (at most 1; the cosine, for vectors
             of length 1).
@@ -57,11 +67,18 @@ class Dense:
     """
 
     def __new__(  # noqa: PYI034 - it may be the class below
-        cls, *_args: object, aembed_query: object = None, **_options: object
+        cls,
+        documents: object = (),
+        embed: object = None,
+        *,
+        embed_query: object = None,
+        aembed_query: object = None,
+        **_options: object,
     ) -> Dense:
-        """Choose the class that can be awaited where `aembed_query` is given."""
-        chosen = _AsyncDense if cls is Dense and aembed_query is not None else cls
-        return object.__new__(chosen)
+        """Choose the class that can be awaited where the query's embedding can be."""
+        del documents
+        awaitable = aembed_query is not None or (embed_query is None and lends(embed))
+        return object.__new__(_AsyncDense if cls is Dense and awaitable else cls)
 
     def __init__(
         self,
@@ -161,7 +178,7 @@ class Dense:
             return []
         if deadline is not None:
             deadline.check("recall")
-        vector = self._embedder.vector(query, shown.matrix.shape[1])
+        vector = self._embedder.vector(query, shown.matrix.shape[1], deadline)
         return self._search(shown, vector, query, depth)
 
     def warmup(self) -> None:
@@ -229,16 +246,15 @@ class _AsyncDense(Dense):
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
         """Await the query's embedding, then search in a thread, as `retrieve` does."""
-        import asyncio  # noqa: PLC0415 - heavy, and only async callers need it
-
         check_question(query, depth)
         shown = self._rows.shown
         if not len(shown.matrix):
             return []
         if deadline is not None:
             deadline.check("recall")
-        vector = await self._embedder.avector(query, shown.matrix.shape[1])
-        return await asyncio.to_thread(self._search, shown, vector, query, depth)
+        vector = await self._embedder.avector(query, shown.matrix.shape[1], deadline)
+        call = partial(self._search, shown, vector, query, depth)
+        return await _workers.run_async(call, deadline, "recall")
 
 
 def _named(document: Document) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -131,7 +131,7 @@ class Function:
         if not math.isfinite(hit.score):
             msg = f"the function gave document {hit.doc_id!r} the score {hit.score}"
             raise BadReply(msg)
-        return hit
+        return hit if isinstance(hit.score, int | float) else replace(hit, score=float(hit.score))
 
 
 class _AsyncFunction(Function):

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from runoff.errors import EmbeddingError
+from runoff import _workers
+from runoff.deadline import Deadline
+from runoff.errors import EmbeddingError, InvalidArgument
 from runoff.recall.arguments import check_callable
+from runoff.types import Query
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from runoff.types import Query
-
-__all__ = ["AsyncEmbedQuery", "Embed", "EmbedQuery", "QueryEmbedder", "as_matrix", "as_vector"]
+__all__ = [
+    "AsyncEmbedQuery",
+    "Embed",
+    "EmbedQuery",
+    "QueryEmbedder",
+    "as_matrix",
+    "as_vector",
+    "lends",
+]
 
 Embed: TypeAlias = "Callable[[list[str]], ArrayLike]"
 EmbedQuery: TypeAlias = "Callable[[str], ArrayLike]"
 AsyncEmbedQuery: TypeAlias = "Callable[[str], Awaitable[ArrayLike]]"
+
+_FRAMEWORK_METHODS = (
+    ("LangChain", "embed_documents"),
+    ("LlamaIndex", "get_text_embedding_batch"),
+)
 
 _LARGEST = float(np.finfo(np.float32).max)
 _MATRIX = 2
@@ -57,7 +73,7 @@ def as_matrix(value: object, names: Sequence[str], dimension: int | None) -> NDA
             f"has {dimension}: embed queries and documents with the same model"
         )
         raise EmbeddingError(msg)
-    if matrix.dtype.kind != "f":
+    if matrix.dtype not in {np.dtype(np.float32), np.dtype(np.float64)}:
         matrix = matrix.astype(np.float64)
     fits = (np.abs(matrix) <= _LARGEST).all(axis=1)
     if not fits.all():
@@ -96,6 +112,10 @@ class QueryEmbedder:
     text, is embedded by `embed_query`, or by `embed` where there is none, and the mean of the
     vectors is taken. Blank texts are not embedded; where nothing else is left, there is no vector.
 
+    An `embed` with deadline-aware `embed_query` and `aembed_query` of its own, as
+    `runoff.recall.Embedder` has them, lends them where none is given. Callables that accept
+    `deadline=` are given it, so that loading a model does not count against it.
+
     Raises:
         InvalidArgument: one of the three cannot be called.
     """
@@ -105,18 +125,24 @@ class QueryEmbedder:
     aembed_query: AsyncEmbedQuery | None = None
 
     def __post_init__(self) -> None:
-        """Check that they can be called."""
+        """Check that they can be called, and borrow what is missing."""
         remedy = "must be a callable (list of n texts) -> (n, d) numbers"
-        if hasattr(self.embed, "embed_documents"):
-            remedy += ", such as its `embed_documents`; its `embed_query` goes to embed_query="
+        for framework, method in _FRAMEWORK_METHODS:
+            if hasattr(self.embed, method):
+                raise InvalidArgument("embed", self.embed, f"{remedy}: pass {framework}'s {method}")
         check_callable("embed", self.embed, remedy)
         if self.embed_query is not None:
             check_callable("embed_query", self.embed_query, "must be a callable (text) -> (d,)")
+        elif self.aembed_query is None and lends(self.embed):
+            object.__setattr__(self, "embed_query", getattr(self.embed, "embed_query", None))
+            object.__setattr__(self, "aembed_query", getattr(self.embed, "aembed_query", None))
         if self.aembed_query is not None:
             remedy = "must be an async callable (text) -> (d,)"
             check_callable("aembed_query", self.aembed_query, remedy)
 
-    def vector(self, query: Query, dimension: int | None) -> NDArray[np.float64] | None:
+    def vector(
+        self, query: Query, dimension: int | None, deadline: Deadline | None = None
+    ) -> NDArray[np.float64] | None:
         """Return the query's vector, shape (d,), or None where there is nothing to embed.
 
         Raises:
@@ -127,45 +153,53 @@ class QueryEmbedder:
         texts = _texts(query)
         if not texts:
             return None
-        names = [_named(text) for text in texts]
         if self.embed_query is None:
-            rows = as_matrix(self.embed(texts), names, dimension).astype(np.float64)
-        else:
-            rows = np.stack(
-                [
-                    as_vector(self.embed_query(text), name, dimension)
-                    for text, name in zip(texts, names, strict=True)
-                ]
-            )
-        return _mean(rows)
+            options = _options(self.embed, deadline)
+            found = self.embed(texts, **options)
+            return _mean(as_matrix(found, [_named(one) for one in texts], dimension))
+        options = _options(self.embed_query, deadline)
+        return _mean_of([self.embed_query(one, **options) for one in texts], texts, dimension)
 
-    async def avector(self, query: Query, dimension: int | None) -> NDArray[np.float64] | None:
+    async def avector(
+        self, query: Query, dimension: int | None, deadline: Deadline | None = None
+    ) -> NDArray[np.float64] | None:
         """Do what `vector` does with `aembed_query`, or in a thread where there is none."""
         import asyncio  # noqa: PLC0415 - heavy, and only async callers need it
 
         texts = _texts(query)
-        if query.embedding is not None or not texts or self.aembed_query is None:
-            return await asyncio.to_thread(self.vector, query, dimension)
-        found = await asyncio.gather(*map(self.aembed_query, texts))
-        return _mean(
-            np.stack(
-                [
-                    as_vector(one, _named(text), dimension)
-                    for one, text in zip(found, texts, strict=True)
-                ]
-            )
-        )
+        if query.embedding is not None or not texts:
+            return self.vector(query, dimension)
+        if self.aembed_query is None:
+            call = partial(self.vector, query, dimension, deadline)
+            return await _workers.run_async(call, deadline, "recall")
+        options = _options(self.aembed_query, deadline)
+        coming = (self.aembed_query(one, **options) for one in texts)
+        return _mean_of(await asyncio.gather(*coming), texts, dimension)
 
     def warmup(self) -> None:
         """Load what embeds: its own `warmup` where it has one, else by embedding a word."""
-        first = self.embed_query if self.embed_query is not None else self.embed
-        warm = getattr(first, "warmup", None)
+        warm = getattr(self.embed, "warmup", None)
         if callable(warm):
             warm()
-        elif self.embed_query is not None:
-            self.embed_query("warmup")
         else:
-            self.embed(["warmup"])
+            self.vector(Query("warmup"), None)
+
+
+def lends(embed: object) -> bool:
+    """Whether an `embed` has deadline-aware ways of embedding a query of its own.
+
+    The deadline tells them from foreign methods of the same name that expect something else.
+    """
+    own = (getattr(embed, "embed_query", None), getattr(embed, "aembed_query", None))
+    return all(callable(one) and _options(one, Deadline()) for one in own)
+
+
+def _options(call: Callable[..., object], deadline: Deadline | None) -> dict[str, Any]:
+    try:
+        takes = "deadline" in inspect.signature(call).parameters
+    except (TypeError, ValueError):  # a callable of C that does not tell
+        takes = False
+    return {"deadline": deadline} if takes else {}
 
 
 def _texts(query: Query) -> list[str]:
@@ -177,6 +211,16 @@ def _named(text: str) -> str:
     return f"the query text {shortened!r}"
 
 
-def _mean(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = rows.mean(axis=0)
+def _mean_of(
+    found: Sequence[object], texts: Sequence[str], dimension: int | None
+) -> NDArray[np.float64]:
+    rows: list[NDArray[np.float64]] = []
+    for one, text in zip(found, texts, strict=True):
+        rows.append(as_vector(one, _named(text), dimension))
+        dimension = len(rows[0])
+    return _mean(np.stack(rows))
+
+
+def _mean(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = rows.mean(axis=0, dtype=np.float64)
     return mean
