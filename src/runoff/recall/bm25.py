@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+import warnings
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall.analyzers import make_analyzer
 from runoff.recall.arguments import check_question
+from runoff.recall.bm25_documents import unique_documents
 from runoff.recall.bm25_engine import Formula
 from runoff.recall.bm25_snapshot import Batch, Snapshot
+from runoff.recall.bm25_store import load_snapshot, save_snapshot, saved_generation
 from runoff.types import Document, Query
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from runoff.deadline import Deadline
     from runoff.recall.analyzers import Analyze
+    from runoff.recall.bm25_documents import Given
     from runoff.recall.bm25_engine import Engine
     from runoff.types import Hit
 
 __all__ = ["BM25"]
 
-Given: TypeAlias = "Document | str | tuple[str, str]"
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """Where an index was last saved or loaded, and as what."""
+
+    path: Path
+    generation: str
+    snapshot: Snapshot
+    mmap: bool
+    verify: bool
 
 
 class BM25:
@@ -72,16 +89,11 @@ class BM25:
         if method is None:
             method = "okapi" if engine == "rank-bm25" else "lucene"
         formula = Formula(engine, method, k1, b, delta)
-        self._start(Snapshot.empty(make_analyzer(analyzer), formula))
-        self.add(documents)
-
-    def _start(self, snapshot: Snapshot) -> None:
         self._lock = threading.RLock()
-        self._snapshot = snapshot
-        self._batches: list[Batch] = []
-        self._added: dict[str, tuple[int, int]] = {}  # where in _batches each new document is
-        self._removed: set[str] = set()
-        self._pending = False
+        self._snapshot = Snapshot.empty(make_analyzer(analyzer), formula)
+        self._saved: _Saved | None = None
+        self._forget_changes()
+        self.add(documents)
 
     def retrieve(self, query: Query, *, depth: int, deadline: Deadline | None = None) -> list[Hit]:
         """Return the best hits, at most `depth`, best first.
@@ -108,7 +120,7 @@ class BM25:
             InvalidArgument: `documents` is not an iterable of documents, or one is none.
             DuplicateId: an id is known with another text, or given twice with two texts.
         """
-        given = _unique(documents)
+        given = unique_documents(documents)
         with self._lock:
             self._new(given)
         batch = Batch.of(given, self._snapshot.analyzer)
@@ -130,7 +142,7 @@ class BM25:
             InvalidArgument: `documents` is not an iterable of documents, or one is none.
             DuplicateId: an id is given twice with two texts.
         """
-        given = _unique(documents)
+        given = unique_documents(documents)
         batch = Batch.of(given, self._snapshot.analyzer)
         with self._lock:
             replaced = sum(one.doc_id in self for one in given)
@@ -164,13 +176,12 @@ class BM25:
     def get(self, doc_id: str) -> Document | None:
         """Return the document with this id, or None."""
         with self._lock:
-            if (where := self._added.get(doc_id)) is not None:
-                batch, row = where
+            if doc_id in self._added:
+                batch, row = self._added[doc_id]
                 return self._batches[batch].documents[row]
-            if doc_id in self._removed or not isinstance(doc_id, str):
+            if doc_id not in self:
                 return None
-            row_or_none = self._snapshot.row(doc_id)
-            return None if row_or_none is None else self._snapshot.documents[row_or_none]
+            return self._snapshot.documents[bisect_left(self._snapshot.ids, doc_id)]
 
     def documents(self) -> Sequence[Document]:
         """Return all documents in the order of their ids; later changes do not show in it."""
@@ -205,6 +216,117 @@ class BM25:
         snapshot = self._current()
         snapshot.search(Query("warm up"), 1)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the index to a directory, which is made where there is none.
+
+        The directory holds the old index or the new one at every moment, even when the process is
+        killed or the disk is full. Of several processes that save, the last one counts. Searches go
+        on meanwhile. In metadata tuples become lists.
+
+        Raises:
+            InvalidArgument: the path is a file or holds other things, or metadata cannot be told in
+                JSON: the message names the document and the key.
+            OSError: something cannot be written; what was saved before still counts.
+        """
+        snapshot = self._current()
+        generation = save_snapshot(path, snapshot)
+        with self._lock:
+            self._saved = _Saved(Path(path), generation, snapshot, mmap=False, verify=True)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        mmap: bool = True,
+        verify: bool = True,
+        analyzer: str | Analyze | None = None,
+    ) -> BM25:
+        """Open an index that was saved, with its configuration.
+
+        Args:
+            path: the directory.
+            mmap: leave arrays and documents on the disk, read when needed and shared between
+                processes; False reads everything into memory, which makes hits a little faster.
+            verify: compare the checksum of every file, which reads all of them once (about a second
+                for a gigabyte); False compares their sizes only.
+            analyzer: the callable the index was made with, where it was one: code is not saved.
+
+        Raises:
+            IndexNotFound: there is no index.
+            IndexDamaged: it is foreign, incomplete or altered.
+            IndexTooNew: a newer version of runoff wrote it.
+            InvalidArgument: the analyzer is missing, or makes other tokens than it did.
+        """
+        snapshot, generation = load_snapshot(path, mmap=mmap, verify=verify, analyzer=analyzer)
+        index = cls()
+        index._snapshot = snapshot
+        index._saved = _Saved(Path(path), generation, snapshot, mmap=mmap, verify=verify)
+        return index
+
+    def refresh(self) -> bool:
+        """Take over what was saved since, by this process or another; return whether there was.
+
+        Raises:
+            InvalidArgument: this index was neither saved nor loaded, or has changes of its own that
+                were not saved; or what was saved has another analyzer.
+            IndexNotFound: as for `load`, like the others; the index stays as it was.
+            IndexDamaged: see `load`.
+            IndexTooNew: see `load`.
+        """
+        saved = self._saved
+        if saved is None:
+            raise InvalidArgument("path", None, "this index was neither saved nor loaded")
+        if saved_generation(saved.path) == saved.generation:
+            return False
+        snapshot, generation = load_snapshot(
+            saved.path, mmap=saved.mmap, verify=saved.verify, analyzer=self._snapshot.analyzer
+        )
+        with self._lock:
+            if self._pending or self._snapshot is not saved.snapshot:
+                raise InvalidArgument(
+                    "path", str(saved.path), "this index has changes that were not saved: save it"
+                )
+            self._snapshot = snapshot
+            self._saved = replace(saved, generation=generation, snapshot=snapshot)
+        return True
+
+    @classmethod
+    def from_chroma(cls, collection: Any, *, batch: int = 1000, **options: Any) -> BM25:  # noqa: ANN401 - chromadb need not be installed
+        """Make an index of the documents of a Chroma collection, with their ids and metadata.
+
+        Records without a document cannot be found by their words: they are left out, and a warning
+        counts them.
+
+        Args:
+            collection: a `chromadb` collection; it is only read.
+            batch: how many records are fetched at a time.
+            options: what `BM25` takes besides documents.
+
+        Raises:
+            InvalidArgument: `batch` is not a whole number, 1 or more, or as for `BM25`.
+        """
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+            raise InvalidArgument("batch", batch, "must be a whole number, 1 or more")
+        index, read, without = cls(**options), 0, 0
+        while True:
+            found = collection.get(limit=batch, offset=read, include=["documents", "metadatas"])
+            records = [*zip(found["ids"], found["documents"], found["metadatas"], strict=True)]
+            if not records:
+                break
+            read += len(records)
+            index.add(
+                Document(one, text, data or {}) for one, text, data in records if text is not None
+            )
+            without += sum(text is None for _, text, _ in records)
+        if without:
+            warnings.warn(
+                f"{without} of {read} records of the Chroma collection {collection.name!r} have no "
+                "document: BM25 cannot find them",
+                stacklevel=2,
+            )
+        return index
+
     def _current(self) -> Snapshot:
         """Return the state with every change made so far."""
         if not self._pending:
@@ -217,7 +339,9 @@ class BM25:
             return self._snapshot
 
     def _forget_changes(self) -> None:
-        self._batches, self._added, self._removed = [], {}, set()
+        self._batches: list[Batch] = []
+        self._added: dict[str, tuple[int, int]] = {}  # the batch and the row of a new document
+        self._removed: set[str] = set()
         self._pending = False
 
     def _new(self, given: Sequence[Document]) -> list[int]:
@@ -235,33 +359,3 @@ class BM25:
                 remedy = "is in the index with another text: use update() to replace it"
                 raise DuplicateId("doc_id", document.doc_id, remedy)
         return new
-
-
-def _unique(documents: Iterable[Given]) -> list[Document]:
-    """Return documents with each id once.
-
-    Raises:
-        InvalidArgument: `documents` is not an iterable of documents, or one is none.
-        DuplicateId: an id is given twice with two texts.
-    """
-    if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
-        raise InvalidArgument(
-            "documents", documents, "must be a list of documents, strings or (id, text) pairs"
-        )
-    unique: dict[str, Document] = {}
-    for given in documents:
-        document = _document(given)
-        known = unique.setdefault(document.doc_id, document)
-        if known.text != document.text:
-            raise DuplicateId("doc_id", document.doc_id, "was given twice with different texts")
-    return list(unique.values())
-
-
-def _document(given: Any) -> Document:  # noqa: ANN401 - whatever the user passed
-    if isinstance(given, Document):
-        return given
-    if isinstance(given, str):
-        return Document.without_id(given)
-    if isinstance(given, tuple) and len(given) == 2:  # noqa: PLR2004 - a pair
-        return Document(*given)
-    raise InvalidArgument("documents", given, "must be a Document, a string or an (id, text) pair")

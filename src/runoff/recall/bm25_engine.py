@@ -131,6 +131,9 @@ class EagerScores:
     @classmethod
     def of(cls, postings: Postings, formula: Formula) -> EagerScores:
         """Compute the scores of a corpus."""
+        if not postings.rows.size:
+            nothing = np.empty(0, dtype=np.float32)
+            return cls(postings, nothing, nothing, positive=True)
         # The two names are private to bm25s; a test compares every method with its own index.
         from bm25s.scoring import (  # noqa: PLC0415 - heavy: loaded when first needed
             _select_idf_scorer,
@@ -138,7 +141,7 @@ class EagerScores:
         )
 
         frequencies, lengths = postings.frequencies, postings.lengths
-        mean = lengths.mean() if postings.rows.size else 1.0  # of no postings, any will do
+        mean = lengths.mean()
         weigh = _select_idf_scorer(formula.method)
         distinct, place = np.unique(frequencies, return_inverse=True)
         of_distinct = [weigh(int(one), N=lengths.size) for one in distinct]

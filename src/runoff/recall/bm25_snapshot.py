@@ -5,77 +5,30 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff.recall.bm25_documents import Documents
 from runoff.recall.bm25_engine import make_scoring
 from runoff.recall.bm25_postings import Postings, count_terms, join
-from runoff.types import Document, Hit
+from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from runoff.filters import Filter
     from runoff.recall.analyzers import Analyzer
     from runoff.recall.bm25_engine import Formula, Scoring
-    from runoff.types import Query
+    from runoff.types import Document, Query
 
-__all__ = ["Batch", "Documents", "Snapshot"]
+__all__ = ["Batch", "Snapshot"]
 
 _MASKS = 64
-
-
-class Documents(Sequence[Document]):
-    """Documents in the order of their ids, in memory or read from a file when asked for.
-
-    Args:
-        entries: documents, or places in `stored`.
-        stored: documents that lie elsewhere.
-    """
-
-    __slots__ = ("_entries", "_stored")
-
-    def __init__(
-        self, entries: Sequence[Document | int], stored: Sequence[Document] | None = None
-    ) -> None:
-        self._entries = entries
-        self._stored = stored
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    @overload
-    def __getitem__(self, index: int) -> Document: ...
-    @overload
-    def __getitem__(self, index: slice) -> Documents: ...
-    def __getitem__(self, index: int | slice) -> Document | Documents:
-        if isinstance(index, slice):
-            return Documents(self._entries[index], self._stored)
-        entry = self._entries[index]
-        if isinstance(entry, Document):
-            return entry
-        assert self._stored is not None  # noqa: S101 - for mypy: only a stored corpus has places
-        return self._stored[entry]
-
-    def at(self, rows: Sequence[int]) -> list[Document]:
-        """Return the documents at these places."""
-        if self._stored is None:
-            return [*map(self._entries.__getitem__, rows)]  # type: ignore[list-item]
-        return [self[row] for row in rows]
-
-    def rearranged(
-        self, rows: NDArray[np.int64], added: Sequence[Document], order: Sequence[int]
-    ) -> Documents:
-        """Return the documents at `rows`, then `added`, brought into an order."""
-        entries = [self._entries[row] for row in rows.tolist()]
-        entries.extend(added)
-        return Documents([entries[place] for place in order], self._stored)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
