@@ -9,7 +9,7 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from runoff.errors import InvalidArgument
 from runoff.langchain.convert import Carried
@@ -53,6 +53,13 @@ class HybridRetriever(StagedRetriever):
     search_kwargs: dict[str, Any] = Field(default_factory=dict)
     search_type: str = "similarity"
     translate_filter: Any = None
+
+    @field_validator("bm25", mode="before")
+    @classmethod
+    def _check_bm25(cls, value: object) -> object:
+        if not isinstance(value, BM25):
+            raise InvalidArgument("bm25", value, "must be a runoff.recall.BM25")
+        return value
 
     @classmethod
     def from_documents(

@@ -129,3 +129,10 @@ def overlap() -> Overlap:
 @pytest.fixture
 def failing() -> Failing:
     return Failing()
+
+
+@pytest.fixture(scope="session")
+def chroma_client():
+    chromadb = pytest.importorskip("chromadb")
+    settings = pytest.importorskip("chromadb.config").Settings(anonymized_telemetry=False)
+    return chromadb.EphemeralClient(settings)

@@ -28,7 +28,7 @@ class Traced(BaseDocumentCompressor):
     """A foreign compressor that opens a run of its own under the callbacks it is given."""
 
     def compress_documents(self, documents, query, callbacks=None):
-        ask = RunnableLambda(lambda text: len(text)).with_config(run_name="ask")
+        ask = RunnableLambda(len).with_config(run_name="ask")
         ask.invoke(query, {"callbacks": callbacks})
         return list(reversed(documents))
 
@@ -174,10 +174,8 @@ def test_events_stream_from_the_retriever(store, overlap):
 
     async def names():
         retriever = two_stage(store, reranker=overlap)
-        return [
-            (one["event"], one["name"])
-            async for one in retriever.astream_events(QUESTION, version="v2")
-        ]
+        events = retriever.astream_events(QUESTION, version="v2")
+        return [(one["event"], one["name"]) async for one in events]
 
     seen = asyncio.run(names())
     assert ("on_chain_start", "RunoffRerank") in seen

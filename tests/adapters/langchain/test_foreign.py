@@ -1,0 +1,172 @@
+"""LangChain's own rerankers as second stages of runoff, in its pipelines too."""
+
+import pytest
+from langchain_core.cross_encoders import BaseCrossEncoder
+from langchain_core.documents import BaseDocumentCompressor, Document
+
+from runoff import TwoStage
+from runoff.errors import BadReply
+from runoff.langchain import RunoffRerank, provenance, two_stage
+from runoff.langchain.foreign import CompressorReranker
+from runoff.recall import BM25
+from runoff.rerank.coerce import as_reranker
+from runoff.rerank.pointwise import Pointwise
+
+QUESTION = "which cascade passes few documents to an expensive model"
+
+
+class Lengths(BaseCrossEncoder):
+    """Scores a pair by the length of its text; a class whose `score` takes no deadline."""
+
+    model_name = "lengths"
+
+    def score(self, text_pairs):
+        return [float(len(text)) for _, text in text_pairs]
+
+
+class Backwards(BaseDocumentCompressor):
+    """Turns the order round, as the `how` says it hands documents back."""
+
+    how: str = "same"
+    top_n: int = 100
+    seen: list[Document] = []  # noqa: RUF012 - pydantic copies it
+
+    def rerank(self, documents):
+        """Exist: LangChain's Cohere compressor has a `rerank` that is not runoff's."""
+
+    def compress_documents(self, documents, query, callbacks=None):
+        self.seen.extend(documents)
+        back = list(reversed(documents))[: self.top_n]
+        if self.how == "rebuilt":
+            return [
+                Document(one.page_content, metadata={**one.metadata, "relevance_score": 9.0 - rank})
+                for rank, one in enumerate(back)
+            ]
+        if self.how == "extracts":
+            return [Document(one.page_content[:5], metadata=dict(one.metadata)) for one in back]
+        if self.how == "invents":
+            return [*back, Document("nobody gave me this")]
+        if self.how == "repeats":
+            return [back[0], *back]
+        if self.how == "disorder":
+            return [
+                one.model_copy(update={"metadata": {"relevance_score": float(rank)}})
+                for rank, one in enumerate(back)
+            ]
+        return back
+
+
+def reranked(compressor, documents, **options):
+    return RunoffRerank(reranker=compressor, top_n=20, **options).compress_documents(
+        documents, QUESTION
+    )
+
+
+def test_a_cross_encoder_is_a_pair_scorer(documents):
+    """A LangChain cross-encoder scores pairs, and its scores and name come with the results."""
+    results = reranked(Lengths(), documents)
+    assert [one.metadata["relevance_score"] for one in results] == sorted(
+        (float(len(one.page_content)) for one in documents), reverse=True
+    )
+    assert provenance(results[0])["model"] == "lengths"
+
+
+@pytest.mark.parametrize("reply", [[1.0], ["much", "more"], None])
+def test_a_cross_encoder_that_counts_wrongly_degrades(documents, reply):
+    """Too few scores, or no numbers, degrade the answer as a bad reply."""
+
+    class Wrong(Lengths):
+        def score(self, text_pairs):
+            return reply
+
+    results = reranked(Wrong(), documents)
+    assert [one.id for one in results] == [one.id for one in documents]
+    assert provenance(results[0])["degraded"][0]["reason"] == "bad_reply"
+
+
+@pytest.mark.parametrize("how", ["same", "rebuilt", "extracts", "disorder"])
+def test_a_compressors_order_is_kept_and_its_documents_recognised(documents, how):
+    """Returned as they were, rebuilt, or with other texts, documents are paired with candidates."""
+    results = reranked(Backwards(how=how), documents)
+    assert [one.id for one in results] == [one.id for one in documents][::-1]
+    assert [one.page_content for one in results] == [one.page_content for one in documents][::-1]
+    scores = [one.metadata["relevance_score"] for one in results]
+    expected = (
+        [9.0 - rank for rank in range(10)]
+        if how == "rebuilt"
+        else [1 / rank for rank in range(1, 11)]
+    )
+    assert scores == expected
+
+
+def test_a_compressor_never_sees_runoffs_metadata(documents):
+    """What a compressor is given carries neither provenance nor an earlier relevance score."""
+    first = reranked(Backwards(), documents)
+    compressor = Backwards()
+    reranked(compressor, first)
+    assert all(set(one.metadata) == {"topic", "year"} for one in compressor.seen)
+
+
+def test_what_a_compressor_removes_is_said(documents, store):
+    """Documents a compressor leaves out are dropped by its name in the trace."""
+    pipeline = TwoStage(
+        {"bm25": BM25([one.page_content for one in documents])}, reranker=Backwards(top_n=2)
+    )
+    response = pipeline.search("a documents query rankers expensive")
+    fates = {one.fate for one in response.trace.fates}
+    assert len(response) == 2
+    assert fates == {"returned", "dropped: removed by Backwards"}
+
+
+@pytest.mark.parametrize("how", ["invents", "repeats"])
+def test_documents_from_nowhere_degrade(documents, how):
+    """A document that was not among the candidates, or comes twice, is a bad reply."""
+    results = reranked(Backwards(how=how), documents)
+    assert [one.id for one in results] == [one.id for one in documents]
+    assert provenance(results[0])["degraded"] == [
+        {"stage": "rerank", "source": "Backwards", "reason": "bad_reply"}
+    ]
+    with pytest.raises(BadReply, match="not among its candidates"):
+        reranked(Backwards(how=how), documents, on_error="raise")
+
+
+async def test_a_compressor_that_awaits_is_awaited(documents):
+    """A compressor's own asynchronous method is used where it has one."""
+
+    class Awaited(Backwards):
+        def compress_documents(self, documents, query, callbacks=None):
+            raise AssertionError("synchronous")
+
+        async def acompress_documents(self, documents, query, callbacks=None):
+            return list(reversed(documents))
+
+    results = await RunoffRerank(reranker=Awaited(), top_n=20).acompress_documents(
+        documents, QUESTION
+    )
+    assert [one.id for one in results] == [one.id for one in documents][::-1]
+    results = await RunoffRerank(reranker=Backwards(), top_n=20).acompress_documents(
+        documents, QUESTION
+    )
+    assert [one.id for one in results] == [one.id for one in documents][::-1]
+
+
+def test_texts_alike_are_paired_one_to_one(documents):
+    """Of documents with one text each comes back as itself, ids and metadata its own."""
+    alike = [Document("one text", id=f"{n}", metadata={"n": n}) for n in range(3)]
+    for how in ("same", "rebuilt"):
+        results = reranked(Backwards(how=how), alike)
+        assert [(one.id, one.metadata["n"]) for one in results] == [("2", 2), ("1", 1), ("0", 0)]
+
+
+def test_converters_reach_every_room(overlap):
+    """Once the adapter is imported, the core takes LangChain's compressors and cross-encoders."""
+    assert as_reranker(Backwards()) == CompressorReranker(Backwards())
+    assert isinstance(as_reranker(Lengths()), Pointwise)
+    assert as_reranker(RunoffRerank(reranker=overlap)) == Pointwise(overlap)
+
+
+def test_a_retriever_takes_a_foreign_second_stage(store):
+    """`two_stage` takes a LangChain cross-encoder for its second stage."""
+    results = two_stage(store, reranker=Lengths(), top_n=3).invoke(QUESTION)
+    lengths = [len(one.page_content) for one in results]
+    assert lengths == sorted(lengths, reverse=True)
