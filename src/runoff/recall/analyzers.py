@@ -17,7 +17,6 @@ No text is cut, however long.
 from __future__ import annotations
 
 import re
-import sys
 import threading
 import unicodedata
 from collections.abc import Callable
@@ -43,7 +42,8 @@ _ALIASES = {
     "korean": _UNICODE,
     "thai": _UNICODE,
 }
-_MEMO_SIZE = 500_000
+_MEMO_SIZE = 500_000  # words
+_MEMO_LENGTH = 64  # characters
 
 # Scripts whose words are not told apart by spaces, and Hangul, whose particles cling to the noun.
 _BIGRAM_RANGES = (
@@ -134,7 +134,8 @@ def make_analyzer(analyzer: str | Analyze) -> Analyzer:
         return _named(_ALIASES.get(analyzer, analyzer))
     if callable(analyzer):
         kind = analyzer if hasattr(analyzer, "__qualname__") else type(analyzer)
-        return Analyzer(f"{kind.__module__}:{kind.__qualname__}", analyzer, by_name=False)
+        module = getattr(kind, "__module__", None) or "builtins"
+        return Analyzer(f"{module}:{kind.__qualname__}", analyzer, by_name=False)
     raise InvalidArgument("analyzer", analyzer, "must be a name or a callable (str) -> list[str]")
 
 
@@ -188,8 +189,8 @@ class _Memo(dict[str, str]):
         self._stem = stem
 
     def __missing__(self, word: str) -> str:
-        token = sys.intern(self._stem(word))
-        if len(self) < _MEMO_SIZE:
+        token = self._stem(word)
+        if len(self) < _MEMO_SIZE and len(word) <= _MEMO_LENGTH:
             self[word] = token
         return token
 

@@ -221,7 +221,8 @@ class BM25:
 
         The directory holds the old index or the new one at every moment, even when the process is
         killed or the disk is full. Of several processes that save, the last one counts. Searches go
-        on meanwhile. In metadata tuples become lists.
+        on meanwhile. In metadata tuples become lists, and
+        NumPy's numbers Python's.
 
         Raises:
             InvalidArgument: the path is a file or holds other things, or metadata cannot be told in

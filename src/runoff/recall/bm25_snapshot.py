@@ -98,7 +98,7 @@ class Snapshot:
         self.postings = postings
         self.scoring = make_scoring(postings, formula) if scoring is None else scoring
         self._numbers = {term: number for number, term in enumerate(postings.terms)}
-        self._masks: OrderedDict[str, NDArray[np.bool_]] = OrderedDict()
+        self._masks: OrderedDict[Filter, NDArray[np.bool_]] = OrderedDict()
         self._masks_lock = threading.Lock()
 
     @classmethod
@@ -183,11 +183,10 @@ class Snapshot:
 
     def _mask(self, condition: Filter) -> NDArray[np.bool_]:
         """Return which documents a filter keeps, remembered for the filters used last."""
-        key = repr(condition)  # equality will not do: Eq("a", 1) == Eq("a", True)
         with self._masks_lock:
-            mask = self._masks.get(key)
+            mask = self._masks.get(condition)
             if mask is not None:
-                self._masks.move_to_end(key)
+                self._masks.move_to_end(condition)
                 return mask
         mask = np.fromiter(
             (condition.matches(one.metadata) for one in self.documents),
@@ -195,7 +194,7 @@ class Snapshot:
             count=len(self.documents),
         )
         with self._masks_lock:
-            self._masks[key] = mask
+            self._masks[condition] = mask
             if len(self._masks) > _MASKS:
                 self._masks.popitem(last=False)
         return mask

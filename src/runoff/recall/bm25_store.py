@@ -216,11 +216,13 @@ def _extra(document: Document) -> bytes:
 
 
 def _plain(value: Any, doc_id: str, key: str) -> Any:  # noqa: ANN401 - any metadata
-    """Return a value as JSON can tell it; tuples become lists.
+    """Return a value as JSON can tell it: tuples become lists, NumPy's numbers Python's.
 
     Raises:
         InvalidArgument: it cannot.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, list | tuple):
