@@ -34,6 +34,17 @@ class TestOkapi(RecallSourceContract):
         return BM25(documents, engine="rank-bm25")
 
 
+class TestLoadedBM25(RecallSourceContract):
+    @pytest.fixture(autouse=True)
+    def _directory(self, tmp_path):
+        self.directory = tmp_path
+
+    def make(self, documents):
+        path = self.directory / uuid.uuid4().hex
+        BM25(documents).save(path)
+        return BM25.load(path)
+
+
 class TestEditedBM25(RecallSourceContract):
     def make(self, documents):
         source = BM25(documents[1:])
@@ -72,7 +83,7 @@ class ChromaContract(RecallSourceContract):
 
     def make(self, documents):
         chromadb = pytest.importorskip("chromadb")
-        client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
+        client = chromadb.EphemeralClient()
         collection = client.create_collection(
             f"contract-{uuid.uuid4().hex}",
             embedding_function=None,
