@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch", "is_name"]
 
+_TIMEOUT = 10.0  # seconds to learn what a repository holds
+_DISK = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -47,10 +57,12 @@ def fetch(
     offline = local_files_only or constants.HF_HUB_OFFLINE
     if not offline:
         try:
-            listed = huggingface_hub.HfApi().list_repo_files(model, revision=revision)
+            # not list_repo_files, which tries for half a minute where there is no network
+            about = huggingface_hub.HfApi().model_info(model, revision=revision, timeout=_TIMEOUT)
         except Exception as error:  # noqa: BLE001 - its HTTP client differs by version; see below
             unreachable = error
         else:
+            listed = [one.rfilename for one in about.siblings or ()]
             chosen, _ = choose(listed, precision, model)
             patterns = [*SETTINGS, chosen, f"{chosen}_data*", f"{chosen}.data*"]
     try:
@@ -68,8 +80,6 @@ def fetch(
 
 
 def _explain(model: str, revision: str | None, error: Exception, *, offline: bool) -> str:
-    from huggingface_hub import errors  # noqa: PLC0415 - see fetch
-
     wanted = model if revision is None else f"{model} at {revision}"
     if offline:
         return (
@@ -77,11 +87,12 @@ def _explain(model: str, revision: str | None, error: Exception, *, offline: boo
             f'(HF_HUB_OFFLINE or local_files_only): run "hf download {model}" once with network, '
             "or name the directory that holds the model"
         )
-    if isinstance(error, errors.GatedRepoError):
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # their module differs by version
+    if "GatedRepoError" in kinds:
         return f'{wanted}: access is restricted: ask for it on its page, then "hf auth login"'
-    if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
+    if kinds & {"RepositoryNotFoundError", "RevisionNotFoundError"}:
         return f"{wanted}: the Hugging Face Hub has no such model or revision (or it is private)"
-    if isinstance(error, PermissionError) or type(error) is OSError:
+    if isinstance(error, OSError) and error.errno in _DISK:
         return (
             f"{wanted}: the Hugging Face cache cannot be written ({error}): free some space there "
             "or name another folder with cache_dir= or HF_HOME"

@@ -122,7 +122,7 @@ class TextEncoder:
         room = self.max_length - self._pair.special
         asked, asked_cut = query
         read, read_cut = self.ids(document, room)
-        kept = min(len(asked), max(self.max_length // 2, room - len(read)), max(room - 1, 1))
+        kept = min(len(asked), max(self.max_length // 2, room - len(read)), room - (len(read) > 0))
         left = room - kept
         cut = asked_cut or read_cut or kept < len(asked) or left < len(read)
         return self._pair.fill(asked[:kept], read[:left], truncated=cut)

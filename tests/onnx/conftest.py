@@ -1,0 +1,19 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The module that makes tiny models."""
+    spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def model(tiny, tmp_path):
+    """The directory of a tiny cross-encoder."""
+    return tiny.save(tmp_path / "model")
