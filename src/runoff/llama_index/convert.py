@@ -35,6 +35,7 @@ __all__ = [
     "FilteredQueryBundle",
     "NodeDocument",
     "Reading",
+    "as_mode",
     "plain_node",
     "provenance",
     "to_bundle",
@@ -101,13 +102,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         """Check the mode and the template."""
-        try:
-            object.__setattr__(self, "metadata_mode", MetadataMode(self.metadata_mode))
-        except ValueError:
-            modes = ", ".join(mode.value for mode in MetadataMode)
-            raise InvalidArgument(
-                "metadata_mode", self.metadata_mode, f"must be one of {modes}"
-            ) from None
+        object.__setattr__(self, "metadata_mode", as_mode(self.metadata_mode))
         if self.text_template is not None:
             names = _placeholders(self.text_template)
             if "text" not in names:
@@ -136,6 +131,19 @@ class Reading:
         return NodeDocument(
             node.node_id, text, node.metadata, image=not text and _has_image(node), node=found
         )
+
+
+def as_mode(value: MetadataMode | str) -> MetadataMode:
+    """Return one of LlamaIndex's metadata modes, given as it is or by its name.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    try:
+        return MetadataMode(value)
+    except ValueError:
+        modes = ", ".join(mode.value for mode in MetadataMode)
+        raise InvalidArgument("metadata_mode", value, f"must be one of {modes}") from None
 
 
 def _placeholders(template: object) -> set[str]:

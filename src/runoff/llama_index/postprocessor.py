@@ -10,7 +10,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from runoff.errors import InvalidArgument
-from runoff.llama_index.convert import Reading, to_hits, to_nodes, to_query
+from runoff.llama_index.convert import Reading, as_mode, to_hits, to_nodes, to_query
 from runoff.llama_index.events import dispatcher, model_name, reranking
 from runoff.llama_index.options import checked, second_stage
 from runoff.llama_index.serialize import from_config, to_config, to_state
@@ -114,7 +114,7 @@ class RunoffRerank(BaseNodePostprocessor):
         options = {name: _checked(name, value) for name, value in options.items()}
         manager = CallbackManager() if callback_manager is None else callback_manager
         super().__init__(callback_manager=manager, **options)
-        if not isinstance(self.reranker, str):
+        if not isinstance(self.reranker, str) or threshold is not None or blend != "auto":
             _ = self.stage  # a wrong one is refused here, not at the first query
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -203,7 +203,7 @@ def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - one field of any t
         value = from_config(name, value)
         return DEFAULT_RERANKER if name == "reranker" and value is None else value
     if name == "metadata_mode":
-        return Reading(value).metadata_mode
+        return as_mode(value)
     if name == "text_template":
         return Reading(text_template=value).text_template
     return checked(name, value)

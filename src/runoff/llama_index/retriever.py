@@ -14,8 +14,9 @@ from llama_index.core.schema import MetadataMode
 
 from runoff.errors import InvalidArgument
 from runoff.fusion import RRF
-from runoff.llama_index.convert import Reading, to_nodes, to_query
+from runoff.llama_index.convert import Reading, as_mode, to_nodes, to_query
 from runoff.llama_index.events import dispatcher
+from runoff.llama_index.filters import as_filter
 from runoff.llama_index.observed import observed
 from runoff.llama_index.options import checked, second_stage
 from runoff.llama_index.source import RetrieverSource, source_of
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
     from llama_index.core.schema import NodeWithScore, QueryBundle
+    from llama_index.core.vector_stores.types import MetadataFilters
 
     from runoff.faults import OnError
+    from runoff.filters import Filter
     from runoff.llama_index.options import Blend
     from runoff.protocols import Fusion
     from runoff.scores import Threshold
@@ -66,6 +69,8 @@ class TwoStageRetriever(BaseRetriever):
         window: candidates the reranker reads.
         timeout: seconds for one search; None for no limit.
         on_error: as for `RunoffRerank`, for the retrievers too.
+        filters: which nodes may be returned by any query: LlamaIndex's `MetadataFilters` or one of
+            `runoff.filters`; those of a `FilteredQueryBundle` come on top.
         threshold: as for `RunoffRerank`.
         blend: as for `RunoffRerank`.
         metadata_mode: as for `RunoffRerank`.
@@ -89,6 +94,7 @@ class TwoStageRetriever(BaseRetriever):
         window: int = 50,
         timeout: float | None = None,
         on_error: OnError = "transient",
+        filters: MetadataFilters | Filter | None = None,
         threshold: Threshold | None = None,
         blend: Blend = "auto",
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
@@ -105,6 +111,7 @@ class TwoStageRetriever(BaseRetriever):
             "window": window,
             "timeout": timeout,
             "on_error": on_error,
+            "filters": filters,
             "threshold": threshold,
             "blend": blend,
             "metadata_mode": metadata_mode,
@@ -113,8 +120,9 @@ class TwoStageRetriever(BaseRetriever):
         }
         self.top_n: int = checked("top_n", top_n)
         self.timeout: float | None = checked("timeout", timeout)
+        self._filters = as_filter(filters)
         self._retriever = retriever
-        reading = Reading(MetadataMode(metadata_mode), text_template)
+        reading = Reading(as_mode(metadata_mode), text_template)
         self._pipeline = TwoStage(
             sources=_sources(retriever, reading, checked("depth", depth)),
             fusion=RRF() if fusion is None else fusion,
@@ -159,14 +167,20 @@ class TwoStageRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         response = self._told().search(
-            to_query(query_bundle), top_k=self.top_n, timeout=self.timeout
+            to_query(query_bundle),
+            top_k=self.top_n,
+            timeout=self.timeout,
+            filters=self._filters,
         )
         return self._nodes(response)
 
     @dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         response = await self._told().asearch(
-            to_query(query_bundle), top_k=self.top_n, timeout=self.timeout
+            to_query(query_bundle),
+            top_k=self.top_n,
+            timeout=self.timeout,
+            filters=self._filters,
         )
         return self._nodes(response)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -10,6 +11,7 @@ from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.chat_engine.types import BaseChatEngine
 from llama_index.core.indices.base import BaseIndex
+from llama_index.core.memory import Memory
 from llama_index.core.postprocessor import (
     AutoPrevNextNodePostprocessor,
     EmbeddingRecencyPostprocessor,
@@ -25,7 +27,6 @@ from llama_index.core.postprocessor import (
     TimeWeightedPostprocessor,
 )
 from llama_index.core.query_engine import TransformQueryEngine
-from llama_index.core.response_synthesizers import BaseSynthesizer
 
 from runoff.errors import InvalidArgument
 from runoff.llama_index.options import checked
@@ -36,6 +37,7 @@ from runoff.llama_index.widen import recall_of, widened
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llama_index.core.memory import BaseMemory
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
 __all__ = ["two_stage"]
@@ -142,15 +144,16 @@ def _engine(
         wide = copy.copy(retriever)
     before, after = _around(kept)
     clone = copy.copy(engine)
-    for name, value in vars(engine).items():
-        if isinstance(value, list | dict | BaseSynthesizer):  # prompts are set on synthesizers
-            setattr(clone, name, copy.copy(value))
+    for name, value in _own_lists(engine).items():
+        setattr(clone, name, value)
+    if hasattr(engine, "_response_synthesizer"):  # prompts are set on it
+        clone._response_synthesizer = copy.copy(engine._response_synthesizer)  # noqa: SLF001 - LlamaIndex has no public way
     manager = engine.callback_manager
     rerank = RunoffRerank(top_n=top_n, callback_manager=manager, **options)
     clone._retriever = wide  # noqa: SLF001 - LlamaIndex has no public way
     clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after)]  # noqa: SLF001 - as above
     if hasattr(engine, "_memory"):
-        clone._memory = _own_memory(engine)  # noqa: SLF001 - as above
+        clone._memory = _own_memory(engine._memory)  # noqa: SLF001 - as above
     return clone
 
 
@@ -185,10 +188,34 @@ def _around(
     return before, after
 
 
-def _own_memory(engine: Any) -> Any:  # noqa: ANN401 - any memory
-    memory = engine._memory  # noqa: SLF001 - LlamaIndex has no public way
+def _own_memory(memory: BaseMemory) -> BaseMemory:
+    """Return a memory that holds the conversation so far and shares nothing that can change.
+
+    LlamaIndex's `Memory` keeps its messages in a database under a session id: the copy gets a new
+    session in the same database.
+    """
+    if isinstance(memory, Memory):
+        blocks = [block.model_copy(update=_own_lists(block)) for block in memory.memory_blocks]
+        own = memory.model_copy(
+            update={
+                "memory_blocks": blocks,
+                "session_id": f"{memory.session_id}-{uuid.uuid4().hex}",
+            }
+        )
+        said = memory.get_all()
+        if said:
+            own.set(said)
+        return own
     try:
         return copy.deepcopy(memory)
     except Exception as error:
-        remedy = "cannot be copied; give the engine a ChatMemoryBuffer, or build it yourself"
+        remedy = "cannot be copied; give the engine a Memory or a ChatMemoryBuffer"
         raise InvalidArgument("memory", type(memory).__name__, remedy) from error
+
+
+def _own_lists(component: object) -> dict[str, Any]:
+    return {
+        name: copy.copy(value)
+        for name, value in vars(component).items()
+        if isinstance(value, list | dict)
+    }

@@ -1,0 +1,479 @@
+import asyncio
+import threading
+import time
+
+import pytest
+from llama_index.core import VectorStoreIndex
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+from llama_index.core.indices.list.retrievers import SummaryIndexRetriever
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
+from llama_index.core.schema import IndexNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.vector_stores.types import (
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+)
+
+from runoff.errors import FilterNotSupported, InvalidArgument, RecallFailed, ServerFailed
+from runoff.filters import Eq
+from runoff.fusion import RRF
+from runoff.llama_index import (
+    FilteredQueryBundle,
+    RunoffRerank,
+    TwoStageRetriever,
+    provenance,
+)
+from runoff.recall import BM25
+
+QUERY = "sort dictionaries by value"
+
+
+def ids(nodes):
+    return [one.node_id for one in nodes]
+
+
+class Fixed(BaseRetriever):
+    """A retriever of given nodes that remembers the bundles it was asked with."""
+
+    def __init__(self, found, similarity_top_k=2, error=None, delay=0.0):
+        self.found = found
+        self.similarity_top_k = similarity_top_k
+        self.error = error
+        self.delay = delay
+        self.bundles = []
+        self.threads = []
+        super().__init__()
+
+    def _retrieve(self, query_bundle):
+        self.bundles.append(query_bundle)
+        self.threads.append(threading.current_thread())
+        time.sleep(self.delay)
+        if self.error is not None:
+            raise self.error
+        return self.found[: self.similarity_top_k]
+
+
+class Awaited(Fixed):
+    async def _aretrieve(self, query_bundle):
+        await asyncio.sleep(0)
+        return self._retrieve(query_bundle)
+
+
+@pytest.fixture
+def fixed(scored):
+    return Fixed(scored)
+
+
+class TestAnswers:
+    def test_recall_is_widened_and_the_best_come_first(self, overlap, index):
+        """LlamaIndex's default of two nodes no longer decides what can be found."""
+        plain = index.as_retriever()
+        wide = TwoStageRetriever(plain, reranker=overlap(), top_n=3)
+        assert len(plain.retrieve(QUERY)) == 2
+        assert ids(wide.retrieve(QUERY))[0] == "sort"
+        assert len(wide.retrieve(QUERY)) == 3
+        assert plain.similarity_top_k == 2
+
+    async def test_awaited_it_answers_the_same(self, overlap, index):
+        """The asynchronous method gives what the synchronous one gives."""
+        wide = TwoStageRetriever(index.as_retriever(), reranker=overlap())
+        assert ids(await wide.aretrieve(QUERY)) == ids(wide.retrieve(QUERY))
+
+    def test_several_retrievers_are_fused_by_id(self, overlap, index, scored):
+        """Provenance names every retriever's rank and score."""
+        both = TwoStageRetriever(
+            {"fixed": Fixed(scored), "dense": index.as_retriever()}, reranker=overlap(), top_n=10
+        )
+        came = both.retrieve(QUERY)
+        assert len(came) == len(set(ids(came))) == 10
+        assert set(provenance(came[0])["sources"]) == {"fixed", "dense"}
+
+    def test_sources_of_the_core_stand_beside_retrievers(self, overlap, index, nodes):
+        """A BM25 of runoff and a LlamaIndex retriever are fused."""
+        words = BM25([(node.node_id, node.text) for node in nodes])
+        both = TwoStageRetriever(
+            {"bm25": words, "dense": index.as_retriever()}, reranker=overlap(), top_n=2
+        )
+        came = both.retrieve(QUERY)
+        assert came[0].node_id == "sort"
+        assert provenance(came[0])["sources"]["bm25"]["rank"] == 1
+
+    def test_a_source_of_the_core_alone_gives_nodes(self, nodes):
+        """Documents that were never nodes become text nodes with their metadata."""
+        words = BM25([(node.node_id, node.text) for node in nodes])
+        came = TwoStageRetriever({"bm25": words}, reranker=None, top_n=1).retrieve(QUERY)
+        assert isinstance(came[0].node, TextNode)
+        assert (came[0].node_id, came[0].text) == ("sort", "sort dictionaries by value")
+        assert came[0].score > 0
+
+    def test_fusion_alone_keeps_the_scale_of_its_list(self, index, scored):
+        """Without a reranker one retriever's scores stay, and several have the fusion_score."""
+        one = TwoStageRetriever(Fixed(scored), reranker=None).retrieve(QUERY)
+        assert [node.score for node in one] == [node.score for node in scored[:5]]
+        two = TwoStageRetriever(
+            [Fixed(scored), index.as_retriever()], reranker=None, fusion=RRF(rank_constant=60)
+        ).retrieve(QUERY)
+        assert two[0].score == provenance(two[0])["fusion_score"] <= 2 / 61
+
+    def test_unnamed_retrievers_get_names(self, index, scored):
+        """A list of retrievers is named by kind, and each name is used once."""
+        both = TwoStageRetriever(
+            [index.as_retriever(), index.as_retriever(), Fixed(scored)], reranker=None
+        )
+        assert list(both.pipeline.sources) == ["dense", "dense-2", "Fixed"]
+
+    def test_nothing_found_is_nothing_returned(self, overlap):
+        """An empty index answers with an empty list."""
+        assert TwoStageRetriever(Fixed([]), reranker=overlap()).retrieve(QUERY) == []
+
+    def test_found_nodes_are_not_changed(self, overlap, scored):
+        """What the wrapped retriever holds stays as it was."""
+        before = [one.model_dump_json() for one in scored]
+        came = TwoStageRetriever(Fixed(scored), reranker=overlap()).retrieve(QUERY)
+        came[0].node.metadata["mine"] = 1
+        assert [one.model_dump_json() for one in scored] == before
+
+    def test_its_pipeline_can_be_asked_directly(self, overlap, index):
+        """The core's search explains the same answer."""
+        wide = TwoStageRetriever(index.as_retriever(), reranker=overlap(), top_n=3)
+        response = wide.pipeline.search(QUERY, top_k=3)
+        assert [one.doc_id for one in response] == ids(wide.retrieve(QUERY))
+
+    def test_a_query_engine_is_one_call_away(self, overlap, index, llm):
+        """as_query_engine answers from the reranked nodes."""
+        wide = TwoStageRetriever(index.as_retriever(), reranker=overlap(), top_n=1)
+        answer = wide.as_query_engine(llm=llm).query(QUERY)
+        assert ids(answer.source_nodes) == ["sort"]
+        assert "runoff" not in str(answer)
+
+
+class TestIndexNodes:
+    def test_nodes_are_reranked_after_index_nodes_were_followed(self, overlap, scored, nodes):
+        """What an index node points to is what the reranker reads and what comes back."""
+        scorer = overlap()
+        pointer = IndexNode(id_="pointer", text="a summary", index_id="there", obj=nodes[9])
+        found = [NodeWithScore(node=pointer, score=0.0), *scored[:3]]
+        came = TwoStageRetriever(Fixed(found), reranker=scorer).retrieve(QUERY)
+        assert ids(came)[0] == "sort"
+        assert came[0].score == 10.0
+        assert not any("a summary" in text for text in scorer.read)
+
+    def test_an_index_node_that_leads_nowhere_is_kept(self, overlap):
+        """It is reranked by its own text and its score is not made up."""
+        pointer = IndexNode(id_="pointer", text="sort nothing", index_id="nowhere")
+        came = TwoStageRetriever(
+            Fixed([NodeWithScore(node=pointer, score=0.5)]), reranker=overlap()
+        ).retrieve(QUERY)
+        assert [(one.node_id, one.score) for one in came] == [("pointer", 2.5)]
+
+
+class TestBundles:
+    def test_every_retriever_gets_a_bundle_of_its_own(self, overlap, scored):
+        """What one retriever writes into its bundle reaches neither others nor the caller."""
+        left, right = Fixed(scored), Fixed(scored)
+        bundle = QueryBundle(QUERY, custom_embedding_strs=["hypothetical"], image_path="a.png")
+        TwoStageRetriever({"left": left, "right": right}, reranker=overlap()).retrieve(bundle)
+        assert left.bundles == right.bundles == [bundle]
+        assert left.bundles[0] is not right.bundles[0]
+        assert left.bundles[0] is not bundle
+
+    def test_texts_to_embed_reach_retrievers_but_not_the_reranker(self, overlap, embed_model):
+        """HyDE's texts decide the dense recall; the reranker reads the question."""
+        index = VectorStoreIndex(
+            [TextNode(id_="a", text="alpha"), TextNode(id_="b", text="beta")],
+            embed_model=embed_model,
+        )
+        bundle = QueryBundle("alpha", custom_embedding_strs=["beta"])
+        wide = TwoStageRetriever(index.as_retriever(), reranker=overlap(), depth=1)
+        came = wide.retrieve(bundle)
+        assert [(one.node_id, one.score) for one in came] == [("b", 0.0)]
+        assert bundle.embedding is None
+
+    def test_a_ready_embedding_is_handed_on(self, index, embed_model):
+        """QueryBundle.embedding is searched with, unchanged."""
+        vector = embed_model.get_query_embedding("thread")
+        bundle = QueryBundle("unrelated words", embedding=vector)
+        came = TwoStageRetriever(index.as_retriever(), reranker=None, top_n=1).retrieve(bundle)
+        assert ids(came) == ["thread"]
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        "filters",
+        [
+            MetadataFilters(filters=[MetadataFilter(key="number", value=3)]),
+            Eq("number", 3),
+        ],
+    )
+    def test_a_bundle_may_filter_one_query(self, overlap, index, filters):
+        """Filters travel with the query, through engines too."""
+        wide = TwoStageRetriever(index.as_retriever(), reranker=overlap())
+        bundle = FilteredQueryBundle(QUERY, filters=filters)
+        assert ids(wide.retrieve(bundle)) == ["path-glob"]
+        assert len(wide.retrieve(QUERY)) == 5
+
+    def test_filters_add_to_those_the_retriever_has(self, index):
+        """A retriever's own filters stay in force."""
+        own = MetadataFilters(
+            filters=[MetadataFilter(key="number", value=5, operator=FilterOperator.GTE)]
+        )
+        wide = TwoStageRetriever(index.as_retriever(filters=own), reranker=None, top_n=10)
+        more = MetadataFilters(
+            filters=[MetadataFilter(key="number", value=6, operator=FilterOperator.LTE)]
+        )
+        found = wide.retrieve(FilteredQueryBundle("parse", filters=more))
+        assert sorted(ids(found)) == ["async", "regex"]
+
+    def test_filters_of_the_retriever_hold_for_every_query(self, index):
+        """filters= is honoured by each search, and with a query's own."""
+        wide = TwoStageRetriever(index.as_retriever(), reranker=None, filters=Eq("number", 3))
+        assert ids(wide.retrieve(QUERY)) == ["path-glob"]
+        assert wide.retrieve(FilteredQueryBundle(QUERY, filters=Eq("number", 4))) == []
+
+    def test_a_retriever_that_takes_none_refuses(self, fixed):
+        """Filters are never ignored."""
+        with pytest.raises(FilterNotSupported, match="Fixed"):
+            TwoStageRetriever(fixed, reranker=None).retrieve(
+                FilteredQueryBundle(QUERY, filters=Eq("number", 3))
+            )
+
+    def test_a_postprocessor_honours_them_too(self, overlap, scored):
+        """A filtered bundle that reaches RunoffRerank filters what it was handed."""
+        bundle = FilteredQueryBundle(QUERY, filters=Eq("number", 3))
+        came = RunoffRerank(reranker=overlap()).postprocess_nodes(scored, query_bundle=bundle)
+        assert ids(came) == ["path-glob"]
+
+
+class TestFaults:
+    def test_a_retriever_that_fails_is_left_out_by_name(self, overlap, scored):
+        """The answer comes from the others and says so."""
+        both = TwoStageRetriever(
+            {"good": Fixed(scored), "bad": Fixed([], error=ServerFailed("503"))},
+            reranker=overlap(),
+        )
+        came = both.retrieve(QUERY)
+        told = provenance(came[0])
+        assert came[0].node_id == "sort"
+        assert told["degraded"] == [{"stage": "recall", "source": "bad", "reason": "server_error"}]
+
+    def test_when_all_fail_it_raises(self, overlap):
+        """No answer is made of nothing."""
+        with pytest.raises(RecallFailed):
+            TwoStageRetriever(Fixed([], error=ServerFailed("503")), reranker=overlap()).retrieve(
+                QUERY
+            )
+
+    @pytest.mark.parametrize("kind", [Fixed, Awaited])
+    async def test_a_late_retriever_is_left_behind(self, overlap, scored, kind):
+        """One budget covers the whole search."""
+        both = TwoStageRetriever(
+            {"good": kind(scored), "slow": Fixed(scored, delay=1.0)},
+            reranker=overlap(),
+            timeout=0.2,
+        )
+        started = time.perf_counter()
+        came = await both.aretrieve(QUERY)
+        assert time.perf_counter() - started < 0.8
+        assert provenance(came[0])["degraded"][0]["source"] == "slow"
+
+    async def test_awaiting_leaves_the_loop_free(self, overlap, scored):
+        """A retriever that can only block runs elsewhere."""
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.005)
+                ticks += 1
+
+        slow = Fixed(scored, delay=0.2)
+        ticker = asyncio.create_task(tick())
+        await TwoStageRetriever(slow, reranker=overlap()).aretrieve(QUERY)
+        ticker.cancel()
+        assert ticks >= 10
+        assert slow.threads[0] is not threading.current_thread()
+
+    async def test_a_retriever_that_can_be_awaited_is(self, overlap, scored):
+        """Native asynchronous retrievers stay on the loop and need no thread."""
+        native = Awaited(scored)
+        await TwoStageRetriever(native, reranker=overlap()).aretrieve(QUERY)
+        assert native.threads == [threading.current_thread()]
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("options", "argument"),
+        [
+            ({"top_n": 0}, "top_n"),
+            ({"depth": 0}, "depth"),
+            ({"window": -1}, "window"),
+            ({"timeout": "1"}, "timeout"),
+            ({"on_error": "never"}, "on_error"),
+            ({"reranker": 7}, "reranker"),
+            ({"fusion": 7}, "fusion"),
+            ({"metadata_mode": "some"}, "metadata_mode"),
+            ({"text_template": "x"}, "text_template"),
+            ({"filters": "x"}, "filters"),
+            ({"retriever": "x"}, "retriever"),
+            ({"retriever": []}, "retriever"),
+            ({"retriever": {}}, "retriever"),
+            ({"retriever": {"a": 7}}, "retriever['a']"),
+        ],
+    )
+    def test_a_wrong_argument_is_named(self, fixed, options, argument):
+        """The error names the argument."""
+        with pytest.raises(InvalidArgument) as caught:
+            TwoStageRetriever(**{"retriever": fixed, **options})
+        assert caught.value.argument == argument
+
+    def test_a_retriever_that_cannot_be_widened_warns(self, scored):
+        """The warning names it."""
+
+        class Stubborn(BaseRetriever):
+            def _retrieve(self, query_bundle):
+                return scored[:2]
+
+        with pytest.warns(UserWarning, match="'only' \\(Stubborn\\) cannot be widened to 100"):
+            TwoStageRetriever({"only": Stubborn()})
+
+    def test_a_retriever_of_everything_needs_no_widening(self, nodes, overlap, embed_model):
+        """A summary index returns all it has, so nothing warns."""
+        from llama_index.core import SummaryIndex
+
+        everything = SummaryIndexRetriever(SummaryIndex(nodes))
+        came = TwoStageRetriever(everything, reranker=overlap(), top_n=1).retrieve(QUERY)
+        assert ids(came) == ["sort"]
+
+    def test_replace_makes_a_changed_copy(self, overlap, fixed):
+        """The original keeps its options."""
+        wide = TwoStageRetriever(fixed, reranker=overlap(), top_n=3)
+        more = wide.replace(top_n=7)
+        assert (len(wide.retrieve(QUERY)), len(more.retrieve(QUERY))) == (3, 7)
+
+    def test_prompts_of_what_it_wraps_are_reachable(self, index):
+        """LlamaIndex's prompt mixin finds the retrievers inside."""
+        wide = TwoStageRetriever(index.as_retriever(), reranker=None)
+        assert wide.get_prompts() == {}
+        assert set(wide._get_prompt_modules()) == {"dense"}
+
+
+class Recorder(BaseCallbackHandler):
+    def __init__(self):
+        super().__init__([], [])
+        self.started = []
+        self.ended = []
+        self.parents = {}
+
+    def on_event_start(self, event_type, payload=None, event_id="", parent_id="", **kwargs):
+        self.started.append((event_type, payload))
+        self.parents[event_type] = parent_id
+        return event_id
+
+    def on_event_end(self, event_type, payload=None, event_id="", **kwargs):
+        self.ended.append((event_type, payload))
+
+    def start_trace(self, trace_id=None):
+        pass
+
+    def end_trace(self, trace_id=None, trace_map=None):
+        pass
+
+
+@pytest.fixture
+def recorded():
+    """Everything LlamaIndex's dispatcher is told during a test: events and finished spans."""
+    events = []
+
+    class Handler(BaseEventHandler):
+        @classmethod
+        def class_name(cls):
+            return "Handler"
+
+        def handle(self, event, **kwargs):
+            events.append(event)
+
+    root = get_dispatcher()
+    handler, spans = Handler(), SimpleSpanHandler()
+    root.add_event_handler(handler)
+    root.add_span_handler(spans)
+    yield events, spans
+    root.event_handlers.remove(handler)
+    root.span_handlers.remove(spans)
+
+
+class TestEvents:
+    @pytest.mark.parametrize("awaited", [False, True])
+    async def test_the_postprocessor_is_heard_of(self, overlap, scored, recorded, awaited):
+        """Events of both kinds and a span tell query, nodes, model and result."""
+        events, spans = recorded
+        callbacks = Recorder()
+        rerank = RunoffRerank(
+            reranker=overlap(), top_n=2, callback_manager=CallbackManager([callbacks])
+        )
+        if awaited:
+            came = await rerank.apostprocess_nodes(scored, query_str=QUERY)
+        else:
+            came = rerank.postprocess_nodes(scored, query_str=QUERY)
+        start, end = events
+        assert isinstance(start, ReRankStartEvent)
+        assert isinstance(end, ReRankEndEvent)
+        assert (start.query.query_str, start.top_n, start.model_name) == (QUERY, 2, "overlap")
+        assert (ids(start.nodes), ids(end.nodes)) == (ids(scored), ids(came))
+        assert [kind for kind, _ in callbacks.started] == [CBEventType.RERANKING]
+        payload = callbacks.started[0][1]
+        assert (payload[EventPayload.TOP_K], payload[EventPayload.QUERY_STR]) == (2, QUERY)
+        assert ids(callbacks.ended[0][1][EventPayload.NODES]) == ids(came)
+        name = "_apostprocess_nodes" if awaited else "_postprocess_nodes"
+        assert [name in span.id_ for span in spans.completed_spans] == [True]
+        assert all(event.span_id == spans.completed_spans[0].id_ for event in events)
+
+    @pytest.mark.parametrize("awaited", [False, True])
+    async def test_the_retrievers_second_stage_is_heard_of(
+        self, overlap, scored, recorded, awaited
+    ):
+        """Reranking events lie within the retrieval, with the span of the retrieval above them."""
+        events, spans = recorded
+        callbacks = Recorder()
+        wide = TwoStageRetriever(
+            Fixed(scored),
+            reranker=overlap(),
+            top_n=2,
+            callback_manager=CallbackManager([callbacks]),
+        )
+        came = await wide.aretrieve(QUERY) if awaited else wide.retrieve(QUERY)
+        kinds = [type(event).__name__ for event in events]
+        assert kinds == [
+            "RetrievalStartEvent",
+            "RetrievalStartEvent",
+            "RetrievalEndEvent",
+            "ReRankStartEvent",
+            "ReRankEndEvent",
+            "RetrievalEndEvent",
+        ]
+        assert ids(events[4].nodes)[:2] == ids(came)
+        assert [kind for kind, _ in callbacks.started] == [
+            CBEventType.RETRIEVE,
+            CBEventType.RERANKING,
+        ]
+        by_id = {span.id_: span for span in spans.completed_spans}
+        names = {span.id_.split("-")[0]: span for span in spans.completed_spans}
+        inner = names[f"AwaitableObserved.{'arerank' if awaited else 'rerank'}"]
+        outer = by_id[inner.parent_id]
+        assert outer.id_.startswith("TwoStageRetriever._")
+
+    def test_an_error_ends_the_callback_event_with_it(self, overlap, scored):
+        """A raised error is in the end event's payload."""
+        callbacks = Recorder()
+        rerank = RunoffRerank(
+            reranker=overlap(error=ServerFailed("503")),
+            on_error="raise",
+            callback_manager=CallbackManager([callbacks]),
+        )
+        with pytest.raises(ServerFailed):
+            rerank.postprocess_nodes(scored, query_str=QUERY)
+        assert isinstance(callbacks.ended[0][1][EventPayload.EXCEPTION], ServerFailed)
