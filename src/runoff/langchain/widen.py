@@ -47,11 +47,11 @@ def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | N
         kind = getattr(retriever, "search_type", "similarity")
         kind = str(kind.value if isinstance(kind, Enum) else kind)
         wide = search_kwargs(getattr(retriever, "search_kwargs"), kind, depth)  # noqa: B009 - checked
-        return _copy(retriever, search_kwargs=wide)
+        return _copy(retriever, {"search_kwargs": wide})
     for name in _COUNTS:
         value = getattr(retriever, name, None)
         if name in type(retriever).model_fields and type(value) is int:
-            return _copy(retriever, **{name: depth})
+            return _copy(retriever, {name: depth})
     for kind_of, fields in _WRAPPERS:
         if kind_of(retriever):
             return _rewrapped(retriever, fields, depth)
@@ -90,10 +90,10 @@ def _rewrapped(
         if any(one is None for one in wide):
             return None
         changes[name] = type(inner)(wide) if several else wide[0]
-    return _copy(retriever, **changes)
+    return _copy(retriever, changes)
 
 
-def _copy(retriever: BaseModel, **changes: Any) -> Runnable[Any, Any]:  # noqa: ANN401 - any field
+def _copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any, Any]:
     copy = retriever.model_copy(update=changes)
     if not isinstance(copy, Runnable):  # nothing else gets here
         msg = f"{type(copy).__name__} is no runnable"

@@ -1,0 +1,263 @@
+"""Known defects of what people use today: first the peer doing wrong, then runoff doing right.
+
+The peer's half runs where its package is installed; a peer that is mended fails its half, and the
+sentence in the documentation goes.
+"""
+
+import asyncio
+import warnings
+
+import pytest
+from langchain_core.cross_encoders import BaseCrossEncoder
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import ConfigurableField
+from langchain_core.tracers.base import BaseTracer
+
+from runoff.langchain import HybridRetriever, RunoffRerank, TwoStageRetriever, provenance
+
+QUESTION = "which cascade passes few documents to an expensive model"
+
+
+class Lengths(BaseCrossEncoder):
+    def score(self, text_pairs):
+        return [float(len(text)) for _, text in text_pairs]
+
+
+class Numbers(BaseCrossEncoder):
+    """Scores every text 1, and one of them NaN."""
+
+    def score(self, text_pairs):
+        return [float("nan") if "sugar" in text else 1.0 for _, text in text_pairs]
+
+
+class Names(BaseTracer):
+    """Keeps the names of all runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def _persist_run(self, run):
+        waiting = [run]
+        while waiting:
+            one = waiting.pop()
+            self.names.append(one.name)
+            waiting += one.child_runs
+
+
+class Broken(BaseRetriever):
+    """Fails."""
+
+    k: int = 4
+
+    def _get_relevant_documents(self, query, *, run_manager):
+        raise ConnectionError("down")
+
+
+class TestDefect07NoFallback:
+    """A failing reranker kills the whole retrieval."""
+
+    def test_peer(self, documents):
+        """LangChain's CrossEncoderReranker raises and no document comes."""
+        classic = pytest.importorskip("langchain_classic.retrievers.document_compressors")
+
+        class Down(Lengths):
+            def score(self, text_pairs):
+                raise ConnectionError("down")
+
+        with pytest.raises(ConnectionError):
+            classic.CrossEncoderReranker(model=Down()).compress_documents(documents, QUESTION)
+
+    def test_ours(self, documents, failing):
+        """Ours returns the incoming order and says so."""
+        results = RunoffRerank(reranker=failing).compress_documents(documents, QUESTION)
+        assert len(results) == 5
+        assert provenance(results[0])["complete"] is False
+
+
+class TestDefect10ScoresDiscardedAndUntraced:
+    """CrossEncoderReranker discards scores, and reranking is invisible in traces."""
+
+    def test_peer(self, store):
+        """Its documents carry no score, and no run but the retrievers' is traced."""
+        retrievers = pytest.importorskip("langchain_classic.retrievers")
+        compressors = pytest.importorskip("langchain_classic.retrievers.document_compressors")
+        tracer = Names()
+        results = retrievers.ContextualCompressionRetriever(
+            base_compressor=compressors.CrossEncoderReranker(model=Lengths()),
+            base_retriever=store.as_retriever(),
+        ).invoke(QUESTION, {"callbacks": [tracer]})
+        assert not any("relevance_score" in one.metadata for one in results)
+        assert sorted(tracer.names) == ["ContextualCompressionRetriever", "VectorStoreRetriever"]
+
+    def test_ours(self, store):
+        """The same cross-encoder in ours: scores on the documents, a run in the trace."""
+        tracer = Names()
+        results = TwoStageRetriever(retriever=store, reranker=Lengths()).invoke(
+            QUESTION, {"callbacks": [tracer]}
+        )
+        assert all(isinstance(one.metadata["relevance_score"], float) for one in results)
+        assert "RunoffRerank" in tracer.names
+
+    def test_ours_in_theirs(self, store):
+        """Inside a ContextualCompressionRetriever ours is traced too."""
+        retrievers = pytest.importorskip("langchain_classic.retrievers")
+        tracer = Names()
+        retrievers.ContextualCompressionRetriever(
+            base_compressor=RunoffRerank(reranker=Lengths()), base_retriever=store.as_retriever()
+        ).invoke(QUESTION, {"callbacks": [tracer]})
+        assert "RunoffRerank" in tracer.names
+
+
+class TestDefect11DocumentIdLost:
+    """LangChain's Cohere and Flashrank compressors rebuild documents without their id."""
+
+    def test_peer(self, documents):
+        """langchain-cohere's compressor returns documents without ids."""
+        peer = pytest.importorskip("langchain_cohere")
+        cohere = pytest.importorskip("cohere")
+
+        class Client(cohere.ClientV2):
+            def __init__(self):
+                """Answer without a network."""
+
+            def rerank(self, **arguments):
+                item = type("Item", (), {"index": 0, "relevance_score": 0.5})
+                return type("Reply", (), {"results": [item]})
+
+        results = peer.CohereRerank(client=Client(), model="m").compress_documents(
+            documents, QUESTION
+        )
+        assert results[0].id is None
+
+    def test_ours(self, documents, overlap):
+        """Every result of ours has the id it came with."""
+        results = RunoffRerank(reranker=overlap, top_n=10).compress_documents(documents, QUESTION)
+        assert sorted(one.id for one in results) == sorted(one.id for one in documents)
+
+
+class TestDefect12ConfigurableLost:
+    """ContextualCompressionRetriever loses `configurable` and hides what can be configured."""
+
+    @pytest.fixture
+    def base(self, store):
+        return store.as_retriever(search_kwargs={"k": 3}).configurable_fields(
+            search_kwargs=ConfigurableField(id="search")
+        )
+
+    def test_peer(self, base, overlap):
+        """Invoked with `configurable`, its base retriever never sees it; its specs are empty."""
+        retrievers = pytest.importorskip("langchain_classic.retrievers")
+        retriever = retrievers.ContextualCompressionRetriever(
+            base_compressor=RunoffRerank(reranker=overlap), base_retriever=base
+        )
+        config = {"configurable": {"search": {"k": 1}}}
+        assert len(base.invoke(QUESTION, config)) == 1
+        assert len(retriever.invoke(QUESTION, config)) == 3
+        assert retriever.config_specs == []
+
+    async def test_ours(self, base, overlap):
+        """Ours hands `configurable` down and lists the base retriever's fields."""
+        retriever = TwoStageRetriever(retriever=base, reranker=overlap, k=10)
+        assert [spec.id for spec in retriever.config_specs] == ["search"]
+        only = {"filter": lambda document: document.id == "tea"}
+        config = {"configurable": {"search": only}}
+        for results in (
+            retriever.invoke(QUESTION, config),
+            await retriever.ainvoke(QUESTION, config),
+        ):
+            assert [one.id for one in results] == ["tea"]
+
+
+class TestDefect13Ensemble:
+    """EnsembleRetriever: a failing retriever is fatal, id_key must be there, k is ignored."""
+
+    def test_peer(self, store):
+        """One failing retriever fails all; a document without the key raises; k=1 returns more."""
+        retrievers = pytest.importorskip("langchain_classic.retrievers")
+        good = store.as_retriever(search_kwargs={"k": 3})
+        with pytest.raises(ConnectionError):
+            retrievers.EnsembleRetriever(retrievers=[good, Broken()]).invoke(QUESTION)
+        with pytest.raises(KeyError):
+            retrievers.EnsembleRetriever(retrievers=[good], id_key="key").invoke(QUESTION)
+        assert len(retrievers.EnsembleRetriever(retrievers=[good]).invoke(QUESTION, k=1)) == 3
+
+    def test_ours(self, store):
+        """Ours leaves the failing one out by name, tolerates absence of the key, and honours k."""
+        retriever = TwoStageRetriever(
+            retrievers={"good": store, "bad": Broken()}, reranker=None, id_key="key"
+        )
+        (only,) = retriever.invoke(QUESTION, k=1)
+        assert provenance(only)["degraded"][0]["source"] == "bad"
+
+
+class TestDefect14BM25:
+    """LangChain's BM25Retriever: case-sensitive, hits without a shared word, no scores."""
+
+    def test_peer(self, documents):
+        """It misses "Apple pie" when asked for "apple", and returns documents all the same."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package announces its own end at import
+            community = pytest.importorskip("langchain_community.retrievers")
+        retriever = community.BM25Retriever.from_documents(documents, k=2)
+        assert retriever.vectorizer.get_scores(["apple"]).max() == 0.0
+        assert len(retriever.invoke("apple")) == 2
+        assert retriever.invoke("apple")[0].metadata == documents[-1].metadata
+
+    def test_ours(self, documents, embeddings):
+        """Ours finds it whatever the case, scores it, and finds nothing where nothing is shared."""
+        hybrid = HybridRetriever.from_documents(documents, embeddings, reranker=None)
+        best = hybrid.invoke("apple")[0]
+        assert best.id == "apple"
+        assert provenance(best)["sources"]["bm25"]["score"] > 0
+        told = [provenance(one) for one in hybrid.invoke("zebra", k=10)]
+        assert not any("bm25" in one["sources"] for one in told)
+
+    def test_ours_without_documents(self, embeddings):
+        """An empty index answers with nothing; LangChain's cannot be built."""
+        assert HybridRetriever.from_documents([], embeddings, reranker=None).invoke("apple") == []
+
+
+class TestNaNSortsFirst:
+    """A NaN score is sorted to the front."""
+
+    def test_peer(self, documents):
+        """CrossEncoderReranker puts the document scored NaN before better ones."""
+        compressors = pytest.importorskip("langchain_classic.retrievers.document_compressors")
+        listed = [documents[5], *documents[:3]]
+        results = compressors.CrossEncoderReranker(model=Numbers()).compress_documents(
+            listed, QUESTION
+        )
+        assert results[0].id == "bread"
+
+    def test_ours(self, documents):
+        """Ours counts it as unscored: it comes last, and the answer says it is degraded."""
+        listed = [documents[5], *documents[:3]]
+        results = RunoffRerank(reranker=Numbers()).compress_documents(listed, QUESTION)
+        assert results[-1].id == "bread"
+        assert provenance(results[0])["degraded"][0]["reason"] == "bad_reply"
+
+
+class TestBlockedLoop:
+    """An asynchronous call that does not block the loop, in compressor and retriever alike."""
+
+    def test_ours(self, documents, overlap):
+        """A retriever and a scorer that only wait leave the loop free for 50 callers at once."""
+        import time
+
+        class Slow(BaseRetriever):
+            k: int = 4
+
+            def _get_relevant_documents(self, query, *, run_manager):
+                time.sleep(0.1)
+                return [Document(page_content=query)]
+
+        retriever = TwoStageRetriever(retriever=Slow(), reranker=overlap)
+
+        async def many():
+            started = time.perf_counter()
+            await asyncio.gather(*(retriever.ainvoke(f"question {n}") for n in range(50)))
+            return time.perf_counter() - started
+
+        assert asyncio.run(many()) < 2.5  # one after another they take 5 s
