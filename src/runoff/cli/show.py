@@ -161,11 +161,12 @@ def _comparisons(evaluation: Evaluation) -> list[Comparison]:
 
 
 def _table(rows: list[tuple[str, ...]]) -> Table:
-    head, *body = rows
+    *headings, last = rows[0]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in head:
+    for heading in headings:
         table.add_column(heading, overflow="fold")
-    for row in body:
+    table.add_column(last, no_wrap=True, overflow="ellipsis")
+    for row in rows[1:]:
         table.add_row(*(Text(cell) for cell in row))
     return table
 

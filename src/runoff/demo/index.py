@@ -106,7 +106,7 @@ def open_index(
     if built:
         try:
             _build(path, key, documents, progress)
-        except PermissionError as error:
+        except OSError as error:
             raise RunoffError(
                 f"cannot write the demo's index to {path} ({error.strerror}): "
                 "choose another folder with --cache"

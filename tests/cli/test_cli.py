@@ -1,0 +1,121 @@
+"""The command line as a user meets it: real processes, exit codes, JSON and messages."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("typer", reason="the cli extra is not installed")
+pytest.importorskip("chromadb", reason="the demo extra is not installed")
+
+TOPICS = {
+    "cascades.md": "A cascade runs a cheap ranker first and an expensive one on what is left.",
+    "bread.md": "Knead the dough, let it rise twice, and bake it until the crust is brown.",
+    "tides.md": "The moon's gravity raises the sea twice a day; sun and moon together, more.",
+}
+
+
+def runoff(*arguments, **env):
+    return subprocess.run(
+        [sys.executable, "-c", "from runoff.cli.main import app; app()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **env},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for name, text in TOPICS.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+def test_a_question_about_ones_own_files(folder, cache):
+    """The right file comes first; the second time nothing is built, until a file changes."""
+    asked = ("demo", "--path", str(folder), "--cache", cache, "--json", "why does the sea rise?")
+    first = runoff(*asked)
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    assert found["index"]["built_s"] > 0
+    assert found["answer"]["results"][0]["candidate"]["document"]["doc_id"] == "tides.md"
+    assert found["answer"]["complete"] is True
+    again = json.loads(runoff(*asked).stdout)
+    assert again["index"]["built_s"] == 0
+    (folder / "new.md").write_text("Sea levels rise as ice melts.")
+    assert json.loads(runoff(*asked).stdout)["index"]["built_s"] > 0
+
+
+def test_the_table_names_every_stage(folder, cache):
+    """In a terminal: each source's rank, the fused and the reranked place, and the times."""
+    shown = runoff("demo", "--path", str(folder), "--cache", cache, "bake")
+    assert shown.returncode == 0, shown.stderr
+    for word in ("rerank", "fused", "bm25", "dense", "bread.md", "runoff-mini", "complete"):
+        assert word in shown.stdout
+
+
+def test_an_interrupted_index_is_built_again(folder, cache):
+    """Without the marker that is written last, what lies there is not trusted."""
+    from pathlib import Path
+
+    asked = ("demo", "--path", str(folder), "--cache", cache, "--json", "bread")
+    path = Path(json.loads(runoff(*asked).stdout)["index"]["path"])
+    (path / "index.json").unlink()
+    assert json.loads(runoff(*asked).stdout)["index"]["built_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("demo", "--path", "absent", "question"), 2, "is not a folder"),
+        (("demo", "--path", "."), 2, "ask something about the files of --path"),
+        (("demo", "   "), 2, "is blank"),
+        (("demo", "question", "--top-k", "0"), 2, "top_k=0: must be a whole number"),
+        (("demo", "--wrong"), 2, "No such option"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(arguments, code, message, folder, cache):
+    """The message names the argument and its value; no traceback is shown."""
+    place = () if arguments[0] != "demo" or "--path" in arguments else ("--path", str(folder))
+    where = ("--cache", cache) if arguments[0] == "demo" else ()
+    done = runoff(*arguments, *place, *where)
+    assert done.returncode == code, done.stdout
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_named(folder, tmp_path):
+    """A file where the cache should be: the message names it and the option."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = runoff("demo", "--path", str(folder), "--cache", str(blocked), "question")
+    assert done.returncode == 1
+    assert "--cache" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_version_names_what_is_installed():
+    """For a bug report: runoff, Python and the packages it works with."""
+    done = runoff("version")
+    assert done.returncode == 0
+    assert "runoff 0.1.0 on Python" in done.stdout
+    assert "onnxruntime" in done.stdout
+
+
+def test_help_names_every_command():
+    """`runoff --help` lists the commands, and exits with 0."""
+    done = runoff("--help")
+    assert done.returncode == 0
+    assert "demo" in done.stdout
+    assert "version" in done.stdout
