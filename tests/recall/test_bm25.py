@@ -283,6 +283,7 @@ def test_what_is_no_document_is_refused(documents, message):
         {"k1": float("inf")},
         {"k1": "1"},
         {"k1": True},
+        {"k1": 0, "method": "bm25+"},
         {"b": 1.1},
         {"b": -0.1},
         {"delta": -1},

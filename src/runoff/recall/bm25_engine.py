@@ -40,7 +40,8 @@ class Formula:
         method: with bm25s one of `"lucene"`, `"robertson"`, `"atire"`, `"bm25l"` and `"bm25+"`
             (compared by Kamphuis et al., "Which BM25 do you mean?", ECIR 2020); `"okapi"` with
             rank-bm25.
-        k1: how slowly repeats of a term saturate, 0 or more.
+        k1: how slowly repeats of a term saturate, 0 or more; at least 0.001 in `"bm25l"` and
+            `"bm25+"`, where 0 divides by 0.
         b: how much a document's length counts, 0 to 1.
         delta: what a present term earns at least, in `"bm25l"` and `"bm25+"` alone.
 
@@ -62,19 +63,21 @@ class Formula:
         if self.method not in known:
             remedy = f"must be one of {', '.join(known)} with the engine {self.engine}"
             raise InvalidArgument("method", self.method, remedy)
-        for name, value, most in (
-            ("k1", self.k1, math.inf),
-            ("b", self.b, 1.0),
-            ("delta", self.delta, math.inf),
+        for name, value, least, most in (
+            ("k1", self.k1, 0.001 if self.method in _SHIFTED else 0, math.inf),
+            ("b", self.b, 0, 1.0),
+            ("delta", self.delta, 0, math.inf),
         ):
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int | float)
                 or not math.isfinite(value)
-                or not 0 <= value <= most
+                or not least <= value <= most
             ):
                 top = "" if most == math.inf else f" and at most {most:g}"
-                raise InvalidArgument(name, value, f"must be a finite number, at least 0{top}")
+                raise InvalidArgument(
+                    name, value, f"must be a finite number, at least {least:g}{top}"
+                )
 
 
 class Scoring(Protocol):
