@@ -13,6 +13,7 @@ none ignores it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,18 +50,10 @@ def _scalar(argument: str, value: object) -> Scalar:
     return value
 
 
-def _typed(value: Scalar) -> tuple[bool, Scalar]:
-    """Tell True from 1, which Python holds equal."""
-    return isinstance(value, bool), value
-
-
-def _same(left: object, right: object) -> bool:
-    left = _plain(left)
-    if isinstance(left, bool) or isinstance(right, bool):
-        return isinstance(left, bool) and isinstance(right, bool) and left == right
-    if isinstance(left, str) or isinstance(right, str):
-        return isinstance(left, str) and isinstance(right, str) and left == right
-    return isinstance(left, int | float) and isinstance(right, int | float) and left == right
+def _meaning(value: object) -> tuple[bool, Scalar] | None:
+    """Return what a value is compared by, which tells True from 1; None equals nothing."""
+    value = _plain(value)
+    return (isinstance(value, bool), value) if isinstance(value, str | int | float) else None
 
 
 def _elements(metadata: Mapping[str, Any], name: str) -> tuple[object, ...]:
@@ -87,17 +80,17 @@ class Eq:
         object.__setattr__(self, "value", _scalar("value", self.value))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Eq) and self._meaning() == other._meaning()
+        if not isinstance(other, Eq):
+            return NotImplemented
+        return (self.field, _meaning(self.value)) == (other.field, _meaning(other.value))
 
     def __hash__(self) -> int:
-        return hash(self._meaning())
-
-    def _meaning(self) -> tuple[str, tuple[bool, Scalar]]:
-        return self.field, _typed(self.value)
+        return hash((self.field, _meaning(self.value)))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
-        return any(_same(one, self.value) for one in _elements(metadata, self.field))
+        wanted = _meaning(self.value)
+        return any(_meaning(one) == wanted for one in _elements(metadata, self.field))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +103,9 @@ class In:
 
     field: str
     values: tuple[Scalar, ...]
+    _wanted: frozenset[tuple[bool, Scalar] | None] = dataclasses.field(
+        default=frozenset(), init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Check the field and every value, and keep them as a tuple."""
@@ -118,20 +114,19 @@ class In:
             raise InvalidArgument("values", self.values, "must be a list of values")
         values = tuple(_scalar("values", value) for value in self.values)
         object.__setattr__(self, "values", values)
+        object.__setattr__(self, "_wanted", frozenset(map(_meaning, values)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, In) and self._meaning() == other._meaning()
+        if not isinstance(other, In):
+            return NotImplemented
+        return (self.field, self._wanted) == (other.field, other._wanted)
 
     def __hash__(self) -> int:
-        return hash(self._meaning())
-
-    def _meaning(self) -> tuple[str, frozenset[tuple[bool, Scalar]]]:
-        return self.field, frozenset(map(_typed, self.values))
+        return hash((self.field, self._wanted))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
-        elements = _elements(metadata, self.field)
-        return any(_same(one, value) for one in elements for value in self.values)
+        return any(_meaning(one) in self._wanted for one in _elements(metadata, self.field))
 
 
 @dataclass(frozen=True, slots=True)

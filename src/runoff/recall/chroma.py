@@ -37,6 +37,7 @@ _SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {
 }
 _MOST_RESULTS = 2**31 - 1
 _WIDEN = 4
+_MOST_NAMES = 10
 
 
 class Chroma:
@@ -368,5 +369,7 @@ def _existing(client: Any, name: str, where: str) -> Any:  # noqa: ANN401 - as i
             raise known from error
         listed = client.list_collections()
         names = sorted(getattr(one, "name", one) for one in listed)
-        msg = f"{where} has no collection {name!r}; it has {', '.join(names[:10]) or 'none'}"
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        shown = ", ".join(names[:_MOST_NAMES]) or "none"
+        msg = f"{where} has no collection {name!r}; it has {shown}{more}"
         raise IndexNotFound(msg) from error
