@@ -31,6 +31,7 @@ __all__ = ["CrossEncoder"]
 
 _OUTPUT = "logits"
 _MOST_LABELS = 2
+_LARGEST = float(np.finfo(np.float32).max)
 _REVISION_LENGTH = 16  # hexadecimal digits of the checksum
 _ENGLISH = ("cross-encoder/ms-marco-", "cross-encoder/stsb-", "cross-encoder/qnli-")
 
@@ -204,24 +205,25 @@ class CrossEncoder:
         results: list[_Scored | None],
         load_ms: float,
     ) -> PairScores:
-        done = [(index, one) for index, one in enumerate(results) if one is not None]
-        logits = np.full(len(pairs), np.nan, np.float64)
-        logits[[index for index, _ in done]] = [one.logit for _, one in done]
+        done = [index for index, one in enumerate(results) if one is not None]
+        logits = np.array([math.nan if one is None else one.logit for one in results])
+        logits[np.abs(logits) > _LARGEST] = math.nan
+        finite = np.isfinite(logits)
         notes = []
         if ready.english and (sentence := languages.note(self.name, _texts(pairs))):
             languages.warn_once(self.name, sentence)
             notes.append(sentence)
-        broken = sum(not math.isfinite(one.logit) for _, one in done)
+        broken = len(done) - int(finite.sum())
         if broken:
             notes.append(f"{self.name} gave {broken} of {len(done)} pairs no finite score")
         late = len(done) < len(pairs)
         return PairScores(
             _sigmoid(logits) if self.activation == "sigmoid" else logits.astype(np.float32),
-            np.isin(np.arange(len(pairs)), [index for index, _ in done]),
+            finite,
             np.array([one is not None and one.truncated for one in results]),
             ready.kind,
             ready.identity,
-            Usage(pairs=len(done), tokens=sum(one.tokens for _, one in done)),
+            Usage(pairs=len(done), tokens=sum(one.tokens for one in results if one is not None)),
             load_ms,
             "timeout" if late else "bad_reply" if broken else "",
             tuple(notes),

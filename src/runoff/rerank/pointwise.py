@@ -192,9 +192,9 @@ def _mix(own: list[float], fused: list[float], weight: float | None) -> list[flo
         return own
     mean, deviation = _moments(own)
     fused_mean, fused_deviation = _moments(fused)
-    scale = deviation / fused_deviation if fused_deviation > 0 else 0.0
+    spread = fused_deviation or math.inf  # constant fusion scores: z is 0
     return [
-        weight * score + (1 - weight) * (mean + scale * (fusion_score - fused_mean))
+        weight * score + (1 - weight) * (mean + deviation * ((fusion_score - fused_mean) / spread))
         for score, fusion_score in zip(own, fused, strict=True)
     ]
 
@@ -204,4 +204,4 @@ def _moments(values: list[float]) -> tuple[float, float]:
     if min(values) == max(values):
         return values[0], 0.0
     mean = math.fsum(values) / len(values)
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+    return mean, math.hypot(*(value - mean for value in values)) / math.sqrt(len(values))

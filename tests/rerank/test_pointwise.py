@@ -1,0 +1,441 @@
+import asyncio
+import copy
+import dataclasses
+import itertools
+import math
+import pickle
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runoff.deadline import Deadline
+from runoff.errors import (
+    BadReply,
+    DeadlineExceeded,
+    InvalidArgument,
+    ScoreKindMismatch,
+    ServerFailed,
+)
+from runoff.protocols import AsyncReranker, Reranker, Warmable
+from runoff.rerank import Pointwise
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Threshold, Usage
+from runoff.types import Candidate, Document, Query
+
+QUERY = Query("what?")
+MODEL = ModelIdentity("fake", "1", "fp32")
+
+
+def candidates(fused):
+    """Candidates d1, d2, ... in fused order with these fusion scores."""
+    return [
+        Candidate(Document(f"d{rank}", f"text {rank}"), f"d{rank}", score, rank)
+        for rank, score in enumerate(fused, 1)
+    ]
+
+
+@dataclasses.dataclass
+class Scorer:
+    """A scorer that gives the scores it was made with; NaN is unscored."""
+
+    values: list
+    truncated: list | None = None
+    reason: str = ""
+    seen: list = dataclasses.field(default_factory=list)
+
+    def score(self, pairs, *, deadline=None):
+        self.seen.append((list(pairs), deadline))
+        values = np.array(self.values, np.float32)
+        cut = np.zeros(len(values), bool) if self.truncated is None else np.array(self.truncated)
+        return PairScores(
+            values,
+            ~np.isnan(values),
+            cut,
+            ScoreKind.LOGIT,
+            MODEL,
+            Usage(pairs=len(values), tokens=7),
+            load_ms=3.0,
+            reason=self.reason,
+            notes=("a note",),
+        )
+
+
+class AsyncScorer(Scorer):
+    async def ascore(self, pairs, *, deadline=None):
+        await asyncio.sleep(0)
+        return self.score(pairs, deadline=deadline)
+
+
+def ids(ranked):
+    return [one.candidate.document.doc_id for one in ranked]
+
+
+def test_it_is_what_the_seams_ask_for():
+    """A pointwise reranker reranks, can be awaited and warms up."""
+    reranker = Pointwise(Scorer([]))
+    for seam in (Reranker, AsyncReranker, Warmable):
+        assert isinstance(reranker, seam)
+
+
+def test_candidates_are_ordered_by_pair_score():
+    """The best pair comes first, with its own score as rerank_score."""
+    answer = Pointwise(Scorer([0.5, 2.0, -1.0])).rerank(QUERY, candidates([3, 2, 1]))
+    assert ids(answer.ordered) == ["d2", "d1", "d3"]
+    assert [one.rerank_score for one in answer.ordered] == [2.0, 0.5, -1.0]
+    assert [one.pair_score for one in answer.ordered] == [2.0, 0.5, -1.0]
+    assert (answer.unscored, answer.dropped, answer.reason, answer.detail) == ((), (), "", "")
+
+
+def test_the_scorer_gets_query_text_document_text_and_deadline():
+    """Pairs are (query text, document text) in fused order, with the deadline."""
+    scorer, deadline = Scorer([1, 2]), Deadline(9)
+    Pointwise(scorer).rerank(QUERY, candidates([2, 1]), deadline=deadline)
+    assert scorer.seen == [([("what?", "text 1"), ("what?", "text 2")], deadline)]
+
+
+def test_text_chooses_what_is_read():
+    """A callable decides what the scorer reads of a document."""
+    scorer = Scorer([1])
+    Pointwise(scorer, text=lambda document: f"{document.doc_id}: {document.text}").rerank(
+        QUERY, candidates([1])
+    )
+    assert scorer.seen[0][0] == [("what?", "d1: text 1")]
+
+
+def test_ties_keep_fused_order():
+    """Equal scores stay in the order fusion gave them."""
+    answer = Pointwise(Scorer([1, 2, 1, 2, 1])).rerank(QUERY, candidates([5, 4, 3, 2, 1]))
+    assert ids(answer.ordered) == ["d2", "d4", "d1", "d3", "d5"]
+
+
+def test_what_the_scorer_says_is_passed_on():
+    """Kind, model, usage, loading time, notes and truncation reach the reranking."""
+    answer = Pointwise(Scorer([1, 2], truncated=[True, False])).rerank(QUERY, candidates([2, 1]))
+    assert answer.kind is ScoreKind.LOGIT
+    assert answer.model == MODEL
+    assert answer.usage == Usage(pairs=2, tokens=7)
+    assert (answer.load_ms, answer.notes, answer.thresholded) == (3.0, ("a note",), False)
+    assert {one.candidate.document.doc_id: one.truncated for one in answer.ordered} == {
+        "d1": True,
+        "d2": False,
+    }
+
+
+def test_the_unscored_follow_in_fused_order():
+    """Candidates without a score are handed back apart, with the reason."""
+    scorer = Scorer([math.nan, 1, math.nan, 2], reason="timeout")
+    answer = Pointwise(scorer).rerank(QUERY, candidates([4, 3, 2, 1]))
+    assert ids(answer.ordered) == ["d4", "d2"]
+    assert [one.document.doc_id for one in answer.unscored] == ["d1", "d3"]
+    assert answer.reason == "timeout"
+    assert answer.detail == "Scorer scored 2 of 4 before the deadline"
+
+
+def test_a_missing_reason_is_a_bad_reply():
+    """A scorer that leaves pairs unscored without a reason gave values that are not finite."""
+    answer = Pointwise(Scorer([math.nan])).rerank(QUERY, candidates([1]))
+    assert answer.reason == "bad_reply"
+    assert answer.ordered == ()
+
+
+def test_no_candidates_need_no_scorer():
+    """Nothing to order asks nothing of the scorer."""
+    scorer = Scorer([])
+    assert Pointwise(scorer).rerank(QUERY, []).ordered == ()
+    assert scorer.seen == []
+
+
+def test_a_blend_mixes_on_the_scale_of_the_pair_scores():
+    """rerank_score = w s + (1 - w)(mean(s) + sd(s) z(fusion)), by hand."""
+    answer = Pointwise(Scorer([0.0, 4.0]), blend=0.25).rerank(QUERY, candidates([30, 10]))
+    # mean 2, deviation 2; fusion z is 1 and -1: .25*0 + .75*4 and .25*4 + .75*0
+    assert [(one.candidate.key, one.rerank_score) for one in answer.ordered] == [
+        ("d1", 3.0),
+        ("d2", 1.0),
+    ]
+    assert [one.pair_score for one in answer.ordered] == [0.0, 4.0]
+
+
+finite = st.floats(-1e6, 1e6, width=32)
+lists = st.lists(st.tuples(finite, finite), min_size=2, max_size=30)
+
+
+@given(rows=lists, weight=st.floats(0, 1))
+def test_a_blend_orders_as_the_mix_of_z_scores(rows, weight):
+    """The order is that of weight * z(pair) + (1 - weight) * z(fusion)."""
+    rows = sorted(rows, key=lambda row: -row[1])
+    own, fused = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+
+    def z(values):
+        spread = values.std()
+        return (values - values.mean()) / spread if np.ptp(values) > 0 else values * 0
+
+    mix = dict(
+        zip(
+            (f"d{rank}" for rank in range(1, len(rows) + 1)),
+            weight * z(own) + (1 - weight) * z(fused),
+            strict=True,
+        )
+    )
+    answer = Pointwise(Scorer(list(own)), blend=weight).rerank(QUERY, candidates(list(fused)))
+    if np.ptp(own) > 0:
+        ordered = [mix[key] for key in ids(answer.ordered)]
+        assert all(left >= right - 1e-6 for left, right in itertools.pairwise(ordered))
+    else:
+        assert [one.rerank_score for one in answer.ordered] == list(own)
+
+
+@given(rows=st.lists(st.tuples(finite | st.just(math.nan), finite), max_size=20))
+def test_every_candidate_comes_back_once(rows):
+    """Ordered, unscored and dropped partition the input."""
+    given_candidates = candidates([fused for _, fused in rows])
+    threshold = Threshold(0.0, ScoreKind.LOGIT)
+    answer = Pointwise(Scorer([own for own, _ in rows]), blend=0.5, threshold=threshold).rerank(
+        QUERY, given_candidates
+    )
+    back = [one.candidate for one in (*answer.ordered, *answer.dropped)] + list(answer.unscored)
+    assert sorted(one.fusion_rank for one in back) == list(range(1, len(rows) + 1))
+    assert all(math.isfinite(one.rerank_score) for one in answer.ordered)
+
+
+@pytest.mark.parametrize("blend", [None, 1, 1.0])
+def test_no_blend_leaves_fusion_out(blend):
+    """Without a blend the rerank_score is exactly the pair score."""
+    answer = Pointwise(Scorer([0.1, 0.7]), blend=blend).rerank(QUERY, candidates([1e9, -1e9]))
+    assert [one.rerank_score for one in answer.ordered] == [
+        one.pair_score for one in answer.ordered
+    ]
+    assert ids(answer.ordered) == ["d2", "d1"]
+
+
+def test_a_blend_of_zero_is_fused_order():
+    """With all the weight on fusion the order is the fused one."""
+    answer = Pointwise(Scorer([1, 2, 3]), blend=0).rerank(QUERY, candidates([9, 5, 1]))
+    assert ids(answer.ordered) == ["d1", "d2", "d3"]
+
+
+def test_a_lone_candidate_keeps_its_score():
+    """With one candidate there is nothing to compare, so its score is its own."""
+    answer = Pointwise(Scorer([1.5]), blend=0.3).rerank(QUERY, candidates([0.2]))
+    assert answer.ordered[0].rerank_score == pytest.approx(1.5)
+
+
+def test_constant_fusion_scores_change_nothing():
+    """Where fusion does not tell candidates apart, the pair scores decide."""
+    answer = Pointwise(Scorer([1, 3, 2]), blend=0.1).rerank(QUERY, candidates([0.1, 0.1, 0.1]))
+    assert ids(answer.ordered) == ["d2", "d3", "d1"]
+
+
+@pytest.mark.parametrize("fused", [[1e-320, 5e-321, 0.0], [1e300, 1e299, -1e300]])
+def test_extreme_fusion_scores_mix(fused):
+    """The smallest and the largest fusion scores have z-scores like any others."""
+    answer = Pointwise(Scorer([1, 2, 4]), blend=0).rerank(QUERY, candidates(fused))
+    assert ids(answer.ordered) == ["d1", "d2", "d3"]
+    assert all(math.isfinite(one.rerank_score) for one in answer.ordered)
+
+
+def test_only_the_scored_are_mixed():
+    """The unscored have no part in mean and deviation."""
+    whole = Pointwise(Scorer([0, 4]), blend=0.25).rerank(QUERY, candidates([30, 10]))
+    partly = Pointwise(Scorer([0, 4, math.nan]), blend=0.25).rerank(
+        QUERY, candidates([30, 10, -500])
+    )
+    assert [one.rerank_score for one in partly.ordered] == [
+        one.rerank_score for one in whole.ordered
+    ]
+
+
+def test_auto_asks_the_scorer():
+    """`blend="auto"` is the scorer's default_blend, or none."""
+    scorer = Scorer([0.0, 4.0])
+    assert ids(Pointwise(scorer).rerank(QUERY, candidates([30, 10])).ordered) == ["d2", "d1"]
+    scorer.default_blend = 0.25
+    assert ids(Pointwise(scorer).rerank(QUERY, candidates([30, 10])).ordered) == ["d1", "d2"]
+    scorer.default_blend = 2
+    with pytest.raises(InvalidArgument, match="default_blend of Scorer"):
+        Pointwise(scorer).rerank(QUERY, candidates([30, 10]))
+
+
+def test_a_threshold_drops_by_pair_score():
+    """Candidates below the threshold are dropped by their own score, whatever the blend."""
+    threshold = Threshold(1.0, ScoreKind.LOGIT, "fake")
+    answer = Pointwise(Scorer([0.5, 3.0, 1.0]), blend=0.1, threshold=threshold).rerank(
+        QUERY, candidates([100, 2, 1])
+    )
+    assert sorted(ids(answer.ordered)) == ["d2", "d3"]
+    assert [(one.candidate.key, one.reason, one.pair_score) for one in answer.dropped] == [
+        ("d1", "below threshold", 0.5)
+    ]
+    assert answer.thresholded
+
+
+def test_a_threshold_never_touches_a_degraded_answer():
+    """When a pair could not be scored nothing is dropped, and the detail says so."""
+    threshold = Threshold(1.0, ScoreKind.LOGIT)
+    answer = Pointwise(Scorer([0.5, math.nan], reason="timeout"), threshold=threshold).rerank(
+        QUERY, candidates([2, 1])
+    )
+    assert ids(answer.ordered) == ["d1"]
+    assert answer.dropped == ()
+    assert not answer.thresholded
+    assert "threshold was not applied" in answer.detail
+
+
+@pytest.mark.parametrize("values", [[1.0], [math.nan]])
+@pytest.mark.parametrize(
+    "threshold",
+    [Threshold(0.5, ScoreKind.PROBABILITY), Threshold(0.5, ScoreKind.LOGIT, "another")],
+)
+def test_a_threshold_for_other_scores_is_refused(threshold, values):
+    """A threshold made for another kind or model raises, even when nothing was scored."""
+    with pytest.raises(ScoreKindMismatch):
+        Pointwise(Scorer(values), threshold=threshold).rerank(QUERY, candidates([1]))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_another_number_of_scores_is_a_bad_reply(count):
+    """Scores are never paired with candidates by guessing."""
+    with pytest.raises(BadReply, match=f"returned {count} scores for 2 pairs"):
+        Pointwise(Scorer([1.0] * count)).rerank(QUERY, candidates([2, 1]))
+
+
+def test_a_scorer_that_returns_something_else_is_named():
+    """A list of floats is no PairScores."""
+
+    class Listing:
+        def score(self, pairs, *, deadline=None):
+            return [1.0 for _ in pairs]
+
+    with pytest.raises(InvalidArgument, match="Listing must return PairScores"):
+        Pointwise(Listing()).rerank(QUERY, candidates([1]))
+
+
+async def test_errors_of_the_scorer_pass_through():
+    """What a scorer raises is what the reranker raises, awaited or not."""
+
+    class Failing:
+        def score(self, pairs, *, deadline=None):
+            raise ServerFailed("503")
+
+    with pytest.raises(ServerFailed):
+        Pointwise(Failing()).rerank(QUERY, candidates([1]))
+    with pytest.raises(ServerFailed):
+        await Pointwise(Failing()).arerank(QUERY, candidates([1]))
+
+
+@pytest.mark.parametrize("kind", [Scorer, AsyncScorer])
+async def test_awaiting_gives_the_same_order(kind):
+    """With and without an async scorer, awaiting gives what calling gives."""
+    reranker = Pointwise(kind([0.5, 2.0, -1.0]), blend=0.5)
+    assert await reranker.arerank(QUERY, candidates([3, 2, 1])) == reranker.rerank(
+        QUERY, candidates([3, 2, 1])
+    )
+    assert (await reranker.arerank(QUERY, [])).ordered == ()
+
+
+async def test_a_sync_scorer_does_not_block_the_loop():
+    """A scorer without `ascore` runs in another thread, and is left behind at the deadline."""
+    threads = []
+
+    class Slow(Scorer):
+        def score(self, pairs, *, deadline=None):
+            threads.append(threading.current_thread())
+            time.sleep(0.3)
+            return super().score(pairs, deadline=deadline)
+
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await Pointwise(Slow([1])).arerank(QUERY, candidates([1]), deadline=Deadline(0.05))
+    assert time.monotonic() - began < 0.25
+    assert threads != [threading.current_thread()]
+
+
+async def test_a_scorer_that_keeps_the_deadline_is_waited_for():
+    """A sync scorer that returns by itself what it has is not cut off."""
+
+    class Punctual(Scorer):
+        keeps_deadline = True
+
+        def score(self, pairs, *, deadline=None):
+            time.sleep(0.1)
+            return super().score(pairs, deadline=deadline)
+
+    reranker = Pointwise(Punctual([1]))
+    assert reranker.keeps_deadline
+    answer = await reranker.arerank(QUERY, candidates([1]), deadline=Deadline(0.02))
+    assert ids(answer.ordered) == ["d1"]
+
+
+def test_name_deadline_and_warmup_are_the_scorers():
+    """What the scorer says of itself, the reranker says too."""
+
+    class Named(Scorer):
+        name = "special"
+        warmed = False
+
+        def warmup(self):
+            self.warmed = True
+
+    scorer = Named([])
+    Pointwise(scorer).warmup()
+    Pointwise(Scorer([])).warmup()
+    assert scorer.warmed
+    assert (Pointwise(scorer).name, Pointwise(Scorer([])).name) == ("special", "Scorer")
+    assert not Pointwise(scorer).keeps_deadline
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("scorer", "runoff-mini"),
+        ("scorer", None),
+        ("blend", -0.1),
+        ("blend", 1.1),
+        ("blend", math.nan),
+        ("blend", True),
+        ("blend", "half"),
+        ("blend", [0.5]),
+        ("threshold", 0.5),
+        ("text", "{text}"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(argument, value):
+    """A wrong argument is named when the object is made."""
+    with pytest.raises(InvalidArgument) as caught:
+        Pointwise(**{"scorer": Scorer([]), argument: value})
+    assert caught.value.argument == argument
+
+
+def test_candidates_are_not_changed():
+    """The list of candidates is as it was."""
+    given_candidates = candidates([3, 2, 1])
+    before = copy.deepcopy(given_candidates)
+    Pointwise(Scorer([1, 2, 3]), blend=0.5).rerank(QUERY, given_candidates)
+    assert given_candidates == before
+
+
+def test_it_is_frozen_configuration(model):
+    """It pickles, is replaced and compared by its arguments."""
+    from runoff.rerank import CrossEncoder
+
+    reranker = Pointwise(CrossEncoder(model), blend=0.5)
+    assert pickle.loads(pickle.dumps(reranker)) == reranker
+    assert dataclasses.replace(reranker, blend=None).blend is None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        reranker.blend = 1
+
+
+def test_a_cross_encoder_and_its_blend_in_earnest(tiny, tmp_path):
+    """The model's own default blend mixes its scores with the fusion scores."""
+    from runoff.rerank import CrossEncoder
+
+    config = {"kind": "cross-encoder", "max_length": 64, "default_blend": 0.0}
+    scorer = CrossEncoder(tiny.save(tmp_path / "m", config=config))
+    fused = candidates([5, 4, 3, 2, 1])
+    assert ids(Pointwise(scorer).rerank(QUERY, fused).ordered) == ["d1", "d2", "d3", "d4", "d5"]
+    own = scorer.score([(QUERY.text, one.document.text) for one in fused]).values
+    by_model = [f"d{place + 1}" for place in np.argsort(-own, kind="stable")]
+    assert ids(Pointwise(scorer, blend=None).rerank(QUERY, fused).ordered) == by_model
