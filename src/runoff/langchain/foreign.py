@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
-from langchain_core.cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables.config import ensure_config
@@ -34,9 +33,25 @@ if TYPE_CHECKING:
 __all__ = ["CompressorReranker", "CrossEncoderScorer", "register", "second_stage"]
 
 
+class _ScoresPairs(Protocol):
+    def score(self, text_pairs: list[tuple[str, str]]) -> Sequence[float]: ...
+
+
+def _is_cross_encoder(part: object) -> TypeGuard[_ScoresPairs]:
+    """Whether a part derives from LangChain's `BaseCrossEncoder`.
+
+    That class has moved between LangChain's packages and is in langchain-core only of late, so it
+    is known by its name.
+    """
+    return any(
+        kind.__name__ == "BaseCrossEncoder" and kind.__module__.startswith("langchain")
+        for kind in type(part).__mro__
+    )
+
+
 def second_stage(part: object) -> Reranker:
     """Make a reranker of a LangChain document compressor or cross-encoder."""
-    if isinstance(part, BaseCrossEncoder):
+    if _is_cross_encoder(part):
         return Pointwise(CrossEncoderScorer(part))
     if not isinstance(part, BaseDocumentCompressor):
         msg = f"{type(part).__name__} is no document compressor and no cross-encoder"
@@ -52,9 +67,7 @@ def register() -> None:
         lambda part: isinstance(part, BaseDocumentCompressor),
         second_stage,
     )
-    register_converter(
-        "a LangChain cross-encoder", lambda part: isinstance(part, BaseCrossEncoder), second_stage
-    )
+    register_converter("a LangChain cross-encoder", _is_cross_encoder, second_stage)
 
 
 def _model_name(part: object) -> str:
@@ -70,10 +83,10 @@ class CrossEncoderScorer:
     """A LangChain cross-encoder as a pair scorer.
 
     Attributes:
-        model: any `langchain_core.cross_encoders.BaseCrossEncoder`.
+        model: any of LangChain's `BaseCrossEncoder`s.
     """
 
-    model: BaseCrossEncoder
+    model: _ScoresPairs
 
     @property
     def name(self) -> str:
