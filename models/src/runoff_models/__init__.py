@@ -1,0 +1,89 @@
+"""The embedded models of runoff: where each lies on disk, and whether it is whole.
+
+Each model is a folder with ``model.onnx``, ``tokenizer.json``, ``config.json``, ``checksums.json``
+and its card ``README.md``. This package needs nothing but the standard library.
+
+    RuntimeError
+      └── ModelDamagedError    a file is missing or differs from its recorded SHA-256
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ModelDamagedError", "__version__", "names", "path"]
+
+__version__: Final = "0.1.0"
+
+_DATA: Final = Path(__file__).resolve().parent / "data"
+_NAMES: Final = ("all-MiniLM-L6-v2", "runoff-mini")
+_CHECKED: Final = ("config.json", "model.onnx", "tokenizer.json")
+
+
+class ModelDamagedError(RuntimeError):
+    """A model file is missing, unreadable or not the one that was released.
+
+    Attributes:
+        file: the file in question.
+        expected: its recorded SHA-256 in hexadecimal, or what was expected in words.
+        found: the SHA-256 found, or what was found in words.
+    """
+
+    def __init__(self, file: Path, *, expected: str, found: str) -> None:
+        super().__init__(file, expected, found)
+        self.file = file
+        self.expected = expected
+        self.found = found
+
+    def __str__(self) -> str:
+        """The file, the two checksums and the remedy."""
+        return (
+            f"{self.file} is damaged: expected {self.expected}, found {self.found}. "
+            "Reinstall it: pip install --force-reinstall --no-deps runoff-models"
+        )
+
+
+def names() -> tuple[str, ...]:
+    """The names of the embedded models."""
+    return _NAMES
+
+
+def path(name: str) -> Path:
+    """The folder of a model, after its files were checked against their recorded SHA-256.
+
+    The check reads every byte of the model (23 MB, some 20 ms) and runs once per process and model.
+
+    Args:
+        name: one of `names()`.
+
+    Raises:
+        ValueError: no such model is embedded; the message lists those that are.
+        ModelDamagedError: a file is missing or its checksum differs.
+    """
+    if name not in _NAMES:
+        raise ValueError(f"no embedded model {name!r}; there are: {', '.join(_NAMES)}")
+    return _verified(_DATA / name)
+
+
+@cache
+def _verified(folder: Path) -> Path:
+    """The folder itself, its files being as recorded."""
+    listing = folder / "checksums.json"
+    try:
+        recorded: dict[str, str] = json.loads(listing.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelDamagedError(listing, expected="a JSON object", found=str(error)) from error
+    for file in _CHECKED:
+        expected = f"SHA-256 {recorded.get(file, 'recorded in checksums.json')}"
+        try:
+            with (folder / file).open("rb") as stream:
+                found = f"SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        except OSError as error:
+            raise ModelDamagedError(folder / file, expected=expected, found=str(error)) from error
+        if found != expected:
+            raise ModelDamagedError(folder / file, expected=expected, found=found)
+    return folder

@@ -1,0 +1,199 @@
+"""Write a model as int8 ONNX: export, compare with torch, quantise, compare again, record sums.
+
+It lands in --out/<name> as model.onnx, tokenizer.json, config.json and checksums.json; the card
+beside them is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pairs
+import torch
+from common import (
+    BACKBONE,
+    BACKBONE_PACKAGE,
+    BACKBONE_SHA256,
+    INPUTS,
+    BiEncoder,
+    Encoder,
+    Mini,
+    backbone_folder,
+    data_root,
+    load_tokenizer,
+    sha256,
+)
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from scipy.stats import spearmanr
+from tokenizers import Tokenizer
+from torch import nn
+
+VERSION = "0.1.0"
+OPSET = 17  # with IR version 8: onnxruntime 1.17 and older load it
+LARGEST_DIFFERENCE = 1e-4  # between torch and fp32 ONNX
+SMALLEST_AGREEMENT = 0.99  # Spearman, between fp32 and int8
+SOURCE = {"model": BACKBONE, "package": BACKBONE_PACKAGE, "model.safetensors": BACKBONE_SHA256}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "all-MiniLM-L6-v2": {
+        "kind": "bi-encoder",
+        "score_kind": "similarity",
+        "output": "sentence_embedding",
+        "max_length": 256,
+        "dims": 384,
+    },
+    "runoff-mini": {
+        "kind": "cross-encoder",
+        "score_kind": "logit",
+        "output": "logits",
+        "max_length": 512,
+        "dims": 1,
+        "default_blend": 0.5,
+    },
+}
+
+
+def to_onnx(net: nn.Module, output: str, target: Path) -> None:
+    """Write a network as fp32 ONNX, batch and token axes dynamic."""
+    encoded = load_tokenizer()(
+        "a query", "a document", return_tensors="pt", return_token_type_ids=True
+    )
+    axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS} | {output: {0: "batch"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer warns of branches on shapes that are constant here
+        torch.onnx.export(
+            net,
+            tuple(encoded[name] for name in INPUTS),
+            str(target),
+            input_names=list(INPUTS),
+            output_names=[output],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def to_int8(source: Path, target: Path) -> None:
+    """Quantise weights to int8 per output channel, activations as they come.
+
+    The 7-bit range (`reduce_range`) keeps AVX2 machines without VNNI from saturating 16-bit sums.
+    """
+    quantize_dynamic(
+        source,
+        target,
+        op_types_to_quantize=["MatMul", "Gather"],
+        per_channel=True,
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        extra_options={"MatMulConstBOnly": True},
+    )
+
+
+def same_as_torch(net: nn.Module, encoder: Encoder, texts: list[tuple[str, ...]]) -> float:
+    """The largest difference of the network and its ONNX file, one by one and as a padded batch."""
+    tokenizer = load_tokenizer()
+    worst = 0.0
+    for batch in [*([text] for text in texts[:20]), texts[:20]]:
+        encoded = tokenizer(
+            [t[0] for t in batch],
+            [t[1] for t in batch] if len(batch[0]) > 1 else None,
+            truncation=True,
+            max_length=512,
+            padding=True,
+            return_tensors="pt",
+            return_token_type_ids=True,
+        )
+        with torch.no_grad():
+            expected = net(*(encoded[name] for name in INPUTS)).numpy()
+        found = encoder.session.run(None, {name: encoded[name].numpy() for name in INPUTS})[0]
+        worst = max(worst, float(np.abs(expected - found).max()))
+    return worst
+
+
+def pair_scores(encoder: Encoder, texts: list[tuple[str, str]]) -> np.ndarray:
+    """One score a pair: the logit, or the cosine of two embeddings."""
+    if encoder.output == "logits":
+        return np.array([encoder(text)[0] for text in texts])
+    return np.array([encoder((query,)) @ encoder((document,)) for query, document in texts])
+
+
+def export(
+    name: str, net: nn.Module, out: Path, texts: list[tuple[str, str]], *, keep_fp32: bool
+) -> None:
+    """Write and verify one model folder; a failed check raises and leaves the folder as it was."""
+    config = CONFIGS[name]
+    net.eval()
+    with tempfile.TemporaryDirectory() as scratch:
+        full, small, vocabulary = (
+            Path(scratch) / file for file in ("fp32.onnx", "model.onnx", "tokenizer.json")
+        )
+        tokenizer = Tokenizer.from_file(str(backbone_folder() / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.save(str(vocabulary))
+        to_onnx(net, config["output"], full)
+        to_int8(full, small)
+        reference = Encoder(full, vocabulary, config["max_length"])
+        quantised = Encoder(small, vocabulary, config["max_length"])
+        singles = [(document,) for _, document in texts]
+        difference = same_as_torch(
+            net, reference, singles if config["kind"] == "bi-encoder" else texts
+        )
+        if difference > LARGEST_DIFFERENCE:
+            raise SystemExit(f"{name}: ONNX differs from torch by {difference:.2e}")
+        agreement = float(
+            spearmanr(pair_scores(reference, texts), pair_scores(quantised, texts)).statistic
+        )
+        if agreement < SMALLEST_AGREEMENT:
+            raise SystemExit(
+                f"{name}: int8 agrees with fp32 only to a Spearman correlation of {agreement:.4f}"
+            )
+        folder = out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in (small, vocabulary, *([full] if keep_fp32 else [])):
+            shutil.copyfile(file, folder / file.name)
+    described = {"name": name, "version": VERSION} | config
+    described |= {"language": "en", "precision": "int8", "licence": "Apache-2.0", "source": SOURCE}
+    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    files = {
+        file: sha256(folder / file) for file in ("config.json", "model.onnx", "tokenizer.json")
+    }
+    (folder / "checksums.json").write_text(json.dumps(files, indent=2) + "\n", encoding="utf-8")
+    size = (folder / "model.onnx").stat().st_size
+    print(f"{name}: {size:,} bytes, torch to ONNX {difference:.1e}, Spearman {agreement:.4f}")
+
+
+def main() -> None:
+    """Export what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--mini", type=Path, help="checkpoint of train_mini.py; without it only the bi-encoder"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parents[1] / "src/runoff_models/data"
+    )
+    parser.add_argument("--keep-fp32", action="store_true", help="leave fp32.onnx beside the model")
+    parser.add_argument("--data", help="data root (default: RUNOFF_DATA, else ../shared/data)")
+    args = parser.parse_args()
+    onnxruntime.set_default_logger_severity(3)
+    _, held, _ = pairs.load(data_root(args.data))
+    texts = [(e.query, text) for e in held[::10] for text in (e.positive, *e.negatives[:4])]
+    if args.mini:
+        mini = Mini()
+        mini.load_state_dict(torch.load(args.mini, weights_only=True))
+        export("runoff-mini", mini, args.out, texts, keep_fp32=args.keep_fp32)
+    else:
+        export("all-MiniLM-L6-v2", BiEncoder(), args.out, texts, keep_fp32=args.keep_fp32)
+
+
+if __name__ == "__main__":
+    main()
