@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from runoff.fusion import RRF, Convex
@@ -16,7 +16,12 @@ CONVEX = [Convex(normalizer=name) for name in ("minmax", "theoretical", "zscore"
 WEIGHTED = {"bm25": 0.3, "dense": 1.7, "graph": 0.1}
 FUSIONS = [RRF(), RRF(WEIGHTED, rank_constant=1.5), *CONVEX]
 FUSIONS += [replace(fusion, weights=WEIGHTED) for fusion in CONVEX]
-every_fusion = pytest.mark.parametrize("fusion", FUSIONS, ids=repr)
+
+
+def every_fusion(test):
+    """Run a property on each of them; eight times forty examples are many."""
+    return pytest.mark.parametrize("fusion", FUSIONS, ids=repr)(settings(max_examples=40)(test))
+
 
 ordinary = st.floats(-1e6, 1e6).map(lambda score: round(score, 6))
 any_finite = st.floats(allow_nan=False, allow_infinity=False)

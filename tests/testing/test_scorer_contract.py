@@ -42,10 +42,12 @@ class Anytime(Words):
     def score(self, pairs, *, deadline=None):
         scores = super().score(pairs)
         scored = scores.scored.copy()
-        for place in range(len(pairs)):
-            if deadline is not None and deadline.finite:
+        if deadline is not None and deadline.finite:
+            for place in range(len(pairs)):
+                if deadline.expired:
+                    scored[place:] = False
+                    break
                 time.sleep(0.001)
-                scored[place] = not deadline.expired
         return replace(scores, scored=scored, reason="" if scored.all() else "timeout")
 
 
