@@ -11,8 +11,10 @@ from runoff.errors import MissingExtra
 
 try:
     import langchain_core as _langchain_core  # noqa: F401 - a plain message where it is missing
-except ModuleNotFoundError as error:
-    raise MissingExtra("langchain-core", "langchain") from error
+except ModuleNotFoundError as missing:
+    if missing.name != "langchain_core":
+        raise
+    raise MissingExtra("langchain-core", "langchain") from missing
 
 from runoff.langchain import foreign as _foreign
 from runoff.langchain.compressor import RunoffRerank

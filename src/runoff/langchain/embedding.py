@@ -1,4 +1,4 @@
-"""The local embedder as a LangChain embedding model."""
+"""The local embedder as LangChain embeddings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from langchain_core.embeddings import Embeddings
 from runoff.recall.embedder import Embedder
 
 __all__ = ["RunoffEmbeddings"]
+
+_DEFAULT = "all-MiniLM-L6-v2"
 
 
 class RunoffEmbeddings(Embeddings):
@@ -19,27 +21,28 @@ class RunoffEmbeddings(Embeddings):
         InvalidArgument: the model's name cannot be one.
     """
 
-    def __init__(self, model: str = "all-MiniLM-L6-v2") -> None:
+    def __init__(self, model: str = _DEFAULT) -> None:
         self.model = model
         self._embedder = Embedder(model)
 
     def __repr__(self) -> str:
-        return f"RunoffEmbeddings({self.model!r})"
+        """Show the model."""
+        return f"{type(self).__name__}({self.model!r})"
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts; one vector each, normalised."""
+        """Return one vector for each text, in order."""
         values: list[list[float]] = self._embedder(texts).tolist()
         return values
 
     def embed_query(self, text: str) -> list[float]:
-        """Embed a question."""
+        """Return the vector of a question."""
         return self.embed_documents([text])[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts without blocking the event loop."""
+        """Do what `embed_documents` does without blocking the event loop."""
         values: list[list[float]] = (await self._embedder.aembed(texts)).values.tolist()
         return values
 
     async def aembed_query(self, text: str) -> list[float]:
-        """Embed a question without blocking the event loop."""
+        """Do what `embed_query` does without blocking the event loop."""
         return (await self.aembed_documents([text]))[0]

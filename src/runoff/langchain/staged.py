@@ -20,7 +20,7 @@ from runoff.langchain.filters import as_filter
 from runoff.langchain.settings import SecondStage
 from runoff.langchain.sources import RetrieverSource
 from runoff.pipeline import TwoStage
-from runoff.protocols import Fusion, RecallSource
+from runoff.protocols import Fusion, RecallSource, Warmable
 from runoff.types import Query
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ class StagedRetriever(SecondStage, BaseRetriever):
     def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401 - either
         """Return a part as a source of the core, for one call."""
         return RetrieverSource(name, part, **how) if isinstance(part, Runnable) else part
+
+    def warmup(self) -> None:
+        """Load the models of the second stage and of runoff's own sources, and run each once."""
+        super().warmup()
+        for part in self._parts().values():
+            if isinstance(part, Warmable):
+                part.warmup()
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:

@@ -115,6 +115,19 @@ class TestDefaultModel:
             assert compressor.compress_documents(passages, question)[0].id == best
             assert (await compressor.acompress_documents(passages, question))[0].id == best
 
+    async def test_embeddings_serve_a_store(self, passages):
+        """`RunoffEmbeddings` puts the passage that answers first, called and awaited alike."""
+        from runoff.langchain.embedding import RunoffEmbeddings
+
+        embeddings = RunoffEmbeddings()
+        store = InMemoryVectorStore(embeddings)
+        store.add_documents(passages[:4])
+        question = "what is the capital of France"
+        assert store.similarity_search(question, k=1)[0].id == "2"
+        assert (await store.asimilarity_search(question, k=1))[0].id == "2"
+        assert await embeddings.aembed_query(question) == embeddings.embed_query(question)
+        assert repr(embeddings) == "RunoffEmbeddings('all-MiniLM-L6-v2')"
+
     def test_configured_calls_load_nothing(self, passages, embeddings):
         """Configured per call, in four threads, no call after the first loads a model."""
         loads = []

@@ -182,6 +182,20 @@ def test_runoff_sources_stand_beside_retrievers(documents, store, overlap):
     assert [(one.id, one.page_content) for one in alone] == [("otter", documents[0].page_content)]
 
 
+def test_warmup_reaches_sources_and_second_stage(documents, overlap):
+    """`warmup` warms what can be warmed, and passes over what cannot."""
+    warmed = []
+
+    class Warm(BM25):
+        def warmup(self):
+            warmed.append("source")
+
+    overlap.warmup = lambda: warmed.append("reranker")
+    retrievers = {"bm25": Warm(), "fixed": Fixed(found=documents)}
+    TwoStageRetriever(retrievers=retrievers, reranker=overlap).warmup()
+    assert warmed == ["reranker", "source"]
+
+
 def test_weights_count(documents):
     """RRF weights given to the fusion decide the order."""
     forward, backward = Fixed(found=documents, k=1), Fixed(found=documents[::-1], k=1)
