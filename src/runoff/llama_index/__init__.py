@@ -14,12 +14,14 @@ except ModuleNotFoundError as missing:
 
 from runoff.llama_index.convert import FilteredQueryBundle, provenance
 from runoff.llama_index.foreign import register as _register
+from runoff.llama_index.hybrid import HybridRetriever
 from runoff.llama_index.postprocessor import RunoffRerank
 from runoff.llama_index.retriever import TwoStageRetriever
 from runoff.llama_index.two_stage import two_stage
 
 __all__ = [
     "FilteredQueryBundle",
+    "HybridRetriever",
     "RunoffRerank",
     "TwoStageRetriever",
     "provenance",

@@ -18,6 +18,7 @@ from llama_index.core.schema import (
 
 from runoff.errors import InvalidArgument
 from runoff.llama_index.filters import as_filter
+from runoff.llama_index.stored import NODE, from_json
 from runoff.provenance import KEY, decode, encode, without
 from runoff.types import Document, Hit, Query
 
@@ -231,20 +232,12 @@ def to_nodes(response: Response, sources: int) -> list[NodeWithScore]:
 def _score(result: Result, sources: int, *, reranked: bool) -> float | None:
     if reranked:
         return None if result.rerank_score is None else float(result.rerank_score)
-    if sources > 1:
-        return float(result.fusion_score)
-    document = result.document
-    if isinstance(document, NodeDocument) and document.node is not None:
-        return document.node.score
-    return float(result.placements[0].score)
+    score = float(result.fusion_score if sources > 1 else result.placements[0].score)
+    return None if math.isnan(score) else score
 
 
 def _node(response: Response, result: Result, score: float | None) -> NodeWithScore:
-    document = result.document
-    if isinstance(document, NodeDocument) and document.node is not None:
-        found = document.node
-    else:
-        found = plain_node(document)
+    found = plain_node(result.document)
     node = found.node
     marked = node.model_copy(
         update={
@@ -258,10 +251,14 @@ def _node(response: Response, result: Result, score: float | None) -> NodeWithSc
 
 
 def plain_node(document: Document) -> NodeWithScore:
-    """Return a node for a document that was never one: from a source of `runoff.recall`."""
-    return NodeWithScore(
-        node=TextNode(id_=document.doc_id, text=document.text, metadata=dict(document.metadata))
-    )
+    """Return the node a document stands for; a new one where it never was a node."""
+    if isinstance(document, NodeDocument) and document.node is not None:
+        return document.node
+    metadata = dict(document.metadata)
+    told = metadata.pop(NODE, None)
+    if isinstance(told, str):
+        return NodeWithScore(node=from_json(told))
+    return NodeWithScore(node=TextNode(id_=document.doc_id, text=document.text, metadata=metadata))
 
 
 def provenance(node: NodeWithScore | BaseNode) -> dict[str, Any] | None:

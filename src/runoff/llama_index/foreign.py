@@ -12,7 +12,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore
 
 from runoff.errors import InvalidArgument
-from runoff.llama_index.convert import NodeDocument, plain_node, to_bundle
+from runoff.llama_index.convert import plain_node, to_bundle
 from runoff.llama_index.events import model_name
 from runoff.llama_index.postprocessor import RunoffRerank
 from runoff.rerank.coerce import register_converter
@@ -125,11 +125,7 @@ def _odd(score: float) -> bool:
 
 def _copies(candidates: Sequence[Candidate]) -> dict[str, NodeWithScore]:
     """Return a copy of every candidate's node under an id that no other has, in fused order."""
-    found = []
-    for candidate in candidates:
-        document = candidate.document
-        node = document.node if isinstance(document, NodeDocument) else None
-        found.append(plain_node(document) if node is None else node)
+    found = [plain_node(candidate.document) for candidate in candidates]
     seen = Counter(one.node_id for one in found)
     copies: dict[str, NodeWithScore] = {}
     for one, candidate in zip(found, candidates, strict=True):

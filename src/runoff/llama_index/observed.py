@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import NodeWithScore
 
-from runoff.llama_index.convert import NodeDocument, plain_node, to_bundle
+from runoff.llama_index.convert import plain_node, to_bundle
 from runoff.llama_index.events import dispatcher, model_name, reranking
 from runoff.protocols import AsyncReranker, Warmable
 
@@ -84,9 +84,4 @@ class AwaitableObserved(ObservedReranker):
 
 
 def _node(candidate: Candidate, score: float) -> NodeWithScore:
-    document = candidate.document
-    if isinstance(document, NodeDocument) and document.node is not None:
-        found = document.node
-    else:
-        found = plain_node(document)
-    return NodeWithScore(node=found.node, score=float(score))
+    return NodeWithScore(node=plain_node(candidate.document).node, score=float(score))

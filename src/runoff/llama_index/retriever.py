@@ -25,6 +25,7 @@ from runoff.protocols import RecallSource, Reranker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
@@ -121,10 +122,10 @@ class TwoStageRetriever(BaseRetriever):
         self.top_n: int = checked("top_n", top_n)
         self.timeout: float | None = checked("timeout", timeout)
         self._filters = as_filter(filters)
-        self._retriever = retriever
-        reading = Reading(as_mode(metadata_mode), text_template)
+        self._target = retriever
+        self._reading = Reading(as_mode(metadata_mode), text_template)
         self._pipeline = TwoStage(
-            sources=_sources(retriever, reading, checked("depth", depth)),
+            sources=self._sources(checked("depth", depth)),
             fusion=RRF() if fusion is None else fusion,
             reranker=second_stage(reranker, threshold, blend),
             depth=depth,
@@ -139,21 +140,20 @@ class TwoStageRetriever(BaseRetriever):
         """The runoff pipeline behind it: search, explain or evaluate it."""
         return self._pipeline
 
-    def replace(self, **changes: Any) -> TwoStageRetriever:  # noqa: ANN401 - what the constructor takes
+    def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - what the constructor takes
         """Return a copy with other options, as the constructor takes them."""
-        made = type(self)(
-            changes.pop("retriever", self._retriever),
-            **{
+        made = self._remade(
+            {
                 "callback_manager": self.callback_manager,
                 "verbose": self._verbose,
                 **self._options,
                 **changes,
-            },
+            }
         )
         made.object_map = self.object_map
         return made
 
-    def widened(self, depth: int) -> TwoStageRetriever:
+    def widened(self, depth: int) -> Self:
         """Return a copy that returns `depth` nodes, for when it is a source itself."""
         return self.replace(top_n=depth, depth=max(depth, self._pipeline.depth))
 
@@ -164,6 +164,12 @@ class TwoStageRetriever(BaseRetriever):
     def warmup(self) -> None:
         """Load every model and run it once, so that the first query is as fast as the second."""
         self._pipeline.warmup()
+
+    def _remade(self, options: dict[str, Any]) -> Self:
+        return type(self)(options.pop("retriever", self._target), **options)
+
+    def _sources(self, depth: int) -> dict[str, RecallSource]:
+        return _named_sources(self._target, self._reading, depth)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         response = self._told().search(
@@ -221,7 +227,7 @@ class TwoStageRetriever(BaseRetriever):
         """Nothing of its own to update; LlamaIndex updates the sources'."""
 
 
-def _sources(given: Retrievers, reading: Reading, depth: int) -> dict[str, RecallSource]:
+def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str, RecallSource]:
     remedy = "must be a LlamaIndex retriever, several in a list, or several by name"
     if isinstance(given, Mapping):
         named: dict[str, Any] = dict(given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runoff.llama_index.convert import Reading, to_bundle, to_hits
 from runoff.llama_index.filters import to_metadata_filters
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.indices.base import BaseIndex
     from llama_index.core.schema import NodeWithScore
 
     from runoff.deadline import Deadline
     from runoff.types import Hit, Query
 
-__all__ = ["AwaitableSource", "Given", "RetrieverSource", "source_of"]
+__all__ = ["AwaitableSource", "Given", "RetrieverSource", "index_source", "source_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,38 @@ class AwaitableSource(RetrieverSource):
         del deadline  # as in `retrieve`
         nodes = await self._prepared(query, depth).aretrieve(to_bundle(query))
         return self._hits(nodes, query, depth)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexSource(RetrieverSource):
+    """A LlamaIndex index as a source, asked through a new retriever each time.
+
+    A retriever of an index over a store without text knows the nodes that were there when it was
+    made; a new one knows all.
+
+    Attributes:
+        index: what is asked.
+    """
+
+    index: BaseIndex[Any] = field(kw_only=True)
+
+    def _prepared(self, query: Query, depth: int) -> BaseRetriever:
+        wanted: dict[str, Any] = {"similarity_top_k": depth}
+        if query.filters is not None:
+            wanted["filters"] = to_metadata_filters(query.filters)
+        return self.index.as_retriever(**wanted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AwaitableIndexSource(IndexSource, AwaitableSource):
+    """An index whose retrievers' `aretrieve` does not block the event loop."""
+
+
+def index_source(index: BaseIndex[Any], reading: Reading) -> IndexSource:
+    """Return an index as a source."""
+    retriever = index.as_retriever()
+    kind = AwaitableIndexSource if awaitable(retriever) else IndexSource
+    return kind(retriever, reading, index=index)
 
 
 def source_of(retriever: BaseRetriever, reading: Reading, name: str, depth: int) -> RetrieverSource:

@@ -1,0 +1,39 @@
+"""Every node a vector index holds, wherever it keeps them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from llama_index.core import VectorStoreIndex
+    from llama_index.core.schema import BaseNode
+
+__all__ = ["listed"]
+
+
+def listed(index: VectorStoreIndex) -> list[BaseNode]:
+    """Return the nodes an index searches.
+
+    A store without text leaves them to the docstore, which may hold others too (the parents of
+    hierarchical nodes, other indexes): those the index names are taken. A store with text is asked
+    itself; what the docstore has of them beside, such as images, is taken from there, as
+    LlamaIndex's retriever does.
+
+    Raises:
+        InvalidArgument: neither lists them.
+    """
+    docstore, store = index.docstore, index.vector_store
+    if not store.stores_text:
+        ids = list(index.index_struct.nodes_dict.values())
+        return docstore.get_nodes(ids, raise_error=False)
+    kept: dict[str, BaseNode] = dict(docstore.docs)
+    try:
+        found = store.get_nodes(None)  # Chroma's has no default
+    except NotImplementedError:
+        if kept:
+            return list(kept.values())
+        remedy = f"{type(store).__name__} does not list its nodes: pass nodes= or docstore= too"
+        raise InvalidArgument("vector_store", type(store).__name__, remedy) from None
+    return [kept.get(node.node_id, node) for node in found]
