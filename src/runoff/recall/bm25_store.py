@@ -1,12 +1,12 @@
-"""A snapshot of a BM25 index as files, and back; nothing is ever unpickled.
+"""A snapshot of a BM25 index as files, and back; nothing is pickled.
 
 ```
 ids.json terms.json              in their order
 texts.bin                        the documents' texts, UTF-8, one after the other
 extras.bin                       what else they have, as JSON; nothing where they have nothing
-offsets.npy                      where each text (row 0) and extra (row 1) begins; the last ends
-starts.npy rows.npy counts.npy lengths.npy        the counts
-scores.npy base.npy              the scores, with the engine bm25s
+offsets.bin                      where each text (row 0) and extra (row 1) begins; the last ends
+starts.bin rows.bin counts.bin lengths.bin        the counts
+scores.bin base.bin              the scores, with the engine bm25s
 ```
 """
 
@@ -56,7 +56,7 @@ class _StoredDocuments(Sequence[Document]):
     def __init__(self, ids: Sequence[str], stored: StoredGeneration) -> None:
         self._ids = ids
         self._texts, self._extras = stored.content("texts.bin"), stored.content("extras.bin")
-        self._offsets = stored.array("offsets.npy")
+        self._offsets = stored.array("offsets.bin")
         ends = [self._texts.size, self._extras.size]
         if self._offsets.shape != (2, len(ids) + 1) or self._offsets[:, -1].tolist() != ends:
             raise damaged(stored.folder, "holds files that do not belong together")
@@ -100,11 +100,11 @@ def save_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> str:
         for name, encoded in (("texts.bin", _text), ("extras.bin", _extra)):
             sizes.append([0])
             new.write(name, _counted(map(encoded, snapshot.documents), sizes[-1]))
-        new.write_array("offsets.npy", np.cumsum(sizes, axis=1, dtype=np.int64))
+        new.write_array("offsets.bin", np.cumsum(sizes, axis=1, dtype=np.int64))
         new.write_json("ids.json", [*snapshot.ids])
         new.write_json("terms.json", [*postings.terms])
         for name in ("starts", "rows", "counts", "lengths"):
-            new.write_array(f"{name}.npy", getattr(postings, name))
+            new.write_array(f"{name}.bin", getattr(postings, name))
         new.facts |= {
             "documents": len(snapshot.ids),
             "analyzer": snapshot.analyzer.name,
@@ -113,8 +113,8 @@ def save_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> str:
             "formula": asdict(snapshot.formula),
         }
         if isinstance(scoring, EagerScores):
-            new.write_array("scores.npy", scoring.scores)
-            new.write_array("base.npy", scoring.base)
+            new.write_array("scores.bin", scoring.scores)
+            new.write_array("base.bin", scoring.base)
             new.facts["positive"] = scoring.positive
     return new.folder.name
 
@@ -152,14 +152,14 @@ def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
     facts = stored.facts
     formula = Formula(**facts["formula"])
     ids, terms = stored.json("ids.json"), stored.json("terms.json")
-    counts = [stored.array(f"{name}.npy") for name in ("starts", "rows", "counts", "lengths")]
+    counts = [stored.array(f"{name}.bin") for name in ("starts", "rows", "counts", "lengths")]
     postings = Postings(terms, *counts)
     kept = _StoredDocuments(ids, stored)
     sizes = {len(ids), postings.lengths.size, facts["documents"]}
     columns = {postings.rows.size, postings.counts.size, int(postings.starts[-1])}
     scoring = None
     if formula.engine == "bm25s":
-        scores, base = stored.array("scores.npy"), stored.array("base.npy")
+        scores, base = stored.array("scores.bin"), stored.array("base.bin")
         scoring = EagerScores(postings, scores, base, positive=facts["positive"])
         columns.add(scores.size)
     if len(sizes) > 1 or len(columns) > 1 or postings.starts.size != len(terms) + 1:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -73,7 +74,7 @@ class NewGeneration:
     facts: dict[str, Any] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def write(self, name: str, chunks: Iterable[bytes]) -> None:
+    def write(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Write a file of bytes."""
         with self._file(name) as out:
             for chunk in chunks:
@@ -84,9 +85,13 @@ class NewGeneration:
         self.write(name, (json.dumps(value).encode("ascii"),))
 
     def write_array(self, name: str, array: NDArray[Any]) -> None:
-        """Write an array in NumPy's format."""
-        with self._file(name) as out:
-            np.save(out, array, allow_pickle=False)
+        """Write an array's numbers; the pointer says their type and shape.
+
+        NumPy's own format would tell both as Python source, and CPython 3.11 fails where two
+        threads parse source at once.
+        """
+        self.write(name, (np.ascontiguousarray(array).data.cast("B") if array.size else b"",))
+        self.files[name] |= {"dtype": array.dtype.str, "shape": array.shape}
 
     @contextmanager
     def _file(self, name: str) -> Iterator[_Hashed]:
@@ -105,10 +110,10 @@ class _Hashed:
         self.digest = hashlib.sha256()
         self.size = 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> None:
         self.digest.update(data)
         self.size += len(data)
-        return self._file.write(data)
+        self._file.write(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,23 +145,25 @@ class StoredGeneration:
             raise damaged(path, "is not JSON") from error
 
     def array(self, name: str) -> NDArray[Any]:
-        """Return an array; nothing in it can be a Python object."""
+        """Return an array of numbers, which cannot be written to."""
         path = self._checked(name)
-        try:
-            array: NDArray[Any] = np.load(path, allow_pickle=False)
-            # an empty array cannot be mapped
-            if self.mmap and array.size:
-                array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        except (ValueError, EOFError) as error:
-            raise damaged(path, "is not a NumPy array") from error
-        return array
+        recorded = self.files[name]
+        dtype, shape = np.dtype(recorded["dtype"]), tuple(recorded["shape"])
+        if dtype.kind not in "iuf" or dtype.itemsize * math.prod(shape) != recorded["bytes"]:
+            raise damaged(path, "is not the array that was recorded")
+        array: NDArray[Any] = self._mapped(path).view(dtype)
+        return array.reshape(shape)
 
     def content(self, name: str) -> NDArray[np.uint8]:
-        """Return the bytes of a file."""
-        path = self._checked(name)
-        if self.mmap and path.stat().st_size:
+        """Return the bytes of a file, which cannot be written to."""
+        return self._mapped(self._checked(name))
+
+    def _mapped(self, path: Path) -> NDArray[np.uint8]:
+        if self.mmap and path.stat().st_size:  # an empty file cannot be mapped
             return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-        return np.fromfile(path, dtype=np.uint8)
+        content = np.fromfile(path, dtype=np.uint8)
+        content.flags.writeable = False
+        return content
 
     def _checked(self, name: str) -> Path:
         path = self.folder / name
