@@ -23,7 +23,7 @@ def run(name: str, *texts: str) -> np.ndarray:
     """The model's output for one text or one pair, shape (dims,)."""
     folder = runoff_models.path(name)
     session = onnxruntime.InferenceSession(
-        folder / "model.onnx", providers=["CPUExecutionProvider"]
+        folder / "model_int8.onnx", providers=["CPUExecutionProvider"]
     )
     encoded = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(*texts)
     columns = (encoded.ids, encoded.attention_mask, encoded.type_ids)
@@ -53,7 +53,7 @@ def test_unknown_name_lists_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", runoff_models.names())
-@pytest.mark.parametrize("file", ["config.json", "model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("file", ["config.json", "model_int8.onnx", "tokenizer.json"])
 def test_a_flipped_byte_is_found(copied: Path, name: str, file: str) -> None:
     """One changed bit raises an error with the file, both checksums and the remedy."""
     damaged = copied / name / file
@@ -69,7 +69,7 @@ def test_a_flipped_byte_is_found(copied: Path, name: str, file: str) -> None:
         assert part in str(error)
 
 
-@pytest.mark.parametrize("file", ["model.onnx", "checksums.json"])
+@pytest.mark.parametrize("file", ["model_int8.onnx", "checksums.json"])
 def test_a_missing_file_is_found(copied: Path, file: str) -> None:
     """A file that is gone raises the same error, checksums included."""
     (copied / "runoff-mini" / file).unlink()
@@ -129,7 +129,7 @@ def test_batch_axis_is_free() -> None:
     """A padded batch runs and keeps its order; runoff itself scores one pair a run."""
     folder = runoff_models.path("runoff-mini")
     session = onnxruntime.InferenceSession(
-        folder / "model.onnx", providers=["CPUExecutionProvider"]
+        folder / "model_int8.onnx", providers=["CPUExecutionProvider"]
     )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_padding()

@@ -122,39 +122,41 @@ class Mini(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def _attended(self, layer: nn.Module, hidden: Tensor, bias: Tensor) -> Tensor:
-        """Multi-head attention with a bias (n, heads, tokens, tokens) on its logits."""
+    def _attended(self, layer: nn.Module, hidden: Tensor, asks: Tensor, offers: Tensor) -> Tensor:
+        """Multi-head attention, biased by the products of further query and key dimensions."""
         inner = layer.attention.self
         query, key, value = (
             part(hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in (inner.query, inner.key, inner.value)
         )
-        logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-        return ((logits + bias).softmax(-1).to(value.dtype) @ value).transpose(1, 2).flatten(2)
+        query = torch.cat([query * query.shape[-1] ** -0.5, asks], -1)
+        key = torch.cat([key, offers[:, None].expand(-1, self.heads, -1, -1)], -1)
+        weights = (query @ key.transpose(-1, -2)).softmax(-1).to(value.dtype)
+        return (weights @ value).transpose(1, 2).flatten(2)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Token ids of joint pairs (n, tokens) to logits (n, 1)."""
-        first = (1 - token_type_ids) * attention_mask
-        places = attention_mask.cumsum(1) - 1
-        places = (places - token_type_ids * (first.sum(1, keepdim=True) - 1)).clamp(
-            min=0
-        )  # a document starts at 1
+        first, second = (1 - token_type_ids) * attention_mask, token_type_ids * attention_mask
+        # a document's places start at 1, as after a [CLS] of its own
+        places = attention_mask.cumsum(1) - 1 - second * (first.sum(1, keepdim=True) - 1)
+        places = places.clamp(min=0)
         hidden = self.encoder.embeddings(
             input_ids=input_ids,
             token_type_ids=torch.zeros_like(token_type_ids),
             position_ids=places,
         )
-        padding = ((1 - attention_mask) * -10000.0)[:, None, None, :]
-        across = (token_type_ids[:, :, None] != token_type_ids[:, None, :]).float()
-        across = torch.cat([torch.zeros_like(across[:, :, :1]), across[:, :, 1:]], -1)[
-            :, None
-        ]  # [CLS] stays open
-        for gate, layer in zip(self.gates, self.encoder.encoder.layer, strict=True):
-            context = self._attended(layer, hidden, across * gate[:, None, None] + padding)
+        # what a token is, as a key: of the document, of the query ([CLS] is neither), padding
+        offers = torch.stack([second, first * (places > 0), 1 - attention_mask], -1).float()
+        # and what it minds, as a query: the other segment, padding
+        minds = torch.stack([first, second, torch.ones_like(first)], -1).float()[:, None]
+        never = torch.full((self.heads, 1), -10000.0)
+        for gate, layer in zip(self.gates[..., None], self.encoder.encoder.layer, strict=True):
+            asks = minds * torch.cat([gate, gate, never], -1)[:, None]
+            context = self._attended(layer, hidden, asks, offers)
             attended = layer.attention.output(context, hidden)
             hidden = layer.output(layer.intermediate(attended), attended)
         hidden = hidden.float()
-        query, document = pooled(hidden, first), pooled(hidden, token_type_ids * attention_mask)
+        query, document = pooled(hidden, first), pooled(hidden, second)
         product = query * document
         # the factor, sqrt(384), brings the products to the scale of h_cls
         features = torch.cat([product * 20.0, hidden[:, 0]], dim=-1)

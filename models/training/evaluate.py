@@ -199,7 +199,7 @@ def main() -> None:
         "--models", type=Path, default=Path(__file__).parents[1] / "src/runoff_models/data"
     )
     parser.add_argument(
-        "--model-file", default="model.onnx", help="the ONNX file in each model's folder"
+        "--model-file", default="model_int8.onnx", help="the ONNX file in each model's folder"
     )
     parser.add_argument("--collections", nargs="*", choices=COLLECTIONS, default=list(COLLECTIONS))
     parser.add_argument(

@@ -1,7 +1,7 @@
 """Write a model as int8 ONNX: export, compare with torch, quantise, compare again, record sums.
 
-It lands in --out/<name> as model.onnx, tokenizer.json, config.json and checksums.json; the card
-beside them is kept.
+It lands in --out/<name> as model_int8.onnx, tokenizer.json, config.json and checksums.json; the
+card beside them is kept.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def export(
     net.eval()
     with tempfile.TemporaryDirectory() as scratch:
         full, small, vocabulary = (
-            Path(scratch) / file for file in ("fp32.onnx", "model.onnx", "tokenizer.json")
+            Path(scratch) / file for file in ("fp32.onnx", "model_int8.onnx", "tokenizer.json")
         )
         tokenizer = Tokenizer.from_file(str(backbone_folder() / "tokenizer.json"))
         tokenizer.no_padding()
@@ -165,10 +165,10 @@ def export(
     described |= {"language": "en", "precision": "int8", "licence": "Apache-2.0", "source": SOURCE}
     (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     files = {
-        file: sha256(folder / file) for file in ("config.json", "model.onnx", "tokenizer.json")
+        file: sha256(folder / file) for file in ("config.json", "model_int8.onnx", "tokenizer.json")
     }
     (folder / "checksums.json").write_text(json.dumps(files, indent=2) + "\n", encoding="utf-8")
-    size = (folder / "model.onnx").stat().st_size
+    size = (folder / "model_int8.onnx").stat().st_size
     print(f"{name}: {size:,} bytes, torch to ONNX {difference:.1e}, Spearman {agreement:.4f}")
 
 

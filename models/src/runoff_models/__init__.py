@@ -1,7 +1,7 @@
 """The embedded models of runoff: where each lies on disk, and whether it is whole.
 
-Each model is a folder with ``model.onnx``, ``tokenizer.json``, ``config.json``, ``checksums.json``
-and its card ``README.md``. This package needs nothing but the standard library.
+Each model is a folder with ``model_int8.onnx``, ``tokenizer.json``, ``config.json``,
+``checksums.json`` and its card ``README.md``. This package needs nothing but the standard library.
 
     RuntimeError
       └── ModelDamagedError    a file is missing or differs from its recorded SHA-256
@@ -21,7 +21,7 @@ __version__: Final = "0.1.0"
 
 _DATA: Final = Path(__file__).resolve().parent / "data"
 _NAMES: Final = ("all-MiniLM-L6-v2", "runoff-mini")
-_CHECKED: Final = ("config.json", "model.onnx", "tokenizer.json")
+_CHECKED: Final = ("config.json", "model_int8.onnx", "tokenizer.json")
 
 
 class ModelDamagedError(RuntimeError):
