@@ -11,7 +11,11 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
+from langchain_core.vectorstores import (
+    InMemoryVectorStore,
+    VectorStore,
+    VectorStoreRetriever,
+)
 from pydantic import Field
 
 if TYPE_CHECKING:
@@ -87,7 +91,12 @@ def gives_scores(retriever: VectorStoreRetriever) -> bool:
 
 
 def searches_natively_async(retriever: VectorStoreRetriever, *, scores: bool) -> bool:
-    """Whether the store itself awaits, rather than run its synchronous search in a thread."""
+    """Whether the store itself awaits, rather than run its synchronous search in a thread.
+
+    `InMemoryVectorStore` awaits nothing: its asynchronous search computes on the event loop.
+    """
+    if isinstance(retriever.vectorstore, InMemoryVectorStore):
+        return False
     store = type(retriever.vectorstore)
     if not scores and retriever.search_type == "mmr":
         base: Any = VectorStore.amax_marginal_relevance_search
