@@ -24,7 +24,7 @@ from runoff.errors import (
     ServerFailed,
 )
 from runoff.filters import And, Eq
-from runoff.fusion import RRF
+from runoff.fusion import RRF, Convex
 from runoff.pipeline import TwoStage
 from runoff.scores import ModelIdentity, ScoreKind
 from runoff.types import Document, Dropped, Hit, Query, Ranked, Reranking
@@ -232,6 +232,17 @@ def test_a_failed_source_is_left_out_by_name():
     assert ids(response) == ["a"]
     (fault,) = response.outcome.degraded
     assert (fault.stage, fault.source, fault.reason) == ("recall", "b", "error")
+
+
+@pytest.mark.parametrize("fusion", [RRF({"a": 1, "b": 2}), Convex({"a": 1, "b": 2})])
+def test_a_weighted_source_that_fails_is_left_out_too(fusion):
+    """A weight for a source that did not answer is no error; one for no source is, at once."""
+    sources = {"a": Listed("x", "y"), "b": Listed(error=OSError("down"))}
+    response = both(TwoStage(sources, fusion=fusion, reranker=None), "q")
+    assert ids(response) == ["x", "y"]
+    assert not response.outcome.complete
+    with pytest.raises(InvalidArgument, match="weights"):
+        TwoStage({"a": Listed("x"), "c": Listed("y")}, fusion=fusion, reranker=None)
 
 
 def test_when_every_source_fails_it_raises():

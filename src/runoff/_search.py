@@ -149,7 +149,8 @@ class Search:
         self._recall = stages.judge(complete, self.depth, self._on_error)
         watch = _Watch(self.deadline)
         rankings, self._notes = stages.identify(self._recall.rankings, self._id_of)
-        candidates = stages.fuse(rankings, self._fusion)
+        every = {name: rankings.get(name, []) for name in self._sources}
+        candidates = stages.fuse(every, self._fusion)
         self.parts = stages.split(candidates, self._window)
         entered = sum(map(len, rankings.values()))
         self._fused = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))

@@ -82,6 +82,7 @@ class TwoStage:
                 raise InvalidArgument(f"sources[{name!r}]", source, remedy)
         if isinstance(self.fusion, type) or not isinstance(self.fusion, Fusion):
             raise InvalidArgument("fusion", self.fusion, "must have fuse(rankings), such as RRF()")
+        self.fusion.fuse({name: () for name in sources})  # weights may name no other source
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "depth", count("depth", self.depth))
         object.__setattr__(self, "window", count("window", self.window))

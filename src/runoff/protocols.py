@@ -65,6 +65,7 @@ class Fusion(Protocol):
     def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> Mapping[str, float]:
         """Map the `key` of every hit to its fusion_score, higher is better.
 
+        `rankings` has every source of the pipeline, with no hits where it found nothing or failed.
         Pure arithmetic: the order in which sources are given changes nothing, not even the last
         bit. Every score is finite. The pipeline breaks ties: best rank in any source, then key.
         """
