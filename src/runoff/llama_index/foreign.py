@@ -97,6 +97,8 @@ class PostprocessorReranker:
             places.setdefault(node.node_id, node.score)
         unscored = [one for one, score in places.items() if score is not None and _odd(score)]
         order = [one for one in places if one not in set(unscored)]
+        if unscored:  # what was sorted with numbers that are none is in no order
+            order.sort(key=lambda one: -(places[one] or 0.0))
         own = [score for one in order if (score := places[one]) is not None]
         falling = all(high >= low for high, low in pairwise(own))
         notes: tuple[str, ...] = ()

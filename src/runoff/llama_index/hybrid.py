@@ -13,7 +13,7 @@ from runoff.errors import InvalidArgument
 from runoff.llama_index.listing import listed
 from runoff.llama_index.retriever import TwoStageRetriever
 from runoff.llama_index.source import index_source
-from runoff.llama_index.words import nodes_of, to_documents
+from runoff.llama_index.words import WordSource, nodes_of, to_documents
 from runoff.recall.bm25 import BM25
 
 if TYPE_CHECKING:
@@ -244,7 +244,8 @@ class HybridRetriever(TwoStageRetriever):
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         del depth  # every search asks a new retriever for as many as it needs
-        return {"bm25": self._bm25, "dense": index_source(self._index, self._reading)}
+        words = WordSource(self._bm25, self._reading, lambda: self._index.as_retriever().object_map)
+        return {"bm25": words, "dense": index_source(self._index, self._reading)}
 
     def _remade(self, options: dict[str, Any]) -> Self:
         return type(self)(

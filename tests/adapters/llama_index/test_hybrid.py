@@ -1,6 +1,4 @@
 import asyncio
-import subprocess
-import sys
 
 import chromadb
 import pytest
@@ -124,6 +122,23 @@ class TestMaking:
             nodes=[*nodes, picture], embed_model=embed_model, reranker=overlap(), top_n=11
         )
         assert "picture" in ids(hybrid.retrieve("caption"))
+
+    @pytest.mark.parametrize("saved", [False, True])
+    def test_references_are_followed_by_both(self, embed_model, nodes, tmp_path, saved):
+        """What an index node points to comes back, whichever source found it, saved or not."""
+        pointer = IndexNode(id_="p", text="a zebra summary", index_id="there", obj=nodes[9])
+        hybrid = HybridRetriever.from_defaults(
+            nodes=[*nodes[:9], pointer], embed_model=embed_model, reranker=None, top_n=3
+        )
+        if saved:
+            hybrid.persist(tmp_path)
+            hybrid = HybridRetriever.from_persist_dir(
+                tmp_path, embed_model=embed_model, reranker=None, top_n=3
+            )
+        came = hybrid.retrieve("zebra summary")
+        assert came[0].text == "sort dictionaries by value"
+        assert provenance(came[0])["sources"]["bm25"]["rank"] == 1
+        assert "a zebra summary" not in [one.text for one in came]
 
     def test_weights_and_other_fusions_are_taken(self, index):
         """Fusion is the core's, weights included."""
@@ -443,19 +458,3 @@ class TestEmbedding:
         pytest.importorskip("runoff_models")
         hybrid = HybridRetriever.from_defaults(nodes=nodes, reranker=None, top_n=1)
         assert ids(hybrid.retrieve("how do I order a dict by what it holds?")) == ["sort"]
-
-
-def test_nothing_of_openai_is_looked_for():
-    """A fresh process makes and asks a hybrid retriever without resolving any LLM."""
-    code = """
-import sys
-from llama_index.core import Settings, MockEmbedding
-from llama_index.core.schema import TextNode
-from runoff.llama_index import HybridRetriever
-nodes = [TextNode(id_="a", text="alpha"), TextNode(id_="b", text="beta")]
-hybrid = HybridRetriever.from_defaults(nodes=nodes, embed_model=MockEmbedding(4), reranker=None)
-assert [one.node_id for one in hybrid.retrieve("beta")][0] == "b"
-assert Settings._llm is None and Settings._embed_model is None
-assert not [name for name in sys.modules if name.startswith(("openai", "llama_index.llms"))]
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

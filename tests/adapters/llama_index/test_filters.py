@@ -1,0 +1,120 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llama_index.core.vector_stores.types import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+)
+from llama_index.core.vector_stores.utils import build_metadata_filter_fn
+
+from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.filters import And, Eq, In, Not, Or, Range
+from runoff.llama_index.filters import as_filter, to_metadata_filters
+
+FIELDS = st.sampled_from(["a", "b"])
+LEAVES = st.one_of(
+    st.builds(Eq, FIELDS, st.integers(0, 3)),
+    st.builds(In, FIELDS, st.lists(st.integers(0, 3), min_size=1).map(tuple)),
+    st.builds(lambda name, low: Range(name, gte=low), FIELDS, st.integers(0, 3)),
+    st.builds(lambda name, low: Range(name, gt=low, lte=low + 2), FIELDS, st.integers(0, 3)),
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        inner.map(Not),
+        st.lists(inner, min_size=1, max_size=3).map(lambda all_of: And(*all_of)),
+        st.lists(inner, min_size=1, max_size=3).map(lambda any_of: Or(*any_of)),
+    ),
+    max_leaves=6,
+)
+METADATA = st.dictionaries(FIELDS, st.integers(0, 4), max_size=2)
+
+
+@given(TREES, METADATA)
+def test_there_and_back_keeps_the_same_nodes(one, metadata):
+    """A filter made LlamaIndex's and ours again keeps and leaves the same metadata."""
+    assert as_filter(to_metadata_filters(one)).matches(metadata) == one.matches(metadata)
+
+
+@given(LEAVES | LEAVES.map(Not), METADATA)
+def test_llama_indexs_own_reading_agrees(one, metadata):
+    """LlamaIndex's in-memory store keeps what ours keeps."""
+    theirs = to_metadata_filters(one)
+    if any(isinstance(inner, MetadataFilters) for inner in theirs.filters):
+        return  # that store does not nest
+    keeps = build_metadata_filter_fn(lambda _: metadata, theirs)
+    assert keeps("node") == one.matches(metadata)
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "ours"),
+    [
+        ("==", "x", Eq("k", "x")),
+        ("!=", 1, Not(Eq("k", 1))),
+        (">", 1, Range("k", gt=1)),
+        (">=", 1.5, Range("k", gte=1.5)),
+        ("<", 1, Range("k", lt=1)),
+        ("<=", 1, Range("k", lte=1)),
+        ("in", ["x", "y"], In("k", ("x", "y"))),
+        ("nin", [1, 2], Not(In("k", (1, 2)))),
+        ("any", ["x"], In("k", ("x",))),
+        ("all", ["x", "y"], And(Eq("k", "x"), Eq("k", "y"))),
+        ("contains", "x", Eq("k", "x")),
+    ],
+)
+def test_every_operator_has_its_equal(operator, value, ours):
+    """The operators that have an exact equal are translated."""
+    leaf = MetadataFilter(key="k", value=value, operator=FilterOperator(operator))
+    assert as_filter(MetadataFilters(filters=[leaf])) == ours
+
+
+@pytest.mark.parametrize(
+    ("operator", "value"),
+    [
+        ("text_match", "x"),
+        ("text_match_insensitive", "x"),
+        ("is_empty", None),
+        (">", "x"),
+        ("==", None),
+        ("in", "x"),
+        ("==", ["x"]),
+    ],
+)
+def test_others_are_refused(operator, value):
+    """What has no exact equal is refused and named."""
+    leaf = MetadataFilter(key="k", value=value, operator=FilterOperator(operator))
+    with pytest.raises(FilterNotSupported, match="filters="):
+        as_filter(MetadataFilters(filters=[leaf]))
+
+
+def test_conditions_are_kept():
+    """And, or, not and nesting."""
+    one, two = (MetadataFilter(key="k", value=value) for value in (1, 2))
+    either = MetadataFilters(filters=[one, two], condition=FilterCondition.OR)
+    assert as_filter(either) == Or(Eq("k", 1), Eq("k", 2))
+    neither = MetadataFilters(filters=[one, two], condition=FilterCondition.NOT)
+    assert as_filter(neither) == Not(Or(Eq("k", 1), Eq("k", 2)))
+    assert as_filter(MetadataFilters(filters=[either, one])) == And(as_filter(either), Eq("k", 1))
+    assert as_filter(MetadataFilters(filters=[])) is None
+    assert as_filter(one) == Eq("k", 1)
+
+
+def test_the_flat_stays_flat():
+    """Few stores nest, so nothing is nested that need not be."""
+    theirs = to_metadata_filters(And(Eq("a", 1), Range("b", gt=1, lt=3), Not(Eq("a", 2))))
+    assert [type(one) for one in theirs.filters] == [MetadataFilter] * 4
+    assert theirs.condition is FilterCondition.AND
+
+
+def test_what_llama_index_cannot_say_is_refused():
+    """Booleans have no place in its filters."""
+    with pytest.raises(FilterNotSupported):
+        to_metadata_filters(Eq("k", value=True))
+
+
+def test_anything_else_is_refused():
+    """A filter is one of theirs or one of ours."""
+    with pytest.raises(InvalidArgument, match="MetadataFilters"):
+        as_filter({"k": 1})
