@@ -1,0 +1,91 @@
+"""Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, all of them.
+
+Figures are comparisons within one run, interleaved; absolute times say which machine they are from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from harness import Options, Report, Skipped, load_average, machine
+
+BENCHMARKS = (
+    "import_time",
+    "bm25_speed",
+    "overhead",
+    "pairs",
+    "concurrency",
+    "languages",
+    "quality",
+    "blend",
+    "anytime",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is asked for; return 1 when a requirement is missed, 2 when nothing could run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--collections", default="", help="names with commas between them")
+    parser.add_argument("--queries", type=int, help="judged queries of each collection at most")
+    parser.add_argument("--quick", action="store_true", help="only see that everything works")
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    options = Options(given.quick, tuple(filter(None, given.collections.split(","))), given.queries)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    found: dict[str, object] = {}
+    missed = ran = 0
+    for name in given.names or BENCHMARKS:
+        module = importlib.import_module(name)
+        about = machine()
+        started = time.perf_counter()
+        print(f"## {name}\n\n{str(module.__doc__).strip()}\n", flush=True)
+        try:
+            report: Report = module.run(options)
+        except Skipped as reason:
+            print(f"Skipped: {reason}\n", flush=True)
+            found[name] = {"skipped": str(reason)}
+            continue
+        ran += 1
+        about["load average"] += f" before, {load_average()} after"
+        about["command"] = f"python benchmarks/run.py {name} {_options(given)}".strip()
+        about["seconds"] = f"{time.perf_counter() - started:.0f}"
+        missed += _show(report, about)
+        found[name] = {"about": about} | asdict(report)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return 0 if ran and not missed else 1 if ran else 2
+
+
+def _options(given: argparse.Namespace) -> str:
+    told = [f"--collections {given.collections}"] if given.collections else []
+    told += [f"--queries {given.queries}"] if given.queries else []
+    return " ".join([*told, *(["--quick"] if given.quick else [])])
+
+
+def _show(report: Report, about: dict[str, str]) -> int:
+    """Print a report; return how many requirements it misses."""
+    for table in report.tables:
+        print("\n".join(table.lines()))
+    for requirement in report.requirements:
+        print(requirement.line())
+    for note in report.notes:
+        print(f"- {note}")
+    print(
+        "\n" + "\n".join(f"{name}: {value}  " for name, value in about.items()) + "\n", flush=True
+    )
+    return sum(not one.met for one in report.requirements)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

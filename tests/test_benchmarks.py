@@ -1,0 +1,94 @@
+"""The benchmarks' harness runs on a tiny collection, and says so where it cannot run."""
+
+import gzip
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ir_measures")
+pytest.importorskip("rank_bm25")
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Write a collection of eight topics under every name that the tests below ask for."""
+    for name in ("scifact", "xquad-de"):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        documents = [
+            {"_id": f"d{at}", "title": topic, "text": f"What people know about {topic} and why."}
+            for at, topic in enumerate(TOPICS)
+        ]
+        queries = [
+            {"_id": f"q{at}", "text": f"tell me about {topic}"} for at, topic in enumerate(TOPICS)
+        ]
+        _write(folder / "corpus.jsonl.gz", documents)
+        _write(folder / "queries.jsonl.gz", queries)
+        judged = [f"q{at}\td{at}\t1\n" for at in range(len(TOPICS))]
+        text = "".join(["query-id\tcorpus-id\tscore\n", *judged])
+        (folder / "qrels.tsv").write_text(text)
+    return tmp_path / "data"
+
+
+def _write(path, rows):
+    with gzip.open(path, "wt") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _run(tmp_path, data, *arguments):
+    out = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "run.py"), *arguments, "--quick", "--json", str(out)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"RUNOFF_DATA": str(data), "RUNOFF_BENCH_CACHE": str(tmp_path / "cache")},
+    )
+    return done, json.loads(out.read_text()) if out.exists() else {}
+
+
+def test_benchmarks_without_models_run_on_a_tiny_collection(tmp_path, data):
+    """Speed, languages and overhead print tables with machine, date and command, and as JSON."""
+    done, found = _run(tmp_path, data, "bm25_speed", "languages", "overhead")
+    assert done.returncode in {0, 1}, done.stderr
+    for name in ("bm25_speed", "languages", "overhead"):
+        assert found[name]["tables"], done.stderr
+        assert {"cpu", "date", "python", "packages", "command"} <= found[name]["about"].keys()
+    assert "| engine" in done.stdout
+    german = found["languages"]["tables"][0]["rows"][0]
+    assert german[:4] == ["xquad-de", "german", 5, 1.0]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
+)
+def test_quality_of_a_collection_that_everything_finds_is_perfect(tmp_path, data):
+    """Every system finds each topic's only document: nDCG@10 is 1, and nothing is gained."""
+    done, found = _run(tmp_path, data, "quality", "--collections", "scifact")
+    assert done.returncode == 0, done.stderr
+    quality, gains, seconds = found["quality"]["tables"]
+    assert {row[1] for row in quality["rows"]} == {1.0}
+    assert {tuple(row[2:]) for row in gains["rows"]} == {(0.0, 0.0, 0.0, 0, 5, 0)}
+    assert seconds["rows"][-1][0] == "whole search"
+
+
+def test_absent_data_is_skipped_plainly(tmp_path):
+    """Without collections a benchmark says what to set, and the exit code tells nothing ran."""
+    done, found = _run(tmp_path, tmp_path / "nowhere", "languages")
+    assert done.returncode == 2
+    assert "RUNOFF_DATA" in found["languages"]["skipped"]
+
+
+def test_an_unknown_benchmark_is_refused(tmp_path):
+    """A wrong name is an error that lists the right ones."""
+    done, _ = _run(tmp_path, tmp_path, "speed")
+    assert done.returncode == 2
+    assert "bm25_speed" in done.stderr
