@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
 
 Scalar: TypeAlias = "str | int | float | bool"
+_Meaning: TypeAlias = "tuple[bool, Scalar]"
+
+# `isinstance` is called for every document, and a union made anew each time would be half its cost
+_SCALARS = (str, int, float)
+_SEVERAL = (list, tuple, set, frozenset)
 
 
 def _check_field(name: object) -> None:
@@ -43,24 +48,18 @@ def _plain(value: object) -> object:
 
 def _scalar(argument: str, value: object) -> Scalar:
     value = _plain(value)
-    if not isinstance(value, str | int | float) or (
-        isinstance(value, float) and not math.isfinite(value)
-    ):
+    if not isinstance(value, _SCALARS) or (isinstance(value, float) and not math.isfinite(value)):
         raise InvalidArgument(argument, value, "must be a string, a finite number or a boolean")
     return value
 
 
-def _meaning(value: object) -> tuple[bool, Scalar] | None:
+def _meaning(value: object) -> _Meaning | None:
     """Return what a value is compared by, which tells True from 1; None equals nothing."""
+    kind = type(value)
+    if kind is str or kind is int or kind is float:
+        return False, value  # type: ignore[return-value]  # what `kind` is narrows nothing
     value = _plain(value)
-    return (isinstance(value, bool), value) if isinstance(value, str | int | float) else None
-
-
-def _elements(metadata: Mapping[str, Any], name: str) -> tuple[object, ...]:
-    value = metadata.get(name)
-    if value is None:
-        return ()
-    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+    return (isinstance(value, bool), value) if isinstance(value, _SCALARS) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +72,30 @@ class Eq:
 
     field: str
     value: Scalar
+    _wanted: _Meaning | None = dataclasses.field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Check the field and the value."""
         _check_field(self.field)
         object.__setattr__(self, "value", _scalar("value", self.value))
+        object.__setattr__(self, "_wanted", _meaning(self.value))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Eq):
             return NotImplemented
-        return (self.field, _meaning(self.value)) == (other.field, _meaning(other.value))
+        return (self.field, self._wanted) == (other.field, other._wanted)
 
     def __hash__(self) -> int:
-        return hash((self.field, _meaning(self.value)))
+        return hash((self.field, self._wanted))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
-        wanted = _meaning(self.value)
-        return any(_meaning(one) == wanted for one in _elements(metadata, self.field))
+        value = metadata.get(self.field)
+        if isinstance(value, _SEVERAL):
+            return any(_meaning(one) == self._wanted for one in value)
+        return _meaning(value) == self._wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class In:
 
     field: str
     values: tuple[Scalar, ...]
-    _wanted: frozenset[tuple[bool, Scalar] | None] = dataclasses.field(
+    _wanted: frozenset[_Meaning | None] = dataclasses.field(
         default=frozenset(), init=False, repr=False, compare=False
     )
 
@@ -126,7 +131,10 @@ class In:
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
-        return any(_meaning(one) in self._wanted for one in _elements(metadata, self.field))
+        value = metadata.get(self.field)
+        if isinstance(value, _SEVERAL):
+            return any(_meaning(one) in self._wanted for one in value)
+        return _meaning(value) in self._wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,12 @@ def make_collection(chroma_client):
     numbers = itertools.count()
 
     def make(client=None, *, space=None, **records):
+        if client is None:
+            how = {"configuration": {"hnsw": {"space": space}}} if space else {}
+        else:  # a server of chromadb 1.0 tells the space in no other way
+            how = {"metadata": {"hnsw:space": space or "l2"}}
         made = (client or chroma_client).create_collection(
-            f"collection-{next(numbers)}",
-            embedding_function=None,
-            configuration={"hnsw": {"space": space}} if space else None,
+            f"collection-{next(numbers)}", embedding_function=None, **how
         )
         if records:
             made.add(**records | {"embeddings": np.asarray(records["embeddings"], np.float32)})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.recall import Chroma
+from runoff.recall.chroma import _knows_lists
 from runoff.recall.chroma_where import where_of
 from runoff.types import Query
 
@@ -32,19 +33,23 @@ STRINGS = (
     "%",
     "document 1",
     "\n",
+    "\0",
+    "a\0b",
 )
-ODD_STRINGS = ("\0", "a\0b", "\ud800")
+ODD_STRINGS = ("\ud800", "a\udfffb")
 
 plain = st.one_of(
     st.booleans(), st.sampled_from(NUMBERS), st.sampled_from(FLOATS), st.sampled_from(STRINGS)
 )
-stored = st.one_of(
-    plain,
+lists = (
     st.lists(st.booleans(), min_size=1, max_size=3),
     st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=3),
     st.lists(st.sampled_from(FLOATS), min_size=1, max_size=3),
     st.lists(st.sampled_from(STRINGS), min_size=1, max_size=3),
 )
+pytest.importorskip("chromadb")
+LISTS = _knows_lists()  # since chromadb 1.5
+stored = st.one_of(plain, *lists) if LISTS else plain
 metadatas = st.lists(st.dictionaries(st.sampled_from(FIELDS[:2]), stored), min_size=1, max_size=12)
 fields = st.one_of(st.sampled_from(FIELDS[:2]), st.sampled_from(FIELDS + RESERVED))
 asked = st.one_of(plain, st.sampled_from(HUGE + ODD_STRINGS))
@@ -94,10 +99,9 @@ def found(source, condition, depth):
 
 
 @given(held=metadatas, conditions=st.lists(filters, min_size=1, max_size=8))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @example(held=[{"x": 2**53 + 4}], conditions=[Range("x", gt=2**53 + 3)])
 @example(held=[{"x": float(2**53)}], conditions=[Not(Eq("x", 2**53 + 1)), Eq("x", 2**53 + 1)])
-@example(held=[{"x": [1, 2]}, {"x": [1.0]}, {"x": 1}], conditions=[Eq("x", 1), Not(Eq("x", 1.0))])
 @example(held=[{}, {"x": "s"}, {"x": 3}], conditions=[Not(Range("x", gte=3)), Not(In("x", ()))])
 @example(held=[{}], conditions=[Not(Eq("chroma:document", "document 0")), Not(Eq("#id", "d0"))])
 def test_chroma_keeps_what_the_filter_keeps(make_collection, held, conditions):
@@ -114,7 +118,7 @@ def test_chroma_keeps_what_the_filter_keeps(make_collection, held, conditions):
 def test_the_clause_never_loses_a_document(make_collection, held, condition):
     """The clause alone, unchecked, keeps at least what the filter keeps."""
     source = make_source(make_collection, held)
-    where = where_of(condition, lists=True)
+    where = where_of(condition, lists=LISTS)
     if isinstance(where, bool):
         got = {f"d{n}" for n in range(len(held)) if where}
     else:

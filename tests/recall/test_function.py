@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument
 from runoff.filters import Eq
 from runoff.protocols import AsyncRecallSource, RecallSource
-from runoff.recall import Function
+from runoff.recall import Dense, Function
+from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Hit, Query
 
 QUERY = Query("what?")
@@ -24,6 +25,24 @@ QUERY = Query("what?")
 
 def answer(*found):
     return Function(lambda query, depth: list(found))
+
+
+class TestContract(RecallSourceContract):
+    """A function that honours filters makes a source that keeps the contract."""
+
+    def make(self, documents):
+        held = Dense(documents, lambda texts: [[len(text), text.count("e")] for text in texts])
+        return Function(
+            lambda query, depth: held.retrieve(query, depth=depth), honours_filters=True
+        )
+
+
+class TestWithoutFiltersContract(RecallSourceContract):
+    """A function that says nothing about filters keeps the contract by refusing them."""
+
+    def make(self, documents):
+        found = [(one.doc_id, one.text, -float(n)) for n, one in enumerate(documents)]
+        return Function(lambda query, depth: found)
 
 
 def test_the_function_is_given_the_query_and_the_depth():

@@ -226,14 +226,12 @@ class Chroma:
         if vector is None or (self._space != "l2" and not vector.any()):
             return []
         asked = min(depth, _MOST_RESULTS)
+        where = self._where(query)
+        if where is False:
+            return []
         while True:
             if deadline is not None:
                 deadline.check("recall")
-            where: Where = True
-            if query.filters is not None:
-                where = where_of(query.filters, lists=self._lists)
-            if where is False:
-                return []
             reply = yield {
                 "query_embeddings": vector.astype(np.float32)[None, :],
                 "n_results": asked,
@@ -241,7 +239,8 @@ class Chroma:
                 "include": ["documents", "metadatas", "distances"],
             }
             if not reply:
-                continue  # the server knows no lists: the clause is made again without them
+                where = self._where(query)  # this server knows no lists
+                continue
             found = self._hits(reply)
             hits = [
                 hit
@@ -251,6 +250,9 @@ class Chroma:
             if len(hits) >= depth or len(found) < asked or asked == _MOST_RESULTS:
                 return hits[:depth]
             asked = min(asked * _WIDEN, _MOST_RESULTS)
+
+    def _where(self, query: Query) -> Where:
+        return True if query.filters is None else where_of(query.filters, lists=self._lists)
 
     def _hits(self, reply: _Reply) -> list[Hit]:
         columns = (reply[name][0] for name in ("ids", "documents", "metadatas", "distances"))

@@ -73,7 +73,7 @@ class _Translation:
     def _one_of(self, name: str, values: Sequence[Scalar], *, positive: bool) -> Where:
         if not values:
             return not positive
-        if not all(map(_sayable, values)):
+        if len(values) > _MOST_VALUES or not all(map(_sayable, values)):
             return True
         clauses: list[Where] = []
         for group in _by_type(values):
@@ -109,7 +109,7 @@ class _Translation:
 def _sayable(value: Scalar) -> bool:
     """Whether Chroma compares a value exactly as `Filter.matches` does."""
     if isinstance(value, str):
-        return "\0" not in value and value.encode("utf-8", "ignore").decode() == value
+        return value.encode("utf-8", "ignore").decode() == value
     return isinstance(value, bool) or abs(value) <= _LARGEST_EXACT
 
 
