@@ -40,10 +40,13 @@ class Carried(Document):
 def carried(document: LangChainDocument, id_key: str | None = None) -> Carried:
     """Make a core document of a LangChain document.
 
-    Its id is `metadata[id_key]` where a key is given and present, else `Document.id`, else made of
-    the text.
+    Its id is `metadata[id_key]` where a key is given, else `Document.id`, else `metadata["_id"]`,
+    where Qdrant and MongoDB keep it. A document without is identified by its text.
     """
-    own = document.metadata.get(id_key) if id_key is not None else document.id
+    if id_key is not None:
+        own = document.metadata.get(id_key)
+    else:
+        own = document.id or document.metadata.get("_id")
     text = document.page_content
     if own is None or own == "":
         return Carried(text_key(text), text, document.metadata, own_id=False, origin=document)

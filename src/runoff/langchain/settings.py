@@ -51,9 +51,9 @@ class SecondStage(BaseModel):
     )
 
     reranker: Any = Field(default=DEFAULT_RERANKER, validate_default=True)
-    window: int = 50
-    timeout: float | None = None
-    on_error: OnError = "transient"
+    window: int = Field(default=50, description="Candidates the reranker reads.")
+    timeout: float | None = Field(default=None, description="Seconds for one call.")
+    on_error: OnError = Field(default="transient", description="transient, degrade or raise.")
     threshold: Threshold | None = None
     blend: Any = None
     text_template: str | None = None

@@ -44,8 +44,10 @@ class StagedRetriever(SecondStage, BaseRetriever):
 
     takes_depth: ClassVar[bool] = True
 
-    k: int = Field(default=5, validation_alias=AliasChoices("k", "top_n"))
-    depth: int = 100
+    k: int = Field(
+        default=5, validation_alias=AliasChoices("k", "top_n"), description="Documents to return."
+    )
+    depth: int = Field(default=100, description="Documents asked of each retriever.")
     fusion: Any = Field(default_factory=RRF)
 
     @field_validator("fusion", mode="before")

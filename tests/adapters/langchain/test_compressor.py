@@ -130,12 +130,12 @@ def test_a_timeout_gives_the_incoming_order(documents, overlap):
         name = "slow"
 
         def score(self, pairs, *, deadline=None):
-            time.sleep(0.5)
+            time.sleep(2.0)
             return overlap.score(pairs)
 
     started = time.perf_counter()
     results = RunoffRerank(reranker=Slow(), timeout=0.05).compress_documents(documents, QUESTION)
-    assert time.perf_counter() - started < 0.4
+    assert time.perf_counter() - started < 1.5
     assert [one.id for one in results] == [one.id for one in documents[:5]]
     assert provenance(results[0])["degraded"][0]["reason"] == "timeout"
 
@@ -199,7 +199,7 @@ async def test_async_does_not_block_the_loop(documents, overlap):
     ticker = asyncio.create_task(tick())
     await RunoffRerank(reranker=Slow()).acompress_documents(documents, QUESTION)
     ticker.cancel()
-    assert ticks >= 8
+    assert ticks >= 3
 
 
 def test_one_instance_serves_two_event_loops(documents, overlap):

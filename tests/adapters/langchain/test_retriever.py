@@ -217,6 +217,16 @@ def test_documents_without_ids_merge_by_text(documents, store, overlap):
     assert sorted(ids(results)) == sorted(ids(documents))  # the first-declared source's copies
 
 
+def test_an_id_in_the_metadata_is_an_id(documents):
+    """Stores that keep the id as `_id` in the metadata merge by it with those that set it."""
+    one = [Document("text one", id="a")]
+    two = [Document("text one, a later version", metadata={"_id": "a"})]
+    retriever = TwoStageRetriever(
+        retrievers=[Fixed(found=one), Fixed(found=two)], reranker=None, k=9
+    )
+    assert [result.page_content for result in retriever.invoke(QUESTION)] == ["text one"]
+
+
 def test_id_key_identifies_and_tolerates_absence(documents):
     """`id_key` merges by a metadata field; documents without it merge by text, none is lost."""
     one = [Document("text one", id="a", metadata={"key": "1"}), Document("text two", id="b")]
@@ -318,15 +328,15 @@ async def test_a_synchronous_retriever_does_not_block_the_loop(documents, overla
     retriever = TwoStageRetriever(retriever=Fixed(found=documents, delay=0.2), reranker=overlap)
     assert len(await retriever.ainvoke(QUESTION)) == 5
     ticker.cancel()
-    assert ticks >= 8
+    assert ticks >= 3
 
 
 async def test_a_late_retriever_is_left_out_in_time(documents, overlap):
     """Recall gets half the budget once one has answered; who is late is left out by name."""
     retriever = TwoStageRetriever(
-        retrievers={"fast": Fixed(found=documents), "slow": Fixed(found=documents, delay=1.0)},
+        retrievers={"fast": Fixed(found=documents), "slow": Fixed(found=documents, delay=2.0)},
         reranker=overlap,
-        timeout=0.2,
+        timeout=0.6,
     )
     for results in (retriever.invoke(QUESTION), await retriever.ainvoke(QUESTION)):
         told = provenance(results[0])
