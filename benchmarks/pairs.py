@@ -72,7 +72,7 @@ def run(options: Options) -> Report:
 def _company(
     scorer: CrossEncoder, batches: _Batches, pairs: list[list[tuple[str, str]]]
 ) -> tuple[Table, Requirement]:
-    largest = {
+    largest: dict[str, float] = {
         "pair by pair": 0.0,
         f"fixed batches of {_BATCH}": 0.0,
         "tokens in a batch: 2048": 0.0,
@@ -84,7 +84,7 @@ def _company(
         spread = float(among.values.std())
         some = np.linspace(0, len(of_query) - 1, min(_SINGLE, len(of_query)), dtype=int)
         alone = np.array([scorer.score([of_query[at]]).values[0] for at in some])
-        batched = {
+        batched: dict[str, NDArray[np.floating]] = {
             "pair by pair": among.values,
             f"fixed batches of {_BATCH}": batches.fixed(of_query, _BATCH),
             "tokens in a batch: 2048": batches.budget(of_query, 2048),
