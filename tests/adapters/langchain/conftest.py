@@ -132,7 +132,8 @@ def failing() -> Failing:
 
 
 @pytest.fixture(scope="session")
-def chroma_client():
+def chroma_client(tmp_path_factory):
     chromadb = pytest.importorskip("chromadb")
     settings = pytest.importorskip("chromadb.config").Settings(anonymized_telemetry=False)
-    return chromadb.EphemeralClient(settings)
+    # all ephemeral clients of a process are one, so tests elsewhere would share this one's settings
+    return chromadb.PersistentClient(str(tmp_path_factory.mktemp("chroma")), settings)
