@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import Any
 
 from llama_index.core.constants import DATA_KEY, TYPE_KEY
+from llama_index.core.schema import BaseNode, IndexNode
 from llama_index.core.storage.docstore.utils import json_to_doc
 
 from runoff.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from llama_index.core.schema import BaseNode
 
 __all__ = ["NODE", "from_json", "to_json"]
 
@@ -26,9 +24,16 @@ def to_json(node: BaseNode) -> str:
         InvalidArgument: it cannot be told, such as an index node over a retriever.
     """
     try:
-        return json.dumps({DATA_KEY: node.model_dump(mode="json"), TYPE_KEY: node.get_type()})
+        return json.dumps(_told(node))
     except (TypeError, ValueError) as error:
         raise InvalidArgument("nodes", node.node_id, f"cannot be saved: {error}") from error
+
+
+def _told(node: BaseNode) -> dict[str, Any]:
+    data = node.model_dump(mode="json")
+    if isinstance(node, IndexNode) and isinstance(node.obj, BaseNode):
+        data["obj"] = _told(node.obj)
+    return {DATA_KEY: data, TYPE_KEY: node.get_type()}
 
 
 def from_json(told: str) -> BaseNode:

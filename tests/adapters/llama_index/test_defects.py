@@ -97,7 +97,7 @@ class TestDefect1FiltersLeak:
         theirs = pytest.importorskip("llama_index.retrievers.bm25")
         filters = MetadataFilters(filters=[MetadataFilter(key="number", value=3)])
         retriever = theirs.BM25Retriever(nodes=nodes, similarity_top_k=4, filters=filters)
-        assert {one.metadata["number"] for one in retriever.retrieve(QUERY)} > {3}
+        assert {one.metadata["number"] for one in retriever.retrieve(QUERY)} - {3}
 
     @pytest.mark.parametrize("top_n", [1, 4, 10, 100])
     def test_ours(self, index, top_n):
@@ -122,7 +122,7 @@ class TestDefect2ReloadChangesResults:
         )
         before.persist(str(tmp_path))
         after = theirs.BM25Retriever.from_persist_dir(str(tmp_path))
-        scores = [one.retrieve("Haus")[0].score for one in (before, after)]
+        scores = [one.retrieve("Häuser")[0].score for one in (before, after)]
         assert scores[0] > scores[1]
 
     def test_ours(self, embed_model, tmp_path):
@@ -133,7 +133,7 @@ class TestDefect2ReloadChangesResults:
         )
         before.persist(tmp_path)
         after = HybridRetriever.from_persist_dir(tmp_path, embed_model=embed_model, reranker=None)
-        told = [provenance(one.retrieve("Haus")[0])["sources"]["bm25"] for one in (before, after)]
+        told = [provenance(one.retrieve("Häuser")[0])["sources"]["bm25"] for one in (before, after)]
         assert told[0] == told[1]
         assert told[0]["score"] > 0
 

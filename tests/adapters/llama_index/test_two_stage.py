@@ -13,7 +13,6 @@ from llama_index.core.chat_engine import (
 from llama_index.core.evaluation import RetrieverEvaluator
 from llama_index.core.indices.query.query_transform.base import IdentityQueryTransform
 from llama_index.core.memory import ChatMemoryBuffer, Memory
-from llama_index.core.node_parser import HierarchicalNodeParser, get_leaf_nodes
 from llama_index.core.postprocessor import (
     FixedRecencyPostprocessor,
     LongContextReorder,
@@ -38,7 +37,13 @@ from llama_index.core.retrievers import (
     RecursiveRetriever,
     TransformRetriever,
 )
-from llama_index.core.schema import Document, IndexNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import (
+    IndexNode,
+    NodeRelationship,
+    NodeWithScore,
+    QueryBundle,
+    TextNode,
+)
 from llama_index.core.selectors import LLMSingleSelector
 from llama_index.core.tools import QueryEngineTool
 
@@ -121,17 +126,24 @@ class TestRetrieversAndIndexes:
 
     def test_auto_merged_parents_are_reranked(self, overlap, embed_model):
         """The second stage reads what merging made, and leaves are recalled wide."""
-        parser = HierarchicalNodeParser.from_defaults(chunk_sizes=[64, 24], chunk_overlap=0)
-        text = "Sort dictionaries by value. " * 6 + "Read a file inside an archive. " * 6
-        nodes = parser.get_nodes_from_documents([Document(text=text)])
+        words = {"sort": "sort dictionaries by value", "read": "read a file inside an archive"}
+        nodes, leaves = [], []
+        for name, text in words.items():
+            parent = TextNode(id_=name, text=f"{text}. {text}.")
+            parts = [TextNode(id_=f"{name}-{part}", text=f"{text} {part}") for part in range(2)]
+            for part in parts:
+                part.relationships[NodeRelationship.PARENT] = parent.as_related_node_info()
+            parent.relationships[NodeRelationship.CHILD] = [
+                part.as_related_node_info() for part in parts
+            ]
+            nodes += [parent, *parts]
+            leaves += parts
         storage = StorageContext.from_defaults()
         storage.docstore.add_documents(nodes)
-        leaves = VectorStoreIndex(
-            get_leaf_nodes(nodes), storage_context=storage, embed_model=embed_model
-        )
-        merging = AutoMergingRetriever(leaves.as_retriever(), storage)
+        index = VectorStoreIndex(leaves, storage_context=storage, embed_model=embed_model)
+        merging = AutoMergingRetriever(index.as_retriever(), storage)
         found = two_stage(merging, top_n=3, reranker=overlap()).retrieve(QUERY)
-        assert found[0].node.child_nodes
+        assert ids(found) == ["sort", "read"]
         assert provenance(found[0])["rerank_score"] == found[0].score
 
     def test_a_retriever_with_references_follows_them(self, overlap, embed_model, nodes):
