@@ -111,7 +111,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reply([{"type": "file", "path": a, "size": b, "oid": "0"} for a, b in files])
         elif path in {f"/api/models/{NAME}", f"/api/models/{NAME}/revision/main"}:
             names = [{"rfilename": name} for name in self.files]
-            self.reply({"_id": "1", "id": NAME, "modelId": NAME, "sha": COMMIT, "siblings": names})
+            about = {"private": False, "downloads": 0, "likes": 0, "tags": []}
+            self.reply({"id": NAME, "modelId": NAME, "sha": COMMIT, "siblings": names, **about})
         elif path.startswith(f"/{NAME}/resolve/"):
             name = path.split("/", 5)[5]
             self.asked.append(name)

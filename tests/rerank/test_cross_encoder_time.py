@@ -73,6 +73,15 @@ def test_no_time_left_scores_nothing(tiny, tmp_path):
     assert (scores.reason, scores.load_ms) == ("timeout", 0.0)
 
 
+def test_no_time_left_still_says_what_it_would_have_been(tiny, tmp_path):
+    """Once loaded, an empty answer has the kind and identity of a full one."""
+    config = {"kind": "cross-encoder", "max_length": 64, "score_kind": "probability"}
+    scorer = CrossEncoder(tiny.save(tmp_path / "m", config=config))
+    whole = scorer.score(PAIRS[:1])
+    late = scorer.score(PAIRS, deadline=Deadline(0))
+    assert (late.kind, late.model) == (whole.kind, whole.model)
+
+
 @pytest.mark.parametrize("awaited", [False, True])
 def test_loading_does_not_count(tiny, tmp_path, monkeypatch, awaited):
     """A model that takes longer to load than the budget is still used within it."""

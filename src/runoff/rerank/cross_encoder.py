@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["CrossEncoder"]
 
 _OUTPUT = "logits"
+_TEXTS = 2  # a pair is a query and a document
 _MOST_LABELS = 2
 _LARGEST = float(np.finfo(np.float32).max)
 _REVISION_LENGTH = 16  # hexadecimal digits of the checksum
@@ -189,12 +190,14 @@ class CrossEncoder:
 
     def _nothing(self, count: int) -> PairScores:
         """Answer without the model: there is nothing to score, or no time to."""
+        ready = self._state.current
+        stated = ScoreKind.LOGIT if self.activation is None else ScoreKind.PROBABILITY
         return PairScores(
             np.full(count, np.nan, np.float32),
             np.zeros(count, np.bool_),
             np.zeros(count, np.bool_),
-            ScoreKind.LOGIT if self.activation is None else ScoreKind.PROBABILITY,
-            ModelIdentity(self.name),
+            stated if ready is None else ready.kind,
+            ModelIdentity(self.name) if ready is None else ready.identity,
             reason="timeout" if count else "",
         )
 
@@ -241,7 +244,11 @@ class _Scored(NamedTuple):
 def _checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     checked = []
     for index, pair in enumerate(pairs):
-        if not isinstance(pair, tuple | list) or [type(one) for one in pair] != [str, str]:
+        if (
+            not isinstance(pair, tuple | list)
+            or len(pair) != _TEXTS
+            or not all(isinstance(text, str) for text in pair)
+        ):
             raise InvalidArgument(f"pairs[{index}]", pair, "must be (query text, document text)")
         checked.append((pair[0], pair[1]))
     return checked
