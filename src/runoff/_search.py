@@ -156,20 +156,21 @@ class Search:
         self._fused = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
         self._watch = _Watch(self.deadline)
 
-    def finished(self, came: Reranking | Exception | None) -> Response:
+    def finished(self, came: object = None, *, asked: bool = True) -> Response:
         """Put the answer together.
 
         Args:
-            came: what the second stage gave; None when there was none or nothing for it to read.
+            came: what the second stage gave: a reranking, its error, or something it should not.
+            asked: whether there was a second stage and something for it to read.
 
         Raises:
             Exception: the second stage's error, when it must not be hidden.
         """
         latency_ms, load_ms = self._watch.read()
-        reranking, reason, detail = self._examined(came)
+        reranking, reason, detail = self._examined(came) if asked else (None, "", "")
         degraded = list(self._recall.degraded)
         traced = [*self._recall.stages, self._fused]
-        if came is not None:
+        if asked:
             name = str(getattr(self.second, "name", type(self.second).__name__))
             if reason:
                 degraded.append(Degradation("rerank", name, reason, detail))
@@ -199,18 +200,17 @@ class Search:
         )
         return Response(self.query, placed.results, outcome, trace)
 
-    def _examined(self, came: Reranking | Exception | None) -> tuple[Reranking | None, str, str]:
+    def _examined(self, came: object) -> tuple[Reranking | None, str, str]:
         """Return a reranking that can be trusted, and the reason and detail of what is missing."""
-        error = came
-        if isinstance(came, Reranking):
+        if isinstance(came, Exception):
+            error = came
+        else:
             try:
-                stages.check_reranking(came, self.parts.readable)
+                trusted = stages.check_reranking(came, self.parts.readable)
             except BadReply as bad:
                 error = bad
             else:
-                return self._partial(came)
-        if not isinstance(error, Exception):
-            return None, "", ""
+                return self._partial(trusted)
         reason = degrades(error, self._on_error)
         if not reason:
             raise error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runoff import _workers
 from runoff._search import Call, Search, count
+from runoff._turns import turn
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.faults import OnError, check_on_error
 from runoff.fusion.rrf import RRF
@@ -82,7 +83,7 @@ class TwoStage:
                 raise InvalidArgument(f"sources[{name!r}]", source, remedy)
         if isinstance(self.fusion, type) or not isinstance(self.fusion, Fusion):
             raise InvalidArgument("fusion", self.fusion, "must have fuse(rankings), such as RRF()")
-        self.fusion.fuse({name: () for name in sources})  # weights may name no other source
+        self.fusion.fuse(dict.fromkeys(sources, ()))  # weights may name no other source
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "depth", count("depth", self.depth))
         object.__setattr__(self, "window", count("window", self.window))
@@ -118,7 +119,7 @@ class TwoStage:
         search = self._start(query, top_k, timeout, filters, depth, window)
         search.recalled(self._recall(search))
         if search.second is None or not search.parts.readable:
-            return search.finished(None)
+            return search.finished(asked=False)
         try:
             reranking = self._rerank(search, search.second)
         except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
@@ -137,14 +138,18 @@ class TwoStage:
     ) -> Response:
         """Answer a query without blocking the event loop; see `search`."""
         search = self._start(query, top_k, timeout, filters, depth, window)
-        search.recalled(await self._arecall(search))
+        answers = await self._arecall(search)
+        async with turn():
+            search.recalled(answers)
         if search.second is None or not search.parts.readable:
-            return search.finished(None)
+            return search.finished(asked=False)
+        came: Reranking | Exception
         try:
-            reranking = await self._arerank(search, search.second)
+            came = await self._arerank(search, search.second)
         except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
-            return search.finished(error)
-        return search.finished(reranking)
+            came = error
+        async with turn():
+            return search.finished(came)
 
     def warmup(self) -> None:
         """Load every model of the sources and the reranker and run each once."""

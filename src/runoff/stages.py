@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
-from runoff.errors import BadReply, InvalidArgument, RecallFailed, RunoffError, TransientError
+from runoff.errors import (
+    BadReply,
+    InvalidArgument,
+    RecallFailed,
+    RunoffError,
+    TransientError,
+    shown,
+)
 from runoff.faults import OnError, reason_of
 from runoff.scores import ModelIdentity, ScoreKind
 from runoff.trace import Fate, StageTrace
@@ -245,15 +253,22 @@ def split(candidates: Sequence[Candidate], window: int) -> Split:
     return parts
 
 
-def check_reranking(reranking: Reranking, given: Sequence[Candidate]) -> None:
-    """Refuse a reranking that loses, invents or repeats a candidate, or orders by no number.
+def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
+    """Return a reranking that loses, invents and repeats no candidate and orders by numbers.
 
     Raises:
-        BadReply: says which.
+        BadReply: it is no such thing; says why.
     """
-    back = [one.candidate.key for one in reranking.ordered]
-    back += [candidate.key for candidate in reranking.unscored]
-    back += [one.candidate.key for one in reranking.dropped]
+    if not isinstance(reranking, Reranking):
+        msg = f"the reranker returned {shown(reranking)} and not a Reranking"
+        raise BadReply(msg)
+    try:
+        back = [one.candidate.key for one in reranking.ordered]
+        back += [candidate.key for candidate in reranking.unscored]
+        back += [one.candidate.key for one in reranking.dropped]
+    except (AttributeError, TypeError) as error:
+        msg = f"the reranker returned a Reranking that holds something else than it says: {error}"
+        raise BadReply(msg) from error
     if sorted(back) != sorted(candidate.key for candidate in given):
         known = {candidate.key for candidate in given}
         msg = (
@@ -263,9 +278,10 @@ def check_reranking(reranking: Reranking, given: Sequence[Candidate]) -> None:
         )
         raise BadReply(msg)
     for one in reranking.ordered:
-        if not math.isfinite(one.rerank_score):
+        if not isinstance(one.rerank_score, Real) or not math.isfinite(one.rerank_score):
             msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {one.rerank_score}"
             raise BadReply(msg)
+    return reranking
 
 
 @dataclass(frozen=True, slots=True)
