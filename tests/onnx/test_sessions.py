@@ -1,4 +1,5 @@
 import gc
+import os
 import subprocess
 import sys
 import textwrap
@@ -189,6 +190,7 @@ def test_the_tokenizers_own_truncation_and_padding_are_off(tiny, model):
     assert len(loaded.tokenizer.encode("alpha beta gamma delta epsilon").ids) == 7
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_loads_for_itself(model):
     """A model loaded before a fork is not run in the child, and nothing is printed."""
     code = f"""

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import subprocess
 import sys
 import textwrap
@@ -279,6 +280,7 @@ def test_a_process_with_work_in_the_queue_exits_at_once():
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_has_slots_of_its_own():
     """A child forked while tasks run gets new threads and a new queue, and both finish."""
     done = script(
