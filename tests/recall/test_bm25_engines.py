@@ -57,7 +57,7 @@ def test_every_posting_scores_as_in_bm25s(method, texts, k1, b, delta):
         there = slice(*model.scores["indptr"][column : column + 2])
         assert snapshot.postings.rows[here].tolist() == model.scores["indices"][there].tolist()
         np.testing.assert_allclose(
-            snapshot.scoring.scores[here], model.scores["data"][there], rtol=1e-5, atol=1e-7
+            snapshot.scoring.scores[here], model.scores["data"][there], rtol=1e-5, atol=1e-5
         )
 
 

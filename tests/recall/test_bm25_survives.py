@@ -81,10 +81,16 @@ def test_nothing_is_pickled(saved):
 
 
 def test_no_index(tmp_path):
-    """A path without an index, an empty directory and a file are told apart from damage."""
-    for path in (tmp_path / "nowhere", tmp_path, Path(__file__)):
+    """No path, a file, an empty directory and a first save that was killed are no damage."""
+    (tmp_path / "killed" / "generations" / "0123").mkdir(parents=True)
+    (tmp_path / "killed" / ".lock").touch()
+    (tmp_path / "empty").mkdir()
+    for name in ("nowhere", "empty", "killed", __file__):
+        path = tmp_path / name
         with pytest.raises(IndexNotFound, match="check the path"):
             BM25.load(path)
+    BM25(PLANETS).save(tmp_path / "killed")
+    assert generation_count(tmp_path / "killed") == 1
 
 
 def test_foreign_directories(tmp_path):
