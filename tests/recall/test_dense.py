@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -85,6 +85,7 @@ def test_scores_are_the_similarity(similarity, expected, score_range):
 ENTRIES = st.one_of(
     st.integers(-2, 2).map(float),
     st.floats(-1e3, 1e3, width=32),
+    st.sampled_from([1e-45, 1e-39, 1e-30, 1e-20, -1e-20, 1e-8]),
 )
 
 
@@ -95,6 +96,7 @@ ENTRIES = st.one_of(
     depth=st.integers(1, 30),
     modulus=st.integers(1, 4),
 )
+@settings(max_examples=150)
 def test_the_best_are_found_exactly(data, similarity, shape, depth, modulus):
     """Every search, filtered or not, equals sorting all documents by (-score, id)."""
     rows = data.draw(
@@ -129,16 +131,24 @@ def test_the_best_are_found_exactly(data, similarity, shape, depth, modulus):
     assert told(source.retrieve(chosen, depth=depth)) == kept[:depth]
 
 
-def test_near_ties_beyond_float32_are_told_apart():
-    """Products that float32 rounds to one value are ordered by their float64 value."""
-    rows = np.full((50, 256), 1.0, np.float32)
-    rows[:, 0] = 1.0 + np.arange(50) * np.float32(2.0**-22)
-    shuffled = np.random.default_rng(0).permutation(50)
-    held = [Document(f"d{n:02}", "x") for n in shuffled]
-    query = Query("?", embedding=(1.0,) * 256)
-    source = Dense(held, embed, embeddings=rows[shuffled], similarity="ip")
-    found = source.retrieve(query, depth=10)
-    assert [hit.doc_id for hit in found] == [f"d{n}" for n in range(49, 39, -1)]
+@pytest.mark.parametrize("similarity", ["cosine", "ip", "l2"])
+def test_near_ties_beyond_float32_are_told_apart(similarity):
+    """Rows whose products float32 puts in a wrong order come in that of their float64 values."""
+    generator = np.random.default_rng(0)
+    rows = generator.standard_normal(256) + generator.standard_normal((2000, 256)) * 1e-6
+    rows = rows.astype(np.float32)
+    query = generator.standard_normal(256).astype(np.float32).astype(float)
+    source = Dense(documents(2000), embed, embeddings=rows, similarity=similarity)
+    wide = source._rows.shown.matrix.astype(float)
+    truth = {
+        "cosine": wide @ query / np.linalg.norm(wide, axis=1),
+        "ip": wide @ query,
+        "l2": -((wide - query) ** 2).sum(axis=1),
+    }[similarity]
+    expected = [f"d{n}" for n in np.argsort(-truth)[:10]]
+    rough = [f"d{n}" for n in np.argsort(-(rows @ query.astype(np.float32)))[:10]]
+    found = source.retrieve(Query("?", embedding=tuple(query)), depth=10)
+    assert [hit.doc_id for hit in found] == expected != rough
 
 
 def test_scores_do_not_depend_on_the_order_of_documents():

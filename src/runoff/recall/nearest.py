@@ -21,6 +21,8 @@ SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {
     "l2": (None, 1.0),
 }
 _FLOAT32_UNIT = 2.0**-24
+_FLOAT64_UNIT = 2.0**-52
+_UNDERFLOW = 2.0**-125  # a product below float32's normal numbers may count as zero
 _ROWS_AT_ONCE = 4096
 
 
@@ -65,8 +67,7 @@ def nearest(
         name: the id of a row.
         keep: whether a row may be returned; asked at most once for a row, best rows first.
     """
-    rough = _rough(matrix, lengths, query, similarity)
-    error = (matrix.shape[1] + 4) * _FLOAT32_UNIT * float(np.sqrt((query * query).sum())) * lengths
+    rough, error = _rough(matrix, lengths, query, similarity)
     floor, kept = _floor(rough - error, depth, keep)
     rows = np.flatnonzero(rough + error >= floor)
     if keep is not None:
@@ -86,12 +87,22 @@ def _rough(
     lengths: NDArray[np.float64],
     query: NDArray[np.float64],
     similarity: Similarity,
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what orders the rows as their scores do, and by how much it may be wrong."""
+    count = matrix.shape[1] + 4
+    # scaled to a largest entry of 1, since very small entries of a query leave float32
+    scale = float(np.abs(query).max()) or 1.0
+    scaled = query / scale
     with np.errstate(over="ignore", invalid="ignore"):
-        products = (matrix @ query.astype(np.float32)).astype(np.float64)
+        products = (matrix @ scaled.astype(np.float32)).astype(np.float64)
     if not np.isfinite(products).all():
-        products = matrix.astype(np.float64) @ query
-    return products - lengths * lengths / 2 if similarity == "l2" else products
+        products = matrix.astype(np.float64) @ scaled
+    error = count * (_FLOAT32_UNIT * float(np.sqrt((scaled * scaled).sum())) * lengths + _UNDERFLOW)
+    if similarity != "l2":
+        return products, error
+    squares = lengths * lengths
+    wide_error = count * _FLOAT64_UNIT * (1.0 + squares + float((query * query).sum()))
+    return products * scale - squares / 2, error * scale + wide_error
 
 
 def _floor(
