@@ -36,10 +36,10 @@ def encode(response: Response, result: Result) -> str:
             for placement in result.placements
         },
         "fusion_rank": result.fusion_rank,
-        "fusion_score": result.fusion_score,
+        "fusion_score": _finite(result.fusion_score),
         "rerank_rank": result.rerank_rank,
-        "rerank_score": result.rerank_score,
-        "pair_score": result.pair_score,
+        "rerank_score": _finite(result.rerank_score),
+        "pair_score": _finite(result.pair_score),
         "truncated": result.truncated,
         "model": response.trace.model.name,
         "kind": str(response.trace.kind),
@@ -50,12 +50,17 @@ def encode(response: Response, result: Result) -> str:
             {"stage": one.stage, "source": one.source, "reason": one.reason}
             for one in outcome.degraded
         ]
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    told = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    try:
+        told.encode()
+    except UnicodeEncodeError:  # an id with half a surrogate pair: no store could write it
+        return json.dumps(record, separators=(",", ":"))
+    return told
 
 
-def _finite(score: float) -> float | None:
-    # JSON has no NaN; a source that gives no score has none here either
-    return score if math.isfinite(score) else None
+def _finite(score: float | None) -> float | None:
+    # JSON has no NaN and knows no number of NumPy; a source that gives no score has none here
+    return None if score is None or not math.isfinite(score) else float(score)
 
 
 def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
