@@ -2,10 +2,12 @@
 
 import asyncio
 
+import numpy as np
 import pytest
 
-from runoff.errors import BadReply
+from runoff.errors import BadReply, InvalidArgument, RecallFailed
 from runoff.pipeline import TwoStage
+from runoff.provenance import KEY, decode, encode
 from runoff.types import Document, Hit, Ranked, Reranking
 
 FOUND = [Hit(Document("a", "text a"), 1.0), Hit(Document("b", "text b"), 0.5)]
@@ -68,3 +70,63 @@ def test_a_reranker_that_returns_no_reranking_is_no_second_stage(fault, timeout)
         TwoStage(
             {"a": Source(FOUND)}, reranker=Reranker(NO_RERANKINGS[fault]), on_error="raise"
         ).search("q")
+
+
+NO_HITS = {
+    "nothing": None,
+    "an iterator": iter(FOUND),
+    "text": "ab",
+    "documents": [hit.document for hit in FOUND],
+    "a hit and nothing": [FOUND[0], None],
+}
+
+
+@pytest.mark.parametrize("fault", NO_HITS)
+def test_a_source_that_returns_no_hits_is_left_out_by_name(fault):
+    """It is named and the other's answer returned; alone, nothing is left to answer with."""
+    broken = Source(NO_HITS[fault])
+    response = both(TwoStage({"broken": broken, "good": Source(FOUND)}, reranker=None))
+    assert ids(response) == ["a", "b"]
+    assert [(one.source, one.reason) for one in response.outcome.degraded] == [
+        ("broken", "bad_reply")
+    ]
+    with pytest.raises(RecallFailed, match="broken: BadReply"):
+        TwoStage({"broken": broken}, reranker=None).search("q")
+
+
+@pytest.mark.parametrize("score", [None, "1.0", [1.0]])
+def test_a_hit_needs_a_number_as_score(score):
+    """The error names the document."""
+    with pytest.raises(InvalidArgument, match=r"score=.*must be a number \(id 'a'\)"):
+        Hit(Document("a", "text"), score)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.int64, int])
+def test_any_number_may_be_a_score(number):
+    """Scores of NumPy become Python's own, so that provenance can be told in JSON."""
+    source = Source([Hit(Document("a", "text"), number(2))])
+    rank = Reranker(lambda given: Reranking(tuple(Ranked(one, number(3)) for one in given)))
+    response = both(TwoStage({"a": source}, fusion=Scores(number), reranker=rank))
+    record = decode({KEY: encode(response, response[0])})
+    assert record["sources"] == {"a": {"rank": 1, "score": 2.0}}
+    assert (record["fusion_score"], record["rerank_score"]) == (5.0, 3.0)
+
+
+class Scores:
+    """A fusion that gives every hit the number five."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def fuse(self, rankings):
+        return {hit.key: self.number(5) for hits in rankings.values() for hit in hits}
+
+
+@pytest.mark.parametrize("doc_id", ["\ud800", "文書", "a\0b"])
+def test_provenance_is_plain_text_whatever_the_id(doc_id):
+    """It can be written as UTF-8, even where the id cannot, and gives the id back."""
+    source = Source([Hit(Document(doc_id, "text"), float("nan"))])
+    response = both(TwoStage({"a": source}, reranker=None))
+    told = encode(response, response[0])
+    assert decode({KEY: told.encode().decode()})["doc_id"] == doc_id
+    assert decode({KEY: told})["sources"]["a"]["score"] is None

@@ -5,25 +5,26 @@ from __future__ import annotations
 import logging
 import operator
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import _workers, stages
 from runoff.deadline import Deadline
-from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument
+from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, shown
 from runoff.faults import OnError, degrades
 from runoff.filters import And
 from runoff.scores import Usage
 from runoff.stages import Answer
 from runoff.trace import StageTrace, Trace
-from runoff.types import Degradation, Outcome, Query, Reranking, Response
+from runoff.types import Degradation, Hit, Outcome, Query, Reranking, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from runoff.filters import Filter
     from runoff.protocols import AsyncRecallSource, Fusion, RecallSource, Reranker
-    from runoff.types import Document, Hit
+    from runoff.types import Document
 
 __all__ = ["Call", "Search", "count"]
 
@@ -55,7 +56,8 @@ class Call:
         """Ask it and wait."""
         watch = _Watch(self.deadline)
         try:
-            hits = self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
+            found = self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
+            hits = _checked(found, self.depth)
         except Exception as error:  # noqa: BLE001 - `stages.judge` decides what it means
             return self._answer(None, error, watch)
         return self._answer(hits, None, watch)
@@ -64,7 +66,8 @@ class Call:
         """Ask it and await it."""
         watch = _Watch(self.deadline)
         try:
-            hits = await source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
+            found = await source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
+            hits = _checked(found, self.depth)
         except Exception as error:  # noqa: BLE001 - as above
             return self._answer(None, error, watch)
         return self._answer(hits, None, watch)
@@ -73,6 +76,23 @@ class Call:
     def _answer(hits: Sequence[Hit] | None, error: Exception | None, watch: _Watch) -> Answer:
         latency_ms, load_ms = watch.read()
         return Answer(hits, error, latency_ms, load_ms)
+
+
+def _checked(found: object, depth: int) -> Sequence[Hit]:
+    """Return what a source found, cut to the depth asked for.
+
+    Raises:
+        BadReply: it is no list of hits.
+    """
+    if not isinstance(found, Sequence) or isinstance(found, str | bytes):
+        msg = f"retrieve() returned {shown(found)} and not a list of hits"
+        raise BadReply(msg)
+    hits = found[:depth] if len(found) > depth else found
+    for hit in hits:
+        if not isinstance(hit, Hit):
+            msg = f"retrieve() returned {shown(hit)} among its hits"
+            raise BadReply(msg)
+    return hits
 
 
 class _Watch:

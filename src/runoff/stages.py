@@ -83,8 +83,6 @@ class Recalled:
 def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recalled:
     """Keep the sources that answered and name those that are left out.
 
-    An answer longer than `depth` is cut to it.
-
     Raises:
         RecallFailed: no source answered.
         Exception: a source's own error, when `on_error` is `"raise"`, or when it is an error that
@@ -97,7 +95,7 @@ def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recal
         error, hits = answer.error, answer.hits
         problem = ""
         if hits is not None:
-            rankings[name] = hits[:depth] if len(hits) > depth else hits
+            rankings[name] = hits
         elif error is not None:
             if not isinstance(error, Exception) or on_error == "raise":
                 raise error

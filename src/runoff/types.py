@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from runoff.errors import InvalidArgument
@@ -125,6 +126,9 @@ class Hit:
             None for an unknown end.
         key: what identifies the document across sources; the pipeline sets it, and it is the
             document's id until then.
+
+    Raises:
+        InvalidArgument: the score is no number.
     """
 
     document: Document
@@ -133,7 +137,12 @@ class Hit:
     key: str = ""
 
     def __post_init__(self) -> None:
-        """Use the document's id as key where none is given."""
+        """Keep the score as a `float`, and use the document's id as key where none is given."""
+        if type(self.score) is not float:
+            if not isinstance(self.score, Real):
+                remedy = f"must be a number (id {self.document.doc_id!r})"
+                raise InvalidArgument("score", self.score, remedy)
+            object.__setattr__(self, "score", float(self.score))
         if not self.key:
             object.__setattr__(self, "key", self.document.doc_id)
 
