@@ -1,10 +1,12 @@
 """What `TwoStage` makes of sources and rerankers that break their contract."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 
+from runoff import _workers
 from runoff.errors import BadReply, InvalidArgument, RecallFailed
 from runoff.pipeline import TwoStage
 from runoff.provenance import KEY, decode, encode
@@ -130,3 +132,51 @@ def test_provenance_is_plain_text_whatever_the_id(doc_id):
     told = encode(response, response[0])
     assert decode({KEY: told.encode().decode()})["doc_id"] == doc_id
     assert decode({KEY: told})["sources"]["a"]["score"] is None
+
+
+class Cancelling(Source):
+    """A source whose own task is cancelled from within, as by a scope of its client."""
+
+    async def aretrieve(self, query, *, depth, deadline=None):
+        raise asyncio.CancelledError
+
+
+class CancellingReranker(Reranker):
+    async def arerank(self, query, candidates, *, deadline=None):
+        raise asyncio.CancelledError
+
+
+async def test_a_part_that_cancels_itself_cancels_no_search():
+    """It degrades the answer like any other part that gives nothing."""
+    sources = {"broken": Cancelling(FOUND), "good": Source(FOUND)}
+    response = await TwoStage(sources, reranker=CancellingReranker(None)).asearch("q")
+    assert ids(response) == ["a", "b"]
+    assert [(one.stage, one.reason) for one in response.outcome.degraded] == [
+        ("recall", "bad_reply"),
+        ("rerank", "bad_reply"),
+    ]
+
+
+@pytest.mark.parametrize("timeout", [None, 20])
+def test_a_reranker_that_raises_stop_iteration_hangs_nobody(timeout):
+    """Python's loops cannot pass this error on, so that it must not get lost on the way."""
+    pipeline = TwoStage({"a": Source(FOUND)}, reranker=Reranker(lambda given: next(iter(()))))
+    with pytest.raises((RuntimeError, StopIteration), match=r"StopIteration|^$"):
+        pipeline.search("q", timeout=timeout)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        asyncio.run(asyncio.wait_for(pipeline.asearch("q", timeout=timeout), 20))
+
+
+def test_a_machine_without_threads_left_is_a_full_pool(monkeypatch):
+    """The source degrades by name, and once there are threads again the pool works as before."""
+    monkeypatch.setattr(_workers, "_pool", _workers._Pool(2))
+    pipeline = TwoStage({"a": Source(FOUND)}, reranker=None)
+    with monkeypatch.context() as patched:
+
+        def start(thread):
+            raise RuntimeError("can't start new thread")
+
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(RecallFailed, match="PoolFull: no worker thread can be started"):
+            pipeline.search("q", timeout=20)
+    assert ids(pipeline.search("q", timeout=20)) == ["a", "b"]

@@ -64,10 +64,16 @@ class Call:
 
     async def awaited(self, source: AsyncRecallSource) -> Answer:
         """Ask it and await it."""
+        import asyncio  # noqa: PLC0415 - half of this package's import time
+
         watch = _Watch(self.deadline)
         try:
             found = await source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
             hits = _checked(found, self.depth)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            return self._answer(None, BadReply("the call cancelled itself"), watch)
         except Exception as error:  # noqa: BLE001 - as above
             return self._answer(None, error, watch)
         return self._answer(hits, None, watch)

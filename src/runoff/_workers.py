@@ -15,7 +15,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runoff.errors import PoolFull
+from runoff.errors import BadReply, PoolFull
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,10 +50,15 @@ class _Pool:
                 raise PoolFull(msg)
             self._pending += 1
             if self._pending > self._idle and self._started < self._size:
+                name = f"runoff-worker-{self._started + 1}"
+                try:
+                    threading.Thread(target=self._work, name=name, daemon=True).start()
+                except RuntimeError as error:
+                    self._pending -= 1
+                    msg = f"no worker thread can be started: {error}"
+                    raise PoolFull(msg) from error
                 self._started += 1
                 self._idle += 1
-                name = f"runoff-worker-{self._started}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
         self._jobs.put(job)
 
     def leave(self, future: concurrent.futures.Future[Any]) -> None:
@@ -105,6 +110,11 @@ def submit(call: Callable[[], _T]) -> concurrent.futures.Future[_T]:
             return
         try:
             result = context.run(call)
+        except StopIteration as error:
+            # asyncio refuses this one, and whoever awaits the future would wait for ever
+            hidden = RuntimeError("the call raised StopIteration")
+            hidden.__cause__ = error
+            future.set_exception(hidden)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
             future.set_exception(error)
         else:
@@ -157,6 +167,7 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
 
     Raises:
         DeadlineExceeded: time is up.
+        BadReply: what was awaited cancelled itself.
     """
     import asyncio  # noqa: PLC0415 - as above
 
@@ -167,6 +178,9 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
             else:
                 deadline.check(what)
                 await asyncio.wait((future,), timeout=pause(deadline))
+        if future.cancelled():  # not by the caller, who would not be here
+            msg = f"{what}: the call cancelled itself"
+            raise BadReply(msg)
         return future.result()
     finally:
         future.cancel()
