@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.callbacks.schema import CBEventType, EventPayload
@@ -54,7 +55,7 @@ def model_name(reranker: object) -> str:
         return reranker
     for attribute in ("model", "model_name"):
         name = getattr(reranker, attribute, None)
-        if isinstance(name, str) and name:
-            return name
+        if isinstance(name, str | PurePath) and str(name):
+            return str(name)
     inner = getattr(reranker, "scorer", None)
     return type(reranker).__name__ if inner is None else model_name(inner)
