@@ -121,14 +121,12 @@ def test_an_id_is_returned_once_at_its_best_place(ids, depth):
         [("a", 1.0)],
         [(Document("a", "x"), "high")],
         [(Document("a", "x"), None)],
-        [(Document("a", "x"), True)],
         [("a", "x", 1.0, {})],
         [["a", "x", 1.0]],
         [(1, "x", 1.0)],
         [("", "x", 1.0)],
         [("a", None, 1.0)],
         [Document("a", "x"), ("b", "y", 1.0)],
-        [Hit(Document("a", "x"), None)],
     ],
 )
 def test_anything_else_returned_is_refused(returned):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from numbers import Real
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument
@@ -126,12 +125,10 @@ class Function:
         else:
             document, score = _parts(item)
             hit = Hit(document, score, self.score_range)
-        if not isinstance(hit.score, Real) or isinstance(hit.score, bool):
-            raise InvalidArgument("function", item, f"{_REMEDY}; this score is no number")
         if not math.isfinite(hit.score):
             msg = f"the function gave document {hit.doc_id!r} the score {hit.score}"
             raise BadReply(msg)
-        return hit if isinstance(hit.score, int | float) else replace(hit, score=float(hit.score))
+        return hit
 
 
 class _AsyncFunction(Function):
@@ -163,12 +160,7 @@ def _close(found: Any) -> None:  # noqa: ANN401 - any awaitable
 
 def _parts(item: object) -> tuple[Document, Any]:
     if isinstance(item, tuple) and len(item) == _SCORED_DOCUMENT and isinstance(item[0], Document):
-        return item[0], _number(item[1])
+        return item[0], item[1]
     if isinstance(item, tuple) and len(item) == _TRIPLE:
-        return Document(item[0], item[1]), _number(item[2])
+        return Document(item[0], item[1]), item[2]
     raise InvalidArgument("function", item, _REMEDY)
-
-
-def _number(score: Any) -> Any:  # noqa: ANN401 - checked by the caller
-    """Return Python's own float for any real number."""
-    return float(score) if isinstance(score, Real) and not isinstance(score, bool) else score
