@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -180,3 +181,50 @@ def test_a_machine_without_threads_left_is_a_full_pool(monkeypatch):
         with pytest.raises(RecallFailed, match="PoolFull: no worker thread can be started"):
             pipeline.search("q", timeout=20)
     assert ids(pipeline.search("q", timeout=20)) == ["a", "b"]
+
+
+class LoadingLate(Source):
+    """A source that is late, and begins to load a model after the search has left it behind."""
+
+    def retrieve(self, query, *, depth, deadline=None):
+        time.sleep(0.3)
+        with deadline.paused():
+            time.sleep(1.5)
+        return self.found
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_source_that_was_left_behind_stops_no_clock(asynchronous):
+    """Its model is loaded on its own time: the reranker is left behind at the deadline."""
+    slow = Reranker(lambda given: time.sleep(5))
+    pipeline = TwoStage({"late": LoadingLate(FOUND), "good": Source(FOUND)}, reranker=slow)
+    started = time.perf_counter()
+    if asynchronous:
+        response = asyncio.run(pipeline.asearch("q", timeout=0.4))
+    else:
+        response = pipeline.search("q", timeout=0.4)
+    assert time.perf_counter() - started < 1
+    assert [one.reason for one in response.outcome.degraded] == ["timeout", "timeout"]
+    assert response.trace.load_ms == 0
+
+
+def test_two_sources_that_load_are_timed_apart():
+    """Each one's trace shows the loading it did itself."""
+
+    class Loading(Source):
+        def retrieve(self, query, *, depth, deadline=None):
+            with deadline.paused():
+                time.sleep(0.2)
+            return self.found
+
+    class Slow(Source):
+        def retrieve(self, query, *, depth, deadline=None):
+            time.sleep(0.3)
+            return self.found
+
+    pipeline = TwoStage({"loads": Loading(FOUND), "slow": Slow(FOUND)}, reranker=None)
+    for response in (pipeline.search("q"), asyncio.run(pipeline.asearch("q"))):
+        loads, slow, _ = response.trace.stages
+        assert loads.load_ms >= 190
+        assert slow.load_ms == 0
+        assert slow.latency_ms >= 290

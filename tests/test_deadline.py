@@ -91,3 +91,45 @@ def test_a_wrong_timeout_is_refused(timeout):
     """Negative, NaN, text and booleans are no seconds."""
     with pytest.raises(InvalidArgument, match="timeout"):
         Deadline(timeout)
+
+
+def test_a_branch_shares_the_time_and_counts_its_own_pauses():
+    """A pause of one branch stops the clock of all, and shows as time of that branch alone."""
+    clock = Clock()
+    whole = Deadline(1, clock=clock)
+    one, other = whole.branch(), whole.branch()
+    with one.paused():
+        clock.now += 5
+    clock.now += 0.25
+    for deadline in (whole, one, other):
+        assert deadline.budget == 1
+        assert deadline.remaining() == pytest.approx(0.75)
+    assert (whole.paused_for, one.paused_for, other.paused_for) == (5, 5, 0)
+
+
+def test_a_branch_that_was_left_stops_no_clock():
+    """Neither a pause that goes on when it is left nor one that begins later."""
+    clock = Clock()
+    whole = Deadline(1, clock=clock)
+    branch = whole.branch()
+    with branch.paused():
+        clock.now += 5
+        branch.leave()
+        clock.now += 0.25
+    assert whole.remaining() == pytest.approx(0.75)
+    with branch.paused():
+        clock.now += 0.25
+        assert branch.remaining() == whole.remaining() == pytest.approx(0.5)
+    clock.now += 1
+    assert branch.expired
+    assert whole.paused_for == 5
+
+
+def test_a_branch_without_a_budget_never_ends():
+    """It counts its pauses nevertheless."""
+    clock = Clock()
+    branch = Deadline(clock=clock).branch()
+    with branch.paused():
+        clock.now += 5
+    assert not branch.finite
+    assert branch.paused_for == 5

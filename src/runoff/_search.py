@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import _workers, stages
-from runoff.deadline import Deadline
+from runoff.deadline import Branch, Deadline
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, shown
 from runoff.faults import OnError, degrades
 from runoff.filters import And
@@ -50,7 +50,7 @@ class Call:
     source: RecallSource
     query: Query
     depth: int
-    deadline: Deadline
+    deadline: Branch
 
     def __call__(self) -> Answer:
         """Ask it and wait."""
@@ -148,6 +148,10 @@ class Search:
         self._top_k = top_k
         self._on_error: OnError = on_error
         self._id_of = id_of
+
+    def call(self, source: RecallSource) -> Call:
+        """Return what is to be done to ask a source."""
+        return Call(source, self.query, self.depth, self.deadline.branch())
 
     def patience(self, answers: Mapping[str, Answer]) -> float | None:
         """Return how many seconds to wait for the next source; None for as long as it takes."""

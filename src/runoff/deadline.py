@@ -12,8 +12,9 @@ from runoff.errors import DeadlineExceeded, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-__all__ = ["Deadline"]
+__all__ = ["Branch", "Deadline"]
 
 
 class Deadline:
@@ -82,17 +83,27 @@ class Deadline:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Stop the clock while a model loads; pauses of several threads may overlap."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._resume()
+
+    def _stop(self) -> None:
         with self._lock:
             if self._pauses == 0:
                 self._paused_at = self._clock()
             self._pauses += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._pauses -= 1
-                if self._pauses == 0:
-                    self._paused_for += self._clock() - self._paused_at
+
+    def _resume(self) -> None:
+        with self._lock:
+            self._pauses -= 1
+            if self._pauses == 0:
+                self._paused_for += self._clock() - self._paused_at
+
+    def branch(self) -> Branch:
+        """Return a deadline for one of several calls: the same time, its own count of pauses."""
+        return Branch(self, self._clock)
 
     @property
     def paused_for(self) -> float:
@@ -105,3 +116,42 @@ class Deadline:
         if not self.finite:
             return "Deadline(None)"
         return f"Deadline({self._budget:g}, remaining={self.remaining():.3f})"
+
+
+class Branch(Deadline):
+    """The deadline of one call among several that share a budget.
+
+    Its pauses stop the clock of all, until the call is left behind: what it loads from then on is
+    loaded on nobody's time.
+    """
+
+    def __init__(self, whole: Deadline, clock: Callable[[], float]) -> None:
+        super().__init__(None if not whole.finite else whole.budget, clock=clock)
+        self._whole = whole
+        self._holding: list[AbstractContextManager[None]] = []
+        self._left = False
+
+    def spent(self) -> float:
+        """Return the seconds that all calls have spent so far, pauses left out."""
+        return self._whole.spent()
+
+    def leave(self) -> None:
+        """Let the clock go on whatever this call does."""
+        with self._lock:
+            self._left = True
+            while self._holding:
+                self._holding.pop().__exit__(None, None, None)
+
+    def _stop(self) -> None:
+        super()._stop()
+        with self._lock:
+            if not self._left:
+                pause = self._whole.paused()
+                pause.__enter__()
+                self._holding.append(pause)
+
+    def _resume(self) -> None:
+        super()._resume()
+        with self._lock:
+            if self._holding:
+                self._holding.pop().__exit__(None, None, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runoff import _workers
-from runoff._search import Call, Search, count
+from runoff._search import Search, count
 from runoff._turns import turn
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.faults import OnError, check_on_error
@@ -187,18 +187,17 @@ class TwoStage:
         inline = "" if deadline.finite else names[-1]
         futures: dict[str, concurrent.futures.Future[Answer]] = {}
         answers: dict[str, Answer] = {}
+        calls = {name: search.call(source) for name, source in self.sources.items()}
         try:
             for name in names:
                 if name == inline:
                     continue
-                call = Call(self.sources[name], search.query, search.depth, deadline)
                 try:
-                    futures[name] = _workers.submit(call)
+                    futures[name] = _workers.submit(calls[name])
                 except PoolFull as error:
-                    answers[name] = Answer(None, error, 0.0) if deadline.finite else call()
+                    answers[name] = Answer(None, error, 0.0) if deadline.finite else calls[name]()
             if inline:
-                call = Call(self.sources[inline], search.query, search.depth, deadline)
-                answers[inline] = call()
+                answers[inline] = calls[inline]()
             waiting = set(futures.values())
             while waiting:
                 done, waiting = concurrent.futures.wait(
@@ -210,6 +209,8 @@ class TwoStage:
         finally:
             for future in futures.values():
                 _workers.leave(future)
+            for call in calls.values():
+                call.deadline.leave()
         return answers
 
     async def _arecall(self, search: Search) -> dict[str, Answer]:
@@ -218,14 +219,14 @@ class TwoStage:
         answers: dict[str, Answer] = {}
         threaded: list[concurrent.futures.Future[Answer]] = []
         futures: dict[str, asyncio.Future[Answer]] = {}
+        calls = {name: search.call(source) for name, source in self.sources.items()}
         try:
             for name, source in self.sources.items():
-                call = Call(source, search.query, search.depth, search.deadline)
                 if isinstance(source, AsyncRecallSource):
-                    futures[name] = asyncio.ensure_future(call.awaited(source))
+                    futures[name] = asyncio.ensure_future(calls[name].awaited(source))
                     continue
                 try:
-                    threaded.append(_workers.submit(call))
+                    threaded.append(_workers.submit(calls[name]))
                 except PoolFull as error:
                     answers[name] = Answer(None, error, 0.0)
                 else:
@@ -245,6 +246,8 @@ class TwoStage:
                 future.cancel()
             for job in threaded:
                 _workers.leave(job)
+            for call in calls.values():
+                call.deadline.leave()
         return answers
 
     def _rerank(self, search: Search, second: Reranker) -> Reranking:
