@@ -168,17 +168,18 @@ class EagerScores:
 
     def score(self, terms: Mapping[int, int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Score every document that holds a query term; see `Scoring.score`."""
-        starts, rows = self.postings.starts, self.postings.rows
+        starts, rows = self.postings.starts.data, self.postings.rows
         total = np.zeros(self.postings.lengths.size, dtype=np.float32)
         shared = None if self.positive else np.zeros(total.size, dtype=np.bool_)
+        add = np.add.at
         for term, times in terms.items():
             column = slice(starts[term], starts[term + 1])
             scores = self.scores[column]
-            np.add.at(total, rows[column], scores if times == 1 else scores * np.float32(times))
+            add(total, rows[column], scores if times == 1 else scores * np.float32(times))
             if shared is not None:
                 shared[rows[column]] = True
-        found = np.flatnonzero(total > 0 if shared is None else shared)
-        scores = total[found]
+        found = (total > 0 if shared is None else shared).nonzero()[0]
+        scores = total.take(found)
         if self.base.size:
             scores += np.float32(sum(self.base[one] * times for one, times in terms.items()))
         return found, scores

@@ -121,17 +121,20 @@ class Snapshot:
             return []
         rows, scores = self.scoring.score(terms)
         if query.filters is not None:
-            kept = self._mask(query.filters)[rows]
-            rows, scores = rows[kept], scores[kept]
+            kept = self._mask(query.filters).take(rows).nonzero()[0]
+            rows, scores = rows.take(kept), scores.take(kept)
         if rows.size > depth:
-            worst = np.partition(scores, rows.size - depth)[rows.size - depth]
-            good = np.flatnonzero(scores >= worst)  # with all that tie with the last, until sorted
-            rows, scores = rows[good], scores[good]
-        order = np.argsort(-scores, kind="stable")[:depth]
-        best = rows[order].tolist()
+            lowest = rows.size - depth
+            sorted_there = scores.copy()
+            sorted_there.partition(lowest)
+            # all that tie with the last one stay until they are ordered
+            kept = (scores >= sorted_there[lowest]).nonzero()[0]
+            rows, scores = rows.take(kept), scores.take(kept)
+        order = (-scores).argsort(kind="stable")[:depth]
+        best = rows.take(order).tolist()
         keys = [*map(self.ids.__getitem__, best)]
         score_range = (self.scoring.lowest, None)
-        return _hits(self.documents.at(best), scores[order].tolist(), score_range, keys)
+        return _hits(self.documents.at(best), scores.take(order).tolist(), score_range, keys)
 
     def changed(
         self,
