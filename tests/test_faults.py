@@ -1,5 +1,9 @@
 """Which errors degrade and which are raised."""
 
+import errno
+import socket
+import urllib.error
+
 import httpx
 import pytest
 
@@ -10,6 +14,23 @@ from runoff.faults import check_on_error, degrades, reason_of
 class StatusError(Exception):
     def __init__(self, status_code):
         self.status_code = status_code
+
+
+REQUEST = httpx.Request("GET", "http://127.0.0.1/")
+
+
+def httpx_status(status):
+    return httpx.HTTPStatusError("", request=REQUEST, response=httpx.Response(status))
+
+
+def urllib_status(status):
+    return urllib.error.HTTPError("http://127.0.0.1/", status, "", {}, None)
+
+
+def caused(cause):
+    error = ValueError("an SDK's own error")
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
@@ -26,6 +47,20 @@ class StatusError(Exception):
         (StatusError(408), "server_error"),
         (StatusError(503), "server_error"),
         (StatusError(422), "request_rejected"),
+        (httpx_status(503), "server_error"),
+        (httpx_status(413), "request_rejected"),
+        (httpx_status(401), ""),
+        (urllib_status(502), "server_error"),
+        (urllib_status(403), ""),
+        (urllib.error.URLError(ConnectionRefusedError()), "connection"),
+        (urllib.error.URLError("unknown url type"), ""),
+        (socket.gaierror(socket.EAI_NONAME, "no such host"), "connection"),
+        (OSError(errno.EHOSTUNREACH, "no route to host"), "connection"),
+        (OSError(errno.ENOSPC, "no space left on device"), ""),
+        (caused(httpx.ConnectError("refused")), "connection"),
+        (caused(caused(TimeoutError())), "timeout"),
+        (caused(KeyError("bug")), ""),
+        (SystemExit(503), ""),
         (StatusError(401), ""),
         (StatusError(404), ""),
         (AuthenticationFailed("bad key"), ""),

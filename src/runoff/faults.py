@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Literal, TypeAlias
 
 from runoff.errors import InvalidArgument, PermanentError, RunoffError, TransientError
@@ -14,6 +15,7 @@ _TRANSIENT_STATUS = {408, 409, 425, 429}
 _REJECTED_STATUS = {400, 413, 422}
 # clients whose errors do not derive from the built-in ones, by module and by part of a class name
 _CLIENT_MODULES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp")
+_UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 _CLIENT_ERRORS = {
     "Timeout": "timeout",
     "Connect": "connection",
@@ -25,7 +27,7 @@ _CLIENT_ERRORS = {
 
 def check_on_error(value: object) -> None:
     """Refuse anything but the three ways to treat an error."""
-    if value not in {"transient", "degrade", "raise"}:
+    if value not in ("transient", "degrade", "raise"):
         remedy = 'must be "transient" (the default), "degrade" or "raise"'
         raise InvalidArgument("on_error", value, remedy)
 
@@ -33,17 +35,33 @@ def check_on_error(value: object) -> None:
 def reason_of(error: BaseException) -> str:
     """Return the reason for `Degradation.reason` if an error is transient, else an empty string.
 
-    Errors of foreign clients are recognised by the built-in classes they derive from, by their
-    `status_code`, or by their name.
+    Errors of foreign clients are recognised by the built-in classes they derive from, by the HTTP
+    status they or their `response` carry, by their name, or by the error they were raised from.
     """
-    if isinstance(error, RunoffError):
-        return error.reason if isinstance(error, TransientError) else ""
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, ConnectionError):
-        return "connection"
-    status = getattr(error, "status_code", None)
-    return _reason_of_status(status) if isinstance(status, int) else _reason_of_class(type(error))
+    seen: set[int] = set()
+    inner: object = error
+    while isinstance(inner, Exception) and id(inner) not in seen:
+        seen.add(id(inner))
+        if isinstance(inner, RunoffError):
+            return inner.reason if isinstance(inner, TransientError) else ""
+        status = _status_of(inner)
+        if status is not None:
+            return _reason_of_status(status)
+        reason = _reason_of_class(type(inner))
+        if reason or (isinstance(inner, OSError) and inner.errno in _UNREACHABLE):
+            return reason or "connection"
+        inner = inner.__cause__ or getattr(inner, "reason", None)  # urllib keeps it there
+    return ""
+
+
+def _status_of(error: Exception) -> int | None:
+    """Return the HTTP status of an error, as httpx, requests, aiohttp, urllib and SDKs keep it."""
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "status", "code"):
+            status = getattr(holder, name, None)
+            if isinstance(status, int) and 400 <= status < 600:  # noqa: PLR2004 - HTTP's errors
+                return status
+    return None
 
 
 def _reason_of_status(status: int) -> str:
@@ -53,6 +71,10 @@ def _reason_of_status(status: int) -> str:
 
 
 def _reason_of_class(error: type[BaseException]) -> str:
+    if issubclass(error, TimeoutError):
+        return "timeout"
+    if issubclass(error, ConnectionError) or error.__name__ == "gaierror":  # no such host
+        return "connection"
     for kind in error.__mro__:
         if kind.__module__.split(".")[0] in _CLIENT_MODULES:
             for part, reason in _CLIENT_ERRORS.items():
