@@ -228,3 +228,15 @@ def test_two_sources_that_load_are_timed_apart():
         assert loads.load_ms >= 190
         assert slow.load_ms == 0
         assert slow.latency_ms >= 290
+
+
+def test_blank_texts_are_not_one_document():
+    """Images and blanks without ids of their own stay apart: a blank text identifies nothing."""
+    blanks = [
+        Hit(Document("uuid-1", "", own_id=False, image=True), 3.0),
+        Hit(Document("uuid-2", "", own_id=False, image=True), 2.0),
+        Hit(Document("uuid-3", " \n", own_id=False), 1.0),
+    ]
+    response = both(TwoStage({"a": Source(blanks), "b": Source(FOUND)}, reranker=None))
+    assert sorted(ids(response)) == ["a", "b", "uuid-1", "uuid-2", "uuid-3"]
+    assert response.outcome.notes == ()

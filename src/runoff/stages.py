@@ -122,7 +122,7 @@ def identify(
     """Give every hit the key that identifies its document across sources.
 
     The key is what `id_of` says; else the document's id when every document of every source has
-    one of its own; else the text. A single source has nothing to merge with, so its hits stay
+    one of its own; else the text, unless that is blank. A single source has nothing to merge with, so its hits stay
     apart, even two with one id. A document a source lists twice counts at its better rank.
 
     Returns:
@@ -143,7 +143,7 @@ def identify(
             if id_of is not None:
                 key = _checked_key(id_of(document), document)
             else:
-                key = document.doc_id if own else text_key(document.text)
+                key = document.doc_id if own else _text_key(document)
             if key in seen:
                 notes.append(f"{name} lists {document.doc_id!r} twice: its better rank counts")
                 continue
@@ -159,6 +159,11 @@ def identify(
                 )
         keyed[name] = kept
     return keyed, notes
+
+
+def _text_key(document: Document) -> str:
+    # a blank text, such as an image's, says nothing about which document it is
+    return text_key(document.text) if document.text.strip() else document.doc_id
 
 
 def _apart(hits: Sequence[Hit]) -> list[Hit]:
