@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -112,10 +113,12 @@ class PairScores:
         if len(shape) != 1 or self.scored.shape != shape or self.truncated.shape != shape:
             got = (shape, self.scored.shape, self.truncated.shape)
             raise InvalidArgument("values, scored, truncated", got, "all must have shape (n,)")
-        finite = self.scored & np.isfinite(self.values)
+        with np.errstate(over="ignore"):
+            values = self.values.astype(np.float32)
+        finite = self.scored.astype(np.bool_) & np.isfinite(values)
         object.__setattr__(self, "scored", finite)
-        values = np.where(finite, self.values, np.float32(np.nan))
-        object.__setattr__(self, "values", values.astype(np.float32, copy=False))
+        values[~finite] = np.nan
+        object.__setattr__(self, "values", values)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -138,7 +141,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         """Accept the kind by its name too, and refuse a value that is not finite."""
-        if not math.isfinite(self.value):
+        if not isinstance(self.value, Real) or not math.isfinite(self.value):
             raise InvalidArgument("value", self.value, "a threshold must be a finite number")
         try:
             object.__setattr__(self, "kind", ScoreKind(self.kind))
