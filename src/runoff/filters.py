@@ -26,7 +26,7 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
+__all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar", "check_filter"]
 
 Scalar: TypeAlias = "str | int | float | bool"
 _Meaning: TypeAlias = "tuple[bool, Scalar]"
@@ -194,7 +194,7 @@ class _Combined:
         if not filters:
             raise InvalidArgument("filters", filters, "needs at least one filter")
         for one in filters:
-            _check_filter(one)
+            check_filter(one)
         object.__setattr__(self, "filters", filters)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -257,7 +257,7 @@ class Not:
 
     def __post_init__(self) -> None:
         """Check the inner filter."""
-        _check_filter(self.filter)
+        check_filter(self.filter)
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
@@ -267,6 +267,11 @@ class Not:
 Filter: TypeAlias = "Eq | In | Range | And | Or | Not"
 
 
-def _check_filter(one: object) -> None:
+def check_filter(one: object) -> None:
+    """Refuse what is no filter.
+
+    Raises:
+        InvalidArgument: always names it.
+    """
     if not isinstance(one, Eq | In | Range | And | Or | Not):
         raise InvalidArgument("filter", one, "must be one of Eq, In, Range, And, Or and Not")

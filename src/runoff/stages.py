@@ -122,8 +122,9 @@ def identify(
     """Give every hit the key that identifies its document across sources.
 
     The key is what `id_of` says; else the document's id when every document of every source has
-    one of its own; else the text, unless that is blank. A single source has nothing to merge with, so its hits stay
-    apart, even two with one id. A document a source lists twice counts at its better rank.
+    one of its own; else the text, unless that is blank. A single source has nothing to merge with,
+    so its hits stay apart, even two with one id. A document a source lists twice counts at its
+    better rank.
 
     Returns:
         The rankings with keys, and sentences about anything that had to be decided.

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from runoff.errors import InvalidArgument
+from runoff.filters import check_filter
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from runoff.filters import Filter
     from runoff.trace import Trace
@@ -65,7 +67,8 @@ class Document:
             and is never sent to a reranker.
 
     Raises:
-        InvalidArgument: the id or the text is not a string, or the id is empty.
+        InvalidArgument: the id or the text is not a string, the id is empty, or the metadata is no
+            mapping.
     """
 
     doc_id: str
@@ -75,11 +78,14 @@ class Document:
     image: bool = False
 
     def __post_init__(self) -> None:
-        """Check the id and the text."""
+        """Check the id, the text and the metadata."""
         if not isinstance(self.doc_id, str) or not self.doc_id:
             raise InvalidArgument("doc_id", self.doc_id, "must be a non-empty string")
         if not isinstance(self.text, str):
             raise InvalidArgument("text", self.text, f"must be a string (id {self.doc_id!r})")
+        if not isinstance(self.metadata, Mapping):
+            remedy = f"must map names to values (id {self.doc_id!r})"
+            raise InvalidArgument("metadata", self.metadata, remedy)
 
     @classmethod
     def without_id(cls, text: str, metadata: Mapping[str, Any] | None = None) -> Document:
@@ -99,7 +105,8 @@ class Query:
             averaged.
 
     Raises:
-        InvalidArgument: `text` is not a string, or it is blank and nothing else says what is asked.
+        InvalidArgument: `text` is not a string, or it is blank and nothing else says what is asked;
+            `filters` is no filter; `embedding_texts` is no tuple of strings.
     """
 
     text: str
@@ -113,6 +120,11 @@ class Query:
             raise InvalidArgument("query", self.text, "must be a string or a Query")
         if not self.text.strip() and self.embedding is None and not self.embedding_texts:
             raise InvalidArgument("query", self.text, "is blank: ask something")
+        if self.filters is not None:
+            check_filter(self.filters)
+        texts = self.embedding_texts
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")
 
 
 @dataclass(frozen=True, slots=True)
