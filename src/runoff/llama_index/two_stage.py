@@ -132,6 +132,17 @@ def _engine(
     top_n: int,
     options: dict[str, Any],
 ) -> Any:  # noqa: ANN401 - the same kind of engine
+    clone = copy.copy(engine)
+    for name, value in _own_lists(engine).items():
+        setattr(clone, name, value)
+    if hasattr(engine, "_response_synthesizer"):  # prompts are set on it
+        clone._response_synthesizer = copy.copy(engine._response_synthesizer)  # noqa: SLF001 - LlamaIndex has no public way
+    if hasattr(engine, "_memory"):
+        clone._memory = _own_memory(engine._memory)  # noqa: SLF001 - as above
+    if isinstance(retriever, TwoStageRetriever):  # it has a second stage, and one is enough
+        clone._retriever = retriever.replace(top_n=top_n, **options)  # noqa: SLF001 - as above
+        clone._node_postprocessors = [copy.copy(one) for one in kept]  # noqa: SLF001 - as above
+        return clone
     depth = _depth(retriever, options)
     wide = widened(retriever, depth)
     if wide is None:
@@ -143,17 +154,9 @@ def _engine(
         )
         wide = copy.copy(retriever)
     before, after = _around(kept)
-    clone = copy.copy(engine)
-    for name, value in _own_lists(engine).items():
-        setattr(clone, name, value)
-    if hasattr(engine, "_response_synthesizer"):  # prompts are set on it
-        clone._response_synthesizer = copy.copy(engine._response_synthesizer)  # noqa: SLF001 - LlamaIndex has no public way
-    manager = engine.callback_manager
-    rerank = RunoffRerank(top_n=top_n, callback_manager=manager, **options)
-    clone._retriever = wide  # noqa: SLF001 - LlamaIndex has no public way
+    rerank = RunoffRerank(top_n=top_n, callback_manager=engine.callback_manager, **options)
+    clone._retriever = wide  # noqa: SLF001 - as above
     clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after)]  # noqa: SLF001 - as above
-    if hasattr(engine, "_memory"):
-        clone._memory = _own_memory(engine._memory)  # noqa: SLF001 - as above
     return clone
 
 

@@ -88,7 +88,8 @@ class TestAnswers:
         given = [NodeWithScore(node=node) for node in nodes]
         came = RunoffRerank(reranker=overlap(), top_n=1).postprocess_nodes(given, query_str=QUERY)
         assert ids(came) == ["sort"]
-        json.loads(came[0].node.metadata[KEY])
+        assert provenance(came[0])["sources"] == {"input": {"rank": 10, "score": None}}
+        assert "NaN" not in came[0].node.metadata[KEY]
 
     def test_a_threshold_drops_what_lies_below(self, overlap, scored):
         """Only nodes at or above the threshold come back."""

@@ -273,13 +273,13 @@ class TestFaults:
     async def test_a_late_retriever_is_left_behind(self, overlap, scored, kind):
         """One budget covers the whole search."""
         both = TwoStageRetriever(
-            {"good": kind(scored), "slow": Fixed(scored, delay=1.0)},
+            {"good": kind(scored), "slow": Fixed(scored, delay=2.0)},
             reranker=overlap(),
-            timeout=0.2,
+            timeout=0.6,
         )
         started = time.perf_counter()
         came = await both.aretrieve(QUERY)
-        assert time.perf_counter() - started < 0.8
+        assert time.perf_counter() - started < 1.8
         assert provenance(came[0])["degraded"][0]["source"] == "slow"
 
     async def test_awaiting_leaves_the_loop_free(self, overlap, scored):

@@ -282,6 +282,17 @@ class TestQueryEngines:
         assert kinds(twice) == ["RunoffRerank"]
         assert len(twice.query(QUERY).source_nodes) == 4
 
+    def test_an_engine_over_our_retriever_gets_no_second_second_stage(self, overlap, index, llm):
+        """The retriever inside gets the options; nothing is reranked twice."""
+        scorer = overlap()
+        inner = two_stage(index, reranker=scorer, top_n=4, depth=10)
+        engine = inner.as_query_engine(llm=llm)
+        better = two_stage(engine, top_n=2)
+        assert len(better.query(QUERY).source_nodes) == 2
+        assert len(scorer.read) == 10
+        assert kinds(better) == []
+        assert engine.retriever.top_n == 4
+
     def test_a_retriever_that_cannot_be_widened_warns(self, overlap, scored, llm):
         """The warning names the retriever."""
 
