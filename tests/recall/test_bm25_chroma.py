@@ -1,7 +1,5 @@
 """BM25 made from a Chroma collection."""
 
-import uuid
-
 import pytest
 
 from runoff import Query
@@ -9,15 +7,10 @@ from runoff.errors import InvalidArgument
 from runoff.filters import Eq
 from runoff.recall import BM25
 
-chromadb = pytest.importorskip("chromadb")
-
 
 @pytest.fixture
-def collection():
-    client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
-    name = f"bm25-{uuid.uuid4().hex}"
-    yield client.create_collection(name, embedding_function=None)
-    client.delete_collection(name)
+def collection(make_collection):
+    return make_collection()
 
 
 def fill(collection, count):
