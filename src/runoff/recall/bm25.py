@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
     from runoff.recall.analyzers import Analyze
-    from runoff.recall.bm25_documents import Given
     from runoff.recall.bm25_engine import Engine
+    from runoff.recall.given import Given
     from runoff.types import Hit
 
 __all__ = ["BM25"]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
-from runoff.errors import DuplicateId, InvalidArgument
+from runoff.errors import DuplicateId
+from runoff.recall.given import as_documents
 from runoff.types import Document
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Documents", "Given", "unique_documents"]
+    from runoff.recall.given import Given
 
-Given: TypeAlias = "Document | str | tuple[str, str]"
-"""A document, a text without an id, or an (id, text) pair."""
+__all__ = ["Documents", "unique_documents"]
 
 
 def unique_documents(documents: Iterable[Given]) -> list[Document]:
@@ -25,27 +27,12 @@ def unique_documents(documents: Iterable[Given]) -> list[Document]:
         InvalidArgument: `documents` is not an iterable of documents, or one is none.
         DuplicateId: an id is given twice with two texts.
     """
-    if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
-        raise InvalidArgument(
-            "documents", documents, "must be a list of documents, strings or (id, text) pairs"
-        )
     unique: dict[str, Document] = {}
-    for given in documents:
-        document = _document(given)
+    for document in as_documents(documents):
         known = unique.setdefault(document.doc_id, document)
         if known.text != document.text:
             raise DuplicateId("doc_id", document.doc_id, "was given twice with different texts")
     return list(unique.values())
-
-
-def _document(given: Any) -> Document:  # noqa: ANN401 - whatever the user passed
-    if isinstance(given, Document):
-        return given
-    if isinstance(given, str):
-        return Document.without_id(given)
-    if isinstance(given, tuple) and len(given) == 2:  # noqa: PLR2004 - a pair
-        return Document(*given)
-    raise InvalidArgument("documents", given, "must be a Document, a string or an (id, text) pair")
 
 
 class Documents(Sequence[Document]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,6 +11,7 @@ import numpy as np
 from runoff import _workers
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall.arguments import check_callable, check_question
+from runoff.recall.given import as_documents
 from runoff.recall.nearest import SCORE_RANGES, Similarity, direction, nearest
 from runoff.recall.rows import Rows, Shown
 from runoff.recall.vectors import (
@@ -25,9 +25,12 @@ from runoff.recall.vectors import (
 from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from runoff.deadline import Deadline
+    from runoff.recall.given import Given
 
 __all__ = ["Dense", "Progress"]
 
@@ -46,7 +49,8 @@ class Dense:
     is zero points nowhere and finds nothing, save with `"l2"`.
 
     Args:
-        documents: what to index; an empty list is fine.
+        documents: `Document`s, `(id, text)` pairs or plain strings, as for `BM25`; an empty list is
+            fine.
         embed: a callable, list of n texts -> (n, d) numbers: nested lists, any NumPy array, or
             whatever becomes one. It is never given an empty list.
         embed_query: a callable, text -> (d,) numbers, for models that embed queries differently.
@@ -82,7 +86,7 @@ class Dense:
 
     def __init__(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Given],
         embed: Embed,
         *,
         embed_query: EmbedQuery | None = None,
@@ -105,7 +109,7 @@ class Dense:
 
     def add(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Given],
         *,
         embeddings: ArrayLike | None = None,
         progress: Progress | None = None,
@@ -121,13 +125,13 @@ class Dense:
             progress: called with (texts embedded, texts to embed) after each batch.
 
         Raises:
-            InvalidArgument: something is no `Document`.
+            InvalidArgument: something is no document.
             DuplicateId: two of the documents have one id and different texts.
             EmbeddingError: as for the class.
         """
         if progress is not None:
             check_callable("progress", progress, "must be a callable (done, total)")
-        given = _documents(documents)
+        given = list(as_documents(documents))
         places = _places(given)
         with self._writing:
             if embeddings is not None and (given or np.size(embeddings)):
@@ -259,17 +263,6 @@ class _AsyncDense(Dense):
 
 def _named(document: Document) -> str:
     return f"document {document.doc_id!r}"
-
-
-def _documents(documents: Iterable[Document]) -> list[Document]:
-    remedy = "must be a list of runoff.Document"
-    if isinstance(documents, str | bytes) or not isinstance(documents, Iterable):
-        raise InvalidArgument("documents", documents, remedy)
-    given = list(documents)
-    for one in given:
-        if not isinstance(one, Document):
-            raise InvalidArgument("documents", one, remedy)
-    return given
 
 
 def _places(documents: list[Document]) -> dict[str, int]:
