@@ -48,6 +48,8 @@ def test_hidden_and_other_files_are_left_out(tmp_path):
         ("a.jsonl", b'{"text": "ok"}\n{broken', "a.jsonl, line 2: is not JSON"),
         ("a.jsonl", b'{"title": "no text"}', "a.jsonl, line 1: has no text field"),
         ("a.jsonl", b"[1, 2]", "a.jsonl, line 1: has no text field"),
+        ("a.jsonl", b'{"text": "ok"}\n{"text": "\\ud800"}', "a.jsonl, line 2: holds half a surr"),
+        ("a.jsonl.gz", gzip.compress(b"{}")[:10] + b"\xff" * 20, "a.jsonl.gz: cannot be read"),
         ("a.txt", b"fine\n\xff\xfe", "a.txt, line 2: is not UTF-8"),
         ("a.jsonl.gz", b"not gzip", "a.jsonl.gz: cannot be read"),
         ("a.jsonl", b'{"_id": 1, "text": "x"}\n{"_id": 1, "text": "y"}', "two different texts"),
@@ -75,3 +77,19 @@ def test_the_state_changes_with_a_file(tmp_path):
     assert folder_state(tmp_path) == before
     (tmp_path / "x.md").write_text("another")
     assert folder_state(tmp_path) != before
+
+
+def test_a_line_of_json_ends_at_a_line_feed_alone(tmp_path):
+    """The other separators of Unicode may stand in a JSON string as they are."""
+    texts = ["one\u2028two\u0085three", "four"]
+    lines = "\r\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts)
+    (tmp_path / "a.jsonl").write_bytes(lines.encode())
+    assert [one.text for one in folder_documents(tmp_path)] == texts
+
+
+@pytest.mark.parametrize("doc_id", [None, ""])
+def test_an_id_that_says_nothing_is_none(tmp_path, doc_id):
+    """The line's number stands in for it."""
+    rows = [{"_id": doc_id, "text": "one"}, {"_id": doc_id, "text": "two"}, {"id": 0, "text": "x"}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert [one.doc_id for one in folder_documents(tmp_path)] == ["a.jsonl#1", "a.jsonl#2", "0"]

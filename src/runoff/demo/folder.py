@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from typing import TYPE_CHECKING
 
 from runoff.demo.corpus import split_text
@@ -18,6 +19,7 @@ __all__ = ["SUFFIXES", "folder_documents", "folder_state"]
 
 SUFFIXES = (".md", ".markdown", ".rst", ".txt", ".jsonl", ".jsonl.gz")
 _BEIR_QUERIES = ("queries.jsonl", "queries.jsonl.gz")
+_ID_FIELDS = ("_id", "id")
 _TEXT_FIELDS = ("text", "content", "body")
 
 
@@ -87,7 +89,7 @@ def _read(path: Path) -> str:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         return data.decode("utf-8-sig")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise RunoffError(f"{path}: cannot be read ({error})") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
@@ -95,11 +97,18 @@ def _read(path: Path) -> str:
 
 
 def _records(path: Path, name: str) -> Iterator[Document]:
-    for number, line in enumerate(_read(path).splitlines(), 1):
+    # not splitlines(): JSON strings may hold what it takes for line ends, such as U+2028
+    for number, line in enumerate(_read(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
+            if "\\u" in line:  # an escape may stand for what UTF-8 cannot
+                json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise RunoffError(
+                f"{path}, line {number}: holds half a surrogate pair, which is no character"
+            ) from error
         except ValueError as error:
             raise RunoffError(f"{path}, line {number}: is not JSON ({error})") from error
         text = (
@@ -113,7 +122,8 @@ def _records(path: Path, name: str) -> Iterator[Document]:
         title = record.get("title")
         if isinstance(title, str) and title:
             text = f"{title}\n\n{text}"
-        doc_id = str(record.get("_id", record.get("id", f"{name}#{number}")))
+        given = next((record[key] for key in _ID_FIELDS if record.get(key) not in (None, "")), None)
+        doc_id = f"{name}#{number}" if given is None else str(given)
         metadata = {
             key: value
             for key, value in record.items()

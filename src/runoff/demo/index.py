@@ -10,11 +10,18 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import __version__
-from runoff.errors import MissingExtra, RunoffError
+from runoff.errors import (
+    IndexDamaged,
+    IndexNotFound,
+    IndexTooNew,
+    InvalidArgument,
+    MissingExtra,
+    RunoffError,
+)
 from runoff.recall.bm25 import BM25
 from runoff.recall.chroma import Chroma
 from runoff.recall.embedder import Embedder
@@ -35,6 +42,7 @@ __all__ = ["DemoIndex", "cache_root", "fingerprint", "open_index"]
 _MARKER = "index.json"
 _COLLECTION = "runoff-demo"
 _BATCH = 500
+_OURS = {"bm25", "chroma", _MARKER, "evaluation.json", "evaluation.partial"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class DemoIndex:
     client: ClientAPI
     collection: Collection
     embedder: Embedder
-    built_s: float
+    built_s: float = 0.0
 
 
 def cache_root() -> Path:
@@ -90,39 +98,44 @@ def fingerprint(*parts: str) -> str:
 def open_index(
     path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Progress
 ) -> DemoIndex:
-    """Open the index at a path, building it first where it is absent, unfinished or out of date.
+    """Open the index at a path, building it first where it is absent, damaged or out of date.
 
     Args:
-        path: its folder; a folder that is rebuilt is emptied first.
+        path: its folder; a folder that is rebuilt is emptied first, unless it holds other files.
         key: its `fingerprint`.
         documents: makes the documents; called only when the index is built.
         progress: called with what is being done, how much of it is done and how much there is.
 
     Raises:
+        InvalidArgument: the folder holds files that no index left there.
         RunoffError: there are no documents, or the folder cannot be written.
     """
     started = time.perf_counter()
-    built = _recorded_key(path) != key
-    if built:
+    if _recorded_key(path) == key:
         try:
-            _build(path, key, documents, progress)
-        except OSError as error:
-            raise RunoffError(
-                f"cannot write the demo's index to {path} ({error.strerror}): "
-                "choose another folder with --cache"
-            ) from error
+            return _opened(path)
+        except Exception as error:
+            if not _is_damage(error):
+                raise
+    _built(path, key, documents, progress)
+    return replace(_opened(path), built_s=time.perf_counter() - started)
+
+
+def _opened(path: Path) -> DemoIndex:
+    bm25 = BM25.load(path / "bm25")
     embedder = Embedder()
     client = _client(path)
     collection = client.get_collection(_COLLECTION, embedding_function=None)
-    return DemoIndex(
-        path,
-        BM25.load(path / "bm25"),
-        Chroma(collection, embed=embedder),
-        client,
-        collection,
-        embedder,
-        time.perf_counter() - started if built else 0.0,
-    )
+    return DemoIndex(path, bm25, Chroma(collection, embed=embedder), client, collection, embedder)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether an index that was finished once cannot be opened any more."""
+    return isinstance(error, IndexDamaged | IndexNotFound | IndexTooNew) or _is_chromas(error)
+
+
+def _is_chromas(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] == "chromadb"
 
 
 def _recorded_key(path: Path) -> str:
@@ -133,7 +146,7 @@ def _recorded_key(path: Path) -> str:
     return str(marker.get("key", ""))
 
 
-def _build(
+def _built(
     path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Progress
 ) -> None:
     progress("reading", 0, 1)
@@ -141,12 +154,37 @@ def _build(
     progress("reading", 1, 1)
     if not found:
         raise RunoffError("there is no text to index")
+    try:
+        _emptied(path)
+        _build(path, key, found, progress)
+    except Exception as error:
+        if not isinstance(error, OSError) and not _is_chromas(error):
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise RunoffError(
+            f"cannot write the demo's index to {path} ({why}): choose another folder with --cache"
+        ) from error
+
+
+def _emptied(path: Path) -> None:
+    """Make the folder, without what an earlier index left there, and touch nobody else's."""
+    foreign = (
+        sorted(one.name for one in path.iterdir() if one.name not in _OURS) if path.exists() else []
+    )
+    if foreign:
+        remedy = f"holds {foreign[0]!r}, which is not the demo's: choose another folder"
+        raise InvalidArgument("cache", str(path), remedy)
     if path.exists():
         shutil.rmtree(path)
     path.mkdir(parents=True)
+
+
+def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) -> None:
     progress("BM25", 0, 1)
     BM25(found).save(path / "bm25")
     progress("BM25", 1, 1)
+    client = _client(path)
+    client.clear_system_cache()  # it may be one that had opened what lay here before
     collection = _client(path).create_collection(
         _COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
     )

@@ -1,0 +1,56 @@
+"""The demo's index is opened again, built again where it is damaged, and touches no other files."""
+
+import shutil
+
+import pytest
+
+from runoff.errors import InvalidArgument, RunoffError
+from runoff.types import Document, Query
+
+pytest.importorskip("chromadb", reason="the demo extra is not installed")
+pytest.importorskip("runoff_models", reason="runoff-models is not installed")
+
+from runoff.demo.index import open_index
+
+DOCUMENTS = [Document("bread", "bake the bread", {"n": 1}), Document("sea", "the sea", {"n": 2})]
+
+
+def opened(path, key="key"):
+    return open_index(path, key, lambda: DOCUMENTS, lambda *_: None)
+
+
+def found(index):
+    query = Query("bread")
+    return [source.retrieve(query, depth=1)[0].doc_id for source in (index.bm25, index.dense)]
+
+
+@pytest.mark.parametrize("damage", ["bm25/runoff.json", "bm25", "chroma"])
+def test_a_damaged_index_is_built_again(tmp_path, damage):
+    """Although its marker says that it is finished."""
+    path = tmp_path / "index"
+    first = opened(path)
+    assert first.built_s > 0
+    assert opened(path).built_s == 0
+    hit = path / damage
+    shutil.rmtree(hit) if hit.is_dir() else hit.write_text("{")
+    first.client.clear_system_cache()  # as a new process, which has no files open
+    again = opened(path)
+    assert again.built_s > 0
+    assert found(again) == ["bread", "bread"]
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    """The cache may be any folder; what lies in it is the user's, whatever it is called."""
+    mine = tmp_path / "mine" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("three years of work")
+    with pytest.raises(InvalidArgument, match=r"cache=.*holds 'thesis.txt'"):
+        opened(mine.parent)
+    assert mine.read_text() == "three years of work"
+
+
+def test_an_index_that_cannot_be_written_is_named(tmp_path):
+    """Also where only Chroma finds out."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunoffError, match=r"cannot write the demo's index.*--cache"):
+        opened(tmp_path / "file" / "index")
