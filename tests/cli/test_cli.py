@@ -105,6 +105,25 @@ def test_a_cache_that_cannot_be_written_is_named(folder, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_what_a_terminal_cannot_show_is_escaped(how, folder, cache):
+    """Neither a question that is no text nor a terminal that knows only ASCII is an error."""
+    asked = ("demo", "--path", str(folder), "--cache", cache, *how, "bread \udcff 面包")
+    done = runoff(*asked, PYTHONIOENCODING="ascii:strict")
+    assert done.returncode == 0, done.stderr
+    assert "bread.md" in done.stdout
+    if how:
+        assert json.loads(done.stdout)["answer"]["question"] == "bread \udcff 面包"
+
+
+def test_a_wrong_argument_is_told_before_anything_is_indexed(folder, tmp_path):
+    """Nobody waits for an index to learn of a slip."""
+    for wrong in (("",), ("question", "--top-k", "-1")):
+        done = runoff("demo", "--path", str(folder), "--cache", str(tmp_path / "cache"), *wrong)
+        assert done.returncode == 2
+    assert not (tmp_path / "cache").exists()
+
+
 def test_version_names_what_is_installed():
     """For a bug report: runoff, Python and the packages it works with."""
     done = runoff("version")

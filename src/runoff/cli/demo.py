@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runoff._search import count
 from runoff.cli import show
-from runoff.errors import InvalidArgument, RunoffError
+from runoff.errors import InvalidArgument
+from runoff.types import Query
 
 if TYPE_CHECKING:
     from runoff.demo.evaluation import Evaluation
@@ -52,6 +55,9 @@ def demo(
     """
     if path is not None and question is None:
         raise InvalidArgument("question", question, "ask something about the files of --path")
+    if question is not None:
+        Query(question)
+    count("top_k", top_k)
     report = show.JsonReport() if json_output else show.TerminalReport()
     opened = _open(path, cache, report)
     report.indexed(opened.index, opened.what)
@@ -135,6 +141,6 @@ def _evaluation(
     found.made["seconds"] = f"{time.perf_counter() - started:.0f}"
     try:
         evaluation.save(found, where, opened.key)
-    except OSError as error:
-        raise RunoffError(f"cannot record the evaluation at {where} ({error.strerror})") from error
+    except OSError as error:  # minutes of work: shown all the same
+        sys.stderr.write(f"runoff: not recorded for next time: {where}: {error.strerror}\n")
     return found, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from runoff.errors import InvalidArgument, MissingExtra, RunoffError
@@ -31,6 +32,9 @@ def app() -> None:
     )
     commands.command()(demo)
     commands.command()(version)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
     try:
         commands()
     except RunoffError as error:

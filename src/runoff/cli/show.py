@@ -249,4 +249,5 @@ class JsonReport:
 
     def finished(self) -> None:
         """Print everything kept."""
-        print(json.dumps(self._record, indent=2, ensure_ascii=False))  # noqa: T201 - the output
+        # in ASCII, which every terminal and pipe can carry, whatever is in the texts
+        print(json.dumps(self._record, indent=2))  # noqa: T201 - the output
