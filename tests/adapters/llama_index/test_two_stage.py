@@ -1,18 +1,13 @@
-import gc
-import warnings
-
 import pytest
 from llama_index.core import StorageContext, SummaryIndex, VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.chat_engine import (
-    CondensePlusContextChatEngine,
-    ContextChatEngine,
     SimpleChatEngine,
 )
 from llama_index.core.evaluation import RetrieverEvaluator
 from llama_index.core.indices.query.query_transform.base import IdentityQueryTransform
-from llama_index.core.memory import ChatMemoryBuffer, Memory
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.postprocessor import (
     FixedRecencyPostprocessor,
     LongContextReorder,
@@ -364,45 +359,6 @@ class TestQueryEngines:
             verbose=False,
         )
         assert "sort" in ids(outer.query("anything").source_nodes)
-
-
-@pytest.fixture(params=[ContextChatEngine, CondensePlusContextChatEngine])
-def chat(request, index, llm):
-    """Make a chat engine of each kind."""
-
-    def make(memory):
-        return request.param.from_defaults(index.as_retriever(), llm=llm, memory=memory)
-
-    yield make
-    with warnings.catch_warnings():  # LlamaIndex's Memory leaves its database to the collector
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
-@pytest.mark.parametrize(
-    "memory", [ChatMemoryBuffer.from_defaults, Memory.from_defaults], ids=["buffer", "memory"]
-)
-class TestChatEngines:
-    def test_a_chat_engine_gets_a_second_stage(self, overlap, chat, memory):
-        """Kind and options stay; the sources are the reranked nodes."""
-        engine = chat(memory())
-        better = two_stage(engine, reranker=overlap(), top_n=3)
-        assert type(better) is type(engine)
-        answer = better.chat(QUERY)
-        assert ids(answer.source_nodes)[0] == "sort"
-        assert len(answer.source_nodes) == 3
-
-    def test_the_conversation_goes_its_own_way(self, overlap, chat, memory):
-        """The copy knows what was said before, and neither hears the other afterwards."""
-        engine = chat(memory())
-        engine.chat("first")
-        better = two_stage(engine, reranker=overlap())
-        assert [one.content for one in better.chat_history] == [
-            one.content for one in engine.chat_history
-        ]
-        better.chat("second")
-        assert len(engine.chat_history) == 2
-        assert len(better.chat_history) == 4
 
 
 class TestArguments:
