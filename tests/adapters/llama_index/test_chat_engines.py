@@ -25,7 +25,6 @@ def kinds(engine):
 @pytest.fixture(params=[ContextChatEngine, CondensePlusContextChatEngine])
 def chat(request, index, llm):
     """Make a chat engine of each kind."""
-
     kinds = []
 
     def make(memory):
