@@ -62,7 +62,7 @@ class TestChroma(RecallSourceContract):
     def make(self, documents):
         chromadb = pytest.importorskip("chromadb")
         stores = pytest.importorskip("llama_index.vector_stores.chroma")
-        client = chromadb.EphemeralClient()
+        client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
         collection = client.create_collection(
             f"contract-{uuid.uuid4().hex}", embedding_function=None
         )

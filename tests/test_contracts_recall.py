@@ -83,7 +83,7 @@ class ChromaContract(RecallSourceContract):
 
     def make(self, documents):
         chromadb = pytest.importorskip("chromadb")
-        client = chromadb.EphemeralClient()
+        client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
         collection = client.create_collection(
             f"contract-{uuid.uuid4().hex}",
             embedding_function=None,

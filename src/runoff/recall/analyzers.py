@@ -25,6 +25,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import InvalidArgument
+from runoff.recall.bm25s_module import bm25s_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -230,10 +231,8 @@ def _stop_words(language: str) -> tuple[str, ...]:
         return tuple(_ARABIC.split())
     if language == _UNICODE:
         return ()
-    from bm25s import stopwords  # noqa: PLC0415 - heavy: loaded when first needed
-
     name = "DUTCH" if language == "dutch_porter" else language.upper()
-    found: tuple[str, ...] = getattr(stopwords, f"STOPWORDS_{name}", ())
+    found: tuple[str, ...] = getattr(bm25s_module("stopwords"), f"STOPWORDS_{name}", ())
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
+from runoff.recall.bm25s_module import bm25s_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,18 +139,14 @@ class EagerScores:
             nothing = np.empty(0, dtype=np.float32)
             return cls(postings, nothing, nothing, positive=True)
         # The two names are private to bm25s; a test compares every method with its own index.
-        from bm25s.scoring import (  # noqa: PLC0415 - heavy: loaded when first needed
-            _select_idf_scorer,
-            _select_tfc_scorer,
-        )
-
+        formulas = bm25s_module("scoring")
         frequencies, lengths = postings.frequencies, postings.lengths
         mean = lengths.mean()
-        weigh = _select_idf_scorer(formula.method)
+        weigh = formulas._select_idf_scorer(formula.method)  # noqa: SLF001 - see above
         distinct, place = np.unique(frequencies, return_inverse=True)
         of_distinct = [weigh(int(one), N=lengths.size) for one in distinct]
         idf = np.array(of_distinct, dtype=np.float32)[place]
-        saturate = _select_tfc_scorer(formula.method)
+        saturate = formulas._select_tfc_scorer(formula.method)  # noqa: SLF001 - see above
         shape = {"l_avg": mean, "k1": formula.k1, "b": formula.b, "delta": formula.delta}
         scores = np.repeat(idf, frequencies) * saturate(
             tf_array=postings.counts.astype(np.float32), l_d=lengths[postings.rows], **shape
