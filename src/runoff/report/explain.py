@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["explain", "headline", "number", "result_table", "snippet", "stage_table"]
 
 _SNIPPET = 60
+_SENTENCE = 500
 
 
 def explain(response: Response, doc_id: str | None = None) -> str:
@@ -41,7 +42,7 @@ def headline(response: Response) -> str:
     if trace.load_ms:
         lines[0] += f", and {trace.load_ms:.0f} ms to load models"
     lines += [
-        f"degraded: {one.stage} {one.source}: {one.reason} ({one.detail})"
+        f"degraded: {one.stage} {one.source}: {one.reason} ({snippet(one.detail, _SENTENCE)})"
         for one in outcome.degraded
     ]
     if not outcome.degraded:
@@ -50,7 +51,7 @@ def headline(response: Response) -> str:
         lines.append(f"reranked {outcome.scored} of the {outcome.total} it should have")
     if trace.truncated:
         lines.append(f"{trace.truncated} documents were read only up to the model's token limit")
-    lines += [f"note: {note}" for note in outcome.notes]
+    lines += [f"note: {snippet(note, _SENTENCE)}" for note in outcome.notes]
     return "\n".join(lines)
 
 
@@ -59,7 +60,8 @@ def stage_table(response: Response) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("stage", "source", "ms", "what it did")]
     for stage in response.trace.stages:
         if stage.error:
-            did = f"left out: {stage.error}" if not stage.left else f"partly: {stage.error}"
+            error = snippet(stage.error, _SENTENCE)
+            did = f"left out: {error}" if not stage.left else f"partly: {error}"
         elif stage.stage == "recall":
             did = f"{stage.left} hits (depth {stage.entered})"
         elif stage.stage == "fusion":
@@ -121,22 +123,27 @@ def _text_table(rows: Sequence[Sequence[str]], align: str) -> str:
 def _follow(response: Response, doc_id: str) -> str:
     trace = response.trace
     fate = trace.fate(doc_id)
+    named = snippet(doc_id, _SENTENCE)
     asked = [stage for stage in trace.stages if stage.stage == "recall"]
     if fate is None:
-        out = [f"{doc_id}: no source found it within depth {trace.depth}."]
-        out += [f"  {stage.source} was left out: {stage.error}" for stage in asked if stage.error]
+        out = [f"{named}: no source found it within depth {trace.depth}."]
+        out += [
+            f"  {stage.source} was left out: {snippet(stage.error, _SENTENCE)}"
+            for stage in asked
+            if stage.error
+        ]
         out.append("  Ask the sources for more (depth), add another kind of source, or look")
         out.append("  whether the document is indexed and passes the filters.")
         return "\n".join(out)
     candidate = fate.candidate
     placed = {one.source: one for one in candidate.placements}
-    out = [f"{doc_id}: {_verdict(fate, trace.top_k)}"]
+    out = [f"{named}: {_verdict(fate, trace.top_k)}"]
     for stage in asked:
         one = placed.get(stage.source)
         if one is not None:
             out.append(f"  {stage.source}: rank {one.rank}, score {number(one.score)}")
         elif stage.error:
-            out.append(f"  {stage.source}: left out ({stage.error})")
+            out.append(f"  {stage.source}: left out ({snippet(stage.error, _SENTENCE)})")
         else:
             out.append(f"  {stage.source}: not among its {stage.left} hits")
     out.append(
