@@ -67,10 +67,10 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
     r"""Rerank documents and keep the best: a document compressor that loses nothing silently.
 
     Results are copies with `Document.id` and metadata kept. `metadata["relevance_score"]` is the
-    rerank score, a float, or None for a document the reranker was not asked to read (below the
-    window, or without text). When reranking was degraded (see `on_error` and `timeout`), documents
-    come in their incoming order after what was scored in time, and incoming metadata is left as it
-    was. `runoff.langchain.provenance(document)` tells the rest.
+    rerank score, a float, or None for a document that has none: below the window, without text, or
+    not scored in time; such documents follow in their incoming order. When the reranker scored
+    nothing at all (see `on_error` and `timeout`), order and metadata are left as they came.
+    `runoff.langchain.provenance(document)` tells the rest.
 
     Args:
         reranker: the second stage: one of runoff's rerankers or scorers, a model name, or any

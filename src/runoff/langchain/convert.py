@@ -67,15 +67,15 @@ def plain(document: Document) -> LangChainDocument:
 def answer(response: Response, *, reranked: bool) -> list[LangChainDocument]:
     """Return the results as LangChain documents: copies with their id, text and metadata.
 
-    `relevance_score` is the rerank score when the second stage did all its work, and None for what
-    it was not asked to score; when it was degraded, or there is none, incoming metadata stays as
-    it was. Provenance of an earlier pass is replaced.
+    Once the second stage has scored a document, `relevance_score` is the rerank score, and None for
+    what has none: scales are never mixed. Where it scored nothing, or there is none, incoming
+    metadata stays as it was. Provenance of an earlier pass is replaced.
 
     Args:
         response: the core's answer.
         reranked: whether there was a second stage.
     """
-    scored = reranked and all(one.stage != "rerank" for one in response.outcome.degraded)
+    scored = reranked and response.outcome.scored > 0
     documents = []
     for result in response.results:
         origin = plain(result.document)

@@ -2,11 +2,13 @@
 
 import asyncio
 import copy
+import dataclasses
 import json
 import pickle
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 
@@ -137,6 +139,24 @@ def test_a_timeout_gives_the_incoming_order(documents, overlap):
     results = RunoffRerank(reranker=Slow(), timeout=0.05).compress_documents(documents, QUESTION)
     assert time.perf_counter() - started < 1.5
     assert [one.id for one in results] == [one.id for one in documents[:5]]
+    assert provenance(results[0])["degraded"][0]["reason"] == "timeout"
+
+
+def test_a_partly_scored_answer_has_one_scale(documents, overlap):
+    """What was scored in time comes first with its score; the rest follows with None."""
+
+    class Half:
+        name = "half"
+
+        def score(self, pairs, *, deadline=None):
+            scores = overlap.score(pairs)
+            scored = np.arange(len(pairs)) < 2
+            return dataclasses.replace(scores, scored=scored, reason="timeout")
+
+    results = RunoffRerank(reranker=Half()).compress_documents(documents, QUESTION)
+    given = [one.metadata["relevance_score"] for one in results]
+    assert all(isinstance(one, float) for one in given[:2])
+    assert given[2:] == [None] * (len(given) - 2)
     assert provenance(results[0])["degraded"][0]["reason"] == "timeout"
 
 
