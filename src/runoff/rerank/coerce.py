@@ -6,6 +6,7 @@ framework and any of them can stand in any pipeline.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ class _Converter:
 
 
 _converters: dict[str, _Converter] = {}
+# an object of a framework stands for its adapter, which may not have been imported yet
+_ADAPTERS = {"langchain_core": "runoff.langchain", "llama_index": "runoff.llama_index"}
 
 
 def register_converter(
@@ -58,6 +61,7 @@ def as_reranker(reranker: object) -> Reranker | None:
 
         return Pointwise(CrossEncoder(reranker))
     if not isinstance(reranker, type):
+        _meet_adapters(type(reranker))
         # foreign classes come first: theirs too may have a `rerank` or `score` that means another
         for converter in _converters.values():
             if converter.matches(reranker):
@@ -68,3 +72,9 @@ def as_reranker(reranker: object) -> Reranker | None:
             return Pointwise(reranker)
     accepted = ["a Reranker", "a PairScorer", "a model name", "None", *sorted(_converters)]
     raise InvalidArgument("reranker", reranker, f"must be one of: {', '.join(accepted)}")
+
+
+def _meet_adapters(kind: type) -> None:
+    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    for package in _ADAPTERS.keys() & packages:
+        importlib.import_module(_ADAPTERS[package])
