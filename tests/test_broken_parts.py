@@ -9,6 +9,7 @@ import pytest
 
 from runoff import _workers
 from runoff.errors import BadReply, InvalidArgument, RecallFailed
+from runoff.fusion import RRF
 from runoff.pipeline import TwoStage
 from runoff.provenance import KEY, decode, encode
 from runoff.types import Document, Hit, Ranked, Reranking
@@ -240,3 +241,25 @@ def test_blank_texts_are_not_one_document():
     response = both(TwoStage({"a": Source(blanks), "b": Source(FOUND)}, reranker=None))
     assert sorted(ids(response)) == ["a", "b", "uuid-1", "uuid-2", "uuid-3"]
     assert response.outcome.notes == ()
+
+
+@pytest.mark.parametrize("many", ["hits", "text"])
+def test_fusing_very_much_holds_up_no_loop(many):
+    """Thousands of hits, or megabytes that have to be hashed, are fused in a thread."""
+    seen = []
+
+    class Threads(RRF):
+        def fuse(self, rankings):
+            seen.append(threading.current_thread() is threading.main_thread())
+            return super().fuse(rankings)
+
+    texts = [f"text {n}" for n in range(600)] if many == "hits" else ["a" * 5_000_000, "b"]
+    hits = [Hit(Document.without_id(text), 1.0) for text in texts]
+    sources = {"a": Source(hits), "b": Source(FOUND)}
+    pipeline = TwoStage(sources, fusion=Threads(), reranker=None, depth=1000)
+    seen.clear()
+    response = both(pipeline, top_k=1000)
+    assert seen == [True, False]
+    assert len(response) == len(texts) + 2
+    asyncio.run(TwoStage({"b": Source(FOUND)}, fusion=Threads(), reranker=None).asearch("q"))
+    assert seen[-1] is True

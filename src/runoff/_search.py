@@ -30,6 +30,10 @@ __all__ = ["Call", "Search", "count"]
 
 logger = logging.getLogger("runoff")
 
+# about five milliseconds of fusion, or of hashing the texts of documents without ids
+_MANY_HITS = 500
+_MUCH_TEXT = 4_000_000
+
 
 def count(argument: str, value: object) -> int:
     """Return a whole number of 1 or more, or say which argument is not one."""
@@ -167,6 +171,14 @@ class Search:
         """Return recall's seconds left: half the budget once a source has answered, else all."""
         answered = any(answer.hits is not None for answer in answers.values())
         return self.deadline.remaining() - (self.deadline.budget / 2 if answered else 0.0)
+
+    @staticmethod
+    def takes_long(answers: Mapping[str, Answer]) -> bool:
+        """Whether fusing these answers takes more than a moment of an event loop's time."""
+        lists = [answer.hits for answer in answers.values() if answer.hits is not None]
+        if sum(map(len, lists)) > _MANY_HITS:
+            return True
+        return sum(len(hit.document.text) for hits in lists for hit in hits) > _MUCH_TEXT
 
     def recalled(self, answers: Mapping[str, Answer]) -> None:
         """Judge the sources' answers, fuse what they gave and part it for the second stage.

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from runoff import _workers
 from runoff._search import Search, count
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from runoff.types import Document, Query, Reranking, Response
 
 __all__ = ["TwoStage"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,17 +143,16 @@ class TwoStage:
         """Answer a query without blocking the event loop; see `search`."""
         search = self._start(query, top_k, timeout, filters, depth, window)
         answers = await self._arecall(search)
-        async with turn():
-            search.recalled(answers)
+        long = search.takes_long(answers)
+        await _aside(partial(search.recalled, answers), long=long)
         if search.second is None or not search.parts.readable:
-            return search.finished(asked=False)
+            return await _aside(partial(search.finished, asked=False), long=long)
         came: Reranking | Exception
         try:
             came = await self._arerank(search, search.second)
         except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
             came = error
-        async with turn():
-            return search.finished(came)
+        return await _aside(partial(search.finished, came), long=long)
 
     def warmup(self) -> None:
         """Load every model of the sources and the reranker and run each once."""
@@ -274,6 +277,15 @@ class TwoStage:
             )
         coming = second.arerank(search.query, readable, deadline=deadline)
         return await _workers.wait(asyncio.ensure_future(coming), guard, "rerank")
+
+
+async def _aside(step: Callable[[], _T], *, long: bool) -> _T:
+    """Do one of the pure steps in a turn of its own, or in a thread where it takes long."""
+    if long:
+        with suppress(PoolFull):
+            return await _workers.run_async(step, None, "fusion")
+    async with turn():
+        return step()
 
 
 def keeps_deadline(part: object) -> bool:
