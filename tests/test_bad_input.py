@@ -250,7 +250,8 @@ def test_bad_embeddings_are_named(fault):
     both_raise(EmbeddingError, asked, ASKED)
     response = both(dataclasses.replace(asked, on_error="degrade"), ASKED)
     assert set(ids(response)) == {"bread", "yeast"}
-    assert [(one.stage, one.source) for one in response.outcome.degraded] == [("recall", "dense")]
+    (left_out,) = response.outcome.degraded
+    assert (left_out.stage, left_out.source, left_out.reason) == ("recall", "dense", "permanent")
 
 
 @pytest.mark.parametrize("embedding", [(1.0,) * 31, (float("nan"),) * 32, ()])

@@ -52,9 +52,10 @@ class TwoStage:
             embedded one by default; None for recall alone.
         depth: hits asked of each source.
         window: candidates the reranker reads; those below follow in fused order.
-        on_error: `"transient"` degrades the answer for faults that may pass and raises the others;
-            `"degrade"` degrades it for every fault of a source or the reranker; `"raise"` raises
-            every fault.
+        on_error: `"transient"` degrades the answer for faults that may pass and raises the others,
+            save that a source's errors that are not runoff's own leave it out as well when another
+            source answered; `"degrade"` degrades it for every fault of a source or the reranker;
+            `"raise"` raises every fault.
         id_of: what identifies a document across sources, where neither ids nor texts do.
 
     Raises:

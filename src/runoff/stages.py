@@ -18,7 +18,7 @@ from runoff.errors import (
     TransientError,
     shown,
 )
-from runoff.faults import OnError, reason_of
+from runoff.faults import OnError, degrades
 from runoff.scores import ModelIdentity, ScoreKind
 from runoff.trace import Fate, StageTrace
 from runoff.types import (
@@ -104,7 +104,7 @@ def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recal
                 raise error
             failures[name] = error
             problem = f"{type(error).__name__}: {error}"
-            degraded.append(Degradation("recall", name, reason_of(error) or "error", problem))
+            degraded.append(Degradation("recall", name, degrades(error, "degrade"), problem))
         left = len(rankings.get(name, ()))
         stages.append(
             StageTrace(

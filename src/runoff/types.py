@@ -258,7 +258,8 @@ class Degradation:
         stage: `"recall"`, `"fusion"` or `"rerank"`.
         source: the source's name, or the reranker's.
         reason: a short, stable word: `timeout`, `connection`, `server_error`, `bad_reply`,
-            `request_rejected`, `pool_full` or `error`.
+            `request_rejected` or `pool_full` for what may pass; `permanent` for a
+            `PermanentError`, and `error` for everything else.
         detail: the same for a person.
     """
 
