@@ -171,7 +171,7 @@ def test_a_reranker_that_raises_stop_iteration_hangs_nobody(timeout):
 
 def test_a_machine_without_threads_left_is_a_full_pool(monkeypatch):
     """The source degrades by name, and once there are threads again the pool works as before."""
-    monkeypatch.setattr(_workers, "_pool", _workers._Pool(2))
+    monkeypatch.setattr(_workers, "_pools", [_workers._Pool(2)])
     pipeline = TwoStage({"a": Source(FOUND)}, reranker=None)
     with monkeypatch.context() as patched:
 
@@ -263,3 +263,21 @@ def test_fusing_very_much_holds_up_no_loop(many):
     assert len(response) == len(texts) + 2
     asyncio.run(TwoStage({"b": Source(FOUND)}, fusion=Threads(), reranker=None).asearch("q"))
     assert seen[-1] is True
+
+
+def test_pipelines_within_pipelines_do_not_starve_each_other(monkeypatch):
+    """Sources that search hold every thread, and what they wait for runs all the same."""
+    monkeypatch.setattr(_workers, "_pools", [_workers._Pool(2)])
+    inner = TwoStage({"a": Source(FOUND), "b": Source(FOUND)}, reranker=None)
+
+    class Nested(Source):
+        def retrieve(self, query, *, depth, deadline=None):
+            time.sleep(0.05)  # until every thread is held
+            found = inner.search(query, timeout=self.found)
+            return [Hit(one.document, one.fusion_score) for one in found]
+
+    async def main():
+        outer = [TwoStage({"n": Nested(limit)}, reranker=None) for limit in (None, None, 10, 10)]
+        return await asyncio.wait_for(asyncio.gather(*(one.asearch("q") for one in outer)), 20)
+
+    assert [ids(response) for response in asyncio.run(main())] == [["a", "b"]] * 4

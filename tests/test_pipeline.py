@@ -517,7 +517,7 @@ def test_a_long_query_is_passed_on_whole():
 
 def test_calls_left_behind_fill_the_pool_and_then_degrade_at_once(monkeypatch):
     """Busy threads queue; threads held by calls left behind make a source degrade at once."""
-    monkeypatch.setattr(_workers, "_pool", _workers._Pool(2))
+    monkeypatch.setattr(_workers, "_pools", [_workers._Pool(2)])
     released = threading.Event()
 
     class Hung(Listed):

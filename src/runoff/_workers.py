@@ -4,6 +4,9 @@ The standard pool joins its threads at exit, so one hung call would keep a proce
 threads are daemons, and a caller whose time is up leaves its call behind. Calls wait their turn
 while threads are merely busy; once every thread is held by a call that was left behind, `PoolFull`
 says so at once.
+
+Calls made by such calls, as of a source that is itself a pipeline, have threads of their own at
+each level: all threads of one level may wait for the next, and never for each other.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["MAX_WORKERS", "leave", "pause", "run", "run_async", "submit", "wait"]
+__all__ = ["MAX_WORKERS", "Job", "leave", "pause", "run", "run_async", "submit", "wait"]
 
 MAX_WORKERS = 64
 # a paused deadline may resume at any moment, so no wait is shorter or longer than these, in seconds
@@ -84,26 +87,43 @@ class _Pool:
                 self._idle += 1
 
 
-_pool = _Pool(MAX_WORKERS)
+_pools = [_Pool(MAX_WORKERS)]  # by level
+_level: contextvars.ContextVar[int] = contextvars.ContextVar("runoff_level", default=0)
+
+
+def _pool_of(level: int) -> _Pool:
+    while len(_pools) <= level:
+        _pools.append(_Pool(MAX_WORKERS))  # one too many in a race is never used, and has no thread
+    return _pools[level]
 
 
 def _rebuild() -> None:
-    global _pool  # noqa: PLW0603 - threads do not survive a fork, so the child starts afresh
-    _pool = _Pool(MAX_WORKERS)
+    global _pools  # noqa: PLW0603 - threads do not survive a fork, so the child starts afresh
+    _pools = [_Pool(MAX_WORKERS)]
+
+
+class Job(concurrent.futures.Future[_T]):
+    """A call in a pool."""
+
+    def __init__(self, pool: _Pool) -> None:
+        super().__init__()
+        self.pool = pool
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_rebuild)
 
 
-def submit(call: Callable[[], _T]) -> concurrent.futures.Future[_T]:
+def submit(call: Callable[[], _T]) -> Job[_T]:
     """Run a call in a worker thread, in a copy of the caller's context.
 
     Raises:
         PoolFull: every thread is held by a call that was left behind.
     """
-    future: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    level = _level.get()
+    future: Job[_T] = Job(_pool_of(level))
     context = contextvars.copy_context()
+    context.run(_level.set, level + 1)
 
     def job() -> None:
         if not future.set_running_or_notify_cancel():
@@ -120,13 +140,13 @@ def submit(call: Callable[[], _T]) -> concurrent.futures.Future[_T]:
         else:
             future.set_result(result)
 
-    _pool.submit(job)
+    future.pool.submit(job)
     return future
 
 
-def leave(future: concurrent.futures.Future[Any]) -> None:
+def leave(future: Job[Any]) -> None:
     """Stop waiting for a call: it is taken out of the queue, or left behind if it has begun."""
-    _pool.leave(future)
+    future.pool.leave(future)
 
 
 def run(call: Callable[[], _T], deadline: Deadline, what: str) -> _T:

@@ -189,7 +189,7 @@ class TwoStage:
         names = list(self.sources)
         # without a deadline nothing is ever left behind, so the caller's thread does its share
         inline = "" if deadline.finite else names[-1]
-        futures: dict[str, concurrent.futures.Future[Answer]] = {}
+        futures: dict[str, _workers.Job[Answer]] = {}
         answers: dict[str, Answer] = {}
         calls = {name: search.call(source) for name, source in self.sources.items()}
         try:
@@ -202,7 +202,7 @@ class TwoStage:
                     answers[name] = Answer(None, error, 0.0) if deadline.finite else calls[name]()
             if inline:
                 answers[inline] = calls[inline]()
-            waiting = set(futures.values())
+            waiting: set[concurrent.futures.Future[Answer]] = set(futures.values())
             while waiting:
                 done, waiting = concurrent.futures.wait(
                     waiting, search.patience(answers), concurrent.futures.FIRST_COMPLETED
@@ -221,7 +221,7 @@ class TwoStage:
         import asyncio  # noqa: PLC0415 - half of this package's import time
 
         answers: dict[str, Answer] = {}
-        threaded: list[concurrent.futures.Future[Answer]] = []
+        threaded: list[_workers.Job[Answer]] = []
         futures: dict[str, asyncio.Future[Answer]] = {}
         calls = {name: search.call(source) for name, source in self.sources.items()}
         try:
