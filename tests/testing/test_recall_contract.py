@@ -67,7 +67,10 @@ class WorstFirst(Words):
 
 class NumpyScores(Words):
     def retrieve(self, query, *, depth, deadline=None):
-        return [replace(hit, score=np.float32(hit.score)) for hit in self.found(query)[:depth]]
+        hits = [replace(hit) for hit in self.found(query)[:depth]]
+        for hit in hits:  # past the constructor, as fast sources make their hits
+            object.__setattr__(hit, "score", np.float32(hit.score))
+        return hits
 
 
 class Twice(Words):
