@@ -5,8 +5,10 @@ import types
 
 import pytest
 
-from runoff.errors import InvalidArgument
+from runoff.errors import InvalidArgument, shown
 from runoff.filters import Eq
+from runoff.pipeline import TwoStage
+from runoff.recall import BM25
 from runoff.types import Document, Hit, Query
 
 
@@ -56,3 +58,18 @@ def test_data_survives_pickling():
     hit = Hit(Document("\ud800", "text\0", {"year": 2020}, own_id=False), 1.0, (0.0, None), "key")
     query = Query("q", filters=Eq("year", 2020), embedding=(1.0, 2.0))
     assert pickle.loads(pickle.dumps((query, hit))) == (query, hit)
+
+
+class Client:
+    def __repr__(self):
+        return "Client(api_key='sk-secret')"
+
+
+def test_errors_name_foreign_objects_by_their_class():
+    """A client handed to the wrong place does not tell its key."""
+    with pytest.raises(InvalidArgument, match=r"Client object>: must be one of") as caught:
+        TwoStage({"bm25": BM25(["text"])}, reranker=Client())
+    assert "secret" not in str(caught.value)
+    assert shown(7) == "7"
+    assert shown({"a": 1}) == "{'a': 1}"
+    assert shown(Eq("year", 2020)) == "Eq(field='year', value=2020)"

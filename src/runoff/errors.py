@@ -60,10 +60,18 @@ __all__ = [
 ]
 
 _SHOWN_LENGTH = 80
+# whose classes show in their `repr` what is wrong, and no more
+_TELLING = {"builtins", "collections", "decimal", "fractions", "numpy", "pathlib", "runoff"}
 
 
 def shown(value: object) -> str:
-    """Return the `repr` of a value, shortened to 80 characters, for use in a message."""
+    """Return the `repr` of a value, shortened to 80 characters, for use in a message.
+
+    Of an object of a foreign class only the class is named: a client's `repr` may hold its key.
+    """
+    kind = type(value)
+    if kind.__module__.partition(".")[0] not in _TELLING:
+        return f"<{kind.__module__}.{kind.__qualname__} object>"
     text = repr(value[: _SHOWN_LENGTH * 2] if isinstance(value, str | bytes) else value)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 1]}…"
 
