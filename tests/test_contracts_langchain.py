@@ -60,7 +60,12 @@ class TestInMemoryVectorStore(RecallSourceContract):
 class TestChroma(RecallSourceContract):
     def make(self, documents):
         langchain_chroma = pytest.importorskip("langchain_chroma")
-        store = langchain_chroma.Chroma(f"contract-{uuid.uuid4().hex}", WordCounts())
+        chromadb = pytest.importorskip("chromadb")
+        store = langchain_chroma.Chroma(
+            f"contract-{uuid.uuid4().hex}",
+            WordCounts(),
+            client=chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False)),
+        )
         return source(filled(store, documents).as_retriever())
 
 

@@ -100,6 +100,7 @@ def found(source, condition, depth):
 
 @given(held=metadatas, conditions=st.lists(filters, min_size=1, max_size=8))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@example(held=[{"x": 2**53 - 1}], conditions=[Eq("x", 2**53 - 1)])
 @example(held=[{"x": 2**53 + 4}], conditions=[Range("x", gt=2**53 + 3)])
 @example(held=[{"x": float(2**53)}], conditions=[Not(Eq("x", 2**53 + 1)), Eq("x", 2**53 + 1)])
 @example(held=[{}, {"x": "s"}, {"x": 3}], conditions=[Not(Range("x", gte=3)), Not(In("x", ()))])

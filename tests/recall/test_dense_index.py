@@ -270,7 +270,7 @@ def test_documents_may_be_an_iterator():
     [
         (lambda: Dense(None, embed), "documents"),
         (lambda: Dense("text", embed), "documents"),
-        (lambda: Dense(["text"], embed), "documents"),
+        (lambda: Dense([7], embed), "documents"),
         (lambda: Dense([], None), "embed"),
         (lambda: Dense([], embed, embed_query="x"), "embed_query"),
         (lambda: Dense([], embed, aembed_query="x"), "aembed_query"),

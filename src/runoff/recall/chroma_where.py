@@ -7,7 +7,7 @@ are pushed down to the leaves first; in what is left, every clause that Chroma c
 may stand aside as "everything".
 
 Facts it rests on, of chromadb 1.0 to 1.5: `$ne` and `$nin` keep records without the field; numbers
-compare by value, whether int or float, but not beyond 2**53; booleans and numbers never compare;
+compare by value, whether int or float, but not near 2**53 and beyond; booleans and numbers never compare;
 operators other than `$contains` and `$not_contains` ignore lists, and those two only look into
 lists, telling int from float; fields starting with `#`, `$` or `chroma:` are Chroma's own.
 """
@@ -28,7 +28,7 @@ __all__ = ["Where", "where_of"]
 Where: TypeAlias = "dict[str, Any] | bool"
 """A clause; True keeps everything, False nothing."""
 
-_LARGEST_EXACT = 2**53
+_LARGEST_EXACT = 2**51
 _OWN_FIELDS = ("#", "$", "chroma:")
 # SQLite, below Chroma, refuses 32,767 values and an expression 1,000 deep; a clause in a clause
 # counts as deeper than one, and far beyond that the process crashes
