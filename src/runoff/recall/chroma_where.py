@@ -7,9 +7,9 @@ are pushed down to the leaves first; in what is left, every clause that Chroma c
 may stand aside as "everything".
 
 Facts it rests on, of chromadb 1.0 to 1.5: `$ne` and `$nin` keep records without the field; numbers
-compare by value, whether int or float, but not near 2**53 and beyond; booleans and numbers never compare;
-operators other than `$contains` and `$not_contains` ignore lists, and those two only look into
-lists, telling int from float; fields starting with `#`, `$` or `chroma:` are Chroma's own.
+compare by value, whether int or float, but not near 2**53 and beyond; booleans and numbers never
+compare; operators other than `$contains` and `$not_contains` ignore lists, and those two only look
+into lists, telling int from float; fields starting with `#`, `$` or `chroma:` are Chroma's own.
 """
 
 from __future__ import annotations
