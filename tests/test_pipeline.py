@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,8 @@ from runoff.errors import (
 from runoff.filters import And, Eq
 from runoff.fusion import RRF, Convex
 from runoff.pipeline import TwoStage
-from runoff.scores import ModelIdentity, ScoreKind
+from runoff.rerank import Pointwise
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Threshold
 from runoff.types import Document, Dropped, Hit, Query, Ranked, Reranking
 
 
@@ -335,6 +337,52 @@ def test_after_a_threshold_nothing_unscored_follows():
     assert ids(response) == ["a"]
     assert response.trace.fate("b").fate == "dropped: below threshold"
     assert response.trace.fate("c").fate.startswith("dropped: without a score")
+
+
+def test_a_threshold_drops_nothing_from_a_degraded_answer():
+    """With a source left out, what lies below the threshold comes back at its place."""
+
+    class Scores:
+        def score(self, pairs, *, deadline=None):
+            values = np.arange(len(pairs), dtype=np.float32)
+            return PairScores(
+                values, values >= 0, values < 0, ScoreKind.LOGIT, ModelIdentity("scores")
+            )
+
+    strict = Pointwise(Scores(), threshold=Threshold(1.5, ScoreKind.LOGIT))
+    healthy = TwoStage({"a": Listed(*"abcd")}, reranker=strict)
+    assert ids(both(healthy, "q")) == ["d", "c"]
+    sources = {"a": Listed(*"abcd"), "b": Listed(error=OSError("down"))}
+    response = both(TwoStage(sources, reranker=strict), "q")
+    assert ids(response) == ["d", "c", "b", "a"]
+    assert [result.rerank_rank for result in response] == [1, 2, 3, 4]
+
+
+def test_a_sources_refused_key_is_raised():
+    """401 and its like will not pass: the source is not just left out."""
+
+    class Refused(Exception):
+        status_code = 401
+
+    sources = {"a": Listed("a"), "b": Listed(error=Refused("bad key"))}
+    with pytest.raises(Refused):
+        TwoStage(sources, reranker=None).search("q")
+    lenient = TwoStage(sources, reranker=None, on_error="degrade")
+    assert not both(lenient, "q").outcome.complete
+
+
+def test_urls_in_foreign_errors_lose_their_secrets():
+    """A key in a URL's query, or a password, is in no detail, trace or message."""
+    said = "GET https://me:pass@host/rerank?key=sk-123&x=1 failed"
+    sources = {"a": Listed("a"), "b": Listed(error=OSError(said))}
+    response = TwoStage(sources, reranker=None).search("q")
+    text = repr(response) + response.explain()
+    assert "https://host/rerank failed" in text
+    assert "sk-123" not in text
+    assert "pass" not in text
+    with pytest.raises(RecallFailed) as caught:
+        TwoStage({"b": Listed(error=OSError(said))}, reranker=None).search("q")
+    assert "sk-123" not in str(caught.value)
 
 
 def test_nothing_found_is_an_answer():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runoff import _workers, stages
 from runoff.deadline import Branch, Deadline
-from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, shown
+from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, shown, told
 from runoff.faults import OnError, degrades
 from runoff.filters import And
 from runoff.scores import Usage
@@ -252,11 +252,13 @@ class Search:
             except BadReply as bad:
                 error = bad
             else:
+                if trusted.thresholded and self._recall.degraded:
+                    trusted = stages.unthresholded(trusted)
                 return self._partial(trusted)
         reason = degrades(error, self._on_error)
         if not reason:
             raise error
-        return None, reason, f"{type(error).__name__}: {error}"
+        return None, reason, told(error)
 
     def _partial(self, reranking: Reranking) -> tuple[Reranking, str, str]:
         if not reranking.unscored:

@@ -28,6 +28,7 @@ RunoffError
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ __all__ = [
     "ServerFailed",
     "TransientError",
     "shown",
+    "told",
 ]
 
 _SHOWN_LENGTH = 80
@@ -74,6 +76,16 @@ def shown(value: object) -> str:
         return f"<{kind.__module__}.{kind.__qualname__} object>"
     text = repr(value[: _SHOWN_LENGTH * 2] if isinstance(value, str | bytes) else value)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 1]}…"
+
+
+# what a URL may hold that is nobody's business: a password, and a query with a key in it
+_URL = re.compile(r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?")
+
+
+def told(error: BaseException) -> str:
+    """Return an error's class and message; URLs in it lose password and query."""
+    message = _URL.sub(r"\1\2", str(error))
+    return f"{type(error).__name__}: {message}"
 
 
 class RunoffError(Exception):
@@ -215,9 +227,7 @@ class RecallFailed(RunoffError):
     """
 
     def __init__(self, failures: Mapping[str, BaseException]) -> None:
-        listed = "; ".join(
-            f"{name}: {type(error).__name__}: {error}" for name, error in failures.items()
-        )
+        listed = "; ".join(f"{name}: {told(error)}" for name, error in failures.items())
         super().__init__(f"no source answered ({listed})")
         self.failures = dict(failures)
 

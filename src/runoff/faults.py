@@ -7,12 +7,13 @@ from typing import Literal, TypeAlias
 
 from runoff.errors import InvalidArgument, PermanentError, RunoffError, TransientError
 
-__all__ = ["OnError", "check_on_error", "degrades", "reason_of"]
+__all__ = ["OnError", "check_on_error", "degrades", "lasts", "reason_of"]
 
 OnError: TypeAlias = Literal["transient", "degrade", "raise"]
 
 _TRANSIENT_STATUS = {408, 409, 425, 429}
 _REJECTED_STATUS = {400, 413, 422}
+_LASTING_STATUS = {401, 402, 403, 404, 405, 410, 498}  # 498: Cohere's "invalid token"
 # clients whose errors do not derive from the built-in ones, by module and by part of a class name
 _CLIENT_MODULES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp")
 _UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
@@ -52,6 +53,13 @@ def reason_of(error: BaseException) -> str:
             return reason or "connection"
         inner = inner.__cause__ or getattr(inner, "reason", None)  # urllib keeps it there
     return ""
+
+
+def lasts(error: BaseException) -> bool:
+    """Whether trying again cannot help for certain: our own word for it, or HTTP's."""
+    if isinstance(error, RunoffError):
+        return not isinstance(error, TransientError)
+    return isinstance(error, Exception) and _status_of(error) in _LASTING_STATUS
 
 
 def _status_of(error: Exception) -> int | None:

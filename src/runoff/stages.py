@@ -6,7 +6,7 @@ Nothing here waits, calls a model or looks at a clock.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,10 @@ from runoff.errors import (
     BadReply,
     InvalidArgument,
     RecallFailed,
-    RunoffError,
-    TransientError,
     shown,
+    told,
 )
-from runoff.faults import OnError, degrades
+from runoff.faults import OnError, degrades, lasts
 from runoff.scores import ModelIdentity, ScoreKind
 from runoff.trace import Fate, StageTrace
 from runoff.types import (
@@ -27,6 +26,7 @@ from runoff.types import (
     Dropped,
     Hit,
     Placement,
+    Ranked,
     Reranking,
     Result,
     text_key,
@@ -50,6 +50,7 @@ __all__ = [
     "model_of",
     "order",
     "split",
+    "unthresholded",
 ]
 
 _NO_MODEL = ModelIdentity("")
@@ -99,11 +100,10 @@ def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recal
         elif error is not None:
             if not isinstance(error, Exception) or on_error == "raise":
                 raise error
-            lasting = isinstance(error, RunoffError) and not isinstance(error, TransientError)
-            if lasting and on_error != "degrade":
+            if lasts(error) and on_error != "degrade":
                 raise error
             failures[name] = error
-            problem = f"{type(error).__name__}: {error}"
+            problem = told(error)
             degraded.append(Degradation("recall", name, degrades(error, "degrade"), problem))
         left = len(rankings.get(name, ()))
         stages.append(
@@ -286,6 +286,21 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
             msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {one.rerank_score}"
             raise BadReply(msg)
     return reranking
+
+
+def unthresholded(reranking: Reranking) -> Reranking:
+    """Put back what a threshold dropped, at the place its score gives it."""
+    kept = [one for one in reranking.dropped if one.rerank_score is None]
+    back = [
+        Ranked(one.candidate, one.rerank_score, one.pair_score, one.truncated)
+        for one in reranking.dropped
+        if one.rerank_score is not None
+    ]
+    ordered = sorted(
+        (*reranking.ordered, *back),
+        key=lambda one: (-one.rerank_score, one.candidate.fusion_rank),
+    )
+    return replace(reranking, ordered=tuple(ordered), dropped=tuple(kept), thresholded=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,11 +212,22 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A candidate that a reranker took out, and why, such as `"below threshold"`."""
+    """A candidate that a reranker took out.
+
+    Attributes:
+        candidate: the candidate.
+        reason: why, such as `"below threshold"`.
+        pair_score: the scorer's own score; None where there is none.
+        rerank_score: what it would be ordered by, where a threshold took it out: the pipeline
+            puts it back into an answer that is degraded. None where it cannot come back.
+        truncated: whether text was lost to the model's token limit.
+    """
 
     candidate: Candidate
     reason: str
     pair_score: float | None = None
+    rerank_score: float | None = None
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,8 +190,7 @@ class Embedder:
         checked = _checked([text])
         ready = self._state.current
         if ready is None:
-            with Loading(deadline):
-                ready = self._load()
+            ready = self._load(Loading(deadline))
         results = slots.shared().run(1, partial(_run, ready, checked), deadline)
         return self._one(ready, checked, results)
 
@@ -202,22 +201,23 @@ class Embedder:
         checked = _checked([text])
         ready = self._state.current
         if ready is None:
-            with Loading(deadline):
-                ready = await _workers.run_async(self._load, None, "load")
+            call = partial(self._load, Loading(deadline))
+            ready = await _workers.run_async(call, deadline, "load")
         results = await slots.shared().arun(1, partial(_run, ready, checked), deadline)
         return self._one(ready, checked, results)
 
-    def _load(self) -> _Ready:
+    def _load(self, loading: Loading | None = None) -> _Ready:
         ready = self._state.current
         if ready is None:
-            files = resolve.resolve(
-                self.model,
-                precision=self.precision,
-                revision=self.revision,
-                cache_dir=self.cache_dir,
-                local_files_only=self.local_files_only,
-            )
-            ready = self._state.current = _prepare(self, files)
+            with loading or Loading(None):
+                files = resolve.resolve(
+                    self.model,
+                    precision=self.precision,
+                    revision=self.revision,
+                    cache_dir=self.cache_dir,
+                    local_files_only=self.local_files_only,
+                )
+                ready = self._state.current = _prepare(self, files)
         return ready
 
     def _one(

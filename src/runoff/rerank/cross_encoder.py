@@ -150,8 +150,7 @@ class CrossEncoder:
             return self._nothing(len(checked))
         ready, loading = self._state.current, Loading(deadline)
         if ready is None:
-            with loading:
-                ready = self._load()
+            ready = self._load(loading)
         task, count = partial(_run, ready, checked, {}), len(checked)
         return self._scores(
             ready, checked, slots.shared().run(count, task, deadline), loading.took_ms
@@ -166,8 +165,7 @@ class CrossEncoder:
             return self._nothing(len(checked))
         ready, loading = self._state.current, Loading(deadline)
         if ready is None:
-            with loading:
-                ready = await _workers.run_async(self._load, None, "load")
+            ready = await _workers.run_async(partial(self._load, loading), deadline, "load")
         task, count = partial(_run, ready, checked, {}), len(checked)
         return self._scores(
             ready, checked, await slots.shared().arun(count, task, deadline), loading.took_ms
@@ -182,10 +180,11 @@ class CrossEncoder:
             local_files_only=self.local_files_only,
         )
 
-    def _load(self) -> _Ready:
+    def _load(self, loading: Loading | None = None) -> _Ready:
         ready = self._state.current
         if ready is None:
-            ready = self._state.current = _prepare(self, self._files())
+            with loading or Loading(None):
+                ready = self._state.current = _prepare(self, self._files())
         return ready
 
     def _nothing(self, count: int) -> PairScores:

@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from runoff import _workers
 from runoff.errors import BadReply, InvalidArgument
 from runoff.scores import PairScores, Threshold
@@ -139,13 +141,17 @@ class Pointwise:
         mixed = _mix(own, fused, self._weight() if scored else None)
         placed = sorted(range(len(scored)), key=lambda place: -mixed[place])  # stable
         ordered, dropped = [], []
-        bar = -math.inf if self.threshold is None or unscored else self.threshold.value
+        # the scores are float32: the limit is rounded like them
+        limit = -math.inf if self.threshold is None else float(np.float32(self.threshold.value))
+        bar = -math.inf if unscored else limit
         for place in placed:
             index = scored[place]
+            cut = bool(scores.truncated[index])
             if own[place] < bar:
-                dropped.append(Dropped(candidates[index], "below threshold", own[place]))
+                dropped.append(
+                    Dropped(candidates[index], "below threshold", own[place], mixed[place], cut)
+                )
             else:
-                cut = bool(scores.truncated[index])
                 ordered.append(Ranked(candidates[index], mixed[place], own[place], cut))
         reason = scores.reason or ("bad_reply" if unscored else "")
         return Reranking(
