@@ -80,7 +80,7 @@ def test_a_blend_orders_as_the_mix_of_z_scores(rows, weight):
         ordered = [mix[key] for key in ids(answer.ordered)]
         assert all(left >= right - 1e-6 for left, right in itertools.pairwise(ordered))
     else:
-        assert [one.rerank_score for one in answer.ordered] == list(own)
+        assert [one.rerank_score for one in answer.ordered] == pytest.approx(list(own))
 
 
 @pytest.mark.parametrize("blend", [None, 1, 1.0])
