@@ -1,7 +1,6 @@
 import asyncio
 import copy
 import dataclasses
-import importlib.util
 import json
 import logging
 import pickle
@@ -9,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,15 +28,6 @@ from runoff.recall.embedder import Embedder
 TEXTS = ["alpha", "beta gamma", "", "alpha beta gamma delta " * 5]
 MEAN = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
 CLS = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    path = Path(__file__).parents[1] / "onnx" / "tiny.py"
-    spec = importlib.util.spec_from_file_location("tiny", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""Small sources and rerankers whose behaviour is known exactly."""
+
+import asyncio
+import time
+
+from runoff.scores import ModelIdentity, ScoreKind
+from runoff.types import Document, Hit, Ranked, Reranking
+
+
+class Listed:
+    """A source that always finds the same documents."""
+
+    def __init__(self, *documents, wait=0.0, error=None):
+        self.hits = [
+            Hit(
+                one if isinstance(one, Document) else Document(one, f"text of {one}"),
+                1 / rank,
+            )
+            for rank, one in enumerate(documents, 1)
+        ]
+        self.wait = wait
+        self.error = error
+        self.asked = []
+
+    def retrieve(self, query, *, depth, deadline=None):
+        self.asked.append((query, depth))
+        time.sleep(self.wait)
+        if self.error is not None:
+            raise self.error
+        return self.hits
+
+
+class Backwards:
+    """A reranker that turns its candidates round."""
+
+    name = "backwards"
+
+    def __init__(self, wait=0.0, error=None):
+        self.wait = wait
+        self.error = error
+        self.read = []
+
+    def rerank(self, query, candidates, *, deadline=None):
+        self.read.append([one.document.doc_id for one in candidates])
+        time.sleep(self.wait)
+        if self.error is not None:
+            raise self.error
+        ordered = tuple(
+            Ranked(one, float(place), float(place))
+            for place, one in sorted(enumerate(candidates), reverse=True)
+        )
+        return Reranking(ordered, model=ModelIdentity("backwards"), kind=ScoreKind.LOGIT)
+
+
+class Fixed:
+    """A reranker that answers with whatever a function makes of the candidates."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def rerank(self, query, candidates, *, deadline=None):
+        return self.make(candidates)
+
+
+def ids(response):
+    return [result.doc_id for result in response]
+
+
+def both(pipeline, *args, **kwargs):
+    """Search synchronously and asynchronously; the two must agree on everything but time."""
+    first = pipeline.search(*args, **kwargs)
+    second = asyncio.run(pipeline.asearch(*args, **kwargs))
+    assert first.results == second.results
+    assert first.outcome.degraded == second.outcome.degraded
+    assert first.trace.fates == second.trace.fates
+    return first

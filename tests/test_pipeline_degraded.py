@@ -1,0 +1,217 @@
+"""What `TwoStage` does without a source, a score or the second stage."""
+
+import asyncio
+import dataclasses
+import logging
+import time
+
+import numpy as np
+import pytest
+from parts import Backwards, Fixed, Listed, both, ids
+
+from runoff.errors import (
+    AuthenticationFailed,
+    DeadlineExceeded,
+    InvalidArgument,
+    RecallFailed,
+    ServerFailed,
+)
+from runoff.fusion import RRF, Convex
+from runoff.pipeline import TwoStage
+from runoff.rerank import Pointwise
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Threshold
+from runoff.types import Dropped, Ranked, Reranking
+
+
+@pytest.mark.parametrize("error", [ServerFailed("503"), TimeoutError(), ConnectionResetError()])
+def test_transient_reranker_faults_degrade(error, caplog):
+    """The fused order is returned, the outcome names stage and reason, and a WARNING is logged."""
+    pipeline = TwoStage({"a": Listed(*"abc")}, reranker=Backwards(error=error))
+    with caplog.at_level(logging.WARNING, "runoff"):
+        response = both(pipeline, "q")
+    assert ids(response) == ["a", "b", "c"]
+    assert all(result.rerank_score is None for result in response)
+    (fault,) = response.outcome.degraded
+    assert (fault.stage, fault.source) == ("rerank", "backwards")
+    assert fault.reason in {"server_error", "timeout", "connection"}
+    assert "degraded answer: rerank backwards" in caplog.text
+
+
+@pytest.mark.parametrize("error", [AuthenticationFailed("bad key"), KeyError("bug")])
+def test_permanent_reranker_faults_raise_unless_asked_otherwise(error):
+    """A bad key or a bug is raised at once; `on_error="degrade"` degrades even then."""
+    pipeline = TwoStage({"a": Listed("a")}, reranker=Backwards(error=error))
+    with pytest.raises(type(error)):
+        pipeline.search("q")
+    with pytest.raises(type(error)):
+        asyncio.run(pipeline.asearch("q"))
+    lenient = dataclasses.replace(pipeline, on_error="degrade")
+    assert not both(lenient, "q").outcome.complete
+
+
+def test_on_error_raise_raises_every_fault():
+    """With `on_error="raise"` a transient fault of a source or the reranker is raised."""
+    bad = ServerFailed("503")
+    with pytest.raises(ServerFailed):
+        TwoStage({"a": Listed("a")}, reranker=Backwards(error=bad), on_error="raise").search("q")
+    sources = {"a": Listed("a"), "b": Listed(error=bad)}
+    with pytest.raises(ServerFailed):
+        TwoStage(sources, reranker=None, on_error="raise").search("q")
+
+
+def test_a_failed_source_is_left_out_by_name():
+    """The other source's answer is returned and the failed one named."""
+    sources = {"a": Listed("a"), "b": Listed(error=ValueError("broken"))}
+    response = both(TwoStage(sources, reranker=None), "q")
+    assert ids(response) == ["a"]
+    (fault,) = response.outcome.degraded
+    assert (fault.stage, fault.source, fault.reason) == ("recall", "b", "error")
+
+
+@pytest.mark.parametrize("fusion", [RRF({"a": 1, "b": 2}), Convex({"a": 1, "b": 2})])
+def test_a_weighted_source_that_fails_is_left_out_too(fusion):
+    """A weight for a source that did not answer is no error; one for no source is, at once."""
+    sources = {"a": Listed("x", "y"), "b": Listed(error=OSError("down"))}
+    response = both(TwoStage(sources, fusion=fusion, reranker=None), "q")
+    assert ids(response) == ["x", "y"]
+    assert not response.outcome.complete
+    with pytest.raises(InvalidArgument, match="weights"):
+        TwoStage({"a": Listed("x"), "c": Listed("y")}, fusion=fusion, reranker=None)
+
+
+def test_when_every_source_fails_it_raises():
+    """No source, no answer: the error names every source and keeps its error."""
+    sources = {"a": Listed(error=ValueError("one")), "b": Listed(error=OSError("two"))}
+    with pytest.raises(RecallFailed, match=r"a: ValueError: one; b: OSError: two") as caught:
+        TwoStage(sources, reranker=None).search("q")
+    assert isinstance(caught.value.failures["b"], OSError)
+
+
+def test_a_late_source_is_left_out_at_half_the_budget():
+    """Once a source has answered, recall takes no more than half the budget."""
+    sources = {"quick": Listed("a"), "hung": Listed("b", wait=5)}
+    pipeline = TwoStage(sources, reranker=Backwards())
+    for run in (pipeline.search, lambda *a, **k: asyncio.run(pipeline.asearch(*a, **k))):
+        started = time.perf_counter()
+        response = run("q", timeout=0.4)
+        assert 0.18 < time.perf_counter() - started < 0.35
+        assert ids(response) == ["a"]
+        assert response[0].rerank_rank == 1
+        assert [one.source for one in response.outcome.degraded] == ["hung"]
+        assert response.outcome.degraded[0].reason == "timeout"
+
+
+def test_a_hung_reranker_is_left_behind_at_the_deadline():
+    """The fused answer comes back within the budget although the reranker never returns."""
+    pipeline = TwoStage({"a": Listed(*"ab")}, reranker=Backwards(wait=5))
+    for run in (pipeline.search, lambda *a, **k: asyncio.run(pipeline.asearch(*a, **k))):
+        started = time.perf_counter()
+        response = run("q", timeout=0.2)
+        assert time.perf_counter() - started < 0.35
+        assert ids(response) == ["a", "b"]
+        assert response.outcome.degraded[0].reason == "timeout"
+        assert response.outcome.budget_ms == 200
+
+
+def test_no_time_left_for_the_only_source_raises():
+    """A search whose only source is late has no answer to give."""
+    with pytest.raises(RecallFailed) as caught:
+        TwoStage({"a": Listed("a", wait=1)}, reranker=None).search("q", timeout=0.02)
+    assert isinstance(caught.value.failures["a"], DeadlineExceeded)
+
+
+BAD_RERANKINGS = {
+    "missing": lambda given: Reranking(tuple(Ranked(one, 1.0) for one in given[1:])),
+    "repeated": lambda given: Reranking(tuple(Ranked(one, 1.0) for one in (*given, given[0]))),
+    "unknown": lambda given: Reranking(
+        tuple(Ranked(dataclasses.replace(one, key="other"), 1.0) for one in given)
+    ),
+    "nan": lambda given: Reranking(tuple(Ranked(one, float("nan")) for one in given)),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_RERANKINGS)
+def test_a_reranking_that_is_no_partition_is_not_trusted(fault):
+    """A reranker that loses, repeats or invents candidates, or scores NaN, degrades the answer."""
+    pipeline = TwoStage({"a": Listed(*"abc")}, reranker=Fixed(BAD_RERANKINGS[fault]))
+    response = both(pipeline, "q")
+    assert ids(response) == ["a", "b", "c"]
+    assert response.outcome.degraded[0].reason == "bad_reply"
+
+
+def test_a_partly_scored_answer_says_so():
+    """Scored candidates come first in the reranker's order, the unscored follow in fused order."""
+
+    def half(given):
+        return Reranking(
+            (Ranked(given[3], 9.0), Ranked(given[1], 8.0)), (given[0], given[2]), reason="timeout"
+        )
+
+    response = both(TwoStage({"a": Listed(*"abcd")}, reranker=Fixed(half), window=9), "q")
+    assert ids(response) == ["d", "b", "a", "c"]
+    assert (response.outcome.scored, response.outcome.total) == (2, 4)
+    assert response.outcome.degraded[0].reason == "timeout"
+    assert response.trace.fate("a").scoring == "unscored: timeout"
+
+
+def test_after_a_threshold_nothing_unscored_follows():
+    """With a threshold the tail and empty texts are dropped, and their fate says why."""
+
+    def keep_first(given):
+        return Reranking(
+            (Ranked(given[0], 1.0),),
+            dropped=tuple(Dropped(one, "below threshold", -1.0) for one in given[1:]),
+            thresholded=True,
+        )
+
+    pipeline = TwoStage({"a": Listed(*"abcd")}, reranker=Fixed(keep_first), window=2)
+    response = both(pipeline, "q")
+    assert ids(response) == ["a"]
+    assert response.trace.fate("b").fate == "dropped: below threshold"
+    assert response.trace.fate("c").fate.startswith("dropped: without a score")
+
+
+def test_a_threshold_drops_nothing_from_a_degraded_answer():
+    """With a source left out, what lies below the threshold comes back at its place."""
+
+    class Scores:
+        def score(self, pairs, *, deadline=None):
+            values = np.arange(len(pairs), dtype=np.float32)
+            return PairScores(
+                values, values >= 0, values < 0, ScoreKind.LOGIT, ModelIdentity("scores")
+            )
+
+    strict = Pointwise(Scores(), threshold=Threshold(1.5, ScoreKind.LOGIT))
+    healthy = TwoStage({"a": Listed(*"abcd")}, reranker=strict)
+    assert ids(both(healthy, "q")) == ["d", "c"]
+    sources = {"a": Listed(*"abcd"), "b": Listed(error=OSError("down"))}
+    response = both(TwoStage(sources, reranker=strict), "q")
+    assert ids(response) == ["d", "c", "b", "a"]
+    assert [result.rerank_rank for result in response] == [1, 2, 3, 4]
+
+
+def test_a_sources_refused_key_is_raised():
+    """401 and its like will not pass: the source is not just left out."""
+
+    class Refused(Exception):
+        status_code = 401
+
+    sources = {"a": Listed("a"), "b": Listed(error=Refused("bad key"))}
+    with pytest.raises(Refused):
+        TwoStage(sources, reranker=None).search("q")
+    lenient = TwoStage(sources, reranker=None, on_error="degrade")
+    assert not both(lenient, "q").outcome.complete
+
+
+def test_urls_in_foreign_errors_lose_their_secrets():
+    """A key in a URL's query, or a password, is in no detail, trace or message."""
+    said = "GET https://me:pass@host/rerank?key=sk-123&x=1 failed"
+    sources = {"a": Listed("a"), "b": Listed(error=OSError(said))}
+    response = TwoStage(sources, reranker=None).search("q")
+    text = repr(response) + response.explain()
+    assert "https://host/rerank failed" in text
+    assert "sk-123" not in text
+    assert "pass" not in text
+    with pytest.raises(RecallFailed) as caught:
+        TwoStage({"b": Listed(error=OSError(said))}, reranker=None).search("q")
+    assert "sk-123" not in str(caught.value)
