@@ -161,11 +161,15 @@ def _comparisons(evaluation: Evaluation) -> list[Comparison]:
 
 
 def _table(rows: list[tuple[str, ...]]) -> Table:
-    *headings, last = rows[0]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    table.add_column(last, no_wrap=True, overflow="ellipsis")
+    """Make a table in which numbers stay whole, ids fold and texts are cut at the edge."""
+    table = Table(box=None, header_style="bold", pad_edge=False, expand="text" in rows[0])
+    for heading in rows[0]:
+        if heading == "document":
+            table.add_column(heading, overflow="fold", ratio=2)
+        elif heading == "text":
+            table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=3)
+        else:
+            table.add_column(heading, no_wrap=heading != "what it did")
     for row in rows[1:]:
         table.add_row(*(Text(cell) for cell in row))
     return table
