@@ -7,7 +7,6 @@ result still knows every rank and score it ever had. Ranks start at 1.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,6 +48,8 @@ def text_key(text: str) -> str:
 
     Lone surrogates are hashed as they are.
     """
+    import hashlib  # noqa: PLC0415 - a tenth of this package's import time
+
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return f"text:{digest[:32]}"
 
