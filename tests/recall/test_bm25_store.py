@@ -1,22 +1,18 @@
 """Saving, loading and refreshing."""
 
-import json
-import os
 import shutil
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from index_directory import generation_count, memory, point, pointer
 
 from runoff import Document, Query
 from runoff.errors import IndexNotFound, InvalidArgument
 from runoff.filters import Eq
-from runoff.recall import BM25, generations
+from runoff.recall import BM25
 
 PLANETS = [
     Document("mars", "Mars is a cold red planet", {"moons": 2, "names": ["Phobos", "Deimos"]}),
@@ -32,37 +28,12 @@ def answers(index):
     return [index.retrieve(one, depth=10) for one in ASKED]
 
 
-def pointer(path):
-    return json.loads((path / "runoff.json").read_bytes())
-
-
-def point(path, **changes):
-    """Rewrite the pointer with a proper checksum."""
-    said = pointer(path) | changes
-    del said["checksum"]
-    said["checksum"] = generations._checksum(said)
-    (path / "runoff.json").write_text(json.dumps(said))
-
-
-def generation_count(path):
-    return len([*(path / "generations").iterdir()])
-
-
 def split(text):
     return text.split()
 
 
 def shout(text):
     return text.upper().split()
-
-
-@contextmanager
-def memory():
-    """Give a directory in memory where there is one: a disk is slower, and no different."""
-    shared = Path("/dev/shm")
-    where = shared if os.access(shared, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=where) as path:
-        yield Path(path)
 
 
 @pytest.fixture

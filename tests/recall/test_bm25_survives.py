@@ -4,16 +4,15 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from index_directory import generation_count, memory, point, pointer
 
 from runoff import Document, Query
 from runoff.errors import IndexDamaged, IndexNotFound, IndexTooNew, InvalidArgument
-from runoff.recall import BM25, generations
+from runoff.recall import BM25
 
 SCRIPT = Path(__file__).with_name("save_until_killed.py")
 PLANETS = [
@@ -27,33 +26,8 @@ def answers(index):
     return [index.retrieve(one, depth=10) for one in ASKED]
 
 
-def pointer(path):
-    return json.loads((path / "runoff.json").read_bytes())
-
-
-def point(path, **changes):
-    """Rewrite the pointer with a proper checksum."""
-    said = pointer(path) | changes
-    del said["checksum"]
-    said["checksum"] = generations._checksum(said)
-    (path / "runoff.json").write_text(json.dumps(said))
-
-
 def folder(path):
     return path / "generations" / pointer(path)["generation"]
-
-
-def generation_count(path):
-    return len([*(path / "generations").iterdir()])
-
-
-@contextmanager
-def memory():
-    """Give a directory in memory where there is one: a disk is slower, and no different."""
-    shared = Path("/dev/shm")
-    where = shared if os.access(shared, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=where) as path:
-        yield Path(path)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from words import DIMENSIONS, embed, told
 
 from runoff.deadline import Deadline
 from runoff.errors import (
@@ -25,21 +26,6 @@ from runoff.recall import Chroma, Dense
 from runoff.recall.chroma_errors import named
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Query
-
-DIMENSIONS = 64
-
-
-def embed(texts):
-    """Embed texts by their words: each word adds to one of 64 numbers."""
-    rows = np.zeros((len(texts), DIMENSIONS), np.float32)
-    for row, text in zip(rows, texts, strict=True):
-        for word in text.lower().split():
-            row[sum(map(ord, word)) % DIMENSIONS] += 1
-    return rows
-
-
-def told(hits):
-    return [(hit.doc_id, hit.score) for hit in hits]
 
 
 def records(documents):

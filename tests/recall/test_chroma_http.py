@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import numpy as np
 import pytest
+from words import DIMENSIONS, embed
 
 from runoff import TwoStage
 from runoff.errors import ConnectionFailed, EmbeddingError, IndexNotFound, InvalidArgument
@@ -15,17 +15,6 @@ from runoff.recall import Chroma, Function
 from runoff.recall.chroma import _knows_lists
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Query
-
-WORDS = 64
-
-
-def embed(texts):
-    """Embed texts by their words: each word adds to one of 64 numbers."""
-    rows = np.zeros((len(texts), WORDS), np.float32)
-    for row, text in zip(rows, texts, strict=True):
-        for word in text.lower().split():
-            row[sum(map(ord, word)) % WORDS] += 1
-    return rows
 
 
 def records(documents):
@@ -131,7 +120,7 @@ def test_errors_over_http_have_our_names(client, make_collection):
     """A wrong dimension and a deleted collection are named as in an embedded one."""
     made = make_collection(client, ids=["a"], embeddings=[(1.0, 2.0)])
     source = Chroma(made, embed=embed)
-    with pytest.raises(EmbeddingError, match=rf"\b2\b.*\b{WORDS}\b"):
+    with pytest.raises(EmbeddingError, match=rf"\b2\b.*\b{DIMENSIONS}\b"):
         source.retrieve(Query("fish"), depth=1)
     client.delete_collection(made.name)
     with pytest.raises(IndexNotFound):

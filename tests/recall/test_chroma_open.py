@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from words import embed, told
 
 from runoff.errors import (
     ConnectionFailed,
@@ -17,21 +17,6 @@ from runoff.errors import (
 )
 from runoff.recall import Chroma
 from runoff.types import Query
-
-DIMENSIONS = 64
-
-
-def embed(texts):
-    """Embed texts by their words: each word adds to one of 64 numbers."""
-    rows = np.zeros((len(texts), DIMENSIONS), np.float32)
-    for row, text in zip(rows, texts, strict=True):
-        for word in text.lower().split():
-            row[sum(map(ord, word)) % DIMENSIONS] += 1
-    return rows
-
-
-def told(hits):
-    return [(hit.doc_id, hit.score) for hit in hits]
 
 
 class Recorded:

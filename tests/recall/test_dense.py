@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from words import aembed_query, documents, embed, told, vectors
 
 from runoff.deadline import Deadline
 from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument
@@ -19,35 +19,6 @@ from runoff.recall import Dense
 from runoff.testing import samples
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Query
-
-DIMENSIONS = 64
-
-
-def embed(texts):
-    """Embed texts by their words: each word adds to one of 64 numbers."""
-    rows = np.zeros((len(texts), DIMENSIONS))
-    for row, text in zip(rows, texts, strict=True):
-        for word in text.lower().split():
-            row[sum(map(ord, word)) % DIMENSIONS] += 1
-    return rows
-
-
-async def aembed_query(text):
-    await asyncio.sleep(0)
-    return embed([text])[0]
-
-
-def vectors(*rows):
-    """Make an `embed` that looks texts such as "0" up in these vectors."""
-    return lambda texts: [rows[int(text)] for text in texts]
-
-
-def documents(count):
-    return [Document(f"d{n}", str(n), {"n": n}) for n in range(count)]
-
-
-def told(hits):
-    return [(hit.doc_id, hit.score) for hit in hits]
 
 
 class TestContract(RecallSourceContract):

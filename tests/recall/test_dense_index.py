@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 
@@ -10,39 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from words import DIMENSIONS, aembed_query, documents, embed
 
 from runoff.errors import DuplicateId, EmbeddingError, InvalidArgument
 from runoff.recall import Dense
 from runoff.types import Document, Query
-
-DIMENSIONS = 64
-
-
-def embed(texts):
-    """Embed texts by their words: each word adds to one of 64 numbers."""
-    rows = np.zeros((len(texts), DIMENSIONS))
-    for row, text in zip(rows, texts, strict=True):
-        for word in text.lower().split():
-            row[sum(map(ord, word)) % DIMENSIONS] += 1
-    return rows
-
-
-async def aembed_query(text):
-    await asyncio.sleep(0)
-    return embed([text])[0]
-
-
-def vectors(*rows):
-    """Make an `embed` that looks texts such as "0" up in these vectors."""
-    return lambda texts: [rows[int(text)] for text in texts]
-
-
-def documents(count):
-    return [Document(f"d{n}", str(n), {"n": n}) for n in range(count)]
-
-
-def told(hits):
-    return [(hit.doc_id, hit.score) for hit in hits]
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8, list, tuple])

@@ -116,3 +116,26 @@ else:
     def llm():
         """An LLM that gives back its prompt."""
         return MockLLM()
+
+    @pytest.fixture
+    def collection():
+        chromadb = pytest.importorskip("chromadb")
+        client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
+        name = "hybrid"
+        if name in [one.name for one in client.list_collections()]:
+            client.delete_collection(name)
+        return client.create_collection(name, metadata={"hnsw:space": "cosine"})
+
+    @pytest.fixture
+    def chroma(collection, nodes, embed_model):
+        """A vector index over Chroma, whose docstore is empty."""
+        chroma = pytest.importorskip("llama_index.vector_stores.chroma")
+        store = chroma.ChromaVectorStore(chroma_collection=collection)
+        index = VectorStoreIndex.from_vector_store(store, embed_model=embed_model)
+        index.insert_nodes(nodes)
+        return index
+
+    @pytest.fixture(params=["simple", "chroma"])
+    def both(request, index):
+        """The same nodes in a store that keeps no text, and in one that does."""
+        return index if request.param == "simple" else request.getfixturevalue("chroma")

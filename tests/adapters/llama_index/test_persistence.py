@@ -1,13 +1,10 @@
-import chromadb
 import pytest
-from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import (
     IndexNode,
     NodeRelationship,
     RelatedNodeInfo,
     TextNode,
 )
-from llama_index.vector_stores.chroma import ChromaVectorStore
 
 from runoff.errors import IndexNotFound, InvalidArgument
 from runoff.filters import Eq
@@ -24,30 +21,6 @@ QUERY = "sort dictionaries by value"
 
 def ids(nodes):
     return [one.node_id for one in nodes]
-
-
-@pytest.fixture
-def collection():
-    client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
-    name = "hybrid"
-    if name in [one.name for one in client.list_collections()]:
-        client.delete_collection(name)
-    return client.create_collection(name, metadata={"hnsw:space": "cosine"})
-
-
-@pytest.fixture
-def chroma(collection, nodes, embed_model):
-    """A vector index over Chroma, whose docstore is empty."""
-    store = ChromaVectorStore(chroma_collection=collection)
-    index = VectorStoreIndex.from_vector_store(store, embed_model=embed_model)
-    index.insert_nodes(nodes)
-    return index
-
-
-@pytest.fixture(params=["simple", "chroma"])
-def both(request, index):
-    """The same nodes in a store that keeps no text, and in one that does."""
-    return index if request.param == "simple" else request.getfixturevalue("chroma")
 
 
 class TestPersistence:

@@ -13,6 +13,7 @@ from llama_index.core.schema import (
     QueryBundle,
     TextNode,
 )
+from reranked import fields, snapshot
 
 from runoff.errors import InvalidArgument, ModelNotFound, ScoreKindMismatch, ServerFailed
 from runoff.llama_index import RunoffRerank, provenance
@@ -25,18 +26,6 @@ QUERY = "sort dictionaries by value"
 
 def ids(nodes):
     return [one.node_id for one in nodes]
-
-
-def fields(rerank):
-    return {
-        name: getattr(rerank, name)
-        for name in RunoffRerank.model_fields
-        if name != "callback_manager"
-    }
-
-
-def snapshot(nodes):
-    return [one.model_dump_json() for one in nodes]
 
 
 class TestAnswers:

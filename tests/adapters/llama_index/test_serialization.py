@@ -7,6 +7,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import (
     MetadataMode,
 )
+from reranked import fields
 
 from runoff.errors import InvalidArgument
 from runoff.llama_index import RunoffRerank
@@ -18,18 +19,6 @@ QUERY = "sort dictionaries by value"
 
 def ids(nodes):
     return [one.node_id for one in nodes]
-
-
-def fields(rerank):
-    return {
-        name: getattr(rerank, name)
-        for name in RunoffRerank.model_fields
-        if name != "callback_manager"
-    }
-
-
-def snapshot(nodes):
-    return [one.model_dump_json() for one in nodes]
 
 
 class TestSerialization:
