@@ -208,7 +208,7 @@ def test_urls_in_foreign_errors_lose_their_secrets():
     said = "GET https://me:pass@host/rerank?key=sk-123&x=1 failed"
     sources = {"a": Listed("a"), "b": Listed(error=OSError(said))}
     response = TwoStage(sources, reranker=None).search("q")
-    text = repr(response) + response.explain()
+    text = repr(response.outcome) + repr(response.trace) + response.explain()
     assert "https://host/rerank failed" in text
     assert "sk-123" not in text
     assert "pass" not in text

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from runoff.errors import InvalidArgument
+from runoff.errors import InvalidArgument, shown
 from runoff.filters import check_filter
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 
@@ -358,7 +358,7 @@ class Result:
         return self.candidate.placements
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Response:
     """The answer to one search; iterate over it, index it, or ask it to explain itself."""
 
@@ -366,6 +366,11 @@ class Response:
     results: tuple[Result, ...]
     outcome: Outcome
     trace: Trace
+
+    def __repr__(self) -> str:
+        """Show how much there is; `explain` tells what."""
+        state = "complete" if self.outcome.complete else "degraded"
+        return f"Response({shown(self.query.text)}, {len(self.results)} results, {state})"
 
     def __iter__(self) -> Iterator[Result]:
         """Iterate over the results, best first."""

@@ -58,6 +58,11 @@ def test_the_whole_answer_names_every_stage(response):
     assert "[truncated]" in text
 
 
+def test_repr_is_short_and_holds_no_document(response):
+    """What a console or a log shows is one line about the answer."""
+    assert repr(response) == "Response('why?', 3 results, complete)"
+
+
 def test_text_cannot_drive_a_terminal(response):
     """Control characters and line breaks of documents never reach the output."""
     text = response.explain()

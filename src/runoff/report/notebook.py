@@ -16,8 +16,9 @@ __all__ = ["response_html"]
 
 # colours follow the notebook's own theme: only opacity and the current colour are used
 _STYLE = """
-.runoff table {border-collapse: collapse; color: inherit; font-variant-numeric: tabular-nums; margin: .5em 0}
-.runoff th, .runoff td {padding: .2em .7em; text-align: left; vertical-align: top; white-space: nowrap}
+.runoff table {border-collapse: collapse; color: inherit; margin: .5em 0}
+.runoff th, .runoff td {padding: .2em .7em; text-align: left; vertical-align: top}
+.runoff td {font-variant-numeric: tabular-nums; white-space: nowrap}
 .runoff td:last-child {white-space: normal}
 .runoff th {border-bottom: 1px solid currentColor; font-weight: 600}
 .runoff tr + tr td {border-top: 1px solid color-mix(in srgb, currentColor 15%, transparent)}
