@@ -13,7 +13,6 @@ from runoff import _workers, stages
 from runoff.deadline import Branch, Deadline
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, shown, told
 from runoff.faults import OnError, degrades
-from runoff.filters import And
 from runoff.scores import Usage
 from runoff.stages import Answer
 from runoff.trace import StageTrace, Trace
@@ -140,6 +139,8 @@ class Search:
     ) -> None:
         asked = query if isinstance(query, Query) else Query(query)
         if filters is not None:
+            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+
             both = filters if asked.filters is None else And(asked.filters, filters)
             asked = replace(asked, filters=both)
         self.query = asked

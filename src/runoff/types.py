@@ -14,7 +14,6 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from runoff.errors import InvalidArgument, shown
-from runoff.filters import check_filter
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -122,6 +121,8 @@ class Query:
         if not self.text.strip() and self.embedding is None and not self.embedding_texts:
             raise InvalidArgument("query", self.text, "is blank: ask something")
         if self.filters is not None:
+            from runoff.filters import check_filter  # noqa: PLC0415 - keeps `import runoff` quick
+
             check_filter(self.filters)
         texts = self.embedding_texts
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):

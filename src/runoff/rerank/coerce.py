@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument
 from runoff.protocols import PairScorer, Reranker
-from runoff.rerank.pointwise import Pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +54,8 @@ def as_reranker(reranker: object) -> Reranker | None:
     """
     if reranker is None:
         return None
+    from runoff.rerank.pointwise import Pointwise  # noqa: PLC0415 - keeps `import runoff` quick
+
     if isinstance(reranker, str):
         # onnxruntime takes time to import; a pipeline without a local model never needs it
         from runoff.rerank.cross_encoder import CrossEncoder  # noqa: PLC0415
