@@ -40,6 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("out"), help="folder for checkpoints and the log"
     )
+    parser.add_argument("--init", type=Path, help="checkpoint to go on from, for a second stage")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument(
         "--max-seconds", type=float, default=float("inf"), help="stop here at the latest"
@@ -180,6 +181,8 @@ def main() -> None:
     for example in train:
         pools.setdefault(example.source, []).append(example.positive)
     tokenizer, net = load_tokenizer(), Mini()
+    if args.init:
+        net.load_state_dict(torch.load(args.init, weights_only=True))
     net.encoder.embeddings.requires_grad_(requires_grad=False)
     teacher = BiEncoder().eval()
     learnt = [p for p in net.parameters() if p.requires_grad]
