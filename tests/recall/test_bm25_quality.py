@@ -1,47 +1,32 @@
 """How well and how fast BM25 ranks real collections, beside what others make of them."""
 
-import gzip
-import json
-import os
 import time
-from pathlib import Path
 
 import pytest
+from beir import folder, judgments, lines
 
 from runoff import Document, Query
 from runoff.recall import BM25
 
 ir_measures = pytest.importorskip("ir_measures")
 
-DATA = Path(os.environ.get("RUNOFF_DATA", Path(__file__).parents[2] / "../shared/data"))
 MEASURES = (ir_measures.nDCG @ 10, ir_measures.R @ 100)
 
 pytestmark = pytest.mark.data
 
 
-def lines(path):
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
 def collection(name):
     """Return the documents (title and text), the judged queries and the judgments."""
-    folder = DATA / name
-    if not folder.is_dir():
-        pytest.skip(f"no test collection {name} in {DATA} (RUNOFF_DATA)")
+    path = folder(name)
     documents = [
         Document(one["_id"], f"{one.get('title', '')} {one['text']}".strip())
-        for one in lines(folder / "corpus.jsonl.gz")
+        for one in lines(path / "corpus.jsonl.gz")
     ]
-    rows = (folder / "qrels.tsv").read_text().splitlines()[1:]
-    qrels = [
-        ir_measures.Qrel(query, document, int(grade))
-        for query, document, grade in (row.split("\t") for row in rows)
-    ]
+    qrels = [ir_measures.Qrel(*row) for row in judgments(path / "qrels.tsv")]
     judged = {one.query_id for one in qrels}
     queries = {
         one["_id"]: Query(one["text"])
-        for one in lines(folder / "queries.jsonl.gz")
+        for one in lines(path / "queries.jsonl.gz")
         if one["_id"] in judged
     }
     return documents, queries, qrels
