@@ -5,6 +5,7 @@ sentence in the documentation goes.
 """
 
 import asyncio
+import types
 import warnings
 
 import pytest
@@ -122,23 +123,38 @@ class TestDefect10ScoresDiscardedAndUntraced:
 class TestDefect11DocumentIdLost:
     """LangChain's Cohere and Flashrank compressors rebuild documents without their id."""
 
-    def test_peer(self, documents):
-        """langchain-cohere's compressor returns documents without ids."""
+    @pytest.fixture
+    def compressor(self):
+        """langchain-cohere's compressor over a client that scores by place, without a network."""
         peer = pytest.importorskip("langchain_cohere")
         cohere = pytest.importorskip("cohere")
 
         class Client(cohere.ClientV2):
             def __init__(self):
-                """Answer without a network."""
+                """Need no key."""
 
-            def rerank(self, **arguments):
-                item = type("Item", (), {"index": 0, "relevance_score": 0.5})
-                return type("Reply", (), {"results": [item]})
+            def rerank(self, *, documents, **options):
+                places = range(len(documents))
+                items = [
+                    types.SimpleNamespace(index=place, relevance_score=1 / (2 + place))
+                    for place in places
+                ]
+                return types.SimpleNamespace(results=items)
 
-        results = peer.CohereRerank(client=Client(), model="m").compress_documents(
+        return peer.CohereRerank(client=Client(), model="m", top_n=None)
+
+    def test_peer(self, documents, compressor):
+        """langchain-cohere's compressor returns documents without ids."""
+        results = compressor.compress_documents(documents, QUESTION)
+        assert [one.id for one in results] == [None] * len(documents)
+
+    def test_ours_over_theirs(self, documents, compressor):
+        """The same compressor in ours: every document has its id, and Cohere's score."""
+        results = RunoffRerank(reranker=compressor, top_n=10).compress_documents(
             documents, QUESTION
         )
-        assert results[0].id is None
+        assert [one.id for one in results] == [one.id for one in documents]
+        assert results[0].metadata["relevance_score"] == 0.5
 
     def test_ours(self, documents, overlap):
         """Every result of ours has the id it came with."""
@@ -204,15 +220,32 @@ class TestDefect13Ensemble:
 class TestDefect14BM25:
     """LangChain's BM25Retriever: case-sensitive, hits without a shared word, no scores."""
 
-    def test_peer(self, documents):
-        """It misses "Apple pie" when asked for "apple", and returns documents all the same."""
+    @pytest.fixture
+    def community(self):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the package announces its own end at import
-            community = pytest.importorskip("langchain_community.retrievers")
+            return pytest.importorskip("langchain_community.retrievers")
+
+    def test_peer(self, documents, community):
+        """It misses "Apple pie" when asked for "apple", and returns documents all the same."""
         retriever = community.BM25Retriever.from_documents(documents, k=2)
         assert retriever.vectorizer.get_scores(["apple"]).max() == 0.0
-        assert len(retriever.invoke("apple")) == 2
-        assert retriever.invoke("apple")[0].metadata == documents[-1].metadata
+        results = retriever.invoke("apple")
+        assert len(results) == 2
+        assert results[0].metadata == documents[-1].metadata  # no score
+
+    @pytest.mark.parametrize(
+        ("texts", "error"), [([], ValueError), ([" "], ZeroDivisionError)], ids=["none", "blank"]
+    )
+    def test_peer_without_words(self, community, texts, error):
+        """Without documents, or with blank ones alone, it cannot be built."""
+        with pytest.raises(error):
+            community.BM25Retriever.from_documents([Document(page_content=one) for one in texts])
+
+    def test_peer_cannot_be_saved(self, documents, community):
+        """It has no way to be written to disk and loaded."""
+        retriever = community.BM25Retriever.from_documents(documents)
+        assert not any(hasattr(retriever, one) for one in ("persist", "save", "save_local"))
 
     def test_ours(self, documents, embeddings):
         """Ours finds it whatever the case, scores it, and finds nothing where nothing is shared."""
@@ -223,9 +256,15 @@ class TestDefect14BM25:
         told = [provenance(one) for one in hybrid.invoke("zebra", k=10)]
         assert not any("bm25" in one["sources"] for one in told)
 
-    def test_ours_without_documents(self, embeddings):
-        """An empty index answers with nothing; LangChain's cannot be built."""
-        assert HybridRetriever.from_documents([], embeddings, reranker=None).invoke("apple") == []
+    @pytest.mark.parametrize("texts", [[], [" "]], ids=["none", "blank"])
+    def test_ours_without_words(self, embeddings, texts):
+        """Ours is built, and no word of the question is found in it."""
+        hybrid = HybridRetriever.from_documents(
+            [Document(page_content=one) for one in texts], embeddings, reranker=None
+        )
+        found = hybrid.invoke("apple")
+        assert len(found) <= len(texts)
+        assert not any("bm25" in provenance(one)["sources"] for one in found)
 
 
 class TestNaNSortsFirst:

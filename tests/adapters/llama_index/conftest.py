@@ -2,8 +2,10 @@
 
 import hashlib
 import importlib.util
+import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ else:
     from llama_index.core import VectorStoreIndex
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.llms import MockLLM
+    from llama_index.core.postprocessor import SentenceTransformerRerank
     from llama_index.core.schema import NodeWithScore, TextNode
 
     from runoff.scores import ModelIdentity, PairScores, ScoreKind
@@ -139,3 +142,30 @@ else:
     def both(request, index):
         """The same nodes in a store that keeps no text, and in one that does."""
         return index if request.param == "simple" else request.getfixturevalue("chroma")
+
+    @pytest.fixture
+    def peer(monkeypatch, overlap):
+        """LlamaIndex's own local reranker over a stand-in for the model library it loads."""
+
+        class Model:
+            read = None
+            values = None
+
+            def __init__(self, name, **options):
+                self.options = options
+
+            def predict(self, pairs):
+                self.read += [text for _, text in pairs]
+                values = self.values or [overlap.value(*pair) for pair in pairs]
+                return np.array(values, np.float32)
+
+        Model.read = []
+        library = types.ModuleType("sentence_transformers")
+        library.CrossEncoder = Model
+        monkeypatch.setitem(sys.modules, "sentence_transformers", library)
+
+        def make(**options):
+            return SentenceTransformerRerank(device="cpu", **options)
+
+        make.model = Model
+        return make

@@ -3,14 +3,10 @@
 import asyncio
 import json
 import pickle
-import sys
 import time
-import types
 
-import numpy as np
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.postprocessor import SentenceTransformerRerank
 from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
 from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, TextNode
@@ -59,34 +55,6 @@ async def ticks_during(work):
     await work
     ticker.cancel()
     return ticks
-
-
-@pytest.fixture
-def peer(monkeypatch, overlap):
-    """LlamaIndex's own local reranker over a stand-in for the model library it loads."""
-
-    class Model:
-        read = None
-        values = None
-
-        def __init__(self, name, **options):
-            self.options = options
-
-        def predict(self, pairs):
-            self.read += [text for _, text in pairs]
-            values = self.values or [overlap.value(*pair) for pair in pairs]
-            return np.array(values, np.float32)
-
-    Model.read = []
-    library = types.ModuleType("sentence_transformers")
-    library.CrossEncoder = Model
-    monkeypatch.setitem(sys.modules, "sentence_transformers", library)
-
-    def make(**options):
-        return SentenceTransformerRerank(device="cpu", **options)
-
-    make.model = Model
-    return make
 
 
 class TestDefect1FiltersLeak:
