@@ -220,9 +220,10 @@ class Search:
             ordered = len(reranking.ordered) if reranking else 0
             usage = reranking.usage if reranking else Usage()
             entered = len(self.parts.readable)
+            parts = reranking.parts if reranking else ()
             traced.append(
                 StageTrace(
-                    "rerank", name, latency_ms, entered, ordered, load_ms, usage, error=detail
+                    "rerank", name, latency_ms, entered, ordered, load_ms, usage, detail, parts
                 )
             )
         for one in degraded:

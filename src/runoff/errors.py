@@ -14,6 +14,7 @@ RunoffError
 │   ├── IndexTooNew                    an index written by a newer version of runoff
 │   ├── EmbeddingError                 vectors of the wrong shape, or with NaN or infinity in them
 │   ├── AuthenticationFailed           a missing or refused key
+│   ├── CapExceeded                    a query would use more than its cap allows
 │   └── ScoreKindMismatch              a threshold made for another kind of score or another model
 ├── TransientError                     trying again may help: degrades unless on_error="raise"
 │   ├── DeadlineExceeded (TimeoutError)
@@ -21,7 +22,8 @@ RunoffError
 │   ├── ServerFailed                   408, 429, 5xx
 │   ├── BadReply                       short, long, duplicate, out-of-range or non-finite scores
 │   ├── RequestRejected                400, 413, 422: the server will not read this data
-│   └── PoolFull                       every worker thread is busy
+│   ├── PoolFull                       every worker thread is busy
+│   └── CircuitOpen                    a server that failed lately is left alone for a while
 └── RecallFailed                       no source answered; `.failures` names each one's error
 ```
 """
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationFailed",
     "BadReply",
+    "CapExceeded",
+    "CircuitOpen",
     "ConnectionFailed",
     "DeadlineExceeded",
     "DuplicateId",
@@ -170,6 +174,10 @@ class AuthenticationFailed(PermanentError):
     """A key is missing or was refused."""
 
 
+class CapExceeded(PermanentError):
+    """A query would use more than its cap allows, and was told to raise."""
+
+
 class ScoreKindMismatch(PermanentError):
     """A threshold was made for another kind of score or another model."""
 
@@ -217,6 +225,12 @@ class PoolFull(TransientError):
     """Every worker thread is busy with calls that have not come back."""
 
     reason = "pool_full"
+
+
+class CircuitOpen(TransientError):
+    """A server that failed lately is left alone for a while."""
+
+    reason = "circuit_open"
 
 
 class RecallFailed(RunoffError):

@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument, ScoreKindMismatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ModelIdentity", "PairScores", "ScoreKind", "Threshold", "Usage"]
+__all__ = ["ModelIdentity", "PairScores", "Passage", "ScoreKind", "Threshold", "Usage"]
 
 _N = TypeVar("_N", int, float)
 
@@ -54,12 +54,16 @@ class Usage:
         tokens: tokens read, special tokens included; None when unknown.
         billed_units: units a vendor says it billed; None when it says nothing.
         requests: HTTP requests sent.
+        cached: pairs answered from a cache, in `pairs` no more.
+        cost: money, in the currency of the price that was given; None when none was.
     """
 
     pairs: int = 0
     tokens: int | None = None
     billed_units: float | None = None
     requests: int = 0
+    cached: int = 0
+    cost: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
         """Sum field by field; None (unknown) plus a number is that number."""
@@ -68,6 +72,8 @@ class Usage:
             _sum(self.tokens, other.tokens),
             _sum(self.billed_units, other.billed_units),
             self.requests + other.requests,
+            self.cached + other.cached,
+            _sum(self.cost, other.cost),
         )
 
 
@@ -75,6 +81,21 @@ def _sum(left: _N | None, right: _N | None) -> _N | None:
     if left is None or right is None:
         return right if left is None else left
     return left + right
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of a document's text with a score of its own.
+
+    Attributes:
+        start: where it begins in the text, in characters from 0.
+        end: where it ends; `text[start:end]` is the passage.
+        score: on the scale of the pair scores, or as the vendor scales it.
+    """
+
+    start: int
+    end: int
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +113,8 @@ class PairScores:
         load_ms: milliseconds spent loading the model during this call; 0.0 when it was loaded.
         reason: why pairs are unscored, as in `Degradation.reason`; empty when all are scored.
         notes: sentences for the user, such as a language the model was not trained for.
+        passages: for each pair, the parts of the document its score came from, best first; empty
+            where scores are of whole texts.
 
     Raises:
         InvalidArgument: the shapes differ.
@@ -106,6 +129,7 @@ class PairScores:
     load_ms: float = 0.0
     reason: str = ""
     notes: tuple[str, ...] = ()
+    passages: tuple[tuple[Passage, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Check the shapes, and unmark every pair whose value is not finite."""
@@ -113,6 +137,8 @@ class PairScores:
         if len(shape) != 1 or self.scored.shape != shape or self.truncated.shape != shape:
             got = (shape, self.scored.shape, self.truncated.shape)
             raise InvalidArgument("values, scored, truncated", got, "all must have shape (n,)")
+        if self.passages and len(self.passages) != len(self.values):
+            raise InvalidArgument("passages", self.passages, "must have one entry for each pair")
         with np.errstate(over="ignore"):
             values = self.values.astype(np.float32)
         finite = self.scored.astype(np.bool_) & np.isfinite(values)

@@ -339,7 +339,7 @@ def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) ->
             final.append(one.candidate)
             fates[one.candidate.key] = Fate(
                 one.candidate, "", None, "reranked", rank, one.rerank_score, one.pair_score,
-                one.truncated,
+                one.truncated, one.passages,
             )  # fmt: skip
         unscored += [
             (candidate, f"unscored: {reranking.reason or 'no score'}")
@@ -374,13 +374,14 @@ def _cut(
             Fate(
                 candidate, "returned" if rank <= top_k else "cut", rank, fate.scoring,
                 fate.rerank_rank, fate.rerank_score, fate.pair_score, fate.truncated,
+                fate.passages,
             )
         )  # fmt: skip
         if rank <= top_k:
             results.append(
                 Result(
                     rank, candidate, fate.rerank_rank, fate.rerank_score, fate.pair_score,
-                    fate.truncated,
+                    fate.truncated, fate.passages,
                 )
             )  # fmt: skip
     for one in dropped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runoff.scores import ModelIdentity, ScoreKind, Usage
+from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
     from runoff.types import Candidate
@@ -26,6 +26,7 @@ class StageTrace:
         load_ms: milliseconds spent loading a model, counted nowhere else.
         usage: what it consumed.
         error: what went wrong, as a sentence; empty when nothing did.
+        parts: the stages it is made of, such as those of a cascade; its own figures include theirs.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class StageTrace:
     load_ms: float = 0.0
     usage: Usage = field(default_factory=Usage)
     error: str = ""
+    parts: tuple[StageTrace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,18 @@ class Fate:
 
     Attributes:
         candidate: the candidate with its fused place and every source's rank and score.
-        fate: `returned`, `cut` (below top_k), or `dropped: <reason>`.
-        rank: its place in the whole order, from 1, whether returned or cut; None when dropped.
+        fate: `returned`, `cut` (below top_k), `dropped: <reason>`, or `grouped: <key>`, the key of
+            the candidate that stands for it.
+        rank: its place in the whole order, from 1, whether returned or cut; None when dropped or
+            grouped.
         scoring: `reranked`, `tail` (below the window), `unscored: <reason>`, `image` (kept at its
-            fused place), `empty` (no text to score) or `off` (there was no reranker).
+            fused place), `empty` (no text to score), `grouped` (another was read in its place) or
+            `off` (there was no reranker).
         rerank_rank: its place among the reranked, from 1; None when it was not reranked.
         rerank_score: what the reranker ordered it by.
         pair_score: the scorer's own score.
         truncated: whether the reranker lost text of it to a token limit.
+        passages: the parts of its text its score came from, best first; empty for the whole text.
     """
 
     candidate: Candidate
@@ -62,6 +68,7 @@ class Fate:
     rerank_score: float | None = None
     pair_score: float | None = None
     truncated: bool = False
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from runoff.errors import InvalidArgument, shown
-from runoff.scores import ModelIdentity, ScoreKind, Usage
+from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runoff.filters import Filter
-    from runoff.trace import Trace
+    from runoff.trace import StageTrace, Trace
 
 __all__ = [
     "Candidate",
@@ -185,6 +185,7 @@ class Candidate:
         fusion_score: made by the fusion; only its order means anything.
         fusion_rank: its place after fusion, from 1.
         placements: one for each source that found it, in the order the sources were declared.
+        grouped: those this one stands for, in fused order; they are not read and not returned.
     """
 
     document: Document
@@ -192,6 +193,7 @@ class Candidate:
     fusion_score: float
     fusion_rank: int
     placements: tuple[Placement, ...] = ()
+    grouped: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +206,14 @@ class Ranked:
             the scale of the pair scores.
         pair_score: the scorer's own score of the pair; None where a listwise reranker has none.
         truncated: whether text was lost to the model's token limit.
+        passages: the parts of the text its score came from, best first; empty for the whole text.
     """
 
     candidate: Candidate
     rerank_score: float
     pair_score: float | None = None
     truncated: bool = False
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +252,7 @@ class Reranking:
         load_ms: milliseconds spent loading a model; they do not count against the deadline.
         notes: sentences for the user.
         thresholded: True when a threshold was applied, so that nothing unscored may follow.
+        parts: the stages it is made of, where there are several; `usage` is their sum.
     """
 
     ordered: tuple[Ranked, ...]
@@ -261,6 +266,7 @@ class Reranking:
     load_ms: float = 0.0
     notes: tuple[str, ...] = ()
     thresholded: bool = False
+    parts: tuple[StageTrace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +277,8 @@ class Degradation:
         stage: `"recall"`, `"fusion"` or `"rerank"`.
         source: the source's name, or the reranker's.
         reason: a short, stable word: `timeout`, `connection`, `server_error`, `bad_reply`,
-            `request_rejected` or `pool_full` for what may pass; `permanent` for a
-            `PermanentError`, and `error` for everything else.
+            `request_rejected`, `pool_full`, `circuit_open` or `cap` for what may pass; `permanent`
+            for a `PermanentError`, and `error` for everything else.
         detail: the same for a person.
     """
 
@@ -319,6 +325,7 @@ class Result:
         rerank_score: what the reranker ordered it by; None when it was not reranked.
         pair_score: the scorer's own score; None when it was not scored.
         truncated: whether the reranker lost text of it to a token limit.
+        passages: the parts of its text its score came from, best first; empty for the whole text.
     """
 
     rank: int
@@ -327,6 +334,7 @@ class Result:
     rerank_score: float | None = None
     pair_score: float | None = None
     truncated: bool = False
+    passages: tuple[Passage, ...] = ()
 
     @property
     def document(self) -> Document:

@@ -152,7 +152,8 @@ class Pointwise:
                     Dropped(candidates[index], "below threshold", own[place], mixed[place], cut)
                 )
             else:
-                ordered.append(Ranked(candidates[index], mixed[place], own[place], cut))
+                passages = scores.passages[index] if scores.passages else ()
+                ordered.append(Ranked(candidates[index], mixed[place], own[place], cut, passages))
         reason = scores.reason or ("bad_reply" if unscored else "")
         return Reranking(
             tuple(ordered),
