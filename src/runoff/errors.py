@@ -204,9 +204,10 @@ class ConnectionFailed(TransientError):
 
 
 class ServerFailed(TransientError):
-    """A server answered 408, 429 or 5xx."""
+    """A server answered 408, 429 or 5xx; `retry_after` is how many seconds it asks to wait."""
 
     reason = "server_error"
+    retry_after: float | None = None
 
 
 class BadReply(TransientError):

@@ -9,12 +9,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runoff.rerank.breaker import Circuit
+    from runoff.rerank.cohere import CohereRerank
     from runoff.rerank.cross_encoder import CrossEncoder
+    from runoff.rerank.dialects import Dialect
+    from runoff.rerank.http import HTTPRerank
     from runoff.rerank.pointwise import Pointwise
+    from runoff.rerank.retries import Retries
 
-__all__ = ["CrossEncoder", "Pointwise"]
+__all__ = [
+    "Circuit",
+    "CohereRerank",
+    "CrossEncoder",
+    "Dialect",
+    "HTTPRerank",
+    "Pointwise",
+    "Retries",
+]
 
-_HOMES = {"CrossEncoder": "cross_encoder", "Pointwise": "pointwise"}
+_HOMES = {
+    "Circuit": "breaker",
+    "CohereRerank": "cohere",
+    "CrossEncoder": "cross_encoder",
+    "Dialect": "dialects",
+    "HTTPRerank": "http",
+    "Pointwise": "pointwise",
+    "Retries": "retries",
+}
 
 
 def __getattr__(name: str) -> object:

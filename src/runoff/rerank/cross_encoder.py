@@ -14,6 +14,7 @@ from runoff.errors import InvalidArgument, ModelDamaged
 from runoff.onnx import languages, resolve, sessions, slots
 from runoff.onnx.state import Loading, State
 from runoff.onnx.tokens import TextEncoder
+from runoff.rerank import pairs as pairs_of
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["CrossEncoder"]
 
 _OUTPUT = "logits"
-_TEXTS = 2  # a pair is a query and a document
 _MOST_LABELS = 2
 _LARGEST = float(np.finfo(np.float32).max)
 _REVISION_LENGTH = 16  # hexadecimal digits of the checksum
@@ -145,7 +145,7 @@ class CrossEncoder:
             InvalidArgument: a pair is not two strings.
             RunoffError: the model cannot be loaded or run; see `warmup`.
         """
-        checked = _checked(pairs)
+        checked = pairs_of.checked(pairs)
         if not checked or (deadline is not None and deadline.expired):
             return self._nothing(len(checked))
         ready, loading = self._state.current, Loading(deadline)
@@ -160,7 +160,7 @@ class CrossEncoder:
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
     ) -> PairScores:
         """Do what `score` does without blocking the event loop; when cancelled, leave the queue."""
-        checked = _checked(pairs)
+        checked = pairs_of.checked(pairs)
         if not checked or (deadline is not None and deadline.expired):
             return self._nothing(len(checked))
         ready, loading = self._state.current, Loading(deadline)
@@ -212,7 +212,7 @@ class CrossEncoder:
         logits[np.abs(logits) > _LARGEST] = math.nan
         finite = np.isfinite(logits)
         notes = []
-        if ready.english and (sentence := languages.note(self.name, _texts(pairs))):
+        if ready.english and (sentence := languages.note(self.name, pairs_of.texts(pairs))):
             languages.warn_once(self.name, sentence)
             notes.append(sentence)
         broken = len(done) - int(finite.sum())
@@ -238,24 +238,6 @@ class _Scored(NamedTuple):
     logit: float
     truncated: bool
     tokens: int
-
-
-def _checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    checked = []
-    for index, pair in enumerate(pairs):
-        if (
-            not isinstance(pair, tuple | list)
-            or len(pair) != _TEXTS
-            or not all(isinstance(text, str) for text in pair)
-        ):
-            raise InvalidArgument(f"pairs[{index}]", pair, "must be (query text, document text)")
-        checked.append((pair[0], pair[1]))
-    return checked
-
-
-def _texts(pairs: list[tuple[str, str]]) -> list[str]:
-    """Return the distinct queries and every document."""
-    return [*dict.fromkeys(query for query, _ in pairs), *(document for _, document in pairs)]
 
 
 def _prepare(config: CrossEncoder, files: ModelFiles) -> _Ready:

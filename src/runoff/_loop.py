@@ -1,0 +1,119 @@
+"""One private event loop per process, in a daemon thread, for everything that speaks HTTP.
+
+Connections belong to the loop that opened them, and callers come from many: synchronous ones wait
+on a future, asynchronous ones await it from their own loop. A hung request keeps no process alive,
+and a child made by `fork` starts a loop of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from runoff.errors import DeadlineExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from runoff.deadline import Deadline
+
+__all__ = ["run", "run_async", "running"]
+
+_T = TypeVar("_T")
+
+# what runs here keeps the deadline itself; this is how long it may be late before it is left
+_GRACE = 0.03
+_LONGEST_WAIT = 3600.0
+
+
+class _Loop:
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._serve, name="runoff-loop", daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+
+_lock = threading.Lock()
+_current: _Loop | None = None
+
+
+def _rebuild() -> None:
+    global _lock, _current  # noqa: PLW0603 - neither thread nor lock survives a fork
+    _lock = threading.Lock()
+    _current = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_rebuild)
+
+
+def running() -> asyncio.AbstractEventLoop:
+    """Return the loop, started if need be."""
+    global _current  # noqa: PLW0603 - one for the process
+    with _lock:
+        if _current is None:
+            _current = _Loop()
+        return _current.loop
+
+
+def _spawn(work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
+    return asyncio.run_coroutine_threadsafe(work(), running())
+
+
+def run(work: Callable[[], Coroutine[Any, Any, _T]], deadline: Deadline | None, what: str) -> _T:
+    """Run a coroutine on the loop and wait for it.
+
+    Args:
+        work: makes the coroutine, which returns by itself when the deadline comes.
+        deadline: past it, the coroutine is given 30 ms more and then cancelled.
+        what: who is late, for the error.
+
+    Raises:
+        DeadlineExceeded: it did not return in time.
+        RuntimeError: the caller is on the loop itself, and would wait for ever.
+    """
+    if _current is not None and threading.current_thread() is _current.thread:
+        msg = f"{what} was called synchronously on runoff's own event loop: await it instead"
+        raise RuntimeError(msg)
+    future = _spawn(work)
+    try:
+        while not future.done():
+            concurrent.futures.wait((future,), _patience(deadline, what))
+        return future.result()
+    finally:
+        future.cancel()
+
+
+async def run_async(
+    work: Callable[[], Coroutine[Any, Any, _T]], deadline: Deadline | None, what: str
+) -> _T:
+    """Do what `run` does, awaited from any event loop; when cancelled, cancel the coroutine.
+
+    Raises:
+        DeadlineExceeded: it did not return in time.
+    """
+    future = _spawn(work)
+    try:
+        while not future.done():
+            await asyncio.wait((asyncio.wrap_future(future),), timeout=_patience(deadline, what))
+        return future.result()
+    finally:
+        future.cancel()
+
+
+def _patience(deadline: Deadline | None, what: str) -> float | None:
+    if deadline is None or not deadline.finite:
+        return None
+    left = deadline.budget - deadline.spent() + _GRACE
+    if left <= 0:
+        msg = f"{what}: the budget of {deadline.budget * 1000:.0f} ms is spent"
+        raise DeadlineExceeded(msg)
+    return min(left, _LONGEST_WAIT)

@@ -1,0 +1,300 @@
+"""Cohere Rerank through its official SDK, or through any object with a `rerank` like it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runoff import _loop, _workers
+from runoff._search import count
+from runoff.errors import (
+    BadReply,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidArgument,
+    RunoffError,
+    told,
+)
+from runoff.faults import reason_of
+from runoff.rerank import cohere_sdk as sdk
+from runoff.rerank import remote, transport
+from runoff.rerank.access import as_key
+from runoff.rerank.breaker import Circuit, breaker_of
+from runoff.rerank.dialects import DIALECTS
+from runoff.rerank.pairs import checked
+from runoff.rerank.retries import Retries
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runoff.deadline import Deadline
+
+__all__ = ["CohereRerank"]
+
+_DIALECT = DIALECTS["cohere"]
+_PRODUCTION = "https://api.cohere.com"
+_PER_UNIT = 100  # documents of one query in a search unit, as the price list has it
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CohereRerank:
+    """Cohere Rerank.
+
+    The SDK's own retries, which sleep for up to a minute, and its timeout of five minutes are
+    replaced by those here, which keep the deadline. More documents than `batch` are split and
+    merged. What was billed is read from the reply, never guessed.
+
+    Attributes:
+        model: such as `"rerank-v4.0-fast"`, or the name that your deployment has.
+        client: an object with a method `rerank(model=, query=, documents=)`, synchronous or not:
+            Cohere's clients for Bedrock, SageMaker or Azure, or one of your own; None makes
+            Cohere's. It holds a key, so that it cannot be pickled.
+        api_key: a string, or a callable that returns one; None reads `CO_API_KEY`, then
+            `COHERE_API_KEY`. It is never shown or pickled.
+        base_url: where a private deployment is; None reads `CO_API_URL`, and is Cohere without it.
+        max_tokens_per_doc: tokens read of each document, 1 or more; None leaves it to Cohere,
+            which reads 4,096 whatever the model could. What is longer by an estimate of 4 bytes a
+            token is marked as truncated.
+        priority: of the request, as Cohere has it: 0 is the highest. From cohere 5.20.
+        relevant_spans: True, or Cohere's settings for it: the parts of each document that the score
+            came from, as `passages`. From cohere 7.3.
+        batch: documents in one request, 1 or more; Cohere recommends no more than 1,000.
+        concurrency: requests of this process at a time, 1 or more.
+        timeout: seconds for one request where the deadline allows more.
+        retries: how often and when a request is sent again.
+        circuit: when the service is left alone; None never leaves it.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+        MissingExtra: cohere is not installed; raised on first use.
+    """
+
+    model: str = "rerank-v4.0-fast"
+    _: KW_ONLY
+    client: Any = field(default=None, hash=False)
+    api_key: Any = None
+    base_url: str | None = None
+    max_tokens_per_doc: int | None = None
+    priority: int | None = None
+    relevant_spans: bool | Mapping[str, Any] = field(default=False, hash=False)
+    batch: int = 1000
+    concurrency: int = 16
+    timeout: float = 30.0
+    retries: Retries = field(default_factory=Retries)
+    circuit: Circuit | None = field(default_factory=Circuit)
+
+    def __post_init__(self) -> None:
+        """Check the arguments; nothing is imported or sent."""
+        if not isinstance(self.model, str) or not self.model:
+            raise InvalidArgument("model", self.model, "must be the name of a rerank model")
+        self._check_client()
+        for name in ("batch", "concurrency"):
+            count(name, getattr(self, name))
+        if self.max_tokens_per_doc is not None:
+            count("max_tokens_per_doc", self.max_tokens_per_doc)
+        if not isinstance(self.relevant_spans, bool | Mapping):
+            remedy = "must be True, False or Cohere's settings for it"
+            raise InvalidArgument("relevant_spans", self.relevant_spans, remedy)
+        remote.check_policy(self.timeout, self.retries, self.circuit)
+
+    def _check_client(self) -> None:
+        if self.client is None:
+            key = as_key(self.api_key, _DIALECT.variables, needed=True)
+            object.__setattr__(self, "api_key", key)
+            if self.base_url is not None:
+                transport.check_url(self.base_url)
+            return
+        if not callable(getattr(self.client, "rerank", None)):
+            raise InvalidArgument("client", self.client, "must have a method rerank()")
+        for name in ("api_key", "base_url"):
+            if getattr(self, name) is not None:
+                raise InvalidArgument(name, "***", "belongs to the client that was given")
+
+    def __repr__(self) -> str:
+        """Show the model and where it is, without the key."""
+        own = "" if self.client is None else f", client=<{type(self.client).__qualname__}>"
+        where = "" if self.base_url is None else f", base_url={self.base_url.partition('?')[0]!r}"
+        return f"CohereRerank({self.model!r}{own}{where})"
+
+    def __copy__(self) -> CohereRerank:
+        return self
+
+    def __deepcopy__(self, memo: object) -> CohereRerank:
+        return self
+
+    def __getstate__(self) -> list[Any]:
+        """Return the fields, for pickle; keys stay behind.
+
+        Raises:
+            InvalidArgument: there is a client, which holds a key.
+        """
+        if self.client is not None:
+            remedy = "holds a key and is not pickled: make it where it is used"
+            raise InvalidArgument("client", self.client, remedy)
+        return [getattr(self, name) for name in self.__slots__]
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return self.model
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """True: at the deadline it returns by itself what has come back."""
+        return True
+
+    def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
+        """Return what scoring these pairs would use, as far as that is known before."""
+        documents: dict[str, int] = {}
+        for query, text in pairs:
+            documents[query] = documents.get(query, 0) + bool(text.strip())
+        units = sum(
+            math.ceil(min(self.batch, number - start) / _PER_UNIT)
+            for number in documents.values()
+            for start in range(0, number, self.batch)
+        )
+        return Usage(pairs=sum(documents.values()), billed_units=float(units))
+
+    def warmup(self) -> None:
+        """Import the SDK and make its client; nothing is sent or billed.
+
+        Raises:
+            MissingExtra: cohere is not installed.
+            AuthenticationFailed: there is no key.
+            InvalidArgument: the installed cohere lacks what an argument asks for.
+        """
+        sdk.arguments(self, self._client())
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Score n pairs of (query text, document text), in input order.
+
+        Pairs whose document is blank are not sent; they and those that were not scored in time, or
+        not with a finite number, stay unscored with the reason.
+
+        Raises:
+            InvalidArgument: a pair is not two strings, or the installed cohere lacks what an
+                argument asks for.
+            MissingExtra: cohere is not installed.
+            AuthenticationFailed: the key is missing or was refused.
+            ModelNotFound: there is no such model.
+            PermanentError: another status that trying again cannot change.
+            TransientError: nothing was scored, and trying again may help.
+        """
+        given = checked(pairs)
+        if not given or (deadline is not None and deadline.expired):
+            return self._nothing(len(given))
+        load_ms = 0.0 if self._ready() else remote.load(self._client, deadline)
+        return _loop.run(partial(self._scored, given, deadline, load_ms), deadline, self.name)
+
+    async def ascore(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Do what `score` does without blocking the event loop; when cancelled, so are requests."""
+        given = checked(pairs)
+        if not given or (deadline is not None and deadline.expired):
+            return self._nothing(len(given))
+        load_ms = 0.0
+        if not self._ready():
+            call = partial(remote.load, self._client, deadline)
+            load_ms = await _workers.run_async(call, deadline, self.name)
+        work = partial(self._scored, given, deadline, load_ms)
+        return await _loop.run_async(work, deadline, self.name)
+
+    def _nothing(self, number: int) -> PairScores:
+        return remote.nothing(number, ScoreKind.PROBABILITY, ModelIdentity(self.name))
+
+    async def _scored(
+        self, pairs: list[tuple[str, str]], deadline: Deadline | None, load_ms: float
+    ) -> PairScores:
+        client = self._client()
+        where = self._where()
+        way = remote.Way(
+            self.name,
+            partial(self._ask, client, sdk.arguments(self, client)),
+            self.retries,
+            breaker_of(where, self.circuit, self.name),
+            self.timeout,
+            self.batch,
+            remote.gate_of(where, self.concurrency),
+        )
+        work = await remote.score(way, pairs, deadline)
+        limit = self.max_tokens_per_doc or _DIALECT.reads or 0
+        longer = np.array([remote.tokens(text) > limit for _, text in pairs])
+        note = (
+            f"{self.name} reads {limit} tokens of a document: {int(longer.sum())} of {len(pairs)} "
+            "are longer by an estimate of 4 bytes a token; see max_tokens_per_doc="
+        )
+        return remote.pair_scores(
+            work,
+            kind=ScoreKind.PROBABILITY,
+            model=ModelIdentity(self.name),
+            truncated=longer,
+            load_ms=load_ms,
+            notes=(note,) if longer.any() else (),
+        )
+
+    def _where(self) -> str:
+        if self.client is not None:
+            return f"{type(self.client).__qualname__}#{id(self.client):x}"
+        return self.base_url or os.environ.get("CO_API_URL") or _PRODUCTION
+
+    def _client(self) -> Any:  # noqa: ANN401 - anything with rerank()
+        if self.client is not None:
+            return self.client
+        return sdk.client_of(self.api_key.read(self.name), self._where())
+
+    def _ready(self) -> bool:
+        return self.client is not None or sdk.ready(self.api_key.read(self.name), self._where())
+
+    async def _ask(
+        self,
+        client: Any,  # noqa: ANN401 - as above
+        arguments: dict[str, Any],
+        query: str,
+        texts: Sequence[str],
+    ) -> remote.Reply:
+        call = partial(
+            client.rerank, model=self.model, query=query, documents=list(texts), **arguments
+        )
+        try:
+            if inspect.iscoroutinefunction(client.rerank):
+                reply = await call()
+            else:
+                reply = await _workers.run_async(call, None, self.name)
+                if inspect.isawaitable(reply):
+                    reply = await reply
+        except RunoffError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the SDK's and botocore's have no base in common
+            raise self._failed(error) from None  # its body and headers are not repeated
+        said = sdk.plain(reply)
+        return remote.Reply(_DIALECT.read(said), _DIALECT.usage(said))
+
+    def _failed(self, error: Exception) -> Exception:
+        """Return runoff's error for one of the SDK's, or itself where it is none of theirs."""
+        status, said, headers = sdk.answer(error)
+        if self.client is None:
+            said = self.api_key.masked(said) if isinstance(said, str) else said
+        if status is not None:
+            failed = transport.status_error(status, said, headers, self.name)
+        elif type(error).__module__.partition(".")[0] in {"httpx", "httpcore"}:
+            failed = transport.failed(error, self.name)
+        else:
+            reason = reason_of(error)
+            if not reason and self.client is not None:
+                return error
+            kind = {"timeout": DeadlineExceeded, "connection": ConnectionFailed}.get(reason)
+            failed = (kind or BadReply)(f"{self.name}: {told(error)}")
+        if self.client is None:
+            return remote.masked(failed, self.api_key.masked)
+        return failed

@@ -1,0 +1,122 @@
+"""What Cohere's SDK needs to be told and how it answers; features are detected, not versions."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from runoff import _loop
+from runoff.errors import InvalidArgument, MissingExtra
+from runoff.rerank import transport
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from runoff.rerank.cohere import CohereRerank
+
+__all__ = ["answer", "arguments", "client_of", "plain", "ready"]
+
+_clients: weakref.WeakKeyDictionary[
+    asyncio.AbstractEventLoop, dict[tuple[str | None, str], Any]
+] = weakref.WeakKeyDictionary()
+
+
+def client_of(key: str | None, where: str) -> Any:  # noqa: ANN401 - the SDK's
+    """Return the private loop's client for a key and a URL.
+
+    Raises:
+        MissingExtra: cohere is not installed.
+    """
+    known = _clients.setdefault(_loop.running(), {})
+    if (key, where) not in known:
+        try:
+            cohere = importlib.import_module("cohere")
+        except ModuleNotFoundError as error:
+            raise MissingExtra("cohere", "cohere") from error
+        known[key, where] = cohere.AsyncClientV2(
+            api_key=key, base_url=where, client_name="runoff", httpx_client=transport.client()
+        )
+    return known[key, where]
+
+
+def ready(key: str | None, where: str) -> bool:
+    """Whether there is a client: importing the SDK takes about a second."""
+    return (key, where) in _clients.get(_loop.running(), {})
+
+
+_SINCE = {"max_tokens_per_doc": "5.18", "priority": "5.20", "relevant_spans": "7.3"}
+
+
+def arguments(config: CohereRerank, client: Any) -> dict[str, Any]:  # noqa: ANN401 - see `client`
+    """Return the further arguments of `rerank`, as far as this client knows them.
+
+    Raises:
+        InvalidArgument: one that was asked for is unknown to it.
+    """
+    spans = config.relevant_spans
+    wanted = {
+        "max_tokens_per_doc": config.max_tokens_per_doc,
+        "priority": config.priority,
+        "relevant_spans": {"mode": "enabled"} if spans is True else dict(spans) if spans else None,
+    }
+    try:
+        kinds = {one.name: one.kind for one in inspect.signature(client.rerank).parameters.values()}
+    except (TypeError, ValueError):
+        kinds = {}
+    anything = not kinds or inspect.Parameter.VAR_KEYWORD in kinds.values()
+    given = {name: value for name, value in wanted.items() if value is not None}
+    for name, value in given.items():
+        if name not in kinds and not anything:
+            remedy = f"needs cohere {_SINCE[name]} or newer, or a client whose rerank() takes it"
+            raise InvalidArgument(name, value, remedy)
+    if "request_options" in kinds:
+        seconds = math.ceil(config.timeout)
+        given["request_options"] = {"max_retries": 0, "timeout_in_seconds": seconds}
+    return given
+
+
+def _get(holder: object, name: str) -> Any:  # noqa: ANN401 - whatever is there
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
+def plain(reply: object) -> dict[str, Any]:
+    """Return a reply as JSON has it, from the SDK's objects or from mappings."""
+    results = _get(reply, "results")
+    if isinstance(results, list | tuple):
+        results = [
+            {
+                "index": _get(one, "index"),
+                "relevance_score": _get(one, "relevance_score"),
+                "relevant_spans": [
+                    {name: _get(span, name) for name in ("start", "end", "score")}
+                    for span in _get(one, "relevant_spans") or ()
+                ],
+            }
+            for one in results
+        ]
+    meta = _get(reply, "meta")
+    units, tokens = _get(meta, "billed_units"), _get(meta, "tokens")
+    return {
+        "results": results,
+        "meta": {
+            "billed_units": {"search_units": _get(units, "search_units")},
+            "tokens": {"input_tokens": _get(tokens, "input_tokens")},
+        },
+    }
+
+
+def answer(error: Exception) -> tuple[int | None, object, Mapping[str, str]]:
+    """Return status, body and headers of an SDK's error; of botocore's, too."""
+    status, said = getattr(error, "status_code", None), getattr(error, "body", None)
+    headers = getattr(error, "headers", None)
+    response = getattr(error, "response", None)
+    if status is None and isinstance(response, Mapping):
+        meta = response.get("ResponseMetadata") or {}
+        status, said = meta.get("HTTPStatusCode"), (response.get("Error") or {}).get("Message")
+        headers = meta.get("HTTPHeaders")
+    usable = isinstance(status, int) and not isinstance(status, bool)
+    return (status if usable else None), said, headers if isinstance(headers, Mapping) else {}

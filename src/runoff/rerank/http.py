@@ -1,0 +1,252 @@
+"""Any rerank server as a scorer: TEI, vLLM, Jina, infinity, Cohere's API and what imitates them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from runoff import _loop, _workers
+from runoff._search import count
+from runoff.errors import InvalidArgument
+from runoff.rerank import remote, transport
+from runoff.rerank.about import about
+from runoff.rerank.access import Access, Headers, as_key
+from runoff.rerank.breaker import Circuit, breaker_of
+from runoff.rerank.dialects import About, Dialect, as_dialect
+from runoff.rerank.pairs import checked
+from runoff.rerank.retries import Retries
+from runoff.scores import ModelIdentity, PairScores, ScoreKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from runoff.deadline import Deadline
+
+__all__ = ["HTTPRerank"]
+
+_SPECIAL = 4  # tokens around query and document
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HTTPRerank:
+    """A rerank server.
+
+    Texts go out in batches of what the server takes, several at a time; what comes back is paired
+    by index, and a reply that is short, long, twice or not finite costs only the scores concerned.
+    Requests are sent again while the deadline allows, and a server that keeps failing is left alone
+    for a while. Connections are kept and shared; TLS is verified; redirects are not followed.
+
+    Scores are logits where the server can be asked for them (TEI, infinity), because probabilities
+    pile up at 1.0; else what it gives, and the kind of the scores says which.
+
+    Attributes:
+        url: the server, such as `"http://localhost:8080"`; a path that ends in `rerank` is taken as
+            it is, and any other is completed by the dialect.
+        dialect: `"tei"`, `"vllm"`, `"jina"`, `"infinity"` or `"cohere"`, or your own `Dialect`.
+        model: the name to ask for, where a server has several.
+        api_key: sent as `Authorization: Bearer`; a string, or a callable that returns one; None
+            reads the dialect's environment variable, if it has one. It is never shown or pickled.
+        headers: more headers for every request; never shown or pickled.
+        activation: `"sigmoid"` asks for probabilities where there is a choice.
+        batch: texts in one request, 1 or more; None asks the server, or takes the dialect's.
+        concurrency: requests of this process that the server is sent at a time, 1 or more.
+        max_length: tokens that the server reads of a pair; None asks it. What is longer is marked
+            as truncated, by an estimate of 4 bytes a token. Cohere's dialect sends it along.
+        timeout: seconds for one request where the deadline allows more.
+        retries: how often and when a request is sent again.
+        circuit: when the server is left alone; None never leaves it.
+        ca: a file of certificate authorities to trust in place of the usual ones.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+        MissingExtra: httpx is not installed.
+    """
+
+    url: str
+    _: KW_ONLY
+    dialect: Literal["tei", "vllm", "jina", "infinity", "cohere"] | Dialect
+    model: str | None = None
+    api_key: Any = None
+    headers: Mapping[str, str] | None = field(default=None, hash=False)
+    activation: Literal["sigmoid"] | None = None
+    batch: int | None = None
+    concurrency: int = 16
+    max_length: int | None = None
+    timeout: float = 30.0
+    retries: Retries = field(default_factory=Retries)
+    circuit: Circuit | None = field(default_factory=Circuit)
+    ca: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments; nothing is sent."""
+        dialect = as_dialect(self.dialect)
+        transport.check_url(self.url)
+        if self.model is None and dialect.model_needed:
+            raise InvalidArgument("model", None, f"the {dialect.name} dialect has to name a model")
+        if self.activation not in (None, "sigmoid"):
+            raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
+        for name in ("batch", "max_length"):
+            if getattr(self, name) is not None:
+                count(name, getattr(self, name))
+        count("concurrency", self.concurrency)
+        remote.check_policy(self.timeout, self.retries, self.circuit)
+        if self.ca is not None and not Path(self.ca).is_file():
+            raise InvalidArgument("ca", self.ca, "must be a file of certificate authorities")
+        object.__setattr__(self, "api_key", as_key(self.api_key, dialect.variables))
+        object.__setattr__(self, "headers", Headers(self.headers or {}))
+
+    def __repr__(self) -> str:
+        """Show the configuration without key, headers and what follows a `?`."""
+        dialect = as_dialect(self.dialect).name
+        model = "" if self.model is None else f", model={self.model!r}"
+        return f"HTTPRerank({self.url.partition('?')[0]!r}, dialect={dialect!r}{model})"
+
+    @property
+    def name(self) -> str:
+        """The model, or the server where none was named."""
+        return self.model or transport.host_of(self.url)
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """True: at the deadline it returns by itself what has come back."""
+        return True
+
+    def warmup(self) -> None:
+        """Connect, and ask the server who it is where it can say; nothing is scored or billed."""
+        transport.client(self._ca())
+        _loop.run(lambda: self._about(None), None, self.name)
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Score n pairs of (query text, document text), in input order.
+
+        Pairs whose document is blank are not sent; they and those that the server did not score in
+        time, or not with a finite number, stay unscored with the reason.
+
+        Raises:
+            InvalidArgument: a pair is not two strings.
+            AuthenticationFailed: the key is missing or was refused.
+            ModelNotFound: the server knows no such model or path.
+            PermanentError: another status that trying again cannot change.
+            TransientError: nothing was scored, and trying again may help.
+        """
+        given = checked(pairs)
+        if not given or (deadline is not None and deadline.expired):
+            return remote.nothing(len(given), self._kind(), ModelIdentity(self.name))
+        load_ms = 0.0 if transport.ready(self._ca()) else remote.load(self._client, deadline)
+        return _loop.run(partial(self._scored, given, deadline, load_ms), deadline, self.name)
+
+    async def ascore(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Do what `score` does without blocking the event loop; when cancelled, so are requests."""
+        given = checked(pairs)
+        if not given or (deadline is not None and deadline.expired):
+            return remote.nothing(len(given), self._kind(), ModelIdentity(self.name))
+        load_ms = 0.0
+        if not transport.ready(self._ca()):
+            call = partial(remote.load, self._client, deadline)
+            load_ms = await _workers.run_async(call, deadline, self.name)
+        work = partial(self._scored, given, deadline, load_ms)
+        return await _loop.run_async(work, deadline, self.name)
+
+    def _ca(self) -> str | None:
+        return None if self.ca is None else str(self.ca)
+
+    def _client(self) -> object:
+        return transport.client(self._ca())
+
+    def _kind(self) -> ScoreKind:
+        dialect = as_dialect(self.dialect)
+        raw = self.activation is None and dialect.raw is not None
+        return ScoreKind.LOGIT if raw else dialect.kind
+
+    async def _scored(
+        self, pairs: list[tuple[str, str]], deadline: Deadline | None, load_ms: float
+    ) -> PairScores:
+        dialect, known = as_dialect(self.dialect), await self._about(deadline)
+        work = await remote.score(self._way(dialect, known), pairs, deadline)
+        kind, notes = self._kind(), []
+        outside = np.isfinite(work.values) & ((work.values < 0) | (work.values > 1))
+        if kind is ScoreKind.PROBABILITY and outside.any():
+            kind = ScoreKind.UNKNOWN
+            notes.append(f"{self.name} gives scores outside 0 and 1: they are no probabilities")
+        truncated, limit = self._truncated(dialect, known, pairs)
+        if truncated.any():
+            notes.append(
+                f"{self.name} reads {limit} tokens: {int(truncated.sum())} of {len(pairs)} texts "
+                "are longer by an estimate of 4 bytes a token"
+            )
+        identity = ModelIdentity(self.name, known.model, known.precision)
+        return remote.pair_scores(
+            work, kind=kind, model=identity, truncated=truncated, load_ms=load_ms, notes=notes
+        )
+
+    def _way(self, dialect: Dialect, known: About) -> remote.Way:
+        where = _endpoint(self.url, dialect)
+        return remote.Way(
+            self.name,
+            partial(self._ask, dialect, where),
+            self.retries,
+            breaker_of(where, self.circuit, self.name),
+            self.timeout,
+            self.batch or known.batch or dialect.batch,
+            remote.gate_of(where, self.concurrency),
+            dialect.limit_in,
+        )
+
+    async def _ask(
+        self, dialect: Dialect, where: str, query: str, texts: Sequence[str]
+    ) -> remote.Reply:
+        body = dialect.request(query, texts, self.model, raw=self.activation is None)
+        if dialect.length and self.max_length is not None:
+            body[dialect.length] = self.max_length
+        said = await transport.post(where, body, access=self._access(), who=self.name)
+        return remote.Reply(dialect.read(said), dialect.usage(said))
+
+    def _access(self) -> Access:
+        return Access(
+            self.api_key, Headers(self.headers or {}), None if self.ca is None else str(self.ca)
+        )
+
+    def _truncated(
+        self, dialect: Dialect, known: About, pairs: Sequence[tuple[str, str]]
+    ) -> tuple[NDArray[np.bool_], int]:
+        """Estimate which texts the server cannot read whole, and return how much it reads."""
+        limit = self.max_length or known.max_length or dialect.reads or 0
+        if not limit:
+            return np.zeros(len(pairs), np.bool_), 0
+        sizes = [remote.tokens(text) for _, text in pairs]
+        if not dialect.length:  # the limit is the pair's, not the text's alone
+            queries = [remote.tokens(query) + _SPECIAL for query, _ in pairs]
+            sizes = [sum(both) for both in zip(sizes, queries, strict=True)]
+        return np.array(sizes) > limit, limit
+
+    async def _about(self, deadline: Deadline | None) -> About:
+        dialect = as_dialect(self.dialect)
+        if dialect.about is None:
+            return About()
+        path, read = dialect.about
+        left = math.inf if deadline is None else deadline.remaining()
+        return await about(_base(self.url, dialect) + path, read, self._access(), self.name, left)
+
+
+def _base(url: str, dialect: Dialect) -> str:
+    """Return the server's URL without the path of its rerank endpoint."""
+    trimmed = url.partition("?")[0].rstrip("/")
+    return trimmed.removesuffix(dialect.path) if trimmed.endswith("rerank") else trimmed
+
+
+def _endpoint(url: str, dialect: Dialect) -> str:
+    address, mark, query = url.partition("?")
+    trimmed = address.rstrip("/")
+    whole = trimmed if trimmed.endswith("rerank") else trimmed + dialect.path
+    return whole + mark + query
