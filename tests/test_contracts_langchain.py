@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("langchain_core")
 
+from cross_encoders import BaseCrossEncoder
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
-from langchain_core.cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.embeddings import Embeddings

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore
 
+from runoff import _workers
 from runoff.errors import InvalidArgument
 from runoff.llama_index.convert import plain_node, to_bundle
 from runoff.llama_index.events import model_name
@@ -70,8 +71,13 @@ class PostprocessorReranker:
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
-        """Do what `rerank` does, awaited."""
-        del deadline  # as in `rerank`
+        """Do what `rerank` does without blocking the event loop."""
+        default = BaseNodePostprocessor._apostprocess_nodes  # noqa: SLF001 - what it overrides
+        if type(self.postprocessor)._apostprocess_nodes is default:  # noqa: SLF001 - as above
+            # the default's thread is the loop's own, which waits for it when it closes
+            return await _workers.run_async(
+                lambda: self.rerank(query, candidates), deadline, self.name
+            )
         given = _copies(candidates)
         asked = self._asked(len(given))
         came = await asked.apostprocess_nodes(list(given.values()), to_bundle(query))

@@ -9,22 +9,13 @@ import types
 import warnings
 
 import pytest
+from cross_encoders import BaseCrossEncoder
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField
 from langchain_core.tracers.base import BaseTracer
 
 from runoff.langchain import HybridRetriever, RunoffRerank, TwoStageRetriever, provenance
-
-try:
-    from langchain_core.cross_encoders import BaseCrossEncoder
-except ModuleNotFoundError:  # it came to langchain-core late
-
-    class BaseCrossEncoder:
-        """Stands for LangChain's own, which is known by its name and its package."""
-
-        __module__ = "langchain_classic.retrievers.document_compressors.cross_encoder"
-
 
 QUESTION = "which cascade passes few documents to an expensive model"
 

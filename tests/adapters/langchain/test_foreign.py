@@ -1,6 +1,7 @@
 """LangChain's own rerankers as second stages of runoff, in its pipelines too."""
 
 import pytest
+from cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor, Document
 
 from runoff import TwoStage
@@ -10,16 +11,6 @@ from runoff.langchain.foreign import CompressorReranker
 from runoff.recall import BM25
 from runoff.rerank.coerce import as_reranker
 from runoff.rerank.pointwise import Pointwise
-
-try:
-    from langchain_core.cross_encoders import BaseCrossEncoder
-except ModuleNotFoundError:  # it came to langchain-core late
-
-    class BaseCrossEncoder:
-        """Stands for LangChain's own, which is known by its name and its package."""
-
-        __module__ = "langchain_classic.retrievers.document_compressors.cross_encoder"
-
 
 QUESTION = "which cascade passes few documents to an expensive model"
 
