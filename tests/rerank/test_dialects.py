@@ -1,0 +1,203 @@
+"""What the servers say, by the examples of their documentation."""
+
+import json
+import math
+
+import pytest
+
+from runoff.errors import BadReply, InvalidArgument
+from runoff.rerank.dialects import DIALECTS, About, Dialect, Item, as_dialect
+from runoff.scores import Passage, Usage
+
+TEI, VLLM, JINA, INFINITY, COHERE = (
+    DIALECTS[name] for name in ("tei", "vllm", "jina", "infinity", "cohere")
+)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        (TEI, {"query": "q", "texts": ["a", "b"], "truncate": True, "raw_scores": True}),
+        (
+            VLLM,
+            {"query": "q", "documents": ["a", "b"], "truncate_prompt_tokens": -1, "model": "m"},
+        ),
+        (
+            JINA,
+            {
+                "query": "q",
+                "documents": ["a", "b"],
+                "return_documents": False,
+                "model": "m",
+                "top_n": 2,
+            },
+        ),
+        (
+            INFINITY,
+            {
+                "query": "q",
+                "documents": ["a", "b"],
+                "return_documents": False,
+                "model": "m",
+                "raw_scores": True,
+            },
+        ),
+        (COHERE, {"query": "q", "documents": ["a", "b"], "model": "m"}),
+    ],
+)
+def test_requests(dialect, body):
+    """A request has the names of its dialect and asks for all texts, and for logits."""
+    model = "m" if "model" in body else None
+    assert dialect.request("q", ["a", "b"], model, raw=True) == body
+
+
+@pytest.mark.parametrize(
+    ("dialect", "reply", "usage"),
+    [
+        (TEI, '[{"index":1,"score":0.75},{"index":0,"score":0.5}]', Usage()),
+        (
+            VLLM,
+            (
+                '{"id":"rerank-1","model":"m","usage":{"prompt_tokens":56,"total_tokens":56},"results":'
+                '[{"index":1,"document":{"text":"b","multi_modal":null},"relevance_score":0.75},'
+                '{"index":0,"document":{"text":"a"},"relevance_score":0.5}]}'
+            ),
+            Usage(tokens=56),
+        ),
+        (
+            JINA,
+            (
+                '{"model":"m","object":"list","usage":{"total_tokens":9},"results":'
+                '[{"index":1,"relevance_score":0.75},{"index":0,"relevance_score":0.5}]}'
+            ),
+            Usage(tokens=9),
+        ),
+        (
+            INFINITY,
+            (
+                '{"object":"rerank","results":[{"relevance_score":0.75,"index":1,"document":null},'
+                '{"relevance_score":0.5,"index":0,"document":null}],"model":"m",'
+                '"usage":{"prompt_tokens":7,"total_tokens":7},"id":"i","created":1}'
+            ),
+            Usage(tokens=7),
+        ),
+        (
+            COHERE,
+            (
+                '{"id":"x","results":[{"index":1,"relevance_score":0.75},'
+                '{"index":0,"relevance_score":0.5}],"meta":{"api_version":{"version":"2"},'
+                '"billed_units":{"search_units":1}}}'
+            ),
+            Usage(billed_units=1.0),
+        ),
+    ],
+)
+def test_replies(dialect, reply, usage):
+    """A reply of each dialect is understood, with what it says was used."""
+    said = json.loads(reply)
+    assert dialect.read(said) == [Item(1, 0.75), Item(0, 0.5)]
+    assert dialect.usage(said) == usage
+
+
+def test_relevant_spans_are_passages():
+    """Cohere's spans become passages, best first; what is malformed is left out."""
+    spans = [
+        {"start": 0, "end": 4, "score": 0.2},
+        {"start": 5, "end": 9, "score": 0.9},
+        {"start": 9, "end": 9, "score": 1.0},
+        {"start": "0", "end": 4, "score": 1.0},
+        "nonsense",
+    ]
+    said = {"results": [{"index": 0, "relevance_score": 0.9, "relevant_spans": spans}]}
+    (item,) = COHERE.read(said)
+    assert item.passages == (Passage(5, 9, 0.9), Passage(0, 4, 0.2))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {},
+        {"results": None},
+        {"results": {"index": 0}},
+        [],
+        "text",
+        7,
+        None,
+        {"results": ["a"]},
+        {"results": [{"relevance_score": 0.5}]},
+        {"results": [{"index": "0", "relevance_score": 0.5}]},
+        {"results": [{"index": True, "relevance_score": 0.5}]},
+        {"results": [{"index": 0.0, "relevance_score": 0.5}]},
+        {"results": [{"index": 0}]},
+        {"results": [{"index": 0, "relevance_score": "0.5"}]},
+        {"results": [{"index": 0, "relevance_score": True}]},
+    ],
+)
+def test_what_is_no_reply_is_refused(reply):
+    """A reply of another form is a BadReply that names the dialect."""
+    with pytest.raises(BadReply, match="cohere dialect"):
+        COHERE.read(reply)
+
+
+def test_null_is_a_score_that_is_no_number():
+    """Strict JSON has no NaN, and writes null."""
+    (item,) = TEI.read([{"index": 0, "score": None}])
+    assert math.isnan(item.score)
+
+
+def test_descriptions():
+    """What TEI and vLLM say about themselves is understood, and nonsense says nothing."""
+    read = TEI.about[1]
+    said = {
+        "model_id": "BAAI/bge-reranker-base",
+        "model_sha": "abc",
+        "model_dtype": "float16",
+        "max_client_batch_size": 64,
+        "max_input_length": 512,
+    }
+    assert read(said) == About("BAAI/bge-reranker-base@abc", "float16", 64, 512)
+    assert VLLM.about[1]({"data": [{"id": "m", "max_model_len": 8192}]}) == About(
+        "m", max_length=8192
+    )
+    for nonsense in ({}, [], None, "x", {"data": []}, {"data": ["x"]}, {"model_id": 5}):
+        assert read(nonsense) == About()
+        assert VLLM.about[1](nonsense) == About()
+
+
+def test_a_batch_limit_is_read_from_the_rejection():
+    """TEI's own words name its limit."""
+    assert TEI.limit_in("batch size 100 > maximum allowed batch size 32") == 32
+    assert TEI.limit_in("text is too long") is None
+    assert COHERE.limit_in("batch size 100 > maximum allowed batch size 32") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"error": "Model is overloaded", "error_type": "Overloaded"}, "Model is overloaded"),
+        ({"error": {"message": "too long", "type": "BadRequestError", "code": 400}}, "too long"),
+        ({"object": "error", "message": "flat", "code": 400}, "flat"),
+        ({"detail": "jina's"}, "jina's"),
+        ({"message": "invalid api token", "id": "1"}, "invalid api token"),
+        ({"detail": [{"msg": "field required"}]}, "[{'msg': 'field required'}]"),
+        ("plain\n text", "plain text"),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_error_messages(said, message):
+    """The message is found in every server's form of error."""
+    assert Dialect.message(said) == message
+
+
+def test_long_messages_are_shortened():
+    """A page of HTML is not repeated."""
+    assert len(Dialect.message("x" * 5000)) == 200
+
+
+def test_a_dialect_may_be_ones_own():
+    """A row of one's own is taken; an unknown name lists those there are."""
+    own = Dialect("voyage", path="/v1/rerank", results=("data",))
+    assert as_dialect(own) is own
+    with pytest.raises(InvalidArgument, match='"tei", "vllm", "jina", "infinity", "cohere"'):
+        as_dialect("voyage")
