@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint types docs bench notebooks clean
+.PHONY: help demo test test-oldest lint types docs bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       see two-stage retrieval at work on your own Python's documentation"
 	@echo "make test       run the tests"
+	@echo "make test-oldest  run them with the oldest versions of what runoff builds on"
 	@echo "make lint       ruff: rules and format"
 	@echo "make types      mypy --strict"
 	@echo "make notebooks  execute the notebooks"
@@ -36,6 +37,17 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
+# llama-index-core, langchain-core and all else as old as pyproject.toml allows; they warn of newer Python
+OLDEST := $(VENV)-oldest
+test-oldest: pyproject.toml tests/oldest.txt
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/oldest.txt \
+		--editable ./models --editable ".[chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25]" \
+		--group oldest
+	$(OLDEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" \
+		--ignore tests/test_docs.py --ignore tests/test_notebooks.py $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,4 +65,4 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -41,9 +41,7 @@ def test_the_environment_is_read_in_order(monkeypatch):
 def test_a_missing_key_says_where_it_would_be_read(monkeypatch):
     """A key that is needed and missing names the argument and the variables."""
     monkeypatch.delenv("ONE", raising=False)
-    with pytest.raises(
-        AuthenticationFailed, match="it has no key: give api_key= or set ONE"
-    ):
+    with pytest.raises(AuthenticationFailed, match="it has no key: give api_key= or set ONE"):
         as_key(None, ("ONE",), needed=True).read("model")
     assert as_key(None, ("ONE",)).read("model") is None
 

@@ -12,6 +12,8 @@ from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
+from runoff.langchain.qdrant import condition_of
+from runoff.langchain.stores import is_chroma, is_faiss, is_qdrant
 from runoff.recall.chroma_where import where_of
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def store_kwargs(
     more: the caller checks each.
 
     Args:
-        store: the vector store; `InMemoryVectorStore` and Chroma are known.
+        store: the vector store; `InMemoryVectorStore`, Chroma, FAISS and Qdrant are known.
         given: its search arguments so far.
         wanted: the filter of this request.
         translate: makes search arguments of a filter, for any other store.
@@ -80,7 +82,16 @@ def store_kwargs(
     known = given.get("filter")
     if isinstance(store, InMemoryVectorStore):
         return {**given, "filter": _predicate(wanted, known)}
-    if _is_chroma(store):
+    if is_faiss(store):
+        # its search looks at the nearest fetch_k and filters those
+        count = store.index.ntotal  # type: ignore[attr-defined] # known by its name
+        return {**given, "filter": _on_metadata(store, wanted, known), "fetch_k": count}
+    if is_qdrant(store):
+        condition = condition_of(wanted, store.metadata_payload_key)  # type: ignore[attr-defined] # as above
+        if isinstance(condition, bool):
+            return dict(given) if condition else None
+        return {**given, "filter": _with_qdrants(condition, known)}
+    if is_chroma(store):
         where = where_of(wanted, lists=_chroma_knows_lists())
         if where is False:
             return None
@@ -103,11 +114,24 @@ def _predicate(
     return keeps
 
 
-def _is_chroma(store: VectorStore) -> bool:
-    return any(
-        (kind.__module__.split(".")[0], kind.__name__) == ("langchain_chroma", "Chroma")
-        for kind in type(store).__mro__
-    )
+def _on_metadata(
+    store: Any,  # noqa: ANN401 - FAISS
+    wanted: Filter,
+    known: Any,  # noqa: ANN401 - a callable or one of its dicts
+) -> Callable[[dict[str, Any]], bool]:
+    own = None if known is None else store._create_filter_func(known)  # noqa: SLF001 - theirs reads their dicts
+
+    def keeps(metadata: dict[str, Any]) -> bool:
+        return wanted.matches(metadata) and (own is None or own(metadata))
+
+    return keeps
+
+
+def _with_qdrants(condition: Any, known: Any) -> Any:  # noqa: ANN401 - qdrant-client's filters
+    from qdrant_client import models  # noqa: PLC0415 - here where a store of it is
+
+    both = [condition] if known is None else [condition, known]
+    return models.Filter(must=both)
 
 
 def _chroma_knows_lists() -> bool:

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from runoff.errors import InvalidArgument
 from runoff.langchain.convert import Carried
 from runoff.langchain.staged import StagedRetriever
+from runoff.langchain.stores import content
 from runoff.provenance import without
 from runoff.recall.bm25 import BM25
 
@@ -42,7 +43,7 @@ class HybridRetriever(StagedRetriever):
         search_kwargs: search arguments for the store; `k` is set by `depth`.
         search_type: `"similarity"`, `"mmr"` or `"similarity_score_threshold"`.
         translate_filter: makes the store's search arguments of one of `runoff.filters`, for stores
-            that are not known here (Chroma and `InMemoryVectorStore` are).
+            that are not known here (Chroma, FAISS, Qdrant and `InMemoryVectorStore` are).
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.
@@ -97,7 +98,7 @@ class HybridRetriever(StagedRetriever):
         Args:
             vectorstore: the store.
             documents: what it holds, with the ids it holds them by; may be left out for Chroma,
-                FAISS and `InMemoryVectorStore`, which list their content.
+                FAISS, Qdrant and `InMemoryVectorStore`, which list their content.
             analyzer: how texts become words; see `runoff.recall.BM25`.
             options: everything else this class takes.
 
@@ -105,7 +106,7 @@ class HybridRetriever(StagedRetriever):
             InvalidArgument: the store cannot list its documents and none are given, or some that
                 are given have no id.
         """
-        given = _content(vectorstore) if documents is None else list(documents)
+        given = content(vectorstore) if documents is None else list(documents)
         missing = next((one for one in given if not one.id), None)
         if missing is not None:
             remedy = "needs the id the store holds it by"
@@ -183,33 +184,3 @@ def _ids(ids: Sequence[str]) -> list[str]:
     if isinstance(ids, str):
         raise InvalidArgument("ids", ids, "must be a list of ids")
     return list(ids)
-
-
-def _content(store: VectorStore) -> list[LangChainDocument]:
-    """Return everything a store holds, where it says so.
-
-    Raises:
-        InvalidArgument: it does not.
-    """
-    if isinstance(store, InMemoryVectorStore):
-        return store.get_by_ids(list(store.store))
-    if callable(get := getattr(store, "get", None)):  # Chroma
-        held = get(include=["documents", "metadatas"])
-        return [
-            LangChainDocument(id=doc_id, page_content=text, metadata=metadata or {})
-            for doc_id, text, metadata in zip(
-                held["ids"], held["documents"], held["metadatas"], strict=True
-            )
-            if text is not None
-        ]
-    by_row = getattr(store, "index_to_docstore_id", None)
-    docstore = getattr(store, "docstore", None)
-    if isinstance(by_row, dict) and docstore is not None:  # FAISS
-        found = [(doc_id, docstore.search(doc_id)) for doc_id in by_row.values()]
-        return [
-            one.model_copy(update={"id": doc_id})
-            for doc_id, one in found
-            if isinstance(one, LangChainDocument)
-        ]
-    remedy = f"{type(store).__name__} does not list its documents: pass documents= with their ids"
-    raise InvalidArgument("vectorstore", store, remedy)

@@ -1,0 +1,240 @@
+"""Real stores behind the adapter: in memory, Chroma embedded and over HTTP, FAISS, Qdrant."""
+
+import itertools
+import uuid
+import warnings
+
+import pytest
+from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
+
+from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.filters import And, Eq, In, Not, Or, Range
+from runoff.langchain import HybridRetriever, TwoStageRetriever, provenance, two_stage
+from runoff.langchain.filters import store_kwargs
+
+QUESTION = "which cascade passes few documents to an expensive model"
+STORES = ["memory", "chroma", "chroma-http", "faiss", "qdrant"]
+FILTERS = [
+    Eq("topic", "search"),
+    Eq("year", 2013.0),
+    Eq("even", value=True),
+    Eq("labels", "odd"),
+    In("year", (2011, 2013, 2019, "2014")),
+    In("topic", ()),
+    Range("year", gte=2012, lt=2016),
+    And(Eq("topic", "life"), Range("year", gt=2014)),
+    Or(Eq("year", 2010), Eq("topic", "search")),
+    Not(Eq("topic", "search")),
+    Not(Eq("year", 2013)),
+    Not(In("labels", ("odd", 3))),
+    Not(Range("year", gte=2012)),
+    Not(And(Eq("topic", "search"), Not(Eq("year", 2013)))),
+    Eq("absent", "x"),
+    Not(Eq("absent", "x")),
+    Eq("dotted.name", "x"),
+]
+_names = itertools.count()
+
+
+def faiss_of(embeddings):
+    pytest.importorskip("faiss")
+    with warnings.catch_warnings():  # that the package is no longer maintained is known
+        warnings.simplefilter("ignore", DeprecationWarning)
+        community = pytest.importorskip("langchain_community.vectorstores.faiss")
+    import faiss
+    from langchain_community.docstore.in_memory import InMemoryDocstore
+
+    index = faiss.IndexFlatL2(len(embeddings.embed_query("a")))
+    return community.FAISS(embeddings, index, InMemoryDocstore(), {})
+
+
+def qdrant_of(embeddings):
+    qdrant = pytest.importorskip("langchain_qdrant")
+    client = pytest.importorskip("qdrant_client").QdrantClient(":memory:")
+    from qdrant_client import models
+
+    size = len(embeddings.embed_query("a"))
+    how = models.VectorParams(size=size, distance=models.Distance.COSINE)
+    client.create_collection("documents", vectors_config=how)
+    return qdrant.QdrantVectorStore(client, "documents", embeddings)
+
+
+def chroma_of(embeddings, client):
+    chroma = pytest.importorskip("langchain_chroma")
+    return chroma.Chroma(f"stores-{next(_names)}", embeddings, client=client)
+
+
+@pytest.fixture(params=STORES)
+def empty(request, embeddings):
+    """An empty store of each kind."""
+    if request.param == "memory":
+        return InMemoryVectorStore(embeddings)
+    if request.param == "faiss":
+        return faiss_of(embeddings)
+    if request.param == "qdrant":
+        return qdrant_of(embeddings)
+    if request.param == "chroma":
+        return chroma_of(embeddings, request.getfixturevalue("chroma_client"))
+    server = request.getfixturevalue("chroma_server")
+    settings = request.getfixturevalue("chroma_settings")
+    client = pytest.importorskip("chromadb").HttpClient(
+        "127.0.0.1", server.port, settings=settings()
+    )
+    return chroma_of(embeddings, client)
+
+
+@pytest.fixture
+def named(documents):
+    """The documents under ids that every store takes, with more to filter by."""
+    return [
+        one.model_copy(
+            update={
+                "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, one.id)),
+                "metadata": {
+                    **one.metadata,
+                    "even": index % 2 == 0,
+                    "labels": ["even", "all"] if index % 2 == 0 else ["odd", "all"],
+                    "dotted.name": "x" if index == 3 else "y",
+                },
+            }
+        )
+        for index, one in enumerate(documents)
+    ]
+
+
+@pytest.fixture
+def filled(empty, named):
+    if type(empty).__name__ == "Chroma" and not _knows_lists():
+        for one in named:
+            one.metadata["labels"] = one.metadata["labels"][0]
+    empty.add_documents(named, ids=[one.id for one in named])
+    return empty
+
+
+def _knows_lists():
+    from runoff.langchain.filters import _chroma_knows_lists
+
+    return _chroma_knows_lists()
+
+
+def ids(documents):
+    return {one.id or one.metadata["_id"] for one in documents}
+
+
+def test_recall_is_widened_and_reranked(filled, named, overlap):
+    """Every store is asked for as many as the depth, and the second stage decides."""
+    results = two_stage(
+        filled.as_retriever(search_kwargs={"k": 1}), reranker=overlap, top_n=3
+    ).invoke(QUESTION)
+    assert overlap.calls == [10]
+    assert len(results) == 3
+    assert results[0].page_content == named[1].page_content
+    assert [one.metadata["relevance_score"] for one in results] == sorted(
+        (one.metadata["relevance_score"] for one in results), reverse=True
+    )
+
+
+async def test_awaited_it_is_the_same(filled, overlap):
+    """The asynchronous answer is the synchronous one."""
+    stage = two_stage(filled, reranker=overlap, top_n=4)
+    assert [one.page_content for one in await stage.ainvoke(QUESTION)] == [
+        one.page_content for one in stage.invoke(QUESTION)
+    ]
+
+
+def test_scores_of_the_first_stage_are_the_stores(filled):
+    """Distances and similarities are told apart: higher is better, and they are not 1/rank."""
+    results = two_stage(filled, reranker=None, top_n=10).invoke(QUESTION)
+    (source,) = provenance(results[0])["sources"]
+    scores = [provenance(one)["sources"][source]["score"] for one in results]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[1] != pytest.approx(1 / 2)
+    theirs = [score for _, score in filled.similarity_search_with_score(QUESTION, k=10)]
+    assert [abs(score) for score in scores] == pytest.approx([abs(one) for one in theirs], abs=1e-4)
+
+
+def test_ids_are_kept(filled, named, overlap):
+    """A result has the id its store holds it by."""
+    results = two_stage(filled, reranker=overlap, top_n=10).invoke(QUESTION)
+    assert ids(results) == {one.id for one in named}
+    assert {provenance(one)["doc_id"] for one in results} == {one.id for one in named}
+
+
+@pytest.mark.parametrize("wanted", FILTERS, ids=repr)
+def test_filters_are_honoured_exactly(filled, named, overlap, wanted):
+    """Every document that passes is returned, and none that does not."""
+    results = two_stage(filled, reranker=overlap, top_n=10).invoke(QUESTION, filter=wanted)
+    assert ids(results) == {one.id for one in named if wanted.matches(one.metadata)}
+
+
+@pytest.mark.parametrize("wanted", [Not(Range("year", gte=2012)), Range("year", gte=2017)])
+def test_a_narrow_depth_is_filled_with_what_passes(filled, overlap, wanted):
+    """A store that keeps more than the filter is asked again until the depth is full."""
+    retriever = TwoStageRetriever(retriever=filled, reranker=overlap, k=2, depth=2)
+    assert len(retriever.invoke(QUESTION, filter=wanted)) == 2
+
+
+def test_filters_of_store_and_request_add_up(empty, named, overlap):
+    """What the retriever filters by stays in force beside the request's own."""
+    empty.add_documents(named, ids=[one.id for one in named])
+    kind = type(empty).__name__
+    if kind == "QdrantVectorStore":
+        from qdrant_client import models
+
+        search = models.FieldCondition(
+            key="metadata.topic", match=models.MatchValue(value="search")
+        )
+        own = models.Filter(must=[search])
+    elif kind == "InMemoryVectorStore":
+        own = lambda one: one.metadata["topic"] == "search"  # noqa: E731
+    else:
+        own = {"topic": "search"}
+    retriever = empty.as_retriever(search_kwargs={"filter": own})
+    results = two_stage(retriever, reranker=overlap, top_n=10).invoke(
+        QUESTION, filter=Range("year", gte=2013)
+    )
+    assert {one.metadata["year"] for one in results} == {2013, 2014, 2018}
+
+
+def test_a_hybrid_lists_what_the_store_holds(filled, named, overlap):
+    """BM25 is made of what the store lists, under its ids."""
+    hybrid = HybridRetriever.from_vectorstore(filled, reranker=overlap, k=10)
+    results = hybrid.invoke(QUESTION)
+    assert ids(results) == {one.id for one in named}
+    assert set(provenance(results[0])["sources"]) == {"bm25", "dense"}
+    filtered = hybrid.invoke(QUESTION, filter=Eq("topic", "search"))
+    assert {one.metadata["topic"] for one in filtered} == {"search"}
+
+
+def test_a_hybrid_adds_and_deletes_in_both(empty, named, overlap):
+    """Documents are added to and deleted from store and BM25, sync and async."""
+    hybrid = HybridRetriever.from_vectorstore(empty, [], reranker=overlap, k=10)
+    assert hybrid.add_documents(named[:6]) == [one.id for one in named[:6]]
+    assert ids(hybrid.invoke(QUESTION)) == {one.id for one in named[:6]}
+    assert hybrid.delete([named[0].id]) == 1
+    assert ids(hybrid.invoke(QUESTION)) == {one.id for one in named[1:6]}
+
+
+def test_a_store_that_lists_nothing_says_what_to_pass(documents):
+    """A store of another kind has to be told its documents."""
+
+    class Foreign(VectorStore):
+        def similarity_search(self, query, k=4, **kwargs):
+            return documents[:k]
+
+        @classmethod
+        def from_texts(cls, texts, embedding, metadatas=None, **kwargs):
+            return cls()
+
+    with pytest.raises(InvalidArgument, match="Foreign does not list its documents: pass doc"):
+        HybridRetriever.from_vectorstore(Foreign())
+    with pytest.raises(FilterNotSupported, match="translate_filter="):
+        store_kwargs(Foreign(), {}, Eq("a", 1), None, "dense")
+
+
+def test_an_id_that_qdrant_refuses_is_an_error(embeddings, documents):
+    """Qdrant takes UUIDs and whole numbers only; nothing is added by halves."""
+    hybrid = HybridRetriever.from_vectorstore(qdrant_of(embeddings), [], reranker=None)
+    with pytest.raises(ValueError, match="otter is not a valid UUID"):
+        hybrid.add_documents(documents)
+    assert len(hybrid.bm25) == 0
