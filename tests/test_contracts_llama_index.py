@@ -53,10 +53,6 @@ class TestSimpleVectorStore(RecallSourceContract):
         index = VectorStoreIndex(nodes(documents), embed_model=WordCounts())
         return source_of(index.as_retriever(), Reading(metadata_mode="none"), "index", 100)
 
-    @pytest.mark.xfail(reason="a store's ValueError is not yet FilterNotSupported", strict=False)
-    def test_filters_are_exact(self):
-        super().test_filters_are_exact()
-
 
 class TestChroma(RecallSourceContract):
     def make(self, documents):
@@ -74,10 +70,6 @@ class TestChroma(RecallSourceContract):
             embed_model=WordCounts(),
         )
         return source_of(index.as_retriever(), Reading(metadata_mode="none"), "index", 100)
-
-    @pytest.mark.xfail(reason="a store's ValueError is not yet FilterNotSupported", strict=False)
-    def test_filters_are_exact(self):
-        super().test_filters_are_exact()
 
     @pytest.mark.xfail(reason="LlamaIndex's ChromaVectorStore cannot be unpickled", strict=False)
     def test_pickle(self):

@@ -232,8 +232,12 @@ def to_nodes(response: Response, sources: int) -> list[NodeWithScore]:
 def _score(result: Result, sources: int, *, reranked: bool) -> float | None:
     if reranked:
         return None if result.rerank_score is None else float(result.rerank_score)
-    score = float(result.fusion_score if sources > 1 else result.placements[0].score)
-    return None if math.isnan(score) else score
+    if sources == 1:
+        incoming = plain_node(result.document).score  # a distance, where that is what it was
+        score = result.placements[0].score if incoming is None else incoming
+    else:
+        score = result.fusion_score
+    return None if math.isnan(score) else float(score)
 
 
 def _node(response: Response, result: Result, score: float | None) -> NodeWithScore:

@@ -95,6 +95,7 @@ class HybridRetriever(TwoStageRetriever):
         """
         _one_at_most(index=index, vector_store=vector_store)
         _one_at_most(nodes=nodes, docstore=docstore)
+        _check_text(vector_store)
         held = None if nodes is None else list(nodes)
         if docstore is not None:
             held = list(docstore.docs.values())
@@ -140,6 +141,7 @@ class HybridRetriever(TwoStageRetriever):
             InvalidArgument: the vectors live elsewhere, and neither index nor store is given.
         """
         _one_at_most(index=index, vector_store=vector_store)
+        _check_text(vector_store)
         bm25 = BM25.load(Path(path) / _WORDS, analyzer=analyzer)
         if index is None and vector_store is not None:
             index = VectorStoreIndex.from_vector_store(
@@ -257,6 +259,12 @@ def _one_at_most(**given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
         raise InvalidArgument(names[1], given[names[1]], f"excludes {names[0]}: give one of them")
+
+
+def _check_text(store: BasePydanticVectorStore | None) -> None:
+    if store is not None and not store.stores_text:
+        remedy = "holds vectors without text: give the index that was made over it, as index="
+        raise InvalidArgument("vector_store", type(store).__name__, remedy)
 
 
 def _embedding(given: BaseEmbedding | None) -> BaseEmbedding:

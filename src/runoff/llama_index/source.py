@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from runoff.errors import FilterNotSupported, RunoffError, told
 from runoff.llama_index.convert import Reading, to_bundle, to_hits
 from runoff.llama_index.filters import to_metadata_filters
-from runoff.llama_index.widen import awaitable, filtered, widened
+from runoff.llama_index.widen import (
+    awaitable,
+    check_negation,
+    filtered,
+    takes_filters,
+    widened,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.indices.base import BaseIndex
@@ -19,6 +29,9 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
     from runoff.types import Hit, Query
+
+_WIDEN = 4
+_MOST = 10_000  # nodes asked for to find what a filter keeps
 
 __all__ = ["AwaitableSource", "Given", "RetrieverSource", "index_source", "source_of"]
 
@@ -70,24 +83,79 @@ class RetrieverSource:
     ) -> Sequence[Hit]:
         """Return at most `depth` hits in the retriever's order.
 
+        Where the store refuses a filter, or LlamaIndex cannot say it, more nodes are asked for
+        without it and sifted here, until there are enough or no more.
+
         Raises:
-            FilterNotSupported: the query has filters and the retriever takes none.
+            FilterNotSupported: the query has filters and the retriever takes none, or they keep
+                too few of 10,000 nodes.
         """
         del deadline  # LlamaIndex's retrievers know none; the pipeline leaves a late one behind
-        nodes = self._prepared(query, depth).retrieve(to_bundle(query))
+        bundle = to_bundle(query)
+        try:
+            with _named(query):
+                nodes = self._prepared(query, depth).retrieve(bundle)
+        except FilterNotSupported as refused:
+            for wide in _wider(depth):
+                nodes = self._unfiltered(wide, refused).retrieve(bundle)
+                if _enough(nodes, query, depth, wide):
+                    break
+            else:
+                raise
         return self._hits(nodes, query, depth)
 
     def _prepared(self, query: Query, depth: int) -> BaseRetriever:
         retriever = widened(self.retriever, depth) or self.retriever
         if query.filters is not None:
-            more = to_metadata_filters(query.filters)
-            retriever = filtered(retriever, query.filters, more)
+            retriever = filtered(retriever, query.filters, to_metadata_filters(query.filters))
+        return retriever
+
+    def _unfiltered(self, depth: int, refused: FilterNotSupported) -> BaseRetriever:
+        """Return a retriever without the query's filters, where its answer can be sifted."""
+        retriever = widened(self.retriever, depth)
+        if retriever is None or not takes_filters(retriever):
+            raise refused
         return retriever
 
     def _hits(self, nodes: Sequence[NodeWithScore], query: Query, depth: int) -> Sequence[Hit]:
         if query.filters is not None:  # stores differ in what they make of a missing field
             nodes = [one for one in nodes if query.filters.matches(one.node.metadata)]
-        return to_hits(nodes[:depth], self.reading)
+        return _rising_is_distance(to_hits(nodes[:depth], self.reading))
+
+
+def _rising_is_distance(hits: list[Hit]) -> list[Hit]:
+    """Negate scores that rise along the order, best first: they are distances, as FAISS gives."""
+    steps = [after.score - before.score for before, after in pairwise(hits)]
+    if any(step > 0 for step in steps) and all(step >= 0 for step in steps):
+        return [replace(hit, score=-hit.score) for hit in hits]
+    return hits
+
+
+def _wider(depth: int) -> Iterator[int]:
+    """Yield how many nodes to ask for where a filter is applied to what comes back."""
+    while depth < _MOST:
+        depth *= _WIDEN
+        yield depth
+
+
+def _enough(nodes: Sequence[NodeWithScore], query: Query, depth: int, wide: int) -> bool:
+    """Whether the filter left enough, or the store has no more."""
+    keep = query.filters
+    kept = sum(keep is None or keep.matches(one.node.metadata) for one in nodes)
+    return kept >= depth or len(nodes) < wide
+
+
+@contextmanager
+def _named(query: Query) -> Iterator[None]:
+    """Give a store's refusal of a filter its name; stores raise what they like, with a sentence."""
+    try:
+        yield
+    except (ValueError, NotImplementedError) as error:
+        refused = re.search("filter|operator|operand", str(error), re.IGNORECASE)
+        if query.filters is None or isinstance(error, RunoffError) or refused is None:
+            raise
+        remedy = f"this store cannot honour it: {told(error)}"
+        raise FilterNotSupported("filters", query.filters, remedy) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +167,17 @@ class AwaitableSource(RetrieverSource):
     ) -> Sequence[Hit]:
         """Do what `retrieve` does, awaited."""
         del deadline  # as in `retrieve`
-        nodes = await self._prepared(query, depth).aretrieve(to_bundle(query))
+        bundle = to_bundle(query)
+        try:
+            with _named(query):
+                nodes = await self._prepared(query, depth).aretrieve(bundle)
+        except FilterNotSupported as refused:
+            for wide in _wider(depth):
+                nodes = await self._unfiltered(wide, refused).aretrieve(bundle)
+                if _enough(nodes, query, depth, wide):
+                    break
+            else:
+                raise
         return self._hits(nodes, query, depth)
 
 
@@ -119,8 +197,12 @@ class IndexSource(RetrieverSource):
     def _prepared(self, query: Query, depth: int) -> BaseRetriever:
         wanted: dict[str, Any] = {"similarity_top_k": depth}
         if query.filters is not None:
+            check_negation(getattr(self.index, "vector_store", None), query.filters)
             wanted["filters"] = to_metadata_filters(query.filters)
         return self.index.as_retriever(**wanted)
+
+    def _unfiltered(self, depth: int, refused: FilterNotSupported) -> BaseRetriever:  # noqa: ARG002 - see above
+        return self.index.as_retriever(similarity_top_k=depth)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.indices.empty.retrievers import EmptyIndexRetriever
@@ -29,11 +29,12 @@ from llama_index.core.vector_stores.types import (
 )
 
 from runoff.errors import FilterNotSupported
+from runoff.filters import And, Not, Or
 
 if TYPE_CHECKING:
     from runoff.filters import Filter
 
-__all__ = ["awaitable", "filtered", "recall_of", "widened"]
+__all__ = ["awaitable", "check_negation", "filtered", "recall_of", "takes_filters", "widened"]
 
 # they return all they have (or nothing), so there is nothing to widen
 _WHOLE = (SummaryIndexRetriever, TreeAllLeafRetriever, EmptyIndexRetriever)
@@ -121,15 +122,40 @@ def _ceiling(retriever: BaseRetriever) -> int:
     return int(known) if known else sys.maxsize
 
 
+def takes_filters(retriever: BaseRetriever) -> TypeGuard[VectorIndexRetriever]:
+    """Whether a retriever can be given filters; its store may refuse them nevertheless."""
+    return isinstance(retriever, VectorIndexRetriever)
+
+
+# they keep nodes without the field; Qdrant's `!=` does not, and others are not known
+_EXACT_NEGATION = {"SimpleVectorStore", "ChromaVectorStore"}
+
+
+def check_negation(store: object, one: Filter) -> None:
+    """Refuse a filter with `Not` in it where a store may drop nodes without the field.
+
+    Raises:
+        FilterNotSupported: it may.
+    """
+    if _negates(one) and _EXACT_NEGATION.isdisjoint(kind.__name__ for kind in type(store).__mro__):
+        remedy = f"{type(store).__name__} may drop nodes that lack the field"
+        raise FilterNotSupported("filters", one, remedy)
+
+
+def _negates(one: Filter) -> bool:
+    return isinstance(one, Not) or (isinstance(one, And | Or) and any(map(_negates, one.filters)))
+
+
 def filtered(retriever: BaseRetriever, one: Filter, more: MetadataFilters) -> BaseRetriever:
     """Return a copy that also honours a filter, beside those it has.
 
     Raises:
         FilterNotSupported: the retriever takes none.
     """
-    if not isinstance(retriever, VectorIndexRetriever):
+    if not takes_filters(retriever):
         remedy = f"{type(retriever).__name__} takes no filters; filter where it is made"
         raise FilterNotSupported("filters", one, remedy)
+    check_negation(retriever._vector_store, one)  # noqa: SLF001 - LlamaIndex has no public way
     clone = copy.copy(retriever)
     own = retriever._filters  # noqa: SLF001 - LlamaIndex has no public way
     clone._filters = more if own is None else _both(own, more)  # noqa: SLF001 - as above
@@ -156,8 +182,10 @@ def awaitable(retriever: BaseRetriever) -> bool:
     if type(retriever)._aretrieve is BaseRetriever._aretrieve:  # noqa: SLF001 - what the base calls
         return False
     if isinstance(retriever, VectorIndexRetriever):
-        store = type(retriever._vector_store)  # noqa: SLF001 - LlamaIndex has no public way
-        return getattr(store, "aquery", None) is not BasePydanticVectorStore.aquery
+        store = retriever._vector_store  # noqa: SLF001 - LlamaIndex has no public way
+        if getattr(store, "_aclient", store) is None:  # Qdrant's, made with a synchronous client
+            return False
+        return getattr(type(store), "aquery", None) is not BasePydanticVectorStore.aquery
     if isinstance(retriever, QueryFusionRetriever | RouterRetriever):
         return all(map(awaitable, retriever._retrievers))  # noqa: SLF001 - as above
     return True

@@ -1,0 +1,201 @@
+"""Real stores: LlamaIndex's own, Chroma embedded and over HTTP, FAISS and Qdrant."""
+
+import asyncio
+import itertools
+import uuid
+import warnings
+
+import pytest
+from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core.vector_stores.simple import SimpleVectorStore
+from llama_index.core.vector_stores.types import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+)
+
+from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.filters import And, Eq, In, Not, Or, Range
+from runoff.llama_index import FilteredQueryBundle, HybridRetriever, provenance, two_stage
+
+QUERY = "sort dictionaries by value"
+STORES = ["simple", "chroma", "chroma-http", "faiss-l2", "faiss-ip", "qdrant"]
+FILTERS = [
+    Eq("number", 3),
+    Eq("parity", "even"),
+    In("number", (1, 5, 7)),
+    Range("number", gte=2, lt=6),
+    Not(Eq("parity", "even")),
+    Not(In("number", (0, 1, 2, 3))),
+    Not(Range("number", gte=3)),
+    And(Eq("parity", "even"), Or(Eq("number", 2), Range("number", gt=6))),
+    Eq("absent", "x"),
+    Not(Eq("absent", "x")),
+    Eq("flag", value=True),
+]
+_names = itertools.count()
+
+
+def chroma_of(client):
+    stores = pytest.importorskip("llama_index.vector_stores.chroma")
+    collection = client.create_collection(f"stores-{next(_names)}", embedding_function=None)
+    return stores.ChromaVectorStore(chroma_collection=collection)
+
+
+def make_store(kind, request):
+    if kind == "simple":
+        return SimpleVectorStore()
+    if kind.startswith("faiss"):
+        faiss = pytest.importorskip("faiss")
+        stores = pytest.importorskip("llama_index.vector_stores.faiss")
+        flat = faiss.IndexFlatL2 if kind == "faiss-l2" else faiss.IndexFlatIP
+        return stores.FaissVectorStore(flat(128))
+    if kind == "qdrant":
+        client = pytest.importorskip("qdrant_client").QdrantClient(":memory:")
+        stores = pytest.importorskip("llama_index.vector_stores.qdrant")
+        return stores.QdrantVectorStore(f"stores-{next(_names)}", client=client)
+    chromadb = pytest.importorskip("chromadb")
+    settings = request.getfixturevalue("chroma_settings")
+    if kind == "chroma":
+        folder = request.getfixturevalue("tmp_path")
+        return chroma_of(chromadb.PersistentClient(str(folder), settings()))
+    server = request.getfixturevalue("chroma_server")
+    return chroma_of(chromadb.HttpClient("127.0.0.1", server.port, settings=settings()))
+
+
+@pytest.fixture
+def named(nodes):
+    """The nodes under ids that every store takes, with more to filter by."""
+    return [
+        one.model_copy(
+            update={
+                "id_": str(uuid.uuid5(uuid.NAMESPACE_DNS, one.node_id)),
+                "metadata": {"number": at, "parity": "odd" if at % 2 else "even", "flag": at == 4},
+            }
+        )
+        for at, one in enumerate(nodes)
+    ]
+
+
+@pytest.fixture(params=STORES)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def index(kind, request, named, embed_model):
+    """An index of the nodes over a store of each kind."""
+    context = StorageContext.from_defaults(vector_store=make_store(kind, request))
+    with warnings.catch_warnings():  # Qdrant's local mode has no payload indexes
+        warnings.filterwarnings("ignore", "Payload indexes", UserWarning)
+        return VectorStoreIndex(
+            [one.model_copy() for one in named], storage_context=context, embed_model=embed_model
+        )
+
+
+def ids(found):
+    return [one.node_id for one in found]
+
+
+def test_recall_is_widened_and_reranked(index, named, overlap):
+    """Every store is asked for as many as the depth, and the second stage decides."""
+    scorer = overlap()
+    came = two_stage(index.as_retriever(), reranker=scorer, top_n=3).retrieve(QUERY)
+    assert len(scorer.read) == 10
+    assert came[0].node.text == "sort dictionaries by value"
+    assert [one.score for one in came] == sorted((one.score for one in came), reverse=True)
+
+
+def test_awaited_it_is_the_same(index, overlap):
+    """The asynchronous answer is the synchronous one."""
+    stage = two_stage(index.as_retriever(), reranker=overlap(), top_n=4)
+    assert ids(asyncio.run(stage.aretrieve(QUERY))) == ids(stage.retrieve(QUERY))
+
+
+def test_scores_of_the_first_stage(index):
+    """In provenance higher is better, and the node keeps the score its store gave."""
+    theirs = index.as_retriever(similarity_top_k=10).retrieve(QUERY)
+    came = two_stage(index.as_retriever(), reranker=None, top_n=10).retrieve(QUERY)
+    assert [one.score for one in came] == pytest.approx([one.score for one in theirs])
+    placed = [next(iter(provenance(one)["sources"].values()))["score"] for one in came]
+    assert placed == sorted(placed, reverse=True)
+    assert [abs(one) for one in placed] == pytest.approx([abs(one.score) for one in theirs])
+
+
+@pytest.mark.parametrize("wanted", FILTERS, ids=repr)
+def test_filters_are_honoured_exactly(index, named, overlap, wanted):
+    """Every node that passes is returned, and none that does not, whatever the store can say."""
+    stage = two_stage(index.as_retriever(), reranker=overlap(), top_n=10)
+    expected = sorted(one.node_id for one in named if wanted.matches(one.metadata))
+    asked = FilteredQueryBundle(QUERY, filters=wanted)
+    assert sorted(ids(stage.retrieve(asked))) == expected
+    assert sorted(ids(asyncio.run(stage.aretrieve(asked)))) == expected
+
+
+def test_a_narrow_depth_is_filled(index, overlap):
+    """Where the store does not filter, it is asked again until the depth is full."""
+    stage = two_stage(index.as_retriever(), reranker=overlap(), depth=2, window=2, top_n=2)
+    came = stage.retrieve(FilteredQueryBundle(QUERY, filters=Range("number", lt=3)))
+    assert len(came) == 2
+
+
+def test_a_hybrid_over_it(kind, index, named, overlap):
+    """BM25 is made of what index and store list; both sources honour the filters."""
+    hybrid = HybridRetriever.from_defaults(index=index, reranker=overlap(), top_n=10)
+    came = hybrid.retrieve(QUERY)
+    assert sorted(ids(came)) == sorted(ids_of(named))
+    assert set(provenance(came[0])["sources"]) == {"bm25", "dense"}
+    theirs = MetadataFilters(
+        filters=[
+            MetadataFilter(key="number", value=[1, 2, 9], operator=FilterOperator.IN),
+            MetadataFilter(key="parity", value="even"),
+        ],
+        condition=FilterCondition.AND,
+    )
+    came = hybrid.retrieve(FilteredQueryBundle(QUERY, filters=theirs))
+    assert [one.metadata["number"] for one in came] == [2]
+    assert set(provenance(came[0])["sources"]) == {"bm25", "dense"}
+
+
+def ids_of(nodes):
+    return [one.node_id for one in nodes]
+
+
+def test_a_hybrid_adds_and_deletes(kind, index, named, overlap, embed_model):
+    """Nodes are added to both; FAISS, which deletes nothing, says so and stays whole."""
+    hybrid = HybridRetriever.from_defaults(index=index, reranker=overlap(), top_n=20)
+    new = named[0].model_copy(update={"id_": str(uuid.uuid4()), "text": "sort a list of numbers"})
+    hybrid.insert_nodes([new])
+    assert new.node_id in ids(hybrid.retrieve("sort a list of numbers"))
+    if kind.startswith("faiss"):
+        with pytest.raises(NotImplementedError):
+            hybrid.delete_nodes([new.node_id])
+        assert new.node_id in ids(hybrid.retrieve("sort a list of numbers"))
+        return
+    assert hybrid.delete_nodes([new.node_id]) == 1
+    assert new.node_id not in ids(hybrid.retrieve("sort a list of numbers"))
+
+
+def test_a_retriever_that_takes_no_filters_refuses_them(index, overlap):
+    """What is not a vector index's retriever says that it takes none."""
+    from llama_index.core.retrievers import QueryFusionRetriever
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from llama_index.core.llms import MockLLM
+
+        fusion = QueryFusionRetriever(
+            [index.as_retriever()], llm=MockLLM(), num_queries=1, use_async=False
+        )
+    stage = two_stage(fusion, reranker=overlap())
+    with pytest.raises(FilterNotSupported, match="QueryFusionRetriever takes no filters"):
+        stage.retrieve(FilteredQueryBundle(QUERY, filters=Eq("number", 3)))
+
+
+@pytest.mark.parametrize("more", [{}, {"nodes": []}])
+def test_a_store_without_text_says_what_to_pass(embed_model, request, more):
+    """A store of vectors alone has to come with its index."""
+    store = make_store("faiss-l2", request)
+    with pytest.raises(InvalidArgument, match="vectors without text: give the index"):
+        HybridRetriever.from_defaults(vector_store=store, embed_model=embed_model, **more)
