@@ -86,8 +86,8 @@ class TestFrameworkNotebook:
     def test_the_line_changes_the_answer(self, name, executed):
         """The chain or engine quotes another document once there is a second stage."""
         notebook = executed(name)
-        assert said(notebook, "before").startswith("answer: str.count\n")
-        assert said(notebook, "after").startswith("answer: str.index\n")
+        assert said(notebook, "before").splitlines()[0].endswith(" str.count")
+        assert said(notebook, "after").splitlines()[0].endswith(" str.index")
 
     def test_a_question_that_is_not_helped_is_shown(self, name, executed):
         """The table of places has a gain, a loss and a question nobody answers."""
@@ -148,4 +148,4 @@ def test_langchain_calls(executed):
     assert int(said(notebook, "stream").split()[0]) > 1
     kept, answer = said(notebook, "compressor").splitlines()
     assert len(ast.literal_eval(kept)) == 3
-    assert ast.literal_eval(kept)[0] == answer
+    assert answer == ast.literal_eval(kept)[0]
