@@ -1,6 +1,8 @@
 """The chaos server does on the wire what it says, and leaves nothing behind."""
 
 import contextlib
+import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -59,14 +61,14 @@ def test_tei(server):
 
 
 def test_vllm_refuses_long_texts():
-    """vLLM answers 400 to a text over its limit."""
+    """A text over the limit of vLLM is answered with 400."""
     with ChaosServer(dialect="vllm") as server:
         refused = _ask(server, texts=["word " * 600])
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == "input_tokens"
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "drip_head"])
 def test_every_fault_shows(server, name):
     """No fault's reply is the right one, and the record names the fault."""
     server.fault = FAULTS[name]
@@ -91,10 +93,23 @@ def test_every_fault_shows(server, name):
                 break
         else:
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-                results = reply.json()["results"]
+                results = json.loads(body)["results"]
                 got = [(row["index"], row["relevance_score"]) for row in results]
     assert got != right
     assert server.requests[0].fault == name
+
+
+def test_drip_head(server):
+    """The head itself comes byte by byte, and never ends."""
+    server.fault = FAULTS["drip_head"]
+    body = json.dumps({"query": QUERY, "documents": TEXTS}).encode()
+    head = f"POST /rerank HTTP/1.1\r\nHost: chaos\r\nContent-Length: {len(body)}\r\n\r\n"
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(head.encode() + body)
+        got = b"".join(client.recv(100) for _ in range(6))
+    assert got.startswith(b"HTTP/1.1 200 OK")
+    assert b"\r\n\r\n" not in got
 
 
 def test_script_then_good(server):

@@ -24,7 +24,7 @@ import struct
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from runoff.errors import InvalidArgument
 from runoff.testing.chaos_faults import FAULTS, Fault
@@ -123,7 +123,7 @@ class ChaosServer:
         self._elsewhere: ChaosServer | None = None
         self._listener: _Listener | None = None
 
-    def __enter__(self) -> ChaosServer:
+    def __enter__(self) -> Self:
         if self._closing.is_set() or self._listener is not None:
             raise InvalidArgument("server", self, "serves in one `with` block only; make another")
         self._listener = _Listener(self)
@@ -300,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
         """Say nothing."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name http.server looks for
+    def do_GET(self) -> None:
         """Answer TEI's `GET /info`; nothing else is there."""
         self._record(None)
         if self.path == "/info":
@@ -308,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_json(404, {"detail": "Not Found"})
 
-    def do_POST(self) -> None:  # noqa: N802 - the name http.server looks for
+    def do_POST(self) -> None:
         """Score, refuse or misbehave."""
         chaos = self.chaos
         if "Content-Length" not in self.headers:

@@ -37,7 +37,7 @@ _PATHS: Mapping[str, tuple[Dialect, ...]] = {
 _TEI_ERRORS = {422: "Validation", 424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the server, not an error of this program
+class Refusal(Exception):
     """The server will not score this request.
 
     Args:
