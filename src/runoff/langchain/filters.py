@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
-
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
-from runoff.langchain.qdrant import condition_of
-from runoff.langchain.stores import is_chroma, is_faiss, is_qdrant
+from runoff.langchain.stores import kind_of
 from runoff.recall.chroma_where import where_of
+from runoff.recall.qdrant_filter import qdrant_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from langchain_core.documents import Document as LangChainDocument
+    from langchain_core.vectorstores import VectorStore
 
 __all__ = ["Translate", "as_filter", "store_kwargs"]
 
@@ -62,7 +61,7 @@ def store_kwargs(
     more: the caller checks each.
 
     Args:
-        store: the vector store; `InMemoryVectorStore`, Chroma, FAISS and Qdrant are known.
+        store: the vector store; Chroma, FAISS, Qdrant and `InMemoryVectorStore` are known.
         given: its search arguments so far.
         wanted: the filter of this request.
         translate: makes search arguments of a filter, for any other store.
@@ -80,18 +79,14 @@ def store_kwargs(
             raise FilterNotSupported("filter", wanted, remedy)
         return {**given, **added}
     known = given.get("filter")
-    if isinstance(store, InMemoryVectorStore):
+    kind = kind_of(store)
+    if kind == "memory":
         return {**given, "filter": _predicate(wanted, known)}
-    if is_faiss(store):
-        # its search looks at the nearest fetch_k and filters those
-        count = store.index.ntotal  # type: ignore[attr-defined] # known by its name
-        return {**given, "filter": _on_metadata(store, wanted, known), "fetch_k": count}
-    if is_qdrant(store):
-        condition = condition_of(wanted, store.metadata_payload_key)  # type: ignore[attr-defined] # as above
-        if isinstance(condition, bool):
-            return dict(given) if condition else None
-        return {**given, "filter": _with_qdrants(condition, known)}
-    if is_chroma(store):
+    if kind == "faiss":
+        return {**given, **_for_faiss(store, wanted, known)}
+    if kind == "qdrant":
+        return {**given, "filter": _for_qdrant(store, wanted, known)}
+    if kind == "chroma":
         where = where_of(wanted, lists=_chroma_knows_lists())
         if where is False:
             return None
@@ -114,24 +109,21 @@ def _predicate(
     return keeps
 
 
-def _on_metadata(
-    store: Any,  # noqa: ANN401 - FAISS
-    wanted: Filter,
-    known: Any,  # noqa: ANN401 - a callable or one of its dicts
-) -> Callable[[dict[str, Any]], bool]:
-    own = None if known is None else store._create_filter_func(known)  # noqa: SLF001 - theirs reads their dicts
+def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:  # noqa: ANN401 - not imported
+    """Return FAISS's arguments: it looks for what passes among `fetch_k` rows, so among all."""
+    holds = None if known is None else store._create_filter_func(known)  # noqa: SLF001 - its reading of a dict
 
     def keeps(metadata: dict[str, Any]) -> bool:
-        return wanted.matches(metadata) and (own is None or own(metadata))
+        return wanted.matches(metadata) and (holds is None or holds(metadata))
 
-    return keeps
+    return {"filter": keeps, "fetch_k": max(1, store.index.ntotal)}
 
 
-def _with_qdrants(condition: Any, known: Any) -> Any:  # noqa: ANN401 - qdrant-client's filters
-    from qdrant_client import models  # noqa: PLC0415 - here where a store of it is
+def _for_qdrant(store: Any, wanted: Filter, known: Any) -> Any:  # noqa: ANN401 - not imported
+    from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - as for Chroma below
 
-    both = [condition] if known is None else [condition, known]
-    return models.Filter(must=both)
+    added = QdrantFilter.model_validate(qdrant_filter(wanted, under=store.metadata_payload_key))
+    return added if known is None else QdrantFilter(must=[known, added])
 
 
 def _chroma_knows_lists() -> bool:

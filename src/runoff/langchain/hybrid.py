@@ -12,9 +12,9 @@ from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, Vector
 from pydantic import Field, field_validator
 
 from runoff.errors import InvalidArgument
-from runoff.langchain.convert import Carried
+from runoff.langchain.convert import Carried, carried
 from runoff.langchain.staged import StagedRetriever
-from runoff.langchain.stores import content
+from runoff.langchain.stores import content, deletable, replaced, stored_id
 from runoff.provenance import without
 from runoff.recall.bm25 import BM25
 
@@ -119,32 +119,55 @@ class HybridRetriever(StagedRetriever):
         """Add documents to the store and to BM25; return their ids.
 
         An id that is known already is replaced in both. The documents passed in are not changed.
+
+        Raises:
+            InvalidArgument: one is no document, or has an id that the store does not take.
         """
-        fresh = _with_ids(documents)
+        fresh = self._with_ids(documents)
+        ids = [str(one.id) for one in fresh]
+        if again := replaced(self.vectorstore, ids):
+            self.vectorstore.delete(again)
         if fresh:
-            self.vectorstore.add_documents(fresh, ids=[str(one.id) for one in fresh])
+            self.vectorstore.add_documents(fresh, ids=ids)
         return self._indexed(fresh)
 
     async def aadd_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
         """Do what `add_documents` does without blocking the event loop."""
-        fresh = _with_ids(documents)
+        fresh = self._with_ids(documents)
+        ids = [str(one.id) for one in fresh]
+        if again := replaced(self.vectorstore, ids):
+            await self.vectorstore.adelete(again)
         if fresh:
-            await self.vectorstore.aadd_documents(fresh, ids=[str(one.id) for one in fresh])
+            await self.vectorstore.aadd_documents(fresh, ids=ids)
         return await run_in_executor(None, self._indexed, fresh)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents from both by id; return how many BM25 had."""
         listed = _ids(ids)
-        if listed:
-            self.vectorstore.delete(listed)
+        if there := deletable(self.vectorstore, listed):
+            self.vectorstore.delete(there)
         return int(self.bm25.delete(listed))
 
     async def adelete(self, ids: Sequence[str]) -> int:
         """Do what `delete` does without blocking the event loop."""
         listed = _ids(ids)
-        if listed:
-            await self.vectorstore.adelete(listed)
+        if there := deletable(self.vectorstore, listed):
+            await self.vectorstore.adelete(there)
         return int(self.bm25.delete(listed))
+
+    def _with_ids(self, documents: Iterable[LangChainDocument]) -> list[LangChainDocument]:
+        """Return copies in which every document has an id, and none carries provenance."""
+        fresh = []
+        for document in documents:
+            if not isinstance(document, LangChainDocument):
+                remedy = "must be a list of langchain_core.documents.Document"
+                raise InvalidArgument("documents", document, remedy)
+            known = carried(document)
+            own = known.doc_id if known.own_id else str(uuid.uuid4())
+            doc_id = stored_id(self.vectorstore, own)
+            update = {"id": doc_id, "metadata": without(document.metadata)}
+            fresh.append(document.model_copy(update=update))
+        return fresh
 
     def _indexed(self, fresh: Sequence[LangChainDocument]) -> list[str]:
         self.bm25.update([_indexed(one, str(one.id)) for one in fresh])
@@ -162,18 +185,6 @@ class HybridRetriever(StagedRetriever):
         if isinstance(part, Runnable):
             how["translate"] = self.translate_filter
         return super()._source(name, part, **how)
-
-
-def _with_ids(documents: Iterable[LangChainDocument]) -> list[LangChainDocument]:
-    """Return copies in which every document has an id, and none carries provenance."""
-    fresh = []
-    for document in documents:
-        if not isinstance(document, LangChainDocument):
-            remedy = "must be a list of langchain_core.documents.Document"
-            raise InvalidArgument("documents", document, remedy)
-        update = {"id": document.id or str(uuid.uuid4()), "metadata": without(document.metadata)}
-        fresh.append(document.model_copy(update=update))
-    return fresh
 
 
 def _indexed(document: LangChainDocument, doc_id: str) -> Document:

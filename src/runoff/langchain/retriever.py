@@ -49,7 +49,7 @@ class TwoStageRetriever(StagedRetriever):
         id_key: the metadata field that identifies a document across retrievers; without it ids do
             when every retriever supplies them, else the texts.
         translate_filter: makes a vector store's search arguments of one of `runoff.filters`, for
-            stores that are not known here (Chroma and `InMemoryVectorStore` are).
+            stores that are not known here (Chroma, FAISS, Qdrant and `InMemoryVectorStore` are).
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.

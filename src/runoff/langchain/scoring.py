@@ -7,9 +7,7 @@ best first.
 
 from __future__ import annotations
 
-import itertools
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.vectorstores import (
     InMemoryVectorStore,
@@ -17,6 +15,8 @@ from langchain_core.vectorstores import (
     VectorStoreRetriever,
 )
 from pydantic import Field
+
+from runoff.scores import course_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,24 +113,21 @@ def oriented(store: VectorStore, scores: Sequence[float]) -> list[float] | None:
     distances and are negated. Where all are equal, the store's own function from score to relevance
     tells; a store without one leaves it open. Scores in no order, or not finite, tell nothing.
     """
-    if not scores or not all(map(math.isfinite, scores)):
-        return None
-    steps = [after - before for before, after in itertools.pairwise(scores)]
-    falls, rises = any(step < 0 for step in steps), any(step > 0 for step in steps)
-    if falls and rises:
-        return None
-    if not falls and not rises:
-        falls, rises = _declared(store)
-    if falls:
+    course = course_of(scores)
+    if course == "level":
+        course = _declared(store)
+    if course == "falls":
         return list(scores)
-    return [-score for score in scores] if rises else None
+    return [-score for score in scores] if course == "rises" else None
 
 
-def _declared(store: VectorStore) -> tuple[bool, bool]:
-    """Whether a store says its scores are similarities, or distances."""
+def _declared(store: VectorStore) -> Literal["falls", "rises"] | None:
+    """Return how a store says its scores run along its order."""
+    if isinstance(store, InMemoryVectorStore):
+        return "falls"  # it has no such function, and cosines
     try:
         relevance = store._select_relevance_score_fn()  # noqa: SLF001 - LangChain names it so
         near, far = relevance(0.25), relevance(0.75)
     except (NotImplementedError, ValueError):
-        return False, False
-    return near < far, near > far
+        return None
+    return "falls" if near < far else "rises" if near > far else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runoff.errors import InvalidArgument
 
@@ -30,10 +30,24 @@ def listed(index: VectorStoreIndex) -> list[BaseNode]:
         return docstore.get_nodes(ids, raise_error=False)
     kept: dict[str, BaseNode] = dict(docstore.docs)
     try:
-        found = store.get_nodes(None)  # Chroma's has no default
+        # Chroma's has no default
+        found = _of_qdrant(store) if _is_qdrant(store) else store.get_nodes(None)
     except NotImplementedError:
         if kept:
             return list(kept.values())
         remedy = f"{type(store).__name__} does not list its nodes: pass nodes= or docstore= too"
         raise InvalidArgument("vector_store", type(store).__name__, remedy) from None
     return [kept.get(node.node_id, node) for node in found]
+
+
+def _is_qdrant(store: object) -> bool:
+    return any(kind.__name__ == "QdrantVectorStore" for kind in type(store).__mro__)
+
+
+def _of_qdrant(store: Any) -> list[BaseNode]:  # noqa: ANN401 - Qdrant's class is not imported
+    """Return a collection's nodes, of which LlamaIndex lists 9,999 unless told how many."""
+    if not store.client.collection_exists(store.collection_name):
+        return []  # it is made when the first node is added
+    held = store.client.count(store.collection_name).count
+    nodes: list[BaseNode] = store.get_nodes(limit=held) if held else []
+    return nodes

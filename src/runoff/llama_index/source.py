@@ -6,7 +6,6 @@ import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from runoff.errors import FilterNotSupported, RunoffError, told
@@ -19,6 +18,7 @@ from runoff.llama_index.widen import (
     takes_filters,
     widened,
 )
+from runoff.scores import course_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,8 +125,7 @@ class RetrieverSource:
 
 def _rising_is_distance(hits: list[Hit]) -> list[Hit]:
     """Negate scores that rise along the order, best first: they are distances, as FAISS gives."""
-    steps = [after.score - before.score for before, after in pairwise(hits)]
-    if any(step > 0 for step in steps) and all(step >= 0 for step in steps):
+    if course_of([hit.score for hit in hits]) == "rises":
         return [replace(hit, score=-hit.score) for hit in hits]
     return hits
 

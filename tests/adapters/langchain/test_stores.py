@@ -5,10 +5,12 @@ import uuid
 import warnings
 
 import pytest
+from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
+from runoff.fusion import Convex
 from runoff.langchain import HybridRetriever, TwoStageRetriever, provenance, two_stage
 from runoff.langchain.filters import store_kwargs
 
@@ -232,9 +234,66 @@ def test_a_store_that_lists_nothing_says_what_to_pass(documents):
         store_kwargs(Foreign(), {}, Eq("a", 1), None, "dense")
 
 
-def test_an_id_that_qdrant_refuses_is_an_error(embeddings, documents):
-    """Qdrant takes UUIDs and whole numbers only; nothing is added by halves."""
-    hybrid = HybridRetriever.from_vectorstore(qdrant_of(embeddings), [], reranker=None)
-    with pytest.raises(ValueError, match="otter is not a valid UUID"):
-        hybrid.add_documents(documents)
+def test_a_lone_hit_keeps_its_direction(filled):
+    """One hit has no order to tell by: the store says whether it gave a distance."""
+    told = [
+        provenance(
+            TwoStageRetriever(retriever=filled, reranker=None, depth=depth, k=1).invoke(QUESTION)[0]
+        )["sources"]["dense"]["score"]
+        for depth in (1, 10)
+    ]
+    assert told[0] == pytest.approx(told[1], abs=1e-6)
+
+
+def test_fusion_by_score_prefers_the_nearest(filled, named):
+    """Convex fusion, which reads scores, puts the nearest first over distances too."""
+    fusion = Convex({"bm25": 0.0, "dense": 1.0})
+    hybrid = HybridRetriever.from_vectorstore(filled, reranker=None, fusion=fusion, k=10)
+    assert provenance(hybrid.invoke(QUESTION)[0])["doc_id"] == named[1].id
+
+
+async def test_add_replace_and_delete_reach_both(filled):
+    """A document is added, replaced under its id and deleted, in words and vectors."""
+    hybrid = HybridRetriever.from_vectorstore(filled, reranker=None, k=20)
+    (new,) = hybrid.add_documents([Document("Zebras graze at night")])
+    assert set(provenance(hybrid.invoke("zebras graze", k=1)[0])["sources"]) == {"bm25", "dense"}
+    assert await hybrid.aadd_documents([Document("Zebras sleep by day", id=new)]) == [new]
+    found = [one.page_content for one in hybrid.invoke("zebras sleep")]
+    assert found[0] == "Zebras sleep by day"
+    assert "Zebras graze at night" not in found
+    assert hybrid.delete([new, "unknown"]) == 1
+    assert await hybrid.adelete([new]) == 0
+    assert not any("Zebras" in one.page_content for one in hybrid.invoke("zebras"))
+
+
+def test_qdrant_lists_more_than_a_page(embeddings):
+    """A collection of more points than one page has is read to its end."""
+    store = qdrant_of(embeddings)
+    store.add_documents([Document(f"number {number}") for number in range(1005)])
+    assert len(HybridRetriever.from_vectorstore(store, reranker=None).bm25) == 1005
+
+
+def test_qdrants_numbers_are_ids_too(embeddings):
+    """Points under whole numbers keep them, and are deleted by them."""
+    store = qdrant_of(embeddings)
+    store.add_texts(["Zebras graze", "Otters sleep"], ids=[7, 8])
+    hybrid = HybridRetriever.from_vectorstore(store, reranker=None)
+    assert set(provenance(hybrid.invoke("zebras")[0])["sources"]) == {"bm25", "dense"}
+    assert hybrid.delete(["7"]) == 1
+    assert [one.page_content for one in hybrid.invoke("zebras")] == ["Otters sleep"]
+
+
+def test_ids_that_qdrant_refuses_are_named(embeddings):
+    """An id that is no UUID raises InvalidArgument before anything is written."""
+    hybrid = HybridRetriever.from_vectorstore(qdrant_of(embeddings), reranker=None)
+    with pytest.raises(InvalidArgument, match="UUID"):
+        hybrid.add_documents([Document("Zebras", id="zebra")])
     assert len(hybrid.bm25) == 0
+
+
+def test_one_form_of_a_uuid_in_both(embeddings):
+    """A UUID without hyphens is added in the form in which Qdrant gives it back."""
+    hybrid = HybridRetriever.from_vectorstore(qdrant_of(embeddings), reranker=None)
+    given = uuid.uuid4()
+    assert hybrid.add_documents([Document("Zebras", id=given.hex)]) == [str(given)]
+    assert set(provenance(hybrid.invoke("zebras")[0])["sources"]) == {"bm25", "dense"}

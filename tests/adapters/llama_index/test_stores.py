@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores.simple import SimpleVectorStore
 from llama_index.core.vector_stores.types import (
     FilterCondition,
@@ -199,3 +200,27 @@ def test_a_store_without_text_says_what_to_pass(embed_model, request, more):
     store = make_store("faiss-l2", request)
     with pytest.raises(InvalidArgument, match="vectors without text: give the index"):
         HybridRetriever.from_defaults(vector_store=store, embed_model=embed_model, **more)
+
+
+def test_an_empty_qdrant_store_is_a_beginning(embed_model):
+    """A collection that is not there yet is an empty one."""
+    hybrid = HybridRetriever.from_defaults(
+        vector_store=make_store("qdrant", None), embed_model=embed_model, reranker=None
+    )
+    assert len(hybrid.bm25) == 0
+    hybrid.insert_nodes([TextNode(id_=str(uuid.uuid4()), text="zebras graze")])
+    assert [one.text for one in hybrid.retrieve("zebras")] == ["zebras graze"]
+
+
+@pytest.mark.slow
+def test_qdrant_is_listed_to_its_end(embed_model):
+    """More nodes than LlamaIndex lists by itself (9,999) are all taken."""
+    store = make_store("qdrant", None)
+    store.add(
+        [
+            TextNode(id_=str(uuid.UUID(int=n)), text=f"n{n}", embedding=[1.0, n])
+            for n in range(10_001)
+        ]
+    )
+    index = VectorStoreIndex.from_vector_store(store, embed_model=embed_model)
+    assert len(HybridRetriever.from_defaults(index=index, reranker=None).bm25) == 10_001
