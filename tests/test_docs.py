@@ -22,6 +22,7 @@ def test_there_are_pages():
     assert len(PAGES) > 3
 
 
+@pytest.mark.filterwarnings("ignore:.langchain-community. is being sunset:DeprecationWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_examples_run(page, monkeypatch, tmp_path):
     """Every Python block of a page runs, in order, in one namespace."""

@@ -114,7 +114,11 @@ class TestFrameworkNotebook:
         assert lines[-2] == "complete: False"
         degraded = ast.literal_eval(lines[-1].removeprefix("degraded: "))
         assert degraded == [{"stage": "rerank", "source": "runoff-mini", "reason": "timeout"}]
-        assert len(lines) - 2 == {"langchain": 4, "llama_index": 5}[name]
+        if name == "llama_index":
+            assert len(lines) == 5 + 2
+        else:
+            returned, scored = map(int, re.findall(r"\d+", lines[0]))
+            assert scored < returned == 100
 
     def test_the_filter_holds(self, name, executed):
         """Only documents of the module asked for come back."""
@@ -145,7 +149,7 @@ def test_langchain_calls(executed):
     assert said(notebook, "k-per-call") == "[1, 3, 10]"
     assert said(notebook, "configure").splitlines() == ["unless told otherwise: 4", "told: 2"]
     assert len(said(notebook, "async").splitlines()) == 3
-    assert int(said(notebook, "stream").split()[0]) > 1
+    assert int(said(notebook, "stream").split()[0]) >= 3
     kept, answer = said(notebook, "compressor").splitlines()
     assert len(ast.literal_eval(kept)) == 3
-    assert answer == ast.literal_eval(kept)[0]
+    assert answer == f"Look at {ast.literal_eval(kept)[0]}"
