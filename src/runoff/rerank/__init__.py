@@ -9,12 +9,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runoff.rerank.cache import Cached
+    from runoff.rerank.cache_disk import DiskCache
+    from runoff.rerank.cache_stores import MemoryCache
+    from runoff.rerank.cost import Cap, Metered, Price
     from runoff.rerank.cross_encoder import CrossEncoder
     from runoff.rerank.pointwise import Pointwise
 
-__all__ = ["CrossEncoder", "Pointwise"]
+__all__ = [
+    "Cached",
+    "Cap",
+    "CrossEncoder",
+    "DiskCache",
+    "MemoryCache",
+    "Metered",
+    "Pointwise",
+    "Price",
+]
 
-_HOMES = {"CrossEncoder": "cross_encoder", "Pointwise": "pointwise"}
+_HOMES = {
+    "Cached": "cache",
+    "Cap": "cost",
+    "CrossEncoder": "cross_encoder",
+    "DiskCache": "cache_disk",
+    "MemoryCache": "cache_stores",
+    "Metered": "cost",
+    "Pointwise": "pointwise",
+    "Price": "cost",
+}
 
 
 def __getattr__(name: str) -> object:
