@@ -172,6 +172,8 @@ class Cached(Wrapping):
         self, work: _Work, flight: Flight
     ) -> Generator[_Do | list[tuple[str, str]], Any, None]:
         """Score the pairs of a flight, keep their scores and hand them out."""
+        if not flight.keys:
+            return
         with suppress(PoolFull):  # another may have landed since the first look
             work.take((yield _Do(partial(self._get, work, flight.keys))))
         mine = [key for key in flight.keys if key not in work.entries]
