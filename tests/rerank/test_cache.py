@@ -368,9 +368,7 @@ class TestPointwise:
     def test_a_pipeline_says_what_came_from_the_cache(self, store):
         """The trace, the explanation and the notebook show how many pairs were cached."""
         documents = [f"dough and text {n}" for n in range(6)]
-        pipeline = TwoStage(
-            {"bm25": BM25(documents)}, reranker=Pointwise(Counting(), cache=store)
-        )
+        pipeline = TwoStage({"bm25": BM25(documents)}, reranker=Pointwise(Counting(), cache=store))
         first, second = (pipeline.search("dough") for _ in range(2))
         third = asyncio.run(pipeline.asearch("dough"))
         assert first.results == second.results == third.results

@@ -253,7 +253,7 @@ def test_foreign_files_are_refused_and_left_alone(tmp_path, content):
     """A file of something else is named when the cache is made, and not touched."""
     path = tmp_path / "thesis.db"
     path.write_bytes(content)
-    with pytest.raises(InvalidArgument, match="path=.*something else: name another"):
+    with pytest.raises(InvalidArgument, match=r"path=.*something else: name another"):
         DiskCache(path)
     assert path.read_bytes() == content
     with pytest.raises(InvalidArgument, match="path="):

@@ -42,7 +42,7 @@ def in_threads(*calls):
         barrier.wait()
         try:
             return call()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what it raised is part of the answer
             return error
 
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -152,8 +152,7 @@ async def test_when_it_is_cancelled_another_takes_over(store):
     scorer = Counting(wait=0.1)
     cached = Cached(scorer, store=store)
     first = asyncio.create_task(cached.ascore(PAIRS))
-    while not scorer.calls:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(until, lambda: scorer.calls)
     others = [asyncio.create_task(cached.ascore(PAIRS)) for _ in range(10)]
     await asyncio.sleep(0.03)
     first.cancel()
@@ -167,8 +166,7 @@ async def test_a_waiter_that_is_cancelled_disturbs_nobody(store):
     scorer = Counting(wait=0.1)
     cached = Cached(scorer, store=store)
     tasks = [asyncio.create_task(cached.ascore(PAIRS)) for _ in range(5)]
-    while not scorer.calls:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(until, lambda: scorer.calls)
     await asyncio.sleep(0.02)
     tasks[3].cancel()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
