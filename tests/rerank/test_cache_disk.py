@@ -171,7 +171,7 @@ def test_readers_do_not_wait_for_a_writer(path):
     """While another process holds the file for writing, known scores are read all the same."""
     score(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+        other.execute("BEGIN EXCLUSIVE")
         started = time.monotonic()
         scores = score(path)
         assert time.monotonic() - started < 0.05

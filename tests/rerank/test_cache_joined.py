@@ -147,6 +147,33 @@ def test_when_it_fails_each_tries_for_itself(store):
     assert time.monotonic() - started < 8 * 0.1, "not one after the other"
 
 
+def test_a_server_that_is_down_is_not_asked_one_after_the_other(store):
+    """When every call fails, nobody waits for more than one other call."""
+    cached = Cached(Counting(wait=0.1, error=ServerFailed("503")), store=store)
+    started = time.monotonic()
+    answers = in_threads(*[lambda: cached.score(PAIRS)] * 12)
+    assert all(isinstance(one, ServerFailed) for one in answers)
+    assert time.monotonic() - started < 0.8
+
+
+def test_scores_that_land_between_look_and_claim_are_found():
+    """A pair scored by another after the first look at the store is not scored again."""
+    scorer = Counting()
+
+    class Interrupted(MemoryCache):
+        def get(self, keys, patience=0.0):
+            found = super().get(keys)
+            if not scorer.calls:
+                assert right(Cached(scorer, store=plain).score(PAIRS))
+                self.put(plain.get(keys))
+            return found
+
+    plain = MemoryCache()
+    scores = Cached(scorer, store=Interrupted()).score(PAIRS)
+    assert right(scores)
+    assert (scorer.calls, scores.usage.cached) == ([PAIRS], 20)
+
+
 async def test_when_it_is_cancelled_another_takes_over(store):
     """The pairs of a cancelled caller are scored by one of those who waited, and once."""
     scorer = Counting(wait=0.1)
