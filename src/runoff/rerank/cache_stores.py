@@ -66,7 +66,7 @@ class MemoryCache:
     """Scores kept in this process, those used least recently leaving first.
 
     Attributes:
-        max_entries: the most pairs kept; one takes about 400 bytes. Texts are not kept.
+        max_entries: the most pairs kept; one takes about 250 bytes. Texts are not kept.
 
     Raises:
         InvalidArgument: `max_entries` is no number above 0.
