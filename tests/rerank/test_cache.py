@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import pickle
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from runoff import TwoStage
 from runoff.deadline import Deadline
 from runoff.errors import AuthenticationFailed, InvalidArgument, ServerFailed
 from runoff.recall import BM25
-from runoff.rerank import Cached, CrossEncoder, DiskCache, MemoryCache, Pointwise, cache
+from runoff.rerank import Cached, CrossEncoder, DiskCache, MemoryCache, Pointwise, cache, cache_keys
 from runoff.scores import ModelIdentity, PairScores, Passage, ScoreKind, Usage
 from runoff.types import Document
 
@@ -278,6 +279,42 @@ class TestWhatScoresDependOn:
         assert [one.usage.cached for one in answers] == [0, 0, 0]
         assert len({float(one.values[0]) for one in answers}) == 3
         assert same(answers[2], CrossEncoder(path).score(pairs))
+
+    def test_a_model_replaced_between_its_key_and_its_loading(self, tiny, tmp_path, store):
+        """Scores of a model that took the place of the one whose key was asked are not kept."""
+        path = tiny.save(tmp_path / "model")
+        real = tiny.save(tmp_path / "other", seed=1)
+
+        class Replaced(CrossEncoder):
+            def score(self, pairs, *, deadline=None):
+                for one in real.iterdir():
+                    (path / one.name).write_bytes(one.read_bytes())
+                return super().score(pairs, deadline=deadline)
+
+        before = CrossEncoder(path).cache_key
+        scores = Cached(Replaced(path), store=store).score(PAIRS)
+        assert CrossEncoder(path).cache_key != before
+        assert scores.values.tobytes() == CrossEncoder(real).score(PAIRS).values.tobytes()
+        assert len(store) == 0
+
+    def test_finding_a_model_is_part_of_loading_it(self, model, store, monkeypatch):
+        """The time it takes to find a model is no one's budget, and is not told again later."""
+        from runoff.onnx import resolve
+
+        find = resolve.resolve
+
+        def slowly(*arguments, **options):
+            if not cache_keys._found:
+                time.sleep(1)
+            return find(*arguments, **options)
+
+        monkeypatch.setattr(cache_keys, "_found", set())
+        monkeypatch.setattr(resolve, "resolve", slowly)
+        cached, deadlines = Cached(CrossEncoder(model), store=store), [Deadline(0.8), Deadline(0.8)]
+        for deadline in deadlines:
+            assert cached.score(PAIRS, deadline=deadline).scored.all()
+        assert deadlines[0].paused_for >= 1
+        assert deadlines[1].paused_for == 0
 
     def test_a_hub_model_whose_revision_moved(self, tiny, tmp_path, store, monkeypatch):
         """A name on the Hub that leads to other files is another model."""

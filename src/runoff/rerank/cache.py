@@ -16,7 +16,7 @@ from runoff.deadline import Deadline
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, PoolFull, TransientError
 from runoff.faults import reason_of
 from runoff.rerank.cache_flights import Flight, Landed, claim
-from runoff.rerank.cache_keys import check_keyed, innermost, pair_keys
+from runoff.rerank.cache_keys import check_keyed, innermost, pair_keys, stated
 from runoff.rerank.cache_stores import Entry, MemoryCache, as_store
 from runoff.rerank.wrapping import Wrapping, ask, ask_async
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
@@ -139,11 +139,11 @@ class Cached(Wrapping):
         if not pairs:
             return (yield [])  # type: ignore[no-any-return] # scores, as pairs were yielded
         try:
-            keys = yield _Do(partial(self._keys, pairs, deadline))
+            key, keys = yield _Do(partial(self._keys, pairs, deadline))
         except PoolFull:
             return (yield list(pairs))  # type: ignore[no-any-return] # as above
         asked: dict[bytes, tuple[str, str]] = dict(zip(keys, pairs, strict=True))
-        work = _Work(asked)
+        work = _Work(key, asked)
         with suppress(PoolFull):
             work.meet((yield _Do(partial(self._get, work, list(asked)))))
         while missing := work.missing():
@@ -191,9 +191,11 @@ class Cached(Wrapping):
     def _store(self) -> Store:
         return self.store  # type: ignore[return-value] # made a store in __post_init__
 
-    def _keys(self, pairs: Sequence[tuple[str, str]], deadline: Deadline) -> list[bytes]:
-        with deadline.paused():  # finding a model is part of loading it
-            return pair_keys(self.scorer, pairs)
+    def _keys(
+        self, pairs: Sequence[tuple[str, str]], deadline: Deadline
+    ) -> tuple[str, list[bytes]]:
+        key = stated(self.scorer, deadline)
+        return key, pair_keys(key, pairs)
 
     def _get(self, work: _Work, keys: list[bytes]) -> dict[bytes, Entry]:
         wanted = [key for key in keys if key not in work.ignored]
@@ -204,6 +206,8 @@ class Cached(Wrapping):
             return {}
 
     def _put(self, work: _Work, entries: Mapping[bytes, Entry]) -> None:
+        if stated(self.scorer) != work.key:
+            return  # the model's files were replaced after its key was asked and before it loaded
         try:
             self._store.put(entries, _PATIENCE)
         except OSError as error:
@@ -219,6 +223,7 @@ class _Work:
     """What is known of the pairs of one call.
 
     Attributes:
+        key: what the scores depend on.
         asked: each distinct pair by its key.
         entries: the scores so far.
         ignored: keys whose kept scores are of another model than the scorer has now.
@@ -227,7 +232,8 @@ class _Work:
         notes: sentences for the user.
     """
 
-    def __init__(self, asked: dict[bytes, tuple[str, str]]) -> None:
+    def __init__(self, key: str, asked: dict[bytes, tuple[str, str]]) -> None:
+        self.key = key
         self.asked = asked
         self.entries: dict[bytes, Entry] = {}
         self.ignored: set[bytes] = set()

@@ -165,7 +165,11 @@ class DiskCache:
             connection.execute("DELETE FROM scores")
 
     def close(self) -> None:
-        """Write down what was used last, and close the file; the next use opens it again."""
+        """Write down what was used last, and close the file; the next use opens it again.
+
+        Raises:
+            OSError: the file cannot be written now.
+        """
         database = _database(self.path)
         if database.touched:
             self.put({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -14,9 +15,10 @@ from runoff.rerank.wrapping import Wrapping
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runoff.deadline import Deadline
     from runoff.protocols import Cacheable, PairScorer
 
-__all__ = ["check_keyed", "innermost", "pair_keys"]
+__all__ = ["check_keyed", "innermost", "pair_keys", "stated"]
 
 _SECRET = ("key", "token", "secret", "password", "authorization", "headers")  # how names end
 _REMEDY = "give it a property cache_key, a text that says what its scores depend on"
@@ -46,22 +48,35 @@ def check_keyed(scorer: PairScorer, *, persistent: bool) -> None:
     _stated(scorer)
 
 
-def pair_keys(scorer: PairScorer, pairs: Sequence[tuple[str, str]]) -> list[bytes]:
-    """Return the key of each pair's score, 32 bytes.
+def stated(scorer: PairScorer, deadline: Deadline | None = None) -> str:
+    """Return what a scorer's scores depend on, as a text.
 
-    It is the SHA-256 of three: those of what the scorer's scores depend on, the query and the
-    document. Finding a model may take time.
+    Finding a model for the first time is part of loading it, and stops the deadline's clock.
 
     Raises:
         InvalidArgument: the scorer's `cache_key` is no text.
         RunoffError: as `cache_key` of the scorer.
     """
     scorer = innermost(scorer)
-    known = hasattr(type(scorer), "cache_key")
-    stated = cast("Cacheable", scorer).cache_key if known else _stated(scorer)
-    if not isinstance(stated, str) or not stated:
-        raise InvalidArgument("cache_key", stated, "must be a text that is not empty")
-    start = _hash(stated)
+    if not hasattr(type(scorer), "cache_key"):
+        return _stated(scorer)
+    config = repr(scorer) if is_dataclass(scorer) else ""
+    first = bool(config) and config not in _found
+    with deadline.paused() if first and deadline is not None else nullcontext():
+        key: object = cast("Cacheable", scorer).cache_key
+    if not isinstance(key, str) or not key:
+        raise InvalidArgument("cache_key", key, "must be a text that is not empty")
+    if config:
+        _found.add(config)
+    return key
+
+
+def pair_keys(key: str, pairs: Sequence[tuple[str, str]]) -> list[bytes]:
+    """Return what identifies each pair's score, 32 bytes.
+
+    It is the SHA-256 of three: those of what the scores depend on, the query and the document.
+    """
+    start = _hash(key)
     queries: dict[str, bytes] = {}
     keys = []
     for query, document in pairs:
@@ -70,6 +85,9 @@ def pair_keys(scorer: PairScorer, pairs: Sequence[tuple[str, str]]) -> list[byte
             asked = queries[query] = start + _hash(query)
         keys.append(hashlib.sha256(asked + _hash(document)).digest())
     return keys
+
+
+_found: set[str] = set()  # configurations whose model was found in this process
 
 
 def _hash(text: str) -> bytes:
