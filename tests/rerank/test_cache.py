@@ -87,6 +87,15 @@ def test_no_pairs(store):
     assert len(Cached(Counting(), store=store).score([])) == 0
 
 
+def test_pairs_that_are_none(store):
+    """What is not two strings is named by its place, before anything is scored."""
+    scorer = Counting()
+    for wrong in (("why?",), ("why?", None), "ab", 7, ("a", "b", "c")):
+        with pytest.raises(InvalidArgument, match=r"pairs\[1\].*query text, document text"):
+            Cached(scorer, store=store).score([PAIRS[0], wrong])
+    assert scorer.calls == []
+
+
 def test_another_model_has_other_scores(store):
     """What one model scored is not given for another."""
     Cached(Counting(seed=1), store=store).score(PAIRS)

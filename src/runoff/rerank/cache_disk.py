@@ -60,7 +60,7 @@ _EVICT = "DELETE FROM scores WHERE used IN (SELECT used FROM scores ORDER BY use
 class DiskCache:
     """Scores kept in a file for this process and the next; the least recently used leave first.
 
-    It holds hashes and scores, no text. The file and its folder are made when first written. A file
+    It holds hashes and scores, no text. The file and its folder are made when first used. A file
     that is locked, damaged or on a full disk costs the cache and never a search: see `Cached`.
 
     Attributes:

@@ -75,11 +75,20 @@ def pair_keys(key: str, pairs: Sequence[tuple[str, str]]) -> list[bytes]:
     """Return what identifies each pair's score, 32 bytes.
 
     It is the SHA-256 of three: those of what the scores depend on, the query and the document.
+
+    Raises:
+        InvalidArgument: a pair is not two strings.
     """
     start = _hash(key)
     queries: dict[str, bytes] = {}
     keys = []
-    for query, document in pairs:
+    for index, pair in enumerate(pairs):
+        match pair:
+            case (str(query), str(document)):
+                pass
+            case _:
+                remedy = "must be (query text, document text)"
+                raise InvalidArgument(f"pairs[{index}]", pair, remedy)
         asked = queries.get(query)
         if asked is None:
             asked = queries[query] = start + _hash(query)
