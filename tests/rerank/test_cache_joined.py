@@ -93,7 +93,7 @@ def test_overlapping_questions(store):
 
 def test_who_waits_leaves_at_its_deadline(store):
     """A caller whose time is up leaves, and the one it waited for is not disturbed."""
-    scorer = Counting(wait=0.6)
+    scorer = Counting(wait=2.0)
     cached = Cached(scorer, store=store)
 
     def hurried():
@@ -107,7 +107,7 @@ def test_who_waits_leaves_at_its_deadline(store):
 
     patient, took = in_threads(lambda: cached.score(PAIRS), hurried)
     assert right(patient)
-    assert took < 0.5
+    assert took < 1.5
     assert scorer.calls == [PAIRS]
 
 
@@ -138,22 +138,22 @@ def test_when_it_fails_each_tries_for_itself(store):
                 raise ServerFailed("503")
             return super()._answer(pairs)
 
-    scorer = FailsFirst(wait=0.1)
+    scorer = FailsFirst(wait=0.2)
     cached = Cached(scorer, store=store)
     started = time.monotonic()
     answers = in_threads(*[lambda: cached.score(PAIRS)] * 8)
     assert sum(isinstance(one, ServerFailed) for one in answers) == 1
     assert sum(not isinstance(one, Exception) and right(one) for one in answers) == 7
-    assert time.monotonic() - started < 8 * 0.1, "not one after the other"
+    assert time.monotonic() - started < 8 * 0.2, "not one after the other"
 
 
 def test_a_server_that_is_down_is_not_asked_one_after_the_other(store):
     """When every call fails, nobody waits for more than one other call."""
-    cached = Cached(Counting(wait=0.1, error=ServerFailed("503")), store=store)
+    cached = Cached(Counting(wait=0.2, error=ServerFailed("503")), store=store)
     started = time.monotonic()
     answers = in_threads(*[lambda: cached.score(PAIRS)] * 12)
     assert all(isinstance(one, ServerFailed) for one in answers)
-    assert time.monotonic() - started < 0.8
+    assert time.monotonic() - started < 1.6
 
 
 def test_scores_that_land_between_look_and_claim_are_found():
@@ -253,11 +253,11 @@ def test_loading_a_model_stops_the_clock_of_all_who_wait(store):
             if not self.calls:
                 self._note([])
                 with deadline.paused():
-                    time.sleep(0.6)
+                    time.sleep(1.5)
             return super().score(pairs, deadline=deadline)
 
     cached = Cached(Loads(), store=store)
-    deadlines = [Deadline(0.3) for _ in range(6)]
+    deadlines = [Deadline(0.8) for _ in range(6)]
     answers = in_threads(
         *[lambda one=one: cached.score(PAIRS, deadline=one) for one in deadlines[:3]],
         *[lambda one=one: asyncio.run(cached.ascore(PAIRS, deadline=one)) for one in deadlines[3:]],

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Cached"]
 
 _logger = logging.getLogger("runoff.rerank")
-_PATIENCE = 0.05  # seconds to wait for a store that is locked
+_PATIENCE = 0.05  # seconds to wait for a file that another process holds
+_STORING = 0.5  # seconds to wait for a thread that writes
 
 
 class _Do(NamedTuple):
@@ -183,7 +184,7 @@ class Cached(Wrapping):
             gave_up = scores.reason == "timeout"
             made = work.made(mine, scores)
             with suppress(TransientError):  # no thread, or not in time
-                yield _Do(partial(self._put, work, made), _PATIENCE * 2)
+                yield _Do(partial(self._put, work, made), _STORING)
         have = {key: work.entries[key] for key in flight.keys if key in work.entries}
         flight.land(have, gave_up=gave_up)
 
