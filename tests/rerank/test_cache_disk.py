@@ -114,7 +114,7 @@ def test_killed_while_writing(path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["more"] > 10, "writers were killed while they wrote"
+    assert told["more"] > 5, "writers were killed while they wrote"
     assert told["right"] > 1000
 
 
