@@ -1,6 +1,7 @@
 """Pairs that several callers want at once are scored once, and nobody waits for ever."""
 
 import asyncio
+import dataclasses
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from counting import Counting, value
 from runoff.deadline import Deadline
 from runoff.errors import DeadlineExceeded, ServerFailed
 from runoff.rerank import Cached, DiskCache, MemoryCache, cache_flights
+from runoff.scores import ModelIdentity
 
 PAIRS = [("why?", f"text {n}") for n in range(20)]
 MANY = 50
@@ -263,6 +265,30 @@ def test_loading_a_model_stops_the_clock_of_all_who_wait(store):
         *[lambda one=one: asyncio.run(cached.ascore(PAIRS, deadline=one)) for one in deadlines[3:]],
     )
     assert all(not isinstance(one, Exception) and right(one) for one in answers)
+
+
+def test_what_others_scored_counts_where_the_own_pairs_have_no_score(store):
+    """A caller whose own pairs got no score, and so no full name of the model, has the others'."""
+
+    class Nameless(Counting):
+        def _answer(self, pairs, *, late=False):
+            scores = super()._answer(pairs, late=late)
+            if scores.scored.any():
+                return scores
+            return dataclasses.replace(scores, model=ModelIdentity("counting"))
+
+    scorer = Nameless(wait=0.3, unscored={text for _, text in PAIRS[10:]})
+    cached = Cached(scorer, store=store)
+
+    def second():
+        until(lambda: scorer.calls)
+        return cached.score(PAIRS)
+
+    first, scores = in_threads(lambda: cached.score(PAIRS[:10]), second)
+    assert scores.scored.tolist() == [True] * 10 + [False] * 10
+    assert (scores.model, scores.reason) == (first.model, "bad_reply")
+    assert sorted(scorer.asked) == sorted(PAIRS)
+    assert cached.score(PAIRS[10:]).model == ModelIdentity("counting")
 
 
 def test_stores_do_not_share():

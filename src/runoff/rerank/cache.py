@@ -249,6 +249,7 @@ class _Work:
         self._reason = ""
         self._error: Exception | None = None
         self._replaced = False
+        self._stated: tuple[ScoreKind, ModelIdentity] | None = None  # without any score
 
     def missing(self) -> list[bytes]:
         """Return the keys still to be scored."""
@@ -281,7 +282,8 @@ class _Work:
     def made(self, keys: list[bytes], scores: PairScores) -> dict[bytes, Entry]:
         """Take scores of the scorer itself, and return those worth keeping."""
         identity = scores.kind, scores.model
-        replaced = self._identity not in (None, identity) and bool(scores.scored.any())
+        any_scored = bool(scores.scored.any())
+        replaced = any_scored and self._identity not in (None, identity)
         self._usage += scores.usage
         self._load_ms += scores.load_ms
         self._reason = scores.reason or self._reason
@@ -294,8 +296,9 @@ class _Work:
             self._replaced = self.alone = True  # what was kept before is worth nothing
             self.ignored.update(self.entries)
             self.entries, self.sent = {}, {}
-        if replaced or self._identity is None:
+        if any_scored:
             self._identity = identity
+        self._stated = identity
         self.sent.update(dict.fromkeys(keys))
         made = {
             key: Entry(
@@ -327,14 +330,15 @@ class _Work:
         """
         if self._error is not None and not self.entries:
             raise self._error
-        if self._identity is None:
+        identity = self._identity or self._stated
+        if identity is None:
             msg = "other searches were scoring these pairs until the deadline"
             raise DeadlineExceeded(msg)
         found = [self.entries.get(key) for key in keys]
         scored = np.array([one is not None for one in found], np.bool_)
         cached = int(scored.sum()) - len(self._own & self.entries.keys())
         usage = self._usage + Usage(cached=cached, cost=0.0 if priced else None)
-        kind, model = self._identity
+        kind, model = identity
         reason = "" if scored.all() else self._reason or "timeout"
         passages = [() if one is None else one.passages for one in found]
         return PairScores(
