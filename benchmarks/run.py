@@ -22,6 +22,7 @@ BENCHMARKS = (
     "overhead",
     "pairs",
     "concurrency",
+    "score_cache",
     "languages",
     "quality",
     "blend",

@@ -57,9 +57,10 @@ def _run(tmp_path, data, *arguments):
 
 def test_benchmarks_without_models_run_on_a_tiny_collection(tmp_path, data):
     """Speed, languages and overhead print tables with machine, date and command, and as JSON."""
-    done, found = _run(tmp_path, data, "bm25_speed", "languages", "overhead")
+    names = ("bm25_speed", "languages", "overhead", "score_cache")
+    done, found = _run(tmp_path, data, *names)
     assert done.returncode in {0, 1}, done.stderr
-    for name in ("bm25_speed", "languages", "overhead"):
+    for name in names:
         assert found[name]["tables"], done.stderr
         assert {"cpu", "date", "python", "packages", "command"} <= found[name]["about"].keys()
     assert "| engine" in done.stdout

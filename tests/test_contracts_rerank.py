@@ -1,11 +1,22 @@
 """The contracts of a scorer and of a reranker, run on those of the library."""
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from runoff.rerank import CrossEncoder, Pointwise
+from runoff.rerank import (
+    Cached,
+    Cap,
+    CrossEncoder,
+    DiskCache,
+    MemoryCache,
+    Metered,
+    Pointwise,
+    Price,
+)
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Threshold, Usage
 from runoff.testing.contracts import PairScorerContract, RerankerContract
 
@@ -45,6 +56,42 @@ class TestCrossEncoderAsProbability(PairScorerContract):
     def make(self):
         pytest.importorskip("runoff_models")
         return CrossEncoder(activation="sigmoid")
+
+
+class TestCachedInMemory(PairScorerContract):
+    def make(self):
+        pytest.importorskip("runoff_models")
+        return Cached(CrossEncoder(), store=MemoryCache())
+
+
+class TestCachedOnDisk(PairScorerContract):
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path):
+        self.path = tmp_path
+
+    def make(self):
+        pytest.importorskip("runoff_models")
+        folder = Path(tempfile.mkdtemp(dir=self.path))  # the contract's parts start with nothing
+        return Cached(CrossEncoder(), store=DiskCache(folder / "scores.db"))
+
+
+class TestCachedWithoutAsync(PairScorerContract):
+    token_limit = False
+
+    def make(self):
+        return Cached(SharedWords(), store=MemoryCache())
+
+
+class TestMetered(PairScorerContract):
+    token_limit = False
+
+    def make(self):
+        return Metered(SharedWords(), cap=Cap(pairs=1000), price=Price(per_1k_pairs=0.05))
+
+
+class TestPointwiseCached(RerankerContract):
+    def make(self):
+        return Pointwise(SharedWords(), cache=True, cap=Cap(pairs=1000))
 
 
 class TestPointwise(RerankerContract):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runoff import _workers, stages
 from runoff.deadline import Branch, Deadline
-from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, shown, told
+from runoff.errors import BadReply, CapExceeded, DeadlineExceeded, InvalidArgument, shown, told
 from runoff.faults import OnError, degrades
 from runoff.scores import Usage
 from runoff.stages import Answer
@@ -268,5 +268,6 @@ class Search:
         reason = reranking.reason or BadReply.reason
         detail = reranking.detail or f"{len(reranking.unscored)} candidates have no score"
         if self._on_error == "raise":
-            raise DeadlineExceeded(detail) if reason == "timeout" else BadReply(detail)
+            kinds = {"timeout": DeadlineExceeded, "cap": CapExceeded}
+            raise kinds.get(reason, BadReply)(detail)
         return reranking, reason, detail

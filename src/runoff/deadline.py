@@ -111,6 +111,11 @@ class Deadline:
         with self._lock:
             return self._paused_for
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the clock stands still now."""
+        return self._pauses > 0
+
     def __repr__(self) -> str:
         """Show the budget and what is left of it."""
         if not self.finite:

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runoff.deadline import Deadline
-    from runoff.scores import PairScores
+    from runoff.scores import PairScores, Usage
     from runoff.types import Candidate, Hit, Query, Reranking
 
 __all__ = [
     "AsyncPairScorer",
     "AsyncRecallSource",
     "AsyncReranker",
+    "Cacheable",
+    "Estimating",
     "Fusion",
     "PairScorer",
     "RecallSource",
@@ -99,6 +101,37 @@ class AsyncPairScorer(Protocol):
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
     ) -> PairScores:
         """Do what `PairScorer.score` does without blocking the event loop."""
+        ...
+
+
+@runtime_checkable
+class Cacheable(Protocol):
+    """A scorer whose scores may be kept.
+
+    It may have a method `remarks(pairs)` too, which returns the sentences for the user that depend
+    on the texts alone: they are said again when all scores come from a cache.
+    """
+
+    @property
+    def cache_key(self) -> str:
+        """All that its scores depend on besides the two texts, as a text without secrets.
+
+        Such as a checksum of the model, its precision, the tokens it reads, and the scale of its
+        scores. Equal keys promise equal scores, in other processes too. It may wait for a disk or a
+        server, and need not load the model.
+        """
+        ...
+
+
+@runtime_checkable
+class Estimating(Protocol):
+    """A scorer that tells what a call will use before it is made."""
+
+    def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
+        """Return what scoring these pairs should use; None for what cannot be known.
+
+        It is arithmetic and waits for nothing. More pairs never use less.
+        """
         ...
 
 

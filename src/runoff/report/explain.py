@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runoff.scores import Usage
     from runoff.trace import Fate
     from runoff.types import Response
 
@@ -68,10 +69,23 @@ def stage_table(response: Response) -> list[tuple[str, ...]]:
             did = f"{stage.entered} hits became {stage.left} candidates"
         else:
             did = f"ordered {stage.left} of {stage.entered}"
-            if stage.usage.tokens is not None:
-                did += f", {stage.usage.tokens:,} tokens"
+        did += _used(stage.usage)
         rows.append((stage.stage, stage.source, f"{stage.latency_ms:.1f}", did))
     return rows
+
+
+def _used(usage: Usage) -> str:
+    """Return what a stage consumed as the end of a sentence; empty when nothing is known."""
+    told = []
+    if usage.cached:
+        told.append(f"{usage.cached} from the cache")
+    if usage.tokens is not None:
+        told.append(f"{usage.tokens:,} tokens")
+    if usage.billed_units is not None:
+        told.append(f"{usage.billed_units:g} units billed")
+    if usage.cost is not None:
+        told.append(f"cost {usage.cost:.6g}")
+    return "".join(f", {one}" for one in told)
 
 
 def result_table(response: Response) -> list[tuple[str, ...]]:

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runoff.rerank.breaker import Circuit
+    from runoff.rerank.cache import Cached
+    from runoff.rerank.cache_disk import DiskCache
+    from runoff.rerank.cache_stores import MemoryCache
     from runoff.rerank.cohere import CohereRerank
+    from runoff.rerank.cost import Cap, Metered, Price
     from runoff.rerank.cross_encoder import CrossEncoder
     from runoff.rerank.dialects import Dialect
     from runoff.rerank.http import HTTPRerank
@@ -18,22 +22,34 @@ if TYPE_CHECKING:
     from runoff.rerank.retries import Retries
 
 __all__ = [
+    "Cached",
+    "Cap",
     "Circuit",
     "CohereRerank",
     "CrossEncoder",
     "Dialect",
+    "DiskCache",
     "HTTPRerank",
+    "MemoryCache",
+    "Metered",
     "Pointwise",
+    "Price",
     "Retries",
 ]
 
 _HOMES = {
+    "Cached": "cache",
+    "Cap": "cost",
     "Circuit": "breaker",
     "CohereRerank": "cohere",
     "CrossEncoder": "cross_encoder",
     "Dialect": "dialects",
+    "DiskCache": "cache_disk",
     "HTTPRerank": "http",
+    "MemoryCache": "cache_stores",
+    "Metered": "cost",
     "Pointwise": "pointwise",
+    "Price": "cost",
     "Retries": "retries",
 }
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
-from dataclasses import KW_ONLY, dataclass, field
-from functools import partial
+import platform
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from runoff import _workers
 from runoff.errors import InvalidArgument, ModelDamaged
-from runoff.onnx import languages, resolve, sessions, slots
+from runoff.onnx import cpu, languages, resolve, sessions, slots
 from runoff.onnx.state import Loading, State
 from runoff.onnx.tokens import TextEncoder
 from runoff.rerank import pairs as pairs_of
+from runoff.rerank.cost import rough_tokens
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ __all__ = ["CrossEncoder"]
 _OUTPUT = "logits"
 _MOST_LABELS = 2
 _LARGEST = float(np.finfo(np.float32).max)
+_USUAL_LENGTH = 512  # tokens read, as long as the model has not been asked
+_READING = 1  # raised when this file or the encoder read a pair otherwise than before
 _REVISION_LENGTH = 16  # hexadecimal digits of the checksum
 _ENGLISH = ("cross-encoder/ms-marco-", "cross-encoder/stsb-", "cross-encoder/qnli-")
 
@@ -47,6 +52,7 @@ class _Ready:
     kind: ScoreKind
     identity: ModelIdentity
     english: bool
+    cache_key: str
     default_blend: float | None
 
 
@@ -121,6 +127,35 @@ class CrossEncoder:
         if ready is not None:
             return ready.default_blend
         return None if resolve.needs_hub(self.model) else _default_blend(self._files())
+
+    @property
+    def cache_key(self) -> str:
+        """What its scores depend on: the model's files, this configuration and this machine.
+
+        The files are known by their checksum, so a model that moved or was retrained has another
+        key. They are found, and fetched where need be, but not loaded.
+
+        Raises:
+            RunoffError: the model cannot be found, as `score` would say.
+        """
+        ready = self._state.current
+        return _cache_key(self, self._files()) if ready is None else ready.cache_key
+
+    def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
+        """Return the pairs and, by a quarter of their characters, the tokens it may read."""
+        ready = self._state.current
+        length = self.max_length or (ready.encoder.max_length if ready else _USUAL_LENGTH)
+        return Usage(pairs=len(pairs), tokens=sum(min(length, rough_tokens(one)) for one in pairs))
+
+    def remarks(self, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+        """Return a sentence when an English model is given texts in other scripts."""
+        ready = self._state.current
+        english = _reads_english(self, self._files()) if ready is None else ready.english
+        sentence = languages.note(self.name, pairs_of.texts(pairs)) if english else ""
+        if not sentence:
+            return ()
+        languages.warn_once(self.name, sentence)
+        return (sentence,)
 
     def warmup(self) -> None:
         """Find, load and run the model once.
@@ -211,10 +246,7 @@ class CrossEncoder:
         logits = np.array([math.nan if one is None else one.logit for one in results])
         logits[np.abs(logits) > _LARGEST] = math.nan
         finite = np.isfinite(logits)
-        notes = []
-        if ready.english and (sentence := languages.note(self.name, pairs_of.texts(pairs))):
-            languages.warn_once(self.name, sentence)
-            notes.append(sentence)
+        notes = [*self.remarks(pairs)]
         broken = len(done) - int(finite.sum())
         if broken:
             notes.append(f"{self.name} gave {broken} of {len(done)} pairs no finite score")
@@ -269,9 +301,30 @@ def _prepare(config: CrossEncoder, files: ModelFiles) -> _Ready:
         output,
         ScoreKind.LOGIT if config.activation is None and kind == "logit" else ScoreKind.PROBABILITY,
         ModelIdentity(config.name, loaded.digest[:_REVISION_LENGTH], files.precision),
-        config.name.startswith(_ENGLISH) or files.config.get("language") == "en",
+        _reads_english(config, files),
+        _cache_key(config, files, loaded.digest),
         _default_blend(files),
     )
+
+
+def _reads_english(config: CrossEncoder, files: ModelFiles) -> bool:
+    return config.name.startswith(_ENGLISH) or files.config.get("language") == "en"
+
+
+def _cache_key(config: CrossEncoder, files: ModelFiles, digest: str = "") -> str:
+    # where the files came from changes nothing
+    asked = replace(config, revision=None, cache_dir=None, local_files_only=False)
+    kind = files.config.get("score_kind") if files.ours else None
+    length = resolve.length(files, config.max_length)
+    parts = (_READING, digest or files.digest(), files.precision, length, kind, asked, _runtime())
+    return repr(parts)
+
+
+@cache
+def _runtime() -> tuple[str, ...]:
+    """Return what changes the last bits of a score, and with int8 models more than those."""
+    versions = (importlib.metadata.version(one) for one in ("onnxruntime", "tokenizers"))
+    return (*versions, platform.machine(), *cpu.int8_flavours())
 
 
 def _default_blend(files: ModelFiles) -> float | None:

@@ -32,6 +32,6 @@ def checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return found
 
 
-def texts(pairs: list[tuple[str, str]]) -> list[str]:
+def texts(pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Return the distinct queries and every document."""
     return [*dict.fromkeys(query for query, _ in pairs), *(document for _, document in pairs)]

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from runoff import _workers
-from runoff.errors import BadReply, InvalidArgument
-from runoff.scores import PairScores, Threshold
+from runoff.errors import InvalidArgument
+from runoff.rerank.cache import Cached
+from runoff.rerank.cache_stores import as_store
+from runoff.rerank.cost import Metered
+from runoff.rerank.wrapping import ask, ask_async
+from runoff.scores import Threshold
 from runoff.types import Dropped, Ranked, Reranking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
+    from runoff.rerank.cache_disk import DiskCache
+    from runoff.rerank.cache_stores import MemoryCache
+    from runoff.rerank.cost import Cap, Price
+    from runoff.scores import PairScores
     from runoff.types import Candidate, Document, Query
 
 __all__ = ["Pointwise"]
@@ -43,6 +50,10 @@ class Pointwise:
             and model of the scores, refuses others, and is not applied when a candidate could not
             be scored.
         text: what the scorer reads of a document; None is its text.
+        cache: where scores are kept for the next search: True or a `MemoryCache`, a path or a
+            `DiskCache`; None keeps none. See `runoff.rerank.Cached`.
+        price: what the scorer costs, for `usage.cost`.
+        cap: the most that one search may use. See `runoff.rerank.Metered` for both.
 
     Raises:
         InvalidArgument: an argument cannot be right.
@@ -53,6 +64,9 @@ class Pointwise:
     blend: float | Literal["auto"] | None = "auto"
     threshold: Threshold | None = None
     text: Callable[[Document], str] | None = None
+    cache: MemoryCache | DiskCache | str | Path | bool | None = None
+    price: Price | None = None
+    cap: Cap | None = None
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -68,6 +82,9 @@ class Pointwise:
             )
         if self.text is not None and not callable(self.text):
             raise InvalidArgument("text", self.text, "must be a callable from document to text")
+        # a copy made by `dataclasses.replace` goes on with the same cache
+        object.__setattr__(self, "cache", as_store(self.cache))
+        self._layered()
 
     @property
     def name(self) -> str:
@@ -98,7 +115,7 @@ class Pointwise:
         if not candidates:
             return Reranking(())
         pairs = self._pairs(query, candidates)
-        return self._order(candidates, self.scorer.score(pairs, deadline=deadline))
+        return self._order(candidates, ask(self._layered(), pairs, deadline))
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -115,23 +132,20 @@ class Pointwise:
         if not candidates:
             return Reranking(())
         pairs = self._pairs(query, candidates)
-        ascore = getattr(self.scorer, "ascore", None)
-        if ascore is not None:
-            return self._order(candidates, await ascore(pairs, deadline=deadline))
-        call = partial(self.scorer.score, pairs, deadline=deadline)
-        waits = None if self.keeps_deadline else deadline
-        return self._order(candidates, await _workers.run_async(call, waits, self.name))
+        return self._order(candidates, await ask_async(self._layered(), pairs, deadline))
+
+    def _layered(self) -> PairScorer:
+        """Return the scorer with its meter and, around that, its cache: what is cached is free."""
+        scorer = self.scorer
+        if self.price is not None or self.cap is not None:
+            scorer = Metered(scorer, price=self.price, cap=self.cap)
+        return scorer if self.cache is None else Cached(scorer, store=self.cache)
 
     def _pairs(self, query: Query, candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
         read = self.text or _text
         return [(query.text, read(candidate.document)) for candidate in candidates]
 
     def _order(self, candidates: Sequence[Candidate], scores: PairScores) -> Reranking:
-        if not isinstance(scores, PairScores):
-            raise InvalidArgument("scorer", scores, f"{self.name} must return PairScores")
-        if len(scores) != len(candidates):
-            msg = f"{self.name} returned {len(scores)} scores for {len(candidates)} pairs"
-            raise BadReply(msg)
         if self.threshold is not None:
             self.threshold.check(scores.kind, scores.model)
         scored = [index for index in range(len(candidates)) if scores.scored[index]]
@@ -180,7 +194,11 @@ class Pointwise:
         return asked
 
     def _detail(self, reason: str, scored: int, total: int) -> str:
-        why = {"timeout": "before the deadline", "bad_reply": "with a finite value"}
+        why = {
+            "timeout": "before the deadline",
+            "bad_reply": "with a finite value",
+            "cap": "within its cap",
+        }
         rest = "; the threshold was not applied" if self.threshold is not None else ""
         return f"{self.name} scored {scored} of {total} {why.get(reason, f'({reason})')}{rest}"
 

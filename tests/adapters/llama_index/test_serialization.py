@@ -11,7 +11,7 @@ from reranked import fields
 
 from runoff.errors import InvalidArgument
 from runoff.llama_index import RunoffRerank
-from runoff.rerank import CrossEncoder, Pointwise
+from runoff.rerank import Cap, CrossEncoder, DiskCache, Pointwise, Price
 from runoff.scores import Threshold
 
 QUERY = "sort dictionaries by value"
@@ -28,6 +28,12 @@ class TestSerialization:
             "runoff-mini",
             CrossEncoder("some/model", precision="fp32", max_length=128),
             Pointwise(CrossEncoder("some/model"), blend=0.3, threshold=Threshold(1.5, "logit")),
+            Pointwise(
+                CrossEncoder("some/model"),
+                cache=DiskCache("scores.db"),
+                price=Price(per_1k_pairs=0.05),
+                cap=Cap(pairs=50, on_exceed="raise"),
+            ),
         ],
     )
     @pytest.mark.parametrize("way", ["dict", "json", "pickle", "copy", "deepcopy"])
