@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runoff.rerank.cross_encoder import CrossEncoder
+    from runoff.rerank.passages import Passages
     from runoff.rerank.pointwise import Pointwise
 
-__all__ = ["CrossEncoder", "Pointwise"]
+__all__ = ["CrossEncoder", "Passages", "Pointwise"]
 
-_HOMES = {"CrossEncoder": "cross_encoder", "Pointwise": "pointwise"}
+_HOMES = {"CrossEncoder": "cross_encoder", "Passages": "passages", "Pointwise": "pointwise"}
 
 
 def __getattr__(name: str) -> object:

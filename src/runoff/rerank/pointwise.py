@@ -11,6 +11,7 @@ import numpy as np
 
 from runoff import _workers
 from runoff.errors import BadReply, InvalidArgument
+from runoff.rerank.passages import as_passages, plan, within
 from runoff.scores import PairScores, Threshold
 from runoff.types import Dropped, Ranked, Reranking
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
+    from runoff.rerank.passages import Fold, Passages, Plan
     from runoff.types import Candidate, Document, Query
 
 __all__ = ["Pointwise"]
@@ -42,7 +44,11 @@ class Pointwise:
         threshold: candidates whose pair score lies below it are dropped; it is bound to the kind
             and model of the scores, refuses others, and is not applied when a candidate could not
             be scored.
-        text: what the scorer reads of a document; None is its text.
+        text: what the scorer reads of a document; None is its text. Passages are told as parts of
+            the document's own text, where that stands in what was read, and else not at all.
+        passages: how documents longer than the scorer reads are scored: `"first"` loses what is
+            beyond, `"max"` and `"top-m"` score them window by window; see `Passages`. With a
+            deadline the first windows of all candidates come before any second window.
 
     Raises:
         InvalidArgument: an argument cannot be right.
@@ -53,6 +59,7 @@ class Pointwise:
     blend: float | Literal["auto"] | None = "auto"
     threshold: Threshold | None = None
     text: Callable[[Document], str] | None = None
+    passages: Passages | Fold = "first"
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -68,6 +75,7 @@ class Pointwise:
             )
         if self.text is not None and not callable(self.text):
             raise InvalidArgument("text", self.text, "must be a callable from document to text")
+        as_passages(self.passages)
 
     @property
     def name(self) -> str:
@@ -97,8 +105,9 @@ class Pointwise:
         """
         if not candidates:
             return Reranking(())
-        pairs = self._pairs(query, candidates)
-        return self._order(candidates, self.scorer.score(pairs, deadline=deadline))
+        planned = self._plan(query, candidates, deadline)
+        scores = self.scorer.score(planned.pairs, deadline=deadline)
+        return self._order(candidates, planned, scores)
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -114,24 +123,34 @@ class Pointwise:
         """
         if not candidates:
             return Reranking(())
-        pairs = self._pairs(query, candidates)
+        waits = None if self.keeps_deadline else deadline
+        making = partial(self._plan, query, candidates, deadline)
+        if as_passages(self.passages).fold == "first":
+            planned = making()
+        else:  # tokens of many long texts take a while
+            planned = await _workers.run_async(making, waits, self.name)
         ascore = getattr(self.scorer, "ascore", None)
         if ascore is not None:
-            return self._order(candidates, await ascore(pairs, deadline=deadline))
-        call = partial(self.scorer.score, pairs, deadline=deadline)
-        waits = None if self.keeps_deadline else deadline
-        return self._order(candidates, await _workers.run_async(call, waits, self.name))
+            return self._order(candidates, planned, await ascore(planned.pairs, deadline=deadline))
+        call = partial(self.scorer.score, planned.pairs, deadline=deadline)
+        return self._order(candidates, planned, await _workers.run_async(call, waits, self.name))
 
-    def _pairs(self, query: Query, candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
+    def _plan(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline | None
+    ) -> Plan:
         read = self.text or _text
-        return [(query.text, read(candidate.document)) for candidate in candidates]
+        texts = [read(candidate.document) for candidate in candidates]
+        return plan(as_passages(self.passages), self.scorer, query.text, texts, deadline)
 
-    def _order(self, candidates: Sequence[Candidate], scores: PairScores) -> Reranking:
+    def _order(
+        self, candidates: Sequence[Candidate], planned: Plan, scores: PairScores
+    ) -> Reranking:
         if not isinstance(scores, PairScores):
             raise InvalidArgument("scorer", scores, f"{self.name} must return PairScores")
-        if len(scores) != len(candidates):
-            msg = f"{self.name} returned {len(scores)} scores for {len(candidates)} pairs"
+        if len(scores) != len(planned.spans):
+            msg = f"{self.name} returned {len(scores)} scores for {len(planned.spans)} pairs"
             raise BadReply(msg)
+        scores = planned.folded(scores)
         if self.threshold is not None:
             self.threshold.check(scores.kind, scores.model)
         scored = [index for index in range(len(candidates)) if scores.scored[index]]
@@ -146,14 +165,14 @@ class Pointwise:
         bar = -math.inf if unscored else limit
         for place in placed:
             index = scored[place]
-            cut = bool(scores.truncated[index])
+            candidate, cut = candidates[index], bool(scores.truncated[index])
+            found = scores.passages[index] if scores.passages else ()
+            passages = within(found, planned.texts[index], candidate.document.text)
             if own[place] < bar:
-                dropped.append(
-                    Dropped(candidates[index], "below threshold", own[place], mixed[place], cut)
-                )
+                why = "below threshold"
+                dropped.append(Dropped(candidate, why, own[place], mixed[place], cut, passages))
             else:
-                passages = scores.passages[index] if scores.passages else ()
-                ordered.append(Ranked(candidates[index], mixed[place], own[place], cut, passages))
+                ordered.append(Ranked(candidate, mixed[place], own[place], cut, passages))
         reason = scores.reason or ("bad_reply" if unscored else "")
         return Reranking(
             tuple(ordered),
