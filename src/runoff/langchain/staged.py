@@ -212,6 +212,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
             depth=max(self.depth, top_k),
             window=self.window,
             on_error=self.on_error,
+            group=self.group,
         )
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:  # noqa: ANN401 - LangChain's

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from runoff._search import count
+from runoff._arguments import count
 from runoff._text import units
 from runoff.errors import InvalidArgument
 from runoff.protocols import WindowedScorer
@@ -230,13 +230,14 @@ def within(passages: Sequence[Passage], read: str, own: str) -> tuple[Passage, .
     """Return passages of what a scorer read as passages of the document's own text.
 
     Where the own text stands in what was read, as in a template, they are moved there and what lies
-    outside it is left out; where it does not, none can be told.
+    outside it is left out; where it does not, none can be told. White space around it may be gone.
     """
     if read == own or not passages:
         return tuple(passages)
-    offset = read.find(own) if own else -1
-    if offset < 0:
+    found = read.find(own.strip())
+    if found < 0:
         return ()
+    offset = found - (len(own) - len(own.lstrip()))
     moved = (
         Passage(max(0, one.start - offset), min(len(own), one.end - offset), one.score)
         for one in passages
