@@ -7,6 +7,7 @@ fills the answer. Nothing is lost: the others are listed under the one that stan
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -20,8 +21,6 @@ from runoff.trace import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
-
-    from numpy.typing import NDArray
 
     from runoff.types import Candidate, Document
 
@@ -41,8 +40,8 @@ class Grouping:
         by: the metadata field, or a callable from document, that says which group a document is
             of, such as `"parent_id"`. A document with None or an empty string there is of none.
         duplicates: texts that differ only in whitespace and case are one; below 1, so are texts
-            whose sets of three-word sequences have at least this Jaccard similarity (shared by
-            all), above 0. None leaves duplicates alone. One always stays.
+            whose sets of three-word sequences have at least this Jaccard similarity (what both have
+            divided by what either has). Above 0; None leaves duplicates alone. One always stays.
         per_group: candidates of one group that stay; the first stands for those that do not.
         text: what is compared to find duplicates; None is the document's text.
 
@@ -161,46 +160,39 @@ def _alike(texts: Sequence[str], least: float) -> dict[int, int]:
             heads[place] = head
     if least == 1:
         return heads
-    left = [place for place in range(len(texts)) if place not in heads]
-    similar = _jaccard([split[place] for place in left]) >= least
-    stays = np.ones(len(left), np.bool_)
+    # Two sets this similar share one of the first few of either, in any order that is the same for
+    # all (Bayardo, Ma and Srikant 2007: prefix filtering), so few pairs need comparing.
+    sets: dict[int, frozenset[int]] = {}
+    having: dict[int, list[int]] = {}
     moved: dict[int, int] = {}
-    for at in range(len(left)):
-        near = np.flatnonzero(similar[at, :at] & stays[:at])
-        if near.size:
-            stays[at] = False
-            moved[left[at]] = left[int(near[0])]
+    for place, found in enumerate(split):
+        if place in heads or len(found) < _SHINGLE:
+            continue
+        shingles = _shingles(found)
+        few = shingles[: len(shingles) - math.ceil(least * len(shingles) - 1e-9) + 1]
+        own = frozenset(shingles)
+        rivals = sorted({rival for shingle in few for rival in having.get(shingle, ())})
+        near = next((rival for rival in rivals if _jaccard(own, sets[rival]) >= least), None)
+        if near is not None:
+            moved[place] = near
+            continue
+        sets[place] = own
+        for shingle in few:
+            having.setdefault(shingle, []).append(place)
     return {place: moved.get(head, head) for place, head in heads.items()} | moved
 
 
-def _jaccard(texts: Sequence[list[str]]) -> NDArray[np.float64]:
-    """Return the Jaccard similarity of every two texts' sets of shingles, shape (n, n).
+def _shingles(found: list[str]) -> list[int]:
+    """Return the distinct three-word sequences as numbers of 64 bits, ascending."""
+    hashed = np.array([hash(word) for word in found], np.int64).view(np.uint64)
+    many = len(found) - _SHINGLE + 1
+    mixed = hashed[:many].copy()
+    for shift in range(1, _SHINGLE):
+        mixed = mixed * _MIX + hashed[shift : shift + many]
+    mixed.sort()
+    return list(dict.fromkeys(mixed.tolist()))
 
-    Texts of fewer words than a shingle have none, and are like no other.
-    """
-    parts, owners = [], []
-    for owner, found in enumerate(texts):
-        if len(found) < _SHINGLE:
-            continue
-        hashed = np.array([hash(word) for word in found], np.int64).view(np.uint64)
-        mixed = hashed[: len(found) - _SHINGLE + 1].copy()
-        for shift in range(1, _SHINGLE):
-            mixed = mixed * _MIX + hashed[shift : len(found) - _SHINGLE + 1 + shift]
-        parts.append(mixed)
-        owners.append(np.full(len(mixed), owner, np.int64))
-    count_of = len(texts)
-    if not parts:
-        return np.zeros((count_of, count_of))
-    known, shingles = np.unique(np.concatenate(parts), return_inverse=True)
-    # each text's distinct shingles, and those that more than one text has
-    distinct = np.unique(np.concatenate(owners) * len(known) + shingles)
-    rows, columns = np.divmod(distinct, len(known))
-    sizes = np.bincount(rows, minlength=count_of)
-    shared = np.bincount(columns) > 1
-    place = np.cumsum(shared) - 1
-    some = shared[columns]
-    held = np.zeros((count_of, int(shared.sum())), np.float32)
-    held[rows[some], place[columns[some]]] = 1.0
-    both = (held @ held.T).astype(np.float64)
-    either = sizes[:, None] + sizes[None, :] - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+
+def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
+    both = len(one & other)
+    return both / (len(one) + len(other) - both)

@@ -50,7 +50,9 @@ def headline(response: Response) -> str:
     elif outcome.total and outcome.scored < outcome.total:
         lines.append(f"reranked {outcome.scored} of the {outcome.total} it should have")
     if trace.truncated:
-        lines.append(f"{trace.truncated} documents were not read to their end")
+        lines.append(
+            f"{trace.truncated} documents were read only up to a point: a limit, or the deadline"
+        )
     grouped = sum(fate.scoring == "grouped" for fate in trace.fates)
     if grouped:
         lines.append(f"{grouped} candidates are grouped under others that stand for them")
