@@ -38,10 +38,13 @@ _DEPTH = 100
 _WINDOW = 10
 _MEASURE = "nDCG@10"
 _QUERIES = 40
-_SYSTEMS = {
-    "first": Passages("first"),
-    "max": Passages("max"),
-    "top-m, m = 2": Passages("top-m", m=2),
+_SYSTEMS: dict[str, tuple[Passages, float | None]] = {
+    "first": (Passages("first"), None),
+    "max": (Passages("max"), None),
+    "top-m, m = 2": (Passages("top-m", m=2), None),
+    "first, blend 0.5": (Passages("first"), 0.5),
+    "max, blend 0.5": (Passages("max"), 0.5),
+    "top-m, m = 2, blend 0.5": (Passages("top-m", m=2), 0.5),
 }
 
 
@@ -62,8 +65,8 @@ def run(options: Options) -> Report:
     for at, (query_id, text) in enumerate(collection.queries.items()):
         alone = TwoStage({"bm25": bm25}, reranker=None, depth=_DEPTH).search(text)
         runs["BM25 alone"][query_id] = [result.doc_id for result in alone]
-        for system, passages in _SYSTEMS.items():
-            second = Pointwise(scorer, blend=None, passages=passages)
+        for system, (passages, blend) in _SYSTEMS.items():
+            second = Pointwise(scorer, blend=blend, passages=passages)
             pipeline = TwoStage({"bm25": bm25}, reranker=second, depth=_DEPTH, window=_WINDOW)
             scorer.seconds = 0.0
             response = pipeline.search(text)

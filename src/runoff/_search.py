@@ -165,16 +165,17 @@ class Search:
         answered = any(answer.hits is not None for answer in answers.values())
         return self.deadline.remaining() - (self.deadline.budget / 2 if answered else 0.0)
 
-    @staticmethod
-    def takes_long(answers: Mapping[str, Answer]) -> bool:
+    def takes_long(self, answers: Mapping[str, Answer]) -> bool:
         """Whether fusing these answers takes more than a moment of an event loop's time."""
+        if self._grouping is not None and self._grouping.duplicates is not None:
+            return True
         lists = [answer.hits for answer in answers.values() if answer.hits is not None]
         if sum(map(len, lists)) > _MANY_HITS:
             return True
         return sum(len(hit.document.text) for hits in lists for hit in hits) > _MUCH_TEXT
 
     def recalled(self, answers: Mapping[str, Answer]) -> None:
-        """Judge the sources' answers, fuse what they gave and part it for the second stage.
+        """Judge the sources' answers, fuse and group what they gave, part it for the second stage.
 
         A source that has no answer here is late.
         """
