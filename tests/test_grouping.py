@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import threading
 import time
 
 import pytest
@@ -202,6 +203,21 @@ def test_images_keep_their_place_among_those_that_stay():
     documents = [*CHUNKS[:2], Document("image", "", image=True), *CHUNKS[2:]]
     pipeline = TwoStage({"s": Listed(*documents)}, reranker=Backwards(), group="parent")
     assert ids(pipeline.search("q")) == ["c1", "image", "b1", "a1"]
+
+
+async def test_awaited_duplicates_are_compared_off_the_event_loop():
+    """Comparing many texts takes a while, so it happens in another thread than the loop's."""
+    threads = set()
+
+    def text(document):
+        threads.add(threading.current_thread())
+        return document.text
+
+    grouping = Grouping(duplicates=0.9, text=text)
+    response = await TwoStage({"s": Listed(*CHUNKS)}, reranker=None, group=grouping).asearch("q")
+    assert len(response) == len(CHUNKS)
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 def test_two_hundred_candidates_take_little_time():
