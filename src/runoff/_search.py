@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import _workers, stages
+from runoff._arguments import count
 from runoff.deadline import Branch, Deadline
-from runoff.errors import BadReply, CapExceeded, DeadlineExceeded, InvalidArgument, shown, told
+from runoff.errors import BadReply, CapExceeded, DeadlineExceeded, shown, told
 from runoff.faults import OnError, degrades
+from runoff.grouping import grouped_fates
 from runoff.scores import Usage
 from runoff.stages import Answer
 from runoff.trace import StageTrace, Trace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runoff.filters import Filter
+    from runoff.grouping import Grouping
     from runoff.protocols import AsyncRecallSource, Fusion, RecallSource, Reranker
     from runoff.types import Document
 
@@ -32,18 +34,6 @@ logger = logging.getLogger("runoff")
 # about five milliseconds of fusion, or of hashing the texts of documents without ids
 _MANY_HITS = 500
 _MUCH_TEXT = 4_000_000
-
-
-def count(argument: str, value: object) -> int:
-    """Return a whole number of 1 or more, or say which argument is not one."""
-    remedy = "must be a whole number, 1 or more"
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InvalidArgument(argument, value, remedy) from None
-    if isinstance(value, bool) or number < 1:
-        raise InvalidArgument(argument, value, remedy)
-    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +126,7 @@ class Search:
         timeout: float | None,
         on_error: OnError,
         id_of: Callable[[Document], str] | None,
+        grouping: Grouping | None,
     ) -> None:
         asked = query if isinstance(query, Query) else Query(query)
         if filters is not None:
@@ -153,6 +144,7 @@ class Search:
         self._top_k = top_k
         self._on_error: OnError = on_error
         self._id_of = id_of
+        self._grouping = grouping
 
     def call(self, source: RecallSource) -> Call:
         """Return what is to be done to ask a source."""
@@ -173,16 +165,17 @@ class Search:
         answered = any(answer.hits is not None for answer in answers.values())
         return self.deadline.remaining() - (self.deadline.budget / 2 if answered else 0.0)
 
-    @staticmethod
-    def takes_long(answers: Mapping[str, Answer]) -> bool:
+    def takes_long(self, answers: Mapping[str, Answer]) -> bool:
         """Whether fusing these answers takes more than a moment of an event loop's time."""
+        if self._grouping is not None and self._grouping.duplicates is not None:
+            return True
         lists = [answer.hits for answer in answers.values() if answer.hits is not None]
         if sum(map(len, lists)) > _MANY_HITS:
             return True
         return sum(len(hit.document.text) for hits in lists for hit in hits) > _MUCH_TEXT
 
     def recalled(self, answers: Mapping[str, Answer]) -> None:
-        """Judge the sources' answers, fuse what they gave and part it for the second stage.
+        """Judge the sources' answers, fuse and group what they gave, part it for the second stage.
 
         A source that has no answer here is late.
         """
@@ -194,7 +187,9 @@ class Search:
         rankings, self._notes = stages.identify(self._recall.rankings, self._id_of)
         every = {name: rankings.get(name, []) for name in self._sources}
         candidates = stages.fuse(every, self._fusion)
-        self.parts = stages.split(candidates, self._window)
+        heads = candidates if self._grouping is None else self._grouping.group(candidates)
+        self._aside = grouped_fates(heads)
+        self.parts = stages.split(heads, self._window)
         entered = sum(map(len, rankings.values()))
         self._fused = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
         self._watch = _Watch(self.deadline)
@@ -232,7 +227,13 @@ class Search:
         placed = stages.order(self.parts, reranking, why, self._top_k)
         model, kind = stages.model_of(reranking)
         trace = Trace(
-            tuple(traced), placed.fates, model, kind, self.depth, self._window, self._top_k
+            tuple(traced),
+            (*placed.fates, *self._aside),
+            model,
+            kind,
+            self.depth,
+            self._window,
+            self._top_k,
         )
         outcome = Outcome(
             tuple(degraded),

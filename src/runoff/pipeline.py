@@ -17,6 +17,7 @@ from runoff._turns import turn
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.faults import OnError, check_on_error
 from runoff.fusion.rrf import RRF
+from runoff.grouping import as_grouping
 from runoff.protocols import (
     AsyncRecallSource,
     AsyncReranker,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runoff.filters import Filter
+    from runoff.grouping import Grouping
     from runoff.types import Document, Query, Reranking, Response
 
 __all__ = ["TwoStage"]
@@ -57,6 +59,9 @@ class TwoStage:
             source answered; `"degrade"` degrades it for every fault of a source or the reranker;
             `"raise"` raises every fault.
         id_of: what identifies a document across sources, where neither ids nor texts do.
+        group: which candidates are put under one of them before the reranker reads any: a metadata
+            field such as `"parent_id"`, a callable from document to group, or a
+            `runoff.grouping.Grouping`, which finds duplicates too; None groups nothing.
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.
@@ -69,6 +74,7 @@ class TwoStage:
     window: int = 50
     on_error: OnError = "transient"
     id_of: Callable[[Document], str] | None = None
+    group: Grouping | str | Callable[[Document], object] | None = None
     _second: Reranker | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
@@ -93,6 +99,7 @@ class TwoStage:
         object.__setattr__(self, "depth", count("depth", self.depth))
         object.__setattr__(self, "window", count("window", self.window))
         check_on_error(self.on_error)
+        as_grouping(self.group)
         object.__setattr__(self, "_second", as_reranker(self.reranker))
 
     def search(
@@ -182,6 +189,7 @@ class TwoStage:
             timeout=timeout,
             on_error=self.on_error,
             id_of=self.id_of,
+            grouping=as_grouping(self.group),
         )
 
     def _recall(self, search: Search) -> dict[str, Answer]:

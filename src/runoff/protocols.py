@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runoff.deadline import Deadline
     from runoff.scores import PairScores, Usage
@@ -30,6 +30,7 @@ __all__ = [
     "RecallSource",
     "Reranker",
     "Warmable",
+    "WindowedScorer",
 ]
 
 
@@ -131,6 +132,29 @@ class Estimating(Protocol):
         """Return what scoring these pairs should use; None for what cannot be known.
 
         It is arithmetic and waits for nothing. More pairs never use less.
+        """
+        ...
+
+
+@runtime_checkable
+class WindowedScorer(Protocol):
+    """A scorer that parts long texts by its own tokenizer."""
+
+    def windows(
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        length: int | None = None,
+        overlap: int = 0,
+        deadline: Deadline | None = None,
+    ) -> Sequence[Iterator[tuple[int, int]]]:
+        """Return for each text its windows, as start and end in characters, in order.
+
+        A window fits the model beside the query, and has at most `length` tokens. Windows cover
+        every character; each begins with at least the last `overlap` tokens of the one before, or
+        half a window where that is less. A text that fits is one window. They are made when they
+        are asked for.
         """
         ...
 

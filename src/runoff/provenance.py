@@ -25,7 +25,9 @@ def encode(response: Response, result: Result) -> str:
 
     It holds no text: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
     `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
-    `complete` and, for a degraded answer, `degraded` (stage, source and reason of each).
+    `complete`; for a degraded answer `degraded` (stage, source and reason of each); where the score
+    came from parts of the text, `passages` (start, end and score of each, best first); and where it
+    stands for others, `grouped` (their ids).
     """
     outcome = response.outcome
     record: dict[str, Any] = {
@@ -50,6 +52,13 @@ def encode(response: Response, result: Result) -> str:
             {"stage": one.stage, "source": one.source, "reason": one.reason}
             for one in outcome.degraded
         ]
+    if result.passages:
+        record["passages"] = [
+            {"start": one.start, "end": one.end, "score": _finite(one.score)}
+            for one in result.passages
+        ]
+    if result.candidate.grouped:
+        record["grouped"] = [one.document.doc_id for one in result.candidate.grouped]
     told = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
     try:
         told.encode()

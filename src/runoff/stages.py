@@ -292,7 +292,7 @@ def unthresholded(reranking: Reranking) -> Reranking:
     """Put back what a threshold dropped, at the place its score gives it."""
     kept = [one for one in reranking.dropped if one.rerank_score is None]
     back = [
-        Ranked(one.candidate, one.rerank_score, one.pair_score, one.truncated)
+        Ranked(one.candidate, one.rerank_score, one.pair_score, one.truncated, one.passages)
         for one in reranking.dropped
         if one.rerank_score is not None
     ]
@@ -358,8 +358,10 @@ def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) ->
     for candidate, how in unscored:
         final.append(candidate)
         fates[candidate.key] = Fate(candidate, "", None, how)
+    every = (*parts.readable, *parts.empty, *parts.images, *parts.tail)
+    ranks = sorted(candidate.fusion_rank for candidate in every)  # grouping leaves gaps
     for candidate in parts.images:
-        final.insert(candidate.fusion_rank - 1, candidate)
+        final.insert(ranks.index(candidate.fusion_rank), candidate)
         fates[candidate.key] = Fate(candidate, "", None, "off" if off else "image")
     return _cut(final, dropped, fates, top_k)
 
@@ -388,8 +390,11 @@ def _cut(
         known = fates.get(one.candidate.key)
         scoring = known.scoring if known else "reranked"
         told.append(
-            Fate(one.candidate, f"dropped: {one.reason}", None, scoring, pair_score=one.pair_score)
-        )
+            Fate(
+                one.candidate, f"dropped: {one.reason}", None, scoring, pair_score=one.pair_score,
+                truncated=one.truncated, passages=one.passages,
+            )
+        )  # fmt: skip
     return Order(tuple(results), tuple(told))
 
 

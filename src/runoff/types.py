@@ -227,6 +227,7 @@ class Dropped:
         rerank_score: what it would be ordered by, where a threshold took it out: the pipeline
             puts it back into an answer that is degraded. None where it cannot come back.
         truncated: whether text was lost to the model's token limit.
+        passages: as in `Ranked`.
     """
 
     candidate: Candidate
@@ -234,6 +235,7 @@ class Dropped:
     pair_score: float | None = None
     rerank_score: float | None = None
     truncated: bool = False
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runoff._search import count
+from runoff._arguments import count
 from runoff.cli import show
 from runoff.errors import InvalidArgument
 from runoff.types import Query

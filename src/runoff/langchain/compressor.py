@@ -84,6 +84,9 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
         blend: how the incoming order counts beside the model's; see `runoff.rerank.Pointwise`.
         text_template: what the reranker reads of a document, such as
             `"{title}\n{page_content}"`; the other fields are metadata. None for the text alone.
+        group: which documents are put under one of them before the reranker reads any: a metadata
+            field such as `"parent_id"`, a callable from runoff's document to group, or a
+            `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.
@@ -200,6 +203,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             depth=max(1, len(given)),
             window=self.window,
             on_error=self.on_error,
+            group=self.group,
         )
 
 

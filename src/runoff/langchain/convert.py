@@ -93,7 +93,8 @@ def provenance(document: LangChainDocument) -> dict[str, Any] | None:
 
     The keys are `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
     `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
-    `complete` and, for a degraded answer, `degraded`.
+    `complete`; for a degraded answer `degraded`; `passages` (start, end and score) where the score
+    came from parts of the text, and `grouped` (ids) where it stands for other documents.
     """
     return core.decode(document.metadata)
 

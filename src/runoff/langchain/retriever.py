@@ -45,7 +45,7 @@ class TwoStageRetriever(StagedRetriever):
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
         timeout: seconds for the whole call; the answer is the best that fits. None for no limit.
-        on_error, threshold, blend, text_template: as for `RunoffRerank`.
+        on_error, threshold, blend, text_template, group: as for `RunoffRerank`.
         id_key: the metadata field that identifies a document across retrievers; without it ids do
             when every retriever supplies them, else the texts.
         translate_filter: makes a vector store's search arguments of one of `runoff.filters`, for

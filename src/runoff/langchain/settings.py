@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from runoff._search import count
+from runoff._arguments import count
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.faults import OnError, check_on_error
+from runoff.grouping import as_grouping
 from runoff.langchain.convert import Template
 from runoff.langchain.tracing import Observed
 from runoff.rerank.coerce import as_reranker
@@ -57,6 +58,7 @@ class SecondStage(BaseModel):
     threshold: Threshold | None = None
     blend: Any = None
     text_template: str | None = None
+    group: Any = None
 
     if not TYPE_CHECKING:  # type checkers know the fields; this only unwraps errors
 
@@ -99,6 +101,12 @@ class SecondStage(BaseModel):
     def _check_template(cls, value: Any) -> Any:  # noqa: ANN401 - anything may come
         if value is not None:
             Template(value)
+        return value
+
+    @field_validator("group")
+    @classmethod
+    def _check_group(cls, value: object) -> object:
+        as_grouping(value)
         return value
 
     def warmup(self) -> None:

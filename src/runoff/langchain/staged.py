@@ -12,7 +12,7 @@ from langchain_core.runnables.config import ensure_config, patch_config
 from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
 from pydantic import AliasChoices, Field, field_validator
 
-from runoff._search import count
+from runoff._arguments import count
 from runoff.errors import InvalidArgument
 from runoff.fusion.rrf import RRF
 from runoff.langchain.convert import answer
@@ -212,6 +212,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
             depth=max(self.depth, top_k),
             window=self.window,
             on_error=self.on_error,
+            group=self.group,
         )
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:  # noqa: ANN401 - LangChain's

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.runnables.config import (
     get_async_callback_manager_for_config,
@@ -20,6 +20,8 @@ from langchain_core.runnables.config import (
 
 from runoff import _workers
 from runoff.protocols import AsyncReranker, Reranker, Warmable
+from runoff.rerank.passages import within
+from runoff.types import Dropped, Ranked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["RUN_NAME", "Observed", "asked", "told"]
 
 RUN_NAME = "RunoffRerank"
+
+_Judged = TypeVar("_Judged", Ranked, Dropped)
 
 
 def asked(query: str, ids: Sequence[str | None]) -> dict[str, Any]:
@@ -197,16 +201,17 @@ class Observed:
         back = {candidate.key: candidate for candidate in candidates}
         return replace(
             reranking,
-            ordered=tuple(
-                replace(one, candidate=back.get(one.candidate.key, one.candidate))
-                for one in reranking.ordered
-            ),
+            ordered=tuple(_put_back(one, back) for one in reranking.ordered),
             unscored=tuple(back.get(one.key, one) for one in reranking.unscored),
-            dropped=tuple(
-                replace(one, candidate=back.get(one.candidate.key, one.candidate))
-                for one in reranking.dropped
-            ),
+            dropped=tuple(_put_back(one, back) for one in reranking.dropped),
         )
+
+
+def _put_back(one: _Judged, back: dict[str, Candidate]) -> _Judged:
+    shown = one.candidate
+    own = back.get(shown.key, shown)
+    passages = within(one.passages, shown.document.text, own.document.text)
+    return replace(one, candidate=own, passages=passages)
 
 
 async def _taken(coming: Any) -> Any:  # noqa: ANN401 - an awaitable's result passes through

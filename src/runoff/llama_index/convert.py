@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import (
@@ -20,6 +20,7 @@ from runoff.errors import InvalidArgument
 from runoff.llama_index.filters import as_filter
 from runoff.llama_index.stored import NODE, from_json
 from runoff.provenance import KEY, decode, encode, without
+from runoff.rerank.passages import within
 from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
@@ -243,6 +244,9 @@ def _score(result: Result, sources: int, *, reranked: bool) -> float | None:
 def _node(response: Response, result: Result, score: float | None) -> NodeWithScore:
     found = plain_node(result.document)
     node = found.node
+    if result.passages:
+        content = node.get_content(metadata_mode=MetadataMode.NONE)
+        result = replace(result, passages=within(result.passages, result.text, content))
     marked = node.model_copy(
         update={
             "metadata": {**node.metadata, KEY: encode(response, result)},
@@ -270,7 +274,8 @@ def provenance(node: NodeWithScore | BaseNode) -> dict[str, Any] | None:
 
     Keys: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`, `fusion_score`,
     `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`, `complete`, and
-    `degraded` where something was left out.
+    `degraded` where something was left out, `passages` (start, end and score; parts of the node's
+    content) where the score came from parts, `grouped` (ids) where it stands for other nodes.
     """
     return decode(node.metadata)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from runoff._search import count
+from runoff._arguments import count
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
 from runoff.faults import check_on_error

@@ -12,6 +12,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from runoff.errors import InvalidArgument
 from runoff.llama_index.convert import Reading, as_mode, to_hits, to_nodes, to_query
 from runoff.llama_index.events import dispatcher, model_name, reranking
+from runoff.llama_index.groups import node_grouping
 from runoff.llama_index.options import checked, second_stage
 from runoff.llama_index.serialize import from_config, to_config, to_state
 from runoff.llama_index.source import Given
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from runoff.faults import OnError
+    from runoff.llama_index.groups import Group
     from runoff.llama_index.options import Blend
     from runoff.protocols import Reranker
     from runoff.scores import Threshold
@@ -63,6 +65,9 @@ class RunoffRerank(BaseNodePostprocessor):
         metadata_mode: which metadata the reranker reads before the content: by default those that
             were embedded.
         text_template: replaces the layout of metadata and content, such as `"{title}: {text}"`.
+        group: which nodes are put under one of them before the reranker reads any: `"ref_doc_id"`
+            for those of one source document, a metadata field, a callable from document to group,
+            or a `runoff.grouping.Grouping`, which finds duplicates too; None groups nothing.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -83,6 +88,7 @@ class RunoffRerank(BaseNodePostprocessor):
     text_template: str | None = Field(
         default=None, description='Layout of metadata and content, such as "{title}: {text}".'
     )
+    group: Any = Field(default=None, description="Which nodes are put under one of them.")
 
     _second: tuple[tuple[object, ...], Reranker] | None = PrivateAttr(default=None)
 
@@ -98,6 +104,7 @@ class RunoffRerank(BaseNodePostprocessor):
         blend: Blend = "auto",
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
         text_template: str | None = None,
+        group: Group = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         options = {
@@ -110,6 +117,7 @@ class RunoffRerank(BaseNodePostprocessor):
             "blend": blend,
             "metadata_mode": metadata_mode,
             "text_template": text_template,
+            "group": group,
         }
         options = {name: _checked(name, value) for name, value in options.items()}
         manager = CallbackManager() if callback_manager is None else callback_manager
@@ -131,7 +139,7 @@ class RunoffRerank(BaseNodePostprocessor):
         """Return the name that serialised components carry."""
         return "RunoffRerank"
 
-    @field_serializer("reranker", "threshold", "blend")
+    @field_serializer("reranker", "threshold", "blend", "group")
     def _as_config(self, value: object) -> object:
         return to_config(value)
 
@@ -160,6 +168,7 @@ class RunoffRerank(BaseNodePostprocessor):
             depth=max(1, len(hits)),
             window=self.window,
             on_error=self.on_error,  # type: ignore[arg-type] # checked when it was set
+            group=node_grouping(self.group),
         )
 
     def _postprocess_nodes(
@@ -202,6 +211,10 @@ def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - one field of any t
     if name in {"reranker", "threshold", "blend"}:
         value = from_config(name, value)
         return DEFAULT_RERANKER if name == "reranker" and value is None else value
+    if name == "group":
+        value = from_config(name, value)
+        node_grouping(value)
+        return value
     if name == "metadata_mode":
         return as_mode(value)
     if name == "text_template":

@@ -17,6 +17,7 @@ from runoff.fusion import RRF
 from runoff.llama_index.convert import Reading, as_mode, to_nodes, to_query
 from runoff.llama_index.events import dispatcher
 from runoff.llama_index.filters import as_filter
+from runoff.llama_index.groups import node_grouping
 from runoff.llama_index.observed import observed
 from runoff.llama_index.options import checked, second_stage
 from runoff.llama_index.source import RetrieverSource, source_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from runoff.faults import OnError
     from runoff.filters import Filter
+    from runoff.llama_index.groups import Group
     from runoff.llama_index.options import Blend
     from runoff.protocols import Fusion
     from runoff.scores import Threshold
@@ -77,6 +79,7 @@ class TwoStageRetriever(BaseRetriever):
         metadata_mode: as for `RunoffRerank`.
         text_template: as for `RunoffRerank`.
         id_of: what identifies a node across retrievers where its id does not.
+        group: as for `RunoffRerank`.
         callback_manager: LlamaIndex's.
         verbose: LlamaIndex's.
 
@@ -101,6 +104,7 @@ class TwoStageRetriever(BaseRetriever):
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
         text_template: str | None = None,
         id_of: Callable[[Document], str] | None = None,
+        group: Group = None,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -118,6 +122,7 @@ class TwoStageRetriever(BaseRetriever):
             "metadata_mode": metadata_mode,
             "text_template": text_template,
             "id_of": id_of,
+            "group": group,
         }
         self.top_n: int = checked("top_n", top_n)
         self.timeout: float | None = checked("timeout", timeout)
@@ -132,6 +137,7 @@ class TwoStageRetriever(BaseRetriever):
             window=window,
             on_error=on_error,
             id_of=id_of,
+            group=node_grouping(group),
         )
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["from_config", "to_config", "to_state"]
 
-_HOMES = ("runoff.rerank", "runoff.scores")
+_HOMES = ("runoff.rerank", "runoff.scores", "runoff.grouping")
 _POSTPROCESSOR = "llama_index"
 _OPAQUE = "object"
 _SECRET = ("key", "token", "secret", "password", "authorization", "headers")  # how names end

@@ -93,16 +93,34 @@ class TextEncoder:
 
     def ids(self, text: str, limit: int) -> tuple[list[int], bool]:
         """Return the first `limit` token ids of a text, and whether there were more."""
+        found, whole = self.head(text, limit)
+        ids: list[int] = found.ids
+        return ids[:limit], not whole or len(ids) > limit
+
+    def head(self, text: str, limit: int) -> tuple[Encoding, bool]:
+        """Return the tokens of a text's start, and whether that is all of it.
+
+        Where it is not, there are clearly more than `limit`, or 100 characters for each were read.
+        """
         bound = LONGEST_TOKEN * limit
         size = min(_USUAL_TOKEN * limit + _MARGIN, bound)
         while True:
             whole = len(text) <= size
-            found: list[int] = self._encode(text if whole else _start(text, size)).ids
-            if whole:
-                return found[:limit], len(found) > limit
-            if len(found) >= limit + _MARGIN or size >= bound:
-                return found[:limit], True
+            found = self._encode(text if whole else _start(text, size))
+            if whole or len(found) >= limit + _MARGIN or size >= bound:
+                return found, whole
             size = min(size * _GROWTH, bound)
+
+    @staticmethod
+    def reach(text: str, limit: int) -> int:
+        """Return how many characters `head` reads at most for this many tokens, 1 or more."""
+        bound = LONGEST_TOKEN * limit
+        return len(text) if len(text) <= bound else max(1, len(_start(text, bound)))
+
+    def room(self, query: tuple[list[int], bool]) -> int:
+        """Return how many tokens of a long document `pair` reads beside a query, 1 or more."""
+        room = self.max_length - self._pair.special
+        return max(1, room - min(len(query[0]), self.max_length // 2))
 
     def text(self, text: str) -> Encoded:
         """Encode one text."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runoff.scores import Usage
-    from runoff.trace import Fate
+    from runoff.trace import Fate, Trace
     from runoff.types import Response
 
 __all__ = ["explain", "headline", "number", "result_table", "snippet", "stage_table"]
@@ -51,7 +51,12 @@ def headline(response: Response) -> str:
     elif outcome.total and outcome.scored < outcome.total:
         lines.append(f"reranked {outcome.scored} of the {outcome.total} it should have")
     if trace.truncated:
-        lines.append(f"{trace.truncated} documents were read only up to the model's token limit")
+        lines.append(
+            f"{trace.truncated} documents were read only up to a point: a limit, or the deadline"
+        )
+    grouped = sum(fate.scoring == "grouped" for fate in trace.fates)
+    if grouped:
+        lines.append(f"{grouped} candidates are grouped under others that stand for them")
     lines += [f"note: {snippet(note, _SENTENCE)}" for note in outcome.notes]
     return "\n".join(lines)
 
@@ -151,7 +156,7 @@ def _follow(response: Response, doc_id: str) -> str:
         return "\n".join(out)
     candidate = fate.candidate
     placed = {one.source: one for one in candidate.placements}
-    out = [f"{named}: {_verdict(fate, trace.top_k)}"]
+    out = [f"{named}: {_verdict(fate, trace)}"]
     for stage in asked:
         one = placed.get(stage.source)
         if one is not None:
@@ -165,14 +170,28 @@ def _follow(response: Response, doc_id: str) -> str:
         f"score {number(candidate.fusion_score)}"
     )
     out.append(f"  rerank: {_reranked(fate, trace.window, trace.model.name)}")
+    if fate.passages:
+        best = fate.passages[0]
+        out.append(
+            f"  best passage: characters {best.start} to {best.end}, score {number(best.score)}: "
+            + snippet(candidate.document.text[best.start : best.end], _SNIPPET)
+        )
+    if candidate.grouped:
+        ids = (snippet(one.document.doc_id, 40) for one in candidate.grouped)
+        out.append(f"  stands for: {', '.join(ids)}")
     return "\n".join(out)
 
 
-def _verdict(fate: Fate, top_k: int) -> str:
+def _verdict(fate: Fate, trace: Trace) -> str:
+    if fate.scoring == "grouped":
+        key = fate.fate.removeprefix("grouped: ")
+        head = next(one for one in trace.fates if one.candidate.key == key)
+        named = snippet(head.candidate.document.doc_id, _SENTENCE)
+        return f"grouped under {named}, which stands for it: {_verdict(head, trace)}"
     if fate.fate == "returned":
         return f"returned at rank {fate.rank}."
     if fate.fate == "cut":
-        return f"rank {fate.rank}, below the {top_k} results asked for."
+        return f"rank {fate.rank}, below the {trace.top_k} results asked for."
     return f"{fate.fate}."
 
 
@@ -183,6 +202,7 @@ def _reranked(fate: Fate, window: int, model: str) -> str:
             "image": "an image without text keeps its fused place",
             "empty": "no text to read",
             "off": "there is no second stage",
+            "grouped": "another was read in its place",
         }.get(fate.scoring, fate.scoring)
     said = model
     if fate.rerank_score is not None:
@@ -191,4 +211,4 @@ def _reranked(fate: Fate, window: int, model: str) -> str:
         said += f" placed it {fate.rerank_rank} ({way}), score {number(fate.rerank_score)}"
     if fate.pair_score is not None and fate.pair_score != fate.rerank_score:
         said += f", pair score {number(fate.pair_score)}"
-    return said + (", having read only the start of it" if fate.truncated else "")
+    return said + (", without having read all of it" if fate.truncated else "")

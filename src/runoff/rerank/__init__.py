@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runoff.rerank.cross_encoder import CrossEncoder
     from runoff.rerank.dialects import Dialect
     from runoff.rerank.http import HTTPRerank
+    from runoff.rerank.passages import Passages
     from runoff.rerank.pointwise import Pointwise
     from runoff.rerank.retries import Retries
 
@@ -32,6 +33,7 @@ __all__ = [
     "HTTPRerank",
     "MemoryCache",
     "Metered",
+    "Passages",
     "Pointwise",
     "Price",
     "Retries",
@@ -48,6 +50,7 @@ _HOMES = {
     "HTTPRerank": "http",
     "MemoryCache": "cache_stores",
     "Metered": "cost",
+    "Passages": "passages",
     "Pointwise": "pointwise",
     "Price": "cost",
     "Retries": "retries",

@@ -14,7 +14,7 @@ import time
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
-from runoff._search import count
+from runoff._arguments import count
 from runoff.errors import CircuitOpen, InvalidArgument, TransientError
 
 if TYPE_CHECKING:

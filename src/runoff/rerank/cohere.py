@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff import _loop, _workers
-from runoff._search import count
+from runoff._arguments import count
 from runoff.errors import (
     BadReply,
     ConnectionFailed,

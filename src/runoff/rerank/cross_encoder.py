@@ -16,12 +16,13 @@ from runoff.errors import InvalidArgument, ModelDamaged
 from runoff.onnx import cpu, languages, resolve, sessions, slots
 from runoff.onnx.state import Loading, State
 from runoff.onnx.tokens import TextEncoder
+from runoff.onnx.windows import windows as parted
 from runoff.rerank import pairs as pairs_of
 from runoff.rerank.cost import rough_tokens
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -205,6 +206,35 @@ class CrossEncoder:
         return self._scores(
             ready, checked, await slots.shared().arun(count, task, deadline), loading.took_ms
         )
+
+    def windows(
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        length: int | None = None,
+        overlap: int = 0,
+        deadline: Deadline | None = None,
+    ) -> list[Iterator[tuple[int, int]]]:
+        """Part texts into windows that the model reads whole beside the query.
+
+        Args:
+            query: what the windows will be paired with.
+            texts: what is parted.
+            length: tokens in a window at most; None takes all that the model reads.
+            overlap: tokens of a window that stand at the start of the next, at least; at most half
+                a window.
+            deadline: stands still while the model is loaded.
+
+        Returns:
+            For each text its windows, made when they are asked for, as start and end in characters.
+
+        Raises:
+            RunoffError: the model cannot be loaded; see `warmup`.
+        """
+        encoder = self._load(Loading(deadline)).encoder
+        room = min(encoder.room(encoder.query(query)), length or encoder.max_length)
+        return [parted(encoder, text, room, min(overlap, room // 2)) for text in texts]
 
     def _files(self) -> ModelFiles:
         return resolve.resolve(

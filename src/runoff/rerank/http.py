@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff import _loop, _workers
-from runoff._search import count
+from runoff._arguments import count
 from runoff.errors import InvalidArgument
 from runoff.rerank import remote, transport
 from runoff.rerank.about import about

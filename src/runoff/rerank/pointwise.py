@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from runoff import _workers
 from runoff.errors import InvalidArgument
 from runoff.rerank.cache import Cached
 from runoff.rerank.cache_stores import as_store
 from runoff.rerank.cost import Metered
+from runoff.rerank.passages import as_passages, plan, within
 from runoff.rerank.wrapping import ask, ask_async
 from runoff.scores import Threshold
 from runoff.types import Dropped, Ranked, Reranking
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from runoff.rerank.cache_disk import DiskCache
     from runoff.rerank.cache_stores import MemoryCache
     from runoff.rerank.cost import Cap, Price
+    from runoff.rerank.passages import Fold, Passages, Plan
     from runoff.scores import PairScores
     from runoff.types import Candidate, Document, Query
 
@@ -49,7 +53,11 @@ class Pointwise:
         threshold: candidates whose pair score lies below it are dropped; it is bound to the kind
             and model of the scores, refuses others, and is not applied when a candidate could not
             be scored.
-        text: what the scorer reads of a document; None is its text.
+        text: what the scorer reads of a document; None is its text. Passages are told as parts of
+            the document's own text, where that stands in what was read, and else not at all.
+        passages: how documents longer than the scorer reads are scored: `"first"` loses what is
+            beyond, `"max"` and `"top-m"` score them window by window; see `Passages`. With a
+            deadline the first windows of all candidates come before any second window.
         cache: where scores are kept for the next search: True or a `MemoryCache`, a path or a
             `DiskCache`; None keeps none. See `runoff.rerank.Cached`.
         price: what the scorer costs, for `usage.cost`.
@@ -64,6 +72,7 @@ class Pointwise:
     blend: float | Literal["auto"] | None = "auto"
     threshold: Threshold | None = None
     text: Callable[[Document], str] | None = None
+    passages: Passages | Fold = "first"
     cache: MemoryCache | DiskCache | str | Path | bool | None = None
     price: Price | None = None
     cap: Cap | None = None
@@ -82,6 +91,7 @@ class Pointwise:
             )
         if self.text is not None and not callable(self.text):
             raise InvalidArgument("text", self.text, "must be a callable from document to text")
+        as_passages(self.passages)
         # a copy made by `dataclasses.replace` goes on with the same cache
         object.__setattr__(self, "cache", as_store(self.cache))
         self._layered()
@@ -114,8 +124,9 @@ class Pointwise:
         """
         if not candidates:
             return Reranking(())
-        pairs = self._pairs(query, candidates)
-        return self._order(candidates, ask(self._layered(), pairs, deadline))
+        planned = self._plan(query, candidates, deadline)
+        scores = ask(self._layered(), planned.pairs, deadline)
+        return self._order(candidates, planned, scores)
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -131,8 +142,14 @@ class Pointwise:
         """
         if not candidates:
             return Reranking(())
-        pairs = self._pairs(query, candidates)
-        return self._order(candidates, await ask_async(self._layered(), pairs, deadline))
+        making = partial(self._plan, query, candidates, deadline)
+        if as_passages(self.passages).fold == "first":
+            planned = making()
+        else:  # tokens of many long texts take a while
+            waits = None if self.keeps_deadline else deadline
+            planned = await _workers.run_async(making, waits, self.name)
+        scores = await ask_async(self._layered(), planned.pairs, deadline)
+        return self._order(candidates, planned, scores)
 
     def _layered(self) -> PairScorer:
         """Return the scorer with its meter and, around that, its cache: what is cached is free."""
@@ -141,11 +158,17 @@ class Pointwise:
             scorer = Metered(scorer, price=self.price, cap=self.cap)
         return scorer if self.cache is None else Cached(scorer, store=self.cache)
 
-    def _pairs(self, query: Query, candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
+    def _plan(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline | None
+    ) -> Plan:
         read = self.text or _text
-        return [(query.text, read(candidate.document)) for candidate in candidates]
+        texts = [read(candidate.document) for candidate in candidates]
+        return plan(as_passages(self.passages), self.scorer, query.text, texts, deadline)
 
-    def _order(self, candidates: Sequence[Candidate], scores: PairScores) -> Reranking:
+    def _order(
+        self, candidates: Sequence[Candidate], planned: Plan, scores: PairScores
+    ) -> Reranking:
+        scores = planned.folded(scores)
         if self.threshold is not None:
             self.threshold.check(scores.kind, scores.model)
         scored = [index for index in range(len(candidates)) if scores.scored[index]]
@@ -160,14 +183,14 @@ class Pointwise:
         bar = -math.inf if unscored else limit
         for place in placed:
             index = scored[place]
-            cut = bool(scores.truncated[index])
+            candidate, cut = candidates[index], bool(scores.truncated[index])
+            found = scores.passages[index] if scores.passages else ()
+            passages = within(found, planned.texts[index], candidate.document.text)
             if own[place] < bar:
-                dropped.append(
-                    Dropped(candidates[index], "below threshold", own[place], mixed[place], cut)
-                )
+                why = "below threshold"
+                dropped.append(Dropped(candidate, why, own[place], mixed[place], cut, passages))
             else:
-                passages = scores.passages[index] if scores.passages else ()
-                ordered.append(Ranked(candidates[index], mixed[place], own[place], cut, passages))
+                ordered.append(Ranked(candidate, mixed[place], own[place], cut, passages))
         reason = scores.reason or ("bad_reply" if unscored else "")
         return Reranking(
             tuple(ordered),

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import TYPE_CHECKING
 
-from runoff._search import count
+from runoff._arguments import count
 from runoff.errors import ConnectionFailed, InvalidArgument, ServerFailed
 
 if TYPE_CHECKING:
