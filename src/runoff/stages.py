@@ -281,10 +281,14 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
             f"{len(back) - len(set(back))} repeated"
         )
         raise BadReply(msg)
+    without = False
     for one in reranking.ordered:
-        if not isinstance(one.rerank_score, Real) or not math.isfinite(one.rerank_score):
-            msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {one.rerank_score}"
-            raise BadReply(msg)
+        score = one.rerank_score
+        without = without or score is None
+        finite = isinstance(score, Real) and math.isfinite(score)
+        if score is not None if without else not finite:
+            msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {score}"
+            raise BadReply(msg + (" after one without a score" if without else ""))
     return reranking
 
 
@@ -298,7 +302,11 @@ def unthresholded(reranking: Reranking) -> Reranking:
     ]
     ordered = sorted(
         (*reranking.ordered, *back),
-        key=lambda one: (-one.rerank_score, one.candidate.fusion_rank),
+        key=lambda one: (
+            (1, 0.0, 0)  # an earlier stage's order, already sorted
+            if one.rerank_score is None
+            else (0, -one.rerank_score, one.candidate.fusion_rank)
+        ),
     )
     return replace(reranking, ordered=tuple(ordered), dropped=tuple(kept), thresholded=False)
 
@@ -336,6 +344,9 @@ def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) ->
         unscored += [(candidate, why) for candidate in parts.readable]
     else:
         for rank, one in enumerate(reranking.ordered, 1):
+            if reranking.thresholded and one.rerank_score is None:
+                dropped.append(Dropped(one.candidate, _UNSCORED_BY_THRESHOLD))
+                continue
             final.append(one.candidate)
             fates[one.candidate.key] = Fate(
                 one.candidate, "", None, "reranked", rank, one.rerank_score, one.pair_score,

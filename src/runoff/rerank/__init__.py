@@ -9,12 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runoff.rerank.cascade import Cascade, Step
     from runoff.rerank.cross_encoder import CrossEncoder
+    from runoff.rerank.fallback import Fallback
     from runoff.rerank.pointwise import Pointwise
 
-__all__ = ["CrossEncoder", "Pointwise"]
+__all__ = ["Cascade", "CrossEncoder", "Fallback", "Pointwise", "Step"]
 
-_HOMES = {"CrossEncoder": "cross_encoder", "Pointwise": "pointwise"}
+_HOMES = {
+    "Cascade": "cascade",
+    "CrossEncoder": "cross_encoder",
+    "Fallback": "fallback",
+    "Pointwise": "pointwise",
+    "Step": "cascade",
+}
 
 
 def __getattr__(name: str) -> object:
