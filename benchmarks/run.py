@@ -26,6 +26,7 @@ BENCHMARKS = (
     "quality",
     "blend",
     "anytime",
+    "cascade",
 )
 
 
