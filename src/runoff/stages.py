@@ -282,6 +282,9 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
         )
         raise BadReply(msg)
     without = False
+    if reranking.ordered and not reranking.dropped and reranking.ordered[0].rerank_score is None:
+        msg = "the reranker gave none of what it ordered a score"
+        raise BadReply(msg)
     for one in reranking.ordered:
         score = one.rerank_score
         without = without or score is None

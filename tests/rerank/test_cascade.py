@@ -16,8 +16,9 @@ from runoff.errors import AuthenticationFailed, BadReply, InvalidArgument, Serve
 from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank import Cascade, CrossEncoder, Pointwise, Step
 from runoff.scores import ModelIdentity, ScoreKind, Threshold, Usage
+from runoff.stages import check_reranking, unthresholded
 from runoff.testing.contracts import RerankerContract
-from runoff.types import Document, Ranked, Reranking
+from runoff.types import Document, Dropped, Ranked, Reranking
 
 QUERY = Query("what?")
 CHEAP = Table({"a": 1, "b": 2, "c": 3, "d": 4}, "cheap", ScoreKind.SIMILARITY)
@@ -310,3 +311,21 @@ def test_notes_of_the_stages_are_passed_on(caplog):
     assert response.outcome.notes == ("read with care",)
     assert caplog.text == ""
     assert response.trace.model == ModelIdentity("strong")
+
+
+def test_who_has_no_score_comes_last_in_a_reranking():
+    """A number after none, or none at all, is a bad reply; scores before none are an order."""
+    a, b, c = candidates("a", "b", "c")
+    for wrong in ((2.0, None, 1.0), (None, None, None), (None, 2.0, 1.0)):
+        ranked = tuple(map(Ranked, (a, b, c), wrong))
+        with pytest.raises(BadReply):
+            check_reranking(Reranking(ranked), [a, b, c])
+    fine = Reranking(tuple(map(Ranked, (a, b, c), (2.0, None, None))))
+    assert check_reranking(fine, [a, b, c]) is fine
+
+
+def test_what_a_threshold_dropped_goes_back_before_who_has_no_score():
+    """An answer that is degraded gets the dropped back at their score, ahead of the unread."""
+    a, b, c = candidates("a", "b", "c")
+    kept = Reranking((Ranked(a, 2.0), Ranked(b, None)), (), (Dropped(c, "below", 1.0, 1.0),))
+    assert keys(unthresholded(kept).ordered) == ["a", "c", "b"]
