@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from statistics import pstdev
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, told
@@ -188,7 +189,7 @@ def _lead(reranking: Reranking | None) -> float:
     scores = [one.rerank_score for one in reranking.ordered if one.rerank_score is not None]
     if len(scores) < max(_FEWEST, len(reranking.ordered)):
         return 0.0
-    deviation = pstdev(scores)
+    deviation = float(np.std(scores))
     return (scores[0] - scores[1]) / deviation if deviation else 0.0
 
 

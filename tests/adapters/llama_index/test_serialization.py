@@ -11,7 +11,7 @@ from reranked import fields
 
 from runoff.errors import InvalidArgument
 from runoff.llama_index import RunoffRerank
-from runoff.rerank import CrossEncoder, Pointwise
+from runoff.rerank import Cascade, CrossEncoder, Fallback, Pointwise, Step
 from runoff.scores import Threshold
 
 QUERY = "sort dictionaries by value"
@@ -28,6 +28,8 @@ class TestSerialization:
             "runoff-mini",
             CrossEncoder("some/model", precision="fp32", max_length=128),
             Pointwise(CrossEncoder("some/model"), blend=0.3, threshold=Threshold(1.5, "logit")),
+            Cascade([Step("some/model", keep=9, margin=1.5), CrossEncoder("other/model")]),
+            Fallback([CrossEncoder("some/model"), "other/model"], share=0.3),
         ],
     )
     @pytest.mark.parametrize("way", ["dict", "json", "pickle", "copy", "deepcopy"])
