@@ -137,10 +137,12 @@ def _table(collection: Collection) -> Table:
     for name, window, second in _systems(Similarity(vectors, embedder.identity), strong):
         pipeline = TwoStage(found, reranker=second, depth=DEPTH, window=window)
         strong.pairs, left_out, order = 0, 0, {}
-        for query_id, text in collection.queries.items():
+        for at, (query_id, text) in enumerate(collection.queries.items(), 1):
             before = strong.pairs
             order[query_id] = [one.doc_id for one in pipeline.search(text, top_k=10)]
             left_out += strong.pairs == before
+            if at % 25 == 0:
+                scorer.save()
         runs[name], pairs[name] = order, strong.pairs / count
         skipped[name] = left_out / count
         scorer.save()

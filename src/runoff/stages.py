@@ -260,6 +260,8 @@ def split(candidates: Sequence[Candidate], window: int) -> Split:
 def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
     """Return a reranking that loses, invents and repeats no candidate and orders by numbers.
 
+    Those without a score, which an earlier stage of a cascade placed, come last.
+
     Raises:
         BadReply: it is no such thing; says why.
     """
@@ -281,17 +283,17 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
             f"{len(back) - len(set(back))} repeated"
         )
         raise BadReply(msg)
-    without = False
     if reranking.ordered and not reranking.dropped and reranking.ordered[0].rerank_score is None:
         msg = "the reranker gave none of what it ordered a score"
         raise BadReply(msg)
+    after = ""
     for one in reranking.ordered:
         score = one.rerank_score
-        without = without or score is None
-        finite = isinstance(score, Real) and math.isfinite(score)
-        if score is not None if without else not finite:
-            msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {score}"
-            raise BadReply(msg + (" after one without a score" if without else ""))
+        if score is None:
+            after = " after one without a score"
+        elif after or not isinstance(score, Real) or not math.isfinite(score):
+            msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {score}{after}"
+            raise BadReply(msg)
     return reranking
 
 
