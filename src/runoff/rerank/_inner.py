@@ -19,13 +19,14 @@ from runoff.rerank.coerce import as_reranker
 from runoff.scores import Usage
 from runoff.stages import check_reranking
 from runoff.trace import StageTrace
+from runoff.types import Reranking
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from runoff.deadline import Branch, Deadline
     from runoff.protocols import PairScorer
-    from runoff.types import Candidate, Query, Reranking
+    from runoff.types import Candidate, Query
 
 __all__ = ["Ask", "Came", "Inner", "Steps", "adrive", "areranked", "drive", "inner", "reranked"]
 
@@ -91,13 +92,13 @@ class Came:
 
     Attributes:
         name: the reranker's name.
-        reranking: its answer, checked; None when it gave none.
+        reranking: its answer, checked; an empty one when it gave none.
         error: what it raised, or what is wrong with its answer.
         trace: how that went.
     """
 
     name: str
-    reranking: Reranking | None
+    reranking: Reranking
     error: Exception | None
     trace: StageTrace
 
@@ -143,7 +144,7 @@ class Ask:
 
     def _failed(self, error: Exception, watch: Watch) -> Came:
         trace = self._trace(watch, 0, Usage(), told(error), ())
-        return Came(trace.source, None, error, trace)
+        return Came(trace.source, Reranking(()), error, trace)
 
     def _trace(
         self, watch: Watch, left: int, usage: Usage, error: str, parts: tuple[StageTrace, ...]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.deadline import Deadline
-from runoff.errors import InvalidArgument, told
+from runoff.errors import InvalidArgument
 from runoff.faults import degrades, lacks
 from runoff.protocols import Reranker, Warmable
 from runoff.rerank._inner import Ask, Inner, Steps, adrive, drive, inner, name_of
@@ -182,9 +182,9 @@ def _threshold(step: Step) -> object:
     return getattr(step.second, "threshold", None)
 
 
-def _lead(reranking: Reranking | None) -> float:
+def _lead(reranking: Reranking) -> float:
     """Return by how many standard deviations the best leads; 0 unless all have a score."""
-    if reranking is None or lacks(reranking)[0]:
+    if lacks(reranking)[0]:
         return 0.0
     scores = [one.rerank_score for one in reranking.ordered if one.rerank_score is not None]
     if len(scores) < max(_FEWEST, len(reranking.ordered)):
@@ -218,12 +218,11 @@ class _Order:
         """
         self._parts.append(came.trace)
         answer = came.reranking
-        if answer is None:
-            error = came.error
-            reason = degrades(error, "transient") if error is not None else ""
-            if error is not None and not reason:
-                raise error
-            self._faults.append((reason, f"{came.name}: {told(error)}" if error else came.name))
+        if came.error is not None:
+            reason = degrades(came.error, "transient")
+            if not reason:
+                raise came.error
+            self._faults.append((reason, f"{came.name}: {came.trace.error}"))
             return
         self._notes += answer.notes
         reason, detail = lacks(answer)

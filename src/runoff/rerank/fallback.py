@@ -9,7 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 from runoff.deadline import Deadline
-from runoff.errors import InvalidArgument, told
+from runoff.errors import InvalidArgument
 from runoff.faults import degrades, lacks
 from runoff.protocols import Reranker, Warmable
 from runoff.rerank._inner import Ask, Inner, Steps, adrive, drive, inner, name_of
@@ -111,11 +111,10 @@ class Fallback:
             share = self.share if place < len(self._second) else 1.0
             came = yield Ask(one, query, candidates, deadline.branch(share))
             asked.append(came)
-            if came.reranking is not None and not lacks(came.reranking)[0]:
+            if came.error is None and not lacks(came.reranking)[0]:
                 return self._whole(asked)
-            error = came.error
-            if error is not None and self.on_permanent == "raise" and not _passes(error):
-                raise error
+            if came.error is not None and self.on_permanent == "raise" and not _reason(came):
+                raise came.error
         return _best(asked, candidates)
 
     def _whole(self, asked: Sequence[Came]) -> Reranking:
@@ -128,11 +127,18 @@ class Fallback:
                 note += f"; the threshold of {came.name} was not applied"
             logger.warning("fallback: %s", note)
             notes.append(note)
-        return _with(last, asked, notes)
+        return _with(last.reranking, asked, notes)
 
 
-def _passes(error: Exception) -> bool:
-    return bool(degrades(error, "transient"))
+def _reason(came: Came) -> str:
+    """Return why there is no whole answer; an empty string for an error that may not pass."""
+    if came.error is not None:
+        return degrades(came.error, "transient")
+    return lacks(came.reranking)[0]
+
+
+def _detail(came: Came) -> str:
+    return came.trace.error if came.error is None else f"{came.name}: {came.trace.error}"
 
 
 def _best(asked: Sequence[Came], candidates: Sequence[Candidate]) -> Reranking:
@@ -141,34 +147,20 @@ def _best(asked: Sequence[Came], candidates: Sequence[Candidate]) -> Reranking:
     Raises:
         Exception: there is no answer, and one error may not pass.
     """
-    detail = "; ".join(_detail(came) for came in asked)
-    answers = [came for came in asked if came.reranking is not None and came.reranking.ordered]
+    detail = "; ".join(map(_detail, asked))
+    answers = [came for came in asked if came.reranking.ordered]
     if answers:
-        best = min(answers, key=lambda came: len(came.reranking.unscored) if came.reranking else 0)
-        return replace(_with(best, asked, ()), detail=detail)
-    lasting = [came.error for came in asked if came.error and not _passes(came.error)]
-    if lasting:
-        raise lasting[0]
-    reason = _reason(asked[0])
-    nothing = Reranking((), tuple(candidates), reason=reason, detail=detail)
-    return _with(replace(asked[0], reranking=nothing), asked, ())
+        best = min(answers, key=lambda came: len(came.reranking.unscored))
+        return replace(_with(best.reranking, asked, ()), detail=detail)
+    for came in asked:
+        if came.error is not None and not _reason(came):
+            raise came.error
+    nothing = Reranking((), tuple(candidates), reason=_reason(asked[0]), detail=detail)
+    return _with(nothing, asked, ())
 
 
-def _reason(came: Came) -> str:
-    if came.error is not None:
-        return degrades(came.error, "transient")
-    return lacks(came.reranking)[0] if came.reranking else ""
-
-
-def _detail(came: Came) -> str:
-    if came.error is not None:
-        return f"{came.name}: {told(came.error)}"
-    return came.trace.error
-
-
-def _with(came: Came, asked: Sequence[Came], notes: Sequence[str]) -> Reranking:
+def _with(made: Reranking, asked: Sequence[Came], notes: Sequence[str]) -> Reranking:
     """Return an answer with the traces of all that were asked."""
-    made = came.reranking or Reranking(())
     return replace(
         made,
         usage=sum((one.trace.usage for one in asked), Usage()),
