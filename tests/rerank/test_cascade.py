@@ -329,3 +329,15 @@ def test_what_a_threshold_dropped_goes_back_before_who_has_no_score():
     a, b, c = candidates("a", "b", "c")
     kept = Reranking((Ranked(a, 2.0), Ranked(b, None)), (), (Dropped(c, "below", 1.0, 1.0),))
     assert keys(unthresholded(kept).ordered) == ["a", "c", "b"]
+
+
+async def test_a_last_stage_that_scores_nothing_changes_nothing():
+    """The cheap stage's order stands, with its scores, kind and model; the answer is degraded."""
+    nothing = Table({}, "nothing", reason="timeout")
+    answer = await both(Cascade([(CHEAP, 2), nothing]), QUERY, candidates("a", "b", "c"))
+    assert [one.rerank_score for one in answer.ordered] == [3, 2, 1]
+    assert (answer.model.name, answer.kind) == ("cheap", ScoreKind.SIMILARITY)
+    assert (answer.reason, answer.detail) == (
+        "timeout",
+        "nothing scored 0 of 2 before the deadline",
+    )
