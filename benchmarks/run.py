@@ -27,6 +27,7 @@ BENCHMARKS = (
     "quality",
     "blend",
     "anytime",
+    "cascade",
     "passages",
 )
 

@@ -81,6 +81,20 @@ def test_quality_of_a_collection_that_everything_finds_is_perfect(tmp_path, data
     assert seconds["rows"][-1][0] == "whole search"
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
+)
+def test_a_cascade_that_keeps_all_is_the_last_stage_alone(tmp_path, data):
+    """On eight documents a cascade that keeps ten reads as many pairs and finds as much."""
+    done, found = _run(tmp_path, data, "cascade", "--collections", "scifact")
+    assert done.returncode == 0, done.stderr
+    (table,) = found["cascade"]["tables"]
+    rows = {row[0]: row[1:] for row in table["rows"]}
+    assert rows["similarity keeps 10 of 50"] == rows["window 50"]
+    assert rows["window 50"][-2:] == [8.0, 0.0]
+    assert rows["similarity alone, window 50"][-2:] == [0.0, 1.0]
+
+
 def test_absent_data_is_skipped_plainly(tmp_path):
     """Without collections a benchmark says what to set, and the exit code tells nothing ran."""
     done, found = _run(tmp_path, tmp_path / "nowhere", "languages")

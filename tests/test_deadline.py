@@ -133,3 +133,18 @@ def test_a_branch_without_a_budget_never_ends():
         clock.now += 5
     assert not branch.finite
     assert branch.paused_for == 5
+
+
+def test_a_share_is_a_part_of_what_is_left():
+    """Half of the 0.8 s left: the branch ends 0.4 s from now, the whole 0.4 s later."""
+    clock = Clock()
+    whole = Deadline(1.0, clock=clock)
+    clock.now += 0.2
+    branch = whole.branch(0.5)
+    assert branch.remaining() == pytest.approx(0.4)
+    with branch.paused():
+        clock.now += 5
+    clock.now += 0.41
+    assert branch.expired
+    assert whole.remaining() == pytest.approx(0.39)
+    assert not Deadline().branch(0.5).finite

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import _workers, stages
 from runoff._arguments import count
-from runoff.deadline import Branch, Deadline
+from runoff.deadline import Branch, Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded, shown, told
-from runoff.faults import OnError, degrades
+from runoff.faults import OnError, degrades, lacks
 from runoff.grouping import grouped_fates
 from runoff.scores import Usage
 from runoff.stages import Answer
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.grouping import Grouping
     from runoff.protocols import AsyncRecallSource, Fusion, RecallSource, Reranker
-    from runoff.types import Document
+    from runoff.types import Candidate, Document
 
 __all__ = ["Call", "Search", "count"]
 
@@ -47,7 +46,7 @@ class Call:
 
     def __call__(self) -> Answer:
         """Ask it and wait."""
-        watch = _Watch(self.deadline)
+        watch = Watch(self.deadline)
         try:
             found = self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
             hits = _checked(found, self.depth)
@@ -59,7 +58,7 @@ class Call:
         """Ask it and await it."""
         import asyncio  # noqa: PLC0415 - half of this package's import time
 
-        watch = _Watch(self.deadline)
+        watch = Watch(self.deadline)
         try:
             found = await source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
             hits = _checked(found, self.depth)
@@ -72,7 +71,7 @@ class Call:
         return self._answer(hits, None, watch)
 
     @staticmethod
-    def _answer(hits: Sequence[Hit] | None, error: Exception | None, watch: _Watch) -> Answer:
+    def _answer(hits: Sequence[Hit] | None, error: Exception | None, watch: Watch) -> Answer:
         latency_ms, load_ms = watch.read()
         return Answer(hits, error, latency_ms, load_ms)
 
@@ -92,21 +91,6 @@ def _checked(found: object, depth: int) -> Sequence[Hit]:
             msg = f"retrieve() returned {shown(hit)} among its hits"
             raise BadReply(msg)
     return hits
-
-
-class _Watch:
-    """Milliseconds since it was made, those spent loading models told apart."""
-
-    __slots__ = ("_deadline", "_paused", "_started")
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-        self._paused = deadline.paused_for
-        self._started = time.perf_counter()
-
-    def read(self) -> tuple[float, float]:
-        load_ms = (self._deadline.paused_for - self._paused) * 1000
-        return max(0.0, (time.perf_counter() - self._started) * 1000 - load_ms), load_ms
 
 
 class Search:
@@ -183,7 +167,7 @@ class Search:
         late = Answer(None, DeadlineExceeded(f"no answer after {spent_ms:.0f} ms"), spent_ms)
         complete = {name: answers.get(name, late) for name in self._sources}
         self._recall = stages.judge(complete, self.depth, self._on_error)
-        watch = _Watch(self.deadline)
+        watch = Watch(self.deadline)
         rankings, self._notes = stages.identify(self._recall.rankings, self._id_of)
         every = {name: rankings.get(name, []) for name in self._sources}
         candidates = stages.fuse(every, self._fusion)
@@ -192,7 +176,11 @@ class Search:
         self.parts = stages.split(heads, self._window)
         entered = sum(map(len, rankings.values()))
         self._fused = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
-        self._watch = _Watch(self.deadline)
+        self._watch = Watch(self.deadline)
+
+    def asked(self) -> tuple[Query, list[Candidate], Deadline, str]:
+        """Return what the second stage is asked with."""
+        return self.query, self.parts.readable, self.deadline, "rerank"
 
     def finished(self, came: object = None, *, asked: bool = True) -> Response:
         """Put the answer together.
@@ -255,19 +243,19 @@ class Search:
             except BadReply as bad:
                 error = bad
             else:
-                if trusted.thresholded and self._recall.degraded:
-                    trusted = stages.unthresholded(trusted)
-                return self._partial(trusted)
+                reranking, lacking, detail = self._partial(trusted)
+                if reranking.thresholded and (lacking or self._recall.degraded):
+                    reranking = stages.unthresholded(reranking)
+                return reranking, lacking, detail
         reason = degrades(error, self._on_error)
         if not reason:
             raise error
         return None, reason, told(error)
 
     def _partial(self, reranking: Reranking) -> tuple[Reranking, str, str]:
-        if not reranking.unscored:
+        reason, detail = lacks(reranking)
+        if not reason:
             return reranking, "", ""
-        reason = reranking.reason or BadReply.reason
-        detail = reranking.detail or f"{len(reranking.unscored)} candidates have no score"
         if self._on_error == "raise":
             kinds = {"timeout": DeadlineExceeded, "cap": CapExceeded}
             raise kinds.get(reason, BadReply)(detail)

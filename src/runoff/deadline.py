@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["Branch", "Deadline"]
+__all__ = ["Branch", "Deadline", "Watch"]
 
 
 class Deadline:
@@ -101,9 +101,13 @@ class Deadline:
             if self._pauses == 0:
                 self._paused_for += self._clock() - self._paused_at
 
-    def branch(self) -> Branch:
-        """Return a deadline for one of several calls: the same time, its own count of pauses."""
-        return Branch(self, self._clock)
+    def branch(self, share: float = 1.0) -> Branch:
+        """Return a deadline for one of several calls: the same clock, its own count of pauses.
+
+        Args:
+            share: how much of what is left now the call may take, above 0 and at most 1.
+        """
+        return Branch(self, self._clock, share)
 
     @property
     def paused_for(self) -> float:
@@ -130,8 +134,9 @@ class Branch(Deadline):
     loaded on nobody's time.
     """
 
-    def __init__(self, whole: Deadline, clock: Callable[[], float]) -> None:
-        super().__init__(None if not whole.finite else whole.budget, clock=clock)
+    def __init__(self, whole: Deadline, clock: Callable[[], float], share: float = 1.0) -> None:
+        kept = (1 - share) * whole.remaining() if whole.finite else 0.0
+        super().__init__(max(0.0, whole.budget - kept), clock=clock)
         self._whole = whole
         self._holding: list[AbstractContextManager[None]] = []
         self._left = False
@@ -160,3 +165,19 @@ class Branch(Deadline):
         with self._lock:
             if self._holding:
                 self._holding.pop().__exit__(None, None, None)
+
+
+class Watch:
+    """Milliseconds since it was made, those spent loading models told apart."""
+
+    __slots__ = ("_deadline", "_paused", "_started")
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._paused = deadline.paused_for
+        self._started = time.perf_counter()
+
+    def read(self) -> tuple[float, float]:
+        """Return the milliseconds that passed, pauses left out, and those that pauses took."""
+        load_ms = (self._deadline.paused_for - self._paused) * 1000
+        return max(0.0, (time.perf_counter() - self._started) * 1000 - load_ms), load_ms

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from runoff.errors import InvalidArgument, PermanentError, RunoffError, TransientError
+from runoff.errors import BadReply, InvalidArgument, PermanentError, RunoffError, TransientError
 
-__all__ = ["OnError", "check_on_error", "degrades", "lasts", "reason_of"]
+if TYPE_CHECKING:
+    from runoff.types import Reranking
+
+__all__ = ["OnError", "check_on_error", "degrades", "lacks", "lasts", "reason_of"]
 
 OnError: TypeAlias = Literal["transient", "degrade", "raise"]
 
@@ -102,3 +105,14 @@ def degrades(error: BaseException, on_error: OnError) -> str:
     if not reason and on_error == "degrade":
         return "permanent" if isinstance(error, PermanentError) else "error"
     return reason
+
+
+def lacks(reranking: Reranking) -> tuple[str, str]:
+    """Return the reason and the detail of what a reranking had to do without, or two empty strings.
+
+    It lacks something when candidates are unscored, or when it says so in `detail`.
+    """
+    if not reranking.unscored and not reranking.detail:
+        return "", ""
+    detail = reranking.detail or f"{len(reranking.unscored)} candidates have no score"
+    return reranking.reason or BadReply.reason, detail

@@ -20,13 +20,13 @@ from runoff.fusion.rrf import RRF
 from runoff.grouping import as_grouping
 from runoff.protocols import (
     AsyncRecallSource,
-    AsyncReranker,
     Fusion,
     PairScorer,
     RecallSource,
     Reranker,
     Warmable,
 )
+from runoff.rerank._inner import areranked, reranked
 from runoff.rerank.coerce import as_reranker
 from runoff.stages import Answer
 
@@ -133,7 +133,7 @@ class TwoStage:
         if search.second is None or not search.parts.readable:
             return search.finished(asked=False)
         try:
-            reranking = self._rerank(search, search.second)
+            reranking = reranked(search.second, *search.asked())
         except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
             return search.finished(error)
         return search.finished(reranking)
@@ -157,7 +157,7 @@ class TwoStage:
             return await _aside(partial(search.finished, asked=False), long=long)
         came: Reranking | Exception
         try:
-            came = await self._arerank(search, search.second)
+            came = await areranked(search.second, *search.asked())
         except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
             came = error
         return await _aside(partial(search.finished, came), long=long)
@@ -262,31 +262,6 @@ class TwoStage:
                 call.deadline.leave()
         return answers
 
-    def _rerank(self, search: Search, second: Reranker) -> Reranking:
-        readable, deadline = search.parts.readable, search.deadline
-        deadline.check("rerank")
-
-        def call() -> Reranking:
-            return second.rerank(search.query, readable, deadline=deadline)
-
-        if not deadline.finite or keeps_deadline(second):
-            return call()
-        return _workers.run(call, deadline, "rerank")
-
-    async def _arerank(self, search: Search, second: Reranker) -> Reranking:
-        import asyncio  # noqa: PLC0415 - as above
-
-        readable, deadline = search.parts.readable, search.deadline
-        deadline.check("rerank")
-        # a part that keeps its deadline comes back by itself, with what it has
-        guard = None if keeps_deadline(second) else deadline
-        if not isinstance(second, AsyncReranker):
-            return await _workers.run_async(
-                lambda: second.rerank(search.query, readable, deadline=deadline), guard, "rerank"
-            )
-        coming = second.arerank(search.query, readable, deadline=deadline)
-        return await _workers.wait(asyncio.ensure_future(coming), guard, "rerank")
-
 
 async def _aside(step: Callable[[], _T], *, long: bool) -> _T:
     """Do one of the pure steps in a turn of its own, or in a thread where it takes long."""
@@ -295,8 +270,3 @@ async def _aside(step: Callable[[], _T], *, long: bool) -> _T:
             return await _workers.run_async(step, None, "fusion")
     async with turn():
         return step()
-
-
-def keeps_deadline(part: object) -> bool:
-    """Whether a part returns by itself when its deadline comes."""
-    return bool(getattr(part, "keeps_deadline", False))

@@ -168,7 +168,8 @@ class Reranker(Protocol):
     ) -> Reranking:
         """Order candidates, which arrive in fused order and all have text.
 
-        `ordered`, `unscored` and `dropped` partition the input exactly; ties keep fused order.
+        `ordered`, `unscored` and `dropped` partition the input exactly; ties keep fused order. In
+        a cascade, candidates arrive in the order of the stage before.
 
         Raises:
             TransientError: nothing could be ordered, and trying again may help.

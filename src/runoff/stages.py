@@ -260,6 +260,8 @@ def split(candidates: Sequence[Candidate], window: int) -> Split:
 def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
     """Return a reranking that loses, invents and repeats no candidate and orders by numbers.
 
+    Those without a score, which an earlier stage of a cascade placed, come last.
+
     Raises:
         BadReply: it is no such thing; says why.
     """
@@ -281,9 +283,16 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
             f"{len(back) - len(set(back))} repeated"
         )
         raise BadReply(msg)
+    if reranking.ordered and not reranking.dropped and reranking.ordered[0].rerank_score is None:
+        msg = "the reranker gave none of what it ordered a score"
+        raise BadReply(msg)
+    after = ""
     for one in reranking.ordered:
-        if not isinstance(one.rerank_score, Real) or not math.isfinite(one.rerank_score):
-            msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {one.rerank_score}"
+        score = one.rerank_score
+        if score is None:
+            after = " after one without a score"
+        elif after or not isinstance(score, Real) or not math.isfinite(score):
+            msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {score}{after}"
             raise BadReply(msg)
     return reranking
 
@@ -298,7 +307,11 @@ def unthresholded(reranking: Reranking) -> Reranking:
     ]
     ordered = sorted(
         (*reranking.ordered, *back),
-        key=lambda one: (-one.rerank_score, one.candidate.fusion_rank),
+        key=lambda one: (
+            (1, 0.0, 0)  # an earlier stage's order, already sorted
+            if one.rerank_score is None
+            else (0, -one.rerank_score, one.candidate.fusion_rank)
+        ),
     )
     return replace(reranking, ordered=tuple(ordered), dropped=tuple(kept), thresholded=False)
 
@@ -336,6 +349,9 @@ def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) ->
         unscored += [(candidate, why) for candidate in parts.readable]
     else:
         for rank, one in enumerate(reranking.ordered, 1):
+            if reranking.thresholded and one.rerank_score is None:
+                dropped.append(Dropped(one.candidate, _UNSCORED_BY_THRESHOLD))
+                continue
             final.append(one.candidate)
             fates[one.candidate.key] = Fate(
                 one.candidate, "", None, "reranked", rank, one.rerank_score, one.pair_score,

@@ -203,14 +203,15 @@ class Ranked:
     Attributes:
         candidate: the candidate.
         rerank_score: what the reranker ordered it by, higher is better; with a blend, the mix on
-            the scale of the pair scores.
+            the scale of the pair scores. None where an earlier stage of a cascade placed it: that
+            stage's scores are of another scale.
         pair_score: the scorer's own score of the pair; None where a listwise reranker has none.
         truncated: whether text was lost to the model's token limit.
         passages: the parts of the text its score came from, best first; empty for the whole text.
     """
 
     candidate: Candidate
-    rerank_score: float
+    rerank_score: float | None
     pair_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
@@ -243,14 +244,16 @@ class Reranking:
     """What a reranker made of its candidates: three lists that partition them exactly.
 
     Attributes:
-        ordered: best first; equal scores keep their fused order.
+        ordered: best first; equal scores keep their fused order, and those without a score come
+            last.
         unscored: those it could not score, in fused order.
         dropped: those it took out, with the reason.
         kind: the scale of the pair scores.
         model: the model behind them.
         usage: what it consumed.
         reason: why some are unscored, as in `Degradation.reason`; empty when none is for a fault.
-        detail: the same as a sentence.
+        detail: the same as a sentence; with none unscored, what else the order had to do without,
+            such as the last stage of a cascade.
         load_ms: milliseconds spent loading a model; they do not count against the deadline.
         notes: sentences for the user.
         thresholded: True when a threshold was applied, so that nothing unscored may follow.
@@ -324,7 +327,8 @@ class Result:
         rank: its place in the answer, from 1.
         candidate: its document, its fused place and every source's rank and score.
         rerank_rank: its place among the reranked, from 1; None when it was not reranked.
-        rerank_score: what the reranker ordered it by; None when it was not reranked.
+        rerank_score: what the reranker ordered it by; None when it was not reranked, or only by an
+            earlier stage of a cascade.
         pair_score: the scorer's own score; None when it was not scored.
         truncated: whether the reranker lost text of it to a token limit.
         passages: the parts of its text its score came from, best first; empty for the whole text.

@@ -83,5 +83,6 @@ class AwaitableObserved(ObservedReranker):
         return made  # type: ignore[no-any-return] # see `inner`
 
 
-def _node(candidate: Candidate, score: float) -> NodeWithScore:
-    return NodeWithScore(node=plain_node(candidate.document).node, score=float(score))
+def _node(candidate: Candidate, score: float | None) -> NodeWithScore:
+    given = None if score is None else float(score)
+    return NodeWithScore(node=plain_node(candidate.document).node, score=given)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runoff.scores import Usage
-    from runoff.trace import Fate, Trace
+    from runoff.trace import Fate, StageTrace, Trace
     from runoff.types import Response
 
 __all__ = ["explain", "headline", "number", "result_table", "snippet", "stage_table"]
@@ -65,18 +65,28 @@ def stage_table(response: Response) -> list[tuple[str, ...]]:
     """Return one row for each stage under a row of headings."""
     rows: list[tuple[str, ...]] = [("stage", "source", "ms", "what it did")]
     for stage in response.trace.stages:
-        if stage.error:
-            error = snippet(stage.error, _SENTENCE)
-            did = f"left out: {error}" if not stage.left else f"partly: {error}"
-        elif stage.stage == "recall":
-            did = f"{stage.left} hits (depth {stage.entered})"
-        elif stage.stage == "fusion":
-            did = f"{stage.entered} hits became {stage.left} candidates"
-        else:
-            did = f"ordered {stage.left} of {stage.entered}"
-        did += _used(stage.usage)
-        rows.append((stage.stage, stage.source, f"{stage.latency_ms:.1f}", did))
+        rows += _stage_rows(stage, "")
     return rows
+
+
+def _stage_rows(stage: StageTrace, indent: str) -> list[tuple[str, ...]]:
+    """Return a stage's row and, marked by hyphens, those of the stages it is made of."""
+    if stage.error:
+        error = snippet(stage.error, _SENTENCE)
+        did = f"left out: {error}" if not stage.left else f"partly: {error}"
+    elif stage.stage == "recall":
+        did = f"{stage.left} hits (depth {stage.entered})"
+    elif stage.stage == "fusion":
+        did = f"{stage.entered} hits became {stage.left} candidates"
+    elif not stage.entered:
+        did = "skipped"
+    else:
+        did = f"ordered {stage.left} of {stage.entered}"
+    did += _used(stage.usage)
+    if indent and stage.load_ms:  # of whole stages the headline has the sum
+        did += f", after {stage.load_ms:.0f} ms to load"
+    row = (stage.stage, f"{indent}{stage.source}", f"{stage.latency_ms:.1f}", did)
+    return [row, *(one for part in stage.parts for one in _stage_rows(part, f"{indent}- "))]
 
 
 def _used(usage: Usage) -> str:
@@ -102,6 +112,8 @@ def result_table(response: Response) -> list[tuple[str, ...]]:
         reranked = "-"
         if result.rerank_score is not None:
             reranked = f"{result.rerank_rank} ({number(result.rerank_score)})"
+        elif result.rerank_rank is not None:
+            reranked = f"{result.rerank_rank} (-)"
         rows.append(
             (
                 str(result.rank),
@@ -197,6 +209,8 @@ def _verdict(fate: Fate, trace: Trace) -> str:
 
 def _reranked(fate: Fate, window: int, model: str) -> str:
     if fate.rerank_score is None and fate.pair_score is None:
+        if fate.rerank_rank is not None:
+            return f"placed {fate.rerank_rank} by an earlier stage; {model} has no score for it"
         return {
             "tail": f"below the window of {window}, so it was never read",
             "image": "an image without text keeps its fused place",

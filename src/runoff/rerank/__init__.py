@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from runoff.rerank.cache import Cached
     from runoff.rerank.cache_disk import DiskCache
     from runoff.rerank.cache_stores import MemoryCache
+    from runoff.rerank.cascade import Cascade, Step
     from runoff.rerank.cohere import CohereRerank
     from runoff.rerank.cost import Cap, Metered, Price
     from runoff.rerank.cross_encoder import CrossEncoder
     from runoff.rerank.dialects import Dialect
+    from runoff.rerank.fallback import Fallback
     from runoff.rerank.http import HTTPRerank
     from runoff.rerank.passages import Passages
     from runoff.rerank.pointwise import Pointwise
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Cached",
     "Cap",
+    "Cascade",
     "Circuit",
     "CohereRerank",
     "CrossEncoder",
     "Dialect",
     "DiskCache",
+    "Fallback",
     "HTTPRerank",
     "MemoryCache",
     "Metered",
@@ -37,16 +41,19 @@ __all__ = [
     "Pointwise",
     "Price",
     "Retries",
+    "Step",
 ]
 
 _HOMES = {
     "Cached": "cache",
     "Cap": "cost",
+    "Cascade": "cascade",
     "Circuit": "breaker",
     "CohereRerank": "cohere",
     "CrossEncoder": "cross_encoder",
     "Dialect": "dialects",
     "DiskCache": "cache_disk",
+    "Fallback": "fallback",
     "HTTPRerank": "http",
     "MemoryCache": "cache_stores",
     "Metered": "cost",
@@ -54,6 +61,7 @@ _HOMES = {
     "Pointwise": "pointwise",
     "Price": "cost",
     "Retries": "retries",
+    "Step": "cascade",
 }
 
 

@@ -92,14 +92,18 @@ class RerankerContract(Contract):
         demand(not _all(reranking), "no candidates give an empty Reranking")
 
     def test_best_first(self) -> None:
-        """`ordered` is best first by finite rerank scores; every dropped one has a reason."""
+        """`ordered` is best first by finite rerank scores; every dropped one has a reason.
+
+        Those without a score, which an earlier stage of a cascade placed, come last.
+        """
         reranking = self.make().rerank(self.query, self.given())
         scores = [one.rerank_score for one in reranking.ordered]
-        demand(
-            all(isinstance(score, float) and math.isfinite(score) for score in scores),
-            "a rerank_score is a finite Python float",
-        )
-        demand(scores == sorted(scores, reverse=True), "ordered is best first by rerank_score")
+        while scores and scores[-1] is None:
+            scores.pop()
+        demand(scores or not reranking.ordered, "what is ordered is not all without a score")
+        finite = [one for one in scores if isinstance(one, float) and math.isfinite(one)]
+        demand(len(finite) == len(scores), "a rerank_score is a finite Python float")
+        demand(finite == sorted(finite, reverse=True), "ordered is best first by rerank_score")
         demand(all(one.reason for one in reranking.dropped), "what is dropped has a reason")
 
     def test_ties_keep_fused_order(self) -> None:
@@ -124,7 +128,7 @@ class RerankerContract(Contract):
             all(
                 ahead.candidate.fusion_rank < behind.candidate.fusion_rank
                 for ahead, behind in itertools.pairwise(ordered)
-                if ahead.rerank_score == behind.rerank_score
+                if ahead.rerank_score == behind.rerank_score is not None
             ),
             "equal rerank scores keep fused order",
         )

@@ -11,7 +11,16 @@ from reranked import fields
 
 from runoff.errors import InvalidArgument
 from runoff.llama_index import RunoffRerank
-from runoff.rerank import Cap, CrossEncoder, DiskCache, Pointwise, Price
+from runoff.rerank import (
+    Cap,
+    Cascade,
+    CrossEncoder,
+    DiskCache,
+    Fallback,
+    Pointwise,
+    Price,
+    Step,
+)
 from runoff.scores import Threshold
 
 QUERY = "sort dictionaries by value"
@@ -34,6 +43,8 @@ class TestSerialization:
                 price=Price(per_1k_pairs=0.05),
                 cap=Cap(pairs=50, on_exceed="raise"),
             ),
+            Cascade([Step("some/model", keep=9, margin=1.5), CrossEncoder("other/model")]),
+            Fallback([CrossEncoder("some/model"), "other/model"], share=0.3),
         ],
     )
     @pytest.mark.parametrize("way", ["dict", "json", "pickle", "copy", "deepcopy"])

@@ -1,0 +1,101 @@
+"""Rerankers whose order and faults are known, and candidates for them."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+from runoff.types import Candidate, Document
+
+
+def candidates(*ids):
+    """Candidates with these ids in fused order; a document's text is its id."""
+    return [Candidate(Document(one, one), one, 1 / rank, rank) for rank, one in enumerate(ids, 1)]
+
+
+def keys(some):
+    return [getattr(one, "candidate", one).key for one in some]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A scorer that looks scores up by text; a text without one stays unscored.
+
+    With `wait` it takes that many seconds for all, and knows no deadline.
+    """
+
+    scores: dict
+    name: str = "table"
+    kind: ScoreKind = ScoreKind.LOGIT
+    reason: str = ""
+    wait: float = 0.0
+    error: Exception | None = None
+    notes: tuple = ()
+
+    def score(self, pairs, *, deadline=None):
+        time.sleep(self.wait)
+        if self.error is not None:
+            raise self.error
+        values = np.array([self.scores.get(text, np.nan) for _, text in pairs], np.float32)
+        return PairScores(
+            values,
+            ~np.isnan(values),
+            np.zeros(len(pairs), bool),
+            self.kind,
+            ModelIdentity(self.name),
+            Usage(pairs=len(pairs), tokens=10 * len(pairs)),
+            reason=self.reason,
+            notes=self.notes,
+        )
+
+
+@dataclass(frozen=True)
+class AwaitedTable(Table):
+    """The same, awaited."""
+
+    async def ascore(self, pairs, *, deadline=None):
+        await asyncio.sleep(self.wait)
+        return Table(self.scores, self.name, self.kind, self.reason, 0.0, self.error).score(pairs)
+
+
+@dataclass(frozen=True)
+class Letters:
+    """A scorer of how many words of the query a text has, times a factor."""
+
+    factor: float = 1.0
+    name: str = "letters"
+
+    def score(self, pairs, *, deadline=None):
+        values = [self.factor * len(set(q.split()) & set(text.split())) for q, text in pairs]
+        return Table(dict(enumerate(values)), self.name).score(
+            [(query, place) for place, (query, _) in enumerate(pairs)]
+        )
+
+
+async def both(reranker, query, some, seconds=None):
+    """Rerank synchronously and asynchronously; the two must agree on everything but time."""
+    from runoff.deadline import Deadline
+
+    first = await asyncio.to_thread(
+        lambda: reranker.rerank(query, some, deadline=Deadline(seconds))
+    )
+    second = await reranker.arerank(query, some, deadline=Deadline(seconds))
+    assert told(first) == told(second)
+    return first
+
+
+def told(reranking):
+    """All of a reranking that does not depend on time."""
+    return (
+        reranking.ordered,
+        reranking.unscored,
+        reranking.dropped,
+        reranking.kind,
+        reranking.model,
+        reranking.usage,
+        reranking.reason,
+        reranking.notes,
+        [(one.source, one.entered, one.left) for one in reranking.parts],
+    )
