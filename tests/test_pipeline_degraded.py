@@ -205,13 +205,13 @@ def test_a_sources_refused_key_is_raised():
 
 def test_urls_in_foreign_errors_lose_their_secrets():
     """A key in a URL's query, or a password, is in no detail, trace or message."""
-    said = "GET https://me:pass@host/rerank?key=sk-123&x=1 failed"
+    said = "GET https://me:hunter2@host/rerank?key=sk-123&x=1 failed"
     sources = {"a": Listed("a"), "b": Listed(error=OSError(said))}
     response = TwoStage(sources, reranker=None).search("q")
     text = repr(response.outcome) + repr(response.trace) + response.explain()
     assert "https://host/rerank failed" in text
     assert "sk-123" not in text
-    assert "pass" not in text
+    assert "hunter2" not in text
     with pytest.raises(RecallFailed) as caught:
         TwoStage({"b": Listed(error=OSError(said))}, reranker=None).search("q")
     assert "sk-123" not in str(caught.value)
