@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING
 
+import sentence_transformers
 import torch
 import transformers
 
@@ -78,11 +80,17 @@ def bert(
     return directory
 
 
-def qwen(directory: Path, *, template: str | None = TEMPLATE, answers: bool = True) -> Path:
+def qwen(
+    directory: Path,
+    *,
+    template: str | None = TEMPLATE,
+    answers: bool = True,
+    positions: int = 256,
+) -> Path:
     """Save a causal language model; `answers` says whether it knows yes and no."""
     torch.manual_seed(0)
     extra = ("yes", "no") if answers else ()
-    size = _tokenizer(directory, extra=extra, positions=256)
+    size = _tokenizer(directory, extra=extra, positions=positions)
     config = transformers.Qwen3Config(
         vocab_size=size,
         hidden_size=32,
@@ -91,7 +99,7 @@ def qwen(directory: Path, *, template: str | None = TEMPLATE, answers: bool = Tr
         num_key_value_heads=1,
         head_dim=16,
         intermediate_size=64,
-        max_position_embeddings=256,
+        max_position_embeddings=positions,
         initializer_range=0.3,
         pad_token_id=0,
         bos_token_id=None,
@@ -103,18 +111,11 @@ def qwen(directory: Path, *, template: str | None = TEMPLATE, answers: bool = Tr
     return directory
 
 
-def prompts(directory: Path, **named: str) -> Path:
-    """Name prompts in a model's settings, the first as its default."""
-    (directory / "config_sentence_transformers.json").write_text(
-        json.dumps(
-            {
-                "model_type": "CrossEncoder",
-                "prompts": named,
-                "default_prompt_name": next(iter(named)),
-            }
-        ),
-        "utf-8",
-    )
+def prompts(source: Path, directory: Path, **named: str) -> Path:
+    """Save a model again as sentence-transformers does, with prompts; the first is the default."""
+    sentence_transformers.CrossEncoder(
+        str(source), device="cpu", prompts=named, default_prompt_name=next(iter(named))
+    ).save_pretrained(str(directory))
     return directory
 
 
@@ -126,16 +127,18 @@ def export(directory: Path) -> None:
     names = ["input_ids", "attention_mask", "token_type_ids"]
     ones = torch.ones(1, 8, dtype=torch.long)
     axes = {name: {0: "batch", 1: "tokens"} for name in names}
-    torch.onnx.export(
-        model,
-        tuple(ones for _ in names),
-        str(directory / "model.onnx"),
-        input_names=names,
-        output_names=["logits"],
-        dynamic_axes=axes,
-        opset_version=17,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, of branches that are constant here
+        torch.onnx.export(
+            model,
+            tuple(ones for _ in names),
+            str(directory / "model.onnx"),
+            input_names=names,
+            output_names=["logits"],
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )
 
 
 def _change(file: Path, **changes: object) -> None:

@@ -172,12 +172,10 @@ def _check_architecture(directory: ModelDirectory) -> None:
     """Refuse a model without a trained head: it would be given one of random weights."""
     named = (directory.config.get("architectures") or ["none"])[0]
     says_so = directory.settings("config_sentence_transformers.json").get("model_type")
-    scores_pairs = (
-        str(named).endswith(_HEADS)
-        or _AUTO_MODEL in directory.config.get("auto_map", {})
-        or says_so == "CrossEncoder"
-    )
-    if not scores_pairs or "Pooling" in directory.modules():
+    has_head = (
+        str(named).endswith(_HEADS) or _AUTO_MODEL in directory.config.get("auto_map", {})
+    ) and "Pooling" not in directory.modules()
+    if not has_head and says_so != "CrossEncoder":
         remedy = (
             f"its architecture is {named}, and a cross-encoder's ends in {' or '.join(_HEADS)}: "
             "it is another kind of model"
