@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -190,15 +192,32 @@ def _device(config: CrossEncoder) -> str:
         raise InvalidArgument("device", name, f"cannot be used: {_summary(error)}") from error
 
 
+_forked_with: set[str] = set()  # runtimes whose threads did not cross, and which wait for them
+
+
+def _after_fork() -> None:
+    _forked_with.update({"torch", "openvino"} & sys.modules.keys())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def _open(package: Any, config: CrossEncoder, directory: ModelDirectory, device: str) -> Any:  # noqa: ANN401 - no types before it is installed
     if config.backend == "torch":
         import torch  # noqa: PLC0415 - an extra
         import transformers  # noqa: PLC0415 - comes with it
 
+        if "torch" in _forked_with:
+            torch.set_num_threads(1)
         version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
         dtype = "dtype" if version >= _CALLED_DTYPE_SINCE else "torch_dtype"
         options = {dtype: getattr(torch, config.dtype or "float32"), "use_safetensors": True}
-    else:  # by itself it computes in bfloat16 on processors that have it
+    else:
+        if "openvino" in _forked_with:
+            remedy = "was in use before this process was forked: fork first, or spawn processes"
+            raise InvalidArgument("backend", config.backend, remedy)
+        # by itself it computes in bfloat16 on processors that have it
         options = {"ov_config": {"INFERENCE_PRECISION_HINT": "f32"}}
     try:
         return package.CrossEncoder(
