@@ -1,4 +1,4 @@
-"""The same cross-encoder on ONNX Runtime, torch and OpenVINO: seconds, and how far scores are apart.
+"""One cross-encoder on ONNX Runtime, torch and OpenVINO: seconds, and how far scores are apart.
 
 The network has the shape of MiniLM-L6 and random weights: those decide the scores, not the time.
 It reads real queries and documents through the tokenizer of the embedded model.
@@ -100,13 +100,9 @@ def _make(whole: Path, small: Path) -> None:
 
     embedded = resolve.resolve("runoff-mini")
     vocabulary = json.loads(embedded.tokenizer.read_text("utf-8"))["model"]["vocab"]
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")}
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_file=str(embedded.tokenizer),
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_max_length=512,
+        tokenizer_file=str(embedded.tokenizer), model_max_length=512, **special
     )
     torch.manual_seed(0)
     config = transformers.BertConfig(

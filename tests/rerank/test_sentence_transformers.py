@@ -18,8 +18,7 @@ import torch_tiny  # noqa: E402 - see above
 from runoff.errors import InvalidArgument, ModelDamaged, TransientError  # noqa: E402 - see above
 from runoff.onnx import sessions  # noqa: E402 - see above
 from runoff.onnx.slots import Interrupt  # noqa: E402 - see above
-from runoff.rerank import CrossEncoder  # noqa: E402 - see above
-from runoff.rerank import torch_model  # noqa: E402 - see above
+from runoff.rerank import CrossEncoder, torch_model  # noqa: E402 - see above
 from runoff.scores import ScoreKind  # noqa: E402 - see above
 
 PAIRS = [("alpha beta", "gamma " * count + "delta") for count in range(1, 9)]
@@ -124,7 +123,7 @@ def test_a_head_that_gives_probabilities_is_told_apart(tmp_path):
 
 @pytest.mark.parametrize("states_inputs", [True, False])
 def test_backends_agree_on_golden_pairs(tmp_path, states_inputs):
-    """torch and ONNX Runtime agree within 1e-4, in what is cut and counted exactly."""
+    """Torch and ONNX Runtime agree within 1e-4, in what is cut and counted exactly."""
     pytest.importorskip("onnx")
     directory = torch_tiny.bert(tmp_path, states_inputs=states_inputs)
     torch_tiny.export(directory)
@@ -237,7 +236,7 @@ def test_half_precision_needs_a_gpu(bert, dtype):
 @pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
 def test_a_device_that_is_not_there_is_named(bert, device):
     """A device that torch does not know or this machine lacks is InvalidArgument."""
-    with pytest.raises(InvalidArgument, match="device.*cannot be used"):
+    with pytest.raises(InvalidArgument, match=r"device.*cannot be used"):
         CrossEncoder(bert, backend="torch", device=device).warmup()
 
 
@@ -251,7 +250,7 @@ def test_a_damaged_model_is_named(tmp_path):
 
 def test_a_bi_encoder_is_refused(tmp_path):
     """An encoder without a head is not given a random one."""
-    with pytest.raises(InvalidArgument, match="BertModel.*another kind of model"):
+    with pytest.raises(InvalidArgument, match=r"BertModel.*another kind of model"):
         make(torch_tiny.bert(tmp_path, head=False)).warmup()
 
 

@@ -7,10 +7,9 @@ import warnings
 from typing import TYPE_CHECKING
 
 import sentence_transformers
+import tiny
 import torch
 import transformers
-
-import tiny
 
 if TYPE_CHECKING:
     from pathlib import Path

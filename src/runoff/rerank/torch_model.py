@@ -16,6 +16,7 @@ from runoff.onnx import sessions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
