@@ -79,7 +79,8 @@ def prepare(config: CrossEncoder) -> local.Ready:
     _check_architecture(directory)
     length = resolve.length(directory, config.max_length)
     digest = _digest(directory, config)
-    key = (digest, config.backend, config.device, config.dtype, config.trust_remote_code)
+    precision = _SHORT[config.dtype]
+    key = (digest, config.backend, config.device, precision, config.trust_remote_code)
     loaded = sessions.shared(key, lambda: LoadedModel(config, directory))
     kind = local.kind(directory, config.activation, probability=loaded.ends_in_sigmoid)
     prompt = _prompt(config, loaded)
@@ -95,7 +96,7 @@ def prepare(config: CrossEncoder) -> local.Ready:
         batch,
         _Run(loaded, texts),
         kind,
-        ModelIdentity(config.name, revision[:_REVISION_LENGTH], _SHORT[config.dtype]),
+        ModelIdentity(config.name, revision[:_REVISION_LENGTH], precision),
         local.english(directory),
         local.default_blend(directory),
     )

@@ -79,11 +79,12 @@ class LoadedModel:
                 f'{package.__version__}: pip install --upgrade "runoff[{_PACKAGE}]"',
             )
         self.chat = self._modular and "message" in self._model.modalities
-        self.can_batch = self._model.config.pad_token_id is not None or self.chat
         last = list(self._model.children())[-1] if self._modular else None
-        if last is not None and getattr(last, "true_token_id", -1) == getattr(
-            last, "false_token_id", None
-        ):
+        yes, no = getattr(last, "true_token_id", None), getattr(last, "false_token_id", None)
+        # a decoder that classifies finds its last token by the padding
+        padding = getattr(self._model.config, "pad_token_id", None)
+        self.can_batch = padding is not None or yes is not None
+        if yes is not None and yes == no:
             remedy = 'its tokenizer has no tokens "yes" and "no", whose logits make the score'
             raise InvalidArgument("model", config.name, remedy)
         activation = type(getattr(last, "activation_function", None)).__name__
@@ -132,18 +133,18 @@ class LoadedModel:
         """
         import torch  # noqa: PLC0415 - loaded already; imported where models are used
 
-        features = {
-            name: torch.from_numpy(values).to(self.device)
-            for name, values in self._padded(inputs).items()
-        }
+        padded = self._padded(inputs)
         try:
+            features = {
+                name: torch.from_numpy(values).to(self.device) for name, values in padded.items()
+            }
             with self._lock, torch.inference_mode():
                 if not self._modular:
                     scores = self._model.model(**features).logits
                 else:
                     scores = self._model({**features, **self._told})["scores"]
                 values: NDArray[np.float64] = scores.float().cpu().numpy().astype(np.float64)
-        except torch.OutOfMemoryError as error:
+        except torch.cuda.OutOfMemoryError as error:
             msg = (
                 f"{self.name}: {self.device} is out of memory ({_summary(error)}): a smaller "
                 "batch_size or max_length needs less"
