@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_DOCUMENTS = 40
+_DOCUMENTS = 16
 _ROUNDS = 3
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _APART = 1e-4
