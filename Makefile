@@ -2,15 +2,19 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TORCH_VENV ?= .venv-torch
+# the release tested; name another, or a build for your GPU, with TORCH=
+TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-oldest lint types docs bench notebooks clean
+.PHONY: help demo test test-oldest test-torch lint types docs bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       see two-stage retrieval at work on your own Python's documentation"
 	@echo "make test       run the tests"
 	@echo "make test-oldest  run them with the oldest versions of what runoff builds on"
+	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make lint       ruff: rules and format"
 	@echo "make types      mypy --strict"
 	@echo "make notebooks  execute the notebooks"
@@ -48,6 +52,17 @@ test-oldest: pyproject.toml tests/oldest.txt
 	$(OLDEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" \
 		--ignore tests/test_docs.py --ignore tests/test_notebooks.py $(ARGS)
 
+$(TORCH_VENV)/.torch: pyproject.toml models/pyproject.toml
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(TORCH_VENV)/bin/python -m pip install --quiet "$(TORCH)" --editable ./models \
+		--editable ".[sentence-transformers]" --group pytest
+	@touch $@
+
+test-torch: $(TORCH_VENV)/.torch
+	$(TORCH_VENV)/bin/python -m pytest tests/test_contracts_torch.py \
+		tests/rerank/test_sentence_transformers*.py tests/rerank/test_backends.py $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,4 +80,4 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) $(TORCH_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -21,6 +21,7 @@ BENCHMARKS = (
     "bm25_speed",
     "overhead",
     "pairs",
+    "backends",
     "concurrency",
     "score_cache",
     "languages",

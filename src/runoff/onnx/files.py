@@ -16,7 +16,16 @@ from runoff.onnx import cpu
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["PRECISIONS", "SETTINGS", "ModelFiles", "Precision", "choose", "in_directory"]
+__all__ = [
+    "PRECISIONS",
+    "SETTINGS",
+    "ModelDirectory",
+    "ModelFiles",
+    "Precision",
+    "checksum",
+    "choose",
+    "in_directory",
+]
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 PRECISIONS = ("auto", "int8", "fp32")
@@ -40,25 +49,16 @@ _PADDED_POSITIONS = {"camembert", "roberta", "xlm-roberta"}  # position ids star
 
 
 @dataclass(frozen=True)
-class ModelFiles:
-    """A model on disk.
+class ModelDirectory:
+    """A model on disk and what its settings say.
 
     Attributes:
         name: as the user gave it.
         directory: where its files lie.
-        onnx: the graph to run.
-        precision: `"int8"`, `"fp32"`, or what the file name or `config.json` says.
     """
 
     name: str
     directory: Path
-    onnx: Path
-    precision: str
-
-    @property
-    def tokenizer(self) -> Path:
-        """The tokenizer's file."""
-        return self.directory / TOKENIZER
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
@@ -137,6 +137,24 @@ class ModelFiles:
                 return min(int(length), self.positions or int(length))
         return _UNLIMITED
 
+
+@dataclass(frozen=True)
+class ModelFiles(ModelDirectory):
+    """A model on disk that is an ONNX graph.
+
+    Attributes:
+        onnx: the graph to run.
+        precision: `"int8"`, `"fp32"`, or what the file name or `config.json` says.
+    """
+
+    onnx: Path
+    precision: str
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's file."""
+        return self.directory / TOKENIZER
+
     def digest(self) -> str:
         """Return a checksum of the graph, its external data and the tokenizer (SHA-256, hex).
 
@@ -146,7 +164,7 @@ class ModelFiles:
         whole = hashlib.sha256()
         external = sorted(self.onnx.parent.glob(f"{self.onnx.name}[._]data*"))
         for path in (self.onnx, *external, self.tokenizer):
-            whole.update(_checksum(path).encode("ascii"))
+            whole.update(checksum(path).encode("ascii"))
         return whole.hexdigest()
 
 
@@ -223,8 +241,12 @@ def choose(names: Iterable[str], precision: Precision, model: str) -> tuple[str,
 _known: dict[tuple[str, int, int], str] = {}
 
 
-def _checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, remembered until its size or time of change differs."""
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, remembered until its size or time of change differs.
+
+    Raises:
+        ModelNotFound: the file has gone or cannot be read.
+    """
     try:
         state = path.stat()
         key = (str(path), state.st_size, state.st_mtime_ns)

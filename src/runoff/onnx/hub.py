@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runoff.errors import ModelNotFound
-from runoff.onnx.files import SETTINGS, choose
+from runoff.onnx.files import SETTINGS
 
 if TYPE_CHECKING:
-    from runoff.onnx.files import Precision
+    from collections.abc import Callable, Sequence
 
 __all__ = ["fetch", "is_name"]
 
@@ -35,18 +35,25 @@ def is_name(model: str) -> bool:
 def fetch(
     model: str,
     *,
-    precision: Precision,
+    wanted: Callable[[Sequence[str]], list[str]],
     revision: str | None,
     cache_dir: Path | None,
     local_files_only: bool,
 ) -> Path:
     """Return the directory of a model, downloading what is not there yet.
 
-    Downloaded are the settings, the tokenizer and one ONNX file, the one `choose` takes. Without
-    network, with `HF_HUB_OFFLINE=1` or `local_files_only`, the cache answers alone.
+    Without network, with `HF_HUB_OFFLINE=1` or `local_files_only`, the cache answers alone.
+
+    Args:
+        model: its name, `"org/name"`.
+        wanted: told the names of all its files, it returns the patterns of those to have; it
+            raises `ModelNotFound` where they are not what it takes.
+        revision: branch, tag or commit; None is the main branch.
+        cache_dir: where models are kept; None is the Hub's own default.
+        local_files_only: never use the network.
 
     Raises:
-        ModelNotFound: no such model or revision, no fitting ONNX file, neither network nor cached
+        ModelNotFound: no such model or revision, no fitting files, neither network nor cached
             files, or a cache that cannot be written.
     """
     import huggingface_hub  # noqa: PLC0415 - half a second that only Hub models cost
@@ -63,8 +70,7 @@ def fetch(
             unreachable = error
         else:
             listed = [one.rfilename for one in about.siblings or ()]
-            chosen, _ = choose(listed, precision, model)
-            patterns = [*SETTINGS, chosen, f"{chosen}_data*", f"{chosen}.data*"]
+            patterns = wanted(listed)
     try:
         directory = huggingface_hub.snapshot_download(
             model,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, ModelNotFound
 from runoff.onnx import hub
-from runoff.onnx.files import PRECISIONS, ModelFiles, in_directory
+from runoff.onnx.files import PRECISIONS, SETTINGS, ModelFiles, choose, in_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
-    from runoff.onnx.files import Precision
+    from runoff.onnx.files import ModelDirectory, Precision
 
-__all__ = ["check", "check_length", "length", "needs_hub", "resolve"]
+__all__ = ["check", "check_length", "fetched", "is_plain", "length", "needs_hub", "resolve"]
 
+_F = TypeVar("_F")
 _fetched: dict[tuple[str, str, str | None, Path | None, bool], Path] = {}
 
 
@@ -52,7 +54,7 @@ def check_length(max_length: object) -> None:
         raise InvalidArgument("max_length", max_length, "must be a number of tokens, or None")
 
 
-def length(files: ModelFiles, max_length: int | None) -> int:
+def length(files: ModelDirectory, max_length: int | None) -> int:
     """Return how many tokens to read: what the user says, else what the model says.
 
     Raises:
@@ -87,23 +89,66 @@ def resolve(
         MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
     """
     name = str(model)
-    if _is_plain(model):
+    if is_plain(model):
         return _embedded(name, precision)
-    directory = Path(model).expanduser()
-    if directory.is_dir() or not needs_hub(model):
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        chosen, _ = choose(names, precision, name)
+        return [*SETTINGS, chosen, f"{chosen}_data*", f"{chosen}.data*"]
+
+    def look(directory: Path) -> ModelFiles:
         return in_directory(directory, name=name, precision=precision)
+
+    return fetched(
+        model,
+        look,
+        wanted,
+        kind=precision,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+    )
+
+
+def fetched(
+    model: str | Path,
+    look: Callable[[Path], _F],
+    wanted: Callable[[Sequence[str]], list[str]],
+    *,
+    kind: str,
+    revision: str | None,
+    cache_dir: str | Path | None,
+    local_files_only: bool,
+) -> _F:
+    """Find a directory, or a model of the Hub, and return what `look` says of it.
+
+    Args:
+        model: a directory or `"org/name"`.
+        look: finds a model's files in a directory, or raises `ModelNotFound`.
+        wanted: as in `hub.fetch`.
+        kind: a word for what is wanted; the Hub is asked once for each.
+        revision: as in `hub.fetch`.
+        cache_dir: as in `hub.fetch`.
+        local_files_only: as in `hub.fetch`.
+
+    Raises:
+        ModelNotFound: there is no such model, or a file of it is missing.
+    """
+    name, directory = str(model), Path(model).expanduser()
+    if directory.is_dir() or not needs_hub(model):
+        return look(directory)
     cache = None if cache_dir is None else Path(cache_dir).expanduser()
-    key = (name, precision, revision, cache, local_files_only)
+    key = (name, kind, revision, cache, local_files_only)
     found = _fetched.get(key)
     if found is None or not found.is_dir():
         found = hub.fetch(
             name,
-            precision=precision,
+            wanted=wanted,
             revision=revision,
             cache_dir=cache,
             local_files_only=local_files_only,
         )
-    files = in_directory(found, name=name, precision=precision)
+    files = look(found)
     _fetched[key] = found
     return files
 
@@ -113,7 +158,8 @@ def needs_hub(model: str | Path) -> bool:
     return isinstance(model, str) and hub.is_name(model) and not Path(model).is_dir()
 
 
-def _is_plain(model: str | Path) -> bool:
+def is_plain(model: str | Path) -> bool:
+    """Whether this is a plain word, as the names of embedded models are."""
     if not isinstance(model, str):
         return False
     separators = f"/{os.sep}{os.altsep or ''}"

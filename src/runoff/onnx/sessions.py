@@ -1,6 +1,6 @@
 """Loaded models: each is loaded once per process and shared by everything that names it.
 
-A loaded model is known by the checksum of its files, its precision and its threads. The cache is
+A loaded model is known by the checksum of its files and by how it is run. The cache is
 weak, so that a model goes when its last user goes, but the two used last are kept: an object that
 is rebuilt on every call finds its model again.
 """
@@ -11,20 +11,22 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 
 from runoff.errors import InvalidArgument, ModelDamaged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from runoff.onnx.files import ModelFiles
     from runoff.onnx.slots import Interrupt
     from runoff.onnx.tokens import Encoded
 
-__all__ = ["Loaded", "forget", "generation", "load"]
+__all__ = ["InProcess", "Loaded", "forget", "generation", "load", "shared"]
 
 _KEPT = 2
 _QUIET = 4  # only fatal errors: every other one is raised as an exception anyway
@@ -36,6 +38,18 @@ _DTYPES: dict[str, type[np.generic]] = {
     "tensor(bool)": np.bool_,
 }
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+
+
+class InProcess(Protocol):
+    """What can be shared: it knows the process it was loaded in by `generation`."""
+
+    @property
+    def generation(self) -> int:
+        """What `generation()` returned when it was loaded."""
+        ...
+
+
+_M = TypeVar("_M", bound=InProcess)
 
 
 class Loaded:
@@ -149,19 +163,17 @@ class _Cache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loading: dict[object, threading.Lock] = {}
-        self._weak: weakref.WeakValueDictionary[object, Loaded] = weakref.WeakValueDictionary()
-        self._last: OrderedDict[object, Loaded] = OrderedDict()
+        self._weak: weakref.WeakValueDictionary[object, InProcess] = weakref.WeakValueDictionary()
+        self._last: OrderedDict[object, InProcess] = OrderedDict()
 
-    def get(self, files: ModelFiles, threads: int) -> Loaded:
-        digest = files.digest()
-        key = (digest, files.precision, threads)
+    def get(self, key: object, make: Callable[[], InProcess]) -> InProcess:
         with self._lock:
             loading = self._loading.setdefault(key, threading.Lock())
         with loading:  # the second to want a model waits for the first to load it
             with self._lock:
                 loaded = self._weak.get(key)
             if loaded is None:
-                loaded = Loaded(files, digest, threads)
+                loaded = make()
             with self._lock:
                 self._weak[key] = loaded
                 self._last[key] = loaded
@@ -187,7 +199,17 @@ def load(files: ModelFiles, *, threads: int = 1) -> Loaded:
         ModelDamaged: the graph or the tokenizer cannot be read.
         InvalidArgument: the graph wants inputs that texts do not have.
     """
-    return _cache.get(files, threads)
+    digest = files.digest()
+    return shared((digest, files.precision, threads), lambda: Loaded(files, digest, threads))
+
+
+def shared(key: object, make: Callable[[], _M]) -> _M:
+    """Return what this process holds under a key, made by `make` unless it is there.
+
+    Raises:
+        Exception: whatever `make` raises; the next call tries again.
+    """
+    return cast("_M", _cache.get(key, make))
 
 
 def generation() -> int:

@@ -271,26 +271,32 @@ def _patience(deadline: Deadline | None, progress: object) -> float | None:
     return min(_workers.pause(deadline), longest or math.inf)
 
 
+_CORES = "cores"
 _lock = threading.Lock()
-_slots: Slots | None = None
+_slots: dict[str, Slots] = {}
 
 
-def shared() -> Slots:
-    """Return the slots of this process; the first call makes them."""
-    global _slots  # noqa: PLW0603 - one queue for the whole process
+def shared(device: str = _CORES) -> Slots:
+    """Return this process's slots for a device; the first call makes them.
+
+    Args:
+        device: by default the cores, each a slot. Any other name has one slot: a runtime that
+            spreads a run over all cores, or over a GPU, takes one run at a time.
+    """
     with _lock:
-        if _slots is None:
-            _slots = Slots()
-            atexit.register(_slots.stop)
-        return _slots
+        found = _slots.get(device)
+        if found is None:
+            found = _slots[device] = Slots(None if device == _CORES else 1)
+            atexit.register(found.stop)
+        return found
 
 
 def _forget() -> None:
-    global _lock, _slots  # noqa: PLW0603 - threads and held locks do not survive a fork
+    global _lock  # noqa: PLW0603 - threads and held locks do not survive a fork
     _lock = threading.Lock()
-    if _slots is not None:
-        atexit.unregister(_slots.stop)
-    _slots = None
+    for slots in _slots.values():
+        atexit.unregister(slots.stop)
+    _slots.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -10,14 +10,14 @@ from runoff.onnx import sessions
 
 if TYPE_CHECKING:
     from runoff.deadline import Deadline
-    from runoff.onnx.sessions import Loaded
+    from runoff.onnx.sessions import InProcess
 
 __all__ = ["Loading", "State"]
 
 
 class _Ready(Protocol):
     @property
-    def loaded(self) -> Loaded: ...
+    def loaded(self) -> InProcess: ...
 
 
 _R = TypeVar("_R", bound=_Ready)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Encoding, Tokenizer
 
-__all__ = ["LONGEST_TOKEN", "Encoded", "TextEncoder"]
+__all__ = ["LONGEST_TOKEN", "Encoded", "TextEncoder", "clean"]
 
 LONGEST_TOKEN = 100  # characters; WordPiece takes longer words for unknown
 _USUAL_TOKEN = 8  # characters; twice what prose needs
@@ -146,9 +146,7 @@ class TextEncoder:
         return self._pair.fill(asked[:kept], read[:left], truncated=cut)
 
     def _encode(self, text: str) -> Encoding:
-        if not text.isascii():
-            text = _SURROGATE.sub("\ufffd", text)
-        return self._tokenizer.encode(text, add_special_tokens=False)
+        return self._tokenizer.encode(clean(text), add_special_tokens=False)
 
     def _learn(self, first: str, second: str | None = None) -> _Template:
         """Read the template off an encoding of one-word texts, and check it on longer ones."""
@@ -165,6 +163,11 @@ class TextEncoder:
         raise InvalidArgument(
             "model", expected.tokens, "its tokenizer joins texts in a way that is not supported"
         )
+
+
+def clean(text: str) -> str:
+    """Return a text with U+FFFD for each lone surrogate, which no tokenizer takes."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _read(encoding: Encoding, texts: int) -> _Template | None:

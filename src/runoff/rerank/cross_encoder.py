@@ -1,86 +1,79 @@
-"""A local cross-encoder on ONNX Runtime, without torch."""
+"""A local cross-encoder: on ONNX Runtime without torch, or through sentence-transformers."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import platform
-from dataclasses import KW_ONLY, dataclass, field, replace
-from functools import cache, partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from runoff import _workers
-from runoff.errors import InvalidArgument, ModelDamaged
-from runoff.onnx import cpu, languages, resolve, sessions, slots
+from runoff.errors import InvalidArgument
+from runoff.onnx import languages, resolve
 from runoff.onnx.state import Loading, State
-from runoff.onnx.tokens import TextEncoder
 from runoff.onnx.windows import windows as parted
+from runoff.rerank import local, onnx, sentence_transformers
 from runoff.rerank import pairs as pairs_of
 from runoff.rerank.cost import rough_tokens
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from types import ModuleType
 
     from numpy.typing import NDArray
 
     from runoff.deadline import Deadline
-    from runoff.onnx.files import ModelFiles, Precision
-    from runoff.onnx.sessions import Loaded
+    from runoff.onnx.files import ModelDirectory, Precision
     from runoff.onnx.slots import Interrupt
+    from runoff.rerank.local import Memo, Ready, Scored
 
 __all__ = ["CrossEncoder"]
 
-_OUTPUT = "logits"
-_MOST_LABELS = 2
-_LARGEST = float(np.finfo(np.float32).max)
 _USUAL_LENGTH = 512  # tokens read, as long as the model has not been asked
-_READING = 1  # raised when this file or the encoder read a pair otherwise than before
-_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
-_ENGLISH = ("cross-encoder/ms-marco-", "cross-encoder/stsb-", "cross-encoder/qnli-")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ready:
-    """A loaded model with what this cross-encoder adds to it."""
-
-    loaded: Loaded
-    encoder: TextEncoder
-    output: str
-    kind: ScoreKind
-    identity: ModelIdentity
-    english: bool
-    cache_key: str
-    default_blend: float | None
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
 class CrossEncoder:
     """A model that reads query and document together and says how well they fit.
 
-    Each pair is one run on one core, unpadded, and the pairs of all callers share one queue with as
-    many slots as cores: a score never depends on the pairs beside it, and at the deadline the
-    caller has everything scored so far. Scores are the model's raw logits, computed as the model
-    computes them and kept in float32. A model with two labels scores the log-odds of the second,
-    `logit[1] - logit[0]`.
+    On ONNX Runtime each pair is one run on one core, unpadded, and the pairs of all callers share
+    one queue with as many slots as cores: a score never depends on the pairs beside it, and at the
+    deadline the caller has everything scored so far. The other backends take one run at a time,
+    which spreads over the cores or a GPU. Scores are the model's raw logits, whatever activation
+    its settings name, computed as the model computes them and kept in float32. A model with two
+    labels scores the log-odds of the second, `logit[1] - logit[0]`; a causal language model that of
+    the answers "yes" and "no".
 
     The model is loaded on first use, or by `warmup`; loading stops the deadline's clock. Instances
     are configuration and cheap to copy, replace and pickle: loaded models are kept per process.
 
     Attributes:
-        model: an embedded model (`"runoff-mini"`, with `pip install "runoff[models]"`), the path of
-            a directory, or a Hugging Face name (`"cross-encoder/ms-marco-MiniLM-L6-v2"`).
-        precision: `"auto"` takes the int8 build for this processor where there is one, else fp32;
-            `"int8"` and `"fp32"` insist.
+        model: an embedded model (`"runoff-mini"`, with `pip install "runoff[models]"`; ONNX only),
+            the path of a directory, or a Hugging Face name
+            (`"cross-encoder/ms-marco-MiniLM-L6-v2"`).
+        precision: of the ONNX build: `"auto"` takes the int8 build for this processor where there
+            is one, else fp32; `"int8"` and `"fp32"` insist. The other backends have no int8.
         max_length: tokens read of each pair, special tokens included; None asks the model.
         activation: `"sigmoid"` turns logits into probabilities, computed in float64; the kind of
             the scores says which they are. Logits above 17 all become 1.0 in float32.
         revision: branch, tag or commit on the Hugging Face Hub.
         cache_dir: where Hub models are kept; None is the Hub's own default.
         local_files_only: never use the network.
+        backend: `"onnx"` runs without torch; `"torch"` runs any Hugging Face cross-encoder, and on
+            GPUs; `"openvino"` is for Intel processors.
+        device: of torch, such as `"cuda:0"`; None takes the best there is.
+        dtype: of torch: `"float16"` and `"bfloat16"` on GPUs alone; None is `"float32"`.
+        trust_remote_code: run Python code that comes with the model (torch and OpenVINO).
+        prompt: a text before each query, or a system message where the model has a chat template
+            (torch and OpenVINO); None takes the one the model's settings name, `""` none.
+        prompt_name: the name of such a text in the model's settings.
+        batch_size: pairs in a run (torch and OpenVINO); None is 1 on a CPU, where a deadline is
+            then kept to a pair, and 32 on a GPU.
 
     Raises:
         InvalidArgument: an argument cannot be right.
@@ -94,7 +87,14 @@ class CrossEncoder:
     revision: str | None = None
     cache_dir: str | Path | None = None
     local_files_only: bool = False
-    _state: State[_Ready] = field(default_factory=State, init=False, repr=False, compare=False)
+    backend: Literal["onnx", "torch", "openvino"] = "onnx"
+    device: str | None = None
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    trust_remote_code: bool = False
+    prompt: str | None = None
+    prompt_name: str | None = None
+    batch_size: int | None = None
+    _state: State[Ready] = field(default_factory=State, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""
@@ -104,6 +104,7 @@ class CrossEncoder:
         resolve.check_length(self.max_length)
         if self.activation not in (None, "sigmoid"):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
+        local.check(self)
 
     @property
     def name(self) -> str:
@@ -127,7 +128,7 @@ class CrossEncoder:
         ready = self._state.current
         if ready is not None:
             return ready.default_blend
-        return None if resolve.needs_hub(self.model) else _default_blend(self._files())
+        return None if resolve.needs_hub(self.model) else local.default_blend(self._files())
 
     @property
     def cache_key(self) -> str:
@@ -140,7 +141,7 @@ class CrossEncoder:
             RunoffError: the model cannot be found, as `score` would say.
         """
         ready = self._state.current
-        return _cache_key(self, self._files()) if ready is None else ready.cache_key
+        return self._backend.cache_key(self) if ready is None else ready.cache_key
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
         """Return the pairs and, by a quarter of their characters, the tokens it may read."""
@@ -151,7 +152,7 @@ class CrossEncoder:
     def remarks(self, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         """Return a sentence when an English model is given texts in other scripts."""
         ready = self._state.current
-        english = _reads_english(self, self._files()) if ready is None else ready.english
+        english = local.english(self._files()) if ready is None else ready.english
         sentence = languages.note(self.name, pairs_of.texts(pairs)) if english else ""
         if not sentence:
             return ()
@@ -164,8 +165,9 @@ class CrossEncoder:
         Raises:
             ModelNotFound: there is no such model, or a file of it is missing.
             ModelDamaged: a file of it cannot be read.
-            MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
-            InvalidArgument: the model is no cross-encoder, or `max_length` does not suit it.
+            MissingExtra: an embedded model is asked for and `runoff-models` is not installed, or
+                the package of the backend.
+            InvalidArgument: the model is no cross-encoder, or an argument does not suit it.
         """
         self._load()
 
@@ -187,10 +189,8 @@ class CrossEncoder:
         ready, loading = self._state.current, Loading(deadline)
         if ready is None:
             ready = self._load(loading)
-        task, count = partial(_run, ready, checked, {}), len(checked)
-        return self._scores(
-            ready, checked, slots.shared().run(count, task, deadline), loading.took_ms
-        )
+        count, task = _tasks(ready, checked)
+        return self._scores(ready, checked, ready.slots.run(count, task, deadline), loading.took_ms)
 
     async def ascore(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
@@ -202,10 +202,9 @@ class CrossEncoder:
         ready, loading = self._state.current, Loading(deadline)
         if ready is None:
             ready = await _workers.run_async(partial(self._load, loading), deadline, "load")
-        task, count = partial(_run, ready, checked, {}), len(checked)
-        return self._scores(
-            ready, checked, await slots.shared().arun(count, task, deadline), loading.took_ms
-        )
+        count, task = _tasks(ready, checked)
+        batches = await ready.slots.arun(count, task, deadline)
+        return self._scores(ready, checked, batches, loading.took_ms)
 
     def windows(
         self,
@@ -232,24 +231,22 @@ class CrossEncoder:
         Raises:
             RunoffError: the model cannot be loaded; see `warmup`.
         """
-        encoder = self._load(Loading(deadline)).encoder
-        room = min(encoder.room(encoder.query(query)), length or encoder.max_length)
-        return [parted(encoder, text, room, min(overlap, room // 2)) for text in texts]
+        ready = self._load(Loading(deadline))
+        room = min(ready.room(query), length or ready.encoder.max_length)
+        return [parted(ready.encoder, text, room, min(overlap, room // 2)) for text in texts]
 
-    def _files(self) -> ModelFiles:
-        return resolve.resolve(
-            self.model,
-            precision=self.precision,
-            revision=self.revision,
-            cache_dir=self.cache_dir,
-            local_files_only=self.local_files_only,
-        )
+    @property
+    def _backend(self) -> ModuleType:
+        return onnx if self.backend == "onnx" else sentence_transformers
 
-    def _load(self, loading: Loading | None = None) -> _Ready:
+    def _files(self) -> ModelDirectory:
+        return self._backend.find(self)  # type: ignore[no-any-return] # both return one
+
+    def _load(self, loading: Loading | None = None) -> Ready:
         ready = self._state.current
         if ready is None:
             with loading or Loading(None):
-                ready = self._state.current = _prepare(self, self._files())
+                ready = self._state.current = self._backend.prepare(self)
         return ready
 
     def _nothing(self, count: int) -> PairScores:
@@ -267,11 +264,13 @@ class CrossEncoder:
 
     def _scores(
         self,
-        ready: _Ready,
+        ready: Ready,
         pairs: list[tuple[str, str]],
-        results: list[_Scored | None],
+        batches: list[list[Scored] | None],
         load_ms: float,
     ) -> PairScores:
+        missing: list[None] = [None] * ready.batch
+        results = [one for batch in batches for one in batch or missing][: len(pairs)]
         done = [index for index, one in enumerate(results) if one is not None]
         logits = np.array([math.nan if one is None else one.logit for one in results])
         logits[np.abs(logits) > _LARGEST] = math.nan
@@ -294,95 +293,17 @@ class CrossEncoder:
         )
 
 
-class _Scored(NamedTuple):
-    """What one run gave."""
+def _tasks(
+    ready: Ready, pairs: list[tuple[str, str]]
+) -> tuple[int, Callable[[int, Interrupt], list[Scored]]]:
+    """Return how many runs the pairs need, and what one run does."""
+    size = ready.batch
+    memo: Memo = {}
 
-    logit: float
-    truncated: bool
-    tokens: int
+    def task(index: int, interrupt: Interrupt) -> list[Scored]:
+        return ready.run(pairs[index * size : (index + 1) * size], memo, interrupt)
 
-
-def _prepare(config: CrossEncoder, files: ModelFiles) -> _Ready:
-    """Load a model, run it once, and check that it is a cross-encoder."""
-    kind = files.config.get("score_kind", "logit") if files.ours else "logit"
-    if kind not in {"logit", "probability"}:
-        raise InvalidArgument(
-            "model", config.name, f"its scores are of kind {kind}: it is no cross-encoder"
-        )
-    if kind == "probability" and config.activation is not None:
-        raise InvalidArgument(
-            "activation", config.activation, f"{config.name} gives probabilities already: leave it"
-        )
-    length = resolve.length(files, config.max_length)
-    loaded = sessions.load(files)
-    encoder = TextEncoder(loaded.tokenizer, length)
-    output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]
-    shape = loaded.run(encoder.pair(encoder.query("query"), "document"), output).shape
-    if len(shape) > 2 or math.prod(shape) > _MOST_LABELS:  # noqa: PLR2004 - (1, labels)
-        raise InvalidArgument(
-            "model",
-            config.name,
-            f"its output {output} has shape {shape} for one pair, and a cross-encoder gives one "
-            "score or two labels: it is another kind of model",
-        )
-    return _Ready(
-        loaded,
-        encoder,
-        output,
-        ScoreKind.LOGIT if config.activation is None and kind == "logit" else ScoreKind.PROBABILITY,
-        ModelIdentity(config.name, loaded.digest[:_REVISION_LENGTH], files.precision),
-        _reads_english(config, files),
-        _cache_key(config, files, loaded.digest),
-        _default_blend(files),
-    )
-
-
-def _reads_english(config: CrossEncoder, files: ModelFiles) -> bool:
-    return config.name.startswith(_ENGLISH) or files.config.get("language") == "en"
-
-
-def _cache_key(config: CrossEncoder, files: ModelFiles, digest: str = "") -> str:
-    # where the files came from changes nothing
-    asked = replace(config, revision=None, cache_dir=None, local_files_only=False)
-    kind = files.config.get("score_kind") if files.ours else None
-    length = resolve.length(files, config.max_length)
-    parts = (_READING, digest or files.digest(), files.precision, length, kind, asked, _runtime())
-    return repr(parts)
-
-
-@cache
-def _runtime() -> tuple[str, ...]:
-    """Return what changes the last bits of a score, and with int8 models more than those."""
-    versions = (importlib.metadata.version(one) for one in ("onnxruntime", "tokenizers"))
-    return (*versions, platform.machine(), *cpu.int8_flavours())
-
-
-def _default_blend(files: ModelFiles) -> float | None:
-    blend = files.config.get("default_blend")
-    if blend is None:
-        return None
-    if isinstance(blend, bool) or not isinstance(blend, int | float) or not 0 <= blend <= 1:
-        msg = f"{files.name}: default_blend in its config.json must be within 0 and 1, not {blend}"
-        raise ModelDamaged(msg)
-    return float(blend)
-
-
-def _run(
-    ready: _Ready,
-    pairs: list[tuple[str, str]],
-    queries: dict[str, tuple[list[int], bool]],
-    index: int,
-    interrupt: Interrupt,
-) -> _Scored:
-    """Score one pair; `queries` holds those encoded so far, as most calls ask only one."""
-    query, document = pairs[index]
-    asked = queries.get(query)
-    if asked is None:
-        asked = queries[query] = ready.encoder.query(query)
-    encoded = ready.encoder.pair(asked, document)
-    values = ready.loaded.run(encoded, ready.output, interrupt).ravel().astype(np.float64)
-    logit = values[0] if len(values) == 1 else values[1] - values[0]
-    return _Scored(float(logit), encoded.truncated, len(encoded))
+    return -(-len(pairs) // size), task
 
 
 def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float32]:
