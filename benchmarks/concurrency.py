@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from harness import Report, Requirement, Skipped, Table, percentile
 from judged import Collection
@@ -24,16 +24,17 @@ from runoff.recall import BM25, Dense, Embedder
 from runoff.rerank import CrossEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from harness import Options
 
     from runoff.types import Response
 
-__all__ = ["run"]
+__all__ = ["SEARCHES", "Ask", "lateness", "run"]
 
-_THREADS, _LOOPS, _SEARCHES = 64, 4, 50
+_THREADS, _LOOPS, SEARCHES = 64, 4, 50
 _TICK = 0.005  # seconds
+Ask: TypeAlias = "Callable[[str], Awaitable[object]]"
 Answer = tuple[tuple[str, float | None, float], ...]
 
 
@@ -47,17 +48,17 @@ def run(options: Options) -> Report:
     idle, beside, busy = [], [], []
     rounds, span = (1, 0.1) if options.quick else (5, 2.0)
     for _ in range(rounds):
-        idle += asyncio.run(_lateness(pipeline, [], span))
+        idle += asyncio.run(lateness(pipeline.asearch, [], span))
         with _busy_processes():
-            beside += asyncio.run(_lateness(pipeline, [], span))
-        asked = [texts[at % len(texts)] for at in range(4 if options.quick else _SEARCHES)]
-        busy += asyncio.run(_lateness(pipeline, asked, 0.0))
+            beside += asyncio.run(lateness(pipeline.asearch, [], span))
+        asked = [texts[at % len(texts)] for at in range(4 if options.quick else SEARCHES)]
+        busy += asyncio.run(lateness(pipeline.asearch, asked, 0.0))
     rows = [
         (name, len(late), *(percentile(late, percent) for percent in (50, 95, 99)), max(late))
         for name, late in (
             ("idle", idle),
             ("idle, other processes keep every core busy", beside),
-            (f"{_SEARCHES} searches", busy),
+            (f"{SEARCHES} searches", busy),
         )
     ]
     return Report(
@@ -164,7 +165,7 @@ def _busy_processes() -> Iterator[None]:
             process.wait()
 
 
-async def _lateness(pipeline: TwoStage, texts: list[str], seconds: float) -> list[float]:
+async def lateness(ask: Ask, texts: Sequence[str], seconds: float) -> list[float]:
     """Return by how many ms each tick was late, while the searches ran or for some seconds."""
     late: list[float] = []
     done = asyncio.Event()
@@ -177,7 +178,7 @@ async def _lateness(pipeline: TwoStage, texts: list[str], seconds: float) -> lis
             late.append((loop.time() - due) * 1000)
 
     ticking = asyncio.ensure_future(tick())
-    await asyncio.gather(*(pipeline.asearch(text) for text in texts), asyncio.sleep(seconds))
+    await asyncio.gather(*(ask(text) for text in texts), asyncio.sleep(seconds))
     done.set()
     await ticking
     return late

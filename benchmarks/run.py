@@ -23,6 +23,7 @@ BENCHMARKS = (
     "pairs",
     "backends",
     "concurrency",
+    "adapters",
     "score_cache",
     "languages",
     "quality",
