@@ -74,3 +74,11 @@ def chroma_server(tmp_path_factory, chromadb):
     yield Server(port, process)
     process.kill()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def chroma_http(chromadb, chroma_server, chroma_settings):
+    """Return a client of that server."""
+    client = chromadb.HttpClient("127.0.0.1", chroma_server.port, settings=chroma_settings())
+    yield client
+    getattr(client, "close", lambda: None)()  # older clients close when they are collected

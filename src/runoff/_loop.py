@@ -100,10 +100,10 @@ async def run_async(
     Raises:
         DeadlineExceeded: it did not return in time.
     """
-    future = _spawn(work)
+    future = asyncio.wrap_future(_spawn(work))
     try:
         while not future.done():
-            await asyncio.wait((asyncio.wrap_future(future),), timeout=_patience(deadline, what))
+            await asyncio.wait((future,), timeout=_patience(deadline, what))
         return future.result()
     finally:
         future.cancel()

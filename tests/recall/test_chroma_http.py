@@ -31,8 +31,8 @@ def told(hits):
 
 
 @pytest.fixture(scope="module")
-def client(chromadb, chroma_server, chroma_settings):
-    return chromadb.HttpClient("127.0.0.1", chroma_server.port, settings=chroma_settings())
+def client(chroma_http):
+    return chroma_http
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def oriented(store: VectorStore, scores: Sequence[float]) -> list[float] | None:
 
 def _declared(store: VectorStore) -> Literal["falls", "rises"] | None:
     """Return how a store says its scores run along its order."""
-    if isinstance(store, InMemoryVectorStore):
+    if type(store) is InMemoryVectorStore:
         return "falls"  # it has no such function, and cosines
     try:
         relevance = store._select_relevance_score_fn()  # noqa: SLF001 - LangChain names it so

@@ -171,7 +171,7 @@ class CohereRerank:
             AuthenticationFailed: there is no key.
             InvalidArgument: the installed cohere lacks what an argument asks for.
         """
-        sdk.arguments(self, self._client())
+        sdk.arguments(self, self._client(), None)
 
     def score(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
@@ -220,7 +220,7 @@ class CohereRerank:
         where = self._where()
         way = remote.Way(
             self.name,
-            partial(self._ask, client, sdk.arguments(self, client)),
+            partial(self._ask, client, sdk.arguments(self, client, deadline)),
             self.retries,
             breaker_of(where, self.circuit, self.name),
             self.timeout,
@@ -291,7 +291,7 @@ class CohereRerank:
             failed = transport.failed(error, self.name)
         else:
             reason = reason_of(error)
-            if not reason and self.client is not None:
+            if not reason and self.client is not None and not sdk.misread(error):
                 return error
             kind = {"timeout": DeadlineExceeded, "connection": ConnectionFailed}.get(reason)
             failed = (kind or BadReply)(f"{self.name}: {told(error)}")

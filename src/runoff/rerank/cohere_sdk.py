@@ -16,9 +16,10 @@ from runoff.rerank import transport
 if TYPE_CHECKING:
     import asyncio
 
+    from runoff.deadline import Deadline
     from runoff.rerank.cohere import CohereRerank
 
-__all__ = ["answer", "arguments", "client_of", "plain", "ready"]
+__all__ = ["answer", "arguments", "client_of", "misread", "plain", "ready"]
 
 _clients: weakref.WeakKeyDictionary[
     asyncio.AbstractEventLoop, dict[tuple[str | None, str], Any]
@@ -51,7 +52,11 @@ def ready(key: str | None, where: str) -> bool:
 _SINCE = {"max_tokens_per_doc": "5.18", "priority": "5.20", "relevant_spans": "7.3"}
 
 
-def arguments(config: CohereRerank, client: Any) -> dict[str, Any]:  # noqa: ANN401 - see `client`
+def arguments(
+    config: CohereRerank,
+    client: Any,  # noqa: ANN401 - see `client`
+    deadline: Deadline | None,
+) -> dict[str, Any]:
     """Return the further arguments of `rerank`, as far as this client knows them.
 
     Raises:
@@ -74,9 +79,19 @@ def arguments(config: CohereRerank, client: Any) -> dict[str, Any]:  # noqa: ANN
             remedy = f"needs cohere {_SINCE[name]} or newer, or a client whose rerank() takes it"
             raise InvalidArgument(name, value, remedy)
     if "request_options" in kinds:
-        seconds = math.ceil(config.timeout)
+        left = math.inf if deadline is None else deadline.remaining()
+        seconds = max(1, math.ceil(min(config.timeout, left)))
         given["request_options"] = {"max_retries": 0, "timeout_in_seconds": seconds}
     return given
+
+
+def misread(error: BaseException) -> bool:
+    """Whether an error was raised inside Cohere's SDK, while it read a reply of another form."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    module = "" if step is None else str(step.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] in {"cohere", "json", "pydantic", "pydantic_core"}
 
 
 def _get(holder: object, name: str) -> Any:  # noqa: ANN401 - whatever is there

@@ -116,6 +116,7 @@ class Batches:
         self.passages: list[tuple[Passage, ...]] = [()] * len(pairs)
         self.usage = Usage()
         self.errors: list[TransientError] = []
+        self.failed: list[TransientError] = []
         self.blank = [index for index, pair in enumerate(pairs) if not pair[1].strip()]
         self.splits = _SPLITS
 
@@ -190,7 +191,9 @@ async def score(way: Way, pairs: Sequence[tuple[str, str]], deadline: Deadline |
         late = sum(not task.done() for task in tasks)
         for task in tasks:
             task.cancel()
-    if late and deadline is not None:
+    if late and work.failed:  # what it was being sent again for says more than that time is up
+        work.errors.append(work.failed[-1])
+    elif late and deadline is not None:
         msg = (
             f"{way.who}: {late} of {len(tasks)} requests did not come back within "
             f"{deadline.budget * 1000:.0f} ms"
@@ -268,6 +271,7 @@ async def _asked(way: Way, work: Batches, indices: list[int]) -> None:
         pause = way.retries.pause(len(failures), failures[-1], work.left())
         if pause is None:
             raise failures[-1]
+        work.failed.append(failures[-1])
         await asyncio.sleep(pause)
 
 

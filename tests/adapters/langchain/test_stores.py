@@ -77,12 +77,7 @@ def empty(request, embeddings):
         return qdrant_of(embeddings)
     if request.param == "chroma":
         return chroma_of(embeddings, request.getfixturevalue("chroma_client"))
-    server = request.getfixturevalue("chroma_server")
-    settings = request.getfixturevalue("chroma_settings")
-    client = pytest.importorskip("chromadb").HttpClient(
-        "127.0.0.1", server.port, settings=settings()
-    )
-    return chroma_of(embeddings, client)
+    return chroma_of(embeddings, request.getfixturevalue("chroma_http"))
 
 
 @pytest.fixture

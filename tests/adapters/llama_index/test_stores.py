@@ -61,8 +61,7 @@ def make_store(kind, request):
     if kind == "chroma":
         folder = request.getfixturevalue("tmp_path")
         return chroma_of(chromadb.PersistentClient(str(folder), settings()))
-    server = request.getfixturevalue("chroma_server")
-    return chroma_of(chromadb.HttpClient("127.0.0.1", server.port, settings=settings()))
+    return chroma_of(request.getfixturevalue("chroma_http"))
 
 
 @pytest.fixture

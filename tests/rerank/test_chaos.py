@@ -1,0 +1,250 @@
+"""Every fault x every reranker of the core, sync and async: no answer lost, none late, none silent.
+
+The run also makes the table of docs/faults.md; `RUNOFF_WRITE_DOCS=1` writes it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chaos_process import serving
+
+httpx = pytest.importorskip("httpx", reason="the http extra is not installed")
+from runoff import Document, TwoStage  # noqa: E402 - see above
+from runoff.errors import RunoffError  # noqa: E402 - see above
+from runoff.recall import Function  # noqa: E402 - see above
+from runoff.rerank import Cascade, Fallback, HTTPRerank, Step  # noqa: E402 - see above
+from runoff.scores import ModelIdentity, PairScores, ScoreKind  # noqa: E402 - see above
+from runoff.testing.chaos import FAULTS  # noqa: E402 - see above
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+BUDGET = 0.25
+LATE = 0.05  # seconds that a busy machine may add to those of a sleeping control
+QUERY = "how does a cascade of rankers work"
+WORDS = ["cascade", "ranker", "query", "document", "model", "score", "order", "index"]
+DOCUMENTS = [
+    Document(f"d{at:02}", f"text {at} about {WORDS[at % 8]} and {WORDS[(3 * at) % 8]} and more")
+    for at in range(20)
+]
+CLIENT = httpx.Client()
+DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere")
+
+
+class Words:
+    """A local scorer that cannot fail: the share of the query's words."""
+
+    name = "words"
+    keeps_deadline = True
+
+    def score(self, pairs, *, deadline=None):
+        values = [len(set(q.split()) & set(t.split())) for q, t in pairs]
+        count = len(values)
+        return PairScores(
+            np.array(values, np.float32),
+            np.ones(count, bool),
+            np.zeros(count, bool),
+            ScoreKind.UNKNOWN,
+            ModelIdentity("words"),
+        )
+
+
+def http(server, dialect):
+    return HTTPRerank(server.url, dialect=dialect, model="m", api_key="key", circuit=None, batch=8)
+
+
+def cohere(server):
+    pytest.importorskip("cohere", reason="the cohere extra is not installed")
+    from runoff.rerank import CohereRerank
+
+    return CohereRerank(base_url=server.url, api_key="key", circuit=None, batch=8)
+
+
+def handed(server):
+    """Cohere's own synchronous client, as people hand it over."""
+    sdk = pytest.importorskip("cohere", reason="the cohere extra is not installed")
+    from runoff.rerank import CohereRerank
+
+    client = sdk.ClientV2(api_key="key", base_url=server.url, httpx_client=CLIENT)
+    return CohereRerank(client=client, circuit=None, batch=8)
+
+
+RERANKERS = {
+    **{f"HTTPRerank, {one}": (one, lambda s, one=one: http(s, one)) for one in DIALECTS},
+    "CohereRerank": ("cohere", cohere),
+    "second of a cascade": ("tei", lambda s: Cascade([Step(Words(), keep=12), http(s, "tei")])),
+    "first of a fallback": ("tei", lambda s: Fallback([http(s, "tei"), Words()])),
+    "CohereRerank, client given": ("cohere", handed),
+}
+# a synchronous client that is handed over reads replies of any size to their end
+BEYOND = {
+    ("CohereRerank, client given", one) for one in ("oversized", "oversized_chunked", "gzip_bomb")
+}
+
+
+@dataclass
+class Cell:
+    """What one search under one fault came to."""
+
+    reranker: str
+    fault: str
+    asynchronous: bool
+    error: RunoffError | None
+    results: list[str]
+    reason: str
+    notes: tuple[str, ...]
+    took: float
+
+
+@pytest.fixture(scope="module")
+def control():
+    """How late a sleep of the whole budget is here, in seconds."""
+    late = []
+    for _ in range(40):
+        began = time.perf_counter()
+        time.sleep(BUDGET)
+        late.append(time.perf_counter() - began - BUDGET)
+    return float(np.percentile(late, 99))
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """All of them, searched one after another."""
+    found = []
+    for name, (dialect, make) in RERANKERS.items():
+        with serving(dialect) as server:
+            pipeline = TwoStage(
+                {"all": Function(lambda query, depth: [(one, 1.0) for one in DOCUMENTS])},
+                reranker=make(server),
+            )
+            pipeline.search(QUERY)  # imports and connects
+            server.fault("gzip_bomb")  # takes a while to make
+            pipeline.search(QUERY, timeout=10)
+            for fault in FAULTS:
+                if (name, fault) in BEYOND:
+                    continue
+                server.fault(fault)
+                found += [asked(pipeline, name, fault, asynchronous) for asynchronous in (0, 1)]
+    CLIENT.close()
+    return found
+
+
+def asked(pipeline, name, fault, asynchronous):
+    error, response = None, None
+    began = time.perf_counter()
+    try:
+        if asynchronous:
+            response = asyncio.run(pipeline.asearch(QUERY, top_k=20, timeout=BUDGET))
+        else:
+            response = pipeline.search(QUERY, top_k=20, timeout=BUDGET)
+    except RunoffError as raised:
+        error = raised
+    took = time.perf_counter() - began
+    degraded = response.outcome.degraded if response else ()
+    return Cell(
+        name,
+        fault,
+        bool(asynchronous),
+        error,
+        [one.doc_id for one in response] if response else [],
+        degraded[0].reason if degraded else "",
+        response.outcome.notes if response else (),
+        took,
+    )
+
+
+def told(cell):
+    return f"{cell.reranker}, {cell.fault}, {'async' if cell.asynchronous else 'sync'}"
+
+
+def test_no_answer_is_lost(cells):
+    """Where nothing is raised, every document comes back once."""
+    everything = sorted(one.doc_id for one in DOCUMENTS)
+    lost = [told(one) for one in cells if not one.error and sorted(one.results) != everything]
+    assert lost == []
+
+
+def test_only_what_cannot_pass_is_raised(cells):
+    """Permanent faults raise their error, and no other fault raises anything."""
+    wrong = [
+        f"{told(one)}: {one.error!r}"
+        for one in cells
+        if (
+            FAULTS[one.fault].permanent
+            and not isinstance(one.error, FAULTS[one.fault].error)
+            and "DeadlineExceeded" not in " ".join(one.notes)  # a busy machine: words answered
+        )
+        or (not FAULTS[one.fault].permanent and one.error)
+    ]
+    assert wrong == []
+
+
+def test_permanent_errors_tell_the_remedy(cells):
+    """A raised message names an argument to look at."""
+    mute = [told(one) for one in cells if one.error and "=" not in str(one.error)]
+    assert mute == []
+
+
+def test_every_degraded_answer_says_why(cells):
+    """The outcome's reason is the fault's own; where there is no fault the answer is complete."""
+    wrong = [
+        f"{told(one)}: {one.reason!r}"
+        for one in cells
+        if one.reranker != "first of a fallback"
+        and not FAULTS[one.fault].permanent
+        and one.reason != FAULTS[one.fault].reason
+    ]
+    assert wrong == []
+
+
+def test_a_fallback_answers_in_place_of_the_failed(cells):
+    """Behind a fallback the answer is complete, and a note says who gave it."""
+    wrong = [
+        f"{told(one)}: {one.reason!r} {one.notes}"
+        for one in cells
+        if one.reranker == "first of a fallback"
+        and FAULTS[one.fault].reason
+        and (one.reason or "words answered in place" not in " ".join(one.notes))
+    ]
+    assert wrong == []
+
+
+def test_the_deadline_is_kept(cells, control):
+    """Pooled over all cells, p99 of the overrun is at most 50 ms above a sleeping control."""
+    over = [max(0.0, one.took - BUDGET) for one in cells]
+    assert np.percentile(over, 99) <= control + LATE
+
+
+def test_the_table_in_the_docs(cells):
+    """docs/faults.md says what happened here."""
+    table = made(cells)
+    page = PAGE.read_text(encoding="utf-8")
+    head, _, rest = page.partition("<!-- table -->\n")
+    _, _, tail = rest.partition("<!-- end -->")
+    if os.environ.get("RUNOFF_WRITE_DOCS"):
+        PAGE.write_text(f"{head}<!-- table -->\n{table}<!-- end -->{tail}", encoding="utf-8")
+    else:
+        assert table in page
+
+
+def made(cells):
+    """Return the table: one row for each fault, over all rerankers but the fallback."""
+    outcomes = defaultdict(set)
+    for one in cells:
+        if one.reranker != "first of a fallback":
+            outcomes[one.fault].add(type(one.error).__name__ if one.error else one.reason)
+    rows = []
+    for fault, found in outcomes.items():
+        (outcome,) = found if len(found) == 1 else (" / ".join(sorted(found)),)
+        if FAULTS[fault].permanent:
+            what = f"raises `{outcome}`"
+        else:
+            what = f"degraded: `{outcome}`" if outcome else "complete"
+        rows.append(f"| {fault.replace('_', ' ')} | {what} |\n")
+    return "| The server | The answer |\n|---|---|\n" + "".join(rows)
