@@ -142,7 +142,8 @@ class Listener(socketserver.TCPServer):
         self.traffic = traffic
         self.key = key
         self.next_fault = next_fault
-        super().__init__(("127.0.0.1", 0), _Handler)
+        # `_serve` makes the handlers itself
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - inherited
         """Start the thread of a connection."""
