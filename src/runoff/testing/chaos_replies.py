@@ -138,7 +138,8 @@ def read_job(dialect: Dialect, body: object, *, token_limit: int) -> Job:
         raise Refusal(422, message, "framework")
     texts = tuple(_text(dialect, field, one) for one in sent)
     _check(dialect, query, texts)
-    _check_spans(body.get("relevant_spans"))
+    if dialect == "cohere":
+        _check_spans(body.get("relevant_spans"))
     top_n = None if dialect == "tei" else _whole(body, "top_n", least=0 if dialect == "vllm" else 1)
     read = [_read(dialect, body, query, text, token_limit) for text in texts]
     scored = [(expected_score(query, text), n) for n, text in enumerate(read)]
