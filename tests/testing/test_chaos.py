@@ -1,23 +1,19 @@
-"""The chaos server does on the wire what it says, and leaves nothing behind."""
+"""The chaos server lets in, serves, follows its settings, and ends."""
 
 import contextlib
 import json
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from wire import QUERY, TEXTS, asked, post, send
 
-from runoff.errors import InvalidArgument
-from runoff.testing.chaos import FAULTS, ChaosServer, expected_score
+from runoff.errors import DeadlineExceeded, InvalidArgument, ServerFailed
+from runoff.testing.chaos import FAULTS, ChaosServer, Fault, expected_score
 
-httpx = pytest.importorskip("httpx", reason="the test group is not installed")
-
-QUERY = "green tea water"
-TEXTS = ["a river", "green tea", "green tea in water", "no tea"]
 RIGHT = sorted(range(4), key=lambda n: -expected_score(QUERY, TEXTS[n]))
-KEY = {"Authorization": "Bearer secret"}
+SCORES = [expected_score(QUERY, TEXTS[n]) for n in RIGHT]
 
 
 @pytest.fixture
@@ -26,115 +22,135 @@ def server():
         yield running
 
 
-def _ask(server, path="/v2/rerank", timeout=5.0, texts=TEXTS, **more):
-    body = {"model": "m", "query": QUERY, "documents": texts, **more}
-    return httpx.post(server.url + path, json=body, headers=KEY, timeout=timeout)
+def _results(server, dialect, **more):
+    reply = json.loads(post(server.url, dialect, **more).body)
+    return reply if isinstance(reply, list) else reply["results"]
 
 
-@pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])
-@pytest.mark.parametrize("dialect", [None, "vllm"])
-def test_good_replies(path, dialect):
-    """Infinity, Jina, Cohere and vLLM reply best first, with the documented scores."""
-    with ChaosServer(dialect=dialect) as server:
-        results = _ask(server, path).json()["results"]
-    assert [row["index"] for row in results] == RIGHT
-    assert [row["relevance_score"] for row in results] == [
-        expected_score(QUERY, TEXTS[n]) for n in RIGHT
-    ]
+def _indices(server, dialect, **more):
+    return [row["index"] for row in _results(server, dialect, **more)]
 
 
-def test_tei(server):
-    """TEI replies with a bare array, turns ties round, and refuses more than 32 texts."""
-
-    def ask(texts):
-        return httpx.post(server.url + "/rerank", json={"query": QUERY, "texts": texts})
-
-    assert [row["index"] for row in ask(TEXTS).json()] == RIGHT
-    assert [row["index"] for row in ask(["a", "b", "c"]).json()] == [2, 1, 0]
-    refused = ask(["a"] * 33)
-    assert refused.status_code == 422
-    assert refused.json() == {
-        "error": "batch size 33 > maximum allowed batch size 32",
-        "error_type": "Validation",
-    }
-    assert httpx.get(server.url + "/info").json()["max_client_batch_size"] == 32
+def _statuses(server, n):
+    return [post(server.url).status for _ in range(n)]
 
 
-def test_vllm_refuses_long_texts():
-    """A text over the limit of vLLM is answered with 400."""
-    with ChaosServer(dialect="vllm") as server:
-        refused = _ask(server, texts=["word " * 600])
-    assert refused.status_code == 400
-    assert refused.json()["error"]["param"] == "input_tokens"
+def test_key():
+    """Only the one key is let in; of the header's value only `Bearer` may change its case."""
+    with ChaosServer(key="Secret") as server:
+        body = json.dumps(asked()).encode()
+
+        def status(path, value):
+            given = f"Authorization: {value}\r\n" if value else ""
+            start = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{given}"
+            start += f"Content-Length: {len(body)}\r\n\r\n"
+            return send(server.url, start.encode() + body, wait=5).status
+
+        for path in ("/rerank", "/v1/rerank", "/v2/rerank"):
+            assert [status(path, f"{word} Secret") for word in ("Bearer", "bearer", "BEARER")] == (
+                [200, 200, 200]
+            )
+            wrong = ["Bearer secret", "Bearer SECRET", "Bearer Secret2", "Secret", "Basic Secret"]
+            assert {status(path, value) for value in [*wrong, "Bearer ", ""]} == {401}
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if name != "drip_head"])
-def test_every_fault_shows(server, name):
-    """No fault's reply is the right one, and the record names the fault."""
-    server.fault = FAULTS[name]
-    right = [(n, expected_score(QUERY, TEXTS[n])) for n in RIGHT]
-    got = None
-    with (
-        contextlib.suppress(httpx.HTTPError),
-        httpx.stream(
-            "POST",
-            server.url + "/v2/rerank",
-            json={"query": QUERY, "documents": TEXTS},
-            headers=KEY,
-            timeout=0.2,
-        ) as reply,
-    ):
-        if name.isdigit():
-            assert reply.status_code == int(name)
-        start, body = time.monotonic(), b""
-        for block in reply.iter_bytes():
-            body += block
-            if len(body) > 1_000_000 or time.monotonic() > start + 0.3:
-                break
-        else:
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-                results = json.loads(body)["results"]
-                got = [(row["index"], row["relevance_score"]) for row in results]
-    assert got != right
-    assert server.requests[0].fault == name
+def test_missing_key(server):
+    """Cohere needs some key, in its own words, and the others need none."""
+    body = json.dumps(asked()).encode()
+    start = f"HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+
+    def keyless(path):
+        return send(server.url, f"POST {path} {start}".encode() + body, wait=5)
+
+    refused = keyless("/v2/rerank")
+    assert (refused.status, json.loads(refused.body)["message"]) == (401, "no api key supplied")
+    assert [keyless(path).status for path in ("/rerank", "/v1/rerank")] == [200, 200]
 
 
-def test_drip_head(server):
-    """The head itself comes byte by byte, and never ends."""
-    server.fault = FAULTS["drip_head"]
-    body = json.dumps({"query": QUERY, "documents": TEXTS}).encode()
-    head = f"POST /rerank HTTP/1.1\r\nHost: chaos\r\nContent-Length: {len(body)}\r\n\r\n"
-    port = int(server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-        client.sendall(head.encode() + body)
-        got = b"".join(client.recv(100) for _ in range(6))
-    assert got.startswith(b"HTTP/1.1 200 OK")
-    assert b"\r\n\r\n" not in got
+def test_latency(server):
+    """A good reply comes after `latency` seconds, and a fault's at once."""
+    server.latency = 0.2
+    server.script([None, "503"])
+    took = []
+    for status in (200, 503):
+        start = time.monotonic()
+        assert post(server.url).status == status
+        took.append(time.monotonic() - start)
+    assert took[0] >= 0.2 > took[1]
+
+
+def test_concurrency(server):
+    """Requests at the same time are answered at the same time, each with its own answer."""
+    server.latency = 0.3
+    asks = [["tea"] * n for n in range(1, 21)]
+    start = time.monotonic()
+    with ThreadPoolExecutor(20) as pool:
+        got = list(pool.map(lambda one: _indices(server, "cohere", documents=one), asks))
+    assert time.monotonic() - start < 20 * 0.3 / 2
+    assert [len(one) for one in got] == list(range(1, 21))
+    assert server.most_requests > 10
+    assert server.total_connections == len(server.requests) == 20
 
 
 def test_script_then_good(server):
-    """A script is followed in order, then replies are good."""
+    """A script is followed in order, before the share and `fault`; then replies are good."""
+    server.faults(rate=1, among=["500"])
     server.script([None, "503", FAULTS["429"]])
-    assert [_ask(server).status_code for _ in range(4)] == [200, 503, 429, 200]
+    assert _statuses(server, 4) == [200, 503, 429, 500]
+    server.clear()
+    server.fault = FAULTS["502"]
+    server.script([None])
+    assert _statuses(server, 2) == [200, 502]
+
+
+def test_script_meets_requests_in_recorded_order(server):
+    """Of requests at the same time, the n-th on record met the script's n-th step."""
+    steps = ["500", "502", "503", "504"] * 10
+    server.script(steps)
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: post(server.url), steps))
+    assert [one.fault for one in server.requests] == steps
+
+
+def test_refused_requests_use_no_step(server):
+    """A request that is refused meets no fault, and leaves the script as it is."""
+    server.script(["503"])
+    assert post(server.url, documents=[]).status == 400
+    assert _statuses(server, 2) == [503, 200]
 
 
 def test_share_is_seeded(server):
-    """The same seed gives the same faults."""
+    """The same seed gives the same faults, another seed others, and the rate is about kept."""
     met = []
-    for _ in range(2):
-        server.faults(rate=0.5, seed=3, among=["500", "503"])
-        met.append([_ask(server).status_code for _ in range(20)])
-    assert met[0] == met[1]
+    for seed in (3, 3, 4):
+        server.faults(rate=0.5, seed=seed, among=["500", "503"])
+        met.append(_statuses(server, 40))
+    assert met[0] == met[1] != met[2]
     assert set(met[0]) == {200, 500, 503}
+    assert 10 <= met[0].count(200) <= 30
+
+
+def test_clear(server):
+    """After `clear` replies are good and quick, and nothing is on record."""
+    server.fault, server.latency = FAULTS["500"], 30.0
+    server.faults(rate=1, among=["502"])
+    server.script(["503", "504"])
+    assert _statuses(server, 1) == [503]
+    server.clear()
+    assert (server.requests, server.most_requests, server.fault) == ([], 0, None)
+    assert _statuses(server, 1) == [200]
+    assert [one.fault for one in server.requests] == [None]
 
 
 def test_redirect_leads_elsewhere(server):
-    """A client that follows the redirect leaves its request at the second server."""
+    """A client that follows the redirect leaves its request, without the key, at the second."""
+    httpx = pytest.importorskip("httpx", reason="the test group is not installed")
     server.fault = FAULTS["redirect"]
-    body = {"query": QUERY, "documents": TEXTS}
-    httpx.post(server.url + "/v2/rerank", json=body, headers=KEY, follow_redirects=True)
-    assert len(server.elsewhere.requests) == 1
-    assert "authorization" not in server.elsewhere.requests[0].headers
+    key = {"Authorization": "Bearer secret"}
+    httpx.post(server.url + "/v2/rerank", json=asked(), headers=key, follow_redirects=True)
+    (met,) = server.elsewhere.requests
+    assert met.body == asked()
+    assert "authorization" not in met.headers
 
 
 def test_closing_ends_hanging_handlers():
@@ -142,32 +158,82 @@ def test_closing_ends_hanging_handlers():
     before = threading.active_count()
     with ChaosServer() as server, ThreadPoolExecutor(200) as pool:
         server.fault = FAULTS["hang"]
-        asked = [pool.submit(_ask, server, timeout=30) for _ in range(200)]
+        waiting = [pool.submit(post, server.url, wait=30) for _ in range(200)]
         while server.most_requests < 200:
             time.sleep(0.01)
         start = time.monotonic()
         server.close()
-        assert all(one.exception() is not None for one in asked)
+        assert {one.result().end for one in waiting} <= {"fin", "rst"}
         assert time.monotonic() - start < 5
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize(
+    "name", [None, "hang", "drip", "drip_head", "oversized", "oversized_chunked", "redirect"]
+)
+def test_closing_ends_every_handler(name):
+    """No handler outlives `close`, whatever it does, nor where the client does not read."""
+    before = set(threading.enumerate())
+    with ChaosServer() as server, ThreadPoolExecutor(5) as pool:
+        server.fault = None if name is None else FAULTS[name]
+        server.latency = 30.0
+        for _ in range(5):
+            pool.submit(post, server.url, wait=30)
+        while len(server.requests) < 5:
+            time.sleep(0.005)
+        start = time.monotonic()
+        server.close()
+        assert time.monotonic() - start < 3
+        mine = {one for one in threading.enumerate() if one.name.startswith("chaos")}
+        assert mine <= before
+
+
+def test_closing_is_bounded(monkeypatch):
+    """Where a fault of the caller's own does not end, `close` says so after its time is up."""
+    monkeypatch.setattr("runoff.testing.chaos._CLOSING", 0.2)
+    released = threading.Event()
+    stuck = Fault("stuck", ServerFailed, lambda _: released.wait(30))
+    with ThreadPoolExecutor(1) as pool:
+        server = ChaosServer().__enter__()
+        server.fault = stuck
+        pool.submit(post, server.url, wait=30)
+        while not server.requests:
+            time.sleep(0.005)
+        start = time.monotonic()
+        try:
+            with pytest.raises(DeadlineExceeded, match="chaos-1"):
+                server.close()
+            assert time.monotonic() - start < 2
+        finally:
+            released.set()
+    server.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("chaos")]
+
+
 def test_connections_are_reused(server):
-    """A client's requests come on one connection, and a thousand leave no thread."""
+    """A client's requests come on one connection, errors between them, and leave no thread."""
+    httpx = pytest.importorskip("httpx", reason="the test group is not installed")
     before = threading.active_count()
-    with httpx.Client(headers=KEY) as client:
+    server.faults(rate=0.1, among=["503", "422", "nan"])
+    with httpx.Client(headers={"Authorization": "Bearer secret"}) as client:
         for _ in range(1000):
             client.post(server.url + "/v2/rerank", json={"query": "q", "documents": ["d"]})
-    assert server.total_connections == 1
-    while server.open_connections:
-        time.sleep(0.01)
-    time.sleep(0.05)
+    assert len(server.requests) == 1000
+    assert {one.connection for one in server.requests} == {server.total_connections} == {1}
+    last = time.monotonic() + 5
+    while threading.active_count() != before and time.monotonic() < last:
+        time.sleep(0.005)
     assert threading.active_count() == before
 
 
-def test_cohere_sdk(server):
-    """Cohere's own SDK reads the replies, and refuses to work with a wrong key."""
-    cohere = pytest.importorskip("cohere", reason="the peers group is not installed")
+@pytest.fixture
+def cohere():
+    return pytest.importorskip("cohere", reason="the peers group is not installed")
+
+
+def test_cohere_sdk(server, cohere):
+    """Cohere's own SDK reads the replies, and raises its own errors."""
+    httpx = pytest.importorskip("httpx", reason="the test group is not installed")
     with httpx.Client() as http:
         client = cohere.ClientV2(api_key="secret", base_url=server.url, httpx_client=http)
         reply = client.rerank(model="rerank-v3.5", query=QUERY, documents=["tea"] * 101)
@@ -178,9 +244,55 @@ def test_cohere_sdk(server):
             client.rerank(model="rerank-v3.5", query=QUERY, documents=TEXTS)
 
 
-def test_refuses_unknown_names(server):
-    """An unknown fault or dialect is an error that names the known ones."""
+async def test_cohere_async_sdk(server, cohere):
+    """The async SDK reads the replies, tries a 503 again, and raises its own errors."""
+    httpx = pytest.importorskip("httpx", reason="the test group is not installed")
+    async with httpx.AsyncClient() as http:
+        client = cohere.AsyncClientV2(api_key="secret", base_url=server.url, httpx_client=http)
+
+        async def rerank():
+            return await client.rerank(
+                model="rerank-v3.5", query=QUERY, documents=list(TEXTS), top_n=2
+            )
+
+        server.script(["429_ms"])
+        reply = await rerank()
+        assert [(one.index, one.relevance_score) for one in reply.results] == (
+            list(zip(RIGHT, SCORES, strict=True))[:2]
+        )
+        assert [one.fault for one in server.requests] == ["429_ms", None]
+        for name, error in [
+            ("401", cohere.UnauthorizedError),
+            ("404", cohere.NotFoundError),
+            ("422", cohere.UnprocessableEntityError),
+            ("498", cohere.InvalidTokenError),
+        ]:
+            server.fault = FAULTS[name]
+            with pytest.raises(error):
+                await rerank()
+
+
+def test_refuses_wrong_arguments(server):
+    """A wrong argument is an error that names the right ones."""
     with pytest.raises(InvalidArgument, match="hang"):
         server.script(["no such fault"])
     with pytest.raises(InvalidArgument, match="tei"):
         ChaosServer(dialect="rest")
+    with pytest.raises(InvalidArgument, match="between 0 and 1"):
+        server.faults(rate=1.1)
+    with pytest.raises(InvalidArgument, match="at least one"):
+        server.faults(rate=1, among=[])
+
+
+def test_serves_once():
+    """Outside its block a server has no URL, and it cannot be entered again."""
+    server = ChaosServer()
+    with pytest.raises(InvalidArgument, match="only inside"):
+        _ = server.url
+    with server, pytest.raises(InvalidArgument, match="make another"):
+        server.__enter__()
+    for use in (lambda: server.url, lambda: server.elsewhere, server.__enter__):
+        with pytest.raises(InvalidArgument):
+            use()
+    with contextlib.closing(server):  # closing again does no harm
+        assert server.open_connections == 0

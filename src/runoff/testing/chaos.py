@@ -14,65 +14,23 @@ with ChaosServer() as server:
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import random
-import socket
-import socketserver
-import struct
 import threading
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from runoff.errors import InvalidArgument
+from runoff.errors import DeadlineExceeded, InvalidArgument
 from runoff.testing.chaos_faults import FAULTS, Fault
-from runoff.testing.chaos_replies import (
-    Dialect,
-    Job,
-    Refusal,
-    dialect_of,
-    error_body,
-    expected_score,
-    read_job,
-    reply,
-    tei_info,
-)
+from runoff.testing.chaos_http import Listener, Received, Traffic
+from runoff.testing.chaos_replies import Dialect, expected_score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
 __all__ = ["FAULTS", "ChaosServer", "Fault", "Received", "expected_score"]
 
-_LINGER_NONE = struct.pack("ii", 1, 0)
 _DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere")
-
-
-@dataclass(slots=True)
-class Received:
-    """One request as it arrived.
-
-    Attributes:
-        method: `"POST"` or `"GET"`.
-        path: such as `"/rerank"`.
-        headers: by name in lower case, `authorization` included.
-        body: the parsed JSON, or None where it is none.
-        connection: which connection it came on, from 1.
-        open_connections: how many were open when it came.
-        fault: the name of the fault it met, or None.
-        sent: bytes written in answer so far.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: Any
-    connection: int
-    open_connections: int
-    fault: str | None = None
-    sent: int = 0
+_CLOSING = 5.0
 
 
 class ChaosServer:
@@ -93,9 +51,6 @@ class ChaosServer:
     Attributes:
         fault: what happens to every request; None for good replies.
         latency: seconds before every good reply.
-        requests: what arrived, in order.
-        total_connections: how many connections were opened so far.
-        most_requests: the highest number of requests in hand at one time.
 
     Raises:
         InvalidArgument: no such dialect.
@@ -110,23 +65,17 @@ class ChaosServer:
         self.token_limit = token_limit
         self.latency = 0.0
         self.fault: Fault | None = None
-        self.requests: list[Received] = []
-        self.total_connections = 0
-        self.most_requests = 0
         self._key = key
-        self._in_hand = 0
         self._script: list[Fault | None] = []
         self._share: tuple[float, random.Random, tuple[Fault, ...]] | None = None
-        self._lock = threading.RLock()
-        self._closing = threading.Event()
-        self._open: dict[socket.socket, threading.Thread] = {}
+        self._traffic = Traffic()
         self._elsewhere: ChaosServer | None = None
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
 
     def __enter__(self) -> Self:
-        if self._closing.is_set() or self._listener is not None:
+        if self._traffic.closing.is_set() or self._listener is not None:
             raise InvalidArgument("server", self, "serves in one `with` block only; make another")
-        self._listener = _Listener(self)
+        self._listener = Listener(self, self._traffic, self._key, self._next_fault)
         self._accepting = threading.Thread(
             target=self._listener.serve_forever, args=(0.01,), name="chaos-server", daemon=True
         )
@@ -152,7 +101,7 @@ class ChaosServer:
     @property
     def elsewhere(self) -> ChaosServer:
         """The second server, at `localhost` and another port, to which `redirect` leads."""
-        with self._lock:
+        with self._traffic.lock:
             if self._elsewhere is None:
                 self._serving()
                 self._elsewhere = ChaosServer(
@@ -161,10 +110,24 @@ class ChaosServer:
             return self._elsewhere
 
     @property
+    def requests(self) -> list[Received]:
+        """What arrived, in order."""
+        return self._traffic.requests
+
+    @property
     def open_connections(self) -> int:
         """How many connections are open now."""
-        with self._lock:
-            return len(self._open)
+        return len(self._traffic.open)
+
+    @property
+    def total_connections(self) -> int:
+        """How many connections were opened so far."""
+        return self._traffic.connections
+
+    @property
+    def most_requests(self) -> int:
+        """The highest number of requests in hand at one time."""
+        return self._traffic.most
 
     def faults(self, *, rate: float, seed: int = 0, among: Iterable[str | Fault] = FAULTS) -> None:
         """Let a random share of the requests meet one of these faults.
@@ -184,7 +147,7 @@ class ChaosServer:
         chosen = tuple(_fault(one) for one in among)
         if not chosen:
             raise InvalidArgument("among", among, "must name at least one fault")
-        with self._lock:
+        with self._traffic.lock:
             self._share = (rate, random.Random(seed), chosen)  # noqa: S311 - no secret
 
     def script(self, steps: Sequence[str | Fault | None]) -> None:
@@ -197,35 +160,37 @@ class ChaosServer:
             InvalidArgument: there is no such fault.
         """
         checked = [None if step is None else _fault(step) for step in steps]
-        with self._lock:
+        with self._traffic.lock:
             self._script = checked
 
     def clear(self) -> None:
         """Behave from now on, and forget what arrived; connections stay open."""
-        with self._lock:
+        with self._traffic.lock:
             self.fault, self._share, self._script, self.latency = None, None, [], 0.0
-            self.requests, self.most_requests = [], self._in_hand
+            self._traffic.requests, self._traffic.most = [], self._traffic.in_hand
 
     def close(self) -> None:
-        """End every connection, hanging ones too, and wait for their threads."""
-        self._closing.set()
-        listener, self._listener = self._listener, None
+        """End every connection, hanging ones too, and wait for their threads.
+
+        Raises:
+            DeadlineExceeded: a fault of the caller's own still runs after five seconds.
+        """
+        with self._traffic.lock:
+            self._traffic.closing.set()
+            listener, self._listener = self._listener, None
         if listener is not None:
             listener.shutdown()
             listener.server_close()
-            self._accepting.join()
-        with self._lock:
-            left = list(self._open.items())
-            second, self._elsewhere = self._elsewhere, None
-        for connection, _ in left:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for _, thread in left:
-            thread.join()
-        if second is not None:
-            second.close()
+            self._accepting.join(_CLOSING)
+        stuck = self._traffic.end(within=_CLOSING)
+        if self._elsewhere is not None:
+            self._elsewhere.close()
+        if stuck:
+            names = ", ".join(thread.name for thread in stuck)
+            msg = f"still answering {_CLOSING:g} s after the server closed: {names}"
+            raise DeadlineExceeded(msg)
 
-    def _serving(self) -> _Listener:
+    def _serving(self) -> Listener:
         if self._listener is None:
             raise InvalidArgument("server", self, "serves only inside its `with` block")
         return self._listener
@@ -247,172 +212,3 @@ def _fault(named: str | Fault) -> Fault:
     if named not in FAULTS:
         raise InvalidArgument("fault", named, f"must be one of {', '.join(FAULTS)}")
     return FAULTS[named]
-
-
-class _Listener(socketserver.TCPServer):
-    """Accepts connections, each served by a daemon thread that the chaos server knows."""
-
-    allow_reuse_address = True
-    request_queue_size = 1024
-
-    def __init__(self, chaos: ChaosServer) -> None:
-        self.chaos = chaos
-        self.numbers: dict[socket.socket, int] = {}
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - inherited
-        """Start the thread of a connection."""
-        thread = threading.Thread(
-            target=self._serve, args=(request, client_address), name="chaos", daemon=True
-        )
-        with self.chaos._lock:  # noqa: SLF001 - one thing in two classes
-            self.chaos._open[request] = thread  # noqa: SLF001
-            self.chaos.total_connections += 1
-            self.numbers[request] = self.chaos.total_connections
-        thread.start()
-
-    def _serve(self, request: socket.socket, client_address: Any) -> None:  # noqa: ANN401
-        try:
-            with contextlib.suppress(OSError):  # the client left, or the server closes
-                self.finish_request(request, client_address)
-        finally:
-            with self.chaos._lock:  # noqa: SLF001
-                self.chaos._open.pop(request, None)  # noqa: SLF001
-                self.numbers.pop(request)
-            self.shutdown_request(request)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Serves the requests of one connection; what a fault needs of it is `Exchange`."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Listener
-    job: Job
-    _received: Received
-
-    def setup(self) -> None:
-        """Number the connection."""
-        super().setup()
-        self.chaos = self.server.chaos
-        self._number = self.server.numbers[self.connection]
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        """Answer TEI's `GET /info`; nothing else is there."""
-        self._record(None)
-        if self.path == "/info":
-            self._send_json(200, tei_info(self.chaos.token_limit))
-        else:
-            self._send_json(404, {"detail": "Not Found"})
-
-    def do_POST(self) -> None:
-        """Score, refuse or misbehave."""
-        chaos = self.chaos
-        if "Content-Length" not in self.headers:
-            self.last()
-            self._send_json(411, {"detail": "Length Required"})
-            return
-        raw = self.rfile.read(int(self.headers["Content-Length"]))
-        body = None
-        with contextlib.suppress(ValueError):
-            body = json.loads(raw)
-        with chaos._lock:  # noqa: SLF001
-            self._record(body)
-            chaos._in_hand += 1  # noqa: SLF001
-            chaos.most_requests = max(chaos.most_requests, chaos._in_hand)  # noqa: SLF001
-        try:
-            self._answer(body)
-        except OSError:
-            self.close_connection = True
-        finally:
-            with chaos._lock:  # noqa: SLF001
-                chaos._in_hand -= 1  # noqa: SLF001
-
-    def _record(self, body: object) -> None:
-        self._received = Received(
-            self.command,
-            self.path,
-            {name.lower(): value for name, value in self.headers.items()},
-            body,
-            self._number,
-            self.chaos.open_connections,
-        )
-        self.chaos.requests.append(self._received)
-
-    def _answer(self, body: object) -> None:
-        chaos = self.chaos
-        dialect = dialect_of(self.path, body, chaos.dialect)
-        if dialect is None:
-            self._send_json(404, {"detail": "Not Found"})
-            return
-        try:
-            self._admit(dialect)
-            self.job = read_job(dialect, body, token_limit=chaos.token_limit)
-        except Refusal as no:
-            self._send_json(no.status, error_body(dialect, no.status, no.message, no.kind))
-            return
-        with chaos._lock:  # noqa: SLF001
-            fault = chaos._next_fault()  # noqa: SLF001
-        if fault is not None:
-            self._received.fault = fault.name
-            fault.act(self)
-        elif self.wait(chaos.latency):
-            self._send_json(200, reply(self.job, self.job.rows))
-
-    def _admit(self, dialect: Dialect) -> None:
-        given, key = self.headers.get("Authorization", ""), self.chaos._key  # noqa: SLF001
-        if not given and (key is not None or dialect == "cohere"):
-            raise Refusal(401, "no api key supplied")
-        if key is not None and given.lower() != f"bearer {key}".lower():
-            raise Refusal(401, "invalid api token")
-
-    def _send_json(self, status: int, body: object) -> None:
-        self.send(status, json.dumps(body).encode())
-
-    @property
-    def elsewhere(self) -> str:
-        """The URL of this path on the second server."""
-        second = self.chaos.elsewhere.url.replace("127.0.0.1", "localhost")
-        return second + self.path
-
-    def head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Write a status line and headers."""
-        self.write(_head(status, {"Content-Type": "application/json"} | dict(headers)))
-
-    def write(self, data: bytes) -> None:
-        """Write bytes as they are."""
-        self.wfile.write(data)
-        self._received.sent += len(data)
-
-    def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Write a whole reply; it is JSON unless `headers` say otherwise."""
-        given = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        self.write(_head(status, given | dict(headers or {})) + body)
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep; return False as soon as the server closes."""
-        return not self.chaos._closing.wait(seconds)  # noqa: SLF001
-
-    def hang(self) -> None:
-        """Say nothing until the client leaves or the server closes."""
-        self.last()
-        while self.connection.recv(65_536):
-            pass
-
-    def reset(self) -> None:
-        """Close the connection with an RST."""
-        self.last()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-        os.close(self.connection.detach())  # `close` would wait for the files made of the socket
-
-    def last(self) -> None:
-        """Close the connection after this request."""
-        self.close_connection = True
-
-
-def _head(status: int, headers: Mapping[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {status} Chaos", *(f"{name}: {value}" for name, value in headers.items())]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

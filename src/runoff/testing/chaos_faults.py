@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import gzip
-import io
-import json
 import math
+import struct
 import time
+import zlib
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http import HTTPStatus
@@ -24,7 +23,7 @@ from runoff.errors import (
     ServerFailed,
     TransientError,
 )
-from runoff.testing.chaos_replies import Job, Row, error_body, reply
+from runoff.testing.chaos_replies import Job, Row, encode, error_reply, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,10 +33,14 @@ __all__ = ["FAULTS", "Exchange", "Fault"]
 _DRIP = 0.05
 _HUGE = 200 * 1024 * 1024
 _BLOCK = b" " * 65_536
+_PACKED = b" " * 1_048_576
 
 
 class Exchange(Protocol):
-    """One request in the hands of a fault: the job, and the connection to answer it on."""
+    """One request in the hands of a fault: the job, and the connection to answer it on.
+
+    Writing raises `OSError` once the client has left or the server closes; let it through.
+    """
 
     @property
     def job(self) -> Job:
@@ -48,7 +51,7 @@ class Exchange(Protocol):
         """The URL of this path on another host and port of the same machine."""
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Write a status line and headers."""
+        """Write a status line and headers, their names in lower case."""
 
     def write(self, data: bytes) -> None:
         """Write bytes as they are."""
@@ -104,8 +107,8 @@ def _status(
             message = HTTPStatus(status).phrase.lower()
         except ValueError:
             message = "invalid token"
-        body = json.dumps(error_body(exchange.job.dialect, status, message)).encode()
-        exchange.send(status, body, headers())
+        body, own = error_reply(exchange.job.dialect, status, message)
+        exchange.send(status, body, own | headers())
 
     return act
 
@@ -117,7 +120,7 @@ def _rows(
 
     def act(exchange: Exchange) -> None:
         rows = change(list(exchange.job.rows), len(exchange.job.texts))
-        exchange.send(200, json.dumps(reply(exchange.job, tuple(rows))).encode())
+        exchange.send(200, encode(reply(exchange.job, tuple(rows))))
 
     return act
 
@@ -141,13 +144,13 @@ def _duplicate(rows: list[Row], _: int) -> list[Row]:
 
 
 def _good(exchange: Exchange) -> bytes:
-    return json.dumps(reply(exchange.job, exchange.job.rows)).encode()
+    return encode(reply(exchange.job, exchange.job.rows))
 
 
 def _wrong_schema(exchange: Exchange) -> None:
     right: Any = reply(exchange.job, exchange.job.rows)
     wrong = {"results": right} if isinstance(right, list) else right["results"]
-    exchange.send(200, json.dumps(wrong).encode())
+    exchange.send(200, encode(wrong))
 
 
 def _strings(rows: list[Row], _: int) -> list[Row]:
@@ -159,7 +162,7 @@ def _length(announced: Callable[[int], int]) -> Callable[[Exchange], None]:
 
     def act(exchange: Exchange) -> None:
         body = _good(exchange)
-        exchange.head(200, {"Content-Length": str(announced(len(body)))})
+        exchange.head(200, {"content-length": str(announced(len(body)))})
         exchange.write(body)
         exchange.last()
 
@@ -167,7 +170,7 @@ def _length(announced: Callable[[int], int]) -> Callable[[Exchange], None]:
 
 
 def _drip(exchange: Exchange) -> None:
-    exchange.head(200, {"Content-Length": str(_HUGE)})
+    exchange.head(200, {"content-length": str(_HUGE)})
     while exchange.wait(_DRIP):
         exchange.write(b" ")
 
@@ -184,20 +187,20 @@ def _reset(exchange: Exchange) -> None:
 
 def _reset_midway(exchange: Exchange) -> None:
     body = _good(exchange)
-    exchange.head(200, {"Content-Length": str(len(body))})
+    exchange.head(200, {"content-length": str(len(body))})
     exchange.write(body[: len(body) // 2])
     exchange.wait(_DRIP)  # an RST at once would take back what the client has not read
     exchange.reset()
 
 
 def _oversized(exchange: Exchange) -> None:
-    exchange.head(200, {"Content-Length": str(_HUGE)})
+    exchange.head(200, {"content-length": str(_HUGE)})
     for _ in range(_HUGE // len(_BLOCK)):
         exchange.write(_BLOCK)
 
 
 def _oversized_chunked(exchange: Exchange) -> None:
-    exchange.head(200, {"Transfer-Encoding": "chunked"})
+    exchange.head(200, {"transfer-encoding": "chunked"})
     block = b"%x\r\n%b\r\n" % (len(_BLOCK), _BLOCK)
     for _ in range(_HUGE // len(_BLOCK)):
         exchange.write(block)
@@ -206,24 +209,27 @@ def _oversized_chunked(exchange: Exchange) -> None:
 
 @functools.cache
 def _bomb() -> bytes:
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=9, mtime=0) as file:
-        for _ in range(_HUGE // len(_BLOCK)):
-            file.write(_BLOCK)
-    return packed.getvalue()
+    """Pack one block, and repeat it: after a full flush a block of deflate stands alone."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    block = packer.compress(_PACKED) + packer.flush(zlib.Z_FULL_FLUSH)
+    times, checksum = _HUGE // len(_PACKED), 0
+    for _ in range(times):
+        checksum = zlib.crc32(_PACKED, checksum)
+    head, last = b"\x1f\x8b\x08" + bytes(6) + b"\xff", b"\x03\x00"
+    return head + block * times + last + struct.pack("<II", checksum, _HUGE)
 
 
 def _gzip_bomb(exchange: Exchange) -> None:
-    exchange.send(200, _bomb(), {"Content-Encoding": "gzip"})
+    exchange.send(200, _bomb(), {"content-encoding": "gzip"})
 
 
 def _redirect(exchange: Exchange) -> None:
-    exchange.send(307, b"", {"Location": exchange.elsewhere})
+    exchange.send(307, b"", {"location": exchange.elsewhere})
 
 
 def _html(exchange: Exchange) -> None:
     page = b"<!doctype html><title>Welcome</title><h1>Sign in to the network</h1>"
-    exchange.send(200, page, {"Content-Type": "text/html; charset=utf-8"})
+    exchange.send(200, page, {"content-type": "text/html; charset=utf-8"})
 
 
 def _truncated(exchange: Exchange) -> None:
@@ -241,13 +247,13 @@ _ALL: tuple[Fault, ...] = (
     Fault("length_too_short", BadReply, _length(lambda n: n // 2)),
     *(
         Fault(str(status), ServerFailed, _status(status))
-        for status in (408, 409, 429, 500, 502, 503, 504)
+        for status in (408, 409, 424, 429, 500, 502, 503, 504)
     ),
-    Fault("429_seconds", ServerFailed, _status(429, lambda: {"Retry-After": "1"})),
+    Fault("429_seconds", ServerFailed, _status(429, lambda: {"retry-after": "1"})),
     Fault(
         "429_date",
         ServerFailed,
-        _status(429, lambda: {"Retry-After": formatdate(time.time() + 2, usegmt=True)}),
+        _status(429, lambda: {"retry-after": formatdate(time.time() + 2, usegmt=True)}),
     ),
     Fault("429_ms", ServerFailed, _status(429, lambda: {"retry-after-ms": "50"})),
     *(Fault(str(status), RequestRejected, _status(status)) for status in (400, 413, 422)),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -15,10 +18,12 @@ __all__ = [
     "Refusal",
     "Row",
     "dialect_of",
-    "error_body",
+    "encode",
+    "error_reply",
     "expected_score",
     "read_job",
     "reply",
+    "reply_headers",
     "tei_info",
 ]
 
@@ -28,13 +33,15 @@ JSON: TypeAlias = Any
 TEI_BATCH = 32
 _COHERE_DOCUMENTS = 10_000
 _COHERE_UNIT = 100
+_COHERE_CHUNK = 500
+_COHERE_READS = 4096
 _WORD = re.compile(r"\w+")
 _PATHS: Mapping[str, tuple[Dialect, ...]] = {
     "/rerank": ("tei", "infinity", "vllm"),
     "/v1/rerank": ("jina", "vllm"),
     "/v2/rerank": ("cohere", "vllm"),
 }
-_TEI_ERRORS = {422: "Validation", 424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
+_TEI_ERRORS = {400: "Empty", 422: "Validation", 424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
 
 
 class Refusal(Exception):
@@ -43,7 +50,8 @@ class Refusal(Exception):
     Args:
         status: the HTTP status.
         message: what the server says.
-        kind: TEI's `error_type`, where the status does not tell it.
+        kind: what the status does not tell: `"framework"` where the message comes from the web
+            framework and not the application, `"length"` for a text that is too long.
     """
 
     def __init__(self, status: int, message: str, kind: str = "") -> None:
@@ -75,16 +83,21 @@ class Job:
         body: the request as parsed.
         query: what is asked.
         texts: what is scored, as sent.
+        read: how many words of each text were read.
         rows: the right answer, best first, ties as the real server leaves them, cut to `top_n`.
-        words: how many words were read.
     """
 
     dialect: Dialect
     body: Mapping[str, Any]
     query: str
     texts: tuple[str, ...]
+    read: tuple[int, ...]
     rows: tuple[Row, ...]
-    words: int
+
+    @property
+    def words(self) -> int:
+        """How many words were read, the query's once for every text."""
+        return len(self.texts) * len(self.query.split()) + sum(self.read)
 
 
 def expected_score(query: str, text: str) -> float:
@@ -118,71 +131,96 @@ def read_job(dialect: Dialect, body: object, *, token_limit: int) -> Job:
     """
     field = "texts" if dialect == "tei" else "documents"
     if not isinstance(body, Mapping):
-        raise Refusal(400, "invalid request: the body is no JSON object")
+        raise Refusal(400, "invalid request: the body is no JSON object", "framework")
     query, sent = body.get("query"), body.get(field)
     if not isinstance(query, str) or not isinstance(sent, list):
-        raise Refusal(422, f"missing field: a string `query` and a list `{field}` are needed")
-    texts = tuple(one["text"] if isinstance(one, Mapping) else one for one in sent)
-    if not all(isinstance(text, str) for text in texts):
-        raise Refusal(422, f"every one of `{field}` must be a string")
+        message = f"missing field: a string `query` and a list `{field}` are needed"
+        raise Refusal(422, message, "framework")
+    texts = tuple(_text(dialect, field, one) for one in sent)
     _check(dialect, query, texts)
+    if dialect == "cohere":
+        _check_spans(body.get("relevant_spans"))
+    top_n = None if dialect == "tei" else _whole(body, "top_n", least=0 if dialect == "vllm" else 1)
     read = [_read(dialect, body, query, text, token_limit) for text in texts]
     scored = [(expected_score(query, text), n) for n, text in enumerate(read)]
     if dialect == "tei":  # an ascending stable sort, turned round: equal scores change places
         scored = sorted(scored, key=lambda one: one[0])[::-1]
     else:
         scored.sort(key=lambda one: -one[0])
-    top_n = body.get("top_n") or len(scored)
-    raw = body.get("raw_scores") is True or body.get("use_activation") is False
+    raw = _raw(dialect, body)
     rows = [Row(n, math.log(score / (1 - score)) if raw else score) for score, n in scored]
-    words = sum(len(query.split()) + len(text.split()) for text in read)
-    return Job(dialect, body, query, texts, tuple(rows[:top_n]), words)
+    words = tuple(len(text.split()) for text in read)
+    return Job(dialect, body, query, texts, words, tuple(rows[: top_n or None]))
 
 
 def reply(job: Job, rows: tuple[Row, ...]) -> JSON:
-    """Return the body of a good reply with these rows."""
+    """Return the body of a good reply with these rows, its fields in the real server's order."""
     if job.dialect == "tei":
-        texts = job.texts if job.body.get("return_text") is True else None
-        return [
-            {"index": row.index, "score": row.score}
-            | ({"text": _text_of(texts, row)} if texts is not None else {})
-            for row in rows
-        ]
-    usage = {"prompt_tokens": job.words, "total_tokens": job.words}
-    common = {"id": "rerank-chaos", "model": job.body.get("model", "chaos")}
+        return [_tei_row(job, row) for row in rows]
     if job.dialect == "cohere":
-        meta = {
-            "api_version": {"version": "2", "is_experimental": False},
-            "billed_units": {"search_units": math.ceil(len(job.texts) / _COHERE_UNIT)},
+        chunks = sum(max(1, math.ceil(words / _COHERE_CHUNK)) for words in job.read)
+        return {
+            "results": [_cohere_row(job, row) for row in rows],
+            "id": str(uuid.uuid4()),
+            "meta": {
+                "api_version": {"version": "2", "is_experimental": False},
+                "billed_units": {"search_units": math.ceil(chunks / _COHERE_UNIT)},
+            },
         }
-        return {"id": common["id"], "results": [_cohere_row(job, row) for row in rows]} | {
-            "meta": meta
-        }
+    model = job.body.get("model", "chaos")
     results = [_row(job, row) for row in rows]
+    usage = {"prompt_tokens": job.words, "total_tokens": job.words}
     if job.dialect == "vllm":
-        return common | {"usage": usage, "results": results}
+        name = f"rerank-{uuid.uuid4().hex}"
+        return {"id": name, "model": model, "usage": usage, "results": results}
     if job.dialect == "jina":
         usage = {"total_tokens": job.words}
-        return {"model": common["model"], "object": "list", "usage": usage, "results": results}
-    return common | {
+        return {"model": model, "object": "list", "usage": usage, "results": results}
+    return {
         "object": "rerank",
         "results": results,
+        "model": model,
         "usage": usage,
-        "created": 1_700_000_000,
+        "id": f"infinity-{uuid.uuid4()}",
+        "created": int(time.time()),
     }
 
 
-def error_body(dialect: Dialect, status: int, message: str, kind: str = "") -> JSON:
-    """Return the body with which a server of this dialect says that something is wrong."""
-    if dialect == "tei":
-        return {"error": message, "error_type": kind or _TEI_ERRORS.get(status, "Backend")}
-    if dialect == "cohere":
-        return {"id": "chaos", "message": message}
-    if dialect == "jina":
-        return {"detail": message}
-    named = "BadRequestError" if status == 400 else "Error"  # noqa: PLR2004 - HTTP's bad request
-    param = "input_tokens" if kind == "length" else None
-    return {"error": {"message": message, "type": named, "param": param, "code": status}}
+def reply_headers(job: Job) -> dict[str, str]:
+    """Return the headers that a real server adds to a reply of status 200; TEI's times are ms."""
+    if job.dialect in {"vllm", "infinity"}:
+        return {"server": "uvicorn"}
+    if job.dialect != "tei":
+        return {}
+    characters = sum(len(job.query) + len(text) for text in job.texts)
+    return {
+        "x-compute-type": "cpu",
+        "x-compute-time": "3",
+        "x-compute-characters": str(characters),
+        "x-compute-tokens": str(job.words),
+        "x-total-time": "3",
+        "x-tokenization-time": "0",
+        "x-queue-time": "0",
+        "x-inference-time": "2",
+    }
+
+
+def encode(body: JSON) -> bytes:
+    """Return JSON as all of these servers write it: no blanks, and letters as they are."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def error_reply(
+    dialect: Dialect | None, status: int, message: str, kind: str = ""
+) -> tuple[bytes, dict[str, str]]:
+    """Return how a server of this dialect says that something is wrong: a body, and headers.
+
+    TEI's web framework refuses a body that is too large or no such JSON itself, in plain text.
+    Without a dialect, as where a path is in none, it is said as Jina would.
+    """
+    if dialect == "tei" and (kind == "framework" or status == 413):  # noqa: PLR2004 - too large
+        return message.encode(), {"content-type": "text/plain; charset=utf-8"}
+    return encode(_error(dialect, status, message, kind)), {}
 
 
 def tei_info(token_limit: int) -> JSON:
@@ -210,6 +248,41 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def _error(dialect: Dialect | None, status: int, message: str, kind: str) -> JSON:
+    if dialect == "tei":
+        return {"error": message, "error_type": _TEI_ERRORS.get(status, "Backend")}
+    if dialect == "cohere":
+        return {"id": str(uuid.uuid4()), "message": message}
+    if dialect == "jina" or dialect is None:
+        return {"detail": message}
+    named = "BadRequestError" if status == 400 else "Error"  # noqa: PLR2004 - HTTP's bad request
+    param = "input_tokens" if kind == "length" else None
+    return {"error": {"message": message, "type": named, "param": param, "code": status}}
+
+
+def _text(dialect: Dialect, field: str, sent: object) -> str:
+    """Return a text, which Jina takes in an object as well."""
+    text = sent.get("text") if dialect == "jina" and isinstance(sent, Mapping) else sent
+    if not isinstance(text, str):
+        raise Refusal(422, f"every one of `{field}` must be a string", "framework")
+    return text
+
+
+def _whole(body: Mapping[str, Any], name: str, *, least: int) -> int | None:
+    """Return a whole number of the request; None where it is absent or null."""
+    value = body.get(name)
+    if value is not None and (type(value) is not int or value < least):
+        raise Refusal(422, f"`{name}` must be a whole number, at least {least}")
+    return value
+
+
+def _raw(dialect: Dialect, body: Mapping[str, Any]) -> bool:
+    """Whether logits are asked for."""
+    if dialect == "vllm":
+        return body.get("use_activation") is False
+    return dialect in {"tei", "infinity"} and body.get("raw_scores") is True
+
+
 def _text_of(texts: tuple[str, ...], row: Row) -> str | None:
     index = row.index
     return texts[index] if isinstance(index, int) and 0 <= index < len(texts) else None
@@ -218,10 +291,10 @@ def _text_of(texts: tuple[str, ...], row: Row) -> str | None:
 def _check(dialect: Dialect, query: str, texts: tuple[str, ...]) -> None:
     if dialect == "tei":
         if not texts:
-            raise Refusal(400, "`texts` cannot be empty", "Empty")
+            raise Refusal(400, "`texts` cannot be empty")
         if len(texts) > TEI_BATCH:
             found = f"batch size {len(texts)} > maximum allowed batch size {TEI_BATCH}"
-            raise Refusal(422, found, "Validation")
+            raise Refusal(422, found)
     if dialect == "cohere":
         if not texts:
             raise Refusal(400, "invalid request: list of documents must not be empty")
@@ -234,6 +307,14 @@ def _check(dialect: Dialect, query: str, texts: tuple[str, ...]) -> None:
                 raise Refusal(400, f"invalid request: document at index {n} cannot be empty")
 
 
+def _check_spans(asked: object) -> None:
+    if isinstance(asked, Mapping):
+        _whole(asked, "max_spans", least=1)
+        threshold = asked.get("threshold")
+        if threshold is not None and type(threshold) not in {int, float}:
+            raise Refusal(422, "`threshold` must be a number")
+
+
 def _read(dialect: Dialect, body: Mapping[str, Any], query: str, text: str, limit: int) -> str:
     """Return the part of a text that the model reads; a token is a word between blanks.
 
@@ -241,11 +322,12 @@ def _read(dialect: Dialect, body: Mapping[str, Any], query: str, text: str, limi
         Refusal: the text is too long and this server cuts nothing unless told to.
     """
     if dialect == "cohere":
-        return _first(text, body.get("max_tokens_per_doc") or 4096)
+        return _first(text, _whole(body, "max_tokens_per_doc", least=1) or _COHERE_READS)
     if dialect == "jina":
         return text
     length = len(query.split()) + len(text.split())
-    if dialect == "vllm" and body.get("truncate_prompt_tokens") is None and length > limit:
+    cut = _whole(body, "truncate_prompt_tokens", least=-1) if dialect == "vllm" else -1
+    if cut is None and length > limit:
         message = (
             f"This model's maximum context length is {limit} tokens. However, you requested "
             f"{length} tokens in the input. Please reduce the length of the input."
@@ -253,8 +335,9 @@ def _read(dialect: Dialect, body: Mapping[str, Any], query: str, text: str, limi
         raise Refusal(400, message, "length")
     if dialect == "tei" and body.get("truncate") is False and length > limit:
         message = f"`inputs` must have less than {limit} tokens. Given: {length}"
-        raise Refusal(422, message, "Validation")
-    return _first(text, max(0, limit - len(query.split())))
+        raise Refusal(422, message)
+    kept = limit if cut is None or cut < 0 else min(cut, limit)
+    return _first(text, max(0, kept - len(query.split())))
 
 
 def _first(text: str, words: int) -> str:
@@ -262,14 +345,21 @@ def _first(text: str, words: int) -> str:
     return text if len(split) <= words else " ".join(split[:words])
 
 
+def _tei_row(job: Job, row: Row) -> JSON:
+    text = {"text": _text_of(job.texts, row)} if job.body.get("return_text") is True else {}
+    return {"index": row.index} | text | {"score": row.score}
+
+
 def _row(job: Job, row: Row) -> JSON:
-    line: dict[str, Any] = {"index": row.index, "relevance_score": row.score}
-    text = _text_of(job.texts, row)
+    text, score = _text_of(job.texts, row), row.score
     if job.dialect == "vllm":
-        return line | {"document": {"text": text, "multi_modal": None}}
-    returned = job.body.get("return_documents", job.dialect == "jina")
+        document = {"text": text, "multi_modal": None}
+        return {"index": row.index, "document": document, "relevance_score": score}
+    returned = job.body.get("return_documents", job.dialect == "jina") is True
     if job.dialect == "infinity":
-        return line | {"document": text if returned else None}
+        bare = text if returned else None
+        return {"relevance_score": score, "index": row.index, "document": bare}
+    line: dict[str, Any] = {"index": row.index, "relevance_score": score}
     return line | ({"document": {"text": text}} if returned else {})
 
 
