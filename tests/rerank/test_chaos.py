@@ -26,6 +26,7 @@ from runoff.testing.chaos import FAULTS  # noqa: E402 - see above
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 BUDGET = 0.25
+TRIES = 3
 LATE = 0.05  # seconds that a busy machine may add to those of a sleeping control
 QUERY = "how does a cascade of rankers work"
 WORDS = ["cascade", "ranker", "query", "document", "model", "score", "order", "index"]
@@ -130,9 +131,19 @@ def cells():
                 if (name, fault) in BEYOND:
                     continue
                 server.fault(fault)
-                found += [asked(pipeline, name, fault, asynchronous) for asynchronous in (0, 1)]
+                for asynchronous in (False, True):
+                    tried = [asked(pipeline, name, fault, asynchronous)]
+                    while hurried(tried[-1]) and len(tried) < TRIES:
+                        tried.append(asked(pipeline, name, fault, asynchronous))
+                    found.append(tried[-1])
     CLIENT.close()
     return found
+
+
+def hurried(cell):
+    """Whether time ran out though the server answers at once: a busy machine, so ask again."""
+    late = cell.reason == "timeout" or "DeadlineExceeded" in " ".join(cell.notes)
+    return late and FAULTS[cell.fault].reason != "timeout"
 
 
 def asked(pipeline, name, fault, asynchronous):
@@ -150,7 +161,7 @@ def asked(pipeline, name, fault, asynchronous):
     return Cell(
         name,
         fault,
-        bool(asynchronous),
+        asynchronous,
         error,
         [one.doc_id for one in response] if response else [],
         degraded[0].reason if degraded else "",
@@ -175,11 +186,7 @@ def test_only_what_cannot_pass_is_raised(cells):
     wrong = [
         f"{told(one)}: {one.error!r}"
         for one in cells
-        if (
-            FAULTS[one.fault].permanent
-            and not isinstance(one.error, FAULTS[one.fault].error)
-            and "DeadlineExceeded" not in " ".join(one.notes)  # a busy machine: words answered
-        )
+        if (FAULTS[one.fault].permanent and not isinstance(one.error, FAULTS[one.fault].error))
         or (not FAULTS[one.fault].permanent and one.error)
     ]
     assert wrong == []
