@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from runoff.rerank.passages import Passages
     from runoff.rerank.pointwise import Pointwise
     from runoff.rerank.retries import Retries
+    from runoff.rerank.structured import AsYAML
 
 __all__ = [
+    "AsYAML",
     "Cached",
     "Cap",
     "Cascade",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsYAML": "structured",
     "Cached": "cache",
     "Cap": "cost",
     "Cascade": "cascade",

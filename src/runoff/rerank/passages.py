@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -230,16 +232,27 @@ def within(passages: Sequence[Passage], read: str, own: str) -> tuple[Passage, .
     """Return passages of what a scorer read as passages of the document's own text.
 
     Where the own text stands in what was read, as in a template, they are moved there and what lies
-    outside it is left out; where it does not, none can be told. White space around it may be gone.
+    outside it is left out. White space around it may be gone. Where it stands there otherwise
+    spaced, as in YAML, a passage is told when its words are found in one place of the own text.
     """
     if read == own or not passages:
         return tuple(passages)
     found = read.find(own.strip())
     if found < 0:
-        return ()
+        again = (_again(read[one.start : one.end], own) for one in passages)
+        return tuple(
+            Passage(*ends, one.score) for ends, one in zip(again, passages, strict=True) if ends
+        )
     offset = found - (len(own) - len(own.lstrip()))
     moved = (
         Passage(max(0, one.start - offset), min(len(own), one.end - offset), one.score)
         for one in passages
     )
     return tuple(one for one in moved if one.start < one.end)
+
+
+def _again(part: str, own: str) -> tuple[int, int] | None:
+    """Return where the words of a part stand in a text, if they do so exactly once."""
+    pattern = r"\s+".join(map(re.escape, part.split()))
+    ends = [one.span() for one in islice(re.finditer(pattern, own), 2)] if pattern else []
+    return ends[0] if len(ends) == 1 else None

@@ -1,0 +1,92 @@
+"""Documents with fields as YAML, which is how Cohere's rerankers are best given them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from runoff.errors import InvalidArgument, MissingExtra
+from runoff.provenance import KEY
+
+if TYPE_CHECKING:
+    from runoff.types import Document
+
+__all__ = ["AsYAML"]
+
+
+@dataclass(frozen=True, slots=True)
+class AsYAML:
+    """What a reranker reads of a document: its metadata and its text as YAML, field by field.
+
+    ```python
+    Pointwise(CohereRerank(), text=AsYAML(["title", "author"]))
+    ```
+
+    Rerankers lose the end of what is too long, so fields come in the order given, important ones
+    first. Absent fields are left out, and letters beyond ASCII stay letters. Values that YAML has
+    no word for are written as `str` shows them.
+
+    Attributes:
+        fields: names of metadata fields; none takes all that a document has, in its order.
+        text: the name under which the text follows; an empty one leaves it out.
+
+    Raises:
+        InvalidArgument: a name is no string, or stands there twice.
+        MissingExtra: PyYAML is not installed; raised on first use.
+    """
+
+    fields: tuple[str, ...] = ()
+    _: KW_ONLY
+    text: str = "text"
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        remedy = "must be a list of names of metadata fields, none of them twice, nor the text's"
+        if isinstance(self.fields, str) or not isinstance(self.fields, Iterable):
+            raise InvalidArgument("fields", self.fields, remedy)
+        names = tuple(self.fields)
+        if not all(isinstance(name, str) and name for name in names):
+            raise InvalidArgument("fields", self.fields, remedy)
+        if len({*names, self.text}) <= len(names):
+            raise InvalidArgument("fields", self.fields, remedy)
+        object.__setattr__(self, "fields", names)
+
+    def __call__(self, document: Document) -> str:
+        """Return the document as YAML."""
+        try:
+            import yaml  # noqa: PLC0415 - only who has structured documents needs it
+        except ImportError as error:
+            raise MissingExtra("pyyaml", "cohere") from error
+        names = self.fields or [name for name in document.metadata if name != KEY]
+        held = {
+            name: _plain(document.metadata[name])
+            for name in names
+            if document.metadata.get(name) is not None and name != self.text
+        }
+        if self.text:
+            held[self.text] = document.text
+
+        class Dumper(yaml.SafeDumper):
+            """Writes texts of several lines as they stand, so that parts of them are found."""
+
+        def text(dumper: Any, value: str) -> Any:  # noqa: ANN401 - PyYAML has no types here
+            style = "|" if "\n" in value else None
+            return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+        Dumper.add_representer(str, text)
+        return str(
+            yaml.dump(held, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
+        )
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float | str | date):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    return str(value)
