@@ -13,6 +13,7 @@ from runoff.deadline import Branch, Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded, shown, told
 from runoff.faults import OnError, degrades, lacks
 from runoff.grouping import grouped_fates
+from runoff.identity import identify
 from runoff.scores import Usage
 from runoff.stages import Answer
 from runoff.trace import StageTrace, Trace
@@ -168,7 +169,7 @@ class Search:
         complete = {name: answers.get(name, late) for name in self._sources}
         self._recall = stages.judge(complete, self.depth, self._on_error)
         watch = Watch(self.deadline)
-        rankings, self._notes = stages.identify(self._recall.rankings, self._id_of)
+        rankings, self._notes = identify(self._recall.rankings, self._id_of)
         every = {name: rankings.get(name, []) for name in self._sources}
         candidates = stages.fuse(every, self._fusion)
         heads = candidates if self._grouping is None else self._grouping.group(candidates)

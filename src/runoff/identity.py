@@ -1,0 +1,86 @@
+"""Which hits of different sources are one document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runoff.errors import InvalidArgument
+from runoff.types import Hit, text_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runoff.types import Document
+
+__all__ = ["identify"]
+
+
+def identify(
+    rankings: Mapping[str, Sequence[Hit]], id_of: Callable[[Document], str] | None
+) -> tuple[dict[str, list[Hit]], list[str]]:
+    """Give every hit the key that identifies its document across sources.
+
+    The key is what `id_of` says; else the document's id when every document of every source has
+    one of its own; else the text, unless that is blank. A single source has nothing to merge with,
+    so its hits stay apart, even two with one id. A document a source lists twice counts at its
+    better rank.
+
+    Returns:
+        The rankings with keys, and sentences about anything that had to be decided.
+    """
+    if len(rankings) == 1 and id_of is None:
+        ((name, hits),) = rankings.items()
+        return {name: _apart(hits)}, []
+    notes: list[str] = []
+    own = all(hit.document.own_id for hits in rankings.values() for hit in hits)
+    keyed: dict[str, list[Hit]] = {}
+    first: dict[str, tuple[str, Hit]] = {}
+    for name, hits in rankings.items():
+        seen: set[str] = set()
+        kept: list[Hit] = []
+        for hit in hits:
+            document = hit.document
+            if id_of is not None:
+                key = _checked_key(id_of(document), document)
+            else:
+                key = document.doc_id if own else _text_key(document)
+            if key in seen:
+                notes.append(f"{name} lists {document.doc_id!r} twice: its better rank counts")
+                continue
+            seen.add(key)
+            if key != hit.key:
+                hit = Hit(document, hit.score, hit.score_range, key)  # noqa: PLW2901 - the same hit
+            kept.append(hit)
+            known = first.setdefault(key, (name, hit))
+            if known[1].document.text != document.text:
+                notes.append(
+                    f"{name} and {known[0]} have different texts for {document.doc_id!r}: "
+                    f"the text of {known[0]} is used"
+                )
+        keyed[name] = kept
+    return keyed, notes
+
+
+def _text_key(document: Document) -> str:
+    # a blank text, such as an image's, says nothing about which document it is
+    return text_key(document.text) if document.text.strip() else document.doc_id
+
+
+def _apart(hits: Sequence[Hit]) -> list[Hit]:
+    seen: set[str] = set()
+    kept = []
+    for hit in hits:
+        key, count = hit.document.doc_id, 1
+        while key in seen:
+            count += 1
+            key = f"{hit.document.doc_id}#{count}"
+        seen.add(key)
+        kept.append(hit if key == hit.key else Hit(hit.document, hit.score, hit.score_range, key))
+    return kept
+
+
+def _checked_key(key: object, document: Document) -> str:
+    if not isinstance(key, str) or not key:
+        remedy = f"must return a non-empty string (document {document.doc_id!r})"
+        raise InvalidArgument("id_of", key, remedy)
+    return key
