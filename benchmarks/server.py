@@ -20,7 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import numpy as np
@@ -33,6 +33,7 @@ from runoff.errors import CircuitOpen, RunoffError
 from runoff.recall import BM25
 from runoff.rerank import CrossEncoder, HTTPRerank
 from runoff.rerank.breaker import Circuit
+from runoff.rerank.dialects import as_dialect
 from runoff.rerank.retries import Retries
 from runoff.types import Query
 
@@ -80,7 +81,7 @@ def run(options: Options) -> Report:
         }
         try:
             server.start()
-            remote = HTTPRerank(server.url, dialect=_dialect(), max_length=512, timeout=_START)
+            remote = _scorer(server.url, max_length=512, timeout=_START)
             agreement, apart = _agreement(remote, local, whole)
             latency = _latency(remote, local, pairs, 1 if options.quick else _ROUNDS)
             crowd = _crowd(remote, pairs)
@@ -115,7 +116,10 @@ class _Server:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        self._command = [part.format(model=model, port=port) for part in shlex.split(command)]
+        self._command = [
+            part.replace("{model}", str(model)).replace("{port}", str(port))
+            for part in shlex.split(command)
+        ]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -154,8 +158,10 @@ class _Server:
             self._process.wait()
 
 
-def _dialect() -> str:
-    return os.environ.get("RUNOFF_RERANK_DIALECT", "infinity")
+def _scorer(url: str, **options: Any) -> HTTPRerank:  # noqa: ANN401 - as HTTPRerank takes them
+    dialect = as_dialect(os.environ.get("RUNOFF_RERANK_DIALECT", "infinity"))
+    model = "cross-encoder" if dialect.model_needed else None
+    return HTTPRerank(url, dialect=dialect, model=model, **options)
 
 
 def _asked(queries: int, documents: int) -> list[Pairs]:
@@ -245,7 +251,7 @@ def _crowd(remote: HTTPRerank, pairs: Pairs) -> Table:
 def _refused(url: str, pairs: Pairs) -> Table:
     """Send what a server may refuse, each beside a text that it can read."""
     query, text = pairs[0]
-    once = HTTPRerank(url, dialect=_dialect(), retries=Retries(1), circuit=None)
+    once = _scorer(url, retries=Retries(1), circuit=None)
     many = [(query, "a")] * 2500
     cases: list[tuple[str, HTTPRerank, Pairs]] = [
         ("another model's name", replace(once, model="no/such-model"), [(query, text)]),
@@ -282,7 +288,7 @@ def _told(scorer: HTTPRerank, pairs: Pairs, deadline: Deadline | None = None) ->
 
 def _deadlines(server: _Server, pairs: Pairs) -> tuple[Table, float]:
     """Ask for more than fits, then ask a server that has stopped; return the ms beyond it too."""
-    scorer = HTTPRerank(server.url, dialect=_dialect(), batch=4, circuit=None)
+    scorer = _scorer(server.url, batch=4, circuit=None)
     rows = [_within("more texts than fit", scorer, pairs)]
     time.sleep(3)  # what was given up is still in its queue
     server.send(signal.SIGSTOP)
@@ -308,9 +314,8 @@ def _within(
 
 def _end(server: _Server, pairs: Pairs) -> tuple[Table, int, float]:
     """Kill the server while it works, ask it again, and again when it is back."""
-    scorer = HTTPRerank(
+    scorer = _scorer(
         server.url,
-        dialect=_dialect(),
         retries=Retries(1),
         circuit=Circuit(_FAILURES, cooldown=_COOLDOWN),
     )
