@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from harness import Options
 
-__all__ = ["run"]
+__all__ = ["run", "save"]
 
 _DOCUMENTS = 16
 _ROUNDS = 3
@@ -94,42 +94,9 @@ def _measure(scorers: dict[str, CrossEncoder], pairs: list[tuple[str, str]], rou
 
 def _make(whole: Path, small: Path) -> None:
     """Save the network for torch and, exported, for ONNX Runtime in both precisions."""
-    import torch  # noqa: PLC0415 - an extra
-    import transformers  # noqa: PLC0415 - comes with it
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - heavy
 
-    embedded = resolve.resolve("runoff-mini")
-    vocabulary = json.loads(embedded.tokenizer.read_text("utf-8"))["model"]["vocab"]
-    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")}
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_file=str(embedded.tokenizer), model_max_length=512, **special
-    )
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=384,
-        num_hidden_layers=6,
-        num_attention_heads=12,
-        intermediate_size=1536,
-        num_labels=1,
-        attn_implementation="eager",
-    )
-    model = transformers.BertForSequenceClassification(config).eval()
-    model.save_pretrained(whole)
-    tokenizer.save_pretrained(whole)
-    axes = {name: {0: "batch", 1: "tokens"} for name in _INPUTS}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's, of branches that are constant here
-        torch.onnx.export(
-            model,
-            tuple(torch.ones(1, 8, dtype=torch.long) for _ in _INPUTS),
-            str(whole / "model.onnx"),
-            input_names=list(_INPUTS),
-            output_names=["logits"],
-            dynamic_axes=axes,
-            opset_version=17,
-            dynamo=False,
-        )
+    save(whole)
     small.mkdir()
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(whole / name, small / name)
@@ -140,3 +107,52 @@ def _make(whole: Path, small: Path) -> None:
         reduce_range=True,
         weight_type=QuantType.QInt8,
     )
+
+
+def save(folder: Path, *, weights: float = 0.02) -> None:
+    """Save the network for torch and, exported, for ONNX Runtime.
+
+    Args:
+        folder: where to; it is made.
+        weights: their standard deviation; scores are further apart where it is larger.
+    """
+    import torch  # noqa: PLC0415 - an extra
+    import transformers  # noqa: PLC0415 - comes with it
+
+    embedded = resolve.resolve("runoff-mini")
+    vocabulary = json.loads(embedded.tokenizer.read_text("utf-8"))["model"]["vocab"]
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        num_labels=1,
+        initializer_range=weights,
+        attn_implementation="eager",
+    )
+    model = transformers.BertForSequenceClassification(config).eval()
+    model.save_pretrained(folder)
+    shutil.copyfile(embedded.tokenizer, folder / "tokenizer.json")
+    # written here, as each release of transformers names the class in its own way
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": 512,
+        "model_input_names": _INPUTS,
+        **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")},
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings) + "\n", "utf-8")
+    axes = {name: {0: "batch", 1: "tokens"} for name in _INPUTS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, of branches that are constant here
+        torch.onnx.export(
+            model,
+            tuple(torch.ones(1, 8, dtype=torch.long) for _ in _INPUTS),
+            str(folder / "model.onnx"),
+            input_names=list(_INPUTS),
+            output_names=["logits"],
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )

@@ -102,6 +102,14 @@ def test_absent_data_is_skipped_plainly(tmp_path):
     assert "RUNOFF_DATA" in found["languages"]["skipped"]
 
 
+def test_without_a_server_nothing_is_said_of_one(tmp_path, monkeypatch):
+    """The benchmark of a rerank server says how to name one, and runs nothing."""
+    monkeypatch.delenv("RUNOFF_RERANK_SERVER", raising=False)
+    done, found = _run(tmp_path, tmp_path / "nowhere", "server")
+    assert done.returncode == 2
+    assert "RUNOFF_RERANK_SERVER" in found["server"]["skipped"]
+
+
 def test_an_unknown_benchmark_is_refused(tmp_path):
     """A wrong name is an error that lists the right ones."""
     done, _ = _run(tmp_path, tmp_path, "speed")

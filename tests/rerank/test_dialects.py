@@ -79,7 +79,7 @@ def test_requests(dialect, body):
                 '{"relevance_score":0.5,"index":0,"document":null}],"model":"m",'
                 '"usage":{"prompt_tokens":7,"total_tokens":7},"id":"i","created":1}'
             ),
-            Usage(tokens=7),
+            Usage(),  # these are characters
         ),
         (
             COHERE,
@@ -179,7 +179,17 @@ def test_a_batch_limit_is_read_from_the_rejection():
         ({"object": "error", "message": "flat", "code": 400}, "flat"),
         ({"detail": "jina's"}, "jina's"),
         ({"message": "invalid api token", "id": "1"}, "invalid api token"),
-        ({"detail": [{"msg": "field required"}]}, "[{'msg': 'field required'}]"),
+        ({"detail": [{"msg": "field required"}]}, "field required"),
+        (
+            {
+                "detail": [
+                    {"loc": ["body", "documents", 1], "msg": "too long", "input": "private text"},
+                    {"loc": ["body", "top_n"], "msg": "too small", "input": 0},
+                    "private text",
+                ]
+            },
+            "documents.1: too long; top_n: too small",
+        ),
         ("plain\n text", "plain text"),
         ({}, ""),
         (None, ""),
@@ -188,6 +198,22 @@ def test_a_batch_limit_is_read_from_the_rejection():
 def test_error_messages(said, message):
     """The message is found in every server's form of error."""
     assert Dialect.message(said) == message
+
+
+def test_the_batch_limit_is_found_in_what_infinity_says():
+    """The limit of texts is understood, and the limit of characters is not taken for it."""
+    texts = "documents: List should have at most 2048 items after validation, not 2049"
+    characters = "documents.0: String should have at most 122880 characters"
+    assert INFINITY.limit_in(texts) == 2048
+    assert INFINITY.limit_in(characters) is None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_lone_surrogates_are_not_sent(dialect):
+    """Half a surrogate pair, over which servers fail for all texts, goes out as U+FFFD."""
+    body = dialect.request("q\ud800", ["a\udfff", "\N{HONEYBEE}"], None, raw=True)
+    assert body[dialect.query] == "q\ufffd"
+    assert body[dialect.documents] == ["a\ufffd", "\N{HONEYBEE}"]
 
 
 def test_long_messages_are_shortened():

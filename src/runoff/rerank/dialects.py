@@ -22,6 +22,7 @@ __all__ = ["DIALECTS", "About", "Dialect", "Item", "as_dialect"]
 Path: TypeAlias = tuple[str, ...]
 
 _SHOWN = 200  # characters of a server's message that are repeated
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,14 @@ class Dialect:
     def request(
         self, query: str, texts: Sequence[str], model: str | None, *, raw: bool
     ) -> dict[str, Any]:
-        """Return the body of a request."""
-        body: dict[str, Any] = {self.query: query, self.documents: list(texts), **self.fixed}
+        """Return the body of a request.
+
+        Lone surrogates become U+FFFD: over one of them infinity fails with 500, for all texts.
+        """
+        query, *texts = (
+            _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", one) for one in (query, *texts)
+        )
+        body: dict[str, Any] = {self.query: query, self.documents: texts, **self.fixed}
         if model is not None:
             body["model"] = model
         if self.top_n:
@@ -165,9 +172,19 @@ class Dialect:
                 break
             names = ("message", "error", "detail", "error_message", "description")
             said = next((said[name] for name in names if said.get(name)), None)
+        if isinstance(said, list):
+            said = "; ".join(filter(None, map(_complaint, said)))
         text = said if isinstance(said, str) else "" if said is None else repr(said)
         text = " ".join(text.split())
         return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _complaint(one: object) -> str:
+    """Return what FastAPI says of one field; never its `input`, which repeats the texts."""
+    known = one if isinstance(one, dict) else {}
+    place, said = known.get("loc"), known.get("msg")
+    where = ".".join(map(str, place[1:])) if isinstance(place, list) else ""
+    return ": ".join(filter(None, (where, said))) if isinstance(said, str) else ""
 
 
 def _at(reply: object, path: Path) -> object:
@@ -263,14 +280,15 @@ DIALECTS: Mapping[str, Dialect] = {
             model_needed=True,
             variables=("JINA_API_KEY",),
         ),
-        # michaelfeil/infinity: infinity_server.py
+        # michaelfeil/infinity: infinity_server.py; what it counts as tokens are characters, unless
+        # it was started otherwise, and it does not say
         Dialect(
             "infinity",
             path="/rerank",
             fixed={"return_documents": False},
             raw={"raw_scores": True},
-            tokens=("usage", "total_tokens"),
             about=("/models", _about_openai),
+            too_many=r"at most (\d+) items",
         ),
         # docs.cohere.com/reference/rerank; also what many gateways imitate
         Dialect(
