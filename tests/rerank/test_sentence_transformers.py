@@ -6,6 +6,7 @@ import gc
 import logging
 import pickle
 import weakref
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import torch_tiny  # noqa: E402 - see above
 from runoff.errors import InvalidArgument, ModelDamaged, TransientError  # noqa: E402 - see above
 from runoff.onnx import sessions  # noqa: E402 - see above
 from runoff.onnx.slots import Interrupt  # noqa: E402 - see above
-from runoff.rerank import CrossEncoder, torch_model  # noqa: E402 - see above
+from runoff.rerank import Cached, CrossEncoder, torch_model  # noqa: E402 - see above
 from runoff.scores import ScoreKind  # noqa: E402 - see above
 
 PAIRS = [("alpha beta", "gamma " * count + "delta") for count in range(1, 9)]
@@ -334,3 +335,36 @@ def test_an_interrupted_batch_stops_between_runs(bert):
     interrupt.stop()
     ready = scorer._state.current
     assert [one.logit for one in ready.run(PAIRS, {}, interrupt)] == [0.0] * len(PAIRS)
+
+
+LONG = "beta gamma delta " * 400
+
+
+def test_long_texts_are_parted_for_it(bert):
+    """Windows cover the text, and each is read whole beside the query."""
+    encoder = make(bert, prompt="search: ")
+    (parts,) = encoder.windows("alpha beta", [LONG], overlap=4)
+    spans = list(parts)
+    assert spans[0][0] == 0
+    assert spans[-1][1] == len(LONG)
+    assert all(later[0] <= before[1] for before, later in pairwise(spans))
+    pairs = [("alpha beta", LONG[start:end]) for start, end in spans]
+    assert not encoder.score(pairs).truncated.any()
+
+
+def test_what_its_scores_depend_on_is_told(bert):
+    """The cache key is that of equal configurations, loaded or not, and of no other backend."""
+    one, same = make(bert), make(bert)
+    before = one.cache_key
+    one.warmup()
+    assert before == one.cache_key == same.cache_key
+    assert before != make(bert, prompt="search: ").cache_key
+    assert before != make(bert, max_length=20).cache_key
+
+
+def test_its_scores_can_be_cached(bert):
+    """A cached score is the score, and nothing is run for it."""
+    cached = Cached(make(bert))
+    first, again = cached.score(PAIRS), cached.score(PAIRS)
+    assert first.values.tolist() == again.values.tolist()
+    assert (again.usage.pairs, again.usage.cached) == (0, len(PAIRS))

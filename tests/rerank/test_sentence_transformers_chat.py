@@ -147,3 +147,15 @@ def test_without_a_template_the_texts_are_joined(tmp_path):
     )
     expected = [model.predict([pair])[0] for pair in PAIRS]
     np.testing.assert_allclose(make(directory).score(PAIRS).values, expected, rtol=0, atol=1e-5)
+
+
+@modular
+def test_long_texts_are_parted_for_it(qwen):
+    """Windows cover the text, and each is read whole inside the template."""
+    encoder = make(qwen, max_length=60)
+    text = "beta gamma delta " * 60
+    (parts,) = encoder.windows("alpha", [text])
+    spans = list(parts)
+    assert (spans[0][0], spans[-1][1]) == (0, len(text))
+    pairs = [("alpha", text[start:end]) for start, end in spans]
+    assert not encoder.score(pairs).truncated.any()
