@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff.fusion.convex import Convex
+from runoff.fusion.convex import Convex, _normalizer
 from runoff.fusion.rrf import RRF
 from runoff.types import Document, Hit
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation.recording import Origin, RecordedQuery
+    from runoff.fusion.normalize import Normalizer
     from runoff.protocols import Fusion
 
 __all__ = ["Fused", "Prepared"]
@@ -82,7 +83,7 @@ class Prepared:
         elif type(fusion) is RRF:
             score = self._reciprocal(weights, fusion.rank_constant, depth)
         elif type(fusion) is Convex:
-            score = self._convex(weights, fusion.normalizer, depth)
+            score = self._convex(weights, _normalizer(fusion.normalizer), depth)
         else:
             score = self._asked(fusion, depth)
         found = np.flatnonzero(best != _NOWHERE)
@@ -103,8 +104,8 @@ class Prepared:
     def _convex(
         self,
         weights: dict[str, float],
-        normalizer: Any,
-        depth: int,  # noqa: ANN401 - a Normalizer
+        normalizer: Normalizer,
+        depth: int,
     ) -> NDArray[np.float64]:
         return _summed(
             [
@@ -117,7 +118,7 @@ class Prepared:
         self,
         name: str,
         rows: NDArray[np.int64],
-        normalizer: Any,  # noqa: ANN401 - a Normalizer
+        normalizer: Normalizer,
         depth: int,
     ) -> NDArray[np.float64]:
         """Return one source's normalised scores; those of the last call are kept."""
@@ -129,7 +130,7 @@ class Prepared:
             ends = zip(_known(origin.low), _known(origin.high), strict=True)
             every = [_Scored(*one) for one in zip(origin.score.tolist(), ends, strict=True)]
             self._hits[name] = [every[row] for row in self._by_rank[name].tolist()]
-        normalized = normalizer.normalize(self._hits[name][: len(rows)])
+        normalized = normalizer.normalize(self._hits[name][: len(rows)])  # type: ignore[arg-type] # see `_Scored`
         values = np.full(len(self.query), normalizer.missing(normalized))
         values[rows] = normalized
         self._normalized[name] = (depth, normalizer, values)

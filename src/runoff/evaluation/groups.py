@@ -120,9 +120,9 @@ def _alike(query: RecordedQuery, rows: Sequence[int]) -> dict[int, int]:
     for row in rows:
         if row in heads or row not in rivals:
             continue
-        head = next((one for one in stay if one in rivals[row]), None)
-        if head is None:
+        like = next((one for one in stay if one in rivals[row]), None)
+        if like is None:
             stay.append(row)
         else:
-            moved[row] = head
+            moved[row] = like
     return {row: moved.get(head, head) for row, head in heads.items()} | moved

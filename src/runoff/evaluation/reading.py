@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runoff.rerank._inner import Came
     from runoff.trace import Fate as TracedFate
     from runoff.trace import Trace
-    from runoff.types import Candidate, Document, Hit, Outcome, Query
+    from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query, Ranked
 
 __all__ = ["Reader", "Tap", "read_query", "step_scores"]
 
@@ -101,7 +101,7 @@ class Reader:
         )
 
 
-def read_query(
+def read_query(  # noqa: PLR0913 - all that one search leaves behind
     query_id: str,
     text: str,
     setup: Setup,
@@ -179,7 +179,8 @@ def step_scores(
     """Return the scores that one stage gave, by row, and whether text was lost."""
     scores = np.full(len(row), math.nan)
     truncated = np.zeros(len(row), np.bool_)
-    for one in (*answer.ordered, *answer.dropped):
+    every: list[Ranked | Dropped] = [*answer.ordered, *answer.dropped]
+    for one in every:
         score = one.pair_score if pointwise else one.rerank_score
         if score is not None:
             scores[row[one.candidate.key]] = score

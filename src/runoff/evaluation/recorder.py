@@ -60,7 +60,7 @@ def record(
     Args:
         system: a `TwoStage`, a LlamaIndex retriever or query engine, or a LangChain retriever.
         collection: has `.queries`, questions by id.
-        depth: hits asked of each source.
+        depth: hits asked of each source, no fewer than the system asks.
         path: a directory, new or empty or of this very recording; None keeps it in memory.
         window: candidates of each query to score at most, in fused order; None scores all. Less
             costs less, and bounds what can be replayed.
@@ -76,6 +76,9 @@ def record(
     """
     known = as_system(system)
     depth, workers = count("depth", depth), count("workers", workers)
+    if depth < known.pipeline.depth:
+        remedy = f"the system asks each source for {known.pipeline.depth}: record as many or more"
+        raise InvalidArgument("depth", depth, remedy)
     queries = dict(collection.queries)
     if not queries:
         raise InvalidArgument("collection", queries, "has no queries")

@@ -212,7 +212,7 @@ class Recording:
         return cls(folder.setup, folder)
 
     def __iter__(self) -> Iterator[RecordedQuery]:
-        """Iterate over the queries, in the order they were recorded; one shard is held at a time."""
+        """Iterate over the queries, in the order recorded; one shard is held at a time."""
         return iter(self._queries)
 
     def __len__(self) -> int:

@@ -12,12 +12,12 @@ import numpy as np
 
 from runoff._arguments import count
 from runoff.errors import InvalidArgument
+from runoff.evaluation.fusing import Prepared
 from runoff.evaluation.groups import grouped
 from runoff.evaluation.recording import Recording
-from runoff.evaluation.fusing import Prepared
 from runoff.evaluation.rereading import Read, final, readable, reread
 from runoff.evaluation.seconds import other_reads, scored_reads
-from runoff.evaluation.setup import fusion_of
+from runoff.evaluation.setup import fusion_of, told_threshold
 from runoff.fusion.convex import Convex
 from runoff.fusion.rrf import RRF
 from runoff.protocols import Fusion
@@ -82,7 +82,7 @@ class Ranking(Sequence[str]):
         """Return the id at a position, from 0."""
         if isinstance(index, slice):
             return [self._doc_ids[row] for row in self.rows[index].tolist()]
-        return self._doc_ids[self.rows[index]]
+        return self._doc_ids[int(self.rows[index])]
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the ids, best first."""
@@ -135,18 +135,18 @@ class _Settings:
     group: GroupSetup | None
 
 
-def replay(
+def replay(  # noqa: PLR0913 - every setting has a default
     recording: Recording,
     *,
     depth: int | _Same = AS_RECORDED,
     window: int | _Same = AS_RECORDED,
-    top_k: int | None | _Same = AS_RECORDED,
+    top_k: int | _Same | None = AS_RECORDED,
     fusion: Fusion | _Same = AS_RECORDED,
-    weights: Mapping[str, float] | None | _Same = AS_RECORDED,
-    blend: float | None | _Same = AS_RECORDED,
-    threshold: Threshold | None | _Same = AS_RECORDED,
-    margin: float | None | _Same = AS_RECORDED,
-    group: None | _Same = AS_RECORDED,
+    weights: Mapping[str, float] | _Same | None = AS_RECORDED,
+    blend: float | _Same | None = AS_RECORDED,
+    threshold: Threshold | _Same | None = AS_RECORDED,
+    margin: float | _Same | None = AS_RECORDED,
+    group: _Same | None = AS_RECORDED,
     reranker: object = AS_RECORDED,
 ) -> Runs:
     """Return what the system would answer with other settings; nothing is searched or scored.
@@ -232,9 +232,7 @@ def _second(
 
 def _depth(setup: Setup, depth: int | _Same) -> int:
     if depth is AS_RECORDED:
-        depth = setup.depth
-        if depth <= setup.recorded_depth:
-            return depth
+        return setup.depth
     found = count("depth", depth)
     if found > setup.recorded_depth:
         remedy = f"is more than the {setup.recorded_depth} that were recorded of each source"
@@ -242,7 +240,7 @@ def _depth(setup: Setup, depth: int | _Same) -> int:
     return found
 
 
-def _top_k(setup: Setup, top_k: int | None | _Same) -> int | None:
+def _top_k(setup: Setup, top_k: int | _Same | None) -> int | None:
     if top_k is AS_RECORDED:
         return setup.top_k
     return None if top_k is None else count("top_k", top_k)
@@ -251,7 +249,7 @@ def _top_k(setup: Setup, top_k: int | None | _Same) -> int | None:
 def _fusion(
     setup: Setup,
     fusion: Fusion | _Same,
-    weights: Mapping[str, float] | None | _Same,
+    weights: Mapping[str, float] | _Same | None,
     depth: int,
 ) -> tuple[Fusion | None, dict[str, float]]:
     """Return the fusion, None for the recorded scores, and the weight of each source."""
@@ -283,9 +281,9 @@ def _fusion(
 
 def _steps(
     steps: tuple[StepSetup, ...],
-    blend: float | None | _Same,
-    threshold: Threshold | None | _Same,
-    margin: float | None | _Same,
+    blend: float | _Same | None,
+    threshold: Threshold | _Same | None,
+    margin: float | _Same | None,
 ) -> tuple[StepSetup, ...]:
     given = {"blend": blend, "threshold": threshold, "margin": margin}
     for name, value in given.items():
@@ -311,7 +309,7 @@ def _steps(
 
 
 def _last(
-    last: StepSetup, blend: float | None | _Same, threshold: Threshold | None | _Same
+    last: StepSetup, blend: float | _Same | None, threshold: Threshold | _Same | None
 ) -> StepSetup:
     for name, value in (("blend", blend), ("threshold", threshold)):
         if value is not AS_RECORDED and value is not None and not last.pointwise:
@@ -324,6 +322,5 @@ def _last(
         if threshold is not None and not isinstance(threshold, Threshold):
             remedy = "must be a Threshold, which says what kind of score it was chosen on"
             raise InvalidArgument("threshold", threshold, remedy)
-        told = threshold and (float(threshold.value), str(threshold.kind), threshold.model)
-        last = replace(last, threshold=told)
+        last = replace(last, threshold=told_threshold(threshold))
     return last

@@ -187,4 +187,5 @@ def readable(
 ) -> NDArray[np.int64]:
     """Return the rows that a second stage is given: with text, and within the window."""
     inside = heads[:window]
-    return inside[content[inside] == Content.TEXT]
+    found: NDArray[np.int64] = inside[content[inside] == Content.TEXT]
+    return found

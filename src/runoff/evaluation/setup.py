@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from runoff.protocols import Fusion
 
-__all__ = ["GroupSetup", "Setup", "StepSetup", "fusion_of", "queries_digest", "told_fusion"]
+__all__ = [
+    "GroupSetup",
+    "Setup",
+    "StepSetup",
+    "fusion_of",
+    "queries_digest",
+    "told_fusion",
+    "told_threshold",
+]
 
 _NORMALIZERS = {"minmax": MinMax, "theoretical": TheoreticalMinMax, "zscore": ZScore}
 
@@ -146,6 +154,11 @@ def _flat(told: object, name: str = "") -> dict[str, object]:
     for key, value in pairs:
         found |= _flat(value, f"{name}.{key}" if name else str(key))
     return found
+
+
+def told_threshold(limit: Threshold | None) -> tuple[float, str, str] | None:
+    """Return a threshold as value, kind and model; None for none."""
+    return None if limit is None else (float(limit.value), str(limit.kind), limit.model)
 
 
 def queries_digest(queries: Mapping[str, str]) -> str:

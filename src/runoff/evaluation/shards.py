@@ -97,9 +97,23 @@ class Folder(Stored):
             partial.write_text(json.dumps(told, indent=1), encoding="utf-8")
             partial.replace(manifest)
             found = cls(folder)
-        for left in folder.glob("*.partial"):
-            left.unlink()
+        found._tidy()
         return found
+
+    def _tidy(self) -> None:
+        """Take away what a kill left: half-written files, and small shards that were merged."""
+        for left in self.path.glob("*.partial"):
+            left.unlink()
+        spans = [_span(shard) for shard in self._shards]
+        merged = [(first, last) for last, first in spans if first < last]
+        for shard, (last, first) in zip(list(self._shards), spans, strict=True):
+            if first == last and any(low <= first <= high for low, high in merged):
+                shard.unlink()
+                self._shards.remove(shard)
+        self._index.clear()
+        for shard in self._shards[:]:
+            self._shards.remove(shard)
+            self._add(shard)
 
     def append(self, query: RecordedQuery) -> None:
         """Write one query; when it returns, no kill can lose it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument
+from runoff.evaluation.setup import StepSetup, told_threshold
 from runoff.pipeline import TwoStage
 from runoff.protocols import Cacheable
 from runoff.rerank._inner import name_of
@@ -23,7 +24,6 @@ from runoff.rerank.pointwise import Pointwise
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runoff.evaluation.setup import StepSetup
     from runoff.protocols import Reranker
 
 __all__ = ["Stage", "System", "as_system", "register_system", "stages_of", "told_part"]
@@ -121,16 +121,13 @@ def stages_of(given: object) -> list[Stage]:
 
 
 def _stage(reranker: Reranker, keep: int | None, margin: float | None) -> Stage:
-    from runoff.evaluation.setup import StepSetup  # noqa: PLC0415 - fusion's modules come with it
-
     name = name_of(reranker)
     if not isinstance(reranker, Pointwise):
         return Stage(reranker, StepSetup(name, pointwise=False, keep=keep, margin=margin))
-    limit = reranker.threshold
     setup = StepSetup(
         name,
         blend=reranker.weight,
-        threshold=None if limit is None else (float(limit.value), str(limit.kind), limit.model),
+        threshold=told_threshold(reranker.threshold),
         keep=keep,
         margin=margin,
     )
