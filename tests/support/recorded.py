@@ -1,6 +1,7 @@
 """A small real pipeline with ties, images, empty texts and groups, and queries for it."""
 
 import hashlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +43,15 @@ class Hashed:
     name: str = "hashed"
     default_blend: float | None = None
     log: str | None = None
+    wait: float = 0.0
     keeps_deadline = True
 
     def score(self, pairs, *, deadline=None):
         values = [digest(query, text) % self.levels / self.levels for query, text in pairs]
         if self.log is not None:
             with Path(self.log).open("a") as stream:
-                stream.writelines(f"{digest(query, text)}\n" for query, text in pairs)
+                stream.writelines(f"{query}\n" for query, text in pairs)
+            time.sleep(self.wait)
         return PairScores(
             np.array(values, np.float32),
             np.ones(len(pairs), np.bool_),
@@ -103,8 +106,8 @@ def questions(many=6, seed=1):
     )
 
 
-def pipeline(reranker=None, **options):
-    given = documents()
+def pipeline(reranker=None, many=60, **options):
+    given = documents(many)
     sources = {"bm25": BM25(given), "noise": Noise(given)}
     options = {"depth": 30, "window": 20, **options}
     return TwoStage(sources, reranker=Hashed() if reranker is None else reranker, **options)
