@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Protocol
 from runoff._arguments import count
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed, told
+from runoff.evaluation.parts import stages_of, told_part
 from runoff.evaluation.reading import Reader, Tap, read_query
 from runoff.evaluation.recording import Recording, Stored
 from runoff.evaluation.setup import GroupSetup, Setup, queries_digest, told_fusion
-from runoff.evaluation.systems import as_system, stages_of, told_part
 from runoff.faults import degrades
 from runoff.grouping import as_grouping
+from runoff.systems import as_system
 from runoff.types import Degradation, Outcome, Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from os import PathLike
 
+    from runoff.evaluation.parts import Stage
     from runoff.evaluation.recording import RecordedQuery
-    from runoff.evaluation.systems import Stage, System
+    from runoff.systems import System
 
 __all__ = ["Queries", "record"]
 
@@ -136,6 +138,8 @@ def _setup(
     parts = {f"source {name}": told_part(one) for name, one in pipeline.sources.items()}
     for at, stage in enumerate(stages, 1):
         parts[f"reranker {at}"] = told_part(stage.reranker)
+    if known.filters is not None:
+        parts["filters"] = repr(known.filters)
     if pipeline.id_of is not None:
         parts["id_of"] = getattr(pipeline.id_of, "__qualname__", type(pipeline.id_of).__name__)
     return Setup(
@@ -159,6 +163,7 @@ class _Asking:
 
     def __init__(self, known: System, stages: Sequence[Stage], setup: Setup) -> None:
         self._pipeline = known.pipeline
+        self._filters = known.filters
         self._stages = stages
         self._setup = setup
 
@@ -178,6 +183,7 @@ class _Asking:
         try:
             response = wide.search(
                 query,
+                filters=self._filters,
                 depth=setup.recorded_depth,
                 window=setup.recorded_window,
                 top_k=setup.recorded_depth * len(setup.sources),

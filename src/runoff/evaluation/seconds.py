@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument
+from runoff.evaluation.parts import stages_of
 from runoff.evaluation.reading import Reader, step_scores
 from runoff.evaluation.recording import Content, Fate
 from runoff.evaluation.rereading import Read
-from runoff.evaluation.systems import stages_of
 from runoff.faults import lacks
 from runoff.types import Candidate, Document, Query
 

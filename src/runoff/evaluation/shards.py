@@ -66,8 +66,20 @@ class Folder(Stored):
         self._shards: list[Path] = []
         self._next = 1
         self._held: tuple[Path, list[RecordedQuery]] | None = None
+        self._list()
+
+    def _list(self) -> None:
+        """Find what every shard holds; where one is merged meanwhile by its recorder, look again."""
+        self._index.clear()
+        self._shards.clear()
         for shard in sorted(self.path.glob("part-*.parquet"), key=_span):
-            self._add(shard)
+            try:
+                self._add(shard)
+            except RecordingDamaged:
+                if shard.exists():
+                    raise
+                return self._list()
+        return None
 
     @classmethod
     def prepare(cls, path: str | os.PathLike[str], setup: Setup) -> Self:
@@ -106,14 +118,10 @@ class Folder(Stored):
             left.unlink()
         spans = [_span(shard) for shard in self._shards]
         merged = [(first, last) for last, first in spans if first < last]
-        for shard, (last, first) in zip(list(self._shards), spans, strict=True):
+        for shard, (last, first) in zip(self._shards, spans, strict=True):
             if first == last and any(low <= first <= high for low, high in merged):
                 shard.unlink()
-                self._shards.remove(shard)
-        self._index.clear()
-        for shard in self._shards[:]:
-            self._shards.remove(shard)
-            self._add(shard)
+        self._list()
 
     def append(self, query: RecordedQuery) -> None:
         """Write one query; when it returns, no kill can lose it."""
