@@ -102,7 +102,7 @@ def documents(many=60, seed=0):
 def questions(many=6, seed=1):
     draw = np.random.default_rng(seed)
     return Questions(
-        {f"q{at}": " ".join(draw.choice(WORDS, 4, replace=False)) for at in range(many)}
+        {f"q{at}": f"{' '.join(draw.choice(WORDS, 4, replace=False))} {at}" for at in range(many)}
     )
 
 

@@ -69,7 +69,7 @@ class Folder(Stored):
         self._list()
 
     def _list(self) -> None:
-        """Find what every shard holds; where one is merged meanwhile by its recorder, look again."""
+        """Find what the shards hold; look again where a recorder merged one meanwhile."""
         self._index.clear()
         self._shards.clear()
         for shard in sorted(self.path.glob("part-*.parquet"), key=_span):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import CallbackManager
 from langchain_core.runnables import Runnable
 
-from runoff.errors import InvalidArgument
 from runoff.langchain.compressor import RunoffRerank
 from runoff.langchain.convert import Template
 from runoff.langchain.retriever import TwoStageRetriever
@@ -52,9 +51,6 @@ def _system(given: Any) -> System:  # noqa: ANN401 - any runnable
         return _staged(given)
     if {"base_compressor", "base_retriever"} <= set(getattr(type(given), "model_fields", ())):
         return _staged(_compressing(given.base_retriever, given.base_compressor))
-    if isinstance(given, RunoffRerank):
-        remedy = "is a compressor: record the retriever that it is in"
-        raise InvalidArgument("system", given, remedy)
     many = recall_of(given) or _MANY
     return _staged(TwoStageRetriever(retriever=given, reranker=None, k=many, depth=many))
 
