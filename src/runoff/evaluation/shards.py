@@ -44,6 +44,7 @@ VERSION = 1
 _FORMAT = "runoff-recording"
 _MANIFEST = "manifest.json"
 _SHARD = re.compile(r"part-(\d{8})-(\d{8})\.parquet")
+_HEADS = ["query_id", "candidates", "degraded"]
 _MERGED = 64  # small shards that are put together
 
 
@@ -74,7 +75,7 @@ class Folder(Stored):
         self._shards.clear()
         for shard in sorted(self.path.glob("part-*.parquet"), key=_span):
             try:
-                self._add(shard)
+                self._add(shard, _table(shard, _HEADS))
             except RecordingDamaged:
                 if shard.exists():
                     raise
@@ -125,7 +126,7 @@ class Folder(Stored):
 
     def append(self, query: RecordedQuery) -> None:
         """Write one query; when it returns, no kill can lose it."""
-        self._add(self._write(table_of([query], self.setup), self._next, self._next))
+        self._write(table_of([query], self.setup), self._next, self._next)
         small = [shard for shard in self._shards if len(set(_span(shard))) == 1]
         if len(small) >= _MERGED:
             self.merge()
@@ -137,21 +138,19 @@ class Folder(Stored):
             return
         last = _span(small[-1])[0]
         whole = pa.concat_tables([_table(shard) for shard in small])
-        merged = self._write(whole, last, _span(small[0])[1])
         self._shards = [shard for shard in self._shards if shard not in set(small)]
-        self._add(merged)
+        self._write(whole, last, _span(small[0])[1])
         for shard in small:
             shard.unlink()
 
-    def _write(self, table: pa.Table, last: int, first: int) -> Path:
+    def _write(self, table: pa.Table, last: int, first: int) -> None:
         shard = self.path / f"part-{first:08}-{last:08}.parquet"
         partial = shard.with_suffix(".partial")
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(table, partial, compression="zstd", write_statistics=False)
         partial.replace(shard)
-        return shard
+        self._add(shard, table.select(_HEADS))
 
-    def _add(self, shard: Path) -> None:
-        heads = _table(shard, ["query_id", "candidates", "degraded.list.element.stage"])
+    def _add(self, shard: Path, heads: pa.Table) -> None:
         for row, told in enumerate(heads.to_pylist()):
             where = (shard, row, bool(told["degraded"]), told["candidates"])
             self._index[told["query_id"]] = where
@@ -204,7 +203,8 @@ def _span(shard: Path) -> tuple[int, int]:
 def _table(shard: Path, columns: Iterable[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(shard) as opened:
-            return opened.read(columns=None if columns is None else list(columns))
+            # shards are small: threads would cost more than they save
+            return opened.read(None if columns is None else list(columns), use_threads=False)
     except (OSError, pa.ArrowException) as error:
         msg = f"{shard} cannot be read ({error}): delete it, and its queries are recorded again"
         raise RecordingDamaged(msg) from error
