@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fused", "Prepared"]
 
-_NOWHERE = np.iinfo(np.int32).max
+_NOWHERE = int(np.iinfo(np.int32).max)
+_NORMALIZED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Prepared:
         query: the recorded query.
     """
 
-    __slots__ = ("_by_rank", "_hits", "_normalized", "_tie", "query")
+    __slots__ = ("_by_rank", "_hits", "_last", "_normalized", "_tie", "query")
 
     def __init__(self, query: RecordedQuery) -> None:
         self.query = query
@@ -62,17 +63,21 @@ class Prepared:
         self._tie = np.empty(len(query), np.int64)
         self._tie[place] = np.arange(len(query))
         self._by_rank = {name: _by_rank(origin) for name, origin in query.origins.items()}
+        self._last: tuple[object, int, Fused] | None = None
         self._hits: dict[str, list[_Scored]] = {}
-        self._normalized: dict[str, tuple[int, object, NDArray[np.float64]]] = {}
+        self._normalized: dict[str, list[tuple[int, object, NDArray[np.float64]]]] = {}
 
     def fused(self, fusion: Fusion | None, weights: dict[str, float], depth: int) -> Fused:
-        """Return the fused order of the first `depth` hits of each source.
+        """Return the fused order of the first `depth` hits of each source; the last one is kept.
 
         Args:
             fusion: None takes the recorded scores.
             weights: of RRF, or shares of a convex combination.
             depth: hits of each source.
         """
+        last = self._last
+        if last is not None and last[0] == fusion and last[1] == depth:
+            return last[2]
         query = self.query
         best = np.full(len(query), _NOWHERE, np.int32)
         for name, rows in self._by_rank.items():
@@ -88,7 +93,9 @@ class Prepared:
             score = self._asked(fusion, depth)
         found = np.flatnonzero(best != _NOWHERE)
         order = np.lexsort((self._tie[found], best[found], -score[found]))
-        return Fused(found[order], score)
+        made = Fused(found[order], score)
+        self._last = (fusion, depth, made)
+        return made
 
     def _reciprocal(
         self, weights: dict[str, float], constant: float, depth: int
@@ -121,10 +128,11 @@ class Prepared:
         normalizer: Normalizer,
         depth: int,
     ) -> NDArray[np.float64]:
-        """Return one source's normalised scores; those of the last call are kept."""
-        kept = self._normalized.get(name)
-        if kept is not None and kept[0] == depth and kept[1] == normalizer:
-            return kept[2]
+        """Return one source's normalised scores; a few are kept, as settings differ in weights."""
+        kept = self._normalized.setdefault(name, [])
+        for known in kept:
+            if known[0] == depth and known[1] == normalizer:
+                return known[2]
         if name not in self._hits:
             origin = self.query.origins[name]
             ends = zip(_known(origin.low), _known(origin.high), strict=True)
@@ -133,7 +141,8 @@ class Prepared:
         normalized = normalizer.normalize(self._hits[name][: len(rows)])  # type: ignore[arg-type] # see `_Scored`
         values = np.full(len(self.query), normalizer.missing(normalized))
         values[rows] = normalized
-        self._normalized[name] = (depth, normalizer, values)
+        kept[_NORMALIZED - 1 :] = []
+        kept.insert(0, (depth, normalizer, values))
         return values
 
     def _asked(self, fusion: Fusion, depth: int) -> NDArray[np.float64]:
