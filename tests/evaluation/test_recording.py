@@ -318,6 +318,28 @@ def test_lasting_errors_are_raised(tmp_path):
     assert len(Recording.open(tmp_path / "kept")) == 5
 
 
+def test_without_pyarrow(tmp_path):
+    """Memory needs no pyarrow; a path names the extra before any model is loaded."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); sys.modules['pyarrow'] = None\n"
+        "import runoff.evaluation\n"
+        "assert not {'rich', 'onnxruntime', 'bm25s'} & set(sys.modules)\n"
+        "from recorded import pipeline, questions\n"
+        "from runoff.errors import MissingExtra\n"
+        "from runoff.evaluation import record, replay\n"
+        "print(len(replay(record(pipeline(), questions(), 30, progress=False))))\n"
+        "try: record(pipeline('no/such/model'), questions(), 30, path=sys.argv[2])\n"
+        "except MissingExtra as missing: print(missing)\n"
+    )
+    command = [sys.executable, "-c", code, str(SUPPORT), str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "6",
+        'pyarrow is not installed: pip install "runoff[eval]"',
+    ]
+    assert not (tmp_path / "kept").exists()
+
+
 def test_progress_is_told(capfd):
     """How far it is goes to standard error, and nothing to standard output."""
     record(pipeline(), QUESTIONS, 30)

@@ -87,29 +87,23 @@ def record(
     asked = {query_id: _query(query_id, text) for query_id, text in queries.items()}
     widest = depth * len(known.pipeline.sources)
     window = widest if window is None else min(count("window", window), widest)
+    if path is not None:  # what is not installed is missed before models are loaded
+        from runoff.evaluation.shards import Folder  # noqa: PLC0415 - pyarrow is an extra
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
     setup = _setup(known, stages, depth, window, queries, texts=texts)
     ask = _Asking(known, stages, setup)
-    kept: Stored | None = None
-    append: Callable[[RecordedQuery], None]
-    memory: list[RecordedQuery] = []
     if path is None:
-        append = memory.append
-    else:
-        from runoff.evaluation.shards import Folder  # noqa: PLC0415 - pyarrow is an extra
-
-        kept = folder = Folder.prepare(path, setup)
-        append = folder.append
-        done = set(folder.query_ids) - set(folder.degraded)
-        asked = {query_id: query for query_id, query in asked.items() if query_id not in done}
-    shown = _progress(len(queries), len(queries) - len(asked), show=progress)
-    for one in shown(_parallel(ask, asked, workers)):
-        append(one)
-    if kept is None:
-        order = {query_id: at for at, query_id in enumerate(queries)}
-        kept = Stored(sorted(memory, key=lambda one: order[one.query_id]))
-    return Recording(setup, kept)
+        shown = _progress(len(queries), 0, show=progress)
+        memory = {one.query_id: one for one in shown(_parallel(ask, asked, workers))}
+        return Recording(setup, Stored([memory[query_id] for query_id in queries]))
+    folder = Folder.prepare(path, setup)
+    done = set(folder.query_ids) - set(folder.degraded)
+    left = {query_id: query for query_id, query in asked.items() if query_id not in done}
+    shown = _progress(len(queries), len(queries) - len(left), show=progress)
+    for one in shown(_parallel(ask, left, workers)):
+        folder.append(one)
+    return Recording(setup, folder)
 
 
 def _query(query_id: str, text: str) -> Query:
