@@ -44,6 +44,7 @@ _PACKAGES = (
     "PyStemmer",
     "rank-bm25",
     "ir-measures",
+    "pyarrow",
     "llama-index-core",
     "langchain-core",
 )

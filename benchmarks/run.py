@@ -32,6 +32,7 @@ BENCHMARKS = (
     "cascade",
     "passages",
     "server",
+    "replay",
 )
 
 

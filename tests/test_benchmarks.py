@@ -95,6 +95,19 @@ def test_a_cascade_that_keeps_all_is_the_last_stage_alone(tmp_path, data):
     assert rows["similarity alone, window 50"][-2:] == [0.0, 1.0]
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
+)
+def test_replay_is_measured(tmp_path, data):
+    """The benchmark records, replays and tells what recordings of two sizes cost."""
+    pytest.importorskip("pyarrow")
+    done, found = _run(tmp_path, data, "replay", "--collections", "scifact")
+    assert done.returncode == 0, done.stderr
+    times, sizes = found["replay"]["tables"]
+    assert len(times["rows"]) == 5
+    assert [row[0] for row in sizes["rows"]] == [2000, 4000]
+
+
 def test_absent_data_is_skipped_plainly(tmp_path):
     """Without collections a benchmark says what to set, and the exit code tells nothing ran."""
     done, found = _run(tmp_path, tmp_path / "nowhere", "languages")

@@ -12,6 +12,10 @@ RunoffError
 │   ├── IndexNotFound                  no index in this directory
 │   ├── IndexDamaged                   an index directory that is foreign, incomplete or altered
 │   ├── IndexTooNew                    an index written by a newer version of runoff
+│   ├── RecordingNotFound              no recording in this directory
+│   ├── RecordingDamaged               a recording of which a file cannot be read
+│   ├── RecordingTooNew                a recording written by a newer version of runoff
+│   ├── RecordingMismatch              a recording of another system or of other queries
 │   ├── EmbeddingError                 vectors of the wrong shape, or with NaN or infinity in them
 │   ├── AuthenticationFailed           a missing or refused key
 │   ├── CapExceeded                    a query would use more than its cap allows
@@ -56,6 +60,10 @@ __all__ = [
     "PermanentError",
     "PoolFull",
     "RecallFailed",
+    "RecordingDamaged",
+    "RecordingMismatch",
+    "RecordingNotFound",
+    "RecordingTooNew",
     "RequestRejected",
     "RunoffError",
     "ScoreKindMismatch",
@@ -164,6 +172,22 @@ class IndexDamaged(PermanentError):
 
 class IndexTooNew(PermanentError):
     """An index was written by a newer version of runoff."""
+
+
+class RecordingNotFound(PermanentError):
+    """There is no recording in this directory."""
+
+
+class RecordingDamaged(PermanentError):
+    """A file of a recording cannot be read."""
+
+
+class RecordingTooNew(PermanentError):
+    """A recording was written by a newer version of runoff."""
+
+
+class RecordingMismatch(PermanentError):
+    """A recording was made of another system or of other queries, and is not mixed with these."""
 
 
 class EmbeddingError(PermanentError):

@@ -17,6 +17,7 @@ except ModuleNotFoundError as missing:
     raise MissingExtra("langchain-core", "langchain") from missing
 
 from runoff.langchain import foreign as _foreign
+from runoff.langchain import recorded as _recorded
 from runoff.langchain.compressor import RunoffRerank
 from runoff.langchain.convert import provenance
 from runoff.langchain.hybrid import HybridRetriever
@@ -31,3 +32,4 @@ __all__ = [
 ]
 
 _foreign.register()
+_recorded.register()

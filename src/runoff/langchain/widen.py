@@ -13,7 +13,7 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["search_kwargs", "widened"]
+__all__ = ["recall_of", "search_kwargs", "widened"]
 
 # how retrievers name the number of documents they return
 _COUNTS = ("k", "top_k", "top_n", "top_k_results", "limit")
@@ -99,3 +99,28 @@ def _copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any, Any]:
         msg = f"{type(copy).__name__} is no runnable"
         raise TypeError(msg)
     return copy
+
+
+_DEFAULT_K = 4  # LangChain's vector stores
+
+
+def recall_of(retriever: object) -> int | None:
+    """Return how many documents a retriever is set to return; None where it does not say.
+
+    What merges several returns at most what all of them do.
+    """
+    if not isinstance(retriever, BaseModel):
+        return None
+    if isinstance(retriever, VectorStoreRetriever) or _has_search_kwargs(retriever):
+        return int(getattr(retriever, "search_kwargs").get("k", _DEFAULT_K))  # noqa: B009 - checked
+    for name in _COUNTS:
+        value = getattr(retriever, name, None)
+        if name in type(retriever).model_fields and type(value) is int:
+            return value
+    for kind_of, fields in _WRAPPERS:
+        if kind_of(retriever):
+            inner = getattr(retriever, fields[0])
+            several = inner if isinstance(inner, list | tuple) else (inner,)
+            known = [count for count in map(recall_of, several) if count is not None]
+            return sum(known) or None
+    return None

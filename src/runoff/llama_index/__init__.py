@@ -16,6 +16,7 @@ from runoff.llama_index.convert import FilteredQueryBundle, provenance
 from runoff.llama_index.foreign import register as _register
 from runoff.llama_index.hybrid import HybridRetriever
 from runoff.llama_index.postprocessor import RunoffRerank
+from runoff.llama_index.recorded import register as _register_systems
 from runoff.llama_index.retriever import TwoStageRetriever
 from runoff.llama_index.two_stage import two_stage
 
@@ -29,3 +30,4 @@ __all__ = [
 ]
 
 _register()
+_register_systems()

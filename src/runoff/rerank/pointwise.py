@@ -175,7 +175,7 @@ class Pointwise:
         unscored = [index for index in range(len(candidates)) if not scores.scored[index]]
         own = [float(scores.values[index]) for index in scored]
         fused = [candidates[index].fusion_score for index in scored]
-        mixed = _mix(own, fused, self._weight() if scored else None)
+        mixed = _mix(own, fused, self.weight if scored else None)
         placed = sorted(range(len(scored)), key=lambda place: -mixed[place])  # stable
         ordered, dropped = [], []
         # the scores are float32: the limit is rounded like them
@@ -206,7 +206,13 @@ class Pointwise:
             thresholded=self.threshold is not None and not unscored,
         )
 
-    def _weight(self) -> float | None:
+    @property
+    def weight(self) -> float | None:
+        """The weight of the pair scores, with `"auto"` resolved; None leaves fusion out.
+
+        Raises:
+            InvalidArgument: the scorer's `default_blend` is none.
+        """
         if self.blend != "auto":
             return self.blend
         asked = getattr(self.scorer, "default_blend", None)

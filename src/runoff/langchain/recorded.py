@@ -1,0 +1,87 @@
+"""LangChain's retrievers as systems that can be recorded, as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import CallbackManager
+from langchain_core.runnables import Runnable
+
+from runoff.langchain.compressor import RunoffRerank
+from runoff.langchain.convert import Template
+from runoff.langchain.retriever import TwoStageRetriever
+from runoff.langchain.staged import StagedRetriever
+from runoff.langchain.tracing import Observed
+from runoff.langchain.widen import recall_of
+from runoff.rerank.coerce import as_reranker
+from runoff.rerank.pointwise import Pointwise
+from runoff.systems import System, register_system
+
+if TYPE_CHECKING:
+    from runoff.protocols import Reranker
+    from runoff.types import Document
+
+__all__ = ["register"]
+
+_MANY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """What a template shows of a document.
+
+    Attributes:
+        text: the template.
+    """
+
+    text: str
+
+    def __call__(self, document: Document) -> str:
+        return Template(self.text).render(document.text, document.metadata)
+
+
+def register() -> None:
+    """Let every retriever of LangChain be recorded."""
+    register_system("a LangChain retriever", lambda one: isinstance(one, Runnable), _system)
+
+
+def _system(given: Any) -> System:  # noqa: ANN401 - any runnable
+    if isinstance(given, StagedRetriever):
+        return _staged(given)
+    if {"base_compressor", "base_retriever"} <= set(getattr(type(given), "model_fields", ())):
+        return _staged(_compressing(given.base_retriever, given.base_compressor))
+    many = recall_of(given) or _MANY
+    return _staged(TwoStageRetriever(retriever=given, reranker=None, k=many, depth=many))
+
+
+def _compressing(retriever: Any, compressor: Any) -> TwoStageRetriever:  # noqa: ANN401 - LangChain's
+    """Return the retriever that answers as a compression retriever does."""
+    many = recall_of(retriever) or _MANY
+    if isinstance(compressor, RunoffRerank):
+        names = ("reranker", "window", "on_error", "threshold", "blend", "text_template", "group")
+        options = {name: getattr(compressor, name) for name in names}
+    else:
+        options = {"reranker": as_reranker(compressor), "window": many}
+    top_n = getattr(compressor, "top_n", None)
+    k = top_n if isinstance(top_n, int) else many
+    return TwoStageRetriever(retriever=retriever, k=k, depth=many, **options)
+
+
+def _staged(given: StagedRetriever) -> System:
+    def child(**_: Any) -> CallbackManager:  # noqa: ANN401 - a tag
+        return CallbackManager([])
+
+    pipeline = given._pipeline(child, child, given.k)  # noqa: SLF001 - this adapter's own
+    return System(replace(pipeline, reranker=_second(given)), given.k)
+
+
+def _second(given: StagedRetriever) -> Reranker | None:
+    """Return the second stage without what LangChain's callbacks hear of it."""
+    reranker = given._reranker()  # noqa: SLF001 - as above
+    template = given.text_template
+    if template is None or reranker is None:
+        return reranker
+    if isinstance(reranker, Pointwise):
+        return replace(reranker, text=_Rendered(template))
+    return Observed(reranker, {}, run=False, template=Template(template))

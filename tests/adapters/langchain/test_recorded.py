@@ -1,0 +1,96 @@
+"""LangChain's retrievers are recorded as they are, and replayed as they answer."""
+
+import pytest
+from langchain_core.documents import BaseDocumentCompressor
+from langchain_core.runnables import RunnableLambda
+from recorded import Questions
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation import record, replay
+from runoff.langchain import HybridRetriever, RunoffRerank, TwoStageRetriever
+from runoff.scores import ScoreKind, Threshold
+
+QUESTIONS = Questions(
+    {"q1": "how do rankers use a query", "q2": "documents near a query", "q3": "ship at dawn"}
+)
+
+
+def _same(made, retriever):
+    runs = replay(made)
+    for query_id, text in QUESTIONS.queries.items():
+        assert list(runs[query_id]) == [one.id for one in retriever.invoke(text)]
+
+
+def _recorded(system, depth=10):
+    return record(system, QUESTIONS, depth, progress=False, workers=2)
+
+
+def test_a_retriever(store):
+    """A plain retriever replays its own answer, and was asked for more."""
+    made = _recorded(retriever := store.as_retriever(search_kwargs={"k": 3}))
+    _same(made, retriever)
+    assert {len(one) for one in made} == {10}
+
+
+def test_two_stage_retrievers(store, documents, embeddings, overlap):
+    """Ours replay their answer; pairs are scored as a template shows them."""
+    hybrid = HybridRetriever.from_documents(
+        documents, embeddings, reranker=overlap, k=4, depth=8, window=5, group="topic"
+    )
+    shown = TwoStageRetriever(
+        retriever=store.as_retriever(),
+        reranker=overlap,
+        k=4,
+        depth=6,
+        threshold=Threshold(0.2, ScoreKind.PROBABILITY),
+        blend=0.6,
+        text_template="{topic}: {page_content}",
+    )
+    for one in (hybrid, shown):
+        made = _recorded(one)
+        _same(made, one)
+        assert made.setup.steps[0].pointwise
+    assert any(text.startswith("search: ") for text in overlap.seen)
+
+
+@pytest.mark.parametrize("window", [3, 50])
+def test_a_compression_retriever_with_ours(store, overlap, window):
+    """A ContextualCompressionRetriever around ours replays its answer."""
+    classic = pytest.importorskip("langchain_classic.retrievers")
+    retriever = classic.ContextualCompressionRetriever(
+        base_compressor=RunoffRerank(reranker=overlap, top_n=2, window=window),
+        base_retriever=store.as_retriever(search_kwargs={"k": 6}),
+    )
+    _same(_recorded(retriever), retriever)
+
+
+class Backwards(BaseDocumentCompressor):
+    """Somebody else's compressor: turns the documents round and drops those about tea."""
+
+    def compress_documents(self, documents, query, callbacks=None):
+        return [one for one in reversed(documents) if "Tea" not in one.page_content]
+
+
+def test_a_compression_retriever_with_theirs(store):
+    """Somebody else's compressor is recorded as one reading of the whole."""
+    classic = pytest.importorskip("langchain_classic.retrievers")
+    retriever = classic.ContextualCompressionRetriever(
+        base_compressor=Backwards(), base_retriever=store.as_retriever(search_kwargs={"k": 10})
+    )
+    made = _recorded(retriever)
+    _same(made, retriever)
+    assert not made.setup.steps[0].pointwise
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be asked for more:UserWarning")
+def test_a_runnable(store):
+    """Any runnable from a question to documents is a system; what it cannot do, a warning says."""
+    retriever = store.as_retriever(search_kwargs={"k": 5})
+    runnable = RunnableLambda(retriever.invoke)
+    _same(_recorded(runnable, 100), runnable)
+
+
+def test_a_bare_compressor_is_refused():
+    """A compressor retrieves nothing, and is refused by name."""
+    with pytest.raises(InvalidArgument, match="TwoStage"):
+        record(RunoffRerank(), QUESTIONS, progress=False)
