@@ -65,10 +65,9 @@ class Collection:
     def __post_init__(self) -> None:
         """Check the data, copy it, and note what is odd."""
         _check_queries(self.queries)
-        qrels = {query_id: _grades(query_id, judged) for query_id, judged in self.qrels.items()}
-        judged = {query_id: grades for query_id, grades in qrels.items() if grades}
+        judged = {one: _grades(one, grades) for one, grades in self.qrels.items() if grades}
         if not judged:
-            raise InvalidArgument("qrels", dict(qrels), "must judge a document of a query or more")
+            raise InvalidArgument("qrels", self.qrels, "must judge a document of a query or more")
         for argument, given in (("qrels", judged), ("labels", self.labels)):
             for query_id in given:
                 if query_id not in self.queries:
@@ -79,14 +78,12 @@ class Collection:
             for query_id, given in self.labels.items()
             if query_id in judged
         }
-        found = _oddities(self.queries, qrels, documents)
+        queries = {one: text for one, text in self.queries.items() if one in judged}
+        qrels = {one: MappingProxyType(judged[one]) for one in queries}
+        found = list(_oddities(self.queries, qrels, documents))
         frozen = {
-            "queries": MappingProxyType(
-                {query_id: text for query_id, text in self.queries.items() if query_id in judged}
-            ),
-            "qrels": MappingProxyType(
-                {one: MappingProxyType(judged[one]) for one in self.queries if one in judged}
-            ),
+            "queries": MappingProxyType(queries),
+            "qrels": MappingProxyType(qrels),
             "documents": documents,
             "labels": MappingProxyType(labels),
             "notes": (*self.notes, *(note for note in found if note not in self.notes)),
@@ -157,7 +154,9 @@ class Collection:
         if split == "test":
             named.append(folder / "qrels.tsv")
         read_qrels(existing(*named), gathered)
-        gathered.queries = read_queries(existing(folder / "queries.jsonl"))
+        texts = read_queries(existing(folder / "queries.jsonl"))
+        # the file has the queries of every split
+        gathered.queries = {one: text for one, text in texts.items() if one in gathered.qrels}
         corpus = read_documents(existing(folder / "corpus.jsonl")) if documents else None
         return _made(gathered, folder.resolve().name, corpus)
 
@@ -363,10 +362,10 @@ def _oddities(
     qrels: Mapping[str, Mapping[str, int]],
     documents: Mapping[str, Document] | None,
 ) -> Iterator[str]:
-    unjudged = [query_id for query_id in queries if not qrels.get(query_id)]
+    unjudged = [query_id for query_id in queries if query_id not in qrels]
     if unjudged:
         yield f"Left out as not judged: {_examples(unjudged, 'queries')}."
-    hopeless = [one for one, grades in qrels.items() if grades and max(grades.values()) <= 0]
+    hopeless = [one for one, grades in qrels.items() if max(grades.values()) <= 0]
     if hopeless:
         yield f"Without a relevant document, so always 0: {_examples(hopeless, 'queries')}."
     absent = [] if documents is None else _absent(qrels, documents)

@@ -67,7 +67,7 @@ def read_scored_run(path: str | PathLike[str]) -> dict[str, list[tuple[str, floa
 
 def write_run(
     path: str | PathLike[str],
-    run: Mapping[str, Sequence[str] | Sequence[tuple[str, float]]],
+    run: Mapping[str, Sequence[str | tuple[str, float]]],
     *,
     tag: str = "runoff",
 ) -> None:
@@ -93,15 +93,14 @@ def write_run(
 
 
 def _lines(
-    query_id: str, hits: Sequence[str] | Sequence[tuple[str, float]], tag: str
+    query_id: str, hits: Sequence[str | tuple[str, float]], tag: str
 ) -> Iterator[str]:
     _word("run", query_id)
     seen: set[str] = set()
     above = np.float32(np.inf)
     for rank, hit in enumerate(hits, 1):
-        doc_id: str
-        score: float
-        doc_id, score = (hit, len(hits) - rank + 1) if isinstance(hit, str) else hit
+        doc_id = hit if isinstance(hit, str) else hit[0]
+        score = len(hits) - rank + 1.0 if isinstance(hit, str) else hit[1]
         _word("run", doc_id)
         if doc_id in seen:
             raise InvalidArgument("run", doc_id, f"stands twice in query {query_id!r}")
