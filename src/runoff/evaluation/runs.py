@@ -92,9 +92,7 @@ def write_run(
     file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
 
 
-def _lines(
-    query_id: str, hits: Sequence[str | tuple[str, float]], tag: str
-) -> Iterator[str]:
+def _lines(query_id: str, hits: Sequence[str | tuple[str, float]], tag: str) -> Iterator[str]:
     _word("run", query_id)
     seen: set[str] = set()
     above = np.float32(np.inf)
