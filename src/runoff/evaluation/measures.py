@@ -183,15 +183,14 @@ def _parsed(ir_measures: Any, measure: object) -> Any:  # noqa: ANN401 - it publ
         raise InvalidArgument("measures", measure, "must be a name such as 'nDCG@10'")
     try:
         found = ir_measures.parse_measure(measure)
-        cutoff = found.params.get("cutoff")
-        # trec_eval takes the process down on a cutoff of 0
-        if cutoff is not None and cutoff < 1:
-            raise ValueError("a cutoff is 1 or more")
         found.validate_params()
-        return found
     except (AssertionError, ValueError, NameError, KeyError, SyntaxError, AttributeError) as error:
         remedy = f"is no measure of ir-measures, which has names such as 'nDCG@10': {error}"
         raise InvalidArgument("measures", measure, remedy) from None
+    # trec_eval takes the process down on a cutoff of 0
+    if found.params.get("cutoff", 1) < 1:
+        raise InvalidArgument("measures", measure, "must have a cutoff of 1 or more")
+    return found
 
 
 def _judged_name(measure: str) -> str:
