@@ -150,14 +150,14 @@ class Collection:
             MalformedData: a line cannot be read.
         """
         folder, gathered = Path(path), Gathered()
-        named = [folder / "qrels" / f"{split}.tsv", folder / f"qrels.{split}.tsv"]
+        named = [f"qrels/{split}.tsv", f"qrels.{split}.tsv"]
         if split == "test":
-            named.append(folder / "qrels.tsv")
-        read_qrels(existing(*named), gathered)
-        texts = read_queries(existing(folder / "queries.jsonl"))
+            named.append("qrels.tsv")
+        read_qrels(existing(folder, *named), gathered)
+        texts = read_queries(existing(folder, "queries.jsonl"))
         # the file has the queries of every split
         gathered.queries = {one: text for one, text in texts.items() if one in gathered.qrels}
-        corpus = read_documents(existing(folder / "corpus.jsonl")) if documents else None
+        corpus = read_documents(existing(folder, "corpus.jsonl")) if documents else None
         return _made(gathered, folder.resolve().name, corpus)
 
     @classmethod

@@ -35,20 +35,17 @@ _NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]*)", re.IGNORECASE)
 
 
-def existing(*paths: Path) -> Path:
-    """Return the first of these files that is there, plain or with `.gz` behind its name.
+def existing(folder: Path, *names: str) -> Path:
+    """Return the first of a folder's files that is there, plain or with `.gz` behind its name.
 
     Raises:
         InvalidArgument: none is there; the message lists what was looked for.
     """
-    for path in paths:
-        for one in (path, path.with_name(f"{path.name}.gz")):
-            if one.is_file():
-                return one
-    names = " or ".join(
-        path.name if path.parent == paths[0].parent else str(path) for path in paths
-    )
-    raise InvalidArgument("path", str(paths[0].parent), f"has no file {names}, plain or .gz")
+    for name in names:
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.is_file():
+                return path
+    raise InvalidArgument("path", str(folder), f"has no file {' or '.join(names)}, plain or .gz")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["read_run", "read_scored_run", "write_run"]
 
 _COLUMNS = 6
+_MOST = 1e38  # single precision ends at 3.4e38
 
 
 def read_run(path: str | PathLike[str]) -> dict[str, list[str]]:
@@ -83,7 +84,8 @@ def write_run(
 
     Raises:
         InvalidArgument: an id or the tag is empty or has white space in it, a document stands
-            twice, or a score is not finite.
+            twice, or a score is not finite
+            or beyond 1e38.
     """
     file = Path(path)
     _word("tag", tag)
@@ -103,9 +105,11 @@ def _lines(query_id: str, hits: Sequence[str | tuple[str, float]], tag: str) -> 
         if doc_id in seen:
             raise InvalidArgument("run", doc_id, f"stands twice in query {query_id!r}")
         seen.add(doc_id)
+        if not abs(score) <= _MOST:
+            raise InvalidArgument(
+                "run", score, f"must be within 1e38 (query {query_id!r}, {doc_id!r})"
+            )
         value = np.float32(score)
-        if not np.isfinite(value):
-            raise InvalidArgument("run", score, f"must be finite (query {query_id!r}, {doc_id!r})")
         above = min(value, np.nextafter(above, np.float32(-np.inf)))
         yield f"{query_id} Q0 {doc_id} {rank} {above!s} {tag}\n"
 
