@@ -128,7 +128,7 @@ def test_trec_files(tmp_path):
         found = Collection.from_trec(tmp_path / "qrels", tmp_path / topics)
         assert found == Collection(QUERIES, QRELS, name="qrels")
     (tmp_path / "cut").write_text(blocks.rstrip().removesuffix("</top>"))
-    with pytest.raises(MalformedData, match=r"cut line 6.*without its </top>"):
+    with pytest.raises(MalformedData, match=r"cut line 8.*without its </top>"):
         Collection.from_trec(tmp_path / "qrels", tmp_path / "cut")
     (tmp_path / "lines").write_text("q1\thow?\n")
     with pytest.raises(InvalidArgument, match="qrels='q2': names a query that has no text"):

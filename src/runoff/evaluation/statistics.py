@@ -137,9 +137,7 @@ def detectable(deviation: float, queries: int, *, level: float = 0.05) -> float:
     return _quantiles(1 - level / 2, POWER) * deviation / math.sqrt(queries)
 
 
-def queries_needed(
-    mean: float, deviation: float, *, bound: float, level: float = 0.05
-) -> int | None:
+def queries_needed(mean: float, deviation: float, *, bound: float, level: float = 0.05) -> int:
     """Return how many queries decide with a power of .9, if mean and deviation stay as they are.
 
     They decide when the difference is shown to be other than 0, or, where it is within the bound,
@@ -148,11 +146,8 @@ def queries_needed(
     Args:
         mean: of the differences over queries.
         deviation: their standard deviation.
-        bound: differences up to this, either way, are no effect.
+        bound: differences up to this, either way, are no effect; above 0.
         level: of the two-sided test.
-
-    Returns:
-        how many; None where the difference lies on the bound and has no other size.
     """
     size, needed = abs(mean), math.inf
     if size > 0:
@@ -161,7 +156,7 @@ def queries_needed(
         # either end may leave the bound, so each may do so half as often
         inside = (_quantiles(0.975, (1 + POWER) / 2) * deviation / (bound - size)) ** 2
         needed = min(needed, inside)
-    return None if math.isinf(needed) else math.ceil(needed)
+    return math.ceil(needed)
 
 
 def _quantiles(*shares: float) -> float:

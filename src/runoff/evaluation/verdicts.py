@@ -105,8 +105,7 @@ class Verdict:
         helped: the queries that gained most.
         hurt: the queries that lost most.
         more_queries: how many more judged queries would decide with a power of .9, if the
-            difference and its spread stay as they are; None where decided, or where no number
-            would do.
+            difference and its spread stay as they are; None where decided.
         detectable: the smallest difference that as many queries show with a power of .9.
         bound: differences up to this are no effect.
         level: the chance of a false finding, over everything tested.
@@ -197,8 +196,7 @@ def verdict(
         needed = statistics.queries_needed(
             main.difference, deviation, bound=bound, level=main_level
         )
-        if needed is not None:
-            more = max(1, max(needed, _FEWEST) - main.queries)
+        more = max(1, max(needed, _FEWEST) - main.queries)
     return Verdict(
         decision,
         _reason(decision, main, keep_for, remove_for, more, bound),
@@ -295,8 +293,6 @@ def _reason(
         return f"{found}; keep it for {kept or 'what it does not harm'}{harm}."
     if decision != "undecided":
         return f"{found} is proven (p {main.adjusted_p:.4f}){harm}."
-    if more is None:
-        return f"{found}; no number of queries like these would decide{harm}."
     return f"{found}; about {more} more judged queries like these would decide{harm}."
 
 
