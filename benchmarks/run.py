@@ -31,6 +31,7 @@ BENCHMARKS = (
     "anytime",
     "cascade",
     "passages",
+    "verdict",
 )
 
 

@@ -159,7 +159,7 @@ def test_queries_needed_for_no_effect():
         )
         inside += -0.01 <= low <= high <= 0.01
     assert 0.84 < inside / 300 < 0.97
-    assert queries_needed(0.0, 0.0, bound=0.01) == 0
+    assert queries_needed(0.0, 0.0, bound=0.01, fewest=100) == 100
 
 
 def test_ten_thousand_rounds_over_a_thousand_queries_are_quick():

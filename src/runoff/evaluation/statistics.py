@@ -137,7 +137,9 @@ def detectable(deviation: float, queries: int, *, level: float = 0.05) -> float:
     return _quantiles(1 - level / 2, POWER) * deviation / math.sqrt(queries)
 
 
-def queries_needed(mean: float, deviation: float, *, bound: float, level: float = 0.05) -> int:
+def queries_needed(
+    mean: float, deviation: float, *, bound: float, level: float = 0.05, fewest: int = 1
+) -> int:
     """Return how many queries decide with a power of .9, if mean and deviation stay as they are.
 
     They decide when the difference is shown to be other than 0, or, where it is within the bound,
@@ -148,14 +150,18 @@ def queries_needed(mean: float, deviation: float, *, bound: float, level: float 
         deviation: their standard deviation.
         bound: differences up to this, either way, are no effect; above 0.
         level: of the two-sided test.
+        fewest: queries without which no effect is not claimed.
     """
     size, needed = abs(mean), math.inf
     if size > 0:
-        needed = (_quantiles(1 - level / 2, POWER) * deviation / size) ** 2
+        # n queries that all agree have a p of 2 / 2**n
+        agreeing = 1 - math.log2(level)
+        apart = (_quantiles(1 - level / 2, POWER) * deviation / size) ** 2
+        needed = max(agreeing, apart)
     if size < bound:
         # either end may leave the bound, so each may do so half as often
         inside = (_quantiles(0.975, (1 + POWER) / 2) * deviation / (bound - size)) ** 2
-        needed = min(needed, inside)
+        needed = min(needed, max(inside, fewest))
     return math.ceil(needed)
 
 

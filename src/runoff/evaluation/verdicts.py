@@ -26,7 +26,7 @@ __all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
 _TIE = 1e-9
-_FEWEST = 30  # queries without which no claim that nothing happens is made
+_FEWEST = 100  # queries without which no effect is not claimed: of these, 3% hide with p .05
 _MAIN_SHARE = 0.8  # of the level, for the one question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
@@ -95,7 +95,7 @@ class Verdict:
     Attributes:
         decision: `"keep"` where the second system is better, `"remove"` where it is worse, `"keep
             for these slices"` where it is better on some only, `"no effect"` where the difference
-            is shown to be within the bound, else `"undecided"`.
+            is shown to be within the bound on 100 queries or more, else `"undecided"`.
         reason: why, in a sentence.
         main: the first measure on all queries; it decides.
         comparisons: every measure on all queries, then the first measure on every slice.
@@ -194,9 +194,9 @@ def verdict(
     more = None
     if decision == "undecided":
         needed = statistics.queries_needed(
-            main.difference, deviation, bound=bound, level=main_level
+            main.difference, deviation, bound=bound, level=main_level, fewest=_FEWEST
         )
-        more = max(1, max(needed, _FEWEST) - main.queries)
+        more = max(1, needed - main.queries)
     return Verdict(
         decision,
         _reason(decision, main, keep_for, remove_for, more, bound),
