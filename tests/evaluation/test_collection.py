@@ -74,6 +74,14 @@ def test_bad_judgments_name_the_line(beir_folder, line, message):
         Collection.from_beir(beir_folder)
 
 
+def test_a_bad_first_line_is_no_header(beir_folder):
+    """Only a line that names its columns is a header; a bad grade there is an error too."""
+    path = beir_folder / "qrels" / "test.tsv"
+    path.write_text("q1\td1\tx\nq2\td2\t1\n")
+    with pytest.raises(MalformedData, match=r"test\.tsv line 1: 'x'"):
+        Collection.from_beir(beir_folder)
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _QRELS_BEIR, _QRELS_TREC = 3, 4
+_HEADERS = {"score", "grade", "relevance", "rel", "label"}  # of the last column
 _NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]*)", re.IGNORECASE)
 
@@ -239,7 +240,8 @@ def _expect(where: str, row: Mapping[str, object], *names: str) -> None:
 def read_qrels(path: Path, gathered: Gathered) -> None:
     """Add the judgments of a qrels file: BEIR's three columns with tabs, or TREC's four.
 
-    The first line may be a header.
+    The first line may be a header, whose last column is "score", "grade", "relevance", "rel" or
+    "label".
 
     Raises:
         MalformedData: another number of columns, a grade that is no whole number, or two grades for
@@ -252,7 +254,7 @@ def read_qrels(path: Path, gathered: Gathered) -> None:
         if len(cells) != _QRELS_BEIR:
             remedy = "must have 3 columns (query, document, grade) or TREC's 4 (query, 0, ...)"
             raise MalformedData(where, line, remedy)
-        if at == 0 and not re.fullmatch(r"\s*[+-]?\d+\s*", cells[2]):
+        if at == 0 and cells[2].strip().lower() in _HEADERS:
             continue
         gathered.judge(where, cells[0].strip(), cells[1].strip(), cells[2])
 
