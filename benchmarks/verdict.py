@@ -117,7 +117,8 @@ class _Judged:
         run = {}
         for query_id, hits in self.hits.items():
             scores = np.array([hit.score for hit in hits])
-            order = np.argsort(-(scores + rng.normal(0, 0.15 * scores.std() + 1e-9, len(hits))))
+            noise = rng.normal(0, 0.15 * scores.std(), len(hits)) if hits else 0.0
+            order = np.argsort(-(scores + noise))
             run[query_id] = [hits[at].document.doc_id for at in order.tolist()]
         return self.evaluator.evaluate(run)
 

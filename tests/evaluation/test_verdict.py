@@ -76,6 +76,14 @@ def test_no_effect_needs_the_bound_and_enough_queries():
     assert verdict(enough, enough).decision == "no effect"
 
 
+def test_a_proven_difference_within_the_bound_is_no_effect():
+    """A gain that is proven, but whose interval lies within the bound, is too small to matter."""
+    found = verdict(*_shifted(0.005, queries=400, spread=0.02))
+    assert found.main.adjusted_p <= 0.05
+    assert found.main.interval[0] > 0
+    assert found.decision == "no effect"
+
+
 def test_no_change_at_all_says_what_could_be_unseen():
     """Where no query changed the note tells which share of queries could still change."""
     same = _values([0.5] * 100)
@@ -129,6 +137,19 @@ def test_a_gain_that_harms_a_slice():
     found = verdict(before, after, slices={"language": kinds.get})
     assert found.decision == "keep for these slices"
     assert (found.keep_for, found.remove_for) == ((("language", "en"),), (("language", "de"),))
+
+
+def test_a_harmed_slice_forbids_no_effect():
+    """Where the whole does not change but a slice is proven harmed, it is named, and no more said."""
+    rng = np.random.default_rng(8)
+    before = rng.uniform(0.3, 0.7, 600)
+    rare = np.arange(600) < 40
+    after = before + np.where(rare, -0.08, 0.0055) + rng.normal(0, 0.03, 600)
+    slices = {"kind": lambda one: "rare" if int(one[1:]) < 40 else None}
+    found = verdict(_values(before), _values(after), slices=slices)
+    assert verdict(_values(before), _values(after)).decision == "no effect"
+    assert (found.decision, found.remove_for) == ("undecided", (("kind", "rare"),))
+    assert "it harms kind=rare" in found.reason
 
 
 def test_a_gain_everywhere_is_kept_everywhere():

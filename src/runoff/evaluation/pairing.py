@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ def _check(argument: str, found: Mapping[str, float], ids: tuple[str, ...]) -> N
         remedy = "is a query that is not measured everywhere: both need the same queries"
         raise InvalidArgument(argument, min(odd), remedy)
     for query_id, value in found.items():
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise InvalidArgument(argument, value, f"must be finite (query {query_id!r})")
 
 
