@@ -33,6 +33,7 @@ BENCHMARKS = (
     "passages",
     "server",
     "replay",
+    "verdict",
 )
 
 

@@ -5,6 +5,7 @@ RunoffError
 ├── InvalidArgument (ValueError)       a wrong argument: names it, its value and the remedy
 │   ├── DuplicateId                    one id, two texts, while indexing
 │   └── FilterNotSupported             a source cannot honour this filter exactly
+├── MalformedData (ValueError)         data that cannot be read: names file and line
 ├── MissingExtra (ImportError)         an optional dependency is absent: names the pip command
 ├── PermanentError                     trying again cannot help: raises unless on_error="degrade"
 │   ├── ModelNotFound                  no such model directory, name or file
@@ -54,6 +55,7 @@ __all__ = [
     "IndexNotFound",
     "IndexTooNew",
     "InvalidArgument",
+    "MalformedData",
     "MissingExtra",
     "ModelDamaged",
     "ModelNotFound",
@@ -130,6 +132,26 @@ class DuplicateId(InvalidArgument):
 
 class FilterNotSupported(InvalidArgument):
     """A source cannot honour this filter exactly, and never ignores one."""
+
+
+class MalformedData(RunoffError, ValueError):
+    """Queries, judgments or results that cannot be read.
+
+    Args:
+        where: the place, such as `"qrels.tsv line 7"`.
+        found: what stands there; its `repr` is shown, shortened.
+        remedy: what is wrong or what would be right.
+    """
+
+    def __init__(self, where: str, found: object, remedy: str) -> None:
+        super().__init__(f"{where}: {shown(found)}: {remedy}")
+        self.where = where
+        self.found = found
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[MalformedData], tuple[str, object, str]]:
+        """Rebuild from the three arguments, so that the error survives pickling."""
+        return type(self), (self.where, self.found, self.remedy)
 
 
 class MissingExtra(RunoffError, ImportError):

@@ -9,32 +9,65 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runoff.evaluation.collection import Collection
+    from runoff.evaluation.measures import Evaluator, Measured, evaluate
     from runoff.evaluation.recorder import record
     from runoff.evaluation.recording import Content, Fate, RecordedQuery, Recording
     from runoff.evaluation.replays import AS_RECORDED, Ranking, Runs, replay
+    from runoff.evaluation.runs import read_run, read_scored_run, write_run
+    from runoff.evaluation.slices import by_agreement, by_length, by_margin, by_script
+    from runoff.evaluation.verdicts import Comparison, Verdict, verdict
 
 __all__ = [
     "AS_RECORDED",
+    "Collection",
+    "Comparison",
     "Content",
+    "Evaluator",
     "Fate",
+    "Measured",
     "Ranking",
     "RecordedQuery",
     "Recording",
     "Runs",
+    "Verdict",
+    "by_agreement",
+    "by_length",
+    "by_margin",
+    "by_script",
+    "evaluate",
+    "read_run",
+    "read_scored_run",
     "record",
     "replay",
+    "verdict",
+    "write_run",
 ]
 
 _HOMES = {
     "AS_RECORDED": "replays",
+    "Collection": "collection",
+    "Comparison": "verdicts",
     "Content": "recording",
+    "Evaluator": "measures",
     "Fate": "recording",
+    "Measured": "measures",
     "Ranking": "replays",
     "RecordedQuery": "recording",
     "Recording": "recording",
     "Runs": "replays",
+    "Verdict": "verdicts",
+    "by_agreement": "slices",
+    "by_length": "slices",
+    "by_margin": "slices",
+    "by_script": "slices",
+    "evaluate": "measures",
+    "read_run": "runs",
+    "read_scored_run": "runs",
     "record": "recorder",
     "replay": "replays",
+    "verdict": "verdicts",
+    "write_run": "runs",
 }
 
 

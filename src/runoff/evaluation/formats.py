@@ -1,0 +1,292 @@
+"""Files of queries, judgments and documents, read line by line; every error names file and line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import operator
+import re
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from runoff.errors import InvalidArgument, MalformedData, shown
+from runoff.types import Document, text_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = [
+    "Gathered",
+    "csv_rows",
+    "existing",
+    "json_objects",
+    "numbered_lines",
+    "read_documents",
+    "read_qrels",
+    "read_queries",
+    "read_topics",
+]
+
+_QRELS_BEIR, _QRELS_TREC = 3, 4
+_HEADERS = {"score", "grade", "relevance", "rel", "label"}  # of the last column
+_NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
+_TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]*)", re.IGNORECASE)
+
+
+def existing(folder: Path, *names: str) -> Path:
+    """Return the first of a folder's files that is there, plain or with `.gz` behind its name.
+
+    Raises:
+        InvalidArgument: none is there; the message lists what was looked for.
+    """
+    for name in names:
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.is_file():
+                return path
+    raise InvalidArgument("path", str(folder), f"has no file {' or '.join(names)}, plain or .gz")
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield where each line stands, such as `"qrels.tsv line 7"`, and the line without its end.
+
+    Compressed files are known by their first bytes. Blank lines are left out.
+
+    Raises:
+        MalformedData: a line that is not UTF-8, or a damaged gzip file.
+        OSError: the file cannot be opened.
+    """
+    for number, line in _lines(path):
+        text = line.rstrip("\r\n")
+        if text.strip():
+            yield f"{path.name} line {number}", text
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream = gzip.GzipFile(fileobj=raw) if packed else raw
+        try:
+            for number, line in enumerate(stream, 1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            bad = error.object[error.start : error.start + 1]
+            raise MalformedData(f"{path.name} line {number}", bad, "is not UTF-8") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            where = f"{path.name} after line {number}"
+            raise MalformedData(where, str(error), "the gzip file is damaged") from None
+
+
+def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield where each line stands and the JSON object on it.
+
+    Raises:
+        MalformedData: a line that holds no JSON object.
+    """
+    for where, line in numbered_lines(path):
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise MalformedData(where, line, f"is not JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise MalformedData(where, value, "must be a JSON object")
+        yield where, value
+
+
+def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield where each row ends and its cells by column name.
+
+    Raises:
+        MalformedData: a row with more or fewer cells than the header, or broken quotes.
+    """
+    reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    try:
+        for cells in reader:
+            where = f"{path.name} line {reader.line_num}"
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                if len(set(header)) < len(header):
+                    raise MalformedData(where, cells, "names a column twice")
+            elif cells:
+                if len(cells) != len(header):
+                    remedy = f"must have {len(header)} cells as the header has, not {len(cells)}"
+                    raise MalformedData(where, cells, remedy)
+                yield where, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        where = f"{path.name} line {reader.line_num}"
+        raise MalformedData(where, str(error), "is not CSV") from None
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Queries, judgments and labels as they come, each with the place it came from.
+
+    What is said twice in the same way is counted; what is said in two ways is an error that names
+    both places.
+    """
+
+    queries: dict[str, str] = field(default_factory=dict)
+    qrels: dict[str, dict[str, int]] = field(default_factory=dict)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    repeated: int = 0
+    _places: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def query(self, where: str, query_id: object, text: object) -> str:
+        """Add a query; return its id, which is made of the text where it has none."""
+        if not isinstance(text, str) or not text.strip():
+            raise MalformedData(where, text, "the query's text must be a non-empty string")
+        known = text_key(text) if query_id is None else _id(where, "query id", query_id)
+        self._once(where, (known,), self.queries.get(known), text, "the query's text")
+        self.queries[known] = text
+        return known
+
+    def judge(self, where: str, query_id: object, doc_id: object, grade: object) -> None:
+        """Add a judgment."""
+        query, doc = _id(where, "query id", query_id), _id(where, "document id", doc_id)
+        value, judged = _grade(where, grade), self.qrels.setdefault(query, {})
+        if doc in judged:
+            self.repeated += 1
+        self._once(where, (query, doc), judged.get(doc), value, f"the grade of {doc!r}")
+        judged[doc] = value
+
+    def label(self, where: str, query_id: str, name: str, value: object) -> None:
+        """Add a label of a query; an empty one is none."""
+        if value is None or value == "":
+            return
+        given = self.labels.setdefault(query_id, {})
+        self._once(where, (query_id, "", name), given.get(name), str(value), f"the label {name!r}")
+        given[name] = str(value)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what was said twice, as sentences."""
+        return (f"{self.repeated} judgments are given twice alike.",) if self.repeated else ()
+
+    def _once(self, where: str, key: tuple[str, ...], old: object, new: object, what: str) -> None:
+        first = self._places.setdefault(key, where)
+        if old is not None and old != new:
+            remedy = f"{what} was {shown(old)} in {first} (query {key[0]!r})"
+            raise MalformedData(where, new, remedy)
+
+
+def _id(where: str, what: str, value: object) -> str:
+    # JSON and pandas give numbers where the ids are numbers
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise MalformedData(where, value, f"the {what} must be a non-empty string")
+    return value
+
+
+def _grade(where: str, value: object) -> int:
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            pass
+    elif isinstance(value, float) and value.is_integer():
+        return int(value)
+    elif not isinstance(value, bool):
+        try:
+            return operator.index(cast("int", value))
+        except TypeError:
+            pass
+    raise MalformedData(where, value, "the grade must be a whole number")
+
+
+def read_queries(path: Path) -> dict[str, str]:
+    """Return the text of every query of a BEIR file, JSON lines with `_id` and `text`."""
+    gathered = Gathered()
+    for where, row in json_objects(path):
+        _expect(where, row, "_id", "text")
+        gathered.query(where, row["_id"], row["text"])
+    return gathered.queries
+
+
+def read_documents(path: Path) -> dict[str, Document]:
+    """Return the documents of a BEIR corpus, JSON lines with `_id`, `text` and perhaps `title`.
+
+    A title stands before the text and in the metadata.
+
+    Raises:
+        MalformedData: a line without the fields, or an id with two texts.
+    """
+    found: dict[str, Document] = {}
+    places: dict[str, str] = {}
+    for where, row in json_objects(path):
+        _expect(where, row, "_id", "text")
+        doc_id, title = _id(where, "document id", row["_id"]), row.get("title") or ""
+        if not isinstance(row["text"], str) or not isinstance(title, str):
+            raise MalformedData(where, row, "title and text must be strings")
+        text = f"{title} {row['text']}".strip()
+        document = Document(doc_id, text, {"title": title} if title else {})
+        first = places.setdefault(doc_id, where)
+        if found.setdefault(doc_id, document) != document:
+            raise MalformedData(where, doc_id, f"has another text in {first}")
+    return found
+
+
+def _expect(where: str, row: Mapping[str, object], *names: str) -> None:
+    absent = [name for name in names if name not in row]
+    if absent:
+        remedy = f"must have the fields {', '.join(names)}; absent: {', '.join(absent)}"
+        raise MalformedData(where, sorted(row), remedy)
+
+
+def read_qrels(path: Path, gathered: Gathered) -> None:
+    """Add the judgments of a qrels file: BEIR's three columns with tabs, or TREC's four.
+
+    The first line may be a header, whose last column is "score", "grade", "relevance", "rel" or
+    "label".
+
+    Raises:
+        MalformedData: another number of columns, a grade that is no whole number, or two grades for
+            one document of one query.
+    """
+    for at, (where, line) in enumerate(numbered_lines(path)):
+        cells = line.split("\t") if "\t" in line else line.split()
+        if len(cells) == _QRELS_TREC:
+            cells.pop(1)
+        if len(cells) != _QRELS_BEIR:
+            remedy = "must have 3 columns (query, document, grade) or TREC's 4 (query, 0, ...)"
+            raise MalformedData(where, line, remedy)
+        if at == 0 and cells[2].strip().lower() in _HEADERS:
+            continue
+        gathered.judge(where, cells[0].strip(), cells[1].strip(), cells[2])
+
+
+def read_topics(path: Path, gathered: Gathered) -> None:
+    """Add the queries of a topics file: `id<tab>text` lines, or TREC's `<top>` blocks.
+
+    Of a block the number and the title are taken.
+
+    Raises:
+        MalformedData: a line without a tab, a block without number or title, or a repeated id.
+    """
+    block: list[str] = []
+    start = ""
+    for where, line in numbered_lines(path):
+        if block or line.lstrip().lower().startswith("<top>"):
+            start = start or where
+            block.append(line)
+            if "</top>" in line.lower():
+                _topic(start, " ".join(block), gathered)
+                block, start = [], ""
+            continue
+        query_id, tab, text = line.partition("\t")
+        if not tab:
+            raise MalformedData(where, line, "must be an id, a tab and the query's text")
+        gathered.query(where, query_id.strip(), text)
+    if block:
+        raise MalformedData(start, block[0], "a <top> without its </top>")
+
+
+def _topic(where: str, text: str, gathered: Gathered) -> None:
+    number, title = _NUMBER.search(text), _TITLE.search(text)
+    if number is None or title is None:
+        raise MalformedData(where, text, "a <top> must have a <num> and a <title>")
+    gathered.query(where, number[1], title[1].strip())

@@ -1,0 +1,173 @@
+"""The statistics are those of the textbooks, checked by hand, by enumeration and by SciPy."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from runoff.evaluation.statistics import (
+    bootstrap_intervals,
+    detectable,
+    holm,
+    permutation_p,
+    queries_needed,
+)
+
+SEEDED = np.random.default_rng(7)
+
+
+def _column(values):
+    return np.array(values, np.float64)[:, None]
+
+
+def test_permutation_p_is_near_the_exact_one():
+    """With 10 queries all 1,024 assignments of signs can be counted; the sampled p is near."""
+    deltas = SEEDED.normal(0.3, 1, 10).round(2)
+    sums = [abs(np.dot(signs, deltas)) for signs in product((-1, 1), repeat=10)]
+    exact = np.mean(np.array(sums) >= abs(deltas.sum()) - 1e-9)
+    (found,) = permutation_p(_column(deltas), rounds=100_000)
+    assert found == pytest.approx(exact, abs=0.006)
+
+
+def test_permutation_p_is_never_zero():
+    """P = (b + 1) / (n + 1): the smallest is one assignment in all, and without differences 1."""
+    assert permutation_p(np.full((40, 1), 0.5), rounds=999).tolist() == [1 / 1000]
+    assert permutation_p(np.zeros((40, 1)), rounds=999).tolist() == [1.0]
+
+
+def test_permutation_p_keeps_its_level():
+    """Where signs are a coin's, p is at most .05 in 5% of 1,000 trials; they share no draws."""
+    found = [
+        permutation_p(
+            _column(SEEDED.normal(0, 1, 60) * SEEDED.integers(0, 2, 60)), rounds=500, seed=at
+        )
+        for at in range(1000)
+    ]
+    assert 0.03 < np.mean(np.concatenate(found) <= 0.05) < 0.07
+
+
+@given(
+    deltas=arrays.arrays(np.float64, (12, 2), elements=st.floats(-1, 1, width=16)),
+    scale=st.sampled_from([0.125, 1.0, 8.0]),
+)
+def test_permutation_p_knows_no_direction_or_unit(deltas, scale):
+    """Changing sides or units changes no p, and a column's p does not depend on the others."""
+    found = permutation_p(deltas, rounds=200, seed=3)
+    assert np.array_equal(permutation_p(-deltas * scale, rounds=200, seed=3), found)
+    alone = permutation_p(deltas[:, :1], rounds=200, seed=3)
+    assert alone == pytest.approx(found[:1])
+
+
+@pytest.mark.parametrize("shape", ["spread", "skewed", "sparse"])
+def test_intervals_cover_the_truth(shape):
+    """In 400 trials of 100 queries about 95% of the intervals hold the true mean."""
+    rng = np.random.default_rng(11)
+    inside = 0
+    for at in range(400):
+        values = {
+            "spread": rng.normal(0.05, 0.2, 100),
+            "skewed": rng.exponential(0.05, 100),
+            "sparse": rng.normal(0.125, 0.3, 100) * (rng.random(100) < 0.4),
+        }[shape]
+        deltas = _column(values)
+        ((low, high),) = bootstrap_intervals(deltas, deltas == deltas, rounds=500, seed=at)  # noqa: PLR0124
+        inside += low <= 0.05 <= high
+    assert 0.91 <= inside / 400 <= 0.98
+
+
+def test_interval_agrees_with_scipy():
+    """The interval is SciPy's percentile bootstrap, up to chance."""
+    stats = pytest.importorskip("scipy.stats")
+    values = SEEDED.exponential(0.1, 150)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=1
+    ).confidence_interval
+    ((low, high),) = bootstrap_intervals(_column(values), np.ones((150, 1), bool), rounds=20_000)
+    assert (low, high) == pytest.approx(tuple(theirs), abs=0.0015)
+
+
+def test_interval_of_a_slice_is_that_of_its_queries_alone():
+    """A slice's interval is of the mean over its own queries, whose number varies by resample."""
+    values = SEEDED.normal(0.2, 0.3, 300)
+    members = np.arange(300) % 3 == 0
+    deltas = np.where(members, values, 0.0)[:, None]
+    ((low, high),) = bootstrap_intervals(deltas, members[:, None])
+    ((alone_low, alone_high),) = bootstrap_intervals(
+        values[members][:, None], np.ones((100, 1), bool), seed=5
+    )
+    assert (low, high) == pytest.approx((alone_low, alone_high), abs=0.01)
+    assert low < values[members].mean() < high
+
+
+def test_chunks_change_nothing_but_memory(monkeypatch):
+    """Rounds that do not fit at once are drawn in parts: all of them, and near the same result."""
+    values = _column(SEEDED.normal(0.05, 0.2, 80))
+    everything = np.ones((80, 1), bool)
+    whole = permutation_p(values, rounds=5000), bootstrap_intervals(values, everything, rounds=5000)
+    monkeypatch.setattr("runoff.evaluation.statistics._CELLS", 80 * 70)
+    parts = permutation_p(values, rounds=5000), bootstrap_intervals(values, everything, rounds=5000)
+    assert parts[0] == pytest.approx(whole[0], abs=0.02)
+    assert parts[1] == pytest.approx(whole[1], abs=0.004)
+
+
+def test_holm_by_hand():
+    """Equal shares: .01, .04, .03 become .03, .06, .06; the order of questions is kept."""
+    assert holm(np.array([0.01, 0.04, 0.03]), np.ones(3)) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_weighted_holm_by_hand():
+    """Shares .8, .1, .1: the first p is divided by .8, and what it leaves goes to the others."""
+    found = holm(np.array([0.04, 0.01, 0.03]), np.array([0.8, 0.1, 0.1]))
+    assert found == pytest.approx([0.05, 0.05, 0.05])
+    assert holm(np.array([0.2]), np.array([0.3])) == pytest.approx([0.2])
+
+
+@given(st.lists(st.floats(0.0001, 1), min_size=1, max_size=12), st.integers(0, 99))
+def test_holm_is_between_p_and_bonferroni(p, seed):
+    """Adjusted values are at least p, at most p divided by its share, and at most 1."""
+    shares = np.random.default_rng(seed).uniform(0.1, 1, len(p))
+    found = holm(np.array(p), shares)
+    assert (found >= np.array(p)).all()
+    assert (found <= np.minimum(1, np.array(p) * shares.sum() / shares) + 1e-12).all()
+
+
+def test_queries_needed_decide():
+    """As many queries as foretold find the difference in about 90% of 300 trials."""
+    needed = queries_needed(0.05, 0.2, bound=0.01)
+    assert 165 <= needed <= 172
+    assert detectable(0.2, needed) == pytest.approx(0.05, rel=0.01)
+    rng = np.random.default_rng(2)
+    found = [
+        permutation_p(_column(rng.normal(0.05, 0.2, needed)), rounds=400, seed=at)[0] <= 0.05
+        for at in range(300)
+    ]
+    assert 0.85 < np.mean(found) < 0.95
+
+
+def test_queries_needed_for_no_effect():
+    """Where the difference is 0, as many queries as foretold put the interval within the bound."""
+    needed = queries_needed(0.0, 0.05, bound=0.01)
+    rng = np.random.default_rng(4)
+    inside = 0
+    for at in range(300):
+        values = _column(rng.normal(0, 0.05, needed))
+        ((low, high),) = bootstrap_intervals(
+            values, np.ones(values.shape, bool), rounds=300, seed=at
+        )
+        inside += -0.01 <= low <= high <= 0.01
+    assert 0.84 < inside / 300 < 0.97
+    assert queries_needed(0.0, 0.0, bound=0.01, fewest=100) == 100
+
+
+def test_ten_thousand_rounds_over_a_thousand_queries_are_quick():
+    """Test and interval of 10,000 rounds over 1,000 queries take about a second of CPU time."""
+    import time
+
+    deltas = SEEDED.normal(0, 0.2, (1000, 3))
+    started = time.process_time()
+    permutation_p(deltas)
+    bootstrap_intervals(deltas, np.ones(deltas.shape, bool))
+    assert time.process_time() - started < 4

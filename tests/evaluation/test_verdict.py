@@ -1,0 +1,279 @@
+"""The verdict says what the figures prove, and no more."""
+
+import json
+
+import numpy as np
+import pytest
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation import Collection, Comparison, Verdict, verdict
+
+
+def _values(numbers, measure="nDCG@10"):
+    return {measure: {f"q{at}": float(value) for at, value in enumerate(numbers)}}
+
+
+def _shifted(size, queries=100, seed=1, spread=0.1):
+    """Return values before and after of which the mean differs by about `size`."""
+    rng = np.random.default_rng(seed)
+    before = rng.uniform(0.3, 0.7, queries)
+    return _values(before), _values(before + rng.normal(size, spread, queries))
+
+
+def test_figures_by_hand():
+    """Means, difference, wins, ties, losses and the queries that changed most are as counted."""
+    found = verdict(_values([0.5, 0.5, 0.5, 1.0]), _values([1.0, 0.75, 0.5, 0.5]))
+    main = found.main
+    assert (main.measure, main.slice, main.queries) == ("nDCG@10", None, 4)
+    assert (main.before, main.after, main.difference) == (0.625, 0.6875, 0.0625)
+    assert (main.wins, main.ties, main.losses) == (2, 1, 1)
+    assert [(one.query_id, one.before, one.after) for one in found.helped] == [
+        ("q0", 0.5, 1.0),
+        ("q1", 0.5, 0.75),
+    ]
+    assert [one.query_id for one in found.hurt] == ["q3"]
+    assert found.decision == "undecided"
+    assert found.comparisons == (main,)
+
+
+@pytest.mark.parametrize(
+    ("size", "decision", "better"), [(0.05, "keep", True), (-0.05, "remove", False)]
+)
+def test_keep_and_remove(size, decision, better):
+    """A proven gain keeps the second stage, and a proven harm removes it."""
+    found = verdict(*_shifted(size))
+    assert found.decision == decision
+    assert (found.main.interval[0] > 0) is better
+    assert found.main.adjusted_p <= 0.05
+    assert found.more_queries is None
+    assert "is proven" in found.reason
+
+
+def test_sides_are_alike():
+    """Changing sides turns gains into losses of the same size, with the same p."""
+    before, after = _shifted(0.05)
+    there, back = verdict(before, after), verdict(after, before)
+    assert (there.decision, back.decision) == ("keep", "remove")
+    assert back.main.difference == pytest.approx(-there.main.difference)
+    assert back.main.p == there.main.p
+    assert (back.main.wins, back.main.losses) == (there.main.losses, there.main.wins)
+    assert back.main.interval == pytest.approx(
+        [-end for end in there.main.interval[::-1]], abs=1e-9
+    )
+
+
+def test_no_effect_needs_the_bound_and_enough_queries():
+    """No effect is said where the whole interval is within the bound, of 100 queries or more."""
+    small = _shifted(0.002, queries=400, spread=0.02)
+    found = verdict(*small)
+    assert found.decision == "no effect"
+    assert -0.01 <= found.main.interval[0] <= found.main.interval[1] <= 0.01
+    assert verdict(*small, bound=0.001).decision != "no effect"
+    few = _values([0.5] * 99)
+    undecided = verdict(few, few)
+    assert (undecided.decision, undecided.more_queries) == ("undecided", 1)
+    enough = _values([0.5] * 100)
+    assert verdict(enough, enough).decision == "no effect"
+
+
+def test_a_proven_difference_within_the_bound_is_no_effect():
+    """A gain that is proven, but whose interval lies within the bound, is too small to matter."""
+    found = verdict(*_shifted(0.005, queries=400, spread=0.02))
+    assert found.main.adjusted_p <= 0.05
+    assert found.main.interval[0] > 0
+    assert found.decision == "no effect"
+
+
+def test_no_change_at_all_says_what_could_be_unseen():
+    """Where no query changed the note tells which share of queries could still change."""
+    same = _values([0.5] * 100)
+    assert "up to 3.0% of all queries" in verdict(same, same).notes[0]
+
+
+def test_undecided_says_how_many_queries_would_decide():
+    """Undecided comes with a number, and about as many more queries of this kind decide."""
+    before, after = _shifted(0.02, queries=80, seed=3, spread=0.12)
+    found = verdict(before, after)
+    assert found.decision == "undecided"
+    assert str(found.more_queries) in found.reason
+    whole = found.main.queries + found.more_queries
+    spread = np.std([after["nDCG@10"][one] - before["nDCG@10"][one] for one in before["nDCG@10"]])
+    decided = [
+        verdict(*_shifted(found.main.difference, whole, seed, spread), rounds=500).decision
+        for seed in range(100, 140)
+    ]
+    assert decided.count("undecided") <= 10
+
+
+def test_few_queries_that_agree():
+    """Four queries cannot prove a gain: six that agree would, as 2 / 2**6 is below .05."""
+    found = verdict(_values([0.5] * 4), _values([0.6] * 4))
+    assert (found.decision, found.more_queries) == ("undecided", 2)
+    assert verdict(_values([0.5] * 6), _values([0.6] * 6)).decision == "keep"
+
+
+def _two_kinds(help_by, harm_by, queries=200):
+    rng = np.random.default_rng(5)
+    before = rng.uniform(0.3, 0.7, queries)
+    kinds = {f"q{at}": "en" if at % 2 else "de" for at in range(queries)}
+    change = np.where(np.arange(queries) % 2, help_by, harm_by) + rng.normal(0, 0.05, queries)
+    return _values(before), _values(before + change), kinds
+
+
+def test_keep_for_the_slices_it_helps():
+    """One that helps English as much as it harms German is kept for English and not for German."""
+    before, after, kinds = _two_kinds(0.08, -0.08)
+    assert verdict(before, after).decision in {"undecided", "no effect"}
+    found = verdict(before, after, slices={"language": kinds})
+    assert found.decision == "keep for these slices"
+    assert found.keep_for == (("language", "en"),)
+    assert found.remove_for == (("language", "de"),)
+    assert "keep it for language=en; it harms language=de" in found.reason
+
+
+def test_a_gain_that_harms_a_slice():
+    """One that helps on the whole and harms a slice is kept for what it does not harm."""
+    before, after, kinds = _two_kinds(0.2, -0.04)
+    found = verdict(before, after, slices={"language": kinds.get})
+    assert found.decision == "keep for these slices"
+    assert (found.keep_for, found.remove_for) == ((("language", "en"),), (("language", "de"),))
+
+
+def test_a_harmed_slice_forbids_no_effect():
+    """Where the whole does not change but a slice is proven harmed, the slice is named."""
+    rng = np.random.default_rng(8)
+    before = rng.uniform(0.3, 0.7, 600)
+    rare = np.arange(600) < 40
+    after = before + np.where(rare, -0.08, 0.0055) + rng.normal(0, 0.03, 600)
+    slices = {"kind": lambda one: "rare" if int(one[1:]) < 40 else None}
+    found = verdict(_values(before), _values(after), slices=slices)
+    assert verdict(_values(before), _values(after)).decision == "no effect"
+    assert (found.decision, found.remove_for) == ("undecided", (("kind", "rare"),))
+    assert "it harms kind=rare" in found.reason
+
+
+def test_a_gain_everywhere_is_kept_everywhere():
+    """Slices that are all helped leave the decision at keep, and are named."""
+    before, after, kinds = _two_kinds(0.08, 0.08)
+    found = verdict(before, after, slices={"language": kinds})
+    assert found.decision == "keep"
+    assert set(found.keep_for) == {("language", "en"), ("language", "de")}
+
+
+def test_slices_are_compared_on_their_own_queries():
+    """A slice's figures are those of a verdict on its queries alone, but for the adjustment."""
+    before, after, kinds = _two_kinds(0.08, -0.02)
+    whole = verdict(before, after, slices={"language": kinds})
+    english = {one.slice: one for one in whole.comparisons}["language", "en"]
+    chosen = [
+        {"nDCG@10": {one: x for one, x in given["nDCG@10"].items() if kinds[one] == "en"}}
+        for given in (before, after)
+    ]
+    alone = verdict(*chosen).main
+    for name in ("queries", "before", "after", "difference", "wins", "ties", "losses"):
+        assert getattr(english, name) == pytest.approx(getattr(alone, name))
+    assert english.interval == pytest.approx(alone.interval, abs=0.004)
+    assert english.adjusted_p >= english.p
+
+
+def test_small_slices_are_not_tested():
+    """A slice of fewer than `smallest` queries is left out with a note, as is one that is all."""
+    before, after = _shifted(0.05)
+    kinds = {f"q{at}": "rare" if at < 9 else "common" for at in range(100)}
+    found = verdict(before, after, slices={"kind": kinds, "same": lambda _: "x"})
+    assert [one.slice for one in found.comparisons] == [None, ("kind", "common")]
+    assert "1 slices of 'kind' have fewer than 10 queries" in found.notes[0]
+    assert len(verdict(before, after, slices={"kind": kinds}, smallest=9).comparisons) == 3
+
+
+def test_more_questions_need_more_proof():
+    """The main question keeps .8 of the level, and what is asked beside it shares the rest."""
+    before, after = _shifted(0.03)
+    for given in (before, after):
+        given["RR@10"] = given["nDCG@10"]
+    found = verdict(before, after)
+    main, other = found.comparisons
+    assert main.p == other.p
+    assert main.adjusted_p == pytest.approx(main.p / 0.8)
+    assert other.adjusted_p == pytest.approx(max(main.p / 0.8, main.p))
+    assert verdict(_shifted(0.03)[0], _shifted(0.03)[1]).main.adjusted_p == main.p
+
+
+def test_too_few_rounds_for_so_many_questions_are_noted():
+    """Where the rounds are too few to prove one of the comparisons alone, a note says so."""
+    before, after = _shifted(0.05)
+    kinds = {f"q{at}": at % 5 for at in range(100)}
+    found = verdict(before, after, slices={"kind": kinds}, rounds=300)
+    assert any("300 rounds are too few" in note for note in found.notes)
+    assert verdict(before, after, slices={"kind": kinds}).notes == ()
+
+
+def test_same_seed_same_verdict():
+    """The same seed gives the same verdict, and another nearly the same."""
+    before, after = _shifted(0.03)
+    one, same, other = (verdict(before, after, seed=seed) for seed in (0, 0, 1))
+    assert one == same
+    assert other.main.interval != one.main.interval
+    assert other.main.p == pytest.approx(one.main.p, abs=0.02)
+
+
+def test_order_of_queries_does_not_matter():
+    """Values of `after` are paired by query id, whatever their order."""
+    before, after = _shifted(0.05)
+    turned = {"nDCG@10": dict(reversed(after["nDCG@10"].items()))}
+    assert verdict(before, turned) == verdict(before, after)
+
+
+def test_as_json_and_as_text():
+    """A verdict is plain values for JSON, and text that names decision and figures."""
+    before, after, kinds = _two_kinds(0.08, -0.08)
+    found = verdict(before, after, slices={"language": kinds})
+    plain = json.loads(json.dumps(found.to_dict()))
+    assert plain["decision"] == found.decision
+    assert plain["main"]["interval"] == list(found.main.interval)
+    text = str(found)
+    assert text.startswith("keep for these slices: nDCG@10")
+    assert "language=en (100)" in text
+    assert f"helped {found.helped[0].query_id}" in text
+    assert isinstance(found, Verdict)
+    assert isinstance(found.main, Comparison)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "options", "message"),
+    [
+        (_values([1, 2]), _values([1, 2, 3]), {}, "'q2': is a query that is not measured every"),
+        (_values([1, 2]), _values([1, 2], "RR@10"), {}, "measures of `before`, .'nDCG@10'."),
+        (_values([1, np.nan]), _values([1, 2]), {}, r"before\['nDCG@10'\].*finite.*'q1'"),
+        ({}, {}, {}, "before=.*a measure and a query"),
+        (_values([]), _values([]), {}, "before=.*a measure and a query"),
+        (_values([1]), _values([1]), {"level": 0}, "level=0"),
+        (_values([1]), _values([1]), {"level": 1.0}, "level=1.0"),
+        (_values([1]), _values([1]), {"bound": -0.1}, "bound=-0.1"),
+        (_values([1]), _values([1]), {"rounds": 0}, "rounds=0"),
+        (_values([1]), _values([1]), {"slices": {"s": 3}}, r"slices\['s'\]=3"),
+        (_values([1]), _values([1]), {"slices": {"s": {"x": 1}}}, "knows none of the queries"),
+    ],
+)
+def test_what_cannot_be_compared(before, after, options, message):
+    """Other queries or measures, values that are not finite and bad options are refused by name."""
+    with pytest.raises(InvalidArgument, match=message):
+        verdict(before, after, **options)
+
+
+def test_judged_shares_and_their_caution():
+    """Judged@k stands beside every figure, and a gap between the two systems is a caution."""
+    pytest.importorskip("ir_measures")
+    from runoff.evaluation import evaluate
+
+    queries = {f"q{at}": f"question {at}" for at in range(40)}
+    collection = Collection(queries, {one: {f"{one}-a": 1, f"{one}-b": 0} for one in queries})
+    before = evaluate({one: [f"{one}-a", f"{one}-b"] for one in queries}, collection)
+    after = evaluate({one: ["new", f"{one}-a"] for one in queries}, collection)
+    found = verdict(before, after)
+    assert found.decision == "remove"
+    assert found.main.judged == (1.0, 0.5)
+    assert "judged 1.00 -> 0.50" in str(found.main)
+    assert "Of what `after` returns less was judged (100% before, 50% after)" in found.notes[0]
+    assert found.hurt[0].text.startswith("question")
+    assert [one.measure for one in found.comparisons] == ["nDCG@10", "RR@10", "R@100"]
