@@ -282,7 +282,7 @@ class CohereRerank:
         except Exception as error:  # noqa: BLE001 - the SDK's and botocore's have no base in common
             raise self._failed(error, key) from None  # its body and headers are not repeated
         said = sdk.plain(reply)
-        return remote.Reply(_DIALECT.read(said), _DIALECT.usage(said))
+        return remote.read(_DIALECT, said, self.name)
 
     def _failed(self, error: Exception, key: str | None) -> Exception:
         """Return runoff's error for one of the SDK's, or itself where it is none of theirs."""

@@ -253,7 +253,7 @@ class HTTPRerank:
         if dialect.length and self.max_length is not None:
             body[dialect.length] = self.max_length
         said = await transport.post(where, body, access=self._access(), who=self.name)
-        return remote.Reply(dialect.read(said), dialect.usage(said))
+        return remote.read(dialect, said, self.name)
 
     def _access(self) -> Access:
         return Access(self.api_key, as_headers(self.headers), self._ca())

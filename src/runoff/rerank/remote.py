@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
     from runoff.rerank.breaker import Breaker, Permit
-    from runoff.rerank.dialects import Item
+    from runoff.rerank.dialects import Dialect, Item
     from runoff.scores import ModelIdentity, Passage, ScoreKind
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "load",
     "nothing",
     "pair_scores",
+    "read",
     "score",
     "tokens",
     "units",
@@ -71,6 +72,19 @@ class Reply:
 
     items: Sequence[Item]
     usage: Usage = field(default_factory=Usage)
+
+
+def read(dialect: Dialect, said: object, who: str) -> Reply:
+    """Understand what a server said.
+
+    Raises:
+        BadReply: it does not have the form of the dialect.
+    """
+    try:
+        return Reply(dialect.read(said), dialect.usage(said))
+    except BadReply as error:
+        msg = f"{who}: {error}"
+        raise BadReply(msg) from None
 
 
 Ask = Callable[[str, Sequence[str]], Awaitable[Reply]]
