@@ -19,18 +19,24 @@ from runoff.errors import (
     ConnectionFailed,
     DeadlineExceeded,
     InvalidArgument,
+    MissingExtra,
     RunoffError,
     told,
 )
 from runoff.faults import reason_of
-from runoff.rerank import cohere_sdk as sdk
-from runoff.rerank import remote, transport
+from runoff.rerank import remote
 from runoff.rerank.access import Key, as_key, masked
 from runoff.rerank.breaker import Circuit, breaker_of
 from runoff.rerank.dialects import DIALECTS
 from runoff.rerank.pairs import checked
 from runoff.rerank.retries import Retries
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+
+try:
+    from runoff.rerank import cohere_sdk as sdk
+    from runoff.rerank import transport
+except MissingExtra as error:  # httpx, which comes with cohere
+    raise MissingExtra(error.package, "cohere") from error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
