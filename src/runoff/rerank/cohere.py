@@ -115,7 +115,7 @@ class CohereRerank:
             key = as_key(self.api_key, _DIALECT.variables, needed=True)
             object.__setattr__(self, "api_key", key)
             if self.base_url is not None:
-                transport.check_url(self.base_url)
+                transport.check_url(self.base_url, "base_url")
             return
         if not callable(getattr(self.client, "rerank", None)):
             raise InvalidArgument("client", self.client, "must have a method rerank()")
