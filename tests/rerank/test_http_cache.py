@@ -61,18 +61,61 @@ def test_a_key_is_the_same_in_another_process():
     assert first == second != ""
 
 
-def test_a_server_that_says_nothing_holds_up_no_key():
-    """The key waits 50 ms at most for a server to describe itself."""
+def test_a_server_that_hangs_holds_up_no_key_twice():
+    """The key waits a second for a server to describe itself, and 50 ms once it did not."""
 
-    def answer(asked):
-        time.sleep(0.5)
+    def answer(_):
+        time.sleep(2)
         return 404, {}
 
-    HTTPRerank("http://127.0.0.1:9", dialect="tei").warmup()  # makes the client
     with serving(answer) as server:
-        began = time.perf_counter()
-        assert '["", ""]' in make(server.url, "tei").cache_key
-        assert time.perf_counter() - began < 0.25
+        scorer, took = make(server.url, "tei"), []
+        for _ in range(2):
+            began = time.perf_counter()
+            assert '["", ""]' in scorer.cache_key
+            took.append(time.perf_counter() - began)
+    assert took[0] < 1.5
+    assert took[1] < 0.25
+
+
+def test_the_first_key_holds_the_revision():
+    """A fresh process finds what another one kept, though the server takes a while to say who."""
+
+    def answer(_):
+        time.sleep(0.2)
+        return 200, {"model_id": "m", "model_sha": "abc", "model_dtype": "float16"}
+
+    with serving(answer) as server:
+        code = (
+            "from runoff.rerank import HTTPRerank; "
+            f"print(HTTPRerank({server.url!r}, dialect='tei').cache_key)"
+        )
+        said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert '"m@abc", "float16"' in said
+
+
+def test_what_a_server_said_before_holds_while_it_is_asked_again(monkeypatch):
+    """A server that is slow to repeat itself, or fails to, changes neither model nor key."""
+    from runoff.rerank import about
+
+    replies = iter([(200, 0), (200, 0.3), (503, 0)])
+
+    def answer(_):
+        status, seconds = next(replies)
+        time.sleep(seconds)
+        return status, {"model_id": "m", "model_sha": "abc"}
+
+    monkeypatch.setattr(about, "_KEPT", 0.0)
+    monkeypatch.setattr(about, "_MISSED", 0.0)
+    with serving(answer) as server:
+        scorer = make(server.url, "tei")
+        keys = []
+        for _ in range(3):
+            keys.append(scorer.cache_key)
+            time.sleep(0.5)
+        assert len(server.asked) == 3
+    assert "m@abc" in keys[0]
+    assert len(set(keys)) == 1
 
 
 def test_the_estimate_agrees_with_the_bill(server):

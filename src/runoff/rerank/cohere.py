@@ -295,7 +295,8 @@ class CohereRerank:
         status, said, headers = sdk.answer(error)
         hide = partial(masked, sent={"Authorization": key} if key else {})
         if status is not None:
-            failed = transport.status_error(status, said, headers, self.name, hide)
+            where = "base_url=" if self.client is None else "client="
+            failed = transport.status_error(status, said, headers, self.name, hide, where)
         elif type(error).__module__.partition(".")[0] in {"httpx", "httpcore"}:
             failed = transport.failed(error, self.name)
         else:

@@ -17,7 +17,7 @@ from runoff import _loop
 from runoff._arguments import count
 from runoff.errors import InvalidArgument
 from runoff.rerank import remote, transport
-from runoff.rerank.about import about
+from runoff.rerank.about import about, is_new
 from runoff.rerank.access import Access, as_headers, as_key
 from runoff.rerank.breaker import Circuit, breaker_of
 from runoff.rerank.dialects import About, Dialect, as_dialect
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["HTTPRerank"]
 
 _SPECIAL = 4  # tokens around query and document
-_KEY_WAIT = 0.2  # seconds to wait, at most a quarter of them, for a server to describe itself
+_KEY_WAIT = 0.2  # seconds, a quarter of which a server has to describe itself
 _learned: dict[str, int] = {}  # batch limits that servers named when they rejected a batch
 
 
@@ -133,10 +133,15 @@ class HTTPRerank:
         """What its scores depend on: the server, its model as far as it says, and the arguments.
 
         A server that does not say which version of a model it serves may change it unnoticed; name
-        the version as `model`, or empty the cache. It waits up to 50 ms for the server to say.
+        the version as `model`, or empty the cache. It waits for the server to say, a second the
+        first time and 50 ms later on.
         """
-        known = _loop.run(lambda: self._described(_KEY_WAIT), None, self.name)
         dialect = as_dialect(self.dialect)
+        first = dialect.about is not None and is_new(_base(self.url, dialect) + dialect.about[0])
+        if first:
+            self._client()
+        left = math.inf if first else _KEY_WAIT
+        known = _loop.run(lambda: self._described(left), None, self.name)
         stated = {
             "url": _endpoint(self.url.partition("?")[0], dialect),
             "dialect": (dialect.name, dialect.results, dialect.score),

@@ -168,6 +168,7 @@ async def _reply(method: str, url: str, sent: bytes, access: Access, who: str) -
         raise status_error(response.status_code, said, response.headers, who, hide)
     if said is None:
         kind = response.headers.get("content-type", "").split(";")[0][:40] or "something"
+        kind = masked(kind, own)
         msg = f"{who} answered {response.status_code} with {kind} that is not JSON"
         raise BadReply(msg)
     return said
@@ -200,6 +201,7 @@ def status_error(
     headers: Mapping[str, str],
     who: str,
     hide: Callable[[str], str] = str,
+    where: str = "url=, dialect=",
 ) -> RunoffError:
     """Return the error for an HTTP status that is no success.
 
@@ -209,13 +211,14 @@ def status_error(
         headers: of the reply.
         who: who answered.
         hide: masks what no message may hold.
+        where: the arguments that say where it is.
     """
     message = Dialect.message(said, hide)
     text = f"{who} answered {status}" + (f": {message}" if message else "")
     if status in _UNAUTHORIZED:
-        return AuthenticationFailed(f"{text}; give it a valid api_key=")
+        return AuthenticationFailed(f"{text}; give it a valid key")
     if status == _NOT_FOUND:
-        return ModelNotFound(f"{text}; check url=, dialect= and model=")
+        return ModelNotFound(f"{text}; check {where} and model=")
     if status in _REJECTED:
         return RequestRejected(text)
     if status in _RETRIED or status == _FAILED_DEPENDENCY or status >= _SERVER:
@@ -228,7 +231,7 @@ def status_error(
         return BadReply(msg)
     if status < 400:  # noqa: PLR2004 - what should not be final, such as 204's lack of a body
         return BadReply(f"{text}, which is no answer")
-    hint = "the account has to be settled" if status == _PAYMENT else "check url= and dialect="
+    hint = "the account has to be settled" if status == _PAYMENT else f"check {where}"
     return PermanentError(f"{text}; {hint}")
 
 
