@@ -561,7 +561,7 @@ def test_wrong_arguments_are_named(arguments, named):
 
 class TestCohereRerank(PairScorerContract):
     secrets = (PLANTED,)
-    patience = 0.05
+    patience = 0.3  # on a busy machine; the bound itself is tested elsewhere
 
     @pytest.fixture(autouse=True)
     def _serve(self, monkeypatch):

@@ -147,7 +147,10 @@ def test_null_is_a_score_that_is_no_number():
 
 def test_descriptions():
     """What TEI and vLLM say about themselves is understood, and nonsense says nothing."""
-    read = TEI.about[1]
+
+    def read(said):
+        return TEI.about[1](said, None)
+
     said = {
         "model_id": "BAAI/bge-reranker-base",
         "model_sha": "abc",
@@ -156,12 +159,12 @@ def test_descriptions():
         "max_input_length": 512,
     }
     assert read(said) == About("BAAI/bge-reranker-base@abc", "float16", 64, 512)
-    assert VLLM.about[1]({"data": [{"id": "m", "max_model_len": 8192}]}) == About(
+    assert VLLM.about[1]({"data": [{"id": "m", "max_model_len": 8192}]}, None) == About(
         "m", max_length=8192
     )
     for nonsense in ({}, [], None, "x", {"data": []}, {"data": ["x"]}, {"model_id": 5}):
         assert read(nonsense) == About()
-        assert VLLM.about[1](nonsense) == About()
+        assert VLLM.about[1](nonsense, None) == About()
 
 
 def test_a_batch_limit_is_read_from_the_rejection():
@@ -217,3 +220,11 @@ def test_numbers_without_bound_are_read():
     assert COHERE.read(reply) == [Item(0, math.inf)]
     assert COHERE.usage({"meta": {"billed_units": {"search_units": math.nan}}}) == Usage()
     assert COHERE.usage({"meta": {"billed_units": {"search_units": -1}}}) == Usage()
+
+
+def test_one_of_several_models_speaks_for_itself():
+    """Of the models a server lists, the one asked for counts, whatever stands first."""
+    listed = {"data": [{"id": "a", "max_model_len": 10}, {"id": "b", "max_model_len": 20}]}
+    read = DIALECTS["infinity"].about[1]
+    assert read(listed, "b") == About("b", max_length=20)
+    assert read(listed, "c") == read(listed, None) == About()

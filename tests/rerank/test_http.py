@@ -331,7 +331,7 @@ def test_wrong_arguments_are_named(arguments, named):
 
 class Contract(PairScorerContract):
     __test__ = False
-    patience = 0.05
+    patience = 0.3  # on a busy machine; the bound itself is tested elsewhere
     dialect = "tei"
     arguments = {}  # noqa: RUF012 - of one class each
 

@@ -256,7 +256,7 @@ def test_a_private_authority_is_trusted_when_named(tls):
         assert make(server.url, ca=file).score(PAIRS).scored.all()
         assert make(server.url, ca=str(file)).score(PAIRS).scored.all()
         asked = len(server.asked)
-        with pytest.raises(PermanentError, match=r"certificate is not trusted.*see ca="):
+        with pytest.raises(PermanentError, match=r"certificate is not trusted.*with ca="):
             make(server.url).score(PAIRS)
         assert len(server.asked) == asked
 

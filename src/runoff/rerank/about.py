@@ -44,14 +44,19 @@ class _Asked:
         return time.monotonic() - self._since > (_MISSED if missed else _KEPT)
 
 
-_asked: dict[str, _Asked] = {}
+_asked: dict[tuple[str, str | None], _Asked] = {}
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_asked.clear)  # the tasks belong to the parent's loop
 
 
 async def about(
-    url: str, read: Callable[[Any], About], access: Access, who: str, left: float
+    url: str,
+    model: str | None,
+    read: Callable[[Any, str | None], About],
+    access: Access,
+    who: str,
+    left: float,
 ) -> About:
     """Return what a server says about itself, or said before when it does not say so in time.
 
@@ -59,23 +64,24 @@ async def about(
 
     Args:
         url: where it describes itself.
+        model: the model that will be asked for, where it has several.
         read: understands what it says.
         access: key and headers.
         who: its name, for errors.
         left: seconds left of the deadline; a quarter of them, or one, may be spent.
     """
-    asked = _asked.get(url)
+    asked = _asked.get((url, model))
     if asked is None or asked.old:
         before = About() if asked is None else asked.known
-        task = asyncio.ensure_future(_described(url, read, access, who))
-        asked = _asked[url] = _Asked(task, before)
+        work = _described(url, lambda said: read(said, model), access, who)
+        asked = _asked[url, model] = _Asked(asyncio.ensure_future(work), before)
     await asyncio.wait({asked.task}, timeout=min(_SECONDS, _SHARE * left))
     return asked.known
 
 
-def is_new(url: str) -> bool:
-    """Whether nobody asked there yet."""
-    return url not in _asked
+def is_new(url: str, model: str | None) -> bool:
+    """Whether nobody asked there for this model yet."""
+    return (url, model) not in _asked
 
 
 async def _described(url: str, read: Callable[[Any], About], access: Access, who: str) -> About:

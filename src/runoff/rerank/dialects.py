@@ -77,7 +77,8 @@ class Dialect:
         reads: tokens read of a text unless told otherwise; None when it depends on the model.
         tokens: where a reply counts the tokens read.
         billed_units: where a reply counts what is billed.
-        about: where the server describes itself, and how that is read; None where it does not.
+        about: where the server describes itself, and how that is read for the model asked for,
+            which may be None; None where it does not.
         too_many: what it says about a batch that is too large, with its limit as the group.
         variables: environment variables that hold the key.
     """
@@ -99,7 +100,7 @@ class Dialect:
     reads: int | None = None
     tokens: Path = ()
     billed_units: Path = ()
-    about: tuple[str, Callable[[Any], About]] | None = None
+    about: tuple[str, Callable[[Any, str | None], About]] | None = None
     too_many: str = ""
     variables: tuple[str, ...] = ()
 
@@ -218,7 +219,7 @@ def _spans(spans: object) -> tuple[Passage, ...]:
     return tuple(sorted(found, key=lambda one: -one.score))
 
 
-def _about_tei(said: Any) -> About:  # noqa: ANN401 - JSON
+def _about_tei(said: Any, _: str | None) -> About:  # noqa: ANN401 - JSON
     model = _joined(_at(said, ("model_id",)), _at(said, ("model_sha",)))
     dtype = _at(said, ("model_dtype",))
     return About(
@@ -229,13 +230,15 @@ def _about_tei(said: Any) -> About:  # noqa: ANN401 - JSON
     )
 
 
-def _about_openai(said: Any) -> About:  # noqa: ANN401 - JSON
-    """Read the list of models that vLLM and infinity give; the first one speaks for the server."""
+def _about_openai(said: Any, model: str | None) -> About:  # noqa: ANN401 - JSON
+    """Read the list of models that vLLM and infinity give; a single one needs no name."""
     models = _at(said, ("data",))
-    first = models[0] if isinstance(models, list) and models else {}
-    return About(
-        _joined(_at(first, ("id",)), None), max_length=_positive(_at(first, ("max_model_len",)))
-    )
+    listed = models if isinstance(models, list) else []
+    found = listed if len(listed) == 1 else [one for one in listed if _at(one, ("id",)) == model]
+    if not found:
+        return About()
+    served, length = _at(found[0], ("id",)), _at(found[0], ("max_model_len",))
+    return About(_joined(served, None), max_length=_positive(length))
 
 
 def _joined(model: object, revision: object) -> str:

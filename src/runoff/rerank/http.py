@@ -137,8 +137,9 @@ class HTTPRerank:
         first time and 50 ms later on.
         """
         dialect = as_dialect(self.dialect)
-        first = dialect.about is not None and is_new(_base(self.url, dialect) + dialect.about[0])
-        if first:
+        first = False
+        if dialect.about is not None:
+            first = is_new(_base(self.url, dialect) + dialect.about[0], self.model)
             self._client()
         left = math.inf if first else _KEY_WAIT
         known = _loop.run(lambda: self._described(left), None, self.name)
@@ -281,7 +282,8 @@ class HTTPRerank:
         if dialect.about is None:
             return About()
         path, read = dialect.about
-        return await about(_base(self.url, dialect) + path, read, self._access(), self.name, left)
+        where = _base(self.url, dialect) + path
+        return await about(where, self.model, read, self._access(), self.name, left)
 
 
 def _endpoint(url: str, dialect: Dialect) -> str:

@@ -179,8 +179,8 @@ def failed(error: Exception, who: str) -> RunoffError:
     if isinstance(error, RunoffError):
         return type(error)(f"{who}: {error}")
     if _untrusted(error):
-        text = f"{who}: its certificate is not trusted ({told(error)}); see ca="
-        return PermanentError(text)
+        remedy = "name its authority in SSL_CERT_FILE or, for HTTPRerank, with ca="
+        return PermanentError(f"{who}: its certificate is not trusted ({told(error)}); {remedy}")
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
         return PermanentError(f"{who} has no usable url: {told(error)}")
     if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects):
