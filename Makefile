@@ -75,7 +75,7 @@ $(COHERE_VENV)/.cohere: pyproject.toml models/pyproject.toml
 	@touch $@
 
 test-cohere: $(COHERE_VENV)/.cohere
-	$(COHERE_VENV)/bin/python -m pytest tests/rerank/test_cohere.py $(ARGS)
+	$(COHERE_VENV)/bin/python -m pytest tests/rerank/test_cohere*.py $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

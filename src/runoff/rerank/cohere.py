@@ -24,7 +24,7 @@ from runoff.errors import (
     told,
 )
 from runoff.faults import reason_of
-from runoff.rerank import remote
+from runoff.rerank import amounts, remote
 from runoff.rerank.access import Key, as_key, masked
 from runoff.rerank.breaker import Circuit, breaker_of
 from runoff.rerank.dialects import DIALECTS
@@ -176,7 +176,7 @@ class CohereRerank:
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
         """Return what scoring these pairs would use, as far as that is known before."""
         number = sum(bool(text.strip()) for _, text in pairs)
-        return Usage(pairs=number, billed_units=remote.units(pairs, self.batch))
+        return Usage(pairs=number, billed_units=amounts.units(pairs, self.batch))
 
     def warmup(self) -> None:
         """Import the SDK and make its client; nothing is sent or billed.
@@ -246,7 +246,7 @@ class CohereRerank:
         )
         work = await remote.score(way, pairs, deadline)
         limit = self.max_tokens_per_doc or _DIALECT.reads or 0
-        longer = np.array([remote.tokens(text) > limit for _, text in pairs])
+        longer = np.array([amounts.tokens(text) > limit for _, text in pairs])
         note = (
             f"{self.name} reads {limit} tokens of a document: {int(longer.sum())} of {len(pairs)} "
             "are longer by an estimate of 4 bytes a token; see max_tokens_per_doc="

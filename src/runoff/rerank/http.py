@@ -16,7 +16,7 @@ import numpy as np
 from runoff import _loop
 from runoff._arguments import count
 from runoff.errors import InvalidArgument
-from runoff.rerank import remote, transport
+from runoff.rerank import amounts, remote, transport
 from runoff.rerank.about import about, is_new
 from runoff.rerank.access import Access, as_headers, as_key
 from runoff.rerank.breaker import Circuit, breaker_of
@@ -162,10 +162,10 @@ class HTTPRerank:
         sent = [pair for pair in pairs if pair[1].strip()]
         limit = self.max_length or dialect.reads or math.inf
         read = sum(
-            min(limit, remote.tokens(query) + remote.tokens(text) + _SPECIAL)
+            min(limit, amounts.tokens(query) + amounts.tokens(text) + _SPECIAL)
             for query, text in sent
         )
-        units = remote.units(sent, self.batch or dialect.batch) if dialect.billed_units else None
+        units = amounts.units(sent, self.batch or dialect.batch) if dialect.billed_units else None
         return Usage(pairs=len(sent), tokens=int(read), billed_units=units)
 
     def warmup(self) -> None:
@@ -271,9 +271,9 @@ class HTTPRerank:
         limit = self.max_length or known.max_length or dialect.reads or 0
         if not limit:
             return np.zeros(len(pairs), np.bool_), 0
-        sizes = [remote.tokens(text) for _, text in pairs]
+        sizes = [amounts.tokens(text) for _, text in pairs]
         if not dialect.length:  # the limit is the pair's, not the text's alone
-            queries = [remote.tokens(query) + _SPECIAL for query, _ in pairs]
+            queries = [amounts.tokens(query) + _SPECIAL for query, _ in pairs]
             sizes = [sum(both) for both in zip(sizes, queries, strict=True)]
         return np.array(sizes) > limit, limit
 

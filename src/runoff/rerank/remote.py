@@ -12,7 +12,6 @@ import math
 import re
 import time
 import weakref
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -53,12 +52,8 @@ __all__ = [
     "pair_scores",
     "read",
     "score",
-    "tokens",
-    "units",
 ]
 
-_PER_UNIT = 100  # documents of one query in a search unit, as Cohere's price list has it
-_BYTES_PER_TOKEN = 4  # of English text, about; other scripts come close
 # requests that one call may spend on finding the texts a server will not read: few while it has
 # scored nothing, for then the texts may not be what is wrong
 _SPLITS, _SPLITS_BLIND = 64, 16
@@ -385,23 +380,6 @@ def check_policy(timeout: Any, retries: object, circuit: object) -> None:  # noq
         raise InvalidArgument("retries", retries, "must be Retries(attempts), such as Retries(1)")
     if circuit is not None and not isinstance(circuit, Circuit):
         raise InvalidArgument("circuit", circuit, "must be a Circuit, or None for no breaker")
-
-
-def tokens(text: str) -> int:
-    """Return about how many tokens a text has: a quarter of its bytes."""
-    return len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN
-
-
-def units(pairs: Sequence[tuple[str, str]], batch: int) -> float:
-    """Return the search units that pairs with text cost: one for each query and 100 documents."""
-    documents = Counter(query for query, text in pairs if text.strip())
-    return float(
-        sum(
-            math.ceil(min(batch, number - start) / _PER_UNIT)
-            for number in documents.values()
-            for start in range(0, number, batch)
-        )
-    )
 
 
 async def load(make: Callable[[], object], deadline: Deadline | None, who: str) -> float:
