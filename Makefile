@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 TORCH_VENV ?= .venv-torch
 # the release tested; name another, or a build for your GPU, with TORCH=
 TORCH ?= torch==2.13.0
+COHERE_VENV ?= .venv-cohere
+# the newest release; `make test` runs the one that both frameworks' own integrations accept
+COHERE ?= cohere>=7,<8
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-oldest test-torch lint types docs bench notebooks clean
+.PHONY: help demo test test-oldest test-torch test-cohere lint types docs bench notebooks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +18,7 @@ help:
 	@echo "make test       run the tests"
 	@echo "make test-oldest  run them with the oldest versions of what runoff builds on"
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
+	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
 	@echo "make lint       ruff: rules and format"
 	@echo "make types      mypy --strict"
 	@echo "make notebooks  execute the notebooks"
@@ -63,6 +67,16 @@ test-torch: $(TORCH_VENV)/.torch
 	$(TORCH_VENV)/bin/python -m pytest tests/test_contracts_torch.py \
 		tests/rerank/test_sentence_transformers*.py tests/rerank/test_backends.py $(ARGS)
 
+$(COHERE_VENV)/.cohere: pyproject.toml models/pyproject.toml
+	$(PYTHON) -m venv $(COHERE_VENV)
+	$(COHERE_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(COHERE_VENV)/bin/python -m pip install --quiet --upgrade "$(COHERE)" --editable ./models \
+		--editable ".[cohere]" --group pytest
+	@touch $@
+
+test-cohere: $(COHERE_VENV)/.cohere
+	$(COHERE_VENV)/bin/python -m pytest tests/rerank/test_cohere*.py $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -80,4 +94,4 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(OLDEST) $(TORCH_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) $(TORCH_VENV) $(COHERE_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

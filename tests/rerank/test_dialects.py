@@ -147,7 +147,10 @@ def test_null_is_a_score_that_is_no_number():
 
 def test_descriptions():
     """What TEI and vLLM say about themselves is understood, and nonsense says nothing."""
-    read = TEI.about[1]
+
+    def read(said):
+        return TEI.about[1](said, None)
+
     said = {
         "model_id": "BAAI/bge-reranker-base",
         "model_sha": "abc",
@@ -156,12 +159,12 @@ def test_descriptions():
         "max_input_length": 512,
     }
     assert read(said) == About("BAAI/bge-reranker-base@abc", "float16", 64, 512)
-    assert VLLM.about[1]({"data": [{"id": "m", "max_model_len": 8192}]}) == About(
+    assert VLLM.about[1]({"data": [{"id": "m", "max_model_len": 8192}]}, None) == About(
         "m", max_length=8192
     )
     for nonsense in ({}, [], None, "x", {"data": []}, {"data": ["x"]}, {"model_id": 5}):
         assert read(nonsense) == About()
-        assert VLLM.about[1](nonsense) == About()
+        assert VLLM.about[1](nonsense, None) == About()
 
 
 def test_a_batch_limit_is_read_from_the_rejection():
@@ -179,7 +182,7 @@ def test_a_batch_limit_is_read_from_the_rejection():
         ({"object": "error", "message": "flat", "code": 400}, "flat"),
         ({"detail": "jina's"}, "jina's"),
         ({"message": "invalid api token", "id": "1"}, "invalid api token"),
-        ({"detail": [{"msg": "field required"}]}, "field required"),
+        ({"detail": [{"msg": "field required", "input": "a text"}]}, "field required"),
         (
             {
                 "detail": [
@@ -190,6 +193,7 @@ def test_a_batch_limit_is_read_from_the_rejection():
             },
             "documents.1: too long; top_n: too small",
         ),
+        ({"detail": {"input": ["a text"]}}, ""),
         ("plain\n text", "plain text"),
         ({}, ""),
         (None, ""),
@@ -227,3 +231,26 @@ def test_a_dialect_may_be_ones_own():
     assert as_dialect(own) is own
     with pytest.raises(InvalidArgument, match='"tei", "vllm", "jina", "infinity", "cohere"'):
         as_dialect("voyage")
+
+
+def test_an_error_message_is_masked_before_it_is_shortened():
+    """No part of a key is left where the message is cut."""
+    said = {"message": "x" * 190 + "sk-planted-0123456789"}
+    message = Dialect.message(said, lambda text: text.replace("sk-planted-0123456789", "***"))
+    assert message == "x" * 190 + "***"
+
+
+def test_numbers_without_bound_are_read():
+    """A whole number too large for a float is an infinite score, and no other error."""
+    reply = {"results": [{"index": 0, "relevance_score": 10**400}]}
+    assert COHERE.read(reply) == [Item(0, math.inf)]
+    assert COHERE.usage({"meta": {"billed_units": {"search_units": math.nan}}}) == Usage()
+    assert COHERE.usage({"meta": {"billed_units": {"search_units": -1}}}) == Usage()
+
+
+def test_one_of_several_models_speaks_for_itself():
+    """Of the models a server lists, the one asked for counts, whatever stands first."""
+    listed = {"data": [{"id": "a", "max_model_len": 10}, {"id": "b", "max_model_len": 20}]}
+    read = DIALECTS["infinity"].about[1]
+    assert read(listed, "b") == About("b", max_length=20)
+    assert read(listed, "c") == read(listed, None) == About()

@@ -78,7 +78,8 @@ class Dialect:
         reads: tokens read of a text unless told otherwise; None when it depends on the model.
         tokens: where a reply counts the tokens read.
         billed_units: where a reply counts what is billed.
-        about: where the server describes itself, and how that is read; None where it does not.
+        about: where the server describes itself, and how that is read for the model asked for,
+            which may be None; None where it does not.
         too_many: what it says about a batch that is too large, with its limit as the group.
         variables: environment variables that hold the key.
     """
@@ -100,7 +101,7 @@ class Dialect:
     reads: int | None = None
     tokens: Path = ()
     billed_units: Path = ()
-    about: tuple[str, Callable[[Any], About]] | None = None
+    about: tuple[str, Callable[[Any, str | None], About]] | None = None
     too_many: str = ""
     variables: tuple[str, ...] = ()
 
@@ -146,7 +147,7 @@ class Dialect:
             if not _is_number(score):
                 msg = f"a result has {_what(score)} as {self.score} ({self.name} dialect)"
                 raise BadReply(msg)
-            items.append(Item(index, float(score), _spans(known.get("relevant_spans"))))
+            items.append(Item(index, _as_float(score), _spans(known.get("relevant_spans"))))
         return items
 
     def usage(self, reply: object) -> Usage:
@@ -154,8 +155,8 @@ class Dialect:
         tokens = _at(reply, self.tokens) if self.tokens else None
         units = _at(reply, self.billed_units) if self.billed_units else None
         return Usage(
-            tokens=tokens if _is_whole(tokens) else None,
-            billed_units=float(units) if _is_number(units) else None,
+            tokens=tokens if _is_whole(tokens) and tokens >= 0 else None,
+            billed_units=_as_float(units) if _is_amount(units) else None,
         )
 
     def limit_in(self, message: str) -> int | None:
@@ -164,18 +165,22 @@ class Dialect:
         return max(1, int(found.group(1))) if found else None
 
     @staticmethod
-    def message(reply: object) -> str:
-        """Return what an error body says, shortened; the forms of all servers are understood."""
+    def message(reply: object, hide: Callable[[str], str] = str) -> str:
+        """Return what an error body says, shortened; the forms of all servers are understood.
+
+        Args:
+            reply: the body.
+            hide: masks what is not to be shown, before the text is shortened.
+        """
         said = reply
-        for _ in range(3):
+        for _ in range(4):
             if not isinstance(said, dict):
                 break
-            names = ("message", "error", "detail", "error_message", "description")
+            names = ("message", "error", "detail", "error_message", "description", "msg")
             said = next((said[name] for name in names if said.get(name)), None)
         if isinstance(said, list):
             said = "; ".join(filter(None, map(_complaint, said)))
-        text = said if isinstance(said, str) else "" if said is None else repr(said)
-        text = " ".join(text.split())
+        text = " ".join(hide(said).split()) if isinstance(said, str) else ""
         return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
@@ -201,13 +206,24 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_amount(value: object) -> TypeGuard[int | float]:
+    return _is_number(value) and 0 <= value < math.inf
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # JSON's whole numbers have no bound
+        return math.inf
+
+
 def _what(value: object) -> str:
     return "nothing" if value is None else type(value).__name__
 
 
 def _spans(spans: object) -> tuple[Passage, ...]:
     found = [
-        Passage(one["start"], one["end"], float(one["score"]))
+        Passage(one["start"], one["end"], _as_float(one["score"]))
         for one in (spans if isinstance(spans, list) else ())
         if isinstance(one, dict)
         and _is_whole(one.get("start"))
@@ -218,7 +234,7 @@ def _spans(spans: object) -> tuple[Passage, ...]:
     return tuple(sorted(found, key=lambda one: -one.score))
 
 
-def _about_tei(said: Any) -> About:  # noqa: ANN401 - JSON
+def _about_tei(said: Any, _: str | None) -> About:  # noqa: ANN401 - JSON
     model = _joined(_at(said, ("model_id",)), _at(said, ("model_sha",)))
     dtype = _at(said, ("model_dtype",))
     return About(
@@ -229,13 +245,15 @@ def _about_tei(said: Any) -> About:  # noqa: ANN401 - JSON
     )
 
 
-def _about_openai(said: Any) -> About:  # noqa: ANN401 - JSON
-    """Read the list of models that vLLM and infinity give; the first one speaks for the server."""
+def _about_openai(said: Any, model: str | None) -> About:  # noqa: ANN401 - JSON
+    """Read the list of models that vLLM and infinity give; a single one needs no name."""
     models = _at(said, ("data",))
-    first = models[0] if isinstance(models, list) and models else {}
-    return About(
-        _joined(_at(first, ("id",)), None), max_length=_positive(_at(first, ("max_model_len",)))
-    )
+    listed = models if isinstance(models, list) else []
+    found = listed if len(listed) == 1 else [one for one in listed if _at(one, ("id",)) == model]
+    if not found:
+        return About()
+    served, length = _at(found[0], ("id",)), _at(found[0], ("max_model_len",))
+    return About(_joined(served, None), max_length=_positive(length))
 
 
 def _joined(model: object, revision: object) -> str:
