@@ -101,9 +101,12 @@ async def run_async(
         DeadlineExceeded: it did not return in time.
     """
     future = _spawn(work)
+    awaited = asyncio.wrap_future(future)
+    # `future` tells how it went; asyncio would log an error of `awaited` that nobody asked for
+    awaited.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         while not future.done():
-            await asyncio.wait((asyncio.wrap_future(future),), timeout=_patience(deadline, what))
+            await asyncio.wait((awaited,), timeout=_patience(deadline, what))
         return future.result()
     finally:
         future.cancel()
