@@ -180,7 +180,7 @@ def test_a_server_that_gives_nothing_leaves_all_as_it_came(
 def test_a_score_that_is_no_number_costs_one_document_its_score(
     server, adapter, awaited, way, caplog
 ):
-    """The others keep their places and scores; the one without follows with None, and it is told."""
+    """The others keep places and scores; the one without follows with None, and it is told."""
     server.fault = FAULTS["nan"]
     with caplog.at_level(logging.WARNING):
         came = [adapter.read(one) for one in getattr(adapter, way)(client(server), awaited=awaited)]
