@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from runoff.errors import DeadlineExceeded
+from runoff.errors import BadReply, DeadlineExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -38,7 +39,10 @@ class _Loop:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while True:
+            # a client that calls `sys.exit` ends no request but its own, whose caller gets it
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
 
 
 _lock = threading.Lock()
@@ -78,6 +82,7 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], deadline: Deadline | None, 
 
     Raises:
         DeadlineExceeded: it did not return in time.
+        BadReply: it cancelled itself.
         RuntimeError: the caller is on the loop itself, and would wait for ever.
     """
     if _current is not None and threading.current_thread() is _current.thread:
@@ -87,7 +92,7 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], deadline: Deadline | None, 
     try:
         while not future.done():
             concurrent.futures.wait((future,), _patience(deadline, what))
-        return future.result()
+        return _result(future, what)
     finally:
         future.cancel()
 
@@ -99,17 +104,24 @@ async def run_async(
 
     Raises:
         DeadlineExceeded: it did not return in time.
+        BadReply: it cancelled itself.
     """
     future = _spawn(work)
-    awaited = asyncio.wrap_future(future)
-    # `future` tells how it went; asyncio would log an error of `awaited` that nobody asked for
-    awaited.add_done_callback(lambda done: done.cancelled() or done.exception())
+    here = asyncio.wrap_future(future)
     try:
-        while not future.done():
-            await asyncio.wait((awaited,), timeout=_patience(deadline, what))
-        return future.result()
+        while not here.done():
+            await asyncio.wait((here,), timeout=_patience(deadline, what))
+        return _result(here, what)
     finally:
+        here.cancel()
         future.cancel()
+
+
+def _result(future: concurrent.futures.Future[_T] | asyncio.Future[_T], what: str) -> _T:
+    if future.cancelled():  # not by the caller, who would not be here
+        msg = f"{what}: the call cancelled itself"
+        raise BadReply(msg)
+    return future.result()
 
 
 def _patience(deadline: Deadline | None, what: str) -> float | None:

@@ -18,7 +18,7 @@ _TRANSIENT_STATUS = {408, 409, 425, 429}
 _REJECTED_STATUS = {400, 413, 422}
 _LASTING_STATUS = {401, 402, 403, 404, 405, 410, 498}  # 498: Cohere's "invalid token"
 # clients whose errors do not derive from the built-in ones, by module and by part of a class name
-_CLIENT_MODULES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp")
+_CLIENT_MODULES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp", "botocore")
 _UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 _CLIENT_ERRORS = {
     "Timeout": "timeout",

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from runoff.errors import AuthenticationFailed, InvalidArgument
-from runoff.rerank.access import Access, Headers, Key, as_key
+from runoff.rerank.access import Access, Headers, Key, as_headers, as_key, masked
 
 PLANTED = "sk-planted-0123456789"
 
@@ -71,16 +71,61 @@ def test_what_is_no_key_is_refused_without_being_shown(wrong):
         as_key(wrong)
 
 
-def test_what_a_server_repeats_is_masked(monkeypatch):
-    """Key and headers are replaced in what a server says; short headers are no secrets."""
-    monkeypatch.setenv("ONE", "env-planted")
-    access = Access(Key(PLANTED, ("ONE",)), Headers({"Api-Key": "head-planted", "n": "1"}))
-    said = access.masked(f"bad {PLANTED} env-planted head-planted 1")
-    assert said == "bad *** *** *** 1"
+def test_what_a_server_repeats_is_masked():
+    """The key and headers sent are masked in what a server says; short headers are no secrets."""
+    sent = {"authorization": f"Bearer {PLANTED}", "Api-Key": "head-planted", "n": "1"}
+    assert masked(f"bad {PLANTED} head-planted 1", sent) == "bad *** *** 1"
 
 
-def test_a_request_carries_both():
-    """Headers and key are sent."""
+async def test_a_request_carries_both():
+    """Headers and key are sent, and an Authorization of the user's own takes the key's place."""
     access = Access(Key(PLANTED), Headers({"X": "y"}))
-    assert access.sent("me") == {"X": "y", "Authorization": f"Bearer {PLANTED}"}
-    assert Access(Key(None), Headers()).sent("me") == {}
+    assert await access.sent("me") == {"X": "y", "Authorization": f"Bearer {PLANTED}"}
+    assert await Access(Key(None), Headers()).sent("me") == {}
+    own = {"authorization": "Basic abc"}
+    assert await Access(Key(PLANTED), Headers(own)).sent("me") == own
+
+
+async def test_headers_left_behind_are_missed():
+    """After unpickling, a request without its headers is not sent; copies within a process work."""
+    headers = as_headers({"Api-Key": PLANTED})
+    assert copy.deepcopy(headers) == copy.copy(headers) == {"Api-Key": PLANTED}
+    back = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(headers))))
+    with pytest.raises(AuthenticationFailed, match="headers were not copied to this process"):
+        await Access(Key(None), back).sent("me")
+    none = pickle.loads(pickle.dumps(as_headers({})))
+    assert await Access(Key(None), none).sent("me") == {}
+
+
+@pytest.mark.parametrize("wrong", [{"a": 1}, {"a": "b\nc"}, {"ü": "b"}, [("a", "b")], "a: b"])
+def test_what_are_no_headers_is_refused_without_being_shown(wrong):
+    """What could not be sent is refused at once."""
+    with pytest.raises(InvalidArgument, match=r"headers='\*\*\*'"):
+        as_headers(wrong)
+
+
+@pytest.mark.parametrize("value", ["", "  ", None, 5])
+def test_a_callable_that_returns_no_key_is_an_error(value):
+    """It is never taken as leave to go without, nor is the environment read instead."""
+    with pytest.raises(AuthenticationFailed, match="a callable, returned no key"):
+        as_key(lambda: value).read("me")
+
+
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown():
+    """A key pasted with a line break or another script's letter is refused before it is sent."""
+    for key in ("sk-pla\nnted", "sk-plänted"):
+        with pytest.raises(AuthenticationFailed, match="copy it again") as caught:
+            as_key(key).read("me")
+        assert "pl" not in str(caught.value).removeprefix("me: its key holds characters")
+
+
+def test_a_callable_may_return_a_secret():
+    """What holds a secret is understood from a callable, too."""
+    assert as_key(lambda: SecretStr(PLANTED)).read("me") == PLANTED
+
+
+def test_a_key_given_on_looks_where_its_new_owner_does(monkeypatch):
+    """`dataclasses.replace` with another dialect reads that dialect's variables."""
+    monkeypatch.setenv("TWO", "second")
+    assert as_key(as_key(None, ("ONE",)), ("TWO",)).read("me") == "second"
+    assert as_key(as_key(PLANTED, ("ONE",)), ("TWO",)).read("me") == PLANTED

@@ -179,7 +179,8 @@ def test_a_batch_limit_is_read_from_the_rejection():
         ({"object": "error", "message": "flat", "code": 400}, "flat"),
         ({"detail": "jina's"}, "jina's"),
         ({"message": "invalid api token", "id": "1"}, "invalid api token"),
-        ({"detail": [{"msg": "field required"}]}, "[{'msg': 'field required'}]"),
+        ({"detail": [{"msg": "field required", "input": "a text"}]}, "field required"),
+        ({"detail": {"input": ["a text"]}}, ""),
         ("plain\n text", "plain text"),
         ({}, ""),
         (None, ""),
@@ -201,3 +202,18 @@ def test_a_dialect_may_be_ones_own():
     assert as_dialect(own) is own
     with pytest.raises(InvalidArgument, match='"tei", "vllm", "jina", "infinity", "cohere"'):
         as_dialect("voyage")
+
+
+def test_an_error_message_is_masked_before_it_is_shortened():
+    """No part of a key is left where the message is cut."""
+    said = {"message": "x" * 190 + "sk-planted-0123456789"}
+    message = Dialect.message(said, lambda text: text.replace("sk-planted-0123456789", "***"))
+    assert message == "x" * 190 + "***"
+
+
+def test_numbers_without_bound_are_read():
+    """A whole number too large for a float is an infinite score, and no other error."""
+    reply = {"results": [{"index": 0, "relevance_score": 10**400}]}
+    assert COHERE.read(reply) == [Item(0, math.inf)]
+    assert COHERE.usage({"meta": {"billed_units": {"search_units": math.nan}}}) == Usage()
+    assert COHERE.usage({"meta": {"billed_units": {"search_units": -1}}}) == Usage()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from runoff import _workers
 from runoff.errors import AuthenticationFailed, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Access", "Headers", "Key", "as_key"]
+__all__ = ["Access", "Headers", "Key", "as_headers", "as_key", "masked"]
 
 
 class Key:
@@ -47,7 +50,10 @@ class Key:
         Raises:
             AuthenticationFailed: there is none; names the variables that would be read.
         """
-        value = self._value() if callable(self._value) else self._value
+        value = _revealed(self._value() if callable(self._value) else self._value)
+        if callable(self._value) and not (isinstance(value, str) and value.strip()):
+            msg = f"{who}: its api_key=, a callable, returned no key but {_kind(value)}"
+            raise AuthenticationFailed(msg)
         if value is None:
             found = (os.environ.get(name, "") for name in self._variables)
             value = next((one for one in found if one.strip()), None)
@@ -57,15 +63,26 @@ class Key:
             ways = ["give api_key=", f"set {where}" if where else ""]
             msg = f"{who}: {again}{' or '.join(filter(None, ways))}"
             raise AuthenticationFailed(msg)
-        return value.strip() if isinstance(value, str) else None
+        value = value.strip() if isinstance(value, str) else None
+        if value is not None and not _is_sendable(value):
+            msg = f"{who}: its key holds characters that no header can carry; copy it again"
+            raise AuthenticationFailed(msg)
+        return value
 
-    def masked(self, text: str) -> str:
-        """Return a text with the key in it replaced by `***`."""
-        found = [self._value, *(os.environ.get(name) for name in self._variables)]
-        for one in found:
-            if isinstance(one, str) and one.strip():
-                text = text.replace(one.strip(), "***")
-        return text
+    async def read_async(self, who: str) -> str | None:
+        """Do what `read` does; a callable, which may ask a server, blocks no loop."""
+        if callable(self._value):
+            return await _workers.run_async(partial(self.read, who), None, who)
+        return self.read(who)
+
+    @property
+    def given(self) -> bool:
+        """Whether it was given, and is not only looked for in the environment."""
+        return self._value is not None
+
+    def bound(self, variables: Iterable[str], *, needed: bool) -> Key:
+        """Return the same key, looked for in other variables where it was not given."""
+        return Key(self._value, variables, needed=needed, lost=self._lost)
 
     def __repr__(self) -> str:
         return "'***'" if self._value is not None else "None"
@@ -96,28 +113,69 @@ def _left_behind(variables: tuple[str, ...], needed: bool, lost: bool) -> Key:  
 
 
 def as_key(value: Any, variables: Iterable[str] = (), *, needed: bool = False) -> Key:  # noqa: ANN401 - checked by Key
-    """Return a `Key` for what a user gave; one that is a key already stays as it is."""
+    """Return a `Key` for what a user gave; one that is a key already looks where this says."""
     if isinstance(value, Key):
-        return value
-    if value is not None and not isinstance(value, str) and not callable(value):
-        # pydantic's SecretStr and its like
-        reveal = getattr(value, "get_secret_value", None)
-        if not callable(reveal):
-            raise InvalidArgument("api_key", "***", "must be a non-empty string or a callable")
-        value = reveal()
-    return Key(value, variables, needed=needed)
+        return value.bound(variables, needed=needed)
+    return Key(_revealed(value), variables, needed=needed)
+
+
+def _revealed(value: Any) -> Any:  # noqa: ANN401 - as above
+    """Return what pydantic's SecretStr and its like hold, and anything else as it is."""
+    reveal = getattr(value, "get_secret_value", None)
+    return reveal() if callable(reveal) else value
+
+
+def _kind(value: object) -> str:
+    return "an empty text" if isinstance(value, str) else f"a {type(value).__name__}"
+
+
+def _is_sendable(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 class Headers(dict[str, str]):
-    """Headers that are neither shown nor pickled."""
+    """Headers that are neither shown nor pickled.
+
+    Attributes:
+        lost: whether they stayed behind when their holder was pickled.
+    """
+
+    lost = False
+
+    def __copy__(self) -> Headers:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Headers:
+        return self
 
     def __repr__(self) -> str:
         return "{...}" if self else "{}"
 
     __str__ = __repr__
 
-    def __reduce__(self) -> tuple[type[Headers], tuple[()]]:
-        return Headers, ()
+    def __reduce__(self) -> tuple[Callable[..., Headers], tuple[bool]]:
+        return _headers_left, (bool(self) or self.lost,)
+
+
+def _headers_left(lost: bool) -> Headers:  # noqa: FBT001 - pickle's
+    headers = Headers()
+    headers.lost = lost
+    return headers
+
+
+def as_headers(headers: object) -> Headers:
+    """Return `Headers` for what a user gave; those that are some already stay as they are.
+
+    Raises:
+        InvalidArgument: they are no names and values that can be sent.
+    """
+    if isinstance(headers, Headers):
+        return headers
+    if not isinstance(headers, Mapping) or not all(
+        isinstance(one, str) and _is_sendable(one) for pair in headers.items() for one in pair
+    ):
+        raise InvalidArgument("headers", "***", "must map names to values, both printable ASCII")
+    return Headers(headers)
 
 
 _SECRET_LENGTH = 8  # a shorter header's value, such as a number, is no secret
@@ -129,7 +187,7 @@ class Access:
 
     Attributes:
         key: sent as `Authorization: Bearer`, where there is one.
-        headers: further headers.
+        headers: further headers; an `Authorization` among them takes the key's place.
         ca: a file of certificate authorities to trust in place of the usual ones.
     """
 
@@ -137,18 +195,28 @@ class Access:
     headers: Headers
     ca: str | None = None
 
-    def sent(self, who: str) -> dict[str, str]:
+    async def sent(self, who: str) -> dict[str, str]:
         """Return the headers to send.
 
         Raises:
-            AuthenticationFailed: a key is needed and there is none.
+            AuthenticationFailed: a key or headers are needed and there are none.
         """
-        key = self.key.read(who)
+        if self.headers.lost:
+            msg = f"{who}: its headers were not copied to this process: give headers="
+            raise AuthenticationFailed(msg)
+        if any(name.lower() == "authorization" for name in self.headers):
+            return dict(self.headers)
+        key = await self.key.read_async(who)
         return {**self.headers, **({"Authorization": f"Bearer {key}"} if key else {})}
 
-    def masked(self, text: str) -> str:
-        """Return a text with key and headers in it replaced by `***`."""
-        for value in self.headers.values():
-            if len(value) >= _SECRET_LENGTH:
-                text = text.replace(value, "***")
-        return self.key.masked(text)
+
+def masked(text: str, sent: Mapping[str, str]) -> str:
+    """Return a text with the key and the headers that were sent replaced by `***`."""
+    for name, value in sent.items():
+        if name.lower() == "authorization":
+            value = value.rpartition(" ")[2]  # noqa: PLW2901 - without the scheme
+        elif len(value) < _SECRET_LENGTH:
+            continue
+        if value:
+            text = text.replace(value, "***")
+    return text

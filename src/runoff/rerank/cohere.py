@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import math
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -25,7 +25,7 @@ from runoff.errors import (
 from runoff.faults import reason_of
 from runoff.rerank import cohere_sdk as sdk
 from runoff.rerank import remote, transport
-from runoff.rerank.access import as_key
+from runoff.rerank.access import Key, as_key, masked
 from runoff.rerank.breaker import Circuit, breaker_of
 from runoff.rerank.dialects import DIALECTS
 from runoff.rerank.pairs import checked
@@ -41,7 +41,6 @@ __all__ = ["CohereRerank"]
 
 _DIALECT = DIALECTS["cohere"]
 _PRODUCTION = "https://api.cohere.com"
-_PER_UNIT = 100  # documents of one query in a search unit, as the price list has it
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -114,6 +113,8 @@ class CohereRerank:
             return
         if not callable(getattr(self.client, "rerank", None)):
             raise InvalidArgument("client", self.client, "must have a method rerank()")
+        if isinstance(self.api_key, Key) and not self.api_key.given:  # by `dataclasses.replace`
+            object.__setattr__(self, "api_key", None)
         for name in ("api_key", "base_url"):
             if getattr(self, name) is not None:
                 raise InvalidArgument(name, "***", "belongs to the client that was given")
@@ -151,17 +152,25 @@ class CohereRerank:
         """True: at the deadline it returns by itself what has come back."""
         return True
 
+    @property
+    def cache_key(self) -> str:
+        """What its scores depend on: the model, where it is, and how much of a text it reads.
+
+        Cohere does not say when a model changes under its name.
+
+        Raises:
+            InvalidArgument: there is a client, of which nobody knows where it leads.
+        """
+        if self.client is not None:
+            remedy = "leads nobody knows where: scores are cached only without client="
+            raise InvalidArgument("client", self.client, remedy)
+        where = self._where().partition("?")[0]
+        return json.dumps(["cohere", self.model, where, self.max_tokens_per_doc])
+
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
         """Return what scoring these pairs would use, as far as that is known before."""
-        documents: dict[str, int] = {}
-        for query, text in pairs:
-            documents[query] = documents.get(query, 0) + bool(text.strip())
-        units = sum(
-            math.ceil(min(self.batch, number - start) / _PER_UNIT)
-            for number in documents.values()
-            for start in range(0, number, self.batch)
-        )
-        return Usage(pairs=sum(documents.values()), billed_units=float(units))
+        number = sum(bool(text.strip()) for _, text in pairs)
+        return Usage(pairs=number, billed_units=remote.units(pairs, self.batch))
 
     def warmup(self) -> None:
         """Import the SDK and make its client; nothing is sent or billed.
@@ -171,7 +180,10 @@ class CohereRerank:
             AuthenticationFailed: there is no key.
             InvalidArgument: the installed cohere lacks what an argument asks for.
         """
-        sdk.arguments(self, self._client())
+        client = self.client
+        if client is None:
+            client = sdk.client_of(self.api_key.read(self.name), self._where())
+        sdk.arguments(self, client)
 
     def score(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
@@ -193,8 +205,7 @@ class CohereRerank:
         given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
             return self._nothing(len(given))
-        load_ms = 0.0 if self._ready() else remote.load(self._client, deadline)
-        return _loop.run(partial(self._scored, given, deadline, load_ms), deadline, self.name)
+        return _loop.run(partial(self._scored, given, deadline), deadline, self.name)
 
     async def ascore(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
@@ -203,24 +214,24 @@ class CohereRerank:
         given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
             return self._nothing(len(given))
-        load_ms = 0.0
-        if not self._ready():
-            call = partial(remote.load, self._client, deadline)
-            load_ms = await _workers.run_async(call, deadline, self.name)
-        work = partial(self._scored, given, deadline, load_ms)
+        work = partial(self._scored, given, deadline)
         return await _loop.run_async(work, deadline, self.name)
 
     def _nothing(self, number: int) -> PairScores:
         return remote.nothing(number, ScoreKind.PROBABILITY, ModelIdentity(self.name))
 
-    async def _scored(
-        self, pairs: list[tuple[str, str]], deadline: Deadline | None, load_ms: float
-    ) -> PairScores:
-        client = self._client()
+    async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
+        client, key, load_ms = self.client, None, 0.0
         where = self._where()
+        if client is None:
+            key = await self.api_key.read_async(self.name)
+            make = partial(sdk.client_of, key, where)
+            if not sdk.ready(key, where):
+                load_ms = await remote.load(make, deadline, self.name)
+            client = make()
         way = remote.Way(
             self.name,
-            partial(self._ask, client, sdk.arguments(self, client)),
+            partial(self._ask, client, key, sdk.arguments(self, client)),
             self.retries,
             breaker_of(where, self.circuit, self.name),
             self.timeout,
@@ -245,20 +256,13 @@ class CohereRerank:
 
     def _where(self) -> str:
         if self.client is not None:
-            return f"{type(self.client).__qualname__}#{id(self.client):x}"
+            return sdk.named(self.client)
         return self.base_url or os.environ.get("CO_API_URL") or _PRODUCTION
-
-    def _client(self) -> Any:  # noqa: ANN401 - anything with rerank()
-        if self.client is not None:
-            return self.client
-        return sdk.client_of(self.api_key.read(self.name), self._where())
-
-    def _ready(self) -> bool:
-        return self.client is not None or sdk.ready(self.api_key.read(self.name), self._where())
 
     async def _ask(
         self,
-        client: Any,  # noqa: ANN401 - as above
+        client: Any,  # noqa: ANN401 - anything with rerank()
+        key: str | None,
         arguments: dict[str, Any],
         query: str,
         texts: Sequence[str],
@@ -276,17 +280,16 @@ class CohereRerank:
         except RunoffError:
             raise
         except Exception as error:  # noqa: BLE001 - the SDK's and botocore's have no base in common
-            raise self._failed(error) from None  # its body and headers are not repeated
+            raise self._failed(error, key) from None  # its body and headers are not repeated
         said = sdk.plain(reply)
-        return remote.Reply(_DIALECT.read(said), _DIALECT.usage(said))
+        return remote.read(_DIALECT, said, self.name)
 
-    def _failed(self, error: Exception) -> Exception:
+    def _failed(self, error: Exception, key: str | None) -> Exception:
         """Return runoff's error for one of the SDK's, or itself where it is none of theirs."""
         status, said, headers = sdk.answer(error)
-        if self.client is None:
-            said = self.api_key.masked(said) if isinstance(said, str) else said
+        hide = partial(masked, sent={"Authorization": key} if key else {})
         if status is not None:
-            failed = transport.status_error(status, said, headers, self.name)
+            failed = transport.status_error(status, said, headers, self.name, hide)
         elif type(error).__module__.partition(".")[0] in {"httpx", "httpcore"}:
             failed = transport.failed(error, self.name)
         else:
@@ -294,7 +297,5 @@ class CohereRerank:
             if not reason and self.client is not None:
                 return error
             kind = {"timeout": DeadlineExceeded, "connection": ConnectionFailed}.get(reason)
-            failed = (kind or BadReply)(f"{self.name}: {told(error)}")
-        if self.client is None:
-            return remote.masked(failed, self.api_key.masked)
+            failed = (kind or BadReply)(f"{self.name}: {hide(told(error))}")
         return failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import math
 import weakref
 from collections.abc import Mapping
@@ -37,15 +38,29 @@ def client_of(key: str | None, where: str) -> Any:  # noqa: ANN401 - the SDK's
             cohere = importlib.import_module("cohere")
         except ModuleNotFoundError as error:
             raise MissingExtra("cohere", "cohere") from error
-        known[key, where] = cohere.AsyncClientV2(
+        made = cohere.AsyncClientV2(
             api_key=key, base_url=where, client_name="runoff", httpx_client=transport.client()
         )
+        return known.setdefault((key, where), made)
     return known[key, where]
 
 
 def ready(key: str | None, where: str) -> bool:
     """Whether there is a client: importing the SDK takes about a second."""
     return (key, where) in _clients.get(_loop.running(), {})
+
+
+_numbers = itertools.count(1)
+_names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
+
+def named(client: Any) -> str:  # noqa: ANN401 - anything with rerank()
+    """Return a name for a client of the user's that none of another time had, where it can be."""
+    kind = type(client).__qualname__
+    try:
+        return _names.setdefault(client, f"{kind}#{next(_numbers)}")
+    except TypeError:  # it has no hash or takes no weak reference
+        return f"{kind}#{id(client):x}"
 
 
 _SINCE = {"max_tokens_per_doc": "5.18", "priority": "5.20", "relevant_spans": "7.3"}
@@ -118,5 +133,7 @@ def answer(error: Exception) -> tuple[int | None, object, Mapping[str, str]]:
         meta = response.get("ResponseMetadata") or {}
         status, said = meta.get("HTTPStatusCode"), (response.get("Error") or {}).get("Message")
         headers = meta.get("HTTPHeaders")
+    elif status is None:
+        status, headers = getattr(response, "status_code", None), getattr(response, "headers", None)
     usable = isinstance(status, int) and not isinstance(status, bool)
     return (status if usable else None), said, headers if isinstance(headers, Mapping) else {}

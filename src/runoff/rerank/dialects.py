@@ -139,7 +139,7 @@ class Dialect:
             if not _is_number(score):
                 msg = f"a result has {_what(score)} as {self.score} ({self.name} dialect)"
                 raise BadReply(msg)
-            items.append(Item(index, float(score), _spans(known.get("relevant_spans"))))
+            items.append(Item(index, _as_float(score), _spans(known.get("relevant_spans"))))
         return items
 
     def usage(self, reply: object) -> Usage:
@@ -147,8 +147,8 @@ class Dialect:
         tokens = _at(reply, self.tokens) if self.tokens else None
         units = _at(reply, self.billed_units) if self.billed_units else None
         return Usage(
-            tokens=tokens if _is_whole(tokens) else None,
-            billed_units=float(units) if _is_number(units) else None,
+            tokens=tokens if _is_whole(tokens) and tokens >= 0 else None,
+            billed_units=_as_float(units) if _is_amount(units) else None,
         )
 
     def limit_in(self, message: str) -> int | None:
@@ -157,16 +157,22 @@ class Dialect:
         return max(1, int(found.group(1))) if found else None
 
     @staticmethod
-    def message(reply: object) -> str:
-        """Return what an error body says, shortened; the forms of all servers are understood."""
+    def message(reply: object, hide: Callable[[str], str] = str) -> str:
+        """Return what an error body says, shortened; the forms of all servers are understood.
+
+        Args:
+            reply: the body.
+            hide: masks what is not to be shown, before the text is shortened.
+        """
         said = reply
-        for _ in range(3):
+        for _ in range(4):
+            if isinstance(said, list):  # what does not fit, with the texts that were sent
+                said = said[0] if said else None
             if not isinstance(said, dict):
                 break
-            names = ("message", "error", "detail", "error_message", "description")
+            names = ("message", "error", "detail", "error_message", "description", "msg")
             said = next((said[name] for name in names if said.get(name)), None)
-        text = said if isinstance(said, str) else "" if said is None else repr(said)
-        text = " ".join(text.split())
+        text = " ".join(hide(said).split()) if isinstance(said, str) else ""
         return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
@@ -184,13 +190,24 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_amount(value: object) -> TypeGuard[int | float]:
+    return _is_number(value) and 0 <= value < math.inf
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # JSON's whole numbers have no bound
+        return math.inf
+
+
 def _what(value: object) -> str:
     return "nothing" if value is None else type(value).__name__
 
 
 def _spans(spans: object) -> tuple[Passage, ...]:
     found = [
-        Passage(one["start"], one["end"], float(one["score"]))
+        Passage(one["start"], one["end"], _as_float(one["score"]))
         for one in (spans if isinstance(spans, list) else ())
         if isinstance(one, dict)
         and _is_whole(one.get("start"))

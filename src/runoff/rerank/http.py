@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 
-from runoff import _loop, _workers
+from runoff import _loop
 from runoff._arguments import count
 from runoff.errors import InvalidArgument
 from runoff.rerank import remote, transport
 from runoff.rerank.about import about
-from runoff.rerank.access import Access, Headers, as_key
+from runoff.rerank.access import Access, as_headers, as_key
 from runoff.rerank.breaker import Circuit, breaker_of
 from runoff.rerank.dialects import About, Dialect, as_dialect
 from runoff.rerank.pairs import checked
 from runoff.rerank.retries import Retries
-from runoff.scores import ModelIdentity, PairScores, ScoreKind
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["HTTPRerank"]
 
 _SPECIAL = 4  # tokens around query and document
+_KEY_WAIT = 0.2  # seconds to wait, at most a quarter of them, for a server to describe itself
+_learned: dict[str, int] = {}  # batch limits that servers named when they rejected a batch
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,15 +52,16 @@ class HTTPRerank:
     pile up at 1.0; else what it gives, and the kind of the scores says which.
 
     Attributes:
-        url: the server, such as `"http://localhost:8080"`; a path that ends in `rerank` is taken as
-            it is, and any other is completed by the dialect.
+        url: the server, such as `"http://localhost:8080"`; a path that ends in `/rerank` is taken
+            as it is, and any other is completed by the dialect.
         dialect: `"tei"`, `"vllm"`, `"jina"`, `"infinity"` or `"cohere"`, or your own `Dialect`.
         model: the name to ask for, where a server has several.
         api_key: sent as `Authorization: Bearer`; a string, or a callable that returns one; None
             reads the dialect's environment variable, if it has one. It is never shown or pickled.
-        headers: more headers for every request; never shown or pickled.
+        headers: more headers for every request, such as `{"api-key": ...}`; never shown or pickled.
         activation: `"sigmoid"` asks for probabilities where there is a choice.
-        batch: texts in one request, 1 or more; None asks the server, or takes the dialect's.
+        batch: texts in one request, 1 or more; None asks the server, or takes the dialect's. It is
+            never more than a server says it takes.
         concurrency: requests of this process that the server is sent at a time, 1 or more.
         max_length: tokens that the server reads of a pair; None asks it. What is longer is marked
             as truncated, by an estimate of 4 bytes a token. Cohere's dialect sends it along.
@@ -99,8 +105,12 @@ class HTTPRerank:
         remote.check_policy(self.timeout, self.retries, self.circuit)
         if self.ca is not None and not Path(self.ca).is_file():
             raise InvalidArgument("ca", self.ca, "must be a file of certificate authorities")
-        object.__setattr__(self, "api_key", as_key(self.api_key, dialect.variables))
-        object.__setattr__(self, "headers", Headers(self.headers or {}))
+        key = as_key(self.api_key, dialect.variables)
+        headers = as_headers({} if self.headers is None else self.headers)
+        if key.given and any(name.lower() == "authorization" for name in headers):
+            raise InvalidArgument("headers", "***", "hold an Authorization beside api_key=")
+        object.__setattr__(self, "api_key", key)
+        object.__setattr__(self, "headers", headers)
 
     def __repr__(self) -> str:
         """Show the configuration without key, headers and what follows a `?`."""
@@ -118,10 +128,44 @@ class HTTPRerank:
         """True: at the deadline it returns by itself what has come back."""
         return True
 
+    @property
+    def cache_key(self) -> str:
+        """What its scores depend on: the server, its model as far as it says, and the arguments.
+
+        A server that does not say which version of a model it serves may change it unnoticed; name
+        the version as `model`, or empty the cache. It waits up to 50 ms for the server to say.
+        """
+        known = _loop.run(lambda: self._described(_KEY_WAIT), None, self.name)
+        dialect = as_dialect(self.dialect)
+        stated = {
+            "url": _endpoint(self.url.partition("?")[0], dialect),
+            "dialect": (dialect.name, dialect.results, dialect.score),
+            "asks": dialect.request("", (), self.model, raw=self.activation is None),
+            "kind": self._kind(),
+            "max_length": self.max_length if dialect.length else None,
+            "serves": (known.model, known.precision),
+        }
+        return json.dumps(stated)
+
+    def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
+        """Return what scoring these pairs should use; tokens by 4 bytes each.
+
+        Units are counted for the dialect that bills them: one for each query and 100 documents.
+        """
+        dialect = as_dialect(self.dialect)
+        sent = [pair for pair in pairs if pair[1].strip()]
+        limit = self.max_length or dialect.reads or math.inf
+        read = sum(
+            min(limit, remote.tokens(query) + remote.tokens(text) + _SPECIAL)
+            for query, text in sent
+        )
+        units = remote.units(sent, self.batch or dialect.batch) if dialect.billed_units else None
+        return Usage(pairs=len(sent), tokens=int(read), billed_units=units)
+
     def warmup(self) -> None:
         """Connect, and ask the server who it is where it can say; nothing is scored or billed."""
-        transport.client(self._ca())
-        _loop.run(lambda: self._about(None), None, self.name)
+        self._client()
+        _loop.run(lambda: self._described(math.inf), None, self.name)
 
     def score(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
@@ -141,8 +185,7 @@ class HTTPRerank:
         given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
             return remote.nothing(len(given), self._kind(), ModelIdentity(self.name))
-        load_ms = 0.0 if transport.ready(self._ca()) else remote.load(self._client, deadline)
-        return _loop.run(partial(self._scored, given, deadline, load_ms), deadline, self.name)
+        return _loop.run(partial(self._scored, given, deadline), deadline, self.name)
 
     async def ascore(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
@@ -151,11 +194,7 @@ class HTTPRerank:
         given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
             return remote.nothing(len(given), self._kind(), ModelIdentity(self.name))
-        load_ms = 0.0
-        if not transport.ready(self._ca()):
-            call = partial(remote.load, self._client, deadline)
-            load_ms = await _workers.run_async(call, deadline, self.name)
-        work = partial(self._scored, given, deadline, load_ms)
+        work = partial(self._scored, given, deadline)
         return await _loop.run_async(work, deadline, self.name)
 
     def _ca(self) -> str | None:
@@ -169,10 +208,12 @@ class HTTPRerank:
         raw = self.activation is None and dialect.raw is not None
         return ScoreKind.LOGIT if raw else dialect.kind
 
-    async def _scored(
-        self, pairs: list[tuple[str, str]], deadline: Deadline | None, load_ms: float
-    ) -> PairScores:
-        dialect, known = as_dialect(self.dialect), await self._about(deadline)
+    async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
+        load_ms = 0.0
+        if not transport.ready(self._ca()):
+            load_ms = await remote.load(self._client, deadline, self.name)
+        left = math.inf if deadline is None else deadline.remaining()
+        dialect, known = as_dialect(self.dialect), await self._described(left)
         work = await remote.score(self._way(dialect, known), pairs, deadline)
         kind, notes = self._kind(), []
         outside = np.isfinite(work.values) & ((work.values < 0) | (work.values > 1))
@@ -192,15 +233,17 @@ class HTTPRerank:
 
     def _way(self, dialect: Dialect, known: About) -> remote.Way:
         where = _endpoint(self.url, dialect)
+        limits = (self.batch, known.batch, _learned.get(where))
         return remote.Way(
             self.name,
             partial(self._ask, dialect, where),
             self.retries,
             breaker_of(where, self.circuit, self.name),
             self.timeout,
-            self.batch or known.batch or dialect.batch,
+            min((one for one in limits if one is not None), default=dialect.batch),
             remote.gate_of(where, self.concurrency),
             dialect.limit_in,
+            partial(_learned.__setitem__, where),
         )
 
     async def _ask(
@@ -210,12 +253,10 @@ class HTTPRerank:
         if dialect.length and self.max_length is not None:
             body[dialect.length] = self.max_length
         said = await transport.post(where, body, access=self._access(), who=self.name)
-        return remote.Reply(dialect.read(said), dialect.usage(said))
+        return remote.read(dialect, said, self.name)
 
     def _access(self) -> Access:
-        return Access(
-            self.api_key, Headers(self.headers or {}), None if self.ca is None else str(self.ca)
-        )
+        return Access(self.api_key, as_headers(self.headers), self._ca())
 
     def _truncated(
         self, dialect: Dialect, known: About, pairs: Sequence[tuple[str, str]]
@@ -230,23 +271,23 @@ class HTTPRerank:
             sizes = [sum(both) for both in zip(sizes, queries, strict=True)]
         return np.array(sizes) > limit, limit
 
-    async def _about(self, deadline: Deadline | None) -> About:
+    async def _described(self, left: float) -> About:
         dialect = as_dialect(self.dialect)
         if dialect.about is None:
             return About()
         path, read = dialect.about
-        left = math.inf if deadline is None else deadline.remaining()
         return await about(_base(self.url, dialect) + path, read, self._access(), self.name, left)
-
-
-def _base(url: str, dialect: Dialect) -> str:
-    """Return the server's URL without the path of its rerank endpoint."""
-    trimmed = url.partition("?")[0].rstrip("/")
-    return trimmed.removesuffix(dialect.path) if trimmed.endswith("rerank") else trimmed
 
 
 def _endpoint(url: str, dialect: Dialect) -> str:
     address, mark, query = url.partition("?")
-    trimmed = address.rstrip("/")
-    whole = trimmed if trimmed.endswith("rerank") else trimmed + dialect.path
+    whole = address.rstrip("/")
+    if not urlsplit(whole).path.endswith("/rerank"):  # a host may be called so as well
+        version = dialect.path.rpartition("/")[0]  # which many write as part of a base URL
+        whole = (whole.removesuffix(version) if version else whole) + dialect.path
     return whole + mark + query
+
+
+def _base(url: str, dialect: Dialect) -> str:
+    """Return the server's URL without version and path of its rerank endpoint."""
+    return re.sub(r"(/v\d)?/rerank$", "", _endpoint(url.partition("?")[0], dialect))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 import weakref
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -25,8 +27,6 @@ from runoff.errors import (
     DeadlineExceeded,
     InvalidArgument,
     RequestRejected,
-    RunoffError,
-    ServerFailed,
     TransientError,
 )
 from runoff.rerank.breaker import Circuit
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
     from runoff.rerank.breaker import Breaker, Permit
-    from runoff.rerank.dialects import Item
+    from runoff.rerank.dialects import Dialect, Item
     from runoff.scores import ModelIdentity, Passage, ScoreKind
 
 __all__ = [
@@ -49,14 +49,21 @@ __all__ = [
     "check_policy",
     "gate_of",
     "load",
-    "masked",
     "nothing",
     "pair_scores",
+    "read",
     "score",
+    "tokens",
+    "units",
 ]
 
+_PER_UNIT = 100  # documents of one query in a search unit, as Cohere's price list has it
 _BYTES_PER_TOKEN = 4  # of English text, about; other scripts come close
-_SPLITS = 16  # requests that one call may spend on finding the texts a server will not read
+# requests that one call may spend on finding the texts a server will not read: few while it has
+# scored nothing, for then the texts may not be what is wrong
+_SPLITS, _SPLITS_BLIND = 64, 16
+_LARGEST = float(np.finfo(np.float32).max)
+_SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 can hold it, and servers refuse its escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,19 @@ class Reply:
 
     items: Sequence[Item]
     usage: Usage = field(default_factory=Usage)
+
+
+def read(dialect: Dialect, said: object, who: str) -> Reply:
+    """Understand what a server said.
+
+    Raises:
+        BadReply: it does not have the form of the dialect.
+    """
+    try:
+        return Reply(dialect.read(said), dialect.usage(said))
+    except BadReply as error:
+        msg = f"{who}: {error}"
+        raise BadReply(msg) from None
 
 
 Ask = Callable[[str, Sequence[str]], Awaitable[Reply]]
@@ -83,6 +103,7 @@ class Way:
         batch: texts in one request.
         gate: where requests of one process to one server wait their turn.
         limit_in: the batch limit that a rejection names, or None.
+        learned: takes that limit, for the next call.
     """
 
     who: str
@@ -93,6 +114,7 @@ class Way:
     batch: int
     gate: asyncio.Semaphore
     limit_in: Callable[[str], int | None] = lambda _: None
+    learned: Callable[[int], None] = lambda _: None
 
 
 _gates: weakref.WeakKeyDictionary[
@@ -117,7 +139,15 @@ class Batches:
         self.usage = Usage()
         self.errors: list[TransientError] = []
         self.blank = [index for index, pair in enumerate(pairs) if not pair[1].strip()]
-        self.splits = _SPLITS
+        self.splits = 0
+
+    def may_split(self, pieces: int) -> bool:
+        """Whether a rejected batch is worth so many more requests; they count."""
+        most = _SPLITS if np.isfinite(self.values).any() else _SPLITS_BLIND
+        if self.splits + pieces > most:
+            return False
+        self.splits += pieces
+        return True
 
     def left(self) -> float:
         """Return the seconds left; infinity without a deadline."""
@@ -158,11 +188,13 @@ class Batches:
         for place, item in seen.items():
             if place in twice:
                 continue
-            if not math.isfinite(item.score):
+            if not abs(item.score) <= _LARGEST:  # NaN is not, either
                 odd += 1
                 continue
-            self.values[indices[place]] = item.score
-            self.passages[indices[place]] = item.passages
+            index = indices[place]
+            self.values[index] = item.score
+            length = len(self.pairs[index][1])
+            self.passages[index] = tuple(one for one in item.passages if one.end <= length)
         missing = len(indices) - len(seen)
         problems = [
             f"{missing} without a score" * bool(missing),
@@ -226,13 +258,15 @@ async def _batch(way: Way, work: Batches, indices: list[int]) -> None:
         await _asked(way, work, indices)
     except RequestRejected as error:
         limit = way.limit_in(str(error))
-        size = limit if limit is not None and limit < len(indices) else (len(indices) + 1) // 2
+        if limit is not None and limit < len(indices):
+            way.learned(limit)
+            size = limit
+        else:
+            size = (len(indices) + 1) // 2
         split = [indices[start : start + size] for start in range(0, len(indices), size)]
-        if len(split) == 1 or len(split) > work.splits:
+        if len(split) == 1 or (size != limit and not work.may_split(len(split))):
             work.errors.append(error)
             return
-        if limit is None:
-            work.splits -= len(split)
         tasks = [_task(_batch(way, work, one)) for one in split]
         try:
             await asyncio.gather(*tasks)
@@ -277,13 +311,18 @@ async def _once(way: Way, work: Batches, indices: list[int]) -> None:
     limit = asyncio.timeout(way.timeout)
     try:
         async with limit:
-            reply = await way.ask(query, [work.pairs[one][1] for one in indices])
+            texts = [_sendable(work.pairs[one][1]) for one in indices]
+            reply = await way.ask(_sendable(query), texts)
     except TimeoutError:
         if not limit.expired():
             raise
         msg = f"{way.who} did not answer within {way.timeout:g} s"
         raise DeadlineExceeded(msg) from None
     work.take(indices, reply, way.who)
+
+
+def _sendable(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", text)  # as long as it was, so that passages keep their place
 
 
 def _tell(permit: Permit | None, raised: BaseException) -> None:
@@ -353,17 +392,21 @@ def tokens(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN
 
 
-def masked(error: RunoffError, mask: Callable[[str], str]) -> RunoffError:
-    """Return an error of the same class with what must not be shown masked in its message."""
-    same = type(error)(mask(str(error)))
-    if isinstance(error, ServerFailed) and isinstance(same, ServerFailed):
-        same.retry_after = error.retry_after
-    return same
+def units(pairs: Sequence[tuple[str, str]], batch: int) -> float:
+    """Return the search units that pairs with text cost: one for each query and 100 documents."""
+    documents = Counter(query for query, text in pairs if text.strip())
+    return float(
+        sum(
+            math.ceil(min(batch, number - start) / _PER_UNIT)
+            for number in documents.values()
+            for start in range(0, number, batch)
+        )
+    )
 
 
-def load(make: Callable[[], object], deadline: Deadline | None) -> float:
-    """Make a client, which stops the deadline's clock; return how many milliseconds it took."""
+async def load(make: Callable[[], object], deadline: Deadline | None, who: str) -> float:
+    """Make a client in a worker thread, which stops the deadline's clock; return milliseconds."""
     began = time.perf_counter()
     with nullcontext() if deadline is None else deadline.paused():
-        make()
+        await _workers.run_async(make, None, who)
     return (time.perf_counter() - began) * 1000

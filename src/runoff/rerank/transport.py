@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import weakref
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,6 +25,7 @@ from runoff.errors import (
     ServerFailed,
     told,
 )
+from runoff.rerank.access import masked
 from runoff.rerank.dialects import Dialect
 from runoff.rerank.retries import retry_after
 
@@ -33,7 +36,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from runoff.rerank.access import Access
 
@@ -94,11 +97,14 @@ def client(ca: str | None = None) -> httpx.AsyncClient:
 
     Args:
         ca: a file of certificate authorities to trust in place of the usual ones.
+
+    Raises:
+        InvalidArgument: that file is none.
     """
     known = _clients.setdefault(_loop.running(), {})
     if ca not in known:
-        known[ca] = httpx.AsyncClient(
-            verify=True if ca is None else ssl.create_default_context(cafile=ca),
+        made = httpx.AsyncClient(
+            verify=True if ca is None else _trusting(ca),
             timeout=None,  # noqa: S113 - see above
             follow_redirects=False,
             limits=_CONNECTIONS,
@@ -107,7 +113,16 @@ def client(ca: str | None = None) -> httpx.AsyncClient:
             headers={"Accept-Encoding": "identity", "User-Agent": f"runoff/{__version__}"},
             event_hooks={"response": [_bound]},
         )
+        known.setdefault(ca, made)  # of threads that make one at the same time, the first wins
     return known[ca]
+
+
+def _trusting(ca: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # ssl's errors are some
+        remedy = f"cannot be read as certificate authorities in PEM format: {told(error)}"
+        raise InvalidArgument("ca", ca, remedy) from error
 
 
 def ready(ca: str | None) -> bool:
@@ -131,26 +146,26 @@ async def get(url: str, *, access: Access, who: str) -> Any:  # noqa: ANN401 - J
 
 
 async def _reply(method: str, url: str, sent: bytes, access: Access, who: str) -> Any:  # noqa: ANN401 - JSON
-    headers = {"Accept": "application/json", **access.sent(who)}
-    if sent:
-        headers["Content-Type"] = "application/json"
+    own = await access.sent(who)
+    form = {"Content-Type": "application/json"} if sent else {}
     try:
         response = await client(access.ca).request(
             method,
             url,
             content=sent or None,
-            headers=headers,
+            headers={"Accept": "application/json", **form, **own},
             extensions={_LIMIT: _REPLY_BYTES + _ECHO * len(sent)},
         )
     except Exception as error:
         raise failed(error, who) from error
     try:
-        # a server may repeat the key it was sent, and what it says may end in an error
-        said = json.loads(access.masked(response.text))
+        said = json.loads(response.content)
     except (ValueError, RecursionError):
         said = None
     if not response.is_success:
-        raise status_error(response.status_code, said, response.headers, who)
+        # a server may repeat the key it was sent
+        hide = partial(masked, sent=own)
+        raise status_error(response.status_code, said, response.headers, who, hide)
     if said is None:
         kind = response.headers.get("content-type", "").split(";")[0][:40] or "something"
         msg = f"{who} answered {response.status_code} with {kind} that is not JSON"
@@ -162,6 +177,9 @@ def failed(error: Exception, who: str) -> RunoffError:
     """Return runoff's error for one of httpx's."""
     if isinstance(error, RunoffError):
         return type(error)(f"{who}: {error}")
+    if _untrusted(error):
+        text = f"{who}: its certificate is not trusted ({told(error)}); see ca="
+        return PermanentError(text)
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
         return PermanentError(f"{who} has no usable url: {told(error)}")
     if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects):
@@ -170,9 +188,29 @@ def failed(error: Exception, who: str) -> RunoffError:
     return ConnectionFailed(f"{who}: {told(error)}")
 
 
-def status_error(status: int, said: object, headers: Mapping[str, str], who: str) -> RunoffError:
-    """Return the error for an HTTP status that is no success."""
-    message = Dialect.message(said)
+def _untrusted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def status_error(
+    status: int,
+    said: object,
+    headers: Mapping[str, str],
+    who: str,
+    hide: Callable[[str], str] = str,
+) -> RunoffError:
+    """Return the error for an HTTP status that is no success.
+
+    Args:
+        status: the status.
+        said: the body, as far as it is JSON.
+        headers: of the reply.
+        who: who answered.
+        hide: masks what no message may hold.
+    """
+    message = Dialect.message(said, hide)
     text = f"{who} answered {status}" + (f": {message}" if message else "")
     if status in _UNAUTHORIZED:
         return AuthenticationFailed(f"{text}; give it a valid api_key=")
@@ -205,12 +243,12 @@ def check_url(url: object) -> None:
     remedy = 'must be an http or https URL, such as "http://localhost:8080"'
     if not isinstance(url, str):
         raise InvalidArgument("url", url, remedy)
+    if "@" in re.split(r"[/?#]", url.partition("//")[2])[0]:
+        raise InvalidArgument("url", "***", "holds a password: use api_key= or headers=")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise InvalidArgument("url", url.rpartition("@")[2], remedy) from None
-    if "@" in parts.netloc:
-        raise InvalidArgument("url", "***", "holds a password: use api_key= or headers=")
+        usable = False
     if not usable:
-        raise InvalidArgument("url", url, remedy)
+        raise InvalidArgument("url", url.partition("?")[0], remedy)  # a key may follow
