@@ -29,7 +29,10 @@ class Server:
 
 @contextlib.contextmanager
 def serving(answer, *, context=None):
-    """Serve `answer(asked) -> (status, body)`; the body is sent as JSON unless it is bytes."""
+    """Serve `answer(asked) -> (status, body)`, and headers where there is a third.
+
+    The body is sent as JSON unless it is bytes.
+    """
     server = Server("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -40,16 +43,18 @@ def serving(answer, *, context=None):
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(self.command, self.path, headers, json.loads(sent) if sent else None)
             server.asked.append(asked)
-            status, body = answer(asked)
+            status, body, *more = answer(asked)
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             with contextlib.suppress(OSError):
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(raw)))
+                for name, value in more[0].items() if more else ():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(raw)
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815 - the base class's names
 
         def log_message(self, *_):
             pass

@@ -19,18 +19,24 @@ from runoff.errors import (
     ConnectionFailed,
     DeadlineExceeded,
     InvalidArgument,
+    MissingExtra,
     RunoffError,
     told,
 )
 from runoff.faults import reason_of
-from runoff.rerank import cohere_sdk as sdk
-from runoff.rerank import remote, transport
+from runoff.rerank import remote
 from runoff.rerank.access import Key, as_key, masked
 from runoff.rerank.breaker import Circuit, breaker_of
 from runoff.rerank.dialects import DIALECTS
 from runoff.rerank.pairs import checked
 from runoff.rerank.retries import Retries
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+
+try:
+    from runoff.rerank import cohere_sdk as sdk
+    from runoff.rerank import transport
+except MissingExtra as error:  # httpx, which comes with cohere
+    raise MissingExtra(error.package, "cohere") from error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +115,7 @@ class CohereRerank:
             key = as_key(self.api_key, _DIALECT.variables, needed=True)
             object.__setattr__(self, "api_key", key)
             if self.base_url is not None:
-                transport.check_url(self.base_url)
+                transport.check_url(self.base_url, "base_url")
             return
         if not callable(getattr(self.client, "rerank", None)):
             raise InvalidArgument("client", self.client, "must have a method rerank()")

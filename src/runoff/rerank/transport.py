@@ -236,17 +236,17 @@ def host_of(url: str) -> str:
     return parts.netloc.rpartition("@")[2]
 
 
-def check_url(url: object) -> None:
+def check_url(url: object, argument: str = "url") -> None:
     """Refuse what is no HTTP URL, and one that carries a password."""
     remedy = 'must be an http or https URL, such as "http://localhost:8080"'
     if not isinstance(url, str):
-        raise InvalidArgument("url", url, remedy)
+        raise InvalidArgument(argument, url, remedy)
     if "@" in re.split(r"[/?#]", url.partition("//")[2])[0]:
-        raise InvalidArgument("url", "***", "holds a password: use api_key= or headers=")
+        raise InvalidArgument(argument, "***", "holds a password: use api_key= or headers=")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        raise InvalidArgument("url", url.partition("?")[0], remedy)  # a key may follow
+        raise InvalidArgument(argument, url.partition("?")[0], remedy)  # a key may follow

@@ -1,0 +1,117 @@
+"""HTTPRerank in a cache, with a price and under a cap."""
+
+import dataclasses
+import pickle
+import subprocess
+import sys
+import time
+
+import pytest
+from servers import serving
+
+from runoff.errors import ServerFailed
+from runoff.rerank import Cap, HTTPRerank, MemoryCache, Pointwise, Price, Retries
+from runoff.scores import Usage
+from runoff.testing import samples
+from runoff.testing.chaos import FAULTS, ChaosServer
+from runoff.types import Query
+
+
+def make(url, dialect="jina", **arguments):
+    arguments = {"model": "m", "api_key": "sk-chaos", "circuit": None} | arguments
+    return HTTPRerank(url, dialect=dialect, **arguments)
+
+
+@pytest.fixture
+def server():
+    with ChaosServer() as chaos:
+        yield chaos
+
+
+def test_a_key_says_what_scores_depend_on(server):
+    """Model, scale, server and what it says of itself change the key; keys and batches do not."""
+    scorer = make(server.url, "tei")
+    assert '"chaos", "float32"' in scorer.cache_key
+    same = {
+        dataclasses.replace(scorer, api_key="other"),
+        dataclasses.replace(scorer, batch=5, concurrency=2, timeout=1.0, max_length=100),
+        dataclasses.replace(scorer, url=server.url + "/rerank?sig=1"),
+        pickle.loads(pickle.dumps(scorer)),
+    }
+    assert {one.cache_key for one in same} == {scorer.cache_key}
+    other = {
+        dataclasses.replace(scorer, model="n"),
+        dataclasses.replace(scorer, activation="sigmoid"),
+        dataclasses.replace(scorer, dialect="infinity"),
+        dataclasses.replace(scorer, url=server.url + "/elsewhere"),
+        make(server.url, "cohere"),
+        make(server.url, "cohere", max_length=10),
+    }
+    assert len({scorer.cache_key, *(one.cache_key for one in other)}) == 7
+
+
+def test_a_key_is_the_same_in_another_process():
+    """So that a cache on disk serves the next process."""
+    code = (
+        "from runoff.rerank import HTTPRerank; "
+        "print(HTTPRerank('http://127.0.0.1:9', dialect='tei', model='m').cache_key)"
+    )
+    command = [sys.executable, "-c", code]
+    first, second = (subprocess.check_output(command, text=True) for _ in range(2))
+    assert first == second != ""
+
+
+def test_a_server_that_says_nothing_holds_up_no_key():
+    """The key waits 50 ms at most for a server to describe itself."""
+
+    def answer(asked):
+        time.sleep(0.5)
+        return 404, {}
+
+    HTTPRerank("http://127.0.0.1:9", dialect="tei").warmup()  # makes the client
+    with serving(answer) as server:
+        began = time.perf_counter()
+        assert '["", ""]' in make(server.url, "tei").cache_key
+        assert time.perf_counter() - began < 0.25
+
+
+def test_the_estimate_agrees_with_the_bill(server):
+    """For Cohere's dialect units are predicted as the server bills them; blank texts cost none."""
+    pairs = [(f"query {n}", f"text {m}") for n in range(2) for m in range(150)]
+    scorer = make(server.url, "cohere")
+    usage = scorer.estimate([*pairs, ("query 0", " ")])
+    assert (usage.pairs, usage.billed_units) == (300, 4)
+    assert scorer.score(pairs).usage.billed_units == 4
+    assert 0 < usage.tokens < 300 * 20
+    assert make(server.url, "tei").estimate(pairs).billed_units is None
+    assert make(server.url, "cohere", max_length=5).estimate([("q", "x" * 999)]).tokens == 5
+    assert scorer.estimate([]) == Usage(tokens=0, billed_units=0)
+
+
+@pytest.mark.parametrize("dialect", ["tei", "cohere", "jina"])
+def test_cache_price_and_cap_work(server, dialect):
+    """Wrapped in Pointwise: known pairs are not asked again, and units are priced and capped."""
+    scorer = make(server.url, dialect)
+    price = Price(per_search_unit=0.002) if dialect == "cohere" else Price(per_1k_pairs=1)
+    reranker = Pointwise(scorer, cache=MemoryCache(), price=price)
+    candidates = samples.candidates()
+    first = reranker.rerank(Query("green tea"), candidates)
+    second = reranker.rerank(Query("green tea"), candidates)
+    assert first.usage.requests == 1
+    assert (second.usage.requests, second.usage.cached) == (0, len(candidates))
+    assert first.usage.cost == (0.002 if dialect == "cohere" else len(candidates) / 1000)
+    assert [one.candidate for one in first.ordered] == [one.candidate for one in second.ordered]
+
+    capped = Pointwise(scorer, cap=Cap(pairs=2)).rerank(Query("green tea"), candidates)
+    assert (len(capped.ordered), capped.reason) == (2, "cap")
+
+
+def test_a_failing_server_costs_only_the_unknown_pairs(server):
+    """What the cache knows is given while the server fails."""
+    reranker = Pointwise(make(server.url, retries=Retries(1)), cache=MemoryCache())
+    candidates = samples.candidates()
+    reranker.rerank(Query("green tea"), candidates[:3])
+    server.fault = FAULTS["503"]
+    again = reranker.rerank(Query("green tea"), candidates)
+    assert len(again.ordered) == 3
+    assert again.reason == ServerFailed.reason
