@@ -239,7 +239,7 @@ def _report(soak: _Soak, before: Held, rest: Held, rate: float, *, quick: bool) 
     table = [(searches, *held) for searches, held in samples]
     over = sum(one > _TIMEOUT for one in took)
     p50, p95, p99 = (percentile(took, percent) for percent in (50, 95, 99))
-    flat = Requirement("KiB of memory a search, less its error", 1.024 * (slope - error), 0.1)
+    flat = Requirement("KiB of memory a search, less its error", 1.024 * (slope - error), 0.5)
     threads, sockets = rest.threads - before.threads, rest.sockets - before.sockets
     return Report(
         [
