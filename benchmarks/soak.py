@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _THREADS, _LOOPS = 32, 8
-_TIMEOUT = 250.0  # ms
+_TIMEOUT, _QUICK_TIMEOUT = 250.0, 1000.0  # ms; a quick one may run on a machine that is busy
 _RATE = 0.1  # of the requests
 _DEPTH, _WINDOW = 20, 10
 _PAUSE = 0.4  # seconds between two searches of one thread, at most
@@ -71,7 +71,7 @@ def run(options: Options) -> Report:
     try:
         with _server() as url:
             before = _held()
-            soak = _Soak(url)
+            soak = _Soak(url, _QUICK_TIMEOUT if options.quick else _TIMEOUT)
             soak.search(every, every)  # whatever is made once is made here
             began = time.perf_counter()
             soak.search(searches, every)
@@ -85,7 +85,8 @@ def run(options: Options) -> Report:
 class _Soak:
     """Searches over one small BM25 through every client of one server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, budget: float) -> None:
+        self.budget = budget
         bm25 = BM25(_documents())
         bare = TwoStage({"bm25": bm25}, reranker=None, depth=_DEPTH)
         self.queries = [" ".join(pair) for pair in itertools.combinations(_WORDS, 2)]
@@ -120,7 +121,7 @@ class _Soak:
             began = time.perf_counter()
             with self._told(number):
                 response = self._pipeline(number).search(
-                    self._text(number), top_k=_DEPTH, timeout=_TIMEOUT / 1000
+                    self._text(number), top_k=_DEPTH, timeout=self.budget / 1000
                 )
                 self._take(number, response, began)
             time.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - no secret
@@ -131,7 +132,7 @@ class _Soak:
                 began = time.perf_counter()
                 with self._told(number):
                     response = await self._pipeline(number).asearch(
-                        self._text(number), top_k=_DEPTH, timeout=_TIMEOUT / 1000
+                        self._text(number), top_k=_DEPTH, timeout=self.budget / 1000
                     )
                     self._take(number, response, began)
                 await asyncio.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - no secret
@@ -237,7 +238,7 @@ def _report(soak: _Soak, before: Held, rest: Held, rate: float, *, quick: bool) 
     rows = [(name, answers[name]) for name in ("complete", "degraded", "partly scored")]
     rows += [(f"reason: {name}", number) for name, number in soak.faults.most_common()]
     table = [(searches, *held) for searches, held in samples]
-    over = sum(one > _TIMEOUT for one in took)
+    over = sum(one > soak.budget for one in took)
     p50, p95, p99 = (percentile(took, percent) for percent in (50, 95, 99))
     flat = Requirement("KiB of memory a search, less its error", 1.024 * (slope - error), 0.5)
     threads, sockets = rest.threads - before.threads, rest.sockets - before.sockets
@@ -259,7 +260,7 @@ def _report(soak: _Soak, before: Held, rest: Held, rate: float, *, quick: bool) 
             Table(
                 "Milliseconds of a search",
                 ("budget", "p50", "p95", "p99", "most", "% above budget", "searches a second"),
-                [(_TIMEOUT, p50, p95, p99, took[-1], 100 * over / count, rate)],
+                [(soak.budget, p50, p95, p99, took[-1], 100 * over / count, rate)],
             ),
         ],
         [
