@@ -24,6 +24,7 @@ BENCHMARKS = (
     "backends",
     "concurrency",
     "adapters",
+    "soak",
     "score_cache",
     "languages",
     "quality",

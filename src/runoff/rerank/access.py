@@ -12,7 +12,7 @@ from runoff import _workers
 from runoff.errors import AuthenticationFailed, InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Access", "Headers", "Key", "as_headers", "as_key", "masked"]
 
@@ -133,14 +133,30 @@ def _is_sendable(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
-class Headers(dict[str, str]):
+class Headers(Mapping[str, str]):
     """Headers that are neither shown nor pickled.
 
-    Attributes:
+    They are no `dict`, which JSON and pydantic would write out.
+
+    Args:
+        values: header values by name.
         lost: whether they stayed behind when their holder was pickled.
     """
 
-    lost = False
+    __slots__ = ("_values", "lost")
+
+    def __init__(self, values: Mapping[str, str] | None = None, *, lost: bool = False) -> None:
+        self._values = dict(values or {})
+        self.lost = lost
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def __copy__(self) -> Headers:
         return self
@@ -158,9 +174,7 @@ class Headers(dict[str, str]):
 
 
 def _headers_left(lost: bool) -> Headers:  # noqa: FBT001 - pickle's
-    headers = Headers()
-    headers.lost = lost
-    return headers
+    return Headers(lost=lost)
 
 
 def as_headers(headers: object) -> Headers:

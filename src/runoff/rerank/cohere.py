@@ -276,6 +276,7 @@ class CohereRerank:
         call = partial(
             client.rerank, model=self.model, query=query, documents=list(texts), **arguments
         )
+        failed = None
         try:
             if inspect.iscoroutinefunction(client.rerank):
                 reply = await call()
@@ -286,13 +287,16 @@ class CohereRerank:
         except RunoffError:
             raise
         except Exception as error:  # noqa: BLE001 - the SDK's and botocore's have no base in common
-            raise self._failed(error, key) from None  # its body and headers are not repeated
+            failed = self._failed(error, key)
+        if failed is not None:
+            raise failed  # here, so that the SDK's, with body and headers, is not its context
         said = sdk.plain(reply)
         return remote.read(_DIALECT, said, self.name)
 
     def _failed(self, error: Exception, key: str | None) -> Exception:
         """Return runoff's error for one of the SDK's, or itself where it is none of theirs."""
         status, said, headers = sdk.answer(error)
+        key = key or sdk.key_of(self.client)
         hide = partial(masked, sent={"Authorization": key} if key else {})
         if status is not None:
             where = "base_url=" if self.client is None else "client="

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank.cohere import CohereRerank
 
-__all__ = ["answer", "arguments", "client_of", "misread", "plain", "ready"]
+__all__ = ["answer", "arguments", "client_of", "key_of", "misread", "plain", "ready"]
 
 _clients: weakref.WeakKeyDictionary[
     asyncio.AbstractEventLoop, dict[tuple[str | None, str], Any]
@@ -49,6 +49,12 @@ def client_of(key: str | None, where: str) -> Any:  # noqa: ANN401 - the SDK's
 def ready(key: str | None, where: str) -> bool:
     """Whether there is a client: importing the SDK takes about a second."""
     return (key, where) in _clients.get(_loop.running(), {})
+
+
+def key_of(client: object) -> str | None:
+    """Return the key that a client of Cohere's sends, for masking; None where it is not known."""
+    key = getattr(getattr(client, "_client_wrapper", None), "_token", None)
+    return key if isinstance(key, str) else None
 
 
 _numbers = itertools.count(1)

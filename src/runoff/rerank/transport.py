@@ -77,9 +77,8 @@ class _Bounded(httpx.AsyncByteStream):
 
 async def _bound(response: httpx.Response) -> None:
     """Bound a reply's size before it is read; what is compressed could be any size."""
-    coding = response.headers.get("content-encoding", "identity")
-    if coding.lower() != "identity":
-        msg = f"the reply is encoded as {coding[:20]}, which was not asked for"
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        msg = "the reply is compressed, which was not asked for"
         raise BadReply(msg)
     limit = response.request.extensions.get(_LIMIT, _REPLY_BYTES)
     response.stream = _Bounded(response.stream, limit)
@@ -162,13 +161,11 @@ async def _reply(method: str, url: str, sent: bytes, access: Access, who: str) -
         said = json.loads(response.content)
     except (ValueError, RecursionError):
         said = None
+    hide = partial(masked, sent=own)  # a server may repeat the key it was sent
     if not response.is_success:
-        # a server may repeat the key it was sent
-        hide = partial(masked, sent=own)
         raise status_error(response.status_code, said, response.headers, who, hide)
     if said is None:
-        kind = response.headers.get("content-type", "").split(";")[0][:40] or "something"
-        kind = masked(kind, own)
+        kind = hide(response.headers.get("content-type", "")).split(";")[0][:40] or "something"
         msg = f"{who} answered {response.status_code} with {kind} that is not JSON"
         raise BadReply(msg)
     return said
@@ -226,7 +223,7 @@ def status_error(
         error.retry_after = retry_after(headers)
         return error
     if 300 <= status < 400:  # noqa: PLR2004 - redirects
-        target = urlsplit(headers.get("location", "")).hostname or "another place"
+        target = urlsplit(hide(headers.get("location", ""))).hostname or "another place"
         msg = f"{text}: it redirects to {target}; redirects are not followed, give that url="
         return BadReply(msg)
     if status < 400:  # noqa: PLR2004 - what should not be final, such as 204's lack of a body

@@ -1,0 +1,107 @@
+"""A planted key is looked for in everything a reranker shows, and is found nowhere."""
+
+import asyncio
+import logging
+
+import pytest
+from planted import HEADER, KEY, SITUATIONS, answered, check, logged, texts, told
+
+pytest.importorskip("httpx")
+
+import httpx
+
+from runoff import Document, TwoStage
+from runoff.errors import RunoffError
+from runoff.recall import BM25
+from runoff.rerank import (
+    Cached,
+    Cascade,
+    CohereRerank,
+    Fallback,
+    HTTPRerank,
+    Metered,
+    Pointwise,
+    Step,
+)
+from runoff.rerank.retries import Retries
+from runoff.testing.chaos import ChaosServer
+
+OURS = {"api_key": KEY, "headers": {"X-Token": HEADER}}
+ONCE = {"retries": Retries(1), "circuit": None}
+USERS = httpx.Client()
+
+DOCUMENTS = [Document(f"d{n}", f"otters sleep afloat {'and dream ' * n}") for n in range(3)]
+SOURCES = {"bm25": BM25(DOCUMENTS)}
+
+
+def http(dialect, **changes):
+    model = "m" if dialect in {"jina", "cohere"} else None
+    return lambda url: HTTPRerank(url, dialect=dialect, model=model, **ONCE, **({**OURS} | changes))
+
+
+def sdk(url):
+    pytest.importorskip("cohere")
+    return CohereRerank(base_url=url, api_key=KEY, **ONCE)
+
+
+def sdk_of_the_user(url):
+    cohere = pytest.importorskip("cohere")
+    client = cohere.ClientV2(api_key=KEY, base_url=url, httpx_client=USERS)
+    return CohereRerank(client=client, **ONCE)
+
+
+tei = http("tei")
+
+ALONE = {
+    **{name: http(name) for name in ("tei", "vllm", "jina", "infinity", "cohere")},
+    "called for": http("tei", api_key=lambda: KEY),
+    "sdk": sdk,
+    "sdk of the user": sdk_of_the_user,
+}
+AROUND = {
+    "pointwise": lambda url: Pointwise(tei(url)),
+    "cached": lambda url: Cached(tei(url)),
+    "metered": lambda url: Metered(tei(url)),
+    "cascade": lambda url: Cascade([Step(tei(url), keep=2), http("infinity")(url)]),
+    "fallback": lambda url: Fallback([tei(url), http("infinity")(url)]),
+}
+RERANKERS = ALONE | AROUND
+FEW = ("success", "401", "503", "hang", "401 plain", "422 plain", "500 plain")
+CASES = [(name, one) for name in ALONE for one in SITUATIONS]
+CASES += [(name, one) for name in AROUND for one in FEW]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ChaosServer() as server, USERS:
+        yield server
+
+
+@pytest.mark.parametrize("name", RERANKERS)
+def test_what_python_shows_of_a_reranker_holds_no_key(server, name):
+    """Neither repr, str, format, fields, copies, pickles nor asdict, before and after use."""
+    reranker = RERANKERS[name](server.url)
+    server.clear()
+    check(texts(reranker))
+    TwoStage(SOURCES, reranker=reranker).search("otters sleep", timeout=5)
+    assert any(KEY in repr(one.headers) for one in server.requests)  # it was there to be found
+    check(texts(reranker))
+
+
+@pytest.mark.parametrize(("name", "situation"), CASES)
+def test_neither_answer_error_nor_log_holds_a_key(server, name, situation, caplog):
+    """Whatever the server does, and even where it repeats the key: every logger at DEBUG."""
+    server.clear()
+    server.fault = SITUATIONS[situation]
+    pipeline = TwoStage(SOURCES, reranker=RERANKERS[name](server.url))
+    seconds = 0.15 if situation == "hang" else 5
+    with caplog.at_level(logging.DEBUG):
+        for search in (pipeline.search, lambda *a, **k: asyncio.run(pipeline.asearch(*a, **k))):
+            try:
+                response = search("otters sleep", timeout=seconds)
+            except RunoffError as error:
+                check(told(error), "raised")
+            else:
+                check(answered(response), "answered")
+                assert [one.doc_id for one in response]
+    check(logged(caplog.records), "logged")
