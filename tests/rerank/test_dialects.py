@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from runoff.errors import BadReply, InvalidArgument
+from runoff.errors import BadReply, InvalidArgument, ModelNotFound, RequestRejected
 from runoff.rerank.dialects import DIALECTS, About, Dialect, Item, as_dialect
 from runoff.scores import Passage, Usage
 
@@ -254,3 +254,22 @@ def test_one_of_several_models_speaks_for_itself():
     read = DIALECTS["infinity"].about[1]
     assert read(listed, "b") == About("b", max_length=20)
     assert read(listed, "c") == read(listed, None) == About()
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "error"),
+    [
+        (400, "Invalid model: two", ModelNotFound),
+        (404, "The model `x` does not exist.", ModelNotFound),
+        (422, "model 'x' not found", ModelNotFound),
+        (400, "This model's maximum context length is 512 tokens.", RequestRejected),
+        (422, "top_n must be positive", RequestRejected),
+    ],
+)
+def test_a_model_that_is_not_there_is_permanent(status, message, error):
+    """Whatever the status, a server that does not know the model says so, and it is raised."""
+    pytest.importorskip("httpx", reason="the http extra is not installed")
+    from runoff.rerank.transport import status_error
+
+    found = status_error(status, {"message": message}, {}, "me")
+    assert type(found) is error

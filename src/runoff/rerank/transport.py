@@ -7,7 +7,6 @@ import re
 import ssl
 import weakref
 from functools import partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from runoff.errors import (
     told,
 )
 from runoff.rerank.access import masked
+from runoff.rerank.connections import Connections, no_cookies
 from runoff.rerank.dialects import Dialect
 from runoff.rerank.retries import retry_after
 
@@ -44,14 +44,16 @@ __all__ = ["check_url", "client", "failed", "get", "host_of", "post", "ready", "
 
 _REPLY_BYTES = 4 << 20  # a reply that repeats the texts it was sent may be as large as these, too
 _ECHO = 4
-_CONNECTIONS = httpx.Limits(
-    max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0
-)
 _LIMIT = "runoff_reply_bytes"
 
 _RETRIED = {408, 409, 425, 429, 499}  # 499: Cohere's "client closed request"
 _REJECTED = {400, 413, 422}
 _UNAUTHORIZED = {401, 403, 498}  # 498: Cohere's "invalid token"
+# infinity refuses a name it does not serve with 400, vLLM and others say the same with 404
+_NO_MODEL = re.compile(
+    r"(invalid|unknown|no such) model|model.{0,80}(not found|does not exist|not exist)",
+    re.IGNORECASE,
+)
 _PAYMENT, _NOT_FOUND, _FAILED_DEPENDENCY, _SERVER = 402, 404, 424, 500
 
 
@@ -103,12 +105,10 @@ def client(ca: str | None = None) -> httpx.AsyncClient:
     known = _clients.setdefault(_loop.running(), {})
     if ca not in known:
         made = httpx.AsyncClient(
-            verify=True if ca is None else _trusting(ca),
+            transport=Connections(httpx.create_ssl_context() if ca is None else _trusting(ca)),
             timeout=None,  # noqa: S113 - see above
             follow_redirects=False,
-            limits=_CONNECTIONS,
-            # what a server sets for one caller's key is no other caller's business
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            cookies=no_cookies(),
             headers={"Accept-Encoding": "identity", "User-Agent": f"runoff/{__version__}"},
             event_hooks={"response": [_bound]},
         )
@@ -213,8 +213,8 @@ def status_error(
     message = Dialect.message(said, hide)
     text = f"{who} answered {status}" + (f": {message}" if message else "")
     if status in _UNAUTHORIZED:
-        return AuthenticationFailed(f"{text}; give it a valid key")
-    if status == _NOT_FOUND:
+        return AuthenticationFailed(f"{text}; give it a valid key: api_key=")
+    if status == _NOT_FOUND or (status in _REJECTED and _NO_MODEL.search(message)):
         return ModelNotFound(f"{text}; check {where} and model=")
     if status in _REJECTED:
         return RequestRejected(text)

@@ -1,0 +1,139 @@
+"""Connections that survive the cancellation of a request, one in each of httpx's clients.
+
+A request is cancelled at any point, also while its reply is being put away, and a pool that is
+interrupted there keeps the connection for ever, neither used nor closed. So every connection has a
+client, and a pool, of its own: one that came through a whole exchange is used again, and any other
+is closed with all that belongs to it, in a task that nobody cancels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING
+
+from runoff.errors import MissingExtra
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtra("httpx", "http") from error
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+__all__ = ["Connections", "no_cookies"]
+
+_KEPT = 64  # idle connections of one process to one place
+_IDLE = 30.0  # seconds
+
+
+def no_cookies() -> CookieJar:
+    """Return a jar that stays empty: what a server sets for one key is no other key's business."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
+class _Connection:
+    """One client with at most one connection, and since when it has been idle."""
+
+    def __init__(self, verify: ssl.SSLContext) -> None:
+        self.client = httpx.AsyncClient(
+            verify=verify,
+            timeout=None,  # noqa: S113 - the caller's
+            limits=httpx.Limits(max_connections=1, keepalive_expiry=_IDLE),
+            cookies=no_cookies(),
+        )
+        self.since = 0.0
+
+
+class Connections(httpx.AsyncBaseTransport):
+    """A transport that lends each request a connection of its own.
+
+    Args:
+        verify: how TLS is verified.
+    """
+
+    def __init__(self, verify: ssl.SSLContext) -> None:
+        self._verify = verify
+        self._idle: dict[str, list[_Connection]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request over an idle connection, or a new one."""
+        place = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+        held = self._take(place)
+        try:
+            response = await held.client.send(request, stream=True)
+        except BaseException:
+            self.drop(held)
+            raise
+        return httpx.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=_Reply(response, held, place, self),
+            extensions=response.extensions,
+        )
+
+    async def aclose(self) -> None:
+        """Close all that is idle."""
+        for held in self._idle.values():
+            for one in held:
+                self.drop(one)
+        self._idle.clear()
+        await asyncio.gather(*self._closing)
+
+    def _take(self, place: str) -> _Connection:
+        idle = self._idle.get(place, [])
+        while idle:
+            held = idle.pop()
+            if time.monotonic() - held.since < _IDLE:
+                return held
+            self.drop(held)
+        return _Connection(self._verify)
+
+    def give_back(self, place: str, held: _Connection) -> None:
+        """Keep a connection that came through a whole exchange; close those idle for long."""
+        now = held.since = time.monotonic()
+        idle = self._idle.setdefault(place, [])
+        while idle and (now - idle[0].since >= _IDLE or len(idle) >= _KEPT):
+            self.drop(idle.pop(0))
+        idle.append(held)
+
+    def drop(self, held: _Connection) -> None:
+        """Close a connection, whatever state it is in."""
+        task = asyncio.ensure_future(_closed(held))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+async def _closed(held: _Connection) -> None:
+    with suppress(Exception):  # it is given up, however that goes
+        await held.client.aclose()
+
+
+class _Reply(httpx.AsyncByteStream):
+    """A body that returns its connection once it was read to the end."""
+
+    def __init__(
+        self, response: httpx.Response, held: _Connection, place: str, owner: Connections
+    ) -> None:
+        self._response = response
+        self._held: _Connection | None = held
+        self._place = place
+        self._owner = owner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.aiter_raw():
+            yield chunk
+        # aiter_raw has closed the reply, and with it freed the connection
+        held, self._held = self._held, None
+        if held is not None:
+            self._owner.give_back(self._place, held)
+
+    async def aclose(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._owner.drop(held)
