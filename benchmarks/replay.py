@@ -79,8 +79,8 @@ def run(options: Options) -> Report:
         Requirement("CPU time of a pair, largest recording / second", _growth(grown), 1.5),
     ]
     columns = (
-        "pairs", "record s", "CPU µs a pair", "MB on disk", "open and read s", "replay s", "peak MB",
-        "peak MB without replay",
+        "pairs", "record s", "CPU µs a pair", "MB on disk", "open and read s", "replay s",
+        "peak MB", "peak MB without replay",
     )  # fmt: skip
     return Report(
         [
