@@ -70,8 +70,9 @@ class _Whole:
 
 
 def _is_cut(compressor: object) -> bool:
-    known = isinstance(compressor, BaseDocumentCompressor)
-    return known and "top_n" in type(compressor).model_fields
+    if not isinstance(compressor, BaseDocumentCompressor):
+        return False
+    return "top_n" in type(compressor).model_fields
 
 
 def register() -> None:
