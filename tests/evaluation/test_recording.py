@@ -342,6 +342,7 @@ def test_without_pyarrow(tmp_path):
 
 def test_progress_is_told(capfd):
     """How far it is goes to standard error, and nothing to standard output."""
+    pytest.importorskip("rich")
     record(pipeline(), QUESTIONS, 30)
     told = capfd.readouterr()
     assert "6/6" in told.err

@@ -206,3 +206,28 @@ def test_what_was_never_scored_is_refused():
     agrees(replay(made, depth=DEPTH, window=10), pipeline(depth=DEPTH, window=10, fusion=fusion))
     with pytest.raises(InvalidArgument, match="not scored"):
         replay(made, depth=DEPTH, window=40)
+
+
+class Partial(Hashed):
+    """A scorer that never scores some pairs."""
+
+    def score(self, pairs, *, deadline=None):
+        whole = super().score(pairs, deadline=deadline)
+        return changed(whole, scored=np.array([len(text) % 5 > 0 for _, text in pairs]))
+
+
+@pytest.mark.parametrize("window", [5, 20, 60])
+@pytest.mark.parametrize("cascade", [False, True])
+def test_answers_with_gaps_are_replayed(window, cascade):
+    """What has no score follows in fused order, and no threshold is applied to such an answer."""
+    limited = Pointwise(Partial(), threshold=Threshold(0.5, ScoreKind.LOGIT), blend=0.7)
+    reranker = Cascade([Step(Hashed(30, "cheap"), 8), limited]) if cascade else limited
+    made = recorded(reranker)
+    assert made.degraded
+    live = pipeline(reranker, window=window)
+    for query_id, text in QUESTIONS.queries.items():
+        response = live.search(text, top_k=100)
+        if not response.outcome.complete:
+            assert list(replay(made, window=window, top_k=None)[query_id]) == [
+                one.doc_id for one in response
+            ]

@@ -68,7 +68,9 @@ class Prepared:
         self._normalized: dict[str, list[tuple[int, object, NDArray[np.float64]]]] = {}
 
     def fused(self, fusion: Fusion | None, weights: dict[str, float], depth: int) -> Fused:
-        """Return the fused order of the first `depth` hits of each source; the last one is kept.
+        """Return the fused order of the first `depth` hits of each source.
+
+        That of the last call is kept, save for a foreign fusion, which may answer otherwise.
 
         Args:
             fusion: None takes the recorded scores.
@@ -94,7 +96,8 @@ class Prepared:
         found = np.flatnonzero(best != _NOWHERE)
         order = np.lexsort((self._tie[found], best[found], -score[found]))
         made = Fused(found[order], score)
-        self._last = (fusion, depth, made)
+        if fusion is None or type(fusion) in (RRF, Convex):
+            self._last = (fusion, depth, made)
         return made
 
     def _reciprocal(

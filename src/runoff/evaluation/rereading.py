@@ -85,7 +85,7 @@ def reread(
     moved = np.zeros(len(fused), np.bool_)
     reads: int | None = None
     for own, step in zip(read.steps, steps, strict=True):
-        given = np.concatenate((placed, behind, unread))[:reads]
+        given, reads = np.concatenate((placed, behind, unread))[:reads], step.keep
         values = own[given]
         scored = np.isfinite(values)
         whole = bool(scored.all())
@@ -113,7 +113,6 @@ def reread(
         placed, score = came[order], mixed[order]
         if step.margin is not None and whole and _lead(score) >= step.margin:
             break
-        reads = step.keep
     nothing = np.full(len(behind), np.nan)
     return Reread(
         np.concatenate((placed, behind)), np.concatenate((score, nothing)), unread, thresholded

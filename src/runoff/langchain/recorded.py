@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManager
+from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.runnables import Runnable
 
 from runoff.langchain.compressor import RunoffRerank
 from runoff.langchain.convert import Template
+from runoff.langchain.foreign import CompressorReranker
 from runoff.langchain.retriever import TwoStageRetriever
 from runoff.langchain.staged import StagedRetriever
 from runoff.langchain.tracing import Observed
@@ -19,8 +21,11 @@ from runoff.rerank.pointwise import Pointwise
 from runoff.systems import System, register_system
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runoff.deadline import Deadline
     from runoff.protocols import Reranker
-    from runoff.types import Document
+    from runoff.types import Candidate, Document, Query, Reranking
 
 __all__ = ["register"]
 
@@ -39,6 +44,35 @@ class _Rendered:
 
     def __call__(self, document: Document) -> str:
         return Template(self.text).render(document.text, document.metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A compressor with a `top_n`, asked on a copy for all it is given: the pipeline cuts.
+
+    Attributes:
+        compressor: a document compressor.
+    """
+
+    compressor: Any
+
+    @property
+    def name(self) -> str:
+        """The compressor's class."""
+        return type(self.compressor).__name__
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Order the candidates; see `CompressorReranker.rerank`."""
+        asked = self.compressor.model_copy(update={"top_n": len(candidates)})
+        return CompressorReranker(asked).rerank(query, candidates, deadline=deadline)
+
+
+def _is_cut(compressor: object) -> bool:
+    if not isinstance(compressor, BaseDocumentCompressor):
+        return False
+    return "top_n" in type(compressor).model_fields
 
 
 def register() -> None:
@@ -62,7 +96,8 @@ def _compressing(retriever: Any, compressor: Any) -> TwoStageRetriever:  # noqa:
         names = ("reranker", "window", "on_error", "threshold", "blend", "text_template", "group")
         options = {name: getattr(compressor, name) for name in names}
     else:
-        options = {"reranker": as_reranker(compressor), "window": many}
+        reranker = _Whole(compressor) if _is_cut(compressor) else as_reranker(compressor)
+        options = {"reranker": reranker, "window": many}
     top_n = getattr(compressor, "top_n", None)
     k = top_n if isinstance(top_n, int) else many
     return TwoStageRetriever(retriever=retriever, k=k, depth=many, **options)

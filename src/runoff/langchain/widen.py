@@ -20,6 +20,7 @@ _COUNTS = ("k", "top_k", "top_n", "top_k_results", "limit")
 # what MMR may choose from, for each document it returns
 _FETCHED_PER_DOCUMENT = 2
 _DEFAULT_FETCH_K = 20
+_DEFAULT_K = 4  # of a vector store
 
 
 def search_kwargs(given: dict[str, Any], search_type: str, depth: int) -> dict[str, Any]:
@@ -99,9 +100,6 @@ def _copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any, Any]:
         msg = f"{type(copy).__name__} is no runnable"
         raise TypeError(msg)
     return copy
-
-
-_DEFAULT_K = 4  # LangChain's vector stores
 
 
 def recall_of(retriever: object) -> int | None:

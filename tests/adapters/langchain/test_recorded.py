@@ -82,6 +82,26 @@ def test_a_compression_retriever_with_theirs(store):
     assert not made.setup.steps[0].pointwise
 
 
+class Shortest(BaseDocumentCompressor):
+    """Somebody else's compressor: the shortest documents, and no more than it is set to."""
+
+    top_n: int = 2
+
+    def compress_documents(self, documents, query, callbacks=None):
+        return sorted(documents, key=lambda one: len(one.page_content))[: self.top_n]
+
+
+def test_a_compressor_with_a_limit(store):
+    """A compressor that cuts by itself is recorded whole, and cut when it is replayed."""
+    classic = pytest.importorskip("langchain_classic.retrievers")
+    retriever = classic.ContextualCompressionRetriever(
+        base_compressor=Shortest(), base_retriever=store.as_retriever(search_kwargs={"k": 4})
+    )
+    made = _recorded(retriever)
+    _same(made, retriever)
+    assert all((one.rerank_rank > 0).all() for one in made)
+
+
 @pytest.mark.filterwarnings("ignore:.*cannot be asked for more:UserWarning")
 def test_a_runnable(store):
     """Any runnable from a question to documents is a system; what it cannot do, a warning says."""
