@@ -32,7 +32,7 @@ __all__ = ["run"]
 
 COLLECTIONS = ("scifact", "nfcorpus", "cranfield")
 DECISIONS = ("keep", "remove", "keep for these slices", "no effect", "undecided")
-SIZES = (50, 100, 200, 500, 1000)
+SIZES = (50, 100, 200, 500)
 _DEPTH = 50
 _SAMPLE = 100  # queries of one comparison
 _READINGS = 16  # of one system, each with other noise
@@ -58,7 +58,7 @@ def run(options: Options) -> Report:
         level.append((name, *_level(judged, trials.get("alike", 1000))))
         required.append(Requirement(f"false findings on {name}", level[-1][-1], _FALSE_BOUND))
         say(f"{name}: known harms")
-        for row in _power(judged, trials.get("harm", 200)):
+        for row in _power(judged, trials.get("harm", 100)):
             power.append((name, *row))
             if row[1] <= -_HARM:
                 what = f"share of samples in which the {row[0]} reranker is removed on {name}"
@@ -66,7 +66,7 @@ def run(options: Options) -> Report:
     if not level:
         raise Skipped("; ".join(notes))
     say("made-up differences")
-    unsure = _unsure(trials.get("made up", 200))
+    unsure = _unsure(trials.get("made up", 100))
     return Report(
         [
             Table(

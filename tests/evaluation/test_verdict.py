@@ -140,7 +140,7 @@ def test_a_gain_that_harms_a_slice():
 
 
 def test_a_harmed_slice_forbids_no_effect():
-    """Where the whole does not change but a slice is proven harmed, the slice is named."""
+    """Where the whole does not change and a slice is proven harmed, the slice is named."""
     rng = np.random.default_rng(8)
     before = rng.uniform(0.3, 0.7, 600)
     rare = np.arange(600) < 40

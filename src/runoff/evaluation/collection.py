@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collection"]
 
-_CELLS = ("query_id", "query", "doc_id", "grade")
+_CELLS = {"query_id", "query", "doc_id", "grade"}
 _FIELDS = {"query", "text", "query_id", "relevant"}
 _NAMED = 3  # examples in a note
 
@@ -318,8 +318,9 @@ def _rows(rows: Iterator[tuple[str, dict[str, Any]]], name: str) -> Collection:
             raise MalformedData(where, list(row), remedy)
         query_id = gathered.query(where, row.get("query_id"), row["query"])
         gathered.judge(where, query_id, row["doc_id"], row.get("grade", 1))
-        for label in row.keys() - set(_CELLS):
-            gathered.label(where, query_id, label, row[label])
+        for label, value in row.items():
+            if label not in _CELLS:
+                gathered.label(where, query_id, label, value)
     return _made(gathered, name)
 
 
