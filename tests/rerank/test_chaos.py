@@ -6,9 +6,11 @@ The run also makes the table of docs/faults.md; `RUNOFF_WRITE_DOCS=1` writes it 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ httpx = pytest.importorskip("httpx", reason="the http extra is not installed")
 from runoff import Document, TwoStage  # noqa: E402 - see above
 from runoff.errors import RunoffError  # noqa: E402 - see above
 from runoff.recall import Function  # noqa: E402 - see above
-from runoff.rerank import Cascade, Fallback, HTTPRerank, Step  # noqa: E402 - see above
+from runoff.rerank import Cascade, Fallback, HTTPRerank, Pointwise, Step  # noqa: E402 - see above
 from runoff.scores import ModelIdentity, PairScores, ScoreKind  # noqa: E402 - see above
 from runoff.testing.chaos import FAULTS  # noqa: E402 - see above
 
@@ -34,6 +36,7 @@ DOCUMENTS = [
     Document(f"d{at:02}", f"text {at} about {WORDS[at % 8]} and {WORDS[(3 * at) % 8]} and more")
     for at in range(20)
 ]
+NUMBERS = itertools.count()
 CLIENT = httpx.Client()
 DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere")
 
@@ -79,6 +82,7 @@ def handed(server):
 RERANKERS = {
     **{f"HTTPRerank, {one}": (one, lambda s, one=one: http(s, one)) for one in DIALECTS},
     "CohereRerank": ("cohere", cohere),
+    "cached": ("tei", lambda s: Pointwise(http(s, "tei"), cache=True)),
     "second of a cascade": ("tei", lambda s: Cascade([Step(Words(), keep=12), http(s, "tei")])),
     "first of a fallback": ("tei", lambda s: Fallback([http(s, "tei"), Words()])),
     "CohereRerank, client given": ("cohere", handed),
@@ -118,8 +122,11 @@ def control():
 def cells():
     """All of them, searched one after another."""
     found = []
-    for name, (dialect, make) in RERANKERS.items():
-        with serving(dialect) as server:
+    with ExitStack() as stack:
+        servers = {one: stack.enter_context(serving(one)) for one in DIALECTS}
+        for name, (dialect, make) in RERANKERS.items():
+            server = servers[dialect]
+            server.fault(None)
             pipeline = TwoStage(
                 {"all": Function(lambda query, depth: [(one, 1.0) for one in DOCUMENTS])},
                 reranker=make(server),
@@ -148,12 +155,13 @@ def hurried(cell):
 
 def asked(pipeline, name, fault, asynchronous):
     error, response = None, None
+    query = f"{QUERY} {next(NUMBERS)}"  # which no cache knows
     began = time.perf_counter()
     try:
         if asynchronous:
-            response = asyncio.run(pipeline.asearch(QUERY, top_k=20, timeout=BUDGET))
+            response = asyncio.run(pipeline.asearch(query, top_k=20, timeout=BUDGET))
         else:
-            response = pipeline.search(QUERY, top_k=20, timeout=BUDGET)
+            response = pipeline.search(query, top_k=20, timeout=BUDGET)
     except RunoffError as raised:
         error = raised
     took = time.perf_counter() - began
