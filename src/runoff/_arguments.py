@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import operator
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["count"]
+__all__ = ["count", "seconds"]
 
 
 def count(argument: str, value: object) -> int:
@@ -19,3 +20,12 @@ def count(argument: str, value: object) -> int:
     if isinstance(value, bool) or number < 1:
         raise InvalidArgument(argument, value, remedy)
     return number
+
+
+def seconds(argument: str, value: object, *, zero: bool = False) -> None:
+    """Refuse what is no finite number of seconds above 0, or of 0 where that is allowed."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and (0 < value < math.inf or (zero and value == 0)):  # type: ignore[operator] # as checked
+        return
+    remedy = "must be seconds, 0 or more" if zero else "must be seconds, above 0"
+    raise InvalidArgument(argument, value, remedy)

@@ -164,7 +164,11 @@ def test_a_server_that_gives_nothing_leaves_all_as_it_came(
     server.fault = FAULTS[fault]
     reranker = client(server)
     with caplog.at_level(logging.WARNING):
-        came = [adapter.read(one) for one in getattr(adapter, way)(reranker, awaited=awaited)]
+        for _ in range(3):  # a busy machine may not get as far as the request
+            came = [adapter.read(one) for one in getattr(adapter, way)(reranker, awaited=awaited)]
+            if server.requests:
+                break
+            caplog.clear()
     assert server.requests[-1].fault == fault
     assert [(name, score) for name, score, _ in came] == list(INCOMING.items())
     why = {"stage": "rerank", "source": reranker.name, "reason": FAULTS[fault].reason}

@@ -14,8 +14,8 @@ import time
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
-from runoff._arguments import count
-from runoff.errors import CircuitOpen, InvalidArgument, TransientError
+from runoff._arguments import count, seconds
+from runoff.errors import CircuitOpen, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +50,8 @@ class Circuit:
     def __post_init__(self) -> None:
         """Check the arguments."""
         count("failures", self.failures)
-        for name in ("cooldown", "longest"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise InvalidArgument(name, value, "must be seconds, above 0")
+        seconds("cooldown", self.cooldown)
+        seconds("longest", self.longest)
 
 
 class Breaker:

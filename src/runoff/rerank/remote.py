@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff import _workers
+from runoff._arguments import seconds
 from runoff.errors import (
     BadReply,
     CircuitOpen,
@@ -375,11 +376,9 @@ def nothing(count: int, kind: ScoreKind, model: ModelIdentity) -> PairScores:
     )
 
 
-def check_policy(timeout: Any, retries: object, circuit: object) -> None:  # noqa: ANN401 - anything
+def check_policy(timeout: object, retries: object, circuit: object) -> None:
     """Refuse what cannot be right of the arguments that all remote scorers share."""
-    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if not number or not 0 < timeout < math.inf:
-        raise InvalidArgument("timeout", timeout, "must be seconds for one request, above 0")
+    seconds("timeout", timeout)
     if not isinstance(retries, Retries):
         raise InvalidArgument("retries", retries, "must be Retries(attempts), such as Retries(1)")
     if circuit is not None and not isinstance(circuit, Circuit):

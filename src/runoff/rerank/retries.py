@@ -8,8 +8,8 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import TYPE_CHECKING
 
-from runoff._arguments import count
-from runoff.errors import ConnectionFailed, InvalidArgument, ServerFailed
+from runoff._arguments import count, seconds
+from runoff.errors import ConnectionFailed, ServerFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,10 +43,8 @@ class Retries:
     def __post_init__(self) -> None:
         """Check the arguments."""
         count("attempts", self.attempts)
-        for name in ("first_pause", "longest_pause"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise InvalidArgument(name, value, "must be seconds, 0 or more")
+        seconds("first_pause", self.first_pause, zero=True)
+        seconds("longest_pause", self.longest_pause, zero=True)
 
     def pause(self, failed: int, error: Exception, left: float) -> float | None:
         """Return the seconds to wait before the next attempt; None when there is to be none.

@@ -213,7 +213,7 @@ def status_error(
     message = Dialect.message(said, hide)
     text = f"{who} answered {status}" + (f": {message}" if message else "")
     if status in _UNAUTHORIZED:
-        return AuthenticationFailed(f"{text}; give it a valid key: api_key=")
+        return AuthenticationFailed(f"{text}; give it a valid api_key=")
     if status == _NOT_FOUND or (status in _REJECTED and _NO_MODEL.search(message)):
         return ModelNotFound(f"{text}; check {where} and model=")
     if status in _REJECTED:
