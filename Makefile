@@ -54,8 +54,7 @@ test-oldest: pyproject.toml tests/oldest.txt
 		--editable ./models --editable ".[chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25]" \
 		--group oldest
 	$(OLDEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" tests/adapters \
-		tests/test_contracts*.py tests/test_pipeline*.py tests/onnx tests/recall tests/evaluation \
-		tests/rerank/test_cohere*.py tests/rerank/test_http.py $(ARGS)
+		tests/test_contracts*.py tests/onnx tests/rerank/test_cohere*.py $(ARGS)
 
 $(TORCH_VENV)/.torch: pyproject.toml models/pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)

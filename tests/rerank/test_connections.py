@@ -27,11 +27,17 @@ def scorer(server):
 
 def settled(server, most):
     """Wait until no more than these connections are open; return how many there are."""
-    for _ in range(100):
-        if server.open_connections <= most:
-            break
-        time.sleep(0.05)
+    rested(lambda: server.open_connections <= most)
     return server.open_connections
+
+
+def rested(is_so):
+    """Whether something is so within a few seconds."""
+    for _ in range(100):
+        if is_so():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def hammered(server, seconds, threads=8, calls=25):
@@ -60,8 +66,8 @@ def test_what_deadlines_cut_off_is_closed(server, seconds):
     hammered(server, seconds)
     idle = transport.client()._transport._idle.get(server.url, [])
     assert settled(server, len(idle)) <= len(idle) <= 16
-    assert not transport.client()._transport._closing
-    assert not [task for task in asyncio.all_tasks(_loop.running()) if not task.done()]
+    assert rested(lambda: not transport.client()._transport._closing)
+    assert rested(lambda: not asyncio.all_tasks(_loop.running()))
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip", "reset_midway", "length_too_long", "truncated"])

@@ -93,7 +93,7 @@ asyncio.run(main())
     "the second stage of a pipeline": (
         3,
         """
-response = pipeline.search("q text", timeout=0.3)
+response = pipeline.search("q text", timeout=1.5)
 assert len(response) == 3 and response.outcome.degraded[0].reason == "timeout"
 aside(lambda: pipeline.search("q text"))
 aside(lambda: asyncio.run(pipeline.asearch("q text")))
