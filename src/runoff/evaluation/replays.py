@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from runoff.evaluation.recording import RecordedQuery
     from runoff.evaluation.setup import GroupSetup, Setup, StepSetup
 
-__all__ = ["AS_RECORDED", "AsRecorded", "Ranking", "Runs", "Settings", "configured", "prepared", "replay"]
+__all__ = [
+    "AS_RECORDED",
+    "AsRecorded",
+    "Ranking",
+    "Runs",
+    "Settings",
+    "configured",
+    "prepared",
+    "replay",
+]
 
 _KEPT = 1_000_000  # pairs of a recording that stay prepared for the next replay, some 200 MB
 
