@@ -188,7 +188,7 @@ def _of_query(walked: Walk, judged: _Judged) -> QueryLedger:
             lost.append(
                 LostDocument(query.query_id, doc_id, entry, judged.grades[doc_id], own, where)
             )
-        entries[_entry(walked, after)] += loss - cut
+        entries[_entry(walked, after)] += loss - cut if abs(loss - cut) > _LEAST else 0.0
         entries["truncated"] += cut
     return QueryLedger(
         query.query_id,
