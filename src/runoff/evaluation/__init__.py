@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runoff.evaluation.booking import losses
+    from runoff.evaluation.checks import health
     from runoff.evaluation.collection import Collection
+    from runoff.evaluation.findings import Finding, Health
     from runoff.evaluation.ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation.measures import Evaluator, Measured, evaluate
     from runoff.evaluation.recorder import record
@@ -27,6 +29,8 @@ __all__ = [
     "Content",
     "Evaluator",
     "Fate",
+    "Finding",
+    "Health",
     "Ledger",
     "LostDocument",
     "Measured",
@@ -42,6 +46,7 @@ __all__ = [
     "by_margin",
     "by_script",
     "evaluate",
+    "health",
     "losses",
     "read_run",
     "read_scored_run",
@@ -58,6 +63,8 @@ _HOMES = {
     "Content": "recording",
     "Evaluator": "measures",
     "Fate": "recording",
+    "Finding": "findings",
+    "Health": "findings",
     "Ledger": "ledger",
     "LostDocument": "ledger",
     "Measured": "measures",
@@ -73,6 +80,7 @@ _HOMES = {
     "by_margin": "slices",
     "by_script": "slices",
     "evaluate": "measures",
+    "health": "checks",
     "losses": "booking",
     "read_run": "runs",
     "read_scored_run": "runs",
