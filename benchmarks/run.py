@@ -35,6 +35,7 @@ BENCHMARKS = (
     "server",
     "replay",
     "verdict",
+    "ledger",
 )
 
 

@@ -9,7 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runoff.evaluation.booking import losses
+    from runoff.evaluation.checks import health
     from runoff.evaluation.collection import Collection
+    from runoff.evaluation.findings import Finding, Health
+    from runoff.evaluation.ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation.measures import Evaluator, Measured, evaluate
     from runoff.evaluation.recorder import record
     from runoff.evaluation.recording import Content, Fate, RecordedQuery, Recording
@@ -25,7 +29,13 @@ __all__ = [
     "Content",
     "Evaluator",
     "Fate",
+    "Finding",
+    "Health",
+    "Ledger",
+    "LostDocument",
     "Measured",
+    "Move",
+    "QueryLedger",
     "Ranking",
     "RecordedQuery",
     "Recording",
@@ -36,6 +46,8 @@ __all__ = [
     "by_margin",
     "by_script",
     "evaluate",
+    "health",
+    "losses",
     "read_run",
     "read_scored_run",
     "record",
@@ -51,7 +63,13 @@ _HOMES = {
     "Content": "recording",
     "Evaluator": "measures",
     "Fate": "recording",
+    "Finding": "findings",
+    "Health": "findings",
+    "Ledger": "ledger",
+    "LostDocument": "ledger",
     "Measured": "measures",
+    "Move": "ledger",
+    "QueryLedger": "ledger",
     "Ranking": "replays",
     "RecordedQuery": "recording",
     "Recording": "recording",
@@ -62,6 +80,8 @@ _HOMES = {
     "by_margin": "slices",
     "by_script": "slices",
     "evaluate": "measures",
+    "health": "checks",
+    "losses": "booking",
     "read_run": "runs",
     "read_scored_run": "runs",
     "record": "recorder",
