@@ -30,7 +30,7 @@ def argmax(values: NDArray[np.float64]) -> int:
 
 def cheapest_of_the_best(
     values: NDArray[np.float64],
-    order: NDArray[np.int64],
+    rank: NDArray[np.int64],
     *,
     errors: float = 1.0,
     tolerance: float = math.inf,
@@ -44,7 +44,8 @@ def cheapest_of_the_best(
 
     Args:
         values: shape (settings, queries).
-        order: all settings, the cheapest first; its first that is as good is chosen.
+        rank: of each setting by cost, the cheapest lowest, shape (settings,). Of settings that cost
+            the same, the first of all is chosen if it is as good, else the best of them.
         errors: how many standard errors.
         tolerance: the most that is given up, whatever the error.
     """
@@ -56,7 +57,8 @@ def cheapest_of_the_best(
     else:
         error = np.zeros(len(values))
     admitted = deficits.mean(axis=1) <= np.minimum(errors * error, tolerance) + _SLACK
-    return int(order[admitted[order]][0])
+    cheapest = np.flatnonzero(admitted & (rank == rank[admitted].min()))
+    return 0 if cheapest[0] == 0 else int(cheapest[argmax(values[cheapest])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class HeldOut:
 
 def held_out(
     values: NDArray[np.float64],
-    order: NDArray[np.int64],
+    rank: NDArray[np.int64],
     *,
     folds: int,
     rounds: int,
@@ -87,7 +89,7 @@ def held_out(
 
     Args:
         values: shape (settings, queries).
-        order: as `cheapest_of_the_best` takes it.
+        rank: as `cheapest_of_the_best` takes it.
         folds: parts of equal size; no more than there are queries.
         rounds: how often the queries are divided anew.
         seed: of the divisions.
@@ -102,7 +104,7 @@ def held_out(
         fold = rng.permutation(queries) % min(folds, queries)
         for at in range(min(folds, queries)):
             out = fold == at
-            one = cheapest_of_the_best(values[:, ~out], order, errors=errors, tolerance=tolerance)
+            one = cheapest_of_the_best(values[:, ~out], rank, errors=errors, tolerance=tolerance)
             total[out] += values[one, out]
             chosen.append(one)
     return HeldOut(total / rounds, tuple(chosen))

@@ -123,15 +123,14 @@ class Tuning:
     def __str__(self) -> str:
         """Return the decision, the settings compared, the front and the notes."""
         low, high = self.interval
+        gained = f"{self.gain:+.4f} [{low:+.4f}, {high:+.4f}] over the configured"
         lines = [
             f"{self.decision}: {self.reason}",
             f"configured   {self.configured}",
             f"recommended  {self.recommended}",
-            f"{self.measure} on held-out queries {self.held_out:.4f}, "
-            f"{self.gain:+.4f} [{low:+.4f}, {high:+.4f}] over the configured; "
-            f"optimism of the choice {self.optimism:+.4f}",
-            f"{self.tried} settings on {self.queries} queries; "
-            f"{self.agreement:.0%} of the folds choose the same",
+            f"{self.measure} on held-out queries {self.held_out:.4f}, {gained}",
+            f"the choice looks {self.optimism:+.4f} better on the queries it was made on",
+            f"{self.tried} settings, {self.queries} queries, {self.agreement:.0%} of folds agree",
             "not beaten in quality, p95 and usage (on all queries, so the best look too good):",
             *(f"  {one}" for one in self.front[-_SHOWN:]),
         ]
@@ -187,15 +186,15 @@ def tuned(
     trials: Trials, *, bound: float = 0.01, folds: int = 5, rounds: int = 10, seed: int = 0
 ) -> Tuning:
     """Choose among trials; see `tune`, which makes them."""
-    values, order = trials.quality, cost_order(trials)
+    values, rank = trials.quality, cost_rank(trials)
     queries = values.shape[1]
-    chosen = cheapest_of_the_best(values, order)
-    ahead = held_out(values, order, folds=folds, rounds=rounds, seed=seed)
+    chosen = cheapest_of_the_best(values, rank)
+    ahead = held_out(values, rank, folds=folds, rounds=rounds, seed=seed)
     gains = (ahead.values - values[0])[:, None]
     everywhere = np.ones(gains.shape, np.bool_)
     low, high = statistics.bootstrap_intervals(gains, everywhere, seed=seed)[0].tolist()
     gain = float(gains.mean())
-    decision = _decision(trials, chosen, queries, low, bound)
+    decision = _decision(chosen, queries, low, bound, cheaper=bool(rank[chosen] < rank[0]))
     recommended = 0 if decision == "keep what you have" else chosen
     every = _trials(trials)
     usage = trials.pairs.mean(axis=1) if trials.cost is None else trials.cost.mean(axis=1)
@@ -227,20 +226,17 @@ def tuned(
     )
 
 
-def cost_order(trials: Trials) -> NDArray[np.int64]:
-    """Return the settings, the cheapest first; of equals the configured, then the better ones.
+def cost_rank(trials: Trials) -> NDArray[np.int64]:
+    """Return the place of every setting by cost, the cheapest 0; those that cost the same share it.
 
     Times play no part: they are of one run on one machine, and would decide by chance.
     """
-    settings = trials.settings
-    keys = (
-        -trials.quality.mean(axis=1),
-        np.arange(len(settings)) > 0,
-        np.array([one.depth for one in settings]),
-        np.array([len(one.sources) for one in settings]),
-        trials.pairs.mean(axis=1),
-    )
-    return np.lexsort(keys)
+    costs = [
+        (round(pairs, 6), len(one.sources), one.depth)
+        for one, pairs in zip(trials.settings, trials.pairs.mean(axis=1).tolist(), strict=True)
+    ]
+    place = {cost: at for at, cost in enumerate(sorted(set(costs)))}
+    return np.array([place[cost] for cost in costs], np.int64)
 
 
 def _check(bound: float, folds: int, rounds: int) -> None:
@@ -252,21 +248,13 @@ def _check(bound: float, folds: int, rounds: int) -> None:
 
 
 def _decision(
-    trials: Trials, chosen: int, queries: int, low: float, bound: float
+    chosen: int, queries: int, low: float, bound: float, *, cheaper: bool
 ) -> Literal["better", "cheaper", "keep what you have"]:
     if chosen == 0 or queries < _FEWEST:
         return "keep what you have"
     if low > 0:
         return "better"
-    return "cheaper" if _cheaper(trials, chosen) and low >= -bound else "keep what you have"
-
-
-def _cheaper(trials: Trials, chosen: int) -> bool:
-    def key(at: int) -> tuple[float, int, int]:
-        one = trials.settings[at]
-        return float(trials.pairs[at].mean()), len(one.sources), one.depth
-
-    return key(chosen) < key(0)
+    return "cheaper" if cheaper and low >= -bound else "keep what you have"
 
 
 def _reason(
