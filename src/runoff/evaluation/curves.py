@@ -172,6 +172,7 @@ def curve(  # noqa: PLR0913 - every setting has a default
         recording: what `record` made.
         collection: judges its queries.
         windows: to look at, up to the recorded one; 0, the first stage alone, is always among them.
+            One that would need pairs that were not scored is left out, with a note.
             None takes a ladder from 5 to the widest that changes anything, and the one in use.
         measures: as ir-measures names them; the first decides.
         price: of the reranker, where the recorded usage has no cost.
@@ -182,7 +183,8 @@ def curve(  # noqa: PLR0913 - every setting has a default
 
     Raises:
         InvalidArgument: an argument has a value it cannot have, the system has no second stage, a
-            judged query was not recorded, or a window cannot be replayed.
+            judged query was not recorded, or no window can be replayed.
+        ScoreKindMismatch: the threshold was made for other scores.
         MissingExtra: ir-measures is not installed.
     """
     own = configured(recording.setup)
@@ -196,6 +198,8 @@ def curve(  # noqa: PLR0913 - every setting has a default
     without = replace(own, window=0, blend=None, threshold=None)
     settings = [without, *(replace(own, window=one) for one in looked)]
     trials = tried(recording, collection, settings, measures, price)
+    if len(trials.settings) == 1:
+        raise InvalidArgument("windows", looked, f"cannot be replayed. {trials.notes[0]}")
     return curved(
         trials, own.window, bound=bound, folds=folds, rounds=count("rounds", rounds), seed=seed
     )
@@ -334,4 +338,4 @@ def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
         return "peaks then falls"
     if (low[last:] >= -bound).any():
         return "saturates"
-    return "still rises" if worse[last:].all() else "undecided"
+    return "still rises" if last > 1 and worse[last:].all() else "undecided"
