@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation import Curve, Recording
-    from runoff.evaluation.tuning import Tuning
     from runoff.evaluation.trials import Trials
+    from runoff.evaluation.tuning import Tuning
 
 __all__ = ["run"]
 

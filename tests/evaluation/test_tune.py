@@ -116,9 +116,7 @@ def test_thresholds_are_tried():
 
 
 def test_the_default_grid_holds_the_configured_values():
-    """Without a grid the configured setting is first, no setting repeats, and each source is alone
-    somewhere.
-    """
+    """Without a grid what is configured comes first, nothing repeats, and no source is a must."""
     made = recording(Judge(default_blend=0.5), {"good": 0.5, "noise": 0.0}, many=3)
     every = settings_of(made.setup)
     assert every[0] == configured(made.setup)

@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Judge:
-    """A scorer that knows what is relevant, as far as it is strong, and how much it likes decoys."""
+    """A scorer that knows what is relevant as far as it is strong, and may like decoys."""
 
     strength: float = 1.0
     noise: float = 1.0
