@@ -228,7 +228,8 @@ def curved(
     rank = np.arange(len(values))
     chosen = recommended(values)
     ahead = held_out(values, rank, folds=folds, rounds=rounds, seed=seed, tolerance=_TOLERANCE)
-    regrets = values[argmax(values)] - ahead.values
+    # what is left of rounding is no regret
+    regrets = np.round(values[argmax(values)] - ahead.values, 12) + 0.0
     ends = _intervals(np.vstack([values - values[0], regrets[None]]), seed)
     return Curve(
         _points(trials, ends, seed),
