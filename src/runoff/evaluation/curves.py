@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.trials import Trials
     from runoff.rerank.cost import Price
 
-__all__ = ["Curve", "Point", "Shape", "curve"]
+__all__ = ["Curve", "Point", "Shape", "curve", "curved", "recommended"]
 
 Shape = Literal[
     "saturates", "still rises", "peaks then falls", "falls from the start", "flat", "undecided"
