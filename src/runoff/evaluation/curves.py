@@ -284,7 +284,7 @@ def _points(
 ) -> tuple[Point, ...]:
     means = {name: rows.mean(axis=1).tolist() for name, rows in trials.values.items()}
     ends = {name: _intervals(rows, seed) for name, rows in trials.values.items()}
-    quality = means[trials.measures[0]]
+    quality: list[float] = means[trials.measures[0]]
     pairs, ms = trials.pairs.mean(axis=1).tolist(), trials.ms.mean(axis=1).tolist()
     slow = np.percentile(trials.ms, 95, axis=1).tolist()
     cost = None if trials.cost is None else trials.cost.mean(axis=1).tolist()
