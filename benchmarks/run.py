@@ -36,6 +36,7 @@ BENCHMARKS = (
     "replay",
     "verdict",
     "ledger",
+    "tuning",
 )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.booking import losses
     from runoff.evaluation.checks import health
     from runoff.evaluation.collection import Collection
+    from runoff.evaluation.curves import Curve, Point, curve
     from runoff.evaluation.findings import Finding, Health
     from runoff.evaluation.ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation.measures import Evaluator, Measured, evaluate
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from runoff.evaluation.recording import Content, Fate, RecordedQuery, Recording
     from runoff.evaluation.replays import AS_RECORDED, Ranking, Runs, replay
     from runoff.evaluation.runs import read_run, read_scored_run, write_run
+    from runoff.evaluation.settings import Setting
     from runoff.evaluation.slices import by_agreement, by_length, by_margin, by_script
+    from runoff.evaluation.tuning import Trial, Tuning, tune
     from runoff.evaluation.verdicts import Comparison, Verdict, verdict
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "Collection",
     "Comparison",
     "Content",
+    "Curve",
     "Evaluator",
     "Fate",
     "Finding",
@@ -35,16 +39,21 @@ __all__ = [
     "LostDocument",
     "Measured",
     "Move",
+    "Point",
     "QueryLedger",
     "Ranking",
     "RecordedQuery",
     "Recording",
     "Runs",
+    "Setting",
+    "Trial",
+    "Tuning",
     "Verdict",
     "by_agreement",
     "by_length",
     "by_margin",
     "by_script",
+    "curve",
     "evaluate",
     "health",
     "losses",
@@ -52,6 +61,7 @@ __all__ = [
     "read_scored_run",
     "record",
     "replay",
+    "tune",
     "verdict",
     "write_run",
 ]
@@ -61,6 +71,7 @@ _HOMES = {
     "Collection": "collection",
     "Comparison": "verdicts",
     "Content": "recording",
+    "Curve": "curves",
     "Evaluator": "measures",
     "Fate": "recording",
     "Finding": "findings",
@@ -69,16 +80,21 @@ _HOMES = {
     "LostDocument": "ledger",
     "Measured": "measures",
     "Move": "ledger",
+    "Point": "curves",
     "QueryLedger": "ledger",
     "Ranking": "replays",
     "RecordedQuery": "recording",
     "Recording": "recording",
     "Runs": "replays",
+    "Setting": "settings",
+    "Trial": "tuning",
+    "Tuning": "tuning",
     "Verdict": "verdicts",
     "by_agreement": "slices",
     "by_length": "slices",
     "by_margin": "slices",
     "by_script": "slices",
+    "curve": "curves",
     "evaluate": "measures",
     "health": "checks",
     "losses": "booking",
@@ -86,6 +102,7 @@ _HOMES = {
     "read_scored_run": "runs",
     "record": "recorder",
     "replay": "replays",
+    "tune": "tuning",
     "verdict": "verdicts",
     "write_run": "runs",
 }
