@@ -21,6 +21,7 @@ def app() -> None:
         sys.stderr.write(f"{MissingExtra('typer', 'cli')}\n")
         raise SystemExit(EXIT_ERROR) from None
     from runoff.cli.demo import demo  # noqa: PLC0415 - as above
+    from runoff.cli.evaluate import evaluate  # noqa: PLC0415 - as above
     from runoff.cli.version import version  # noqa: PLC0415 - as above
 
     commands = typer.Typer(
@@ -31,6 +32,7 @@ def app() -> None:
         pretty_exceptions_enable=False,
     )
     commands.command()(demo)
+    commands.command()(evaluate)
     commands.command()(version)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.replays import AS_RECORDED, Ranking, Runs, replay
     from runoff.evaluation.runs import read_run, read_scored_run, write_run
     from runoff.evaluation.slices import by_agreement, by_length, by_margin, by_script
+    from runoff.evaluation.stagewise import by_stage
     from runoff.evaluation.verdicts import Comparison, Verdict, verdict
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "by_length",
     "by_margin",
     "by_script",
+    "by_stage",
     "evaluate",
     "read_run",
     "read_scored_run",
@@ -61,6 +63,7 @@ _HOMES = {
     "by_length": "slices",
     "by_margin": "slices",
     "by_script": "slices",
+    "by_stage": "stagewise",
     "evaluate": "measures",
     "read_run": "runs",
     "read_scored_run": "runs",
