@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runoff.evaluation.booking import losses
     from runoff.evaluation.collection import Collection
+    from runoff.evaluation.ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation.measures import Evaluator, Measured, evaluate
     from runoff.evaluation.recorder import record
     from runoff.evaluation.recording import Content, Fate, RecordedQuery, Recording
@@ -26,7 +28,11 @@ __all__ = [
     "Content",
     "Evaluator",
     "Fate",
+    "Ledger",
+    "LostDocument",
     "Measured",
+    "Move",
+    "QueryLedger",
     "Ranking",
     "RecordedQuery",
     "Recording",
@@ -38,6 +44,7 @@ __all__ = [
     "by_script",
     "by_stage",
     "evaluate",
+    "losses",
     "read_run",
     "read_scored_run",
     "record",
@@ -53,7 +60,11 @@ _HOMES = {
     "Content": "recording",
     "Evaluator": "measures",
     "Fate": "recording",
+    "Ledger": "ledger",
+    "LostDocument": "ledger",
     "Measured": "measures",
+    "Move": "ledger",
+    "QueryLedger": "ledger",
     "Ranking": "replays",
     "RecordedQuery": "recording",
     "Recording": "recording",
@@ -65,6 +76,7 @@ _HOMES = {
     "by_script": "slices",
     "by_stage": "stagewise",
     "evaluate": "measures",
+    "losses": "booking",
     "read_run": "runs",
     "read_scored_run": "runs",
     "record": "recorder",

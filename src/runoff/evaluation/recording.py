@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runoff.scores import ModelIdentity, ScoreKind
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from runoff.evaluation.ledger import Ledger
+    from runoff.evaluation.measures import Judged
     from runoff.evaluation.setup import Setup
     from runoff.trace import StageTrace
     from runoff.types import Outcome
@@ -210,6 +212,22 @@ class Recording:
 
         folder = Folder(path)
         return cls(folder.setup, folder)
+
+    def losses(
+        self,
+        collection: Judged,
+        *,
+        cutoff: int = 10,
+        **settings: Any,  # noqa: ANN401 - as `replay` has them
+    ) -> Ledger:
+        """Return where the missing nDCG was lost; see `runoff.evaluation.losses`.
+
+        Raises:
+            InvalidArgument: as `losses` does.
+        """
+        from runoff.evaluation.booking import losses  # noqa: PLC0415 - it needs this module
+
+        return losses(self, collection, cutoff=cutoff, **settings)
 
     def __iter__(self) -> Iterator[RecordedQuery]:
         """Iterate over the queries, in the order recorded; one shard is held at a time."""

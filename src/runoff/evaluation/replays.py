@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from runoff.evaluation.recording import RecordedQuery
     from runoff.evaluation.setup import GroupSetup, Setup, StepSetup
 
-__all__ = ["AS_RECORDED", "AsRecorded", "Ranking", "Runs", "replay"]
+__all__ = [
+    "AS_RECORDED",
+    "AsRecorded",
+    "Ranking",
+    "Runs",
+    "Settings",
+    "configured",
+    "prepared",
+    "replay",
+]
 
 _KEPT = 1_000_000  # pairs of a recording that stay prepared for the next replay, some 200 MB
 
@@ -118,7 +127,7 @@ class Runs(Mapping[str, Ranking]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Settings:
+class Settings:
     """One configuration.
 
     Attributes:
@@ -174,10 +183,45 @@ def replay(  # noqa: PLR0913 - every setting has a default
         InvalidArgument: an argument has a value it cannot have, or asks for what was not recorded.
         ScoreKindMismatch: the threshold was made for other scores.
     """
+    reads, settings = configured(
+        recording,
+        depth=depth,
+        window=window,
+        top_k=top_k,
+        fusion=fusion,
+        weights=weights,
+        blend=blend,
+        threshold=threshold,
+        margin=margin,
+        group=group,
+        reranker=reranker,
+    )
+    return Runs({one.query.query_id: _one(one, reads, settings) for one in prepared(recording)})
+
+
+def configured(  # noqa: PLR0913 - as `replay`
+    recording: Recording,
+    *,
+    depth: int | _Same = AS_RECORDED,
+    window: int | _Same = AS_RECORDED,
+    top_k: int | _Same | None = AS_RECORDED,
+    fusion: Fusion | _Same = AS_RECORDED,
+    weights: Mapping[str, float] | _Same | None = AS_RECORDED,
+    blend: float | _Same | None = AS_RECORDED,
+    threshold: Threshold | _Same | None = AS_RECORDED,
+    margin: float | _Same | None = AS_RECORDED,
+    group: _Same | None = AS_RECORDED,
+    reranker: object = AS_RECORDED,
+) -> tuple[Callable[[RecordedQuery], Read], Settings]:
+    """Return what reads a recorded query, and the settings, checked; the arguments are `replay`'s.
+
+    Raises:
+        InvalidArgument: an argument has a value it cannot have, or asks for what was not recorded.
+    """
     setup = recording.setup
     reads, steps = _second(recording, reranker)
     fused, shares = _fusion(setup, fusion, weights, _depth(setup, depth))
-    settings = _Settings(
+    return reads, Settings(
         depth=_depth(setup, depth),
         window=setup.window if window is AS_RECORDED else count("window", window),
         top_k=_top_k(setup, top_k),
@@ -186,10 +230,9 @@ def replay(  # noqa: PLR0913 - every setting has a default
         steps=_steps(steps, blend, threshold, margin),
         group=setup.group if group is AS_RECORDED else None,
     )
-    return Runs({one.query.query_id: _one(one, reads, settings) for one in _prepared(recording)})
 
 
-def _one(one: Prepared, reads: Callable[[RecordedQuery], Read], settings: _Settings) -> Ranking:
+def _one(one: Prepared, reads: Callable[[RecordedQuery], Read], settings: Settings) -> Ranking:
     query = one.query
     fused = one.fused(settings.fusion, settings.weights, settings.depth)
     heads = fused.order
@@ -207,7 +250,8 @@ def _one(one: Prepared, reads: Callable[[RecordedQuery], Read], settings: _Setti
 _ready: weakref.WeakKeyDictionary[Recording, list[Prepared]] = weakref.WeakKeyDictionary()
 
 
-def _prepared(recording: Recording) -> Iterator[Prepared]:
+def prepared(recording: Recording) -> Iterator[Prepared]:
+    """Return the queries prepared for replaying, kept for the next time where they are few."""
     kept = _ready.get(recording)
     if kept is None and recording.pairs <= _KEPT:
         kept = _ready[recording] = [Prepared(query) for query in recording]
@@ -215,7 +259,8 @@ def _prepared(recording: Recording) -> Iterator[Prepared]:
 
 
 def _recorded(query: RecordedQuery) -> Read:
-    return Read(query.steps, query.fate, query.kind, query.model, not query.degraded)
+    cut = np.logical_or.reduce((np.zeros(len(query), np.bool_), *query.step_truncated))
+    return Read(query.steps, query.fate, query.kind, query.model, not query.degraded, cut)
 
 
 def _second(

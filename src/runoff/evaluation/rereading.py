@@ -36,6 +36,7 @@ class Read:
         kind: the scale of the last stage's scores.
         model: what made them.
         whole: whether nothing was missing from the answer; a threshold applies to no other.
+        truncated: by row, whether a stage lost text of it.
     """
 
     steps: Sequence[NDArray[np.float64]]
@@ -43,6 +44,7 @@ class Read:
     kind: ScoreKind
     model: ModelIdentity
     whole: bool
+    truncated: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,10 @@ def other_reads(recording: Recording, other: Recording) -> Callable[[RecordedQue
         # what it does not have counts as never scored
         fate = np.append(theirs.fate, np.uint8(Fate.TAIL))[rows]
         steps = [np.append(one, math.nan)[rows] for one in theirs.steps]
-        return Read(steps, fate, theirs.kind, theirs.model, not (theirs.degraded or query.degraded))
+        nothing = np.zeros(len(theirs), np.bool_)
+        cut = np.append(np.logical_or.reduce((nothing, *theirs.step_truncated)), False)[rows]
+        whole = not (theirs.degraded or query.degraded)
+        return Read(steps, fate, theirs.kind, theirs.model, whole, cut)
 
     return read
 
@@ -73,14 +76,16 @@ def scored_reads(
         place = {key: row for row, key in enumerate(query.keys)}
         reader = Reader([stage.reranker for stage in stages])
         last = reader.rerank(Query(query.text), candidates)
-        steps = [
-            step_scores(came.reranking, place, pointwise=setup.pointwise)[0]
+        told = [
+            step_scores(came.reranking, place, pointwise=setup.pointwise)
             for came, setup in zip(reader.came, setups, strict=True)
         ]
+        steps = [scores for scores, _ in told]
+        cut = np.logical_or.reduce([truncated for _, truncated in told])
         fate = np.full(len(query), Fate.UNSCORED, np.uint8)
         fate[[place[one.candidate.key] for one in last.ordered]] = Fate.RERANKED
         fate[[place[one.candidate.key] for one in last.dropped]] = Fate.DROPPED
         whole = not query.degraded and not lacks(last)[0]
-        return Read(steps, fate, last.kind, last.model, whole)
+        return Read(steps, fate, last.kind, last.model, whole, cut)
 
     return read, setups
