@@ -11,44 +11,55 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runoff.evaluation.booking import losses
     from runoff.evaluation.collection import Collection
+    from runoff.evaluation.curves import Curve, Point, curve
     from runoff.evaluation.ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation.measures import Evaluator, Measured, evaluate
     from runoff.evaluation.recorder import record
     from runoff.evaluation.recording import Content, Fate, RecordedQuery, Recording
     from runoff.evaluation.replays import AS_RECORDED, Ranking, Runs, replay
     from runoff.evaluation.runs import read_run, read_scored_run, write_run
+    from runoff.evaluation.settings import Setting
     from runoff.evaluation.slices import by_agreement, by_length, by_margin, by_script
     from runoff.evaluation.stagewise import by_stage
+    from runoff.evaluation.tuning import Trial, Tuning, tune
     from runoff.evaluation.verdicts import Comparison, Verdict, verdict
+
 
 __all__ = [
     "AS_RECORDED",
     "Collection",
     "Comparison",
     "Content",
+    "Curve",
     "Evaluator",
     "Fate",
     "Ledger",
     "LostDocument",
     "Measured",
     "Move",
+    "Point",
     "QueryLedger",
     "Ranking",
     "RecordedQuery",
     "Recording",
     "Runs",
+    "Setting",
+    "Trial",
+    "Tuning",
     "Verdict",
     "by_agreement",
     "by_length",
     "by_margin",
     "by_script",
     "by_stage",
+    "curve",
     "evaluate",
     "losses",
     "read_run",
     "read_scored_run",
     "record",
     "replay",
+    "tune",
     "verdict",
     "write_run",
 ]
@@ -58,29 +69,36 @@ _HOMES = {
     "Collection": "collection",
     "Comparison": "verdicts",
     "Content": "recording",
+    "Curve": "curves",
     "Evaluator": "measures",
     "Fate": "recording",
     "Ledger": "ledger",
     "LostDocument": "ledger",
     "Measured": "measures",
     "Move": "ledger",
+    "Point": "curves",
     "QueryLedger": "ledger",
     "Ranking": "replays",
     "RecordedQuery": "recording",
     "Recording": "recording",
     "Runs": "replays",
+    "Setting": "settings",
+    "Trial": "tuning",
+    "Tuning": "tuning",
     "Verdict": "verdicts",
     "by_agreement": "slices",
     "by_length": "slices",
     "by_margin": "slices",
     "by_script": "slices",
     "by_stage": "stagewise",
+    "curve": "curves",
     "evaluate": "measures",
     "losses": "booking",
     "read_run": "runs",
     "read_scored_run": "runs",
     "record": "recorder",
     "replay": "replays",
+    "tune": "tuning",
     "verdict": "verdicts",
     "write_run": "runs",
 }

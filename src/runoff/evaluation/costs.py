@@ -1,0 +1,140 @@
+"""What a query would cost with another window or fewer sources, from its recorded stages."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation.recording import Content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from runoff.evaluation.recording import RecordedQuery
+    from runoff.evaluation.setup import StepSetup
+    from runoff.rerank.cost import Price
+    from runoff.trace import StageTrace
+
+__all__ = ["Costs", "Spent"]
+
+_TEXT = int(Content.TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What each query takes with one setting.
+
+    Attributes:
+        pairs: read by the first stage of the reranker, float64, shape (queries,).
+        ms: milliseconds of recall, fusion and reranking, shape (queries,).
+        cost: money, shape (queries,); None where no price is known.
+    """
+
+    pairs: NDArray[np.float64]
+    ms: NDArray[np.float64]
+    cost: NDArray[np.float64] | None
+
+
+class Costs:
+    """Foretells what queries take, from the time and the usage that were recorded.
+
+    The reranker's time and usage are taken to grow with the pairs it reads; units that a vendor
+    bills are rounded up to whole ones. Sources are asked at the same time, so that the slowest
+    counts. A cascade is taken to skip nothing.
+
+    Args:
+        queries: the recorded queries.
+        steps: the stages of the second stage, as configured.
+        price: of the reranker, for recordings whose usage has no cost.
+
+    Raises:
+        InvalidArgument: the price is none.
+    """
+
+    def __init__(
+        self,
+        queries: Iterable[RecordedQuery],
+        steps: Sequence[StepSetup],
+        price: Price | None = None,
+    ) -> None:
+        if price is not None and not callable(getattr(price, "of", None)):
+            raise InvalidArgument("price", price, "must be a Price, or None")
+        self._queries = list(queries)
+        self._keeps = [step.keep for step in steps]
+        self._price = price
+        self._reads = [_reads(query, len(steps)) for query in self._queries]
+
+    @property
+    def cached(self) -> int:
+        """How many pairs came from a cache when this was recorded, so that they took no time."""
+        return sum(stage.usage.cached for reads in self._reads for stage in reads)
+
+    def of(self, sources: Sequence[str], depth: int, window: int) -> Spent:
+        """Return what each query takes.
+
+        Args:
+            sources: the sources that are asked.
+            depth: hits of each.
+            window: candidates read; 0 for no second stage.
+        """
+        found = [
+            self._one(query, reads, sources, depth, window)
+            for query, reads in zip(self._queries, self._reads, strict=True)
+        ]
+        pairs, ms, cost = (np.array(column, np.float64) for column in zip(*found, strict=True))
+        return Spent(pairs, ms, None if np.isnan(cost).any() else cost)
+
+    def _one(
+        self,
+        query: RecordedQuery,
+        reads: Sequence[StageTrace],
+        sources: Sequence[str],
+        depth: int,
+        window: int,
+    ) -> tuple[float, float, float]:
+        asked = [one for one in query.stages if one.stage == "recall" and one.source in sources]
+        ms = max((one.latency_ms for one in asked), default=0.0)
+        ms += sum(one.latency_ms for one in query.stages if one.stage == "fusion")
+        cost = math.fsum(one.usage.cost or 0.0 for one in asked)
+        pairs = first = min(window, pool(query, sources, depth))
+        for stage, keep in zip(reads, self._keeps, strict=False):
+            if not pairs:
+                break
+            ms += stage.latency_ms * pairs / max(1, stage.entered)
+            cost += self._cost(stage, pairs)
+            pairs = pairs if keep is None else min(pairs, keep)
+        return float(first), ms, cost
+
+    def _cost(self, stage: StageTrace, pairs: int) -> float:
+        """Return what one stage costs for so many pairs; NaN where that is not known."""
+        usage = stage.usage
+        whole = usage.cost if self._price is None else self._price.of(usage)
+        counted = usage.pairs or stage.entered
+        if whole is None or not counted:
+            return math.nan
+        share = pairs / counted
+        if usage.billed_units:
+            share = math.ceil(usage.billed_units * share) / usage.billed_units
+        return whole * share
+
+
+def pool(query: RecordedQuery, sources: Sequence[str], depth: int) -> int:
+    """Return how many candidates with a text these sources find at a depth."""
+    found = np.zeros(len(query), np.bool_)
+    for name in sources:
+        rank = query.origins[name].rank
+        found |= (rank > 0) & (rank <= depth)
+    return int((found & (query.content == _TEXT)).sum())
+
+
+def _reads(query: RecordedQuery, steps: int) -> tuple[StageTrace, ...]:
+    for stage in query.stages:
+        if stage.stage == "rerank":
+            return stage.parts if len(stage.parts) == steps else (stage,)
+    return ()
