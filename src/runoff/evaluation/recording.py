@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from runoff.evaluation.collection import Collection
     from runoff.evaluation.ledger import Ledger
     from runoff.evaluation.measures import Judged
     from runoff.evaluation.setup import Setup
+    from runoff.report.advice import Advice
     from runoff.trace import StageTrace
     from runoff.types import Outcome
 
@@ -228,6 +230,21 @@ class Recording:
         from runoff.evaluation.booking import losses  # noqa: PLC0415 - it needs this module
 
         return losses(self, collection, cutoff=cutoff, **settings)
+
+    def report(self, path: str | PathLike[str], collection: Collection) -> Advice:
+        """Write everything it says to one HTML file; see `runoff.report.evaluation.report`.
+
+        Args:
+            path: the file.
+            collection: judges the queries.
+
+        Raises:
+            InvalidArgument: a judged query was not recorded.
+            MissingExtra: ir-measures is not installed.
+        """
+        from runoff.report.evaluation import report  # noqa: PLC0415 - only when asked for
+
+        return report(self, collection, path)
 
     def __iter__(self) -> Iterator[RecordedQuery]:
         """Iterate over the queries, in the order recorded; one shard is held at a time."""

@@ -130,6 +130,11 @@ class Verdict:
     seed: int
     notes: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import verdict_html  # noqa: PLC0415 - a report, when asked for
+
+        return verdict_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return asdict(self)

@@ -203,11 +203,15 @@ def _rect(left: float, top: float, width: float, height: float, kind: str) -> st
 
 
 def _line(left: float, top: float, right: float, bottom: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}"/>'
+    return (
+        f'<line class="{kind}" x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}"/>'
+    )
 
 
 def _text(left: float, bottom: float, text: str, anchor: str) -> str:
-    return f'<text x="{left:.1f}" y="{bottom:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
+    return (
+        f'<text x="{left:.1f}" y="{bottom:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
+    )
 
 
 def _ends(rows: Iterable[Iterable[float]]) -> tuple[float, float]:
