@@ -130,6 +130,11 @@ class Verdict:
     seed: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def harms(self) -> bool:
+        """Whether the second system is proven worse, on all queries or on a slice."""
+        return self.decision == "remove" or bool(self.remove_for)
+
     def _repr_html_(self) -> str:
         from runoff.report.sections import verdict_html  # noqa: PLC0415 - a report, when asked for
 

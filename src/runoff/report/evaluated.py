@@ -45,8 +45,7 @@ class Evaluated:
     @property
     def harmed(self) -> bool:
         """Whether the later system is proven worse, on all queries or on a slice."""
-        found = self.verdict
-        return found is not None and (found.decision == "remove" or bool(found.remove_for))
+        return self.verdict is not None and self.verdict.harms
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return one row for each system under a row of headings; Judged@k follows its measure."""

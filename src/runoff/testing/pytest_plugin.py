@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from runoff.report.evaluated import evaluated
+from runoff.evaluation.measures import Evaluator
+from runoff.evaluation.verdicts import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,11 +59,10 @@ def assert_no_harm() -> AssertNoHarm:
         slices: Mapping[str, Slicing] | None = None,
     ) -> Verdict:
         __tracebackhide__ = True
-        runs = {"before": before, "after": after}
-        found = evaluated(collection, runs, ("before", "after"), measures=measures, slices=slices)
-        if found.harmed:
-            pytest.fail(f"retrieval got worse\n{found.verdict}", pytrace=False)
-        assert found.verdict is not None  # noqa: S101 - two were compared
-        return found.verdict
+        evaluator = Evaluator(collection, measures)
+        found = verdict(evaluator.evaluate(before), evaluator.evaluate(after), slices=slices)
+        if found.harms:
+            pytest.fail(f"retrieval got worse\n{found}", pytrace=False)
+        return found
 
     return check
