@@ -34,6 +34,7 @@ BENCHMARKS = (
     "server",
     "replay",
     "verdict",
+    "ledger",
 )
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runoff.evaluation.booking import losses
+    from runoff.evaluation.checks import health
     from runoff.evaluation.collection import Collection
     from runoff.evaluation.curves import Curve, Point, curve
+    from runoff.evaluation.findings import Finding, Health
     from runoff.evaluation.ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation.measures import Evaluator, Measured, evaluate
     from runoff.evaluation.recorder import record
@@ -33,6 +35,8 @@ __all__ = [
     "Curve",
     "Evaluator",
     "Fate",
+    "Finding",
+    "Health",
     "Ledger",
     "LostDocument",
     "Measured",
@@ -54,6 +58,7 @@ __all__ = [
     "by_stage",
     "curve",
     "evaluate",
+    "health",
     "losses",
     "read_run",
     "read_scored_run",
@@ -72,6 +77,8 @@ _HOMES = {
     "Curve": "curves",
     "Evaluator": "measures",
     "Fate": "recording",
+    "Finding": "findings",
+    "Health": "findings",
     "Ledger": "ledger",
     "LostDocument": "ledger",
     "Measured": "measures",
@@ -93,6 +100,7 @@ _HOMES = {
     "by_stage": "stagewise",
     "curve": "curves",
     "evaluate": "measures",
+    "health": "checks",
     "losses": "booking",
     "read_run": "runs",
     "read_scored_run": "runs",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation.collection import Collection
+    from runoff.evaluation.findings import Health
     from runoff.evaluation.ledger import Ledger
     from runoff.evaluation.measures import Judged
     from runoff.evaluation.setup import Setup
@@ -245,6 +246,16 @@ class Recording:
         from runoff.report.evaluation import report  # noqa: PLC0415 - only when asked for
 
         return report(self, collection, path)
+
+    def health(self, *, reference: Recording | None = None) -> Health:
+        """Return what is odd about the second stage; see `runoff.evaluation.health`.
+
+        Raises:
+            InvalidArgument: nothing is recorded.
+        """
+        from runoff.evaluation.checks import health  # noqa: PLC0415 - it needs this module
+
+        return health(self, reference=reference)
 
     def __iter__(self) -> Iterator[RecordedQuery]:
         """Iterate over the queries, in the order recorded; one shard is held at a time."""

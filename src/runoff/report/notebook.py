@@ -25,7 +25,7 @@ STYLE = """
 .runoff .head {white-space: pre-line}
 .runoff .degraded {border-left: .25em solid #c60; padding-left: .6em}
 .runoff summary {cursor: pointer; opacity: .7}
-.runoff svg {max-width: 45em; width: 100%; font: 12px sans-serif}
+.runoff svg {max-width: 720px; width: 100%; font: 12px sans-serif}
 .runoff svg text {fill: currentColor}
 .runoff svg .grid {stroke: currentColor; opacity: .15}
 .runoff svg .zero {stroke: currentColor; opacity: .6}

@@ -41,6 +41,7 @@ __all__ = [
 _LISTED = 20
 _BINS = 30
 _LONG = 1000
+_WHOLE = 100  # milliseconds from which no fraction is shown
 
 
 def verdict_html(found: Verdict) -> str:
@@ -202,10 +203,14 @@ def latency_section(recording: Recording) -> str:
         "were recorded side by side took longer than one alone."
     )
     plot = svg.spans(
-        [(name, low, high, f"{low:.1f} to {high:.1f}") for name, low, high in rows],
+        [(name, low, high, f"{_ms(low)} to {_ms(high)}") for name, low, high in rows],
         title="Milliseconds of every stage, p50 to p95",
     )
     return plot + paragraphs([f"Milliseconds, p50 to p95. {said}"])
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f}" if value < _WHOLE else f"{value:.0f}"
 
 
 def _percentiles(values: Sequence[float]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["bars", "histogram", "lines", "spans", "waterfall"]
 
 _WIDTH, _HEIGHT = 720, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 40
 _TICKS = 5
 _ROW = 26  # height of a row of a waterfall or of spans
 _NAMES = 300  # width of their names
@@ -46,7 +46,7 @@ class _Axes:
         for value in x_ticks:
             yield _text(self.right(value), _HEIGHT - _BOTTOM + 16, f"{value:g}", "middle")
         yield _text(_WIDTH - _RIGHT, _HEIGHT - 6, names[0], "end")
-        yield _text(4, _TOP, names[1], "start")
+        yield _text(4, 12, names[1], "start")
 
 
 def lines(
@@ -173,7 +173,7 @@ def spans(rows: Sequence[tuple[str, float, float, str]], *, title: str) -> str:
 def _rows(
     rows: Sequence[tuple[str, float, float, str, str]], x: tuple[float, float], title: str
 ) -> str:
-    behind = 120  # for the text
+    behind = 150  # for the text
     scale = (_WIDTH - _NAMES - behind) / (x[1] - x[0])
     body = []
     for at, (name, low, high, said, kind) in enumerate(rows):

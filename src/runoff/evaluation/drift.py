@@ -1,0 +1,115 @@
+"""Drift: what has changed since a reference, seen without any judgments."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff.evaluation.findings import Finding, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from runoff.evaluation.sights import Sight
+
+__all__ = ["drifts"]
+
+_KOLMOGOROV = 1.628  # of two large samples of one distribution, 1% are further apart (Smirnov 1948)
+_NORMAL = 2.576  # so are those of a share
+_OVERLAP = 0.8
+
+
+def drifts(now: Sequence[Sight], then: Sequence[Sight]) -> Iterator[Finding]:
+    """Yield what differs between two sets of answers.
+
+    Of scores, the best one of each query is compared, by the largest difference of the two
+    cumulative distributions (Kolmogorov and Smirnov); of shares, the difference in standard errors.
+    Either is odd where chance does as much once in a hundred times.
+    """
+    models = [Counter(f"{one.model} ({one.kind})" for one in side) for side in (then, now)]
+    names = [" and ".join(sorted(side)) for side in models]
+    if changed := names[0] != names[1]:
+        yield Finding(
+            "drift model", None, changed, f"The scores were of {names[0]} and are of {names[1]}.",
+            "choosing thresholds again, and recording a new reference",
+        )  # fmt: skip
+    else:
+        yield from _scores(now, then)
+    rates: dict[str, Callable[[Sight], bool]] = {
+        "degraded": lambda one: bool(one.degraded),
+        "truncation": lambda one: bool(one.truncated.any()),
+        "empty": lambda one: not one.answer,
+    }
+    for name, has in rates.items():
+        yield _rate(name, [has(one) for one in now], [has(one) for one in then])
+    yield from _answers(now, then)
+
+
+def _scores(now: Sequence[Sight], then: Sequence[Sight]) -> Iterator[Finding]:
+    best = [
+        np.sort([float(one.score.max()) for one in side if len(one.score)]) for side in (now, then)
+    ]
+    sizes = [len(side) for side in best]
+    if not all(sizes):
+        yield Finding("drift scores", None, None, "Nothing was scored on one of the two sides.")
+        return
+    apart = _apart(*best)
+    limit = _KOLMOGOROV * math.sqrt(sum(sizes) / math.prod(sizes))
+    medians = [float(np.median(side)) for side in best]
+    odd = apart > limit
+    yield Finding(
+        "drift scores", apart, odd,
+        f"The best score of a query is {medians[0]:.3g} in the median, and was {medians[1]:.3g}; "
+        f"the distributions are {apart:.2f} apart (chance: up to {limit:.2f}).",
+        "looking for other queries, a changed index or a changed model" if odd else "",
+    )  # fmt: skip
+
+
+def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    every = np.concatenate((one, other))
+    steps = [np.searchsorted(side, every, side="right") / len(side) for side in (one, other)]
+    return float(np.abs(steps[0] - steps[1]).max())
+
+
+def _rate(name: str, now: Sequence[bool], then: Sequence[bool]) -> Finding:
+    shares = [sum(side) / len(side) for side in (now, then)]
+    both = (sum(now) + sum(then)) / (len(now) + len(then))
+    error = math.sqrt(both * (1 - both) * (1 / len(now) + 1 / len(then)))
+    odd = abs(shares[0] - shares[1]) > _NORMAL * error if error else False
+    what = {
+        "degraded": "are degraded",
+        "truncation": "have a text that was cut",
+        "empty": "are empty",
+    }
+    return Finding(
+        f"drift {name}", shares[0] - shares[1], odd,
+        f"{percent(shares[0])} of the answers {what[name]}; it was {percent(shares[1])}.",
+        "finding out what changed in between" if odd else "",
+    )  # fmt: skip
+
+
+def _answers(now: Sequence[Sight], then: Sequence[Sight]) -> Iterator[Finding]:
+    known = {one.query: one for one in then if one.query}
+    pairs = [(one, known[one.query]) for one in now if one.query in known]
+    if not pairs:
+        yield Finding("drift answers", None, None, "No question was asked both times.")
+        return
+    shared = [
+        len(set(one.answer) & set(other.answer)) / max(len(one.answer), len(other.answer), 1)
+        if one.answer or other.answer
+        else 1.0
+        for one, other in pairs
+    ]
+    mean = sum(shared) / len(shared)
+    odd = mean < _OVERLAP
+    yield Finding(
+        "drift answers", mean, odd,
+        f"Of {len(pairs)} questions asked both times, the answers share {percent(mean)} of their "
+        "documents.",
+        "comparing both by `verdict` before this goes on" if odd else "",
+    )  # fmt: skip

@@ -1,0 +1,197 @@
+"""Health names what is odd without judgments, and nothing else."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ledgers import Listed, Told
+from recorded import Hashed, Questions, pipeline, questions
+
+from runoff import TwoStage
+from runoff.errors import InvalidArgument
+from runoff.evaluation import health, record
+from runoff.evaluation.drift import drifts
+from runoff.evaluation.sights import sights
+from runoff.scores import ScoreKind
+
+IDS = " ".join(f"d{at:02}" for at in range(40))
+MANY = Questions({f"q{at}": f"text number {at}" for at in range(25)})
+SPREAD = {one: ((at * 17) % 40) / 4 - 5 for at, one in enumerate(IDS.split())}  # logits, no ties
+
+
+def seen(scorer, *, ids=IDS, questions=MANY, **options):
+    """Record 25 questions that all find the same 40 documents."""
+    system = TwoStage({"s": Listed(ids)}, reranker=scorer, depth=40, window=40, **options)
+    return record(system, questions, 40, progress=False, workers=1)
+
+
+def sigmoid(values):
+    return {one: 1 / (1 + np.exp(-value)) for one, value in values.items()}
+
+
+def test_a_sound_second_stage_is_fine():
+    """Scores of their kind, without ties, that mix the fused order moderately: nothing is odd."""
+    ids, answers = IDS.split(), []
+    for at, text in enumerate(MANY.queries.values()):
+        lifted = {one: 5 - n / 4 + (3.1 if n % 3 == at % 2 else 0) for n, one in enumerate(ids)}
+        system = TwoStage({"s": Listed(IDS)}, reranker=Told(lifted), depth=40, window=40)
+        answers.append(system.search(text))
+    found = health(answers)
+    assert found.odd == ()
+    assert repr(found) == "Health(25 queries: nothing odd)"
+
+
+def odd(recording, **options):
+    return {one.check for one in health(recording, **options).odd}
+
+
+@pytest.mark.parametrize(
+    ("scores", "kind", "check", "words"),
+    [
+        (SPREAD, ScoreKind.PROBABILITY, "kind", "are no probabilities"),
+        (sigmoid(SPREAD), ScoreKind.LOGIT, "kind", "look like probabilities"),
+        (sigmoid(sigmoid(SPREAD)), ScoreKind.PROBABILITY, "kind", "sigmoid of a probability"),
+        (dict.fromkeys(SPREAD, 0.3), ScoreKind.LOGIT, "constant", "100.0% of the queries"),
+        (
+            {one: float(round(value / 3)) for one, value in SPREAD.items()},
+            ScoreKind.LOGIT, "ties", "100.0% of the candidates",
+        ),
+        (
+            sigmoid({one: value * 3 for one, value in SPREAD.items()}),
+            ScoreKind.PROBABILITY, "saturation", "the best two scores",
+        ),
+    ],
+)  # fmt: skip
+def test_odd_scores(scores, kind, check, words):
+    """Each way in which scores go wrong is named, with its figure in the sentence."""
+    found = seen(Told(scores, kind=kind)).health()
+    assert found[check].odd
+    assert words in found[check].sentence
+    assert found[check].advice
+    sound = seen(Told(SPREAD)).health()
+    assert not sound[check].odd
+    assert not sound[check].advice
+
+
+@pytest.mark.parametrize("kind", [ScoreKind.LOGIT, ScoreKind.PROBABILITY])
+def test_scores_of_their_kind_are_fine(kind):
+    """Logits called logits and probabilities called probabilities are of their kind."""
+    scores = SPREAD if kind is ScoreKind.LOGIT else sigmoid(SPREAD)
+    assert seen(Told(scores, kind=kind)).health()["kind"].odd is False
+
+
+def test_truncation_is_a_share_of_what_was_read():
+    """Five of 40 texts cut are 12.5%, and odd; four are 10%, and fine."""
+    ids = IDS.split()
+    five = seen(Told(SPREAD, truncated=" ".join(ids[:5]))).health()["truncation"]
+    assert (five.figure, five.odd) == (0.125, True)
+    four = seen(Told(SPREAD, truncated=" ".join(ids[:4]))).health()["truncation"]
+    assert (four.figure, four.odd) == (0.1, False)
+
+
+def test_agreement_with_the_first_stage():
+    """Scores in the fused order agree by 1 and never flip the first; reversed ones by -1."""
+    falling = {one: -float(at) for at, one in enumerate(IDS.split())}
+    same = seen(Told(falling)).health()
+    assert same["agreement"].figure == pytest.approx(1)
+    assert same["flips"].figure == 0
+    assert {one.check for one in same.odd} == {"agreement", "flips"}
+    against = seen(Told({one: -value for one, value in falling.items()})).health()
+    assert against["agreement"].figure == pytest.approx(-1)
+    assert "the sign" in against["agreement"].advice
+    assert against["flips"].figure == 1
+    # the ten results are the last ten of 40, that is of the last quarter
+    assert against["promoted"].figure == 1
+    assert "250 results were promoted, from place 36 in the median" in (
+        against["promoted"].sentence
+    )
+
+
+def test_promoted_documents_name_their_source():
+    """Of what was promoted, the share that one source alone found is told by its name."""
+    scores = {one: float(at) for at, one in enumerate(IDS.split())}
+    sources = {"s": Listed(IDS), "other": Listed(" ".join(IDS.split()[:20]))}
+    system = TwoStage(sources, reranker=Told(scores), depth=40, window=40)
+    found = record(system, MANY, 40, progress=False).health()
+    assert "100.0% found by s alone" in found["promoted"].sentence
+
+
+def test_phantom_hits_need_texts():
+    """A first result from far below that shares no word with its question is a phantom."""
+    scores = {one: float(at) for at, one in enumerate(IDS.split())}
+    system = TwoStage({"s": Listed(IDS)}, reranker=Told(scores), depth=40, window=40)
+    strange = Questions({"q": "who wrote it", "r": "which text is it"})  # "text" is in each
+    told = record(system, strange, 40, progress=False, texts=True).health()["phantoms"]
+    assert (told.figure, told.odd) == (0.5, True)
+    without = record(system, strange, 40, progress=False).health()["phantoms"]
+    assert (without.figure, without.odd) == (None, None)
+    assert "texts=True" in without.sentence
+    near = replace(system, reranker=Told({"d01": 3.0, "d02": 2.0, "d03": 1.0}))
+    found = record(near, strange, 40, progress=False, texts=True).health()["phantoms"]
+    assert found.figure == 0
+
+
+def test_degraded_answers():
+    """A reranker that fails makes every answer degraded, and the reason is told."""
+    found = seen(Told(SPREAD, fails=True)).health()
+    assert found["degraded"].figure == 1
+    assert "mostly rerank told connection" in found["degraded"].sentence
+    assert found["agreement"].odd is None
+
+
+def test_a_recording_and_the_live_answers_are_as_healthy():
+    """What is recorded and then configured down is judged as the live responses and traces are."""
+    system, asked = pipeline(Hashed(31), depth=20, window=12), questions(8)
+    recording = record(system, asked, 40, progress=False, texts=True)
+    live = [system.search(text) for text in asked.queries.values()]
+    assert health(live).findings == recording.health().findings
+    traces = health([one.trace for one in live])
+    assert traces["ties"] == health(live)["ties"]
+    assert traces["phantoms"].odd is None  # a trace does not hold the question
+
+
+def test_drift_is_told_where_there_is_some():
+    """Against itself nothing has drifted; other scores, cuts, faults and answers are each named."""
+    before = seen(Told(SPREAD))
+    assert not [one for one in odd(before, reference=before) if one.startswith("drift")]
+    other = {one: -value - 4 for one, value in SPREAD.items()}
+    moved = odd(seen(Told(other, truncated=IDS)), reference=before)
+    assert {"drift scores", "drift truncation", "drift answers"} <= moved
+    failed = odd(seen(Told(SPREAD, fails=True)), reference=before)
+    assert "drift degraded" in failed
+    renamed = health(seen(Told(SPREAD, name="new")), reference=before)
+    assert "of told (logit) and are of new (logit)" in renamed["drift model"].sentence
+    empty = seen(Told(SPREAD), ids="")
+    assert "drift empty" in odd(empty, reference=before)
+
+
+def test_drift_of_scores_is_seldom_seen_in_noise():
+    """Of 200 pairs of samples of one distribution, at most 5 are called drift of scores."""
+    (one, *_) = sights("seen", seen(Told(SPREAD)))
+    draw = np.random.default_rng(0)
+
+    def sample():
+        return [replace(one, score=draw.normal(size=3)) for _ in range(60)]
+
+    found = [next(drifts(sample(), sample())).odd for _ in range(200)]
+    assert sum(found) <= 5
+
+
+def test_health_is_told_as_text_and_json():
+    """Each finding is a line with its advice, odd ones first, and comes back from JSON."""
+    found = seen(Told(dict.fromkeys(SPREAD, 0.3))).health()
+    first = str(found).splitlines()[1]
+    assert first.startswith("look")
+    assert "Try: " in first
+    back = json.loads(json.dumps(found.to_dict()))
+    assert back["findings"][0]["check"] == found.findings[0].check
+    with pytest.raises(KeyError):
+        found["weather"]
+
+
+@pytest.mark.parametrize("given", [7, [], ["text"]])
+def test_something_else_is_refused(given):
+    """Only a recording, responses or traces can be looked at, and at least one."""
+    with pytest.raises(InvalidArgument, match="seen"):
+        health(given)
