@@ -35,6 +35,7 @@ BENCHMARKS = (
     "replay",
     "verdict",
     "ledger",
+    "tuning",
 )
 
 

@@ -108,6 +108,25 @@ def test_replay_is_measured(tmp_path, data):
     assert [row[0] for row in sizes["rows"]] == [2000, 4000]
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
+)
+def test_tuning_is_measured(tmp_path, data):
+    """The benchmark records once, draws the curve, and finds a recording where it left it."""
+    pytest.importorskip("pyarrow")
+    done, found = _run(tmp_path, data, "tuning", "--collections", "scifact")
+    assert done.returncode == 0, done.stderr
+    window, optimism, decided, regret, _ = found["tuning"]["tables"]
+    assert window["rows"][0][0] == 0
+    assert len(optimism["rows"]) == 3
+    assert sum(decided["rows"][0][1:4]) == pytest.approx(1)
+    assert regret["rows"][0][0] == "scifact"
+    (kept,) = (tmp_path / "cache").glob("tuning-scifact-8-*")
+    before = sorted(one.stat().st_mtime_ns for one in kept.glob("*.parquet"))
+    _run(tmp_path, data, "tuning", "--collections", "scifact")
+    assert sorted(one.stat().st_mtime_ns for one in kept.glob("*.parquet")) == before
+
+
 def test_absent_data_is_skipped_plainly(tmp_path):
     """Without collections a benchmark says what to set, and the exit code tells nothing ran."""
     done, found = _run(tmp_path, tmp_path / "nowhere", "languages")

@@ -128,6 +128,40 @@ def test_the_terminal_shows_measures_verdict_and_notes(runs):
         assert word in done.stdout
 
 
+def test_advice_on_one_page_and_as_a_report(folder, tmp_path):
+    """`runoff advise` prints verdict, losses, window and health, and writes the same as HTML."""
+    pytest.importorskip("pyarrow", reason="the eval extra is not installed")
+    report = tmp_path / "report.html"
+    asked = ("advise", folder, "--sources", "bm25", "--save", tmp_path / "saved")
+    done = runoff(*asked, "--report", report)
+    assert done.returncode == 0, done.stderr
+    for word in ("reranked", "VERDICT", "LOSSES", "WINDOW", "HEALTH"):
+        assert word in done.stdout
+    assert "<svg" in report.read_text("utf-8")
+    again = runoff("advise", folder, "--system", tmp_path / "saved")
+    assert again.stdout == done.stdout
+
+
+def test_advice_needs_more_than_a_run_file(runs):
+    """A run file holds results alone: the message says that a recording is needed."""
+    done = runoff("advise", "qrels.txt", "--system", "right.run", cwd=runs)
+    assert done.returncode == 2
+    assert "needs a recording" in done.stderr
+
+
+def test_an_answer_is_explained_stage_by_stage(folder):
+    """`runoff explain` tells every stage of an answer, and where one document went."""
+    asked = ("explain", "why does the sea rise", "--system", "system:made")
+    done = runoff(*asked, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "bm25" in done.stdout
+    assert "tides" in done.stdout
+    assert "clock: no source found it" in runoff(*asked, "--doc", "clock", cwd=folder).stdout
+    wrong = runoff(*asked, "--path", ".", cwd=folder)
+    assert wrong.returncode == 2
+    assert "is searched without --system" in wrong.stderr
+
+
 def test_markdown_is_a_table_and_keeps_texts_inert(tmp_path):
     """A pull request's summary has the verdict, and no query's text acts as Markdown or HTML."""
     hostile = "<img src=x onerror=alert(1)> | [a](javascript:alert(1)) @everyone"

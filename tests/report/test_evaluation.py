@@ -120,10 +120,12 @@ def test_a_system_without_a_second_stage_has_a_report(judged, tmp_path):
 
 
 def test_advice_is_one_page_of_text(recording, judged):
-    """Verdict, losses with their moves, and the window, in this order."""
+    """Verdict, losses with their moves, window and health, in this order."""
     advice = advise(recording, judged)
     text = str(advice)
-    assert text.index("VERDICT") < text.index("LOSSES") < text.index("WINDOW")
+    assert (
+        text.index("VERDICT") < text.index("LOSSES") < text.index("WINDOW") < text.index("HEALTH")
+    )
     assert list(advice.evaluated.measured) == ["bm25", "noise", "fused", "reranked"]
     assert str(advice.evaluated.verdict.main) in text
 

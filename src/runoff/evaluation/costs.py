@@ -44,9 +44,9 @@ class Spent:
 class Costs:
     """Foretells what queries take, from the time and the usage that were recorded.
 
-    The reranker's time and usage are taken to grow with the pairs it reads; units that a vendor
-    bills are rounded up to whole ones. Sources are asked at the same time, so that the slowest
-    counts. A cascade is taken to skip nothing.
+    The reranker's time and usage are taken to grow with the pairs it reads. Units that a vendor
+    bills are rounded up to whole ones, so that what they cost is rather too high. Sources are asked
+    at the same time, so that the slowest counts. A cascade is taken to skip nothing.
 
     Args:
         queries: the recorded queries.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.trials import Trials
     from runoff.rerank.cost import Price
 
-__all__ = ["Curve", "Point", "Shape", "curve"]
+__all__ = ["Curve", "Point", "Shape", "curve", "curved", "recommended"]
 
 Shape = Literal[
     "saturates", "still rises", "peaks then falls", "falls from the start", "flat", "undecided"
@@ -172,6 +172,7 @@ def curve(  # noqa: PLR0913 - every setting has a default
         recording: what `record` made.
         collection: judges its queries.
         windows: to look at, up to the recorded one; 0, the first stage alone, is always among them.
+            One that would need pairs that were not scored is left out, with a note.
             None takes a ladder from 5 to the widest that changes anything, and the one in use.
         measures: as ir-measures names them; the first decides.
         price: of the reranker, where the recorded usage has no cost.
@@ -182,7 +183,8 @@ def curve(  # noqa: PLR0913 - every setting has a default
 
     Raises:
         InvalidArgument: an argument has a value it cannot have, the system has no second stage, a
-            judged query was not recorded, or a window cannot be replayed.
+            judged query was not recorded, or no window can be replayed.
+        ScoreKindMismatch: the threshold was made for other scores.
         MissingExtra: ir-measures is not installed.
     """
     own = configured(recording.setup)
@@ -196,6 +198,8 @@ def curve(  # noqa: PLR0913 - every setting has a default
     without = replace(own, window=0, blend=None, threshold=None)
     settings = [without, *(replace(own, window=one) for one in looked)]
     trials = tried(recording, collection, settings, measures, price)
+    if len(trials.settings) == 1:
+        raise InvalidArgument("windows", looked, f"cannot be replayed. {trials.notes[0]}")
     return curved(
         trials, own.window, bound=bound, folds=folds, rounds=count("rounds", rounds), seed=seed
     )
@@ -224,7 +228,8 @@ def curved(
     rank = np.arange(len(values))
     chosen = recommended(values)
     ahead = held_out(values, rank, folds=folds, rounds=rounds, seed=seed, tolerance=_TOLERANCE)
-    regrets = values[argmax(values)] - ahead.values
+    # what is left of rounding is no regret
+    regrets = np.round(values[argmax(values)] - ahead.values, 12) + 0.0
     ends = _intervals(np.vstack([values - values[0], regrets[None]]), seed)
     return Curve(
         _points(trials, ends, seed),
@@ -279,7 +284,7 @@ def _points(
 ) -> tuple[Point, ...]:
     means = {name: rows.mean(axis=1).tolist() for name, rows in trials.values.items()}
     ends = {name: _intervals(rows, seed) for name, rows in trials.values.items()}
-    quality = means[trials.measures[0]]
+    quality: list[float] = means[trials.measures[0]]
     pairs, ms = trials.pairs.mean(axis=1).tolist(), trials.ms.mean(axis=1).tolist()
     slow = np.percentile(trials.ms, 95, axis=1).tolist()
     cost = None if trials.cost is None else trials.cost.mean(axis=1).tolist()
@@ -334,4 +339,4 @@ def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
         return "peaks then falls"
     if (low[last:] >= -bound).any():
         return "saturates"
-    return "still rises" if worse[last:].all() else "undecided"
+    return "still rises" if last > 1 and worse[last:].all() else "undecided"

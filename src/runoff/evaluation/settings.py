@@ -15,14 +15,15 @@ from runoff.evaluation.setup import fusion_of, told_fusion, told_threshold
 from runoff.fusion.convex import Convex
 from runoff.fusion.rrf import RRF
 from runoff.fusion.weights import Weights
+from runoff.protocols import Fusion
+from runoff.rerank.pointwise import _is_weight
+from runoff.scores import Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runoff.evaluation.replays import Runs
     from runoff.evaluation.setup import Setup
-    from runoff.protocols import Fusion
-    from runoff.scores import Threshold
 
 __all__ = ["Answers", "Setting", "configured", "default_grid", "settings_of"]
 
@@ -149,6 +150,7 @@ def settings_of(setup: Setup, grid: Mapping[str, Sequence[Any]] | None = None) -
     for name, values in given.items():
         if not isinstance(values, Sequence) or isinstance(values, str) or not values:
             raise InvalidArgument(f"grid[{name!r}]", values, "must list a value or more")
+    _check(given)
     kept: dict[str, Any] = {"weights": None} | {
         name: getattr(own, name) for name in NAMES if name != "weights"
     }
@@ -158,6 +160,19 @@ def settings_of(setup: Setup, grid: Mapping[str, Sequence[Any]] | None = None) -
     for one in made:
         unlike.setdefault(repr(one), one)
     return list(unlike.values())
+
+
+def _check(grid: Mapping[str, Sequence[Any]]) -> None:
+    for one in grid.get("fusion", ()):
+        if one is not None and (isinstance(one, type) or not isinstance(one, Fusion)):
+            raise InvalidArgument("fusion", one, "must have fuse(rankings), such as RRF()")
+    for one in grid.get("blend", ()):
+        if one is not None and not _is_weight(one):
+            raise InvalidArgument("blend", one, "must be within 0 and 1, or None")
+    for one in grid.get("threshold", ()):
+        if one is not None and not isinstance(one, Threshold):
+            remedy = "must be a Threshold, which says what kind of score it was chosen on"
+            raise InvalidArgument("threshold", one, remedy)
 
 
 def _made(setup: Setup, own: Setting, columns: Sequence[Sequence[Any]]) -> Iterator[Setting]:
@@ -226,9 +241,8 @@ class Answers:
         if not setting.window:
             given["reranker"] = None
         else:
-            given |= {"window": setting.window, "threshold": setting.threshold}
-            if self._setup.steps[-1].pointwise:
-                given["blend"] = setting.blend
+            own = {"blend": setting.blend, "threshold": setting.threshold}
+            given |= {"window": setting.window} | own
         return replay(self._of(setting.sources), **given)
 
     def _of(self, sources: tuple[str, ...]) -> Recording:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +60,21 @@ class Trials:
     def quality(self) -> NDArray[np.float64]:
         """The values of the first measure, shape (settings, queries)."""
         return self.values[self.measures[0]]
+
+    def only(self, at: NDArray[np.int64]) -> Trials:
+        """Return the trials as these queries alone see them.
+
+        Args:
+            at: places in `query_ids`.
+        """
+        return replace(
+            self,
+            query_ids=tuple(self.query_ids[one] for one in at.tolist()),
+            values={name: rows[:, at] for name, rows in self.values.items()},
+            pairs=self.pairs[:, at],
+            ms=self.ms[:, at],
+            cost=None if self.cost is None else self.cost[:, at],
+        )
 
 
 def tried(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.trials import Trials
     from runoff.rerank.cost import Price
 
-__all__ = ["Trial", "Tuning", "tune"]
+__all__ = ["Trial", "Tuning", "cost_rank", "tune", "tuned"]
 
 _FEWEST = 20  # queries without which nothing is changed
 _SHOWN = 10
@@ -161,8 +161,9 @@ def tune(  # noqa: PLR0913 - every setting has a default
         recording: what `record` made.
         collection: judges its queries.
         grid: `fusion`, `weights`, `depth`, `window` (0 for no second stage), `blend` and
-            `threshold`, each with the values to try; what is left out stays as configured. A
-            weight of 0 leaves a source out. None takes a grid of a few hundred settings.
+            `threshold`, each with the values to try; what is left out stays as configured. Weights
+            are for `RRF` and `Convex`, and one of 0 leaves a source out. None takes a grid of a
+            few hundred settings.
         measure: what decides, as ir-measures names it.
         price: of the reranker, where the recorded usage has no cost.
         bound: the loss that is accepted for a cheaper setting, in the measure's units.

@@ -1,4 +1,4 @@
-"""Everything a recording can say to its owner on one page: verdict, losses, window, moves."""
+"""Everything a recording can say to its owner on one page: verdict, losses, window, health."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runoff.evaluation.booking import losses
+from runoff.evaluation.checks import health
 from runoff.evaluation.curves import curve
 from runoff.evaluation.measures import MEASURES
 from runoff.evaluation.stagewise import RERANKED, by_stage
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from runoff.evaluation.collection import Collection
     from runoff.evaluation.curves import Curve
+    from runoff.evaluation.findings import Health
     from runoff.evaluation.ledger import Ledger
     from runoff.evaluation.pairing import Slicing
     from runoff.evaluation.recording import Recording
@@ -33,11 +35,13 @@ class Advice:
         evaluated: the measures after every stage, and the verdict on the second one.
         ledger: where quality is lost.
         curve: quality against the window; None without a second stage.
+        health: what is odd about the second stage, judgments aside; None without one.
     """
 
     evaluated: Evaluated
     ledger: Ledger
     curve: Curve | None
+    health: Health | None
 
     def __str__(self) -> str:
         """Return it as a page of text."""
@@ -53,6 +57,8 @@ class Advice:
         parts.append(f"LOSSES\n{self.ledger}")
         if self.curve is not None:
             parts.append(f"WINDOW\n{self.curve}")
+        if self.health is not None:
+            parts.append(f"HEALTH\n{self.health}")
         remarks = found.remarks()
         if remarks:
             parts.append("\n".join(remarks))
@@ -83,4 +89,6 @@ def advise(
     compared = (names[-2], RERANKED) if names[-1] == RERANKED else None
     found = evaluated(collection, runs, compared, measures=measures, slices=slices)
     ledger = losses(recording, collection)
-    return Advice(found, ledger, curve(recording, collection) if compared else None)
+    if compared is None:
+        return Advice(found, ledger, None, None)
+    return Advice(found, ledger, curve(recording, collection), health(recording))

@@ -18,6 +18,7 @@ from runoff.report.notebook import STYLE, table_html
 from runoff.report.sections import (
     curve_section,
     deltas_section,
+    health_section,
     latency_section,
     ledger_section,
     paragraphs,
@@ -95,6 +96,8 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     sections["Where quality is lost"] = ledger_section(advice.ledger)
     if advice.curve is not None:
         sections["How many candidates to read"] = curve_section(advice.curve)
+    if advice.health is not None:
+        sections["Is anything odd?"] = health_section(advice.health)
     if recording.setup.steps:
         sections["Scores"] = scores_section(recording, collection.qrels)
     sections["Time"] = latency_section(recording)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from runoff.evaluation.curves import Curve
+    from runoff.evaluation.findings import Health
     from runoff.evaluation.ledger import Ledger
     from runoff.evaluation.recording import Recording
     from runoff.evaluation.verdicts import Verdict
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "curve_section",
     "deltas_section",
+    "health_section",
     "latency_section",
     "ledger_html",
     "ledger_section",
@@ -155,6 +157,16 @@ def curve_section(curve: Curve) -> str:
         points, title=f"{measure} by window", names=("candidates read", measure), marks=marks
     )
     return plot + paragraphs([said]) + table_html(rows) + paragraphs(curve.notes)
+
+
+def health_section(found: Health) -> str:
+    """Return what is odd about the second stage, the odd first, with what to try."""
+    marks = {True: "look", False: "fine", None: "-"}
+    rows: list[tuple[str, ...]] = [("", "check", "found")]
+    for one in found.findings:
+        advice = f" Try: {one.advice}" if one.advice else ""
+        rows.append((marks[one.odd], one.check, snippet(f"{one.sentence}{advice}", _LONG)))
+    return table_html(rows)
 
 
 def scores_section(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> str:

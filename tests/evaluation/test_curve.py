@@ -1,0 +1,145 @@
+"""What a window buys and costs, read off a recording."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tunable import Judge, collection, recording
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation import curve, evaluate, replay
+from runoff.evaluation.costs import Costs
+from runoff.evaluation.curves import recommended
+from runoff.rerank import Price
+
+pytest.importorskip("ir_measures")
+
+
+def test_points_are_what_a_replay_measures():
+    """Every value of the curve is that of a replay with that window, at the measure's own depth."""
+    made, judged = recording(Judge()), collection()
+    found = curve(made, judged, windows=[5, 20, 50])
+    assert [one.window for one in found.points] == [0, 5, 20, 50]
+    for point in found.points:
+        options = {"window": point.window} if point.window else {"reranker": None}
+        measured = evaluate(replay(made, top_k=10, **options), judged, ["nDCG@10", "R@10"])
+        assert point.values == {one: measured.mean(one) for one in ("nDCG@10", "R@10")}
+        low, high = point.intervals["nDCG@10"]
+        assert low <= point.values["nDCG@10"] <= high
+
+
+def test_a_helping_reranker_saturates():
+    """A scorer that finds what a good source has near the top gains, and then no more."""
+    found = curve(recording(Judge(3.0)), collection(), windows=[5, 10, 20, 30, 40, 50])
+    assert found.shape == "saturates"
+    assert 0 < found.recommended < 50
+    assert found.point(found.recommended).gain > 0.05
+
+
+def test_a_curve_that_has_not_ended_still_rises():
+    """A scorer that knows, over a source that does not, gains from every further candidate."""
+    found = curve(recording(Judge(3.0), {"poor": 0.0}), collection(), windows=[5, 10, 20, 40])
+    assert found.shape == "still rises"
+    assert found.recommended == 40
+
+
+def test_a_harmful_reranker_falls_from_the_start():
+    """A scorer that prefers what is not relevant is not to be read with at all."""
+    found = curve(recording(Judge(-1.0)), collection())
+    assert found.shape == "falls from the start"
+    assert found.recommended == 0
+    assert found.points[0].gain == 0
+
+
+def test_far_candidates_that_fool_the_reranker_make_a_peak():
+    """Where what comes last is liked best by the scorer, a window in between is best."""
+    found = curve(recording(Judge(3.0, decoys=9.0)), collection(), windows=[5, 10, 20, 30, 40, 50])
+    assert found.shape == "peaks then falls"
+    assert 0 < found.recommended <= 40
+
+
+def test_a_constant_reranker_is_flat():
+    """A scorer that says the same of all changes nothing, costs, and is left out."""
+    found = curve(recording(Judge(0.0, noise=0.0, decoys=0.0)), collection())
+    assert found.shape == "flat"
+    assert found.recommended == 0
+    assert found.regret == 0
+    assert all(one.gain == 0 for one in found.points)
+
+
+def test_few_queries_leave_the_shape_undecided():
+    """Four queries and a scorer of noise prove nothing."""
+    found = curve(recording(Judge(0.3), many=4), collection(4))
+    assert found.shape == "undecided"
+
+
+@pytest.mark.parametrize("recorded", [1, 7, 25])
+def test_the_recommendation_was_recorded(recorded):
+    """However much a wider window would bring, none above the recorded one is looked at."""
+    found = curve(recording(Judge(3.0), {"poor": 0.0}, recorded=recorded), collection())
+    assert max(one.window for one in found.points) == recorded
+    assert found.recommended <= recorded
+    with pytest.raises(InvalidArgument, match=f"windows of 1 to {recorded}"):
+        curve(recording(Judge(), recorded=recorded), collection(), windows=[recorded + 1])
+
+
+def test_marginal_gains_are_differences_over_what_more_is_spent():
+    """Gains are per 10 pairs, per millisecond and per unit of money, from one point to the next."""
+    made = recording(Judge())
+    found = curve(made, collection(), windows=[10, 30], price=Price(per_1k_pairs=2.0))
+    first, second, third = found.points
+    assert (first.pairs, second.pairs, third.pairs) == (0, 10, 30)
+    assert (first.per_10_candidates, first.per_ms, first.per_unit_of_money) == (None, None, None)
+    step = third.values["nDCG@10"] - second.values["nDCG@10"]
+    assert third.per_10_candidates == pytest.approx(step / 2)
+    assert third.per_ms == pytest.approx(step / (third.ms - second.ms))
+    assert third.cost == pytest.approx(0.06)
+    assert third.per_unit_of_money == pytest.approx(step / 0.04)
+    reads = [one.stages[-1].latency_ms / one.stages[-1].entered for one in made]
+    assert third.ms - second.ms == pytest.approx(20 * np.mean(reads))
+    assert curve(made, collection(), windows=[10]).point(10).cost is None
+
+
+def test_units_that_a_vendor_bills_are_whole():
+    """Of a unit for 20 pairs, 5 pairs cost as much as 20, and 21 twice that."""
+    made = recording(Judge(billed=True), many=3, recorded=40)
+    costs = Costs(made, made.setup.steps, Price(per_search_unit=1.0))
+    found = [costs.of(("good",), 50, window).cost for window in (0, 5, 20, 21, 40)]
+    assert [one.tolist() for one in found] == [[units] * 3 for units in (0, 1, 1, 2, 2)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(2, 40))
+def test_a_recommendation_gives_up_little(seed, windows, queries):
+    """On the queries it is made on, the recommended window is at most .0025 below the best."""
+    values = np.random.default_rng(seed).random((windows, queries))
+    means = values.mean(axis=1)
+    chosen = recommended(values)
+    assert means.max() - means[chosen] <= 0.0025 + 1e-9
+    assert chosen <= int(means.argmax())
+
+
+def test_it_is_told_as_text_and_as_json():
+    """Text marks what is recommended and what is in use; a dictionary goes through JSON."""
+    found = curve(recording(Judge(3.0)), collection(), windows=[5, 20, 50])
+    text = str(found)
+    assert text.startswith(found.shape)
+    assert f"recommended: {found.recommended}" in text
+    assert "in use: 20" in text
+    told = json.loads(json.dumps(found.to_dict()))
+    assert told["recommended"] == found.recommended
+    assert len(told["points"]) == 4
+    assert curve(recording(Judge(3.0)), collection(), windows=[5, 20, 50]).regret == found.regret
+
+
+def test_what_cannot_be_is_refused():
+    """Without a second stage, or with unrecorded queries, there is no curve."""
+    with pytest.raises(InvalidArgument, match="without a second stage"):
+        curve(recording(None, many=3), collection(3))
+    with pytest.raises(InvalidArgument, match="without a recording"):
+        curve(recording(Judge(), many=3), collection(4))
+    for wrong in ({"windows": [0]}, {"bound": 0}, {"folds": 1}, {"rounds": 0}):
+        with pytest.raises(InvalidArgument):
+            curve(recording(Judge(), many=3), collection(3), **wrong)
