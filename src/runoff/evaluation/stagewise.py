@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff.errors import InvalidArgument
+from runoff.evaluation.measures import MEASURES, Evaluator
 from runoff.evaluation.replays import replay
+from runoff.evaluation.verdicts import verdict
 
 if TYPE_CHECKING:
-    from runoff.evaluation.measures import Run
-    from runoff.evaluation.recording import Recording
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["FUSED", "RERANKED", "by_stage"]
+    from runoff.evaluation.measures import Judged, Run
+    from runoff.evaluation.pairing import Slicing
+    from runoff.evaluation.recording import Recording
+    from runoff.evaluation.verdicts import Verdict
+
+__all__ = ["FUSED", "RERANKED", "by_stage", "second_stage"]
 
 FUSED = "fused"
 RERANKED = "reranked"
@@ -43,6 +50,32 @@ def by_stage(recording: Recording) -> dict[str, Run]:
     if setup.steps:
         runs[RERANKED] = _plain(replay(recording, top_k=None))
     return runs
+
+
+def second_stage(
+    recording: Recording,
+    collection: Judged,
+    *,
+    measures: Iterable[object] = MEASURES,
+    slices: Mapping[str, Slicing] | None = None,
+) -> Verdict:
+    """Return the verdict on the second stage: its order against that of the first stage.
+
+    Args:
+        recording: what `record` made.
+        collection: judges its queries.
+        measures: as ir-measures names them; the first decides.
+        slices: as `verdict` takes them.
+
+    Raises:
+        InvalidArgument: there is no second stage, or as `Evaluator` and `verdict` raise it.
+        MissingExtra: ir-measures is not installed.
+    """
+    if not recording.setup.steps:
+        raise InvalidArgument("recording", recording, "is of a system without a second stage")
+    *_, before, after = by_stage(recording).values()
+    evaluator = Evaluator(collection, measures)
+    return verdict(evaluator.evaluate(before), evaluator.evaluate(after), slices=slices)
 
 
 def _plain(run: Run) -> Run:
