@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,7 @@ from runoff import Document, TwoStage
 from runoff.recall import BM25
 
 pipeline = TwoStage({"bm25": BM25([Document(*pair) for pair in TEXTS.items()])}, reranker=None)
+wide = TwoStage(pipeline.sources, depth=150, window=120)
 def made():
     return pipeline
 nothing = 3
@@ -119,6 +122,13 @@ def test_a_run_written_is_the_baseline_of_tomorrow(folder, tmp_path):
     assert found["verdict"]["main"]["difference"] == 0
 
 
+def test_a_system_wider_than_the_options_is_recorded_as_it_is(folder):
+    """Depth and window are never less than the system's own, so that its answer is there."""
+    done = runoff("evaluate", ".", "--system", "system:wide", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["compared"] == ["bm25", "reranked"]
+
+
 def test_the_terminal_shows_measures_verdict_and_notes(runs):
     """The table names system, measure and Judged@k, and the decision stands with its reason."""
     done = runoff(
@@ -160,6 +170,17 @@ def test_an_answer_is_explained_stage_by_stage(folder):
     wrong = runoff(*asked, "--path", ".", cwd=folder)
     assert wrong.returncode == 2
     assert "is searched without --system" in wrong.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "advise", "explain"])
+def test_every_option_is_documented(command):
+    """The page names every option that the command has."""
+    page = (Path(__file__).parents[2] / "docs" / "evaluation-cli.md").read_text("utf-8")
+    shown = runoff(command, "--help")
+    assert shown.returncode == 0, shown.stderr
+    options = set(re.findall(r"--[a-z][a-z-]*", shown.stdout)) - {"--help", "--no-fail-on-harm"}
+    assert len(options) >= 5
+    assert options <= set(re.findall(r"--[a-z][a-z-]*", page))
 
 
 def test_markdown_is_a_table_and_keeps_texts_inert(tmp_path):

@@ -22,6 +22,7 @@ from runoff.evaluation.slices import by_length, by_script
 from runoff.evaluation.stagewise import RERANKED
 from runoff.report.evaluated import compared_rows, evaluated
 from runoff.report.explain import snippet
+from runoff.systems import as_system
 
 if TYPE_CHECKING:
     from runoff.evaluation.collection import Collection
@@ -49,7 +50,9 @@ SourcesOption = Annotated[str, typer.Option(help="First stage of the built-in pi
 RerankerOption = Annotated[
     str, typer.Option(help="Its second stage: a cross-encoder's name, or none.")
 ]
-WindowOption = Annotated[int, typer.Option(help="Candidates of each query that are scored.")]
+WindowOption = Annotated[
+    int, typer.Option(help="Candidates of each query that are scored, at least.")
+]
 SplitOption = Annotated[str, typer.Option(help="Whose judgments of a BEIR folder.")]
 TopicsOption = Annotated[Path | None, typer.Option(help="The queries of a qrels file.")]
 SaveOption = Annotated[
@@ -81,7 +84,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     sources: SourcesOption = "bm25,dense",
     reranker: RerankerOption = "runoff-mini",
     window: WindowOption = 50,
-    depth: Annotated[int, typer.Option(help="Hits asked of each source.")] = 100,
+    depth: Annotated[int, typer.Option(help="Hits asked of each source, at least.")] = 100,
     measure: Annotated[
         list[str] | None,
         typer.Option(
@@ -202,7 +205,7 @@ class Asked:
                     judged, sources=sources, reranker=reranker, cache=cache, progress=progress
                 )
         if not isinstance(told, Recording | dict):
-            told = record(told, judged, depth, path=save, window=window)
+            told = _recorded(told, judged, depth, window, save)
         return cls(judged, told if isinstance(told, Recording) else None, runs_of(told))
 
     @property
@@ -237,8 +240,17 @@ class Asked:
 def _baseline(asked: Asked, baseline: str, depth: int, window: int) -> dict[str, Run]:
     told = system_of("baseline", baseline)
     if not isinstance(told, Recording | dict):
-        told = record(told, asked.collection, depth, window=window)
+        told = _recorded(told, asked.collection, depth, window, None)
     return runs_of(told)
+
+
+def _recorded(
+    system: object, collection: Collection, depth: int, window: int, path: Path | None
+) -> Recording:
+    """Record a system at this depth and window, or at its own where they are wider."""
+    own = as_system(system)
+    depth, window = max(depth, own.pipeline.depth), max(window, own.pipeline.window)
+    return record(own, collection, depth, path=path, window=window)
 
 
 def _without_texts(collection: Collection) -> bool:
