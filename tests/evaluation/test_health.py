@@ -13,7 +13,8 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import health, record
 from runoff.evaluation.drift import drifts
 from runoff.evaluation.sights import sights
-from runoff.scores import ScoreKind
+from runoff.rerank import Cascade, Pointwise, Step
+from runoff.scores import ScoreKind, Threshold
 
 IDS = " ".join(f"d{at:02}" for at in range(40))
 MANY = Questions({f"q{at}": f"text number {at}" for at in range(25)})
@@ -140,9 +141,19 @@ def test_degraded_answers():
     assert found["agreement"].odd is None
 
 
-def test_a_recording_and_the_live_answers_are_as_healthy():
+@pytest.mark.parametrize(
+    ("scorer", "options"),
+    [
+        (Hashed(31), {}),
+        (Hashed(31), {"group": "parent"}),
+        (Pointwise(Hashed(31), blend=0.5, threshold=Threshold(0.3, ScoreKind.LOGIT)), {}),
+        (Cascade([Step(Hashed(5), keep=6), Hashed(31)]), {}),
+    ],
+    ids=["plain", "grouped", "threshold", "cascade"],
+)
+def test_a_recording_and_the_live_answers_are_as_healthy(scorer, options):
     """What is recorded and then configured down is judged as the live responses and traces are."""
-    system, asked = pipeline(Hashed(31), depth=20, window=12), questions(8)
+    system, asked = pipeline(scorer, depth=20, window=12, **options), questions(8)
     recording = record(system, asked, 40, progress=False, texts=True)
     live = [system.search(text) for text in asked.queries.values()]
     assert health(live).findings == recording.health().findings

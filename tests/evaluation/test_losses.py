@@ -231,6 +231,14 @@ def test_no_second_stage_is_a_move_where_it_harms():
     assert "no second stage" not in [one.action for one in good.moves]
 
 
+def test_a_second_stage_is_a_move_where_there_is_none():
+    """Without a second stage, the most that one could bring is the window in its best order."""
+    found = ledger({"b": 1, "x": 1}, {"s": Listed("a b c")})
+    (move,) = [one for one in found.moves if one.action == "a second stage"]
+    assert move.at_most == pytest.approx((1 - SECOND) / (1 + SECOND))
+    assert found.entries["fused_low"] == pytest.approx(move.at_most)
+
+
 def test_ledger_is_told_as_text_and_json():
     """The table names what was lost, and the same figures come back from JSON."""
     found = ledger({"x": 1, "a": 1}, {"s": Listed("a b")}, Told({"b": 1}))

@@ -62,12 +62,14 @@ def losses(
             configured.
 
     Raises:
-        InvalidArgument: a judged query was not recorded, a document stands twice among a query's
-            candidates, or an argument has a value it cannot have.
+        InvalidArgument: no query is judged, one that is was not recorded, a document stands twice
+            among a query's candidates, or an argument has a value it cannot have.
     """
     cutoff = count("cutoff", cutoff)
     if "top_k" in settings:
         raise InvalidArgument("top_k", settings["top_k"], "cuts nothing here; cutoff= does")
+    if not collection.qrels:
+        raise InvalidArgument("collection", collection, "must judge a query or more")
     reads, chosen = configured(recording, **settings)
     recorded = set(recording.query_ids)
     absent = [query_id for query_id in collection.qrels if query_id not in recorded]
@@ -110,6 +112,7 @@ class _Judged:
     """The gains of one query.
 
     Attributes:
+        cutoff: how many ranks count.
         gain: of every row of the recorded query, float64.
         ideal: the best value: 1, or 0 where nothing is relevant.
     """
@@ -119,9 +122,9 @@ class _Judged:
             twice = Counter(query.doc_ids).most_common(1)[0][0]
             remedy = f"stands twice among the candidates of query {query.query_id!r}"
             raise InvalidArgument("recording", twice, remedy)
+        self.cutoff = cutoff
         self.grades = {one: grade for one, grade in grades.items() if grade > 0}
         self.gain = np.array([self.grades.get(one, 0) for one in query.doc_ids], np.float64)
-        self._ids = query.doc_ids
         self._discounts = 1 / np.log2(np.arange(2, cutoff + 2))
         best = sorted(self.grades.values(), reverse=True)[:cutoff]
         self._most = float(np.dot(best, self._discounts[: len(best)])) if best else 0.0
@@ -131,7 +134,7 @@ class _Judged:
         """Return the value of rows in this order."""
         if not self._most:
             return 0.0
-        gains = self.gain[rows[: len(self._discounts)]]
+        gains = self.gain[rows[: self.cutoff]]
         return float(np.dot(gains, self._discounts[: len(gains)])) / self._most
 
     def best(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -170,7 +173,10 @@ def _of_query(walked: Walk, judged: _Judged) -> QueryLedger:
     }
     ceilings = {"judged": judged.ideal}
     ceilings |= {stage: judged.value(rows) for stage, rows in orders.items()}
-    told = {stage: [query.doc_ids[row] for row in rows] for stage, rows in orders.items()}
+    told = {
+        stage: [query.doc_ids[row] for row in rows[: judged.cutoff].tolist()]
+        for stage, rows in orders.items()
+    }
     told["judged"] = _first(judged.grades, told["recorded"])
     entries = dict.fromkeys(ENTRIES, 0.0)
     lost: list[LostDocument] = []

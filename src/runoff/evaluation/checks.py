@@ -210,7 +210,7 @@ def _flips(found: Sequence[Sight]) -> Finding:
 
 
 def _promoted(found: Sequence[Sight]) -> Finding:
-    places = [(each.place, _read(one)) for one in found for each in one.promoted]
+    places = [(each.place, one.read) for one in found for each in one.promoted]
     if not places:
         return _nothing("promoted", "No result came from below what fusion alone would return.")
     low = sum(place > _LAST * read for place, read in places) / len(places)
@@ -228,10 +228,6 @@ def _promoted(found: Sequence[Sight]) -> Finding:
         f"{percent(low)} from the last quarter of what is read{alone}.",
         "a wider window, if `curve` or `losses` agrees; a reranker that guesses looks the same",
     )  # fmt: skip
-
-
-def _read(one: Sight) -> int:
-    return int(one.place.max()) if len(one.place) else 0
 
 
 def _phantoms(found: Sequence[Sight], analyzer: str | Analyze) -> Finding:
@@ -252,7 +248,7 @@ def _phantoms(found: Sequence[Sight], analyzer: str | Analyze) -> Finding:
 
 
 def _phantom(one: Sight, asked: set[str], words: Analyze) -> bool:
-    low = [text for place, text in one.top if text is not None and place > _read(one) / 2]
+    low = [text for place, text in one.top if text is not None and place > one.read / 2]
     return bool(asked) and any(asked.isdisjoint(words(text)) for text in low)
 
 

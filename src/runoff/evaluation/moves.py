@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from runoff.evaluation.ledger import Move
+from runoff.evaluation.recording import Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ class Bounds:
     Attributes:
         sources: other sources, or the same ones made better.
         depth: any depth up to the recorded one.
-        grouping: any grouping of what the sources found.
+        grouping: none, or a finer one.
         fusion: any order and any window of it.
         dropped: what the reranker drops is kept.
         scored: what the answer had to do without is there.
@@ -62,14 +63,10 @@ class Bounds:
 
 def bounds_of(walked: Walk, judged: Valued, ledger: QueryLedger) -> Bounds:
     """Return the bounds of one query."""
-    heads = walked.heads
-    # blank texts and images too: a second stage may place its own around them
-    window = np.append(judged.best(heads[: walked.window]), heads[walked.window :])
-    read = judged.value(window) if len(walked.readable) else ledger.achieved
-    ceilings = ledger.ceilings
+    ceilings, read = ledger.ceilings, _second_stage(walked, judged, ledger)
     recall_failed = any(one.stage == "recall" for one in walked.query.outcome.degraded)
     made = walked.unthresholded
-    unscored = made is not None and len(made.unscored) > 0
+    unscored = not walked.read.whole or (made is not None and len(made.unscored) > 0)
     best = {
         "sources": ceilings["judged"],
         "depth": ceilings["recorded"] if len(walked.query) > len(walked.found) else None,
@@ -86,6 +83,21 @@ def bounds_of(walked: Walk, judged: Valued, ledger: QueryLedger) -> Bounds:
             for name, most in best.items()
         }
     )
+
+
+def _second_stage(walked: Walk, judged: Valued, ledger: QueryLedger) -> float:
+    """Return the best value of any second stage over this window that drops nothing.
+
+    Blank texts and images in the window count too, as it may place what it reads around them, and
+    so do all images where there is a threshold, since they move up when it takes others out.
+    """
+    content, heads, window = walked.query.content, walked.heads, walked.window
+    if not (content[heads[:window]] == Content.TEXT).any():
+        return ledger.achieved
+    inside = np.arange(len(heads)) < window
+    whole = np.append(judged.best(heads[inside]), heads[~inside])
+    kept = judged.best(heads[inside | (content[heads] == Content.IMAGE)])
+    return max(judged.value(whole), judged.value(kept))
 
 
 def moves_of(
@@ -125,6 +137,8 @@ def moves_of(
         ("a better reranker", "demoted", "reranker", None),
         ("reading the whole text, by passages or with a longer limit", "truncated", "whole", None),
     ]
+    if not chosen.steps:
+        open_to.append(("a second stage", "fused_low", "reranker", None))
     if chosen.depth < deep:
         open_to.append((f"a depth of {deep}", "below_depth", "depth", brings(depth=deep)))
     if chosen.group is not None:

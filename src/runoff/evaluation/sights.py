@@ -39,7 +39,8 @@ class Sight:
 
     Attributes:
         query: the question; empty where it is not known.
-        place: int64, the fused place of each candidate that was scored, from 1.
+        read: the lowest fused place that the second stage ordered, from 1; 0 for none.
+        place: int64, the fused place of each candidate that its last stage scored, from 1.
         score: float64, the last stage's own score of each.
         truncated: bool, whether text of each was lost.
         kind: the scale of the scores.
@@ -47,12 +48,13 @@ class Sight:
         answer: document ids returned.
         first: the document that fusion has first; empty without candidates.
         promoted: the results that fusion alone would not have returned.
-        top: fused place and text of the first three results that were scored; a text is None where
+        top: fused place and text of the first three results that it ordered; a text is None where
             it was not kept.
         degraded: what the answer had to do without, each as stage, source and reason.
     """
 
     query: str
+    read: int
     place: NDArray[np.int64]
     score: NDArray[np.float64]
     truncated: NDArray[np.bool_]
@@ -106,13 +108,15 @@ def _walked(walked: Walk, top_k: int, depth: int) -> Sight:
     place = np.zeros(len(query), np.int64)
     place[heads] = np.arange(1, len(heads) + 1)
     made = walked.unthresholded
-    scored = heads[:0] if made is None else made.ordered[np.isfinite(made.score)]
+    ordered = heads[:0] if made is None else made.ordered
+    scored = ordered if made is None else ordered[np.isfinite(made.score)]
     own = walked.read.steps[-1][scored] if len(scored) else np.zeros(0)
     answer = walked.answer[:top_k].tolist()
-    known = np.isin(walked.answer[:top_k], scored).tolist()
+    known = np.isin(walked.answer[:top_k], ordered).tolist()
     texts: Sequence[str | None] = query.texts or [None] * len(query)
     return Sight(
         query=query.text,
+        read=int(place[ordered].max(initial=0)),
         place=place[scored],
         score=own,
         truncated=walked.read.truncated[scored],
@@ -143,7 +147,10 @@ def _live(one: Response | Trace) -> Sight:
     heads = sorted(whole, key=lambda fate: fate.candidate.fusion_rank)
     place = {fate.candidate.key: at for at, fate in enumerate(heads, 1)}
     told = [
-        (fate, fate.rerank_score if fate.pair_score is None else fate.pair_score) for fate in heads
+        (fate, fate.rerank_score if fate.pair_score is None else fate.pair_score)
+        for fate in heads
+        # without a rerank_score, an earlier stage of a cascade placed it
+        if fate.rerank_score is not None or fate.fate.startswith("dropped")
     ]
     scored = [(fate, score) for fate, score in told if score is not None]
     answer = sorted(
@@ -156,6 +163,9 @@ def _live(one: Response | Trace) -> Sight:
         degraded = [f"{s.stage} {s.source}: {s.error}" for s in trace.stages if s.error]
     return Sight(
         query=one.query.text if isinstance(one, Response) else "",
+        read=max(
+            (place[fate.candidate.key] for fate in heads if fate.scoring == "reranked"), default=0
+        ),
         place=np.array([place[fate.candidate.key] for fate, _ in scored], np.int64),
         score=np.array([score for _, score in scored], np.float64),
         truncated=np.array([fate.truncated for fate, _ in scored], np.bool_),
