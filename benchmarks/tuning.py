@@ -90,7 +90,8 @@ def run(options: Options) -> Report:
                 f"Optimism of a choice made {sizes}, nDCG@10",
                 ("collection", "choice", "promised", "on the rest", "optimism", "gain on the rest"),
                 optimism,
-                f"Means of {rounds} resamples. Gain is over the configured setting, on the rest.",
+                f"Means of {rounds} resamples. Gain is over the configured setting, on the rest. "
+                "What is promised is corrected for how much harder the rest is for all settings.",
             ),
             Table(
                 f"What tune decides {sizes}",
@@ -135,10 +136,10 @@ def _recorded(collection: Collection) -> Recording:
 
 
 def _curve(name: str, shown: Curve) -> Table:
-    rows = [
+    rows: list[Sequence[object]] = [
         (
             one.window, one.values["nDCG@10"], one.values["R@10"], one.gain, *one.gain_interval,
-            one.per_10_candidates or 0.0, one.ms, one.p95_ms,
+            "" if one.per_10_candidates is None else one.per_10_candidates, one.ms, one.p95_ms,
         )
         for one in shown.points
     ]  # fmt: skip

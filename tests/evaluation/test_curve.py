@@ -12,7 +12,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import curve, evaluate, replay
 from runoff.evaluation.costs import Costs
 from runoff.evaluation.curves import recommended
-from runoff.rerank import Price
+from runoff.rerank import Cascade, Price, Step
 
 pytest.importorskip("ir_measures")
 
@@ -108,6 +108,21 @@ def test_units_that_a_vendor_bills_are_whole():
     costs = Costs(made, made.setup.steps, Price(per_search_unit=1.0))
     found = [costs.of(("good",), 50, window).cost for window in (0, 5, 20, 21, 40)]
     assert [one.tolist() for one in found] == [[units] * 3 for units in (0, 1, 1, 2, 2)]
+
+
+def test_a_cascade_is_paid_stage_by_stage_and_sources_by_the_slowest():
+    """The first stage reads the window, the next what that keeps; sources are asked together."""
+    cascade = Cascade([Step(Judge(name="first"), 10), Judge(name="last")])
+    made = recording(cascade, {"one": 0.5, "two": 0.5}, many=3)
+    spent = Costs(made, made.setup.steps, Price(per_1k_pairs=1000)).of(("one", "two"), 50, 30)
+    for at, query in enumerate(made):
+        one, two, fusion, rerank = query.stages
+        first, last = rerank.parts
+        each = first.latency_ms / first.entered, last.latency_ms / last.entered
+        recall = max(one.latency_ms, two.latency_ms) + fusion.latency_ms
+        assert spent.ms[at] == pytest.approx(recall + 30 * each[0] + 10 * each[1])
+    assert spent.pairs.tolist() == [30, 30, 30]
+    assert spent.cost == pytest.approx([40, 40, 40])
 
 
 @settings(max_examples=60, deadline=None)
