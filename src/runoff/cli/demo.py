@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runoff.demo.index import DemoIndex
     from runoff.pipeline import TwoStage
 
-__all__ = ["demo"]
+__all__ = ["Opened", "demo", "opened_index", "pipeline_of"]
 
 # the first two of the judged questions, whichever way they come out
 _LLAMA_INDEX_QUESTION = "how do I read a CSV file row by row as dictionaries?"
@@ -59,9 +59,9 @@ def demo(
         Query(question)
     count("top_k", top_k)
     report = show.JsonReport() if json_output else show.TerminalReport()
-    opened = _open(path, cache, report)
+    opened = opened_index(path, cache, report)
     report.indexed(opened.index, opened.what)
-    pipeline = _pipeline(opened.index)
+    pipeline = pipeline_of(opened.index)
     if question is not None:
         pipeline.warmup()
         report.answered(pipeline.search(question, top_k=top_k))
@@ -72,13 +72,16 @@ def demo(
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Opened:
+    """An open index with its key and what it holds, in words."""
+
     index: DemoIndex
     key: str
     what: str
 
 
-def _open(path: Path | None, cache: Path | None, report: show.Report) -> _Opened:
+def opened_index(path: Path | None, cache: Path | None, report: show.Report) -> Opened:
+    """Open the index of a folder, or of Python's documentation; build it where there is none."""
     from runoff.demo import corpus, folder  # noqa: PLC0415 - --help needs none of this
     from runoff.demo.index import cache_root, fingerprint, open_index  # noqa: PLC0415 - as above
 
@@ -95,10 +98,11 @@ def _open(path: Path | None, cache: Path | None, report: show.Report) -> _Opened
             name = f"folder-{fingerprint(str(where))[:16]}"
             index = open_index(root / name, key, lambda: folder.folder_documents(where), progress)
             what = str(where)
-    return _Opened(index, key, what)
+    return Opened(index, key, what)
 
 
-def _pipeline(index: DemoIndex) -> TwoStage:
+def pipeline_of(index: DemoIndex) -> TwoStage:
+    """Return the two-stage pipeline over an index."""
     from runoff.pipeline import TwoStage  # noqa: PLC0415 - as above
 
     return TwoStage({"bm25": index.bm25, "dense": index.dense})
@@ -112,7 +116,7 @@ def _frameworks(index: DemoIndex, report: show.Report) -> None:
 
 
 def _evaluation(
-    opened: _Opened, pipeline: TwoStage, report: show.Report, *, fresh: bool
+    opened: Opened, pipeline: TwoStage, report: show.Report, *, fresh: bool
 ) -> tuple[Evaluation, bool]:
     """Return the evaluation and whether it was recorded earlier."""
     from runoff.demo import evaluation, questions  # noqa: PLC0415 - ir-measures is slow to import

@@ -20,7 +20,10 @@ def app() -> None:
     except ImportError:
         sys.stderr.write(f"{MissingExtra('typer', 'cli')}\n")
         raise SystemExit(EXIT_ERROR) from None
+    from runoff.cli.advise import advise  # noqa: PLC0415 - as above
     from runoff.cli.demo import demo  # noqa: PLC0415 - as above
+    from runoff.cli.evaluate import evaluate  # noqa: PLC0415 - as above
+    from runoff.cli.explain import explain  # noqa: PLC0415 - as above
     from runoff.cli.version import version  # noqa: PLC0415 - as above
 
     commands = typer.Typer(
@@ -30,8 +33,8 @@ def app() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    commands.command()(demo)
-    commands.command()(version)
+    for command in (demo, evaluate, advise, explain, version):
+        commands.command()(command)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character

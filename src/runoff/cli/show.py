@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     ProgressCall = Callable[[str, int, int], None]
 
-__all__ = ["JsonReport", "Report", "TerminalReport"]
+__all__ = ["JsonReport", "Report", "TerminalReport", "progress_bars", "text_table"]
 
 
 class Report(Protocol):
@@ -55,7 +55,8 @@ class Report(Protocol):
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[ProgressCall]:
+def progress_bars(console: Console) -> Iterator[ProgressCall]:
+    """Show bars that vanish at the end; yields what is called with a name, how much and of what."""
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=40),
@@ -82,7 +83,7 @@ class TerminalReport:
 
     def progress(self) -> AbstractContextManager[ProgressCall]:
         """Show progress bars that vanish when they are done."""
-        return _progress(self._err)
+        return progress_bars(self._err)
 
     def indexed(self, index: DemoIndex, what: str) -> None:
         """Print one line."""
@@ -105,8 +106,8 @@ class TerminalReport:
         """Print the answer with where each result stood at every stage."""
         self._out.print()
         self._say(headline(response))
-        self._out.print(_table(result_table(response)))
-        self._out.print(_table(stage_table(response)))
+        self._out.print(text_table(result_table(response)))
+        self._out.print(text_table(stage_table(response)))
 
     def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
         """Print the measures, the times, and question by question who won."""
@@ -160,7 +161,7 @@ def _comparisons(evaluation: Evaluation) -> list[Comparison]:
     return [evaluation.compare("two-stage", "hybrid"), evaluation.compare("two-stage", best)]
 
 
-def _table(rows: list[tuple[str, ...]]) -> Table:
+def text_table(rows: list[tuple[str, ...]]) -> Table:
     """Make a table in which numbers stay whole, ids fold and texts are cut at the edge."""
     table = Table(box=None, header_style="bold", pad_edge=False, expand="text" in rows[0])
     for heading in rows[0]:
@@ -189,7 +190,7 @@ def _provenance_table(pair: BeforeAfter) -> Table:
         places = (placed.get(name, "-") for name in sources)
         text = snippet(row.text.removeprefix(row.doc_id), 50)
         rows.append((str(rank), reranked, fused, *places, row.doc_id, text))
-    return _table(rows)
+    return text_table(rows)
 
 
 def _sources(row: Row) -> dict[str, Any]:
@@ -205,7 +206,7 @@ class JsonReport:
 
     def progress(self) -> AbstractContextManager[ProgressCall]:
         """Show progress on standard error."""
-        return _progress(Console(stderr=True))
+        return progress_bars(Console(stderr=True))
 
     def indexed(self, index: DemoIndex, what: str) -> None:
         """Keep it for the end."""

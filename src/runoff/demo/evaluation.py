@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff.errors import MissingExtra
+from runoff.evaluation.collection import Collection
+from runoff.evaluation.measures import MEASURES, Evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["MEASURES", "SYSTEMS", "Comparison", "Evaluation", "evaluate", "load", "save"]
 
 SYSTEMS = ("BM25", "dense", "hybrid", "two-stage")
-MEASURES = ("nDCG@10", "RR@10", "R@100")
 _DEPTH = 100
 _FORMAT = 1
 _RESAMPLES = 10_000
@@ -136,8 +136,17 @@ def evaluate(
             latency.setdefault(stage.source or stage.stage, []).append(stage.latency_ms)
         latency.setdefault("whole search", []).append(response.outcome.spent_ms)
     progress(len(questions), len(questions))
+    collection = Collection(
+        {question.query_id: question.text for question in questions},
+        {question.query_id: question.relevant for question in questions},
+    )
+    evaluator = Evaluator(collection, MEASURES)
+    measured = {system: evaluator.evaluate(run).values for system, run in runs.items()}
     return Evaluation(
-        {system: _measured(run, questions) for system, run in runs.items()},
+        {
+            system: {name: column.tolist() for name, column in values.items()}
+            for system, values in measured.items()
+        },
         latency,
         [question.query_id for question in questions],
         [question.text for question in questions],
@@ -163,31 +172,6 @@ def _orders(response: Response) -> dict[str, list[str]]:
         "dense": by_source("dense"),
         "hybrid": [fate.candidate.document.doc_id for fate in fused],
         "two-stage": [result.doc_id for result in response],
-    }
-
-
-def _measured(run: dict[str, list[str]], questions: Sequence[Question]) -> dict[str, list[float]]:
-    try:
-        import ir_measures  # noqa: PLC0415 - only evaluation needs it
-    except ImportError:
-        raise MissingExtra("ir-measures", "eval") from None
-    qrels = [
-        ir_measures.Qrel(question.query_id, doc_id, grade)
-        for question in questions
-        for doc_id, grade in question.relevant.items()
-    ]
-    scored = [
-        ir_measures.ScoredDoc(query_id, doc_id, float(-rank))
-        for query_id, order in run.items()
-        for rank, doc_id in enumerate(order, 1)
-    ]
-    measures = {ir_measures.parse_measure(name): name for name in MEASURES}
-    found: dict[str, dict[str, float]] = {name: {} for name in MEASURES}
-    for metric in ir_measures.iter_calc(list(measures), qrels, scored):
-        found[measures[metric.measure]][metric.query_id] = metric.value
-    return {
-        name: [values.get(question.query_id, 0.0) for question in questions]
-        for name, values in found.items()
     }
 
 

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from runoff.evaluation.runs import read_run, read_scored_run, write_run
     from runoff.evaluation.settings import Setting
     from runoff.evaluation.slices import by_agreement, by_length, by_margin, by_script
+    from runoff.evaluation.stagewise import by_stage
     from runoff.evaluation.tuning import Trial, Tuning, tune
     from runoff.evaluation.verdicts import Comparison, Verdict, verdict
+
 
 __all__ = [
     "AS_RECORDED",
@@ -53,6 +55,7 @@ __all__ = [
     "by_length",
     "by_margin",
     "by_script",
+    "by_stage",
     "curve",
     "evaluate",
     "health",
@@ -94,6 +97,7 @@ _HOMES = {
     "by_length": "slices",
     "by_margin": "slices",
     "by_script": "slices",
+    "by_stage": "stagewise",
     "curve": "curves",
     "evaluate": "measures",
     "health": "checks",

@@ -172,6 +172,11 @@ class Ledger:
         ]
         return sorted(found, key=lambda one: -one.loss)
 
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import ledger_html  # noqa: PLC0415 - a report, when asked for
+
+        return ledger_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return {

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from runoff.evaluation.collection import Collection
+    from runoff.evaluation.curves import Curve
     from runoff.evaluation.findings import Health
     from runoff.evaluation.ledger import Ledger
     from runoff.evaluation.measures import Judged
     from runoff.evaluation.setup import Setup
+    from runoff.evaluation.verdicts import Verdict
+    from runoff.report.advice import Advice
     from runoff.trace import StageTrace
     from runoff.types import Outcome
 
@@ -214,6 +218,21 @@ class Recording:
         folder = Folder(path)
         return cls(folder.setup, folder)
 
+    def verdict(self, collection: Judged, **options: Any) -> Verdict:  # noqa: ANN401 - see there
+        """Return whether the second stage helps: its order against that of the first stage.
+
+        Args:
+            collection: judges the queries.
+            **options: `measures` and `slices`, as `runoff.evaluation.stagewise.second_stage` has.
+
+        Raises:
+            InvalidArgument: there is no second stage, or as `evaluate` and `verdict` raise it.
+            MissingExtra: ir-measures is not installed.
+        """
+        from runoff.evaluation.stagewise import second_stage  # noqa: PLC0415 - it needs this module
+
+        return second_stage(self, collection, **options)
+
     def losses(
         self,
         collection: Judged,
@@ -229,6 +248,32 @@ class Recording:
         from runoff.evaluation.booking import losses  # noqa: PLC0415 - it needs this module
 
         return losses(self, collection, cutoff=cutoff, **settings)
+
+    def curve(self, collection: Judged, **options: Any) -> Curve:  # noqa: ANN401 - as `curve` has them
+        """Return what each further candidate in the window buys; see `runoff.evaluation.curve`.
+
+        Raises:
+            InvalidArgument: as `curve` does.
+            MissingExtra: ir-measures is not installed.
+        """
+        from runoff.evaluation.curves import curve  # noqa: PLC0415 - it needs this module
+
+        return curve(self, collection, **options)
+
+    def report(self, path: str | PathLike[str], collection: Collection) -> Advice:
+        """Write everything it says to one HTML file; see `runoff.report.evaluation.report`.
+
+        Args:
+            path: the file.
+            collection: judges the queries.
+
+        Raises:
+            InvalidArgument: a judged query was not recorded.
+            MissingExtra: ir-measures is not installed.
+        """
+        from runoff.report.evaluation import report  # noqa: PLC0415 - only when asked for
+
+        return report(self, collection, path)
 
     def health(self, *, reference: Recording | None = None) -> Health:
         """Return what is odd about the second stage; see `runoff.evaluation.health`.

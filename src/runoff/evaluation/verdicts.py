@@ -130,6 +130,16 @@ class Verdict:
     seed: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def harms(self) -> bool:
+        """Whether the second system is proven worse, on all queries or on a slice."""
+        return self.decision == "remove" or bool(self.remove_for)
+
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import verdict_html  # noqa: PLC0415 - a report, when asked for
+
+        return verdict_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return asdict(self)

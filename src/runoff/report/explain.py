@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, StageTrace, Trace
     from runoff.types import Response
 
-__all__ = ["explain", "headline", "number", "result_table", "snippet", "stage_table"]
+__all__ = ["explain", "headline", "number", "result_table", "snippet", "stage_table", "text_table"]
 
 _SNIPPET = 60
 _SENTENCE = 500
@@ -27,9 +27,9 @@ def explain(response: Response, doc_id: str | None = None) -> str:
     """
     if doc_id is not None:
         return _follow(response, doc_id)
-    parts = [headline(response), _text_table(stage_table(response), align="<<><")]
+    parts = [headline(response), text_table(stage_table(response), align="<<><")]
     rows = result_table(response)
-    parts.append(_text_table(rows, align=">" * (len(rows[0]) - 2) + "<<"))
+    parts.append(text_table(rows, align=">" * (len(rows[0]) - 2) + "<<"))
     return "\n\n".join(parts)
 
 
@@ -141,7 +141,8 @@ def snippet(text: str, length: int) -> str:
     return line if len(line) <= length and len(text) <= length * 4 else f"{line[: length - 1]}…"
 
 
-def _text_table(rows: Sequence[Sequence[str]], align: str) -> str:
+def text_table(rows: Sequence[Sequence[str]], align: str) -> str:
+    """Return rows in columns, aligned by one of `<` and `>` for each."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

@@ -1,0 +1,64 @@
+"""`runoff advise`: verdict, losses, window and next moves of a system on one page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runoff.cli.evaluate import (
+    Asked,
+    CacheOption,
+    CollectionArgument,
+    ReportOption,
+    RerankerOption,
+    SaveOption,
+    SliceOption,
+    SourcesOption,
+    SplitOption,
+    SystemOption,
+    TopicsOption,
+    slices_of,
+)
+from runoff.report.advice import advise as advised
+from runoff.report.evaluation import write
+
+__all__ = ["advise"]
+
+
+def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
+    collection: CollectionArgument,
+    system: SystemOption = None,
+    sources: SourcesOption = "bm25,dense",
+    reranker: RerankerOption = "runoff-mini",
+    window: Annotated[int, typer.Option(help="Candidates scored: the widest looked at.")] = 100,
+    depth: Annotated[int, typer.Option(help="Hits recorded of each source.")] = 200,
+    slice_by: SliceOption = None,
+    split: SplitOption = "test",
+    topics: TopicsOption = None,
+    save: SaveOption = None,
+    cache: CacheOption = None,
+    report: ReportOption = None,
+) -> None:
+    """Say whether the second stage helps, where quality is lost, and what to do next.
+
+    Exit codes: 0, 1 for an error, 2 for a wrong argument.
+    """
+    asked = Asked.of(
+        collection,
+        system,
+        sources=sources,
+        reranker=reranker,
+        window=window,
+        depth=depth,
+        split=split,
+        topics=topics,
+        save=save,
+        cache=cache,
+    )
+    recording = asked.recorded("system")
+    slices = slices_of(asked.collection, slice_by or [])
+    advice = advised(recording, asked.collection, slices=slices)
+    if report is not None:
+        write(advice, recording, asked.collection, report)
+    typer.echo(str(advice))

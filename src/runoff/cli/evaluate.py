@@ -1,0 +1,296 @@
+"""`runoff evaluate`: what a system is worth on judged queries, and whether a change helps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from runoff.cli.show import progress_bars, text_table
+from runoff.cli.systems import built_in, collection_of, runs_of, system_of
+from runoff.errors import InvalidArgument
+from runoff.evaluation.measures import MEASURES
+from runoff.evaluation.recorder import record
+from runoff.evaluation.recording import Recording
+from runoff.evaluation.runs import write_run
+from runoff.evaluation.slices import by_length, by_script
+from runoff.evaluation.stagewise import RERANKED
+from runoff.report.evaluated import compared_rows, evaluated
+from runoff.report.explain import snippet
+from runoff.systems import as_system
+
+if TYPE_CHECKING:
+    from runoff.evaluation.collection import Collection
+    from runoff.evaluation.measures import Run
+    from runoff.evaluation.pairing import Slicing
+    from runoff.report.evaluated import Evaluated
+
+__all__ = ["EXIT_HARM", "Asked", "evaluate", "slices_of"]
+
+EXIT_HARM = 3
+
+CollectionArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A BEIR folder, a qrels file, .csv or .jsonl judgments, or ir_datasets:NAME."
+    ),
+]
+SystemOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A saved recording, a run file, or module:attribute.", show_default="the built-in one"
+    ),
+]
+SourcesOption = Annotated[str, typer.Option(help="First stage of the built-in pipeline.")]
+RerankerOption = Annotated[
+    str, typer.Option(help="Its second stage: a cross-encoder's name, or none.")
+]
+WindowOption = Annotated[
+    int, typer.Option(help="Candidates of each query that are scored, at least.")
+]
+SplitOption = Annotated[str, typer.Option(help="Whose judgments of a BEIR folder.")]
+TopicsOption = Annotated[Path | None, typer.Option(help="The queries of a qrels file.")]
+SaveOption = Annotated[
+    Path | None, typer.Option(help="Keep the recording here; a stopped one goes on.")
+]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Keep embeddings in this folder.", show_default="your cache")
+]
+SliceOption = Annotated[
+    list[str] | None,
+    typer.Option("--slice", help="Compare by length, script or a label of yours; repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+ReportOption = Annotated[Path | None, typer.Option(help="Write a report in HTML here.")]
+
+
+def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
+    collection: CollectionArgument,
+    system: SystemOption = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="What to compare with, named as --system is.", show_default="the first stage"
+        ),
+    ] = None,
+    fail_on_harm: Annotated[
+        bool, typer.Option(help="Exit with 3 where the system is proven worse than the baseline.")
+    ] = False,
+    sources: SourcesOption = "bm25,dense",
+    reranker: RerankerOption = "runoff-mini",
+    window: WindowOption = 50,
+    depth: Annotated[int, typer.Option(help="Hits asked of each source, at least.")] = 100,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="As ir-measures has it; repeatable, and the first decides.",
+            show_default=", ".join(MEASURES),
+        ),
+    ] = None,
+    slice_by: SliceOption = None,
+    split: SplitOption = "test",
+    topics: TopicsOption = None,
+    save: SaveOption = None,
+    save_run: Annotated[
+        Path | None, typer.Option(help="Write the system's results as a run file.")
+    ] = None,
+    cache: CacheOption = None,
+    json_output: JsonOption = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a summary for a pull request.")
+    ] = False,
+    report: ReportOption = None,
+) -> None:
+    """Measure a system on judged queries, and decide whether it is better than another.
+
+    A system is compared with its own first stage unless --baseline names another. Exit codes: 0, 1
+    for an error, 2 for a wrong argument, 3 for a proven harm with --fail-on-harm.
+    """
+    if json_output and markdown:
+        raise InvalidArgument("markdown", markdown, "choose one of --json and --markdown")
+    asked = Asked.of(
+        collection,
+        system,
+        sources=sources,
+        reranker=reranker,
+        window=window,
+        depth=depth,
+        split=split,
+        topics=topics,
+        save=save,
+        cache=cache,
+        also=baseline,
+    )
+    runs = dict(asked.runs)
+    before, after = asked.before, asked.after
+    if baseline is not None:
+        *_, (before, run) = _baseline(asked, baseline, depth, window).items()
+        before = "baseline" if before in runs else before
+        runs = {before: run} | runs
+    if fail_on_harm and before is None:
+        raise InvalidArgument("fail_on_harm", fail_on_harm, "needs a --baseline to compare with")
+    compared = None if before is None else (before, after)
+    found = evaluated(
+        asked.collection,
+        runs,
+        compared,
+        measures=measure or MEASURES,
+        slices=slices_of(asked.collection, slice_by or []),
+    )
+    if save_run is not None:
+        write_run(save_run, runs[after])
+    if report is not None:
+        asked.report(report)
+    if json_output:
+        print(json.dumps(found.to_dict(), indent=2))  # noqa: T201 - the output
+    elif markdown:
+        print(found.markdown(), end="")  # noqa: T201 - the output
+    else:
+        show_evaluated(found)
+    if fail_on_harm and found.harmed:
+        raise typer.Exit(EXIT_HARM)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A collection, and what a system answered to it.
+
+    Attributes:
+        collection: with its judgments.
+        recording: of the system; None where a run file is all there is.
+        runs: names to runs, the system's answers last.
+    """
+
+    collection: Collection
+    recording: Recording | None
+    runs: dict[str, Run]
+
+    @classmethod
+    def of(  # noqa: PLR0913 - options
+        cls,
+        collection: str,
+        system: str | None,
+        *,
+        sources: str,
+        reranker: str,
+        window: int,
+        depth: int,
+        split: str,
+        topics: Path | None,
+        save: Path | None,
+        cache: Path | None,
+        also: str | None = None,
+    ) -> Asked:
+        """Read the collection, and ask the system where it has not answered yet.
+
+        Raises:
+            InvalidArgument: an option has a value it cannot have.
+        """
+        told = None if system is None else system_of("system", system)
+        judged = collection_of(collection, split=split, topics=topics, documents=system is None)
+        asked_now = told is not None and not isinstance(told, Recording | dict)
+        if asked_now and topics is None and _without_texts(judged):
+            remedy = "the queries have no texts to ask: give the file with --topics"
+            raise InvalidArgument("topics", topics, remedy)
+        if also is not None:
+            system_of("baseline", also)  # a slip is told before minutes of work
+        if told is None:
+            with progress_bars(Console(stderr=True)) as progress:
+                told = built_in(
+                    judged, sources=sources, reranker=reranker, cache=cache, progress=progress
+                )
+        if not isinstance(told, Recording | dict):
+            told = _recorded(told, judged, depth, window, save)
+        return cls(judged, told if isinstance(told, Recording) else None, runs_of(told))
+
+    @property
+    def after(self) -> str:
+        """The name of what the system answers."""
+        return list(self.runs)[-1]
+
+    @property
+    def before(self) -> str | None:
+        """The name of its first stage; None where it has no second."""
+        return list(self.runs)[-2] if self.after == RERANKED else None
+
+    def report(self, path: Path) -> None:
+        """Write the report.
+
+        Raises:
+            InvalidArgument: there is no recording.
+        """
+        self.recorded("report").report(path, self.collection)
+
+    def recorded(self, argument: str) -> Recording:
+        """Return the recording.
+
+        Raises:
+            InvalidArgument: there is none.
+        """
+        if self.recording is None:
+            raise InvalidArgument(argument, self.after, "needs a recording: a run file has no more")
+        return self.recording
+
+
+def _baseline(asked: Asked, baseline: str, depth: int, window: int) -> dict[str, Run]:
+    told = system_of("baseline", baseline)
+    if not isinstance(told, Recording | dict):
+        told = _recorded(told, asked.collection, depth, window, None)
+    return runs_of(told)
+
+
+def _recorded(
+    system: object, collection: Collection, depth: int, window: int, path: Path | None
+) -> Recording:
+    """Record a system at this depth and window, or at its own where they are wider."""
+    own = as_system(system)
+    depth, window = max(depth, own.pipeline.depth), max(window, own.pipeline.window)
+    return record(own, collection, depth, path=path, window=window)
+
+
+def _without_texts(collection: Collection) -> bool:
+    return all(query_id == text for query_id, text in collection.queries.items())
+
+
+def slices_of(collection: Collection, names: list[str]) -> dict[str, Slicing]:
+    """Return slicings by their names: `length`, `script`, or a label of the collection.
+
+    Raises:
+        InvalidArgument: there is no such label.
+    """
+    known = {"length": by_length, "script": by_script}
+    return {
+        name: known[name](collection.queries) if name in known else collection.slices(name)
+        for name in names
+    }
+
+
+def show_evaluated(found: Evaluated) -> None:
+    """Print the measures and the verdict to the terminal."""
+    out = Console(highlight=False)
+
+    def say(text: str, style: str = "") -> None:
+        out.print(Text(text), style=style, soft_wrap=True)
+
+    queries = len(next(iter(found.measured.values())).query_ids)
+    say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")
+    out.print(text_table(found.rows()))
+    if found.verdict is not None and found.compared is not None:
+        before, after = found.compared
+        out.print()
+        say(f"{after} against {before}: {found.verdict.decision}", "bold")
+        say(found.verdict.reason)
+        out.print(text_table(compared_rows(found.verdict)))
+        for title, changes in (("helped", found.verdict.helped), ("hurt", found.verdict.hurt)):
+            for one in changes:
+                delta = one.after - one.before
+                say(f"  {title}  {delta:+.2f}  {snippet(one.text or one.query_id, 80)}", "dim")
+        for note in found.verdict.notes:
+            say(note)
+    for note in found.remarks():
+        say(snippet(note, 500), "dim")

@@ -1,0 +1,234 @@
+"""Small plots as SVG text: no script, no font, no colour but the page's own variables.
+
+Texts are escaped. A plot takes the classes `a`, `b` and `soft` from the style of its page.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["bars", "histogram", "lines", "spans", "waterfall"]
+
+_WIDTH, _HEIGHT = 720, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 40
+_TICKS = 5
+_ROW = 26  # height of a row of a waterfall or of spans
+_NAMES = 300  # width of their names
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """The ranges of x and y, and where they lie on the page."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def right(self, value: float) -> float:
+        low, high = self.x
+        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    def up(self, value: float) -> float:
+        low, high = self.y
+        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+
+    def frame(self, x_ticks: Iterable[float], names: tuple[str, str]) -> Iterable[str]:
+        """Yield grid lines with their values, and what x and y are."""
+        for value in _ticks(*self.y):
+            at = self.up(value)
+            yield _line(_LEFT, at, _WIDTH - _RIGHT, at, "grid")
+            yield _text(_LEFT - 6, at + 4, f"{value:g}", "end")
+        for value in x_ticks:
+            yield _text(self.right(value), _HEIGHT - _BOTTOM + 16, f"{value:g}", "middle")
+        yield _text(_WIDTH - _RIGHT, _HEIGHT - 6, names[0], "end")
+        yield _text(4, 12, names[1], "start")
+
+
+def lines(
+    points: Sequence[tuple[float, float, float, float]],
+    *,
+    title: str,
+    names: tuple[str, str],
+    marks: Mapping[str, float],
+) -> str:
+    """Return a line within its interval.
+
+    Args:
+        points: x, y and the ends of the interval of y, from left to right.
+        title: what it shows, for those who hear it read.
+        names: of x and y.
+        marks: what to call a place of x.
+    """
+    xs = [one[0] for one in points]
+    axes = _Axes(_wide(min(xs), max(xs)), _wide(*_ends(one[2:] for one in points)))
+    upper = [f"{axes.right(x):.1f},{axes.up(high):.1f}" for x, _, _, high in points]
+    lower = [f"{axes.right(x):.1f},{axes.up(low):.1f}" for x, _, low, _ in reversed(points)]
+    path = " ".join(f"{axes.right(x):.1f},{axes.up(y):.1f}" for x, y, _, _ in points)
+    body = [
+        *axes.frame(_ticks(*axes.x), names),
+        f'<polygon class="soft" points="{" ".join(upper + lower)}"/>',
+        f'<polyline class="a" points="{path}"/>',
+        *(
+            f'<circle class="a" cx="{axes.right(x):.1f}" cy="{axes.up(y):.1f}" r="3"/>'
+            for x, y, _, _ in points
+        ),
+    ]
+    for row, (name, x) in enumerate(marks.items()):
+        at = axes.right(x)
+        body.append(_line(at, _TOP, at, _HEIGHT - _BOTTOM, "mark"))
+        side = "end" if at > _WIDTH / 2 else "start"
+        body.append(_text(at - 4 if side == "end" else at + 4, _TOP + 12 + 15 * row, name, side))
+    return _svg(title, body)
+
+
+def bars(values: Sequence[float], *, title: str, names: tuple[str, str]) -> str:
+    """Return one bar for each value, above or below zero, in the order given."""
+    low, high = _ends([values])
+    axes = _Axes((0.0, float(len(values))), _wide(min(low, 0.0), max(high, 0.0)))
+    zero, width = axes.up(0.0), (_WIDTH - _LEFT - _RIGHT) / len(values)
+    body = [*axes.frame((), names), _line(_LEFT, zero, _WIDTH - _RIGHT, zero, "zero")]
+    for at, value in enumerate(values):
+        if value:
+            top = min(zero, axes.up(value))
+            kind = "a" if value > 0 else "b"
+            body.append(
+                _rect(axes.right(at), top, max(0.5, width * 0.9), abs(axes.up(value) - zero), kind)
+            )
+    return _svg(title, body)
+
+
+def histogram(
+    counts: Mapping[str, Sequence[float]],
+    edges: Sequence[float],
+    *,
+    title: str,
+    names: tuple[str, str],
+) -> str:
+    """Return one or two histograms over the same bins, each as shares of its own sum.
+
+    Args:
+        counts: name to one count for each bin.
+        edges: of the bins, one more than bins.
+        title: what it shows.
+        names: of x and y.
+    """
+    shares = {
+        name: [count / max(1.0, sum(found)) for count in found] for name, found in counts.items()
+    }
+    axes = _Axes(_wide(edges[0], edges[-1]), _wide(0.0, _ends(shares.values())[1]))
+    body = [*axes.frame(_ticks(*axes.x), names)]
+    zero = axes.up(0.0)
+    for place, (kind, (name, found)) in enumerate(zip("ab", shares.items(), strict=False)):
+        for left, right, share in zip(edges[:-1], edges[1:], found, strict=True):
+            if share:
+                half = (axes.right(right) - axes.right(left)) / 2
+                at = axes.right(left) + place * half
+                body.append(_rect(at, axes.up(share), half * 0.9, zero - axes.up(share), kind))
+        body.append(_rect(_WIDTH - 170, _TOP + 16 * place, 10, 10, kind))
+        body.append(_text(_WIDTH - 154, _TOP + 9 + 16 * place, name, "start"))
+    return _svg(title, body)
+
+
+def waterfall(steps: Sequence[tuple[str, float, float]], *, title: str) -> str:
+    """Return a row for each step, a bar from where it starts to where it ends.
+
+    Args:
+        steps: name, start and end; a step that starts at 0 is a whole, others are what is lost (or
+            gained).
+        title: what it shows.
+    """
+    low, high = _ends([[0.0], *(one[1:] for one in steps)])
+    return _rows(
+        [
+            (
+                name,
+                min(start, end),
+                max(start, end),
+                f"{end:.3f}" if not start else f"{end - start:+.3f}",
+                "whole" if not start else "a" if end > start else "b",
+            )
+            for name, start, end in steps
+        ],
+        _wide(low, high),
+        title,
+    )
+
+
+def spans(rows: Sequence[tuple[str, float, float, str]], *, title: str) -> str:
+    """Return a row for each name, a bar from a lower value to a higher one, with a text behind.
+
+    Args:
+        rows: name, the two values, and the text.
+        title: what it shows.
+    """
+    _, high = _ends(one[1:3] for one in rows)
+    return _rows([(*one, "a") for one in rows], _wide(0.0, high), title)
+
+
+def _rows(
+    rows: Sequence[tuple[str, float, float, str, str]], x: tuple[float, float], title: str
+) -> str:
+    behind = 150  # for the text
+    scale = (_WIDTH - _NAMES - behind) / (x[1] - x[0])
+    body = []
+    for at, (name, low, high, said, kind) in enumerate(rows):
+        top, left = at * _ROW + 4, _NAMES + (low - x[0]) * scale
+        width = max(1.5, (high - low) * scale)
+        body += [
+            _text(_NAMES - 8, top + 14, name, "end"),
+            _rect(left, top, width, _ROW - 8, kind),
+            _text(left + width + 6, top + 14, said, "start"),
+        ]
+    return _svg(title, body, len(rows) * _ROW + 6)
+
+
+def _svg(title: str, body: Iterable[str], height: int = _HEIGHT) -> str:
+    named = html.escape(title)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{named}">'
+        f"<title>{named}</title>{''.join(body)}</svg>"
+    )
+
+
+def _rect(left: float, top: float, width: float, height: float, kind: str) -> str:
+    return (
+        f'<rect class="{kind}" x="{left:.1f}" y="{top:.1f}" '
+        f'width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"/>'
+    )
+
+
+def _line(left: float, top: float, right: float, bottom: float, kind: str) -> str:
+    return (
+        f'<line class="{kind}" x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}"/>'
+    )
+
+
+def _text(left: float, bottom: float, text: str, anchor: str) -> str:
+    return (
+        f'<text x="{left:.1f}" y="{bottom:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
+    )
+
+
+def _ends(rows: Iterable[Iterable[float]]) -> tuple[float, float]:
+    values = [value for row in rows for value in row]
+    return min(values), max(values)
+
+
+def _wide(low: float, high: float) -> tuple[float, float]:
+    """Return a range that is wider than nothing."""
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return about five round numbers within a range."""
+    rough = (high - low) / _TICKS
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(one * unit for one in (1, 2, 5, 10) if one * unit >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(at * step, 12) for at in range(first, last + 1)]

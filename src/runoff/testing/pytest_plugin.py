@@ -1,0 +1,68 @@
+"""A pytest fixture that fails a test when a change is proven to harm retrieval.
+
+Load it in a `conftest.py` with `pytest_plugins = ["runoff.testing.pytest_plugin"]`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from runoff.evaluation.measures import Evaluator
+from runoff.evaluation.verdicts import verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from runoff.evaluation.collection import Collection
+    from runoff.evaluation.measures import Run
+    from runoff.evaluation.pairing import Slicing
+    from runoff.evaluation.verdicts import Verdict
+
+__all__ = ["AssertNoHarm", "assert_no_harm"]
+
+
+class AssertNoHarm(Protocol):
+    """What the fixture `assert_no_harm` gives."""
+
+    def __call__(
+        self,
+        before: Run,
+        after: Run,
+        collection: Collection,
+        *,
+        measures: Iterable[object] = ...,
+        slices: Mapping[str, Slicing] | None = ...,
+    ) -> Verdict:
+        """Return the verdict on two runs; fail where the second is proven worse.
+
+        Args:
+            before: query id to document ids, best first, such as `read_run("baseline.run")`.
+            after: the same of the system under test, such as `replay(recording)`.
+            collection: has the judgments.
+            measures: as ir-measures names them; the first decides.
+            slices: name to slicing; a slice that is proven to be harmed fails, too.
+        """
+
+
+@pytest.fixture(scope="session")
+def assert_no_harm() -> AssertNoHarm:
+    """Return a function of two runs and a collection; see `AssertNoHarm`."""
+
+    def check(
+        before: Run,
+        after: Run,
+        collection: Collection,
+        *,
+        measures: Iterable[object] = ("nDCG@10",),
+        slices: Mapping[str, Slicing] | None = None,
+    ) -> Verdict:
+        __tracebackhide__ = True
+        evaluator = Evaluator(collection, measures)
+        found = verdict(evaluator.evaluate(before), evaluator.evaluate(after), slices=slices)
+        if found.harms:
+            pytest.fail(f"retrieval got worse\n{found}", pytrace=False)
+        return found
+
+    return check

@@ -1,0 +1,223 @@
+"""`runoff evaluate` as a user and as CI meet it: real processes, exit codes, JSON and Markdown."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("typer", reason="the cli extra is not installed")
+pytest.importorskip("ir_measures", reason="the eval extra is not installed")
+pytest.importorskip("runoff_models", reason="the embedded models are not installed")
+
+TEXTS = {
+    "bread": "Knead the dough, let it rise twice, and bake it until the crust is brown.",
+    "tides": "The moon's gravity raises the sea twice a day; sun and moon together, more.",
+    "clock": "A pendulum clock is wound once a week and loses a second a day.",
+    "ship": "The ship sailed at dawn with the tide and a cold wind from the north.",
+}
+QUERIES = {
+    "q1": ("why does the sea rise", "tides"),
+    "q2": ("how is bread baked", "bread"),
+    "q3": ("how often must a clock be wound", "clock"),
+}
+SYSTEM = """
+from runoff import Document, TwoStage
+from runoff.recall import BM25
+
+pipeline = TwoStage({"bm25": BM25([Document(*pair) for pair in TEXTS.items()])}, reranker=None)
+wide = TwoStage(pipeline.sources, depth=150, window=120)
+def made():
+    return pipeline
+nothing = 3
+"""
+
+
+def runoff(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-c", "from runoff.cli.main import app; app()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=cwd,
+        # what is imported here is imported there, wherever that process stands
+        env={
+            **os.environ,
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A BEIR folder."""
+    folder = tmp_path_factory.mktemp("beir")
+    (folder / "corpus.jsonl").write_text(
+        "".join(json.dumps({"_id": one, "text": text}) + "\n" for one, text in TEXTS.items())
+    )
+    (folder / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": one, "text": text}) + "\n" for one, (text, _) in QUERIES.items())
+    )
+    rows = [f"{one}\t{doc_id}\t1\n" for one, (_, doc_id) in QUERIES.items()]
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(rows))
+    (folder / "system.py").write_text(f"TEXTS = {TEXTS!r}\n{SYSTEM}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Qrels of 120 queries with three runs: all right, all wrong, and right with one exception."""
+    folder = tmp_path_factory.mktemp("runs")
+    ids = [f"q{at}" for at in range(120)]
+    (folder / "qrels.txt").write_text("".join(f"{one} 0 good 1\n" for one in ids))
+    right = "".join(f"{one} Q0 good 1 2 t\n{one} Q0 bad 2 1 t\n" for one in ids)
+    wrong = "".join(f"{one} Q0 bad 1 2 t\n{one} Q0 good 2 1 t\n" for one in ids)
+    (folder / "right.run").write_text(right)
+    (folder / "wrong.run").write_text(wrong)
+    (folder / "nearly.run").write_text(wrong[: len(wrong) // 120] + right[len(right) // 120 :])
+    return folder
+
+
+def test_the_built_in_pipeline_stage_by_stage(folder, tmp_path):
+    """Every stage has its measures with Judged@k; the second stage is compared with the first."""
+    pytest.importorskip("pyarrow", reason="the eval extra is not installed")
+    asked = ("evaluate", folder, "--cache", tmp_path, "--save", tmp_path / "saved", "--json")
+    done = runoff(*asked)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert list(found["systems"]) == ["bm25", "dense", "fused", "reranked"]
+    assert found["systems"]["dense"]["means"]["RR@10"] == 1.0
+    assert found["systems"]["bm25"]["judged"]["nDCG@10"] < 1
+    assert found["compared"] == ["fused", "reranked"]
+    assert found["verdict"]["decision"] == "undecided"  # three queries prove nothing
+    again = runoff("evaluate", folder, "--system", tmp_path / "saved", "--json")
+    assert json.loads(again.stdout) == found
+
+
+@pytest.mark.parametrize(("after", "code"), [("wrong", 3), ("nearly", 0), ("right", 0)])
+def test_a_harm_fails_the_build(runs, after, code):
+    """Exit code 3 for what is proven worse than the baseline; one query of 120 proves nothing."""
+    asked = ("evaluate", "qrels.txt", "--system", f"{after}.run", "--baseline", "right.run")
+    done = runoff(*asked, "--fail-on-harm", "--json", cwd=runs)
+    assert done.returncode == code, done.stderr
+    assert json.loads(done.stdout)["harmed"] == (code == 3)
+    assert runoff(*asked, cwd=runs).returncode == 0  # unless it is asked for
+
+
+def test_a_run_written_is_the_baseline_of_tomorrow(folder, tmp_path):
+    """`--save-run` writes what `--baseline` reads: the same system has no difference to it."""
+    run = tmp_path / "old.run"
+    asked = ("evaluate", ".", "--system", "system:made")
+    assert runoff(*asked, "--save-run", run, cwd=folder).returncode == 0
+    done = runoff(*asked, "--baseline", run, "--fail-on-harm", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["compared"] == ["old.run", "bm25"]
+    assert found["verdict"]["main"]["difference"] == 0
+
+
+def test_a_system_wider_than_the_options_is_recorded_as_it_is(folder):
+    """Depth and window are never less than the system's own, so that its answer is there."""
+    done = runoff("evaluate", ".", "--system", "system:wide", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["compared"] == ["bm25", "reranked"]
+
+
+def test_the_terminal_shows_measures_verdict_and_notes(runs):
+    """The table names system, measure and Judged@k, and the decision stands with its reason."""
+    done = runoff(
+        *("evaluate", "qrels.txt", "--system", "right.run", "--baseline", "wrong.run"), cwd=runs
+    )
+    for word in ("right.run", "nDCG@10", "Judged@10", "keep", "120/0/0", "is proven"):
+        assert word in done.stdout
+
+
+def test_advice_on_one_page_and_as_a_report(folder, tmp_path):
+    """`runoff advise` prints verdict, losses, window and health, and writes the same as HTML."""
+    pytest.importorskip("pyarrow", reason="the eval extra is not installed")
+    report = tmp_path / "report.html"
+    asked = ("advise", folder, "--sources", "bm25", "--save", tmp_path / "saved")
+    done = runoff(*asked, "--report", report)
+    assert done.returncode == 0, done.stderr
+    for word in ("reranked", "VERDICT", "LOSSES", "WINDOW", "HEALTH"):
+        assert word in done.stdout
+    assert "<svg" in report.read_text("utf-8")
+    again = runoff("advise", folder, "--system", tmp_path / "saved")
+    assert again.stdout == done.stdout
+
+
+def test_advice_needs_more_than_a_run_file(runs):
+    """A run file holds results alone: the message says that a recording is needed."""
+    done = runoff("advise", "qrels.txt", "--system", "right.run", cwd=runs)
+    assert done.returncode == 2
+    assert "needs a recording" in done.stderr
+
+
+def test_an_answer_is_explained_stage_by_stage(folder):
+    """`runoff explain` tells every stage of an answer, and where one document went."""
+    asked = ("explain", "why does the sea rise", "--system", "system:made")
+    done = runoff(*asked, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "bm25" in done.stdout
+    assert "tides" in done.stdout
+    assert "clock: no source found it" in runoff(*asked, "--doc", "clock", cwd=folder).stdout
+    wrong = runoff(*asked, "--path", ".", cwd=folder)
+    assert wrong.returncode == 2
+    assert "is searched without --system" in wrong.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "advise", "explain"])
+def test_every_option_is_documented(command):
+    """The page names every option that the command has."""
+    page = (Path(__file__).parents[2] / "docs" / "evaluation-cli.md").read_text("utf-8")
+    shown = runoff(command, "--help")
+    assert shown.returncode == 0, shown.stderr
+    options = set(re.findall(r"--[a-z][a-z-]*", shown.stdout)) - {"--help", "--no-fail-on-harm"}
+    assert len(options) >= 5
+    assert options <= set(re.findall(r"--[a-z][a-z-]*", page))
+
+
+def test_markdown_is_a_table_and_keeps_texts_inert(tmp_path):
+    """A pull request's summary has the verdict, and no query's text acts as Markdown or HTML."""
+    hostile = "<img src=x onerror=alert(1)> | [a](javascript:alert(1)) @everyone"
+    rows = [{"query": hostile, "query_id": "q", "relevant": ["good"]}]
+    (tmp_path / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "old.run").write_text("q Q0 bad 1 2 t\nq Q0 good 2 1 t\n")
+    (tmp_path / "new.run").write_text("q Q0 good 1 2 t\nq Q0 bad 2 1 t\n")
+    asked = ("evaluate", "judged.jsonl", "--system", "new.run", "--baseline", "old.run")
+    shown = runoff(*asked, "--markdown", cwd=tmp_path).stdout
+    assert "**undecided** (old.run → new.run)" in shown
+    assert "| system | nDCG\\@10 |" in shown
+    assert "<img" not in shown
+    assert "[a](" not in shown
+    assert " @everyone" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("absent",), "is neither a file nor a folder"),
+        ((".", "--system", "nothing"), "not of the form module:attribute"),
+        ((".", "--system", "absent_module:it"), "there is no module 'absent_module'"),
+        ((".", "--system", "system:absent"), "has no attribute 'absent'"),
+        ((".", "--system", "system:nothing"), "must be one of: a TwoStage"),
+        ((".", "--sources", "bm26"), "must be of bm25, dense"),
+        ((".", "--json", "--markdown"), "choose one of --json and --markdown"),
+        ((".", "--system", "system:made", "--fail-on-harm"), "needs a --baseline"),
+        ((".", "--system", "system:made", "--measure", "nDGC@10"), "is no measure of ir-measures"),
+        (("qrels.tsv",), "has no documents to search"),
+        (("qrels.tsv", "--system", "system:made"), "give the file with --topics"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(arguments, message, folder):
+    """The message names the argument and what would be right; no traceback is shown."""
+    done = runoff("evaluate", *arguments, cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,48 @@
+"""What one recording says of every stage."""
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("ir_measures", reason="the eval extra is not installed")
+
+import recorded
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation import Collection, by_stage, evaluate, record, verdict
+
+
+def test_the_runs_are_those_of_the_stages_asked_alone():
+    """Each source's order, the fused and the reranked one are what a live search gives."""
+    questions, live = recorded.questions(), recorded.pipeline()
+    runs = by_stage(record(live, questions, 50, progress=False))
+    assert list(runs) == ["bm25", "noise", "fused", "reranked"]
+    for query_id, text in questions.queries.items():
+        for name in ("bm25", "noise"):
+            alone = replace(live, sources={name: live.sources[name]}, reranker=None)
+            assert runs[name][query_id] == ids(alone.search(text, top_k=100))
+        fused = replace(live, reranker=None)
+        assert runs["fused"][query_id] == ids(fused.search(text, top_k=100))
+        assert runs["reranked"][query_id] == ids(live.search(text, top_k=100))
+
+
+def ids(response):
+    return [result.doc_id for result in response]
+
+
+def test_the_verdict_is_on_the_second_stage():
+    """It compares the reranked order with the one that the reranker was given."""
+    questions = recorded.questions(12)
+    qrels = {one: {f"d{at:02}": 1} for at, one in enumerate(questions.queries)}
+    collection = Collection(questions.queries, qrels)
+    recording = record(recorded.pipeline(), collection, 40, progress=False)
+    runs = by_stage(recording)
+    found = recording.verdict(collection)
+    assert found == verdict(
+        evaluate(runs["fused"], collection), evaluate(runs["reranked"], collection)
+    )
+    assert found.main.wins + found.main.losses > 0
+    single = recorded.pipeline()
+    single = replace(single, sources={"bm25": single.sources["bm25"]}, reranker=None)
+    with pytest.raises(InvalidArgument, match="without a second stage"):
+        record(single, collection, 40, progress=False).verdict(collection)
