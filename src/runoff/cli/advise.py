@@ -20,6 +20,7 @@ from runoff.cli.evaluate import (
     TopicsOption,
     slices_of,
 )
+from runoff.cli.systems import collection_of, system_of
 from runoff.report.advice import advise as advised
 from runoff.report.evaluation import write
 
@@ -44,21 +45,21 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
 
     Exit codes: 0, 1 for an error, 2 for a wrong argument.
     """
+    told = None if system is None else system_of("system", system)
+    judged = collection_of(collection, split=split, topics=topics, documents=told is None)
+    slices = slices_of(judged, slice_by or [])
     asked = Asked.of(
-        collection,
-        system,
+        judged,
+        told,
         sources=sources,
         reranker=reranker,
         window=window,
         depth=depth,
-        split=split,
-        topics=topics,
         save=save,
         cache=cache,
     )
     recording = asked.recorded("system")
-    slices = slices_of(asked.collection, slice_by or [])
-    advice = advised(recording, asked.collection, slices=slices)
+    advice = advised(recording, judged, slices=slices)
     if report is not None:
-        write(advice, recording, asked.collection, report)
+        write(advice, recording, judged, report)
     typer.echo(str(advice))

@@ -14,7 +14,7 @@ from rich.text import Text
 from runoff.cli.show import progress_bars, text_table
 from runoff.cli.systems import built_in, collection_of, runs_of, system_of
 from runoff.errors import InvalidArgument
-from runoff.evaluation.measures import MEASURES
+from runoff.evaluation.measures import MEASURES, Evaluator
 from runoff.evaluation.recorder import record
 from runoff.evaluation.recording import Recording
 from runoff.evaluation.runs import write_run
@@ -25,12 +25,13 @@ from runoff.report.explain import snippet
 from runoff.systems import as_system
 
 if TYPE_CHECKING:
+    from runoff.cli.systems import Told
     from runoff.evaluation.collection import Collection
     from runoff.evaluation.measures import Run
     from runoff.evaluation.pairing import Slicing
     from runoff.report.evaluated import Evaluated
 
-__all__ = ["EXIT_HARM", "Asked", "evaluate", "slices_of"]
+__all__ = ["EXIT_HARM", "Asked", "evaluate", "show_evaluated", "slices_of"]
 
 EXIT_HARM = 3
 
@@ -113,35 +114,31 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     """
     if json_output and markdown:
         raise InvalidArgument("markdown", markdown, "choose one of --json and --markdown")
+    told = None if system is None else system_of("system", system)
+    old = None if baseline is None else system_of("baseline", baseline)
+    judged = collection_of(collection, split=split, topics=topics, documents=told is None)
+    slices = slices_of(judged, slice_by or [])
+    Evaluator(judged, measure or MEASURES)  # a slip is told before minutes of work
     asked = Asked.of(
-        collection,
-        system,
+        judged,
+        told,
         sources=sources,
         reranker=reranker,
         window=window,
         depth=depth,
-        split=split,
-        topics=topics,
         save=save,
         cache=cache,
-        also=baseline,
     )
     runs = dict(asked.runs)
     before, after = asked.before, asked.after
-    if baseline is not None:
-        *_, (before, run) = _baseline(asked, baseline, depth, window).items()
+    if old is not None:
+        *_, (before, run) = runs_of(_recorded(old, judged, depth, window)).items()
         before = "baseline" if before in runs else before
         runs = {before: run} | runs
     if fail_on_harm and before is None:
         raise InvalidArgument("fail_on_harm", fail_on_harm, "needs a --baseline to compare with")
     compared = None if before is None else (before, after)
-    found = evaluated(
-        asked.collection,
-        runs,
-        compared,
-        measures=measure or MEASURES,
-        slices=slices_of(asked.collection, slice_by or []),
-    )
+    found = evaluated(judged, runs, compared, measures=measure or MEASURES, slices=slices)
     if save_run is not None:
         write_run(save_run, runs[after])
     if report is not None:
@@ -171,42 +168,31 @@ class Asked:
     runs: dict[str, Run]
 
     @classmethod
-    def of(  # noqa: PLR0913 - options
+    def of(
         cls,
-        collection: str,
-        system: str | None,
+        collection: Collection,
+        told: Told | None,
         *,
         sources: str,
         reranker: str,
         window: int,
         depth: int,
-        split: str,
-        topics: Path | None,
         save: Path | None,
         cache: Path | None,
-        also: str | None = None,
     ) -> Asked:
-        """Read the collection, and ask the system where it has not answered yet.
+        """Ask a system where it has not answered yet; None stands for the built-in pipeline.
 
         Raises:
             InvalidArgument: an option has a value it cannot have.
         """
-        told = None if system is None else system_of("system", system)
-        judged = collection_of(collection, split=split, topics=topics, documents=system is None)
-        asked_now = told is not None and not isinstance(told, Recording | dict)
-        if asked_now and topics is None and _without_texts(judged):
-            remedy = "the queries have no texts to ask: give the file with --topics"
-            raise InvalidArgument("topics", topics, remedy)
-        if also is not None:
-            system_of("baseline", also)  # a slip is told before minutes of work
         if told is None:
             with progress_bars(Console(stderr=True)) as progress:
                 told = built_in(
-                    judged, sources=sources, reranker=reranker, cache=cache, progress=progress
+                    collection, sources=sources, reranker=reranker, cache=cache, progress=progress
                 )
-        if not isinstance(told, Recording | dict):
-            told = _recorded(told, judged, depth, window, save)
-        return cls(judged, told if isinstance(told, Recording) else None, runs_of(told))
+        answered = _recorded(told, collection, depth, window, save)
+        recording = answered if isinstance(answered, Recording) else None
+        return cls(collection, recording, runs_of(answered))
 
     @property
     def after(self) -> str:
@@ -237,24 +223,22 @@ class Asked:
         return self.recording
 
 
-def _baseline(asked: Asked, baseline: str, depth: int, window: int) -> dict[str, Run]:
-    told = system_of("baseline", baseline)
-    if not isinstance(told, Recording | dict):
-        told = _recorded(told, asked.collection, depth, window, None)
-    return runs_of(told)
-
-
 def _recorded(
-    system: object, collection: Collection, depth: int, window: int, path: Path | None
-) -> Recording:
-    """Record a system at this depth and window, or at its own where they are wider."""
-    own = as_system(system)
+    told: Told, collection: Collection, depth: int, window: int, path: Path | None = None
+) -> Recording | dict[str, Run]:
+    """Return what has answered already; record a system, no narrower than it is.
+
+    Raises:
+        InvalidArgument: the queries have no texts.
+    """
+    if isinstance(told, Recording | dict):
+        return told
+    if all(query_id == text for query_id, text in collection.queries.items()):
+        remedy = "the queries have no texts to ask: give the file with --topics"
+        raise InvalidArgument("topics", None, remedy)
+    own = as_system(told)
     depth, window = max(depth, own.pipeline.depth), max(window, own.pipeline.window)
     return record(own, collection, depth, path=path, window=window)
-
-
-def _without_texts(collection: Collection) -> bool:
-    return all(query_id == text for query_id, text in collection.queries.items())
 
 
 def slices_of(collection: Collection, names: list[str]) -> dict[str, Slicing]:
