@@ -127,8 +127,8 @@ def takes_filters(retriever: BaseRetriever) -> TypeGuard[VectorIndexRetriever]:
     return isinstance(retriever, VectorIndexRetriever)
 
 
-# they keep nodes without the field; Qdrant's `!=` does not, and others are not known
-_EXACT_NEGATION = {"SimpleVectorStore", "ChromaVectorStore"}
+# it keeps nodes without the field; Qdrant's `!=` does not, nor did LlamaIndex's own store always
+_EXACT_NEGATION = {"ChromaVectorStore"}
 
 
 def check_negation(store: object, one: Filter) -> None:
