@@ -5,6 +5,7 @@ sentence in the documentation goes.
 """
 
 import asyncio
+import importlib.metadata
 import types
 import warnings
 
@@ -14,6 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField
 from langchain_core.tracers.base import BaseTracer
+from packaging.requirements import Requirement
 
 from runoff.langchain import HybridRetriever, RunoffRerank, TwoStageRetriever, provenance
 
@@ -300,3 +302,26 @@ class TestBlockedLoop:
             return time.perf_counter() - started
 
         assert asyncio.run(many()) < 2.5  # one after another they take 5 s
+
+
+class TestDefect15Pins:
+    """LangChain's package for Hugging Face shuts out sentence-transformers 6."""
+
+    def test_peer(self):
+        """Its metadata stop below 6."""
+        pytest.importorskip("langchain_huggingface", reason="the peers group is not installed")
+        (asked,) = _asked("langchain-huggingface")
+        assert asked.contains("5.7.0")
+        assert not asked.contains("6.2.0")
+
+    def test_ours(self):
+        """Ours let 5 and 6 in."""
+        asked = _asked("runoff")
+        assert asked
+        assert all(one.contains("5.7.0") and one.contains("6.2.0") for one in asked)
+
+
+def _asked(package):
+    """Return what a package asks of sentence-transformers, in any of its extras."""
+    wanted = [Requirement(one) for one in importlib.metadata.requires(package) or []]
+    return [one.specifier for one in wanted if one.name == "sentence-transformers"]
