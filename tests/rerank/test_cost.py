@@ -13,7 +13,7 @@ from runoff import TwoStage
 from runoff.errors import CapExceeded, InvalidArgument, ServerFailed
 from runoff.recall import BM25
 from runoff.rerank import Cap, CrossEncoder, MemoryCache, Metered, Pointwise, Price
-from runoff.rerank.cost import rough_tokens
+from runoff.rerank.amounts import pair_tokens
 from runoff.scores import ScoreKind, Threshold, Usage
 
 PAIRS = [("why?", f"text {n}") for n in range(250)]
@@ -95,7 +95,7 @@ class TestCost:
 
     def test_tokens_are_predicted_roughly(self):
         """A quarter of the characters, and 3; a note only where that was off by more than 25 %."""
-        assert rough_tokens(("four", "eight888")) == 6
+        assert pair_tokens(("four", "eight888")) == 6
         price = Price(per_million_tokens=1.0)
         close = [("12345678901234", "12345678901234")]  # 10 tokens, as the scorer counts
         assert Metered(Counting(), price=price).score(close).notes == ()
@@ -148,9 +148,9 @@ class TestCap:
         scores = Metered(counting, cap=Cap(tokens=most)).score(pairs)
         sent = counting.asked
         assert sent == pairs[: len(sent)]
-        assert sum(map(rough_tokens, sent)) <= most
+        assert sum(map(pair_tokens, sent)) <= most
         if len(sent) < len(pairs):
-            assert sum(map(rough_tokens, pairs[: len(sent) + 1])) > most
+            assert sum(map(pair_tokens, pairs[: len(sent) + 1])) > most
             assert scores.reason == "cap"
 
     def test_it_may_raise(self):

@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["tokens", "units"]
+__all__ = ["pair_tokens", "tokens", "units"]
 
 _PER_UNIT = 100  # documents of one query in a search unit, as Cohere's price list has it
 _BYTES_PER_TOKEN = 4  # of English text, about; other scripts come close
+_SPECIAL = 3  # tokens around query and document
 
 
 def tokens(text: str) -> int:
     """Return about how many tokens a text has: a quarter of its bytes."""
     return len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN
+
+
+def pair_tokens(pair: tuple[str, str]) -> int:
+    """Return about how many tokens a pair has: a quarter of its bytes, and 3."""
+    sizes = (len(text.encode("utf-8", "surrogatepass")) for text in pair)
+    return math.ceil(sum(sizes) / _BYTES_PER_TOKEN) + _SPECIAL
 
 
 def units(pairs: Sequence[tuple[str, str]], batch: int) -> float:

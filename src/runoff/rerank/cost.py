@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from runoff.errors import CapExceeded, InvalidArgument
+from runoff.rerank.amounts import pair_tokens
 from runoff.rerank.wrapping import Wrapping, ask, ask_async
 from runoff.scores import PairScores, Usage
 
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
 
-__all__ = ["Cap", "Metered", "Price", "rough_tokens"]
+__all__ = ["Cap", "Metered", "Price"]
 
-_LETTERS_A_TOKEN = 4  # of English, about
-_SPECIAL_TOKENS = 3  # that a cross-encoder puts around and between two texts
 _TOLERANCE = 0.25  # tokens are predicted roughly; a smaller error is not worth a sentence
 _LIMITS = {
     "pairs": "pairs",
@@ -30,11 +29,6 @@ _LIMITS = {
     "billed_units": "search units",
     "cost": "in money",
 }
-
-
-def rough_tokens(pair: tuple[str, str]) -> int:
-    """Return how many tokens a pair may have: a quarter of its characters, and 3. An estimate."""
-    return math.ceil((len(pair[0]) + len(pair[1])) / _LETTERS_A_TOKEN) + _SPECIAL_TOKENS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +146,10 @@ class _Plan(NamedTuple):
 class Metered(Wrapping):
     """A scorer that predicts what a call will use, keeps to a cap and says what it cost.
 
-    The prediction is the scorer's `estimate(pairs)`, or the pairs and `rough_tokens` of each. Cost
-    is computed from what was consumed and billed in truth; where that differs from the prediction a
-    note says so. A call that fails costs nothing here, whatever the vendor makes of it.
+    The prediction is the scorer's `estimate(pairs)`, or the pairs and a quarter of their bytes as
+    tokens. Cost is computed from what was consumed and billed in truth; where that differs from the
+    prediction a note says so. A call that fails costs nothing here, whatever the vendor makes of
+    it.
 
     Attributes:
         scorer: what scores the pairs.
@@ -185,7 +180,7 @@ class Metered(Wrapping):
         """Return what scoring n pairs should use; nothing is sent."""
         estimate = getattr(self.scorer, "estimate", None)
         if estimate is None:
-            usage = Usage(pairs=len(pairs), tokens=sum(map(rough_tokens, pairs)))
+            usage = Usage(pairs=len(pairs), tokens=sum(map(pair_tokens, pairs)))
         else:
             usage = estimate(pairs)
         return usage if self.price is None else replace(usage, cost=self.price.of(usage))

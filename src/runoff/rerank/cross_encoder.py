@@ -16,7 +16,7 @@ from runoff.onnx.state import Loading, State
 from runoff.onnx.windows import windows as parted
 from runoff.rerank import local, onnx, sentence_transformers
 from runoff.rerank import pairs as pairs_of
-from runoff.rerank.cost import rough_tokens
+from runoff.rerank.amounts import pair_tokens
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ class CrossEncoder:
         return self._backend.cache_key(self) if ready is None else ready.cache_key
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
-        """Return the pairs and, by a quarter of their characters, the tokens it may read."""
+        """Return the pairs and, by a quarter of their bytes, the tokens it may read."""
         ready = self._state.current
         length = self.max_length or (ready.encoder.max_length if ready else _USUAL_LENGTH)
-        return Usage(pairs=len(pairs), tokens=sum(min(length, rough_tokens(one)) for one in pairs))
+        return Usage(pairs=len(pairs), tokens=sum(min(length, pair_tokens(one)) for one in pairs))
 
     def remarks(self, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         """Return a sentence when an English model is given texts in other scripts."""

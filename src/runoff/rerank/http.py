@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HTTPRerank"]
 
-_SPECIAL = 4  # tokens around query and document
 _KEY_WAIT = 0.2  # seconds, a quarter of which a server has to describe itself
 _learned: dict[str, int] = {}  # batch limits that servers named when they rejected a batch
 
@@ -161,10 +160,7 @@ class HTTPRerank:
         dialect = as_dialect(self.dialect)
         sent = [pair for pair in pairs if pair[1].strip()]
         limit = self.max_length or dialect.reads or math.inf
-        read = sum(
-            min(limit, amounts.tokens(query) + amounts.tokens(text) + _SPECIAL)
-            for query, text in sent
-        )
+        read = sum(min(limit, amounts.pair_tokens(pair)) for pair in sent)
         units = amounts.units(sent, self.batch or dialect.batch) if dialect.billed_units else None
         return Usage(pairs=len(sent), tokens=int(read), billed_units=units)
 
@@ -271,10 +267,10 @@ class HTTPRerank:
         limit = self.max_length or known.max_length or dialect.reads or 0
         if not limit:
             return np.zeros(len(pairs), np.bool_), 0
-        sizes = [amounts.tokens(text) for _, text in pairs]
-        if not dialect.length:  # the limit is the pair's, not the text's alone
-            queries = [amounts.tokens(query) + _SPECIAL for query, _ in pairs]
-            sizes = [sum(both) for both in zip(sizes, queries, strict=True)]
+        if dialect.length:  # the limit is the text's alone, not the pair's
+            sizes = [amounts.tokens(text) for _, text in pairs]
+        else:
+            sizes = [amounts.pair_tokens(pair) for pair in pairs]
         return np.array(sizes) > limit, limit
 
     async def _described(self, left: float) -> About:
