@@ -5,8 +5,9 @@ Names are imported when they are first used, so that nobody waits for a part the
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from runoff._lazy import lazily
 
 if TYPE_CHECKING:
     from runoff.evaluation.booking import losses
@@ -111,13 +112,4 @@ _HOMES = {
     "write_run": "runs",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES)

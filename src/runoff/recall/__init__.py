@@ -6,8 +6,9 @@ database.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from runoff._lazy import lazily
 
 if TYPE_CHECKING:
     from runoff.recall.bm25 import BM25
@@ -26,18 +27,4 @@ _MODULES = {
     "Function": "function",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a name of `__all__` from its file."""
-    module = _MODULES.get(name)
-    if module is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value: object = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """Show the names that are not loaded yet too."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _MODULES)
