@@ -149,6 +149,13 @@ class PairScores:
         values[~finite] = np.nan
         object.__setattr__(self, "values", values)
 
+    @classmethod
+    def none_of(cls, count: int, kind: ScoreKind, model: ModelIdentity, reason: str) -> PairScores:
+        """Return the scores of n pairs of which none has one; without pairs there is no reason."""
+        values = np.full(count, np.nan, np.float32)
+        none = np.zeros(count, np.bool_)
+        return cls(values, none, none.copy(), kind, model, reason=reason if count else "")
+
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.values)

@@ -224,7 +224,9 @@ class CohereRerank:
         return await _loop.run_async(work, deadline, self.name)
 
     def _nothing(self, number: int) -> PairScores:
-        return remote.nothing(number, ScoreKind.PROBABILITY, ModelIdentity(self.name))
+        return PairScores.none_of(
+            number, ScoreKind.PROBABILITY, ModelIdentity(self.name), DeadlineExceeded.reason
+        )
 
     async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
         client, key, load_ms = self.client, None, 0.0

@@ -97,10 +97,12 @@ class Connections(httpx.AsyncBaseTransport):
     def give_back(self, place: str, held: _Connection) -> None:
         """Keep a connection that came through a whole exchange; close those idle for long."""
         now = held.since = time.monotonic()
-        idle = self._idle.setdefault(place, [])
-        while idle and (now - idle[0].since >= _IDLE or len(idle) >= _KEPT):
-            self.drop(idle.pop(0))
-        idle.append(held)
+        self._idle.setdefault(place, []).append(held)
+        for one, idle in list(self._idle.items()):
+            while idle and (now - idle[0].since >= _IDLE or len(idle) > _KEPT):
+                self.drop(idle.pop(0))
+            if not idle:
+                del self._idle[one]
 
     def drop(self, held: _Connection) -> None:
         """Close a connection, whatever state it is in."""

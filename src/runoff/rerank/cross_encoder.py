@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff import _workers
-from runoff.errors import InvalidArgument
+from runoff.errors import DeadlineExceeded, InvalidArgument
 from runoff.onnx import languages, resolve
 from runoff.onnx.state import Loading, State
 from runoff.onnx.windows import windows as parted
@@ -253,13 +253,11 @@ class CrossEncoder:
         """Answer without the model: there is nothing to score, or no time to."""
         ready = self._state.current
         stated = ScoreKind.LOGIT if self.activation is None else ScoreKind.PROBABILITY
-        return PairScores(
-            np.full(count, np.nan, np.float32),
-            np.zeros(count, np.bool_),
-            np.zeros(count, np.bool_),
+        return PairScores.none_of(
+            count,
             stated if ready is None else ready.kind,
             ModelIdentity(self.name) if ready is None else ready.identity,
-            reason="timeout" if count else "",
+            DeadlineExceeded.reason,
         )
 
     def _scores(

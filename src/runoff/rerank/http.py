@@ -15,7 +15,7 @@ import numpy as np
 
 from runoff import _loop
 from runoff._arguments import count
-from runoff.errors import InvalidArgument
+from runoff.errors import DeadlineExceeded, InvalidArgument
 from runoff.rerank import amounts, remote, transport
 from runoff.rerank.about import about, is_new
 from runoff.rerank.access import Access, as_headers, as_key
@@ -186,7 +186,7 @@ class HTTPRerank:
         """
         given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
-            return remote.nothing(len(given), self._kind(), ModelIdentity(self.name))
+            return self._nothing(len(given))
         return _loop.run(partial(self._scored, given, deadline), deadline, self.name)
 
     async def ascore(
@@ -195,9 +195,14 @@ class HTTPRerank:
         """Do what `score` does without blocking the event loop; when cancelled, so are requests."""
         given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
-            return remote.nothing(len(given), self._kind(), ModelIdentity(self.name))
+            return self._nothing(len(given))
         work = partial(self._scored, given, deadline)
         return await _loop.run_async(work, deadline, self.name)
+
+    def _nothing(self, number: int) -> PairScores:
+        return PairScores.none_of(
+            number, self._kind(), ModelIdentity(self.name), DeadlineExceeded.reason
+        )
 
     def _ca(self) -> str | None:
         return None if self.ca is None else str(self.ca)

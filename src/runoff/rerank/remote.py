@@ -49,7 +49,6 @@ __all__ = [
     "check_policy",
     "gate_of",
     "load",
-    "nothing",
     "pair_scores",
     "read",
     "score",
@@ -361,18 +360,6 @@ def pair_scores(
         "" if scored.all() else reason,
         (*notes, *dict.fromkeys(map(str, work.errors))),
         tuple(work.passages) if any(work.passages) else (),
-    )
-
-
-def nothing(count: int, kind: ScoreKind, model: ModelIdentity) -> PairScores:
-    """Return the scores of pairs that nobody had time to look at."""
-    return PairScores(
-        np.full(count, np.nan, np.float32),
-        np.zeros(count, np.bool_),
-        np.zeros(count, np.bool_),
-        kind,
-        model,
-        reason=DeadlineExceeded.reason if count else "",
     )
 
 
