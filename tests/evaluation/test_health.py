@@ -12,7 +12,7 @@ from runoff import TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import health, record
 from runoff.evaluation.drift import drifts
-from runoff.evaluation.sights import sights
+from runoff.evaluation.observations import observations
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
 
@@ -179,7 +179,7 @@ def test_drift_is_told_where_there_is_some():
 
 def test_drift_of_scores_is_seldom_seen_in_noise():
     """Of 200 pairs of samples of one distribution, at most 5 are called drift of scores."""
-    (one, *_) = sights("seen", seen(Told(SPREAD)))
+    (one, *_) = observations("seen", seen(Told(SPREAD)))
     draw = np.random.default_rng(0)
 
     def sample():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runoff._lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.evaluation.booking import losses
+    from runoff.evaluation.accounting import losses
     from runoff.evaluation.checks import health
     from runoff.evaluation.collection import Collection
     from runoff.evaluation.curves import Curve, Point, curve
@@ -102,7 +102,7 @@ _HOMES = {
     "curve": "curves",
     "evaluate": "measures",
     "health": "checks",
-    "losses": "booking",
+    "losses": "accounting",
     "read_run": "runs",
     "read_scored_run": "runs",
     "record": "recorder",

@@ -9,7 +9,7 @@ import numpy as np
 
 from runoff.evaluation.drift import drifts
 from runoff.evaluation.findings import Finding, Health, percent
-from runoff.evaluation.sights import sights
+from runoff.evaluation.observations import observations
 from runoff.scores import ScoreKind
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from runoff.evaluation.observations import Observation
     from runoff.evaluation.recording import Recording
-    from runoff.evaluation.sights import Sight
     from runoff.recall.analyzers import Analyze
     from runoff.trace import Trace
     from runoff.types import Response
@@ -57,14 +57,14 @@ def health(
     Raises:
         InvalidArgument: something else is given, or there is no answer in it.
     """
-    found = sights("seen", seen)
+    found = observations("seen", seen)
     findings = [
         _degraded(found), _kind(found), _constant(found), _ties(found), _saturated(found),
         _truncated(found), _correlated(found), _flips(found), _promoted(found),
         _phantoms(found, analyzer),
     ]  # fmt: skip
     if reference is not None:
-        findings += drifts(found, sights("reference", reference))
+        findings += drifts(found, observations("reference", reference))
     order = {True: 0, False: 1, None: 2}
     return Health(len(found), tuple(sorted(findings, key=lambda one: order[one.odd])))
 
@@ -77,7 +77,7 @@ def _nothing(check: str, why: str) -> Finding:
     return Finding(check, None, None, why)
 
 
-def _degraded(found: Sequence[Sight]) -> Finding:
+def _degraded(found: Sequence[Observation]) -> Finding:
     share = sum(bool(one.degraded) for one in found) / len(found)
     reasons = Counter(reason for one in found for reason in one.degraded)
     most = "".join(f", mostly {reason}" for reason, _ in reasons.most_common(1))
@@ -88,7 +88,7 @@ def _degraded(found: Sequence[Sight]) -> Finding:
     )  # fmt: skip
 
 
-def _kind(found: Sequence[Sight]) -> Finding:
+def _kind(found: Sequence[Observation]) -> Finding:
     kinds = {one.kind for one in found if len(one.score)}
     values = _values(found)
     if len(kinds) != 1 or len(values) < _FEW:
@@ -112,7 +112,7 @@ def _kind(found: Sequence[Sight]) -> Finding:
     return _found("kind", figure, figure > 0, f"{span}{what}.", advice)
 
 
-def _constant(found: Sequence[Sight]) -> Finding:
+def _constant(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 1]
     if not several:
         return _nothing("constant", "Nothing was scored beside something else.")
@@ -124,7 +124,7 @@ def _constant(found: Sequence[Sight]) -> Finding:
     )  # fmt: skip
 
 
-def _ties(found: Sequence[Sight]) -> Finding:
+def _ties(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 1 and np.ptp(one.score) > 0]
     if not several:
         return _nothing("ties", "No query has several scores.")
@@ -142,7 +142,7 @@ def _tied(scores: NDArray[np.float64]) -> float:
     return float((counts[places] > 1).mean())
 
 
-def _saturated(found: Sequence[Sight]) -> Finding:
+def _saturated(found: Sequence[Observation]) -> Finding:
     values = _values(found)
     several = [one for one in found if len(one.score) > 1]
     if not several or values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
@@ -155,7 +155,7 @@ def _saturated(found: Sequence[Sight]) -> Finding:
     )  # fmt: skip
 
 
-def _truncated(found: Sequence[Sight]) -> Finding:
+def _truncated(found: Sequence[Observation]) -> Finding:
     cut = np.concatenate([one.truncated for one in found])
     if not len(cut):
         return _nothing("truncation", "Nothing was scored.")
@@ -167,7 +167,7 @@ def _truncated(found: Sequence[Sight]) -> Finding:
     )  # fmt: skip
 
 
-def _correlated(found: Sequence[Sight]) -> Finding:
+def _correlated(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 2 and np.ptp(one.score) > 0]  # noqa: PLR2004 - two ranks always agree or not
     if not several:
         return _nothing("agreement", "No query has three scores that differ.")
@@ -195,7 +195,7 @@ def _ranks(values: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float6
     return ranks
 
 
-def _flips(found: Sequence[Sight]) -> Finding:
+def _flips(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 1 and one.answer]
     if not several:
         return _nothing("flips", "Nothing was scored beside something else.")
@@ -209,7 +209,7 @@ def _flips(found: Sequence[Sight]) -> Finding:
     )  # fmt: skip
 
 
-def _promoted(found: Sequence[Sight]) -> Finding:
+def _promoted(found: Sequence[Observation]) -> Finding:
     places = [(each.place, one.read) for one in found for each in one.promoted]
     if not places:
         return _nothing("promoted", "No result came from below what fusion alone would return.")
@@ -230,7 +230,7 @@ def _promoted(found: Sequence[Sight]) -> Finding:
     )  # fmt: skip
 
 
-def _phantoms(found: Sequence[Sight], analyzer: str | Analyze) -> Finding:
+def _phantoms(found: Sequence[Observation], analyzer: str | Analyze) -> Finding:
     known = [one for one in found if one.query and any(text is not None for _, text in one.top)]
     if not known:
         why = "Hits without a word of the question cannot be told without texts and questions"
@@ -247,10 +247,10 @@ def _phantoms(found: Sequence[Sight], analyzer: str | Analyze) -> Finding:
     )  # fmt: skip
 
 
-def _phantom(one: Sight, asked: set[str], words: Analyze) -> bool:
+def _phantom(one: Observation, asked: set[str], words: Analyze) -> bool:
     low = [text for place, text in one.top if text is not None and place > one.read / 2]
     return bool(asked) and any(asked.isdisjoint(words(text)) for text in low)
 
 
-def _values(found: Sequence[Sight]) -> NDArray[np.float64]:
+def _values(found: Sequence[Observation]) -> NDArray[np.float64]:
     return np.concatenate([one.score for one in found])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation.sights import Sight
+    from runoff.evaluation.observations import Observation
 
 __all__ = ["drifts"]
 
@@ -24,7 +24,7 @@ _NORMAL = 2.576  # so are those of a share
 _OVERLAP = 0.8
 
 
-def drifts(now: Sequence[Sight], then: Sequence[Sight]) -> Iterator[Finding]:
+def drifts(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
     """Yield what differs between two sets of answers.
 
     Of scores, the best one of each query is compared, by the largest difference of the two
@@ -40,7 +40,7 @@ def drifts(now: Sequence[Sight], then: Sequence[Sight]) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield from _scores(now, then)
-    rates: dict[str, Callable[[Sight], bool]] = {
+    rates: dict[str, Callable[[Observation], bool]] = {
         "degraded": lambda one: bool(one.degraded),
         "truncation": lambda one: bool(one.truncated.any()),
         "empty": lambda one: not one.answer,
@@ -50,7 +50,7 @@ def drifts(now: Sequence[Sight], then: Sequence[Sight]) -> Iterator[Finding]:
     yield from _answers(now, then)
 
 
-def _scores(now: Sequence[Sight], then: Sequence[Sight]) -> Iterator[Finding]:
+def _scores(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
     best = [
         np.sort([float(one.score.max()) for one in side if len(one.score)]) for side in (now, then)
     ]
@@ -93,7 +93,7 @@ def _rate(name: str, now: Sequence[bool], then: Sequence[bool]) -> Finding:
     )  # fmt: skip
 
 
-def _answers(now: Sequence[Sight], then: Sequence[Sight]) -> Iterator[Finding]:
+def _answers(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
     known = {one.query: one for one in then if one.query}
     pairs = [(one, known[one.query]) for one in now if one.query in known]
     if not pairs:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.ledger import QueryLedger
     from runoff.evaluation.replays import Settings
     from runoff.evaluation.setup import Setup
-    from runoff.evaluation.walks import Walk
+    from runoff.evaluation.traversal import Traversal
 
 __all__ = ["Bounds", "bounds_of", "moves_of"]
 
@@ -61,7 +61,7 @@ class Bounds:
     whole: float
 
 
-def bounds_of(walked: Walk, judged: Valued, ledger: QueryLedger) -> Bounds:
+def bounds_of(walked: Traversal, judged: Valued, ledger: QueryLedger) -> Bounds:
     """Return the bounds of one query."""
     ceilings, read = ledger.ceilings, _second_stage(walked, judged, ledger)
     recall_failed = any(one.stage == "recall" for one in walked.query.outcome.degraded)
@@ -85,7 +85,7 @@ def bounds_of(walked: Walk, judged: Valued, ledger: QueryLedger) -> Bounds:
     )
 
 
-def _second_stage(walked: Walk, judged: Valued, ledger: QueryLedger) -> float:
+def _second_stage(walked: Traversal, judged: Valued, ledger: QueryLedger) -> float:
     """Return the best value of any second stage over this window that drops nothing.
 
     Blank texts and images in the window count too, as it may place what it reads around them, and

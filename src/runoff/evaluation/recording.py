@@ -245,7 +245,7 @@ class Recording:
         Raises:
             InvalidArgument: as `losses` does.
         """
-        from runoff.evaluation.booking import losses  # noqa: PLC0415 - it needs this module
+        from runoff.evaluation.accounting import losses  # noqa: PLC0415 - it needs this module
 
         return losses(self, collection, cutoff=cutoff, **settings)
 

@@ -16,7 +16,7 @@ from runoff.evaluation.fusing import Prepared
 from runoff.evaluation.groups import grouped
 from runoff.evaluation.recording import Recording
 from runoff.evaluation.rereading import Read, final, readable, reread
-from runoff.evaluation.seconds import other_reads, scored_reads
+from runoff.evaluation.rescoring import other_reads, scored_reads
 from runoff.evaluation.setup import fusion_of, told_threshold
 from runoff.fusion.convex import Convex
 from runoff.fusion.rrf import RRF

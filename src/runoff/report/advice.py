@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runoff.evaluation.booking import losses
+from runoff.evaluation.accounting import losses
 from runoff.evaluation.checks import health
 from runoff.evaluation.curves import curve
 from runoff.evaluation.measures import MEASURES

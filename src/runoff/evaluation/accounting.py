@@ -17,7 +17,7 @@ from runoff.evaluation.ledger import CEILINGS, ENTRIES, Ledger, LostDocument, Qu
 from runoff.evaluation.moves import Bounds, bounds_of, moves_of
 from runoff.evaluation.recording import Content, Recording
 from runoff.evaluation.replays import AS_RECORDED, AsRecorded, configured, prepared
-from runoff.evaluation.walks import by_gain, walk
+from runoff.evaluation.traversal import by_gain, traverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.recording import RecordedQuery
     from runoff.evaluation.replays import Settings
     from runoff.evaluation.rereading import Read
-    from runoff.evaluation.walks import Walk
+    from runoff.evaluation.traversal import Traversal
 
 __all__ = ["losses"]
 
@@ -83,7 +83,7 @@ def losses(
     for one in prepared(recording):
         if (grades := collection.qrels.get(one.query.query_id)) is not None:
             judged = _Judged(one.query, grades, cutoff)
-            walked = walk(one, reads, chosen)
+            walked = traverse(one, reads, chosen)
             own = made[one.query.query_id] = _of_query(walked, judged)
             bounds.append(bounds_of(walked, judged, own))
     queries = [made[query_id] for query_id in collection.qrels]
@@ -156,7 +156,7 @@ class _Judged:
         }
 
 
-def _of_query(walked: Walk, judged: _Judged) -> QueryLedger:
+def _of_query(walked: Traversal, judged: _Judged) -> QueryLedger:
     query = walked.query
     gain, every = judged.gain, np.arange(len(query))
     kept = walked.readable[~np.isin(walked.readable, walked.dropped)]
@@ -219,7 +219,7 @@ _BOOKED = {
 }
 
 
-def _entry(walked: Walk, stage: str) -> str:
+def _entry(walked: Traversal, stage: str) -> str:
     # what a source that failed would have found is not known
     if stage == "recorded" and failed_sources(walked.query):
         return "degraded"
@@ -231,7 +231,7 @@ def failed_sources(query: RecordedQuery) -> list[str]:
     return [one.source for one in query.outcome.degraded if one.stage == "recall"]
 
 
-def _told(walked: Walk, stage: str, doc_id: str) -> tuple[str, str]:
+def _told(walked: Traversal, stage: str, doc_id: str) -> tuple[str, str]:
     """Return the entry of a document that lost in a stage, and where it was lost."""
     query, entry = walked.query, _entry(walked, stage)
     if doc_id not in query.doc_ids:
@@ -243,7 +243,7 @@ def _told(walked: Walk, stage: str, doc_id: str) -> tuple[str, str]:
     return entry, _where(walked, stage, row)
 
 
-def _where(walked: Walk, stage: str, row: int) -> str:
+def _where(walked: Traversal, stage: str, row: int) -> str:
     query = walked.query
     if stage == "depth":
         places = {name: int(ranks[row]) for name, ranks in query.ranks.items() if ranks[row]}
@@ -290,7 +290,7 @@ def _answered(
     for one in prepared(recording):
         if (grades := collection.qrels.get(one.query.query_id)) is not None:
             judged = _Judged(one.query, grades, cutoff)
-            found.append(judged.value(walk(one, reads, settings).answer))
+            found.append(judged.value(traverse(one, reads, settings).answer))
     return _mean(found)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from runoff.errors import InvalidArgument
 from runoff.evaluation.recording import Recording
 from runoff.evaluation.replays import configured, prepared
-from runoff.evaluation.walks import walk
+from runoff.evaluation.traversal import traverse
 from runoff.trace import Trace
 from runoff.types import Response
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation.walks import Walk
+    from runoff.evaluation.traversal import Traversal
     from runoff.scores import ScoreKind
 
-__all__ = ["Sight", "sights"]
+__all__ = ["Observation", "observations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Promoted:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class Observation:
     """One answer.
 
     Attributes:
@@ -70,7 +70,7 @@ class Sight:
 _TOP = 3
 
 
-def sights(name: str, seen: Recording | Iterable[Response | Trace]) -> list[Sight]:
+def observations(name: str, seen: Recording | Iterable[Response | Trace]) -> list[Observation]:
     """Return what there is to see of a recording or of live answers.
 
     Raises:
@@ -96,14 +96,14 @@ def sights(name: str, seen: Recording | Iterable[Response | Trace]) -> list[Sigh
     return found
 
 
-def _recorded(recording: Recording) -> Iterator[Sight]:
+def _recorded(recording: Recording) -> Iterator[Observation]:
     reads, settings = configured(recording)
     for one in prepared(recording):
-        walked = walk(one, reads, settings)
+        walked = traverse(one, reads, settings)
         yield _walked(walked, settings.top_k or len(walked.answer), settings.depth)
 
 
-def _walked(walked: Walk, top_k: int, depth: int) -> Sight:
+def _walked(walked: Traversal, top_k: int, depth: int) -> Observation:
     query, heads = walked.query, walked.heads
     place = np.zeros(len(query), np.int64)
     place[heads] = np.arange(1, len(heads) + 1)
@@ -114,7 +114,7 @@ def _walked(walked: Walk, top_k: int, depth: int) -> Sight:
     answer = walked.answer[:top_k].tolist()
     known = np.isin(walked.answer[:top_k], ordered).tolist()
     texts: Sequence[str | None] = query.texts or [None] * len(query)
-    return Sight(
+    return Observation(
         query=query.text,
         read=int(place[ordered].max(initial=0)),
         place=place[scored],
@@ -141,7 +141,7 @@ def _walked(walked: Walk, top_k: int, depth: int) -> Sight:
     )
 
 
-def _live(one: Response | Trace) -> Sight:
+def _live(one: Response | Trace) -> Observation:
     trace = one.trace if isinstance(one, Response) else one
     whole = [fate for fate in trace.fates if not fate.fate.startswith("grouped")]
     heads = sorted(whole, key=lambda fate: fate.candidate.fusion_rank)
@@ -161,7 +161,7 @@ def _live(one: Response | Trace) -> Sight:
         degraded = [f"{d.stage} {d.source} {d.reason}".strip() for d in one.outcome.degraded]
     else:
         degraded = [f"{s.stage} {s.source}: {s.error}" for s in trace.stages if s.error]
-    return Sight(
+    return Observation(
         query=one.query.text if isinstance(one, Response) else "",
         read=max(
             (place[fate.candidate.key] for fate in heads if fate.scoring == "reranked"), default=0

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from runoff.evaluation.replays import Settings
     from runoff.evaluation.rereading import Read
 
-__all__ = ["Walk", "by_gain", "walk"]
+__all__ = ["Traversal", "by_gain", "traverse"]
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Traversal:
     """One recorded query taken through the stages, rows in order after each.
 
     Attributes:
@@ -71,7 +71,9 @@ class Walk:
         return final(self.heads, self.query.content, self.window, whole)[0]
 
 
-def walk(one: Prepared, reads: Callable[[RecordedQuery], Read], settings: Settings) -> Walk:
+def traverse(
+    one: Prepared, reads: Callable[[RecordedQuery], Read], settings: Settings
+) -> Traversal:
     """Return one query taken through the stages with these settings, as `replay` does."""
     query = one.query
     fused = one.fused(settings.fusion, settings.weights, settings.depth)
@@ -91,7 +93,7 @@ def walk(one: Prepared, reads: Callable[[RecordedQuery], Read], settings: Settin
             unlimited = reread(read, steps, given, fused.score)
     kept = given[:0] if unlimited is None else np.append(unlimited.ordered, unlimited.unscored)
     answer, score = final(heads, query.content, settings.window, made)
-    return Walk(
+    return Traversal(
         query=query,
         found=fused.order,
         heads=heads,
