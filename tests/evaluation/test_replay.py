@@ -231,3 +231,13 @@ def test_answers_with_gaps_are_replayed(window, cascade):
             assert list(replay(made, window=window, top_k=None)[query_id]) == [
                 one.doc_id for one in response
             ]
+
+
+def test_a_gap_in_an_earlier_stage_keeps_the_threshold_away():
+    """Where an early stage of a cascade lacks scores, the answer is degraded, live and replayed."""
+    last = Pointwise(Hashed(), threshold=Threshold(0.5, ScoreKind.LOGIT))
+    reranker = Cascade([Step(Partial(30, "cheap"), 40), last])
+    made = recorded(reranker)
+    assert made.degraded == made.query_ids
+    assert "cheap scored" in made["q0"].outcome.degraded[0].detail
+    agrees(replay(made, top_k=None), pipeline(reranker), top_k=100)

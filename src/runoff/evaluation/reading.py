@@ -10,6 +10,7 @@ import numpy as np
 from runoff.deadline import Deadline
 from runoff.evaluation.groups import groups_of
 from runoff.evaluation.recording import Content, Fate, Origin, RecordedQuery
+from runoff.faults import lacks
 from runoff.rerank._inner import Ask, name_of
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.types import Reranking
@@ -54,7 +55,7 @@ class Tap:
 class Reader:
     """A second stage of which every stage reads every candidate, for one search.
 
-    The answer is the last stage's.
+    The answer is the last stage's, and degraded where any stage lacks a score.
     """
 
     def __init__(self, stages: Sequence[Reranker]) -> None:
@@ -85,6 +86,7 @@ class Reader:
         if len(self.came) == 1:
             return last
         traces = tuple(came.trace for came in self.came)
+        missing = [found for came in self.came if (found := lacks(came.reranking))[0]]
         return Reranking(
             last.ordered,
             last.unscored,
@@ -92,8 +94,8 @@ class Reader:
             last.kind,
             last.model,
             sum((one.usage for one in traces), Usage()),
-            last.reason,
-            last.detail,
+            missing[0][0] if missing else "",
+            "; ".join(detail for _, detail in missing),
             sum(one.load_ms for one in traces),
             tuple(dict.fromkeys(note for came in self.came for note in came.reranking.notes)),
             last.thresholded,
