@@ -32,7 +32,8 @@ def test_points_are_what_a_replay_measures():
 
 def test_a_helping_reranker_saturates():
     """A scorer that finds what a good source has near the top gains, and then no more."""
-    found = curve(recording(Judge(3.0)), collection(), windows=[5, 10, 20, 30, 40, 50])
+    made = recording(Judge(3.0), many=120)
+    found = curve(made, collection(120), windows=[5, 10, 20, 30, 40, 50])
     assert found.shape == "saturates"
     assert 0 < found.recommended < 50
     assert found.point(found.recommended).gain > 0.05
@@ -62,7 +63,7 @@ def test_far_candidates_that_fool_the_reranker_make_a_peak():
 
 def test_a_constant_reranker_is_flat():
     """A scorer that says the same of all changes nothing, costs, and is left out."""
-    found = curve(recording(Judge(0.0, noise=0.0, decoys=0.0)), collection())
+    found = curve(recording(Judge(0.0, noise=0.0, decoys=0.0), many=120), collection(120))
     assert found.shape == "flat"
     assert found.recommended == 0
     assert found.regret == 0
@@ -73,6 +74,20 @@ def test_few_queries_leave_the_shape_undecided():
     """Four queries and a scorer of noise prove nothing."""
     found = curve(recording(Judge(0.3), many=4), collection(4))
     assert found.shape == "undecided"
+
+
+def test_below_a_hundred_queries_no_window_is_shown_to_lose_nothing():
+    """Where 99 queries do not change, one in thirty that does may be missing: not flat."""
+    for many, shape in ((99, "undecided"), (100, "flat")):
+        made = recording(Judge(0.0, noise=0.0, decoys=0.0), many=many, recorded=5)
+        assert curve(made, collection(many)).shape == shape
+
+
+def test_one_query_has_a_curve():
+    """A lone judged query proves nothing, and no choice can be held against another query."""
+    found = curve(recording(Judge(3.0), many=1), collection(1))
+    assert (found.queries, found.shape) == (1, "undecided")
+    assert found.regret == max(one.gain for one in found.points) > 0
 
 
 @pytest.mark.parametrize("recorded", [1, 7, 25])

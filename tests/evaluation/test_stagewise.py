@@ -46,3 +46,15 @@ def test_the_verdict_is_on_the_second_stage():
     single = replace(single, sources={"bm25": single.sources["bm25"]}, reranker=None)
     with pytest.raises(InvalidArgument, match="without a second stage"):
         record(single, collection, 40, progress=False).verdict(collection)
+
+
+def test_what_grouping_does_is_not_booked_to_the_second_stage():
+    """Of one source with grouping, too, the reranked order is compared with what was reranked."""
+    questions, live = recorded.questions(), recorded.pipeline(group="parent")
+    live = replace(live, sources={"bm25": live.sources["bm25"]})
+    runs = by_stage(record(live, questions, 50, progress=False))
+    assert list(runs) == ["bm25", "fused", "reranked"]
+    for query_id, text in questions.queries.items():
+        assert runs["fused"][query_id] == ids(replace(live, reranker=None).search(text, top_k=100))
+        assert set(runs["fused"][query_id]) == set(runs["reranked"][query_id])
+        assert set(runs["fused"][query_id]) < set(runs["bm25"][query_id])

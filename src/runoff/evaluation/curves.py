@@ -79,12 +79,12 @@ class Curve:
     Attributes:
         points: by window, from 0.
         shape: what is proven of it, all comparisons of the curve taken together. `"saturates"`: it
-            helps, and some window before the last is shown to lose no more than the bound against
-            the last. `"still rises"`: it helps, and every narrower window is shown to be worse than
+            helps, and some window before the last is shown, on 100 queries or more, to lose no
+            more than the bound against the last. `"still rises"`: it helps, and every narrower window is shown to be worse than
             the last. `"peaks then falls"`: it helps, and the last window is worse than a narrower
             one. `"falls from the start"`: some window is worse than the first stage alone and
-            none is better. `"flat"`: every window is within the bound of the first stage alone.
-            Else `"undecided"`.
+            none is better. `"flat"`: every window is shown, on 100 queries or more, to be within
+            the bound of the first stage alone. Else `"undecided"`.
         recommended: the window to read; never above the recorded one.
         configured: the window in use; 0 without a second stage.
         regret: what the recommendation loses against the best window, on queries that had no part
@@ -317,7 +317,7 @@ def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
     """Return what is proven: Holm over every window against none, and against the last.
 
     Intervals that show a difference to be within the bound are as wide as the number of them asks
-    (Bonferroni).
+    (Bonferroni), and of few queries they show nothing: what is rare may be missing.
     """
     last = len(values) - 1
     over_none = values[1:] - values[0]
@@ -331,12 +331,13 @@ def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
     low, high = statistics.bootstrap_intervals(
         deltas, np.ones(deltas.shape, np.bool_), seed=seed, level=level
     ).T
-    if (low[:last] >= -bound).all() and (high[:last] <= bound).all():
+    enough = len(deltas) >= statistics.FEWEST
+    if enough and (low[:last] >= -bound).all() and (high[:last] <= bound).all():
         return "flat"
     if not better[:last].any():
         return "falls from the start" if worse[:last].any() else "undecided"
     if better[last:].any():
         return "peaks then falls"
-    if (low[last:] >= -bound).any():
+    if enough and (low[last:] >= -bound).any():
         return "saturates"
     return "still rises" if last > 1 and worse[last:].all() else "undecided"

@@ -87,6 +87,8 @@ def held_out(
 ) -> HeldOut:
     """Choose on all folds but one, look at the one left out, and do so for every fold.
 
+    A lone query cannot be held out: the choice is then the first setting, made without any.
+
     Args:
         values: shape (settings, queries).
         rank: as `cheapest_of_the_best` takes it.
@@ -98,6 +100,8 @@ def held_out(
     """
     rng = np.random.default_rng(seed)
     queries = values.shape[1]
+    if queries == 1:
+        return HeldOut(values[0], (0,))
     total = np.zeros(queries)
     chosen = []
     for _ in range(rounds):

@@ -28,8 +28,8 @@ RERANKED = "reranked"
 def by_stage(recording: Recording) -> dict[str, Run]:
     """Return the order of every query after each stage, as the system is configured.
 
-    The names are those of the sources, then `"fused"` where there are several, then `"reranked"`
-    where there is a second stage. No run is cut to the results that the system returns, so that
+    The names are those of the sources, then `"fused"` where there are several or candidates are
+    grouped, then `"reranked"` where there is a second stage. No run is cut to the results that the system returns, so that
     measures with a large cutoff say something.
 
     Args:
@@ -45,7 +45,7 @@ def by_stage(recording: Recording) -> dict[str, Run]:
             order = rows[np.argsort(ranks[rows], kind="stable")].tolist()
             found[query.query_id] = list(dict.fromkeys(query.doc_ids[row] for row in order))
         runs[source] = found
-    if len(setup.sources) > 1:
+    if len(setup.sources) > 1 or setup.group is not None:
         runs[FUSED] = _plain(replay(recording, reranker=None, top_k=None))
     if setup.steps:
         runs[RERANKED] = _plain(replay(recording, top_k=None))

@@ -15,9 +15,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["bootstrap_intervals", "detectable", "holm", "permutation_p", "queries_needed"]
+__all__ = ["FEWEST", "bootstrap_intervals", "detectable", "holm", "permutation_p", "queries_needed"]
 
 POWER = 0.9
+FEWEST = 100
+"""Queries without which no effect is not claimed: of these, 3% hide with p .05."""
+
 _CELLS = 2_000_000  # random draws held at once: 16 MB
 _ROUNDING = 1e-10  # sums that differ by less, relative to what is summed, are equal
 

@@ -71,7 +71,8 @@ class Tuning:
 
     Attributes:
         decision: `"better"` where the choice is proven better on held-out queries, `"cheaper"`
-            where it takes less and is shown to lose no more than the bound, else `"keep what you
+            where it takes less and is shown, on 100 queries or more, to lose no more than the
+            bound, else `"keep what you
             have"`.
         reason: why, in a sentence.
         recommended: what to run; the configured one where nothing is gained.
@@ -255,7 +256,8 @@ def _decision(
         return "keep what you have"
     if low > 0:
         return "better"
-    return "cheaper" if cheaper and low >= -bound else "keep what you have"
+    spared = cheaper and low >= -bound and queries >= statistics.FEWEST
+    return "cheaper" if spared else "keep what you have"
 
 
 def _reason(
@@ -283,6 +285,11 @@ def _reason(
         return f"{len(trials.query_ids)} queries are too few to change anything."
     if chosen == 0:
         return "no other setting is better by more than one standard error, or as good and cheaper."
+    if interval[0] >= -bound and len(trials.query_ids) < statistics.FEWEST:
+        return (
+            f"the choice is not proven better, and {len(trials.query_ids)} queries are too few to "
+            f"show that it loses nothing: {found}."
+        )
     return f"the choice on all queries does not hold: {found}."
 
 

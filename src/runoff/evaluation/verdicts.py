@@ -26,7 +26,6 @@ __all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
 _TIE = 1e-9
-_FEWEST = 100  # queries without which no effect is not claimed: of these, 3% hide with p .05
 _MAIN_SHARE = 0.8  # of the level, for the one question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
@@ -204,7 +203,7 @@ def verdict(
     more = None
     if decision == "undecided":
         needed = statistics.queries_needed(
-            main.difference, deviation, bound=bound, level=main_level, fewest=_FEWEST
+            main.difference, deviation, bound=bound, level=main_level, fewest=statistics.FEWEST
         )
         more = max(1, needed - main.queries)
     return Verdict(
@@ -269,7 +268,8 @@ def _decision(
     better = main.adjusted_p <= level and main.difference > 0
     worse = main.adjusted_p <= level and main.difference < 0
     low, high = main.interval
-    if not helped and not harmed and main.queries >= _FEWEST and -bound <= low <= high <= bound:
+    shown = main.queries >= statistics.FEWEST and -bound <= low <= high <= bound
+    if shown and not helped and not harmed:
         return "no effect", (), ()
     if better and harmed:
         names = {name for name, _ in harmed}
