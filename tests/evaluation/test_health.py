@@ -13,6 +13,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import health, record
 from runoff.evaluation.drift import drifts
 from runoff.evaluation.observations import observations
+from runoff.evaluation.recording import Recording, Stored
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
 
@@ -175,6 +176,30 @@ def test_drift_is_told_where_there_is_some():
     assert "of told (logit) and are of new (logit)" in renamed["drift model"].sentence
     empty = seen(Told(SPREAD), ids="")
     assert "drift empty" in odd(empty, reference=before)
+
+
+def test_a_degraded_answer_is_no_other_model():
+    """Answers without scores leave the model as it was, and the scores of the others compared."""
+    before, (failed, *_) = seen(Told(SPREAD)), list(seen(Told(SPREAD, fails=True)))
+    made = Recording(before.setup, Stored([failed, *list(before)[1:]]))
+    assert not made.health(reference=before)["drift scores"].odd
+    assert not [one for one in odd(made, reference=before) if one.startswith("drift")]
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "drifted"),
+    [((1, 1), (0, 25), False), ((2, 2), (0, 25), True), ((6, 25), (0, 25), False),
+     ((8, 25), (0, 25), True), ((310, 5000), (240, 5000), True), ((260, 5000), (240, 5000), False)],
+)  # fmt: skip
+def test_shares_drift_as_fishers_exact_test_has_it(now, then, drifted):
+    """One degraded answer beside 25 whole ones may be chance (p 1/26); two of two are not."""
+    (one, *_) = observations("seen", seen(Told(SPREAD)))
+
+    def sample(some, many):
+        return [replace(one, degraded=("late",) if at < some else ()) for at in range(many)]
+
+    found = {each.check: each for each in drifts(sample(*now), sample(*then))}
+    assert found["drift degraded"].odd is drifted
 
 
 def test_drift_of_scores_is_seldom_seen_in_noise():

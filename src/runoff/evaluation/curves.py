@@ -79,12 +79,12 @@ class Curve:
     Attributes:
         points: by window, from 0.
         shape: what is proven of it, all comparisons of the curve taken together. `"saturates"`: it
-            helps, and some window before the last is shown, on 100 queries or more, to lose no
-            more than the bound against the last. `"still rises"`: it helps, and every narrower window is shown to be worse than
-            the last. `"peaks then falls"`: it helps, and the last window is worse than a narrower
-            one. `"falls from the start"`: some window is worse than the first stage alone and
-            none is better. `"flat"`: every window is shown, on 100 queries or more, to be within
-            the bound of the first stage alone. Else `"undecided"`.
+            helps, and some window before the last is shown, on 100 queries or more, to lose no more
+            than the bound against the last. `"still rises"`: it helps, and every narrower window is
+            shown to be worse than the last. `"peaks then falls"`: it helps, and the last window is
+            worse than a narrower one. `"falls from the start"`: some window is worse than the first
+            stage alone and none is better. `"flat"`: every window is shown, on 100 queries or more,
+            to be within the bound of the first stage alone. Else `"undecided"`.
         recommended: the window to read; never above the recorded one.
         configured: the window in use; 0 without a second stage.
         regret: what the recommendation loses against the best window, on queries that had no part

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,20 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["drifts"]
 
 _KOLMOGOROV = 1.628  # of two large samples of one distribution, 1% are further apart (Smirnov 1948)
-_NORMAL = 2.576  # so are those of a share
+_CHANCE = 0.01
 _OVERLAP = 0.8
+_ROUNDING = 1e-7
 
 
 def drifts(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
     """Yield what differs between two sets of answers.
 
     Of scores, the best one of each query is compared, by the largest difference of the two
-    cumulative distributions (Kolmogorov and Smirnov); of shares, the difference in standard errors.
-    Either is odd where chance does as much once in a hundred times.
+    cumulative distributions (Kolmogorov and Smirnov); of shares, the counts (Fisher's exact test).
+    Either is odd where chance does as much less than once in a hundred times.
     """
-    models = [Counter(f"{one.model} ({one.kind})" for one in side) for side in (then, now)]
-    names = [" and ".join(sorted(side)) for side in models]
-    if changed := names[0] != names[1]:
+    # an answer without scores, such as a degraded one, says nothing about the model
+    models = [
+        {f"{one.model} ({one.kind})" for one in side if len(one.score)} for side in (then, now)
+    ]
+    if changed := all(models) and models[0] != models[1]:
+        names = [" and ".join(sorted(side)) for side in models]
         yield Finding(
             "drift model", None, changed, f"The scores were of {names[0]} and are of {names[1]}.",
             "choosing thresholds again, and recording a new reference",
@@ -78,9 +81,7 @@ def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 def _rate(name: str, now: Sequence[bool], then: Sequence[bool]) -> Finding:
     shares = [sum(side) / len(side) for side in (now, then)]
-    both = (sum(now) + sum(then)) / (len(now) + len(then))
-    error = math.sqrt(both * (1 - both) * (1 / len(now) + 1 / len(then)))
-    odd = abs(shares[0] - shares[1]) > _NORMAL * error if error else False
+    odd = _chance(sum(now), len(now), sum(then), len(then)) < _CHANCE
     what = {
         "degraded": "are degraded",
         "truncation": "have a text that was cut",
@@ -91,6 +92,21 @@ def _rate(name: str, now: Sequence[bool], then: Sequence[bool]) -> Finding:
         f"{percent(shares[0])} of the answers {what[name]}; it was {percent(shares[1])}.",
         "finding out what changed in between" if odd else "",
     )  # fmt: skip
+
+
+def _chance(now: int, of_now: int, then: int, of_then: int) -> float:
+    """Return how often chance parts so many as unevenly (Fisher's exact test, two-sided)."""
+    both = now + then
+    parts = range(max(0, both - of_then), min(both, of_now) + 1)
+    ways = [_log_ways(of_now, at) + _log_ways(of_then, both - at) for at in parts]
+    most = max(ways)
+    likely = [math.exp(one - most) for one in ways]
+    own = likely[now - parts[0]] * (1 + _ROUNDING)
+    return math.fsum(one for one in likely if one <= own) / math.fsum(likely)
+
+
+def _log_ways(of: int, some: int) -> float:
+    return math.lgamma(of + 1) - math.lgamma(some + 1) - math.lgamma(of - some + 1)
 
 
 def _answers(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:

@@ -29,8 +29,8 @@ def by_stage(recording: Recording) -> dict[str, Run]:
     """Return the order of every query after each stage, as the system is configured.
 
     The names are those of the sources, then `"fused"` where there are several or candidates are
-    grouped, then `"reranked"` where there is a second stage. No run is cut to the results that the system returns, so that
-    measures with a large cutoff say something.
+    grouped, then `"reranked"` where there is a second stage. No run is cut to the results that the
+    system returns, so that measures with a large cutoff say something.
 
     Args:
         recording: what `record` made.
