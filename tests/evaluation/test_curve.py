@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tunable import Judge, collection, recording
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation import curve, evaluate, replay
+from runoff.evaluation import Collection, curve, evaluate, replay
 from runoff.evaluation.costs import Costs
 from runoff.evaluation.curves import recommended
 from runoff.rerank import Cascade, Price, Step
@@ -28,6 +28,20 @@ def test_points_are_what_a_replay_measures():
         assert point.values == {one: measured.mean(one) for one in ("nDCG@10", "R@10")}
         low, high = point.intervals["nDCG@10"]
         assert low <= point.values["nDCG@10"] <= high
+
+
+def test_measures_of_judged_documents_look_past_the_others():
+    """`judged_only` passes over what is not judged, so that no answer is cut at its cutoff."""
+    made, judged = recording(Judge(), many=12), collection(12)
+    few = {
+        one: {doc_id: grade for doc_id, grade in grades.items() if grade or doc_id > "d20"}
+        for one, grades in judged.qrels.items()
+    }
+    judged = Collection(judged.queries, few)
+    name = "nDCG(judged_only=True)@3"
+    found = curve(made, judged, windows=[20], measures=[name])
+    whole = evaluate(replay(made, top_k=None), judged, [name])
+    assert found.points[1].values == {name: whole.mean(name)}
 
 
 def test_a_helping_reranker_saturates():

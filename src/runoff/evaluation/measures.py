@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MEASURES", "Evaluator", "Judged", "Measured", "Run", "evaluate"]
+__all__ = ["MEASURES", "Evaluator", "Judged", "Measured", "Run", "evaluate", "judged_name"]
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 """What is measured where nothing else is asked for; the first decides a verdict."""
@@ -81,7 +81,7 @@ class Measured:
         """Return a line for each measure: its mean, and Judged@k beside it."""
         lines = []
         for name in self.values:
-            judged = f"{_judged_name(name)} {self.judged_share(name):.3f}"
+            judged = f"{judged_name(name)} {self.judged_share(name):.3f}"
             lines.append(f"{name:<10} {self.mean(name):.4f}  ({judged})")
         return "\n".join([*lines, f"{len(self.query_ids)} judged queries", *self.notes])
 
@@ -96,6 +96,11 @@ class Evaluator:
         collection: has the judgments.
         measures: as ir-measures names them, or its objects.
 
+    Attributes:
+        measures: their names.
+        query_ids: the judged queries, in the collection's order.
+        deepest: how many results the measures look at; None for all of them.
+
     Raises:
         InvalidArgument: no measure is given, there is no such measure, or nothing installed
             computes it.
@@ -109,9 +114,10 @@ class Evaluator:
         if not parsed:
             raise InvalidArgument("measures", measures, "must name a measure or more")
         self.measures = tuple(str(one) for one in parsed)
+        self.deepest = _deepest(parsed)
         self.query_ids = tuple(collection.qrels)
         self._texts = MappingProxyType({one: collection.queries[one] for one in self.query_ids})
-        judged = {name: _parsed(ir_measures, _judged_name(name)) for name in self.measures}
+        judged = {name: _parsed(ir_measures, judged_name(name)) for name in self.measures}
         self._judged = {name: str(measure) for name, measure in judged.items()}
         self._qrels = {query_id: dict(grades) for query_id, grades in collection.qrels.items()}
         try:
@@ -193,9 +199,20 @@ def _parsed(ir_measures: Any, measure: object) -> Any:  # noqa: ANN401 - it publ
     return found
 
 
-def _judged_name(measure: str) -> str:
+def judged_name(measure: str) -> str:
+    """Return the name of the share of judged results that stands beside a measure."""
     cutoff = _CUTOFF.search(measure)
     return f"Judged@{cutoff[1]}" if cutoff else "Judged"
+
+
+def _deepest(measures: Iterable[Any]) -> int | None:
+    cutoffs: list[int] = []
+    for one in measures:
+        # what looks at judged documents alone looks past the others for them
+        if "cutoff" not in one.params or one.params.get("judged_only"):
+            return None
+        cutoffs.append(one["cutoff"])
+    return max(cutoffs)
 
 
 def _falling(query_id: str, order: Sequence[str]) -> dict[str, float]:

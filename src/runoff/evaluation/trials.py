@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from runoff.rerank.cost import Price
 
 __all__ = ["Trials", "tried"]
-
-_CUTOFF = re.compile(r"@(\d+)$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +99,7 @@ def tried(
             raise InvalidArgument("collection", query_id, "is a judged query without a recording")
     answers = Answers(recording, evaluator.query_ids)
     costs = Costs(answers.queries, recording.setup.steps, price)
-    top_k = _deepest(evaluator.measures)
+    top_k = evaluator.deepest
     done: list[Setting] = []
     values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in evaluator.measures}
     spent: list[Spent] = []
@@ -136,8 +133,3 @@ def tried(
         np.array(money) if len(money) == len(spent) else None,
         tuple(notes),
     )
-
-
-def _deepest(measures: Sequence[str]) -> int | None:
-    cutoffs = [_CUTOFF.search(one) for one in measures]
-    return max(int(one[1]) for one in cutoffs if one) if all(cutoffs) else None

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runoff.evaluation.measures import MEASURES, Evaluator
+from runoff.evaluation.measures import MEASURES, Evaluator, judged_name
 from runoff.evaluation.verdicts import verdict
 from runoff.report.explain import snippet
 
@@ -52,8 +52,7 @@ class Evaluated:
         first = next(iter(self.measured.values()))
         heads = ["system"]
         for measure in first.values:
-            cutoff = measure.rpartition("@")[2] if "@" in measure else ""
-            heads += [measure, f"Judged@{cutoff}" if cutoff else "Judged"]
+            heads += [measure, judged_name(measure)]
         rows = [tuple(heads)]
         for name, one in self.measured.items():
             cells = [name]
