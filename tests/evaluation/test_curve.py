@@ -32,7 +32,7 @@ def test_points_are_what_a_replay_measures():
 
 def test_measures_of_judged_documents_look_past_the_others():
     """`judged_only` passes over what is not judged, so that no answer is cut at its cutoff."""
-    made, judged = recording(Judge(), many=12), collection(12)
+    made, judged = recording(Judge(0.0), many=12), collection(12)
     few = {
         one: {doc_id: grade for doc_id, grade in grades.items() if grade or doc_id > "d20"}
         for one, grades in judged.qrels.items()
@@ -42,6 +42,7 @@ def test_measures_of_judged_documents_look_past_the_others():
     found = curve(made, judged, windows=[20], measures=[name])
     whole = evaluate(replay(made, top_k=None), judged, [name])
     assert found.points[1].values == {name: whole.mean(name)}
+    assert whole.mean(name) > evaluate(replay(made, top_k=3), judged, [name]).mean(name)
 
 
 def test_a_helping_reranker_saturates():
