@@ -4,14 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tunable import Judge, collection, recording
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation import Collection, curve, evaluate, replay
+from runoff.evaluation import Collection, curve, evaluate, record, replay
 from runoff.evaluation.costs import Costs
 from runoff.evaluation.curves import recommended
+from runoff.grouping import Grouping
 from runoff.rerank import Cascade, Price, Step
 
 pytest.importorskip("ir_measures")
@@ -133,11 +135,24 @@ def test_marginal_gains_are_differences_over_what_more_is_spent():
     assert curve(made, collection(), windows=[10]).point(10).cost is None
 
 
+def test_pairs_are_those_that_a_live_search_reads():
+    """Neither what is grouped under another nor images and blank texts are counted as read."""
+    live = recorded.pipeline(group=Grouping("parent"), depth=30, window=8)
+    judged = Collection(recorded.questions().queries, {f"q{at}": {"d02": 1} for at in range(6)})
+    found = curve(record(live, judged, 30, progress=False), judged)
+    for point in found.points[1:]:
+        asked = [live.search(text, window=point.window) for text in judged.queries.values()]
+        assert point.pairs == np.mean([one.outcome.total for one in asked])
+    asked = [live.search(text, window=1000) for text in judged.queries.values()]
+    assert found.points[-1].pairs == np.mean([one.outcome.total for one in asked])
+    assert found.points[-1].window < max(len(one.trace.fates) for one in asked)
+
+
 def test_units_that_a_vendor_bills_are_whole():
     """Of a unit for 20 pairs, 5 pairs cost as much as 20, and 21 twice that."""
     made = recording(Judge(billed=True), many=3, recorded=40)
     costs = Costs(made, made.setup.steps, Price(per_search_unit=1.0))
-    found = [costs.of(("good",), 50, window).cost for window in (0, 5, 20, 21, 40)]
+    found = [costs.of(("good",), [many] * 3).cost for many in (0, 5, 20, 21, 40)]
     assert [one.tolist() for one in found] == [[units] * 3 for units in (0, 1, 1, 2, 2)]
 
 
@@ -145,14 +160,13 @@ def test_a_cascade_is_paid_stage_by_stage_and_sources_by_the_slowest():
     """The first stage reads the window, the next what that keeps; sources are asked together."""
     cascade = Cascade([Step(Judge(name="first"), 10), Judge(name="last")])
     made = recording(cascade, {"one": 0.5, "two": 0.5}, many=3)
-    spent = Costs(made, made.setup.steps, Price(per_1k_pairs=1000)).of(("one", "two"), 50, 30)
+    spent = Costs(made, made.setup.steps, Price(per_1k_pairs=1000)).of(("one", "two"), [30] * 3)
     for at, query in enumerate(made):
         one, two, fusion, rerank = query.stages
         first, last = rerank.parts
         each = first.latency_ms / first.entered, last.latency_ms / last.entered
         recall = max(one.latency_ms, two.latency_ms) + fusion.latency_ms
         assert spent.ms[at] == pytest.approx(recall + 30 * each[0] + 10 * each[1])
-    assert spent.pairs.tolist() == [30, 30, 30]
     assert spent.cost == pytest.approx([40, 40, 40])
 
 

@@ -1,4 +1,4 @@
-"""What a query would cost with another window or fewer sources, from its recorded stages."""
+"""What a query would cost with other pairs or fewer sources, from its recorded stages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation.recording import Content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,20 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Costs", "Spent"]
 
-_TEXT = int(Content.TEXT)
-
 
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What each query takes with one setting.
 
     Attributes:
-        pairs: read by the first stage of the reranker, float64, shape (queries,).
         ms: milliseconds of recall, fusion and reranking, shape (queries,).
         cost: money, shape (queries,); None where no price is known.
     """
 
-    pairs: NDArray[np.float64]
     ms: NDArray[np.float64]
     cost: NDArray[np.float64] | None
 
@@ -75,41 +70,38 @@ class Costs:
         """How many pairs came from a cache when this was recorded, so that they took no time."""
         return sum(stage.usage.cached for reads in self._reads for stage in reads)
 
-    def of(self, sources: Sequence[str], depth: int, window: int) -> Spent:
+    def of(self, sources: Sequence[str], pairs: Sequence[int]) -> Spent:
         """Return what each query takes.
 
         Args:
             sources: the sources that are asked.
-            depth: hits of each.
-            window: candidates read; 0 for no second stage.
+            pairs: of each query, what the first stage of the reranker reads; 0 for nothing.
         """
         found = [
-            self._one(query, reads, sources, depth, window)
-            for query, reads in zip(self._queries, self._reads, strict=True)
+            self._one(query, reads, sources, many)
+            for query, reads, many in zip(self._queries, self._reads, pairs, strict=True)
         ]
-        pairs, ms, cost = (np.array(column, np.float64) for column in zip(*found, strict=True))
-        return Spent(pairs, ms, None if np.isnan(cost).any() else cost)
+        ms, cost = (np.array(column, np.float64) for column in zip(*found, strict=True))
+        return Spent(ms, None if np.isnan(cost).any() else cost)
 
     def _one(
         self,
         query: RecordedQuery,
         reads: Sequence[StageTrace],
         sources: Sequence[str],
-        depth: int,
-        window: int,
-    ) -> tuple[float, float, float]:
+        pairs: int,
+    ) -> tuple[float, float]:
         asked = [one for one in query.stages if one.stage == "recall" and one.source in sources]
         ms = max((one.latency_ms for one in asked), default=0.0)
         ms += sum(one.latency_ms for one in query.stages if one.stage == "fusion")
         cost = math.fsum(one.usage.cost or 0.0 for one in asked)
-        pairs = first = min(window, pool(query, sources, depth))
         for stage, keep in zip(reads, self._keeps, strict=False):
             if not pairs:
                 break
             ms += stage.latency_ms * pairs / max(1, stage.entered)
             cost += self._cost(stage, pairs)
             pairs = pairs if keep is None else min(pairs, keep)
-        return float(first), ms, cost
+        return ms, cost
 
     def _cost(self, stage: StageTrace, pairs: int) -> float:
         """Return what one stage costs for so many pairs; NaN where that is not known."""
@@ -122,15 +114,6 @@ class Costs:
         if usage.billed_units:
             share = math.ceil(usage.billed_units * share) / usage.billed_units
         return whole * share
-
-
-def pool(query: RecordedQuery, sources: Sequence[str], depth: int) -> int:
-    """Return how many candidates with a text these sources find at a depth."""
-    found = np.zeros(len(query), np.bool_)
-    for name in sources:
-        rank = query.origins[name].rank
-        found |= (rank > 0) & (rank <= depth)
-    return int((found & (query.content == _TEXT)).sum())
 
 
 def _reads(query: RecordedQuery, steps: int) -> tuple[StageTrace, ...]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from runoff._arguments import count
 from runoff.errors import InvalidArgument
-from runoff.evaluation import statistics
-from runoff.evaluation.costs import pool
+from runoff.evaluation import replays, statistics
+from runoff.evaluation.groups import grouped
+from runoff.evaluation.recording import Content
 from runoff.evaluation.selection import argmax, cheapest_of_the_best, held_out
 from runoff.evaluation.settings import configured
 from runoff.evaluation.trials import tried
@@ -258,10 +259,21 @@ def recommended(values: NDArray[np.float64]) -> int:
 
 def _ladder(recording: Recording) -> list[int]:
     setup = recording.setup
-    most = max((pool(one, setup.sources, setup.depth) for one in recording), default=1)
-    widest = max(1, min(most, setup.recorded_window))
+    widest = min(_last_readable(recording), setup.recorded_window)
     ladder = {one for one in _WINDOWS if one < widest} | {widest}
     return sorted(ladder | ({setup.window} if setup.window < setup.recorded_window else set()))
+
+
+def _last_readable(recording: Recording) -> int:
+    """Return the widest window that changes anything: the lowest place of a text, or 1."""
+    _, own = replays.configured(recording)
+    last = 1
+    for one in replays.prepared(recording):
+        fused = one.fused(own.fusion, own.weights, own.depth)
+        heads, _ = grouped(one.query, own.group, fused.order)
+        places = np.flatnonzero(one.query.content[heads] == Content.TEXT)
+        last = max(last, *(places[-1:] + 1).tolist())
+    return last
 
 
 def _given(recording: Recording, windows: Sequence[int]) -> list[int]:

@@ -75,15 +75,17 @@ def _near(split: Sequence[list[str]], least: float) -> NDArray[np.int32]:
 
 
 def grouped(
-    query: RecordedQuery, setup: GroupSetup, order: NDArray[np.int64]
+    query: RecordedQuery, setup: GroupSetup | None, order: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], dict[int, int]]:
     """Return the rows that stay, in the order given, and the head of each row that does not.
 
     Args:
         query: the recorded query.
-        setup: how candidates are grouped.
+        setup: how candidates are grouped; None for not at all.
         order: rows in fused order.
     """
+    if setup is None:
+        return order, {}
     heads: dict[int, int] = {}
     rows: list[int] = order.tolist()
     if setup.by:

@@ -63,9 +63,10 @@ class Ranking(Sequence[str]):
         rows: int64, where each document stands in the recorded query.
         rerank_score: float64, what the reranker ordered it by; NaN where it was not reranked.
         fusion_score: float64.
+        pairs: how many candidates the second stage was given.
     """
 
-    __slots__ = ("_doc_ids", "fusion_score", "rerank_score", "rows")
+    __slots__ = ("_doc_ids", "fusion_score", "pairs", "rerank_score", "rows")
 
     def __init__(
         self,
@@ -73,11 +74,13 @@ class Ranking(Sequence[str]):
         rows: NDArray[np.int64],
         rerank_score: NDArray[np.float64],
         fusion_score: NDArray[np.float64],
+        pairs: int,
     ) -> None:
         self._doc_ids = doc_ids
         self.rows = rows
         self.rerank_score = rerank_score
         self.fusion_score = fusion_score
+        self.pairs = pairs
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -235,16 +238,14 @@ def configured(  # noqa: PLR0913 - as `replay`
 def _one(one: Prepared, reads: Callable[[RecordedQuery], Read], settings: Settings) -> Ranking:
     query = one.query
     fused = one.fused(settings.fusion, settings.weights, settings.depth)
-    heads = fused.order
-    if settings.group is not None:
-        heads, _ = grouped(query, settings.group, heads)
-    made = None
+    heads, _ = grouped(query, settings.group, fused.order)
+    given, made = heads[:0], None
     if settings.steps:
-        rows = readable(heads, query.content, settings.window)
-        made = reread(reads(query), settings.steps, rows, fused.score)
+        given = readable(heads, query.content, settings.window)
+        made = reread(reads(query), settings.steps, given, fused.score)
     order, scores = final(heads, query.content, settings.window, made)
     rows, scores = order[: settings.top_k], scores[: settings.top_k]
-    return Ranking(query.doc_ids, rows, scores, fused.score[rows])
+    return Ranking(query.doc_ids, rows, scores, fused.score[rows], len(given))
 
 
 _ready: weakref.WeakKeyDictionary[Recording, list[Prepared]] = weakref.WeakKeyDictionary()

@@ -77,9 +77,7 @@ def traverse(
     """Return one query taken through the stages with these settings, as `replay` does."""
     query = one.query
     fused = one.fused(settings.fusion, settings.weights, settings.depth)
-    heads, under = fused.order, dict[int, int]()
-    if settings.group is not None:
-        heads, under = grouped(query, settings.group, heads)
+    heads, under = grouped(query, settings.group, fused.order)
     read = reads(query)
     given = heads[:0]
     made = unlimited = None

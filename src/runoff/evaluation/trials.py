@@ -34,7 +34,7 @@ class Trials:
         settings: in the order tried; the first is the reference.
         query_ids: the judged queries.
         values: measure to values, float64, shape (settings, queries).
-        pairs: read by the reranker, shape (settings, queries).
+        pairs: read by the reranker's first stage, float64, shape (settings, queries).
         ms: milliseconds, shape (settings, queries).
         cost: money, shape (settings, queries); None where no price is known.
         notes: what to bear in mind, as sentences.
@@ -102,11 +102,13 @@ def tried(
     top_k = evaluator.deepest
     done: list[Setting] = []
     values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in evaluator.measures}
+    pairs: list[list[int]] = []
     spent: list[Spent] = []
     refused: list[InvalidArgument] = []
     for setting in settings:
         try:
-            measured = evaluator.evaluate(answers.to(setting, top_k))
+            runs = answers.to(setting, top_k)
+            measured = evaluator.evaluate(runs)
         except InvalidArgument as error:
             if not done:
                 raise
@@ -115,7 +117,8 @@ def tried(
         for name, column in values.items():
             column.append(measured.values[name])
         done.append(setting)
-        spent.append(costs.of(setting.sources, setting.depth, setting.window))
+        pairs.append([runs[query_id].pairs for query_id in evaluator.query_ids])
+        spent.append(costs.of(setting.sources, pairs[-1]))
     notes = []
     if refused:
         notes.append(f"{len(refused)} settings were left out, the first because: {refused[0]}")
@@ -128,7 +131,7 @@ def tried(
         tuple(done),
         evaluator.query_ids,
         {name: np.array(column) for name, column in values.items()},
-        np.array([one.pairs for one in spent]),
+        np.array(pairs, np.float64),
         np.array([one.ms for one in spent]),
         np.array(money) if len(money) == len(spent) else None,
         tuple(notes),
