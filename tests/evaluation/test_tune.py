@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import pipeline, questions
 from tunable import Judge, Source, collection, recording
 
 from runoff import TwoStage
 from runoff.errors import InvalidArgument
-from runoff.evaluation import Setting, tune
+from runoff.evaluation import Recording, Setting, record, tune
 from runoff.evaluation.selection import cheapest_of_the_best, front, held_out
 from runoff.evaluation.settings import Answers, configured, settings_of
 from runoff.evaluation.trials import Trials
@@ -224,3 +225,16 @@ def test_what_cannot_be_is_refused(wrong):
     """Arguments that cannot be are named."""
     with pytest.raises(InvalidArgument):
         tune(recording(Judge(), many=3), collection(3), **wrong)
+
+
+def test_every_shard_is_read_once(tmp_path, monkeypatch):
+    """However the judged queries lie among the shards, none is decoded a second time."""
+    shards = pytest.importorskip("runoff.evaluation.shards")
+    asked = questions(70)
+    record(pipeline(), asked, 40, path=tmp_path / "made", progress=False)
+    opened = Recording.open(tmp_path / "made")
+    read, whole = [], shards._table
+    monkeypatch.setattr(shards, "_table", lambda shard: read.append(shard) or whole(shard))
+    ids = sorted(asked.queries, key=lambda one: one[::-1])
+    assert [one.query_id for one in Answers(opened, ids).queries] == ids
+    assert len(read) == len(set(read)) == 7  # 64 queries in one, and 6 alone

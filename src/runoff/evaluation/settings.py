@@ -220,7 +220,10 @@ class Answers:
     """
 
     def __init__(self, recording: Recording, query_ids: Sequence[str]) -> None:
-        self.queries = [recording[one] for one in query_ids]
+        # one pass, as queries one by one would have a shard read again and again
+        asked = set(query_ids)
+        known = {one.query_id: one for one in recording if one.query_id in asked}
+        self.queries = [known[one] for one in query_ids]
         self._setup = recording.setup
         self._parts: dict[tuple[str, ...], Recording] = {}
 
