@@ -122,6 +122,16 @@ def test_a_run_written_is_the_baseline_of_tomorrow(folder, tmp_path):
     assert found["verdict"]["main"]["difference"] == 0
 
 
+def test_a_report_has_the_measures_and_slices_that_were_asked_for(folder, tmp_path):
+    """`--measure` and `--slice` decide what the report says, as they do what is printed."""
+    page = tmp_path / "page.html"
+    asked = ("evaluate", ".", "--system", "system:wide", "--measure", "RR@3", "--slice", "length")
+    assert runoff(*asked, "--report", page, cwd=folder).returncode == 0
+    told = page.read_text("utf-8")
+    assert "RR@3" in told
+    assert "slices of &#x27;length&#x27; have fewer than 10 queries" in told
+
+
 def test_a_system_wider_than_the_options_is_recorded_as_it_is(folder):
     """Depth and window are never less than the system's own, so that its answer is there."""
     done = runoff("evaluate", ".", "--system", "system:wide", "--json", cwd=folder)

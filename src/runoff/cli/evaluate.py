@@ -21,6 +21,7 @@ from runoff.evaluation.runs import write_run
 from runoff.evaluation.slices import by_length, by_script
 from runoff.evaluation.stagewise import RERANKED
 from runoff.report.evaluated import compared_rows, evaluated
+from runoff.report.evaluation import report as write_report
 from runoff.report.explain import snippet
 from runoff.systems import as_system
 
@@ -142,7 +143,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     if save_run is not None:
         write_run(save_run, runs[after])
     if report is not None:
-        asked.report(report)
+        recording = asked.recorded("report")
+        write_report(recording, judged, report, measures=measure or MEASURES, slices=slices)
     if json_output:
         print(json.dumps(found.to_dict(), indent=2))  # noqa: T201 - the output
     elif markdown:
@@ -155,15 +157,13 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A collection, and what a system answered to it.
+    """What a system answered to a collection.
 
     Attributes:
-        collection: with its judgments.
         recording: of the system; None where a run file is all there is.
         runs: names to runs, the system's answers last.
     """
 
-    collection: Collection
     recording: Recording | None
     runs: dict[str, Run]
 
@@ -192,7 +192,7 @@ class Asked:
                 )
         answered = _recorded(told, collection, depth, window, save)
         recording = answered if isinstance(answered, Recording) else None
-        return cls(collection, recording, runs_of(answered))
+        return cls(recording, runs_of(answered))
 
     @property
     def after(self) -> str:
@@ -203,14 +203,6 @@ class Asked:
     def before(self) -> str | None:
         """The name of its first stage; None where it has no second."""
         return list(self.runs)[-2] if self.after == RERANKED else None
-
-    def report(self, path: Path) -> None:
-        """Write the report.
-
-        Raises:
-            InvalidArgument: there is no recording.
-        """
-        self.recorded("report").report(path, self.collection)
 
     def recorded(self, argument: str) -> Recording:
         """Return the recording.
