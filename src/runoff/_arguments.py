@@ -7,7 +7,7 @@ import operator
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["count", "seconds"]
+__all__ = ["count", "is_share", "seconds"]
 
 
 def count(argument: str, value: object) -> int:
@@ -20,6 +20,11 @@ def count(argument: str, value: object) -> int:
     if isinstance(value, bool) or number < 1:
         raise InvalidArgument(argument, value, remedy)
     return number
+
+
+def is_share(value: object) -> bool:
+    """Whether it is a number within 0 and 1."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def seconds(argument: str, value: object, *, zero: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff.fusion.convex import Convex, _normalizer
+from runoff.fusion.convex import Convex, normalizer_of
 from runoff.fusion.rrf import RRF
 from runoff.types import Document, Hit
 
@@ -90,7 +90,7 @@ class Prepared:
         elif type(fusion) is RRF:
             score = self._reciprocal(weights, fusion.rank_constant, depth)
         elif type(fusion) is Convex:
-            score = self._convex(weights, _normalizer(fusion.normalizer), depth)
+            score = self._convex(weights, normalizer_of(fusion.normalizer), depth)
         else:
             score = self._asked(fusion, depth)
         found = np.flatnonzero(best != _NOWHERE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from runoff._arguments import count
+from runoff._arguments import count, is_share
 from runoff.errors import InvalidArgument
 from runoff.evaluation.fusing import Prepared
 from runoff.evaluation.groups import grouped
@@ -21,7 +21,6 @@ from runoff.evaluation.setup import fusion_of, told_threshold
 from runoff.fusion.convex import Convex
 from runoff.fusion.rrf import RRF
 from runoff.protocols import Fusion
-from runoff.rerank.pointwise import _is_weight
 from runoff.scores import Threshold
 
 if TYPE_CHECKING:
@@ -361,7 +360,7 @@ def _last(
         if value is not AS_RECORDED and value is not None and not last.pointwise:
             raise InvalidArgument(name, value, f"applies to scorers; {last.name} is none")
     if blend is not AS_RECORDED:
-        if blend is not None and not _is_weight(blend):
+        if blend is not None and not is_share(blend):
             raise InvalidArgument("blend", blend, "must be within 0 and 1, or None")
         last = replace(last, blend=blend)
     if threshold is not AS_RECORDED:

@@ -9,7 +9,7 @@ import numpy as np
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation.recording import Content, Fate
-from runoff.rerank.cascade import _FEWEST
+from runoff.rerank.cascade import lead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +113,7 @@ def reread(
             # the scores are float32: the limit is rounded like them
             order = order[values[order] >= np.float64(np.float32(limit.value))]
         placed, score = came[order], mixed[order]
-        if step.margin is not None and whole and _lead(score) >= step.margin:
+        if step.margin is not None and whole and lead(score) >= step.margin:
             break
     nothing = np.full(len(behind), np.nan)
     return Reread(
@@ -131,7 +131,7 @@ def _check_scored(read: Read, rows: NDArray[np.int64]) -> None:
 def _mixed(
     own: NDArray[np.float64], fused: NDArray[np.float64], weight: float | None
 ) -> NDArray[np.float64]:
-    """Return the blend on the scale of `own`, as `Pointwise` does."""
+    """Return the blend on the scale of `own`, as `Pointwise` does, but for an array at once."""
     if weight is None or weight == 1 or not len(own):
         return own
     mean, deviation = _moments(own)
@@ -144,13 +144,6 @@ def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
     if values.min() == values.max():
         return float(values[0]), 0.0
     return float(values.mean()), float(values.std())
-
-
-def _lead(scores: NDArray[np.float64]) -> float:
-    if len(scores) < _FEWEST:
-        return 0.0
-    deviation = float(np.std(scores))
-    return float(scores[0] - scores[1]) / deviation if deviation else 0.0
 
 
 def final(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from runoff._arguments import count
+from runoff._arguments import count, is_share
 from runoff.errors import InvalidArgument
 from runoff.evaluation.recording import Recording, Stored
 from runoff.evaluation.replays import replay
@@ -16,7 +16,6 @@ from runoff.fusion.convex import Convex
 from runoff.fusion.rrf import RRF
 from runoff.fusion.weights import Weights
 from runoff.protocols import Fusion
-from runoff.rerank.pointwise import _is_weight
 from runoff.scores import Threshold
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ def _check(grid: Mapping[str, Sequence[Any]]) -> None:
         if one is not None and (isinstance(one, type) or not isinstance(one, Fusion)):
             raise InvalidArgument("fusion", one, "must have fuse(rankings), such as RRF()")
     for one in grid.get("blend", ()):
-        if one is not None and not _is_weight(one):
+        if one is not None and not is_share(one):
             raise InvalidArgument("blend", one, "must be within 0 and 1, or None")
     for one in grid.get("threshold", ()):
         if one is not None and not isinstance(one, Threshold):

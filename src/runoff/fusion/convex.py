@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runoff.types import Hit
 
-__all__ = ["Convex"]
+__all__ = ["Convex", "normalizer_of"]
 
 _BY_NAME: dict[str, Callable[[], Normalizer]] = {
     "minmax": MinMax,
@@ -53,7 +53,7 @@ class Convex:
         """Check the weights and put a normalizer in place of its name."""
         if self.weights is not None and not isinstance(self.weights, Weights):
             object.__setattr__(self, "weights", Weights(self.weights))
-        object.__setattr__(self, "normalizer", _normalizer(self.normalizer))
+        object.__setattr__(self, "normalizer", normalizer_of(self.normalizer))
 
     def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> dict[str, float]:
         """Map the key of every hit to its fusion_score, higher is better.
@@ -72,7 +72,7 @@ class Convex:
             InvalidArgument: a weight names no source, a source has no weight, the weights of all
                 sources are 0, or the normalizer returned too few, too many or non-finite values.
         """
-        normalizer = _normalizer(self.normalizer)
+        normalizer = normalizer_of(self.normalizer)
         weights = self._shares_of(rankings)
         keys: dict[str, None] = {}
         values: dict[str, dict[str, float]] = {}
@@ -117,7 +117,12 @@ class Convex:
         return {source: given[source] / total for source in rankings}
 
 
-def _normalizer(given: object) -> Normalizer:
+def normalizer_of(given: object) -> Normalizer:
+    """Return a normalizer, given as it is or by its short name.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
     if isinstance(given, str) and given in _BY_NAME:
         return _BY_NAME[given]()
     if isinstance(given, Normalizer) and not isinstance(given, type):

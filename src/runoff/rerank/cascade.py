@@ -20,10 +20,12 @@ from runoff.trace import StageTrace
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from runoff.rerank._inner import Came
     from runoff.types import Candidate, Dropped, Query, Ranked
 
-__all__ = ["Cascade", "Step"]
+__all__ = ["Cascade", "Step", "lead"]
 
 _FEWEST = 3  # of two scores, the gap is always two standard deviations
 
@@ -159,12 +161,12 @@ class Cascade:
                 break
             came = yield Ask(step.second, query, read, deadline.branch())
             order.add(came)
-            lead = _lead(came.reranking) if step.margin is not None else 0.0
-            if step.margin is not None and lead >= step.margin:
+            ahead = _lead(came.reranking) if step.margin is not None else 0.0
+            if step.margin is not None and ahead >= step.margin:
                 skipped = [name_of(one.second) for one in self._stages[place + 1 :]]
                 order.skip(
                     skipped,
-                    f"{', '.join(skipped)} skipped: the best of {came.name} leads by {lead:.1f} "
+                    f"{', '.join(skipped)} skipped: the best of {came.name} leads by {ahead:.1f} "
                     f"standard deviations (margin {step.margin:g})",
                 )
                 break
@@ -187,10 +189,19 @@ def _lead(reranking: Reranking) -> float:
     if lacks(reranking)[0]:
         return 0.0
     scores = [one.rerank_score for one in reranking.ordered if one.rerank_score is not None]
-    if len(scores) < max(_FEWEST, len(reranking.ordered)):
+    return lead(scores) if len(scores) == len(reranking.ordered) else 0.0
+
+
+def lead(scores: Sequence[float] | NDArray[np.float64]) -> float:
+    """Return by how many of their standard deviations the first score leads the second.
+
+    Args:
+        scores: best first; of fewer than three, or of equal ones, the lead is 0.
+    """
+    if len(scores) < _FEWEST:
         return 0.0
     deviation = float(np.std(scores))
-    return (scores[0] - scores[1]) / deviation if deviation else 0.0
+    return float(scores[0] - scores[1]) / deviation if deviation else 0.0
 
 
 class _Order:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff import _workers
+from runoff._arguments import is_share
 from runoff.errors import InvalidArgument
 from runoff.rerank.cache import Cached
 from runoff.rerank.cache_stores import as_store
@@ -85,7 +86,7 @@ class Pointwise:
         """Check the arguments."""
         if not callable(getattr(self.scorer, "score", None)):
             raise InvalidArgument("scorer", self.scorer, "must have a method score(pairs)")
-        if self.blend not in (None, "auto") and not _is_weight(self.blend):
+        if self.blend not in (None, "auto") and not is_share(self.blend):
             raise InvalidArgument("blend", self.blend, 'must be within 0 and 1, "auto" or None')
         if self.threshold is not None and not isinstance(self.threshold, Threshold):
             raise InvalidArgument(
@@ -221,7 +222,7 @@ class Pointwise:
         if self.blend != "auto":
             return self.blend
         asked = getattr(self.scorer, "default_blend", None)
-        if asked is not None and not _is_weight(asked):
+        if asked is not None and not is_share(asked):
             raise InvalidArgument(
                 "blend", asked, f"the default_blend of {self.name} must be within 0 and 1, or None"
             )
@@ -238,10 +239,6 @@ class Pointwise:
         if self.threshold is not None:
             rest += "; the threshold was not applied"
         return f"{self.name} scored {used} of {total} {why.get(reason, f'({reason})')}{rest}"
-
-
-def _is_weight(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _in_turn(scores: PairScores) -> NDArray[np.bool_]:
