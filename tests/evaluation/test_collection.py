@@ -190,6 +190,7 @@ def test_pandas_is_as_csv(tmp_path):
     found = Collection.from_pandas(frame)
     assert list(found.queries) == ["1", "2"]
     assert found.slices("topic") == {"1": "bread"}
+    assert Collection.from_pandas(frame.convert_dtypes()) == found  # with NA in place of NaN
     frame["grade"] = [1.5, 1, 1]
     with pytest.raises(MalformedData, match=r"frame row 0.*whole number"):
         Collection.from_pandas(frame)

@@ -227,6 +227,14 @@ def test_what_cannot_be_is_refused(wrong):
         tune(recording(Judge(), many=3), collection(3), **wrong)
 
 
+def test_settings_that_differ_are_told_apart():
+    """No two settings of a grid read the same, whatever of their fusion differs."""
+    fusions = [RRF(), RRF(rank_constant=1), Convex(), Convex(normalizer="zscore")]
+    setup = recording(Judge(), {"one": 0.5, "two": 0.5}, many=2).setup
+    told = [str(one) for one in settings_of(setup, {"fusion": fusions, "depth": [10, 50]})]
+    assert len(set(told)) == len(told)
+
+
 def test_every_shard_is_read_once(tmp_path, monkeypatch):
     """However the judged queries lie among the shards, none is decoded a second time."""
     shards = pytest.importorskip("runoff.evaluation.shards")

@@ -110,6 +110,7 @@ def test_few_queries_that_agree():
     found = verdict(_values([0.5] * 4), _values([0.6] * 4))
     assert (found.decision, found.more_queries) == ("undecided", 2)
     assert verdict(_values([0.5] * 6), _values([0.6] * 6)).decision == "keep"
+    assert verdict(_values([0.5]), _values([0.6])).detectable is None  # one query has no spread
 
 
 def _two_kinds(help_by, harm_by, queries=200):

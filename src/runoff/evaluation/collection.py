@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -199,12 +198,10 @@ class Collection:
     @classmethod
     def from_pandas(cls, frame: Any, *, name: str = "frame") -> Collection:  # noqa: ANN401 - no pandas here
         """Take a data frame with one judgment in each row and the columns of `from_csv`."""
-        records: list[dict[str, Any]] = frame.to_dict("records")
-        rows = (
-            (f"{name} row {at}", {key: _present(value) for key, value in row.items()})
-            for at, row in enumerate(records)
-        )
-        return _rows(rows, name)
+        # an empty cell is NaN, NaT or NA to a frame, and None here
+        filled = frame.astype(object).where(frame.notna(), None)
+        records: list[dict[str, Any]] = filled.to_dict("records")
+        return _rows(((f"{name} row {at}", row) for at, row in enumerate(records)), name)
 
     @classmethod
     def from_jsonl(cls, path: str | PathLike[str]) -> Collection:
@@ -322,11 +319,6 @@ def _rows(rows: Iterator[tuple[str, dict[str, Any]]], name: str) -> Collection:
             if label not in _CELLS:
                 gathered.label(where, query_id, label, value)
     return _made(gathered, name)
-
-
-def _present(value: object) -> object:
-    """Return a cell of a data frame, or None for NaN, by which a frame says that it is empty."""
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _relevant(where: str, gathered: Gathered, query_id: str, relevant: object) -> None:

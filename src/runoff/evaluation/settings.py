@@ -81,10 +81,13 @@ class Setting:
 
 
 def _called(fusion: Fusion) -> str:
-    name, weights = type(fusion).__name__, getattr(fusion, "weights", None)
-    if not weights:
-        return name
-    return f"{name}({', '.join(f'{one} {weights[one]:g}' for one in weights)})"
+    name, weights = type(fusion).__name__, getattr(fusion, "weights", None) or {}
+    told = [f"{one} {weights[one]:g}" for one in weights]
+    if isinstance(fusion, RRF) and fusion.rank_constant != RRF().rank_constant:
+        told.append(f"rank_constant {fusion.rank_constant:g}")
+    if isinstance(fusion, Convex) and fusion.normalizer != Convex().normalizer:
+        told.append(type(fusion.normalizer).__name__)
+    return f"{name}({', '.join(told)})" if told else name
 
 
 def configured(setup: Setup) -> Setting:

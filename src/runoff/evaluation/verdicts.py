@@ -105,7 +105,8 @@ class Verdict:
         hurt: the queries that lost most.
         more_queries: how many more judged queries would decide with a power of .9, if the
             difference and its spread stay as they are; None where decided.
-        detectable: the smallest difference that as many queries show with a power of .9.
+        detectable: the smallest difference that as many queries show with a power of .9; None of
+            a single query, which has no spread.
         bound: differences up to this are no effect.
         level: the chance of a false finding, over everything tested.
         rounds: random draws of each test and interval.
@@ -122,7 +123,7 @@ class Verdict:
     helped: tuple[Change, ...]
     hurt: tuple[Change, ...]
     more_queries: int | None
-    detectable: float
+    detectable: float | None
     bound: float
     level: float
     rounds: int
@@ -198,7 +199,8 @@ def verdict(
     if shares.min() * level * (rounds + 1) < 1:
         notes.append(f"{rounds} rounds are too few to prove one of {len(asked)} comparisons alone.")
     main, main_level = compared[0], float(level * shares[0])
-    deviation = float(pair.deltas[0].std(ddof=1)) if main.queries > 1 else 0.0
+    several = main.queries > 1
+    deviation = float(pair.deltas[0].std(ddof=1)) if several else 0.0
     decision, keep_for, remove_for = _decision(compared, bound, level)
     more = None
     if decision == "undecided":
@@ -215,7 +217,7 @@ def verdict(
         remove_for,
         *_changes(pair),
         more,
-        statistics.detectable(deviation, main.queries, level=main_level),
+        statistics.detectable(deviation, main.queries, level=main_level) if several else None,
         bound,
         level,
         rounds,
