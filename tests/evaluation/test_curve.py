@@ -1,6 +1,7 @@
 """What a window buys and costs, read off a recording."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, curve, evaluate, record, replay
 from runoff.evaluation.costs import Costs
 from runoff.evaluation.curves import recommended
+from runoff.evaluation.setup import StepSetup
 from runoff.grouping import Grouping
 from runoff.rerank import Cascade, Price, Step
+from runoff.scores import Usage
 
 pytest.importorskip("ir_measures")
 
@@ -154,6 +157,20 @@ def test_units_that_a_vendor_bills_are_whole():
     costs = Costs(made, made.setup.steps, Price(per_search_unit=1.0))
     found = [costs.of(("good",), [many] * 3).cost for many in (0, 5, 20, 21, 40)]
     assert [one.tolist() for one in found] == [[units] * 3 for units in (0, 1, 1, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "cached", "cost"), [(40, 0, 40.0), (120, 0, 120.0), (10, 30, 40.0), (30, 90, 120.0)]
+)
+def test_passages_and_cached_pairs_are_paid_for(pairs, cached, cost):
+    """Three passages a document cost three pairs, and what was cached costs what the rest does."""
+    (one, *_) = recording(Judge(), many=1, recorded=40)
+    *others, rerank = one.stages
+    usage = Usage(pairs=pairs, cached=cached, cost=float(pairs))
+    one = replace(one, stages=(*others, replace(rerank, usage=usage)))
+    costs = Costs([one], (StepSetup("judge"),))
+    assert costs.of(("good",), [40]).cost == pytest.approx([cost])
+    assert costs.of(("good",), [20]).cost == pytest.approx([cost / 2])
 
 
 def test_a_cascade_is_paid_stage_by_stage_and_sources_by_the_slowest():

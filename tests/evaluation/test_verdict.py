@@ -140,6 +140,16 @@ def test_a_gain_that_harms_a_slice():
     assert (found.keep_for, found.remove_for) == ((("language", "en"),), (("language", "de"),))
 
 
+def test_a_harm_on_the_whole_is_one_though_a_slice_gains():
+    """What is proven worse on all queries is harm, though a slice is helped and none harmed."""
+    before, after, kinds = _two_kinds(0.06, -0.2)
+    english = {one: kind for one, kind in kinds.items() if kind == "en"}
+    found = verdict(before, after, slices={"language": english})
+    assert (found.decision, found.remove_for) == ("keep for these slices", ())
+    assert found.harms
+    assert not verdict(*_shifted(-0.002, queries=2000, spread=0.01)).harms  # proven, and no effect
+
+
 def test_a_harmed_slice_forbids_no_effect():
     """Where the whole does not change and a slice is proven harmed, the slice is named."""
     rng = np.random.default_rng(8)

@@ -107,10 +107,11 @@ class Costs:
         """Return what one stage costs for so many pairs; NaN where that is not known."""
         usage = stage.usage
         whole = usage.cost if self._price is None else self._price.of(usage)
-        counted = usage.pairs or stage.entered
-        if whole is None or not counted:
+        if whole is None or not stage.entered:
             return math.nan
-        share = pairs / counted
+        share = pairs / stage.entered
+        if usage.pairs:  # a pair may be read as several passages, and what was cached cost nothing
+            share *= (usage.pairs + usage.cached) / usage.pairs
         if usage.billed_units:
             share = math.ceil(usage.billed_units * share) / usage.billed_units
         return whole * share

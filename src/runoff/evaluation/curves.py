@@ -50,7 +50,7 @@ class Point:
             of the means, as hard queries are hard with every window.
         pairs: mean pairs read.
         ms: mean milliseconds of the whole search.
-        p95_ms: the same, of the slowest twentieth.
+        p95_ms: milliseconds that one search in twenty takes longer than.
         cost: mean money; None where no price is known.
         per_10_candidates: gain of the first measure over the point before, for 10 more pairs read;
             None where no more are read.

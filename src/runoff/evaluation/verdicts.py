@@ -132,8 +132,12 @@ class Verdict:
 
     @property
     def harms(self) -> bool:
-        """Whether the second system is proven worse, on all queries or on a slice."""
-        return self.decision == "remove" or bool(self.remove_for)
+        """Whether the second system is proven worse, on all queries or on a slice.
+
+        What is proven, but shown to be within the bound, is no harm.
+        """
+        worse = self.main.adjusted_p <= self.level and self.main.difference < 0
+        return self.decision != "no effect" and (worse or bool(self.remove_for))
 
     def _repr_html_(self) -> str:
         from runoff.report.sections import verdict_html  # noqa: PLC0415 - a report, when asked for
