@@ -241,3 +241,12 @@ def test_a_gap_in_an_earlier_stage_keeps_the_threshold_away():
     assert made.degraded == made.query_ids
     assert "cheap scored" in made["q0"].outcome.degraded[0].detail
     agrees(replay(made, top_k=None), pipeline(reranker), top_k=100)
+
+
+def test_another_reranker_is_whole_where_ours_was_not():
+    """What the recorded reranker left unscored does not keep another's threshold away."""
+    made = record(pipeline(Partial()), QUESTIONS, DEPTH, texts=True, progress=False)
+    assert made.degraded == made.query_ids
+    other = Pointwise(Hashed(11, "other"), threshold=Threshold(0.5, ScoreKind.LOGIT))
+    agrees(replay(made, reranker=other), pipeline(other))
+    agrees(replay(made, reranker=recorded(other)), pipeline(other))

@@ -221,21 +221,16 @@ _BOOKED = {
 
 def _entry(walked: Traversal, stage: str) -> str:
     # what a source that failed would have found is not known
-    if stage == "recorded" and failed_sources(walked.query):
+    if stage == "recorded" and walked.query.failed_sources:
         return "degraded"
     return _BOOKED[stage]
-
-
-def failed_sources(query: RecordedQuery) -> list[str]:
-    """Return the sources that did not answer."""
-    return [one.source for one in query.outcome.degraded if one.stage == "recall"]
 
 
 def _told(walked: Traversal, stage: str, doc_id: str) -> tuple[str, str]:
     """Return the entry of a document that lost in a stage, and where it was lost."""
     query, entry = walked.query, _entry(walked, stage)
     if doc_id not in query.doc_ids:
-        failed = failed_sources(query)
+        failed = query.failed_sources
         return entry, f"not found, and {' and '.join(failed)} did not answer" if failed else ""
     row = list(query.doc_ids).index(doc_id)
     if stage == "reranked" and walked.read.truncated[row]:

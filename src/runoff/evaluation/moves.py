@@ -64,7 +64,7 @@ class Bounds:
 def bounds_of(walked: Traversal, judged: Valued, ledger: QueryLedger) -> Bounds:
     """Return the bounds of one query."""
     ceilings, read = ledger.ceilings, _second_stage(walked, judged, ledger)
-    recall_failed = any(one.stage == "recall" for one in walked.query.outcome.degraded)
+    recall_failed = bool(walked.query.failed_sources)
     made = walked.unthresholded
     unscored = not walked.read.whole or (made is not None and len(made.unscored) > 0)
     best = {

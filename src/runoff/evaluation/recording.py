@@ -146,6 +146,11 @@ class RecordedQuery:
         return not self.outcome.complete
 
     @property
+    def failed_sources(self) -> list[str]:
+        """The sources that did not answer."""
+        return [one.source for one in self.outcome.degraded if one.stage == "recall"]
+
+    @property
     def ranks(self) -> dict[str, NDArray[np.int32]]:
         """Every source's ranks, 0 where it did not find the candidate."""
         return {name: origin.rank for name, origin in self.origins.items()}

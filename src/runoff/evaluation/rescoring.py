@@ -42,7 +42,8 @@ def other_reads(recording: Recording, other: Recording) -> Callable[[RecordedQue
         steps = [np.append(one, math.nan)[rows] for one in theirs.steps]
         nothing = np.zeros(len(theirs), np.bool_)
         cut = np.append(np.logical_or.reduce((nothing, *theirs.step_truncated)), False)[rows]
-        whole = not (theirs.degraded or query.degraded)
+        # what our own second stage lacks is not asked for
+        whole = not (theirs.degraded or query.failed_sources)
         return Read(steps, fate, theirs.kind, theirs.model, whole, cut)
 
     return read
@@ -85,7 +86,7 @@ def scored_reads(
         fate = np.full(len(query), Fate.UNSCORED, np.uint8)
         fate[[place[one.candidate.key] for one in last.ordered]] = Fate.RERANKED
         fate[[place[one.candidate.key] for one in last.dropped]] = Fate.DROPPED
-        whole = not query.degraded and not lacks(last)[0]
+        whole = not query.failed_sources and not lacks(last)[0]
         return Read(steps, fate, last.kind, last.model, whole, cut)
 
     return read, setups
