@@ -163,9 +163,10 @@ def replay(  # noqa: PLR0913 - every setting has a default
     """Return what the system would answer with other settings; nothing is searched or scored.
 
     Every setting left out is as the system is configured. The answer is the live pipeline's, id for
-    id, as long as a source asked for fewer hits gives the first of those it gave, and the reranker
-    scores pairs by themselves; of any other reranker (`StepSetup.pointwise` is False) the order it
-    gave when it read everything is kept. Queries recorded degraded answer without what they lack.
+    id, as long as a source asked for fewer hits gives the first of those it gave, none of them
+    twice, and the reranker scores pairs by themselves; of any other reranker (`StepSetup.pointwise`
+    is False) the order it gave when it read everything is kept. Queries recorded degraded answer
+    without what they lack.
 
     Args:
         recording: what `record` made.
