@@ -1,17 +1,19 @@
 """Which setting to run, chosen on recorded scores and judged on held-out queries."""
 
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from recorded import pipeline, questions
 from tunable import Judge, Source, collection, recording
 
 from runoff import TwoStage
 from runoff.errors import InvalidArgument
-from runoff.evaluation import Recording, Setting, record, tune
+from runoff.evaluation import Recording, Setting, record, replay, tune
 from runoff.evaluation.selection import cheapest_of_the_best, front, held_out
 from runoff.evaluation.settings import Answers, configured, settings_of
 from runoff.evaluation.trials import Trials
@@ -134,13 +136,14 @@ def test_the_default_grid_holds_the_configured_values():
 
 
 @settings(max_examples=80, deadline=None)
+@example(1, 11, 11)  # two are equally good, and rounding says otherwise
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 30))
 def test_the_rule_is_cheap_and_within_one_error(seed, many, queries):
     """The choice is within one standard error of the best, and nothing cheaper is."""
     rng = np.random.default_rng(seed)
     values, rank = rng.random((many, queries)).round(1), rng.integers(0, 4, many)
     chosen = cheapest_of_the_best(values, rank)
-    best = values[int(values.mean(axis=1).argmax())]
+    best = values[int(values.mean(axis=1).round(9).argmax())]  # of equals, the first
     deficit = best - values
     error = deficit.std(axis=1, ddof=1) / np.sqrt(queries)
     near = deficit.mean(axis=1) <= error + 1e-9
@@ -233,6 +236,23 @@ def test_settings_that_differ_are_told_apart():
     setup = recording(Judge(), {"one": 0.5, "two": 0.5}, many=2).setup
     told = [str(one) for one in settings_of(setup, {"fusion": fusions, "depth": [10, 50]})]
     assert len(set(told)) == len(told)
+
+
+def test_one_choice_of_sources_is_held(monkeypatch):
+    """What was replayed with other sources is let go, so that memory does not grow with them."""
+    held = []
+
+    def watched(part, **options):
+        held.append(weakref.ref(part))
+        return replay(part, **options)
+
+    monkeypatch.setattr("runoff.evaluation.settings.replay", watched)
+    made = recording(Judge(), {"one": 0.5, "two": 0.5}, many=4)
+    answers = Answers(made, list(made.query_ids))
+    for sources in (("one",), ("two",), ("one", "two")):
+        answers.to(Setting(sources, RRF(), 10, 5), 10)
+    gc.collect()
+    assert [part() is not None for part in held] == [False, False, True]
 
 
 def test_every_shard_is_read_once(tmp_path, monkeypatch):

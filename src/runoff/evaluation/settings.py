@@ -227,7 +227,7 @@ class Answers:
         known = {one.query_id: one for one in recording if one.query_id in asked}
         self.queries = [known[one] for one in query_ids]
         self._setup = recording.setup
-        self._parts: dict[tuple[str, ...], Recording] = {}
+        self._held: tuple[tuple[str, ...], Recording] | None = None
 
     def to(self, setting: Setting, top_k: int | None) -> Runs:
         """Return the answers.
@@ -251,8 +251,11 @@ class Answers:
         return replay(self._of(setting.sources), **given)
 
     def _of(self, sources: tuple[str, ...]) -> Recording:
-        """Return the recording as it would be without the other sources; scores stay as read."""
-        if sources not in self._parts:
+        """Return the recording as it would be without the other sources; scores stay as read.
+
+        One is held, since each that is replayed stays prepared, in some hundred bytes a pair.
+        """
+        if self._held is None or self._held[0] != sources:
             setup, queries = self._setup, self.queries
             if sources != setup.sources:
                 setup = replace(setup, sources=sources)
@@ -260,5 +263,5 @@ class Answers:
                     replace(one, origins={name: one.origins[name] for name in sources})
                     for one in queries
                 ]
-            self._parts[sources] = Recording(setup, Stored(queries))
-        return self._parts[sources]
+            self._held = sources, Recording(setup, Stored(queries))
+        return self._held[1]
