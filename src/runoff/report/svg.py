@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["bars", "histogram", "lines", "spans", "waterfall"]
+__all__ = ["bars", "histogram", "lines", "scatter", "spans", "waterfall"]
 
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 40
 _TICKS = 5
 _ROW = 26  # height of a row of a waterfall or of spans
 _NAMES = 300  # width of their names
+_KINDS = ("a", "b", "whole")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,30 @@ def lines(
     return _svg(title, body)
 
 
+def scatter(
+    points: Sequence[tuple[str, float, float]], *, title: str, names: tuple[str, str]
+) -> str:
+    """Return a dot for each point; one that is called something is larger, with its name.
+
+    Args:
+        points: what it is called or nothing, x and y.
+        title: what it shows.
+        names: of x and y.
+    """
+    axes = _Axes(
+        _wide(0.0, max(one[1] for one in points)), _wide(*_ends([[one[2] for one in points]]))
+    )
+    body = [*axes.frame(_ticks(*axes.x), names)]
+    for name, x, y in sorted(points):  # those with a name come last, on top
+        at, up = axes.right(x), axes.up(y)
+        kind, size = ("b", 5) if name else ("a", 3)
+        body.append(f'<circle class="{kind}" cx="{at:.1f}" cy="{up:.1f}" r="{size}"/>')
+        if name:
+            side = "end" if at > _WIDTH / 2 else "start"
+            body.append(_text(at - 9 if side == "end" else at + 9, up + 4, name, side))
+    return _svg(title, body)
+
+
 def bars(values: Sequence[float], *, title: str, names: tuple[str, str]) -> str:
     """Return one bar for each value, above or below zero, in the order given."""
     low, high = _ends([values])
@@ -109,7 +134,7 @@ def histogram(
     title: str,
     names: tuple[str, str],
 ) -> str:
-    """Return one or two histograms over the same bins, each as shares of its own sum.
+    """Return up to three histograms over the same bins, each as shares of its own sum.
 
     Args:
         counts: name to one count for each bin.
@@ -123,12 +148,12 @@ def histogram(
     axes = _Axes(_wide(edges[0], edges[-1]), _wide(0.0, _ends(shares.values())[1]))
     body = [*axes.frame(_ticks(*axes.x), names)]
     zero = axes.up(0.0)
-    for place, (kind, (name, found)) in enumerate(zip("ab", shares.items(), strict=False)):
+    for place, (kind, (name, found)) in enumerate(zip(_KINDS, shares.items(), strict=False)):
         for left, right, share in zip(edges[:-1], edges[1:], found, strict=True):
             if share:
-                half = (axes.right(right) - axes.right(left)) / 2
-                at = axes.right(left) + place * half
-                body.append(_rect(at, axes.up(share), half * 0.9, zero - axes.up(share), kind))
+                part = (axes.right(right) - axes.right(left)) / len(shares)
+                at = axes.right(left) + place * part
+                body.append(_rect(at, axes.up(share), part * 0.9, zero - axes.up(share), kind))
         body.append(_rect(_WIDTH - 170, _TOP + 16 * place, 10, 10, kind))
         body.append(_text(_WIDTH - 154, _TOP + 9 + 16 * place, name, "start"))
     return _svg(title, body)
