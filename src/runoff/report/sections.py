@@ -96,7 +96,7 @@ def recording_html(recording: Recording) -> str:
         ("candidates", str(recording.pairs)),
     ]
     if first is not None and first.model.name:
-        name = snippet(f"{first.model.name} {first.model.version}", 200)
+        name = snippet(f"{first.model.name} {first.model.revision}", 200)
         rows.append(("model", f"{name}, scores {first.kind}"))
     return framed(table_html([*rows, *parts_rows(recording.setup)]))
 
