@@ -124,4 +124,3 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
         f'<body class="runoff"><h1>{title}</h1>{body}'
         f"<footer>runoff {html.escape(__version__)}</footer></body></html>\n"
     )
-

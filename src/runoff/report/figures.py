@@ -76,12 +76,12 @@ def thinned(many: int) -> list[int]:
     Args:
         many: how many values there are, 1 or more.
     """
-    spread = np.linspace(0, many - 1, min(many, MOST))
-    return spread.round().astype(int).tolist()
+    kept = min(many, MOST)
+    return [at * (many - 1) // max(1, kept - 1) for at in range(kept)]
 
 
 def steps(ledger: Ledger) -> list[Step]:
-    """Return the way from the ideal down to what is achieved; entries without a loss are left out."""
+    """Return the way from the ideal to what is achieved; entries without a loss are left out."""
     found, level = [Step("ideal", 0.0, ledger.ideal)], ledger.ideal
     for name, loss in ledger.entries.items():
         if loss:

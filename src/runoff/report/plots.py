@@ -1,7 +1,7 @@
 """Findings as Altair charts, for notebooks and slides; the pages of `report` need none of this.
 
 Charts carry their data. Of texts, control characters and marks that turn the direction of writing
-are left out, and `<` becomes `＜`: a chart that is saved as HTML holds its data inside a script,
+are left out, and `<` becomes a full-width one: a chart saved as HTML holds its data in a script,
 which `</script>` would end. Colours are told apart by those who are colour-blind, and text is of a
 grey that shows on white and on black.
 """
@@ -21,7 +21,7 @@ except ImportError:
     raise MissingExtra("altair", "report") from None
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runoff.evaluation import curves, tuning
     from runoff.evaluation.ledger import Ledger
@@ -41,6 +41,16 @@ __all__ = [
 BLUE, ORANGE, GREY = "#4c8dd6", "#d9762b", "#8a8f98"  # those of the pages
 _TEXT = "#7e7e7e"  # 4:1 on white and on #1e1e1e alike
 _WIDTH, _HEIGHT, _ROW = 600, 260, 28
+_LABELS = {"labelColor": _TEXT, "titleColor": _TEXT, "labelFontSize": 12, "titleFontSize": 12}
+_LINES = {"gridColor": _TEXT, "gridOpacity": 0.25, "domain": False, "ticks": False}
+_CONFIG = {
+    "background": "transparent",
+    "view": {"stroke": None},
+    "axis": _LABELS | _LINES | {"titleFontWeight": "normal", "labelPadding": 6, "tickCount": 6},
+    "legend": _LABELS,
+    "title": {"color": _TEXT, "subtitleColor": _TEXT, "fontSize": 14, "subtitleFontSize": 12},
+    "text": {"fontSize": 12},
+}
 _AXES = {
     "window": "window: candidates read at most",
     "pairs": "pairs read, mean of a query",
@@ -60,7 +70,7 @@ def verdict_plot(found: Verdict) -> alt.LayerChart:
     rows = [
         {
             "from": at,
-            "to": after,
+            "to": at + 0.9 * (after - at),
             "change": found.changes[at].delta,
             "before": found.changes[at].before,
             "after": found.changes[at].after,
@@ -146,12 +156,13 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
         }
         for one in curve.points
     ]
-    base = _chart(rows).encode(x=alt.X("x:Q", title=_AXES[against]), order="window:Q")
+    scale = alt.Scale(zero=against == "window")
+    base = _chart(rows).encode(x=alt.X("x:Q", title=_AXES[against], scale=scale))
     y = alt.Y("low:Q", title=measure, scale=alt.Scale(zero=False))
     band = base.mark_area(color=BLUE, opacity=0.2).encode(y=y, y2="high:Q")
     if against != "window":  # windows that take as much as each other make no area
         band = base.mark_rule(color=BLUE, opacity=0.3, strokeWidth=3).encode(y=y, y2="high:Q")
-    line = base.mark_line(color=BLUE).encode(y="value:Q")
+    line = base.mark_line(color=BLUE).encode(y="value:Q", order="window:Q")
     dots = base.mark_point(color=BLUE, filled=True, size=45, opacity=1).encode(
         y="value:Q",
         tooltip=_tips(
@@ -166,13 +177,12 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
             p95_ms=("p95 ms", ".0f"),
         ),
     )
-    marked = []
-    right = max(row["x"] for row in rows)
-    for at, (name, window) in enumerate(figures.window_marks(curve).items()):
-        place = getattr(curve.point(window), against)
-        marked += _mark(place, name, at, left=place > right / 2)
+    places = {
+        name: getattr(curve.point(window), against)
+        for name, window in figures.window_marks(curve).items()
+    }
     return _finished(
-        [band, line, *marked, dots],
+        [band, line, *_marks(places, _far(rows)), dots],
         f"{measure} by window: {curve.shape}",
         f"{curve.queries} queries, with the 95% interval of the mean; a window of "
         f"{curve.recommended} is recommended, {curve.configured} is in use",
@@ -204,12 +214,8 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
         for called, one in shown
     ]
     base = _chart(rows).encode(
-        x=alt.X("x:Q", title=_AXES[against]),
-        y=alt.Y(
-            "quality:Q",
-            title=f"{found.measure}, all queries",
-            scale=alt.Scale(zero=False),
-        ),
+        x=alt.X("x:Q", title=_AXES[against], scale=alt.Scale(zero=False)),
+        y=alt.Y("quality:Q", title=f"{found.measure}, all queries", scale=alt.Scale(zero=False)),
         tooltip=_tips(
             "setting",
             quality=(found.measure, ".4f"),
@@ -227,7 +233,13 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
     )
     named = base.transform_filter("datum.called")
     marks = named.mark_point(color=ORANGE, filled=True, size=130, opacity=1, shape="diamond")
-    texts = named.mark_text(color=_TEXT, baseline="bottom", dy=-9).encode(text="called:N")
+    far = _far(rows)
+    texts = [
+        named.transform_filter(f"{'' if left else '!'}(datum.x > {far!r})")
+        .mark_text(color=_TEXT, baseline="bottom", dy=-5, **_beside(8, left=left))
+        .encode(text="called:N")
+        for left in (True, False)
+    ]
     low, high = found.interval
     own = found.configured.quality
     held = _chart(
@@ -244,7 +256,7 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
     rule = held.mark_rule(color=ORANGE, strokeWidth=2).encode(y="low:Q", y2="high:Q", tooltip=tips)
     tick = held.mark_tick(color=ORANGE, thickness=2, size=16).encode(y="value:Q", tooltip=tips)
     return _finished(
-        [line, dots, rule, tick, marks, texts],
+        [line, dots, rule, tick, marks, *texts],
         f"{found.decision}: {found.measure} against what a search takes",
         f"the front of {found.tried} settings, {found.queries} queries; the upright bar is what "
         "the choice gives on held-out queries, 95%",
@@ -307,7 +319,7 @@ def latency_plot(recording: Recording) -> alt.LayerChart:
         tooltip=_tips("stage", p50=("p50 ms", ".1f"), p95=("p95 ms", ".1f")),
     )
     whole = base.mark_bar(color=BLUE, opacity=0.3).encode(
-        x=alt.X("p95:Q", title="milliseconds: p50 (dark) and p95 (light)")
+        x=alt.X("p95:Q", title="milliseconds: p50 (solid) and p95 (faint)")
     )
     half = base.mark_bar(color=BLUE).encode(x="p50:Q")
     texts = base.mark_text(align="left", dx=5, color=_TEXT).encode(x="p95:Q", text="said:N")
@@ -321,19 +333,30 @@ def latency_plot(recording: Recording) -> alt.LayerChart:
     )
 
 
-def _mark(place: float, name: str, row: int, *, left: bool) -> list[alt.Chart]:
-    """Return an upright line with its name beside it."""
-    base = _chart([{"x": place, "name": name}]).encode(x="x:Q")
-    return [
-        base.mark_rule(color=_TEXT, strokeDash=[4, 4] if row else [1, 0]),
-        base.mark_text(
-            color=_TEXT, align="right" if left else "left", dx=-5 if left else 5
-        ).encode(y=alt.value(8 + 15 * row), text="name:N"),
-    ]
+def _marks(places: Mapping[str, float], far: float) -> Iterator[alt.Chart]:
+    """Yield an upright line for each place of x, its name on its right or, after `far`, left."""
+    for row, (name, place) in enumerate(places.items()):
+        base = _chart([{"x": place, "name": name}]).encode(x="x:Q")
+        yield base.mark_rule(color=_TEXT, strokeDash=[4, 4] if name == "in use" else [1, 0])
+        side = _beside(5, left=place > far)
+        yield base.mark_text(color=_TEXT, **side).encode(
+            y=alt.value(_HEIGHT - 8 - 15 * row), text="name:N"
+        )
+
+
+def _far(rows: Sequence[Mapping[str, float]]) -> float:
+    """Return the place of x on whose right there is no room for a name."""
+    xs = [row["x"] for row in rows]
+    return min(xs) + 0.7 * (max(xs) - min(xs))
+
+
+def _beside(pixels: int, *, left: bool) -> dict[str, Any]:
+    """Return where a text stands: on the left of its place, or on the right."""
+    return {"align": "right", "dx": -pixels} if left else {"align": "left", "dx": pixels}
 
 
 def _chart(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
-    return alt.Chart(alt.Data(values=list(rows)))
+    return alt.Chart({"values": list(rows)})
 
 
 def _rows(name: str, rows: Sequence[Mapping[str, Any]]) -> alt.Y:
@@ -341,9 +364,7 @@ def _rows(name: str, rows: Sequence[Mapping[str, Any]]) -> alt.Y:
     return alt.Y(f"{name}:N", sort=order, title=None, axis=alt.Axis(labelLimit=300, grid=False))
 
 
-def _colours(
-    name: str, colours: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
-) -> alt.Color:
+def _colours(name: str, colours: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> alt.Color:
     """Return colours of what there is, by name."""
     there = [one for one in colours if any(row[name] == one for row in rows)]
     scale = alt.Scale(domain=there, range=[colours[one] for one in there])
@@ -367,30 +388,14 @@ def _check(against: str, known: Iterable[str], points: Iterable[object]) -> None
 
 
 def _inert(text: str, length: int) -> str:
-    return snippet(text, length).replace("<", "＜")
+    return snippet(text, length).replace("<", "\N{FULLWIDTH LESS-THAN SIGN}")
 
 
 def _finished(
     layers: Sequence[alt.Chart], title: str, said: str, height: int = _HEIGHT
 ) -> alt.LayerChart:
     """Return layers as one chart with its titles, in colours for light and dark."""
-    chart = alt.layer(*layers).properties(
-        width=_WIDTH, height=height, title=alt.TitleParams(title, subtitle=said, anchor="start")
-    )
-    text = {"labelColor": _TEXT, "titleColor": _TEXT, "labelFontSize": 12, "titleFontSize": 12}
-    return chart.configure(
-        background="transparent",
-        view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(
-            **text,
-            titleFontWeight="normal",
-            domain=False,
-            ticks=False,
-            labelPadding=6,
-            gridColor=_TEXT,
-            gridOpacity=0.25,
-        ),
-        legend=alt.LegendConfig(**text),
-        title=alt.TitleConfig(color=_TEXT, subtitleColor=_TEXT, fontSize=14, subtitleFontSize=12),
-        text=alt.MarkConfig(fontSize=12),
+    titled = alt.TitleParams(title, subtitle=said, anchor="start")
+    return alt.LayerChart(
+        layer=list(layers), width=_WIDTH, height=height, title=titled, config=_CONFIG
     )

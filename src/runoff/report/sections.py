@@ -81,7 +81,9 @@ def measured_html(measured: Measured) -> str:
     rows: list[tuple[str, ...]] = [("measure", "mean", "judged")]
     for name in measured.values:
         share = measured.judged_share(name)
-        rows.append((name, f"{measured.mean(name):.4f}", "-" if math.isnan(share) else f"{share:.3f}"))
+        rows.append(
+            (name, f"{measured.mean(name):.4f}", "-" if math.isnan(share) else f"{share:.3f}")
+        )
     said = f"{len(measured.query_ids)} judged queries."
     return framed(table_html(rows) + paragraphs([said, *measured.notes]))
 

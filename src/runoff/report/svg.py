@@ -82,8 +82,7 @@ def lines(
     for row, (name, x) in enumerate(marks.items()):
         at = axes.right(x)
         body.append(_line(at, _TOP, at, _HEIGHT - _BOTTOM, "mark"))
-        side = "end" if at > _WIDTH / 2 else "start"
-        body.append(_text(at - 4 if side == "end" else at + 4, _TOP + 12 + 15 * row, name, side))
+        body.append(_beside(at, _HEIGHT - _BOTTOM - 6 - 15 * row, name, 4))
     return _svg(title, body)
 
 
@@ -97,17 +96,15 @@ def scatter(
         title: what it shows.
         names: of x and y.
     """
-    axes = _Axes(
-        _wide(0.0, max(one[1] for one in points)), _wide(*_ends([[one[2] for one in points]]))
-    )
+    xs, ys = _ends([[x] for _, x, _ in points]), _ends([[y] for _, _, y in points])
+    axes = _Axes(_wide(*xs), _wide(*ys))
     body = [*axes.frame(_ticks(*axes.x), names)]
     for name, x, y in sorted(points):  # those with a name come last, on top
         at, up = axes.right(x), axes.up(y)
         kind, size = ("b", 5) if name else ("a", 3)
         body.append(f'<circle class="{kind}" cx="{at:.1f}" cy="{up:.1f}" r="{size}"/>')
         if name:
-            side = "end" if at > _WIDTH / 2 else "start"
-            body.append(_text(at - 9 if side == "end" else at + 9, up + 4, name, side))
+            body.append(_beside(at, up - 5, name, 7))
     return _svg(title, body)
 
 
@@ -154,8 +151,9 @@ def histogram(
                 part = (axes.right(right) - axes.right(left)) / len(shares)
                 at = axes.right(left) + place * part
                 body.append(_rect(at, axes.up(share), part * 0.9, zero - axes.up(share), kind))
-        body.append(_rect(_WIDTH - 170, _TOP + 16 * place, 10, 10, kind))
-        body.append(_text(_WIDTH - 154, _TOP + 9 + 16 * place, name, "start"))
+        left = _WIDTH / 2 + 130 * (place - 1)
+        body.append(_rect(left, 3, 10, 10, kind))
+        body.append(_text(left + 16, 12, name, "start"))
     return _svg(title, body)
 
 
@@ -237,6 +235,13 @@ def _text(left: float, bottom: float, text: str, anchor: str) -> str:
     return (
         f'<text x="{left:.1f}" y="{bottom:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
     )
+
+
+def _beside(left: float, bottom: float, text: str, gap: float) -> str:
+    """Return a text on the right of its place, or on the left where there is no room."""
+    if left > _LEFT + 0.7 * (_WIDTH - _LEFT - _RIGHT):
+        return _text(left - gap, bottom, text, "end")
+    return _text(left + gap, bottom, text, "start")
 
 
 def _ends(rows: Iterable[Iterable[float]]) -> tuple[float, float]:
