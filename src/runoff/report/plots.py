@@ -1,27 +1,35 @@
 """Findings as Altair charts, for notebooks and slides; the pages of `report` need none of this.
 
-Charts carry their data. Of texts, control characters and marks that turn the direction of writing
-are left out, and `<` becomes a full-width one: a chart saved as HTML holds its data in a script,
-which `</script>` would end. Colours are told apart by those who are colour-blind, and text is of a
-grey that shows on white and on black.
+What they share, and how texts are kept from doing anything, is in `charting`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runoff.errors import InvalidArgument, MissingExtra
+from runoff.errors import InvalidArgument
 from runoff.report import figures
-from runoff.report.explain import snippet
-
-try:
-    import altair as alt
-except ImportError:
-    raise MissingExtra("altair", "report") from None
+from runoff.report.charting import (
+    BLUE,
+    GREY,
+    ORANGE,
+    ROW,
+    TEXT,
+    alt,
+    beside,
+    chart,
+    colours,
+    far,
+    finished,
+    inert,
+    marks,
+    row_names,
+    tips,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable
 
     from runoff.evaluation import curves, tuning
     from runoff.evaluation.ledger import Ledger
@@ -38,19 +46,6 @@ __all__ = [
     "verdict_plot",
 ]
 
-BLUE, ORANGE, GREY = "#4c8dd6", "#d9762b", "#8a8f98"  # those of the pages
-_TEXT = "#7e7e7e"  # 4:1 on white and on #1e1e1e alike
-_WIDTH, _HEIGHT, _ROW = 600, 260, 28
-_LABELS = {"labelColor": _TEXT, "titleColor": _TEXT, "labelFontSize": 12, "titleFontSize": 12}
-_LINES = {"gridColor": _TEXT, "gridOpacity": 0.25, "domain": False, "ticks": False}
-_CONFIG = {
-    "background": "transparent",
-    "view": {"stroke": None},
-    "axis": _LABELS | _LINES | {"titleFontWeight": "normal", "labelPadding": 6, "tickCount": 6},
-    "legend": _LABELS,
-    "title": {"color": _TEXT, "subtitleColor": _TEXT, "fontSize": 14, "subtitleFontSize": 12},
-    "text": {"fontSize": 12},
-}
 _AXES = {
     "window": "window: candidates read at most",
     "pairs": "pairs read, mean of a query",
@@ -58,13 +53,15 @@ _AXES = {
     "p95_ms": "milliseconds of a search, p95",
     "cost": "cost of a query, mean",
 }
+_JUDGED = {"relevant": BLUE, "judged not relevant": ORANGE, "unjudged": GREY}
+_CHANGED = {"value": GREY, "lost": ORANGE, "gained": BLUE}
 _BY_CURVE = tuple(_AXES)
 _BY_TUNING = ("p95_ms", "pairs", "cost")
 
 
 def verdict_plot(found: Verdict) -> alt.LayerChart:
     """Return a bar for every query's change of the first measure; see `Verdict.plot`."""
-    many, name = len(found.changes), found.main.measure
+    many, name = len(found.changes), inert(found.main.measure, 60)
     drawn = figures.thinned(many)
     edges = [*drawn, many]
     rows = [
@@ -74,8 +71,8 @@ def verdict_plot(found: Verdict) -> alt.LayerChart:
             "change": found.changes[at].delta,
             "before": found.changes[at].before,
             "after": found.changes[at].after,
-            "query": _inert(found.changes[at].query_id, 60),
-            "text": _inert(found.changes[at].text, 200),
+            "query": inert(found.changes[at].query_id, 60),
+            "text": inert(found.changes[at].text, 200),
         }
         for at, after in zip(drawn, edges[1:], strict=True)
     ]
@@ -84,7 +81,7 @@ def verdict_plot(found: Verdict) -> alt.LayerChart:
     if len(drawn) < many:
         said += f"; {len(drawn)} are drawn, evenly spread"
     bars = (
-        _chart(rows)
+        chart(rows)
         .mark_rect()
         .encode(
             x=alt.X("from:Q", title="queries, from the most helped to the most hurt"),
@@ -92,11 +89,11 @@ def verdict_plot(found: Verdict) -> alt.LayerChart:
             y=alt.Y("change:Q", title=f"change of {name}"),
             y2=alt.datum(0),
             color=alt.condition("datum.change > 0", alt.value(BLUE), alt.value(ORANGE)),
-            tooltip=_tips("query", "text", before=".4f", after=".4f", change="+.4f"),
+            tooltip=tips("query", "text", before=".4f", after=".4f", change="+.4f"),
         )
     )
-    zero = _chart([{}]).mark_rule(color=_TEXT).encode(y=alt.datum(0))
-    return _finished([bars, zero], f"{found.decision}: change of {name}, query by query", said)
+    zero = chart([{}]).mark_rule(color=TEXT).encode(y=alt.datum(0))
+    return finished([bars, zero], f"{found.decision}: change of {name}, query by query", said)
 
 
 def ledger_plot(ledger: Ledger) -> alt.LayerChart:
@@ -115,20 +112,19 @@ def ledger_plot(ledger: Ledger) -> alt.LayerChart:
                 "said": f"{change:.3f}" if kind == "value" else f"{change:+.3f}",
             }
         )
-    base = _chart(rows).encode(y=_rows("stage", rows))
-    colour = _colours("kind", {"value": GREY, "lost": ORANGE, "gained": BLUE}, rows)
+    base = chart(rows).encode(y=row_names("stage", rows))
     bars = base.mark_bar().encode(
         x=alt.X("start:Q", title=ledger.measure),
         x2="end:Q",
-        color=colour,
-        tooltip=_tips("stage", "kind", "said"),
+        color=colours("kind", _CHANGED, rows),
+        tooltip=tips("stage", "kind", "said"),
     )
-    texts = base.mark_text(align="left", dx=5, color=_TEXT).encode(x="right:Q", text="said:N")
-    return _finished(
+    texts = base.mark_text(align="left", dx=5, color=TEXT).encode(x="right:Q", text="said:N")
+    return finished(
         [bars, texts],
         f"Where {ledger.measure} is lost",
         f"mean of {len(ledger.queries)} queries, from the ideal to what is achieved",
-        len(rows) * _ROW,
+        len(rows) * ROW,
     )
 
 
@@ -157,7 +153,7 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
         for one in curve.points
     ]
     scale = alt.Scale(zero=against == "window")
-    base = _chart(rows).encode(x=alt.X("x:Q", title=_AXES[against], scale=scale))
+    base = chart(rows).encode(x=alt.X("x:Q", title=_AXES[against], scale=scale))
     y = alt.Y("low:Q", title=measure, scale=alt.Scale(zero=False))
     band = base.mark_area(color=BLUE, opacity=0.2).encode(y=y, y2="high:Q")
     if against != "window":  # windows that take as much as each other make no area
@@ -165,7 +161,7 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
     line = base.mark_line(color=BLUE).encode(y="value:Q", order="window:Q")
     dots = base.mark_point(color=BLUE, filled=True, size=45, opacity=1).encode(
         y="value:Q",
-        tooltip=_tips(
+        tooltip=tips(
             window="d",
             value=(measure, ".4f"),
             low=("95% from", ".4f"),
@@ -181,8 +177,8 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
         name: getattr(curve.point(window), against)
         for name, window in figures.window_marks(curve).items()
     }
-    return _finished(
-        [band, line, *_marks(places, _far(rows)), dots],
+    return finished(
+        [band, line, *marks(places, far(rows)), dots],
         f"{measure} by window: {curve.shape}",
         f"{curve.queries} queries, with the 95% interval of the mean; a window of "
         f"{curve.recommended} is recommended, {curve.configured} is in use",
@@ -206,17 +202,17 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
             "x": getattr(one, against),
             "quality": one.quality,
             "called": called,
-            "setting": _inert(str(one.setting), 300),
+            "setting": inert(str(one.setting), 300),
             "unbeaten": unbeaten[repr(one)],
             "p95_ms": one.p95_ms,
             "pairs": one.pairs,
         }
         for called, one in shown
     ]
-    base = _chart(rows).encode(
+    base = chart(rows).encode(
         x=alt.X("x:Q", title=_AXES[against], scale=alt.Scale(zero=False)),
         y=alt.Y("quality:Q", title=f"{found.measure}, all queries", scale=alt.Scale(zero=False)),
-        tooltip=_tips(
+        tooltip=tips(
             "setting",
             quality=(found.measure, ".4f"),
             p95_ms=("p95 ms", ".0f"),
@@ -232,17 +228,17 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
         color=BLUE, filled=True, size=45, opacity=0.8
     )
     named = base.transform_filter("datum.called")
-    marks = named.mark_point(color=ORANGE, filled=True, size=130, opacity=1, shape="diamond")
-    far = _far(rows)
+    diamonds = named.mark_point(color=ORANGE, filled=True, size=130, opacity=1, shape="diamond")
+    end = far(rows)
     texts = [
-        named.transform_filter(f"{'' if left else '!'}(datum.x > {far!r})")
-        .mark_text(color=_TEXT, baseline="bottom", dy=-5, **_beside(8, left=left))
+        named.transform_filter(f"{'' if left else '!'}(datum.x > {end!r})")
+        .mark_text(color=TEXT, baseline="bottom", dy=-5, **beside(8, left=left))
         .encode(text="called:N")
         for left in (True, False)
     ]
     low, high = found.interval
     own = found.configured.quality
-    held = _chart(
+    held = chart(
         [
             {
                 "x": getattr(found.chosen, against),
@@ -252,11 +248,11 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
             }
         ]
     ).encode(x="x:Q")
-    tips = _tips(value=("held-out queries", ".4f"), low=("95% from", ".4f"), high=("to", ".4f"))
-    rule = held.mark_rule(color=ORANGE, strokeWidth=2).encode(y="low:Q", y2="high:Q", tooltip=tips)
-    tick = held.mark_tick(color=ORANGE, thickness=2, size=16).encode(y="value:Q", tooltip=tips)
-    return _finished(
-        [line, dots, rule, tick, marks, *texts],
+    told = tips(value=("held-out queries", ".4f"), low=("95% from", ".4f"), high=("to", ".4f"))
+    rule = held.mark_rule(color=ORANGE, strokeWidth=2).encode(y="low:Q", y2="high:Q", tooltip=told)
+    tick = held.mark_tick(color=ORANGE, thickness=2, size=16).encode(y="value:Q", tooltip=told)
+    return finished(
+        [line, dots, rule, tick, diamonds, *texts],
         f"{found.decision}: {found.measure} against what a search takes",
         f"the front of {found.tried} settings, {found.queries} queries; the upright bar is what "
         "the choice gives on held-out queries, 95%",
@@ -286,98 +282,50 @@ def scores_plot(recording: Recording, collection: Judged) -> alt.LayerChart:
                     "bin": f"{left:.4g} to {right:.4g}",
                 }
             )
-    colours = {"relevant": BLUE, "judged not relevant": ORANGE, "unjudged": GREY}
     bars = (
-        _chart(rows)
+        chart(rows)
         .mark_rect()
         .encode(
             x=alt.X("from:Q", title=f"score ({found.kind})", scale=alt.Scale(zero=False)),
             x2="to:Q",
             y=alt.Y("share:Q", title="share of the group", axis=alt.Axis(format="%")),
             y2=alt.datum(0),
-            color=_colours("group", colours, rows),
-            tooltip=_tips("group", "bin", count=("pairs", "d"), share=".1%"),
+            color=colours("group", _JUDGED, rows),
+            tooltip=tips("group", "bin", count=("pairs", "d"), share=".1%"),
         )
     )
     told = ", ".join(f"{sum(counts)} {name}" for name, counts in found.counts.items())
-    return _finished([bars], "Scores by what was judged of the document", f"pairs: {told}")
+    return finished([bars], "Scores by what was judged of the document", f"pairs: {told}")
 
 
 def latency_plot(recording: Recording) -> alt.LayerChart:
     """Return p50 and p95 of every stage; see `Recording.plot_latency`."""
     rows = [
         {
-            "stage": _inert(name, 60),
+            "stage": inert(name, 60),
             "p50": p50,
             "p95": p95,
             "said": f"{figures.ms(p50)} to {figures.ms(p95)} ms",
         }
         for name, p50, p95 in figures.stage_spans(recording)
     ]
-    base = _chart(rows).encode(
-        y=_rows("stage", rows),
-        tooltip=_tips("stage", p50=("p50 ms", ".1f"), p95=("p95 ms", ".1f")),
+    base = chart(rows).encode(
+        y=row_names("stage", rows),
+        tooltip=tips("stage", p50=("p50 ms", ".1f"), p95=("p95 ms", ".1f")),
     )
     whole = base.mark_bar(color=BLUE, opacity=0.3).encode(
         x=alt.X("p95:Q", title="milliseconds: p50 (solid) and p95 (faint)")
     )
     half = base.mark_bar(color=BLUE).encode(x="p50:Q")
-    texts = base.mark_text(align="left", dx=5, color=_TEXT).encode(x="p95:Q", text="said:N")
+    texts = base.mark_text(align="left", dx=5, color=TEXT).encode(x="p95:Q", text="said:N")
     setup = recording.setup
-    return _finished(
+    return finished(
         [whole, half, texts],
         "Milliseconds of every stage",
         f"{len(recording)} queries, recorded with a depth of {setup.recorded_depth} and "
         f"{setup.recorded_window} candidates scored",
-        len(rows) * _ROW,
+        len(rows) * ROW,
     )
-
-
-def _marks(places: Mapping[str, float], far: float) -> Iterator[alt.Chart]:
-    """Yield an upright line for each place of x, its name on its right or, after `far`, left."""
-    for row, (name, place) in enumerate(places.items()):
-        base = _chart([{"x": place, "name": name}]).encode(x="x:Q")
-        yield base.mark_rule(color=_TEXT, strokeDash=[4, 4] if name == "in use" else [1, 0])
-        side = _beside(5, left=place > far)
-        yield base.mark_text(color=_TEXT, **side).encode(
-            y=alt.value(_HEIGHT - 8 - 15 * row), text="name:N"
-        )
-
-
-def _far(rows: Sequence[Mapping[str, float]]) -> float:
-    """Return the place of x on whose right there is no room for a name."""
-    xs = [row["x"] for row in rows]
-    return min(xs) + 0.7 * (max(xs) - min(xs))
-
-
-def _beside(pixels: int, *, left: bool) -> dict[str, Any]:
-    """Return where a text stands: on the left of its place, or on the right."""
-    return {"align": "right", "dx": -pixels} if left else {"align": "left", "dx": pixels}
-
-
-def _chart(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
-    return alt.Chart({"values": list(rows)})
-
-
-def _rows(name: str, rows: Sequence[Mapping[str, Any]]) -> alt.Y:
-    order = [row[name] for row in rows]
-    return alt.Y(f"{name}:N", sort=order, title=None, axis=alt.Axis(labelLimit=300, grid=False))
-
-
-def _colours(name: str, colours: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> alt.Color:
-    """Return colours of what there is, by name."""
-    there = [one for one in colours if any(row[name] == one for row in rows)]
-    scale = alt.Scale(domain=there, range=[colours[one] for one in there])
-    return alt.Color(f"{name}:N", scale=scale, legend=alt.Legend(orient="top", title=None))
-
-
-def _tips(*texts: str, **numbers: str | tuple[str, str]) -> list[alt.Tooltip]:
-    """Return what to show of a mark: texts, then numbers with their format or title and format."""
-    tips = [alt.Tooltip(f"{name}:N", title=name) for name in texts]
-    for name, told in numbers.items():
-        title, form = (name, told) if isinstance(told, str) else told
-        tips.append(alt.Tooltip(f"{name}:Q", title=title, format=form))
-    return tips
 
 
 def _check(against: str, known: Iterable[str], points: Iterable[object]) -> None:
@@ -385,17 +333,3 @@ def _check(against: str, known: Iterable[str], points: Iterable[object]) -> None
         raise InvalidArgument("against", against, f"must be one of {list(known)}")
     if any(getattr(one, against) is None for one in points):
         raise InvalidArgument("against", against, "is not known: give `price=`")
-
-
-def _inert(text: str, length: int) -> str:
-    return snippet(text, length).replace("<", "\N{FULLWIDTH LESS-THAN SIGN}")
-
-
-def _finished(
-    layers: Sequence[alt.Chart], title: str, said: str, height: int = _HEIGHT
-) -> alt.LayerChart:
-    """Return layers as one chart with its titles, in colours for light and dark."""
-    titled = alt.TitleParams(title, subtitle=said, anchor="start")
-    return alt.LayerChart(
-        layer=list(layers), width=_WIDTH, height=height, title=titled, config=_CONFIG
-    )

@@ -183,8 +183,8 @@ def curve_section(curve: Curve) -> str:
                 f"{one.gain:+.4f}",
                 f"{low:+.4f} to {high:+.4f}",
                 "-" if one.per_10_candidates is None else f"{one.per_10_candidates:+.4f}",
-                f"{one.ms:.0f}",
-                f"{one.p95_ms:.0f}",
+                figures.ms(one.ms),
+                figures.ms(one.p95_ms),
                 "-" if one.cost is None else f"{one.cost:.4g}",
             )
         )

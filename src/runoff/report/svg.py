@@ -151,7 +151,7 @@ def histogram(
                 part = (axes.right(right) - axes.right(left)) / len(shares)
                 at = axes.right(left) + place * part
                 body.append(_rect(at, axes.up(share), part * 0.9, zero - axes.up(share), kind))
-        left = _WIDTH / 2 + 130 * (place - 1)
+        left = _WIDTH / 2 + 160 * (place - 1)
         body.append(_rect(left, 3, 10, 10, kind))
         body.append(_text(left + 16, 12, name, "start"))
     return _svg(title, body)
