@@ -171,9 +171,13 @@ def test_settings_are_the_front_and_what_stands_out(tuned):
     assert {str(one.setting) for one in tuned.front} <= set(shown)
     assert "in use" in shown[str(tuned.configured.setting)]["called"]
     assert "recommended" in shown[str(tuned.recommended.setting)]["called"]
-    for row in rows:
-        cheaper = [one["quality"] for one in rows if one is not row and one["x"] <= row["x"]]
-        assert not row["unbeaten"] or row["quality"] >= max(cheaper, default=0)
+    places = {(row["x"], row["quality"]) for row in rows}
+    best = {
+        place
+        for place in places
+        if not any(one[0] <= place[0] and one[1] >= place[1] for one in places - {place})
+    }
+    assert {(row["x"], row["quality"]) for row in rows if row["unbeaten"]} == best
     own = tuned.configured.quality
     assert held[0]["low"] == pytest.approx(own + tuned.interval[0])
     assert held[0]["value"] == tuned.held_out
