@@ -55,6 +55,7 @@ _AXES = {
 }
 _JUDGED = {"relevant": BLUE, "judged not relevant": ORANGE, "unjudged": GREY}
 _CHANGED = {"value": GREY, "lost": ORANGE, "gained": BLUE}
+_SEAMS = 300  # bars from which gaps between them would only make them pale
 _BY_CURVE = tuple(_AXES)
 _BY_TUNING = ("p95_ms", "pairs", "cost")
 
@@ -64,10 +65,11 @@ def verdict_plot(found: Verdict) -> alt.LayerChart:
     many, name = len(found.changes), inert(found.main.measure, 60)
     drawn = figures.thinned(many)
     edges = [*drawn, many]
+    wide = 0.9 if many < _SEAMS else 1.0
     rows = [
         {
             "from": at,
-            "to": at + 0.9 * (after - at),
+            "to": at + wide * (after - at),
             "change": found.changes[at].delta,
             "before": found.changes[at].before,
             "after": found.changes[at].after,
