@@ -164,7 +164,7 @@ def test_a_window_in_use_and_recommended_is_marked_once(made, judged):
 
 
 def test_settings_are_the_front_and_what_stands_out(tuned):
-    """All of the front is there, no setting twice, what is in use is called so, what was held out drawn."""
+    """All of the front is there, no setting twice, what is in use is called so."""
     rows, *_, held, _, _, _, _ = layers(tuned.plot(against="pairs"))
     shown = {row["setting"]: row for row in rows}
     assert len(shown) == len(rows)
