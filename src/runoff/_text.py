@@ -15,7 +15,7 @@ _UNIT = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,{_LONGEST}}})\s*")
 
 def words(text: str) -> list[str]:
     """Return the words of a text; a letter of a script without spaces is one by itself."""
-    return text.split() if text.isascii() else _ALONE.sub(r" \1 ", text).split()
+    return text.split() if text.isascii() else " ".join(_ALONE.split(text)).split()
 
 
 def units(text: str) -> list[int]:

@@ -1,0 +1,133 @@
+"""Which texts say the same: equal ones, and ones that share most of their three-word sequences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import chain, count, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff._text import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["alike"]
+
+_SHINGLE = 3  # words
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that the upper bits depend on all
+_BITS = 56  # of a shingle's number; the 8 above them say how common it is
+_COMMONEST = 255
+
+
+def alike(texts: Sequence[str], least: float) -> dict[int, int]:
+    """Map the place of each text that an earlier one stands for to the place of that one.
+
+    Two texts are alike when they have the same words, or, with `least` below 1, when their sets of
+    three-word sequences have at least this Jaccard similarity. Each text is compared with the
+    earlier ones that stay, and goes under the first it is like. Blank texts say nothing, and are
+    like no other.
+    """
+    split = [words(text.casefold()) for text in texts]
+    first: dict[str, int] = {}
+    heads: dict[int, int] = {}
+    for place, found in enumerate(split):
+        if found and (head := first.setdefault(" ".join(found), place)) != place:
+            heads[place] = head
+    left = [place for place in first.values() if len(split[place]) >= _SHINGLE]
+    if least == 1 or not left:
+        return heads
+    near = _near([split[place] for place in left], least)
+    moved = {left[place]: left[head] for place, head in near.items()}
+    return {place: moved.get(head, head) for place, head in heads.items()} | moved
+
+
+def _near(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
+    """Do what `alike` does for near texts, none of them shorter than a shingle.
+
+    Two sets this similar share one of the first few of either, in any order that is the same for
+    all (Bayardo, Ma and Srikant 2007: prefix filtering), and enough can follow it in both (Xiao,
+    Wang, Lin and Yu 2008: positional filtering). Here the rare come first. A shingle that no other
+    text has need only be counted, and most texts have too many such to be like any.
+    """
+    sizes = np.array([len(found) - _SHINGLE + 1 for found in split])
+    owner = np.repeat(np.arange(len(split)), sizes)
+    shingles = _shingles(split, sizes)
+    seen = _counts(shingles)
+    lone = np.bincount(owner[seen == 1], minlength=len(split))
+    kept = (seen > 1) & (lone <= sizes - _least(sizes, least))[owner]
+    common = seen[kept].clip(max=_COMMONEST).astype(np.uint64)
+    shingles, owner = shingles[kept] | common << np.uint64(_BITS), owner[kept]
+    for start, end in _bounds(owner, len(split)):
+        shingles[start:end].sort()
+    new = np.ones(len(shingles), np.bool_)
+    new[1:] = (shingles[1:] != shingles[:-1]) | (owner[1:] != owner[:-1])
+    shingles, owner = shingles[new], owner[new]
+
+    heads: dict[int, int] = {}
+    stay: dict[int, tuple[NDArray[np.uint64], int]] = {}
+    having: dict[int, list[tuple[int, int]]] = {}  # shingle: texts that stay, and what follows it
+    totals = lone + np.bincount(owner, minlength=len(split))
+    firsts = totals - _least(totals, least) + 1 - lone
+    for place, (start, end) in enumerate(_bounds(owner, len(split))):
+        own, total = shingles[start:end], int(totals[place])
+        few = own[: max(0, firsts[place])].tolist()
+        most: dict[int, int] = {}  # that an earlier text can have in common with this one
+        for follow, shingle in zip(range(len(own), 0, -1), few, strict=False):
+            for rival, others in having.get(shingle, ()):
+                most.setdefault(rival, min(follow, others))
+        for rival in sorted(most):
+            others, its_total = stay[rival]
+            if _jaccard(most[rival], total, its_total) < least:
+                continue
+            both = np.intersect1d(own, others, assume_unique=True).size
+            if _jaccard(both, total, its_total) >= least:
+                heads[place] = rival
+                break
+        else:
+            stay[place] = own, total
+            for follow, shingle in zip(range(len(own), 0, -1), few, strict=False):
+                having.setdefault(shingle, []).append((place, follow))
+    return heads
+
+
+def _shingles(split: Sequence[Sequence[str]], sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a number of 56 bits for each three words in a row, text after text.
+
+    Up to 400,000 different words it is exact; beyond, two shingles in 2**56 have the same.
+    """
+    number: defaultdict[str, int] = defaultdict(count().__next__)
+    said = map(number.__getitem__, chain.from_iterable(split))
+    found = np.fromiter(said, np.uint64, int(sizes.sum()) + (_SHINGLE - 1) * len(split))
+    mixed = found[: 1 - _SHINGLE]
+    for place in range(1, _SHINGLE):
+        mixed = mixed * np.uint64(len(number)) + found[place : len(mixed) + place]
+    ends = np.cumsum(sizes + _SHINGLE - 1)[:-1]
+    across = [ends - place for place in range(1, _SHINGLE)]  # from one text into the next
+    return np.delete(mixed, np.concatenate(across)) & np.uint64((1 << _BITS) - 1)
+
+
+def _counts(shingles: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return how often each stands among all: at least that often, for a few have one bin."""
+    shift = 64 - (4 * len(shingles)).bit_length()
+    bins = (shingles * _MIX >> np.uint64(shift)).view(np.int64)
+    counted: NDArray[np.int64] = np.bincount(bins)[bins]
+    return counted
+
+
+def _bounds(owner: NDArray[np.int64], texts: int) -> Iterator[tuple[int, int]]:
+    """Return where the shingles of each text start and end."""
+    return pairwise(np.searchsorted(owner, np.arange(texts + 1)).tolist())
+
+
+def _least(sizes: NDArray[np.int64], least: float) -> NDArray[np.int64]:
+    """Return how many shingles of each of these sets another must have to be this similar."""
+    needed: NDArray[np.int64] = np.ceil(least * sizes - 1e-9).astype(np.int64)
+    return needed
+
+
+def _jaccard(both: int, one: int, other: int) -> float:
+    return both / (one + other - both)
