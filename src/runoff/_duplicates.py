@@ -46,32 +46,47 @@ def alike(texts: Sequence[str], least: float) -> dict[int, int]:
 
 
 def _near(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
-    """Do what `alike` does for near texts, none of them shorter than a shingle.
+    """Do what `alike` does for near texts, none of them shorter than a shingle."""
+    # A shingle that no other text has need only be counted, and most texts have too many such to
+    # be like any. Hashes do for that: two of the same hash let a text through, no more.
+    hashes = np.fromiter(map(hash, chain.from_iterable(split)), np.int64).view(np.uint64)
+    shingles, owner = _shingles(split, hashes, _MIX)
+    lone = np.bincount(owner[_counts(shingles) == 1], minlength=len(split))
+    sizes = np.bincount(owner, minlength=len(split))
+    left = np.flatnonzero(lone <= sizes - _needed(sizes, least)).tolist()
+    if not left:
+        return {}
+    near = _compared([split[place] for place in left], least)
+    return {left[place]: left[head] for place, head in near.items()}
+
+
+def _compared(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
+    """Do what `_near` does, by exact numbers of the shingles.
 
     Two sets this similar share one of the first few of either, in any order that is the same for
     all (Bayardo, Ma and Srikant 2007: prefix filtering), and enough can follow it in both (Xiao,
-    Wang, Lin and Yu 2008: positional filtering). Here the rare come first. A shingle that no other
-    text has need only be counted, and most texts have too many such to be like any.
+    Wang, Lin and Yu 2008: positional filtering). Here the rare come first.
     """
-    sizes = np.array([len(found) - _SHINGLE + 1 for found in split])
-    owner = np.repeat(np.arange(len(split)), sizes)
-    shingles = _shingles(split, sizes)
+    number: defaultdict[str, int] = defaultdict(count().__next__)
+    said = np.fromiter(map(number.__getitem__, chain.from_iterable(split)), np.uint64)
+    shingles, owner = _shingles(split, said, np.uint64(len(number)))
     seen = _counts(shingles)
     lone = np.bincount(owner[seen == 1], minlength=len(split))
-    kept = (seen > 1) & (lone <= sizes - _least(sizes, least))[owner]
-    common = seen[kept].clip(max=_COMMONEST).astype(np.uint64)
-    shingles, owner = shingles[kept] | common << np.uint64(_BITS), owner[kept]
+    # exact up to 400,000 different words; beyond, two shingles in 2**56 are taken for one
+    shingles &= np.uint64((1 << _BITS) - 1)
+    shingles |= seen.clip(max=_COMMONEST).astype(np.uint64) << np.uint64(_BITS)
+    shingles, owner = shingles[seen > 1], owner[seen > 1]
     for start, end in _bounds(owner, len(split)):
         shingles[start:end].sort()
     new = np.ones(len(shingles), np.bool_)
     new[1:] = (shingles[1:] != shingles[:-1]) | (owner[1:] != owner[:-1])
     shingles, owner = shingles[new], owner[new]
 
+    totals = lone + np.bincount(owner, minlength=len(split))
+    firsts = totals - _needed(totals, least) + 1 - lone
     heads: dict[int, int] = {}
     stay: dict[int, tuple[NDArray[np.uint64], int]] = {}
-    having: dict[int, list[tuple[int, int]]] = {}  # shingle: texts that stay, and what follows it
-    totals = lone + np.bincount(owner, minlength=len(split))
-    firsts = totals - _least(totals, least) + 1 - lone
+    having: dict[int, list[tuple[int, int]]] = {}  # shingle: texts that stay, and how many are left
     for place, (start, end) in enumerate(_bounds(owner, len(split))):
         own, total = shingles[start:end], int(totals[place])
         few = own[: max(0, firsts[place])].tolist()
@@ -80,11 +95,11 @@ def _near(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
             for rival, others in having.get(shingle, ()):
                 most.setdefault(rival, min(follow, others))
         for rival in sorted(most):
-            others, its_total = stay[rival]
-            if _jaccard(most[rival], total, its_total) < least:
+            theirs, size = stay[rival]
+            if _jaccard(most[rival], total, size) < least:
                 continue
-            both = np.intersect1d(own, others, assume_unique=True).size
-            if _jaccard(both, total, its_total) >= least:
+            both = np.intersect1d(own, theirs, assume_unique=True).size
+            if _jaccard(both, total, size) >= least:
                 heads[place] = rival
                 break
         else:
@@ -94,24 +109,21 @@ def _near(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
     return heads
 
 
-def _shingles(split: Sequence[Sequence[str]], sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a number of 56 bits for each three words in a row, text after text.
-
-    Up to 400,000 different words it is exact; beyond, two shingles in 2**56 have the same.
-    """
-    number: defaultdict[str, int] = defaultdict(count().__next__)
-    said = map(number.__getitem__, chain.from_iterable(split))
-    found = np.fromiter(said, np.uint64, int(sizes.sum()) + (_SHINGLE - 1) * len(split))
-    mixed = found[: 1 - _SHINGLE]
+def _shingles(
+    split: Sequence[Sequence[str]], numbers: NDArray[np.uint64], base: np.uint64
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return a number for each three words in a row, and the place of the text they are in."""
+    ends = np.cumsum([len(found) for found in split])
+    mixed = numbers[: 1 - _SHINGLE]
     for place in range(1, _SHINGLE):
-        mixed = mixed * np.uint64(len(number)) + found[place : len(mixed) + place]
-    ends = np.cumsum(sizes + _SHINGLE - 1)[:-1]
-    across = [ends - place for place in range(1, _SHINGLE)]  # from one text into the next
-    return np.delete(mixed, np.concatenate(across)) & np.uint64((1 << _BITS) - 1)
+        mixed = mixed * base + numbers[place : len(mixed) + place]
+    across = [ends[:-1] - place for place in range(1, _SHINGLE)]  # from one text into the next
+    owner = np.repeat(np.arange(len(split)), np.diff(ends, prepend=0) - _SHINGLE + 1)
+    return np.delete(mixed, np.concatenate(across)), owner
 
 
 def _counts(shingles: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return how often each stands among all: at least that often, for a few have one bin."""
+    """Return how often each stands among all, or a little more: some share a bin."""
     shift = 64 - (4 * len(shingles)).bit_length()
     bins = (shingles * _MIX >> np.uint64(shift)).view(np.int64)
     counted: NDArray[np.int64] = np.bincount(bins)[bins]
@@ -123,10 +135,10 @@ def _bounds(owner: NDArray[np.int64], texts: int) -> Iterator[tuple[int, int]]:
     return pairwise(np.searchsorted(owner, np.arange(texts + 1)).tolist())
 
 
-def _least(sizes: NDArray[np.int64], least: float) -> NDArray[np.int64]:
+def _needed(sizes: NDArray[np.int64], least: float) -> NDArray[np.int64]:
     """Return how many shingles of each of these sets another must have to be this similar."""
-    needed: NDArray[np.int64] = np.ceil(least * sizes - 1e-9).astype(np.int64)
-    return needed
+    both: NDArray[np.int64] = np.ceil(least * sizes - 1e-9).astype(np.int64)
+    return both
 
 
 def _jaccard(both: int, one: int, other: int) -> float:
