@@ -3,11 +3,12 @@
 import random
 from itertools import accumulate, product
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runoff._duplicates import alike
+from runoff._duplicates import _numbers, alike
 from runoff._text import words
 
 
@@ -80,3 +81,19 @@ def test_they_are_those_of_the_definition_among_many(seed, least):
     found = alike(texts, least)
     assert found == plain(texts, least)
     assert len(found) > len(texts) / 3
+
+
+def test_every_letter_parts_words_as_it_does_in_a_split():
+    """Where a code point begins a word or ends one is the same whether a text is split or not."""
+    texts = [f"a{chr(at)}b" for at in range(0x11000)]
+    found = np.bincount(_numbers(texts)[1], minlength=len(texts))
+    assert found.tolist() == [len(words(text)) for text in texts]
+
+
+@given(st.lists(st.text() | pieced, max_size=5))
+def test_the_same_words_look_the_same(texts):
+    """However they are spaced, texts of the same words have the same numbers, word by word."""
+    numbers, owner = _numbers(texts)
+    spaced, theirs = _numbers([" ".join(words(text)) for text in texts])
+    assert numbers.tolist() == spaced.tolist()
+    assert owner.tolist() == theirs.tolist()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._text import words
+from runoff._text import gaps, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["alike"]
 
 _SHINGLE = 3  # words
+_FIRST = 8  # letters of a word
+_MASKS = np.array([(1 << 8 * size) - 1 for size in range(_FIRST + 1)], np.uint64)
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that the upper bits depend on all
 _BITS = 56  # of a shingle's number; the 8 above them say how common it is
 _COMMONEST = 255
@@ -31,10 +33,12 @@ def alike(texts: Sequence[str], least: float) -> dict[int, int]:
     earlier ones that stay, and goes under the first it is like. Blank texts say nothing, and are
     like no other.
     """
-    split = [words(text.casefold()) for text in texts]
+    folded = [text.casefold() for text in texts]
+    places = range(len(texts)) if least == 1 else _possible(folded, least)
+    split = {place: words(folded[place]) for place in places}
     first: dict[str, int] = {}
     heads: dict[int, int] = {}
-    for place, found in enumerate(split):
+    for place, found in split.items():
         if found and (head := first.setdefault(" ".join(found), place)) != place:
             heads[place] = head
     left = [place for place in first.values() if len(split[place]) >= _SHINGLE]
@@ -45,23 +49,39 @@ def alike(texts: Sequence[str], least: float) -> dict[int, int]:
     return {place: moved.get(head, head) for place, head in heads.items()} | moved
 
 
+def _possible(texts: Sequence[str], least: float) -> list[int]:
+    """Return the places of texts that may be like another: most have too much of their own.
+
+    It is told without splitting any, by the first letters of their words: texts with the same
+    words look the same to it, and some others do.
+    """
+    numbers, owner = _numbers(texts)
+    numbers, owner = _shingles(numbers, owner, _MIX)
+    sizes = np.bincount(owner, minlength=len(texts))
+    lone = np.bincount(owner[_counts(numbers) == 1], minlength=len(texts))
+    possible: list[int] = np.flatnonzero(lone <= sizes - _needed(sizes, least)).tolist()
+    return possible
+
+
+def _numbers(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the first 8 letters of each word, by a byte each, and the place of its text."""
+    text = "\n".join(["", *texts, " " * _FIRST])
+    if text.isascii():
+        letters = np.frombuffer(text.encode(), np.uint8)
+    else:
+        letters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    gap, alone = gaps(letters)
+    edge = gap[:-1] | gap[1:] | alone[:-1] | alone[1:]
+    starts = np.flatnonzero(edge & ~gap[1:]) + 1
+    sizes = np.flatnonzero(edge & ~gap[:-1]) + 1 - starts
+    windows = np.lib.stride_tricks.sliding_window_view(letters.astype(np.uint8), _FIRST)
+    numbers = windows[starts].view("<u8").ravel() & _MASKS[np.minimum(sizes, _FIRST)]
+    begins = np.cumsum([1, *(len(one) + 1 for one in texts)])
+    return numbers, np.searchsorted(begins, starts, side="right") - 1
+
+
 def _near(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
-    """Do what `alike` does for near texts, none of them shorter than a shingle."""
-    # A shingle that no other text has need only be counted, and most texts have too many such to
-    # be like any. Hashes do for that: two of the same hash let a text through, no more.
-    hashes = np.fromiter(map(hash, chain.from_iterable(split)), np.int64).view(np.uint64)
-    shingles, owner = _shingles(split, hashes, _MIX)
-    lone = np.bincount(owner[_counts(shingles) == 1], minlength=len(split))
-    sizes = np.bincount(owner, minlength=len(split))
-    left = np.flatnonzero(lone <= sizes - _needed(sizes, least)).tolist()
-    if not left:
-        return {}
-    near = _compared([split[place] for place in left], least)
-    return {left[place]: left[head] for place, head in near.items()}
-
-
-def _compared(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
-    """Do what `_near` does, by exact numbers of the shingles.
+    """Do what `alike` does for texts that are near, with three words or more in each.
 
     Two sets this similar share one of the first few of either, in any order that is the same for
     all (Bayardo, Ma and Srikant 2007: prefix filtering), and enough can follow it in both (Xiao,
@@ -69,7 +89,8 @@ def _compared(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
     """
     number: defaultdict[str, int] = defaultdict(count().__next__)
     said = np.fromiter(map(number.__getitem__, chain.from_iterable(split)), np.uint64)
-    shingles, owner = _shingles(split, said, np.uint64(len(number)))
+    owner = np.repeat(np.arange(len(split)), [len(found) for found in split])
+    shingles, owner = _shingles(said, owner, np.uint64(len(number)))
     seen = _counts(shingles)
     lone = np.bincount(owner[seen == 1], minlength=len(split))
     # exact up to 400,000 different words; beyond, two shingles in 2**56 are taken for one
@@ -110,16 +131,14 @@ def _compared(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
 
 
 def _shingles(
-    split: Sequence[Sequence[str]], numbers: NDArray[np.uint64], base: np.uint64
+    numbers: NDArray[np.uint64], owner: NDArray[np.int64], base: np.uint64
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return a number for each three words in a row, and the place of the text they are in."""
-    ends = np.cumsum([len(found) for found in split])
+    """Return a number for each three words in a row of one text, and the place of that text."""
     mixed = numbers[: 1 - _SHINGLE]
     for place in range(1, _SHINGLE):
         mixed = mixed * base + numbers[place : len(mixed) + place]
-    across = [ends[:-1] - place for place in range(1, _SHINGLE)]  # from one text into the next
-    owner = np.repeat(np.arange(len(split)), np.diff(ends, prepend=0) - _SHINGLE + 1)
-    return np.delete(mixed, np.concatenate(across)), owner
+    within = owner[: len(mixed)] == owner[_SHINGLE - 1 :]
+    return mixed[within], owner[: len(mixed)][within]
 
 
 def _counts(shingles: NDArray[np.uint64]) -> NDArray[np.int64]:
