@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runoff._duplicates import _numbers, alike
+from runoff._duplicates import _numbers, alike, near_pairs
 from runoff._text import words
 
 
@@ -57,6 +57,20 @@ spelled = st.lists(st.sampled_from("abc"), max_size=40).map(" ".join)
 def test_they_are_those_of_the_definition(texts, least):
     """Whatever the texts and the similarity, each goes under the first it is like."""
     assert alike(texts, least) == plain(texts, least)
+
+
+@given(texts=st.lists(pieced | spelled, max_size=25), least=st.floats(0.01, 0.99))
+def test_all_near_pairs_are_found(texts, least):
+    """A recording holds every pair, so that it can be replayed in any order."""
+    split = [words(text.casefold()) for text in texts]
+    sets = [set(zip(found, found[1:], found[2:], strict=False)) for found in split]
+    expected = [
+        (other, place)
+        for place, own in enumerate(sets)
+        for other, theirs in enumerate(sets[:place])
+        if own and theirs and len(own & theirs) / len(own | theirs) >= least
+    ]
+    assert near_pairs(texts, least) == expected
 
 
 def edited(chosen, found, share):

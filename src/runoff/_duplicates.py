@@ -11,11 +11,11 @@ import numpy as np
 from runoff._text import gaps, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["alike"]
+__all__ = ["alike", "near_pairs"]
 
 _SHINGLE = 3  # words
 _FIRST = 8  # letters of a word
@@ -33,20 +33,33 @@ def alike(texts: Sequence[str], least: float) -> dict[int, int]:
     earlier ones that stay, and goes under the first it is like. Blank texts say nothing, and are
     like no other.
     """
-    folded = [text.casefold() for text in texts]
-    places = range(len(texts)) if least == 1 else _possible(folded, least)
-    split = {place: words(folded[place]) for place in places}
+    split = _split(texts, least)
     first: dict[str, int] = {}
     heads: dict[int, int] = {}
     for place, found in split.items():
         if found and (head := first.setdefault(" ".join(found), place)) != place:
             heads[place] = head
-    left = [place for place in first.values() if len(split[place]) >= _SHINGLE]
-    if least == 1 or not left:
+    if least == 1:
         return heads
-    near = _near([split[place] for place in left], least)
-    moved = {left[place]: left[head] for place, head in near.items()}
+    left = {place: split[place] for place in first.values()}
+    moved = {place: head for head, place in _near(left, least, every=False)}
     return {place: moved.get(head, head) for place, head in heads.items()} | moved
+
+
+def near_pairs(texts: Sequence[str], least: float) -> list[tuple[int, int]]:
+    """Return the places of every two texts that are near, for a `least` below 1.
+
+    Texts of the same words are near as well if they have three. The earlier place is the first of
+    its pair, and the pairs are ordered by the later.
+    """
+    return list(_near(_split(texts, least), least, every=True))
+
+
+def _split(texts: Sequence[str], least: float) -> dict[int, list[str]]:
+    """Return the words of the texts that may be like another, by place."""
+    folded = [text.casefold() for text in texts]
+    places = range(len(texts)) if least == 1 else _possible(folded, least)
+    return {place: words(folded[place]) for place in places}
 
 
 def _possible(texts: Sequence[str], least: float) -> list[int]:
@@ -80,16 +93,21 @@ def _numbers(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64
     return numbers, np.searchsorted(begins, starts, side="right") - 1
 
 
-def _near(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
-    """Do what `alike` does for texts that are near, with three words or more in each.
+def _near(
+    texts: Mapping[int, Sequence[str]], least: float, *, every: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield earlier and later place of near texts: of all, or of each with the first that stays.
 
     Two sets this similar share one of the first few of either, in any order that is the same for
     all (Bayardo, Ma and Srikant 2007: prefix filtering), and enough can follow it in both (Xiao,
     Wang, Lin and Yu 2008: positional filtering). Here the rare come first.
     """
+    places = [place for place, found in texts.items() if len(found) >= _SHINGLE]
+    split = [texts[place] for place in places]
     number: defaultdict[str, int] = defaultdict(count().__next__)
     said = np.fromiter(map(number.__getitem__, chain.from_iterable(split)), np.uint64)
-    owner = np.repeat(np.arange(len(split)), [len(found) for found in split])
+    sizes = np.array([len(found) for found in split], np.int64)
+    owner = np.repeat(np.arange(len(split)), sizes)
     shingles, owner = _shingles(said, owner, np.uint64(len(number)))
     seen = _counts(shingles)
     lone = np.bincount(owner[seen == 1], minlength=len(split))
@@ -105,7 +123,6 @@ def _near(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
 
     totals = lone + np.bincount(owner, minlength=len(split))
     firsts = totals - _needed(totals, least) + 1 - lone
-    heads: dict[int, int] = {}
     stay: dict[int, tuple[NDArray[np.uint64], int]] = {}
     having: dict[int, list[tuple[int, int]]] = {}  # shingle: texts that stay, and how many are left
     for place, (start, end) in enumerate(_bounds(owner, len(split))):
@@ -121,13 +138,13 @@ def _near(split: Sequence[Sequence[str]], least: float) -> dict[int, int]:
                 continue
             both = np.intersect1d(own, theirs, assume_unique=True).size
             if _jaccard(both, total, size) >= least:
-                heads[place] = rival
-                break
+                yield places[rival], places[place]
+                if not every:
+                    break
         else:
             stay[place] = own, total
             for follow, shingle in zip(range(len(own), 0, -1), few, strict=False):
                 having.setdefault(shingle, []).append((place, follow))
-    return heads
 
 
 def _shingles(
