@@ -1,4 +1,4 @@
-"""What a word is where a text is measured in words and no tokenizer is at hand."""
+"""What identifies a text, and what its words are where no tokenizer is at hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["gaps", "units", "words"]
+__all__ = ["gaps", "text_key", "units", "words"]
 
 _LONGEST = 16  # characters; longer ones are no words: identifiers, or a script not named below
 # scripts that put no spaces between words: Thai to Khmer, kana, ideographs
@@ -27,6 +27,17 @@ _UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in _RANGES)
 _LAST_SPACE = 0x3000
 _ALONE = re.compile(f"([{_UNSPACED}])")
 _UNIT = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,{_LONGEST}}})\s*")
+
+
+def text_key(text: str) -> str:
+    """Return the identity of a text: `"text:"` and 32 hexadecimal digits of its SHA-256.
+
+    Lone surrogates are hashed as they are.
+    """
+    import hashlib  # noqa: PLC0415 - a tenth of this package's import time
+
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"text:{digest[:32]}"
 
 
 def words(text: str) -> list[str]:
