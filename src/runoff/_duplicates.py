@@ -100,7 +100,8 @@ def _near(
 
     Two sets this similar share one of the first few of either, in any order that is the same for
     all (Bayardo, Ma and Srikant 2007: prefix filtering), and enough can follow it in both (Xiao,
-    Wang, Lin and Yu 2008: positional filtering). Here the rare come first.
+    Wang, Lin and Yu 2008: positional filtering). Here the rare come first; those that stand in one
+    text alone come before all and are only counted.
     """
     places = [place for place, found in texts.items() if len(found) >= _SHINGLE]
     split = [texts[place] for place in places]
