@@ -1,27 +1,23 @@
-"""The demo's evaluation: one recording that lasts, and the advice that it leads to."""
+"""The demo's evaluation: four orders from one search, honest arithmetic, a record that lasts."""
+
+import math
 
 import pytest
 
-from runoff.demo.evaluation import Kept, evaluate
+from runoff.demo import evaluation
 from runoff.demo.questions import Question
 from runoff.pipeline import TwoStage
 from runoff.scores import ModelIdentity
 from runoff.types import Document, Hit, Ranked, Reranking
 
 pytest.importorskip("ir_measures", reason="the eval extra is not installed")
-pytest.importorskip("pyarrow", reason="the eval extra is not installed")
 
 
 class Source:
-    def __init__(self, ids, fails_at=None):
+    def __init__(self, ids):
         self.ids = ids
-        self.fails_at = fails_at
-        self.asked = []
 
     def retrieve(self, query, *, depth, deadline=None):
-        if query.text == self.fails_at:
-            raise KeyboardInterrupt
-        self.asked.append(query.text)
         found = self.ids.get(query.text, "")
         return [Hit(Document(one, one), -float(at)) for at, one in enumerate(found)]
 
@@ -35,77 +31,46 @@ class Backwards:
 QUESTIONS = [
     Question("1", "first", {"a": 2, "c": 1}),
     Question("2", "second", {"x": 2}),
-    Question("3", "third", {"b": 1}),
 ]
-MADE = {"date": "today"}
 
 
-def pipeline(fails_at=None):
-    sources = {
-        "bm25": Source({"first": "ab", "third": "bc"}),
-        "dense": Source({"first": "ca"}, fails_at),
-    }
-    return TwoStage(sources, reranker=Backwards())
+@pytest.fixture
+def found():
+    sources = {"bm25": Source({"first": "ab"}), "dense": Source({"first": "ca"})}
+    pipeline = TwoStage(sources, reranker=Backwards())
+    return evaluation.evaluate(pipeline, QUESTIONS, {"date": "today"}, lambda done, total: None)
 
 
-def found_in(tmp_path, made=MADE, key="key", system=None):
-    return evaluate(system or pipeline(), QUESTIONS, made, Kept(tmp_path / "evaluation", key))
+def test_four_orders_come_from_one_search(found):
+    """BM25, dense, their fusion and the reranked order are each measured by their own order."""
+    ideal = 2 + 1 / math.log2(3)
+    assert found.values["BM25"]["nDCG@10"][0] == pytest.approx(2 / ideal)
+    assert found.values["dense"]["nDCG@10"][0] == pytest.approx((1 + 2 / math.log2(3)) / ideal)
+    assert found.values["hybrid"]["RR@10"][0] == 1
+    assert found.values["two-stage"]["R@100"][0] == 1
 
 
-def test_every_stage_is_measured_and_advice_is_given(tmp_path):
-    """Both sources, their fusion and the reranked order are measured; the page has it all."""
-    found = found_in(tmp_path)
-    measured = found.advice.evaluated.measured
-    assert list(measured) == ["bm25", "dense", "fused", "reranked"]
-    assert measured["bm25"].mean("RR@10") == pytest.approx(2 / 3)
-    assert found.advice.ledger.entries["not_retrieved"] > 0
-    assert found.alone[0] == "bm25"  # the better of the two by itself
-    assert found.alone[1].main.before == pytest.approx(measured["bm25"].mean("nDCG@10"))
-    page = found.page.read_text("utf-8")
-    assert page.startswith("<!DOCTYPE html>")
-    assert "Where quality is lost" in page
-    assert not found.earlier
+def test_a_question_without_results_counts_as_zero(found):
+    """The second question finds nothing and halves every mean."""
+    assert found.values["hybrid"]["nDCG@10"][1] == 0
+    assert found.mean("hybrid", "R@100") == 0.5
 
 
-def test_what_was_recorded_is_not_asked_again(tmp_path):
-    """The second time the recording is read, with what was noted when it was made."""
-    first = found_in(tmp_path)
-    again = pipeline()
-    found = found_in(tmp_path, {"date": "tomorrow"}, system=again)
-    assert found.earlier
-    assert found.made == MADE
-    assert again.sources["bm25"].asked == []
-    assert str(found.advice) == str(first.advice)
+def test_a_comparison_counts_wins_ties_and_losses(found):
+    """Wins, ties and losses add up, and the interval contains the mean."""
+    one = found.compare("two-stage", "hybrid")
+    assert (one.wins, one.ties, one.losses) == (0, 1, 1)
+    assert one.interval[0] <= one.mean <= one.interval[1]
+    assert one.hurt[0][0] == "first"
+    assert one.helped == []
 
 
-def test_a_recording_that_was_stopped_goes_on(tmp_path):
-    """After an interruption only what is missing is asked."""
-    with pytest.raises(KeyboardInterrupt):
-        found_in(tmp_path, system=pipeline("third"))
-    again = pipeline()
-    found = found_in(tmp_path, system=again)
-    assert set(again.sources["bm25"].asked) == {"third"}
-    assert not found.earlier
-    assert len(found.recording) == 3
-
-
-def test_a_recording_of_something_else_is_made_anew(tmp_path):
-    """Another index, another system and a damaged file each lead to a new recording."""
-    found_in(tmp_path)
-    assert not found_in(tmp_path, key="other").earlier
-    narrow = TwoStage(pipeline().sources, reranker=Backwards(), window=1)
-    assert not found_in(tmp_path, key="other", system=narrow).earlier
-    (shard, *_) = (tmp_path / "evaluation" / "recording").glob("part-*")
-    shard.write_bytes(b"no parquet")
-    found = found_in(tmp_path, {"date": "later"}, key="other", system=narrow)
-    assert not found.earlier
-    assert found.made == {"date": "later"}
-
-
-def test_where_nothing_can_be_kept_it_is_shown_all_the_same(tmp_path):
-    """A folder that cannot be made costs the page and no more."""
-    (tmp_path / "file").write_text("")
-    found = evaluate(pipeline(), QUESTIONS, MADE, Kept(tmp_path / "file" / "evaluation", "key"))
-    assert found.page is None
-    assert len(found.recording) == 3
-    assert found.advice.evaluated.verdict is not None
+def test_the_record_is_read_back_and_bound_to_its_key(found, tmp_path):
+    """What was saved is loaded for the same index only; anything else is no record."""
+    path = tmp_path / "evaluation.json"
+    evaluation.save(found, path, "key")
+    assert evaluation.load(path, "key") == found
+    assert evaluation.load(path, "other") is None
+    path.write_text("{")
+    assert evaluation.load(path, "key") is None
+    assert evaluation.load(tmp_path / "absent", "key") is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
@@ -36,9 +38,7 @@ def demo(
         typer.Option(help="Ask your own folder of Markdown, text, JSONL or BEIR files."),
     ] = None,
     top_k: Annotated[int, typer.Option(help="Results to show for a question.")] = 5,
-    fresh: Annotated[
-        bool, typer.Option(help="Evaluate again although a recording exists.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option(help="Evaluate again although a record exists.")] = False,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print JSON to standard output.")
     ] = False,
@@ -50,9 +50,8 @@ def demo(
     """Add a second stage to a plain retriever and see what it does.
 
     Without arguments: index the documentation of this Python, ask a plain LlamaIndex and a plain
-    LangChain retriever before and after adding one line, and evaluate on judged questions, down to
-    advice on what to do next, in the terminal and as an HTML page. Exit codes: 0, 1 for an error, 2
-    for a wrong argument.
+    LangChain retriever before and after adding one line, and evaluate on judged questions. Exit
+    codes: 0, 1 for an error, 2 for a wrong argument.
     """
     if path is not None and question is None:
         raise InvalidArgument("question", question, "ask something about the files of --path")
@@ -68,7 +67,7 @@ def demo(
         report.answered(pipeline.search(question, top_k=top_k))
     else:
         _frameworks(opened.index, report)
-        report.evaluated(_evaluation(opened, pipeline, fresh=fresh))
+        report.evaluated(*_evaluation(opened, pipeline, report, fresh=fresh))
     report.finished()
 
 
@@ -116,9 +115,16 @@ def _frameworks(index: DemoIndex, report: show.Report) -> None:
     report.compared(frameworks.langchain(index, _LANGCHAIN_QUESTION))
 
 
-def _evaluation(opened: Opened, pipeline: TwoStage, *, fresh: bool) -> Evaluation:
+def _evaluation(
+    opened: Opened, pipeline: TwoStage, report: show.Report, *, fresh: bool
+) -> tuple[Evaluation, bool]:
+    """Return the evaluation and whether it was recorded earlier."""
     from runoff.demo import evaluation, questions  # noqa: PLC0415 - ir-measures is slow to import
 
+    where = opened.index.path / "evaluation.json"
+    recorded = None if fresh else evaluation.load(where, opened.key)
+    if recorded is not None:
+        return recorded, True
     asked = questions.load_questions()
     missing = {
         doc_id for one in asked for doc_id in one.relevant if doc_id not in opened.index.bm25
@@ -131,7 +137,14 @@ def _evaluation(opened: Opened, pipeline: TwoStage, *, fresh: bool) -> Evaluatio
         "documents": str(len(opened.index.bm25)),
         "judged documents absent here": str(len(missing)),
     }
-    kept = evaluation.Kept(opened.index.path / "evaluation", opened.key)
-    if fresh:
-        kept.discard()
-    return evaluation.evaluate(pipeline, asked, made, kept)
+    started = time.perf_counter()
+    with report.progress() as progress:
+        found = evaluation.evaluate(
+            pipeline, asked, made, lambda done, total: progress("evaluating", done, total)
+        )
+    found.made["seconds"] = f"{time.perf_counter() - started:.0f}"
+    try:
+        evaluation.save(found, where, opened.key)
+    except OSError as error:  # minutes of work: shown all the same
+        sys.stderr.write(f"runoff: not recorded for next time: {where}: {error.strerror}\n")
+    return found, False

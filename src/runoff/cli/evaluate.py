@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from runoff.cli.show import progress_bars, show_evaluated
+from runoff.cli.show import progress_bars, text_table
 from runoff.cli.systems import built_in, collection_of, runs_of, system_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation.measures import MEASURES, Evaluator
@@ -20,7 +20,7 @@ from runoff.evaluation.recording import Recording
 from runoff.evaluation.runs import write_run
 from runoff.evaluation.slices import by_length, by_script
 from runoff.evaluation.stagewise import RERANKED
-from runoff.report.evaluated import evaluated
+from runoff.report.evaluated import compared_rows, evaluated
 from runoff.report.explain import snippet
 from runoff.systems import as_system
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from runoff.evaluation.collection import Collection
     from runoff.evaluation.measures import Run
     from runoff.evaluation.pairing import Slicing
+    from runoff.report.evaluated import Evaluated
 
-__all__ = ["EXIT_HARM", "Asked", "evaluate", "slices_of"]
+__all__ = ["EXIT_HARM", "Asked", "evaluate", "show_evaluated", "slices_of"]
 
 EXIT_HARM = 3
 
@@ -147,11 +148,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     elif markdown:
         print(found.markdown(), end="")  # noqa: T201 - the output
     else:
-        out = Console(highlight=False)
-        queries = len(next(iter(found.measured.values())).query_ids)
-        title = f"{snippet(found.collection, 100)}: {queries} judged queries"
-        out.print(Text(title), style="bold", soft_wrap=True)
-        show_evaluated(out, found)
+        show_evaluated(found)
     if fail_on_harm and found.harmed:
         raise typer.Exit(EXIT_HARM)
 
@@ -255,3 +252,29 @@ def slices_of(collection: Collection, names: list[str]) -> dict[str, Slicing]:
         name: known[name](collection.queries) if name in known else collection.slices(name)
         for name in names
     }
+
+
+def show_evaluated(found: Evaluated) -> None:
+    """Print the measures and the verdict to the terminal."""
+    out = Console(highlight=False)
+
+    def say(text: str, style: str = "") -> None:
+        out.print(Text(text), style=style, soft_wrap=True)
+
+    queries = len(next(iter(found.measured.values())).query_ids)
+    say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")
+    out.print(text_table(found.rows()))
+    if found.verdict is not None and found.compared is not None:
+        before, after = found.compared
+        out.print()
+        say(f"{after} against {before}: {found.verdict.decision}", "bold")
+        say(found.verdict.reason)
+        out.print(text_table(compared_rows(found.verdict)))
+        for title, changes in (("helped", found.verdict.helped), ("hurt", found.verdict.hurt)):
+            for one in changes:
+                delta = one.after - one.before
+                say(f"  {title}  {delta:+.2f}  {snippet(one.text or one.query_id, 80)}", "dim")
+        for note in found.verdict.notes:
+            say(note)
+    for note in found.remarks():
+        say(snippet(note, 500), "dim")

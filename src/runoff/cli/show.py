@@ -15,33 +15,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from runoff.evaluation.stagewise import RERANKED
-from runoff.report.evaluated import compared_rows
+from runoff.demo.evaluation import MEASURES, SYSTEMS
 from runoff.report.explain import headline, number, result_table, snippet, stage_table
-from runoff.report.figures import ms, stage_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from runoff.demo.evaluation import Evaluation
+    from runoff.demo.evaluation import Comparison, Evaluation
     from runoff.demo.frameworks import BeforeAfter, Row
     from runoff.demo.index import DemoIndex
-    from runoff.evaluation.verdicts import Verdict
-    from runoff.report.evaluated import Evaluated
     from runoff.types import Response
 
     ProgressCall = Callable[[str, int, int], None]
 
-__all__ = [
-    "JsonReport",
-    "Report",
-    "TerminalReport",
-    "progress_bars",
-    "show_evaluated",
-    "show_verdict",
-    "text_table",
-]
+__all__ = ["JsonReport", "Report", "TerminalReport", "progress_bars", "text_table"]
 
 
 class Report(Protocol):
@@ -59,8 +47,8 @@ class Report(Protocol):
     def answered(self, response: Response) -> None:
         """Tell the answer to one question."""
 
-    def evaluated(self, evaluation: Evaluation) -> None:
-        """Tell how good the system is after each stage, and what to do next."""
+    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
+        """Tell how good each system is, and whether that was measured earlier."""
 
     def finished(self) -> None:
         """Tell that nothing more comes."""
@@ -121,68 +109,56 @@ class TerminalReport:
         self._out.print(text_table(result_table(response)))
         self._out.print(text_table(stage_table(response)))
 
-    def evaluated(self, evaluation: Evaluation) -> None:
-        """Print the measures, the times, who won question by question, and the advice."""
-        made, advice = evaluation.made, evaluation.advice
-        when = f"recorded {made['date']}, --fresh asks again" if evaluation.earlier else "just now"
+    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
+        """Print the measures, the times, and question by question who won."""
         self._out.print()
+        made = evaluation.made
+        when = f"recorded {made['date']}, --fresh runs it again" if recorded else "just now"
         self._say(f"Does it help? {made['questions']} judged questions, {when}", "bold")
-        show_evaluated(self._out, advice.evaluated)
-        name, against = evaluation.alone
-        show_verdict(self._out, f"{RERANKED} against {name} alone", against)
-        times: list[tuple[str, ...]] = [("stage", "p50 ms", "p95 ms")]
-        spans = stage_spans(evaluation.recording)
-        times += [(one.name, ms(one.p50), ms(one.p95)) for one in spans]
-        for title, told in (
-            ("Where quality is lost, and what to do next", advice.ledger),
-            ("How many candidates to read", advice.curve),
-            ("Is anything odd?", advice.health),
-        ):
-            if told is not None:
-                self._out.print()
-                self._say(title, "bold")
-                self._say(str(told))
-        self._out.print()
-        self._say("How long it takes", "bold")
-        self._out.print(text_table(times))
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("")
+        for measure in MEASURES:
+            table.add_column(measure, justify="right")
+        for system in SYSTEMS:
+            means = (f"{evaluation.mean(system, measure):.3f}" for measure in MEASURES)
+            table.add_row(system, *means)
+        self._out.print(table)
+        times = Table(box=None, header_style="bold", pad_edge=False)
+        for heading in ("stage", "p50 ms", "p95 ms"):
+            times.add_column(heading, justify="left" if heading == "stage" else "right")
+        for stage in evaluation.latency_ms:
+            middle, high = evaluation.percentile(stage, 50), evaluation.percentile(stage, 95)
+            times.add_row(stage, f"{middle:.1f}", f"{high:.1f}")
+        self._out.print(times)
+        for comparison in _comparisons(evaluation):
+            self._compared(comparison)
         if made["judged documents absent here"] != "0":
             self._say(f"{made['judged documents absent here']} judged documents do not exist here")
         self._out.print()
-        if evaluation.page is not None:
-            self._say(f"All of this as a page:  {evaluation.page.as_uri()}")
-        self._say('Ask one yourself:       runoff demo "your question"')
-        self._say('Ask your own files:     runoff demo --path DIR "your question"')
-        self._say("Evaluate your own:      runoff advise COLLECTION --system MODULE:ATTRIBUTE")
+        self._say('Ask one yourself:     runoff demo "your question"')
+        self._say('Ask your own files:   runoff demo --path DIR "your question"')
 
     def finished(self) -> None:
         """Print nothing."""
+
+    def _compared(self, one: Comparison) -> None:
+        low, high = one.interval
+        sure = "" if low > 0 or high < 0 else " (the interval contains 0: undecided)"
+        self._say(
+            f"{one.system} against {one.baseline}, {one.measure}: {one.mean:+.3f} "
+            f"[{low:+.3f}, {high:+.3f}]{sure}; {one.wins} won, {one.ties} tied, {one.losses} lost"
+        )
+        for title, questions in (("most helped", one.helped), ("most hurt", one.hurt)):
+            for text, delta in questions:
+                self._say(f"  {title}  {delta:+.2f}  {snippet(text, 80)}", "dim")
 
     def _say(self, text: str, style: str = "") -> None:
         self._out.print(Text(text), style=style, soft_wrap=True)
 
 
-def show_evaluated(out: Console, found: Evaluated) -> None:
-    """Print the measures, the verdict and what is odd about the data."""
-    out.print(text_table(found.rows()))
-    if found.verdict is not None and found.compared is not None:
-        before, after = found.compared
-        show_verdict(out, f"{after} against {before}", found.verdict)
-    for note in found.remarks():
-        out.print(Text(snippet(note, 500)), style="dim", soft_wrap=True)
-
-
-def show_verdict(out: Console, title: str, found: Verdict) -> None:
-    """Print a decision with its comparisons and the queries that changed most."""
-    out.print()
-    out.print(Text(f"{title}: {found.decision}"), style="bold", soft_wrap=True)
-    out.print(Text(found.reason), soft_wrap=True)
-    out.print(text_table(compared_rows(found)))
-    for heading, changes in (("helped", found.helped), ("hurt", found.hurt)):
-        for one in changes:
-            text = snippet(one.text or one.query_id, 80)
-            out.print(Text(f"  {heading}  {one.delta:+.2f}  {text}"), style="dim", soft_wrap=True)
-    for note in found.notes:
-        out.print(Text(note), soft_wrap=True)
+def _comparisons(evaluation: Evaluation) -> list[Comparison]:
+    best = max(SYSTEMS[:2], key=lambda system: evaluation.mean(system, "nDCG@10"))
+    return [evaluation.compare("two-stage", "hybrid"), evaluation.compare("two-stage", best)]
 
 
 def text_table(rows: list[tuple[str, ...]]) -> Table:
@@ -257,23 +233,23 @@ class JsonReport:
             "results": [asdict(result) for result in response],
         }
 
-    def evaluated(self, evaluation: Evaluation) -> None:
+    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
         """Keep it for the end."""
-        advice = evaluation.advice
-        name, against = evaluation.alone
         self._record["evaluation"] = {
-            "recorded": evaluation.earlier,
+            "recorded": recorded,
             "made": evaluation.made,
-            **advice.evaluated.to_dict(),
-            "alone": {"source": name, "verdict": against.to_dict()},
-            "latency_ms": {
-                one.name: {"p50": one.p50, "p95": one.p95}
-                for one in stage_spans(evaluation.recording)
+            "means": {
+                system: {measure: evaluation.mean(system, measure) for measure in MEASURES}
+                for system in SYSTEMS
             },
-            "losses": advice.ledger.to_dict(),
-            "curve": None if advice.curve is None else advice.curve.to_dict(),
-            "health": None if advice.health is None else advice.health.to_dict(),
-            "page": None if evaluation.page is None else str(evaluation.page),
+            "latency_ms": {
+                stage: {
+                    "p50": evaluation.percentile(stage, 50),
+                    "p95": evaluation.percentile(stage, 95),
+                }
+                for stage in evaluation.latency_ms
+            },
+            "comparisons": [asdict(one) for one in _comparisons(evaluation)],
         }
 
     def finished(self) -> None:

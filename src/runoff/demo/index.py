@@ -42,7 +42,7 @@ __all__ = ["DemoIndex", "cache_root", "fingerprint", "open_index"]
 _MARKER = "index.json"
 _COLLECTION = "runoff-demo"
 _BATCH = 500
-_OURS = {"bm25", "chroma", _MARKER, "evaluation"}
+_OURS = {"bm25", "chroma", _MARKER, "evaluation.json", "evaluation.partial"}
 
 
 @dataclass(frozen=True, slots=True)
