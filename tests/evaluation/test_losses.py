@@ -222,6 +222,16 @@ def test_moves_tell_what_is_known_and_what_is_only_bounded():
     assert losses == sorted(losses, reverse=True)
 
 
+def test_fusion_is_a_move_only_where_there_are_sources_to_fuse():
+    """Of one source no fusion changes the order, so that a better order is what could bring it."""
+    judged, texts = {"c": 1}, {"s": Listed("a b c")}
+    alone = ledger(judged, texts, Told({"a": 1}), window=1)
+    both = ledger(judged, texts | {"t": Listed("a b c")}, Told({"a": 1}), window=1)
+    order, fusion = "a better order of the first stage", "another fusion or other weights"
+    assert (_most(alone, order), _most(alone, fusion)) == (pytest.approx(1 - THIRD), None)
+    assert (_most(both, order), _most(both, fusion)) == (None, pytest.approx(1 - THIRD))
+
+
 def test_no_second_stage_is_a_move_where_it_harms():
     """A reranker that does harm is told to go, with exactly what that brings."""
     found = ledger({"a": 1}, {"s": Listed("a b")}, Told({"b": 1}))
