@@ -70,6 +70,11 @@ class Health:
         """Return every finding in a line."""
         return "\n".join([f"{self.queries} queries", *map(str, self.findings)])
 
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import health_html  # noqa: PLC0415 - a report, when asked for
+
+        return health_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return {"queries": self.queries, "findings": [asdict(one) for one in self.findings]}

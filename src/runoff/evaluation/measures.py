@@ -72,6 +72,11 @@ class Measured:
         """Return query id to value."""
         return dict(zip(self.query_ids, self._of(self.values, measure).tolist(), strict=True))
 
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import measured_html  # noqa: PLC0415 - a report, when asked for
+
+        return measured_html(self)
+
     def _of(self, found: Mapping[str, NDArray[np.float64]], measure: str) -> NDArray[np.float64]:
         if measure not in found:
             raise InvalidArgument("measure", measure, f"was not measured; {list(found)} were")
