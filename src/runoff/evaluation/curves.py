@@ -13,6 +13,7 @@ from runoff.evaluation import statistics
 from runoff.evaluation.costs import pool
 from runoff.evaluation.selection import argmax, cheapest_of_the_best, held_out
 from runoff.evaluation.settings import configured
+from runoff.evaluation.shown import Shown
 from runoff.evaluation.trials import tried
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Shown):
     """Quality against the window.
 
     Attributes:

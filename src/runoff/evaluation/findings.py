@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from runoff.evaluation.shown import Shown
+
 __all__ = ["Finding", "Health", "percent"]
 
 
@@ -34,7 +36,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Health:
+class Health(Shown):
     """What is odd about a second stage.
 
     Attributes:

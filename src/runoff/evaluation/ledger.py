@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runoff.evaluation.shown import Shown
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -122,7 +124,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Ledger:
+class Ledger(Shown):
     """Where quality is lost, as means over the queries.
 
     Attributes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
+from runoff.evaluation.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +42,7 @@ class Judged(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Shown):
     """One system's value of every measure for every judged query.
 
     Attributes:

@@ -14,6 +14,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.selection import cheapest_of_the_best, front, held_out
 from runoff.evaluation.settings import settings_of
+from runoff.evaluation.shown import Shown
 from runoff.evaluation.trials import tried
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(Shown):
     """What tuning says.
 
     Attributes:
