@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Shown"]
+__all__ = ["pretty"]
 
 
 class Printer(Protocol):
@@ -14,14 +14,11 @@ class Printer(Protocol):
         """Write text."""
 
 
-class Shown:
-    """A finding that says its `str` as the last line of a cell or at IPython's prompt.
+def pretty(finding: object, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - IPython's
+    """Write a finding's `str`; each class has it as its own `_repr_pretty_`, or `__repr__` wins.
 
-    A notebook keeps that text beside the HTML, for whatever shows notebooks without it.
+    It is what IPython's prompt shows, and what a notebook keeps beside the HTML for whatever shows
+    notebooks without it.
     """
-
-    __slots__ = ()
-
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - IPython's
-        del cycle  # a finding does not hold itself
-        printer.text(str(self))
+    del cycle  # a finding does not hold itself
+    printer.text(str(finding))

@@ -14,7 +14,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.selection import cheapest_of_the_best, front, held_out
 from runoff.evaluation.settings import settings_of
-from runoff.evaluation.shown import Shown
+from runoff.evaluation.shown import pretty
 from runoff.evaluation.trials import tried
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning(Shown):
+class Tuning:
     """What tuning says.
 
     Attributes:
@@ -118,6 +118,8 @@ class Tuning(Shown):
     rounds: int
     seed: int
     notes: tuple[str, ...] = ()
+
+    _repr_pretty_ = pretty
 
     def _repr_html_(self) -> str:
         from runoff.report.sections import tuning_html  # noqa: PLC0415 - a report, when asked for
