@@ -164,23 +164,36 @@ def test_a_window_in_use_and_recommended_is_marked_once(made, judged):
 
 
 def test_settings_are_the_front_and_what_stands_out(tuned):
-    """All of the front is there, no setting twice, what is in use is called so, the best joined."""
+    """All of the front is there, no setting twice, what is in use is called so."""
     rows, *_, held, _, _, _, _ = layers(tuned.plot(against="pairs"))
     shown = {row["setting"]: row for row in rows}
     assert len(shown) == len(rows)
     assert {str(one.setting) for one in tuned.front} <= set(shown)
     assert "in use" in shown[str(tuned.configured.setting)]["called"]
     assert "recommended" in shown[str(tuned.recommended.setting)]["called"]
-    places = {(row["x"], row["quality"]) for row in rows}
-    best = {
-        place
-        for place in places
-        if not any(one[0] <= place[0] and one[1] >= place[1] for one in places - {place})
-    }
-    assert {(row["x"], row["quality"]) for row in rows if row["unbeaten"]} == best
     own = tuned.configured.quality
     assert held[0]["low"] == pytest.approx(own + tuned.interval[0])
     assert held[0]["value"] == tuned.held_out
+
+
+def test_only_what_is_not_beaten_on_two_axes_is_joined(tuned):
+    """A setting of the front that takes as much or more and is no better is a dot off the line."""
+    made = [(1, 0.1), (2, 0.3), (2, 0.2), (3, 0.3), (4, 0.29), (5, 0.31)]
+    front = [
+        replace(
+            tuned.configured,
+            setting=replace(tuned.configured.setting, depth=100 + at),
+            quality=quality,
+            pairs=float(pairs),
+        )
+        for at, (pairs, quality) in enumerate(made)
+    ]
+    own = replace(tuned.configured, quality=0.05, pairs=9.0)
+    drawn = replace(tuned, front=tuple(front), configured=own, recommended=own, chosen=own)
+    rows, *_ = layers(drawn.plot(against="pairs"))
+    assert {(row["x"], row["quality"]) for row in rows} == {*made, (9, 0.05)}
+    joined = {(row["x"], row["quality"]) for row in rows if row["unbeaten"]}
+    assert joined == {(1, 0.1), (2, 0.3), (5, 0.31)}
 
 
 def test_a_choice_that_is_not_proven_is_named(tuned):
@@ -205,6 +218,15 @@ def test_scores_are_counted_by_judgment(made, judged):
         judged.qrels[query.query_id].get(one, 0) > 0 for query in made for one in query.doc_ids
     )
     assert counts["relevant"] == relevant
+
+
+def test_a_grade_below_zero_is_a_judgment_and_not_relevant(made, judged):
+    """As TREC grades spam -2: such a document is judged, and not relevant."""
+    lower = {
+        query_id: {doc_id: grade or -2 for doc_id, grade in grades.items()}
+        for query_id, grades in judged.qrels.items()
+    }
+    assert figures.score_bins(made, lower) == figures.score_bins(made, judged.qrels)
 
 
 def test_a_recording_without_a_second_stage_has_no_scores(judged):
@@ -281,6 +303,14 @@ def test_charts_stand_side_by_side_without_their_config(made, judged):
     for one in pair:
         one.config = alt.Undefined
     assert len((pair[0] | pair[1]).to_dict()["hconcat"]) == 2
+
+
+def test_a_changed_chart_changes_no_other(made):
+    """Charts are Altair's own: what is configured of one, even in place, stays with it."""
+    one, other = made.plot_latency(), made.plot_latency()
+    one.config["axis"]["labelFontSize"] = 30
+    assert one.configure_title(fontSize=20).properties(width=300).interactive().to_dict()
+    assert other.to_dict()["config"]["axis"]["labelFontSize"] == 12
 
 
 def test_a_missing_altair_is_named_with_its_extra(made, monkeypatch):

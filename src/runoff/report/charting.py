@@ -8,6 +8,7 @@ grey that shows on white and on black.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from runoff.errors import MissingExtra
@@ -55,12 +56,12 @@ _CONFIG = {
 }
 
 
-def marks(places: Mapping[str, float], far: float) -> Iterator[alt.Chart]:
-    """Yield an upright line for each place of x, its name on its right or, after `far`, left."""
+def marks(places: Mapping[str, float], end: float) -> Iterator[alt.Chart]:
+    """Yield an upright line for each place of x, its name on its right or, after `end`, left."""
     for row, (name, place) in enumerate(places.items()):
         base = chart([{"x": place, "name": name}]).encode(x="x:Q")
         yield base.mark_rule(color=TEXT, strokeDash=[4, 4] if name == "in use" else [1, 0])
-        side = beside(5, left=place > far)
+        side = beside(5, left=place > end)
         yield base.mark_text(color=TEXT, **side).encode(
             y=alt.value(_HEIGHT - 8 - 15 * row), text="name:N"
         )
@@ -97,11 +98,11 @@ def colours(name: str, known: Mapping[str, str], rows: Sequence[Mapping[str, Any
 
 def tips(*texts: str, **numbers: str | tuple[str, str]) -> list[alt.Tooltip]:
     """Return what to show of a mark: texts, then numbers with their format or title and format."""
-    tips = [alt.Tooltip(f"{name}:N", title=name) for name in texts]
+    made = [alt.Tooltip(f"{name}:N", title=name) for name in texts]
     for name, told in numbers.items():
         title, form = (name, told) if isinstance(told, str) else told
-        tips.append(alt.Tooltip(f"{name}:Q", title=title, format=form))
-    return tips
+        made.append(alt.Tooltip(f"{name}:Q", title=title, format=form))
+    return made
 
 
 def inert(text: str, length: int) -> str:
@@ -115,5 +116,9 @@ def finished(
     """Return layers as one chart with its titles, in colours for light and dark."""
     titled = alt.TitleParams(title, subtitle=said, anchor="start")
     return alt.LayerChart(
-        layer=list(layers), width=_WIDTH, height=height, title=titled, config=_CONFIG
+        layer=list(layers),
+        width=_WIDTH,
+        height=height,
+        title=titled,
+        config=deepcopy(_CONFIG),  # who changes one chart changes no other
     )
