@@ -232,6 +232,25 @@ def test_fusion_is_a_move_only_where_there_are_sources_to_fuse():
     assert (_most(both, order), _most(both, fusion)) == (None, pytest.approx(1 - THIRD))
 
 
+@pytest.mark.parametrize(("listed", "gain"), [("a b c d", THIRD), ("a b d e c", 0)])
+def test_a_greater_depth_is_bounded_by_what_was_recorded(listed, gain):
+    """A deeper recall can bring the recorded documents in their best order; what it brings is told.
+
+    Of c and x only c was retrieved, below the depth of 2: the rest could place it first at best.
+    """
+    found = ledger({"c": 1, "x": 1}, {"s": Listed(listed)}, depth=2)
+    (move,) = [one for one in found.moves if one.action == "a depth of 8"]
+    assert move.loss == pytest.approx(1 / (1 + SECOND))
+    assert move.at_most == pytest.approx(1 / (1 + SECOND))
+    assert move.brings == pytest.approx(gain / (1 + SECOND))
+
+
+def test_no_depth_is_a_move_where_nothing_lies_deeper():
+    """A source that has no more hits cannot be asked for them."""
+    found = ledger({"c": 1, "x": 1}, {"s": Listed("a b")}, depth=2)
+    assert [one.action for one in found.moves] == ["a better first stage"]
+
+
 def test_no_second_stage_is_a_move_where_it_harms():
     """A reranker that does harm is told to go, with exactly what that brings."""
     found = ledger({"a": 1}, {"s": Listed("a b")}, Told({"b": 1}))
