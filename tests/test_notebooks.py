@@ -211,7 +211,7 @@ class TestEvaluateYourPipeline:
         means, decision = shown("compare").splitlines()
         words, vectors = map(float, means.split(" -> "))
         alone = number(r"Retriever\nnDCG@10 +([\d.]+)", shown("stages"))
-        assert words < alone <= vectors + 0.02
+        assert words < min(alone, vectors)
         assert decision.startswith("undecided: ")
         widths = [
             float(high) - float(low)
@@ -355,7 +355,7 @@ class TestChooseWindowAndFusion:
         assert 50 <= number(r"(\d+) settings, ", told) <= 150
         promised, kept = map(float, re.findall(r"([-+]\d\.\d+)", shown("chosen").splitlines()[1]))
         assert promised > 0.01
-        assert kept < promised / 4
+        assert kept < 0.005
 
     def test_time_and_money_grow_with_the_window(self, shown):
         """Every wider window costs more, and none costs nothing but the first stage alone."""
