@@ -137,6 +137,22 @@ def test_every_finding_shows_itself_in_a_notebook(recording, judged):
             assert all(one in " ".join(page.texts) for one in said)
 
 
+def test_a_finding_keeps_its_text_beside_its_page(recording, judged):
+    """What shows no HTML shows the whole text, as `print` does, in place of a long `repr`."""
+    pretty = pytest.importorskip("IPython.lib.pretty", reason="IPython is not installed").pretty
+    findings = [
+        recording.verdict(judged),
+        recording.losses(judged),
+        recording.curve(judged),
+        tune(recording, judged, grid={"window": [0, 20]}),
+        evaluate(by_stage(recording)["fused"], judged),
+        recording.health(),
+    ]
+    for finding in findings:
+        assert len(str(finding).splitlines()) > 1
+        assert pretty(finding) == str(finding)
+
+
 def test_tuning_is_on_the_page_and_in_the_text_where_it_was_given(recording, judged, tmp_path):
     """The report and the advice have a section of settings with it, and none without."""
     path = tmp_path / "report.html"

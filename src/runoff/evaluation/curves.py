@@ -13,6 +13,7 @@ from runoff.evaluation import statistics
 from runoff.evaluation.costs import pool
 from runoff.evaluation.selection import argmax, cheapest_of_the_best, held_out
 from runoff.evaluation.settings import configured
+from runoff.evaluation.shown import pretty
 from runoff.evaluation.trials import tried
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ class Curve:
                 return one
         windows = [one.window for one in self.points]
         raise InvalidArgument("window", window, f"is not on the curve, which has {windows}")
+
+    _repr_pretty_ = pretty
 
     def _repr_html_(self) -> str:
         from runoff.report.sections import curve_html  # noqa: PLC0415 - a report, when asked for

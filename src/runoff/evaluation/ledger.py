@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runoff.evaluation.shown import pretty
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -173,6 +175,8 @@ class Ledger:
             one for query in self.queries for one in query.documents if entry in (None, one.entry)
         ]
         return sorted(found, key=lambda one: -one.loss)
+
+    _repr_pretty_ = pretty
 
     def _repr_html_(self) -> str:
         from runoff.report.sections import ledger_html  # noqa: PLC0415 - a report, when asked for

@@ -338,7 +338,7 @@ class Recording:
     def __repr__(self) -> str:
         """Show how much there is."""
         degraded = f", {count} degraded" if (count := len(self.degraded)) else ""
-        return f"Recording({len(self)} queries, {self.pairs} pairs{degraded})"
+        return f"Recording({len(self)} queries, {self.pairs} candidates{degraded})"
 
     @property
     def query_ids(self) -> list[str]:

@@ -14,6 +14,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.selection import cheapest_of_the_best, front, held_out
 from runoff.evaluation.settings import settings_of
+from runoff.evaluation.shown import pretty
 from runoff.evaluation.trials import tried
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class Tuning:
     rounds: int
     seed: int
     notes: tuple[str, ...] = ()
+
+    _repr_pretty_ = pretty
 
     def _repr_html_(self) -> str:
         from runoff.report.sections import tuning_html  # noqa: PLC0415 - a report, when asked for

@@ -12,6 +12,7 @@ from runoff._arguments import count
 from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.pairing import paired, questions
+from runoff.evaluation.shown import pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -142,6 +143,8 @@ class Verdict:
     def harms(self) -> bool:
         """Whether the second system is proven worse, on all queries or on a slice."""
         return self.decision == "remove" or bool(self.remove_for)
+
+    _repr_pretty_ = pretty
 
     def _repr_html_(self) -> str:
         from runoff.report.sections import verdict_html  # noqa: PLC0415 - a report, when asked for
