@@ -222,6 +222,16 @@ def test_moves_tell_what_is_known_and_what_is_only_bounded():
     assert losses == sorted(losses, reverse=True)
 
 
+def test_fusion_is_a_move_only_where_there_are_sources_to_fuse():
+    """Of one source no fusion changes the order, so that a better order is what could bring it."""
+    judged, texts = {"c": 1}, {"s": Listed("a b c")}
+    alone = ledger(judged, texts, Told({"a": 1}), window=1)
+    both = ledger(judged, texts | {"t": Listed("a b c")}, Told({"a": 1}), window=1)
+    order, fusion = "a better order of the first stage", "another fusion or other weights"
+    assert (_most(alone, order), _most(alone, fusion)) == (pytest.approx(1 - THIRD), None)
+    assert (_most(both, order), _most(both, fusion)) == (None, pytest.approx(1 - THIRD))
+
+
 @pytest.mark.parametrize(("listed", "gain"), [("a b c d", THIRD), ("a b d e c", 0)])
 def test_a_greater_depth_is_bounded_by_what_was_recorded(listed, gain):
     """A deeper recall can bring the recorded documents in their best order; what it brings is told.
