@@ -193,7 +193,7 @@ class Collection:
             MalformedData: a row cannot be read; the message names the line.
         """
         file = Path(path)
-        tabs = file.name.removesuffix(".gz").endswith(".tsv")
+        tabs = file.name.lower().removesuffix(".gz").endswith(".tsv")
         return _rows(csv_rows(file, delimiter or ("\t" if tabs else ",")), file.name)
 
     @classmethod
@@ -305,6 +305,8 @@ class Collection:
 def _made(
     gathered: Gathered, name: str, documents: dict[str, Document] | None = None, *notes: str
 ) -> Collection:
+    if not gathered.qrels:
+        raise InvalidArgument(name, gathered.qrels, "has no judgment of a query")
     said = (*notes, *gathered.notes())
     return Collection(gathered.queries, gathered.qrels, documents, gathered.labels, name, said)
 
@@ -315,6 +317,8 @@ def _rows(rows: Iterator[tuple[str, dict[str, Any]]], name: str) -> Collection:
         absent = [one for one in ("query", "doc_id") if one not in row]
         if absent:
             remedy = f"must have the columns query and doc_id; absent: {', '.join(absent)}"
+            if len(row) == 1:
+                remedy += "; what stands between columns is `delimiter`"
             raise MalformedData(where, list(row), remedy)
         query_id = gathered.query(where, row.get("query_id"), row["query"])
         gathered.judge(where, query_id, row["doc_id"], row.get("grade", 1))

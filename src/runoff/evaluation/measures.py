@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
+from runoff.evaluation.remarks import check_judged, foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 __all__ = ["MEASURES", "Evaluator", "Judged", "Measured", "Run", "evaluate"]
@@ -97,13 +96,14 @@ class Evaluator:
         measures: as ir-measures names them, or its objects.
 
     Raises:
-        InvalidArgument: no measure is given, there is no such measure, or nothing installed
-            computes it.
+        InvalidArgument: the collection has no judgments, no measure is given, there is no such
+            measure, or nothing installed computes it.
         MissingExtra: ir-measures is not installed.
     """
 
     def __init__(self, collection: Judged, measures: Iterable[object] = MEASURES) -> None:
         ir_measures = _ir_measures()
+        check_judged(collection)
         given = [measures] if isinstance(measures, str) else list(measures)
         parsed = list(dict.fromkeys(_parsed(ir_measures, one) for one in given))
         if not parsed:
@@ -126,13 +126,17 @@ class Evaluator:
             run: query id to document ids, best first; it is not changed.
 
         Raises:
-            InvalidArgument: a document stands twice in a query's results, or an id is no string.
+            InvalidArgument: a document stands twice in a query's results, or these are no list of
+                ids.
         """
-        scored = {
+        if not isinstance(run, Mapping):
+            raise InvalidArgument("run", run, "must map query ids to document ids, best first")
+        listed = {
             query_id: _falling(query_id, run[query_id])
             for query_id in self.query_ids
-            if run.get(query_id)
+            if run.get(query_id) is not None
         }
+        scored = {query_id: scores for query_id, scores in listed.items() if scores}
         places = {query_id: at for at, query_id in enumerate(self.query_ids)}
         found = {name: np.zeros(len(places)) for name in (*self.measures, *self._judged.values())}
         for metric in self._evaluator.iter_calc(scored):
@@ -151,7 +155,7 @@ class Evaluator:
             MappingProxyType(values),
             MappingProxyType(judged),
             self._texts,
-            tuple(_oddities(run, self._qrels, int(empty.sum()))),
+            (*_oddities(run, self._qrels, int(empty.sum())), *foreign({**dict.fromkeys(run, ()), **scored}, self._qrels)),
         )
 
 
@@ -198,10 +202,14 @@ def _judged_name(measure: str) -> str:
     return f"Judged@{cutoff[1]}" if cutoff else "Judged"
 
 
-def _falling(query_id: str, order: Sequence[str]) -> dict[str, float]:
+def _falling(query_id: str, given: object) -> dict[str, float]:
     """Return document id to a score that falls with the rank; exact in single precision."""
-    if isinstance(order, str) or not all(isinstance(doc_id, str) for doc_id in order):
-        raise InvalidArgument("run", order, f"must list document ids (query {query_id!r})")
+    # a set has no order, and that of a mapping to scores need not be theirs
+    unfit = isinstance(given, str | Mapping | Set) or not isinstance(given, Iterable)
+    order = [] if unfit else list(given)
+    if unfit or not all(isinstance(doc_id, str) for doc_id in order):
+        remedy = f"must list document ids, best first (query {query_id!r})"
+        raise InvalidArgument("run", given, remedy)
     scores = {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
     if len(scores) < len(order):
         twice = next(doc_id for at, doc_id in enumerate(order) if doc_id in order[:at])

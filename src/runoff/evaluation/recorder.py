@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from runoff._arguments import count
@@ -20,7 +21,7 @@ from runoff.systems import as_system
 from runoff.types import Degradation, Outcome, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from os import PathLike
 
     from runoff.evaluation.parts import Stage
@@ -81,6 +82,9 @@ def record(
     if depth < known.pipeline.depth:
         remedy = f"the system asks each source for {known.pipeline.depth}: record as many or more"
         raise InvalidArgument("depth", depth, remedy)
+    if not isinstance(getattr(collection, "queries", None), Mapping):
+        remedy = "must have queries by id, as a Collection has"
+        raise InvalidArgument("collection", collection, remedy)
     queries = dict(collection.queries)
     if not queries:
         raise InvalidArgument("collection", queries, "has no queries")

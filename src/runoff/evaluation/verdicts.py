@@ -221,7 +221,7 @@ def verdict(
         level,
         rounds,
         seed,
-        (*notes, *_cautions(main, decision, level)),
+        (*notes, *pair.notes, *_cautions(main, decision, level)),
     )
 
 

@@ -9,6 +9,7 @@ from runoff.evaluation.accounting import losses
 from runoff.evaluation.checks import health
 from runoff.evaluation.curves import curve
 from runoff.evaluation.measures import MEASURES
+from runoff.evaluation.remarks import degraded
 from runoff.evaluation.stagewise import RERANKED, by_stage
 from runoff.report.evaluated import evaluated
 from runoff.report.explain import text_table
@@ -87,7 +88,14 @@ def advise(
     runs = by_stage(recording)
     names = list(runs)
     compared = (names[-2], RERANKED) if names[-1] == RERANKED else None
-    found = evaluated(collection, runs, compared, measures=measures, slices=slices)
+    found = evaluated(
+        collection,
+        runs,
+        compared,
+        measures=measures,
+        slices=slices,
+        notes=degraded(recording),
+    )
     ledger = losses(recording, collection)
     if compared is None:
         return Advice(found, ledger, None, None)

@@ -1,0 +1,67 @@
+"""What is odd about answers as a whole, in sentences: other ids than those judged, degraded ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from runoff.errors import InvalidArgument, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from runoff.evaluation.recording import Recording
+
+__all__ = ["check_judged", "degraded", "foreign"]
+
+
+def check_judged(collection: object) -> None:
+    """Refuse what has no queries with judgments.
+
+    Raises:
+        InvalidArgument: such as for a plain dictionary of grades.
+    """
+    if not (hasattr(collection, "qrels") and hasattr(collection, "queries")):
+        remedy = "must have queries and qrels, as a Collection(queries, qrels) has"
+        raise InvalidArgument("collection", collection, remedy)
+
+
+def foreign(
+    found: Mapping[str, Collection[str]], qrels: Mapping[str, Mapping[str, int]]
+) -> Iterator[str]:
+    """Yield a sentence where queries or documents seem to bear other ids than the judged ones.
+
+    Args:
+        found: query id to the ids of the documents found.
+        qrels: the judgments.
+    """
+    if found and not any(query_id in qrels for query_id in found):
+        yield (
+            "None of the queries answered is judged: their ids are such as "
+            f"{shown(next(iter(found)))}, those judged such as {shown(next(iter(qrels)))}."
+        )
+        return
+    answered = {one: doc_ids for one, doc_ids in found.items() if one in qrels and doc_ids}
+    if answered and all(qrels[one].keys().isdisjoint(ids) for one, ids in answered.items()):
+        query_id, doc_ids = next(iter(answered.items()))
+        yield (
+            "No query has a judged document among its results. Are the ids the same? Found were "
+            f"such as {shown(next(iter(doc_ids)))}, judged such as "
+            f"{shown(next(iter(qrels[query_id])))} (query {query_id!r})."
+        )
+
+
+def degraded(recording: Recording) -> Iterator[str]:
+    """Yield a sentence where recorded answers had to do without something."""
+    ids = recording.degraded
+    if ids:
+        reasons = Counter(
+            f"{one.stage} {one.source} {one.reason}"
+            for query_id in ids
+            for one in recording[query_id].outcome.degraded
+        )
+        most, _ = reasons.most_common(1)[0]
+        yield (
+            f"{len(ids)} of {len(recording)} answers are degraded, mostly {most}: the figures are "
+            "of what was left of them."
+        )
