@@ -6,7 +6,6 @@ import itertools
 import math
 from collections import Counter
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -208,8 +207,8 @@ def _of_query(walked: Traversal, judged: _Judged) -> QueryLedger:
         query.text,
         judged.ideal,
         ceilings["answered"],
-        MappingProxyType(entries),
-        MappingProxyType(ceilings),
+        entries,
+        ceilings,
         tuple(lost),
     )
 
@@ -278,7 +277,7 @@ def _first(grades: Mapping[str, int], found: Sequence[str]) -> list[str]:
 
 
 def _means(found: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    return MappingProxyType({name: _mean([one[name] for one in found]) for name in found[0]})
+    return {name: _mean([one[name] for one in found]) for name in found[0]}
 
 
 def _mean(values: Sequence[float]) -> float:

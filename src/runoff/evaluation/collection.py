@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from runoff.errors import InvalidArgument, MalformedData, MissingExtra
+from runoff.errors import InvalidArgument, MalformedData, MissingExtra, shown
 from runoff.evaluation.formats import (
     Gathered,
     csv_rows,
@@ -21,7 +21,7 @@ from runoff.evaluation.formats import (
     read_queries,
     read_topics,
 )
-from runoff.types import Document
+from runoff.types import Document, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -371,8 +371,9 @@ def _oddities(
     if unjudged:
         yield f"Left out as not judged: {_examples(unjudged, 'queries')}."
     hopeless = [one for one, grades in qrels.items() if max(grades.values()) <= 0]
+    names = {one: shown(text) if one == text_key(text) else one for one, text in queries.items()}
     if hopeless:
-        yield f"Without a relevant document, so always 0: {_examples(hopeless, 'queries')}."
+        yield f"Without a relevant document, so always 0: {_examples([names[one] for one in hopeless], 'queries')}."
     absent = [] if documents is None else _absent(qrels, documents)
     if absent:
         yield f"Judged, but not among the documents: {_examples(absent, 'documents')}."

@@ -58,6 +58,11 @@ class Measured:
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[type[Measured], tuple[object, ...]]:
+        """Rebuild from plain dictionaries, since read-only views cannot be pickled."""
+        plain = (dict(self.values), dict(self.judged), dict(self.texts))
+        return type(self), (self.query_ids, *plain, self.notes)
+
     def mean(self, measure: str) -> float:
         """Return the mean over all judged queries, those without results counting as zero."""
         return float(self._of(self.values, measure).mean())

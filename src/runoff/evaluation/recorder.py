@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from runoff import _workers
 from runoff._arguments import count
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed, told
@@ -72,7 +74,8 @@ def record(
         progress: whether to show how far it is, on standard error.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have.
+        InvalidArgument: an argument has a value it cannot have, or another process is recording
+            into the path.
         RecordingMismatch: the path holds a recording of another system or of other queries.
         PermanentError: trying again cannot help; what was recorded stays.
         MissingExtra: a path is given and pyarrow is not installed.
@@ -92,7 +95,7 @@ def record(
     widest = depth * len(known.pipeline.sources)
     window = widest if window is None else min(count("window", window), widest)
     if path is not None:  # what is not installed is missed before models are loaded
-        from runoff.evaluation.shards import Folder  # noqa: PLC0415 - pyarrow is an extra
+        from runoff.evaluation.shards import Folder, alone  # noqa: PLC0415 - pyarrow is an extra
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
     setup = _setup(known, stages, depth, window, queries, texts=texts)
@@ -101,12 +104,13 @@ def record(
         shown = _progress(len(queries), 0, show=progress)
         memory = {one.query_id: one for one in shown(_parallel(ask, asked, workers))}
         return Recording(setup, Stored([memory[query_id] for query_id in queries]))
-    folder = Folder.prepare(path, setup)
-    done = set(folder.query_ids) - set(folder.degraded)
-    left = {query_id: query for query_id, query in asked.items() if query_id not in done}
-    shown = _progress(len(queries), len(queries) - len(left), show=progress)
-    for one in shown(_parallel(ask, left, workers)):
-        folder.append(one)
+    with alone(path):
+        folder = Folder.prepare(path, setup)
+        done = set(folder.query_ids) - set(folder.degraded)
+        left = {query_id: query for query_id, query in asked.items() if query_id not in done}
+        shown = _progress(len(queries), len(queries) - len(left), show=progress)
+        for one in shown(_parallel(ask, left, workers)):
+            folder.append(one)
     return Recording(setup, folder)
 
 
@@ -207,25 +211,26 @@ class _Asking:
 
 
 def _parallel(ask: _Asking, asked: Mapping[str, Query], workers: int) -> Iterator[RecordedQuery]:
-    """Yield answers as they come; at most twice as many as there are workers are under way."""
-    waiting: set[concurrent.futures.Future[RecordedQuery]] = set()
+    """Yield answers as they come; those under way are left behind when nobody wants more."""
+    waiting: set[_workers.Job[RecordedQuery]] = set()
     coming = iter(asked.items())
-    pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="runoff-record")
     try:
         while True:
-            for query_id, query in itertools.islice(coming, 2 * workers - len(waiting)):
-                waiting.add(pool.submit(ask, query_id, query))
+            for query_id, query in itertools.islice(coming, workers - len(waiting)):
+                waiting.add(_workers.submit(functools.partial(ask, query_id, query)))
             if not waiting:
                 return
-            done, waiting = concurrent.futures.wait(
+            done, _ = concurrent.futures.wait(
                 waiting, return_when=concurrent.futures.FIRST_COMPLETED
             )
+            waiting -= done
             failed = [one for one in done if one.exception() is not None]
             yield from (one.result() for one in done if one.exception() is None)
             if failed:
                 failed[0].result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for one in waiting:
+            _workers.leave(one)
 
 
 def _progress(total: int, done: int, *, show: bool) -> Callable[..., Iterator[RecordedQuery]]:

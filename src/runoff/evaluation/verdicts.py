@@ -12,6 +12,7 @@ from runoff._arguments import count
 from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.pairing import paired, questions
+from runoff.types import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,6 +88,12 @@ class Change:
     before: float
     after: float
 
+    def __str__(self) -> str:
+        """Return it in a line; an id that is made of the text is left out."""
+        change = f"{self.before:.3f} -> {self.after:.3f}"
+        made = bool(self.text) and self.query_id == text_key(self.text)
+        return (f"{change} {self.text}" if made else f"{self.query_id}: {change} {self.text}").rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -148,10 +155,7 @@ class Verdict:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
         lines = [f"{self.decision}: {self.reason}", *map(str, self.comparisons)]
         for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
-            lines += [
-                f"{title} {one.query_id}: {one.before:.3f} -> {one.after:.3f} {one.text}".rstrip()
-                for one in changes
-            ]
+            lines += [f"{title} {one}" for one in changes]
         return "\n".join([*lines, *self.notes])
 
 
