@@ -1,6 +1,7 @@
 """What goes wrong on a first day: other ids, other forms, answers that were cut short."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_degraded_answers_are_told_wherever_a_recording_is_judged():
     empty = Fixed(lambda _: Reranking(()))
     made = record(TwoStage({"list": Listed("x", "a")}, reranker=empty), JUDGED, progress=False)
     for found in (made.verdict(JUDGED), made.losses(JUDGED)):
-        assert "2 of 2 answers are degraded, mostly rerank" in found.notes[-1]
+        assert "2 of 2 answers are degraded" in found.notes[-1]
 
 
 def test_spaces_behind_commas_are_no_part_of_an_id(tmp_path):
@@ -175,3 +176,33 @@ def test_a_document_listed_twice_is_an_error_that_says_what_helps():
         record(pipeline, JUDGED, progress=False).losses(JUDGED)
     merged = TwoStage({"list": Listed("a", "x", "a")}, reranker=None, id_of=lambda one: one.doc_id)
     assert record(merged, JUDGED, progress=False).losses(JUDGED)["q1"].achieved == 1
+
+
+def test_a_recording_of_failures_is_warned_of(caplog):
+    """A source that fails for every query is told in a warning, with its own words."""
+    broken = Listed(error=RuntimeError("the index is gone"))
+    record(TwoStage({"list": broken}, reranker=None), JUDGED, progress=False)
+    (said,) = caplog.messages
+    assert "2 of 2 answers are degraded" in said
+    assert "recall list error: RuntimeError: the index is gone" in said
+
+
+def test_a_store_or_a_source_is_refused_with_what_can_be_recorded():
+    """Where the part of a system is given, the message says how to make a system of it."""
+    store = SimpleNamespace(as_retriever=None)
+    with pytest.raises(InvalidArgument, match=r"a LlamaIndex retriever.*as_retriever\(\) of it"):
+        record(store, JUDGED, progress=False)
+    with pytest.raises(InvalidArgument, match=r"TwoStage\({'name': it}, reranker=None\) is one"):
+        record(Listed("a"), JUDGED, progress=False)
+
+
+def test_a_single_query_is_enough_for_every_answer():
+    """One judged query gives a verdict, a curve, a choice and a ledger that claim nothing of it."""
+    made, judged = recording(Judge(), many=1), collection(1)
+    assert made.verdict(judged).decision == "undecided"
+    found = curve(made, judged)
+    assert found.shape == "undecided"
+    best = max(one.values["nDCG@10"] for one in found.points)
+    assert found.regret == pytest.approx(best - found.point(0).values["nDCG@10"])
+    assert tune(made, judged, grid={"window": [0, 20]}).decision == "keep what you have"
+    assert len(made.losses(judged).queries) == 1

@@ -371,9 +371,11 @@ def _oddities(
     if unjudged:
         yield f"Left out as not judged: {_examples(unjudged, 'queries')}."
     hopeless = [one for one, grades in qrels.items() if max(grades.values()) <= 0]
-    names = {one: shown(text) if one == text_key(text) else one for one, text in queries.items()}
     if hopeless:
-        yield f"Without a relevant document, so always 0: {_examples([names[one] for one in hopeless], 'queries')}."
+        # an id that is made of the text tells its owner nothing
+        texts = [(one, queries[one]) for one in hopeless]
+        names = [shown(text) if one == text_key(text) else one for one, text in texts]
+        yield f"Without a relevant document, so always 0: {_examples(names, 'queries')}."
     absent = [] if documents is None else _absent(qrels, documents)
     if absent:
         yield f"Judged, but not among the documents: {_examples(absent, 'documents')}."

@@ -14,6 +14,7 @@ from runoff.evaluation.costs import pool
 from runoff.evaluation.selection import argmax, cheapest_of_the_best, held_out
 from runoff.evaluation.settings import configured
 from runoff.evaluation.trials import tried
+from runoff.evaluation.verdicts import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +84,8 @@ class Curve:
             the last. `"still rises"`: it helps, and every narrower window is shown to be worse than
             the last. `"peaks then falls"`: it helps, and the last window is worse than a narrower
             one. `"falls from the start"`: some window is worse than the first stage alone and
-            none is better. `"flat"`: every window is within the bound of the first stage alone.
-            Else `"undecided"`.
+            none is better. `"flat"`: every window is within the bound of the first stage alone, on
+            100 queries or more. Else `"undecided"`.
         recommended: the window to read; never above the recorded one.
         configured: the window in use; 0 without a second stage.
         regret: what the recommendation loses against the best window, on queries that had no part
@@ -331,7 +332,8 @@ def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
     low, high = statistics.bootstrap_intervals(
         deltas, np.ones(deltas.shape, np.bool_), seed=seed, level=level
     ).T
-    if (low[:last] >= -bound).all() and (high[:last] <= bound).all():
+    enough = len(deltas) >= FEWEST  # as for a verdict of no effect
+    if enough and (low[:last] >= -bound).all() and (high[:last] <= bound).all():
         return "flat"
     if not better[:last].any():
         return "falls from the start" if worse[:last].any() else "undecided"

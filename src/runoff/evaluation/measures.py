@@ -160,7 +160,10 @@ class Evaluator:
             MappingProxyType(values),
             MappingProxyType(judged),
             self._texts,
-            (*_oddities(run, self._qrels, int(empty.sum())), *foreign({**dict.fromkeys(run, ()), **scored}, self._qrels)),
+            (
+                *_oddities(run, self._qrels, int(empty.sum())),
+                *foreign({**dict.fromkeys(run, ()), **scored}, self._qrels),
+            ),
         )
 
 

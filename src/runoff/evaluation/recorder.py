@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import itertools
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ from runoff.errors import InvalidArgument, RecallFailed, told
 from runoff.evaluation.parts import stages_of, told_part
 from runoff.evaluation.reading import Reader, Tap, read_query
 from runoff.evaluation.recording import Recording, Stored
+from runoff.evaluation.remarks import degraded
 from runoff.evaluation.setup import GroupSetup, Setup, queries_digest, told_fusion
 from runoff.faults import degrades
 from runoff.grouping import as_grouping
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Queries", "record"]
 
 _WORKERS = 4
+logger = logging.getLogger("runoff")
 
 
 class Queries(Protocol):
@@ -103,7 +106,7 @@ def record(
     if path is None:
         shown = _progress(len(queries), 0, show=progress)
         memory = {one.query_id: one for one in shown(_parallel(ask, asked, workers))}
-        return Recording(setup, Stored([memory[query_id] for query_id in queries]))
+        return _told(Recording(setup, Stored([memory[query_id] for query_id in queries])))
     with alone(path):
         folder = Folder.prepare(path, setup)
         done = set(folder.query_ids) - set(folder.degraded)
@@ -111,7 +114,13 @@ def record(
         shown = _progress(len(queries), len(queries) - len(left), show=progress)
         for one in shown(_parallel(ask, left, workers)):
             folder.append(one)
-    return Recording(setup, folder)
+    return _told(Recording(setup, folder))
+
+
+def _told(recording: Recording) -> Recording:
+    for sentence in degraded(recording):
+        logger.warning("%s", sentence)
+    return recording
 
 
 def _query(query_id: str, text: str) -> Query:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_judged", "degraded", "foreign"]
 
+_DETAIL = 300  # characters of an error
+
 
 def check_judged(collection: object) -> None:
     """Refuse what has no queries with judgments.
@@ -55,13 +57,12 @@ def degraded(recording: Recording) -> Iterator[str]:
     """Yield a sentence where recorded answers had to do without something."""
     ids = recording.degraded
     if ids:
-        reasons = Counter(
-            f"{one.stage} {one.source} {one.reason}"
-            for query_id in ids
-            for one in recording[query_id].outcome.degraded
-        )
-        most, _ = reasons.most_common(1)[0]
+        lacking = [one for query_id in ids for one in recording[query_id].outcome.degraded]
+        (place, _), *_ = Counter(
+            (one.stage, one.source, one.reason) for one in lacking
+        ).most_common()
+        detail = next(one.detail for one in lacking if (one.stage, one.source, one.reason) == place)
         yield (
-            f"{len(ids)} of {len(recording)} answers are degraded, mostly {most}: the figures are "
-            "of what was left of them."
+            f"{len(ids)} of {len(recording)} answers are degraded, and the figures are of what was "
+            f"left of them; mostly {' '.join(place)}: {detail[:_DETAIL]}"
         )

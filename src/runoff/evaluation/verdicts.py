@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from runoff.evaluation.measures import Measured
     from runoff.evaluation.pairing import Pair, Question, Slice, Slicing, Values
 
-__all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
+__all__ = ["FEWEST", "Change", "Comparison", "Decision", "Verdict", "verdict"]
 
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
 _TIE = 1e-9
-_FEWEST = 100  # queries without which no effect is not claimed: of these, 3% hide with p .05
+FEWEST = 100  # queries without which no effect is not claimed: of these, 3% hide with p .05
 _MAIN_SHARE = 0.8  # of the level, for the one question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
@@ -92,7 +92,9 @@ class Change:
         """Return it in a line; an id that is made of the text is left out."""
         change = f"{self.before:.3f} -> {self.after:.3f}"
         made = bool(self.text) and self.query_id == text_key(self.text)
-        return (f"{change} {self.text}" if made else f"{self.query_id}: {change} {self.text}").rstrip()
+        return (
+            f"{change} {self.text}" if made else f"{self.query_id}: {change} {self.text}"
+        ).rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ def verdict(
     more = None
     if decision == "undecided":
         needed = statistics.queries_needed(
-            main.difference, deviation, bound=bound, level=main_level, fewest=_FEWEST
+            main.difference, deviation, bound=bound, level=main_level, fewest=FEWEST
         )
         more = max(1, needed - main.queries)
     return Verdict(
@@ -273,7 +275,7 @@ def _decision(
     better = main.adjusted_p <= level and main.difference > 0
     worse = main.adjusted_p <= level and main.difference < 0
     low, high = main.interval
-    if not helped and not harmed and main.queries >= _FEWEST and -bound <= low <= high <= bound:
+    if not helped and not harmed and main.queries >= FEWEST and -bound <= low <= high <= bound:
         return "no effect", (), ()
     if better and harmed:
         names = {name for name, _ in harmed}

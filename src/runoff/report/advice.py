@@ -13,6 +13,7 @@ from runoff.evaluation.remarks import degraded
 from runoff.evaluation.stagewise import RERANKED, by_stage
 from runoff.report.evaluated import evaluated
 from runoff.report.explain import text_table
+from runoff.report.steps import next_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +45,11 @@ class Advice:
     curve: Curve | None
     health: Health | None
 
+    @property
+    def next_steps(self) -> tuple[str, ...]:
+        """What to do next, as sentences, the most urgent first."""
+        return next_steps(self.evaluated, self.ledger, self.curve, self.health)
+
     def __str__(self) -> str:
         """Return it as a page of text."""
         found, rows = self.evaluated, self.evaluated.rows()
@@ -52,6 +58,9 @@ class Advice:
             f"{found.collection}: {queries} judged queries",
             text_table(rows, align="<" + ">" * (len(rows[0]) - 1)),
         ]
+        if steps := self.next_steps:
+            told = "\n".join(f"{rank}. {step}" for rank, step in enumerate(steps, 1))
+            parts.append(f"NEXT STEPS\n{told}")
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
             parts.append(f"VERDICT, {after} against {before}\n{found.verdict}")
