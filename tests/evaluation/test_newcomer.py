@@ -172,7 +172,7 @@ def test_results_of_an_evaluation_can_be_pickled():
 def test_a_document_listed_twice_is_an_error_that_says_what_helps():
     """Where a source lists a document twice, `losses` names it and `id_of`, which does help."""
     pipeline = TwoStage({"list": Listed("a", "x", "a")}, reranker=None)
-    with pytest.raises(InvalidArgument, match="'a'.*id_of"):
+    with pytest.raises(InvalidArgument, match=r"'a'.*id_of"):
         record(pipeline, JUDGED, progress=False).losses(JUDGED)
     merged = TwoStage({"list": Listed("a", "x", "a")}, reranker=None, id_of=lambda one: one.doc_id)
     assert record(merged, JUDGED, progress=False).losses(JUDGED)["q1"].achieved == 1
@@ -206,3 +206,56 @@ def test_a_single_query_is_enough_for_every_answer():
     assert found.regret == pytest.approx(best - found.point(0).values["nDCG@10"])
     assert tune(made, judged, grid={"window": [0, 20]}).decision == "keep what you have"
     assert len(made.losses(judged).queries) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Collection.from_clicks([{"query": "one", "doc_id": "a"}]),
+        lambda: Collection.from_clicks([("one",)]),
+        lambda: Collection.from_clicks([("one", "a", 1, 1)]),
+        lambda: Collection.from_pairs([("one", ["a"], "more")]),
+        lambda: Collection.from_pairs(["ab"]),
+        lambda: Collection.from_pandas([("one", ["a"])]),
+        lambda: Collection({"q1": "one"}, None),
+        lambda: Collection({"q1": "one"}, {"q1": ["a"]}),
+        lambda: Collection({"q1": "one"}, {"q1": {1: 1}}),
+        lambda: Collection({"q1": "one"}, {"q1": {"": 1}}),
+        lambda: Collection({"q1": "one"}, {"q1": {"a": 2**40}}),
+    ],
+)
+def test_what_has_another_form_is_refused(make):
+    """A dictionary is not taken for its keys, nor a grade for what trec_eval would make of it."""
+    with pytest.raises((MalformedData, InvalidArgument), match="must"):
+        make()
+
+
+def test_questions_may_map_to_their_documents():
+    """A plain mapping of texts to relevant ids is as good as its items."""
+    given = {"one": ["a"], "two": {"b": 2}}
+    assert Collection.from_pairs(given) == Collection.from_pairs(given.items())
+
+
+@pytest.mark.parametrize("unfit", [{"q1": ["a"]}, "a", None, [1.0]])
+def test_a_verdict_on_something_else_says_what_it_takes(unfit):
+    """Runs, names and lists in place of measured values are refused, and slices likewise."""
+    values = {"nDCG@10": {"q1": 1.0, "q2": 0.0}}
+    with pytest.raises(InvalidArgument, match="what `evaluate` returned"):
+        verdict(values, unfit)
+    with pytest.raises(InvalidArgument, match="must map names to slicings"):
+        verdict(values, values, slices=["language"])
+
+
+def test_empty_cells_of_a_frame_are_no_labels():
+    """Whatever stands in an empty cell, it is no value to slice by."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {
+            "query": ["one", "two"],
+            "doc_id": ["a", "b"],
+            "since": [pandas.Timestamp("2026-01-01"), pandas.NaT],
+            "kind": pandas.array(["new", pandas.NA], dtype=object),
+        }
+    )
+    made = Collection.from_pandas(frame)
+    assert len(made.slices("since")) == len(made.slices("kind")) == 1

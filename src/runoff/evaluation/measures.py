@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -155,15 +156,14 @@ class Evaluator:
         values = {name: found[name] for name in self.measures}
         for column in (*values.values(), *judged.values()):
             column.flags.writeable = False
+        found_ids = {**dict.fromkeys(run, ()), **scored}
+        notes = (*_oddities(run, self._qrels, int(empty.sum())), *foreign(found_ids, self._qrels))
         return Measured(
             self.query_ids,
             MappingProxyType(values),
             MappingProxyType(judged),
             self._texts,
-            (
-                *_oddities(run, self._qrels, int(empty.sum())),
-                *foreign({**dict.fromkeys(run, ()), **scored}, self._qrels),
-            ),
+            notes,
         )
 
 
@@ -212,10 +212,12 @@ def _judged_name(measure: str) -> str:
 
 def _falling(query_id: str, given: object) -> dict[str, float]:
     """Return document id to a score that falls with the rank; exact in single precision."""
+    order: list[str] = []
     # a set has no order, and that of a mapping to scores need not be theirs
-    unfit = isinstance(given, str | Mapping | Set) or not isinstance(given, Iterable)
-    order = [] if unfit else list(given)
-    if unfit or not all(isinstance(doc_id, str) for doc_id in order):
+    fit = isinstance(given, Iterable) and not isinstance(given, str | Mapping | AbstractSet)
+    if fit:
+        order = list(cast("Iterable[str]", given))
+    if not fit or not all(isinstance(doc_id, str) for doc_id in order):
         remedy = f"must list document ids, best first (query {query_id!r})"
         raise InvalidArgument("run", given, remedy)
     scores = {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}

@@ -124,6 +124,11 @@ def _notes(before: Measured | Values, after: Measured | Values) -> tuple[str, ..
 
 
 def _by_query(given: Measured | Values, argument: str) -> Values:
+    if not isinstance(given, Measured) and not (
+        isinstance(given, Mapping) and all(isinstance(one, Mapping) for one in given.values())
+    ):
+        remedy = "must be what `evaluate` returned, or map measures to query ids to values"
+        raise InvalidArgument(argument, given, remedy)
     values = (
         given
         if not isinstance(given, Measured)
@@ -161,6 +166,8 @@ def questions(
         InvalidArgument: a slicing is neither a mapping nor a function, or knows none of the
             queries.
     """
+    if not isinstance(slices, Mapping):
+        raise InvalidArgument("slices", slices, "must map names to slicings")
     everything = np.ones(len(pair.query_ids), np.bool_)
     asked = [Question(at, None, everything) for at in range(len(pair.measures))]
     notes = []

@@ -1,4 +1,4 @@
-"""What is odd about answers as a whole, in sentences: other ids than those judged, degraded ones."""
+"""What is odd about answers as a whole, in sentences: ids that nobody judged, degraded ones."""
 
 from __future__ import annotations
 
@@ -58,9 +58,8 @@ def degraded(recording: Recording) -> Iterator[str]:
     ids = recording.degraded
     if ids:
         lacking = [one for query_id in ids for one in recording[query_id].outcome.degraded]
-        (place, _), *_ = Counter(
-            (one.stage, one.source, one.reason) for one in lacking
-        ).most_common()
+        places = Counter((one.stage, one.source, one.reason) for one in lacking)
+        place = places.most_common(1)[0][0]
         detail = next(one.detail for one in lacking if (one.stage, one.source, one.reason) == place)
         yield (
             f"{len(ids)} of {len(recording)} answers are degraded, and the figures are of what was "

@@ -90,11 +90,9 @@ class Change:
 
     def __str__(self) -> str:
         """Return it in a line; an id that is made of the text is left out."""
-        change = f"{self.before:.3f} -> {self.after:.3f}"
         made = bool(self.text) and self.query_id == text_key(self.text)
-        return (
-            f"{change} {self.text}" if made else f"{self.query_id}: {change} {self.text}"
-        ).rstrip()
+        name = "" if made else f"{self.query_id}: "
+        return f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,11 @@ def next_steps(
     Where no result was judged there is but one step, since no figure means anything.
     """
     if not any(map(_judged, found.measured.values())):
-        return (
+        step = (
             "Look at the ids first: none of the results is among the judged documents, so that no "
-            "figure below says anything. The notes have an id of each kind.",
+            "figure below says anything. The notes have an id of each kind."
         )
+        return (step,)
     odd = () if health is None else health.odd
     broken = {"degraded", "kind", "constant"}  # without these put right, the rest is of little use
     told = {one.check: f"{one.sentence} Try {one.advice}." for one in odd}
