@@ -1,10 +1,10 @@
-"""What a word is where a text is measured in words and no tokenizer is at hand."""
+"""Texts without a tokenizer: what a word is, and how a text is shown on one line."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["units", "words"]
+__all__ = ["snippet", "units", "words"]
 
 _LONGEST = 16  # characters; longer ones are no words: identifiers, or a script not named below
 # scripts that put no spaces between words: Thai to Khmer, kana, ideographs
@@ -21,3 +21,10 @@ def words(text: str) -> list[str]:
 def units(text: str) -> list[int]:
     """Return where the words of a text begin; one longer than 16 characters counts as several."""
     return [found.start() for found in _UNIT.finditer(text)]
+
+
+def snippet(text: str, length: int) -> str:
+    """Return the start of a text on one line, with nothing in it that a terminal would act on."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: length * 4])
+    line = " ".join(line.split())
+    return line if len(line) <= length and len(text) <= length * 4 else f"{line[: length - 1]}…"

@@ -259,3 +259,17 @@ def test_empty_cells_of_a_frame_are_no_labels():
     )
     made = Collection.from_pandas(frame)
     assert len(made.slices("since")) == len(made.slices("kind")) == 1
+
+
+def test_no_query_acts_on_the_terminal():
+    """What users typed reaches a terminal on one short line, without what it would obey."""
+    text = "a\x1b[2J\u202e b\nsecond line " + "x" * 3000
+    made = Collection(
+        {"q1": text, "q2": "b"}, {"q1": {"a": 1}, "q2": {"a": 1}}, labels={"q1": {"k": "\x1b[0m"}}
+    )
+    before = evaluate({"q1": ["a"], "q2": ["a"]}, made)
+    after = evaluate({"q1": ["b", "a"], "q2": ["a"]}, made)
+    shown = str(verdict(before, after, slices={"k": made.slices("k")}, smallest=1))
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert max(map(len, shown.splitlines())) < 250

@@ -38,9 +38,11 @@ def foreign(
         qrels: the judgments.
     """
     if found and not any(query_id in qrels for query_id in found):
+        judged = next(iter(qrels))
+        made = ", made of the text for want of one" if judged.startswith("text:") else ""
         yield (
             "None of the queries answered is judged: their ids are such as "
-            f"{shown(next(iter(found)))}, those judged such as {shown(next(iter(qrels)))}."
+            f"{shown(next(iter(found)))}, those judged such as {shown(judged)}{made}."
         )
         return
     answered = {one: doc_ids for one, doc_ids in found.items() if one in qrels and doc_ids}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._arguments import count
+from runoff._text import snippet
 from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.pairing import paired, questions
@@ -31,6 +32,7 @@ FEWEST = 100  # queries without which no effect is not claimed: of these, 3% hid
 _MAIN_SHARE = 0.8  # of the level, for the one question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
+_LINE, _NOTE = 120, 1000  # characters that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """Return it in a line."""
-        where = "all queries" if self.slice is None else "{}={}".format(*self.slice)
+        where = "all queries" if self.slice is None else snippet("=".join(self.slice), _LINE)
         low, high = self.interval
         judged = "" if self.judged is None else "  judged {:.2f} -> {:.2f}".format(*self.judged)
         return (
@@ -92,7 +94,7 @@ class Change:
         """Return it in a line; an id that is made of the text is left out."""
         made = bool(self.text) and self.query_id == text_key(self.text)
         name = "" if made else f"{self.query_id}: "
-        return f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}".rstrip()
+        return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +155,10 @@ class Verdict:
 
     def __str__(self) -> str:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
-        lines = [f"{self.decision}: {self.reason}", *map(str, self.comparisons)]
+        lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
         for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
             lines += [f"{title} {one}" for one in changes]
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)])
 
 
 def verdict(

@@ -12,7 +12,7 @@ from runoff.evaluation.measures import MEASURES
 from runoff.evaluation.remarks import degraded
 from runoff.evaluation.stagewise import RERANKED, by_stage
 from runoff.report.evaluated import evaluated
-from runoff.report.explain import text_table
+from runoff.report.explain import snippet, text_table
 from runoff.report.steps import next_steps
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ class Advice:
         found, rows = self.evaluated, self.evaluated.rows()
         queries = len(self.ledger.queries)
         parts = [
-            f"{found.collection}: {queries} judged queries",
+            f"{snippet(found.collection, 100)}: {queries} judged queries",
             text_table(rows, align="<" + ">" * (len(rows[0]) - 1)),
         ]
         if steps := self.next_steps:
-            told = "\n".join(f"{rank}. {step}" for rank, step in enumerate(steps, 1))
+            told = "\n".join(f"{rank}. {snippet(one, 1000)}" for rank, one in enumerate(steps, 1))
             parts.append(f"NEXT STEPS\n{told}")
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
@@ -71,7 +71,7 @@ class Advice:
             parts.append(f"HEALTH\n{self.health}")
         remarks = found.remarks()
         if remarks:
-            parts.append("\n".join(remarks))
+            parts.append("\n".join(snippet(one, 1000) for one in remarks))
         return "\n\n".join(parts)
 
 
