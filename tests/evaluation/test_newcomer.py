@@ -273,3 +273,9 @@ def test_no_query_acts_on_the_terminal():
     assert "\x1b" not in shown
     assert "\u202e" not in shown
     assert max(map(len, shown.splitlines())) < 250
+
+
+def test_half_a_recording_gives_no_verdict():
+    """Judged queries that were never asked are an error, and do not count as zero on both sides."""
+    with pytest.raises(InvalidArgument, match="lacks 2 judged queries"):
+        recording(Judge(), many=10).verdict(collection(12))

@@ -17,7 +17,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation.measures import MEASURES, Evaluator
 from runoff.evaluation.recorder import record
 from runoff.evaluation.recording import Recording
-from runoff.evaluation.remarks import degraded
+from runoff.evaluation.remarks import check_recorded, degraded
 from runoff.evaluation.runs import write_run
 from runoff.evaluation.slices import by_length, by_script
 from runoff.evaluation.stagewise import RERANKED
@@ -240,6 +240,8 @@ def _recorded(
     Raises:
         InvalidArgument: the queries have no texts.
     """
+    if isinstance(told, Recording):
+        check_recorded(told, collection.qrels)
     if isinstance(told, Recording | dict):
         return told
     if all(query_id == text for query_id, text in collection.queries.items()):

@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation.ledger import CEILINGS, ENTRIES, Ledger, LostDocument, QueryLedger
 from runoff.evaluation.moves import Bounds, bounds_of, moves_of
 from runoff.evaluation.recording import Content, Recording
-from runoff.evaluation.remarks import check_judged, degraded, foreign
+from runoff.evaluation.remarks import check_judged, check_recorded, degraded, foreign
 from runoff.evaluation.replays import AS_RECORDED, AsRecorded, configured, prepared
 from runoff.evaluation.traversal import by_gain, traverse
 
@@ -72,11 +72,7 @@ def losses(
     if not collection.qrels:
         raise InvalidArgument("collection", collection, "must judge a query or more")
     reads, chosen = configured(recording, **settings)
-    recorded = set(recording.query_ids)
-    absent = [query_id for query_id in collection.qrels if query_id not in recorded]
-    if absent:
-        remedy = f"lacks {len(absent)} judged queries, such as {absent[0]!r}: record them first"
-        raise InvalidArgument("recording", recording, remedy)
+    check_recorded(recording, collection.qrels)
     if not isinstance(settings.get("reranker", AS_RECORDED), AsRecorded | Recording | None):
         reads = _once(reads)  # it scores now
     made: dict[str, QueryLedger] = {}

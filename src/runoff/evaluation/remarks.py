@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runoff.evaluation.recording import Recording
 
-__all__ = ["check_judged", "degraded", "foreign"]
+__all__ = ["check_judged", "check_recorded", "degraded", "foreign"]
 
 _DETAIL = 300  # characters of an error
 
@@ -26,6 +26,19 @@ def check_judged(collection: object) -> None:
     if not (hasattr(collection, "qrels") and hasattr(collection, "queries")):
         remedy = "must have queries and qrels, as a Collection(queries, qrels) has"
         raise InvalidArgument("collection", collection, remedy)
+
+
+def check_recorded(recording: Recording, qrels: Mapping[str, object]) -> None:
+    """Refuse a recording that lacks judged queries, such as one that was stopped.
+
+    Raises:
+        InvalidArgument: one was not recorded.
+    """
+    recorded = set(recording.query_ids)
+    absent = [query_id for query_id in qrels if query_id not in recorded]
+    if absent:
+        remedy = f"lacks {len(absent)} judged queries, such as {absent[0]!r}: record them first"
+        raise InvalidArgument("recording", recording, remedy)
 
 
 def foreign(

@@ -9,7 +9,7 @@ import numpy as np
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation.measures import MEASURES, Evaluator
-from runoff.evaluation.remarks import check_judged, degraded
+from runoff.evaluation.remarks import check_judged, check_recorded, degraded
 from runoff.evaluation.replays import replay
 from runoff.evaluation.verdicts import verdict
 
@@ -76,6 +76,7 @@ def second_stage(
     check_judged(collection)
     if not recording.setup.steps:
         raise InvalidArgument("recording", recording, "is of a system without a second stage")
+    check_recorded(recording, collection.qrels)
     *_, before, after = by_stage(recording).values()
     evaluator = Evaluator(collection, measures)
     found = verdict(evaluator.evaluate(before), evaluator.evaluate(after), slices=slices)
