@@ -1,4 +1,4 @@
-"""What identifies a text, and what its words are where no tokenizer is at hand."""
+"""What identifies a text, what its words are without a tokenizer, and how it is shown on a line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["gaps", "text_key", "units", "words"]
+__all__ = ["gaps", "snippet", "text_key", "units", "words"]
 
 _LONGEST = 16  # characters; longer ones are no words: identifiers, or a script not named below
 # scripts that put no spaces between words: Thai to Khmer, kana, ideographs
@@ -68,3 +68,10 @@ def _kinds() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 def units(text: str) -> list[int]:
     """Return where the words of a text begin; one longer than 16 characters counts as several."""
     return [found.start() for found in _UNIT.finditer(text)]
+
+
+def snippet(text: str, length: int) -> str:
+    """Return the start of a text on one line, with nothing in it that a terminal would act on."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: length * 4])
+    line = " ".join(line.split())
+    return line if len(line) <= length and len(text) <= length * 4 else f"{line[: length - 1]}…"

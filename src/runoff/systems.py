@@ -48,6 +48,10 @@ _ADAPTERS = {
     "langchain_core": "runoff.langchain",
     "llama_index": "runoff.llama_index",
 }
+_KINDS = {
+    "a LangChain retriever",
+    "a LlamaIndex retriever or an engine over one",
+}  # what they will register, for the message
 
 
 def register_system(
@@ -80,5 +84,10 @@ def as_system(given: object) -> System:
         for converter in _converters.values():
             if converter.matches(given):
                 return converter.convert(given)
-    accepted = ", ".join(["a TwoStage", *sorted(_converters)])
-    raise InvalidArgument("system", given, f"must be one of: {accepted}")
+    accepted = ", ".join(["a TwoStage", *sorted({*_converters, *_KINDS})])
+    remedy = f"must be one of: {accepted}"
+    if hasattr(given, "as_retriever"):
+        remedy = f"{remedy}; as_retriever() of it is one"
+    elif hasattr(given, "retrieve"):
+        remedy = f"{remedy}; TwoStage({{'name': it}}, reranker=None) is one"
+    raise InvalidArgument("system", given, remedy)

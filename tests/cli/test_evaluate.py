@@ -240,3 +240,12 @@ def test_wrong_arguments_exit_with_2(arguments, message, folder):
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--report", "--save-run"])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(runs, option):
+    """A folder in place of a file, or none around it, is a wrong argument."""
+    for where in (".", "nowhere/file"):
+        done = runoff("evaluate", "qrels.txt", "--system", "right.run", option, where, cwd=runs)
+        assert done.returncode == 2
+        assert "must be a file in a folder that is there" in done.stderr

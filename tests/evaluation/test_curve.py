@@ -83,8 +83,11 @@ def test_far_candidates_that_fool_the_reranker_make_a_peak():
 
 def test_a_constant_reranker_is_flat():
     """A scorer that says the same of all changes nothing, costs, and is left out."""
-    found = curve(recording(Judge(0.0, noise=0.0, decoys=0.0), many=120), collection(120))
+    judge = Judge(0.0, noise=0.0, decoys=0.0)
+    found = curve(recording(judge, many=120), collection(120))
     assert found.shape == "flat"
+    # as with a verdict of no effect, too few queries show nothing
+    assert curve(recording(judge), collection()).shape == "undecided"
     assert found.recommended == 0
     assert found.regret == 0
     assert all(one.gain == 0 for one in found.points)

@@ -1,9 +1,11 @@
 """What a recording holds, and what becomes of it when its process is killed."""
 
 import dataclasses
+import errno
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from recorded import Hashed, Noise, Questions, documents, pipeline, questions
 
 from runoff import TwoStage
 from runoff.errors import (
+    AuthenticationFailed,
     BadReply,
     InvalidArgument,
     RecallFailed,
@@ -28,7 +31,7 @@ from runoff.grouping import Grouping
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
 
-pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 QUESTIONS = questions()
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -354,3 +357,67 @@ def test_progress_without_rich(capfd, monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", None)
     record(pipeline(), QUESTIONS, 30)
     assert "6 of 6 queries" in capfd.readouterr().err
+
+
+def test_a_second_recorder_of_a_directory_is_refused(tmp_path):
+    """While one records into a directory another is refused, and goes on once it is done."""
+    folder, started, go = tmp_path / "kept", threading.Event(), threading.Event()
+
+    class Waiting(Noise):
+        def retrieve(self, query, *, depth, deadline=None):
+            started.set()
+            go.wait(30)
+            return super().retrieve(query, depth=depth)
+
+    def system(source):
+        return TwoStage({"noise": source(documents(9))}, reranker=None, depth=9)
+
+    def run():
+        record(system(Waiting), questions(3), 9, path=folder, progress=False)
+
+    first = threading.Thread(target=run)
+    first.start()
+    assert started.wait(30)
+    with pytest.raises(InvalidArgument, match="is being recorded into"):
+        record(system(Waiting), questions(3), 9, path=folder, progress=False)
+    go.set()
+    first.join()
+    again = record(system(Waiting), questions(3), 9, path=folder, progress=False)
+    assert len(again) == 3
+
+
+def test_an_interrupted_recording_waits_for_no_source(tmp_path):
+    """What ends a recording is not held up by a source that does not come back."""
+    never = threading.Event()
+
+    class Hung(Noise):
+        def retrieve(self, query, *, depth, deadline=None):
+            if query.text.endswith(" 1"):
+                raise AuthenticationFailed("no key")
+            never.wait(60)
+            return super().retrieve(query, depth=depth)
+
+    begun = time.monotonic()
+    with pytest.raises(AuthenticationFailed):
+        record(
+            TwoStage({"hung": Hung(documents(9))}, reranker=None, depth=9),
+            questions(4), 9, path=tmp_path / "kept", progress=False,
+        )  # fmt: skip
+    assert time.monotonic() - begun < 30
+    never.set()
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
+    """Where a shard cannot be written the error names it, and what was recorded stays."""
+    write, written = parquet.write_table, []
+
+    def full(table, where, **options):
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "Error writing bytes to file")
+        written.append(where)
+        write(table, where, **options)
+
+    monkeypatch.setattr(parquet, "write_table", full)
+    with pytest.raises(OSError, match=r"No space left.*part-00000003"):
+        record(pipeline(), questions(4), 30, path=tmp_path / "kept", progress=False, workers=1)
+    assert len(Recording.open(tmp_path / "kept")) == 2

@@ -19,6 +19,7 @@ from runoff.cli.evaluate import (
     SystemOption,
     TopicsOption,
     slices_of,
+    writable,
 )
 from runoff.cli.systems import collection_of, system_of
 from runoff.report.advice import advise as advised
@@ -48,6 +49,7 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     told = None if system is None else system_of("system", system)
     judged = collection_of(collection, split=split, topics=topics, documents=told is None)
     slices = slices_of(judged, slice_by or [])
+    writable(report=report)
     asked = Asked.of(
         judged,
         told,

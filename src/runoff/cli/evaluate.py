@@ -17,6 +17,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation.measures import MEASURES, Evaluator
 from runoff.evaluation.recorder import record
 from runoff.evaluation.recording import Recording
+from runoff.evaluation.remarks import check_recorded, degraded
 from runoff.evaluation.runs import write_run
 from runoff.evaluation.slices import by_length, by_script
 from runoff.evaluation.stagewise import RERANKED
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.pairing import Slicing
     from runoff.report.evaluated import Evaluated
 
-__all__ = ["EXIT_HARM", "Asked", "evaluate", "show_evaluated", "slices_of"]
+__all__ = ["EXIT_HARM", "Asked", "evaluate", "show_evaluated", "slices_of", "writable"]
 
 EXIT_HARM = 3
 
@@ -121,6 +122,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     old = None if baseline is None else system_of("baseline", baseline)
     judged = collection_of(collection, split=split, topics=topics, documents=told is None)
     slices = slices_of(judged, slice_by or [])
+    writable(report=report, save_run=save_run)
     Evaluator(judged, measure or MEASURES)  # a slip is told before minutes of work
     asked = Asked.of(
         judged,
@@ -141,7 +143,14 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     if fail_on_harm and before is None:
         raise InvalidArgument("fail_on_harm", fail_on_harm, "needs a --baseline to compare with")
     compared = None if before is None else (before, after)
-    found = evaluated(judged, runs, compared, measures=measure or MEASURES, slices=slices)
+    found = evaluated(
+        judged,
+        runs,
+        compared,
+        measures=measure or MEASURES,
+        slices=slices,
+        notes=() if asked.recording is None else degraded(asked.recording),
+    )
     if save_run is not None:
         write_run(save_run, runs[after])
     if report is not None:
@@ -225,6 +234,8 @@ def _recorded(
     Raises:
         InvalidArgument: the queries have no texts.
     """
+    if isinstance(told, Recording):
+        check_recorded(told, collection.qrels)
     if isinstance(told, Recording | dict):
         return told
     if all(query_id == text for query_id, text in collection.queries.items()):
@@ -248,6 +259,22 @@ def slices_of(collection: Collection, names: list[str]) -> dict[str, Slicing]:
     }
 
 
+def writable(**files: Path | None) -> None:
+    """Refuse a file that cannot be written, before minutes of work.
+
+    Raises:
+        InvalidArgument: it is a folder, or its folder is not there.
+    """
+    for option, path in files.items():
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise InvalidArgument(option, str(path), "must be a file in a folder that is there")
+
+
+def _columns(rows: list[tuple[str, ...]], left: str = "<") -> str:
+    # a terminal's width cuts no figure
+    return text_table(rows, align=left + ">" * (len(rows[0]) - len(left)))
+
+
 def show_evaluated(found: Evaluated) -> None:
     """Print the measures and the verdict to the terminal."""
     out = Console(highlight=False)
@@ -257,13 +284,13 @@ def show_evaluated(found: Evaluated) -> None:
 
     queries = len(next(iter(found.measured.values())).query_ids)
     say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")
-    say(_figures(found.rows()))
+    say(_columns(found.rows()))
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
         out.print()
         say(f"{after} against {before}: {found.verdict.decision}", "bold")
         say(found.verdict.reason)
-        say(_figures(compared_rows(found.verdict)))
+        say(_columns(compared_rows(found.verdict), "<<"))
         for title, changes in (("helped", found.verdict.helped), ("hurt", found.verdict.hurt)):
             for one in changes:
                 delta = one.after - one.before

@@ -43,5 +43,8 @@ def app() -> None:
     except RunoffError as error:
         sys.stderr.write(f"runoff: {error}\n")
         raise SystemExit(EXIT_USAGE if isinstance(error, InvalidArgument) else EXIT_ERROR) from None
+    except OSError as error:  # a full disk, a file that may not be read
+        sys.stderr.write(f"runoff: {error}\n")
+        raise SystemExit(EXIT_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -13,7 +13,7 @@ import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation.collection import Collection
-from runoff.evaluation.formats import Gathered, read_qrels
+from runoff.evaluation.formats import Gathered, numbered_lines, read_qrels
 from runoff.evaluation.recording import Recording
 from runoff.evaluation.runs import read_run
 from runoff.evaluation.stagewise import by_stage
@@ -43,7 +43,8 @@ def collection_of(given: str, *, split: str, topics: Path | None, documents: boo
     """Return the collection that an argument names.
 
     Args:
-        given: a BEIR folder, a `.csv` or `.jsonl` file, `ir_datasets:NAME`, or else a qrels file.
+        given: a BEIR folder, a `.csv`, `.tsv` or `.jsonl` file, `ir_datasets:NAME`, or else a qrels
+            file.
         split: whose judgments, for a BEIR folder.
         topics: the queries of a qrels file; None gives each its id for a text.
         documents: whether documents are needed.
@@ -59,16 +60,22 @@ def collection_of(given: str, *, split: str, topics: Path | None, documents: boo
         return Collection.from_beir(path, split=split, documents=documents)
     if not path.is_file():
         raise InvalidArgument("collection", given, "is neither a file nor a folder")
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".jsonl"):
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith((".jsonl", ".ndjson")):
         return Collection.from_jsonl(path)
-    if name.endswith(".csv"):
+    if name.endswith(".csv") or (name.endswith(".tsv") and topics is None and _is_table(path)):
         return Collection.from_csv(path)
     if topics is not None:
         return Collection.from_trec(path, topics)
     gathered = Gathered()
     read_qrels(path, gathered)
     return Collection({one: one for one in gathered.qrels}, gathered.qrels, name=path.name)
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a file of tabs names its columns as `from_csv` does, and not as BEIR does."""
+    _, first = next(numbered_lines(path), ("", ""))
+    return "query" in [cell.strip() for cell in first.split("\t")]
 
 
 def system_of(argument: str, given: str) -> Told:

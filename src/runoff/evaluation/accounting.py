@@ -6,7 +6,6 @@ import itertools
 import math
 from collections import Counter
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation.ledger import CEILINGS, ENTRIES, Ledger, LostDocument, QueryLedger
 from runoff.evaluation.moves import Bounds, bounds_of, moves_of
 from runoff.evaluation.recording import Content, Recording
+from runoff.evaluation.remarks import check_judged, check_recorded, degraded, foreign
 from runoff.evaluation.replays import AS_RECORDED, AsRecorded, configured, prepared
 from runoff.evaluation.traversal import by_gain, traverse
 
@@ -68,20 +68,19 @@ def losses(
     cutoff = count("cutoff", cutoff)
     if "top_k" in settings:
         raise InvalidArgument("top_k", settings["top_k"], "cuts nothing here; cutoff= does")
+    check_judged(collection)
     if not collection.qrels:
         raise InvalidArgument("collection", collection, "must judge a query or more")
     reads, chosen = configured(recording, **settings)
-    recorded = set(recording.query_ids)
-    absent = [query_id for query_id in collection.qrels if query_id not in recorded]
-    if absent:
-        remedy = f"lacks {len(absent)} judged queries, such as {absent[0]!r}: record them first"
-        raise InvalidArgument("recording", recording, remedy)
+    check_recorded(recording, collection.qrels)
     if not isinstance(settings.get("reranker", AS_RECORDED), AsRecorded | Recording | None):
         reads = _once(reads)  # it scores now
     made: dict[str, QueryLedger] = {}
     bounds: list[Bounds] = []
+    found: dict[str, Sequence[str]] = {}
     for one in prepared(recording):
         if (grades := collection.qrels.get(one.query.query_id)) is not None:
+            found[one.query.query_id] = one.query.doc_ids
             judged = _Judged(one.query, grades, cutoff)
             walked = traverse(one, reads, chosen)
             own = made[one.query.query_id] = _of_query(walked, judged)
@@ -104,7 +103,7 @@ def losses(
         _means([one.ceilings for one in queries]),
         moves_of(entries, bounds, chosen, recording.setup, value, achieved),
         tuple(queries),
-        tuple(_notes(queries, len(recording))),
+        (*_notes(queries, len(recording)), *foreign(found, collection.qrels), *degraded(recording)),
     )
 
 
@@ -120,7 +119,10 @@ class _Judged:
     def __init__(self, query: RecordedQuery, grades: Mapping[str, int], cutoff: int) -> None:
         if len(set(query.doc_ids)) < len(query):
             twice = Counter(query.doc_ids).most_common(1)[0][0]
-            remedy = f"stands twice among the candidates of query {query.query_id!r}"
+            remedy = (
+                f"stands twice among the candidates of query {query.query_id!r}: with `id_of=` of "
+                "`TwoStage` both count as one document"
+            )
             raise InvalidArgument("recording", twice, remedy)
         self.cutoff = cutoff
         self.grades = {one: grade for one, grade in grades.items() if grade > 0}
@@ -201,8 +203,8 @@ def _of_query(walked: Traversal, judged: _Judged) -> QueryLedger:
         query.text,
         judged.ideal,
         ceilings["answered"],
-        MappingProxyType(entries),
-        MappingProxyType(ceilings),
+        entries,
+        ceilings,
         tuple(lost),
     )
 
@@ -266,7 +268,7 @@ def _first(grades: Mapping[str, int], found: Sequence[str]) -> list[str]:
 
 
 def _means(found: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    return MappingProxyType({name: _mean([one[name] for one in found]) for name in found[0]})
+    return {name: _mean([one[name] for one in found]) for name in found[0]}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -203,7 +203,8 @@ def _flips(found: Sequence[Observation]) -> Finding:
     never = share == 0 and len(several) >= _FEW
     return _found(
         "flips", share, never or share > _FLIPS,
-        f"{percent(share)} of the answers begin with another document than fusion has first.",
+        f"{percent(share)} of the answers begin with another document than fusion alone would have "
+        "first.",
         "seeing whether the second stage is on and earns its time" if never
         else "a verdict on judged queries: it trusts nothing that the first stage says",
     )  # fmt: skip

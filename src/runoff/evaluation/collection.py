@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from runoff.evaluation.formats import (
     read_queries,
     read_topics,
 )
+from runoff.evaluation.judgments import check_queries, checked_grades, oddities, unlisted
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ __all__ = ["Collection"]
 
 _CELLS = {"query_id", "query", "doc_id", "grade"}
 _FIELDS = {"query", "text", "query_id", "relevant"}
-_NAMED = 3  # examples in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,8 @@ class Collection:
         notes: what is odd about the data, as sentences.
 
     Raises:
-        InvalidArgument: no query is judged, a judged or labelled query has no text, or a grade is
-            no whole number.
+        InvalidArgument: no query is judged, a judged or labelled query has no text, or an id or a
+            grade is unfit.
     """
 
     queries: Mapping[str, str]
@@ -63,8 +62,11 @@ class Collection:
 
     def __post_init__(self) -> None:
         """Check the data, copy it, and note what is odd."""
-        _check_queries(self.queries)
-        judged = {one: _grades(one, grades) for one, grades in self.qrels.items() if grades}
+        check_queries(self.queries)
+        if not isinstance(self.qrels, Mapping):
+            remedy = "must map query ids to document ids with grades"
+            raise InvalidArgument("qrels", self.qrels, remedy)
+        judged = {one: checked_grades(one, grades) for one, grades in self.qrels.items() if grades}
         if not judged:
             raise InvalidArgument("qrels", self.qrels, "must judge a document of a query or more")
         for argument, given in (("qrels", judged), ("labels", self.labels)):
@@ -79,7 +81,7 @@ class Collection:
         }
         queries = {one: text for one, text in self.queries.items() if one in judged}
         qrels = {one: MappingProxyType(judged[one]) for one in queries}
-        found = list(_oddities(self.queries, qrels, documents))
+        found = list(oddities(self.queries, qrels, documents))
         frozen = {
             "queries": MappingProxyType(queries),
             "qrels": MappingProxyType(qrels),
@@ -118,7 +120,7 @@ class Collection:
         ids: Container[str] | None = self.documents if doc_ids is None else set(doc_ids)
         if ids is None:
             raise InvalidArgument("doc_ids", None, "must be given: the collection has no documents")
-        return _absent(self.qrels, ids)
+        return unlisted(self.qrels, ids)
 
     def slices(self, label: str) -> dict[str, str]:
         """Return query id to value of one label, for `verdict(slices=...)`.
@@ -192,12 +194,14 @@ class Collection:
             MalformedData: a row cannot be read; the message names the line.
         """
         file = Path(path)
-        tabs = file.name.removesuffix(".gz").endswith(".tsv")
+        tabs = file.name.lower().removesuffix(".gz").endswith(".tsv")
         return _rows(csv_rows(file, delimiter or ("\t" if tabs else ",")), file.name)
 
     @classmethod
     def from_pandas(cls, frame: Any, *, name: str = "frame") -> Collection:  # noqa: ANN401 - no pandas here
         """Take a data frame with one judgment in each row and the columns of `from_csv`."""
+        if not hasattr(frame, "to_dict") or not hasattr(frame, "notna"):
+            raise InvalidArgument("frame", frame, "must be a data frame; lists are for from_pairs")
         # an empty cell is NaN, NaT or NA to a frame, and None here
         filled = frame.astype(object).where(frame.notna(), None)
         records: list[dict[str, Any]] = filled.to_dict("records")
@@ -225,15 +229,25 @@ class Collection:
 
     @classmethod
     def from_pairs(
-        cls, pairs: Iterable[tuple[str, Mapping[str, int] | Iterable[str]]], *, name: str = "pairs"
+        cls,
+        pairs: Iterable[tuple[str, Mapping[str, int] | Iterable[str]]]
+        | Mapping[str, Mapping[str, int] | Iterable[str]],
+        *,
+        name: str = "pairs",
     ) -> Collection:
         """Take (query text, relevant document ids) pairs; grades may be given as a mapping.
 
-        A query's id is made of its text, so that it stays the same from one day to the next.
+        A mapping of texts to relevant ids counts as its items. A query's id is made of its text, so
+        that it stays the same from one day to the next.
+
+        Raises:
+            MalformedData: one is no such pair.
         """
         gathered = Gathered()
-        for at, (text, relevant) in enumerate(pairs):
+        given = pairs.items() if isinstance(pairs, Mapping) else pairs
+        for at, pair in enumerate(given):
             where = f"{name}[{at}]"
+            text, relevant = _parts(where, pair, 2, 2)
             _relevant(where, gathered, gathered.query(where, None, text), relevant)
         return _made(gathered, name)
 
@@ -248,12 +262,13 @@ class Collection:
         that such judgments favour the system they were collected with; a note says so.
 
         Raises:
-            MalformedData: a vote is neither 1 nor -1 (True and False are taken as these).
+            MalformedData: an event is no such thing, or a vote is neither 1 nor -1 (True and False
+                are taken as these).
         """
         gathered, votes = Gathered(), dict[tuple[str, str], int]()
-        for at, (text, doc_id, *given) in enumerate(events):
+        for at, event in enumerate(events):
             where = f"{name}[{at}]"
-            vote = given[0] if given else 1
+            text, doc_id, vote = (*_parts(where, event, 2, 3), 1)[:3]
             if isinstance(vote, bool):
                 vote = 1 if vote else -1
             if vote not in {1, -1}:
@@ -302,6 +317,8 @@ class Collection:
 def _made(
     gathered: Gathered, name: str, documents: dict[str, Document] | None = None, *notes: str
 ) -> Collection:
+    if not gathered.qrels:
+        raise InvalidArgument(name, gathered.qrels, "has no judgment of a query")
     said = (*notes, *gathered.notes())
     return Collection(gathered.queries, gathered.qrels, documents, gathered.labels, name, said)
 
@@ -312,6 +329,8 @@ def _rows(rows: Iterator[tuple[str, dict[str, Any]]], name: str) -> Collection:
         absent = [one for one in ("query", "doc_id") if one not in row]
         if absent:
             remedy = f"must have the columns query and doc_id; absent: {', '.join(absent)}"
+            if len(row) == 1:
+                remedy += "; what stands between columns is `delimiter`"
             raise MalformedData(where, list(row), remedy)
         query_id = gathered.query(where, row.get("query_id"), row["query"])
         gathered.judge(where, query_id, row["doc_id"], row.get("grade", 1))
@@ -321,56 +340,16 @@ def _rows(rows: Iterator[tuple[str, dict[str, Any]]], name: str) -> Collection:
     return _made(gathered, name)
 
 
+def _parts(where: str, given: object, least: int, most: int) -> tuple[Any, ...]:
+    if not isinstance(given, tuple | list) or not least <= len(given) <= most:
+        many = f"{least}" if least == most else f"{least} or {most}"
+        raise MalformedData(where, given, f"must be a tuple of {many}")
+    return tuple(given)
+
+
 def _relevant(where: str, gathered: Gathered, query_id: str, relevant: object) -> None:
     if isinstance(relevant, str) or not hasattr(relevant, "__iter__"):
         raise MalformedData(where, relevant, "`relevant` must be a list of ids, or ids with grades")
     grades = relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1)
     for doc_id, grade in grades.items():
         gathered.judge(where, query_id, doc_id, grade)
-
-
-def _check_queries(queries: Mapping[str, str]) -> None:
-    if not isinstance(queries, Mapping):
-        raise InvalidArgument("queries", queries, "must map query ids to texts")
-    for query_id, text in queries.items():
-        if not isinstance(query_id, str) or not query_id:
-            raise InvalidArgument("queries", query_id, "query ids must be non-empty strings")
-        if not isinstance(text, str) or not text.strip():
-            raise InvalidArgument("queries", text, f"must be a text (query {query_id!r})")
-
-
-def _grades(query_id: str, judged: Mapping[str, int]) -> dict[str, int]:
-    grades: dict[str, int] = {}
-    for doc_id, grade in judged.items():
-        try:
-            grades[doc_id] = operator.index(grade)
-        except TypeError:
-            remedy = f"must be a whole number (query {query_id!r}, document {doc_id!r})"
-            raise InvalidArgument("qrels", grade, remedy) from None
-    return grades
-
-
-def _oddities(
-    queries: Mapping[str, str],
-    qrels: Mapping[str, Mapping[str, int]],
-    documents: Mapping[str, Document] | None,
-) -> Iterator[str]:
-    unjudged = [query_id for query_id in queries if query_id not in qrels]
-    if unjudged:
-        yield f"Left out as not judged: {_examples(unjudged, 'queries')}."
-    hopeless = [one for one, grades in qrels.items() if max(grades.values()) <= 0]
-    if hopeless:
-        yield f"Without a relevant document, so always 0: {_examples(hopeless, 'queries')}."
-    absent = [] if documents is None else _absent(qrels, documents)
-    if absent:
-        yield f"Judged, but not among the documents: {_examples(absent, 'documents')}."
-
-
-def _absent(qrels: Mapping[str, Mapping[str, int]], ids: Container[str]) -> list[str]:
-    judged = dict.fromkeys(doc_id for grades in qrels.values() for doc_id in grades)
-    return [doc_id for doc_id in judged if doc_id not in ids]
-
-
-def _examples(ids: list[str], what: str) -> str:
-    more = ", ..." if len(ids) > _NAMED else ""
-    return f"{len(ids)} {what} ({', '.join(ids[:_NAMED])}{more})"

@@ -75,7 +75,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             bad = error.object[error.start : error.start + 1]
-            raise MalformedData(f"{path.name} line {number}", bad, "is not UTF-8") from None
+            raise MalformedData(
+                f"{path.name} line {number}", bad, "is not UTF-8: save the file as UTF-8"
+            ) from None
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             where = f"{path.name} after line {number}"
             raise MalformedData(where, str(error), "the gzip file is damaged") from None
@@ -90,7 +92,7 @@ def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for where, line in numbered_lines(path):
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise MalformedData(where, line, f"is not JSON: {error}") from None
         if not isinstance(value, dict):
             raise MalformedData(where, value, "must be a JSON object")
@@ -98,12 +100,15 @@ def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield where each row ends and its cells by column name.
+    """Yield where each row ends and its cells by column name, without white space around them.
 
     Raises:
         MalformedData: a row with more or fewer cells than the header, or broken quotes.
     """
-    reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    # people put a space behind a comma
+    reader = csv.reader(
+        (line for _, line in _lines(path)), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
     header: list[str] | None = None
     try:
         for cells in reader:
@@ -116,7 +121,7 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, str]]]
                 if len(cells) != len(header):
                     remedy = f"must have {len(header)} cells as the header has, not {len(cells)}"
                     raise MalformedData(where, cells, remedy)
-                yield where, dict(zip(header, cells, strict=True))
+                yield where, dict(zip(header, map(str.strip, cells), strict=True))
     except csv.Error as error:
         where = f"{path.name} line {reader.line_num}"
         raise MalformedData(where, str(error), "is not CSV") from None
@@ -184,10 +189,10 @@ def _id(where: str, what: str, value: object) -> str:
 
 def _grade(where: str, value: object) -> int:
     if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            pass
+        # a column of whole numbers with a gap in it is written as 1.0 by spreadsheets and pandas
+        found = re.fullmatch(r"\s*([+-]?\d{1,9})(?:\.0*)?\s*", value)
+        if found is not None:
+            return int(found[1])
     elif isinstance(value, float) and value.is_integer():
         return int(value)
     elif not isinstance(value, bool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from altair import LayerChart
 
 __all__ = ["CEILINGS", "ENTRIES", "Ledger", "LostDocument", "Move", "QueryLedger"]
+
+_SHOWN = 5e-5  # what four places show
 
 ENTRIES = {
     "not_retrieved": "found by no source",
@@ -118,9 +121,11 @@ class Move:
 
     def __str__(self) -> str:
         """Return it as a sentence."""
-        gain = "" if self.brings is None else f", and brings {self.brings:+.3f}"
-        most = f"{self.action} ({self.loss:.3f} is lost there) can bring at most {self.at_most:.3f}"
-        return f"{most}{gain}"
+        if self.brings is None:
+            gain = f"could bring {self.at_most:.3f} at most"
+        else:
+            gain = f"brings {self.brings:+.3f} on these queries"
+        return f"{self.action}: {gain}; {self.loss:.3f} is lost there"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -217,8 +222,12 @@ class Ledger:
             for name, loss in self.entries.items()
             if loss or concerned[name]
         ]
-        lines += [_row("achieved", self.achieved), "", "the best that is left"]
-        lines += [_row(f"  {CEILINGS[name]}", best) for name, best in self.ceilings.items()]
+        lines += [_row("achieved", self.achieved), "", "what could still be reached, at best"]
+        above = math.inf
+        for name, best in self.ceilings.items():
+            if abs(best - above) >= _SHOWN:  # a stage that loses nothing needs no line
+                lines.append(_row(f"  {CEILINGS[name]}", best))
+                above = best
         if self.moves:
             lines += ["", "next moves"]
             lines += [f"  {rank}. {move}" for rank, move in enumerate(self.moves, 1)]

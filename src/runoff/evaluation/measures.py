@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
+from runoff.evaluation.remarks import check_judged, foreign
 from runoff.evaluation.shown import pretty
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 __all__ = ["MEASURES", "Evaluator", "Judged", "Measured", "Run", "evaluate", "judged_name"]
@@ -59,6 +59,11 @@ class Measured:
     judged: Mapping[str, NDArray[np.float64]]
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[type[Measured], tuple[object, ...]]:
+        """Rebuild from plain dictionaries, since read-only views cannot be pickled."""
+        plain = (dict(self.values), dict(self.judged), dict(self.texts))
+        return type(self), (self.query_ids, *plain, self.notes)
 
     def mean(self, measure: str) -> float:
         """Return the mean over all judged queries, those without results counting as zero."""
@@ -110,13 +115,14 @@ class Evaluator:
         deepest: how many results the measures look at; None for all of them.
 
     Raises:
-        InvalidArgument: no measure is given, there is no such measure, or nothing installed
-            computes it.
+        InvalidArgument: the collection has no judgments, no measure is given, there is no such
+            measure, or nothing installed computes it.
         MissingExtra: ir-measures is not installed.
     """
 
     def __init__(self, collection: Judged, measures: Iterable[object] = MEASURES) -> None:
         ir_measures = _ir_measures()
+        check_judged(collection)
         given = [measures] if isinstance(measures, str) else list(measures)
         parsed = list(dict.fromkeys(_parsed(ir_measures, one) for one in given))
         if not parsed:
@@ -140,13 +146,17 @@ class Evaluator:
             run: query id to document ids, best first; it is not changed.
 
         Raises:
-            InvalidArgument: a document stands twice in a query's results, or an id is no string.
+            InvalidArgument: a document stands twice in a query's results, or these are no list of
+                ids.
         """
-        scored = {
+        if not isinstance(run, Mapping):
+            raise InvalidArgument("run", run, "must map query ids to document ids, best first")
+        listed = {
             query_id: _falling(query_id, run[query_id])
             for query_id in self.query_ids
-            if run.get(query_id)
+            if run.get(query_id) is not None
         }
+        scored = {query_id: scores for query_id, scores in listed.items() if scores}
         places = {query_id: at for at, query_id in enumerate(self.query_ids)}
         found = {name: np.zeros(len(places)) for name in (*self.measures, *self._judged.values())}
         for metric in self._evaluator.iter_calc(scored):
@@ -160,12 +170,14 @@ class Evaluator:
         values = {name: found[name] for name in self.measures}
         for column in (*values.values(), *judged.values()):
             column.flags.writeable = False
+        found_ids = {**dict.fromkeys(run, ()), **scored}
+        notes = (*_oddities(run, self._qrels, int(empty.sum())), *foreign(found_ids, self._qrels))
         return Measured(
             self.query_ids,
             MappingProxyType(values),
             MappingProxyType(judged),
             self._texts,
-            tuple(_oddities(run, self._qrels, int(empty.sum()))),
+            notes,
         )
 
 
@@ -223,10 +235,16 @@ def _deepest(measures: Iterable[Any]) -> int | None:
     return max(cutoffs)
 
 
-def _falling(query_id: str, order: Sequence[str]) -> dict[str, float]:
+def _falling(query_id: str, given: object) -> dict[str, float]:
     """Return document id to a score that falls with the rank; exact in single precision."""
-    if isinstance(order, str) or not all(isinstance(doc_id, str) for doc_id in order):
-        raise InvalidArgument("run", order, f"must list document ids (query {query_id!r})")
+    order: list[str] = []
+    # a set has no order, and that of a mapping to scores need not be theirs
+    fit = isinstance(given, Iterable) and not isinstance(given, str | Mapping | AbstractSet)
+    if fit:
+        order = list(cast("Iterable[str]", given))
+    if not fit or not all(isinstance(doc_id, str) for doc_id in order):
+        remedy = f"must list document ids, best first (query {query_id!r})"
+        raise InvalidArgument("run", given, remedy)
     scores = {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
     if len(scores) < len(order):
         twice = next(doc_id for at, doc_id in enumerate(order) if doc_id in order[:at])

@@ -40,6 +40,7 @@ class Pair:
         judged: Judged@k of both, shape (2, measures, queries), NaN for a query without results;
             None where it is not known of both.
         texts: query id to text, as far as known.
+        notes: what is odd about either, as sentences.
     """
 
     query_ids: tuple[str, ...]
@@ -48,6 +49,7 @@ class Pair:
     after: NDArray[np.float64]
     judged: NDArray[np.float64] | None
     texts: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def deltas(self) -> NDArray[np.float64]:
@@ -111,10 +113,22 @@ def paired(before: Measured | Values, after: Measured | Values) -> Pair:
         for values in (first, second)
     ]
     columns = np.array(rows, np.float64)
-    return Pair(ids, measures, columns[0], columns[1], judged, texts)
+    return Pair(ids, measures, columns[0], columns[1], judged, texts, _notes(before, after))
+
+
+def _notes(before: Measured | Values, after: Measured | Values) -> tuple[str, ...]:
+    first, second = (one.notes if isinstance(one, Measured) else () for one in (before, after))
+    alike = [note for note in first if note in second]
+    told = [*(f"before: {note}" for note in first), *(f"after: {note}" for note in second)]
+    return (*alike, *(one for one in told if one.partition(": ")[2] not in alike))
 
 
 def _by_query(given: Measured | Values, argument: str) -> Values:
+    if not isinstance(given, Measured) and not (
+        isinstance(given, Mapping) and all(isinstance(one, Mapping) for one in given.values())
+    ):
+        remedy = "must be what `evaluate` returned, or map measures to query ids to values"
+        raise InvalidArgument(argument, given, remedy)
     values = (
         given
         if not isinstance(given, Measured)
@@ -152,6 +166,8 @@ def questions(
         InvalidArgument: a slicing is neither a mapping nor a function, or knows none of the
             queries.
     """
+    if not isinstance(slices, Mapping):
+        raise InvalidArgument("slices", slices, "must map names to slicings")
     everything = np.ones(len(pair.query_ids), np.bool_)
     asked = [Question(at, None, everything) for at in range(len(pair.measures))]
     notes = []

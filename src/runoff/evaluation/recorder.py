@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import itertools
+import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from runoff import _workers
 from runoff._arguments import count
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed, told
 from runoff.evaluation.parts import stages_of, told_part
 from runoff.evaluation.reading import Reader, Tap, read_query
 from runoff.evaluation.recording import Recording, Stored
+from runoff.evaluation.remarks import degraded
 from runoff.evaluation.setup import GroupSetup, Setup, queries_digest, told_fusion
 from runoff.faults import degrades
 from runoff.grouping import as_grouping
@@ -20,7 +25,7 @@ from runoff.systems import as_system
 from runoff.types import Degradation, Outcome, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from os import PathLike
 
     from runoff.evaluation.parts import Stage
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Queries", "record"]
 
 _WORKERS = 4
+logger = logging.getLogger("runoff")
 
 
 class Queries(Protocol):
@@ -71,7 +77,8 @@ def record(
         progress: whether to show how far it is, on standard error.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have.
+        InvalidArgument: an argument has a value it cannot have, or another process is recording
+            into the path.
         RecordingMismatch: the path holds a recording of another system or of other queries.
         PermanentError: trying again cannot help; what was recorded stays.
         MissingExtra: a path is given and pyarrow is not installed.
@@ -81,6 +88,9 @@ def record(
     if depth < known.pipeline.depth:
         remedy = f"the system asks each source for {known.pipeline.depth}: record as many or more"
         raise InvalidArgument("depth", depth, remedy)
+    if not isinstance(getattr(collection, "queries", None), Mapping):
+        remedy = "must have queries by id, as a Collection has"
+        raise InvalidArgument("collection", collection, remedy)
     queries = dict(collection.queries)
     if not queries:
         raise InvalidArgument("collection", queries, "has no queries")
@@ -88,7 +98,7 @@ def record(
     widest = depth * len(known.pipeline.sources)
     window = widest if window is None else min(count("window", window), widest)
     if path is not None:  # what is not installed is missed before models are loaded
-        from runoff.evaluation.shards import Folder  # noqa: PLC0415 - pyarrow is an extra
+        from runoff.evaluation.shards import Folder, alone  # noqa: PLC0415 - pyarrow is an extra
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
     setup = _setup(known, stages, depth, window, queries, texts=texts)
@@ -96,14 +106,21 @@ def record(
     if path is None:
         shown = _progress(len(queries), 0, show=progress)
         memory = {one.query_id: one for one in shown(_parallel(ask, asked, workers))}
-        return Recording(setup, Stored([memory[query_id] for query_id in queries]))
-    folder = Folder.prepare(path, setup)
-    done = set(folder.query_ids) - set(folder.degraded)
-    left = {query_id: query for query_id, query in asked.items() if query_id not in done}
-    shown = _progress(len(queries), len(queries) - len(left), show=progress)
-    for one in shown(_parallel(ask, left, workers)):
-        folder.append(one)
-    return Recording(setup, folder)
+        return _told(Recording(setup, Stored([memory[query_id] for query_id in queries])))
+    with alone(path):
+        folder = Folder.prepare(path, setup)
+        done = set(folder.query_ids) - set(folder.degraded)
+        left = {query_id: query for query_id, query in asked.items() if query_id not in done}
+        shown = _progress(len(queries), len(queries) - len(left), show=progress)
+        for one in shown(_parallel(ask, left, workers)):
+            folder.append(one)
+    return _told(Recording(setup, folder))
+
+
+def _told(recording: Recording) -> Recording:
+    for sentence in degraded(recording):
+        logger.warning("%s", sentence)
+    return recording
 
 
 def _query(query_id: str, text: str) -> Query:
@@ -203,25 +220,26 @@ class _Asking:
 
 
 def _parallel(ask: _Asking, asked: Mapping[str, Query], workers: int) -> Iterator[RecordedQuery]:
-    """Yield answers as they come; at most twice as many as there are workers are under way."""
-    waiting: set[concurrent.futures.Future[RecordedQuery]] = set()
+    """Yield answers as they come; those under way are left behind when nobody wants more."""
+    waiting: set[_workers.Job[RecordedQuery]] = set()
     coming = iter(asked.items())
-    pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="runoff-record")
     try:
         while True:
-            for query_id, query in itertools.islice(coming, 2 * workers - len(waiting)):
-                waiting.add(pool.submit(ask, query_id, query))
+            for query_id, query in itertools.islice(coming, workers - len(waiting)):
+                waiting.add(_workers.submit(functools.partial(ask, query_id, query)))
             if not waiting:
                 return
-            done, waiting = concurrent.futures.wait(
+            done, _ = concurrent.futures.wait(
                 waiting, return_when=concurrent.futures.FIRST_COMPLETED
             )
+            waiting -= done
             failed = [one for one in done if one.exception() is not None]
             yield from (one.result() for one in done if one.exception() is None)
             if failed:
                 failed[0].result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for one in waiting:
+            _workers.leave(one)
 
 
 def _progress(total: int, done: int, *, show: bool) -> Callable[..., Iterator[RecordedQuery]]:

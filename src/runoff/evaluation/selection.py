@@ -48,7 +48,11 @@ def cheapest_of_the_best(
             the same, the first of all is chosen if it is as good, else the best of them.
         errors: how many standard errors.
         tolerance: the most that is given up, whatever the error.
+
+    Without a query to choose on, as where a single one is held out, the first is chosen.
     """
+    if not values.shape[1]:
+        return 0
     best = argmax(values)
     deficits = values[best] - values
     queries = values.shape[1]

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import runoff
+from runoff._lock import lock, unlock
 from runoff.errors import (
     InvalidArgument,
     MissingExtra,
@@ -38,11 +40,12 @@ if TYPE_CHECKING:
 
     from runoff.evaluation.recording import RecordedQuery
 
-__all__ = ["VERSION", "Folder"]
+__all__ = ["VERSION", "Folder", "alone"]
 
 VERSION = 1
 _FORMAT = "runoff-recording"
 _MANIFEST = "manifest.json"
+_LOCK = "lock"
 _SHARD = re.compile(r"part-(\d{8})-(\d{8})\.parquet")
 _HEADS = ["query_id", "candidates", "degraded"]
 _MERGED = 64  # small shards that are put together
@@ -96,9 +99,7 @@ class Folder(Stored):
             found = cls(folder)
             found.setup.check_same(setup, str(folder))
         else:
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                remedy = "must be a new or empty directory, or a recording to go on with"
-                raise InvalidArgument("path", str(path), remedy)
+            _check_new(folder)
             folder.mkdir(parents=True, exist_ok=True)
             told = {
                 "format": _FORMAT,
@@ -146,7 +147,10 @@ class Folder(Stored):
     def _write(self, table: pa.Table, last: int, first: int) -> None:
         shard = self.path / f"part-{first:08}-{last:08}.parquet"
         partial = shard.with_suffix(".partial")
-        pq.write_table(table, partial, compression="zstd", write_statistics=False)
+        try:
+            pq.write_table(table, partial, compression="zstd", write_statistics=False)
+        except OSError as error:  # arrow's own does not say where
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(partial)) from error
         partial.replace(shard)
         self._add(shard, table.select(_HEADS))
 
@@ -191,6 +195,35 @@ class Folder(Stored):
         return sum(where[3] for where in self._index.values())
 
 
+@contextmanager
+def alone(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold a recording's directory, made where it is not there, for one recorder.
+
+    Raises:
+        InvalidArgument: another one has it, or it holds something else.
+    """
+    folder = Path(path)
+    if not (folder / _MANIFEST).is_file():
+        _check_new(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("ab") as file:
+        if not lock(file, wait=False):
+            remedy = "is being recorded into: wait until that is done, or take another directory"
+            raise InvalidArgument("path", str(path), remedy)
+        try:
+            yield
+        finally:
+            unlock(file)
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists() and (
+        not folder.is_dir() or any(one.name != _LOCK for one in folder.iterdir())
+    ):
+        remedy = "must be a new or empty directory, or a recording to go on with"
+        raise InvalidArgument("path", str(folder), remedy)
+
+
 def _span(shard: Path) -> tuple[int, int]:
     """Return the last and the first number of what a shard holds: later ones count."""
     found = _SHARD.fullmatch(shard.name)
@@ -214,7 +247,7 @@ def _read_manifest(path: Path) -> Setup:
     manifest = path / _MANIFEST
     try:
         told = json.loads(manifest.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         msg = f"{path} holds no recording: it has no {_MANIFEST}"
         raise RecordingNotFound(msg) from None
     except (OSError, ValueError) as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation.measures import MEASURES, Evaluator
+from runoff.evaluation.remarks import check_judged, check_recorded, degraded
 from runoff.evaluation.replays import replay
 from runoff.evaluation.verdicts import verdict
 
@@ -71,11 +73,14 @@ def second_stage(
         InvalidArgument: there is no second stage, or as `Evaluator` and `verdict` raise it.
         MissingExtra: ir-measures is not installed.
     """
+    check_judged(collection)
     if not recording.setup.steps:
         raise InvalidArgument("recording", recording, "is of a system without a second stage")
+    check_recorded(recording, collection.qrels)
     *_, before, after = by_stage(recording).values()
     evaluator = Evaluator(collection, measures)
-    return verdict(evaluator.evaluate(before), evaluator.evaluate(after), slices=slices)
+    found = verdict(evaluator.evaluate(before), evaluator.evaluate(after), slices=slices)
+    return replace(found, notes=(*found.notes, *degraded(recording)))
 
 
 def _plain(run: Run) -> Run:

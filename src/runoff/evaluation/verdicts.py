@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._arguments import count
+from runoff._text import snippet
 from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.pairing import paired, questions
 from runoff.evaluation.shown import pretty
+from runoff.types import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ _TIE = 1e-9
 _MAIN_SHARE = 0.8  # of the level, for the one question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
+_LINE, _NOTE = 120, 1000  # characters that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """Return it in a line."""
-        where = "all queries" if self.slice is None else "{}={}".format(*self.slice)
+        where = "all queries" if self.slice is None else snippet("=".join(self.slice), _LINE)
         low, high = self.interval
         judged = "" if self.judged is None else "  judged {:.2f} -> {:.2f}".format(*self.judged)
         return (
@@ -92,6 +95,12 @@ class Change:
     def delta(self) -> float:
         """After minus before."""
         return self.after - self.before
+
+    def __str__(self) -> str:
+        """Return it in a line; an id that is made of the text is left out."""
+        made = bool(self.text) and self.query_id == text_key(self.text)
+        name = "" if made else f"{self.query_id}: "
+        return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +182,10 @@ class Verdict:
 
     def __str__(self) -> str:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
-        lines = [f"{self.decision}: {self.reason}", *map(str, self.comparisons)]
+        lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
         for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
-            lines += [
-                f"{title} {one.query_id}: {one.before:.3f} -> {one.after:.3f} {one.text}".rstrip()
-                for one in changes
-            ]
-        return "\n".join([*lines, *self.notes])
+            lines += [f"{title} {one}" for one in changes]
+        return "\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)])
 
 
 def verdict(
@@ -251,7 +257,7 @@ def verdict(
         level,
         rounds,
         seed,
-        (*notes, *_cautions(main, decision, level)),
+        (*notes, *pair.notes, *_cautions(main, decision, level)),
         changes,
     )
 

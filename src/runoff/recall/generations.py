@@ -22,7 +22,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from runoff._lock import lock
 from runoff.errors import IndexDamaged, IndexNotFound, IndexTooNew, InvalidArgument
 
 if TYPE_CHECKING:
@@ -355,15 +355,7 @@ def _clear(root: Path, keep: str | None) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that ends with the process."""
     with path.open("ab") as file:
-        if sys.platform == "win32":
-            import msvcrt  # noqa: PLC0415 - exists on Windows alone
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl  # noqa: PLC0415 - does not exist on Windows
-
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file, wait=True)
         yield
 
 

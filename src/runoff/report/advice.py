@@ -9,9 +9,11 @@ from runoff.evaluation.accounting import losses
 from runoff.evaluation.checks import health
 from runoff.evaluation.curves import curve
 from runoff.evaluation.measures import MEASURES
+from runoff.evaluation.remarks import degraded
 from runoff.evaluation.stagewise import RERANKED, by_stage
 from runoff.report.evaluated import evaluated
-from runoff.report.explain import text_table
+from runoff.report.explain import snippet, text_table
+from runoff.report.steps import next_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,14 +48,22 @@ class Advice:
     health: Health | None
     tuning: Tuning | None = None
 
+    @property
+    def next_steps(self) -> tuple[str, ...]:
+        """What to do next, as sentences, the most urgent first."""
+        return next_steps(self.evaluated, self.ledger, self.curve, self.health)
+
     def __str__(self) -> str:
         """Return it as a page of text."""
         found, rows = self.evaluated, self.evaluated.rows()
         queries = len(self.ledger.queries)
         parts = [
-            f"{found.collection}: {queries} judged queries",
+            f"{snippet(found.collection, 100)}: {queries} judged queries",
             text_table(rows, align="<" + ">" * (len(rows[0]) - 1)),
         ]
+        if steps := self.next_steps:
+            told = "\n".join(f"{rank}. {snippet(one, 1000)}" for rank, one in enumerate(steps, 1))
+            parts.append(f"NEXT STEPS\n{told}")
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
             parts.append(f"VERDICT, {after} against {before}\n{found.verdict}")
@@ -66,7 +76,7 @@ class Advice:
             parts.append(f"HEALTH\n{self.health}")
         remarks = found.remarks()
         if remarks:
-            parts.append("\n".join(remarks))
+            parts.append("\n".join(snippet(one, 1000) for one in remarks))
         return "\n\n".join(parts)
 
 
@@ -94,7 +104,14 @@ def advise(
     runs = by_stage(recording)
     names = list(runs)
     compared = (names[-2], RERANKED) if names[-1] == RERANKED else None
-    found = evaluated(collection, runs, compared, measures=measures, slices=slices)
+    found = evaluated(
+        collection,
+        runs,
+        compared,
+        measures=measures,
+        slices=slices,
+        notes=degraded(recording),
+    )
     ledger = losses(recording, collection)
     if compared is None:
         return Advice(found, ledger, None, None, tuning)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runoff.evaluation.measures import MEASURES, Evaluator, judged_name
@@ -121,6 +121,7 @@ def evaluated(
     *,
     measures: Iterable[object] = MEASURES,
     slices: Mapping[str, Slicing] | None = None,
+    notes: Iterable[str] = (),
 ) -> Evaluated:
     """Measure every run, and compare two of them.
 
@@ -130,6 +131,7 @@ def evaluated(
         compared: names of the system before and of the one after; None compares nothing.
         measures: the first decides.
         slices: for the verdict.
+        notes: what else is odd, as sentences.
 
     Raises:
         InvalidArgument: as `Evaluator` and `verdict`.
@@ -139,8 +141,10 @@ def evaluated(
     measured = {name: evaluator.evaluate(run) for name, run in runs.items()}
     found = None
     if compared is not None:
-        found = verdict(measured[compared[0]], measured[compared[1]], slices=slices)
-    return Evaluated(collection.name, measured, compared, found, collection.notes)
+        # `remarks` tells what is odd about a run under its own name
+        before, after = (replace(measured[name], notes=()) for name in compared)
+        found = verdict(before, after, slices=slices)
+    return Evaluated(collection.name, measured, compared, found, (*collection.notes, *notes))
 
 
 def compared_rows(found: Verdict) -> list[tuple[str, ...]]:

@@ -92,6 +92,8 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     found = advice.evaluated
     queries = len(advice.ledger.queries)
     sections = {"Measures after every stage": table_html(found.rows())}
+    if advice.next_steps:
+        sections["What to do next"] = paragraphs(advice.next_steps)
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
         sections[f"Does it help? {after} against {before}"] = verdict_section(found.verdict)

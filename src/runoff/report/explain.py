@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from runoff._text import snippet
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -132,13 +134,6 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
-
-
-def snippet(text: str, length: int) -> str:
-    """Return the start of a text on one line, with nothing in it that a terminal would act on."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text[: length * 4])
-    line = " ".join(line.split())
-    return line if len(line) <= length and len(text) <= length * 4 else f"{line[: length - 1]}…"
 
 
 def text_table(rows: Sequence[Sequence[str]], align: str) -> str:

@@ -1,0 +1,47 @@
+"""A lock on an open file that ends with the process, whatever becomes of it."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import IO
+
+__all__ = ["lock", "unlock"]
+
+_TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+
+
+def lock(file: IO[bytes], *, wait: bool) -> bool:
+    """Lock a file; return False where another holds it and there is no waiting.
+
+    Raises:
+        OSError: it cannot be locked.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt  # noqa: PLC0415 - exists on Windows alone
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl  # noqa: PLC0415 - does not exist on Windows
+
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if wait or error.errno not in _TAKEN:
+            raise
+        return False
+    return True
+
+
+def unlock(file: IO[bytes]) -> None:
+    """Let go of a lock, also where a forked process has the file open."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - as above
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415 - as above
+
+        fcntl.flock(file, fcntl.LOCK_UN)
