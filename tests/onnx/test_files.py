@@ -76,7 +76,7 @@ def test_a_precision_that_is_not_there_is_an_error(names, precision):
 
 def test_a_model_without_onnx_file_says_how_to_get_one():
     """A model with other weights only is an error that names the export command."""
-    with pytest.raises(ModelNotFound, match="optimum-cli export onnx"):
+    with pytest.raises(ModelNotFound, match="runoff export MODEL DIRECTORY"):
         choose(["model.safetensors", "config.json"], "auto", "m")
 
 

@@ -24,6 +24,7 @@ def app() -> None:
     from runoff.cli.demo import demo  # noqa: PLC0415 - as above
     from runoff.cli.evaluate import evaluate  # noqa: PLC0415 - as above
     from runoff.cli.explain import explain  # noqa: PLC0415 - as above
+    from runoff.cli.export import export  # noqa: PLC0415 - as above
     from runoff.cli.version import version  # noqa: PLC0415 - as above
 
     commands = typer.Typer(
@@ -33,7 +34,7 @@ def app() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (demo, evaluate, advise, explain, version):
+    for command in (demo, evaluate, advise, explain, export, version):
         commands.command()(command)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
