@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runoff.recall.embedder import Embedder
     from runoff.types import Document
 
-__all__ = ["BUILT_IN", "Told", "built_in", "collection_of", "runs_of", "system_of"]
+__all__ = ["BUILT_IN", "Told", "attribute_of", "built_in", "collection_of", "runs_of", "system_of"]
 
 BUILT_IN = ("bm25", "dense")
 _DATASET = "ir_datasets:"
@@ -88,7 +88,7 @@ def system_of(argument: str, given: str) -> Told:
         return Recording.open(path)
     if path.is_file():
         return {path.name: read_run(path)}
-    found = _attribute(argument, given)
+    found = attribute_of(argument, given)
     try:
         return as_system(found)
     except InvalidArgument:
@@ -97,7 +97,12 @@ def system_of(argument: str, given: str) -> Told:
     return as_system(found())
 
 
-def _attribute(argument: str, given: str) -> object:
+def attribute_of(argument: str, given: str) -> object:
+    """Return what `module:attribute` names; modules are looked for in this folder, too.
+
+    Raises:
+        InvalidArgument: there is no such module or attribute.
+    """
     module, _, attribute = given.partition(":")
     if not module or not attribute:
         remedy = "is no recording's folder, no run file and not of the form module:attribute"
