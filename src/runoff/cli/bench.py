@@ -19,7 +19,7 @@ from runoff._arguments import seconds as check_seconds
 from runoff.bench import machine, material
 from runoff.bench.measure import measure
 from runoff.cli.show import text_table
-from runoff.cli.systems import attribute_of
+from runoff.cli.systems import attribute_of, called
 from runoff.errors import InvalidArgument
 from runoff.pipeline import TwoStage
 from runoff.rerank.coerce import as_reranker
@@ -77,7 +77,8 @@ def bench(
     check_seconds("seconds", seconds)
     lengths = [count("words", one) for one in words or _WORDS]
     most = None if pairs is None else count("pairs", pairs)
-    second, named = _second(reranker, precision)
+    named = ":" in reranker and not Path(reranker).exists()
+    second = _named(reranker, precision) if named else _local(reranker, precision)
     most = _MOST_SENT if most is None and named else most
     if named:
         sys.stderr.write(f"at most {most:,} pairs are sent to {reranker} (--pairs)\n")
@@ -100,28 +101,29 @@ def bench(
         _show(found, reranker, searched.what, facts)
 
 
-def _second(given: str, precision: str) -> tuple[Reranker, bool]:
-    """Return a reranker, and whether it was named as `module:attribute`."""
-    if ":" in given and not Path(given).exists():
-        if precision != "auto":
-            raise InvalidArgument("precision", precision, "is of local models alone: leave it")
-        found = attribute_of("reranker", given)
-        try:
-            made = _reranker(found)
-        except InvalidArgument:
-            if not callable(found):
-                raise
-            made = _reranker(found())
-    else:
-        from runoff.rerank import CrossEncoder  # noqa: PLC0415 - onnxruntime is slow to import
+def _local(given: str, precision: str) -> Reranker:
+    from runoff.rerank import CrossEncoder, Pointwise  # noqa: PLC0415 - onnxruntime is slow to import
 
-        made = as_reranker(CrossEncoder(given, precision=cast("Precision", precision)))
+    return Pointwise(CrossEncoder(given, precision=cast("Precision", precision)))
+
+
+def _named(given: str, precision: str) -> Reranker:
+    """Return the reranker that `module:attribute` is, has as a pipeline, or returns when called."""
+    if precision != "auto":
+        raise InvalidArgument("precision", precision, "is of local models alone: leave it")
+    found = attribute_of("reranker", given)
+    try:
+        made = _of(found)
+    except InvalidArgument:
+        if not callable(found):
+            raise
+        made = _of(called("reranker", given, found))
     if made is None:
         raise InvalidArgument("reranker", given, "is None: there is no second stage to measure")
-    return made, ":" in given and not Path(given).exists()
+    return made
 
 
-def _reranker(found: object) -> Reranker | None:
+def _of(found: object) -> Reranker | None:
     return as_reranker(found.reranker if isinstance(found, TwoStage) else found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import operator
 import sys
 from pathlib import Path
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
     from runoff.recall.embedder import Embedder
     from runoff.types import Document
 
-__all__ = ["BUILT_IN", "Told", "attribute_of", "built_in", "collection_of", "runs_of", "system_of"]
+__all__ = [
+    "BUILT_IN",
+    "Told",
+    "attribute_of",
+    "built_in",
+    "called",
+    "collection_of",
+    "runs_of",
+    "system_of",
+]
 
 BUILT_IN = ("bm25", "dense")
 _DATASET = "ir_datasets:"
@@ -94,7 +104,23 @@ def system_of(argument: str, given: str) -> Told:
     except InvalidArgument:
         if not callable(found):
             raise
-    return as_system(found())
+    return as_system(called(argument, given, found))
+
+
+def called(argument: str, given: str, found: Callable[..., object]) -> object:
+    """Return what a user's function returns.
+
+    Raises:
+        InvalidArgument: it wants arguments.
+    """
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        remedy = f"cannot be used as it is, nor called without arguments: {error}"
+        raise InvalidArgument(argument, given, remedy) from None
+    except ValueError:  # some of C's own tell no signature
+        pass
+    return found()
 
 
 def attribute_of(argument: str, given: str) -> object:
