@@ -1,6 +1,6 @@
 """English that every Python has: its language topics, for measuring and comparing models.
 
-They are what `help("topics")` shows, reference prose with some code: 80 texts of some 70,000 words.
+They are what `help("topics")` shows, reference prose with some code: some 80 texts of 65,000 words.
 """
 
 from __future__ import annotations

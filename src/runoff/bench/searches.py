@@ -43,13 +43,13 @@ class Allowance:
     def begin(self, share: float) -> None:
         """Begin a phase that may use a share of the seconds and of the pairs that are left."""
         now = time.perf_counter()
-        self.until = now + max(0.0, self._end - now) * share
+        self._until = now + max(0.0, self._end - now) * share
         self._left = self._pairs * share
 
     @property
     def left(self) -> float:
         """Seconds left of the phase; 0 or less when time is up."""
-        return self.until - time.perf_counter()
+        return self._until - time.perf_counter()
 
     def take(self, pairs: int) -> bool:
         """Take pairs from what is left of the phase; False where there are not so many."""

@@ -25,7 +25,7 @@ from runoff.pipeline import TwoStage
 from runoff.rerank.coerce import as_reranker
 
 if TYPE_CHECKING:
-    from runoff.bench.measure import Callers, Length, Measured, Window
+    from runoff.bench.figures import Callers, Length, Measured, Window
     from runoff.onnx.files import Precision
     from runoff.protocols import Reranker
 
