@@ -21,14 +21,14 @@ class Length:
         tokens: of a pair, query and special tokens included; None where the reranker does not tell.
         truncated: the share of documents that lost text to the reranker's limit.
         one: searches with one document.
-        pairs_per_second: with eight documents.
+        pairs_per_second: with eight documents; None where there was no time for them.
     """
 
     words: int
     tokens: float | None
     truncated: float
     one: Times
-    pairs_per_second: float
+    pairs_per_second: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from runoff.bench.figures import Callers, Fit, Kept, Length, Measured, Window
 from runoff.bench.machine import memory, percentile
 from runoff.bench.material import of_words
 from runoff.bench.searches import Allowance, Searches, Times
-from runoff.errors import RunoffError
+from runoff.errors import RecallFailed, RunoffError
 from runoff.scores import Usage
 
 if TYPE_CHECKING:
@@ -121,17 +121,18 @@ class _Bench:
         self._all += kinds.values()
         singles: dict[int, list[Timed]] = {length: [] for length in kinds}
         several: dict[int, list[Timed]] = {length: [] for length in kinds}
+        for length, searches in kinds.items():  # one of each, however slow it is
+            self._add(singles[length], searches, 1)
         going = True
-        while going:
+        while going and self._allowance.left > 0:
             for length, searches in kinds.items():
                 for _ in range(_SINGLES):
                     going &= self._add(singles[length], searches, 1)
                 going &= self._add(several[length], searches, _MANY)
-            going &= self._allowance.left > 0
+                if self._allowance.left <= 0:
+                    break
         return tuple(
-            _length(length, singles[length], several[length])
-            for length in kinds
-            if singles[length] and several[length]
+            _length(length, singles[length], several[length]) for length in kinds if singles[length]
         )
 
     def windows(self) -> tuple[Window, ...]:
@@ -202,9 +203,12 @@ class _Bench:
         if fit is None or fit.window >= window:
             return None
         runs: list[Timed] = []
-        while len(runs) < _LEAST or self._allowance.left > 0:
-            if not self._add(runs, self._searches, window, timeout):
-                return None
+        try:
+            while len(runs) < _LEAST or self._allowance.left > 0:
+                if not self._add(runs, self._searches, window, timeout):
+                    return None
+        except RecallFailed:  # so short that not even what takes no time was in time
+            return None
         return Kept(window, percentile([one.pairs for one in runs], 50), Times.of(runs))
 
     def callers(self, window: int) -> tuple[Callers, ...]:
@@ -294,7 +298,7 @@ def _length(words: int, singles: Sequence[Timed], several: Sequence[Timed]) -> L
         percentile(tokens, 50) if tokens else None,
         sum(one.truncated for one in runs) / sum(one.pairs for one in runs),
         Times.of(singles),
-        percentile([one.pairs / one.ms * 1000 for one in several], 50),
+        percentile([one.pairs / one.ms * 1000 for one in several], 50) if several else None,
     )
 
 

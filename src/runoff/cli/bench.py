@@ -16,8 +16,7 @@ from rich.text import Text
 
 from runoff._arguments import count
 from runoff._arguments import seconds as check_seconds
-from runoff.bench import machine, material
-from runoff.bench.measure import measure
+from runoff.bench import machine
 from runoff.cli.show import text_table
 from runoff.cli.systems import attribute_of, called
 from runoff.errors import InvalidArgument
@@ -73,6 +72,9 @@ def bench(
     Documents are drawn at random, so that recall takes no time. Exit codes: 0, 1 for an error, 2
     for a wrong argument.
     """
+    from runoff.bench import material  # noqa: PLC0415 - --help needs none of this
+    from runoff.bench.measure import measure  # noqa: PLC0415 - as above
+
     check_seconds("timeout", timeout)
     check_seconds("seconds", seconds)
     lengths = [count("words", one) for one in words or _WORDS]
@@ -102,7 +104,7 @@ def bench(
 
 
 def _local(given: str, precision: str) -> Reranker:
-    from runoff.rerank import CrossEncoder, Pointwise  # noqa: PLC0415 - onnxruntime is slow to import
+    from runoff.rerank import CrossEncoder, Pointwise  # noqa: PLC0415 - as above
 
     return Pointwise(CrossEncoder(given, precision=cast("Precision", precision)))
 
@@ -204,9 +206,8 @@ def _length_rows(lengths: tuple[Length, ...]) -> list[tuple[str, ...]]:
     for one in lengths:
         tokens = "-" if one.tokens is None else f"{one.tokens:.0f}"
         times = (f"{one.one.p50:.1f}", f"{one.one.p95:.1f}", f"{one.one.count}")
-        rows.append(
-            (f"{one.words}", tokens, f"{one.truncated:.0%}", *times, f"{one.pairs_per_second:.1f}")
-        )
+        fast = "-" if one.pairs_per_second is None else f"{one.pairs_per_second:.1f}"
+        rows.append((f"{one.words}", tokens, f"{one.truncated:.0%}", *times, fast))
     return rows
 
 

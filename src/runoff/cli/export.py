@@ -11,8 +11,6 @@ from typing import Annotated
 
 import typer
 
-from runoff.export import export_cross_encoder
-
 __all__ = ["export"]
 
 
@@ -39,6 +37,8 @@ def export(
     CrossEncoder(OUT) runs the folder, on ONNX Runtime alone. Exporting needs the extra `export`.
     Exit codes: 0, 1 for an error, also where the scores differ, 2 for a wrong argument.
     """
+    from runoff.export import export_cross_encoder  # noqa: PLC0415 - --help needs none of this
+
     made = export_cross_encoder(
         Path(model) if Path(model).is_dir() else model,
         out,
