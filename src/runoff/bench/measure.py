@@ -111,6 +111,7 @@ class _Bench:
         self._searches = Searches(reranker, material.queries, material.documents)
         self._all = [self._searches]
         self._windows: dict[int, list[Timed]] = {}
+        self._failed = 0  # searches since the last answer
 
     def lengths(self, words: Sequence[int]) -> tuple[Length, ...]:
         self._allowance.begin(_SHARES["lengths"])
@@ -217,7 +218,8 @@ class _Bench:
         self._allowance.begin(_SHARES["callers"])
         for at, callers in enumerate(_CALLERS):
             # each caller finishes at least one search
-            if found and callers * window / found[-1].pairs_per_second > self._allowance.left:
+            rate = found[-1].pairs_per_second if found else math.inf
+            if callers * window > rate * self._allowance.left:
                 break
             share = max(0.0, self._allowance.left) / (len(_CALLERS) - at)
             made = self._together(callers, window, time.perf_counter() + share)
@@ -272,15 +274,16 @@ class _Bench:
     def _add(
         self, runs: list[Timed], searches: Searches, window: int, timeout: float | None = None
     ) -> bool:
-        """Search once more; False where no pairs are left for it, or nothing was ever answered."""
+        """Search once more; False where no pairs are left for it, or it answers no more."""
         if not self._allowance.take(window):
             return False
         made = searches.run(window, timeout)
         if made is not None:
             runs.append(made)
-        elif sum(searches.degraded.values()) >= _TRIES and not runs:
-            return False  # it does not answer
-        return True
+            self._failed = 0
+            return True
+        self._failed += 1
+        return self._failed < _TRIES
 
     def _fits(self, found: dict[int, list[Timed]], size: int) -> bool:
         """Whether there is time for a window, as far as narrower ones tell."""
@@ -296,7 +299,7 @@ def _length(words: int, singles: Sequence[Timed], several: Sequence[Timed]) -> L
     return Length(
         words,
         percentile(tokens, 50) if tokens else None,
-        sum(one.truncated for one in runs) / sum(one.pairs for one in runs),
+        sum(one.truncated for one in runs) / max(1, sum(one.pairs for one in runs)),
         Times.of(singles),
         percentile([one.pairs / one.ms * 1000 for one in several], 50) if several else None,
     )

@@ -144,7 +144,7 @@ class Searches:
         self._lock = threading.Lock()
 
     def run(self, window: int, timeout: float | None = None) -> Timed | None:
-        """Search once; None where the answer was not complete, unless a deadline was to be kept.
+        """Search once; None where the answer was not complete, unless `timeout` was why.
 
         Raises:
             RunoffError: what trying again cannot help.
@@ -155,8 +155,9 @@ class Searches:
         usage = response.trace.usage
         with self._lock:
             self.usage += usage
-            if timeout is None and not response.outcome.complete:
-                self.degraded.update({one.reason for one in response.outcome.degraded})
+            reasons = {one.reason for one in response.outcome.degraded}
+            if reasons - ({"timeout"} if timeout is not None else set()):
+                self.degraded.update(reasons)
                 return None
         told = response.outcome
         return Timed(told.spent_ms, told.scored, usage.tokens, response.trace.truncated)

@@ -188,7 +188,7 @@ def _show(found: Measured, reranker: str, what: str, facts: dict[str, object]) -
 def _fitting(found: Measured) -> str:
     deadline = f"{found.timeout * 1000:g} ms"
     if found.fit is None:
-        return f"There was no time to find the window that fits {deadline}: give more --seconds"
+        return f"No window that fits {deadline} was found in the time: give more --seconds"
     times, window = found.fit.times, found.fit.window
     if not window:
         return f"Not even one candidate fits {deadline}: its p95 is {times.p95:.0f} ms"
