@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("typer", reason="the cli extra is not installed")
 pytest.importorskip("runoff_models", reason="runoff-models is not installed")
 
+PATH = os.pathsep.join(filter(None, sys.path))  # the same runoff in whatever folder it is run
 MINE = """
 from runoff import TwoStage
 from runoff.recall import BM25
@@ -33,7 +34,7 @@ def runoff(*arguments, cwd):
         timeout=120,
         check=False,
         cwd=cwd,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": PATH},
     )
 
 

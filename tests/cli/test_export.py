@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("typer", reason="the cli extra is not installed")
 pytest.importorskip("onnx", reason="the export extra is not installed")
+ENV = {"NO_COLOR": "1", "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
 TORCH = importlib.util.find_spec("sentence_transformers") is not None
 
 
@@ -25,7 +26,7 @@ def runoff(*arguments, cwd):
         timeout=120,
         check=False,
         cwd=cwd,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, **ENV, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
 
 
