@@ -45,16 +45,16 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
-# llama-index-core, langchain-core and all else as old as pyproject.toml allows; they warn of newer Python
+# llama-index-core, langchain-core, Altair and all else as old as pyproject.toml allows; they warn of newer Python
 OLDEST := $(VENV)-oldest
 test-oldest: pyproject.toml tests/oldest.txt
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/oldest.txt \
-		--editable ./models --editable ".[chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25]" \
+		--editable ./models --editable ".[chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report]" \
 		--group oldest
 	$(OLDEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" tests/adapters \
-		tests/test_contracts*.py tests/onnx tests/rerank/test_cohere*.py $(ARGS)
+		tests/test_contracts*.py tests/onnx tests/report/test_plots.py tests/rerank/test_cohere*.py $(ARGS)
 
 $(TORCH_VENV)/.torch: pyproject.toml models/pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)

@@ -1,8 +1,13 @@
-"""Replay against the live pipeline, and what a recording costs in time and memory by its size."""
+"""Replay against the live pipeline, and what a recording costs in time and memory by its size.
+
+With `RUNOFF_BENCH_PLOTS` the growth is drawn into that folder (`pip install altair
+vl-convert-python`).
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 import resource
 import subprocess
 import sys
@@ -73,6 +78,8 @@ def run(options: Options) -> Report:
     title = f"{collection.name}: {len(recording)} queries, {recording.pairs} recorded pairs"
     sizes = (2_000, 4_000) if options.quick else (10_000, 30_000, 100_000, 300_000, 1_000_000)
     grown = [_grown(size) for size in sizes]
+    if folder := os.environ.get("RUNOFF_BENCH_PLOTS"):
+        _plot(grown, Path(folder) / "growth.svg")
     requirements = [
         Requirement("100 configurations, seconds", replayed, 10.0),
         Requirement("live / replay", seconds / each, 100.0, at_least=True),
@@ -169,6 +176,34 @@ def _grown(pairs: int) -> list[object]:
 def _growth(grown: Sequence[Sequence[object]]) -> float:
     each = [float(str(row[2])) for row in grown]
     return each[-1] / each[min(1, len(each) - 1)]
+
+
+def _plot(grown: Sequence[Sequence[object]], path: Path) -> None:
+    import altair as alt  # noqa: PLC0415 - for who wants the picture
+
+    points = []
+    for pairs, seconds, _, _, read, replayed, peak, streamed in grown:
+        for panel, line, value in (
+            ("seconds", "record", seconds),
+            ("seconds", "open and read", read),
+            ("seconds", "replay", replayed),
+            ("peak memory, MB", "record and read", streamed),
+            ("peak memory, MB", "and replay", peak),
+        ):
+            points.append({"panel": panel, "line": line, "pairs": pairs, "value": value})
+    linear = alt.Scale(zero=True)
+    panels = [
+        alt.Chart(alt.Data(values=[one for one in points if one["panel"] == panel]))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("pairs:Q", title="recorded pairs", axis=alt.Axis(format="~s"), scale=linear),
+            y=alt.Y("value:Q", title=panel, scale=linear),
+            color=alt.Color("line:N", title=None, sort=None),
+        )
+        .properties(width=260, height=180)
+        for panel in dict.fromkeys(one["panel"] for one in points)
+    ]
+    alt.hconcat(*panels).resolve_scale(color="independent").save(str(path))
 
 
 def _measure(pairs: int) -> None:

@@ -57,7 +57,7 @@ def _run(tmp_path, data, *arguments):
 
 def test_benchmarks_without_models_run_on_a_tiny_collection(tmp_path, data):
     """Speed, languages and overhead print tables with machine, date and command, and as JSON."""
-    names = ("bm25_speed", "languages", "overhead", "score_cache", "verdict", "ledger")
+    names = ("bm25_speed", "languages", "overhead", "grouping", "score_cache", "verdict", "ledger")
     done, found = _run(tmp_path, data, *names)
     assert done.returncode in {0, 1}, done.stderr
     for name in names:

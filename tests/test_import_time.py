@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 _HEAVY = (
+    "altair",
     "bm25s",
     "chromadb",
     "cohere",

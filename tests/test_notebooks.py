@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,232 @@ def test_langchain_calls(executed):
     kept, answer = said(notebook, "compressor").splitlines()
     assert len(ast.literal_eval(kept)) == 3
     assert answer == f"Look at {ast.literal_eval(kept)[0]}"
+
+
+@pytest.fixture
+def shown(request, executed):
+    """Return what a cell of the class's notebook put out."""
+    return lambda cell: said(executed(request.cls.name), cell)
+
+
+# their texts tell what came out over the documentation of the Python they were written with
+on_its_python = pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="another Python has other documentation"
+)
+
+
+def number(pattern, text):
+    """Return the one number that a pattern finds."""
+    (found,) = re.findall(pattern, text)
+    return float(found)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@on_its_python
+class TestEvaluateYourPipeline:
+    """What the notebook says of two pipelines and one second stage."""
+
+    name = "evaluate_your_pipeline"
+
+    def test_every_stage_is_measured_with_judged(self, shown):
+        """Both stages have three measures over all questions, each with its Judged@k, below .2."""
+        questions = int(shown("judged").split()[0])
+        assert "not indexed: []" in shown("judged")
+        assert f"Recording({questions} queries" in shown("record")
+        told = shown("stages")
+        assert told.count(f"{questions} judged queries") == 2
+        assert [line for line in told.splitlines() if line[0].islower()][1] == "reranked"
+        judged = [float(one) for one in re.findall(r"Judged@\d+ ([\d.]+)", told)]
+        assert len(judged) == 6
+        assert max(judged) < 0.2
+
+    def test_the_engine_is_undecided_and_a_slice_is_suspect(self, shown):
+        """No comparison is proven, not even of the files, of which more became worse."""
+        told = shown("verdict")
+        assert told.startswith("undecided: ")
+        assert min(float(one) for one in re.findall(r"\]  p ([\d.]+)", told)) > 0.5
+        files = next(line for line in told.splitlines() if "about=files" in line)
+        assert number(r"(\d+) worse", files) > number(r"(\d+) better", files)
+        low, high = map(float, re.findall(r"\[([-+.\d]+), ([-+.\d]+)\]", files)[0])
+        assert low < -0.05 < high < 0.01
+        assert "helped q" in told
+        assert "hurt q" in told
+
+    def test_it_says_how_far_the_questions_reach(self, shown):
+        """What would have been found is more than what was, which needs over 500 questions."""
+        found, needed = shown("reach").splitlines()
+        would = number(r"difference of ([\d.]+)", found)
+        assert abs(number(r"difference of ([-+\d.]+)", needed)) < would
+        assert number(r"some (\d+) more", needed) > 500
+
+    def test_words_keep_it_and_vectors_stay_ahead(self, shown):
+        """The gain over words is proven; the vectors alone have the better mean, unproven."""
+        assert shown("words").startswith("keep: ")
+        means, decision = shown("compare").splitlines()
+        words, vectors = map(float, means.split(" -> "))
+        alone = number(r"Retriever\nnDCG@10 +([\d.]+)", shown("stages"))
+        assert words < min(alone, vectors)
+        assert decision.startswith("undecided: ")
+        widths = [
+            float(high) - float(low)
+            for told in (decision, shown("verdict"))
+            for low, high in re.findall(r"\[([-+.\d]+), ([-+.\d]+)\]", told)[:1]
+        ]
+        assert widths[0] > 2 * widths[1]
+
+    def test_little_is_lost_for_want_of_finding(self, shown):
+        """What is not found is a tenth of what is put low or demoted, whose documents are named."""
+        told = shown("losses")
+        absent = number(r"found by no source +-([\d.]+)", told)
+        rest = number(r"below the window +-([\d.]+)", told) + number(
+            r"demoted by the reranker +-([\d.]+)", told
+        )
+        assert absent < rest / 10
+        assert "a better order of the first stage" in told
+        assert [line.split()[0] for line in shown("lost").splitlines()] == [
+            *["fused_low"] * 3,
+            *["demoted"] * 3,
+        ]
+
+    def test_health_and_report_are_there(self, shown):
+        """Nothing is odd, and the report holds plots and no script."""
+        assert "odd " not in shown("health")
+        assert re.match(r"\d+ kB, [5-9] plots, 0 scripts\n", shown("report"))
+
+    def test_the_check_fails_on_proven_harm_alone(self, shown):
+        """Leaving the second stage out passes undecided; words in place of vectors exit with 3."""
+        lines = shown("ci").splitlines()
+        assert lines[0] == "no-second-stage: exit code 0"
+        assert lines[1].strip().startswith("undecided: ")
+        assert lines[2] == "word-search: exit code 3"
+        assert lines[3].strip().startswith("remove: ")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@on_its_python
+class TestDebugADisappointingQuery:
+    """What the notebook says of three documents and of the cures it tries."""
+
+    name = "debug_a_disappointing_query"
+
+    def test_an_answer_tells_its_places_and_lacks_the_document(self, shown):
+        """Five nodes have their places, the answer is complete, and the document is not there."""
+        *nodes, complete = shown("provenance").splitlines()
+        assert [line[0] for line in nodes] == list("12345")
+        assert complete == "complete: True"
+        assert "shutil.rmtree" not in shown("provenance")
+        assert number(r"\(down (\d+)\)", shown("follow")) > 2
+
+    def test_three_causes_three_cases(self, shown):
+        """The poor questions have three main causes, and each case is of one of them."""
+        head, *causes = shown("ledger").splitlines()
+        poor, questions = map(int, re.findall(r"\d+", head))
+        assert sum(int(line.split()[0]) for line in causes) == poor < questions
+        cases = [line.split()[:2] for line in shown("cases").splitlines()]
+        assert cases == [
+            ["fused_low", "shutil.which"],
+            ["not_retrieved", "divmod"],
+            ["demoted", "shutil.rmtree"],
+        ]
+        assert {line.split()[1] for line in causes} == {cause for cause, _ in cases}
+
+    def test_a_wider_window_does_not_help(self, shown):
+        """It is read then, and no document it takes in gets among ten; more questions lose."""
+        assert "below the window of 20, so it was never read" in shown("unread")
+        place = number(r"dense: rank (\d+)", shown("unread-fix"))
+        assert 20 < place <= 30
+        assert "below the 5 results" in shown("unread-fix")
+        *moved, decision, counts = shown("unread-all").splitlines()
+        assert len(moved) > 5
+        assert all(int(re.findall(r"\d+", line)[1]) > 10 for line in moved)
+        assert decision.startswith("undecided: ")
+        better, _, worse = map(int, re.findall(r"\d+", counts))
+        assert better < worse
+
+    def test_words_raise_it_and_are_a_toss_up(self, shown):
+        """Words bring it close to five; over all questions the change is undecided."""
+        told = shown("unread-words")
+        assert re.match(r"shutil.which: rank [6-9], below the 5 results", told)
+        assert "\n  bm25: rank" in told
+        assert "\nundecided: " in told
+        better, _, worse = map(int, re.findall(r"\d+", told.splitlines()[-1]))
+        assert abs(better - worse) <= 2
+
+    def test_what_shares_no_word_is_found_once_its_text_says_more(self, shown):
+        """It lies beyond a hundred, BM25 lacks it, and with a sentence more it is returned."""
+        assert "no source found it within depth 100" in shown("absent")
+        assert number(r"dense: rank (\d+)", shown("absent-check")) > 100
+        assert "divmod among them: False" in shown("absent-check")
+        assert shown("absent-fix").startswith("divmod: returned at rank ")
+        assert shown("absent-fix").splitlines()[-1] == "1 better, 41 alike, 0 worse"
+
+    def test_a_smaller_blend_takes_the_demotion_back(self, shown):
+        """The place rises as the reranker counts less, back to the vectors' own sixth."""
+        assert "dense: rank 6," in shown("demoted")
+        assert number(r"\(down (\d+)\)", shown("demoted")) > 2
+        _, *rows, decision, _ = shown("demoted-fix").splitlines()
+        places = {line.split()[0]: int(line.split()[1]) for line in rows}
+        assert list(places.values()) == sorted(places.values(), reverse=True)
+        assert places["0.5"] > places["0.2"] == 6
+        assert decision.startswith("undecided: ")
+
+    def test_langchain_tells_the_same(self, shown):
+        """A LangChain retriever's documents have provenance, and its pipeline explains itself."""
+        told = shown("langchain")
+        assert re.match(r"1  \{'bm25': \d+\}  fused \d+  ", told)
+        assert "shutil.rmtree: " in told
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@on_its_python
+class TestChooseWindowAndFusion:
+    """What the notebook says of settings, times and money."""
+
+    name = "choose_window_and_fusion"
+
+    def test_the_curve_is_undecided_and_recommends_all_the_same(self, shown):
+        """No window is proven better or worse, one is recommended, and its regret is above 0."""
+        told = shown("curve")
+        assert told.startswith("undecided: ")
+        assert "recommended: " in told
+        assert number(r"held-out queries ([-+.\d]+)", told) > 0
+
+    def test_the_best_of_many_is_not_proven(self, shown):
+        """The ideas stand in order of nDCG, and the first is undecided against what there is."""
+        rows = [line.split("  ") for line in shown("replay").splitlines()]
+        values = [float(row[0]) for row in rows]
+        assert values == sorted(values, reverse=True)
+        names = [row[-1] for row in rows]
+        assert "as it is" in names[1:]
+        best, decision, _ = shown("best").splitlines()
+        assert best == names[0]
+        assert decision.startswith("undecided: ")
+
+    def test_tuning_keeps_what_there_is(self, shown):
+        """Of about a hundred settings none holds on held-out questions, whatever it promised."""
+        told = shown("tune")
+        assert told.startswith("keep what you have: the choice on all queries does not hold")
+        assert 50 <= number(r"(\d+) settings, ", told) <= 150
+        promised, kept = map(float, re.findall(r"([-+]\d\.\d+)", shown("chosen").splitlines()[1]))
+        assert promised > 0.01
+        assert kept < 0.005
+
+    def test_time_and_money_grow_with_the_window(self, shown):
+        """Every wider window costs more, and none costs nothing but the first stage alone."""
+        _, *rows = shown("price").splitlines()
+        cells = [list(map(float, line.split())) for line in rows]
+        assert cells[0][0] == cells[0][3] == 0
+        for column in (0, 2, 3):
+            values = [row[column] for row in cells]
+            assert values == sorted(set(values))
+
+    def test_a_deadline_reads_what_it_can(self, shown):
+        """Without one all pairs are read, and twenty milliseconds leave some unread."""
+        whole, _, hurried = shown("deadline").splitlines()
+        assert whole == "timeout None: 20 of 20 pairs read, complete"
+        assert hurried.endswith(" pairs read, degraded (timeout)")
+        read, pairs = map(int, re.findall(r"(\d+) of (\d+)", hurried)[0])
+        assert read < pairs

@@ -101,6 +101,76 @@ def test_a_late_source_is_left_out_at_half_the_budget():
         assert response.outcome.degraded[0].reason == "timeout"
 
 
+def twice(pipeline):
+    """Search within .4 seconds, synchronously and asynchronously."""
+    yield pipeline.search("q", timeout=0.4)
+    yield asyncio.run(pipeline.asearch("q", timeout=0.4))
+
+
+class Awaited(Listed):
+    """The same, awaited."""
+
+    async def aretrieve(self, query, *, depth, deadline=None):
+        await asyncio.sleep(self.wait)
+        if self.error is not None:
+            raise self.error
+        return self.hits
+
+
+def nothing_scored(given):
+    time.sleep(0.1)
+    return Reranking((), tuple(given), reason="timeout", detail="scored 0")
+
+
+NO_SCORES = {
+    "hung": Backwards(wait=5),
+    "nothing scored": Fixed(nothing_scored),
+    "failed": Backwards(wait=0.1, error=ServerFailed("503")),
+}
+
+
+@pytest.mark.parametrize("source", [Listed, Awaited])
+@pytest.mark.parametrize("second", NO_SCORES)
+def test_what_a_late_source_found_is_used_when_nothing_was_scored(source, second):
+    """A second stage that gives nothing does not cost the source it was given half the time for."""
+    sources = {"quick": source(*"ab"), "late": source(*"cb", wait=0.25)}
+    pipeline = TwoStage(sources, reranker=NO_SCORES[second])
+    response = both(pipeline, "q", timeout=0.4)
+    assert ids(response) == ["b", "a", "c"]
+    assert {one.stage for one in response.outcome.degraded} == {"rerank"}
+    assert (response.outcome.scored, response.outcome.total) == (0, 3)
+    assert response.outcome.spent_ms < 480
+    late = next(one for one in response.trace.stages if one.source == "late")
+    assert late.latency_ms > 240
+
+
+@pytest.mark.parametrize("source", [Listed, Awaited])
+def test_a_late_source_does_not_undo_what_was_scored(source):
+    """With a score or more, the answer is that of the sources that were in time."""
+
+    def one_scored(given):
+        time.sleep(0.1)
+        return Reranking((Ranked(given[1], 1.0),), (given[0],), reason="timeout", detail="1 of 2")
+
+    sources = {"quick": source(*"ab"), "late": source(*"cb", wait=0.25)}
+    pipeline = TwoStage(sources, reranker=Fixed(one_scored))
+    for response in twice(pipeline):
+        assert ids(response) == ["b", "a"]
+        assert [one.source for one in response.outcome.degraded] == ["late", "Fixed"]
+
+
+@pytest.mark.parametrize("source", [Listed, Awaited])
+@pytest.mark.parametrize("error", [None, AuthenticationFailed("bad key")])
+def test_a_late_source_that_has_nothing_to_give_stays_late(source, error):
+    """One that is still out at the end, or fails after its share, is left out as before."""
+    late = source("c", wait=0.25 if error else 5, error=error)
+    pipeline = TwoStage({"quick": source(*"ab"), "late": late}, reranker=NO_SCORES["failed"])
+    for response in twice(pipeline):
+        assert ids(response) == ["a", "b"]
+        faults = {one.stage: one.reason for one in response.outcome.degraded}
+        assert faults == {"recall": "timeout", "rerank": "server_error"}
+
+
 def test_a_hung_reranker_is_left_behind_at_the_deadline():
     """The fused answer comes back within the budget although the reranker never returns."""
     pipeline = TwoStage({"a": Listed(*"ab")}, reranker=Backwards(wait=5))

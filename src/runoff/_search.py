@@ -179,6 +179,30 @@ class Search:
         self._fused = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
         self._watch = Watch(self.deadline)
 
+    def unscored(self, came: Reranking | Exception) -> bool:
+        """Whether the second stage failed in a way that may pass, or came back with no score."""
+        if isinstance(came, Exception):
+            return bool(degrades(came, self._on_error))
+        if not isinstance(came, Reranking) or came.ordered or came.dropped:
+            return False
+        return len(came.unscored) == len(self.parts.readable)  # else it is a bad reply
+
+    def recalled_again(
+        self, answers: Mapping[str, Answer], came: Reranking | Exception
+    ) -> Reranking | Exception:
+        """Take late answers in as well, and return what the second stage did as if it knew them.
+
+        Args:
+            answers: of all sources.
+            came: what `unscored` found without a score.
+        """
+        watch = self._watch
+        self.recalled(answers)
+        self._watch = watch
+        if isinstance(came, Exception):
+            return came
+        return replace(came, unscored=tuple(self.parts.readable))
+
     def asked(self) -> tuple[Query, list[Candidate], Deadline, str]:
         """Return what the second stage is asked with."""
         return self.query, self.parts.readable, self.deadline, "rerank"

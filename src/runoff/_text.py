@@ -1,21 +1,68 @@
-"""What a word is where a text is measured in words and no tokenizer is at hand."""
+"""What identifies a text, and what its words are where no tokenizer is at hand."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
+from typing import TYPE_CHECKING
 
-__all__ = ["units", "words"]
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["gaps", "text_key", "units", "words"]
 
 _LONGEST = 16  # characters; longer ones are no words: identifiers, or a script not named below
 # scripts that put no spaces between words: Thai to Khmer, kana, ideographs
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_RANGES = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3040, 0x30FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+)
+_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in _RANGES)
+_LAST_SPACE = 0x3000
 _ALONE = re.compile(f"([{_UNSPACED}])")
 _UNIT = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]{{1,{_LONGEST}}})\s*")
 
 
+def text_key(text: str) -> str:
+    """Return the identity of a text: `"text:"` and 32 hexadecimal digits of its SHA-256.
+
+    Lone surrogates are hashed as they are.
+    """
+    import hashlib  # noqa: PLC0415 - a tenth of this package's import time
+
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"text:{digest[:32]}"
+
+
 def words(text: str) -> list[str]:
     """Return the words of a text; a letter of a script without spaces is one by itself."""
-    return text.split() if text.isascii() else _ALONE.sub(r" \1 ", text).split()
+    return text.split() if text.isascii() else " ".join(_ALONE.split(text)).split()
+
+
+def gaps(
+    letters: NDArray[np.uint8] | NDArray[np.uint32],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which code points are white space, and which are words by themselves."""
+    space, alone = _kinds()
+    known = letters if letters.dtype == np.uint8 else np.minimum(letters, len(space) - 1)
+    return space[known], alone[known]
+
+
+@cache
+def _kinds() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the same of each code point, the last of which stands for all beyond it."""
+    space = np.zeros(_RANGES[-1][1] + 2, np.bool_)
+    space[: _LAST_SPACE + 1] = [chr(at).isspace() for at in range(_LAST_SPACE + 1)]
+    alone = np.zeros_like(space)
+    for first, last in _RANGES:
+        alone[first : last + 1] = True
+    return space, alone
 
 
 def units(text: str) -> list[int]:

@@ -269,7 +269,7 @@ class BadReply(TransientError):
 
 
 class RequestRejected(TransientError):
-    """A server will not read this data (400, 413, 422)."""
+    """A server will not read this data (400, 413, 422), or would not: then it is not sent."""
 
     reason = "request_rejected"
 

@@ -7,15 +7,12 @@ fills the answer. Nothing is lost: the others are listed under the one that stan
 
 from __future__ import annotations
 
-import math
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from runoff._arguments import count
-from runoff._text import words
+from runoff._duplicates import alike
 from runoff.errors import InvalidArgument
 from runoff.trace import Fate
 
@@ -25,9 +22,6 @@ if TYPE_CHECKING:
     from runoff.types import Candidate, Document
 
 __all__ = ["Grouping", "as_grouping", "grouped_fates"]
-
-_SHINGLE = 3  # words
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that mixing loses nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +88,7 @@ class Grouping:
         if self.duplicates is not None:
             left = [place for place in range(len(candidates)) if place not in heads]
             texts = [self._text(candidates[place].document) for place in left]
-            same = {left[at]: left[head] for at, head in _alike(texts, self.duplicates).items()}
+            same = {left[at]: left[head] for at, head in alike(texts, self.duplicates).items()}
             # whoever stood for others takes them along
             heads = {place: same.get(head, head) for place, head in heads.items()} | same
         under: dict[int, list[Candidate]] = {}
@@ -145,54 +139,3 @@ def grouped_fates(candidates: Sequence[Candidate]) -> tuple[Fate, ...]:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value)
-
-
-def _alike(texts: Sequence[str], least: float) -> dict[int, int]:
-    """Map the place of each text that an earlier one stands for to the place of that one.
-
-    Blank texts say nothing, and are like no other.
-    """
-    split = [words(text.casefold()) for text in texts]
-    first: dict[str, int] = {}
-    heads: dict[int, int] = {}
-    for place, found in enumerate(split):
-        if found and (head := first.setdefault(" ".join(found), place)) != place:
-            heads[place] = head
-    if least == 1:
-        return heads
-    # Two sets this similar share one of the first few of either, in any order that is the same for
-    # all (Bayardo, Ma and Srikant 2007: prefix filtering), so few pairs need comparing.
-    sets: dict[int, frozenset[int]] = {}
-    having: dict[int, list[int]] = {}
-    moved: dict[int, int] = {}
-    for place, found in enumerate(split):
-        if place in heads or len(found) < _SHINGLE:
-            continue
-        shingles = _shingles(found)
-        few = shingles[: len(shingles) - math.ceil(least * len(shingles) - 1e-9) + 1]
-        own = frozenset(shingles)
-        rivals = sorted({rival for shingle in few for rival in having.get(shingle, ())})
-        near = next((rival for rival in rivals if _jaccard(own, sets[rival]) >= least), None)
-        if near is not None:
-            moved[place] = near
-            continue
-        sets[place] = own
-        for shingle in few:
-            having.setdefault(shingle, []).append(place)
-    return {place: moved.get(head, head) for place, head in heads.items()} | moved
-
-
-def _shingles(found: list[str]) -> list[int]:
-    """Return the distinct three-word sequences as numbers of 64 bits, ascending."""
-    hashed = np.array([hash(word) for word in found], np.int64).view(np.uint64)
-    many = len(found) - _SHINGLE + 1
-    mixed = hashed[:many].copy()
-    for shift in range(1, _SHINGLE):
-        mixed = mixed * _MIX + hashed[shift : shift + many]
-    mixed.sort()
-    return list(dict.fromkeys(mixed.tolist()))
-
-
-def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    both = len(one & other)
-    return both / (len(one) + len(other) - both)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff import _workers
+from runoff._recalling import Recalling
 from runoff._search import Search, count
 from runoff._turns import turn
 from runoff.errors import InvalidArgument, PoolFull
@@ -19,7 +19,6 @@ from runoff.faults import OnError, check_on_error
 from runoff.fusion.rrf import RRF
 from runoff.grouping import as_grouping
 from runoff.protocols import (
-    AsyncRecallSource,
     Fusion,
     PairScorer,
     RecallSource,
@@ -28,7 +27,6 @@ from runoff.protocols import (
 )
 from runoff.rerank._inner import areranked, reranked
 from runoff.rerank.coerce import as_reranker
-from runoff.stages import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,6 +112,9 @@ class TwoStage:
     ) -> Response:
         """Answer a query.
 
+        Recall may take half of the budget once a source has answered. What a late source found is
+        used all the same when the second stage comes back without a single score.
+
         Args:
             query: the question.
             top_k: results to return, 1 or more; fewer come back where fewer were found.
@@ -129,14 +130,18 @@ class TwoStage:
             PermanentError: trying again cannot help (unless `on_error` is `"degrade"`).
         """
         search = self._start(query, top_k, timeout, filters, depth, window)
-        search.recalled(self._recall(search))
-        if search.second is None or not search.parts.readable:
-            return search.finished(asked=False)
-        try:
-            reranking = reranked(search.second, *search.asked())
-        except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
-            return search.finished(error)
-        return search.finished(reranking)
+        with Recalling(self.sources, search) as recall:
+            search.recalled(recall.wait())
+            if search.second is None or not search.parts.readable:
+                return search.finished(asked=False)
+            came: Reranking | Exception
+            try:
+                came = reranked(search.second, *search.asked())
+            except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
+                came = error
+            if search.unscored(came) and (answers := recall.late()):
+                came = search.recalled_again(answers, came)
+            return search.finished(came)
 
     async def asearch(
         self,
@@ -150,17 +155,21 @@ class TwoStage:
     ) -> Response:
         """Answer a query without blocking the event loop; see `search`."""
         search = self._start(query, top_k, timeout, filters, depth, window)
-        answers = await self._arecall(search)
-        long = search.takes_long(answers)
-        await _aside(partial(search.recalled, answers), long=long)
-        if search.second is None or not search.parts.readable:
-            return await _aside(partial(search.finished, asked=False), long=long)
-        came: Reranking | Exception
-        try:
-            came = await areranked(search.second, *search.asked())
-        except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
-            came = error
-        return await _aside(partial(search.finished, came), long=long)
+        with Recalling(self.sources, search) as recall:
+            answers = await recall.await_all()
+            long = search.takes_long(answers)
+            await _aside(partial(search.recalled, answers), long=long)
+            if search.second is None or not search.parts.readable:
+                return await _aside(partial(search.finished, asked=False), long=long)
+            came: Reranking | Exception
+            try:
+                came = await areranked(search.second, *search.asked())
+            except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
+                came = error
+            if search.unscored(came) and (answers := recall.late()):
+                long = search.takes_long(answers)
+                came = await _aside(partial(search.recalled_again, answers, came), long=long)
+            return await _aside(partial(search.finished, came), long=long)
 
     def warmup(self) -> None:
         """Load every model of the sources and the reranker and run each once."""
@@ -191,76 +200,6 @@ class TwoStage:
             id_of=self.id_of,
             grouping=as_grouping(self.group),
         )
-
-    def _recall(self, search: Search) -> dict[str, Answer]:
-        deadline = search.deadline
-        names = list(self.sources)
-        # without a deadline nothing is ever left behind, so the caller's thread does its share
-        inline = "" if deadline.finite else names[-1]
-        futures: dict[str, _workers.Job[Answer]] = {}
-        answers: dict[str, Answer] = {}
-        calls = {name: search.call(source) for name, source in self.sources.items()}
-        try:
-            for name in names:
-                if name == inline:
-                    continue
-                try:
-                    futures[name] = _workers.submit(calls[name])
-                except PoolFull as error:
-                    answers[name] = Answer(None, error, 0.0) if deadline.finite else calls[name]()
-            if inline:
-                answers[inline] = calls[inline]()
-            waiting: set[concurrent.futures.Future[Answer]] = set(futures.values())
-            while waiting:
-                done, waiting = concurrent.futures.wait(
-                    waiting, search.patience(answers), concurrent.futures.FIRST_COMPLETED
-                )
-                answers |= {name: one.result() for name, one in futures.items() if one in done}
-                if not done and search.out_of_patience(answers):
-                    break
-        finally:
-            for future in futures.values():
-                _workers.leave(future)
-            for call in calls.values():
-                call.deadline.leave()
-        return answers
-
-    async def _arecall(self, search: Search) -> dict[str, Answer]:
-        import asyncio  # noqa: PLC0415 - half of this package's import time
-
-        answers: dict[str, Answer] = {}
-        threaded: list[_workers.Job[Answer]] = []
-        futures: dict[str, asyncio.Future[Answer]] = {}
-        calls = {name: search.call(source) for name, source in self.sources.items()}
-        try:
-            for name, source in self.sources.items():
-                if isinstance(source, AsyncRecallSource):
-                    futures[name] = asyncio.ensure_future(calls[name].awaited(source))
-                    continue
-                try:
-                    threaded.append(_workers.submit(calls[name]))
-                except PoolFull as error:
-                    answers[name] = Answer(None, error, 0.0)
-                else:
-                    futures[name] = asyncio.wrap_future(threaded[-1])
-            waiting = set(futures.values())
-            while waiting:
-                done, waiting = await asyncio.wait(
-                    waiting,
-                    timeout=search.patience(answers),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                answers |= {name: one.result() for name, one in futures.items() if one in done}
-                if not done and search.out_of_patience(answers):
-                    break
-        finally:
-            for future in futures.values():
-                future.cancel()
-            for job in threaded:
-                _workers.leave(job)
-            for call in calls.values():
-                call.deadline.leave()
-        return answers
 
 
 async def _aside(step: Callable[[], _T], *, long: bool) -> _T:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+from runoff._text import text_key
 from runoff.errors import InvalidArgument, shown
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
@@ -40,17 +41,6 @@ __all__ = [
 ]
 
 Stage = Literal["recall", "fusion", "rerank"]
-
-
-def text_key(text: str) -> str:
-    """Return the identity of a text: `"text:"` and 32 hexadecimal digits of its SHA-256.
-
-    Lone surrogates are hashed as they are.
-    """
-    import hashlib  # noqa: PLC0415 - a tenth of this package's import time
-
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"text:{digest[:32]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ nothing = 3
 """
 
 
-def runoff(*arguments, cwd=None):
+def runoff(*arguments, cwd=None, columns="200"):
     return subprocess.run(
         [sys.executable, "-c", "from runoff.cli.main import app; app()", *map(str, arguments)],
         capture_output=True,
@@ -48,7 +48,7 @@ def runoff(*arguments, cwd=None):
         env={
             **os.environ,
             "NO_COLOR": "1",
-            "COLUMNS": "200",
+            "COLUMNS": columns,
             "PYTHONPATH": os.pathsep.join(sys.path),
         },
     )
@@ -136,6 +136,15 @@ def test_the_terminal_shows_measures_verdict_and_notes(runs):
     )
     for word in ("right.run", "nDCG@10", "Judged@10", "keep", "120/0/0", "is proven"):
         assert word in done.stdout
+
+
+def test_figures_stay_whole_in_a_narrow_log(runs):
+    """At the 80 columns of a log no figure of the measures or of the verdict is cut."""
+    asked = ("evaluate", "qrels.txt", "--system", "nearly.run", "--baseline", "right.run")
+    narrow = runoff(*asked, cwd=runs, columns="80").stdout
+    assert narrow == runoff(*asked, cwd=runs).stdout
+    assert max(map(len, narrow.splitlines())) > 80
+    assert re.search(r"RR@10 +all \(120\) +1\.0000 +0\.9958 +-0\.0042 +-0\.\d+ to ", narrow)
 
 
 def test_advice_on_one_page_and_as_a_report(folder, tmp_path):

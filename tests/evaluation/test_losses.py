@@ -222,6 +222,35 @@ def test_moves_tell_what_is_known_and_what_is_only_bounded():
     assert losses == sorted(losses, reverse=True)
 
 
+def test_fusion_is_a_move_only_where_there_are_sources_to_fuse():
+    """Of one source no fusion changes the order, so that a better order is what could bring it."""
+    judged, texts = {"c": 1}, {"s": Listed("a b c")}
+    alone = ledger(judged, texts, Told({"a": 1}), window=1)
+    both = ledger(judged, texts | {"t": Listed("a b c")}, Told({"a": 1}), window=1)
+    order, fusion = "a better order of the first stage", "another fusion or other weights"
+    assert (_most(alone, order), _most(alone, fusion)) == (pytest.approx(1 - THIRD), None)
+    assert (_most(both, order), _most(both, fusion)) == (None, pytest.approx(1 - THIRD))
+
+
+@pytest.mark.parametrize(("listed", "gain"), [("a b c d", THIRD), ("a b d e c", 0)])
+def test_a_greater_depth_is_bounded_by_what_was_recorded(listed, gain):
+    """A deeper recall can bring the recorded documents in their best order; what it brings is told.
+
+    Of c and x only c was retrieved, below the depth of 2: the rest could place it first at best.
+    """
+    found = ledger({"c": 1, "x": 1}, {"s": Listed(listed)}, depth=2)
+    (move,) = [one for one in found.moves if one.action == "a depth of 8"]
+    assert move.loss == pytest.approx(1 / (1 + SECOND))
+    assert move.at_most == pytest.approx(1 / (1 + SECOND))
+    assert move.brings == pytest.approx(gain / (1 + SECOND))
+
+
+def test_no_depth_is_a_move_where_nothing_lies_deeper():
+    """A source that has no more hits cannot be asked for them."""
+    found = ledger({"c": 1, "x": 1}, {"s": Listed("a b")}, depth=2)
+    assert [one.action for one in found.moves] == ["a better first stage"]
+
+
 def test_no_second_stage_is_a_move_where_it_harms():
     """A reranker that does harm is told to go, with exactly what that brings."""
     found = ledger({"a": 1}, {"s": Listed("a b")}, Told({"b": 1}))

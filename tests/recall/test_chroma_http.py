@@ -36,16 +36,19 @@ def client(chroma_http):
 
 
 @pytest.fixture
-def opened(chromadb, chroma_server, chroma_settings):
-    """Return what opens a collection through a new async client."""
+async def opened(chromadb, chroma_server, chroma_settings):
+    """Return what opens a collection through a new async client, whose connections it closes."""
+    client = await chromadb.AsyncHttpClient(
+        "127.0.0.1", chroma_server.port, settings=chroma_settings()
+    )
 
     async def opened(name):
-        client = await chromadb.AsyncHttpClient(
-            "127.0.0.1", chroma_server.port, settings=chroma_settings()
-        )
         return await client.get_collection(name, embedding_function=None)
 
-    return opened
+    yield opened
+    connections = client._server._clients  # one of httpx for each event loop, and no public close
+    await client._server.__aexit__(None, None, None)
+    assert not connections
 
 
 class TestContract(RecallSourceContract):

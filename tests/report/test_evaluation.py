@@ -10,7 +10,7 @@ pytest.importorskip("ir_measures", reason="the eval extra is not installed")
 import recorded
 
 from runoff import Document, TwoStage
-from runoff.evaluation import Collection, record
+from runoff.evaluation import Collection, by_stage, evaluate, record, tune
 from runoff.recall import BM25
 from runoff.report import svg
 from runoff.report.advice import advise
@@ -96,7 +96,8 @@ def test_hostile_text_stays_text(tmp_path):
     collection = Collection(queries, qrels, name=HOSTILE)
     made = record(pipeline, collection, 100, progress=False)
     path = tmp_path / "report.html"
-    advice = made.report(path, collection)
+    tuning = tune(made, collection, grid={"window": [0, 2]})
+    advice = made.report(path, collection, tuning=tuning)
     whole = path.read_text("utf-8")
     page = Reading(whole)
     assert not {"script", "img"} & set(page.tags)
@@ -104,8 +105,66 @@ def test_hostile_text_stays_text(tmp_path):
     assert "\x1b" not in whole
     assert "\u202e" not in whole
     assert "<script>alert(1)</script>" in "".join(page.texts)
-    for shown in (advice.evaluated.verdict._repr_html_(), advice.ledger._repr_html_()):
+    findings = [advice.evaluated.verdict, advice.ledger, advice.curve, tuning, advice.health, made]
+    for finding in [*findings, *advice.evaluated.measured.values()]:
+        shown = finding._repr_html_()
         assert not {"script", "img"} & set(Reading(shown).tags)
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown
+
+
+def test_every_finding_shows_itself_in_a_notebook(recording, judged):
+    """Each is one framed piece of HTML with its own figures, and a plot where there is one."""
+    verdict, ledger = recording.verdict(judged), recording.losses(judged)
+    curve, tuning = recording.curve(judged), tune(recording, judged, grid={"window": [0, 20]})
+    measured, health = evaluate(by_stage(recording)["fused"], judged), recording.health()
+    plotted = [
+        (verdict, [verdict.decision, "12 queries, of which"]),
+        (ledger, [f"{ledger.achieved:.3f}"]),
+        (curve, [curve.shape, f"{curve.points[-1].gain:+.4f}"]),
+        (tuning, [tuning.decision, f"{tuning.held_out:.4f}", str(tuning.configured.setting)]),
+    ]
+    listed = [
+        (measured, [f"{measured.mean('nDCG@10'):.4f}", "12 judged queries."]),
+        (health, [one.check for one in health.findings]),
+        (recording, ["12, 0 of them degraded", str(recording.pairs), "hashed 1", "kind=rrf"]),
+    ]
+    for svgs, findings in ((1, plotted), (0, listed)):
+        for finding, said in findings:
+            page = Reading(finding._repr_html_())
+            assert page.tags[:2] == ["div", "style"]
+            assert page.tags.count("svg") == svgs
+            assert all(one in " ".join(page.texts) for one in said)
+
+
+def test_a_finding_keeps_its_text_beside_its_page(recording, judged):
+    """What shows no HTML shows the whole text, as `print` does, in place of a long `repr`."""
+    pretty = pytest.importorskip("IPython.lib.pretty", reason="IPython is not installed").pretty
+    findings = [
+        recording.verdict(judged),
+        recording.losses(judged),
+        recording.curve(judged),
+        tune(recording, judged, grid={"window": [0, 20]}),
+        evaluate(by_stage(recording)["fused"], judged),
+        recording.health(),
+    ]
+    for finding in findings:
+        assert len(str(finding).splitlines()) > 1
+        assert pretty(finding) == str(finding)
+
+
+def test_tuning_is_on_the_page_and_in_the_text_where_it_was_given(recording, judged, tmp_path):
+    """The report and the advice have a section of settings with it, and none without."""
+    path = tmp_path / "report.html"
+    assert recording.report(path, judged).tuning is None
+    assert "Which settings to run" not in path.read_text("utf-8")
+    tuning = tune(recording, judged, grid={"window": [0, 20]})
+    advice = recording.report(path, judged, tuning=tuning)
+    assert f"SETTINGS\n{tuning}" in str(advice)
+    page = Reading(path.read_text("utf-8"))
+    assert page.tags.count("svg") == 6
+    assert "Which settings to run" in page.texts
+    assert tuning.reason in " ".join(page.texts)
 
 
 def test_a_system_without_a_second_stage_has_a_report(judged, tmp_path):
@@ -163,6 +222,7 @@ def test_any_range_has_a_plot(values):
         svg.lines(points, title="t", names=("x", "y"), marks={"here": 0}),
         svg.waterfall([("one", 0.0, values[0]), ("two", values[0], values[-1])], title="t"),
         svg.spans([("one", 0.0, abs(values[0]), "said")], title="t"),
+        svg.scatter([("one", 1.0, one) for one in values], title="t", names=("x", "y")),
         svg.histogram({"a": [0, 1]}, [0.0, 0.5, 1.0], title="t", names=("x", "y")),
     ]
     for one in drawn:

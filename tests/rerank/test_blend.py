@@ -30,12 +30,17 @@ class Scorer:
     """A scorer that gives the scores it was made with; NaN is unscored."""
 
     values: list
+    reason: str = ""
 
     def score(self, pairs, *, deadline=None):
         values = np.array(self.values, np.float32)
-        truncated = np.zeros(len(values), bool)
         return PairScores(
-            values, ~np.isnan(values), truncated, ScoreKind.LOGIT, ModelIdentity("fake")
+            values,
+            ~np.isnan(values),
+            np.zeros(len(values), bool),
+            ScoreKind.LOGIT,
+            ModelIdentity("fake"),
+            reason=self.reason,
         )
 
 
@@ -139,3 +144,58 @@ def test_auto_asks_the_scorer():
     scorer.default_blend = 2
     with pytest.raises(InvalidArgument, match="default_blend of Scorer"):
         Pointwise(scorer).rerank(QUERY, candidates([30, 10]))
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize("reason", ["timeout", "connection", "server_error", "rejected"])
+def test_a_blend_lets_nothing_overtake_what_was_late(reason):
+    """Scores below a candidate whose own is missing are not used, and the detail counts them."""
+    scorer = Scorer([1, 2, NAN, 9, 8], reason)
+    answer = Pointwise(scorer, blend=0.75).rerank(QUERY, candidates([5, 4, 3, 2, 1]))
+    assert ids(answer.ordered) == ["d2", "d1"]
+    assert [one.key for one in answer.unscored] == ["d3", "d4", "d5"]
+    assert answer.reason == reason
+    assert "scored 2 of 5 " in answer.detail
+    assert "; 2 more below one without a score are not used" in answer.detail
+
+
+def test_a_blend_leaves_the_fused_order_when_the_first_was_late():
+    """Two run at a time, the second is done first: the answer is the first stage's."""
+    answer = Pointwise(Scorer([NAN, 9, NAN], "timeout"), blend=0.5).rerank(
+        QUERY, candidates([3, 2, 1])
+    )
+    assert not answer.ordered
+    assert [one.key for one in answer.unscored] == ["d1", "d2", "d3"]
+
+
+@pytest.mark.parametrize("blend", [None, 1])
+def test_without_a_blend_every_score_counts(blend):
+    """The reranker alone decides: what it scored comes first, wherever fusion had it."""
+    answer = Pointwise(Scorer([NAN, 9, 8], "timeout"), blend=blend).rerank(
+        QUERY, candidates([3, 2, 1])
+    )
+    assert ids(answer.ordered) == ["d2", "d3"]
+    assert "not used" not in answer.detail
+
+
+@pytest.mark.parametrize("reason", ["", "bad_reply"])
+def test_a_score_that_is_no_number_holds_nobody_back(reason):
+    """One bad value in a reply costs that candidate its place and no other."""
+    answer = Pointwise(Scorer([NAN, 8, 9], reason), blend=0.9).rerank(QUERY, candidates([3, 2, 1]))
+    assert ids(answer.ordered) == ["d3", "d2"]
+    assert [one.key for one in answer.unscored] == ["d1"]
+    assert answer.reason == "bad_reply"
+
+
+@given(rows=lists, read=st.integers(0, 30))
+def test_a_blend_of_the_first_few_is_that_of_a_narrower_window(rows, read):
+    """However many scores came in time, the order is that of a window of as many candidates."""
+    rows = sorted(rows, key=lambda row: -row[1])
+    own, fused = (list(column) for column in zip(*rows, strict=True))
+    read = min(read, len(rows))
+    late = own[:read] + [NAN] * (len(rows) - read)
+    some = Pointwise(Scorer(late, "timeout"), blend=0.5).rerank(QUERY, candidates(fused))
+    narrow = Pointwise(Scorer(own[:read]), blend=0.5).rerank(QUERY, candidates(fused)[:read])
+    assert ids(some.ordered) == ids(narrow.ordered)

@@ -12,18 +12,11 @@ from counting import Counting, value
 
 from runoff.deadline import Deadline
 from runoff.errors import DeadlineExceeded, ServerFailed
-from runoff.rerank import Cached, DiskCache, MemoryCache, cache_flights
+from runoff.rerank import Cached, MemoryCache, cache_flights
 from runoff.scores import ModelIdentity
 
 PAIRS = [("why?", f"text {n}") for n in range(20)]
 MANY = 50
-
-
-@pytest.fixture(params=["memory", "disk"])
-def store(request, tmp_path):
-    if request.param == "memory":
-        return MemoryCache()
-    return DiskCache(tmp_path / "scores.db")
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,17 @@ def value(query, text, seed=0):
     return (int.from_bytes(digest[:3], "big") >> 1) / 2**20 - 4
 
 
+def same(left, right):
+    """Whether two answers are the same to the last bit, but for what they consumed."""
+    return (
+        left.values.tobytes() == right.values.tobytes()
+        and left.scored.tolist() == right.scored.tolist()
+        and left.truncated.tolist() == right.truncated.tolist()
+        and (left.kind, left.model, left.reason, left.passages)
+        == (right.kind, right.model, right.reason, right.passages)
+    )
+
+
 class Counting:
     """Scores pairs by a hash of their texts.
 

@@ -218,8 +218,7 @@ class _Bench:
         self._allowance.begin(_SHARES["callers"])
         for at, callers in enumerate(_CALLERS):
             # each caller finishes at least one search
-            rate = found[-1].pairs_per_second if found else math.inf
-            if callers * window > rate * self._allowance.left:
+            if found and callers * window > found[-1].pairs_per_second * self._allowance.left:
                 break
             share = max(0.0, self._allowance.left) / (len(_CALLERS) - at)
             made = self._together(callers, window, time.perf_counter() + share)

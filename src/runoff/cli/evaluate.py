@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from runoff.cli.show import progress_bars, text_table
+from runoff.cli.show import progress_bars
 from runoff.cli.systems import built_in, collection_of, runs_of, system_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation.measures import MEASURES, Evaluator
@@ -21,10 +21,12 @@ from runoff.evaluation.runs import write_run
 from runoff.evaluation.slices import by_length, by_script
 from runoff.evaluation.stagewise import RERANKED
 from runoff.report.evaluated import compared_rows, evaluated
-from runoff.report.explain import snippet
+from runoff.report.explain import snippet, text_table
 from runoff.systems import as_system
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runoff.cli.systems import Told
     from runoff.evaluation.collection import Collection
     from runoff.evaluation.measures import Run
@@ -263,13 +265,13 @@ def show_evaluated(found: Evaluated) -> None:
 
     queries = len(next(iter(found.measured.values())).query_ids)
     say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")
-    out.print(text_table(found.rows()))
+    say(_figures(found.rows()))
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
         out.print()
         say(f"{after} against {before}: {found.verdict.decision}", "bold")
         say(found.verdict.reason)
-        out.print(text_table(compared_rows(found.verdict)))
+        say(_figures(compared_rows(found.verdict)))
         for title, changes in (("helped", found.verdict.helped), ("hurt", found.verdict.hurt)):
             for one in changes:
                 delta = one.after - one.before
@@ -278,3 +280,8 @@ def show_evaluated(found: Evaluated) -> None:
             say(note)
     for note in found.remarks():
         say(snippet(note, 500), "dim")
+
+
+def _figures(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text of any width: a log of CI has 80 columns, and figures must stay whole."""
+    return text_table(rows, align="<" + ">" * (len(rows[0]) - 1))

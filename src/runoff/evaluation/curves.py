@@ -13,11 +13,13 @@ from runoff.evaluation import statistics
 from runoff.evaluation.costs import pool
 from runoff.evaluation.selection import argmax, cheapest_of_the_best, held_out
 from runoff.evaluation.settings import configured
+from runoff.evaluation.shown import pretty
 from runoff.evaluation.trials import tried
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from altair import LayerChart
     from numpy.typing import NDArray
 
     from runoff.evaluation.measures import Judged
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
     from runoff.evaluation.trials import Trials
     from runoff.rerank.cost import Price
 
-__all__ = ["Curve", "Point", "Shape", "curve", "curved", "recommended"]
+__all__ = ["Axis", "Curve", "Point", "Shape", "curve", "curved", "recommended"]
 
 Shape = Literal[
     "saturates", "still rises", "peaks then falls", "falls from the start", "flat", "undecided"
 ]
+
+Axis = Literal["window", "pairs", "ms", "p95_ms", "cost"]
+"""What quality can be plotted against."""
 
 _WINDOWS = (5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000)
 _LEVEL = 0.05
@@ -122,6 +127,29 @@ class Curve:
                 return one
         windows = [one.window for one in self.points]
         raise InvalidArgument("window", window, f"is not on the curve, which has {windows}")
+
+    _repr_pretty_ = pretty
+
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import curve_html  # noqa: PLC0415 - a report, when asked for
+
+        return curve_html(self)
+
+    def plot(self, measure: str | None = None, *, against: Axis = "window") -> LayerChart:
+        """Return quality against the window, or what a window takes, as an Altair chart.
+
+        Args:
+            measure: one of `measures`; None takes the first.
+            against: `"window"`, `"pairs"`, `"ms"`, `"p95_ms"` or `"cost"`, as a `Point` has them.
+
+        Raises:
+            InvalidArgument: the curve has no such measure, or `against` is none of these or is not
+                known.
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report.plots import curve_plot  # noqa: PLC0415 - Altair is an extra
+
+        return curve_plot(self, self.measures[0] if measure is None else measure, against)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from runoff.evaluation.shown import pretty
+
 __all__ = ["Finding", "Health", "percent"]
 
 
@@ -69,6 +71,13 @@ class Health:
     def __str__(self) -> str:
         """Return every finding in a line."""
         return "\n".join([f"{self.queries} queries", *map(str, self.findings)])
+
+    _repr_pretty_ = pretty
+
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import health_html  # noqa: PLC0415 - a report, when asked for
+
+        return health_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._duplicates import near_pairs
 from runoff._text import words
-from runoff.grouping import _SHINGLE, _jaccard, _shingles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +36,10 @@ def groups_of(grouping: Grouping | None, candidates: Sequence[Candidate]) -> Gro
         found = [grouping._group(one.document) for one in candidates]  # noqa: SLF001 - its own word
         groups = _codes([None if one in (None, "") else one for one in found])
     if grouping.duplicates is not None:
-        split = [words(grouping._text(one.document).casefold()) for one in candidates]  # noqa: SLF001 - as above
-        twins = _codes([" ".join(one) or None for one in split])
+        texts = [grouping._text(one.document) for one in candidates]  # noqa: SLF001 - as above
+        twins = _codes([" ".join(words(one.casefold())) or None for one in texts])
         if grouping.duplicates < 1:
-            near = _near(split, grouping.duplicates)
+            near = np.array(near_pairs(texts, grouping.duplicates), np.int32).reshape(-1, 2)
     row = {one.key: at for at, one in enumerate(candidates)}
     for head in grouping.group(candidates):
         for one in head.grouped:
@@ -53,25 +52,6 @@ def _codes(values: Sequence[object]) -> NDArray[np.int32]:
     return np.array(
         [-1 if one is None else known.setdefault(one, len(known)) for one in values], np.int32
     )
-
-
-def _near(split: Sequence[list[str]], least: float) -> NDArray[np.int32]:
-    """Return all pairs of near-duplicates, the lower row first; see `runoff.grouping`."""
-    having: dict[int, list[int]] = {}
-    sets: dict[int, frozenset[int]] = {}
-    pairs = []
-    for at, found in enumerate(split):
-        if len(found) < _SHINGLE:
-            continue
-        shingles = _shingles(found)
-        own = frozenset(shingles)
-        few = shingles[: len(shingles) - math.ceil(least * len(shingles) - 1e-9) + 1]
-        rivals = sorted({rival for shingle in few for rival in having.get(shingle, ())})
-        pairs += [(rival, at) for rival in rivals if _jaccard(own, sets[rival]) >= least]
-        sets[at] = own
-        for shingle in few:
-            having.setdefault(shingle, []).append(at)
-    return np.array(pairs, np.int32).reshape(-1, 2)
 
 
 def grouped(

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runoff.evaluation.shown import pretty
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from altair import LayerChart
 
 __all__ = ["CEILINGS", "ENTRIES", "Ledger", "LostDocument", "Move", "QueryLedger"]
 
@@ -172,10 +176,22 @@ class Ledger:
         ]
         return sorted(found, key=lambda one: -one.loss)
 
+    _repr_pretty_ = pretty
+
     def _repr_html_(self) -> str:
         from runoff.report.sections import ledger_html  # noqa: PLC0415 - a report, when asked for
 
         return ledger_html(self)
+
+    def plot(self) -> LayerChart:
+        """Return the way from the ideal down to what is achieved, as an Altair chart.
+
+        Raises:
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report.plots import ledger_plot  # noqa: PLC0415 - Altair is an extra
+
+        return ledger_plot(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

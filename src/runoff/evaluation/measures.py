@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
+from runoff.evaluation.shown import pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,6 +72,13 @@ class Measured:
     def by_query(self, measure: str) -> dict[str, float]:
         """Return query id to value."""
         return dict(zip(self.query_ids, self._of(self.values, measure).tolist(), strict=True))
+
+    _repr_pretty_ = pretty
+
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import measured_html  # noqa: PLC0415 - a report, when asked for
+
+        return measured_html(self)
 
     def _of(self, found: Mapping[str, NDArray[np.float64]], measure: str) -> NDArray[np.float64]:
         if measure not in found:

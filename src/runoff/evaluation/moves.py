@@ -129,9 +129,12 @@ def moves_of(
         return None if found is None else found - achieved
 
     deep, wide = setup.recorded_depth, setup.recorded_window
+    # one source is in the order it came in, whatever fusion there is
+    several = len(setup.sources) > 1
+    order = "another fusion or other weights" if several else "a better order of the first stage"
     open_to: list[tuple[str, str, str, float | None]] = [
         ("a better first stage", "not_retrieved", "sources", None),
-        ("another fusion or other weights", "fused_low", "fusion", None),
+        (order, "fused_low", "fusion", None),
         ("a reranker that drops nothing", "dropped", "dropped", None),
         ("answers that are never degraded", "degraded", "scored", None),
         ("a better reranker", "demoted", "reranker", None),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     import numpy as np
+    from altair import LayerChart
     from numpy.typing import NDArray
 
     from runoff.evaluation.collection import Collection
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.ledger import Ledger
     from runoff.evaluation.measures import Judged
     from runoff.evaluation.setup import Setup
+    from runoff.evaluation.tuning import Tuning
     from runoff.evaluation.verdicts import Verdict
     from runoff.report.advice import Advice
     from runoff.trace import StageTrace
@@ -260,12 +262,15 @@ class Recording:
 
         return curve(self, collection, **options)
 
-    def report(self, path: str | PathLike[str], collection: Collection) -> Advice:
+    def report(
+        self, path: str | PathLike[str], collection: Collection, *, tuning: Tuning | None = None
+    ) -> Advice:
         """Write everything it says to one HTML file; see `runoff.report.evaluation.report`.
 
         Args:
             path: the file.
             collection: judges the queries.
+            tuning: what `tune` returned, to be shown too.
 
         Raises:
             InvalidArgument: a judged query was not recorded.
@@ -273,7 +278,7 @@ class Recording:
         """
         from runoff.report.evaluation import report  # noqa: PLC0415 - only when asked for
 
-        return report(self, collection, path)
+        return report(self, collection, path, tuning=tuning)
 
     def health(self, *, reference: Recording | None = None) -> Health:
         """Return what is odd about the second stage; see `runoff.evaluation.health`.
@@ -284,6 +289,30 @@ class Recording:
         from runoff.evaluation.checks import health  # noqa: PLC0415 - it needs this module
 
         return health(self, reference=reference)
+
+    def plot_scores(self, collection: Judged) -> LayerChart:
+        """Return how the scores of relevant and of other documents lie, as an Altair chart.
+
+        Args:
+            collection: judges the documents.
+
+        Raises:
+            InvalidArgument: no second stage scored anything.
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report.plots import scores_plot  # noqa: PLC0415 - Altair is an extra
+
+        return scores_plot(self, collection)
+
+    def plot_latency(self) -> LayerChart:
+        """Return the milliseconds of every stage, p50 and p95, as an Altair chart.
+
+        Raises:
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report.plots import latency_plot  # noqa: PLC0415 - Altair is an extra
+
+        return latency_plot(self)
 
     def __iter__(self) -> Iterator[RecordedQuery]:
         """Iterate over the queries, in the order recorded; one shard is held at a time."""
@@ -301,10 +330,15 @@ class Recording:
         """
         return self._queries[query_id]
 
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import recording_html  # noqa: PLC0415 - a report, when asked for
+
+        return recording_html(self)
+
     def __repr__(self) -> str:
         """Show how much there is."""
         degraded = f", {count} degraded" if (count := len(self.degraded)) else ""
-        return f"Recording({len(self)} queries, {self.pairs} pairs{degraded})"
+        return f"Recording({len(self)} queries, {self.pairs} candidates{degraded})"
 
     @property
     def query_ids(self) -> list[str]:

@@ -14,11 +14,13 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.selection import cheapest_of_the_best, front, held_out
 from runoff.evaluation.settings import settings_of
+from runoff.evaluation.shown import pretty
 from runoff.evaluation.trials import tried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from altair import LayerChart
     from numpy.typing import NDArray
 
     from runoff.evaluation.measures import Judged
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from runoff.evaluation.trials import Trials
     from runoff.rerank.cost import Price
 
-__all__ = ["Trial", "Tuning", "cost_rank", "tune", "tuned"]
+__all__ = ["Axis", "Trial", "Tuning", "cost_rank", "tune", "tuned"]
+
+Axis = Literal["p95_ms", "pairs", "cost"]
+"""What quality can be plotted against."""
 
 _FEWEST = 20  # queries without which nothing is changed
 _SHOWN = 10
@@ -113,6 +118,27 @@ class Tuning:
     rounds: int
     seed: int
     notes: tuple[str, ...] = ()
+
+    _repr_pretty_ = pretty
+
+    def _repr_html_(self) -> str:
+        from runoff.report.sections import tuning_html  # noqa: PLC0415 - a report, when asked for
+
+        return tuning_html(self)
+
+    def plot(self, *, against: Axis = "p95_ms") -> LayerChart:
+        """Return the quality of the front against what its settings take, as an Altair chart.
+
+        Args:
+            against: `"p95_ms"`, `"pairs"` or `"cost"`, as a `Trial` has them.
+
+        Raises:
+            InvalidArgument: `against` is none of these, or is not known.
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report.plots import tuning_plot  # noqa: PLC0415 - Altair is an extra
+
+        return tuning_plot(self, against)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,10 +12,12 @@ from runoff._arguments import count
 from runoff.errors import InvalidArgument
 from runoff.evaluation import statistics
 from runoff.evaluation.pairing import paired, questions
+from runoff.evaluation.shown import pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from altair import LayerChart
     from numpy.typing import NDArray
 
     from runoff.evaluation.measures import Measured
@@ -87,6 +89,11 @@ class Change:
     before: float
     after: float
 
+    @property
+    def delta(self) -> float:
+        """After minus before."""
+        return self.after - self.before
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -112,6 +119,7 @@ class Verdict:
         rounds: random draws of each test and interval.
         seed: of the draws.
         notes: what to bear in mind, as sentences.
+        changes: every query, the one that gained most first; left out of `to_dict`.
     """
 
     decision: Decision
@@ -129,11 +137,14 @@ class Verdict:
     rounds: int
     seed: int
     notes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = field(default=(), repr=False)
 
     @property
     def harms(self) -> bool:
         """Whether the second system is proven worse, on all queries or on a slice."""
         return self.decision == "remove" or bool(self.remove_for)
+
+    _repr_pretty_ = pretty
 
     def _repr_html_(self) -> str:
         from runoff.report.sections import verdict_html  # noqa: PLC0415 - a report, when asked for
@@ -141,8 +152,20 @@ class Verdict:
         return verdict_html(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return asdict(self)
+        """Return everything but the single queries' changes as plain values for JSON."""
+        told = asdict(replace(self, changes=()))
+        del told["changes"]
+        return told
+
+    def plot(self) -> LayerChart:
+        """Return what every query gained or lost, sorted, as an Altair chart.
+
+        Raises:
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report.plots import verdict_plot  # noqa: PLC0415 - Altair is an extra
+
+        return verdict_plot(self)
 
     def __str__(self) -> str:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
@@ -201,6 +224,7 @@ def verdict(
     main, main_level = compared[0], float(level * shares[0])
     deviation = float(pair.deltas[0].std(ddof=1)) if main.queries > 1 else 0.0
     decision, keep_for, remove_for = _decision(compared, bound, level)
+    changes = _changes(pair)
     more = None
     if decision == "undecided":
         needed = statistics.queries_needed(
@@ -214,7 +238,8 @@ def verdict(
         tuple(compared),
         keep_for,
         remove_for,
-        *_changes(pair),
+        tuple(one for one in changes[:_LISTED] if one.delta > _TIE),
+        tuple(one for one in changes[: -_LISTED - 1 : -1] if one.delta < -_TIE),
         more,
         statistics.detectable(deviation, main.queries, level=main_level),
         bound,
@@ -222,6 +247,7 @@ def verdict(
         rounds,
         seed,
         (*notes, *_cautions(main, decision, level)),
+        changes,
     )
 
 
@@ -306,19 +332,14 @@ def _reason(
     return f"{found}; about {more} more judged queries like these would decide{harm}."
 
 
-def _changes(pair: Pair) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-    """Return the queries that gained and that lost most by the first measure."""
-    deltas = pair.deltas[0]
-    order = np.argsort(deltas, kind="stable").tolist()
-
-    def change(at: int) -> Change:
-        query_id = pair.query_ids[at]
-        values = float(pair.before[0, at]), float(pair.after[0, at])
-        return Change(query_id, pair.texts.get(query_id, ""), *values)
-
-    gained = [change(at) for at in order[::-1][:_LISTED] if deltas[at] > _TIE]
-    lost = [change(at) for at in order[:_LISTED] if deltas[at] < -_TIE]
-    return tuple(gained), tuple(lost)
+def _changes(pair: Pair) -> tuple[Change, ...]:
+    """Return what every query gained by the first measure, the one that gained most first."""
+    before, after = pair.before[0].tolist(), pair.after[0].tolist()
+    order = np.argsort(pair.deltas[0], kind="stable")[::-1].tolist()
+    ids = pair.query_ids
+    return tuple(
+        Change(ids[at], pair.texts.get(ids[at], ""), before[at], after[at]) for at in order
+    )
 
 
 def _cautions(main: Comparison, decision: Decision, level: float) -> Iterator[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.ledger import Ledger
     from runoff.evaluation.pairing import Slicing
     from runoff.evaluation.recording import Recording
+    from runoff.evaluation.tuning import Tuning
     from runoff.report.evaluated import Evaluated
 
 __all__ = ["Advice", "advise"]
@@ -36,12 +37,14 @@ class Advice:
         ledger: where quality is lost.
         curve: quality against the window; None without a second stage.
         health: what is odd about the second stage, judgments aside; None without one.
+        tuning: which settings to run; None unless it was given.
     """
 
     evaluated: Evaluated
     ledger: Ledger
     curve: Curve | None
     health: Health | None
+    tuning: Tuning | None = None
 
     def __str__(self) -> str:
         """Return it as a page of text."""
@@ -57,6 +60,8 @@ class Advice:
         parts.append(f"LOSSES\n{self.ledger}")
         if self.curve is not None:
             parts.append(f"WINDOW\n{self.curve}")
+        if self.tuning is not None:
+            parts.append(f"SETTINGS\n{self.tuning}")
         if self.health is not None:
             parts.append(f"HEALTH\n{self.health}")
         remarks = found.remarks()
@@ -71,6 +76,7 @@ def advise(
     *,
     measures: Iterable[object] = MEASURES,
     slices: Mapping[str, Slicing] | None = None,
+    tuning: Tuning | None = None,
 ) -> Advice:
     """Measure a recording stage by stage, and find out what its second stage is worth.
 
@@ -79,6 +85,7 @@ def advise(
         collection: judges its queries.
         measures: as ir-measures names them; the first decides the verdict.
         slices: for the verdict.
+        tuning: what `tune` returned, to be told too.
 
     Raises:
         InvalidArgument: a judged query was not recorded, or there is no such measure.
@@ -90,5 +97,5 @@ def advise(
     found = evaluated(collection, runs, compared, measures=measures, slices=slices)
     ledger = losses(recording, collection)
     if compared is None:
-        return Advice(found, ledger, None, None)
-    return Advice(found, ledger, curve(recording, collection), health(recording))
+        return Advice(found, ledger, None, None, tuning)
+    return Advice(found, ledger, curve(recording, collection), health(recording), tuning)

@@ -22,7 +22,9 @@ from runoff.report.sections import (
     latency_section,
     ledger_section,
     paragraphs,
+    parts_rows,
     scores_section,
+    tuning_section,
     verdict_section,
 )
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.collection import Collection
     from runoff.evaluation.pairing import Slicing
     from runoff.evaluation.recording import Recording
+    from runoff.evaluation.tuning import Tuning
     from runoff.report.advice import Advice
 
 __all__ = ["page", "report", "write"]
@@ -55,6 +58,7 @@ def report(
     *,
     measures: Iterable[object] = MEASURES,
     slices: Mapping[str, Slicing] | None = None,
+    tuning: Tuning | None = None,
 ) -> Advice:
     """Write everything a recording says to one HTML file, and return it.
 
@@ -64,13 +68,14 @@ def report(
         path: the file; what was there is replaced.
         measures: as ir-measures names them; the first decides the verdict.
         slices: for the verdict.
+        tuning: what `tune` returned, to be shown too.
 
     Raises:
         InvalidArgument: a judged query was not recorded, or there is no such measure.
         MissingExtra: ir-measures is not installed.
         OSError: the file cannot be written.
     """
-    advice = advise(recording, collection, measures=measures, slices=slices)
+    advice = advise(recording, collection, measures=measures, slices=slices, tuning=tuning)
     write(advice, recording, collection, path)
     return advice
 
@@ -89,19 +94,19 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     sections = {"Measures after every stage": table_html(found.rows())}
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
-        main = found.verdict.main.measure
-        deltas = found.measured[after].values[main] - found.measured[before].values[main]
         sections[f"Does it help? {after} against {before}"] = verdict_section(found.verdict)
-        sections["Query by query"] = deltas_section(deltas.tolist(), main)
+        sections["Query by query"] = deltas_section(found.verdict)
     sections["Where quality is lost"] = ledger_section(advice.ledger)
     if advice.curve is not None:
         sections["How many candidates to read"] = curve_section(advice.curve)
+    if advice.tuning is not None:
+        sections["Which settings to run"] = tuning_section(advice.tuning)
     if advice.health is not None:
         sections["Is anything odd?"] = health_section(advice.health)
     if recording.setup.steps:
         sections["Scores"] = scores_section(recording, collection.qrels)
     sections["Time"] = latency_section(recording)
-    sections["The system"] = table_html(_system(recording))
+    sections["The system"] = table_html([("part", "what it is"), *parts_rows(recording.setup)])
     remarks = found.remarks()
     if remarks:
         sections["Notes"] = paragraphs(remarks)
@@ -119,16 +124,3 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
         f'<body class="runoff"><h1>{title}</h1>{body}'
         f"<footer>runoff {html.escape(__version__)}</footer></body></html>\n"
     )
-
-
-def _system(recording: Recording) -> list[tuple[str, ...]]:
-    setup = recording.setup
-    rows: list[tuple[str, ...]] = [("part", "what it is")]
-    rows += [(snippet(name, 60), snippet(told, 400)) for name, told in setup.parts.items()]
-    fusion = ", ".join(f"{name}={value}" for name, value in setup.fusion.items())
-    rows += [
-        ("fusion", snippet(fusion, 400)),
-        ("depth, window, results", f"{setup.depth}, {setup.window}, {setup.top_k}"),
-        ("recorded depth and window", f"{setup.recorded_depth}, {setup.recorded_window}"),
-    ]
-    return rows

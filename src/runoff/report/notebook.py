@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLE", "framed", "response_html", "table_html"]
 
-# colours follow the notebook's own theme: only opacity and the current colour are used
+# colours follow the notebook's own theme: only opacity and the current colour are used;
+# Jupyter aligns every cell of a table right, by a rule that only !important overrules
 STYLE = """
 .runoff table {border-collapse: collapse; color: inherit; margin: .5em 0}
-.runoff th, .runoff td {padding: .2em .7em; text-align: left; vertical-align: top}
+.runoff th, .runoff td {padding: .2em .7em; text-align: left !important; vertical-align: top}
 .runoff td {font-variant-numeric: tabular-nums; white-space: nowrap}
 .runoff td:last-child {white-space: normal}
 .runoff th {border-bottom: 1px solid currentColor; font-weight: 600}

@@ -9,11 +9,8 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from runoff.evaluation.ledger import CEILINGS, ENTRIES
-from runoff.evaluation.recording import Fate
-from runoff.report import svg
+from runoff.evaluation.ledger import CEILINGS
+from runoff.report import figures, svg
 from runoff.report.evaluated import compared_rows
 from runoff.report.explain import snippet
 from runoff.report.notebook import framed, table_html
@@ -24,36 +21,86 @@ if TYPE_CHECKING:
     from runoff.evaluation.curves import Curve
     from runoff.evaluation.findings import Health
     from runoff.evaluation.ledger import Ledger
+    from runoff.evaluation.measures import Measured
     from runoff.evaluation.recording import Recording
+    from runoff.evaluation.setup import Setup
+    from runoff.evaluation.tuning import Tuning
     from runoff.evaluation.verdicts import Verdict
 
 __all__ = [
+    "curve_html",
     "curve_section",
     "deltas_section",
+    "health_html",
     "health_section",
     "latency_section",
     "ledger_html",
     "ledger_section",
+    "measured_html",
     "paragraphs",
+    "parts_rows",
+    "recording_html",
     "scores_section",
+    "tuning_html",
+    "tuning_section",
     "verdict_html",
     "verdict_section",
 ]
 
 _LISTED = 20
-_BINS = 30
 _LONG = 1000
-_WHOLE = 100  # milliseconds from which no fraction is shown
 
 
 def verdict_html(found: Verdict) -> str:
-    """Return a verdict for a notebook."""
-    return framed(verdict_section(found))
+    """Return a verdict for a notebook, with what every query gained or lost."""
+    return framed(verdict_section(found) + deltas_section(found))
 
 
 def ledger_html(ledger: Ledger) -> str:
     """Return a ledger of losses for a notebook."""
     return framed(ledger_section(ledger))
+
+
+def curve_html(curve: Curve) -> str:
+    """Return a window curve for a notebook."""
+    return framed(curve_section(curve))
+
+
+def tuning_html(tuning: Tuning) -> str:
+    """Return what tuning says for a notebook."""
+    return framed(tuning_section(tuning))
+
+
+def health_html(found: Health) -> str:
+    """Return findings about a second stage for a notebook."""
+    return framed(paragraphs([f"{found.queries} queries."]) + health_section(found))
+
+
+def measured_html(measured: Measured) -> str:
+    """Return means for a notebook, with the share of the results looked at that were judged."""
+    rows: list[tuple[str, ...]] = [("measure", "mean", "judged")]
+    for name in measured.values:
+        share = measured.judged_share(name)
+        rows.append(
+            (name, f"{measured.mean(name):.4f}", "-" if math.isnan(share) else f"{share:.3f}")
+        )
+    said = f"{len(measured.query_ids)} judged queries."
+    return framed(table_html(rows) + paragraphs([said, *measured.notes]))
+
+
+def recording_html(recording: Recording) -> str:
+    """Return how much was recorded, and of what, for a notebook."""
+    first = next(iter(recording), None)
+    degraded = len(recording.degraded)
+    rows: list[tuple[str, ...]] = [
+        ("recorded", ""),
+        ("queries", f"{len(recording)}, {degraded} of them degraded"),
+        ("candidates", str(recording.pairs)),
+    ]
+    if first is not None and first.model.name:
+        name = snippet(f"{first.model.name} {first.model.revision}", 200)
+        rows.append(("model", f"{name}, scores {first.kind}"))
+    return framed(table_html([*rows, *parts_rows(recording.setup)]))
 
 
 def paragraphs(texts: Iterable[str], kind: str = "") -> str:
@@ -76,25 +123,22 @@ def verdict_section(found: Verdict) -> str:
     )
 
 
-def deltas_section(deltas: Sequence[float], measure: str) -> str:
+def deltas_section(found: Verdict) -> str:
     """Return what every query gained or lost, from the most helped to the most hurt."""
-    ordered = sorted(deltas, reverse=True)
-    changed = sum(one != 0 for one in ordered)
-    said = f"{len(ordered)} queries, of which {changed} changed."
-    if not changed:
+    deltas, main = [one.delta for one in found.changes], found.main
+    said = f"{len(deltas)} queries, of which {main.wins + main.losses} changed."
+    if not any(deltas):
         return paragraphs([said])
-    title = f"Change of {measure} of every query, from the most helped to the most hurt"
-    return svg.bars(ordered, title=title, names=("queries", measure)) + paragraphs([said])
+    drawn = figures.thinned(len(deltas))
+    if len(drawn) < len(deltas):
+        said += f" {len(drawn)} are drawn, evenly spread over them all."
+    title = f"Change of {main.measure} of every query, from the most helped to the most hurt"
+    plot = svg.bars([deltas[at] for at in drawn], title=title, names=("queries", main.measure))
+    return plot + paragraphs([said])
 
 
 def ledger_section(ledger: Ledger) -> str:
     """Return where quality is lost as a waterfall, the moves, and the documents concerned."""
-    steps, level = [("ideal", 0.0, ledger.ideal)], ledger.ideal
-    for name, loss in ledger.entries.items():
-        if loss:
-            steps.append((ENTRIES[name], level, level - loss))
-            level -= loss
-    steps.append(("achieved", 0.0, ledger.achieved))
     title = f"{ledger.measure}: from the ideal to what is achieved"
     moves: list[tuple[str, ...]] = [("next move", "is lost there", "brings at most", "brings")]
     for one in ledger.moves:
@@ -115,7 +159,7 @@ def ledger_section(ledger: Ledger) -> str:
         for one in ledger.documents()[:_LISTED]
     ]
     return (
-        svg.waterfall(steps, title=title)
+        svg.waterfall(figures.steps(ledger), title=title)
         + (table_html(moves) if len(moves) > 1 else "")
         + _folded("the best that is left after each stage", ceilings)
         + _folded("the documents that cost most", lost)
@@ -127,9 +171,6 @@ def curve_section(curve: Curve) -> str:
     """Return quality against the window, with a recommendation."""
     measure = curve.measures[0]
     points = [(one.window, one.values[measure], *one.intervals[measure]) for one in curve.points]
-    marks = {"in use": curve.configured, "recommended": curve.recommended}
-    if curve.configured == curve.recommended:
-        marks = {"in use and recommended": curve.configured}
     rows: list[tuple[str, ...]] = [
         ("window", *curve.measures, "gain", "95%", "per 10 candidates", "ms", "p95 ms", "cost")
     ]
@@ -142,8 +183,8 @@ def curve_section(curve: Curve) -> str:
                 f"{one.gain:+.4f}",
                 f"{low:+.4f} to {high:+.4f}",
                 "-" if one.per_10_candidates is None else f"{one.per_10_candidates:+.4f}",
-                f"{one.ms:.0f}",
-                f"{one.p95_ms:.0f}",
+                figures.ms(one.ms),
+                figures.ms(one.p95_ms),
                 "-" if one.cost is None else f"{one.cost:.4g}",
             )
         )
@@ -154,7 +195,10 @@ def curve_section(curve: Curve) -> str:
         "the best."
     )
     plot = svg.lines(
-        points, title=f"{measure} by window", names=("candidates read", measure), marks=marks
+        points,
+        title=f"{measure} by window",
+        names=("candidates read", measure),
+        marks=figures.window_marks(curve),
     )
     return plot + paragraphs([said]) + table_html(rows) + paragraphs(curve.notes)
 
@@ -169,65 +213,70 @@ def health_section(found: Health) -> str:
     return table_html(rows)
 
 
-def scores_section(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> str:
-    """Return how the reranker's scores are distributed over relevant documents and all others."""
-    found: dict[bool, list[float]] = {True: [], False: []}
-    kinds = set()
-    for query in recording:
-        grades = qrels.get(query.query_id, {})
-        kinds.add(str(query.kind))
-        for row in np.flatnonzero(query.fate == Fate.RERANKED).tolist():
-            score = float(query.pair_score[row])
-            if math.isfinite(score):
-                found[grades.get(query.doc_ids[row], 0) > 0].append(score)
-    both = np.array(found[True] + found[False])
-    if not both.size:
-        return paragraphs(["No second stage scored anything."])
-    low, high = float(both.min()), float(both.max())
-    edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
-    counts = {
-        "relevant": np.histogram(found[True], edges)[0].tolist(),
-        "all others": np.histogram(found[False], edges)[0].tolist(),
-    }
-    plot = svg.histogram(
-        counts,
-        edges.tolist(),
-        title="Scores of relevant documents and of all others",
-        names=(f"score ({', '.join(sorted(kinds))})", "share"),
+def tuning_section(tuning: Tuning) -> str:
+    """Return which setting to run, and what no other setting beats."""
+    shown = figures.settings_shown(tuning)
+    rows: list[tuple[str, ...]] = [("", tuning.measure, "p95 ms", "pairs", "cost", "setting")]
+    for name, one in shown:
+        cost = "-" if one.cost is None else f"{one.cost:.4g}"
+        figured = f"{one.quality:.4f}", figures.ms(one.p95_ms), f"{one.pairs:.0f}", cost
+        rows.append((name, *figured, snippet(str(one.setting), _LONG)))
+    low, high = tuning.interval
+    said = (
+        f"{tuning.measure} on held-out queries {tuning.held_out:.4f}, {tuning.gain:+.4f} "
+        f"[{low:+.4f}, {high:+.4f}] over what is in use; the choice looks {tuning.optimism:+.4f} "
+        f"better on the queries it was made on. {tuning.tried} settings, {tuning.queries} queries, "
+        f"{tuning.agreement:.0%} of folds agree."
     )
-    said = f"{len(found[True])} pairs with a relevant document, {len(found[False])} others."
-    return plot + paragraphs([said])
+    plot = svg.scatter(
+        [(name, one.p95_ms, one.quality) for name, one in shown],
+        title=f"{tuning.measure} against milliseconds of settings that no other beats",
+        names=("p95 ms", tuning.measure),
+    )
+    return (
+        f"<p><strong>{html.escape(tuning.decision)}</strong>: {html.escape(tuning.reason)}</p>"
+        f"{paragraphs([said])}{plot}"
+        f"{_folded('settings that no other beats in quality, p95 and usage', rows)}"
+        f"{paragraphs(tuning.notes)}"
+    )
+
+
+def scores_section(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> str:
+    """Return how the reranker's scores are distributed, by what was judged of the document."""
+    found = figures.score_bins(recording, qrels)
+    if found is None:
+        return paragraphs(["No second stage scored anything."])
+    plot = svg.histogram(
+        found.counts,
+        found.edges,
+        title="Scores by what was judged of the document",
+        names=(f"score ({found.kind})", "share"),
+    )
+    told = ", ".join(f"{sum(counts)} {name}" for name, counts in found.counts.items())
+    return plot + paragraphs([f"Pairs: {told}."])
 
 
 def latency_section(recording: Recording) -> str:
     """Return p50 and p95 of every stage as they were recorded, at the recorded width."""
-    spent: dict[str, list[float]] = {}
-    for query in recording:
-        for stage in query.stages:
-            name = f"{stage.stage} {stage.source}".strip()
-            spent.setdefault(name, []).append(stage.latency_ms)
-        spent.setdefault("whole search", []).append(query.outcome.spent_ms)
-    rows = [(name, *_percentiles(ms)) for name, ms in spent.items()]
-    setup = recording.setup
-    said = (
-        f"Recorded with a depth of {setup.recorded_depth} and {setup.recorded_window} candidates "
-        f"scored, where the system itself asks for {setup.depth} and {setup.window}; queries that "
-        "were recorded side by side took longer than one alone."
-    )
     plot = svg.spans(
-        [(name, low, high, f"{_ms(low)} to {_ms(high)}") for name, low, high in rows],
+        [
+            (name, low, high, f"{figures.ms(low)} to {figures.ms(high)}")
+            for name, low, high in figures.stage_spans(recording)
+        ],
         title="Milliseconds of every stage, p50 to p95",
     )
-    return plot + paragraphs([f"Milliseconds, p50 to p95. {said}"])
+    return plot + paragraphs([f"Milliseconds, p50 to p95. {figures.recorded_how(recording)}"])
 
 
-def _ms(value: float) -> str:
-    return f"{value:.1f}" if value < _WHOLE else f"{value:.0f}"
-
-
-def _percentiles(values: Sequence[float]) -> tuple[float, float]:
-    low, high = np.percentile(values, (50, 95)).tolist()
-    return low, high
+def parts_rows(setup: Setup) -> list[tuple[str, ...]]:
+    """Return a row for each part of the recorded system, and how wide it is."""
+    fusion = ", ".join(f"{name}={value}" for name, value in setup.fusion.items())
+    return [
+        *((snippet(name, 60), snippet(told, 400)) for name, told in setup.parts.items()),
+        ("fusion", snippet(fusion, 400)),
+        ("depth, window, results", f"{setup.depth}, {setup.window}, {setup.top_k}"),
+        ("recorded depth and window", f"{setup.recorded_depth}, {setup.recorded_window}"),
+    ]
 
 
 def _folded(title: str, rows: Sequence[tuple[str, ...]]) -> str:

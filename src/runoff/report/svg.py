@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["bars", "histogram", "lines", "spans", "waterfall"]
+__all__ = ["bars", "histogram", "lines", "scatter", "spans", "waterfall"]
 
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 40
 _TICKS = 5
 _ROW = 26  # height of a row of a waterfall or of spans
 _NAMES = 300  # width of their names
+_KINDS = ("a", "b", "whole")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,29 @@ def lines(
     for row, (name, x) in enumerate(marks.items()):
         at = axes.right(x)
         body.append(_line(at, _TOP, at, _HEIGHT - _BOTTOM, "mark"))
-        side = "end" if at > _WIDTH / 2 else "start"
-        body.append(_text(at - 4 if side == "end" else at + 4, _TOP + 12 + 15 * row, name, side))
+        body.append(_beside(at, _HEIGHT - _BOTTOM - 6 - 15 * row, name, 4))
+    return _svg(title, body)
+
+
+def scatter(
+    points: Sequence[tuple[str, float, float]], *, title: str, names: tuple[str, str]
+) -> str:
+    """Return a dot for each point; one that is called something is larger, with its name.
+
+    Args:
+        points: what it is called or nothing, x and y.
+        title: what it shows.
+        names: of x and y.
+    """
+    xs, ys = _ends([[x] for _, x, _ in points]), _ends([[y] for _, _, y in points])
+    axes = _Axes(_wide(*xs), _wide(*ys))
+    body = [*axes.frame(_ticks(*axes.x), names)]
+    for name, x, y in sorted(points):  # those with a name come last, on top
+        at, up = axes.right(x), axes.up(y)
+        kind, size = ("b", 5) if name else ("a", 3)
+        body.append(f'<circle class="{kind}" cx="{at:.1f}" cy="{up:.1f}" r="{size}"/>')
+        if name:
+            body.append(_beside(at, up - 5, name, 7))
     return _svg(title, body)
 
 
@@ -109,7 +131,7 @@ def histogram(
     title: str,
     names: tuple[str, str],
 ) -> str:
-    """Return one or two histograms over the same bins, each as shares of its own sum.
+    """Return up to three histograms over the same bins, each as shares of its own sum.
 
     Args:
         counts: name to one count for each bin.
@@ -123,14 +145,15 @@ def histogram(
     axes = _Axes(_wide(edges[0], edges[-1]), _wide(0.0, _ends(shares.values())[1]))
     body = [*axes.frame(_ticks(*axes.x), names)]
     zero = axes.up(0.0)
-    for place, (kind, (name, found)) in enumerate(zip("ab", shares.items(), strict=False)):
+    for place, (kind, (name, found)) in enumerate(zip(_KINDS, shares.items(), strict=False)):
         for left, right, share in zip(edges[:-1], edges[1:], found, strict=True):
             if share:
-                half = (axes.right(right) - axes.right(left)) / 2
-                at = axes.right(left) + place * half
-                body.append(_rect(at, axes.up(share), half * 0.9, zero - axes.up(share), kind))
-        body.append(_rect(_WIDTH - 170, _TOP + 16 * place, 10, 10, kind))
-        body.append(_text(_WIDTH - 154, _TOP + 9 + 16 * place, name, "start"))
+                part = (axes.right(right) - axes.right(left)) / len(shares)
+                at = axes.right(left) + place * part
+                body.append(_rect(at, axes.up(share), part * 0.9, zero - axes.up(share), kind))
+        left = _WIDTH / 2 + 160 * (place - 1)
+        body.append(_rect(left, 3, 10, 10, kind))
+        body.append(_text(left + 16, 12, name, "start"))
     return _svg(title, body)
 
 
@@ -212,6 +235,13 @@ def _text(left: float, bottom: float, text: str, anchor: str) -> str:
     return (
         f'<text x="{left:.1f}" y="{bottom:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
     )
+
+
+def _beside(left: float, bottom: float, text: str, gap: float) -> str:
+    """Return a text on the right of its place, or on the left where there is no room."""
+    if left > _LEFT + 0.7 * (_WIDTH - _LEFT - _RIGHT):
+        return _text(left - gap, bottom, text, "end")
+    return _text(left + gap, bottom, text, "start")
 
 
 def _ends(rows: Iterable[Iterable[float]]) -> tuple[float, float]:

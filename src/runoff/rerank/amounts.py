@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from runoff.rerank.pairs import has_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,7 +31,7 @@ def pair_tokens(pair: tuple[str, str]) -> int:
 
 def units(pairs: Sequence[tuple[str, str]], batch: int) -> float:
     """Return the search units that pairs with text cost: one for each query and 100 documents."""
-    documents = Counter(query for query, text in pairs if text.strip())
+    documents = Counter(pair[0] for pair in pairs if has_text(pair))
     return float(
         sum(
             math.ceil(min(batch, number - start) / _PER_UNIT)

@@ -28,7 +28,7 @@ from runoff.rerank import amounts, remote
 from runoff.rerank.access import Key, as_key, masked
 from runoff.rerank.breaker import Circuit, breaker_of
 from runoff.rerank.dialects import DIALECTS
-from runoff.rerank.pairs import checked
+from runoff.rerank.pairs import checked, has_text
 from runoff.rerank.retries import Retries
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
@@ -175,7 +175,7 @@ class CohereRerank:
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
         """Return what scoring these pairs would use, as far as that is known before."""
-        number = sum(bool(text.strip()) for _, text in pairs)
+        number = sum(map(has_text, pairs))
         return Usage(pairs=number, billed_units=amounts.units(pairs, self.batch))
 
     def warmup(self) -> None:
@@ -196,8 +196,8 @@ class CohereRerank:
     ) -> PairScores:
         """Score n pairs of (query text, document text), in input order.
 
-        Pairs whose document is blank are not sent; they and those that were not scored in time, or
-        not with a finite number, stay unscored with the reason.
+        Pairs whose query or document is blank are not sent; they and those that were not scored in
+        time, or not with a finite number, stay unscored with the reason.
 
         Raises:
             InvalidArgument: a pair is not two strings, or the installed cohere lacks what an
@@ -229,6 +229,7 @@ class CohereRerank:
         )
 
     async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
+        remote.check_queries(self.name, pairs)
         client, key, load_ms = self.client, None, 0.0
         where = self._where()
         if client is None:

@@ -21,7 +21,7 @@ from runoff.rerank.about import about, is_new
 from runoff.rerank.access import Access, as_headers, as_key
 from runoff.rerank.breaker import Circuit, breaker_of
 from runoff.rerank.dialects import About, Dialect, as_dialect
-from runoff.rerank.pairs import checked
+from runoff.rerank.pairs import checked, has_text
 from runoff.rerank.retries import Retries
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
@@ -158,7 +158,7 @@ class HTTPRerank:
         Units are counted for the dialect that bills them: one for each query and 100 documents.
         """
         dialect = as_dialect(self.dialect)
-        sent = [pair for pair in pairs if pair[1].strip()]
+        sent = list(filter(has_text, pairs))
         limit = self.max_length or dialect.reads or math.inf
         read = sum(min(limit, amounts.pair_tokens(pair)) for pair in sent)
         units = amounts.units(sent, self.batch or dialect.batch) if dialect.billed_units else None
@@ -174,8 +174,8 @@ class HTTPRerank:
     ) -> PairScores:
         """Score n pairs of (query text, document text), in input order.
 
-        Pairs whose document is blank are not sent; they and those that the server did not score in
-        time, or not with a finite number, stay unscored with the reason.
+        Pairs whose query or document is blank are not sent; they and those that the server did not
+        score in time, or not with a finite number, stay unscored with the reason.
 
         Raises:
             InvalidArgument: a pair is not two strings.
@@ -216,6 +216,7 @@ class HTTPRerank:
         return ScoreKind.LOGIT if raw else dialect.kind
 
     async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
+        remote.check_queries(self.name, pairs)
         load_ms = 0.0
         if not transport.ready(self._ca()):
             load_ms = await remote.load(self._client, deadline, self.name)

@@ -9,7 +9,7 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["checked", "texts"]
+__all__ = ["checked", "has_text", "texts"]
 
 _TEXTS = 2  # a pair is a query and a document
 
@@ -30,6 +30,12 @@ def checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
             raise InvalidArgument(f"pairs[{index}]", pair, "must be (query text, document text)")
         found.append((pair[0], pair[1]))
     return found
+
+
+def has_text(pair: tuple[str, str]) -> bool:
+    """Whether query and document both say something: no server is sent a pair that does not."""
+    query, document = pair
+    return bool(query.strip() and document.strip())
 
 
 def texts(pairs: Sequence[tuple[str, str]]) -> list[str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
     from runoff.rerank.cache_disk import DiskCache
@@ -44,7 +46,9 @@ class Pointwise:
     were scored, 0 where all are equal or there is one. It is written on the scale of the pair
     scores, `blend * pair_score + (1 - blend) * (mean + deviation * z(fusion_score))`, which orders
     alike and leaves a lone candidate its own score. Equal scores keep their fused order. What
-    could not be scored is handed back in fused order, with the reason.
+    could not be scored is handed back in fused order, with the reason. With a blend that includes
+    what was scored out of turn: when the time is up, or a request fails, before a candidate has its
+    score, those below it may not overtake it.
 
     Attributes:
         scorer: what scores the pairs.
@@ -171,11 +175,12 @@ class Pointwise:
         scores = planned.folded(scores)
         if self.threshold is not None:
             self.threshold.check(scores.kind, scores.model)
-        scored = [index for index in range(len(candidates)) if scores.scored[index]]
-        unscored = [index for index in range(len(candidates)) if not scores.scored[index]]
+        weight = self.weight if scores.scored.any() else None
+        usable = scores.scored if weight in (None, 1) else _in_turn(scores)
+        scored, unscored = np.flatnonzero(usable).tolist(), np.flatnonzero(~usable).tolist()
         own = [float(scores.values[index]) for index in scored]
         fused = [candidates[index].fusion_score for index in scored]
-        mixed = _mix(own, fused, self.weight if scored else None)
+        mixed = _mix(own, fused, weight if scored else None)
         placed = sorted(range(len(scored)), key=lambda place: -mixed[place])  # stable
         ordered, dropped = [], []
         # the scores are float32: the limit is rounded like them
@@ -200,7 +205,7 @@ class Pointwise:
             scores.model,
             scores.usage,
             reason,
-            self._detail(reason, len(scored), len(candidates)) if unscored else "",
+            self._detail(reason, scores.scored, len(scored)) if unscored else "",
             scores.load_ms,
             scores.notes,
             thresholded=self.threshold is not None and not unscored,
@@ -222,18 +227,32 @@ class Pointwise:
             )
         return asked
 
-    def _detail(self, reason: str, scored: int, total: int) -> str:
+    def _detail(self, reason: str, scored: NDArray[np.bool_], used: int) -> str:
         why = {
             "timeout": "before the deadline",
             "bad_reply": "with a finite value",
             "cap": "within its cap",
         }
-        rest = "; the threshold was not applied" if self.threshold is not None else ""
-        return f"{self.name} scored {scored} of {total} {why.get(reason, f'({reason})')}{rest}"
+        total, unused = len(scored), int(scored.sum()) - used
+        rest = f"; {unused} more below one without a score are not used" if unused else ""
+        if self.threshold is not None:
+            rest += "; the threshold was not applied"
+        return f"{self.name} scored {used} of {total} {why.get(reason, f'({reason})')}{rest}"
 
 
 def _is_weight(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _in_turn(scores: PairScores) -> NDArray[np.bool_]:
+    """Return which scores a blend may use: all but those below one that was late or failed.
+
+    Fusion says that the candidate above is the better one, and half an answer does not say
+    otherwise. A reply that was bad for one pair alone holds nobody back.
+    """
+    if scores.scored.all() or scores.reason in ("", "bad_reply"):
+        return scores.scored
+    return np.arange(len(scores.scored)) < int(np.argmin(scores.scored))
 
 
 def _text(document: Document) -> str:

@@ -30,6 +30,7 @@ from runoff.errors import (
     TransientError,
 )
 from runoff.rerank.breaker import Circuit
+from runoff.rerank.pairs import has_text
 from runoff.rerank.retries import Retries
 from runoff.scores import PairScores, Usage
 
@@ -47,6 +48,7 @@ __all__ = [
     "Reply",
     "Way",
     "check_policy",
+    "check_queries",
     "gate_of",
     "load",
     "pair_scores",
@@ -134,7 +136,7 @@ class Batches:
         self.usage = Usage()
         self.errors: list[TransientError] = []
         self.failed: list[TransientError] = []
-        self.blank = [index for index, pair in enumerate(pairs) if not pair[1].strip()]
+        self.blank = {index for index, pair in enumerate(pairs) if not has_text(pair)}
         self.splits = 0
 
     def may_split(self, pieces: int) -> bool:
@@ -151,10 +153,9 @@ class Batches:
 
     def grouped(self, batch: int) -> list[list[int]]:
         """Return the pairs with text as batches of indices, one query each, in input order."""
-        blank = set(self.blank)
         queries: dict[str, list[int]] = {}
         for index, (query, _) in enumerate(self.pairs):
-            if index not in blank:
+            if index not in self.blank:
                 queries.setdefault(query, []).append(index)
         return [
             indices[start : start + batch]
@@ -201,6 +202,17 @@ class Batches:
             told = ", ".join(filter(None, problems))
             msg = f"{who} answered {len(indices)} texts, {told}"
             raise BadReply(msg)
+
+
+def check_queries(who: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """Refuse pairs whose queries are all blank, before anything is sent; servers answer 400.
+
+    Raises:
+        RequestRejected: no query has text.
+    """
+    if not any(query.strip() for query, _ in pairs):
+        msg = f"{who}: a query without text is not sent; give it text, or leave the reranker out"
+        raise RequestRejected(msg)
 
 
 async def score(way: Way, pairs: Sequence[tuple[str, str]], deadline: Deadline | None) -> Batches:
