@@ -60,12 +60,13 @@ $(TORCH_VENV)/.torch: pyproject.toml models/pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)
 	$(TORCH_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(TORCH_VENV)/bin/python -m pip install --quiet "$(TORCH)" --editable ./models \
-		--editable ".[sentence-transformers]" --group pytest
+		--editable ".[cli,export]" --group pytest
 	@touch $@
 
 test-torch: $(TORCH_VENV)/.torch
 	$(TORCH_VENV)/bin/python -m pytest tests/test_contracts_torch.py \
-		tests/rerank/test_sentence_transformers*.py tests/rerank/test_backends.py $(ARGS)
+		tests/rerank/test_sentence_transformers*.py tests/rerank/test_backends.py \
+		tests/export tests/cli/test_export.py $(ARGS)
 
 $(COHERE_VENV)/.cohere: pyproject.toml models/pyproject.toml
 	$(PYTHON) -m venv $(COHERE_VENV)

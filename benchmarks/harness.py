@@ -10,9 +10,11 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from runoff.bench import machine as measured_on
+from runoff.bench.machine import percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -177,15 +179,6 @@ def interleaved(
     return seconds
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return a percentile by linear interpolation; `percent` is within 0 and 100."""
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-
 def ratio(seconds: Mapping[str, Sequence[float]], slow: str, fast: str) -> float:
     """Return the median over rounds of `slow / fast`, each round compared with itself."""
     return statistics.median(
@@ -197,46 +190,18 @@ def machine() -> dict[str, str]:
     """Return what the figures were measured on, and when."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()) + " UTC",
-        "cpu": f"{_cpu()}, {_cores()} cores",
+        "cpu": measured_on.processor(),
         "load average": load_average(),
         "os": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": ", ".join(_versions()),
+        "packages": ", ".join(measured_on.versions(_PACKAGES)),
     }
 
 
 def load_average() -> str:
     """Return the load of the last minute; other work on the machine makes figures worse."""
-    try:
-        return f"{os.getloadavg()[0]:.1f}"
-    except (AttributeError, OSError):
-        return "unknown"
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _versions() -> list[str]:
-    found = []
-    for name in _PACKAGES:
-        try:
-            found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    load = measured_on.load_average()
+    return "unknown" if load is None else f"{load:.1f}"
 
 
 def _cell(value: object) -> str:

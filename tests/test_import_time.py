@@ -43,7 +43,7 @@ def test_names_of_the_rooms_load_nothing_heavy_until_they_are_used():
     """The rooms' own packages import as lightly; their names load their files when used."""
     loaded = _fresh(
         "import json, sys, runoff.recall, runoff.rerank, runoff.fusion, runoff.filters, "
-        "runoff.evaluation; "
+        "runoff.evaluation, runoff.export, runoff.bench; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert [name for name in _HEAVY if name in loaded] == []

@@ -7,10 +7,8 @@ card beside them is kept.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +27,15 @@ from common import (
     backbone_folder,
     data_root,
     load_tokenizer,
-    sha256,
 )
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from scipy.stats import spearmanr
 from tokenizers import Tokenizer
 from torch import nn
 
+from runoff.export.agreement import check_fp32, check_int8, spearman
+from runoff.export.folder import write_checksums, write_json
+from runoff.export.graph import to_int8, to_onnx
+
 VERSION = "0.1.0"
-OPSET = 17  # with IR version 8: onnxruntime 1.17 and older load it
-LARGEST_DIFFERENCE = 1e-4  # between torch and fp32 ONNX
-SMALLEST_AGREEMENT = 0.99  # Spearman, between fp32 and int8
 SOURCE = {"model": BACKBONE, "package": BACKBONE_PACKAGE, "model.safetensors": BACKBONE_SHA256}
 CONFIGS: dict[str, dict[str, Any]] = {
     "all-MiniLM-L6-v2": {
@@ -58,44 +54,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "default_blend": 0.5,
     },
 }
-
-
-def to_onnx(net: nn.Module, output: str, target: Path) -> None:
-    """Write a network as fp32 ONNX, batch and token axes dynamic."""
-    encoded = load_tokenizer()(
-        "a query", "a document", return_tensors="pt", return_token_type_ids=True
-    )
-    axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS} | {output: {0: "batch"}}
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # the tracer warns of branches on shapes that are constant here
-        torch.onnx.export(
-            net,
-            tuple(encoded[name] for name in INPUTS),
-            str(target),
-            input_names=list(INPUTS),
-            output_names=[output],
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
-
-
-def to_int8(source: Path, target: Path) -> None:
-    """Quantise weights to int8 per output channel, activations as they come.
-
-    The 7-bit range (`reduce_range`) keeps AVX2 machines without VNNI from saturating 16-bit sums.
-    """
-    quantize_dynamic(
-        source,
-        target,
-        op_types_to_quantize=["MatMul", "Gather"],
-        per_channel=True,
-        reduce_range=True,
-        weight_type=QuantType.QInt8,
-        extra_options={"MatMulConstBOnly": True},
-    )
 
 
 def same_as_torch(net: nn.Module, encoder: Encoder, texts: list[tuple[str, ...]]) -> float:
@@ -140,7 +98,10 @@ def export(
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.save(str(vocabulary))
-        to_onnx(net, config["output"], full)
+        sample = load_tokenizer()(
+            "a query", "a document", return_tensors="pt", return_token_type_ids=True
+        )
+        to_onnx(net, {name: sample[name] for name in INPUTS}, config["output"], full)
         to_int8(full, small)
         reference = Encoder(full, vocabulary, config["max_length"])
         quantised = Encoder(small, vocabulary, config["max_length"])
@@ -148,26 +109,17 @@ def export(
         difference = same_as_torch(
             net, reference, singles if config["kind"] == "bi-encoder" else texts
         )
-        if difference > LARGEST_DIFFERENCE:
-            raise SystemExit(f"{name}: ONNX differs from torch by {difference:.2e}")
-        agreement = float(
-            spearmanr(pair_scores(reference, texts), pair_scores(quantised, texts)).statistic
-        )
-        if agreement < SMALLEST_AGREEMENT:
-            raise SystemExit(
-                f"{name}: int8 agrees with fp32 only to a Spearman correlation of {agreement:.4f}"
-            )
+        check_fp32(name, difference)
+        agreement = spearman(pair_scores(reference, texts), pair_scores(quantised, texts))
+        check_int8(name, agreement)
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
         for file in (small, vocabulary, *([full] if keep_fp32 else [])):
             shutil.copyfile(file, folder / file.name)
     described = {"name": name, "version": VERSION} | config
     described |= {"language": "en", "precision": "int8", "licence": "Apache-2.0", "source": SOURCE}
-    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    files = {
-        file: sha256(folder / file) for file in ("config.json", "model_int8.onnx", "tokenizer.json")
-    }
-    (folder / "checksums.json").write_text(json.dumps(files, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "config.json", described)
+    write_checksums(folder, ["config.json", "model_int8.onnx", "tokenizer.json"])
     size = (folder / "model_int8.onnx").stat().st_size
     print(f"{name}: {size:,} bytes, torch to ONNX {difference:.1e}, Spearman {agreement:.4f}")
 

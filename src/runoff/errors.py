@@ -10,6 +10,7 @@ RunoffError
 ├── PermanentError                     trying again cannot help: raises unless on_error="degrade"
 │   ├── ModelNotFound                  no such model directory, name or file
 │   ├── ModelDamaged                   a model file that cannot be read, or whose checksum differs
+│   ├── ExportFailed                   a model that cannot be exported as it is
 │   ├── IndexNotFound                  no index in this directory
 │   ├── IndexDamaged                   an index directory that is foreign, incomplete or altered
 │   ├── IndexTooNew                    an index written by a newer version of runoff
@@ -50,6 +51,7 @@ __all__ = [
     "DeadlineExceeded",
     "DuplicateId",
     "EmbeddingError",
+    "ExportFailed",
     "FilterNotSupported",
     "IndexDamaged",
     "IndexNotFound",
@@ -182,6 +184,10 @@ class ModelNotFound(PermanentError):
 
 class ModelDamaged(PermanentError):
     """A model file cannot be read, or its checksum is not the recorded one."""
+
+
+class ExportFailed(PermanentError):
+    """A model cannot be written as ONNX, or what was written scores otherwise."""
 
 
 class IndexNotFound(PermanentError):

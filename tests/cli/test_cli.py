@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,8 +68,6 @@ def test_the_table_names_every_stage(folder, cache):
 
 def test_an_interrupted_index_is_built_again(folder, cache):
     """Without the marker that is written last, what lies there is not trusted."""
-    from pathlib import Path
-
     asked = ("demo", "--path", str(folder), "--cache", cache, "--json", "bread")
     path = Path(json.loads(runoff(*asked).stdout)["index"]["path"])
     (path / "index.json").unlink()
@@ -132,9 +132,13 @@ def test_version_names_what_is_installed():
     assert "onnxruntime" in done.stdout
 
 
-def test_help_names_every_command():
-    """`runoff --help` lists the commands, and exits with 0."""
+def test_every_command_is_in_the_documentation():
+    """`runoff --help` lists the commands, and exits with 0; docs/commands.md tells each."""
     done = runoff("--help")
     assert done.returncode == 0
-    assert "demo" in done.stdout
-    assert "version" in done.stdout
+    listed = done.stdout.partition("Commands")[2]
+    commands = set(re.findall(r"^\W*([a-z]+)  ", listed, re.MULTILINE))
+    page = Path(__file__).parents[2].joinpath("docs/commands.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `runoff ([a-z]+)", page, re.MULTILINE))
+    assert {"demo", "evaluate", "advise", "explain", "bench", "export", "version"} == commands
+    assert told == commands

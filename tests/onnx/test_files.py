@@ -2,10 +2,11 @@ import json
 import os
 
 import pytest
+import tiny
 
 from runoff.errors import ModelDamaged, ModelNotFound
 from runoff.onnx import cpu
-from runoff.onnx.files import choose, in_directory
+from runoff.onnx.files import checksum, choose, in_directory
 
 OFFICIAL = [
     "onnx/model.onnx",
@@ -76,7 +77,7 @@ def test_a_precision_that_is_not_there_is_an_error(names, precision):
 
 def test_a_model_without_onnx_file_says_how_to_get_one():
     """A model with other weights only is an error that names the export command."""
-    with pytest.raises(ModelNotFound, match="optimum-cli export onnx"):
+    with pytest.raises(ModelNotFound, match="runoff export MODEL DIRECTORY"):
         choose(["model.safetensors", "config.json"], "auto", "m")
 
 
@@ -188,3 +189,24 @@ def test_a_file_that_has_gone_is_named(model):
     files.onnx.unlink()
     with pytest.raises(ModelNotFound, match=r"model\.onnx cannot be read"):
         files.digest()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+def test_a_file_that_is_not_as_it_was_made_is_refused(tmp_path, name):
+    """Of a model made for runoff the recorded checksums hold, as far as they go."""
+    tiny.save(tmp_path, config={"kind": "cross-encoder"})
+    files = in_directory(tmp_path, name="mine", precision="auto")
+    whole = files.digest()
+    recorded = {name: checksum(tmp_path / name)}
+    (tmp_path / "checksums.json").write_text(json.dumps(recorded))
+    assert files.digest() == whole
+    (tmp_path / "checksums.json").write_text(json.dumps({name: "0" * 64}))
+    with pytest.raises(ModelDamaged, match=f"{name} is not as it was made"):
+        files.digest()
+
+
+def test_checksums_of_foreign_models_are_theirs(tmp_path):
+    """A file of that name in a model of others may hold anything."""
+    tiny.save(tmp_path)
+    (tmp_path / "checksums.json").write_text('{"model.onnx": "0"}')
+    in_directory(tmp_path, name="theirs", precision="auto").digest()

@@ -21,9 +21,11 @@ def app() -> None:
         sys.stderr.write(f"{MissingExtra('typer', 'cli')}\n")
         raise SystemExit(EXIT_ERROR) from None
     from runoff.cli.advise import advise  # noqa: PLC0415 - as above
+    from runoff.cli.bench import bench  # noqa: PLC0415 - as above
     from runoff.cli.demo import demo  # noqa: PLC0415 - as above
     from runoff.cli.evaluate import evaluate  # noqa: PLC0415 - as above
     from runoff.cli.explain import explain  # noqa: PLC0415 - as above
+    from runoff.cli.export import export  # noqa: PLC0415 - as above
     from runoff.cli.version import version  # noqa: PLC0415 - as above
 
     commands = typer.Typer(
@@ -33,7 +35,7 @@ def app() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (demo, evaluate, advise, explain, version):
+    for command in (demo, evaluate, advise, explain, bench, export, version):
         commands.command()(command)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import operator
 import sys
 from pathlib import Path
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
     from runoff.recall.embedder import Embedder
     from runoff.types import Document
 
-__all__ = ["BUILT_IN", "Told", "built_in", "collection_of", "runs_of", "system_of"]
+__all__ = [
+    "BUILT_IN",
+    "Told",
+    "attribute_of",
+    "built_in",
+    "called",
+    "collection_of",
+    "runs_of",
+    "system_of",
+]
 
 BUILT_IN = ("bm25", "dense")
 _DATASET = "ir_datasets:"
@@ -95,16 +105,37 @@ def system_of(argument: str, given: str) -> Told:
         return Recording.open(path)
     if path.is_file():
         return {path.name: read_run(path)}
-    found = _attribute(argument, given)
+    found = attribute_of(argument, given)
     try:
         return as_system(found)
     except InvalidArgument:
         if not callable(found):
             raise
-    return as_system(found())
+    return as_system(called(argument, given, found))
 
 
-def _attribute(argument: str, given: str) -> object:
+def called(argument: str, given: str, found: Callable[..., object]) -> object:
+    """Return what a user's function returns.
+
+    Raises:
+        InvalidArgument: it wants arguments.
+    """
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        remedy = f"cannot be used as it is, nor called without arguments: {error}"
+        raise InvalidArgument(argument, given, remedy) from None
+    except ValueError:  # some of C's own tell no signature
+        pass
+    return found()
+
+
+def attribute_of(argument: str, given: str) -> object:
+    """Return what `module:attribute` names; modules are looked for in this folder, too.
+
+    Raises:
+        InvalidArgument: there is no such module or attribute.
+    """
     module, _, attribute = given.partition(":")
     if not module or not attribute:
         remedy = "is no recording's folder, no run file and not of the form module:attribute"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "CHECKSUMS",
     "PRECISIONS",
     "SETTINGS",
     "ModelDirectory",
@@ -31,6 +32,7 @@ Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 PRECISIONS = ("auto", "int8", "fp32")
 
 TOKENIZER = "tokenizer.json"
+CHECKSUMS = "checksums.json"  # beside a model made for runoff: file names to SHA-256
 SETTINGS = (
     "config.json",
     TOKENIZER,
@@ -160,11 +162,17 @@ class ModelFiles(ModelDirectory):
 
         Raises:
             ModelNotFound: a file has gone.
+            ModelDamaged: the model was made for runoff and a file is not as `checksums.json` says.
         """
         whole = hashlib.sha256()
         external = sorted(self.onnx.parent.glob(f"{self.onnx.name}[._]data*"))
+        recorded = self.settings(CHECKSUMS) if self.ours else {}
         for path in (self.onnx, *external, self.tokenizer):
-            whole.update(checksum(path).encode("ascii"))
+            found = checksum(path)
+            if recorded.get(path.relative_to(self.directory).as_posix(), found) != found:
+                msg = f"{self.name}: {path} is not as it was made: fetch or export the model again"
+                raise ModelDamaged(msg)
+            whole.update(found.encode("ascii"))
         return whole.hexdigest()
 
 
@@ -231,7 +239,7 @@ def choose(names: Iterable[str], precision: Precision, model: str) -> tuple[str,
     if not graphs:
         msg = (
             f"{model}: it has no ONNX file: export it with "
-            f'"optimum-cli export onnx --model MODEL DIRECTORY" and pass the directory'
+            f'"runoff export MODEL DIRECTORY" and pass the directory'
         )
         raise ModelNotFound(msg)
     msg = f"{model}: no ONNX file fits precision={precision!r}; there are {', '.join(graphs)}"

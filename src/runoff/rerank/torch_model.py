@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, Transient
 from runoff.onnx import sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
@@ -41,6 +41,7 @@ class LoadedModel:
     Args:
         config: backend, device and dtype are taken from it.
         directory: where the model lies and what its settings say.
+        attention: how torch computes attention, as transformers names it; None is its default.
 
     Attributes:
         generation: see `runoff.onnx.sessions`.
@@ -60,7 +61,9 @@ class LoadedModel:
         ModelDamaged: it cannot be loaded.
     """
 
-    def __init__(self, config: CrossEncoder, directory: ModelDirectory) -> None:
+    def __init__(
+        self, config: CrossEncoder, directory: ModelDirectory, attention: str | None = None
+    ) -> None:
         package = _package(config.backend)
         self.generation = sessions.generation()
         self.name = config.name
@@ -69,7 +72,7 @@ class LoadedModel:
         if self.on_cpu and config.dtype not in (None, "float32"):
             remedy = "needs a GPU: on a CPU it is slower and makes ties; leave it"
             raise InvalidArgument("dtype", config.dtype, remedy)
-        self._model = _open(package, config, directory, self.device)
+        self._model = _open(package, config, directory, self.device, attention)
         self._modular = hasattr(self._model, "preprocess")  # since 5.4
         if not self._modular and "ForCausalLM" in str(self._model.config.architectures):
             raise InvalidArgument(
@@ -139,10 +142,7 @@ class LoadedModel:
                 name: torch.from_numpy(values).to(self.device) for name, values in padded.items()
             }
             with self._lock, torch.inference_mode():
-                if not self._modular:
-                    scores = self._model.model(**features).logits
-                else:
-                    scores = self._model({**features, **self._told})["scores"]
+                scores = self._scores(features)
                 values: NDArray[np.float64] = scores.float().cpu().numpy().astype(np.float64)
         except torch.cuda.OutOfMemoryError as error:
             msg = (
@@ -154,6 +154,31 @@ class LoadedModel:
             msg = f"{self.name}: it cannot be run: {_summary(error)}"
             raise ModelDamaged(msg) from error
         return values
+
+    def _scores(self, features: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tensor
+        if not self._modular:
+            return self._model.model(**features).logits
+        return self._model({**features, **self._told})["scores"]
+
+    def traceable(
+        self, inputs: Sequence[Encoded]
+    ) -> tuple[Any, Callable[[Mapping[str, Any]], Any], dict[str, Any]]:
+        """Return what is needed to trace the network.
+
+        Args:
+            inputs: what it is to be traced with; they are padded to one length.
+
+        Returns:
+            The torch module, what makes scores (n, labels) of the named inputs, and the inputs.
+        """
+        import torch  # noqa: PLC0415 - as above
+
+        padded = self._padded(inputs)
+        return (
+            self._model,
+            self._scores,
+            {name: torch.from_numpy(values) for name, values in padded.items()},
+        )
 
     def _padded(self, inputs: Sequence[Encoded]) -> dict[str, NDArray[np.int64]]:
         shape = (len(inputs), max(map(len, inputs)))
@@ -205,7 +230,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _open(package: Any, config: CrossEncoder, directory: ModelDirectory, device: str) -> Any:  # noqa: ANN401 - no types before it is installed
+def _open(
+    package: Any,  # noqa: ANN401 - no types before it is installed
+    config: CrossEncoder,
+    directory: ModelDirectory,
+    device: str,
+    attention: str | None,
+) -> Any:  # noqa: ANN401 - as above
     if config.backend == "torch":
         import torch  # noqa: PLC0415 - an extra
         import transformers  # noqa: PLC0415 - comes with it
@@ -215,6 +246,8 @@ def _open(package: Any, config: CrossEncoder, directory: ModelDirectory, device:
         version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
         dtype = "dtype" if version >= _CALLED_DTYPE_SINCE else "torch_dtype"
         options = {dtype: getattr(torch, config.dtype or "float32"), "use_safetensors": True}
+        if attention is not None:
+            options["attn_implementation"] = attention
     else:
         if "openvino" in _forked_with:
             remedy = "was in use before this process was forked: fork first, or spawn processes"

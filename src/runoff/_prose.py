@@ -1,0 +1,39 @@
+"""English that every Python has: its language topics, for measuring and comparing models.
+
+They are what `help("topics")` shows, reference prose with some code: some 80 texts of 65,000 words.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import TYPE_CHECKING
+
+from runoff.errors import RunoffError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["stretches", "words"]
+
+
+def words() -> list[str]:
+    """Return the words in the order of the topics.
+
+    Raises:
+        RunoffError: this Python comes without them.
+    """
+    try:
+        from pydoc_data.topics import topics  # noqa: PLC0415 - half a megabyte
+    except ImportError as error:
+        msg = "this Python lacks pydoc_data: give texts of your own, or install all of Python"
+        raise RunoffError(msg) from error
+    return list(itertools.chain.from_iterable(topics[name].split() for name in sorted(topics)))
+
+
+def stretches(lengths: Iterable[int], seed: int = 0) -> Iterator[str]:
+    """Yield texts of so many words each, from anywhere in the topics."""
+    found, chance = words(), random.Random(seed)  # noqa: S311 - no secret
+    for length in lengths:
+        start = chance.randrange(max(1, len(found) - length))
+        yield " ".join(found[start : start + length])

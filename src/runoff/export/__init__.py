@@ -1,0 +1,19 @@
+"""From a Hugging Face cross-encoder to a folder that `CrossEncoder` runs without torch.
+
+Names are imported when they are first used: torch and onnx are needed here alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runoff._lazy import lazily
+
+if TYPE_CHECKING:
+    from runoff.export.cross_encoder import Exported, export_cross_encoder
+
+__all__ = ["Exported", "export_cross_encoder"]
+
+_HOMES = {"Exported": "cross_encoder", "export_cross_encoder": "cross_encoder"}
+
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -1,0 +1,71 @@
+"""Whether an export scores as the model it was made of does, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff.errors import ExportFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "LARGEST_DIFFERENCE",
+    "SMALLEST_AGREEMENT",
+    "check_fp32",
+    "check_int8",
+    "spearman",
+]
+
+LARGEST_DIFFERENCE = 1e-4  # between torch and fp32 ONNX
+SMALLEST_AGREEMENT = 0.99  # Spearman, between fp32 and int8
+
+
+def check_fp32(name: str, difference: float) -> None:
+    """Refuse an fp32 graph whose scores differ from the network's.
+
+    Raises:
+        ExportFailed: by more than `LARGEST_DIFFERENCE`, or by no number.
+    """
+    if not difference <= LARGEST_DIFFERENCE:  # NaN is not, either
+        msg = (
+            f"{name}: its ONNX graph scores otherwise than torch, by up to {difference:.2g} where "
+            f'{LARGEST_DIFFERENCE:g} are allowed: run it with CrossEncoder(..., backend="torch")'
+        )
+        raise ExportFailed(msg)
+
+
+def check_int8(name: str, agreement: float, least: float = SMALLEST_AGREEMENT) -> None:
+    """Refuse an int8 graph that orders texts otherwise than the fp32 one.
+
+    Raises:
+        ExportFailed: their correlation is below `least`, or is no number.
+    """
+    if not agreement >= least:
+        msg = (
+            f"{name}: int8 agrees with fp32 only to a Spearman correlation of {agreement:.4f} "
+            f'where {least:g} is asked for: take fp32 alone (precision="fp32"), or ask for less'
+        )
+        raise ExportFailed(msg)
+
+
+def spearman(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return Spearman's rank correlation, ties sharing the mean of their ranks.
+
+    Within -1 and 1; NaN where all values of a side are equal.
+    """
+    first, second = (_centred(np.asarray(values, np.float64)) for values in (one, other))
+    scale = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / scale if scale else float("nan")
+
+
+def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ranks less their mean."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = (last - (counts - 1) / 2)[places]
+    return np.asarray(ranks - ranks.mean())

@@ -1,0 +1,120 @@
+"""From a torch network to ONNX files: fp32 as it is traced, and int8 made of that."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runoff.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["need_onnx", "to_int8", "to_onnx"]
+
+_OPSET = 17  # with IR version 8: onnxruntime 1.17 loads it
+_EXTRA = "export"
+_WHOLE = 1_900_000_000  # bytes; a graph of 2 GiB or more needs its weights in a file of their own
+
+
+def need_onnx() -> Any:  # noqa: ANN401 - it may not be installed
+    """Return the package onnx, which writes graphs.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import onnx  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name != "onnx":
+            raise
+        raise MissingExtra("onnx", _EXTRA) from error
+    return onnx
+
+
+def to_onnx(net: Any, inputs: Mapping[str, Any], output: str, target: Path) -> None:  # noqa: ANN401 - torch publishes types only where it is installed
+    """Write a network as fp32 ONNX, with the axes of batch and tokens dynamic.
+
+    Weights of 2 GB and more lie beside the graph, in one file whose name ends in `_data`.
+
+    Args:
+        net: takes the inputs by position and returns one tensor, shape (batch, ...).
+        inputs: int64 tensors of shape (batch, tokens) by name; what the graph is traced with.
+        output: the name of the output.
+        target: the file to write.
+
+    Raises:
+        Exception: whatever torch raises where the network cannot be traced.
+    """
+    import torch  # noqa: PLC0415 - an extra
+
+    axes = {name: {0: "batch", 1: "tokens"} for name in inputs} | {output: {0: "batch"}}
+    # a large network is written as one file for each weight
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        traced = Path(scratch) / target.name
+        with warnings.catch_warnings():
+            # the tracer's, of branches on shapes that are constant here; and that it is an old one:
+            # the new one needs a further package and a newer onnxruntime to run what it writes
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                net,
+                tuple(inputs.values()),
+                str(traced),
+                input_names=list(inputs),
+                output_names=[output],
+                dynamic_axes=axes,
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        if len(list(traced.parent.iterdir())) == 1:
+            shutil.move(traced, target)
+            return
+        onnx = need_onnx()
+        onnx.save_model(
+            onnx.load(traced), target, save_as_external_data=True, location=f"{target.name}_data"
+        )
+
+
+def to_int8(source: Path, target: Path) -> None:
+    """Quantise weights to int8 per output channel, activations as they come.
+
+    The 7-bit range (`reduce_range`) keeps AVX2 machines without VNNI from saturating 16-bit sums.
+
+    Args:
+        source: an fp32 graph that `to_onnx` wrote.
+        target: the file to write; large weights lie beside it as those of the source do.
+
+    Raises:
+        MissingExtra: onnx is not installed.
+    """
+    need_onnx()
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - needs onnx
+
+    root = logging.getLogger()
+    root.addFilter(_no_hint)
+    try:
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=["MatMul", "Gather"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+            use_external_data_format=_size(source) > _WHOLE,
+            extra_options={"MatMulConstBOnly": True},
+        )
+    finally:
+        root.removeFilter(_no_hint)
+
+
+def _size(graph: Path) -> int:
+    return sum(one.stat().st_size for one in graph.parent.glob(f"{graph.name}*"))
+
+
+def _no_hint(record: logging.LogRecord) -> bool:
+    """Leave out the advice to prepare images' networks first."""
+    return "pre-processing before quantization" not in record.getMessage()

@@ -1,0 +1,87 @@
+"""What is measured with, and what it is measured on."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from runoff.bench import machine
+from runoff.bench.material import built_in, of_folder, of_words
+from runoff.errors import InvalidArgument, RunoffError
+
+
+def test_built_in_texts_are_of_usual_lengths():
+    """Pieces of 40 to 240 words, the same every time, and questions to ask them."""
+    found = built_in()
+    lengths = [len(one.text.split()) for one in found.documents]
+    assert (min(lengths) >= 40, max(lengths) <= 240, len(lengths)) == (True, True, 1000)
+    assert len({one.text for one in found.documents}) > 990
+    assert found == built_in()
+    assert len(found.queries) > 100
+
+
+def test_texts_of_a_length():
+    """Documents have the words asked for."""
+    assert {len(one.text.split()) for one in of_words(33)} == {33}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_beir_folder_brings_its_queries(tmp_path, packed):
+    """Queries and documents are those of the folder."""
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": "some text"}\n')
+    lines = '{"_id": "1", "text": "what?"}\n{"_id": "2", "text": " "}\n'
+    if packed:
+        (tmp_path / "queries.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    else:
+        (tmp_path / "queries.jsonl").write_text(lines)
+    found = of_folder(tmp_path)
+    assert found.queries == ("what?",)
+    assert [one.text for one in found.documents] == ["some text"]
+
+
+def test_a_folder_without_queries(tmp_path):
+    """The first words of documents stand for queries."""
+    (tmp_path / "a.txt").write_text("one two three four five six seven eight nine ten")
+    assert of_folder(tmp_path).queries == ("one two three four five six seven eight",)
+
+
+@pytest.mark.parametrize("line", ["no json", json.dumps({"_id": "1"}), "[]"])
+def test_damaged_queries_are_named(tmp_path, line):
+    """A queries file that is none is an error with its path."""
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": "some text"}\n')
+    (tmp_path / "queries.jsonl").write_text(line)
+    with pytest.raises(RunoffError, match=r"queries\.jsonl: holds no queries"):
+        of_folder(tmp_path)
+
+
+def test_folders_without_texts_are_refused(tmp_path):
+    """Neither an empty folder nor blank documents can be measured with."""
+    with pytest.raises(InvalidArgument, match="holds no file"):
+        of_folder(tmp_path)
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": " "}\n')
+    with pytest.raises(RunoffError, match="have no text"):
+        of_folder(tmp_path)
+
+
+def test_memory_grows_with_what_is_held():
+    """40 MB more that are written to show in what is in memory, and in the most so far."""
+    before = machine.memory()
+    held = np.ones(5_000_000)
+    after = machine.memory()
+    assert after[0] - before[0] > 30e6 or after[1] > before[1] + 30e6
+    assert after[1] >= after[0]
+    assert held.sum() == 5_000_000
+
+
+def test_a_load_of_half_the_cores_is_busy(monkeypatch):
+    """Other work that takes more than half the cores is told; an unknown load is not."""
+    monkeypatch.setattr(machine.cpu, "cores", lambda: 4)
+    assert [machine.is_busy(load) for load in (None, 0.0, 2.0, 2.1)] == [False, False, False, True]
+
+
+def test_what_is_installed_is_named():
+    """Versions of what is there; what is not is left out."""
+    (found,) = machine.versions(["numpy", "no-such-package"])
+    assert found == f"numpy {np.__version__}"
+    assert "cores" in machine.processor()

@@ -1,0 +1,70 @@
+"""`runoff export` as a user meets it; where torch is, also with a model."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("typer", reason="the cli extra is not installed")
+pytest.importorskip("onnx", reason="the export extra is not installed")
+ENV = {"NO_COLOR": "1", "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+TORCH = importlib.util.find_spec("sentence_transformers") is not None
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def runoff(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-c", "from runoff.cli.main import app; app()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **ENV, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("runoff-mini", "out"), 2, "names an embedded model"),
+        (("nobody/nothing", "there"), 2, "exists already"),
+        (("nobody/nothing", "absent/out"), 2, "there is no folder absent"),
+        (("nobody/nothing", "out", "--precision", "int4"), 2, "must be one of both, fp32, int8"),
+        (("nobody/nothing", "out", "--agreement", "2"), 2, "must be within 0 and 1"),
+        (("nobody/nothing", "out"), 1, "not in the Hugging Face cache and the network is switched"),
+        (("./absent", "out"), 1, "there is no directory absent"),
+        (("there", "out"), 1, "it has no .safetensors file"),
+    ],
+)
+def test_what_cannot_be_exported_is_told(tmp_path, arguments, code, message):
+    """The message names what is wrong, nothing is written, and no traceback is shown."""
+    (tmp_path / "there").mkdir()
+    done = runoff("export", *arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert names(tmp_path) == ["there"]
+
+
+@pytest.mark.skipif(not TORCH, reason="the export extra is not installed")
+def test_a_model_is_exported_and_described(tmp_path):
+    """A folder named by a plain word is a folder; results go to standard output, as JSON too."""
+    import torch_tiny
+
+    torch_tiny.bert(tmp_path / "bert")
+    done = runoff("export", "bert", "out", "--precision", "fp32", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "reads 128 tokens, scores are logits" in done.stdout
+    assert f"CrossEncoder('{tmp_path}/out')" in done.stdout
+    assert "comparing 64 pairs with torch" in done.stderr
+    asked = ("export", "./bert", "more", "--agreement", "0.5", "--json")
+    found = json.loads(runoff(*asked, cwd=tmp_path).stdout)
+    assert found["bytes"].keys() == {"fp32", "int8"}
+    assert found["difference"] < 1e-4
