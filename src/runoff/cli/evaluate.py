@@ -27,8 +27,6 @@ from runoff.report.explain import snippet, text_table
 from runoff.systems import as_system
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runoff.cli.systems import Told
     from runoff.evaluation.collection import Collection
     from runoff.evaluation.measures import Run
@@ -299,8 +297,3 @@ def show_evaluated(found: Evaluated) -> None:
             say(note)
     for note in found.remarks():
         say(snippet(note, 500), "dim")
-
-
-def _figures(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text of any width: a log of CI has 80 columns, and figures must stay whole."""
-    return text_table(rows, align="<" + ">" * (len(rows[0]) - 1))
