@@ -128,6 +128,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         depth=depth,
         save=save,
         cache=cache,
+        texts=report is not None,
     )
     runs = dict(asked.runs)
     before, after = asked.before, asked.after
@@ -168,7 +169,7 @@ class Asked:
     runs: dict[str, Run]
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - the options of two commands
         cls,
         collection: Collection,
         told: Told | None,
@@ -179,8 +180,12 @@ class Asked:
         depth: int,
         save: Path | None,
         cache: Path | None,
+        texts: bool,
     ) -> Asked:
         """Ask a system where it has not answered yet; None stands for the built-in pipeline.
+
+        With `texts`, a recording that is not saved keeps the documents' texts in memory where the
+        collection lacks them; what is saved never has any.
 
         Raises:
             InvalidArgument: an option has a value it cannot have.
@@ -190,7 +195,8 @@ class Asked:
                 told = built_in(
                     collection, sources=sources, reranker=reranker, cache=cache, progress=progress
                 )
-        answered = _recorded(told, collection, depth, window, save)
+        texts = texts and save is None and collection.documents is None
+        answered = _recorded(told, collection, depth, window, save, texts=texts)
         recording = answered if isinstance(answered, Recording) else None
         return cls(collection, recording, runs_of(answered))
 
@@ -224,7 +230,13 @@ class Asked:
 
 
 def _recorded(
-    told: Told, collection: Collection, depth: int, window: int, path: Path | None = None
+    told: Told,
+    collection: Collection,
+    depth: int,
+    window: int,
+    path: Path | None = None,
+    *,
+    texts: bool = False,
 ) -> Recording | dict[str, Run]:
     """Return what has answered already; record a system, no narrower than it is.
 
@@ -238,7 +250,7 @@ def _recorded(
         raise InvalidArgument("topics", None, remedy)
     own = as_system(told)
     depth, window = max(depth, own.pipeline.depth), max(window, own.pipeline.window)
-    return record(own, collection, depth, path=path, window=window)
+    return record(own, collection, depth, path=path, window=window, texts=texts)
 
 
 def slices_of(collection: Collection, names: list[str]) -> dict[str, Slicing]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation.collection import Collection
-from runoff.evaluation.formats import Gathered, read_qrels
+from runoff.evaluation.formats import Gathered, read_qrels, read_texts
 from runoff.evaluation.recording import Recording
 from runoff.evaluation.runs import read_run
 from runoff.evaluation.stagewise import by_stage
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runoff.recall.embedder import Embedder
     from runoff.types import Document
 
-__all__ = ["BUILT_IN", "Told", "built_in", "collection_of", "runs_of", "system_of"]
+__all__ = ["BUILT_IN", "Told", "built_in", "collection_of", "runs_of", "system_of", "texts_of"]
 
 BUILT_IN = ("bm25", "dense")
 _DATASET = "ir_datasets:"
@@ -69,6 +69,23 @@ def collection_of(given: str, *, split: str, topics: Path | None, documents: boo
     gathered = Gathered()
     read_qrels(path, gathered)
     return Collection({one: one for one in gathered.qrels}, gathered.qrels, name=path.name)
+
+
+def texts_of(given: str, recording: Recording) -> dict[str, str] | None:
+    """Return the texts that a BEIR folder has of a recording's documents; None where it has none.
+
+    Args:
+        given: the argument that names the collection.
+        recording: names the documents.
+
+    Raises:
+        MalformedData: a line cannot be read.
+    """
+    corpus = [Path(given) / name for name in ("corpus.jsonl", "corpus.jsonl.gz")]
+    file = next((one for one in corpus if one.is_file()), None)
+    if file is None:
+        return None
+    return read_texts(file, {doc_id for query in recording for doc_id in query.doc_ids})
 
 
 def system_of(argument: str, given: str) -> Told:

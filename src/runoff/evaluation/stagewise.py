@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runoff.evaluation.recording import Recording
     from runoff.evaluation.verdicts import Verdict
 
-__all__ = ["FUSED", "RERANKED", "by_stage", "second_stage"]
+__all__ = ["FUSED", "RERANKED", "by_stage", "second_stage", "spent_ms"]
 
 FUSED = "fused"
 RERANKED = "reranked"
@@ -50,6 +50,17 @@ def by_stage(recording: Recording) -> dict[str, Run]:
     if setup.steps:
         runs[RERANKED] = _plain(replay(recording, top_k=None))
     return runs
+
+
+def spent_ms(recording: Recording) -> dict[str, list[float]]:
+    """Return the milliseconds of every query by stage, as recorded, and of the whole search."""
+    spent: dict[str, list[float]] = {}
+    for query in recording:
+        for stage in query.stages:
+            name = f"{stage.stage} {stage.source}".strip()
+            spent.setdefault(name, []).append(stage.latency_ms)
+        spent.setdefault("whole search", []).append(query.outcome.spent_ms)
+    return spent
 
 
 def second_stage(

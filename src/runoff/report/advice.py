@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runoff.evaluation.accounting import losses
 from runoff.evaluation.checks import health
@@ -11,7 +11,7 @@ from runoff.evaluation.curves import curve
 from runoff.evaluation.measures import MEASURES
 from runoff.evaluation.stagewise import RERANKED, by_stage
 from runoff.report.evaluated import evaluated
-from runoff.report.explain import text_table
+from runoff.report.plain import columns, curve_text, folded, verdict_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,26 +43,38 @@ class Advice:
     curve: Curve | None
     health: Health | None
 
-    def __str__(self) -> str:
-        """Return it as a page of text."""
-        found, rows = self.evaluated, self.evaluated.rows()
-        queries = len(self.ledger.queries)
-        parts = [
-            f"{found.collection}: {queries} judged queries",
-            text_table(rows, align="<" + ">" * (len(rows[0]) - 1)),
-        ]
+    def sections(self) -> dict[str, str]:
+        """Return it as texts under their headings, no line longer than 80 characters.
+
+        Only a table of long names is wider.
+        """
+        found = self.evaluated
+        told = {
+            f"{found.collection}: {len(self.ledger.queries)} judged queries": columns(found.rows())
+        }
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
-            parts.append(f"VERDICT, {after} against {before}\n{found.verdict}")
-        parts.append(f"LOSSES\n{self.ledger}")
+            told[f"VERDICT, {after} against {before}"] = verdict_text(found.verdict)
+        told["LOSSES"] = folded(str(self.ledger))
         if self.curve is not None:
-            parts.append(f"WINDOW\n{self.curve}")
+            told["WINDOW"] = curve_text(self.curve)
         if self.health is not None:
-            parts.append(f"HEALTH\n{self.health}")
-        remarks = found.remarks()
-        if remarks:
-            parts.append("\n".join(remarks))
-        return "\n\n".join(parts)
+            told["HEALTH"] = folded(str(self.health))
+        if remarks := found.remarks():
+            told["NOTES"] = folded("\n".join(remarks))
+        return told
+
+    def __str__(self) -> str:
+        """Return it as a page of text."""
+        return "\n\n".join(f"{heading}\n{text}" for heading, text in self.sections().items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return self.evaluated.to_dict() | {
+            "losses": self.ledger.to_dict(),
+            "window": None if self.curve is None else self.curve.to_dict(),
+            "health": None if self.health is None else self.health.to_dict(),
+        }
 
 
 def advise(
@@ -71,6 +83,7 @@ def advise(
     *,
     measures: Iterable[object] = MEASURES,
     slices: Mapping[str, Slicing] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Advice:
     """Measure a recording stage by stage, and find out what its second stage is worth.
 
@@ -79,6 +92,8 @@ def advise(
         collection: judges its queries.
         measures: as ir-measures names them; the first decides the verdict.
         slices: for the verdict.
+        texts: document id to text, for phantom hits where the recording kept no texts; None takes
+            those of the collection's documents.
 
     Raises:
         InvalidArgument: a judged query was not recorded, or there is no such measure.
@@ -91,4 +106,7 @@ def advise(
     ledger = losses(recording, collection)
     if compared is None:
         return Advice(found, ledger, None, None)
-    return Advice(found, ledger, curve(recording, collection), health(recording))
+    if texts is None and collection.documents is not None:
+        texts = {doc_id: one.text for doc_id, one in collection.documents.items()}
+    odd = health(recording, texts=texts)
+    return Advice(found, ledger, curve(recording, collection), odd)

@@ -13,6 +13,7 @@ import numpy as np
 
 from runoff.evaluation.ledger import CEILINGS, ENTRIES
 from runoff.evaluation.recording import Fate
+from runoff.evaluation.stagewise import spent_ms
 from runoff.report import svg
 from runoff.report.evaluated import compared_rows
 from runoff.report.explain import snippet
@@ -201,13 +202,7 @@ def scores_section(recording: Recording, qrels: Mapping[str, Mapping[str, int]])
 
 def latency_section(recording: Recording) -> str:
     """Return p50 and p95 of every stage as they were recorded, at the recorded width."""
-    spent: dict[str, list[float]] = {}
-    for query in recording:
-        for stage in query.stages:
-            name = f"{stage.stage} {stage.source}".strip()
-            spent.setdefault(name, []).append(stage.latency_ms)
-        spent.setdefault("whole search", []).append(query.outcome.spent_ms)
-    rows = [(name, *_percentiles(ms)) for name, ms in spent.items()]
+    rows = [(name, *_percentiles(ms)) for name, ms in spent_ms(recording).items()]
     setup = recording.setup
     said = (
         f"Recorded with a depth of {setup.recorded_depth} and {setup.recorded_window} candidates "
