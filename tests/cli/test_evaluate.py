@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,29 @@ def test_advice_on_one_page_and_as_a_report(folder, tmp_path):
     assert "<svg" in report.read_text("utf-8")
     again = runoff("advise", folder, "--system", tmp_path / "saved")
     assert again.stdout == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("collection", "options", "told"),
+    [
+        (".", ("--save", "saved"), "For 0.0% of the queries one of the first three"),
+        ("asked.jsonl", (), "For 0.0% of the queries one of the first three"),
+        ("asked.jsonl", ("--save", "saved"), "cannot be told without"),
+    ],
+)
+def test_advice_knows_phantom_hits_where_texts_are_at_hand(
+    folder, tmp_path, collection, options, told
+):
+    """A BEIR folder has them, a recording not saved keeps them; one that is saved never does."""
+    pytest.importorskip("pyarrow", reason="the eval extra is not installed")
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    rows = [{"query": text, "relevant": [doc_id]} for text, doc_id in QUERIES.values()]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = runoff("advise", collection, "--system", "system:wide", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert told in " ".join(done.stdout.split())
+    for shard in (tmp_path / "saved").glob("*.parquet"):
+        assert b"pendulum" not in shard.read_bytes()
 
 
 def test_advice_needs_more_than_a_run_file(runs):

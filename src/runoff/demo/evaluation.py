@@ -122,7 +122,8 @@ def _recorded(
 def _kept(pipeline: TwoStage, collection: Collection, path: Path) -> tuple[Recording, str]:
     began = _shards(path)
     found = _record(pipeline, collection, path)
-    whole = Recording(found.setup, Stored(list(found)))
+    asked = {one.query_id: one for one in found}
+    whole = Recording(found.setup, Stored([asked[query_id] for query_id in collection.queries]))
     if not began or began != _shards(path):
         return whole, ""
     made = max(shard.stat().st_mtime for shard in path.glob("*.parquet"))
