@@ -101,6 +101,17 @@ def test_the_built_in_pipeline_stage_by_stage(folder, tmp_path):
     assert json.loads(again.stdout) == found
 
 
+def test_the_built_in_pipeline_reads_no_more_than_asked(folder, tmp_path):
+    """`--window 2 --depth 3` scores two candidates of each query, found three deep."""
+    pytest.importorskip("pyarrow", reason="the eval extra is not installed")
+    saved = tmp_path / "saved"
+    asked = ("evaluate", folder, "--cache", tmp_path, "--save", saved, "--window", 2)
+    assert runoff(*asked, "--depth", 3).returncode == 0
+    setup = json.loads((saved / "manifest.json").read_text("utf-8"))["setup"]
+    assert (setup["window"], setup["recorded_window"]) == (2, 2)
+    assert (setup["depth"], setup["recorded_depth"]) == (3, 3)
+
+
 @pytest.mark.parametrize(("after", "code"), [("wrong", 3), ("nearly", 0), ("right", 0)])
 def test_a_harm_fails_the_build(runs, after, code):
     """Exit code 3 for what is proven worse than the baseline; one query of 120 proves nothing."""

@@ -193,7 +193,13 @@ class Asked:
         if told is None:
             with progress_bars(Console(stderr=True)) as progress:
                 told = built_in(
-                    collection, sources=sources, reranker=reranker, cache=cache, progress=progress
+                    collection,
+                    sources=sources,
+                    reranker=reranker,
+                    window=window,
+                    depth=depth,
+                    cache=cache,
+                    progress=progress,
                 )
         texts = texts and save is None and collection.documents is None
         answered = _recorded(told, collection, depth, window, save, texts=texts)

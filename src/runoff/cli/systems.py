@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import operator
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,8 @@ def built_in(
     *,
     sources: str,
     reranker: str,
+    window: int,
+    depth: int,
     cache: Path | None,
     progress: Callable[[str, int, int], None],
 ) -> TwoStage:
@@ -145,6 +148,8 @@ def built_in(
         collection: has the documents.
         sources: names of `BUILT_IN`, with commas.
         reranker: a model's name, or `"none"`.
+        window: candidates scored; it reads no more of them, however many it would by default.
+        depth: hits asked of each source, likewise.
         cache: where embeddings are kept; None is the user's cache folder.
         progress: called with what is done, how much of it, and how much there is.
 
@@ -163,7 +168,8 @@ def built_in(
     made: dict[str, RecallSource] = {}
     for name in named:
         made[name] = _bm25(documents) if name == "bm25" else _dense(documents, cache, progress)
-    return TwoStage(made, reranker=None if reranker == "none" else reranker)
+    usual = TwoStage(made, reranker=None if reranker == "none" else reranker)
+    return replace(usual, window=min(window, usual.window), depth=min(depth, usual.depth))
 
 
 def _bm25(documents: list[Document]) -> RecallSource:
