@@ -123,9 +123,13 @@ class TerminalReport:
         for stage, (middle, high) in _latencies(evaluation).items():
             times.add_row(stage, f"{middle:.1f}", f"{high:.1f}")
         self._out.print(times)
-        self._page(evaluation.advice.sections())
+        sections = list(evaluation.advice.sections().items())
         single = f"VERDICT, {RERANKED} against {evaluation.single} alone"
-        self._page({single: verdict_text(evaluation.against_single)})
+        sections.insert(2, (single, verdict_text(evaluation.against_single)))
+        for heading, text in sections:
+            self._out.print()
+            self._say(heading, "bold")
+            self._say(text)
         self._out.print()
         self._say('Ask one yourself:     runoff demo "your question"')
         self._say('Ask your own files:   runoff demo --path DIR "your question"')
@@ -134,12 +138,6 @@ class TerminalReport:
 
     def finished(self) -> None:
         """Print nothing."""
-
-    def _page(self, sections: dict[str, str]) -> None:
-        for heading, text in sections.items():
-            self._out.print()
-            self._say(heading, "bold")
-            self._say(text)
 
     def _say(self, text: str, style: str = "") -> None:
         self._out.print(Text(text), style=style, soft_wrap=True)

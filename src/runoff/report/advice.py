@@ -59,7 +59,7 @@ class Advice:
         if self.curve is not None:
             told["WINDOW"] = curve_text(self.curve)
         if self.health is not None:
-            told["HEALTH"] = folded(str(self.health))
+            told["HEALTH"] = folded(str(self.health), 19)
         if remarks := found.remarks():
             told["NOTES"] = folded("\n".join(remarks))
         return told

@@ -19,11 +19,11 @@ _WIDTH = 80
 _QUERY = 60  # characters of a query's text
 
 
-def folded(text: str) -> str:
-    """Return a text whose long lines go on below, further to the right."""
+def folded(text: str, further: int = 4) -> str:
+    """Return a text whose long lines go on below, so many columns further to the right."""
     lines = []
     for line in text.splitlines():
-        indent = " " * (len(line) - len(line.lstrip()) + 4)
+        indent = " " * (len(line) - len(line.lstrip()) + further)
         lines += textwrap.wrap(line, _WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [
             ""
         ]
