@@ -142,12 +142,21 @@ def test_a_system_wider_than_the_options_is_recorded_as_it_is(folder):
 
 
 def test_the_terminal_shows_measures_verdict_and_notes(runs):
-    """The table names system, measure and Judged@k, and the decision stands with its reason."""
-    done = runoff(
-        *("evaluate", "qrels.txt", "--system", "right.run", "--baseline", "wrong.run"), cwd=runs
-    )
-    for word in ("right.run", "nDCG@10", "Judged@10", "keep", "120/0/0", "is proven"):
+    """System, measure, Judged@k, and the decision with its reason, whole within 80 columns."""
+    asked = ("evaluate", "qrels.txt", "--system", "right.run", "--baseline", "wrong.run")
+    done = runoff(*asked, "--slice", "length", cwd=runs)
+    for word in (
+        "right.run",
+        "nDCG@10",
+        "Judged@10",
+        "keep",
+        "120 better",
+        "length=low",
+        "is proven",
+    ):
         assert word in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "…" not in done.stdout
 
 
 def test_advice_on_one_page_and_as_a_report(folder, tmp_path):

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from runoff.cli.show import progress_bars, text_table
+from runoff.cli.show import progress_bars
 from runoff.cli.systems import built_in, collection_of, runs_of, system_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation.measures import MEASURES, Evaluator
@@ -20,8 +20,9 @@ from runoff.evaluation.recording import Recording
 from runoff.evaluation.runs import write_run
 from runoff.evaluation.slices import by_length, by_script
 from runoff.evaluation.stagewise import RERANKED
-from runoff.report.evaluated import compared_rows, evaluated
+from runoff.report.evaluated import evaluated
 from runoff.report.explain import snippet
+from runoff.report.plain import columns, folded, verdict_text
 from runoff.systems import as_system
 
 if TYPE_CHECKING:
@@ -281,18 +282,11 @@ def show_evaluated(found: Evaluated) -> None:
 
     queries = len(next(iter(found.measured.values())).query_ids)
     say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")
-    out.print(text_table(found.rows()))
+    say(columns(found.rows()))
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
         out.print()
-        say(f"{after} against {before}: {found.verdict.decision}", "bold")
-        say(found.verdict.reason)
-        out.print(text_table(compared_rows(found.verdict)))
-        for title, changes in (("helped", found.verdict.helped), ("hurt", found.verdict.hurt)):
-            for one in changes:
-                delta = one.after - one.before
-                say(f"  {title}  {delta:+.2f}  {snippet(one.text or one.query_id, 80)}", "dim")
-        for note in found.verdict.notes:
-            say(note)
+        say(f"VERDICT, {after} against {before}", "bold")
+        say(verdict_text(found.verdict))
     for note in found.remarks():
-        say(snippet(note, 500), "dim")
+        say(folded(snippet(note, 500)), "dim")

@@ -38,13 +38,15 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 def verdict_text(found: Verdict) -> str:
     """Return the decision, every comparison, and the queries that changed most."""
     main = found.main
-    rows: list[tuple[str, ...]] = [("", "before", "after", "difference", "95%", "p")]
+    rows: list[tuple[str, ...]] = [("", "before", "after", "change", "95%", "p")]
     for one in found.comparisons:
         low, high = one.interval
-        where = "" if one.slice is None else " {}={} ({})".format(*one.slice, one.queries)
+        what = one.measure  # of slices it is the first one
+        if one.slice is not None:
+            what = "  {}={} ({})".format(*one.slice, one.queries)
         rows.append(
             (
-                f"{one.measure}{where}",
+                what,
                 f"{one.before:.4f}",
                 f"{one.after:.4f}",
                 f"{one.difference:+.4f}",
