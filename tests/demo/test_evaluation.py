@@ -82,7 +82,7 @@ def test_a_stopped_evaluation_goes_on(pipeline, collection, tmp_path, monkeypatc
     assert len(found.recording) == 3
 
 
-@pytest.mark.parametrize("damage", ["shard", "manifest", "queries"])
+@pytest.mark.parametrize("damage", ["shard", "manifest", "half", "queries"])
 def test_what_cannot_be_read_is_recorded_again(pipeline, collection, tmp_path, damage):
     """A broken file or a record of other questions costs another evaluation and no error."""
     evaluation.evaluate(pipeline, collection, tmp_path)
@@ -92,6 +92,8 @@ def test_what_cannot_be_read_is_recorded_again(pipeline, collection, tmp_path, d
         shard.write_bytes(shard.read_bytes()[:40])
     elif damage == "manifest":
         (kept / "manifest.json").write_text("{")
+    elif damage == "half":
+        (kept / "manifest.json").unlink()
     else:
         collection = Collection(
             {"1": "bread and moon", "2": "tide"},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runoff.errors import RecordingDamaged, RecordingMismatch, RecordingTooNew
+from runoff.errors import InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew
 from runoff.evaluation.collection import Collection
 from runoff.evaluation.recorder import record
 from runoff.evaluation.recording import Recording, Stored
@@ -111,7 +111,8 @@ def _recorded(
             _forgotten(path)
         try:
             return _kept(pipeline, collection, path)
-        except (RecordingDamaged, RecordingMismatch, RecordingTooNew):
+        except (InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew):
+            # InvalidArgument where only half of an older recording was deleted
             _forgotten(path)
             return _kept(pipeline, collection, path)
     except OSError as error:  # minutes of work: shown all the same
