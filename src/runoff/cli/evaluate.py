@@ -53,7 +53,7 @@ RerankerOption = Annotated[
     str, typer.Option(help="Its second stage: a cross-encoder's name, or none.")
 ]
 WindowOption = Annotated[
-    int, typer.Option(help="Candidates of each query that are scored, at least.")
+    int, typer.Option(help="Candidates scored of each query; no fewer than your --system reads.")
 ]
 SplitOption = Annotated[str, typer.Option(help="Whose judgments of a BEIR folder.")]
 TopicsOption = Annotated[Path | None, typer.Option(help="The queries of a qrels file.")]
@@ -86,7 +86,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     sources: SourcesOption = "bm25,dense",
     reranker: RerankerOption = "runoff-mini",
     window: WindowOption = 50,
-    depth: Annotated[int, typer.Option(help="Hits asked of each source, at least.")] = 100,
+    depth: Annotated[int, typer.Option(help="Hits asked of each source; likewise.")] = 100,
     measure: Annotated[
         list[str] | None,
         typer.Option(

@@ -11,6 +11,7 @@ from runoff.evaluation.curves import curve
 from runoff.evaluation.measures import MEASURES
 from runoff.evaluation.stagewise import RERANKED, by_stage
 from runoff.report.evaluated import evaluated
+from runoff.report.explain import snippet
 from runoff.report.plain import columns, curve_text, folded, verdict_text
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class Advice:
         Only a table of long names is wider.
         """
         found = self.evaluated
+        queries = len(self.ledger.queries)
         told = {
-            f"{found.collection}: {len(self.ledger.queries)} judged queries": columns(found.rows())
+            f"{snippet(found.collection, 100)}: {queries} judged queries": columns(found.rows())
         }
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
@@ -61,7 +63,7 @@ class Advice:
         if self.health is not None:
             told["HEALTH"] = folded(str(self.health), 19)
         if remarks := found.remarks():
-            told["NOTES"] = folded("\n".join(remarks))
+            told["NOTES"] = folded("\n".join(snippet(one, 500) for one in remarks))
         return told
 
     def __str__(self) -> str:
