@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,17 @@ def test_the_built_in_pipeline_stage_by_stage(folder, tmp_path):
     assert json.loads(again.stdout) == found
 
 
+def test_the_built_in_pipeline_reads_no_more_than_asked(folder, tmp_path):
+    """`--window 2 --depth 3` scores two candidates of each query, found three deep."""
+    pytest.importorskip("pyarrow", reason="the eval extra is not installed")
+    saved = tmp_path / "saved"
+    asked = ("evaluate", folder, "--cache", tmp_path, "--save", saved, "--window", 2)
+    assert runoff(*asked, "--depth", 3).returncode == 0
+    setup = json.loads((saved / "manifest.json").read_text("utf-8"))["setup"]
+    assert (setup["window"], setup["recorded_window"]) == (2, 2)
+    assert (setup["depth"], setup["recorded_depth"]) == (3, 3)
+
+
 @pytest.mark.parametrize(("after", "code"), [("wrong", 3), ("nearly", 0), ("right", 0)])
 def test_a_harm_fails_the_build(runs, after, code):
     """Exit code 3 for what is proven worse than the baseline; one query of 120 proves nothing."""
@@ -140,12 +152,21 @@ def test_a_system_wider_than_the_options_is_recorded_as_it_is(folder):
 
 
 def test_the_terminal_shows_measures_verdict_and_notes(runs):
-    """The table names system, measure and Judged@k, and the decision stands with its reason."""
-    done = runoff(
-        *("evaluate", "qrels.txt", "--system", "right.run", "--baseline", "wrong.run"), cwd=runs
-    )
-    for word in ("right.run", "nDCG@10", "Judged@10", "keep", "120/0/0", "is proven"):
+    """System, measure, Judged@k, and the decision with its reason, whole within 80 columns."""
+    asked = ("evaluate", "qrels.txt", "--system", "right.run", "--baseline", "wrong.run")
+    done = runoff(*asked, "--slice", "length", cwd=runs)
+    for word in (
+        "right.run",
+        "nDCG@10",
+        "Judged@10",
+        "keep",
+        "120 better",
+        "length=low",
+        "is proven",
+    ):
         assert word in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "…" not in done.stdout
 
 
 def test_figures_stay_whole_in_a_narrow_log(runs):
@@ -169,6 +190,29 @@ def test_advice_on_one_page_and_as_a_report(folder, tmp_path):
     assert "<svg" in report.read_text("utf-8")
     again = runoff("advise", folder, "--system", tmp_path / "saved")
     assert again.stdout == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("collection", "options", "told"),
+    [
+        (".", ("--save", "saved"), "For 0.0% of the queries one of the first three"),
+        ("asked.jsonl", (), "For 0.0% of the queries one of the first three"),
+        ("asked.jsonl", ("--save", "saved"), "cannot be told without"),
+    ],
+)
+def test_advice_knows_phantom_hits_where_texts_are_at_hand(
+    folder, tmp_path, collection, options, told
+):
+    """A BEIR folder has them, a recording not saved keeps them; one that is saved never does."""
+    pytest.importorskip("pyarrow", reason="the eval extra is not installed")
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    rows = [{"query": text, "relevant": [doc_id]} for text, doc_id in QUERIES.values()]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = runoff("advise", collection, "--system", "system:wide", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert told in " ".join(done.stdout.split())
+    for shard in (tmp_path / "saved").glob("*.parquet"):
+        assert b"pendulum" not in shard.read_bytes()
 
 
 def test_advice_needs_more_than_a_run_file(runs):

@@ -1,76 +1,180 @@
-"""The demo's evaluation: four orders from one search, honest arithmetic, a record that lasts."""
+"""The demo's evaluation: one recording kept beside the index, and what it says as a page."""
 
-import math
+import json
 
 import pytest
 
+pytest.importorskip("ir_measures", reason="the eval extra is not installed")
+pytest.importorskip("pyarrow", reason="the eval extra is not installed")
+
+import recorded
+
 from runoff.demo import evaluation
 from runoff.demo.questions import Question
+from runoff.evaluation import Collection
 from runoff.pipeline import TwoStage
-from runoff.scores import ModelIdentity
-from runoff.types import Document, Hit, Ranked, Reranking
+from runoff.recall import BM25
 
-pytest.importorskip("ir_measures", reason="the eval extra is not installed")
-
-
-class Source:
-    def __init__(self, ids):
-        self.ids = ids
-
-    def retrieve(self, query, *, depth, deadline=None):
-        found = self.ids.get(query.text, "")
-        return [Hit(Document(one, one), -float(at)) for at, one in enumerate(found)]
-
-
-class Backwards:
-    def rerank(self, query, candidates, *, deadline=None):
-        ordered = tuple(Ranked(one, float(at)) for at, one in reversed(list(enumerate(candidates))))
-        return Reranking(ordered, model=ModelIdentity("b"))
-
-
+TEXTS = {
+    "a": "tide and moon",
+    "b": "moon and sun rise over the tide",
+    "c": "bread and salt",
+    "d": "dough that rises",
+}
 QUESTIONS = [
-    Question("1", "first", {"a": 2, "c": 1}),
-    Question("2", "second", {"x": 2}),
+    Question("1", "moon and tide", {"a": 2, "b": 1}),
+    Question("2", "bread", {"c": 2, "elsewhere": 1}),
+    Question("3", "xylophone", {"d": 2}),
 ]
 
 
+class Counting(recorded.Hashed):
+    """Counts the questions it reads; at a limit it stops all, as Ctrl-C does."""
+
+    asked = 0
+    limit = 99
+
+    def score(self, pairs, *, deadline=None):
+        if Counting.asked == Counting.limit:
+            raise KeyboardInterrupt
+        Counting.asked += 1
+        return super().score(pairs, deadline=deadline)
+
+
 @pytest.fixture
-def found():
-    sources = {"bm25": Source({"first": "ab"}), "dense": Source({"first": "ca"})}
-    pipeline = TwoStage(sources, reranker=Backwards())
-    return evaluation.evaluate(pipeline, QUESTIONS, {"date": "today"}, lambda done, total: None)
+def index(monkeypatch):
+    monkeypatch.setattr(Counting, "asked", 0)
+    return BM25(TEXTS.items())
 
 
-def test_four_orders_come_from_one_search(found):
-    """BM25, dense, their fusion and the reranked order are each measured by their own order."""
-    ideal = 2 + 1 / math.log2(3)
-    assert found.values["BM25"]["nDCG@10"][0] == pytest.approx(2 / ideal)
-    assert found.values["dense"]["nDCG@10"][0] == pytest.approx((1 + 2 / math.log2(3)) / ideal)
-    assert found.values["hybrid"]["RR@10"][0] == 1
-    assert found.values["two-stage"]["R@100"][0] == 1
+@pytest.fixture
+def pipeline(index):
+    return TwoStage({"bm25": index, "flat": BM25(TEXTS.items(), b=0.0)}, reranker=Counting())
 
 
-def test_a_question_without_results_counts_as_zero(found):
-    """The second question finds nothing and halves every mean."""
-    assert found.values["hybrid"]["nDCG@10"][1] == 0
-    assert found.mean("hybrid", "R@100") == 0.5
+@pytest.fixture
+def collection(index):
+    return evaluation.judged(QUESTIONS, index, "small")
 
 
-def test_a_comparison_counts_wins_ties_and_losses(found):
-    """Wins, ties and losses add up, and the interval contains the mean."""
-    one = found.compare("two-stage", "hybrid")
-    assert (one.wins, one.ties, one.losses) == (0, 1, 1)
-    assert one.interval[0] <= one.mean <= one.interval[1]
-    assert one.hurt[0][0] == "first"
-    assert one.helped == []
+def test_the_record_is_read_the_second_time(pipeline, collection, tmp_path):
+    """Nothing is scored again, the day is told, and everything it says is the same."""
+    first = evaluation.evaluate(pipeline, collection, tmp_path)
+    assert first.recorded == ""
+    assert Counting.asked == 2  # the third question finds nothing
+    again = evaluation.evaluate(pipeline, collection, tmp_path)
+    assert Counting.asked == 2
+    assert again.recorded.startswith("20")
+    assert again.advice.to_dict() == first.advice.to_dict()
+    assert evaluation.evaluate(pipeline, collection, tmp_path, fresh=True).recorded == ""
+    assert Counting.asked == 4
 
 
-def test_the_record_is_read_back_and_bound_to_its_key(found, tmp_path):
-    """What was saved is loaded for the same index only; anything else is no record."""
-    path = tmp_path / "evaluation.json"
-    evaluation.save(found, path, "key")
-    assert evaluation.load(path, "key") == found
-    assert evaluation.load(path, "other") is None
-    path.write_text("{")
-    assert evaluation.load(path, "key") is None
-    assert evaluation.load(tmp_path / "absent", "key") is None
+def test_a_stopped_evaluation_goes_on(pipeline, collection, tmp_path, monkeypatch):
+    """What was scored before Ctrl-C is not scored again, and the result counts as new."""
+    monkeypatch.setattr(Counting, "limit", 1)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.evaluate(pipeline, collection, tmp_path)
+    monkeypatch.setattr(Counting, "limit", 99)
+    found = evaluation.evaluate(pipeline, collection, tmp_path)
+    assert Counting.asked == 2
+    assert found.recorded == ""
+    assert len(found.recording) == 3
+
+
+@pytest.mark.parametrize("damage", ["shard", "manifest", "half", "queries"])
+def test_what_cannot_be_read_is_recorded_again(pipeline, collection, tmp_path, damage):
+    """A broken file or a record of other questions costs another evaluation and no error."""
+    evaluation.evaluate(pipeline, collection, tmp_path)
+    kept = tmp_path / evaluation.RECORDING
+    if damage == "shard":
+        shard = min(kept.glob("*.parquet"))
+        shard.write_bytes(shard.read_bytes()[:40])
+    elif damage == "manifest":
+        (kept / "manifest.json").write_text("{")
+    elif damage == "half":
+        (kept / "manifest.json").unlink()
+    else:
+        collection = Collection(
+            {"1": "bread and moon", "2": "tide"},
+            {"1": {"c": 1}, "2": {"a": 1}},
+            collection.documents,
+            name="small",
+        )
+    before = Counting.asked
+    found = evaluation.evaluate(pipeline, collection, tmp_path)
+    assert Counting.asked > before
+    assert found.recording.query_ids == list(collection.queries)
+
+
+def test_without_a_place_to_write_everything_is_shown(pipeline, collection, tmp_path, capsys):
+    """A file stands where the folder should be: two messages, and the same advice."""
+    (tmp_path / "file").write_text("")
+    found = evaluation.evaluate(pipeline, collection, tmp_path / "file")
+    assert found.report is None
+    assert len(found.recording) == 3
+    told = capsys.readouterr().err
+    assert "not recorded for next time" in told
+    assert "no page" in told
+    kept = evaluation.evaluate(pipeline, collection, tmp_path)
+    assert kept.advice.evaluated.to_dict() == found.advice.evaluated.to_dict()
+
+
+def test_a_question_without_results_counts_as_zero(pipeline, collection, tmp_path):
+    """Its measures are 0 in every mean, and absent judged documents are told."""
+    found = evaluation.evaluate(pipeline, collection, tmp_path)
+    measured = found.advice.evaluated.measured
+    assert list(measured) == ["bm25", "flat", "fused", "reranked"]
+    assert measured["fused"].by_query("nDCG@10")["3"] == 0
+    assert measured["fused"].mean("R@100") == pytest.approx((1 + 0.5 + 0) / 3)
+    assert any("elsewhere" in note for note in found.advice.evaluated.remarks())
+
+
+def test_the_page_and_the_json_say_what_the_advice_says(pipeline, collection, tmp_path):
+    """The page lies beside the record, and the JSON holds no NaN, which is no JSON."""
+    found = evaluation.evaluate(pipeline, collection, tmp_path)
+    assert found.report == tmp_path / evaluation.REPORT
+    assert found.advice.evaluated.verdict.reason in found.report.read_text("utf-8")
+    told = json.loads(json.dumps(found.advice.to_dict(), allow_nan=False))
+    assert told["losses"]["achieved"] == found.advice.ledger.achieved
+    assert {"verdict", "losses", "window", "health"} <= told.keys()
+
+
+def test_phantom_hits_are_looked_for(pipeline, collection, tmp_path):
+    """The recording has no texts; the index has them."""
+    found = evaluation.evaluate(pipeline, collection, tmp_path)
+    assert not found.recording.setup.texts
+    assert found.advice.health["phantoms"].figure == 0.0
+
+
+def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, monkeypatch):
+    """Verdicts, losses, windows and health, and at last the address of the page, in one piece."""
+    pytest.importorskip("typer", reason="the cli extra is not installed")
+    from runoff.cli.show import TerminalReport
+
+    monkeypatch.setenv("COLUMNS", "80")
+    found = evaluation.evaluate(pipeline, collection, tmp_path)
+    TerminalReport().evaluated(found)
+    *lines, last = capsys.readouterr().out.rstrip().splitlines()
+    assert last.endswith((tmp_path / evaluation.REPORT).as_uri())
+    assert max(map(len, lines)) <= 80
+    heads = [line.partition(",")[0] for line in lines]
+    assert [one for one in heads if one.isupper()] == [
+        *("VERDICT", "VERDICT", "LOSSES", "WINDOW", "HEALTH", "NOTES")
+    ]
+
+
+def test_json_has_the_advice_and_the_page(pipeline, collection, tmp_path, capsys):
+    """What the terminal shows is there for scripts."""
+    pytest.importorskip("typer", reason="the cli extra is not installed")
+    from runoff.cli.show import JsonReport
+
+    found = evaluation.evaluate(pipeline, collection, tmp_path)
+    report = JsonReport()
+    report.evaluated(found)
+    report.finished()
+    told = json.loads(capsys.readouterr().out)["evaluation"]
+    assert told["advice"]["verdict"]["decision"] == found.advice.evaluated.verdict.decision
+    assert told["against_single"]["source"] in {"bm25", "flat"}
+    assert told["latency_ms"]["whole search"]["p95"] >= told["latency_ms"]["whole search"]["p50"]
+    assert told["report"] == (tmp_path / evaluation.REPORT).as_uri()

@@ -126,8 +126,12 @@ def test_phantom_hits_need_texts():
     strange = Questions({"q": "who wrote it", "r": "which text is it"})  # "text" is in each
     told = record(system, strange, 40, progress=False, texts=True).health()["phantoms"]
     assert (told.figure, told.odd) == (0.5, True)
-    without = record(system, strange, 40, progress=False).health()["phantoms"]
+    bare = record(system, strange, 40, progress=False)
+    without = bare.health()["phantoms"]
     assert (without.figure, without.odd) == (None, None)
+    lent = {hit.doc_id: hit.text for hit in system.search("text", top_k=40)}
+    assert health(bare, texts=lent)["phantoms"] == told
+    assert health(bare, texts={"unknown": "text"})["phantoms"] == without
     assert "texts=True" in without.sentence
     near = replace(system, reranker=Told({"d01": 3.0, "d02": 2.0, "d03": 1.0}))
     found = record(near, strange, 40, progress=False, texts=True).health()["phantoms"]

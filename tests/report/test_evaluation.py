@@ -1,5 +1,6 @@
 """The report of a recording: one file, nothing loaded, nothing hostile alive in it."""
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -7,11 +8,12 @@ import pytest
 
 pytest.importorskip("ir_measures", reason="the eval extra is not installed")
 
+import numpy as np
 import recorded
 
 from runoff import Document, TwoStage
 from runoff.evaluation import Collection, by_stage, evaluate, record, tune
-from runoff.recall import BM25
+from runoff.recall import BM25, Function
 from runoff.report import svg
 from runoff.report.advice import advise
 from runoff.report.evaluated import evaluated
@@ -179,14 +181,51 @@ def test_a_system_without_a_second_stage_has_a_report(judged, tmp_path):
 
 
 def test_advice_is_one_page_of_text(recording, judged):
-    """Verdict, losses with their moves, window and health, in this order."""
+    """Verdict, losses with their moves, window and health in this order, within 80 columns."""
     advice = advise(recording, judged)
     text = str(advice)
     assert (
         text.index("VERDICT") < text.index("LOSSES") < text.index("WINDOW") < text.index("HEALTH")
     )
     assert list(advice.evaluated.measured) == ["bm25", "noise", "fused", "reranked"]
-    assert str(advice.evaluated.verdict.main) in text
+    found = advice.evaluated.verdict
+    assert f"{found.main.difference:+.4f}" in text
+    assert " ".join(found.reason.split()) in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+    for point in advice.curve.points:
+        assert re.search(rf"\b{point.window} +{point.values['nDCG@10']:.4f} ", text)
+    for finding in advice.health.findings:
+        assert " ".join(finding.sentence.split()) in " ".join(text.split())
+
+
+class Longest(recorded.Hashed):
+    """Scores the longest text best."""
+
+    def score(self, pairs, *, deadline=None):
+        scores = super().score(pairs, deadline=deadline)
+        values = np.array([len(text) for _, text in pairs], np.float32)
+        return replace(scores, values=values)
+
+
+def test_phantom_hits_need_texts_from_somewhere():
+    """Of the recording, of the collection's documents, or given; without any it is said so."""
+    near = [Document(f"near{at}", f"tide {at}") for at in range(4)]
+    far = [Document(f"far{at}", f"a long text about bread and dough {at}") for at in range(4)]
+    source = Function(lambda query, depth: [*near, *far][:depth], score_range=(0.0, None))
+    pipeline = TwoStage({"all": source}, reranker=Longest())
+    queries, qrels = {"a": "tide", "b": "dough"}, {"a": {"near0": 1}, "b": {"far0": 1}}
+    judged = Collection(queries, qrels)
+    kept = record(pipeline, judged, 100, texts=True, progress=False)
+    assert advise(kept, judged).health["phantoms"].figure == 0.5
+    bare = record(pipeline, judged, 100, progress=False)
+    documents = {one.doc_id: one for one in [*near, *far]}
+    whole = Collection(queries, qrels, documents)
+    assert advise(bare, whole).health["phantoms"].figure == 0.5
+    texts = {doc_id: one.text for doc_id, one in documents.items()}
+    assert advise(bare, judged, texts=texts).health["phantoms"].figure == 0.5
+    without = advise(bare, judged).health["phantoms"]
+    assert without.odd is None
+    assert "texts=True" in without.sentence
 
 
 def test_what_was_measured_is_what_was_asked(judged):

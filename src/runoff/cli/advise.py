@@ -21,7 +21,7 @@ from runoff.cli.evaluate import (
     slices_of,
     writable,
 )
-from runoff.cli.systems import collection_of, system_of
+from runoff.cli.systems import collection_of, system_of, texts_of
 from runoff.report.advice import advise as advised
 from runoff.report.evaluation import write
 
@@ -59,9 +59,13 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         depth=depth,
         save=save,
         cache=cache,
+        texts=True,
     )
     recording = asked.recorded("system")
-    advice = advised(recording, judged, slices=slices)
+    texts = None
+    if judged.documents is None and not recording.setup.texts:
+        texts = texts_of(collection, recording)
+    advice = advised(recording, judged, slices=slices, texts=texts)
     if report is not None:
         write(advice, recording, judged, report)
     typer.echo(str(advice))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import platform
-import sys
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,8 +47,8 @@ def demo(
     """Add a second stage to a plain retriever and see what it does.
 
     Without arguments: index the documentation of this Python, ask a plain LlamaIndex and a plain
-    LangChain retriever before and after adding one line, and evaluate on judged questions. Exit
-    codes: 0, 1 for an error, 2 for a wrong argument.
+    LangChain retriever before and after adding one line, evaluate on judged questions, and say what
+    to do next. Exit codes: 0, 1 for an error, 2 for a wrong argument.
     """
     if path is not None and question is None:
         raise InvalidArgument("question", question, "ask something about the files of --path")
@@ -67,16 +64,15 @@ def demo(
         report.answered(pipeline.search(question, top_k=top_k))
     else:
         _frameworks(opened.index, report)
-        report.evaluated(*_evaluation(opened, pipeline, report, fresh=fresh))
+        report.evaluated(_evaluation(opened, pipeline, fresh=fresh))
     report.finished()
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open index with its key and what it holds, in words."""
+    """An open index and what it holds, in words."""
 
     index: DemoIndex
-    key: str
     what: str
 
 
@@ -98,7 +94,7 @@ def opened_index(path: Path | None, cache: Path | None, report: show.Report) -> 
             name = f"folder-{fingerprint(str(where))[:16]}"
             index = open_index(root / name, key, lambda: folder.folder_documents(where), progress)
             what = str(where)
-    return Opened(index, key, what)
+    return Opened(index, what)
 
 
 def pipeline_of(index: DemoIndex) -> TwoStage:
@@ -115,36 +111,9 @@ def _frameworks(index: DemoIndex, report: show.Report) -> None:
     report.compared(frameworks.langchain(index, _LANGCHAIN_QUESTION))
 
 
-def _evaluation(
-    opened: Opened, pipeline: TwoStage, report: show.Report, *, fresh: bool
-) -> tuple[Evaluation, bool]:
-    """Return the evaluation and whether it was recorded earlier."""
+def _evaluation(opened: Opened, pipeline: TwoStage, *, fresh: bool) -> Evaluation:
     from runoff.demo import evaluation, questions  # noqa: PLC0415 - ir-measures is slow to import
 
-    where = opened.index.path / "evaluation.json"
-    recorded = None if fresh else evaluation.load(where, opened.key)
-    if recorded is not None:
-        return recorded, True
-    asked = questions.load_questions()
-    missing = {
-        doc_id for one in asked for doc_id in one.relevant if doc_id not in opened.index.bm25
-    }
-    made = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {platform.system()}",
-        "questions": str(len(asked)),
-        "documents": str(len(opened.index.bm25)),
-        "judged documents absent here": str(len(missing)),
-    }
-    started = time.perf_counter()
-    with report.progress() as progress:
-        found = evaluation.evaluate(
-            pipeline, asked, made, lambda done, total: progress("evaluating", done, total)
-        )
-    found.made["seconds"] = f"{time.perf_counter() - started:.0f}"
-    try:
-        evaluation.save(found, where, opened.key)
-    except OSError as error:  # minutes of work: shown all the same
-        sys.stderr.write(f"runoff: not recorded for next time: {where}: {error.strerror}\n")
-    return found, False
+    index = opened.index
+    collection = evaluation.judged(questions.load_questions(), index.bm25, opened.what)
+    return evaluation.evaluate(pipeline, collection, index.path, fresh=fresh)

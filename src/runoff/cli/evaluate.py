@@ -21,9 +21,10 @@ from runoff.evaluation.remarks import check_recorded, degraded
 from runoff.evaluation.runs import write_run
 from runoff.evaluation.slices import by_length, by_script
 from runoff.evaluation.stagewise import RERANKED
-from runoff.report.evaluated import compared_rows, evaluated
+from runoff.report.evaluated import evaluated
 from runoff.report.evaluation import report as write_report
-from runoff.report.explain import snippet, text_table
+from runoff.report.explain import snippet
+from runoff.report.plain import columns, folded, verdict_text
 from runoff.systems import as_system
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ RerankerOption = Annotated[
     str, typer.Option(help="Its second stage: a cross-encoder's name, or none.")
 ]
 WindowOption = Annotated[
-    int, typer.Option(help="Candidates of each query that are scored, at least.")
+    int, typer.Option(help="Candidates scored of each query; no fewer than your --system reads.")
 ]
 SplitOption = Annotated[str, typer.Option(help="Whose judgments of a BEIR folder.")]
 TopicsOption = Annotated[Path | None, typer.Option(help="The queries of a qrels file.")]
@@ -87,7 +88,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     sources: SourcesOption = "bm25,dense",
     reranker: RerankerOption = "runoff-mini",
     window: WindowOption = 50,
-    depth: Annotated[int, typer.Option(help="Hits asked of each source, at least.")] = 100,
+    depth: Annotated[int, typer.Option(help="Hits asked of each source; likewise.")] = 100,
     measure: Annotated[
         list[str] | None,
         typer.Option(
@@ -131,6 +132,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         depth=depth,
         save=save,
         cache=cache,
+        texts=report is not None,
     )
     runs = dict(asked.runs)
     before, after = asked.before, asked.after
@@ -177,7 +179,7 @@ class Asked:
     runs: dict[str, Run]
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - the options of two commands
         cls,
         collection: Collection,
         told: Told | None,
@@ -188,8 +190,12 @@ class Asked:
         depth: int,
         save: Path | None,
         cache: Path | None,
+        texts: bool,
     ) -> Asked:
         """Ask a system where it has not answered yet; None stands for the built-in pipeline.
+
+        With `texts`, a recording that is not saved keeps the documents' texts in memory where the
+        collection lacks them; what is saved never has any.
 
         Raises:
             InvalidArgument: an option has a value it cannot have.
@@ -197,9 +203,16 @@ class Asked:
         if told is None:
             with progress_bars(Console(stderr=True)) as progress:
                 told = built_in(
-                    collection, sources=sources, reranker=reranker, cache=cache, progress=progress
+                    collection,
+                    sources=sources,
+                    reranker=reranker,
+                    window=window,
+                    depth=depth,
+                    cache=cache,
+                    progress=progress,
                 )
-        answered = _recorded(told, collection, depth, window, save)
+        texts = texts and save is None and collection.documents is None
+        answered = _recorded(told, collection, depth, window, save, texts=texts)
         recording = answered if isinstance(answered, Recording) else None
         return cls(recording, runs_of(answered))
 
@@ -225,7 +238,13 @@ class Asked:
 
 
 def _recorded(
-    told: Told, collection: Collection, depth: int, window: int, path: Path | None = None
+    told: Told,
+    collection: Collection,
+    depth: int,
+    window: int,
+    path: Path | None = None,
+    *,
+    texts: bool = False,
 ) -> Recording | dict[str, Run]:
     """Return what has answered already; record a system, no narrower than it is.
 
@@ -241,7 +260,7 @@ def _recorded(
         raise InvalidArgument("topics", None, remedy)
     own = as_system(told)
     depth, window = max(depth, own.pipeline.depth), max(window, own.pipeline.window)
-    return record(own, collection, depth, path=path, window=window)
+    return record(own, collection, depth, path=path, window=window, texts=texts)
 
 
 def slices_of(collection: Collection, names: list[str]) -> dict[str, Slicing]:
@@ -268,11 +287,6 @@ def writable(**files: Path | None) -> None:
             raise InvalidArgument(option, str(path), "must be a file in a folder that is there")
 
 
-def _columns(rows: list[tuple[str, ...]], left: str = "<") -> str:
-    # a terminal's width cuts no figure
-    return text_table(rows, align=left + ">" * (len(rows[0]) - len(left)))
-
-
 def show_evaluated(found: Evaluated) -> None:
     """Print the measures and the verdict to the terminal."""
     out = Console(highlight=False)
@@ -282,18 +296,11 @@ def show_evaluated(found: Evaluated) -> None:
 
     queries = len(next(iter(found.measured.values())).query_ids)
     say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")
-    say(_columns(found.rows()))
+    say(columns(found.rows()))
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
         out.print()
-        say(f"{after} against {before}: {found.verdict.decision}", "bold")
-        say(found.verdict.reason)
-        say(_columns(compared_rows(found.verdict), "<<"))
-        for title, changes in (("helped", found.verdict.helped), ("hurt", found.verdict.hurt)):
-            for one in changes:
-                delta = one.after - one.before
-                say(f"  {title}  {delta:+.2f}  {snippet(one.text or one.query_id, 80)}", "dim")
-        for note in found.verdict.notes:
-            say(note)
+        say(f"VERDICT, {after} against {before}", "bold")
+        say(verdict_text(found.verdict))
     for note in found.remarks():
-        say(snippet(note, 500), "dim")
+        say(folded(snippet(note, 500)), "dim")

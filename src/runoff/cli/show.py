@@ -15,14 +15,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from runoff.demo.evaluation import MEASURES, SYSTEMS
+from runoff.evaluation.stagewise import RERANKED
 from runoff.report.explain import headline, number, result_table, snippet, stage_table
+from runoff.report.figures import stage_spans
+from runoff.report.plain import verdict_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from runoff.demo.evaluation import Comparison, Evaluation
+    from runoff.demo.evaluation import Evaluation
     from runoff.demo.frameworks import BeforeAfter, Row
     from runoff.demo.index import DemoIndex
     from runoff.types import Response
@@ -47,8 +49,8 @@ class Report(Protocol):
     def answered(self, response: Response) -> None:
         """Tell the answer to one question."""
 
-    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
-        """Tell how good each system is, and whether that was measured earlier."""
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Tell how good each stage is, where quality is lost, and what to do next."""
 
     def finished(self) -> None:
         """Tell that nothing more comes."""
@@ -109,56 +111,36 @@ class TerminalReport:
         self._out.print(text_table(result_table(response)))
         self._out.print(text_table(stage_table(response)))
 
-    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
-        """Print the measures, the times, and question by question who won."""
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Print the times, what the recording says, and where the whole page is."""
         self._out.print()
-        made = evaluation.made
-        when = f"recorded {made['date']}, --fresh runs it again" if recorded else "just now"
-        self._say(f"Does it help? {made['questions']} judged questions, {when}", "bold")
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("")
-        for measure in MEASURES:
-            table.add_column(measure, justify="right")
-        for system in SYSTEMS:
-            means = (f"{evaluation.mean(system, measure):.3f}" for measure in MEASURES)
-            table.add_row(system, *means)
-        self._out.print(table)
+        day = evaluation.recorded
+        when = f"recorded {day}, --fresh runs it again" if day else "just now"
+        self._say(f"Does it help? Judged questions, {when}", "bold")
         times = Table(box=None, header_style="bold", pad_edge=False)
         for heading in ("stage", "p50 ms", "p95 ms"):
             times.add_column(heading, justify="left" if heading == "stage" else "right")
-        for stage in evaluation.latency_ms:
-            middle, high = evaluation.percentile(stage, 50), evaluation.percentile(stage, 95)
+        for stage, middle, high in stage_spans(evaluation.recording):
             times.add_row(stage, f"{middle:.1f}", f"{high:.1f}")
         self._out.print(times)
-        for comparison in _comparisons(evaluation):
-            self._compared(comparison)
-        if made["judged documents absent here"] != "0":
-            self._say(f"{made['judged documents absent here']} judged documents do not exist here")
+        sections = list(evaluation.advice.sections().items())
+        single = f"VERDICT, {RERANKED} against {evaluation.single} alone"
+        sections.insert(2, (single, verdict_text(evaluation.against_single)))
+        for heading, text in sections:
+            self._out.print()
+            self._say(heading, "bold")
+            self._say(text)
         self._out.print()
         self._say('Ask one yourself:     runoff demo "your question"')
         self._say('Ask your own files:   runoff demo --path DIR "your question"')
+        if evaluation.report is not None:
+            self._say(f"This with plots:      {evaluation.report.resolve().as_uri()}")
 
     def finished(self) -> None:
         """Print nothing."""
 
-    def _compared(self, one: Comparison) -> None:
-        low, high = one.interval
-        sure = "" if low > 0 or high < 0 else " (the interval contains 0: undecided)"
-        self._say(
-            f"{one.system} against {one.baseline}, {one.measure}: {one.mean:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}]{sure}; {one.wins} won, {one.ties} tied, {one.losses} lost"
-        )
-        for title, questions in (("most helped", one.helped), ("most hurt", one.hurt)):
-            for text, delta in questions:
-                self._say(f"  {title}  {delta:+.2f}  {snippet(text, 80)}", "dim")
-
     def _say(self, text: str, style: str = "") -> None:
         self._out.print(Text(text), style=style, soft_wrap=True)
-
-
-def _comparisons(evaluation: Evaluation) -> list[Comparison]:
-    best = max(SYSTEMS[:2], key=lambda system: evaluation.mean(system, "nDCG@10"))
-    return [evaluation.compare("two-stage", "hybrid"), evaluation.compare("two-stage", best)]
 
 
 def text_table(rows: list[tuple[str, ...]]) -> Table:
@@ -233,23 +215,21 @@ class JsonReport:
             "results": [asdict(result) for result in response],
         }
 
-    def evaluated(self, evaluation: Evaluation, recorded: bool) -> None:
+    def evaluated(self, evaluation: Evaluation) -> None:
         """Keep it for the end."""
+        page = evaluation.report
         self._record["evaluation"] = {
-            "recorded": recorded,
-            "made": evaluation.made,
-            "means": {
-                system: {measure: evaluation.mean(system, measure) for measure in MEASURES}
-                for system in SYSTEMS
-            },
+            "recorded": evaluation.recorded or None,
             "latency_ms": {
-                stage: {
-                    "p50": evaluation.percentile(stage, 50),
-                    "p95": evaluation.percentile(stage, 95),
-                }
-                for stage in evaluation.latency_ms
+                stage: {"p50": middle, "p95": high}
+                for stage, middle, high in stage_spans(evaluation.recording)
             },
-            "comparisons": [asdict(one) for one in _comparisons(evaluation)],
+            "advice": evaluation.advice.to_dict(),
+            "against_single": {
+                "source": evaluation.single,
+                "verdict": evaluation.against_single.to_dict(),
+            },
+            "report": None if page is None else page.resolve().as_uri(),
         }
 
     def finished(self) -> None:

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import operator
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation.collection import Collection
-from runoff.evaluation.formats import Gathered, numbered_lines, read_qrels
+from runoff.evaluation.formats import Gathered, numbered_lines, read_qrels, read_texts
 from runoff.evaluation.recording import Recording
 from runoff.evaluation.runs import read_run
 from runoff.evaluation.stagewise import by_stage
@@ -40,6 +41,7 @@ __all__ = [
     "collection_of",
     "runs_of",
     "system_of",
+    "texts_of",
 ]
 
 BUILT_IN = ("bm25", "dense")
@@ -86,6 +88,23 @@ def _is_table(path: Path) -> bool:
     """Return whether a file of tabs names its columns as `from_csv` does, and not as BEIR does."""
     _, first = next(numbered_lines(path), ("", ""))
     return "query" in [cell.strip() for cell in first.split("\t")]
+
+
+def texts_of(given: str, recording: Recording) -> dict[str, str] | None:
+    """Return the texts that a BEIR folder has of a recording's documents; None where it has none.
+
+    Args:
+        given: the argument that names the collection.
+        recording: names the documents.
+
+    Raises:
+        MalformedData: a line cannot be read.
+    """
+    corpus = [Path(given) / name for name in ("corpus.jsonl", "corpus.jsonl.gz")]
+    file = next((one for one in corpus if one.is_file()), None)
+    if file is None:
+        return None
+    return read_texts(file, {doc_id for query in recording for doc_id in query.doc_ids})
 
 
 def system_of(argument: str, given: str) -> Told:
@@ -157,6 +176,8 @@ def built_in(
     *,
     sources: str,
     reranker: str,
+    window: int,
+    depth: int,
     cache: Path | None,
     progress: Callable[[str, int, int], None],
 ) -> TwoStage:
@@ -166,6 +187,8 @@ def built_in(
         collection: has the documents.
         sources: names of `BUILT_IN`, with commas.
         reranker: a model's name, or `"none"`.
+        window: candidates scored; it reads no more of them, however many it would by default.
+        depth: hits asked of each source, likewise.
         cache: where embeddings are kept; None is the user's cache folder.
         progress: called with what is done, how much of it, and how much there is.
 
@@ -184,7 +207,8 @@ def built_in(
     made: dict[str, RecallSource] = {}
     for name in named:
         made[name] = _bm25(documents) if name == "bm25" else _dense(documents, cache, progress)
-    return TwoStage(made, reranker=None if reranker == "none" else reranker)
+    usual = TwoStage(made, reranker=None if reranker == "none" else reranker)
+    return replace(usual, window=min(window, usual.window), depth=min(depth, usual.depth))
 
 
 def _bm25(documents: list[Document]) -> RecallSource:

@@ -1,35 +1,36 @@
-"""The demo's judged questions asked of four systems at once: BM25, dense, their fusion, two stages.
-
-One two-stage search per question holds all four orders: each source's ranks, the fused order and
-the final one.
-"""
+"""The demo's judged questions, recorded once beside the index, and what the record says."""
 
 from __future__ import annotations
 
-import json
-import statistics
-from dataclasses import asdict, dataclass
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from runoff.errors import InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew
 from runoff.evaluation.collection import Collection
-from runoff.evaluation.measures import MEASURES, Evaluator
+from runoff.evaluation.recorder import record
+from runoff.evaluation.recording import Recording, Stored
+from runoff.evaluation.stagewise import RERANKED
+from runoff.evaluation.verdicts import verdict
+from runoff.report.advice import advise
+from runoff.report.evaluation import write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from runoff.demo.questions import Question
+    from runoff.evaluation.verdicts import Verdict
     from runoff.pipeline import TwoStage
-    from runoff.types import Response
+    from runoff.recall.bm25 import BM25
+    from runoff.report.advice import Advice
 
-__all__ = ["MEASURES", "SYSTEMS", "Comparison", "Evaluation", "evaluate", "load", "save"]
+__all__ = ["RECORDING", "REPORT", "Evaluation", "evaluate", "judged"]
 
-SYSTEMS = ("BM25", "dense", "hybrid", "two-stage")
-_DEPTH = 100
-_FORMAT = 1
-_RESAMPLES = 10_000
+RECORDING = "recording"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,158 +38,109 @@ class Evaluation:
     """What the questions showed.
 
     Attributes:
-        values: system to measure to one value per question, in the order of `query_ids`.
-        latency_ms: stage to milliseconds per question.
-        query_ids: the questions, in order.
-        texts: the questions' texts.
-        made: when, with what, on what; for the reader.
+        recording: of the pipeline, with every question.
+        advice: what it says.
+        single: the best source alone, by the first measure.
+        against_single: the verdict on both stages against it.
+        recorded: the day it was recorded, where that was earlier; empty for just now.
+        report: the page with everything; None where it could not be written.
     """
 
-    values: dict[str, dict[str, list[float]]]
-    latency_ms: dict[str, list[float]]
-    query_ids: list[str]
-    texts: list[str]
-    made: dict[str, str]
-
-    def mean(self, system: str, measure: str) -> float:
-        """Return the mean over all questions; one without results counts as zero."""
-        return statistics.fmean(self.values[system][measure])
-
-    def percentile(self, stage: str, percent: float) -> float:
-        """Return a percentile of a stage's milliseconds."""
-        return float(np.percentile(self.latency_ms[stage], percent))
-
-    def compare(self, system: str, baseline: str, measure: str = "nDCG@10") -> Comparison:
-        """Compare two systems question by question."""
-        delta = np.subtract(self.values[system][measure], self.values[baseline][measure])
-        draws = np.random.default_rng(0).integers(0, len(delta), (_RESAMPLES, len(delta)))
-        low, high = np.percentile(delta[draws].mean(axis=1), (2.5, 97.5))
-        order = np.argsort(delta, kind="stable")
-        return Comparison(
-            system,
-            baseline,
-            measure,
-            float(delta.mean()),
-            (float(low), float(high)),
-            int((delta > 0).sum()),
-            int((delta == 0).sum()),
-            int((delta < 0).sum()),
-            [(self.texts[at], float(delta[at])) for at in order[::-1][:3] if delta[at] > 0],
-            [(self.texts[at], float(delta[at])) for at in order[:3] if delta[at] < 0],
-        )
+    recording: Recording
+    advice: Advice
+    single: str
+    against_single: Verdict
+    recorded: str
+    report: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One system against another, question by question.
+def judged(questions: Sequence[Question], bm25: BM25, name: str) -> Collection:
+    """Return questions as a collection over the documents of an index.
 
-    Attributes:
-        system: the one that may be better.
-        baseline: the one it is compared with.
-        measure: by what.
-        mean: mean difference.
-        interval: 95% bootstrap interval of the mean over questions (10,000 resamples, percentile).
-        wins: questions on which `system` is better.
-        ties: questions without a difference.
-        losses: questions on which it is worse.
-        helped: the questions that gained most, with their difference.
-        hurt: the questions that lost most, with their difference.
+    Args:
+        questions: with their judgments.
+        bm25: has the documents.
+        name: what reports call it.
     """
-
-    system: str
-    baseline: str
-    measure: str
-    mean: float
-    interval: tuple[float, float]
-    wins: int
-    ties: int
-    losses: int
-    helped: list[tuple[str, float]]
-    hurt: list[tuple[str, float]]
+    return Collection(
+        {one.query_id: one.text for one in questions},
+        {one.query_id: one.relevant for one in questions},
+        {one.doc_id: one for one in bm25.documents()},
+        name=name,
+    )
 
 
 def evaluate(
-    pipeline: TwoStage,
-    questions: Sequence[Question],
-    made: dict[str, str],
-    progress: Callable[[int, int], None],
+    pipeline: TwoStage, collection: Collection, folder: Path, *, fresh: bool = False
 ) -> Evaluation:
-    """Ask every question once and score the four orders by ir-measures.
+    """Ask every question once, go on where an earlier run was stopped, and read the record.
+
+    Each is asked alone and read no wider than the pipeline is, so that times are those of a search.
 
     Args:
-        pipeline: has the sources `"bm25"` and `"dense"` and a reranker.
-        questions: the judged questions.
-        made: what to record about the run.
-        progress: called with how many questions are done and how many there are.
+        pipeline: has two sources or more, and a reranker.
+        collection: the judged questions.
+        folder: the recording and the page are kept here; where they cannot be written, a message
+            on standard error says so and the rest is as ever.
+        fresh: whether to forget what was recorded.
 
     Raises:
-        MissingExtra: ir-measures is not installed.
+        MissingExtra: ir-measures or pyarrow is not installed.
     """
-    runs: dict[str, dict[str, list[str]]] = {system: {} for system in SYSTEMS}
-    latency: dict[str, list[float]] = {}
-    pipeline.warmup()
-    for done, question in enumerate(questions):
-        progress(done, len(questions))
-        response = pipeline.search(question.text, top_k=_DEPTH, depth=_DEPTH)
-        for system, order in _orders(response).items():
-            runs[system][question.query_id] = order[:_DEPTH]
-        for stage in response.trace.stages:
-            latency.setdefault(stage.source or stage.stage, []).append(stage.latency_ms)
-        latency.setdefault("whole search", []).append(response.outcome.spent_ms)
-    progress(len(questions), len(questions))
-    collection = Collection(
-        {question.query_id: question.text for question in questions},
-        {question.query_id: question.relevant for question in questions},
-    )
-    evaluator = Evaluator(collection, MEASURES)
-    measured = {system: evaluator.evaluate(run).values for system, run in runs.items()}
-    return Evaluation(
-        {
-            system: {name: column.tolist() for name, column in values.items()}
-            for system, values in measured.items()
-        },
-        latency,
-        [question.query_id for question in questions],
-        [question.text for question in questions],
-        made,
-    )
-
-
-def _orders(response: Response) -> dict[str, list[str]]:
-    fates = response.trace.fates
-
-    def by_source(name: str) -> list[str]:
-        placed = [
-            (place.rank, fate.candidate.document.doc_id)
-            for fate in fates
-            for place in fate.candidate.placements
-            if place.source == name
-        ]
-        return [doc_id for _, doc_id in sorted(placed)]
-
-    fused = sorted(fates, key=lambda fate: fate.candidate.fusion_rank)
-    return {
-        "BM25": by_source("bm25"),
-        "dense": by_source("dense"),
-        "hybrid": [fate.candidate.document.doc_id for fate in fused],
-        "two-stage": [result.doc_id for result in response],
-    }
-
-
-def save(evaluation: Evaluation, path: Path, key: str) -> None:
-    """Write an evaluation beside its index; a process killed meanwhile leaves the old one."""
-    record = {"format": _FORMAT, "key": key} | asdict(evaluation)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record), encoding="utf-8")
-    partial.replace(path)
-
-
-def load(path: Path, key: str) -> Evaluation | None:
-    """Return the evaluation written for this key, or None when there is none."""
+    recording, recorded = _recorded(pipeline, collection, folder / RECORDING, fresh=fresh)
+    advice = advise(recording, collection)
+    measured = advice.evaluated.measured
+    first = next(iter(measured[RERANKED].values))
+    single = max(recording.setup.sources, key=lambda name: measured[name].mean(first))
+    found = verdict(measured[single], measured[RERANKED])
+    page: Path | None = folder / REPORT
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if record.pop("format", None) != _FORMAT or record.pop("key", None) != key:
-        return None
-    return Evaluation(**record)
+        write(advice, recording, collection, folder / REPORT)
+    except OSError as error:
+        sys.stderr.write(f"runoff: no page: {folder / REPORT}: {error.strerror}\n")
+        page = None
+    return Evaluation(recording, advice, single, found, recorded, page)
+
+
+def _recorded(
+    pipeline: TwoStage, collection: Collection, path: Path, *, fresh: bool
+) -> tuple[Recording, str]:
+    """Return the recording in memory, and the day it was made if that was earlier."""
+    try:
+        if fresh:
+            _forgotten(path)
+        try:
+            return _kept(pipeline, collection, path)
+        except (InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew):
+            # InvalidArgument where only half of an older recording was deleted
+            _forgotten(path)
+            return _kept(pipeline, collection, path)
+    except OSError as error:  # minutes of work: shown all the same
+        sys.stderr.write(f"runoff: not recorded for next time: {path}: {error.strerror}\n")
+        return _record(pipeline, collection, None), ""
+
+
+def _kept(pipeline: TwoStage, collection: Collection, path: Path) -> tuple[Recording, str]:
+    began = _shards(path)
+    found = _record(pipeline, collection, path)
+    asked = {one.query_id: one for one in found}
+    whole = Recording(found.setup, Stored([asked[query_id] for query_id in collection.queries]))
+    if not began or began != _shards(path):
+        return whole, ""
+    made = max(shard.stat().st_mtime for shard in path.glob("*.parquet"))
+    return whole, datetime.fromtimestamp(made, UTC).date().isoformat()
+
+
+def _shards(path: Path) -> list[str]:
+    return sorted(shard.name for shard in path.glob("*.parquet"))
+
+
+def _record(pipeline: TwoStage, collection: Collection, path: Path | None) -> Recording:
+    return record(
+        pipeline, collection, pipeline.depth, path=path, window=pipeline.window, workers=1
+    )
+
+
+def _forgotten(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)

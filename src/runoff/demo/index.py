@@ -42,7 +42,8 @@ __all__ = ["DemoIndex", "cache_root", "fingerprint", "open_index"]
 _MARKER = "index.json"
 _COLLECTION = "runoff-demo"
 _BATCH = 500
-_OURS = {"bm25", "chroma", _MARKER, "evaluation.json", "evaluation.partial"}
+_OURS = {"bm25", "chroma", _MARKER, "recording", "report.html", "evaluation.json"}
+_UNFINISHED = ".recording."
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +169,8 @@ def _built(
 
 def _emptied(path: Path) -> None:
     """Make the folder, without what an earlier index left there, and touch nobody else's."""
-    foreign = (
-        sorted(one.name for one in path.iterdir() if one.name not in _OURS) if path.exists() else []
-    )
+    names = [one.name for one in path.iterdir()] if path.exists() else []
+    foreign = sorted(one for one in names if one not in _OURS and not one.startswith(_UNFINISHED))
     if foreign:
         remedy = f"holds {foreign[0]!r}, which is not the demo's: choose another folder"
         raise InvalidArgument("cache", str(path), remedy)

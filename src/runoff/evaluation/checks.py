@@ -13,7 +13,7 @@ from runoff.evaluation.observations import observations
 from runoff.scores import ScoreKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,6 +39,7 @@ def health(
     *,
     reference: Recording | Iterable[Response | Trace] | None = None,
     analyzer: str | Analyze = "english",
+    texts: Mapping[str, str] | None = None,
 ) -> Health:
     """Return what is odd about a second stage; no judgments are needed.
 
@@ -53,11 +54,12 @@ def health(
             responses or traces.
         reference: what it was before; what has changed since is told as well.
         analyzer: what a word is, for phantom hits, as `BM25` takes it.
+        texts: document id to text, for phantom hits of a recording that kept no texts.
 
     Raises:
         InvalidArgument: something else is given, or there is no answer in it.
     """
-    found = observations("seen", seen)
+    found = observations("seen", seen, texts)
     findings = [
         _degraded(found), _kind(found), _constant(found), _ties(found), _saturated(found),
         _truncated(found), _correlated(found), _flips(found), _promoted(found),
@@ -235,7 +237,7 @@ def _phantoms(found: Sequence[Observation], analyzer: str | Analyze) -> Finding:
     known = [one for one in found if one.query and any(text is not None for _, text in one.top)]
     if not known:
         why = "Hits without a word of the question cannot be told without texts and questions"
-        return _nothing("phantoms", f"{why}: record(..., texts=True).")
+        return _nothing("phantoms", f"{why}: record(..., texts=True), or health(..., texts=).")
     from runoff.recall.analyzers import make_analyzer  # noqa: PLC0415 - it loads a stemmer
 
     words = make_analyzer(analyzer)

@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument, MalformedData, shown
 from runoff.types import Document, text_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "read_documents",
     "read_qrels",
     "read_queries",
+    "read_texts",
     "read_topics",
 ]
 
@@ -222,17 +223,32 @@ def read_documents(path: Path) -> dict[str, Document]:
     """
     found: dict[str, Document] = {}
     places: dict[str, str] = {}
+    for where, document in _documents(path):
+        doc_id = document.doc_id
+        first = places.setdefault(doc_id, where)
+        if found.setdefault(doc_id, document) != document:
+            raise MalformedData(where, doc_id, f"has another text in {first}")
+    return found
+
+
+def read_texts(path: Path, ids: Container[str]) -> dict[str, str]:
+    """Return the texts of some documents of a BEIR corpus by id; the others are not kept.
+
+    Raises:
+        MalformedData: a line without the fields.
+    """
+    return {one.doc_id: one.text for _, one in _documents(path) if one.doc_id in ids}
+
+
+def _documents(path: Path) -> Iterator[tuple[str, Document]]:
+    """Yield where a document stands, and the document."""
     for where, row in json_objects(path):
         _expect(where, row, "_id", "text")
         doc_id, title = _id(where, "document id", row["_id"]), row.get("title") or ""
         if not isinstance(row["text"], str) or not isinstance(title, str):
             raise MalformedData(where, row, "title and text must be strings")
         text = f"{title} {row['text']}".strip()
-        document = Document(doc_id, text, {"title": title} if title else {})
-        first = places.setdefault(doc_id, where)
-        if found.setdefault(doc_id, document) != document:
-            raise MalformedData(where, doc_id, f"has another text in {first}")
-    return found
+        yield where, Document(doc_id, text, {"title": title} if title else {})
 
 
 def _expect(where: str, row: Mapping[str, object], *names: str) -> None:

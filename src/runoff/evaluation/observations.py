@@ -15,7 +15,7 @@ from runoff.trace import Trace
 from runoff.types import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,14 +70,23 @@ class Observation:
 _TOP = 3
 
 
-def observations(name: str, seen: Recording | Iterable[Response | Trace]) -> list[Observation]:
+def observations(
+    name: str,
+    seen: Recording | Iterable[Response | Trace],
+    texts: Mapping[str, str] | None = None,
+) -> list[Observation]:
     """Return what there is to see of a recording or of live answers.
+
+    Args:
+        name: what messages call it.
+        seen: the recording or the answers.
+        texts: document id to text, for a recording without texts.
 
     Raises:
         InvalidArgument: it is neither, or there is no answer.
     """
     if isinstance(seen, Recording):
-        found = list(_recorded(seen))
+        found = list(_recorded(seen, texts or {}))
     else:
         remedy = "must be a recording, or responses or traces"
         if isinstance(seen, Response | Trace):
@@ -96,14 +105,16 @@ def observations(name: str, seen: Recording | Iterable[Response | Trace]) -> lis
     return found
 
 
-def _recorded(recording: Recording) -> Iterator[Observation]:
+def _recorded(recording: Recording, texts: Mapping[str, str]) -> Iterator[Observation]:
     reads, settings = configured(recording)
     for one in prepared(recording):
         walked = traverse(one, reads, settings)
-        yield _walked(walked, settings.top_k or len(walked.answer), settings.depth)
+        yield _walked(walked, settings.top_k or len(walked.answer), settings.depth, texts)
 
 
-def _walked(walked: Traversal, top_k: int, depth: int) -> Observation:
+def _walked(
+    walked: Traversal, top_k: int, depth: int, known_texts: Mapping[str, str]
+) -> Observation:
     query, heads = walked.query, walked.heads
     place = np.zeros(len(query), np.int64)
     place[heads] = np.arange(1, len(heads) + 1)
@@ -113,7 +124,7 @@ def _walked(walked: Traversal, top_k: int, depth: int) -> Observation:
     own = walked.read.steps[-1][scored] if len(scored) else np.zeros(0)
     answer = walked.answer[:top_k].tolist()
     known = np.isin(walked.answer[:top_k], ordered).tolist()
-    texts: Sequence[str | None] = query.texts or [None] * len(query)
+    texts: Sequence[str | None] = query.texts or [*map(known_texts.get, query.doc_ids)]
     return Observation(
         query=query.text,
         read=int(place[ordered].max(initial=0)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runoff.evaluation.accounting import losses
 from runoff.evaluation.checks import health
@@ -12,7 +12,8 @@ from runoff.evaluation.measures import MEASURES
 from runoff.evaluation.remarks import degraded
 from runoff.evaluation.stagewise import RERANKED, by_stage
 from runoff.report.evaluated import evaluated
-from runoff.report.explain import snippet, text_table
+from runoff.report.explain import snippet
+from runoff.report.plain import columns, curve_text, folded, verdict_text
 from runoff.report.steps import next_steps
 
 if TYPE_CHECKING:
@@ -53,31 +54,47 @@ class Advice:
         """What to do next, as sentences, the most urgent first."""
         return next_steps(self.evaluated, self.ledger, self.curve, self.health)
 
-    def __str__(self) -> str:
-        """Return it as a page of text."""
-        found, rows = self.evaluated, self.evaluated.rows()
+    def sections(self) -> dict[str, str]:
+        """Return it as texts under their headings, no line longer than 80 characters.
+
+        Only a table of long names is wider.
+        """
+        found = self.evaluated
         queries = len(self.ledger.queries)
-        parts = [
-            f"{snippet(found.collection, 100)}: {queries} judged queries",
-            text_table(rows, align="<" + ">" * (len(rows[0]) - 1)),
-        ]
+        told = {
+            f"{snippet(found.collection, 100)}: {queries} judged queries": columns(found.rows())
+        }
         if steps := self.next_steps:
-            told = "\n".join(f"{rank}. {snippet(one, 1000)}" for rank, one in enumerate(steps, 1))
-            parts.append(f"NEXT STEPS\n{told}")
+            told["NEXT STEPS"] = "\n".join(
+                folded(f"{rank}. {snippet(one, 1000)}", 3) for rank, one in enumerate(steps, 1)
+            )
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
-            parts.append(f"VERDICT, {after} against {before}\n{found.verdict}")
-        parts.append(f"LOSSES\n{self.ledger}")
+            told[f"VERDICT, {after} against {before}"] = verdict_text(found.verdict)
+        told["LOSSES"] = folded(str(self.ledger))
         if self.curve is not None:
-            parts.append(f"WINDOW\n{self.curve}")
+            told["WINDOW"] = curve_text(self.curve)
         if self.tuning is not None:
-            parts.append(f"SETTINGS\n{self.tuning}")
+            told["SETTINGS"] = folded(str(self.tuning))
         if self.health is not None:
-            parts.append(f"HEALTH\n{self.health}")
-        remarks = found.remarks()
-        if remarks:
-            parts.append("\n".join(snippet(one, 1000) for one in remarks))
-        return "\n\n".join(parts)
+            told["HEALTH"] = folded(str(self.health), 19)
+        if remarks := found.remarks():
+            told["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
+        return told
+
+    def __str__(self) -> str:
+        """Return it as a page of text."""
+        return "\n\n".join(f"{heading}\n{text}" for heading, text in self.sections().items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return self.evaluated.to_dict() | {
+            "next_steps": list(self.next_steps),
+            "losses": self.ledger.to_dict(),
+            "window": None if self.curve is None else self.curve.to_dict(),
+            "settings": None if self.tuning is None else self.tuning.to_dict(),
+            "health": None if self.health is None else self.health.to_dict(),
+        }
 
 
 def advise(
@@ -87,6 +104,7 @@ def advise(
     measures: Iterable[object] = MEASURES,
     slices: Mapping[str, Slicing] | None = None,
     tuning: Tuning | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Advice:
     """Measure a recording stage by stage, and find out what its second stage is worth.
 
@@ -96,6 +114,8 @@ def advise(
         measures: as ir-measures names them; the first decides the verdict.
         slices: for the verdict.
         tuning: what `tune` returned, to be told too.
+        texts: document id to text, for phantom hits where the recording kept no texts; None takes
+            those of the collection's documents.
 
     Raises:
         InvalidArgument: a judged query was not recorded, or there is no such measure.
@@ -115,4 +135,7 @@ def advise(
     ledger = losses(recording, collection)
     if compared is None:
         return Advice(found, ledger, None, None, tuning)
-    return Advice(found, ledger, curve(recording, collection), health(recording), tuning)
+    if texts is None and collection.documents is not None:
+        texts = {doc_id: one.text for doc_id, one in collection.documents.items()}
+    odd = health(recording, texts=texts)
+    return Advice(found, ledger, curve(recording, collection), odd, tuning)
