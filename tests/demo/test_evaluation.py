@@ -160,7 +160,7 @@ def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, m
     assert max(map(len, lines)) <= 80
     heads = [line.partition(",")[0] for line in lines]
     assert [one for one in heads if one.isupper()] == [
-        *("VERDICT", "VERDICT", "LOSSES", "WINDOW", "HEALTH", "NOTES")
+        *("NEXT STEPS", "VERDICT", "VERDICT", "LOSSES", "WINDOW", "HEALTH", "NOTES")
     ]
 
 

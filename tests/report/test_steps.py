@@ -24,7 +24,7 @@ def test_the_verdict_becomes_a_step(judge, sources, first):
     advice = advise(recording(judge, sources, many=many), collection(many))
     said = [step for step in advice.next_steps if not step.startswith("The ")]  # of health
     assert first in said[0]
-    assert f"1. {advice.next_steps[0]}" in str(advice)
+    assert f"NEXT STEPS 1. {advice.next_steps[0]}" in " ".join(str(advice).split())  # folded
 
 
 def test_a_slice_that_is_harmed_is_named():

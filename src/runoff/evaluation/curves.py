@@ -300,7 +300,7 @@ def _last_readable(recording: Recording) -> int:
         fused = one.fused(own.fusion, own.weights, own.depth)
         heads, _ = grouped(one.query, own.group, fused.order)
         places = np.flatnonzero(one.query.content[heads] == Content.TEXT)
-        last = max(last, *(places[-1:] + 1).tolist())
+        last = max([last, *(places[-1:] + 1).tolist()])
     return last
 
 
