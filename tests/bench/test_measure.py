@@ -22,17 +22,18 @@ class Slow:
     name = "slow"
     keeps_deadline = True
 
-    def __init__(self, *, tokens=100, limit=200, fails_every=None, dies_at=None):
+    def __init__(self, *, tokens=100, limit=200, fails_every=None, dies_after=None):
         self.tokens, self.limit, self.fails_every = tokens, limit, fails_every
-        self.dies_at = dies_at
-        self.calls, self.pairs = 0, 0
+        self.dies_after = dies_after  # so many searches of ten documents or more
+        self.calls, self.pairs, self.wide = 0, 0, 0
 
     def score(self, pairs, *, deadline=None):
         self.calls += 1
         if self.fails_every and self.calls % self.fails_every == 0:
             raise ConnectionFailed("reset")
-        if self.dies_at and self.calls >= self.dies_at:
+        if self.dies_after is not None and self.wide >= self.dies_after:
             raise ConnectionFailed("refused")
+        self.wide += len(pairs) >= 10
         scored = np.zeros(len(pairs), bool)
         for at in range(len(pairs)):
             if deadline is not None and deadline.expired:
@@ -158,7 +159,7 @@ def test_a_reranker_that_never_answers_ends():
 def test_a_reranker_that_dies_midway_ends():
     """What was measured before is told, with the failures, and nobody waits for the rest."""
     began = time.perf_counter()
-    found = measured(Slow(dies_at=60), seconds=2)
+    found = measured(Slow(dies_after=4), seconds=2)
     assert time.perf_counter() - began < 20
     assert found.windows[0].times is not None
     assert found.degraded["connection"] >= 5

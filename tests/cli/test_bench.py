@@ -40,9 +40,9 @@ def runoff(*arguments, cwd):
 
 def test_the_embedded_model(tmp_path):
     """Tables of lengths, windows and callers, the window that fits, and the machine."""
-    done = runoff("--seconds", "3", "--timeout", "2", "--words", "20", cwd=tmp_path)
+    done = runoff("--seconds", "3", "--timeout", "0.3", "--words", "20", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for said in ("loaded in", "load average", "words", "window", "callers", "fits 2000 ms"):
+    for said in ("loaded in", "load average", "words", "window", "callers", "fits 300 ms"):
         assert said in done.stdout
     assert "Traceback" not in done.stderr
 
