@@ -81,4 +81,5 @@ def chroma_http(chromadb, chroma_server, chroma_settings):
     """Return a client of that server."""
     client = chromadb.HttpClient("127.0.0.1", chroma_server.port, settings=chroma_settings())
     yield client
-    client._server._session.close()  # chromadb's own close leaves its connections open
+    for one in (client, client._admin_client):  # chromadb's own close leaves connections open
+        one._server._session.close()
