@@ -70,8 +70,11 @@ def _llama_index(collection: Collection, size: int, folder: str) -> Iterator[tup
     from llama_index.core.schema import TextNode  # noqa: PLC0415 - as above
     from llama_index.vector_stores.chroma import ChromaVectorStore  # noqa: PLC0415 - as above
 
-    from runoff.llama_index import HybridRetriever, two_stage  # noqa: PLC0415 - as above
-    from runoff.llama_index.embedding import RunoffEmbedding  # noqa: PLC0415 - as above
+    from runoff.llama_index import (  # noqa: PLC0415 - as above
+        HybridRetriever,
+        RunoffEmbedding,
+        two_stage,
+    )
 
     nodes = [TextNode(id_=one.doc_id, text=one.text) for one in collection.documents[:size]]
     model = RunoffEmbedding()
@@ -97,8 +100,11 @@ def _langchain(collection: Collection, size: int, folder: str) -> Iterator[tuple
     from langchain_core.documents import Document  # noqa: PLC0415 - as above
     from langchain_core.vectorstores import InMemoryVectorStore  # noqa: PLC0415 - as above
 
-    from runoff.langchain import HybridRetriever, two_stage  # noqa: PLC0415 - as above
-    from runoff.langchain.embedding import RunoffEmbeddings  # noqa: PLC0415 - as above
+    from runoff.langchain import (  # noqa: PLC0415 - as above
+        HybridRetriever,
+        RunoffEmbeddings,
+        two_stage,
+    )
 
     client = chromadb.PersistentClient(folder, chromadb.Settings(anonymized_telemetry=False))
     made = [Document(id=one.doc_id, page_content=one.text) for one in collection.documents[:size]]

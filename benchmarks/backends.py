@@ -19,7 +19,7 @@ import numpy as np
 from harness import Report, Requirement, Skipped, Table, interleaved, ratio
 from judged import Collection
 
-from runoff.onnx import cpu, resolve
+from runoff._onnx import cpu, resolve
 from runoff.recall import BM25
 from runoff.rerank import CrossEncoder
 from runoff.types import Query

@@ -16,7 +16,7 @@ from judged import Collection
 
 from runoff import Query
 from runoff.recall import BM25
-from runoff.recall.analyzers import make_analyzer
+from runoff.recall._analyzers import make_analyzer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

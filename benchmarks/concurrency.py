@@ -18,8 +18,8 @@ from harness import Report, Requirement, Skipped, Table, percentile
 from judged import Collection
 
 from runoff import TwoStage
+from runoff._onnx import cpu
 from runoff.errors import MissingExtra
-from runoff.onnx import cpu
 from runoff.recall import BM25, Dense, Embedder
 from runoff.rerank import CrossEncoder
 

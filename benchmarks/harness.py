@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runoff.bench import machine as measured_on
-from runoff.bench.machine import percentile
+from runoff.bench import _machine as measured_on
+from runoff.bench._machine import percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -14,9 +14,9 @@ import numpy as np
 from harness import Report, Requirement, Skipped, Table, interleaved, ratio
 from judged import Collection
 
+from runoff._onnx import cpu, resolve
+from runoff._onnx.tokens import TextEncoder
 from runoff.errors import MissingExtra
-from runoff.onnx import cpu, resolve
-from runoff.onnx.tokens import TextEncoder
 from runoff.recall import BM25
 from runoff.rerank import CrossEncoder
 from runoff.types import Query
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness import Options
     from numpy.typing import NDArray
 
-    from runoff.onnx.tokens import Encoded
+    from runoff._onnx.tokens import Encoded
 
 __all__ = ["run"]
 

@@ -32,9 +32,9 @@ from runoff.deadline import Deadline
 from runoff.errors import CircuitOpen, RunoffError
 from runoff.recall import BM25
 from runoff.rerank import CrossEncoder, HTTPRerank
-from runoff.rerank.breaker import Circuit
-from runoff.rerank.dialects import as_dialect
-from runoff.rerank.retries import Retries
+from runoff.rerank._remote.breaker import Circuit
+from runoff.rerank._remote.dialects import as_dialect
+from runoff.rerank._remote.retries import Retries
 from runoff.types import Query
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from runoff import Document, TwoStage
 from runoff.errors import MissingExtra
 from runoff.recall import BM25
 from runoff.rerank import CohereRerank, HTTPRerank
-from runoff.rerank.breaker import Circuit
+from runoff.rerank._remote.breaker import Circuit
 from runoff.testing.chaos import FAULTS, ChaosServer, expected_score
 
 if TYPE_CHECKING:

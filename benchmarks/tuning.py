@@ -18,11 +18,11 @@ from recalled import sources
 from runoff import TwoStage
 from runoff.errors import MissingExtra
 from runoff.evaluation import curve, record
-from runoff.evaluation.curves import recommended
-from runoff.evaluation.selection import argmax, cheapest_of_the_best, held_out
-from runoff.evaluation.settings import configured, settings_of
-from runoff.evaluation.trials import tried
-from runoff.evaluation.tuning import cost_rank, tuned
+from runoff.evaluation._curve import recommended
+from runoff.evaluation._selection import argmax, cheapest_of_the_best, held_out
+from runoff.evaluation._settings import configured, settings_of
+from runoff.evaluation._trials import tried
+from runoff.evaluation._tune import cost_rank, tuned
 from runoff.rerank import CrossEncoder
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation import Curve, Recording
-    from runoff.evaluation.trials import Trials
-    from runoff.evaluation.tuning import Tuning
+    from runoff.evaluation._trials import Trials
+    from runoff.evaluation._tune import Tuning
 
 __all__ = ["run"]
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from runoff import _workers
+from runoff._waiting import workers
 from runoff.errors import BadReply, InvalidArgument, RecallFailed
 from runoff.fusion import RRF
 from runoff.pipeline import TwoStage
@@ -171,7 +171,7 @@ def test_a_reranker_that_raises_stop_iteration_hangs_nobody(timeout):
 
 def test_a_machine_without_threads_left_is_a_full_pool(monkeypatch):
     """The source degrades by name, and once there are threads again the pool works as before."""
-    monkeypatch.setattr(_workers, "_pools", [_workers._Pool(2)])
+    monkeypatch.setattr(workers, "_pools", [workers._Pool(2)])
     pipeline = TwoStage({"a": Source(FOUND)}, reranker=None)
     with monkeypatch.context() as patched:
 
@@ -267,7 +267,7 @@ def test_fusing_very_much_holds_up_no_loop(many):
 
 def test_pipelines_within_pipelines_do_not_starve_each_other(monkeypatch):
     """Sources that search hold every thread, and what they wait for runs all the same."""
-    monkeypatch.setattr(_workers, "_pools", [_workers._Pool(2)])
+    monkeypatch.setattr(workers, "_pools", [workers._Pool(2)])
     inner = TwoStage({"a": Source(FOUND), "b": Source(FOUND)}, reranker=None)
 
     class Nested(Source):

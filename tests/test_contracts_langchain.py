@@ -17,8 +17,8 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import InMemoryVectorStore
 
 import runoff.langchain  # noqa: F401 - registers the converters
-from runoff.langchain.sources import RetrieverSource
-from runoff.rerank.coerce import as_reranker
+from runoff.langchain._sources import RetrieverSource
+from runoff.rerank._coerce import as_reranker
 from runoff.testing.contracts import PairScorerContract, RecallSourceContract, RerankerContract
 
 

@@ -14,9 +14,9 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, TextNode
 
 import runoff.llama_index  # noqa: F401 - registers the converters
-from runoff.llama_index.convert import Reading
-from runoff.llama_index.source import Given, source_of
-from runoff.rerank.coerce import as_reranker
+from runoff.llama_index._convert import Reading
+from runoff.llama_index._source import Given, source_of
+from runoff.rerank._coerce import as_reranker
 from runoff.testing.contracts import RecallSourceContract, RerankerContract
 from runoff.types import Hit
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runoff._duplicates import _numbers, alike, near_pairs
-from runoff._text import words
+from runoff._util.duplicates import _numbers, alike, near_pairs
+from runoff._util.text import words
 
 
 def plain(texts, least):

@@ -7,8 +7,8 @@ import urllib.error
 import httpx
 import pytest
 
+from runoff._util.faults import check_on_error, degrades, reason_of
 from runoff.errors import AuthenticationFailed, BadReply, InvalidArgument, PoolFull
-from runoff.faults import check_on_error, degrades, reason_of
 
 
 class StatusError(Exception):

@@ -10,7 +10,7 @@ import time
 import pytest
 from parts import Backwards, Listed, ids
 
-from runoff import _workers
+from runoff._waiting import workers
 from runoff.errors import (
     PoolFull,
     RecallFailed,
@@ -99,7 +99,7 @@ def test_context_variables_reach_sources_in_threads():
 
 def test_calls_left_behind_fill_the_pool_and_then_degrade_at_once(monkeypatch):
     """Busy threads queue; threads held by calls left behind make a source degrade at once."""
-    monkeypatch.setattr(_workers, "_pools", [_workers._Pool(2)])
+    monkeypatch.setattr(workers, "_pools", [workers._Pool(2)])
     released = threading.Event()
 
     class Hung(Listed):

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from runoff import _turns
+from runoff._waiting import turns
 
 
 def test_a_timer_comes_between_steps_that_are_ready_together():
@@ -14,7 +14,7 @@ def test_a_timer_comes_between_steps_that_are_ready_together():
 
         async def step():
             await start.wait()
-            async with _turns.turn():
+            async with turns.turn():
                 time.sleep(0.002)  # noqa: ASYNC251 - a step that computes
 
         async def tick():
@@ -41,18 +41,18 @@ def test_a_step_that_fails_or_is_cancelled_gives_its_turn_back():
 
     async def main():
         async def failing():
-            async with _turns.turn():
+            async with turns.turn():
                 raise KeyError
 
         async def holding():
-            async with _turns.turn():
+            async with turns.turn():
                 await asyncio.sleep(10)
 
         task = asyncio.ensure_future(holding())
         await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.gather(failing(), task, return_exceptions=True)
-        async with asyncio.timeout(1), _turns.turn():
+        async with asyncio.timeout(1), turns.turn():
             return True
 
     assert asyncio.run(main())
@@ -63,11 +63,11 @@ def test_a_closed_loop_is_forgotten():
 
     async def main():
         async def step():
-            async with _turns.turn():
+            async with turns.turn():
                 pass
 
         await asyncio.gather(step(), step(), step())
 
     for _ in range(3):
         asyncio.run(main())
-    assert len(_turns._turns) == 0
+    assert len(turns._turns) == 0

@@ -31,9 +31,9 @@ from common import (
 from tokenizers import Tokenizer
 from torch import nn
 
-from runoff.export.agreement import check_fp32, check_int8, spearman
-from runoff.export.folder import write_checksums, write_json
-from runoff.export.graph import to_int8, to_onnx
+from runoff.export._agreement import check_fp32, check_int8, spearman
+from runoff.export._folder import write_checksums, write_json
+from runoff.export._graph import to_int8, to_onnx
 
 VERSION = "0.1.0"
 SOURCE = {"model": BACKBONE, "package": BACKBONE_PACKAGE, "model.safetensors": BACKBONE_SHA256}

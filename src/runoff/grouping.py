@@ -11,8 +11,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
-from runoff._arguments import count
-from runoff._duplicates import alike
+from runoff._util.arguments import count
+from runoff._util.duplicates import alike
 from runoff.errors import InvalidArgument
 from runoff.trace import Fate
 

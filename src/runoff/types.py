@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from runoff._text import text_key
+from runoff._util.text import text_key
 from runoff.errors import InvalidArgument, shown
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
@@ -395,11 +395,11 @@ class Response:
         Args:
             doc_id: a document to follow through every stage; None explains the whole answer.
         """
-        from runoff.report.explain import explain  # noqa: PLC0415 - reports load when asked for
+        from runoff.report._explain import explain  # noqa: PLC0415 - reports load when asked for
 
         return explain(self, doc_id)
 
     def _repr_html_(self) -> str:
-        from runoff.report.notebook import response_html  # noqa: PLC0415 - see explain
+        from runoff.report._notebook import response_html  # noqa: PLC0415 - see explain
 
         return response_html(self)

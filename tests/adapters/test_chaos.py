@@ -10,7 +10,7 @@ pytest.importorskip("httpx")
 
 from runoff.errors import AuthenticationFailed
 from runoff.rerank import HTTPRerank
-from runoff.rerank.retries import Retries
+from runoff.rerank._remote.retries import Retries
 from runoff.testing.chaos import FAULTS, ChaosServer, expected_score
 
 QUERY = "how do otters sleep afloat"

@@ -15,7 +15,7 @@ from runoff import Document
 from runoff.errors import RunoffError
 from runoff.recall import BM25
 from runoff.rerank import Cascade, CohereRerank, Fallback, HTTPRerank, Metered, Pointwise, Step
-from runoff.rerank.retries import Retries
+from runoff.rerank._remote.retries import Retries
 from runoff.testing.chaos import ChaosServer
 
 QUERY = "how do otters sleep afloat"

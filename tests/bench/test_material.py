@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from runoff.bench import machine
-from runoff.bench.material import built_in, of_folder, of_words
+from runoff.bench import _machine as machine
+from runoff.bench._material import built_in, of_folder, of_words
 from runoff.errors import InvalidArgument, RunoffError
 
 

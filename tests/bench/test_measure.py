@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from runoff.bench.material import Material, of_words
-from runoff.bench.measure import measure
-from runoff.bench.searches import Searches, Timed, Times
+from runoff.bench._material import Material, of_words
+from runoff.bench._measure import measure
+from runoff.bench._searches import Searches, Timed, Times
 from runoff.errors import ConnectionFailed, ModelNotFound, RunoffError
 from runoff.rerank import Pointwise, Price
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage

@@ -28,7 +28,7 @@ def made():
 
 def runoff(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, "-c", "from runoff.cli.main import app; app()", "bench", *arguments],
+        [sys.executable, "-c", "from runoff.cli import app; app()", "bench", *arguments],
         capture_output=True,
         text=True,
         timeout=120,

@@ -21,7 +21,7 @@ TOPICS = {
 
 def runoff(*arguments, **env):
     return subprocess.run(
-        [sys.executable, "-c", "from runoff.cli.main import app; app()", *arguments],
+        [sys.executable, "-c", "from runoff.cli import app; app()", *arguments],
         capture_output=True,
         text=True,
         timeout=120,

@@ -39,7 +39,7 @@ nothing = 3
 
 def runoff(*arguments, cwd=None, columns="200"):
     return subprocess.run(
-        [sys.executable, "-c", "from runoff.cli.main import app; app()", *map(str, arguments)],
+        [sys.executable, "-c", "from runoff.cli import app; app()", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,

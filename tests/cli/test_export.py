@@ -20,7 +20,7 @@ def names(folder):
 
 def runoff(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, "-c", "from runoff.cli.main import app; app()", *map(str, arguments)],
+        [sys.executable, "-c", "from runoff.cli import app; app()", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -9,8 +9,8 @@ import warnings
 
 import pytest
 
-from runoff.demo import corpus
-from runoff.demo.corpus import MAX_CHARS, MIN_CHARS, split_text, stdlib_documents
+from runoff.demo import _corpus as corpus
+from runoff.demo._corpus import MAX_CHARS, MIN_CHARS, split_text, stdlib_documents
 from runoff.errors import RunoffError
 
 KNOWN = {
@@ -115,7 +115,7 @@ def test_texts_hold_no_address_of_this_run(documents):
 def test_two_runs_agree(documents):
     """Hash seeds and the locale change nothing."""
     code = (
-        "import json; from runoff.demo.corpus import stdlib_documents as all_of;"
+        "import json; from runoff.demo import stdlib_documents as all_of;"
         "print(json.dumps([[d.doc_id, d.text, dict(d.metadata)] for d in all_of()]))"
     )
     first = [[d.doc_id, d.text, dict(d.metadata)] for d in documents]

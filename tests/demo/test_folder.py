@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from runoff.demo.folder import folder_documents, folder_state
+from runoff.demo._folder import folder_documents, folder_state
 from runoff.errors import InvalidArgument, RunoffError
 
 

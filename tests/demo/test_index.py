@@ -10,7 +10,7 @@ from runoff.types import Document, Query
 pytest.importorskip("chromadb", reason="the demo extra is not installed")
 pytest.importorskip("runoff_models", reason="runoff-models is not installed")
 
-from runoff.demo.index import open_index
+from runoff.demo._index import open_index
 
 DOCUMENTS = [Document("bread", "bake the bread", {"n": 1}), Document("sea", "the sea", {"n": 2})]
 

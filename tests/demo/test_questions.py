@@ -6,8 +6,8 @@ from importlib.resources import files
 
 import pytest
 
-from runoff.demo.corpus import stdlib_documents
-from runoff.demo.questions import GRADES, load_questions, parse_questions
+from runoff.demo import stdlib_documents
+from runoff.demo._questions import GRADES, load_questions, parse_questions
 from runoff.errors import RunoffError
 
 GOOD = {"query_id": "q1", "text": "how?", "relevant": {"csv": 2}}

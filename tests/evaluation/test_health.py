@@ -11,9 +11,9 @@ from recorded import Hashed, Questions, pipeline, questions
 from runoff import TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import health, record
-from runoff.evaluation.drift import drifts
-from runoff.evaluation.observations import observations
-from runoff.evaluation.recording import Recording, Stored
+from runoff.evaluation._drift import drifts
+from runoff.evaluation._observations import observations
+from runoff.evaluation._recording import Recording, Stored
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
 

@@ -9,7 +9,7 @@ from parts import Fixed, Listed
 from tunable import Judge, collection, recording
 
 from runoff import TwoStage
-from runoff.cli.systems import collection_of
+from runoff.cli._systems import collection_of
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation import Collection, curve, evaluate, record, tune, verdict
 from runoff.types import Reranking

@@ -132,7 +132,7 @@ def test_disk_holds_what_memory_holds(tmp_path, texts):
 
 def test_small_shards_are_merged(tmp_path, monkeypatch):
     """Shards are put together as they come; a kill before the tidying loses nothing."""
-    from runoff.evaluation import shards
+    from runoff.evaluation import _shards as shards
 
     monkeypatch.setattr(shards, "_MERGED", 4)
     many = questions(11)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from runoff.evaluation.statistics import (
+from runoff.evaluation._statistics import (
     bootstrap_intervals,
     detectable,
     holm,
@@ -107,7 +107,7 @@ def test_chunks_change_nothing_but_memory(monkeypatch):
     values = _column(SEEDED.normal(0.05, 0.2, 80))
     everything = np.ones((80, 1), bool)
     whole = permutation_p(values, rounds=5000), bootstrap_intervals(values, everything, rounds=5000)
-    monkeypatch.setattr("runoff.evaluation.statistics._CELLS", 80 * 70)
+    monkeypatch.setattr("runoff.evaluation._statistics._CELLS", 80 * 70)
     parts = permutation_p(values, rounds=5000), bootstrap_intervals(values, everything, rounds=5000)
     assert parts[0] == pytest.approx(whole[0], abs=0.02)
     assert parts[1] == pytest.approx(whole[1], abs=0.004)

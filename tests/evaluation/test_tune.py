@@ -14,10 +14,10 @@ from tunable import Judge, Source, collection, recording
 from runoff import TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Recording, Setting, record, replay, tune
-from runoff.evaluation.selection import cheapest_of_the_best, front, held_out
-from runoff.evaluation.settings import Answers, configured, settings_of
-from runoff.evaluation.trials import Trials
-from runoff.evaluation.tuning import tuned
+from runoff.evaluation._selection import cheapest_of_the_best, front, held_out
+from runoff.evaluation._settings import Answers, configured, settings_of
+from runoff.evaluation._trials import Trials
+from runoff.evaluation._tune import tuned
 from runoff.fusion import RRF, Convex
 from runoff.rerank import Price
 from runoff.scores import ScoreKind, Threshold
@@ -246,7 +246,7 @@ def test_one_choice_of_sources_is_held(monkeypatch):
         held.append(weakref.ref(part))
         return replay(part, **options)
 
-    monkeypatch.setattr("runoff.evaluation.settings.replay", watched)
+    monkeypatch.setattr("runoff.evaluation._settings.replay", watched)
     made = recording(Judge(), {"one": 0.5, "two": 0.5}, many=4)
     answers = Answers(made, list(made.query_ids))
     for sources in (("one",), ("two",), ("one", "two")):
@@ -257,7 +257,7 @@ def test_one_choice_of_sources_is_held(monkeypatch):
 
 def test_every_shard_is_read_once(tmp_path, monkeypatch):
     """However the judged queries lie among the shards, none is decoded a second time."""
-    shards = pytest.importorskip("runoff.evaluation.shards")
+    shards = pytest.importorskip("runoff.evaluation._shards")
     asked = questions(70)
     record(pipeline(), asked, 40, path=tmp_path / "made", progress=False)
     opened = Recording.open(tmp_path / "made")

@@ -199,7 +199,7 @@ def test_int8_that_orders_otherwise_is_refused(tmp_path):
 
 def test_a_graph_that_scores_otherwise_is_refused(tmp_path, monkeypatch):
     """A graph of other weights is found out, and nothing is left of it."""
-    from runoff.export import cross_encoder
+    from runoff.export import _cross_encoder as cross_encoder
 
     def altered(net, inputs, output, target):
         with torch.no_grad():

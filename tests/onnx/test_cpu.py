@@ -2,7 +2,7 @@ import platform
 
 import pytest
 
-from runoff.onnx import cpu
+from runoff._onnx import cpu
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ import os
 import pytest
 import tiny
 
+from runoff._onnx import cpu
+from runoff._onnx.files import checksum, choose, in_directory
 from runoff.errors import ModelDamaged, ModelNotFound
-from runoff.onnx import cpu
-from runoff.onnx.files import checksum, choose, in_directory
 
 OFFICIAL = [
     "onnx/model.onnx",

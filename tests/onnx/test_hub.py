@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from runoff._onnx import hub
+from runoff._onnx.resolve import resolve
 from runoff.errors import ModelNotFound
-from runoff.onnx import hub
-from runoff.onnx.resolve import resolve
 
 NAME = "org/tiny-reranker"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -157,7 +157,7 @@ def ask(model, cache_dir, **environment):
     code = (
         "import sys\n"
         "from runoff.errors import RunoffError\n"
-        "from runoff.onnx.resolve import resolve\n"
+        "from runoff._onnx.resolve import resolve\n"
         "try:\n"
         "    found = resolve(sys.argv[1], cache_dir=sys.argv[2])\n"
         "    print(found.onnx.relative_to(found.directory).as_posix(), found.precision)\n"

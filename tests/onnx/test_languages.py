@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from runoff.onnx import languages
+from runoff._onnx import languages
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from runoff._onnx import resolve
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, ModelNotFound
-from runoff.onnx import resolve
 
 
 class DamagedError(RuntimeError):

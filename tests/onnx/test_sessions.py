@@ -11,11 +11,11 @@ import onnxruntime
 import pytest
 
 from onnx import TensorProto
+from runoff._onnx import sessions
+from runoff._onnx.resolve import resolve
+from runoff._onnx.slots import Interrupt
+from runoff._onnx.tokens import TextEncoder
 from runoff.errors import InvalidArgument, ModelDamaged
-from runoff.onnx import sessions
-from runoff.onnx.resolve import resolve
-from runoff.onnx.slots import Interrupt
-from runoff.onnx.tokens import TextEncoder
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from runoff._onnx.slots import Slots, shared
 from runoff.deadline import Deadline
-from runoff.onnx.slots import Slots, shared
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_the_deadline_interrupts_what_runs(make):
 
 def test_an_interrupt_before_its_handler_still_calls_it():
     """A task that is interrupted before it can be stopped is stopped as soon as it can be."""
-    from runoff.onnx.slots import Interrupt
+    from runoff._onnx.slots import Interrupt
 
     interrupt, called = Interrupt(), []
     interrupt.stop()
@@ -255,7 +255,7 @@ def test_stopped_slots_answer_with_nothing(make):
 
 def test_the_process_has_one_queue():
     """Every caller shares the same slots, one for each core."""
-    from runoff.onnx.cpu import cores
+    from runoff._onnx.cpu import cores
 
     assert shared() is shared()
     assert shared().size == cores()
@@ -267,7 +267,7 @@ def test_a_process_with_work_in_the_queue_exits_at_once():
     done = script(
         """
         import threading, time
-        from runoff.onnx.slots import shared
+        from runoff._onnx.slots import shared
         def task(index, interrupt):
             stop = threading.Event()
             interrupt.on_stop(stop.set)
@@ -286,7 +286,7 @@ def test_a_forked_child_has_slots_of_its_own():
     done = script(
         """
         import os, threading, time
-        from runoff.onnx.slots import shared
+        from runoff._onnx.slots import shared
         parent = shared()
         thread = threading.Thread(target=lambda: parent.run(200, lambda *_: time.sleep(0.002)))
         thread.start()

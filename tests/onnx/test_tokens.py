@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import processors
 
+from runoff._onnx.tokens import TextEncoder
 from runoff.errors import InvalidArgument
-from runoff.onnx.tokens import TextEncoder
 
 LIMIT = 32
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from runoff.onnx.tokens import TextEncoder
-from runoff.onnx.windows import windows
+from runoff._onnx.tokens import TextEncoder
+from runoff._onnx.windows import windows
 
 pytest.importorskip("onnx", reason="the test group is not installed")
 import tiny

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runoff.errors import InvalidArgument
-from runoff.recall.analyzers import Analyzer, analyzer_names, make_analyzer
+from runoff.recall._analyzers import Analyzer, analyzer_names, make_analyzer
 
 CJK = ("cjk", "chinese", "japanese", "korean", "thai", "none")
 
@@ -211,9 +211,9 @@ def test_threads_agree():
 def test_importing_loads_no_stemmer():
     """The module loads neither PyStemmer nor bm25s until a language is asked for."""
     code = (
-        "import sys, runoff.recall.analyzers\n"
+        "import sys, runoff.recall._analyzers\n"
         "assert not {'Stemmer', 'bm25s', 'rank_bm25'} & set(sys.modules)\n"
-        "runoff.recall.analyzers.make_analyzer('english')('The text')\n"
+        "runoff.recall._analyzers.make_analyzer('english')('The text')\n"
         "assert 'bm25s' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,7 +16,7 @@ from runoff.errors import DuplicateId, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.protocols import RecallSource, Warmable
 from runoff.recall import BM25
-from runoff.recall.bm25_snapshot import _hits
+from runoff.recall._bm25.snapshot import _hits
 from runoff.types import Hit
 
 PLANETS = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runoff import Query
 from runoff.errors import MissingExtra
 from runoff.recall import BM25
-from runoff.recall.bm25_engine import EagerScores, Formula
+from runoff.recall._bm25.engine import EagerScores, Formula
 
 rank_bm25 = pytest.importorskip("rank_bm25")
 

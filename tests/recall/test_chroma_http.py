@@ -12,7 +12,7 @@ from runoff.errors import ConnectionFailed, EmbeddingError, IndexNotFound, Inval
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.protocols import AsyncRecallSource
 from runoff.recall import Chroma, Function
-from runoff.recall.chroma import _knows_lists
+from runoff.recall._stores.chroma import _knows_lists
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Query
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.recall import Chroma
-from runoff.recall.chroma import _knows_lists
-from runoff.recall.chroma_where import where_of
+from runoff.recall._stores.chroma import _knows_lists
+from runoff.recall._stores.chroma_where import where_of
 from runoff.types import Query
 
 FIELDS = ("x", "y", "a b", "é", "a.b")

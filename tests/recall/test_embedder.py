@@ -12,6 +12,9 @@ import time
 import numpy as np
 import pytest
 
+from runoff._onnx import languages, sessions, slots
+from runoff._onnx.resolve import resolve
+from runoff._onnx.tokens import TextEncoder
 from runoff.deadline import Deadline
 from runoff.errors import (
     DeadlineExceeded,
@@ -20,10 +23,7 @@ from runoff.errors import (
     ModelDamaged,
     ModelNotFound,
 )
-from runoff.onnx import languages, sessions, slots
-from runoff.onnx.resolve import resolve
-from runoff.onnx.tokens import TextEncoder
-from runoff.recall.embedder import Embedder
+from runoff.recall._dense.embedder import Embedder
 
 TEXTS = ["alpha", "beta gamma", "", "alpha beta gamma delta " * 5]
 MEAN = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
@@ -275,7 +275,7 @@ def test_importing_it_loads_no_runtime():
     """Making an embedder imports neither onnxruntime nor tokenizers."""
     code = (
         "import sys\n"
-        "from runoff.recall.embedder import Embedder\n"
+        "from runoff.recall._dense.embedder import Embedder\n"
         "Embedder()\n"
         "print([n for n in ('onnxruntime', 'tokenizers', 'huggingface_hub') if n in sys.modules])"
     )

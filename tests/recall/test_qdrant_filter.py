@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from runoff.errors import FilterNotSupported
 from runoff.filters import And, Eq, In, Not, Or, Range
-from runoff.recall.qdrant_filter import qdrant_filter
+from runoff.recall._stores.qdrant_filter import qdrant_filter
 
 VALUES = [1, 1.0, 2.5, True, False, "1", "x", 2**60, 2**60 + 1]
 FIELDS = ["y", "a.b", "é x", "a[b]"]

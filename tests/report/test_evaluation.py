@@ -14,9 +14,9 @@ import recorded
 from runoff import Document, TwoStage
 from runoff.evaluation import Collection, by_stage, evaluate, record, tune
 from runoff.recall import BM25, Function
-from runoff.report import svg
-from runoff.report.advice import advise
-from runoff.report.evaluated import evaluated
+from runoff.report import _svg as svg
+from runoff.report._advice import advise
+from runoff.report._evaluated import evaluated
 
 HOSTILE = (
     "<script>alert(1)</script><img src=https://x.example/y onerror='alert(2)'>\"><svg/onload=x>"

@@ -18,11 +18,12 @@ from tunable import Judge, collection, recording
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation import Collection, record, tune, verdict
-from runoff.evaluation.ledger import ENTRIES
+from runoff.evaluation._ledger import ENTRIES
 from runoff.fusion import RRF
 from runoff.recall import BM25
-from runoff.report import charting, figures
-from runoff.report.notebook import STYLE
+from runoff.report import _charting as charting
+from runoff.report import _figures as figures
+from runoff.report._notebook import STYLE
 from runoff.rerank import Price
 
 HOSTILE = "</script><script>alert(1)</script><!--<img src=x onerror=alert(2)>\u202e\x1b[31m"
@@ -326,6 +327,6 @@ def test_no_finding_loads_altair_until_it_is_plotted():
     """Every name of `runoff.evaluation` and the pages of reports come without Altair."""
     code = (
         "import sys, runoff.evaluation as e; [getattr(e, one) for one in e.__all__]; "
-        "import runoff.report.evaluation; sys.exit('altair' in sys.modules)"
+        "import runoff.report._page; sys.exit('altair' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ from tunable import Judge, collection, recording
 
 from runoff import TwoStage
 from runoff.evaluation import Collection, record
-from runoff.report.advice import advise
+from runoff.report._advice import advise
 from runoff.types import Reranking
 
 

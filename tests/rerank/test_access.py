@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from runoff.errors import AuthenticationFailed, InvalidArgument
-from runoff.rerank.access import Access, Headers, Key, as_headers, as_key, masked
+from runoff.rerank._remote.access import Access, Headers, Key, as_headers, as_key, masked
 
 PLANTED = "sk-planted-0123456789"
 

@@ -188,6 +188,6 @@ def test_only_what_is_run_is_fetched(backend, code, expected, monkeypatch, tmp_p
 def test_a_backend_is_imported_when_it_is_used():
     """Making a cross-encoder for torch imports no torch."""
     before = set(sys.modules)
-    importlib.import_module("runoff.rerank.cross_encoder")
+    importlib.import_module("runoff.rerank._local.cross_encoder")
     CrossEncoder("./model", backend="torch", device="cuda:0", dtype="bfloat16", batch_size=8)
     assert {"torch", "transformers", "sentence_transformers"} & (set(sys.modules) - before) == set()

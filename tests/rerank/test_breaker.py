@@ -4,7 +4,7 @@ import pytest
 
 from runoff.errors import CircuitOpen, ConnectionFailed, InvalidArgument
 from runoff.rerank import Circuit
-from runoff.rerank.breaker import Breaker, breaker_of
+from runoff.rerank._remote.breaker import Breaker, breaker_of
 
 DOWN = ConnectionFailed("refused")
 

@@ -18,7 +18,8 @@ from runoff import TwoStage
 from runoff.deadline import Deadline
 from runoff.errors import AuthenticationFailed, InvalidArgument, ServerFailed
 from runoff.recall import BM25
-from runoff.rerank import Cached, CrossEncoder, DiskCache, MemoryCache, Pointwise, cache
+from runoff.rerank import Cached, CrossEncoder, DiskCache, MemoryCache, Pointwise
+from runoff.rerank._cache import cached as cache
 from runoff.scores import ModelIdentity, PairScores, Passage, ScoreKind, Usage
 from runoff.types import Document
 

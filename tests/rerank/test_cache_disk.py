@@ -17,8 +17,9 @@ import pytest
 from counting import Counting, value
 
 from runoff.errors import InvalidArgument
-from runoff.rerank import Cached, DiskCache, cache
-from runoff.rerank.cache_file import database_of
+from runoff.rerank import Cached, DiskCache
+from runoff.rerank._cache import cached as cache
+from runoff.rerank._cache.file import database_of
 
 KILLED = Path(__file__).with_name("write_until_killed.py")
 PAIRS = [("why?", f"text {n}") for n in range(50)]

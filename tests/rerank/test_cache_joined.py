@@ -12,7 +12,8 @@ from counting import Counting, value
 
 from runoff.deadline import Deadline
 from runoff.errors import DeadlineExceeded, ServerFailed
-from runoff.rerank import Cached, MemoryCache, cache_flights
+from runoff.rerank import Cached, MemoryCache
+from runoff.rerank._cache import flights as cache_flights
 from runoff.scores import ModelIdentity
 
 PAIRS = [("why?", f"text {n}") for n in range(20)]

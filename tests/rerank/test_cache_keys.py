@@ -8,7 +8,8 @@ from counting import Counting, same
 
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
-from runoff.rerank import Cached, CrossEncoder, MemoryCache, cache_keys
+from runoff.rerank import Cached, CrossEncoder, MemoryCache
+from runoff.rerank._cache import keys as cache_keys
 
 PAIRS = [("why?", f"text {n}") for n in range(5)]
 
@@ -75,7 +76,7 @@ class TestWhatScoresDependOn:
 
     def test_finding_a_model_is_part_of_loading_it(self, model, store, monkeypatch):
         """The time it takes to find a model is no one's budget, and is not told again later."""
-        from runoff.onnx import resolve
+        from runoff._onnx import resolve
 
         find = resolve.resolve
 
@@ -94,7 +95,7 @@ class TestWhatScoresDependOn:
 
     def test_a_hub_model_whose_revision_moved(self, tiny, tmp_path, store, monkeypatch):
         """A name on the Hub that leads to other files is another model."""
-        from runoff.onnx import hub, resolve
+        from runoff._onnx import hub, resolve
 
         places = [tiny.save(tmp_path / "old"), tiny.save(tmp_path / "new", seed=1)]
         answers = []

@@ -13,10 +13,11 @@ from rerankers import AwaitedTable, Letters, Table, both, candidates, keys
 
 from runoff import Query, TwoStage
 from runoff.errors import AuthenticationFailed, BadReply, InvalidArgument, ServerFailed
+from runoff.pipeline._stages import unthresholded
 from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank import Cascade, CrossEncoder, Pointwise, Step
+from runoff.rerank._check import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Threshold, Usage
-from runoff.stages import check_reranking, unthresholded
 from runoff.testing.contracts import RerankerContract
 from runoff.types import Document, Dropped, Ranked, Reranking
 

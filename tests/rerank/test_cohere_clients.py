@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cohere_clients import AsyncClient, Client
 
-from runoff import _loop
+from runoff._waiting import private_loop
 from runoff.deadline import Deadline
 from runoff.errors import (
     AuthenticationFailed,
@@ -56,7 +56,7 @@ def test_cohere_s_own_clients_will_do(server, kind, request):
         request.addfinalizer(connections.close)
     else:
         make_client, connections = cohere.AsyncClientV2, httpx.AsyncClient()
-        request.addfinalizer(lambda: _loop.run(connections.aclose, None, "client"))
+        request.addfinalizer(lambda: private_loop.run(connections.aclose, None, "client"))
     client = make_client(api_key=PLANTED, base_url=server.url, httpx_client=connections)
     scorer = CohereRerank(client=client, retries=Retries(1), circuit=None)
     assert np.allclose(scorer.score(PAIRS).values, EXPECTED)

@@ -7,9 +7,11 @@ import time
 import pytest
 
 pytest.importorskip("httpx", reason="the http extra is not installed")
-from runoff import Deadline, _loop
+from runoff import Deadline
+from runoff._waiting import private_loop
 from runoff.errors import TransientError
-from runoff.rerank import HTTPRerank, transport
+from runoff.rerank import HTTPRerank
+from runoff.rerank._remote import transport
 from runoff.testing.chaos import FAULTS, ChaosServer
 
 PAIRS = [("query words", f"text words {at}") for at in range(20)]
@@ -67,7 +69,7 @@ def test_what_deadlines_cut_off_is_closed(server, seconds):
     idle = transport.client()._transport._idle.get(server.url, [])
     assert settled(server, len(idle)) <= len(idle) <= 16
     assert rested(lambda: not transport.client()._transport._closing)
-    assert rested(lambda: not asyncio.all_tasks(_loop.running()))
+    assert rested(lambda: not asyncio.all_tasks(private_loop.running()))
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip", "reset_midway", "length_too_long", "truncated"])

@@ -13,7 +13,7 @@ from runoff import TwoStage
 from runoff.errors import CapExceeded, InvalidArgument, ServerFailed
 from runoff.recall import BM25
 from runoff.rerank import Cap, CrossEncoder, MemoryCache, Metered, Pointwise, Price
-from runoff.rerank.amounts import pair_tokens
+from runoff.rerank._amounts import pair_tokens
 from runoff.scores import ScoreKind, Threshold, Usage
 
 PAIRS = [("why?", f"text {n}") for n in range(250)]

@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from runoff._onnx import languages, sessions
 from runoff.errors import InvalidArgument, ModelDamaged, ModelNotFound
-from runoff.onnx import languages, sessions
 from runoff.protocols import AsyncPairScorer, PairScorer, Warmable
 from runoff.rerank import CrossEncoder
 from runoff.scores import ModelIdentity, ScoreKind
@@ -127,7 +127,7 @@ def test_sigmoid_makes_probabilities(model, scorer):
 
 def test_sigmoid_does_not_overflow():
     """Far from zero the sigmoid is 0 and 1 without a warning."""
-    from runoff.rerank.cross_encoder import _sigmoid
+    from runoff.rerank._local.cross_encoder import _sigmoid
 
     values = _sigmoid(np.array([-1e4, -1.0, 0.0, 1.0, 1e4, np.nan]))
     assert values.dtype == np.float32

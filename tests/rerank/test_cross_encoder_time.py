@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from runoff._onnx import sessions
 from runoff.deadline import Deadline
-from runoff.onnx import sessions
 from runoff.rerank import CrossEncoder
 
 PAIRS = [("alpha beta", f"gamma delta {number} " * 20) for number in range(400)]

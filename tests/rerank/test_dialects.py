@@ -6,7 +6,7 @@ import math
 import pytest
 
 from runoff.errors import BadReply, InvalidArgument, ModelNotFound, RequestRejected
-from runoff.rerank.dialects import DIALECTS, About, Dialect, Item, as_dialect
+from runoff.rerank._remote.dialects import DIALECTS, About, Dialect, Item, as_dialect
 from runoff.scores import Passage, Usage
 
 TEI, VLLM, JINA, INFINITY, COHERE = (
@@ -269,7 +269,7 @@ def test_one_of_several_models_speaks_for_itself():
 def test_a_model_that_is_not_there_is_permanent(status, message, error):
     """Whatever the status, a server that does not know the model says so, and it is raised."""
     pytest.importorskip("httpx", reason="the http extra is not installed")
-    from runoff.rerank.transport import status_error
+    from runoff.rerank._remote.transport import status_error
 
     found = status_error(status, {"message": message}, {}, "me")
     assert type(found) is error

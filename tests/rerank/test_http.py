@@ -15,7 +15,7 @@ from runoff.errors import (
     RequestRejected,
 )
 from runoff.rerank import Dialect, HTTPRerank, Retries
-from runoff.rerank.dialects import DIALECTS
+from runoff.rerank._remote.dialects import DIALECTS
 from runoff.scores import ScoreKind
 from runoff.testing.chaos import FAULTS, ChaosServer, expected_score
 from runoff.testing.contracts import PairScorerContract
@@ -257,7 +257,7 @@ def test_urls_are_completed(url, dialect, path):
 
 def test_a_host_named_rerank_is_no_path():
     """In a container network a host may be called `rerank`."""
-    from runoff.rerank.http import _base, _endpoint
+    from runoff.rerank._remote.http import _base, _endpoint
 
     assert _endpoint("http://rerank", DIALECTS["tei"]) == "http://rerank/rerank"
     assert _endpoint("http://my-rerank/", DIALECTS["vllm"]) == "http://my-rerank/v1/rerank"

@@ -12,7 +12,7 @@ from servers import serving
 from runoff.errors import ServerFailed
 from runoff.rerank import Cap, HTTPRerank, MemoryCache, Pointwise, Price, Retries
 from runoff.scores import Usage
-from runoff.testing import samples
+from runoff.testing import _samples as samples
 from runoff.testing.chaos import FAULTS, ChaosServer
 from runoff.types import Query
 
@@ -96,7 +96,7 @@ def test_the_first_key_holds_the_revision():
 
 def test_what_a_server_said_before_holds_while_it_is_asked_again(monkeypatch):
     """A server that is slow to repeat itself, or fails to, changes neither model nor key."""
-    from runoff.rerank import about
+    from runoff.rerank._remote import about
 
     replies = iter([(200, 0), (200, 0.3), (503, 0)])
 

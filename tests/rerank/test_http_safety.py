@@ -319,7 +319,7 @@ def test_passages_come_from_spans():
 
 def test_a_tls_context_is_made_once_per_authority(tls):
     """Callers that name the same file share client and connections."""
-    from runoff.rerank import transport
+    from runoff.rerank._remote import transport
 
     file, _ = tls
     assert transport.client(str(file)) is transport.client(str(file))

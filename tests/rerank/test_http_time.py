@@ -19,7 +19,7 @@ from runoff.errors import (
     TransientError,
 )
 from runoff.rerank import Circuit, HTTPRerank, Retries
-from runoff.rerank.dialects import DIALECTS
+from runoff.rerank._remote.dialects import DIALECTS
 from runoff.testing.chaos import FAULTS, ChaosServer, expected_score
 
 PAIRS = [("green tea", text) for text in ("green tea", "a river", "tea", "a green sea", "clocks")]

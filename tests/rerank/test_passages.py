@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from parts import Listed
 
 from runoff import TwoStage
-from runoff._text import units
+from runoff._util.text import units
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, InvalidArgument
+from runoff.pipeline._stages import unthresholded
 from runoff.protocols import WindowedScorer
 from runoff.rerank import CrossEncoder, Passages, Pointwise
-from runoff.rerank.passages import plan, within
+from runoff.rerank._passages import plan, within
 from runoff.scores import ModelIdentity, PairScores, Passage, ScoreKind, Threshold, Usage
-from runoff.stages import unthresholded
 from runoff.types import Candidate, Document, Dropped, Query, Ranked, Reranking
 
 QUERY = Query("alpha beta")

@@ -17,7 +17,7 @@ from runoff.errors import (
     ServerFailed,
 )
 from runoff.rerank import Retries
-from runoff.rerank.retries import retry_after
+from runoff.rerank._remote.retries import retry_after
 
 
 def asked_to_wait(seconds):

@@ -23,7 +23,7 @@ from runoff.rerank import (
     Pointwise,
     Step,
 )
-from runoff.rerank.retries import Retries
+from runoff.rerank._remote.retries import Retries
 from runoff.testing.chaos import ChaosServer
 
 OURS = {"api_key": KEY, "headers": {"X-Token": HEADER}}

@@ -16,10 +16,11 @@ sentence_transformers = pytest.importorskip("sentence_transformers", reason=reas
 import torch  # noqa: E402 - see above
 import torch_tiny  # noqa: E402 - see above
 
+from runoff._onnx import sessions  # noqa: E402 - see above
+from runoff._onnx.slots import Interrupt  # noqa: E402 - see above
 from runoff.errors import InvalidArgument, ModelDamaged, TransientError  # noqa: E402 - see above
-from runoff.onnx import sessions  # noqa: E402 - see above
-from runoff.onnx.slots import Interrupt  # noqa: E402 - see above
-from runoff.rerank import Cached, CrossEncoder, torch_model  # noqa: E402 - see above
+from runoff.rerank import Cached, CrossEncoder  # noqa: E402 - see above
+from runoff.rerank._local import torch_model  # noqa: E402 - see above
 from runoff.scores import ScoreKind  # noqa: E402 - see above
 
 PAIRS = [("alpha beta", "gamma " * count + "delta") for count in range(1, 9)]

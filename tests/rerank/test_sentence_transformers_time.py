@@ -16,9 +16,10 @@ reason = "the extra sentence-transformers is not installed: make test-torch"
 sentence_transformers = pytest.importorskip("sentence_transformers", reason=reason)
 import torch_tiny  # noqa: E402 - see above
 
+from runoff._onnx import sessions  # noqa: E402 - see above
 from runoff.deadline import Deadline  # noqa: E402 - see above
-from runoff.onnx import sessions  # noqa: E402 - see above
-from runoff.rerank import CrossEncoder, torch_model  # noqa: E402 - see above
+from runoff.rerank import CrossEncoder  # noqa: E402 - see above
+from runoff.rerank._local import torch_model  # noqa: E402 - see above
 
 PAIRS = [("alpha beta", f"gamma delta {number} " * 20) for number in range(600)]
 

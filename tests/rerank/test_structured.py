@@ -14,7 +14,7 @@ from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
 from runoff.recall import Function
 from runoff.rerank import AsYAML, Pointwise
-from runoff.rerank.passages import within
+from runoff.rerank._passages import within
 from runoff.scores import ModelIdentity, PairScores, Passage, ScoreKind
 
 BOOK = Document(

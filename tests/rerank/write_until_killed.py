@@ -21,7 +21,7 @@ import numpy as np
 from counting import Counting, value
 
 from runoff.rerank import Cached, DiskCache
-from runoff.rerank.cache_keys import pair_keys
+from runoff.rerank._cache.keys import pair_keys
 
 
 def pairs(numbers):

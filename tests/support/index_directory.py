@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from runoff.recall import generations
+from runoff.recall._bm25 import generations
 
 
 def pointer(path):

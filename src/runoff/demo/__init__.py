@@ -1,1 +1,17 @@
-"""What `runoff demo` searches: the standard library's documentation, and questions about it."""
+"""What `runoff demo` shows, and its material: the documentation of Python's standard library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runoff._util.lazy import lazily
+
+if TYPE_CHECKING:
+    from runoff.demo._corpus import stdlib_documents
+    from runoff.demo._questions import load_questions
+
+__all__ = ["load_questions", "stdlib_documents"]
+
+_HOMES = {"load_questions": "_questions", "stdlib_documents": "_corpus"}
+
+__getattr__, __dir__ = lazily(__name__, _HOMES)

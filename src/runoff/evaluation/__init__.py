@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runoff._lazy import lazily
+from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.evaluation.accounting import losses
-    from runoff.evaluation.checks import health
-    from runoff.evaluation.collection import Collection
-    from runoff.evaluation.curves import Curve, Point, curve
-    from runoff.evaluation.findings import Finding, Health
-    from runoff.evaluation.ledger import Ledger, LostDocument, Move, QueryLedger
-    from runoff.evaluation.measures import Evaluator, Measured, evaluate
-    from runoff.evaluation.recorder import record
-    from runoff.evaluation.recording import Content, Fate, RecordedQuery, Recording
-    from runoff.evaluation.replays import AS_RECORDED, Ranking, Runs, replay
-    from runoff.evaluation.runs import read_run, read_scored_run, write_run
-    from runoff.evaluation.settings import Setting
-    from runoff.evaluation.slices import by_agreement, by_length, by_margin, by_script
-    from runoff.evaluation.stagewise import by_stage
-    from runoff.evaluation.tuning import Trial, Tuning, tune
-    from runoff.evaluation.verdicts import Comparison, Verdict, verdict
+    from runoff.evaluation._by_stage import by_stage
+    from runoff.evaluation._collection import Collection
+    from runoff.evaluation._curve import Curve, Point, curve
+    from runoff.evaluation._findings import Finding, Health
+    from runoff.evaluation._health import health
+    from runoff.evaluation._ledger import Ledger, LostDocument, Move, QueryLedger
+    from runoff.evaluation._losses import losses
+    from runoff.evaluation._measures import Evaluator, Measured, evaluate
+    from runoff.evaluation._record import record
+    from runoff.evaluation._recording import Content, Fate, RecordedQuery, Recording
+    from runoff.evaluation._replay import AS_RECORDED, Ranking, Runs, replay
+    from runoff.evaluation._runs import read_run, read_scored_run, write_run
+    from runoff.evaluation._settings import Setting
+    from runoff.evaluation._slices import by_agreement, by_length, by_margin, by_script
+    from runoff.evaluation._tune import Trial, Tuning, tune
+    from runoff.evaluation._verdict import Comparison, Verdict, verdict
 
 
 __all__ = [
@@ -71,45 +71,45 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AS_RECORDED": "replays",
-    "Collection": "collection",
-    "Comparison": "verdicts",
-    "Content": "recording",
-    "Curve": "curves",
-    "Evaluator": "measures",
-    "Fate": "recording",
-    "Finding": "findings",
-    "Health": "findings",
-    "Ledger": "ledger",
-    "LostDocument": "ledger",
-    "Measured": "measures",
-    "Move": "ledger",
-    "Point": "curves",
-    "QueryLedger": "ledger",
-    "Ranking": "replays",
-    "RecordedQuery": "recording",
-    "Recording": "recording",
-    "Runs": "replays",
-    "Setting": "settings",
-    "Trial": "tuning",
-    "Tuning": "tuning",
-    "Verdict": "verdicts",
-    "by_agreement": "slices",
-    "by_length": "slices",
-    "by_margin": "slices",
-    "by_script": "slices",
-    "by_stage": "stagewise",
-    "curve": "curves",
-    "evaluate": "measures",
-    "health": "checks",
-    "losses": "accounting",
-    "read_run": "runs",
-    "read_scored_run": "runs",
-    "record": "recorder",
-    "replay": "replays",
-    "tune": "tuning",
-    "verdict": "verdicts",
-    "write_run": "runs",
+    "AS_RECORDED": "_replay",
+    "Collection": "_collection",
+    "Comparison": "_verdict",
+    "Content": "_recording",
+    "Curve": "_curve",
+    "Evaluator": "_measures",
+    "Fate": "_recording",
+    "Finding": "_findings",
+    "Health": "_findings",
+    "Ledger": "_ledger",
+    "LostDocument": "_ledger",
+    "Measured": "_measures",
+    "Move": "_ledger",
+    "Point": "_curve",
+    "QueryLedger": "_ledger",
+    "Ranking": "_replay",
+    "RecordedQuery": "_recording",
+    "Recording": "_recording",
+    "Runs": "_replay",
+    "Setting": "_settings",
+    "Trial": "_tune",
+    "Tuning": "_tune",
+    "Verdict": "_verdict",
+    "by_agreement": "_slices",
+    "by_length": "_slices",
+    "by_margin": "_slices",
+    "by_script": "_slices",
+    "by_stage": "_by_stage",
+    "curve": "_curve",
+    "evaluate": "_measures",
+    "health": "_health",
+    "losses": "_losses",
+    "read_run": "_runs",
+    "read_scored_run": "_runs",
+    "record": "_record",
+    "replay": "_replay",
+    "tune": "_tune",
+    "verdict": "_verdict",
+    "write_run": "_runs",
 }
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runoff._lazy import lazily
+from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.export.cross_encoder import Exported, export_cross_encoder
+    from runoff.export._cross_encoder import Exported, export_cross_encoder
 
 __all__ = ["Exported", "export_cross_encoder"]
 
-_HOMES = {"Exported": "cross_encoder", "export_cross_encoder": "cross_encoder"}
+_HOMES = {"Exported": "_cross_encoder", "export_cross_encoder": "_cross_encoder"}
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -16,17 +16,21 @@ except ModuleNotFoundError as missing:
         raise
     raise MissingExtra("langchain-core", "langchain") from missing
 
-from runoff.langchain import foreign as _foreign
-from runoff.langchain import recorded as _recorded
-from runoff.langchain.compressor import RunoffRerank
-from runoff.langchain.convert import provenance
-from runoff.langchain.hybrid import HybridRetriever
-from runoff.langchain.retriever import TwoStageRetriever, two_stage
+from runoff.langchain import _foreign
+from runoff.langchain import _systems as _recorded
+from runoff.langchain._convert import provenance
+from runoff.langchain._embedding import RunoffEmbeddings
+from runoff.langchain._filters import as_filter
+from runoff.langchain._hybrid import HybridRetriever
+from runoff.langchain._retriever import TwoStageRetriever, two_stage
+from runoff.langchain._runoff_rerank import RunoffRerank
 
 __all__ = [
     "HybridRetriever",
+    "RunoffEmbeddings",
     "RunoffRerank",
     "TwoStageRetriever",
+    "as_filter",
     "provenance",
     "two_stage",
 ]

@@ -12,19 +12,23 @@ except ModuleNotFoundError as missing:
         raise
     raise MissingExtra("llama-index-core", "llama-index") from missing
 
-from runoff.llama_index.convert import FilteredQueryBundle, provenance
-from runoff.llama_index.foreign import register as _register
-from runoff.llama_index.hybrid import HybridRetriever
-from runoff.llama_index.postprocessor import RunoffRerank
-from runoff.llama_index.recorded import register as _register_systems
-from runoff.llama_index.retriever import TwoStageRetriever
-from runoff.llama_index.two_stage import two_stage
+from runoff.llama_index._convert import FilteredQueryBundle, provenance
+from runoff.llama_index._embedding import RunoffEmbedding
+from runoff.llama_index._filters import as_filter
+from runoff.llama_index._foreign import register as _register
+from runoff.llama_index._hybrid import HybridRetriever
+from runoff.llama_index._retriever import TwoStageRetriever
+from runoff.llama_index._runoff_rerank import RunoffRerank
+from runoff.llama_index._systems import register as _register_systems
+from runoff.llama_index._two_stage import two_stage
 
 __all__ = [
     "FilteredQueryBundle",
     "HybridRetriever",
+    "RunoffEmbedding",
     "RunoffRerank",
     "TwoStageRetriever",
+    "as_filter",
     "provenance",
     "two_stage",
 ]

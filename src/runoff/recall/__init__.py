@@ -8,23 +8,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runoff._lazy import lazily
+from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.recall.bm25 import BM25
-    from runoff.recall.chroma import Chroma
-    from runoff.recall.dense import Dense
-    from runoff.recall.embedder import Embedder
-    from runoff.recall.function import Function
+    from runoff.recall._analyzers import Analyze, Analyzer, make_analyzer
+    from runoff.recall._bm25.bm25 import BM25
+    from runoff.recall._dense.dense import Dense, Progress
+    from runoff.recall._dense.embedder import Embedder
+    from runoff.recall._function import Function
+    from runoff.recall._stores.chroma import Chroma
 
-__all__ = ["BM25", "Chroma", "Dense", "Embedder", "Function"]
+__all__ = [
+    "BM25",
+    "Analyze",
+    "Analyzer",
+    "Chroma",
+    "Dense",
+    "Embedder",
+    "Function",
+    "Progress",
+    "make_analyzer",
+]
 
 _MODULES = {
-    "BM25": "bm25",
-    "Chroma": "chroma",
-    "Dense": "dense",
-    "Embedder": "embedder",
-    "Function": "function",
+    "BM25": "_bm25.bm25",
+    "Analyze": "_analyzers",
+    "Analyzer": "_analyzers",
+    "make_analyzer": "_analyzers",
+    "Progress": "_dense.dense",
+    "Chroma": "_stores.chroma",
+    "Dense": "_dense.dense",
+    "Embedder": "_dense.embedder",
+    "Function": "_function",
 }
 
 __getattr__, __dir__ = lazily(__name__, _MODULES)

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runoff._lazy import lazily
+from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.rerank.breaker import Circuit
-    from runoff.rerank.cache import Cached
-    from runoff.rerank.cache_disk import DiskCache
-    from runoff.rerank.cache_stores import MemoryCache
-    from runoff.rerank.cascade import Cascade, Step
-    from runoff.rerank.cohere import CohereRerank
-    from runoff.rerank.cost import Cap, Metered, Price
-    from runoff.rerank.cross_encoder import CrossEncoder
-    from runoff.rerank.dialects import Dialect
-    from runoff.rerank.fallback import Fallback
-    from runoff.rerank.http import HTTPRerank
-    from runoff.rerank.passages import Passages
-    from runoff.rerank.pointwise import Pointwise
-    from runoff.rerank.retries import Retries
-    from runoff.rerank.structured import AsYAML
+    from runoff.rerank._as_yaml import AsYAML
+    from runoff.rerank._cache.cached import Cached
+    from runoff.rerank._cache.disk import DiskCache
+    from runoff.rerank._cache.stores import MemoryCache
+    from runoff.rerank._cascade import Cascade, Step
+    from runoff.rerank._cost import Cap, Metered, Price
+    from runoff.rerank._fallback import Fallback
+    from runoff.rerank._local.cross_encoder import CrossEncoder
+    from runoff.rerank._passages import Passages
+    from runoff.rerank._pointwise import Pointwise
+    from runoff.rerank._remote.breaker import Circuit
+    from runoff.rerank._remote.cohere import CohereRerank
+    from runoff.rerank._remote.dialects import Dialect
+    from runoff.rerank._remote.http import HTTPRerank
+    from runoff.rerank._remote.retries import Retries
 
 __all__ = [
     "AsYAML",
@@ -48,24 +48,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsYAML": "structured",
-    "Cached": "cache",
-    "Cap": "cost",
-    "Cascade": "cascade",
-    "Circuit": "breaker",
-    "CohereRerank": "cohere",
-    "CrossEncoder": "cross_encoder",
-    "Dialect": "dialects",
-    "DiskCache": "cache_disk",
-    "Fallback": "fallback",
-    "HTTPRerank": "http",
-    "MemoryCache": "cache_stores",
-    "Metered": "cost",
-    "Passages": "passages",
-    "Pointwise": "pointwise",
-    "Price": "cost",
-    "Retries": "retries",
-    "Step": "cascade",
+    "AsYAML": "_as_yaml",
+    "Cached": "_cache.cached",
+    "Cap": "_cost",
+    "Cascade": "_cascade",
+    "Circuit": "_remote.breaker",
+    "CohereRerank": "_remote.cohere",
+    "CrossEncoder": "_local.cross_encoder",
+    "Dialect": "_remote.dialects",
+    "DiskCache": "_cache.disk",
+    "Fallback": "_fallback",
+    "HTTPRerank": "_remote.http",
+    "MemoryCache": "_cache.stores",
+    "Metered": "_cost",
+    "Passages": "_passages",
+    "Pointwise": "_pointwise",
+    "Price": "_cost",
+    "Retries": "_remote.retries",
+    "Step": "_cascade",
 }
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -15,11 +15,11 @@ Each test's docstring states the fact it proves; a failure says what the contrac
 pytest, and nothing else.
 """
 
-from runoff.testing.base import Contract
-from runoff.testing.fusion import FusionContract
-from runoff.testing.recall import RecallSourceContract
-from runoff.testing.reranker import RerankerContract
-from runoff.testing.scorer import PairScorerContract
+from runoff.testing._base import Contract
+from runoff.testing._fusion import FusionContract
+from runoff.testing._recall import RecallSourceContract
+from runoff.testing._reranker import RerankerContract
+from runoff.testing._scorer import PairScorerContract
 
 __all__ = [
     "Contract",

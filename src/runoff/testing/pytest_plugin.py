@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from runoff.evaluation.measures import Evaluator
-from runoff.evaluation.verdicts import verdict
+from runoff.evaluation._measures import Evaluator
+from runoff.evaluation._verdict import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runoff.evaluation.collection import Collection
-    from runoff.evaluation.measures import Run
-    from runoff.evaluation.pairing import Slicing
-    from runoff.evaluation.verdicts import Verdict
+    from runoff.evaluation._collection import Collection
+    from runoff.evaluation._measures import Run
+    from runoff.evaluation._pairing import Slicing
+    from runoff.evaluation._verdict import Verdict
 
 __all__ = ["AssertNoHarm", "assert_no_harm"]
 

@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 
 from runoff.errors import AuthenticationFailed, InvalidArgument, ScoreKindMismatch
 from runoff.langchain import RunoffRerank, provenance
-from runoff.rerank.pointwise import Pointwise
+from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ScoreKind, Threshold
 
 QUESTION = "which cascade passes few documents to an expensive model"

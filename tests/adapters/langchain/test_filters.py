@@ -12,7 +12,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.langchain import TwoStageRetriever, two_stage
-from runoff.langchain.filters import as_filter
+from runoff.langchain._filters import as_filter
 
 QUESTION = "documents of every year and topic"
 FILTERS = [

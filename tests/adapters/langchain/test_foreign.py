@@ -7,10 +7,10 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from runoff import TwoStage
 from runoff.errors import BadReply
 from runoff.langchain import RunoffRerank, provenance, two_stage
-from runoff.langchain.foreign import CompressorReranker
+from runoff.langchain._foreign import CompressorReranker
 from runoff.recall import BM25
-from runoff.rerank.coerce import as_reranker
-from runoff.rerank.pointwise import Pointwise
+from runoff.rerank._coerce import as_reranker
+from runoff.rerank._pointwise import Pointwise
 
 QUESTION = "which cascade passes few documents to an expensive model"
 

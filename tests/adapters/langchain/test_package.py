@@ -117,7 +117,7 @@ class TestDefaultModel:
 
     async def test_embeddings_serve_a_store(self, passages):
         """`RunoffEmbeddings` puts the passage that answers first, called and awaited alike."""
-        from runoff.langchain.embedding import RunoffEmbeddings
+        from runoff.langchain import RunoffEmbeddings
 
         embeddings = RunoffEmbeddings()
         store = InMemoryVectorStore(embeddings)

@@ -12,7 +12,7 @@ from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.fusion import Convex
 from runoff.langchain import HybridRetriever, TwoStageRetriever, provenance, two_stage
-from runoff.langchain.filters import store_kwargs
+from runoff.langchain._filters import store_kwargs
 
 QUESTION = "which cascade passes few documents to an expensive model"
 STORES = ["memory", "chroma", "chroma-http", "faiss", "qdrant"]
@@ -107,7 +107,7 @@ def filled(empty, named):
 
 def _labels(own):
     """Return a list, or one label where this chromadb holds no lists."""
-    from runoff.langchain.filters import _chroma_knows_lists
+    from runoff.langchain._filters import _chroma_knows_lists
 
     pytest.importorskip("chromadb")
     return [own, "all"] if _chroma_knows_lists() else own

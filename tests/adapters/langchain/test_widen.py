@@ -9,8 +9,8 @@ from langchain_core.runnables import ConfigurableField
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 
 from runoff.langchain import TwoStageRetriever, provenance, two_stage
-from runoff.langchain.scoring import oriented
-from runoff.langchain.widen import widened
+from runoff.langchain._scoring import oriented
+from runoff.langchain._widen import widened
 
 QUESTION = "documents"
 

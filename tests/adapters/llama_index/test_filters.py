@@ -10,7 +10,7 @@ from llama_index.core.vector_stores.types import (
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
-from runoff.llama_index.filters import as_filter, to_metadata_filters
+from runoff.llama_index._filters import as_filter, to_metadata_filters
 
 FIELDS = st.sampled_from(["a", "b"])
 LEAVES = st.one_of(

@@ -1,0 +1,269 @@
+"""The files of a model in a directory: which ONNX build to run, and what its settings say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from runoff._onnx import cpu
+from runoff.errors import ModelDamaged, ModelNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "CHECKSUMS",
+    "PRECISIONS",
+    "SETTINGS",
+    "ModelDirectory",
+    "ModelFiles",
+    "Precision",
+    "checksum",
+    "choose",
+    "in_directory",
+]
+
+Precision: TypeAlias = Literal["auto", "int8", "fp32"]
+PRECISIONS = ("auto", "int8", "fp32")
+
+TOKENIZER = "tokenizer.json"
+CHECKSUMS = "checksums.json"  # beside a model made for runoff: file names to SHA-256
+SETTINGS = (
+    "config.json",
+    TOKENIZER,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "sentence_bert_config.json",
+    "modules.json",
+    "*_Pooling/config.json",
+)
+_INT8_NAMES = ("int8", "quantized", "uint8")
+_INT8 = re.compile(r"int8|quantized")
+_FOLDERS = ("onnx", "")  # where exports lie in a model directory, best first
+_MOST_LIKELY_A_SENTINEL = 1_000_000  # transformers writes 1e30 for "no limit"
+_UNLIMITED = 512
+_PADDED_POSITIONS = {"camembert", "roberta", "xlm-roberta"}  # position ids start at padding + 1
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """A model on disk and what its settings say.
+
+    Attributes:
+        name: as the user gave it.
+        directory: where its files lie.
+    """
+
+    name: str
+    directory: Path
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """What `config.json` says; empty when there is none."""
+        return self.settings("config.json")
+
+    def settings(self, name: str) -> Mapping[str, Any]:
+        """Return what a JSON file of the model says; empty when there is no such file.
+
+        Raises:
+            ModelDamaged: the file holds no JSON object.
+        """
+        read = self._json(name)
+        if read is None:
+            return {}
+        if not isinstance(read, dict):
+            msg = f"{self.name}: {name} must hold a JSON object: fetch the model again"
+            raise ModelDamaged(msg)
+        return read
+
+    def _json(self, name: str) -> object:
+        path = self.directory / name
+        try:
+            read: object = json.loads(path.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            msg = f"{self.name}: {path} cannot be read ({error}): fetch the model again"
+            raise ModelDamaged(msg) from error
+        return read
+
+    def modules(self) -> list[str]:
+        """Return the types in `modules.json`, such as `"Pooling"`; empty when there is none.
+
+        Raises:
+            ModelDamaged: the file cannot be read as sentence-transformers writes it.
+        """
+        listed: Any = self._json("modules.json")
+        try:
+            return [str(one["type"]).rpartition(".")[2] for one in listed or ()]
+        except (TypeError, KeyError) as error:
+            msg = f"{self.name}: modules.json must list modules: fetch the model again"
+            raise ModelDamaged(msg) from error
+
+    @property
+    def ours(self) -> bool:
+        """Whether `config.json` is written for runoff, as that of the embedded models is."""
+        return "kind" in self.config
+
+    @cached_property
+    def positions(self) -> int | None:
+        """How many tokens the model can read at most; None when nothing says."""
+        stated = self.config.get("max_position_embeddings")
+        if not isinstance(stated, int):
+            return None
+        padding = self.config.get("pad_token_id") or 0
+        padded = self.config.get("model_type") in _PADDED_POSITIONS
+        return stated - padding - 1 if padded else stated
+
+    @cached_property
+    def max_length(self) -> int:
+        """How many tokens the model was made to read, special tokens included.
+
+        Said by `max_length` in `config.json` (models made for runoff), `max_seq_length` in
+        `sentence_bert_config.json`, `model_max_length` in `tokenizer_config.json` or the positions,
+        whichever comes first; 512 when nothing says.
+        """
+        stated = (
+            self.config.get("max_length") if self.ours else None,
+            self.settings("sentence_bert_config.json").get("max_seq_length"),
+            self.settings("tokenizer_config.json").get("model_max_length"),
+            self.positions,
+        )
+        for length in stated:
+            if isinstance(length, int | float) and 0 < length < _MOST_LIKELY_A_SENTINEL:
+                return min(int(length), self.positions or int(length))
+        return _UNLIMITED
+
+
+@dataclass(frozen=True)
+class ModelFiles(ModelDirectory):
+    """A model on disk that is an ONNX graph.
+
+    Attributes:
+        onnx: the graph to run.
+        precision: `"int8"`, `"fp32"`, or what the file name or `config.json` says.
+    """
+
+    onnx: Path
+    precision: str
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's file."""
+        return self.directory / TOKENIZER
+
+    def digest(self) -> str:
+        """Return a checksum of the graph, its external data and the tokenizer (SHA-256, hex).
+
+        Raises:
+            ModelNotFound: a file has gone.
+            ModelDamaged: the model was made for runoff and a file is not as `checksums.json` says.
+        """
+        whole = hashlib.sha256()
+        external = sorted(self.onnx.parent.glob(f"{self.onnx.name}[._]data*"))
+        recorded = self.settings(CHECKSUMS) if self.ours else {}
+        for path in (self.onnx, *external, self.tokenizer):
+            found = checksum(path)
+            if recorded.get(path.relative_to(self.directory).as_posix(), found) != found:
+                msg = f"{self.name}: {path} is not as it was made: fetch or export the model again"
+                raise ModelDamaged(msg)
+            whole.update(found.encode("ascii"))
+        return whole.hexdigest()
+
+
+def in_directory(directory: Path, *, name: str, precision: Precision) -> ModelFiles:
+    """Find a model's files in a directory.
+
+    Raises:
+        ModelNotFound: the directory, its tokenizer or a fitting ONNX file is missing.
+    """
+    if not directory.is_dir():
+        msg = f"{name}: there is no directory {directory}"
+        raise ModelNotFound(msg)
+    names = [
+        path.relative_to(directory).as_posix()
+        for folder in _FOLDERS
+        for path in sorted((directory / folder).glob("*.onnx"))
+    ]
+    chosen, kind = choose(names, precision, name)
+    if not (directory / TOKENIZER).is_file():
+        msg = (
+            f"{name}: {directory / TOKENIZER} is missing: save a fast tokenizer there, with "
+            f"transformers: AutoTokenizer.from_pretrained(...).save_pretrained({str(directory)!r})"
+        )
+        raise ModelNotFound(msg)
+    return ModelFiles(name, directory, directory / chosen, kind)
+
+
+def choose(names: Iterable[str], precision: Precision, model: str) -> tuple[str, str]:
+    """Choose among a model's files the ONNX build for this machine.
+
+    With `"auto"` that is the int8 build made for the processor, else a general int8 build, else
+    the fp32 build, else the only one there is.
+
+    Args:
+        names: paths of the model's files, relative to its root, with `/`.
+        precision: `"auto"`, `"int8"` or `"fp32"`.
+        model: the model's name, for the error.
+
+    Returns:
+        The path chosen and its precision.
+
+    Raises:
+        ModelNotFound: there is no ONNX file, or none of that precision.
+    """
+    graphs = {
+        name: PurePosixPath(name).stem
+        for name in names
+        if name.endswith(".onnx") and str(PurePosixPath(name).parent) in {".", "onnx"}
+    }
+    int8 = (*cpu.int8_flavours(), *_INT8_NAMES) if precision != "fp32" else ()
+    wanted = [(f"model_{ending}", "int8") for ending in int8]
+    if precision != "int8":
+        wanted.append(("model", "fp32"))
+    for stem, kind in wanted:
+        for folder in _FOLDERS:
+            path = f"{folder}/{stem}.onnx".lstrip("/")
+            if path in graphs:
+                return path, kind
+    if len(graphs) == 1:
+        ((path, stem),) = graphs.items()
+        kind = "int8" if _INT8.search(stem) else stem.rpartition("_")[2] if "_" in stem else "fp32"
+        if precision in {"auto", kind}:
+            return path, kind
+    if not graphs:
+        msg = (
+            f"{model}: it has no ONNX file: export it with "
+            f'"runoff export MODEL DIRECTORY" and pass the directory'
+        )
+        raise ModelNotFound(msg)
+    msg = f"{model}: no ONNX file fits precision={precision!r}; there are {', '.join(graphs)}"
+    raise ModelNotFound(msg)
+
+
+_known: dict[tuple[str, int, int], str] = {}
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, remembered until its size or time of change differs.
+
+    Raises:
+        ModelNotFound: the file has gone or cannot be read.
+    """
+    try:
+        state = path.stat()
+        key = (str(path), state.st_size, state.st_mtime_ns)
+        known = _known.get(key)
+        if known is None:
+            with path.open("rb") as stream:
+                known = hashlib.file_digest(stream, "sha256").hexdigest()
+            _known[key] = known
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror}): fetch the model again"
+        raise ModelNotFound(msg) from error
+    return known

@@ -1,0 +1,198 @@
+"""From what a user calls a model to its files on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from runoff._onnx import hub
+from runoff._onnx.files import PRECISIONS, SETTINGS, ModelFiles, choose, in_directory
+from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, ModelNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+    from runoff._onnx.files import ModelDirectory, Precision
+
+__all__ = ["check", "check_length", "fetched", "is_plain", "length", "needs_hub", "resolve"]
+
+_F = TypeVar("_F")
+_fetched: dict[tuple[str, str, str | None, Path | None, bool], Path] = {}
+
+
+def check(
+    model: object, precision: object, revision: object, cache_dir: object, local_files_only: object
+) -> None:
+    """Refuse arguments that cannot name a model.
+
+    Raises:
+        InvalidArgument: names the argument.
+    """
+    if not isinstance(model, str | Path) or not str(model).strip():
+        raise InvalidArgument("model", model, "must be a model's name or the path of its directory")
+    if precision not in PRECISIONS:
+        raise InvalidArgument("precision", precision, f"must be one of {', '.join(PRECISIONS)}")
+    if revision is not None and (not isinstance(revision, str) or not revision):
+        raise InvalidArgument("revision", revision, "must be a branch, tag or commit, or None")
+    if cache_dir is not None and not isinstance(cache_dir, str | Path):
+        raise InvalidArgument("cache_dir", cache_dir, "must be a path or None")
+    if not isinstance(local_files_only, bool):
+        raise InvalidArgument("local_files_only", local_files_only, "must be True or False")
+
+
+def check_length(max_length: object) -> None:
+    """Refuse a `max_length` that is no number of tokens.
+
+    Raises:
+        InvalidArgument: always names it.
+    """
+    if max_length is not None and (
+        isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1
+    ):
+        raise InvalidArgument("max_length", max_length, "must be a number of tokens, or None")
+
+
+def length(files: ModelDirectory, max_length: int | None) -> int:
+    """Return how many tokens to read: what the user says, else what the model says.
+
+    Raises:
+        InvalidArgument: the model cannot read as many.
+    """
+    if max_length is None:
+        return files.max_length
+    if files.positions is not None and max_length > files.positions:
+        raise InvalidArgument(
+            "max_length", max_length, f"{files.name} reads at most {files.positions} tokens"
+        )
+    return max_length
+
+
+def resolve(
+    model: str | Path,
+    *,
+    precision: Precision = "auto",
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> ModelFiles:
+    """Find a model's files.
+
+    A `Path`, and a text that names an existing directory, is a directory; a plain word is an
+    embedded model of `runoff-models` (checksums verified) even where a directory has the same name;
+    `"org/name"` is a model of the Hugging Face Hub.
+
+    Raises:
+        ModelNotFound: there is no such model, or a file of it is missing.
+        ModelDamaged: an embedded model is not as released.
+        MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
+    """
+    name = str(model)
+    if is_plain(model):
+        return _embedded(name, precision)
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        chosen, _ = choose(names, precision, name)
+        return [*SETTINGS, chosen, f"{chosen}_data*", f"{chosen}.data*"]
+
+    def look(directory: Path) -> ModelFiles:
+        return in_directory(directory, name=name, precision=precision)
+
+    return fetched(
+        model,
+        look,
+        wanted,
+        kind=precision,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+    )
+
+
+def fetched(
+    model: str | Path,
+    look: Callable[[Path], _F],
+    wanted: Callable[[Sequence[str]], list[str]],
+    *,
+    kind: str,
+    revision: str | None,
+    cache_dir: str | Path | None,
+    local_files_only: bool,
+) -> _F:
+    """Find a directory, or a model of the Hub, and return what `look` says of it.
+
+    Args:
+        model: a directory or `"org/name"`.
+        look: finds a model's files in a directory, or raises `ModelNotFound`.
+        wanted: as in `hub.fetch`.
+        kind: a word for what is wanted; the Hub is asked once for each.
+        revision: as in `hub.fetch`.
+        cache_dir: as in `hub.fetch`.
+        local_files_only: as in `hub.fetch`.
+
+    Raises:
+        ModelNotFound: there is no such model, or a file of it is missing.
+    """
+    name, directory = str(model), Path(model).expanduser()
+    if directory.is_dir() or not needs_hub(model):
+        return look(directory)
+    cache = None if cache_dir is None else Path(cache_dir).expanduser()
+    key = (name, kind, revision, cache, local_files_only)
+    found = _fetched.get(key)
+    if found is None or not found.is_dir():
+        found = hub.fetch(
+            name,
+            wanted=wanted,
+            revision=revision,
+            cache_dir=cache,
+            local_files_only=local_files_only,
+        )
+    files = look(found)
+    _fetched[key] = found
+    return files
+
+
+def needs_hub(model: str | Path) -> bool:
+    """Whether only the Hugging Face Hub or its cache can know this model."""
+    return isinstance(model, str) and hub.is_name(model) and not Path(model).is_dir()
+
+
+def is_plain(model: str | Path) -> bool:
+    """Whether this is a plain word, as the names of embedded models are."""
+    if not isinstance(model, str):
+        return False
+    separators = f"/{os.sep}{os.altsep or ''}"
+    return not any(one in model for one in separators) and not model.startswith((".", "~"))
+
+
+def _embedded(name: str, precision: Precision) -> ModelFiles:
+    package = _models()
+    known = package.names()
+    if name not in known:
+        msg = (
+            f"{name}: no embedded model has this name; there are {', '.join(known)}. "
+            'Models of the Hugging Face Hub are "org/name", directories contain a "/"'
+        )
+        raise ModelNotFound(msg)
+    try:
+        directory = package.path(name)
+    except package.ModelDamagedError as error:
+        raise ModelDamaged(str(error)) from error
+    files = in_directory(directory, name=name, precision="auto")
+    made = files.config.get("precision")
+    kind = made if isinstance(made, str) else files.precision
+    if precision not in {"auto", kind}:
+        msg = f"{name}: the embedded model is {kind}, not {precision}"
+        raise ModelNotFound(msg)
+    return ModelFiles(name, directory, files.onnx, kind)
+
+
+def _models() -> ModuleType:
+    try:
+        import runoff_models  # noqa: PLC0415 - an optional distribution
+    except ModuleNotFoundError as error:
+        if error.name != "runoff_models":
+            raise
+        raise MissingExtra("runoff-models", "models") from error
+    return runoff_models

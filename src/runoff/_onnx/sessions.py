@@ -1,0 +1,233 @@
+"""Loaded models: each is loaded once per process and shared by everything that names it.
+
+A loaded model is known by the checksum of its files and by how it is run. The cache is
+weak, so that a model goes when its last user goes, but the two used last are kept: an object that
+is rebuilt on every call finds its model again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+import numpy as np
+
+from runoff.errors import InvalidArgument, ModelDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from runoff._onnx.files import ModelFiles
+    from runoff._onnx.slots import Interrupt
+    from runoff._onnx.tokens import Encoded
+
+__all__ = ["InProcess", "Loaded", "forget", "generation", "load", "shared"]
+
+_KEPT = 2
+_QUIET = 4  # only fatal errors: every other one is raised as an exception anyway
+_DTYPES: dict[str, type[np.generic]] = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
+}
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+
+
+class InProcess(Protocol):
+    """What can be shared: it knows the process it was loaded in by `generation`."""
+
+    @property
+    def generation(self) -> int:
+        """What `generation()` returned when it was loaded."""
+        ...
+
+
+_M = TypeVar("_M", bound=InProcess)
+
+
+class Loaded:
+    """A model that is ready to run, one text or pair at a time, from any thread.
+
+    Attributes:
+        digest: the checksum of its files (SHA-256, hex).
+        tokenizer: with truncation and padding off; never changed again.
+        outputs: the names of what the graph computes.
+    """
+
+    def __init__(self, files: ModelFiles, digest: str, threads: int) -> None:
+        self.digest = digest
+        self.generation = _generation
+        self.tokenizer = _open_tokenizer(files)
+        self._name = files.name
+        self._session = _open_session(files, threads)
+        self._inputs = {one.name: _DTYPES.get(one.type) for one in self._session.get_inputs()}
+        self.outputs: tuple[str, ...] = tuple(one.name for one in self._session.get_outputs())
+        foreign = [name for name in self._inputs if name not in _INPUTS]
+        if foreign or "input_ids" not in self._inputs or None in self._inputs.values():
+            raise InvalidArgument(
+                "model",
+                files.name,
+                f"its graph wants {', '.join(self._inputs)}; a text model wants input_ids and any "
+                f"of {', '.join(_INPUTS[1:])}",
+            )
+
+    def run(
+        self, encoded: Encoded, output: str, interrupt: Interrupt | None = None
+    ) -> NDArray[Any]:
+        """Compute one output for one input, in this thread.
+
+        Args:
+            encoded: the input, shape (1, n).
+            output: the name of the output.
+            interrupt: stops the run from another thread.
+
+        Returns:
+            The output as the graph gives it, the leading dimension being 1.
+
+        Raises:
+            ModelDamaged: the graph cannot be computed.
+        """
+        import onnxruntime  # noqa: PLC0415 - loaded already; imported where models are used
+
+        feeds = {}
+        for name, dtype in self._inputs.items():
+            if name == "attention_mask":
+                values = np.ones_like(encoded.ids)
+            elif name == "position_ids":
+                values = np.arange(len(encoded), dtype=np.int64)[None]
+            else:
+                values = encoded.ids if name == "input_ids" else encoded.type_ids
+            feeds[name] = values.astype(dtype, copy=False)
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = _QUIET
+        if interrupt is not None:
+            interrupt.on_stop(lambda: setattr(options, "terminate", True))
+        try:
+            (result,) = self._session.run([output], feeds, options)
+        except Exception as error:
+            msg = f"{self._name}: it cannot be run: {_summary(error)}"
+            raise ModelDamaged(msg) from error
+        return np.asarray(result)
+
+
+def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is imported late
+    from tokenizers import Tokenizer  # noqa: PLC0415 - imported where models are used
+
+    try:
+        tokenizer = Tokenizer.from_file(str(files.tokenizer))
+    except Exception as error:  # tokenizers raises plain Exception
+        msg = (
+            f"{files.name}: {files.tokenizer} is no tokenizer ({_summary(error)}): "
+            "fetch the model again"
+        )
+        raise ModelDamaged(msg) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    import onnxruntime  # noqa: PLC0415 - imported where models are used
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _QUIET
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(
+            str(files.onnx), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors share no base below Exception
+        msg = (
+            f"{files.name}: {files.onnx} cannot be loaded ({_summary(error)}): fetch the model "
+            "again, or update onnxruntime if the file is newer than it"
+        )
+        raise ModelDamaged(msg) from error
+
+
+def _summary(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
+
+
+class _Cache:
+    """What is loaded in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loading: dict[object, threading.Lock] = {}
+        self._weak: weakref.WeakValueDictionary[object, InProcess] = weakref.WeakValueDictionary()
+        self._last: OrderedDict[object, InProcess] = OrderedDict()
+
+    def get(self, key: object, make: Callable[[], InProcess]) -> InProcess:
+        with self._lock:
+            loading = self._loading.setdefault(key, threading.Lock())
+        with loading:  # the second to want a model waits for the first to load it
+            with self._lock:
+                loaded = self._weak.get(key)
+            if loaded is None:
+                loaded = make()
+            with self._lock:
+                self._weak[key] = loaded
+                self._last[key] = loaded
+                self._last.move_to_end(key)
+                while len(self._last) > _KEPT:
+                    self._last.popitem(last=False)
+        return loaded
+
+
+_cache = _Cache()
+_generation = 0
+
+
+def load(files: ModelFiles, *, threads: int = 1) -> Loaded:
+    """Return a model, loading it unless this process holds it.
+
+    Args:
+        files: where it lies.
+        threads: threads inside one run; the slots run one input per core, so 1 is right there.
+
+    Raises:
+        ModelNotFound: a file has gone.
+        ModelDamaged: the graph or the tokenizer cannot be read.
+        InvalidArgument: the graph wants inputs that texts do not have.
+    """
+    digest = files.digest()
+    return shared((digest, files.precision, threads), lambda: Loaded(files, digest, threads))
+
+
+def shared(key: object, make: Callable[[], _M]) -> _M:
+    """Return what this process holds under a key, made by `make` unless it is there.
+
+    Raises:
+        Exception: whatever `make` raises; the next call tries again.
+    """
+    return cast("_M", _cache.get(key, make))
+
+
+def generation() -> int:
+    """Return how many forks lie between this process and the first; loaded models do not cross."""
+    return _generation
+
+
+def forget() -> None:
+    """Let go of every model that nothing else holds."""
+    global _cache  # noqa: PLW0603 - the cache is the process's
+    _cache = _Cache()
+
+
+def _after_fork() -> None:
+    global _generation  # noqa: PLW0603 - a run may have been in progress, its locks held for ever
+    _generation += 1
+    forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

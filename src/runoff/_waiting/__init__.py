@@ -1,0 +1,1 @@
+"""Waiting: worker threads, the private event loop, and turns between searches."""

@@ -1,0 +1,52 @@
+"""The `runoff` command itself: its sub-commands and how errors are told."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from runoff.errors import InvalidArgument, MissingExtra, RunoffError
+
+__all__ = ["app"]
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+
+
+def app() -> None:
+    """Run the command line; exit with 0, 1 for an error, 2 for a wrong argument."""
+    try:
+        import typer  # noqa: PLC0415 - the core does without it
+    except ImportError:
+        sys.stderr.write(f"{MissingExtra('typer', 'cli')}\n")
+        raise SystemExit(EXIT_ERROR) from None
+    from runoff.cli._advise import advise  # noqa: PLC0415 - as above
+    from runoff.cli._bench import bench  # noqa: PLC0415 - as above
+    from runoff.cli._demo import demo  # noqa: PLC0415 - as above
+    from runoff.cli._evaluate import evaluate  # noqa: PLC0415 - as above
+    from runoff.cli._explain import explain  # noqa: PLC0415 - as above
+    from runoff.cli._export import export  # noqa: PLC0415 - as above
+    from runoff.cli._version import version  # noqa: PLC0415 - as above
+
+    commands = typer.Typer(
+        name="runoff",
+        help="Two-stage retrieval: recall wide, rerank sharp, and know whether it helped.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for command in (demo, evaluate, advise, explain, bench, export, version):
+        commands.command()(command)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
+    try:
+        commands()
+    except RunoffError as error:
+        sys.stderr.write(f"runoff: {error}\n")
+        raise SystemExit(EXIT_USAGE if isinstance(error, InvalidArgument) else EXIT_ERROR) from None
+    except OSError as error:  # a full disk, a file that may not be read
+        sys.stderr.write(f"runoff: {error}\n")
+        raise SystemExit(EXIT_ERROR) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,146 @@
+"""The demo's judged questions, recorded once beside the index, and what the record says."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runoff.errors import InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew
+from runoff.evaluation._by_stage import RERANKED
+from runoff.evaluation._collection import Collection
+from runoff.evaluation._record import record
+from runoff.evaluation._recording import Recording, Stored
+from runoff.evaluation._verdict import verdict
+from runoff.report._advice import advise
+from runoff.report._page import write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runoff.demo._questions import Question
+    from runoff.evaluation._verdict import Verdict
+    from runoff.pipeline import TwoStage
+    from runoff.recall._bm25.bm25 import BM25
+    from runoff.report._advice import Advice
+
+__all__ = ["RECORDING", "REPORT", "Evaluation", "evaluate", "judged"]
+
+RECORDING = "recording"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the questions showed.
+
+    Attributes:
+        recording: of the pipeline, with every question.
+        advice: what it says.
+        single: the best source alone, by the first measure.
+        against_single: the verdict on both stages against it.
+        recorded: the day it was recorded, where that was earlier; empty for just now.
+        report: the page with everything; None where it could not be written.
+    """
+
+    recording: Recording
+    advice: Advice
+    single: str
+    against_single: Verdict
+    recorded: str
+    report: Path | None
+
+
+def judged(questions: Sequence[Question], bm25: BM25, name: str) -> Collection:
+    """Return questions as a collection over the documents of an index.
+
+    Args:
+        questions: with their judgments.
+        bm25: has the documents.
+        name: what reports call it.
+    """
+    return Collection(
+        {one.query_id: one.text for one in questions},
+        {one.query_id: one.relevant for one in questions},
+        {one.doc_id: one for one in bm25.documents()},
+        name=name,
+    )
+
+
+def evaluate(
+    pipeline: TwoStage, collection: Collection, folder: Path, *, fresh: bool = False
+) -> Evaluation:
+    """Ask every question once, go on where an earlier run was stopped, and read the record.
+
+    Each is asked alone and read no wider than the pipeline is, so that times are those of a search.
+
+    Args:
+        pipeline: has two sources or more, and a reranker.
+        collection: the judged questions.
+        folder: the recording and the page are kept here; where they cannot be written, a message
+            on standard error says so and the rest is as ever.
+        fresh: whether to forget what was recorded.
+
+    Raises:
+        MissingExtra: ir-measures or pyarrow is not installed.
+    """
+    recording, recorded = _recorded(pipeline, collection, folder / RECORDING, fresh=fresh)
+    advice = advise(recording, collection)
+    measured = advice.evaluated.measured
+    first = next(iter(measured[RERANKED].values))
+    single = max(recording.setup.sources, key=lambda name: measured[name].mean(first))
+    found = verdict(measured[single], measured[RERANKED])
+    page: Path | None = folder / REPORT
+    try:
+        write(advice, recording, collection, folder / REPORT)
+    except OSError as error:
+        sys.stderr.write(f"runoff: no page: {folder / REPORT}: {error.strerror}\n")
+        page = None
+    return Evaluation(recording, advice, single, found, recorded, page)
+
+
+def _recorded(
+    pipeline: TwoStage, collection: Collection, path: Path, *, fresh: bool
+) -> tuple[Recording, str]:
+    """Return the recording in memory, and the day it was made if that was earlier."""
+    try:
+        if fresh:
+            _forgotten(path)
+        try:
+            return _kept(pipeline, collection, path)
+        except (InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew):
+            # InvalidArgument where only half of an older recording was deleted
+            _forgotten(path)
+            return _kept(pipeline, collection, path)
+    except OSError as error:  # minutes of work: shown all the same
+        sys.stderr.write(f"runoff: not recorded for next time: {path}: {error.strerror}\n")
+        return _record(pipeline, collection, None), ""
+
+
+def _kept(pipeline: TwoStage, collection: Collection, path: Path) -> tuple[Recording, str]:
+    began = _shards(path)
+    found = _record(pipeline, collection, path)
+    asked = {one.query_id: one for one in found}
+    whole = Recording(found.setup, Stored([asked[query_id] for query_id in collection.queries]))
+    if not began or began != _shards(path):
+        return whole, ""
+    made = max(shard.stat().st_mtime for shard in path.glob("*.parquet"))
+    return whole, datetime.fromtimestamp(made, UTC).date().isoformat()
+
+
+def _shards(path: Path) -> list[str]:
+    return sorted(shard.name for shard in path.glob("*.parquet"))
+
+
+def _record(pipeline: TwoStage, collection: Collection, path: Path | None) -> Recording:
+    return record(
+        pipeline, collection, pipeline.depth, path=path, window=pipeline.window, workers=1
+    )
+
+
+def _forgotten(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)

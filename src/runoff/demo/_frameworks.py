@@ -1,0 +1,121 @@
+"""A plain LlamaIndex and a plain LangChain retriever over the demo's Chroma, before and after.
+
+Each is what a user of that framework has; one line makes it two-stage. Nothing here knows how the
+result is shown.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runoff.errors import MissingExtra
+from runoff.provenance import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runoff.demo._index import DemoIndex
+
+__all__ = ["LANGCHAIN_LINE", "LLAMA_INDEX_LINE", "BeforeAfter", "Row", "langchain", "llama_index"]
+
+LLAMA_INDEX_LINE = 'retriever = TwoStageRetriever({"dense": retriever, "bm25": bm25}, top_n=5)'
+LANGCHAIN_LINE = 'retriever = TwoStageRetriever(retrievers={"dense": retriever, "bm25": bm25}, k=5)'
+_TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One returned document and, once there is a second stage, its provenance."""
+
+    doc_id: str
+    text: str
+    provenance: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAfter:
+    """One framework's retriever asked the same question before and after one line was added."""
+
+    framework: str
+    line: str
+    question: str
+    before: list[Row]
+    before_ms: float
+    after: list[Row]
+    after_ms: float
+
+
+def llama_index(index: DemoIndex, question: str) -> BeforeAfter:
+    """Ask a LlamaIndex `VectorStoreIndex` over the collection.
+
+    Raises:
+        MissingExtra: LlamaIndex or its Chroma integration is not installed.
+    """
+    try:
+        from llama_index.core import VectorStoreIndex  # noqa: PLC0415 - seconds to import
+        from llama_index.vector_stores.chroma import ChromaVectorStore  # noqa: PLC0415 - as above
+    except ImportError:
+        raise MissingExtra("llama-index-vector-stores-chroma", "demo") from None
+    from runoff.llama_index import TwoStageRetriever  # noqa: PLC0415 - as above
+    from runoff.llama_index._embedding import RunoffEmbedding  # noqa: PLC0415 - as above
+
+    store = ChromaVectorStore(chroma_collection=index.collection)
+    vectors = VectorStoreIndex.from_vector_store(store, embed_model=RunoffEmbedding())
+    bm25 = index.bm25
+
+    retriever = vectors.as_retriever(similarity_top_k=_TOP)
+    before, before_ms = _asked(retriever.retrieve, question)
+    two_stage = TwoStageRetriever({"dense": retriever, "bm25": bm25}, top_n=_TOP)
+    two_stage.warmup()
+    after, after_ms = _asked(two_stage.retrieve, question)
+
+    def rows(nodes: list[Any]) -> list[Row]:
+        return [Row(one.node.node_id, one.node.text, decode(one.node.metadata)) for one in nodes]
+
+    return BeforeAfter(
+        "LlamaIndex", LLAMA_INDEX_LINE, question, rows(before), before_ms, rows(after), after_ms
+    )
+
+
+def langchain(index: DemoIndex, question: str) -> BeforeAfter:
+    """Ask a LangChain vector store over the collection.
+
+    Raises:
+        MissingExtra: LangChain or its Chroma integration is not installed.
+    """
+    try:
+        from langchain_chroma import Chroma  # noqa: PLC0415 - seconds to import
+    except ImportError:
+        raise MissingExtra("langchain-chroma", "demo") from None
+    from runoff.langchain import TwoStageRetriever  # noqa: PLC0415 - as above
+    from runoff.langchain._embedding import RunoffEmbeddings  # noqa: PLC0415 - as above
+
+    store = Chroma(
+        client=index.client,
+        collection_name=index.collection.name,
+        embedding_function=RunoffEmbeddings(),
+        create_collection_if_not_exists=False,
+    )
+    bm25 = index.bm25
+
+    retriever = store.as_retriever(search_kwargs={"k": _TOP})
+    before, before_ms = _asked(retriever.invoke, question)
+    two_stage = TwoStageRetriever(retrievers={"dense": retriever, "bm25": bm25}, k=_TOP)
+    two_stage.warmup()
+    after, after_ms = _asked(two_stage.invoke, question)
+
+    def rows(documents: list[Any]) -> list[Row]:
+        return [Row(one.id, one.page_content, decode(one.metadata)) for one in documents]
+
+    return BeforeAfter(
+        "LangChain", LANGCHAIN_LINE, question, rows(before), before_ms, rows(after), after_ms
+    )
+
+
+def _asked(ask: Callable[[str], Any], question: str) -> tuple[Any, float]:
+    ask(question)  # the first call opens the index and loads the model
+    started = time.perf_counter()
+    found = ask(question)
+    return found, (time.perf_counter() - started) * 1000

@@ -1,0 +1,216 @@
+"""The demo's index: BM25 and a persistent Chroma collection over the same documents, kept on disk.
+
+It is built once and rebuilt when its documents, Python or the models change. A marker written last
+tells a finished index from one whose building was interrupted; an unfinished one is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runoff import __version__
+from runoff.errors import (
+    IndexDamaged,
+    IndexNotFound,
+    IndexTooNew,
+    InvalidArgument,
+    MissingExtra,
+    RunoffError,
+)
+from runoff.recall._bm25.bm25 import BM25
+from runoff.recall._dense.embedder import Embedder
+from runoff.recall._stores.chroma import Chroma
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from chromadb.api import ClientAPI
+    from chromadb.api.models.Collection import Collection
+
+    from runoff.types import Document
+
+    Progress = Callable[[str, int, int], None]
+
+__all__ = ["DemoIndex", "cache_root", "fingerprint", "open_index"]
+
+_MARKER = "index.json"
+_COLLECTION = "runoff-demo"
+_BATCH = 500
+_OURS = {"bm25", "chroma", _MARKER, "recording", "report.html", "evaluation.json"}
+_UNFINISHED = ".recording."
+
+
+@dataclass(frozen=True, slots=True)
+class DemoIndex:
+    """An open index.
+
+    Attributes:
+        path: where it lies on disk.
+        bm25: the lexical source.
+        dense: the embedding source, over `collection`.
+        client: the Chroma client of `collection`.
+        collection: the Chroma collection, for the frameworks' own integrations.
+        embedder: what embedded it.
+        built_s: seconds the building took; 0.0 when it was there already.
+    """
+
+    path: Path
+    bm25: BM25
+    dense: Chroma
+    client: ClientAPI
+    collection: Collection
+    embedder: Embedder
+    built_s: float = 0.0
+
+
+def cache_root() -> Path:
+    """Return where the demo keeps its indexes: the user's cache folder on this system.
+
+    Raises:
+        MissingExtra: platformdirs is not installed.
+    """
+    try:
+        import platformdirs  # noqa: PLC0415 - only the demo needs it
+    except ImportError:
+        raise MissingExtra("platformdirs", "demo") from None
+    return platformdirs.user_cache_path("runoff") / "demo"
+
+
+def fingerprint(*parts: str) -> str:
+    """Return a key for an index: what it holds, this version of runoff and the embedded models."""
+    try:
+        import runoff_models  # noqa: PLC0415 - only the embedded models need it
+    except ImportError:
+        raise MissingExtra("runoff-models", "demo") from None
+    digest = hashlib.sha256()
+    for part in (*parts, __version__, runoff_models.__version__):
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
+    for name in runoff_models.names():
+        digest.update(name.encode() + (runoff_models.path(name) / "checksums.json").read_bytes())
+    return digest.hexdigest()
+
+
+def open_index(
+    path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Progress
+) -> DemoIndex:
+    """Open the index at a path, building it first where it is absent, damaged or out of date.
+
+    Args:
+        path: its folder; a folder that is rebuilt is emptied first, unless it holds other files.
+        key: its `fingerprint`.
+        documents: makes the documents; called only when the index is built.
+        progress: called with what is being done, how much of it is done and how much there is.
+
+    Raises:
+        InvalidArgument: the folder holds files that no index left there.
+        RunoffError: there are no documents, or the folder cannot be written.
+    """
+    started = time.perf_counter()
+    if _recorded_key(path) == key:
+        try:
+            return _opened(path)
+        except Exception as error:
+            if not _is_damage(error):
+                raise
+    _built(path, key, documents, progress)
+    return replace(_opened(path), built_s=time.perf_counter() - started)
+
+
+def _opened(path: Path) -> DemoIndex:
+    bm25 = BM25.load(path / "bm25")
+    embedder = Embedder()
+    client = _client(path)
+    collection = client.get_collection(_COLLECTION, embedding_function=None)
+    return DemoIndex(path, bm25, Chroma(collection, embed=embedder), client, collection, embedder)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether an index that was finished once cannot be opened any more."""
+    return isinstance(error, IndexDamaged | IndexNotFound | IndexTooNew) or _is_chromas(error)
+
+
+def _is_chromas(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] == "chromadb"
+
+
+def _recorded_key(path: Path) -> str:
+    try:
+        marker = json.loads((path / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(marker.get("key", ""))
+
+
+def _built(
+    path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Progress
+) -> None:
+    progress("reading", 0, 1)
+    found = documents()
+    progress("reading", 1, 1)
+    if not found:
+        raise RunoffError("there is no text to index")
+    try:
+        _emptied(path)
+        _build(path, key, found, progress)
+    except Exception as error:
+        if not isinstance(error, OSError) and not _is_chromas(error):
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise RunoffError(
+            f"cannot write the demo's index to {path} ({why}): choose another folder with --cache"
+        ) from error
+
+
+def _emptied(path: Path) -> None:
+    """Make the folder, without what an earlier index left there, and touch nobody else's."""
+    names = [one.name for one in path.iterdir()] if path.exists() else []
+    foreign = sorted(one for one in names if one not in _OURS and not one.startswith(_UNFINISHED))
+    if foreign:
+        remedy = f"holds {foreign[0]!r}, which is not the demo's: choose another folder"
+        raise InvalidArgument("cache", str(path), remedy)
+    if path.exists():
+        shutil.rmtree(path)
+    path.mkdir(parents=True)
+
+
+def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) -> None:
+    progress("BM25", 0, 1)
+    BM25(found).save(path / "bm25")
+    progress("BM25", 1, 1)
+    client = _client(path)
+    client.clear_system_cache()  # it may be one that had opened what lay here before
+    collection = _client(path).create_collection(
+        _COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+    )
+    embedder = Embedder()
+    for start in range(0, len(found), _BATCH):
+        batch = found[start : start + _BATCH]
+
+        def step(done: int, _: int, start: int = start) -> None:
+            progress("embedding", start + done, len(found))
+
+        values = embedder.embed([document.text for document in batch], progress=step).values
+        collection.add(
+            ids=[document.doc_id for document in batch],
+            embeddings=values,
+            documents=[document.text for document in batch],
+            metadatas=[dict(document.metadata) for document in batch],
+        )
+    marker = {"key": key, "documents": len(found)}
+    (path / _MARKER).write_text(json.dumps(marker), encoding="utf-8")
+
+
+def _client(path: Path) -> ClientAPI:
+    try:
+        import chromadb  # noqa: PLC0415 - a large package, for the demo only
+        from chromadb.config import Settings  # noqa: PLC0415 - as above
+    except ImportError:
+        raise MissingExtra("chromadb", "demo") from None
+    settings = Settings(anonymized_telemetry=False)
+    return chromadb.PersistentClient(path=str(path / "chroma"), settings=settings)

@@ -1,0 +1,384 @@
+"""`curve`: what each further candidate in the window buys and costs, and how many to read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from runoff._util.arguments import count
+from runoff.errors import InvalidArgument
+from runoff.evaluation import _replay as replays
+from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._groups import grouped
+from runoff.evaluation._recording import Content
+from runoff.evaluation._selection import argmax, cheapest_of_the_best, held_out
+from runoff.evaluation._settings import configured
+from runoff.evaluation._shown import pretty
+from runoff.evaluation._trials import tried
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from altair import LayerChart
+    from numpy.typing import NDArray
+
+    from runoff.evaluation._measures import Judged
+    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._trials import Trials
+    from runoff.rerank._cost import Price
+
+__all__ = ["Axis", "Curve", "Point", "Shape", "curve", "curved", "recommended"]
+
+Shape = Literal[
+    "saturates", "still rises", "peaks then falls", "falls from the start", "flat", "undecided"
+]
+
+Axis = Literal["window", "pairs", "ms", "p95_ms", "cost"]
+"""What quality can be plotted against."""
+
+_WINDOWS = (5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000)
+_LEVEL = 0.05
+_TOLERANCE = 0.0025  # of the measure: half of the regret that is promised
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One window.
+
+    Attributes:
+        window: candidates read at most; 0 is the first stage alone.
+        values: measure to its mean.
+        intervals: measure to the 95% bootstrap interval of the mean.
+        gain: mean of the first measure minus that of the first stage alone.
+        gain_interval: 95% bootstrap interval of the gain, query by query: far narrower than those
+            of the means, as hard queries are hard with every window.
+        pairs: mean pairs read.
+        ms: mean milliseconds of the whole search.
+        p95_ms: milliseconds that one search in twenty takes longer than.
+        cost: mean money; None where no price is known.
+        per_10_candidates: gain of the first measure over the point before, for 10 more pairs read;
+            None where no more are read.
+        per_ms: the same for each millisecond; None where it takes no longer.
+        per_unit_of_money: the same for each dollar, or what else the price is in; None where
+            nothing more is paid or no price is known.
+    """
+
+    window: int
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    gain: float
+    gain_interval: tuple[float, float]
+    pairs: float
+    ms: float
+    p95_ms: float
+    cost: float | None
+    per_10_candidates: float | None
+    per_ms: float | None
+    per_unit_of_money: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Quality against the window.
+
+    Attributes:
+        points: by window, from 0.
+        shape: what is proven of it, all comparisons of the curve taken together. `"saturates"`: it
+            helps, and some window before the last is shown, on 100 queries or more, to lose no more
+            than the bound against the last. `"still rises"`: it helps, and every narrower window is
+            shown to be worse than the last. `"peaks then falls"`: it helps, and the last window is
+            worse than a narrower one. `"falls from the start"`: some window is worse than the first
+            stage alone and none is better. `"flat"`: every window is shown, on 100 queries or more,
+            to be within the bound of the first stage alone. Else `"undecided"`.
+        recommended: the window to read; never above the recorded one.
+        configured: the window in use; 0 without a second stage.
+        regret: what the recommendation loses against the best window, on queries that had no part
+            in it. The best one is picked with all queries, so that this is rather too high.
+        regret_interval: 95% bootstrap interval of the regret.
+        agreement: share of the folds that recommend the same.
+        measures: the first decides.
+        queries: how many.
+        bound: differences up to this are none.
+        seed: of all draws.
+        notes: what to bear in mind, as sentences.
+    """
+
+    points: tuple[Point, ...]
+    shape: Shape
+    recommended: int
+    configured: int
+    regret: float
+    regret_interval: tuple[float, float]
+    agreement: float
+    measures: tuple[str, ...]
+    queries: int
+    bound: float
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    def point(self, window: int) -> Point:
+        """Return one point.
+
+        Raises:
+            InvalidArgument: the curve has no such window.
+        """
+        for one in self.points:
+            if one.window == window:
+                return one
+        windows = [one.window for one in self.points]
+        raise InvalidArgument("window", window, f"is not on the curve, which has {windows}")
+
+    _repr_pretty_ = pretty
+
+    def _repr_html_(self) -> str:
+        from runoff.report._sections import curve_html  # noqa: PLC0415 - a report, when asked for
+
+        return curve_html(self)
+
+    def plot(self, measure: str | None = None, *, against: Axis = "window") -> LayerChart:
+        """Return quality against the window, or what a window takes, as an Altair chart.
+
+        Args:
+            measure: one of `measures`; None takes the first.
+            against: `"window"`, `"pairs"`, `"ms"`, `"p95_ms"` or `"cost"`, as a `Point` has them.
+
+        Raises:
+            InvalidArgument: the curve has no such measure, or `against` is none of these or is not
+                known.
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report._plots import curve_plot  # noqa: PLC0415 - Altair is an extra
+
+        return curve_plot(self, self.measures[0] if measure is None else measure, against)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """Return the shape, a line for each window, the recommendation and the notes."""
+        low, high = self.regret_interval
+        first = self.measures[0]
+        lines = [f"{self.shape}: {first} against the window, {self.queries} queries"]
+        for one in self.points:
+            marks = "*" if one.window == self.recommended else " "
+            marks += "=" if one.window == self.configured else " "
+            means = "  ".join(f"{name} {one.values[name]:.4f}" for name in self.measures)
+            cost = "" if one.cost is None else f"  cost {one.cost:.4g}"
+            ten = "" if one.per_10_candidates is None else f"  {one.per_10_candidates:+.4f} per 10"
+            lines.append(
+                f"{marks} {one.window:>4}  {means}  {one.gain:+.4f} "
+                f"[{one.gain_interval[0]:+.4f}, {one.gain_interval[1]:+.4f}]{ten}  "
+                f"{one.ms:.0f} ms, p95 {one.p95_ms:.0f} ms{cost}"
+            )
+        lines.append(
+            f"* recommended: {self.recommended} (= in use: {self.configured}); regret on held-out "
+            f"queries {self.regret:+.4f} [{low:+.4f}, {high:+.4f}], {self.agreement:.0%} of folds "
+            "agree"
+        )
+        return "\n".join([*lines, *self.notes])
+
+
+def curve(  # noqa: PLR0913 - every setting has a default
+    recording: Recording,
+    collection: Judged,
+    *,
+    windows: Sequence[int] | None = None,
+    measures: Sequence[object] = ("nDCG@10", "R@10"),
+    price: Price | None = None,
+    bound: float = 0.005,
+    folds: int = 5,
+    rounds: int = 10,
+    seed: int = 0,
+) -> Curve:
+    """Measure every window on recorded scores and recommend one; nothing is searched or scored.
+
+    Everything but the window stays as configured. The recommendation is the narrowest window within
+    one standard error of the best, and no more than .0025 below it.
+
+    Args:
+        recording: what `record` made.
+        collection: judges its queries.
+        windows: to look at, up to the recorded one; 0, the first stage alone, is always among them.
+            One that would need pairs that were not scored is left out, with a note.
+            None takes a ladder from 5 to the widest that changes anything, and the one in use.
+        measures: as ir-measures names them; the first decides.
+        price: of the reranker, where the recorded usage has no cost.
+        bound: a difference up to this counts as none, in the first measure's units.
+        folds: parts to hold out in turn, 2 or more.
+        rounds: divisions into folds.
+        seed: of all draws; the same seed gives the same answer.
+
+    Raises:
+        InvalidArgument: an argument has a value it cannot have, the system has no second stage, a
+            judged query was not recorded, or no window can be replayed.
+        ScoreKindMismatch: the threshold was made for other scores.
+        MissingExtra: ir-measures is not installed.
+    """
+    own = configured(recording.setup)
+    if not own.window:
+        raise InvalidArgument("recording", recording, "is of a system without a second stage")
+    if not 0 < bound < np.inf:
+        raise InvalidArgument("bound", bound, "must be above 0 and finite")
+    if count("folds", folds) == 1:
+        raise InvalidArgument("folds", folds, "must be 2 or more")
+    looked = _ladder(recording) if windows is None else _given(recording, windows)
+    without = replace(own, window=0, blend=None, threshold=None)
+    settings = [without, *(replace(own, window=one) for one in looked)]
+    trials = tried(recording, collection, settings, measures, price)
+    if len(trials.settings) == 1:
+        raise InvalidArgument("windows", looked, f"cannot be replayed. {trials.notes[0]}")
+    return curved(
+        trials, own.window, bound=bound, folds=folds, rounds=count("rounds", rounds), seed=seed
+    )
+
+
+def curved(
+    trials: Trials,
+    window: int,
+    *,
+    bound: float = 0.005,
+    folds: int = 5,
+    rounds: int = 10,
+    seed: int = 0,
+) -> Curve:
+    """Read a curve off trials whose settings differ in the window alone; see `curve`.
+
+    Args:
+        trials: the narrowest window first.
+        window: the one in use.
+        bound: as `curve` takes it, like the others.
+        folds: the same.
+        rounds: the same.
+        seed: the same.
+    """
+    values = trials.quality
+    rank = np.arange(len(values))
+    chosen = recommended(values)
+    ahead = held_out(values, rank, folds=folds, rounds=rounds, seed=seed, tolerance=_TOLERANCE)
+    # what is left of rounding is no regret
+    regrets = np.round(values[argmax(values)] - ahead.values, 12) + 0.0
+    ends = _intervals(np.vstack([values - values[0], regrets[None]]), seed)
+    return Curve(
+        _points(trials, ends, seed),
+        _shape(values, bound, seed),
+        trials.settings[chosen].window,
+        window,
+        float(regrets.mean()),
+        ends[-1],
+        ahead.chosen.count(chosen) / len(ahead.chosen),
+        trials.measures,
+        values.shape[1],
+        bound,
+        seed,
+        trials.notes,
+    )
+
+
+def recommended(values: NDArray[np.float64]) -> int:
+    """Return the place of the window to read.
+
+    Args:
+        values: shape (windows, queries), the narrowest first.
+    """
+    return cheapest_of_the_best(values, np.arange(len(values)), tolerance=_TOLERANCE)
+
+
+def _ladder(recording: Recording) -> list[int]:
+    setup = recording.setup
+    widest = min(_last_readable(recording), setup.recorded_window)
+    ladder = {one for one in _WINDOWS if one < widest} | {widest}
+    return sorted(ladder | ({setup.window} if setup.window < setup.recorded_window else set()))
+
+
+def _last_readable(recording: Recording) -> int:
+    """Return the widest window that changes anything: the lowest place of a text, or 1."""
+    _, own = replays.configured(recording)
+    last = 1
+    for one in replays.prepared(recording):
+        fused = one.fused(own.fusion, own.weights, own.depth)
+        heads, _ = grouped(one.query, own.group, fused.order)
+        places = np.flatnonzero(one.query.content[heads] == Content.TEXT)
+        last = max([last, *(places[-1:] + 1).tolist()])
+    return last
+
+
+def _given(recording: Recording, windows: Sequence[int]) -> list[int]:
+    found = sorted({count("windows", one) for one in windows if one is not False and one != 0})
+    widest = recording.setup.recorded_window
+    if not found or found[-1] > widest:
+        remedy = f"must list windows of 1 to {widest}, which is what was recorded"
+        raise InvalidArgument("windows", windows, remedy)
+    return found
+
+
+def _intervals(rows: NDArray[np.float64], seed: int) -> list[tuple[float, float]]:
+    columns = np.ascontiguousarray(rows.T)
+    ends = statistics.bootstrap_intervals(columns, np.ones(columns.shape, np.bool_), seed=seed)
+    return [(low, high) for low, high in ends.tolist()]
+
+
+def _points(
+    trials: Trials, gain_ends: Sequence[tuple[float, float]], seed: int
+) -> tuple[Point, ...]:
+    means = {name: rows.mean(axis=1).tolist() for name, rows in trials.values.items()}
+    ends = {name: _intervals(rows, seed) for name, rows in trials.values.items()}
+    quality: list[float] = means[trials.measures[0]]
+    pairs, ms = trials.pairs.mean(axis=1).tolist(), trials.ms.mean(axis=1).tolist()
+    slow = np.percentile(trials.ms, 95, axis=1).tolist()
+    cost = None if trials.cost is None else trials.cost.mean(axis=1).tolist()
+
+    def each(amounts: Sequence[float] | None, at: int, unit: float = 1.0) -> float | None:
+        if amounts is None or not at or amounts[at] - amounts[at - 1] <= 0:
+            return None
+        return (quality[at] - quality[at - 1]) * unit / (amounts[at] - amounts[at - 1])
+
+    return tuple(
+        Point(
+            one.window,
+            {name: found[at] for name, found in means.items()},
+            {name: found[at] for name, found in ends.items()},
+            quality[at] - quality[0],
+            gain_ends[at],
+            pairs[at],
+            ms[at],
+            slow[at],
+            None if cost is None else cost[at],
+            each(pairs, at, 10.0),
+            each(ms, at),
+            each(cost, at),
+        )
+        for at, one in enumerate(trials.settings)
+    )
+
+
+def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
+    """Return what is proven: Holm over every window against none, and against the last.
+
+    Intervals that show a difference to be within the bound are as wide as the number of them asks
+    (Bonferroni), and of few queries they show nothing: what is rare may be missing.
+    """
+    last = len(values) - 1
+    over_none = values[1:] - values[0]
+    over_last = values[1:last] - values[last]
+    deltas = np.ascontiguousarray(np.vstack([over_none, over_last]).T)
+    p = statistics.permutation_p(deltas, seed=seed)
+    proven = statistics.holm(p, np.ones(len(p))) <= _LEVEL
+    means = deltas.mean(axis=0)
+    better, worse = proven & (means > 0), proven & (means < 0)
+    level = 1 - _LEVEL / len(p)
+    low, high = statistics.bootstrap_intervals(
+        deltas, np.ones(deltas.shape, np.bool_), seed=seed, level=level
+    ).T
+    enough = len(deltas) >= statistics.FEWEST
+    if enough and (low[:last] >= -bound).all() and (high[:last] <= bound).all():
+        return "flat"
+    if not better[:last].any():
+        return "falls from the start" if worse[:last].any() else "undecided"
+    if better[last:].any():
+        return "peaks then falls"
+    if enough and (low[last:] >= -bound).any():
+        return "saturates"
+    return "still rises" if last > 1 and worse[last:].all() else "undecided"

@@ -1,0 +1,262 @@
+"""Measures by ir-measures: its names, its objects, one value for every judged query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+
+from runoff.errors import InvalidArgument, MissingExtra
+from runoff.evaluation._remarks import check_judged, foreign
+from runoff.evaluation._shown import pretty
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["MEASURES", "Evaluator", "Judged", "Measured", "Run", "evaluate", "judged_name"]
+
+MEASURES = ("nDCG@10", "RR@10", "R@100")
+"""What is measured where nothing else is asked for; the first decides a verdict."""
+
+Run = Mapping[str, Sequence[str]]
+"""Query id to document ids, best first."""
+
+_CUTOFF = re.compile(r"@(\d+)$")
+
+
+class Judged(Protocol):
+    """What has queries and judgments, such as a `Collection`."""
+
+    @property
+    def queries(self) -> Mapping[str, str]:
+        """Query id to text."""
+
+    @property
+    def qrels(self) -> Mapping[str, Mapping[str, int]]:
+        """Query id to document id to grade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One system's value of every measure for every judged query.
+
+    Attributes:
+        query_ids: the judged queries, in the collection's order.
+        values: measure to float64 values, shape (queries,), in the order of `query_ids`; read-only.
+        judged: measure to the share of the results it looks at that were judged, 0 to 1, shape
+            (queries,); NaN for a query without results.
+        texts: query id to text.
+        notes: what is odd about the run, as sentences.
+    """
+
+    query_ids: tuple[str, ...]
+    values: Mapping[str, NDArray[np.float64]]
+    judged: Mapping[str, NDArray[np.float64]]
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[type[Measured], tuple[object, ...]]:
+        """Rebuild from plain dictionaries, since read-only views cannot be pickled."""
+        plain = (dict(self.values), dict(self.judged), dict(self.texts))
+        return type(self), (self.query_ids, *plain, self.notes)
+
+    def mean(self, measure: str) -> float:
+        """Return the mean over all judged queries, those without results counting as zero."""
+        return float(self._of(self.values, measure).mean())
+
+    def judged_share(self, measure: str) -> float:
+        """Return the mean of Judged@k over the queries with results; NaN where none has any."""
+        found = self._of(self.judged, measure)
+        return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
+
+    def by_query(self, measure: str) -> dict[str, float]:
+        """Return query id to value."""
+        return dict(zip(self.query_ids, self._of(self.values, measure).tolist(), strict=True))
+
+    _repr_pretty_ = pretty
+
+    def _repr_html_(self) -> str:
+        from runoff.report._sections import measured_html  # noqa: PLC0415 - a report, when asked for
+
+        return measured_html(self)
+
+    def _of(self, found: Mapping[str, NDArray[np.float64]], measure: str) -> NDArray[np.float64]:
+        if measure not in found:
+            raise InvalidArgument("measure", measure, f"was not measured; {list(found)} were")
+        return found[measure]
+
+    def __str__(self) -> str:
+        """Return a line for each measure: its mean, and Judged@k beside it."""
+        lines = []
+        for name in self.values:
+            judged = f"{judged_name(name)} {self.judged_share(name):.3f}"
+            lines.append(f"{name:<10} {self.mean(name):.4f}  ({judged})")
+        return "\n".join([*lines, f"{len(self.query_ids)} judged queries", *self.notes])
+
+
+class Evaluator:
+    """Measures prepared once for a collection, for many runs.
+
+    Ties never decide: a run is an order, and ir-measures is given scores that fall strictly with
+    the rank. A judged query without results counts as zero, and one without judgments is left out.
+
+    Args:
+        collection: has the judgments.
+        measures: as ir-measures names them, or its objects.
+
+    Attributes:
+        measures: their names.
+        query_ids: the judged queries, in the collection's order.
+        deepest: how many results the measures look at; None for all of them.
+
+    Raises:
+        InvalidArgument: the collection has no judgments, no measure is given, there is no such
+            measure, or nothing installed computes it.
+        MissingExtra: ir-measures is not installed.
+    """
+
+    def __init__(self, collection: Judged, measures: Iterable[object] = MEASURES) -> None:
+        ir_measures = _ir_measures()
+        check_judged(collection)
+        given = [measures] if isinstance(measures, str) else list(measures)
+        parsed = list(dict.fromkeys(_parsed(ir_measures, one) for one in given))
+        if not parsed:
+            raise InvalidArgument("measures", measures, "must name a measure or more")
+        self.measures = tuple(str(one) for one in parsed)
+        self.deepest = _deepest(parsed)
+        self.query_ids = tuple(collection.qrels)
+        self._texts = MappingProxyType({one: collection.queries[one] for one in self.query_ids})
+        judged = {name: _parsed(ir_measures, judged_name(name)) for name in self.measures}
+        self._judged = {name: str(measure) for name, measure in judged.items()}
+        self._qrels = {query_id: dict(grades) for query_id, grades in collection.qrels.items()}
+        try:
+            self._evaluator = ir_measures.evaluator({*parsed, *judged.values()}, self._qrels)
+        except ValueError as error:
+            raise InvalidArgument("measures", list(self.measures), str(error)) from None
+
+    def evaluate(self, run: Run) -> Measured:
+        """Return every measure of every judged query.
+
+        Args:
+            run: query id to document ids, best first; it is not changed.
+
+        Raises:
+            InvalidArgument: a document stands twice in a query's results, or these are no list of
+                ids.
+        """
+        if not isinstance(run, Mapping):
+            raise InvalidArgument("run", run, "must map query ids to document ids, best first")
+        listed = {
+            query_id: _falling(query_id, run[query_id])
+            for query_id in self.query_ids
+            if run.get(query_id) is not None
+        }
+        scored = {query_id: scores for query_id, scores in listed.items() if scores}
+        places = {query_id: at for at, query_id in enumerate(self.query_ids)}
+        found = {name: np.zeros(len(places)) for name in (*self.measures, *self._judged.values())}
+        for metric in self._evaluator.iter_calc(scored):
+            found[str(metric.measure)][places[metric.query_id]] = metric.value
+        empty = np.array([query_id not in scored for query_id in self.query_ids])
+        for column in found.values():
+            column[empty] = 0.0
+        judged = {
+            name: np.where(empty, np.nan, found[self._judged[name]]) for name in self.measures
+        }
+        values = {name: found[name] for name in self.measures}
+        for column in (*values.values(), *judged.values()):
+            column.flags.writeable = False
+        found_ids = {**dict.fromkeys(run, ()), **scored}
+        notes = (*_oddities(run, self._qrels, int(empty.sum())), *foreign(found_ids, self._qrels))
+        return Measured(
+            self.query_ids,
+            MappingProxyType(values),
+            MappingProxyType(judged),
+            self._texts,
+            notes,
+        )
+
+
+def evaluate(run: Run, collection: Judged, measures: Iterable[object] = MEASURES) -> Measured:
+    """Return every measure of every judged query of a run; see `Evaluator`.
+
+    Args:
+        run: query id to document ids, best first.
+        collection: has the judgments.
+        measures: as ir-measures names them, or its objects.
+
+    Raises:
+        InvalidArgument: as `Evaluator` and its `evaluate`.
+        MissingExtra: ir-measures is not installed.
+    """
+    return Evaluator(collection, measures).evaluate(run)
+
+
+def _ir_measures() -> Any:  # noqa: ANN401 - it publishes no types
+    try:
+        import ir_measures  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtra("ir-measures", "eval") from None
+    return ir_measures
+
+
+def _parsed(ir_measures: Any, measure: object) -> Any:  # noqa: ANN401 - it publishes no types
+    if not isinstance(measure, str | ir_measures.Measure):
+        raise InvalidArgument("measures", measure, "must be a name such as 'nDCG@10'")
+    try:
+        found = ir_measures.parse_measure(measure)
+        found.validate_params()
+    except (AssertionError, ValueError, NameError, KeyError, SyntaxError, AttributeError) as error:
+        remedy = f"is no measure of ir-measures, which has names such as 'nDCG@10': {error}"
+        raise InvalidArgument("measures", measure, remedy) from None
+    # trec_eval takes the process down on a cutoff of 0
+    if found.params.get("cutoff", 1) < 1:
+        raise InvalidArgument("measures", measure, "must have a cutoff of 1 or more")
+    return found
+
+
+def judged_name(measure: str) -> str:
+    """Return the name of the share of judged results that stands beside a measure."""
+    cutoff = _CUTOFF.search(measure)
+    return f"Judged@{cutoff[1]}" if cutoff else "Judged"
+
+
+def _deepest(measures: Iterable[Any]) -> int | None:
+    cutoffs: list[int] = []
+    for one in measures:
+        # what looks at judged documents alone looks past the others for them
+        if "cutoff" not in one.params or one.params.get("judged_only"):
+            return None
+        cutoffs.append(one["cutoff"])
+    return max(cutoffs)
+
+
+def _falling(query_id: str, given: object) -> dict[str, float]:
+    """Return document id to a score that falls with the rank; exact in single precision."""
+    order: list[str] = []
+    # a set has no order, and that of a mapping to scores need not be theirs
+    fit = isinstance(given, Iterable) and not isinstance(given, str | Mapping | AbstractSet)
+    if fit:
+        order = list(cast("Iterable[str]", given))
+    if not fit or not all(isinstance(doc_id, str) for doc_id in order):
+        remedy = f"must list document ids, best first (query {query_id!r})"
+        raise InvalidArgument("run", given, remedy)
+    scores = {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
+    if len(scores) < len(order):
+        twice = next(doc_id for at, doc_id in enumerate(order) if doc_id in order[:at])
+        raise InvalidArgument("run", twice, f"stands twice in the results of query {query_id!r}")
+    return scores
+
+
+def _oddities(run: Run, qrels: Mapping[str, object], empty: int) -> list[str]:
+    unjudged = sum(query_id not in qrels for query_id in run)
+    notes = []
+    if empty:
+        notes.append(f"{empty} of {len(qrels)} judged queries have no results and count as zero.")
+    if unjudged:
+        notes.append(f"{unjudged} queries of the run have no judgments and are left out.")
+    return notes

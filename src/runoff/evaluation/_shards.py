@@ -1,0 +1,271 @@
+"""A recording on disk: a manifest and Parquet shards, each written whole or not at all.
+
+Every query is a shard of its own as soon as it is scored, so a process that is killed loses no more
+than the queries it was scoring. Every so often the small shards are put together. A query recorded
+again, because its answer was degraded, counts where it stands last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import runoff
+from runoff._util.lock import lock, unlock
+from runoff.errors import (
+    InvalidArgument,
+    MissingExtra,
+    RecordingDamaged,
+    RecordingNotFound,
+    RecordingTooNew,
+)
+from runoff.evaluation._recording import Stored
+from runoff.evaluation._setup import Setup
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ModuleNotFoundError as missing:
+    raise MissingExtra("pyarrow", "eval") from missing
+
+from runoff.evaluation._parquet import queries_of, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Self
+
+    from runoff.evaluation._recording import RecordedQuery
+
+__all__ = ["VERSION", "Folder", "alone"]
+
+VERSION = 1
+_FORMAT = "runoff-recording"
+_MANIFEST = "manifest.json"
+_LOCK = "lock"
+_SHARD = re.compile(r"part-(\d{8})-(\d{8})\.parquet")
+_HEADS = ["query_id", "candidates", "degraded"]
+_MERGED = 64  # small shards that are put together
+
+
+class Folder(Stored):
+    """A recording in a directory; one shard is in memory at a time.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        RecordingNotFound: there is no recording.
+        RecordingTooNew: a newer version of runoff wrote it.
+        RecordingDamaged: a file cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.setup = _read_manifest(self.path)
+        self._index: dict[str, tuple[Path, int, bool, int]] = {}
+        self._shards: list[Path] = []
+        self._next = 1
+        self._held: tuple[Path, list[RecordedQuery]] | None = None
+        self._list()
+
+    def _list(self) -> None:
+        """Find what the shards hold; look again where a recorder merged one meanwhile."""
+        self._index.clear()
+        self._shards.clear()
+        for shard in sorted(self.path.glob("part-*.parquet"), key=_span):
+            try:
+                self._add(shard, _table(shard, _HEADS))
+            except RecordingDamaged:
+                if shard.exists():
+                    raise
+                return self._list()
+        return None
+
+    @classmethod
+    def prepare(cls, path: str | os.PathLike[str], setup: Setup) -> Self:
+        """Open a recording to add to, or begin one.
+
+        Raises:
+            RecordingMismatch: there is one of another system or of other queries.
+            InvalidArgument: the directory holds something else.
+        """
+        folder = Path(path)
+        manifest = folder / _MANIFEST
+        if manifest.is_file():
+            found = cls(folder)
+            found.setup.check_same(setup, str(folder))
+        else:
+            _check_new(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            told = {
+                "format": _FORMAT,
+                "version": VERSION,
+                "runoff": runoff.__version__,
+                "setup": setup.to_json(),
+            }
+            partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+            partial.write_text(json.dumps(told, indent=1), encoding="utf-8")
+            partial.replace(manifest)
+            found = cls(folder)
+        found._tidy()
+        return found
+
+    def _tidy(self) -> None:
+        """Take away what a kill left: half-written files, and small shards that were merged."""
+        for left in self.path.glob("*.partial"):
+            left.unlink()
+        spans = [_span(shard) for shard in self._shards]
+        merged = [(first, last) for last, first in spans if first < last]
+        for shard, (last, first) in zip(self._shards, spans, strict=True):
+            if first == last and any(low <= first <= high for low, high in merged):
+                shard.unlink()
+        self._list()
+
+    def append(self, query: RecordedQuery) -> None:
+        """Write one query; when it returns, no kill can lose it."""
+        self._write(table_of([query], self.setup), self._next, self._next)
+        small = [shard for shard in self._shards if len(set(_span(shard))) == 1]
+        if len(small) >= _MERGED:
+            self.merge()
+
+    def merge(self) -> None:
+        """Put small shards together."""
+        small = [shard for shard in self._shards if len(set(_span(shard))) == 1]
+        if len(small) < 2:  # noqa: PLR2004 - nothing to put together
+            return
+        last = _span(small[-1])[0]
+        whole = pa.concat_tables([_table(shard) for shard in small])
+        self._shards = [shard for shard in self._shards if shard not in set(small)]
+        self._write(whole, last, _span(small[0])[1])
+        for shard in small:
+            shard.unlink()
+
+    def _write(self, table: pa.Table, last: int, first: int) -> None:
+        shard = self.path / f"part-{first:08}-{last:08}.parquet"
+        partial = shard.with_suffix(".partial")
+        try:
+            pq.write_table(table, partial, compression="zstd", write_statistics=False)
+        except OSError as error:  # arrow's own does not say where
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(partial)) from error
+        partial.replace(shard)
+        self._add(shard, table.select(_HEADS))
+
+    def _add(self, shard: Path, heads: pa.Table) -> None:
+        for row, told in enumerate(heads.to_pylist()):
+            where = (shard, row, bool(told["degraded"]), told["candidates"])
+            self._index[told["query_id"]] = where
+        self._shards.append(shard)
+        self._next = max(self._next, _span(shard)[0] + 1)
+
+    def __iter__(self) -> Iterator[RecordedQuery]:
+        """Iterate over the queries, shard by shard."""
+        for shard in list(self._shards):
+            for row, query in enumerate(queries_of(_table(shard), self.setup)):
+                if self._index[query.query_id][:2] == (shard, row):
+                    yield query
+
+    def __len__(self) -> int:
+        """Return the number of queries."""
+        return len(self._index)
+
+    def __getitem__(self, query_id: str) -> RecordedQuery:
+        """Return one query; its shard is held for the next."""
+        shard, row = self._index[query_id][:2]
+        if self._held is None or self._held[0] != shard:
+            self._held = shard, list(queries_of(_table(shard), self.setup))
+        return self._held[1][row]
+
+    @property
+    def query_ids(self) -> list[str]:
+        """The ids of the queries."""
+        return list(self._index)
+
+    @property
+    def degraded(self) -> list[str]:
+        """The ids of the queries whose answer is degraded."""
+        return [one for one, where in self._index.items() if where[2]]
+
+    @property
+    def pairs(self) -> int:
+        """How many candidates all queries have together."""
+        return sum(where[3] for where in self._index.values())
+
+
+@contextmanager
+def alone(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold a recording's directory, made where it is not there, for one recorder.
+
+    Raises:
+        InvalidArgument: another one has it, or it holds something else.
+    """
+    folder = Path(path)
+    if not (folder / _MANIFEST).is_file():
+        _check_new(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("ab") as file:
+        if not lock(file, wait=False):
+            remedy = "is being recorded into: wait until that is done, or take another directory"
+            raise InvalidArgument("path", str(path), remedy)
+        try:
+            yield
+        finally:
+            unlock(file)
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists() and (
+        not folder.is_dir() or any(one.name != _LOCK for one in folder.iterdir())
+    ):
+        remedy = "must be a new or empty directory, or a recording to go on with"
+        raise InvalidArgument("path", str(folder), remedy)
+
+
+def _span(shard: Path) -> tuple[int, int]:
+    """Return the last and the first number of what a shard holds: later ones count."""
+    found = _SHARD.fullmatch(shard.name)
+    if found is None:
+        msg = f"{shard} is no file of a recording: move it elsewhere"
+        raise RecordingDamaged(msg)
+    return int(found[2]), int(found[1])
+
+
+def _table(shard: Path, columns: Iterable[str] | None = None) -> pa.Table:
+    try:
+        with pq.ParquetFile(shard) as opened:
+            # shards are small: threads would cost more than they save
+            return opened.read(None if columns is None else list(columns), use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{shard} cannot be read ({error}): delete it, and its queries are recorded again"
+        raise RecordingDamaged(msg) from error
+
+
+def _read_manifest(path: Path) -> Setup:
+    manifest = path / _MANIFEST
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        msg = f"{path} holds no recording: it has no {_MANIFEST}"
+        raise RecordingNotFound(msg) from None
+    except (OSError, ValueError) as error:
+        msg = f"{manifest} cannot be read: {error}"
+        raise RecordingDamaged(msg) from error
+    if not isinstance(told, dict) or told.get("format") != _FORMAT:
+        msg = f"{manifest} is no manifest of a recording"
+        raise RecordingDamaged(msg)
+    version = told.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        msg = (
+            f"{path} is a recording of version {version}, written by runoff "
+            f"{told.get('runoff', 'of a newer version')}; this runoff reads up to {VERSION}: "
+            "install a newer one"
+        )
+        raise RecordingTooNew(msg)
+    try:
+        return Setup.from_json(told["setup"])
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        msg = f"{manifest} lacks something: {error!r}"
+        raise RecordingDamaged(msg) from error

@@ -1,0 +1,331 @@
+"""`tune`: which setting to run, chosen so that the gain it promises is one that new queries see."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from runoff._util.arguments import count
+from runoff.errors import InvalidArgument
+from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._selection import cheapest_of_the_best, front, held_out
+from runoff.evaluation._settings import settings_of
+from runoff.evaluation._shown import pretty
+from runoff.evaluation._trials import tried
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from altair import LayerChart
+    from numpy.typing import NDArray
+
+    from runoff.evaluation._measures import Judged
+    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._settings import Setting
+    from runoff.evaluation._trials import Trials
+    from runoff.rerank._cost import Price
+
+__all__ = ["Axis", "Trial", "Tuning", "cost_rank", "tune", "tuned"]
+
+Axis = Literal["p95_ms", "pairs", "cost"]
+"""What quality can be plotted against."""
+
+_FEWEST = 20  # queries without which nothing is changed
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One setting as all judged queries see it.
+
+    Attributes:
+        setting: how the system is run.
+        quality: mean of the measure. That of a setting picked for being best is too good.
+        p95_ms: of recall, fusion and reranking.
+        pairs: mean pairs read.
+        cost: mean money; None where no price is known.
+    """
+
+    setting: Setting
+    quality: float
+    p95_ms: float
+    pairs: float
+    cost: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        figures = {name: getattr(self, name) for name in ("quality", "p95_ms", "pairs", "cost")}
+        return {"setting": self.setting.to_dict()} | figures
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        cost = "" if self.cost is None else f"  cost {self.cost:.4g}"
+        return (
+            f"{self.quality:.4f}  p95 {self.p95_ms:.0f} ms  {self.pairs:.0f} pairs{cost}  "
+            f"{self.setting}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What tuning says.
+
+    Attributes:
+        decision: `"better"` where the choice is proven better on held-out queries, `"cheaper"`
+            where it takes less and is shown, on 100 queries or more, to lose no more than the
+            bound, else `"keep what you
+            have"`.
+        reason: why, in a sentence.
+        recommended: what to run; the configured one where nothing is gained.
+        configured: what is run today.
+        chosen: what the rule picks on all queries, whether or not that is recommended.
+        held_out: mean of the measure under settings chosen without the query at hand: what the
+            choice can be expected to give.
+        gain: held_out minus the configured setting's mean.
+        interval: 95% bootstrap interval of the gain.
+        optimism: the chosen setting's mean on the queries it was chosen on, minus held_out.
+        agreement: share of the folds that choose as all queries do.
+        front: the settings that no other beats in quality, p95 and usage, the worst first.
+        measure: what decides.
+        queries: how many.
+        tried: how many settings.
+        bound: a loss up to this is accepted for a cheaper setting.
+        folds: parts that were held out in turn.
+        rounds: divisions into folds.
+        seed: of all draws.
+        notes: what to bear in mind, as sentences.
+    """
+
+    decision: Literal["better", "cheaper", "keep what you have"]
+    reason: str
+    recommended: Trial
+    configured: Trial
+    chosen: Trial
+    held_out: float
+    gain: float
+    interval: tuple[float, float]
+    optimism: float
+    agreement: float
+    front: tuple[Trial, ...]
+    measure: str
+    queries: int
+    tried: int
+    bound: float
+    folds: int
+    rounds: int
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    _repr_pretty_ = pretty
+
+    def _repr_html_(self) -> str:
+        from runoff.report._sections import tuning_html  # noqa: PLC0415 - a report, when asked for
+
+        return tuning_html(self)
+
+    def plot(self, *, against: Axis = "p95_ms") -> LayerChart:
+        """Return the quality of the front against what its settings take, as an Altair chart.
+
+        Args:
+            against: `"p95_ms"`, `"pairs"` or `"cost"`, as a `Trial` has them.
+
+        Raises:
+            InvalidArgument: `against` is none of these, or is not known.
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report._plots import tuning_plot  # noqa: PLC0415 - Altair is an extra
+
+        return tuning_plot(self, against)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        told = {name: getattr(self, name) for name in self.__slots__}
+        trials = {name: told[name].to_dict() for name in ("recommended", "configured", "chosen")}
+        return told | trials | {"front": [one.to_dict() for one in self.front]}
+
+    def __str__(self) -> str:
+        """Return the decision, the settings compared, the front and the notes."""
+        low, high = self.interval
+        gained = f"{self.gain:+.4f} [{low:+.4f}, {high:+.4f}] over the configured"
+        lines = [
+            f"{self.decision}: {self.reason}",
+            f"configured   {self.configured}",
+            f"recommended  {self.recommended}",
+            f"{self.measure} on held-out queries {self.held_out:.4f}, {gained}",
+            f"the choice looks {self.optimism:+.4f} better on the queries it was made on",
+            f"{self.tried} settings, {self.queries} queries, {self.agreement:.0%} of folds agree",
+            "not beaten in quality, p95 and usage (on all queries, so the best look too good):",
+            *(f"  {one}" for one in self.front[-_SHOWN:]),
+        ]
+        more = len(self.front) - _SHOWN
+        return "\n".join([*lines, *([f"  and {more} below"] if more > 0 else []), *self.notes])
+
+
+def tune(  # noqa: PLR0913 - every setting has a default
+    recording: Recording,
+    collection: Judged,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    measure: object = "nDCG@10",
+    price: Price | None = None,
+    bound: float = 0.01,
+    folds: int = 5,
+    rounds: int = 10,
+    seed: int = 0,
+) -> Tuning:
+    """Try settings on recorded scores and say which to run; nothing is searched or scored.
+
+    The choice is the cheapest setting within one standard error of the best, where cheaper means
+    fewer pairs read, then fewer sources, then a smaller depth; of equals, the configured one. It is
+    made again without each fold, and judged on that fold alone. Nothing else is fitted, so that a
+    further division within the folds would choose alike.
+
+    Args:
+        recording: what `record` made.
+        collection: judges its queries.
+        grid: `fusion`, `weights`, `depth`, `window` (0 for no second stage), `blend` and
+            `threshold`, each with the values to try; what is left out stays as configured. Weights
+            are for `RRF` and `Convex`, and one of 0 leaves a source out. None takes a grid of a
+            few hundred settings.
+        measure: what decides, as ir-measures names it.
+        price: of the reranker, where the recorded usage has no cost.
+        bound: the loss that is accepted for a cheaper setting, in the measure's units.
+        folds: parts to hold out in turn, 2 or more.
+        rounds: divisions into folds.
+        seed: of all draws; the same seed gives the same answer.
+
+    Raises:
+        InvalidArgument: an argument has a value it cannot have, a judged query was not recorded, or
+            the configured setting cannot be replayed.
+        ScoreKindMismatch: a threshold was made for other scores.
+        MissingExtra: ir-measures is not installed.
+    """
+    settings = settings_of(recording.setup, grid)
+    _check(bound, folds, rounds)
+    trials = tried(recording, collection, settings, [measure], price)
+    return tuned(trials, bound=bound, folds=folds, rounds=rounds, seed=seed)
+
+
+def tuned(
+    trials: Trials, *, bound: float = 0.01, folds: int = 5, rounds: int = 10, seed: int = 0
+) -> Tuning:
+    """Choose among trials; see `tune`, which makes them."""
+    values, rank = trials.quality, cost_rank(trials)
+    queries = values.shape[1]
+    chosen = cheapest_of_the_best(values, rank)
+    ahead = held_out(values, rank, folds=folds, rounds=rounds, seed=seed)
+    gains = (ahead.values - values[0])[:, None]
+    everywhere = np.ones(gains.shape, np.bool_)
+    low, high = statistics.bootstrap_intervals(gains, everywhere, seed=seed)[0].tolist()
+    gain = float(gains.mean())
+    decision = _decision(chosen, queries, low, bound, cheaper=bool(rank[chosen] < rank[0]))
+    recommended = 0 if decision == "keep what you have" else chosen
+    every = _trials(trials)
+    usage = trials.pairs.mean(axis=1) if trials.cost is None else trials.cost.mean(axis=1)
+    best = front(
+        np.array([one.quality for one in every]),
+        [np.array([one.p95_ms for one in every]), usage],
+    )
+    held = float(ahead.values.mean())
+    return Tuning(
+        decision,
+        _reason(decision, trials, chosen, gain, (low, high), bound),
+        every[recommended],
+        every[0],
+        every[chosen],
+        held,
+        gain,
+        (low, high),
+        every[chosen].quality - held,
+        Counter(ahead.chosen)[chosen] / len(ahead.chosen),
+        tuple(every[at] for at in best),
+        trials.measures[0],
+        queries,
+        len(every),
+        bound,
+        folds,
+        rounds,
+        seed,
+        trials.notes,
+    )
+
+
+def cost_rank(trials: Trials) -> NDArray[np.int64]:
+    """Return the place of every setting by cost, the cheapest 0; those that cost the same share it.
+
+    Times play no part: they are of one run on one machine, and would decide by chance.
+    """
+    costs = [
+        (round(pairs, 6), len(one.sources), one.depth)
+        for one, pairs in zip(trials.settings, trials.pairs.mean(axis=1).tolist(), strict=True)
+    ]
+    place = {cost: at for at, cost in enumerate(sorted(set(costs)))}
+    return np.array([place[cost] for cost in costs], np.int64)
+
+
+def _check(bound: float, folds: int, rounds: int) -> None:
+    if not 0 < bound < math.inf:
+        raise InvalidArgument("bound", bound, "must be above 0 and finite")
+    if count("folds", folds) == 1:
+        raise InvalidArgument("folds", folds, "must be 2 or more")
+    count("rounds", rounds)
+
+
+def _decision(
+    chosen: int, queries: int, low: float, bound: float, *, cheaper: bool
+) -> Literal["better", "cheaper", "keep what you have"]:
+    if chosen == 0 or queries < _FEWEST:
+        return "keep what you have"
+    if low > 0:
+        return "better"
+    spared = cheaper and low >= -bound and queries >= statistics.FEWEST
+    return "cheaper" if spared else "keep what you have"
+
+
+def _reason(
+    decision: str,
+    trials: Trials,
+    chosen: int,
+    gain: float,
+    interval: tuple[float, float],
+    bound: float,
+) -> str:
+    found = (
+        f"{trials.measures[0]} {gain:+.4f} [{interval[0]:+.4f}, {interval[1]:+.4f}] on held-out "
+        f"queries"
+    )
+    if decision == "better":
+        return f"{found} is proven."
+    if decision == "cheaper":
+        pairs = trials.pairs.mean(axis=1)
+        return (
+            f"it reads {pairs[chosen]:.0f} pairs in place of {pairs[0]:.0f} and asks "
+            f"{len(trials.settings[chosen].sources)} of {len(trials.settings[0].sources)} sources; "
+            f"{found} rules out a loss above {bound:g}."
+        )
+    if len(trials.query_ids) < _FEWEST:
+        return f"{len(trials.query_ids)} queries are too few to change anything."
+    if chosen == 0:
+        return "no other setting is better by more than one standard error, or as good and cheaper."
+    if interval[0] >= -bound and len(trials.query_ids) < statistics.FEWEST:
+        return (
+            f"the choice is not proven better, and {len(trials.query_ids)} queries are too few to "
+            f"show that it loses nothing: {found}."
+        )
+    return f"the choice on all queries does not hold: {found}."
+
+
+def _trials(trials: Trials) -> list[Trial]:
+    cost = None if trials.cost is None else trials.cost.mean(axis=1).tolist()
+    figures = zip(
+        trials.settings,
+        trials.quality.mean(axis=1).tolist(),
+        np.percentile(trials.ms, 95, axis=1).tolist(),
+        trials.pairs.mean(axis=1).tolist(),
+        strict=True,
+    )
+    return [Trial(*one, None if cost is None else cost[at]) for at, one in enumerate(figures)]

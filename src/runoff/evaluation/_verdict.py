@@ -1,0 +1,370 @@
+"""Does it help? Two systems compared query by query, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from runoff._util.arguments import count
+from runoff._util.text import snippet
+from runoff.errors import InvalidArgument
+from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._shown import pretty
+from runoff.types import text_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from altair import LayerChart
+    from numpy.typing import NDArray
+
+    from runoff.evaluation._measures import Measured
+    from runoff.evaluation._pairing import Pair, Question, Slice, Slicing, Values
+
+__all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
+
+Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
+
+_TIE = 1e-9
+_MAIN_SHARE = 0.8  # of the level, for the one question that decides most
+_JUDGED_GAP = 0.05
+_LISTED = 5
+_LINE, _NOTE = 120, 1000  # characters that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One measure, on all queries or on a slice of them.
+
+    Attributes:
+        measure: its name.
+        slice: (name, value) of the slice; None means all queries.
+        queries: how many.
+        before: mean of the first system.
+        after: mean of the second.
+        difference: mean of after minus before.
+        interval: 95% bootstrap interval of the difference.
+        p: by the permutation test, two-sided.
+        adjusted_p: the same, adjusted for everything that was tested (Holm).
+        wins: queries on which the second system is better.
+        ties: queries without a difference.
+        losses: queries on which it is worse.
+        judged: mean Judged@k of the first and of the second system; None where it is unknown.
+    """
+
+    measure: str
+    slice: Slice | None
+    queries: int
+    before: float
+    after: float
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    adjusted_p: float
+    wins: int
+    ties: int
+    losses: int
+    judged: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        where = "all queries" if self.slice is None else snippet("=".join(self.slice), _LINE)
+        low, high = self.interval
+        judged = "" if self.judged is None else "  judged {:.2f} -> {:.2f}".format(*self.judged)
+        return (
+            f"{self.measure:<8} {where} ({self.queries}): {self.before:.4f} -> {self.after:.4f}  "
+            f"{self.difference:+.4f} [{low:+.4f}, {high:+.4f}]  p {self.adjusted_p:.4f}  "
+            f"{self.wins} better, {self.ties} alike, {self.losses} worse{judged}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one query gained or lost, by the first measure."""
+
+    query_id: str
+    text: str
+    before: float
+    after: float
+
+    @property
+    def delta(self) -> float:
+        """After minus before."""
+        return self.after - self.before
+
+    def __str__(self) -> str:
+        """Return it in a line; an id that is made of the text is left out."""
+        made = bool(self.text) and self.query_id == text_key(self.text)
+        name = "" if made else f"{self.query_id}: "
+        return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a comparison of two systems says.
+
+    Attributes:
+        decision: `"keep"` where the second system is better, `"remove"` where it is worse, `"keep
+            for these slices"` where it is better on some only, `"no effect"` where the difference
+            is shown to be within the bound on 100 queries or more, else `"undecided"`.
+        reason: why, in a sentence.
+        main: the first measure on all queries; it decides.
+        comparisons: every measure on all queries, then the first measure on every slice.
+        keep_for: slices on which it is proven to help, or, where it helps on the whole but harms a
+            slice, those that it does not harm.
+        remove_for: slices on which it is proven to harm.
+        helped: the queries that gained most.
+        hurt: the queries that lost most.
+        more_queries: how many more judged queries would decide with a power of .9, if the
+            difference and its spread stay as they are; None where decided.
+        detectable: the smallest difference that as many queries show with a power of .9; None of
+            a single query, which has no spread.
+        bound: differences up to this are no effect.
+        level: the chance of a false finding, over everything tested.
+        rounds: random draws of each test and interval.
+        seed: of the draws.
+        notes: what to bear in mind, as sentences.
+        changes: every query, the one that gained most first; left out of `to_dict`.
+    """
+
+    decision: Decision
+    reason: str
+    main: Comparison
+    comparisons: tuple[Comparison, ...]
+    keep_for: tuple[Slice, ...]
+    remove_for: tuple[Slice, ...]
+    helped: tuple[Change, ...]
+    hurt: tuple[Change, ...]
+    more_queries: int | None
+    detectable: float | None
+    bound: float
+    level: float
+    rounds: int
+    seed: int
+    notes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = field(default=(), repr=False)
+
+    @property
+    def harms(self) -> bool:
+        """Whether the second system is proven worse, on all queries or on a slice.
+
+        What is proven, but shown to be within the bound, is no harm.
+        """
+        worse = self.main.adjusted_p <= self.level and self.main.difference < 0
+        return self.decision != "no effect" and (worse or bool(self.remove_for))
+
+    _repr_pretty_ = pretty
+
+    def _repr_html_(self) -> str:
+        from runoff.report._sections import verdict_html  # noqa: PLC0415 - a report, when asked for
+
+        return verdict_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the single queries' changes as plain values for JSON."""
+        told = asdict(replace(self, changes=()))
+        del told["changes"]
+        return told
+
+    def plot(self) -> LayerChart:
+        """Return what every query gained or lost, sorted, as an Altair chart.
+
+        Raises:
+            MissingExtra: Altair is not installed.
+        """
+        from runoff.report._plots import verdict_plot  # noqa: PLC0415 - Altair is an extra
+
+        return verdict_plot(self)
+
+    def __str__(self) -> str:
+        """Return the decision, every comparison, the queries that changed most, and the notes."""
+        lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
+        for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
+            lines += [f"{title} {one}" for one in changes]
+        return "\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)])
+
+
+def verdict(
+    before: Measured | Values,
+    after: Measured | Values,
+    *,
+    slices: Mapping[str, Slicing] | None = None,
+    bound: float = 0.01,
+    level: float = 0.05,
+    smallest: int = 10,
+    rounds: int = 10_000,
+    seed: int = 0,
+) -> Verdict:
+    """Compare two systems on the same judged queries and decide.
+
+    The first measure decides, on all queries and on each slice; the other measures are reported on
+    all queries. Differences are tested by permutation and their intervals are bootstrapped; Holm's
+    procedure keeps the chance of any false finding within `level`: .8 of it goes to the first
+    measure on all queries and the rest is shared evenly.
+
+    Args:
+        before: one system's values, such as `evaluate(...)` of the run without a reranker.
+        after: the other's, of the same queries and measures.
+        slices: name to slicing; see `runoff.evaluation._slices` and `Collection.slices`.
+        bound: a difference whose 95% interval lies within it, either way, is no effect.
+        level: the chance of a false finding that is accepted.
+        smallest: slices of fewer queries are not tested.
+        rounds: random draws of each test and interval.
+        seed: of the draws; the same seed gives the same verdict.
+
+    Raises:
+        InvalidArgument: the two have other queries or measures, a value is not finite, or a number
+            is out of its range.
+    """
+    rounds, smallest = count("rounds", rounds), count("smallest", smallest)
+    for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
+        if not 0 < value < most:
+            raise InvalidArgument(name, value, f"must be above 0 and below {most:g}")
+    pair = paired(before, after)
+    asked, notes = questions(pair, slices or {}, smallest)
+    shares = np.full(len(asked), (1 - _MAIN_SHARE) / max(1, len(asked) - 1))
+    shares[0] = 1.0 if len(asked) == 1 else _MAIN_SHARE
+    compared = _compared(pair, asked, shares, rounds, seed)
+    if shares.min() * level * (rounds + 1) < 1:
+        notes.append(f"{rounds} rounds are too few to prove one of {len(asked)} comparisons alone.")
+    main, main_level = compared[0], float(level * shares[0])
+    several = main.queries > 1
+    deviation = float(pair.deltas[0].std(ddof=1)) if several else 0.0
+    decision, keep_for, remove_for = _decision(compared, bound, level)
+    changes = _changes(pair)
+    more = None
+    if decision == "undecided":
+        needed = statistics.queries_needed(
+            main.difference, deviation, bound=bound, level=main_level, fewest=statistics.FEWEST
+        )
+        more = max(1, needed - main.queries)
+    return Verdict(
+        decision,
+        _reason(decision, main, keep_for, remove_for, more, bound),
+        main,
+        tuple(compared),
+        keep_for,
+        remove_for,
+        tuple(one for one in changes[:_LISTED] if one.delta > _TIE),
+        tuple(one for one in changes[: -_LISTED - 1 : -1] if one.delta < -_TIE),
+        more,
+        statistics.detectable(deviation, main.queries, level=main_level) if several else None,
+        bound,
+        level,
+        rounds,
+        seed,
+        (*notes, *pair.notes, *_cautions(main, decision, level)),
+        changes,
+    )
+
+
+def _compared(
+    pair: Pair, asked: Sequence[Question], shares: NDArray[np.float64], rounds: int, seed: int
+) -> list[Comparison]:
+    members = np.array([one.members for one in asked]).T
+    rows = pair.deltas[[one.measure for one in asked]].T
+    deltas = np.where(members, rows, 0.0)
+    p = statistics.permutation_p(deltas, rounds=rounds, seed=seed)
+    adjusted = statistics.holm(p, shares)
+    ends = statistics.bootstrap_intervals(deltas, members, rounds=rounds, seed=seed)
+    compared = []
+    for at, one in enumerate(asked):
+        inside = rows[one.members, at]
+        compared.append(
+            Comparison(
+                pair.measures[one.measure],
+                one.slice,
+                len(inside),
+                float(pair.before[one.measure, one.members].mean()),
+                float(pair.after[one.measure, one.members].mean()),
+                float(inside.mean()),
+                (float(ends[at, 0]), float(ends[at, 1])),
+                float(p[at]),
+                float(adjusted[at]),
+                int((inside > _TIE).sum()),
+                int((np.abs(inside) <= _TIE).sum()),
+                int((inside < -_TIE).sum()),
+                pair.judged_shares(one.measure, one.members),
+            )
+        )
+    return compared
+
+
+def _decision(
+    compared: Sequence[Comparison], bound: float, level: float
+) -> tuple[Decision, tuple[Slice, ...], tuple[Slice, ...]]:
+    """Return the decision and the slices proven to be helped (or spared) and harmed."""
+    main = compared[0]
+    sliced = {one.slice: one for one in compared if one.slice is not None}
+    proven = {name: one for name, one in sliced.items() if one.adjusted_p <= level}
+    helped = tuple(name for name, one in proven.items() if one.difference > 0)
+    harmed = tuple(name for name, one in proven.items() if one.difference < 0)
+    better = main.adjusted_p <= level and main.difference > 0
+    worse = main.adjusted_p <= level and main.difference < 0
+    low, high = main.interval
+    shown = main.queries >= statistics.FEWEST and -bound <= low <= high <= bound
+    if shown and not helped and not harmed:
+        return "no effect", (), ()
+    if better and harmed:
+        names = {name for name, _ in harmed}
+        spared = tuple(one for one in sliced if one[0] in names and one not in harmed)
+        return "keep for these slices", spared, harmed
+    if better:
+        return "keep", helped, ()
+    if helped:
+        return "keep for these slices", helped, harmed
+    return ("remove" if worse else "undecided"), (), harmed
+
+
+def _reason(
+    decision: Decision,
+    main: Comparison,
+    keep_for: tuple[Slice, ...],
+    remove_for: tuple[Slice, ...],
+    more: int | None,
+    bound: float,
+) -> str:
+    low, high = main.interval
+    found = (
+        f"{main.measure} {main.difference:+.4f} [{low:+.4f}, {high:+.4f}] on {main.queries} queries"
+    )
+    kept = ", ".join(map("=".join, keep_for))
+    removed = ", ".join(map("=".join, remove_for))
+    harm = f"; it harms {removed}" if removed else ""
+    if decision == "no effect":
+        return f"{found} lies within {bound:g} either way."
+    if decision == "keep for these slices":
+        return f"{found}; keep it for {kept or 'what it does not harm'}{harm}."
+    if decision != "undecided":
+        return f"{found} is proven (p {main.adjusted_p:.4f}){harm}."
+    return f"{found}; about {more} more judged queries like these would decide{harm}."
+
+
+def _changes(pair: Pair) -> tuple[Change, ...]:
+    """Return what every query gained by the first measure, the one that gained most first."""
+    before, after = pair.before[0].tolist(), pair.after[0].tolist()
+    order = np.argsort(pair.deltas[0], kind="stable")[::-1].tolist()
+    ids = pair.query_ids
+    return tuple(
+        Change(ids[at], pair.texts.get(ids[at], ""), before[at], after[at]) for at in order
+    )
+
+
+def _cautions(main: Comparison, decision: Decision, level: float) -> Iterator[str]:
+    if decision == "no effect" and main.ties == main.queries:
+        unseen = 1 - level ** (1 / main.queries)
+        yield (
+            f"No query changed; a change of up to {unseen:.1%} of all queries could have "
+            "gone unseen."
+        )
+    if main.judged is not None and abs(main.judged[1] - main.judged[0]) > _JUDGED_GAP:
+        fewer = "after" if main.judged[1] < main.judged[0] else "before"
+        yield (
+            f"Of what `{fewer}` returns less was judged ({main.judged[0]:.0%} before, "
+            f"{main.judged[1]:.0%} after), and what is not judged counts as not relevant: the "
+            "comparison is unfair to it."
+        )

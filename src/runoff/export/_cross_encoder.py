@@ -1,0 +1,260 @@
+"""A Hugging Face cross-encoder as a folder of ONNX, compared with torch before it counts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from runoff._onnx.files import TOKENIZER
+from runoff.errors import ExportFailed, InvalidArgument
+from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8, spearman
+from runoff.export._folder import appearing, check_absent, write_checksums, write_json
+from runoff.export._graph import need_onnx, to_int8, to_onnx
+from runoff.export._samples import sample_pairs, traced_with
+from runoff.rerank._local import backends as local
+from runoff.rerank._local import sentence_transformers
+from runoff.rerank._local.cross_encoder import CrossEncoder
+from runoff.rerank._local.torch_model import LoadedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runoff._onnx.files import ModelDirectory
+    from runoff.scores import PairScores
+
+__all__ = ["Exported", "Precisions", "export_cross_encoder"]
+
+Precisions = Literal["both", "fp32", "int8"]
+_FP32, _INT8 = "model.onnx", "model_int8.onnx"
+_OUTPUT = "logits"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model that was exported.
+
+    Attributes:
+        folder: where it lies: `CrossEncoder(folder)` runs it.
+        bytes: the size of each graph with its weights, by precision.
+        max_length: tokens read of each pair.
+        kind: of the scores, `"logit"` or `"probability"`.
+        difference: the largest, between the scores of torch and of fp32 ONNX.
+        agreement: Spearman's correlation of int8 with fp32; None without int8.
+        pairs: how many were compared.
+        truncated: of those, how many were longer than the model reads.
+    """
+
+    folder: Path
+    bytes: Mapping[str, int]
+    max_length: int
+    kind: str
+    difference: float
+    agreement: float | None
+    pairs: int
+    truncated: int
+
+
+def export_cross_encoder(
+    model: str | Path,
+    out: str | Path,
+    *,
+    precision: Precisions = "both",
+    agreement: float = SMALLEST_AGREEMENT,
+    max_length: int | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Exported:
+    """Write a cross-encoder as ONNX, with its tokenizer and settings, and check what it scores.
+
+    The graph computes what the model computes, the activation that its settings name left out, as
+    `CrossEncoder` does. Every graph is run on 64 pairs before the folder appears: fp32 must score
+    as torch does within 1e-4, read the same tokens and cut the same texts, and int8 must order the
+    pairs as fp32 does.
+
+    Args:
+        model: a directory or `"org/name"` of a sequence classifier with one or two labels, as
+            transformers or sentence-transformers save it, with safetensors weights. Python code
+            that comes with a model is never run.
+        out: the folder to make; it must not exist.
+        precision: which graphs to write. `CrossEncoder` takes int8 where both are there.
+        agreement: Spearman's correlation with fp32 that int8 must have, within 0 and 1.
+        max_length: tokens the export reads of each pair; None asks the model.
+        revision: branch, tag or commit on the Hugging Face Hub.
+        local_files_only: never use the network.
+        progress: called with what begins.
+
+    Raises:
+        InvalidArgument: an argument cannot be right, or the model is of a kind that has no ONNX
+            form here: a causal language model, or one that wants a prompt.
+        MissingExtra: sentence-transformers, torch or onnx is not installed.
+        ModelNotFound: there is no such model, or it has no safetensors weights.
+        ModelDamaged: a file of it cannot be read.
+        ExportFailed: torch cannot trace it, or what was written scores otherwise.
+        RunoffError: the folder cannot be written.
+    """
+    if precision not in get_args(Precisions):
+        remedy = f"must be one of {', '.join(get_args(Precisions))}"
+        raise InvalidArgument("precision", precision, remedy)
+    if isinstance(agreement, bool) or not isinstance(agreement, float | int):
+        raise InvalidArgument("agreement", agreement, "must be a number within 0 and 1")
+    if not 0 <= agreement <= 1:
+        raise InvalidArgument("agreement", agreement, "must be within 0 and 1")
+    say = progress or (lambda _: None)
+    where = Path(out).expanduser()
+    check_absent(where)
+    need_onnx()
+    original = CrossEncoder(
+        model,
+        backend="torch",
+        device="cpu",
+        max_length=max_length,
+        revision=revision,
+        local_files_only=local_files_only,
+    )
+    say(f"loading {original.name}")
+    directory = sentence_transformers.find(original)
+    _check_kind(directory)
+    ready = sentence_transformers.prepare(original)
+    _check_prompt(directory, ready)
+    length = ready.encoder.max_length
+    with appearing(where) as folder:
+        say("tracing")
+        _write_graph(original, directory, ready, folder)
+        write_json(folder / "config.json", _settings(directory, ready))
+        pairs = sample_pairs(length)
+        say(f"comparing {len(pairs)} pairs with torch")
+        made = CrossEncoder(folder, precision="fp32")
+        expected, found = original.score(pairs), made.score(pairs)
+        difference = _difference(original.name, expected, found)
+        check_fp32(original.name, difference)
+        reached = None
+        if precision != "fp32":
+            say("quantising")
+            to_int8(folder / _FP32, folder / _INT8)
+            quick = replace(made, precision="int8").score(pairs)
+            reached = spearman(found.values.tolist(), quick.values.tolist())
+            check_int8(original.name, reached, agreement)
+        if precision == "int8":
+            for path in folder.glob(f"{_FP32}*"):
+                path.unlink()
+        write_checksums(folder, [path.name for path in folder.iterdir()])
+        sizes = {kind: _size(folder, name) for kind, name in (("fp32", _FP32), ("int8", _INT8))}
+    return Exported(
+        where,
+        {kind: size for kind, size in sizes.items() if size},
+        length,
+        str(ready.kind),
+        difference,
+        reached,
+        len(pairs),
+        int(found.truncated.sum()),
+    )
+
+
+def _check_kind(directory: ModelDirectory) -> None:
+    named = (directory.config.get("architectures") or ["none"])[0]
+    if str(named).endswith("ForCausalLM"):
+        remedy = (
+            f'{named} answers "yes" or "no" to a chat, which the ONNX backend cannot ask: run it '
+            'with CrossEncoder(..., backend="torch")'
+        )
+        raise InvalidArgument("model", directory.name, remedy)
+
+
+def _check_prompt(directory: ModelDirectory, ready: local.Ready) -> None:
+    loaded: Any = ready.loaded
+    if loaded.chat or loaded.prompts.get(loaded.default_prompt):
+        remedy = (
+            "its settings put a text before each query, which the ONNX backend cannot: run it with "
+            'CrossEncoder(..., backend="torch")'
+        )
+        raise InvalidArgument("model", directory.name, remedy)
+
+
+def _write_graph(
+    original: CrossEncoder, directory: ModelDirectory, ready: local.Ready, folder: Path
+) -> None:
+    """Write the fp32 graph and the tokenizer.
+
+    Raises:
+        ExportFailed: torch cannot trace the network.
+    """
+    import torch  # noqa: PLC0415 - an extra
+
+    # attention as plain matrix products is the faster graph on a CPU
+    loaded = LoadedModel(original, directory, attention="eager")
+    network, scores, inputs = loaded.traceable(traced_with(ready.encoder))
+
+    class Scoring(torch.nn.Module):  # type: ignore[misc] # torch has types only where it is
+        """The network with its inputs by position."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, *tensors: object) -> object:
+            """Return the scores, shape (batch, labels)."""
+            return scores(dict(zip(inputs, tensors, strict=True)))
+
+    try:
+        with torch.no_grad():
+            to_onnx(Scoring().eval(), inputs, _OUTPUT, folder / _FP32)
+    except Exception as error:  # torch raises many kinds here
+        told = (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
+        msg = (
+            f"{original.name}: torch cannot trace it: {told}: run it with "
+            'CrossEncoder(..., backend="torch")'
+        )
+        raise ExportFailed(msg) from error
+    loaded.tokenizer.save(str(folder / TOKENIZER))
+
+
+def _settings(directory: ModelDirectory, ready: local.Ready) -> dict[str, object]:
+    """Return the model's own settings and what `CrossEncoder` wants to know besides."""
+    own = {name: value for name, value in directory.config.items() if name != "auto_map"}
+    packages = ("sentence-transformers", "torch", "transformers")
+    made = {
+        "kind": "cross-encoder",
+        "score_kind": str(ready.kind),
+        "output": _OUTPUT,
+        "max_length": ready.encoder.max_length,
+        "source": {
+            "model": directory.name,
+            "checksum": ready.identity.revision,
+            **dict(zip(packages, local.versions(*packages), strict=True)),
+        },
+    }
+    if ready.english:
+        made["language"] = "en"
+    if ready.default_blend is not None:
+        made["default_blend"] = ready.default_blend
+    return own | made
+
+
+def _difference(name: str, expected: PairScores, found: PairScores) -> float:
+    """Return the largest difference of two scorers.
+
+    Raises:
+        ExportFailed: they read or cut the texts otherwise.
+    """
+    if (
+        expected.usage.tokens != found.usage.tokens
+        or expected.truncated.tolist() != found.truncated.tolist()
+    ):
+        msg = (
+            f"{name}: the export reads {found.usage.tokens} tokens where torch reads "
+            f"{expected.usage.tokens}: its tokenizer was not saved as it works"
+        )
+        raise ExportFailed(msg)
+    if not (expected.scored.all() and found.scored.all()):
+        return math.nan
+    return float(np.abs(expected.values.astype(np.float64) - found.values).max())
+
+
+def _size(folder: Path, name: str) -> int:
+    return sum(path.stat().st_size for path in folder.glob(f"{name}*"))

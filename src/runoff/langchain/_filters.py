@@ -1,0 +1,138 @@
+"""Filters of a request: what users may write, and what vector stores understand.
+
+A filter is honoured exactly or refused by name; none is ignored. Whatever a store returns is
+checked again, so that no excluded document gets through a difference in meaning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.filters import And, Eq, Filter, In, Not, Or, Range
+from runoff.langchain._stores import kind_of
+from runoff.recall._stores.chroma_where import where_of
+from runoff.recall._stores.qdrant_filter import qdrant_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from langchain_core.documents import Document as LangChainDocument
+    from langchain_core.vectorstores import VectorStore
+
+__all__ = ["Translate", "as_filter", "store_kwargs"]
+
+Translate: TypeAlias = "Callable[[Filter], Mapping[str, Any]]"
+
+
+def as_filter(value: object) -> Filter | None:
+    """Return a filter for a filter, or for a dict of fields and the values they must equal.
+
+    Raises:
+        InvalidArgument: it is neither; operators in a dict are refused, since every store means
+            something else by them.
+    """
+    if value is None or isinstance(value, Eq | In | Range | And | Or | Not):
+        return value
+    remedy = (
+        'must be a filter of runoff.filters, such as Range("year", gte=2020), or a dict of fields '
+        "and the values they must equal"
+    )
+    if not isinstance(value, dict) or not value:
+        raise InvalidArgument("filter", value, remedy)
+    if any(not isinstance(one, str | int | float) for one in value.values()) or any(
+        str(name).startswith("$") for name in value
+    ):
+        raise InvalidArgument("filter", value, remedy)
+    equals = [Eq(name, one) for name, one in value.items()]
+    return equals[0] if len(equals) == 1 else And(*equals)
+
+
+def store_kwargs(
+    store: VectorStore,
+    given: Mapping[str, Any],
+    wanted: Filter,
+    translate: Translate | None,
+    source: str,
+) -> dict[str, Any] | None:
+    """Return a store's search arguments with a filter added; None when nothing can pass it.
+
+    What the store then returns includes every document that the filter keeps, and may include
+    more: the caller checks each.
+
+    Args:
+        store: the vector store; Chroma, FAISS, Qdrant and `InMemoryVectorStore` are known.
+        given: its search arguments so far.
+        wanted: the filter of this request.
+        translate: makes search arguments of a filter, for any other store.
+        source: what to call the store in an error.
+
+    Raises:
+        FilterNotSupported: the store is not known and nothing translates for it, or it already has
+            a filter that cannot be combined with this one.
+    """
+    if translate is not None:
+        added = dict(translate(wanted))
+        both = sorted(added.keys() & given.keys())
+        if both:
+            remedy = f"{source} has a {both[0]} of its own, and the two cannot be combined"
+            raise FilterNotSupported("filter", wanted, remedy)
+        return {**given, **added}
+    known = given.get("filter")
+    kind = kind_of(store)
+    if kind == "memory":
+        return {**given, "filter": _predicate(wanted, known)}
+    if kind == "faiss":
+        return {**given, **_for_faiss(store, wanted, known)}
+    if kind == "qdrant":
+        return {**given, "filter": _for_qdrant(store, wanted, known)}
+    if kind == "chroma":
+        where = where_of(wanted, lists=_chroma_knows_lists())
+        if where is False:
+            return None
+        if where is True:
+            return dict(given)
+        return {**given, "filter": {"$and": [known, where]} if known else where}
+    remedy = (
+        f"{source} ({type(store).__name__}) is no store whose filters are known here: pass "
+        "translate_filter=, which makes search arguments of a filter"
+    )
+    raise FilterNotSupported("filter", wanted, remedy)
+
+
+def _predicate(
+    wanted: Filter, known: Callable[[LangChainDocument], bool] | None
+) -> Callable[[LangChainDocument], bool]:
+    def keeps(document: LangChainDocument) -> bool:
+        return wanted.matches(document.metadata) and (known is None or known(document))
+
+    return keeps
+
+
+def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:  # noqa: ANN401 - not imported
+    """Return FAISS's arguments: it looks for what passes among `fetch_k` rows, so among all."""
+    holds = None if known is None else store._create_filter_func(known)  # noqa: SLF001 - its reading of a dict
+
+    def keeps(metadata: dict[str, Any]) -> bool:
+        return wanted.matches(metadata) and (holds is None or holds(metadata))
+
+    return {"filter": keeps, "fetch_k": max(1, store.index.ntotal)}
+
+
+def _for_qdrant(store: Any, wanted: Filter, known: Any) -> Any:  # noqa: ANN401 - not imported
+    from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - as for Chroma below
+
+    added = QdrantFilter.model_validate(qdrant_filter(wanted, under=store.metadata_payload_key))
+    return added if known is None else QdrantFilter(must=[known, added])
+
+
+def _chroma_knows_lists() -> bool:
+    """Whether this chromadb can say that a list contains a value."""
+    from chromadb.api.types import validate_where  # noqa: PLC0415 - here where a store of it is
+
+    try:
+        probe: Any = {"field": {"$contains": 1}}
+        validate_where(probe)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,264 @@
+"""LangChain's own rerankers as second stages of runoff.
+
+Once `runoff.langchain` is imported, any document compressor and any cross-encoder of LangChain's
+can stand wherever runoff takes a reranker, in every framework.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeGuard
+
+import numpy as np
+from langchain_core.documents import BaseDocumentCompressor
+from langchain_core.documents import Document as LangChainDocument
+from langchain_core.runnables.config import ensure_config
+
+from runoff import provenance
+from runoff._waiting import workers
+from runoff.errors import BadReply
+from runoff.langchain._convert import RELEVANCE, plain
+from runoff.rerank._coerce import register_converter
+from runoff.rerank._pointwise import Pointwise
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+from runoff.types import Dropped, Ranked, Reranking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runoff.deadline import Deadline
+    from runoff.protocols import Reranker
+    from runoff.types import Candidate, Query
+
+__all__ = ["CompressorReranker", "CrossEncoderScorer", "register", "second_stage"]
+
+
+class _ScoresPairs(Protocol):
+    def score(self, text_pairs: list[tuple[str, str]]) -> Sequence[float]: ...
+
+
+def _is_cross_encoder(part: object) -> TypeGuard[_ScoresPairs]:
+    """Whether a part derives from LangChain's `BaseCrossEncoder`.
+
+    That class has moved between LangChain's packages and is in langchain-core only of late, so it
+    is known by its name.
+    """
+    return any(
+        kind.__name__ == "BaseCrossEncoder" and kind.__module__.startswith("langchain")
+        for kind in type(part).__mro__
+    )
+
+
+def second_stage(part: object) -> Reranker:
+    """Make a reranker of a LangChain document compressor or cross-encoder."""
+    if _is_cross_encoder(part):
+        return Pointwise(CrossEncoderScorer(part))
+    if not isinstance(part, BaseDocumentCompressor):
+        msg = f"{type(part).__name__} is no document compressor and no cross-encoder"
+        raise TypeError(msg)
+    own = getattr(part, "second_stage", None)  # ours knows its own second stage
+    return own() if callable(own) else CompressorReranker(part)
+
+
+def register() -> None:
+    """Teach `as_reranker` LangChain's document compressors and cross-encoders."""
+    register_converter(
+        "a LangChain document compressor",
+        lambda part: isinstance(part, BaseDocumentCompressor),
+        second_stage,
+    )
+    register_converter("a LangChain cross-encoder", _is_cross_encoder, second_stage)
+
+
+def _model_name(part: object) -> str:
+    for attribute in ("model_name", "model"):
+        name = getattr(part, attribute, None)
+        if isinstance(name, str) and name:
+            return name
+    return type(part).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEncoderScorer:
+    """A LangChain cross-encoder as a pair scorer.
+
+    Attributes:
+        model: any of LangChain's `BaseCrossEncoder`s.
+    """
+
+    model: _ScoresPairs
+
+    @property
+    def name(self) -> str:
+        """The model's name where it has one, else its class."""
+        return _model_name(self.model)
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Score all pairs in one call; see `PairScorer.score`.
+
+        Raises:
+            BadReply: the model returned more or fewer scores than there are pairs, or no numbers.
+        """
+        if deadline is not None:
+            deadline.check(self.name)
+        raw = self.model.score(list(pairs))
+        try:
+            values = np.asarray(raw, dtype=np.float32).reshape(-1)
+        except (TypeError, ValueError) as error:
+            msg = f"{self.name} returned scores that are not numbers"
+            raise BadReply(msg) from error
+        if len(values) != len(pairs):
+            msg = f"{self.name} returned {len(values)} scores for {len(pairs)} pairs"
+            raise BadReply(msg)
+        return PairScores(
+            values,
+            np.isfinite(values),
+            np.zeros(len(values), dtype=np.bool_),
+            ScoreKind.UNKNOWN,
+            ModelIdentity(self.name),
+            Usage(pairs=len(values)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompressorReranker:
+    """A LangChain document compressor as a reranker.
+
+    It is given copies without runoff's metadata. Its order is kept; its `relevance_score`s are the
+    rerank scores where it gives one to every document it keeps and they agree with its order, else
+    the rerank score is 1 / rank. What it leaves out is dropped by its name. Texts it rewrites are
+    not taken over.
+
+    Attributes:
+        compressor: any `langchain_core.documents.BaseDocumentCompressor`.
+    """
+
+    compressor: BaseDocumentCompressor
+
+    @property
+    def name(self) -> str:
+        """The compressor's class."""
+        return type(self.compressor).__name__
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Order the candidates; see `Reranker.rerank`.
+
+        Raises:
+            BadReply: it returned a document that was not among the candidates.
+        """
+        if deadline is not None:
+            deadline.check(self.name)
+        copies = [_copy(candidate) for candidate in candidates]
+        kept = self.compressor.compress_documents(
+            copies, query.text, callbacks=ensure_config().get("callbacks")
+        )
+        return self._reranking(candidates, copies, kept)
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Order the candidates without blocking the event loop; see `rerank`."""
+        own = type(self.compressor).acompress_documents
+        if own is BaseDocumentCompressor.acompress_documents:
+            return await workers.run_async(
+                lambda: self.rerank(query, candidates, deadline=deadline), deadline, self.name
+            )
+        if deadline is not None:
+            deadline.check(self.name)
+        copies = [_copy(candidate) for candidate in candidates]
+        kept = await self.compressor.acompress_documents(
+            copies, query.text, callbacks=ensure_config().get("callbacks")
+        )
+        return self._reranking(candidates, copies, kept)
+
+    def _reranking(
+        self,
+        candidates: Sequence[Candidate],
+        copies: Sequence[LangChainDocument],
+        kept: Sequence[LangChainDocument],
+    ) -> Reranking:
+        positions = _paired(copies, kept, self.name)
+        scores = [_score(document) for document in kept]
+        notes: tuple[str, ...] = ()
+        given = [score for score in scores if score is not None]
+        agree = len(given) == len(kept) and given == sorted(given, reverse=True)
+        if not agree:
+            order_only = f"{self.name} gave an order without scores: rerank_score is 1 / rank"
+            notes = (order_only,) if kept else ()
+        ordered = tuple(
+            Ranked(candidates[position], given[rank] if agree else 1 / (rank + 1), scores[rank])
+            for rank, position in enumerate(positions)
+        )
+        placed = set(positions)
+        reason = f"removed by {self.name}"
+        return Reranking(
+            ordered,
+            dropped=tuple(
+                Dropped(candidate, reason)
+                for position, candidate in enumerate(candidates)
+                if position not in placed
+            ),
+            model=ModelIdentity(_model_name(self.compressor)),
+            usage=Usage(pairs=len(candidates)),
+            notes=notes,
+        )
+
+
+def _copy(candidate: Candidate) -> LangChainDocument:
+    document = candidate.document
+    origin = plain(document)
+    metadata = provenance.without(origin.metadata)
+    metadata.pop(RELEVANCE, None)
+    return origin.model_copy(update={"page_content": document.text, "metadata": metadata})
+
+
+def _score(document: LangChainDocument) -> float | None:
+    score = document.metadata.get(RELEVANCE)
+    try:
+        value = float(score)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _paired(
+    copies: Sequence[LangChainDocument], kept: Sequence[LangChainDocument], name: str
+) -> list[int]:
+    """Return which candidate each returned document is.
+
+    A document is recognised by identity, else by its id, its text and metadata, its text, or its
+    metadata, in this order; among several alike the first not yet taken counts.
+    """
+    by_identity = {id(copy): position for position, copy in enumerate(copies)}
+    found: list[int | None] = [by_identity.get(id(document)) for document in kept]
+    taken = {position for position in found if position is not None}
+    stripped = [{**document.metadata} for document in kept]
+    for metadata in stripped:
+        metadata.pop(RELEVANCE, None)
+
+    def same(how: int, rank: int, copy: LangChainDocument) -> bool:
+        document = kept[rank]
+        if how == 0:
+            return document.id is not None and document.id == copy.id
+        text = document.page_content == copy.page_content
+        metadata = stripped[rank] == copy.metadata
+        return (text and metadata, text, bool(metadata and copy.metadata))[how - 1]
+
+    for how in range(4):
+        for rank, position in enumerate(found):
+            if position is not None:
+                continue
+            for candidate, copy in enumerate(copies):
+                if candidate not in taken and same(how, rank, copy):
+                    found[rank] = candidate
+                    taken.add(candidate)
+                    break
+    if any(position is None for position in found) or len(taken) != len(kept):
+        msg = f"{name} returned documents that were not among its candidates, or one of them twice"
+        raise BadReply(msg)
+    return [position for position in found if position is not None]

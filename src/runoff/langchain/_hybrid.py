@@ -1,0 +1,197 @@
+"""`HybridRetriever`: BM25 beside a vector store, fused and reranked."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document as LangChainDocument
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
+from pydantic import Field, field_validator
+
+from runoff.errors import InvalidArgument
+from runoff.langchain._convert import Carried, carried
+from runoff.langchain._staged import StagedRetriever
+from runoff.langchain._stores import content, deletable, replaced, stored_id
+from runoff.provenance import without
+from runoff.recall._bm25.bm25 import BM25
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Self
+
+    from langchain_core.embeddings import Embeddings
+
+    from runoff.protocols import RecallSource
+    from runoff.types import Document
+
+__all__ = ["HybridRetriever"]
+
+
+class HybridRetriever(StagedRetriever):
+    """Words and vectors together: BM25 and a vector store over the same documents.
+
+    Make one with `from_documents` or `from_vectorstore`. Every document has one id in both; those
+    that come without get one when they are added. Results are as for `TwoStageRetriever`, and so
+    are all other arguments; `reranker=None` leaves it at fusion.
+
+    Args:
+        bm25: a `runoff.recall.BM25` over the documents.
+        vectorstore: the vector store.
+        search_kwargs: search arguments for the store; `k` is set by `depth`.
+        search_type: `"similarity"`, `"mmr"` or `"similarity_score_threshold"`.
+        translate_filter: makes the store's search arguments of one of `runoff.filters`, for stores
+            that are not known here (Chroma, FAISS, Qdrant and `InMemoryVectorStore` are).
+
+    Raises:
+        InvalidArgument: names the argument, its value and what would be right.
+    """
+
+    bm25: Any
+    vectorstore: VectorStore
+    search_kwargs: dict[str, Any] = Field(default_factory=dict)
+    search_type: str = "similarity"
+    translate_filter: Any = None
+
+    @field_validator("bm25", mode="before")
+    @classmethod
+    def _check_bm25(cls, value: object) -> object:
+        if not isinstance(value, BM25):
+            raise InvalidArgument("bm25", value, "must be a runoff.recall.BM25")
+        return value
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[LangChainDocument],
+        embedding: Embeddings,
+        *,
+        analyzer: Any = "english",  # noqa: ANN401 - a name or a callable, see BM25
+        **options: Any,  # noqa: ANN401 - fields
+    ) -> Self:
+        """Index documents by words and, in memory, by vectors.
+
+        Args:
+            documents: the documents; they are not changed.
+            embedding: LangChain embeddings.
+            analyzer: how texts become words; see `runoff.recall.BM25`.
+            options: everything else this class takes.
+        """
+        store = InMemoryVectorStore(embedding)
+        made = cls(bm25=BM25(analyzer=analyzer), vectorstore=store, **options)
+        made.add_documents(documents)
+        return made
+
+    @classmethod
+    def from_vectorstore(
+        cls,
+        vectorstore: VectorStore,
+        documents: Iterable[LangChainDocument] | None = None,
+        *,
+        analyzer: Any = "english",  # noqa: ANN401 - as above
+        **options: Any,  # noqa: ANN401 - fields
+    ) -> Self:
+        """Put BM25 beside a vector store that has its documents already.
+
+        Args:
+            vectorstore: the store.
+            documents: what it holds, with the ids it holds them by; may be left out for Chroma,
+                FAISS, Qdrant and `InMemoryVectorStore`, which list their content.
+            analyzer: how texts become words; see `runoff.recall.BM25`.
+            options: everything else this class takes.
+
+        Raises:
+            InvalidArgument: the store cannot list its documents and none are given, or some that
+                are given have no id.
+        """
+        given = content(vectorstore) if documents is None else list(documents)
+        missing = next((one for one in given if not one.id), None)
+        if missing is not None:
+            remedy = "needs the id the store holds it by"
+            raise InvalidArgument("documents", missing.page_content, remedy)
+        made = cls(bm25=BM25(analyzer=analyzer), vectorstore=vectorstore, **options)
+        made.bm25.add([_indexed(one, str(one.id)) for one in given])
+        return made
+
+    def add_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
+        """Add documents to the store and to BM25; return their ids.
+
+        An id that is known already is replaced in both. The documents passed in are not changed.
+
+        Raises:
+            InvalidArgument: one is no document, or has an id that the store does not take.
+        """
+        fresh = self._with_ids(documents)
+        ids = [str(one.id) for one in fresh]
+        if again := replaced(self.vectorstore, ids):
+            self.vectorstore.delete(again)
+        if fresh:
+            self.vectorstore.add_documents(fresh, ids=ids)
+        return self._indexed(fresh)
+
+    async def aadd_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
+        """Do what `add_documents` does without blocking the event loop."""
+        fresh = self._with_ids(documents)
+        ids = [str(one.id) for one in fresh]
+        if again := replaced(self.vectorstore, ids):
+            await self.vectorstore.adelete(again)
+        if fresh:
+            await self.vectorstore.aadd_documents(fresh, ids=ids)
+        return await run_in_executor(None, self._indexed, fresh)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete documents from both by id; return how many BM25 had."""
+        listed = _ids(ids)
+        if there := deletable(self.vectorstore, listed):
+            self.vectorstore.delete(there)
+        return int(self.bm25.delete(listed))
+
+    async def adelete(self, ids: Sequence[str]) -> int:
+        """Do what `delete` does without blocking the event loop."""
+        listed = _ids(ids)
+        if there := deletable(self.vectorstore, listed):
+            await self.vectorstore.adelete(there)
+        return int(self.bm25.delete(listed))
+
+    def _with_ids(self, documents: Iterable[LangChainDocument]) -> list[LangChainDocument]:
+        """Return copies in which every document has an id, and none carries provenance."""
+        fresh = []
+        for document in documents:
+            if not isinstance(document, LangChainDocument):
+                remedy = "must be a list of langchain_core.documents.Document"
+                raise InvalidArgument("documents", document, remedy)
+            known = carried(document)
+            own = known.doc_id if known.own_id else str(uuid.uuid4())
+            doc_id = stored_id(self.vectorstore, own)
+            update = {"id": doc_id, "metadata": without(document.metadata)}
+            fresh.append(document.model_copy(update=update))
+        return fresh
+
+    def _indexed(self, fresh: Sequence[LangChainDocument]) -> list[str]:
+        self.bm25.update([_indexed(one, str(one.id)) for one in fresh])
+        return [str(one.id) for one in fresh]
+
+    def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
+        dense = VectorStoreRetriever(
+            vectorstore=self.vectorstore,
+            search_type=self.search_type,
+            search_kwargs=self.search_kwargs,
+        )
+        return {"bm25": self.bm25, "dense": dense}
+
+    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401 - as above
+        if isinstance(part, Runnable):
+            how["translate"] = self.translate_filter
+        return super()._source(name, part, **how)
+
+
+def _indexed(document: LangChainDocument, doc_id: str) -> Document:
+    return Carried(doc_id, document.page_content, document.metadata, origin=document)
+
+
+def _ids(ids: Sequence[str]) -> list[str]:
+    if isinstance(ids, str):
+        raise InvalidArgument("ids", ids, "must be a list of ids")
+    return list(ids)

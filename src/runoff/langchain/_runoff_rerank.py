@@ -1,0 +1,225 @@
+"""`RunoffRerank`: the second stage as a LangChain document compressor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import BaseDocumentCompressor
+from langchain_core.documents import Document as LangChainDocument
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables.config import (
+    ensure_config,
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+    patch_config,
+)
+from pydantic import field_validator
+
+from runoff.errors import InvalidArgument
+from runoff.langchain._convert import answer, carried
+from runoff.langchain._settings import DEFAULT_RERANKER, SecondStage
+from runoff.langchain._tracing import RUN_NAME, asked, told
+from runoff.pipeline import TwoStage
+from runoff.rerank._coerce import as_reranker
+from runoff.types import Hit, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.callbacks import Callbacks
+
+    from runoff.deadline import Deadline
+    from runoff.protocols import Reranker
+    from runoff.types import Query
+
+__all__ = ["RunoffRerank"]
+
+
+class _Given:
+    """The documents a compressor was handed, as a source: their order is all it knows."""
+
+    keeps_deadline = True
+
+    def __init__(self, documents: Sequence[LangChainDocument]) -> None:
+        self.documents = documents
+
+    def retrieve(
+        self,
+        query: Query,  # noqa: ARG002 - the documents are already an answer to it
+        *,
+        depth: int,
+        deadline: Deadline | None = None,  # noqa: ARG002 - nothing here takes time
+    ) -> list[Hit]:
+        """Return the documents in the order given, scored 1 / rank."""
+        return [
+            Hit(carried(document), 1 / rank, (0.0, 1.0))
+            for rank, document in enumerate(self.documents[:depth], 1)
+        ]
+
+    async def aretrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> list[Hit]:
+        """Do the same on the loop: it takes no time."""
+        return self.retrieve(query, depth=depth, deadline=deadline)
+
+
+class RunoffRerank(SecondStage, BaseDocumentCompressor):
+    r"""Rerank documents and keep the best: a document compressor that loses nothing silently.
+
+    Results are copies with `Document.id` and metadata kept. `metadata["relevance_score"]` is the
+    rerank score, a float, or None for a document that has none: below the window, without text, or
+    not scored in time; such documents follow in their incoming order. When the reranker scored
+    nothing at all (see `on_error` and `timeout`), order and metadata are left as they came.
+    `runoff.langchain.provenance(document)` tells the rest.
+
+    Args:
+        reranker: the second stage: one of runoff's rerankers or scorers, a model name, or any
+            LangChain document compressor or cross-encoder. The embedded model by default.
+        top_n: documents to return, 1 or more.
+        window: how many of the documents, from the first, the reranker reads.
+        timeout: seconds for the call; the answer is the best that fits. None for no limit.
+        on_error: `"transient"` degrades the answer for faults that may pass and raises the others;
+            `"degrade"` degrades it for every fault; `"raise"` raises every fault.
+        threshold: a `runoff.Threshold`: what scores below it is left out of a complete answer.
+        blend: how the incoming order counts beside the model's; see `runoff.rerank.Pointwise`.
+        text_template: what the reranker reads of a document, such as
+            `"{title}\n{page_content}"`; the other fields are metadata. None for the text alone.
+        group: which documents are put under one of them before the reranker reads any: a metadata
+            field such as `"parent_id"`, a callable from runoff's document to group, or a
+            `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
+
+    Raises:
+        InvalidArgument: names the argument, its value and what would be right.
+    """
+
+    top_n: int = 5
+
+    @field_validator("reranker", mode="before")
+    @classmethod
+    def _default_reranker(cls, value: object) -> object:
+        return DEFAULT_RERANKER if value is None else value
+
+    def second_stage(self) -> Reranker:
+        """Return the reranker with this compressor's threshold and blend."""
+        reranker = self._reranker() or as_reranker(DEFAULT_RERANKER)
+        if reranker is None:
+            raise InvalidArgument("reranker", self.reranker, "a compressor needs a second stage")
+        return reranker
+
+    def compress_documents(
+        self,
+        documents: Sequence[LangChainDocument],
+        query: str,
+        callbacks: Callbacks | None = None,
+    ) -> list[LangChainDocument]:
+        """Rerank documents, as a run of its own under the callbacks.
+
+        Args:
+            documents: the documents, best first; they are not changed.
+            query: the question.
+            callbacks: LangChain's; without them, those of the surrounding run.
+
+        Returns:
+            At most `top_n` copies, best first.
+
+        Raises:
+            InvalidArgument: the query is blank, or something given is not a document.
+            PermanentError: trying again cannot help (unless `on_error` is `"degrade"`).
+        """
+        given = _documents(documents)
+        if not given:
+            return []
+        config = ensure_config({"callbacks": callbacks} if callbacks is not None else None)
+        run = get_callback_manager_for_config(config).on_chain_start(
+            None, asked(query, [one.id for one in given]), name=RUN_NAME
+        )
+        try:
+            response = self._compress(given, query, patch_config(config, callbacks=run.get_child()))
+        except BaseException as error:
+            run.on_chain_error(error)
+            raise
+        run.on_chain_end(told(response))
+        return answer(response, reranked=True)
+
+    async def acompress_documents(
+        self,
+        documents: Sequence[LangChainDocument],
+        query: str,
+        callbacks: Callbacks | None = None,
+    ) -> list[LangChainDocument]:
+        """Rerank documents without blocking the event loop; see `compress_documents`."""
+        given = _documents(documents)
+        if not given:
+            return []
+        config = ensure_config({"callbacks": callbacks} if callbacks is not None else None)
+        run = await get_async_callback_manager_for_config(config).on_chain_start(
+            None, asked(query, [one.id for one in given]), name=RUN_NAME
+        )
+        try:
+            response = await self._acompress(
+                given, query, patch_config(config, callbacks=run.get_child())
+            )
+        except BaseException as error:
+            await run.on_chain_error(error)
+            raise
+        await run.on_chain_end(told(response))
+        return answer(response, reranked=True)
+
+    def as_runnable(self) -> Runnable[dict[str, Any], list[LangChainDocument]]:
+        """Return it as a runnable from `{"query": str, "documents": list}` to documents.
+
+        LangChain records the run under this class's name, with the documents as it does for every
+        runnable.
+        """
+
+        def call(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
+            query, given = _inputs(inputs)
+            return answer(self._compress(given, query, config), reranked=True) if given else []
+
+        async def acall(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
+            query, given = _inputs(inputs)
+            if not given:
+                return []
+            return answer(await self._acompress(given, query, config), reranked=True)
+
+        return RunnableLambda(call, acall, name=RUN_NAME)
+
+    def _compress(
+        self, given: Sequence[LangChainDocument], query: str, config: RunnableConfig
+    ) -> Response:
+        return self._pipeline(given, config).search(query, top_k=self.top_n, timeout=self.timeout)
+
+    async def _acompress(
+        self, given: Sequence[LangChainDocument], query: str, config: RunnableConfig
+    ) -> Response:
+        return await self._pipeline(given, config).asearch(
+            query, top_k=self.top_n, timeout=self.timeout
+        )
+
+    def _pipeline(self, given: Sequence[LangChainDocument], config: RunnableConfig) -> TwoStage:
+        return TwoStage(
+            sources={"input": _Given(given)},
+            reranker=self._observed(config, run=False),
+            depth=max(1, len(given)),
+            window=self.window,
+            on_error=self.on_error,
+            group=self.group,
+        )
+
+
+def _documents(documents: object) -> list[LangChainDocument]:
+    remedy = "must be a list of langchain_core.documents.Document"
+    if isinstance(documents, str) or not hasattr(documents, "__iter__"):
+        raise InvalidArgument("documents", documents, remedy)
+    given = list(documents)
+    wrong = next((one for one in given if not isinstance(one, LangChainDocument)), None)
+    if wrong is not None:
+        raise InvalidArgument("documents", wrong, remedy)
+    return given
+
+
+def _inputs(inputs: object) -> tuple[str, list[LangChainDocument]]:
+    if not isinstance(inputs, dict) or not {"query", "documents"} <= inputs.keys():
+        keys = sorted(map(str, inputs)) if isinstance(inputs, dict) else type(inputs).__name__
+        raise InvalidArgument("input", keys, 'must be {"query": str, "documents": list}')
+    return inputs["query"], _documents(inputs["documents"])

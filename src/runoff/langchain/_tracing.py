@@ -1,0 +1,218 @@
+"""The second stage as a run of its own in LangChain's traces.
+
+A run's inputs and outputs name documents by id, rank and score; texts are already in the runs of
+the retrievers, and are not sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_core.runnables.config import (
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+    patch_config,
+    set_config_context,
+)
+
+from runoff._waiting import workers
+from runoff.protocols import AsyncReranker, Reranker, Warmable
+from runoff.rerank._passages import within
+from runoff.types import Dropped, Ranked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from langchain_core.callbacks import CallbackManagerForChainRun
+    from langchain_core.runnables import RunnableConfig
+
+    from runoff.deadline import Deadline
+    from runoff.langchain._convert import Template
+    from runoff.types import Candidate, Query, Reranking, Response
+
+__all__ = ["RUN_NAME", "Observed", "asked", "told"]
+
+RUN_NAME = "RunoffRerank"
+
+_Judged = TypeVar("_Judged", Ranked, Dropped)
+
+
+def asked(query: str, ids: Sequence[str | None]) -> dict[str, Any]:
+    """Return the inputs of a rerank run."""
+    return {"query": query, "documents": list(ids)}
+
+
+def told(response: Response) -> dict[str, Any]:
+    """Return the outputs of a run that saw the whole search."""
+    outcome = response.outcome
+    return {
+        "documents": [
+            {"doc_id": one.doc_id, "rank": one.rank, "rerank_score": one.rerank_score}
+            for one in response
+        ],
+        "model": response.trace.model.name,
+        "complete": outcome.complete,
+        "degraded": [
+            {"stage": one.stage, "source": one.source, "reason": one.reason}
+            for one in outcome.degraded
+        ],
+        "scored": outcome.scored,
+        "total": outcome.total,
+        "truncated": response.trace.truncated,
+        "spent_ms": round(outcome.spent_ms, 3),
+        "load_ms": round(response.trace.load_ms, 3),
+        "notes": list(outcome.notes),
+    }
+
+
+def _ordered(reranking: Reranking) -> dict[str, Any]:
+    return {
+        "documents": [
+            {
+                "doc_id": one.candidate.document.doc_id,
+                "rank": rank,
+                "rerank_score": one.rerank_score,
+            }
+            for rank, one in enumerate(reranking.ordered, 1)
+        ],
+        "model": reranking.model.name,
+        "unscored": len(reranking.unscored),
+        "dropped": len(reranking.dropped),
+        "truncated": sum(one.truncated for one in reranking.ordered),
+        "billed_units": reranking.usage.billed_units,
+        "load_ms": round(reranking.load_ms, 3),
+        "notes": list(reranking.notes),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A reranker that runs under LangChain's callbacks and reads what a template shows.
+
+    Attributes:
+        inner: the reranker.
+        config: carries the callbacks, tags and `configurable` that reach LangChain parts inside.
+        run: whether to open a run of its own.
+        template: what the reranker reads of a document; None for its text.
+    """
+
+    inner: Reranker
+    config: RunnableConfig
+    run: bool = True
+    template: Template | None = None
+
+    @property
+    def name(self) -> str:
+        """The inner reranker's name, for traces and degradations."""
+        return str(getattr(self.inner, "name", type(self.inner).__name__))
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """Whether the inner reranker does."""
+        return bool(getattr(self.inner, "keeps_deadline", False))
+
+    def warmup(self) -> None:
+        """Warm the inner reranker up, if it has something to load."""
+        if isinstance(self.inner, Warmable):
+            self.inner.warmup()
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Order the candidates inside a run; see `Reranker.rerank`."""
+        with self._running(query, candidates) as (config, outputs):
+            given = self._shown(candidates)
+            with set_config_context(config) as context:
+                reranking = context.run(self.inner.rerank, query, given, deadline=deadline)
+            reranking = self._restored(reranking, candidates)
+            outputs.update(_ordered(reranking))
+        return reranking
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Order the candidates inside a run without blocking the loop; see `rerank`."""
+        manager = None
+        config = self.config
+        if self.run:
+            parent = get_async_callback_manager_for_config(config)
+            inputs = asked(query.text, [one.document.doc_id for one in candidates])
+            manager = await parent.on_chain_start(None, inputs, name=RUN_NAME)
+            config = patch_config(config, callbacks=manager.get_child())
+        try:
+            reranking = await self._awaited(query, self._shown(candidates), config, deadline)
+            reranking = self._restored(reranking, candidates)
+        except BaseException as error:
+            if manager:
+                await manager.on_chain_error(error)
+            raise
+        if manager:
+            await manager.on_chain_end(_ordered(reranking))
+        return reranking
+
+    async def _awaited(
+        self,
+        query: Query,
+        given: Sequence[Candidate],
+        config: RunnableConfig,
+        deadline: Deadline | None,
+    ) -> Reranking:
+        inner = self.inner
+        with set_config_context(config) as context:
+            if isinstance(inner, AsyncReranker):
+                coming = inner.arerank(query, given, deadline=deadline)
+                return await asyncio.create_task(_taken(coming), context=context)
+            call = context.copy().run
+            return await workers.run_async(
+                lambda: call(inner.rerank, query, given, deadline=deadline), None, "rerank"
+            )
+
+    @contextmanager
+    def _running(
+        self, query: Query, candidates: Sequence[Candidate]
+    ) -> Iterator[tuple[RunnableConfig, dict[str, Any]]]:
+        outputs: dict[str, Any] = {}
+        if not self.run:
+            yield self.config, outputs
+            return
+        inputs = asked(query.text, [one.document.doc_id for one in candidates])
+        manager: CallbackManagerForChainRun = get_callback_manager_for_config(
+            self.config
+        ).on_chain_start(None, inputs, name=RUN_NAME)
+        try:
+            yield patch_config(self.config, callbacks=manager.get_child()), outputs
+        except BaseException as error:
+            manager.on_chain_error(error)
+            raise
+        manager.on_chain_end(outputs)
+
+    def _shown(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        if self.template is None:
+            return candidates
+        return [self.template.shown(candidate) for candidate in candidates]
+
+    def _restored(self, reranking: Reranking, candidates: Sequence[Candidate]) -> Reranking:
+        """Put the candidates back as they came, where a template showed them otherwise."""
+        if self.template is None:
+            return reranking
+        back = {candidate.key: candidate for candidate in candidates}
+        return replace(
+            reranking,
+            ordered=tuple(_put_back(one, back) for one in reranking.ordered),
+            unscored=tuple(back.get(one.key, one) for one in reranking.unscored),
+            dropped=tuple(_put_back(one, back) for one in reranking.dropped),
+        )
+
+
+def _put_back(one: _Judged, back: dict[str, Candidate]) -> _Judged:
+    shown = one.candidate
+    own = back.get(shown.key, shown)
+    passages = within(one.passages, shown.document.text, own.document.text)
+    return replace(one, candidate=own, passages=passages)
+
+
+async def _taken(coming: Any) -> Any:  # noqa: ANN401 - an awaitable's result passes through
+    return await coming

@@ -1,0 +1,284 @@
+"""LlamaIndex's nodes and query bundles, and ours, made of each other without changing either."""
+
+from __future__ import annotations
+
+import math
+import string
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.schema import (
+    ImageNode,
+    MetadataMode,
+    Node,
+    NodeWithScore,
+    QueryBundle,
+    TextNode,
+)
+
+from runoff.errors import InvalidArgument
+from runoff.llama_index._filters import as_filter
+from runoff.llama_index._stored import NODE, from_json
+from runoff.provenance import KEY, decode, encode, without
+from runoff.rerank._passages import within
+from runoff.types import Document, Hit, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from llama_index.core.schema import BaseNode
+    from llama_index.core.vector_stores.types import MetadataFilters
+
+    from runoff.filters import Filter
+    from runoff.types import Response, Result
+
+__all__ = [
+    "BundledQuery",
+    "FilteredQueryBundle",
+    "NodeDocument",
+    "Reading",
+    "as_mode",
+    "plain_node",
+    "provenance",
+    "to_bundle",
+    "to_hits",
+    "to_nodes",
+    "to_query",
+]
+
+
+@dataclass
+class FilteredQueryBundle(QueryBundle):
+    """A query bundle that also says which nodes may be returned.
+
+    Query engines hand bundles on as they are, so `engine.query(FilteredQueryBundle("q",
+    filters=...))` filters one query of an engine whose retriever is one of runoff's.
+
+    Attributes:
+        filters: LlamaIndex's `MetadataFilters` or one of `runoff.filters`.
+    """
+
+    filters: MetadataFilters | Filter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BundledQuery(Query):
+    """A query that remembers what only LlamaIndex's retrievers understand.
+
+    Attributes:
+        image_path: an image to search by, for multi-modal retrievers.
+    """
+
+    image_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDocument(Document):
+    """A document that remembers the node it was made from, with its incoming score."""
+
+    node: NodeWithScore | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a node becomes the text that BM25 and rerankers read.
+
+    A node without content of its own, such as an image without a caption, has no text, whatever
+    its metadata say. Provenance of an earlier pass is never part of the text.
+
+    Attributes:
+        metadata_mode: which metadata stand before the content. `EMBED`, the default, is what the
+            node's own embedding was made of, what LlamaIndex's rerankers read, and honours
+            `excluded_embed_metadata_keys`; `NONE` reads the content alone.
+        text_template: replaces LlamaIndex's own layout, such as `"{title}: {text}"`: `{text}` is
+            the content, `{metadata}` the metadata as `metadata_mode` shows them, any other name
+            the metadata field of that name (nothing where a node lacks it).
+
+    Raises:
+        InvalidArgument: the mode is none of LlamaIndex's, or the template lacks `{text}` or has
+            placeholders that are not plain names.
+    """
+
+    metadata_mode: MetadataMode = MetadataMode.EMBED
+    text_template: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the mode and the template."""
+        object.__setattr__(self, "metadata_mode", as_mode(self.metadata_mode))
+        if self.text_template is not None:
+            names = _placeholders(self.text_template)
+            if "text" not in names:
+                remedy = 'must be a string that contains "{text}"'
+                raise InvalidArgument("text_template", self.text_template, remedy)
+
+    def text(self, node: BaseNode) -> str:
+        """Return what is read of a node; an empty string where it has no content of its own."""
+        content = node.get_content(metadata_mode=MetadataMode.NONE)
+        if not content.strip():
+            return ""
+        if self.text_template is None:
+            if self.metadata_mode is MetadataMode.NONE or not node.metadata:
+                return content
+            return _unmarked(node).get_content(metadata_mode=self.metadata_mode)
+        values = {name: node.metadata.get(name, "") for name in _placeholders(self.text_template)}
+        values["text"] = content
+        if "metadata" in values:
+            values["metadata"] = _unmarked(node).get_metadata_str(self.metadata_mode)
+        return self.text_template.format_map(values).strip()
+
+    def document(self, found: NodeWithScore) -> NodeDocument:
+        """Return the document a node stands for."""
+        node = found.node
+        text = self.text(node)
+        return NodeDocument(
+            node.node_id, text, node.metadata, image=not text and _has_image(node), node=found
+        )
+
+
+def as_mode(value: MetadataMode | str) -> MetadataMode:
+    """Return one of LlamaIndex's metadata modes, given as it is or by its name.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    try:
+        return MetadataMode(value)
+    except ValueError:
+        modes = ", ".join(mode.value for mode in MetadataMode)
+        raise InvalidArgument("metadata_mode", value, f"must be one of {modes}") from None
+
+
+def _placeholders(template: object) -> set[str]:
+    remedy = 'must be a string with plain placeholders, such as "{title}: {text}"'
+    if not isinstance(template, str):
+        raise InvalidArgument("text_template", template, remedy)
+    try:
+        parts = [
+            (name, form, conversion)
+            for _, name, form, conversion in string.Formatter().parse(template)
+            if name is not None
+        ]
+    except ValueError:
+        raise InvalidArgument("text_template", template, remedy) from None
+    if any(not name.isidentifier() or form or conversion for name, form, conversion in parts):
+        raise InvalidArgument("text_template", template, remedy)
+    return {name for name, _, _ in parts}
+
+
+def _unmarked(node: BaseNode) -> BaseNode:
+    """Return the node, or a copy without provenance where it carries some."""
+    if KEY not in node.metadata:
+        return node
+    return node.model_copy(update={"metadata": without(node.metadata)})
+
+
+def _has_image(node: BaseNode) -> bool:
+    if isinstance(node, ImageNode):
+        return bool(node.image or node.image_path or node.image_url)
+    return isinstance(node, Node) and node.image_resource is not None
+
+
+def to_hits(nodes: Iterable[NodeWithScore], reading: Reading) -> list[Hit]:
+    """Return one hit for each node, in the order given; a node without a score has NaN."""
+    return [
+        Hit(reading.document(found), math.nan if found.score is None else float(found.score))
+        for found in nodes
+    ]
+
+
+def to_query(bundle: QueryBundle) -> BundledQuery:
+    """Return the query a bundle asks.
+
+    Raises:
+        InvalidArgument: it asks nothing, or its filters cannot be translated.
+    """
+    embedding = bundle.embedding
+    return BundledQuery(
+        bundle.query_str,
+        as_filter(bundle.filters) if isinstance(bundle, FilteredQueryBundle) else None,
+        None if embedding is None else tuple(map(float, embedding)),
+        tuple(bundle.custom_embedding_strs or ()),
+        bundle.image_path,
+    )
+
+
+def to_bundle(query: Query) -> QueryBundle:
+    """Return a new bundle for one source: LlamaIndex's dense retrievers write into theirs."""
+    return QueryBundle(
+        query.text,
+        image_path=query.image_path if isinstance(query, BundledQuery) else None,
+        custom_embedding_strs=list(query.embedding_texts) or None,
+        embedding=None if query.embedding is None else list(query.embedding),
+    )
+
+
+def to_nodes(response: Response, sources: int) -> list[NodeWithScore]:
+    """Return copies of the answer's nodes with their scores and provenance.
+
+    Scores of different scales never stand in one list. As soon as one node was reranked, scores are
+    the reranker's, and nodes it did not score (the tail below the window, images, empty nodes, what
+    a deadline left) have None. Where nothing was reranked, incoming scores stay: the source's own
+    when there is one source, else the fusion_score.
+
+    Args:
+        response: the answer.
+        sources: how many sources the pipeline has.
+    """
+    reranked = response.outcome.scored > 0
+    return [
+        _node(response, result, _score(result, sources, reranked=reranked)) for result in response
+    ]
+
+
+def _score(result: Result, sources: int, *, reranked: bool) -> float | None:
+    if reranked:
+        return None if result.rerank_score is None else float(result.rerank_score)
+    if sources == 1:
+        incoming = plain_node(result.document).score  # a distance, where that is what it was
+        score = result.placements[0].score if incoming is None else incoming
+    else:
+        score = result.fusion_score
+    return None if math.isnan(score) else float(score)
+
+
+def _node(response: Response, result: Result, score: float | None) -> NodeWithScore:
+    found = plain_node(result.document)
+    node = found.node
+    if result.passages:
+        content = node.get_content(metadata_mode=MetadataMode.NONE)
+        result = replace(result, passages=within(result.passages, result.text, content))
+    marked = node.model_copy(
+        update={
+            "metadata": {**node.metadata, KEY: encode(response, result)},
+            "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
+            "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
+            "relationships": dict(node.relationships),
+        }
+    )
+    return found.model_copy(update={"node": marked, "score": score})
+
+
+def plain_node(document: Document) -> NodeWithScore:
+    """Return the node a document stands for; a new one where it never was a node."""
+    if isinstance(document, NodeDocument) and document.node is not None:
+        return document.node
+    metadata = dict(document.metadata)
+    told = metadata.pop(NODE, None)
+    if isinstance(told, str):
+        return NodeWithScore(node=from_json(told))
+    return NodeWithScore(node=TextNode(id_=document.doc_id, text=document.text, metadata=metadata))
+
+
+def provenance(node: NodeWithScore | BaseNode) -> dict[str, Any] | None:
+    """Return how a node came about, or None when it carries no provenance.
+
+    Keys: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`, `fusion_score`,
+    `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`, `complete`, and
+    `degraded` where something was left out, `passages` (start, end and score; parts of the node's
+    content) where the score came from parts, `grouped` (ids) where it stands for other nodes.
+    """
+    return decode(node.metadata)
+
+
+def _with_key(keys: Sequence[str]) -> list[str]:
+    return [*keys] if KEY in keys else [*keys, KEY]

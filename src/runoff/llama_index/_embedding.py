@@ -1,0 +1,61 @@
+"""The local embedder as a LlamaIndex embedding model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.embeddings import BaseEmbedding
+
+from runoff.recall._dense.embedder import Embedder
+
+if TYPE_CHECKING:
+    from llama_index.core.base.embeddings.base import Embedding
+
+__all__ = ["RunoffEmbedding"]
+
+_DEFAULT = "all-MiniLM-L6-v2"
+
+
+class RunoffEmbedding(BaseEmbedding):
+    """A local embedding model on ONNX Runtime, without torch: `Embedder` for LlamaIndex.
+
+    Args:
+        model_name: an embedded model, a directory, or a Hugging Face name, as for `Embedder`.
+        embed_batch_size: texts handed over at a time; it changes no value.
+
+    Raises:
+        InvalidArgument: the model's name cannot be one.
+    """
+
+    model_name: str = Field(default=_DEFAULT, description="As for runoff.recall.Embedder.")
+    _embedder: Embedder = PrivateAttr()
+
+    def __init__(self, model_name: str = _DEFAULT, **kwargs: Any) -> None:  # noqa: ANN401 - the base class's own
+        super().__init__(model_name=model_name, **kwargs)
+        self._embedder = Embedder(model_name)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name this class is serialised under."""
+        return "RunoffEmbedding"
+
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._get_text_embeddings([text])[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        values: list[Embedding] = self._embedder(texts).tolist()
+        return values
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        return self._get_text_embedding(query)
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return (await self._aget_text_embeddings([text]))[0]
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        values: list[Embedding] = (await self._embedder.aembed(texts)).values.tolist()
+        return values
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return await self._aget_text_embedding(query)

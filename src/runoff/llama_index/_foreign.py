@@ -1,0 +1,166 @@
+"""Any LlamaIndex node postprocessor as the second stage of any runoff pipeline."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import NodeWithScore
+
+from runoff._waiting import workers
+from runoff.errors import InvalidArgument
+from runoff.llama_index._convert import plain_node, to_bundle
+from runoff.llama_index._events import model_name
+from runoff.llama_index._runoff_rerank import RunoffRerank
+from runoff.rerank._coerce import register_converter
+from runoff.scores import ModelIdentity, Usage
+from runoff.types import Dropped, Ranked, Reranking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runoff.deadline import Deadline
+    from runoff.protocols import Reranker
+    from runoff.types import Candidate, Query
+
+__all__ = ["PostprocessorReranker", "register"]
+
+
+@dataclass(frozen=True, slots=True)
+class PostprocessorReranker:
+    """A LlamaIndex node postprocessor as a reranker.
+
+    It is given copies, so that it cannot change what others hold, and asked on a copy for all of
+    them where it has a `top_n`, since the pipeline cuts. What it leaves out is dropped by name.
+    Where its scores do not fall with its order, as with one that keeps stage-1 scores, its order
+    alone counts and rerank_score is 1/rank.
+
+    Attributes:
+        postprocessor: what decides.
+    """
+
+    postprocessor: BaseNodePostprocessor
+
+    @property
+    def name(self) -> str:
+        """The postprocessor's class."""
+        return type(self.postprocessor).__name__
+
+    @property
+    def model(self) -> str:
+        """The model it names, else its class."""
+        return model_name(self.postprocessor)
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Order the candidates as the postprocessor does.
+
+        Raises:
+            InvalidArgument: it returned a node it was not given.
+        """
+        del deadline  # LlamaIndex's postprocessors know none; the pipeline leaves a late one behind
+        given = _copies(candidates)
+        came = self._asked(len(given)).postprocess_nodes(list(given.values()), to_bundle(query))
+        return self._reranking(candidates, given, came)
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Do what `rerank` does without blocking the event loop."""
+        default = BaseNodePostprocessor._apostprocess_nodes  # noqa: SLF001 - what it overrides
+        if type(self.postprocessor)._apostprocess_nodes is default:  # noqa: SLF001 - as above
+            # the default's thread is the loop's own, which waits for it when it closes
+            return await workers.run_async(
+                lambda: self.rerank(query, candidates), deadline, self.name
+            )
+        given = _copies(candidates)
+        asked = self._asked(len(given))
+        came = await asked.apostprocess_nodes(list(given.values()), to_bundle(query))
+        return self._reranking(candidates, given, came)
+
+    def _asked(self, number: int) -> BaseNodePostprocessor:
+        if "top_n" not in type(self.postprocessor).model_fields:
+            return self.postprocessor
+        return self.postprocessor.model_copy(update={"top_n": number})
+
+    def _reranking(
+        self,
+        candidates: Sequence[Candidate],
+        given: dict[str, NodeWithScore],
+        came: Sequence[NodeWithScore],
+    ) -> Reranking:
+        by_id = dict(zip(given, candidates, strict=True))
+        places: dict[str, float | None] = {}
+        for node in came:
+            if node.node_id not in by_id:
+                remedy = f"returned node {node.node_id!r}, which it was not given"
+                raise InvalidArgument("reranker", self.name, remedy)
+            places.setdefault(node.node_id, node.score)
+        unscored = [one for one, score in places.items() if score is not None and _odd(score)]
+        order = [one for one in places if one not in set(unscored)]
+        if unscored:  # what was sorted with numbers that are none is in no order
+            order.sort(key=lambda one: -(places[one] or 0.0))
+        own = [score for one in order if (score := places[one]) is not None]
+        falling = all(high >= low for high, low in pairwise(own))
+        notes: tuple[str, ...] = ()
+        if len(own) < len(order) or not falling:
+            own = [1 / rank for rank in range(1, len(order) + 1)]
+            notes = (f"{self.name} gives an order without scores: rerank_score is 1/rank",)
+        return Reranking(
+            ordered=tuple(
+                Ranked(by_id[one], float(score)) for one, score in zip(order, own, strict=True)
+            ),
+            unscored=tuple(by_id[one] for one in given if one in set(unscored)),
+            dropped=tuple(
+                Dropped(by_id[one], f"removed by {self.name}") for one in given if one not in places
+            ),
+            model=ModelIdentity(self.model),
+            usage=Usage(pairs=len(given)),
+            reason="bad_reply" if unscored else "",
+            detail=f"{self.name} gave {len(unscored)} scores that are no numbers" * bool(unscored),
+            notes=notes,
+        )
+
+
+def _odd(score: float) -> bool:
+    return not math.isfinite(score)
+
+
+def _copies(candidates: Sequence[Candidate]) -> dict[str, NodeWithScore]:
+    """Return a copy of every candidate's node under an id that no other has, in fused order."""
+    found = [plain_node(candidate.document) for candidate in candidates]
+    seen = Counter(one.node_id for one in found)
+    copies: dict[str, NodeWithScore] = {}
+    for one, candidate in zip(found, candidates, strict=True):
+        node_id = one.node_id if seen[one.node_id] == 1 else candidate.key
+        copy = one.node.model_copy(update={"id_": node_id, "metadata": dict(one.node.metadata)})
+        copies[node_id] = NodeWithScore(node=copy, score=_incoming(candidate))
+    return copies
+
+
+def _incoming(candidate: Candidate) -> float | None:
+    placements = candidate.placements
+    score = placements[0].score if len(placements) == 1 else candidate.fusion_score
+    return None if _odd(score) else float(score)
+
+
+def register() -> None:
+    """Let every pipeline take LlamaIndex postprocessors as rerankers."""
+    register_converter(
+        "a LlamaIndex node postprocessor",
+        lambda one: isinstance(one, BaseNodePostprocessor),
+        _converted,
+    )
+
+
+def _converted(one: object) -> Reranker:
+    if isinstance(one, RunoffRerank):
+        return one.stage
+    if isinstance(one, BaseNodePostprocessor):
+        return PostprocessorReranker(one)
+    raise InvalidArgument("reranker", one, "must be a LlamaIndex node postprocessor")

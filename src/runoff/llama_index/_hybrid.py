@@ -1,0 +1,278 @@
+"""`HybridRetriever`: BM25 beside a vector index over the same nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
+from llama_index.core.vector_stores.simple import SimpleVectorStore
+
+from runoff._waiting import workers
+from runoff.errors import InvalidArgument
+from runoff.llama_index._listing import listed
+from runoff.llama_index._retriever import TwoStageRetriever
+from runoff.llama_index._source import index_source
+from runoff.llama_index._words import WordSource, nodes_of, to_documents
+from runoff.recall._bm25.bm25 import BM25
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+    from typing import Self
+
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core.schema import BaseNode
+    from llama_index.core.storage.docstore import BaseDocumentStore
+    from llama_index.core.vector_stores.types import BasePydanticVectorStore
+
+    from runoff.protocols import RecallSource
+    from runoff.recall._analyzers import Analyze
+
+__all__ = ["HybridRetriever"]
+
+_WORDS = "bm25"
+_VECTORS = "index"
+
+
+class HybridRetriever(TwoStageRetriever):
+    """Words and vectors over the same nodes: BM25 and a vector index, fused and reranked.
+
+    ```python
+    hybrid = HybridRetriever.from_defaults(index=index, top_n=5)
+    ```
+
+    Make one with `from_defaults` or `from_persist_dir`. No LLM is needed anywhere. Results are as
+    for `TwoStageRetriever`, and so are all other options; `reranker=None` leaves it at fusion.
+    Copies made by `replace` or `two_stage` search the same index.
+
+    Args:
+        index: the vector index.
+        bm25: a BM25 index over the same nodes.
+        options: as for `TwoStageRetriever`.
+
+    Raises:
+        InvalidArgument: an argument has a value it cannot have.
+    """
+
+    def __init__(self, index: VectorStoreIndex, bm25: BM25, **options: Any) -> None:  # noqa: ANN401 - as documented
+        if not isinstance(index, VectorStoreIndex):
+            raise InvalidArgument("index", index, "must be a VectorStoreIndex")
+        if not isinstance(bm25, BM25):
+            raise InvalidArgument("bm25", bm25, "must be a runoff.recall.BM25")
+        self._index = index
+        self._bm25 = bm25
+        super().__init__({}, **options)
+
+    @classmethod
+    def from_defaults(
+        cls,
+        *,
+        index: VectorStoreIndex | None = None,
+        nodes: Sequence[BaseNode] | None = None,
+        docstore: BaseDocumentStore | None = None,
+        vector_store: BasePydanticVectorStore | None = None,
+        embed_model: BaseEmbedding | None = None,
+        analyzer: str | Analyze = "english",
+        **options: Any,  # noqa: ANN401 - as for `TwoStageRetriever`
+    ) -> Self:
+        """Make one of what there is.
+
+        Args:
+            index: a vector index; its nodes come from its docstore or, where that is empty, as
+                with Chroma, from its vector store.
+            nodes: nodes to index; beside an index or a vector store, what that holds.
+            docstore: the same as a docstore.
+            vector_store: a vector store that holds its nodes' text, in place of an index.
+            embed_model: embeds nodes and queries where no index is given; by default the one of
+                LlamaIndex's `Settings` if one is set there, else the embedded local model.
+            analyzer: how texts become words; see `runoff.recall.BM25`.
+            options: as for `TwoStageRetriever`.
+
+        Raises:
+            InvalidArgument: nothing is given, or two of the same, or a store does not list its
+                nodes and none are given.
+        """
+        _one_at_most(index=index, vector_store=vector_store)
+        _one_at_most(nodes=nodes, docstore=docstore)
+        _check_text(vector_store)
+        held = None if nodes is None else list(nodes)
+        if docstore is not None:
+            held = list(docstore.docs.values())
+        if index is None and vector_store is not None:
+            index = VectorStoreIndex.from_vector_store(
+                vector_store, embed_model=_embedding(embed_model)
+            )
+        elif index is None:
+            if held is None:
+                remedy = "give an index, nodes, a docstore or a vector_store"
+                raise InvalidArgument("index", None, remedy)
+            index = VectorStoreIndex(
+                [one.model_copy() for one in held], embed_model=_embedding(embed_model)
+            )
+        made = cls(index, BM25(analyzer=analyzer), **options)
+        made._bm25.add(to_documents(listed(index) if held is None else held, made._reading))
+        return made
+
+    @classmethod
+    def from_persist_dir(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        index: VectorStoreIndex | None = None,
+        vector_store: BasePydanticVectorStore | None = None,
+        embed_model: BaseEmbedding | None = None,
+        analyzer: Analyze | None = None,
+        **options: Any,  # noqa: ANN401 - as for `TwoStageRetriever`
+    ) -> Self:
+        """Open what `persist` wrote.
+
+        Args:
+            path: the directory.
+            index: the vector index; needed, or a `vector_store`, where vectors live elsewhere.
+            vector_store: the same as a vector store.
+            embed_model: as for `from_defaults`.
+            analyzer: the callable it was made with, where it was one: code is not saved.
+            options: as for `TwoStageRetriever`; they are not saved.
+
+        Raises:
+            IndexNotFound: there is nothing.
+            IndexDamaged: the directory is foreign, incomplete or altered.
+            InvalidArgument: the vectors live elsewhere, and neither index nor store is given.
+        """
+        _one_at_most(index=index, vector_store=vector_store)
+        _check_text(vector_store)
+        bm25 = BM25.load(Path(path) / _WORDS, analyzer=analyzer)
+        if index is None and vector_store is not None:
+            index = VectorStoreIndex.from_vector_store(
+                vector_store, embed_model=_embedding(embed_model)
+            )
+        elif index is None:
+            folder = Path(path) / _VECTORS
+            if not folder.is_dir():
+                remedy = "the vectors were not saved here: give the index or its vector_store"
+                raise InvalidArgument("index", None, remedy)
+            stored = StorageContext.from_defaults(persist_dir=str(folder))
+            loaded = load_index_from_storage(stored, embed_model=_embedding(embed_model))
+            return cls(loaded, bm25, **options)  # type: ignore[arg-type] # the constructor looks
+        return cls(index, bm25, **options)
+
+    @property
+    def index(self) -> VectorStoreIndex:
+        """The vector index."""
+        return self._index
+
+    @property
+    def bm25(self) -> BM25:
+        """The BM25 index."""
+        return self._bm25
+
+    def persist(self, path: str | os.PathLike[str]) -> None:
+        """Save words and nodes to a directory, and the vectors where they live in memory alone.
+
+        The words are replaced at once or not at all, with analyzer and parameters; LlamaIndex
+        writes the vectors. A vector store that keeps its own, such as Chroma, is left to itself.
+
+        Raises:
+            InvalidArgument: a node cannot be saved; the message names it.
+        """
+        self._bm25.save(Path(path) / _WORDS)
+        if isinstance(self._index.vector_store, SimpleVectorStore):
+            self._index.storage_context.persist(persist_dir=str(Path(path) / _VECTORS))
+
+    def insert_nodes(self, nodes: Iterable[BaseNode]) -> None:
+        """Add nodes to both indexes; a node whose id is known is replaced in both."""
+        fresh = list(nodes)
+        documents = to_documents(fresh, self._reading)
+        known = [one.doc_id for one in documents if one.doc_id in self._bm25]
+        self._remove(known)
+        if fresh:
+            self._index.insert_nodes([one.model_copy() for one in fresh])
+            self._bm25.update(documents)
+
+    async def ainsert_nodes(self, nodes: Iterable[BaseNode]) -> None:
+        """Do what `insert_nodes` does without blocking the event loop."""
+        await workers.run_async(lambda: self.insert_nodes(nodes), None, "insert_nodes")
+
+    def delete_nodes(self, node_ids: Sequence[str]) -> int:
+        """Delete nodes from both indexes by id; return how many BM25 had."""
+        if isinstance(node_ids, str):
+            raise InvalidArgument("node_ids", node_ids, "must be a list of ids")
+        listed_ids = list(node_ids)
+        self._remove(listed_ids)
+        return self._bm25.delete(listed_ids)
+
+    def _remove(self, node_ids: list[str]) -> None:
+        """Delete nodes from the vector index; LlamaIndex's own store fails on unknown ids."""
+        if not self._index.vector_store.stores_text:
+            there = set(self._index.index_struct.nodes_dict.values())
+            node_ids = [one for one in node_ids if one in there]
+        if node_ids:
+            self._index.delete_nodes(node_ids, delete_from_docstore=True)
+
+    async def adelete_nodes(self, node_ids: Sequence[str]) -> int:
+        """Do what `delete_nodes` does without blocking the event loop."""
+        return await workers.run_async(lambda: self.delete_nodes(node_ids), None, "delete_nodes")
+
+    def delete_ref_doc(self, ref_doc_id: str) -> int:
+        """Delete all nodes of one source document; return how many BM25 had."""
+        return self.delete_nodes(nodes_of(self._bm25, ref_doc_id))
+
+    def refresh(self) -> tuple[int, int]:
+        """Take over what others changed in the vector store; return nodes (added, removed).
+
+        Nodes that are there under a known id with other content are replaced.
+
+        Raises:
+            InvalidArgument: the store does not list its nodes.
+        """
+        documents = to_documents(listed(self._index), self._reading)
+        there = {one.doc_id for one in documents}
+        gone = [one.doc_id for one in self._bm25.documents() if one.doc_id not in there]
+        changed = []
+        new = 0
+        for one in documents:
+            known = self._bm25.get(one.doc_id)
+            new += known is None
+            if (
+                known is None
+                or known.text != one.text
+                or dict(known.metadata) != dict(one.metadata)
+            ):
+                changed.append(one)
+        self._bm25.update(changed)
+        self._bm25.delete(gone)
+        return new, len(gone)
+
+    def _sources(self, depth: int) -> dict[str, RecallSource]:
+        del depth  # every search asks a new retriever for as many as it needs
+        words = WordSource(self._bm25, self._reading, lambda: self._index.as_retriever().object_map)
+        return {"bm25": words, "dense": index_source(self._index, self._reading)}
+
+    def _remade(self, options: dict[str, Any]) -> Self:
+        return type(self)(
+            options.pop("index", self._index), options.pop("bm25", self._bm25), **options
+        )
+
+
+def _one_at_most(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise InvalidArgument(names[1], given[names[1]], f"excludes {names[0]}: give one of them")
+
+
+def _check_text(store: BasePydanticVectorStore | None) -> None:
+    if store is not None and not store.stores_text:
+        remedy = "holds vectors without text: give the index that was made over it, as index="
+        raise InvalidArgument("vector_store", type(store).__name__, remedy)
+
+
+def _embedding(given: BaseEmbedding | None) -> BaseEmbedding:
+    if given is not None:
+        return given
+    if Settings._embed_model is not None:  # noqa: SLF001 - the public property would ask OpenAI
+        return Settings.embed_model
+    # loads onnxruntime, which nobody needs who brings a model
+    from runoff.llama_index._embedding import RunoffEmbedding  # noqa: PLC0415
+
+    return RunoffEmbedding()

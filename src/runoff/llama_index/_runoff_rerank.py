@@ -1,0 +1,233 @@
+"""`RunoffRerank`: the second stage as a LlamaIndex node postprocessor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, field_serializer
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+
+from runoff.errors import InvalidArgument
+from runoff.llama_index._convert import Reading, as_mode, to_hits, to_nodes, to_query
+from runoff.llama_index._events import dispatcher, model_name, reranking
+from runoff.llama_index._groups import node_grouping
+from runoff.llama_index._options import checked, second_stage
+from runoff.llama_index._serialize import from_config, to_config, to_state
+from runoff.llama_index._source import Given
+from runoff.pipeline import TwoStage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from runoff._util.faults import OnError
+    from runoff.llama_index._groups import Group
+    from runoff.llama_index._options import Blend
+    from runoff.protocols import Reranker
+    from runoff.scores import Threshold
+
+__all__ = ["RunoffRerank"]
+
+DEFAULT_RERANKER = "runoff-mini"
+
+
+class RunoffRerank(BaseNodePostprocessor):
+    """Rerank what a retriever found and keep the best.
+
+    ```python
+    index.as_query_engine(similarity_top_k=100, node_postprocessors=[RunoffRerank(top_n=5)])
+    ```
+
+    LlamaIndex retrieves 2 nodes unless told otherwise: widen the recall too, or let `two_stage`.
+
+    Nodes come back as copies that carry their provenance (`runoff.llama_index.provenance`) in one
+    metadata key, kept out of prompts and embeddings; what was passed in is never changed. A copy's
+    `node.hash` differs from its original's, since LlamaIndex hashes all metadata; ids do not.
+
+    When the answer is complete, scores are the reranker's, and nodes that it did not read (below
+    the window, images, empty nodes) come after with None. When the reranker could not answer, nodes
+    keep their order and their scores, a warning is logged and their provenance says why.
+
+    Args:
+        top_n: nodes to return.
+        reranker: a model name, a reranker or scorer of `runoff.rerank`, or any other LlamaIndex
+            node postprocessor; None stands for the embedded model.
+        window: nodes the reranker reads; those below follow in their incoming order.
+        timeout: seconds for one call; None for no limit. Loading a model does not count.
+        on_error: `"transient"` degrades for faults that may pass, `"degrade"` for all, `"raise"`
+            for none.
+        threshold: the lowest rerank score kept, bound to the model it was chosen for.
+        blend: the weight of the rerank score, within 0 and 1, the rest being the incoming order's;
+            None or 1 leaves that out, and `"auto"` does what suits the model, as in
+            `runoff.rerank.Pointwise`.
+        metadata_mode: which metadata the reranker reads before the content: by default those that
+            were embedded.
+        text_template: replaces the layout of metadata and content, such as `"{title}: {text}"`.
+        group: which nodes are put under one of them before the reranker reads any: `"ref_doc_id"`
+            for those of one source document, a metadata field, a callable from document to group,
+            or a `runoff.grouping.Grouping`, which finds duplicates too; None groups nothing.
+
+    Raises:
+        InvalidArgument: an argument has a value it cannot have.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    top_n: int = Field(default=5, description="Nodes to return.")
+    reranker: Any = Field(default=DEFAULT_RERANKER, description="Model name, reranker or scorer.")
+    window: int = Field(default=50, description="Nodes the reranker reads.")
+    timeout: float | None = Field(default=None, description="Seconds for one call.")
+    on_error: str = Field(default="transient", description="transient, degrade or raise.")
+    threshold: Any = Field(default=None, description="The lowest rerank score kept.")
+    blend: Any = Field(default="auto", description="How rerank and incoming order are mixed.")
+    metadata_mode: MetadataMode = Field(
+        default=MetadataMode.EMBED, description="Which metadata the reranker reads."
+    )
+    text_template: str | None = Field(
+        default=None, description='Layout of metadata and content, such as "{title}: {text}".'
+    )
+    group: Any = Field(default=None, description="Which nodes are put under one of them.")
+
+    _second: tuple[tuple[object, ...], Reranker] | None = PrivateAttr(default=None)
+
+    def __init__(  # noqa: PLR0913 - the fields, so that editors know them
+        self,
+        *,
+        top_n: int = 5,
+        reranker: object = DEFAULT_RERANKER,
+        window: int = 50,
+        timeout: float | None = None,
+        on_error: OnError = "transient",
+        threshold: Threshold | None = None,
+        blend: Blend = "auto",
+        metadata_mode: MetadataMode | str = MetadataMode.EMBED,
+        text_template: str | None = None,
+        group: Group = None,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        options = {
+            "top_n": top_n,
+            "reranker": reranker,
+            "window": window,
+            "timeout": timeout,
+            "on_error": on_error,
+            "threshold": threshold,
+            "blend": blend,
+            "metadata_mode": metadata_mode,
+            "text_template": text_template,
+            "group": group,
+        }
+        options = {name: _checked(name, value) for name, value in options.items()}
+        manager = CallbackManager() if callback_manager is None else callback_manager
+        super().__init__(callback_manager=manager, **options)
+        if not isinstance(self.reranker, str) or threshold is not None or blend != "auto":
+            _ = self.stage  # a wrong one is refused here, not at the first query
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a field; a wrong value is refused as in the constructor."""
+        super().__setattr__(name, _checked(name, value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the configuration alone: no model, no key, no callbacks."""
+        names = [name for name in type(self).model_fields if name != "callback_manager"]
+        return _revived, (type(self), {name: to_state(getattr(self, name)) for name in names})
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that serialised components carry."""
+        return "RunoffRerank"
+
+    @field_serializer("reranker", "threshold", "blend", "group")
+    def _as_config(self, value: object) -> object:
+        return to_config(value)
+
+    def warmup(self) -> None:
+        """Load the model and run it once, so that the first query is as fast as the second."""
+        self._pipeline([]).warmup()
+
+    @property
+    def stage(self) -> Reranker:
+        """The second stage, the same one as long as the fields are the same."""
+        made_of = (self.reranker, self.threshold, self.blend)
+        kept = self._second
+        if kept is not None and all(old is new for old, new in zip(kept[0], made_of, strict=True)):
+            return kept[1]
+        stage = second_stage(*made_of)
+        if stage is None:
+            raise InvalidArgument("reranker", self.reranker, "must be a reranker")
+        self._second = (made_of, stage)
+        return stage
+
+    def _pipeline(self, nodes: Sequence[NodeWithScore]) -> TwoStage:
+        hits = to_hits(nodes, Reading(self.metadata_mode, self.text_template))
+        return TwoStage(
+            sources={"input": Given(hits)},
+            reranker=self.stage,
+            depth=max(1, len(hits)),
+            window=self.window,
+            on_error=self.on_error,  # type: ignore[arg-type] # checked when it was set
+            group=node_grouping(self.group),
+        )
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        """Rerank nodes; see the class."""
+        bundle = _asked(query_bundle)
+        if not nodes:
+            return []
+        with self._told(bundle, nodes) as came:
+            response = self._pipeline(nodes).search(
+                to_query(bundle), top_k=self.top_n, timeout=self.timeout
+            )
+            came.extend(to_nodes(response, sources=1))
+        return came
+
+    @dispatcher.span
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        """Rerank nodes without blocking the event loop; see the class."""
+        bundle = _asked(query_bundle)
+        if not nodes:
+            return []
+        with self._told(bundle, nodes) as came:
+            response = await self._pipeline(nodes).asearch(
+                to_query(bundle), top_k=self.top_n, timeout=self.timeout
+            )
+            came.extend(to_nodes(response, sources=1))
+        return came
+
+    def _told(
+        self, bundle: QueryBundle, nodes: Sequence[NodeWithScore]
+    ) -> AbstractContextManager[list[NodeWithScore]]:
+        name = model_name(self.reranker)
+        return reranking(self.callback_manager, bundle, nodes, self.top_n, name)
+
+
+def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - one field of any type
+    if name in {"reranker", "threshold", "blend"}:
+        value = from_config(name, value)
+        return DEFAULT_RERANKER if name == "reranker" and value is None else value
+    if name == "group":
+        value = from_config(name, value)
+        node_grouping(value)
+        return value
+    if name == "metadata_mode":
+        return as_mode(value)
+    if name == "text_template":
+        return Reading(text_template=value).text_template
+    return checked(name, value)
+
+
+def _asked(query_bundle: QueryBundle | None) -> QueryBundle:
+    if query_bundle is None:
+        remedy = "the second stage reads the query: pass query_bundle or query_str"
+        raise InvalidArgument("query_bundle", query_bundle, remedy)
+    return query_bundle
+
+
+def _revived(kind: type[RunoffRerank], fields: dict[str, Any]) -> RunoffRerank:
+    return kind(**fields)

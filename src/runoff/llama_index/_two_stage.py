@@ -1,0 +1,224 @@
+"""`two_stage`: what a user has, with its recall widened and the second stage in its place."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.chat_engine.types import BaseChatEngine
+from llama_index.core.indices.base import BaseIndex
+from llama_index.core.memory import Memory
+from llama_index.core.postprocessor import (
+    AutoPrevNextNodePostprocessor,
+    EmbeddingRecencyPostprocessor,
+    FixedRecencyPostprocessor,
+    KeywordNodePostprocessor,
+    LongContextReorder,
+    MetadataReplacementPostProcessor,
+    NERPIINodePostprocessor,
+    PIINodePostprocessor,
+    PrevNextNodePostprocessor,
+    SentenceEmbeddingOptimizer,
+    SimilarityPostprocessor,
+    TimeWeightedPostprocessor,
+)
+from llama_index.core.query_engine import TransformQueryEngine
+
+from runoff.errors import InvalidArgument
+from runoff.llama_index._options import checked
+from runoff.llama_index._retriever import TwoStageRetriever
+from runoff.llama_index._runoff_rerank import RunoffRerank
+from runoff.llama_index._widen import recall_of, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llama_index.core.memory import BaseMemory
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
+__all__ = ["two_stage"]
+
+_DEPTH = 100
+# they judge stage-1 results, so they come before the second stage
+_CUTOFFS = (SimilarityPostprocessor, KeywordNodePostprocessor)
+# they change or arrange what was chosen, so they come after it
+_FINISHERS = (
+    AutoPrevNextNodePostprocessor,
+    LongContextReorder,
+    MetadataReplacementPostProcessor,
+    NERPIINodePostprocessor,
+    PIINodePostprocessor,
+    PrevNextNodePostprocessor,
+    SentenceEmbeddingOptimizer,
+)
+_ORDERERS = (
+    EmbeddingRecencyPostprocessor,
+    FixedRecencyPostprocessor,
+    TimeWeightedPostprocessor,
+)
+
+_Engine = TypeVar("_Engine", BaseQueryEngine, BaseChatEngine)
+
+
+@overload
+def two_stage(target: _Engine, top_n: int = ..., **options: object) -> _Engine: ...
+@overload
+def two_stage(
+    target: BaseRetriever | BaseIndex[Any], top_n: int = ..., **options: object
+) -> TwoStageRetriever: ...
+def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
+    """Return the same kind of thing with its recall widened and a second stage.
+
+    - A retriever, or an index, becomes a `TwoStageRetriever` (an index has no other way to answer;
+      `.as_query_engine()` makes an engine of it).
+    - A query engine or chat engine over a retriever becomes a copy whose retriever returns `depth`
+      nodes and whose postprocessors hold a `RunoffRerank` in the right place: after those that cut
+      by stage-1 scores (`SimilarityPostprocessor`), before those that change or arrange what was
+      chosen (`MetadataReplacementPostProcessor`, `LongContextReorder`). Synthesizer, prompts and
+      callbacks are kept; nothing that can change is shared with the original. A chat engine's copy
+      starts with the conversation so far and goes its own way.
+
+    Args:
+        target: a retriever, an index, or an engine over a retriever.
+        top_n: nodes to return.
+        options: `depth` (100, or what the target retrieves already if that is more), and what
+            `RunoffRerank` takes; for a retriever or index what `TwoStageRetriever` takes.
+
+    Raises:
+        InvalidArgument: the target is none of these; the message says what to do instead.
+    """
+    checked("top_n", top_n)
+    if isinstance(target, TwoStageRetriever):
+        return target.replace(top_n=top_n, **options)
+    if isinstance(target, BaseRetriever):
+        depth = _depth(target, options)
+        return TwoStageRetriever(target, top_n=top_n, depth=depth, **options)
+    if isinstance(target, BaseIndex):
+        return two_stage(target.as_retriever(), top_n, **options)
+    if isinstance(target, TransformQueryEngine):
+        clone = copy.copy(target)
+        clone._query_engine = two_stage(target._query_engine, top_n, **options)  # noqa: SLF001 - LlamaIndex has no public way
+        return clone
+    retriever = getattr(target, "_retriever", None)
+    kept = getattr(target, "_node_postprocessors", None)
+    if isinstance(target, BaseQueryEngine | BaseChatEngine) and (
+        isinstance(retriever, BaseRetriever) and isinstance(kept, list)
+    ):
+        return _engine(target, retriever, kept, top_n, options)
+    remedy = (
+        "must be a retriever, an index, or an engine over one retriever (RetrieverQueryEngine, "
+        "CitationQueryEngine, TransformQueryEngine, ContextChatEngine, "
+        "CondensePlusContextChatEngine); for a router or sub-question engine, give two_stage the "
+        "engines inside its tools"
+    )
+    raise InvalidArgument("target", target, remedy)
+
+
+def _depth(retriever: BaseRetriever, options: dict[str, Any]) -> int:
+    given = options.pop("depth", None)
+    if given is not None:
+        return int(checked("depth", given))
+    return max(_DEPTH, recall_of(retriever) or 0)
+
+
+def _engine(
+    engine: Any,  # noqa: ANN401 - any engine over a retriever
+    retriever: BaseRetriever,
+    kept: Sequence[BaseNodePostprocessor],
+    top_n: int,
+    options: dict[str, Any],
+) -> Any:  # noqa: ANN401 - the same kind of engine
+    clone = copy.copy(engine)
+    for name, value in _own_lists(engine).items():
+        setattr(clone, name, value)
+    if hasattr(engine, "_response_synthesizer"):  # prompts are set on it
+        clone._response_synthesizer = copy.copy(engine._response_synthesizer)  # noqa: SLF001 - LlamaIndex has no public way
+    if hasattr(engine, "_memory"):
+        clone._memory = _own_memory(engine._memory)  # noqa: SLF001 - as above
+    if isinstance(retriever, TwoStageRetriever):  # it has a second stage, and one is enough
+        clone._retriever = retriever.replace(top_n=top_n, **options)  # noqa: SLF001 - as above
+        clone._node_postprocessors = [copy.copy(one) for one in kept]  # noqa: SLF001 - as above
+        return clone
+    depth = _depth(retriever, options)
+    wide = widened(retriever, depth)
+    if wide is None:
+        warnings.warn(
+            f"the recall of {type(retriever).__name__} cannot be widened to {depth}: make it "
+            "return more nodes yourself, or the second stage has little to choose from",
+            UserWarning,
+            stacklevel=3,
+        )
+        wide = copy.copy(retriever)
+    before, after = _around(kept)
+    rerank = RunoffRerank(top_n=top_n, callback_manager=engine.callback_manager, **options)
+    clone._retriever = wide  # noqa: SLF001 - as above
+    clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after)]  # noqa: SLF001 - as above
+    return clone
+
+
+def _around(
+    kept: Sequence[BaseNodePostprocessor],
+) -> tuple[list[BaseNodePostprocessor], list[BaseNodePostprocessor]]:
+    """Part postprocessors into those that come before the second stage and those after it."""
+    before: list[BaseNodePostprocessor] = []
+    after: list[BaseNodePostprocessor] = []
+    for one in kept:
+        name = type(one).__name__
+        if isinstance(one, RunoffRerank):
+            warnings.warn(
+                "the engine has a RunoffRerank already: the new one takes its place",
+                UserWarning,
+                stacklevel=4,
+            )
+        elif isinstance(one, _CUTOFFS):
+            before.append(one)
+        elif isinstance(one, _ORDERERS) or "rerank" in name.lower():
+            warnings.warn(
+                f"the engine orders by {name} already: it now orders what the second stage "
+                "chose; pass it as reranker=, or take it out, if runoff is to decide",
+                UserWarning,
+                stacklevel=4,
+            )
+            after.append(one)
+        elif isinstance(one, _FINISHERS) or after:
+            after.append(one)
+        else:
+            before.append(one)
+    return before, after
+
+
+def _own_memory(memory: BaseMemory) -> BaseMemory:
+    """Return a memory that holds the conversation so far and shares nothing that can change.
+
+    LlamaIndex's `Memory` keeps its messages in a database under a session id: the copy gets a new
+    session in the same database.
+    """
+    if isinstance(memory, Memory):
+        blocks = [block.model_copy(update=_own_lists(block)) for block in memory.memory_blocks]
+        own = memory.model_copy(
+            update={
+                "memory_blocks": blocks,
+                "session_id": f"{memory.session_id}-{uuid.uuid4().hex}",
+            }
+        )
+        said = memory.get_all()
+        if said:
+            own.set(said)
+        return own
+    try:
+        return copy.deepcopy(memory)
+    except Exception as error:
+        remedy = "cannot be copied; give the engine a Memory or a ChatMemoryBuffer"
+        raise InvalidArgument("memory", type(memory).__name__, remedy) from error
+
+
+def _own_lists(component: object) -> dict[str, Any]:
+    return {
+        name: copy.copy(value)
+        for name, value in vars(component).items()
+        if isinstance(value, list | dict)
+    }

@@ -1,0 +1,304 @@
+"""The pure steps of a search, shared by `TwoStage.search` and `TwoStage.asearch`.
+
+Nothing here waits, calls a model or looks at a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runoff._util.faults import OnError, degrades, lasts
+from runoff.errors import (
+    BadReply,
+    RecallFailed,
+    told,
+)
+from runoff.scores import ModelIdentity, ScoreKind
+from runoff.trace import Fate, StageTrace
+from runoff.types import (
+    Candidate,
+    Degradation,
+    Dropped,
+    Hit,
+    Placement,
+    Ranked,
+    Reranking,
+    Result,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runoff.protocols import Fusion
+    from runoff.types import Document
+
+__all__ = [
+    "Answer",
+    "Order",
+    "Recalled",
+    "Split",
+    "fuse",
+    "judge",
+    "model_of",
+    "order",
+    "split",
+    "unthresholded",
+]
+
+_NO_MODEL = ModelIdentity("")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one source gave: its hits or its error, and how long that took in milliseconds."""
+
+    hits: Sequence[Hit] | None
+    error: BaseException | None
+    latency_ms: float
+    load_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What recall as a whole gave.
+
+    Attributes:
+        rankings: the hits of every source that answered, in the order declared.
+        stages: one trace for each source, whether it answered or not.
+        degraded: one entry for each source that was left out.
+    """
+
+    rankings: dict[str, Sequence[Hit]]
+    stages: tuple[StageTrace, ...]
+    degraded: tuple[Degradation, ...]
+
+
+def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recalled:
+    """Keep the sources that answered and name those that are left out.
+
+    Raises:
+        RecallFailed: no source answered.
+        Exception: a source's own error, when `on_error` is `"raise"`, or when it is an error that
+            trying again cannot help and `on_error` is not `"degrade"`.
+    """
+    rankings: dict[str, Sequence[Hit]] = {}
+    failures: dict[str, BaseException] = {}
+    stages, degraded = [], []
+    for name, answer in answers.items():
+        error, hits = answer.error, answer.hits
+        problem = ""
+        if hits is not None:
+            rankings[name] = hits
+        elif error is not None:
+            if not isinstance(error, Exception) or on_error == "raise":
+                raise error
+            if lasts(error) and on_error != "degrade":
+                raise error
+            failures[name] = error
+            problem = told(error)
+            degraded.append(Degradation("recall", name, degrades(error, "degrade"), problem))
+        left = len(rankings.get(name, ()))
+        stages.append(
+            StageTrace(
+                "recall", name, answer.latency_ms, depth, left, answer.load_ms, error=problem
+            )
+        )
+    if not rankings:
+        raise RecallFailed(failures) from next(iter(failures.values()))
+    return Recalled(rankings, tuple(stages), tuple(degraded))
+
+
+def fuse(rankings: Mapping[str, Sequence[Hit]], fusion: Fusion) -> list[Candidate]:
+    """Make one list of candidates, best first.
+
+    Equal fusion scores are ordered by the best rank in any source, then by key.
+
+    Raises:
+        BadReply: the fusion left a hit without a finite score.
+    """
+    scores = fusion.fuse(rankings)
+    documents: dict[str, Document] = {}
+    placements: dict[str, list[Placement]] = {}
+    best: dict[str, int] = {}
+    for name, hits in rankings.items():
+        for rank, hit in enumerate(hits, 1):
+            key = hit.key
+            placement = Placement(name, rank, hit.score)
+            if key in documents:
+                placements[key].append(placement)
+                best[key] = min(best[key], rank)
+            else:
+                documents[key] = hit.document
+                placements[key] = [placement]
+                best[key] = rank
+    try:
+        unfit = next((key for key in documents if not math.isfinite(scores[key])), None)
+    except KeyError as missing:
+        unfit = missing.args[0]
+    if unfit is not None:
+        msg = f"{type(fusion).__name__} gave {unfit!r} no finite score"
+        raise BadReply(msg)
+    ranked = sorted(documents, key=lambda key: (-scores[key], best[key], key))
+    return [
+        Candidate(documents[key], key, scores[key], rank, tuple(placements[key]))
+        for rank, key in enumerate(ranked, 1)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Candidates by what the second stage can do with them, each list in fused order.
+
+    Attributes:
+        readable: in the window and with text: what the reranker is given.
+        empty: in the window, without text and without an image.
+        images: images without text, wherever they stand.
+        tail: below the window.
+    """
+
+    readable: list[Candidate]
+    empty: list[Candidate]
+    images: list[Candidate]
+    tail: list[Candidate]
+
+
+def split(candidates: Sequence[Candidate], window: int) -> Split:
+    """Part the candidates: the window is the first `window` of them in fused order."""
+    parts = Split([], [], [], [])
+    for position, candidate in enumerate(candidates):
+        blank = not candidate.document.text.strip()
+        if blank and candidate.document.image:
+            parts.images.append(candidate)
+        elif position >= window:
+            parts.tail.append(candidate)
+        elif blank:
+            parts.empty.append(candidate)
+        else:
+            parts.readable.append(candidate)
+    return parts
+
+
+def unthresholded(reranking: Reranking) -> Reranking:
+    """Put back what a threshold dropped, at the place its score gives it."""
+    kept = [one for one in reranking.dropped if one.rerank_score is None]
+    back = [
+        Ranked(one.candidate, one.rerank_score, one.pair_score, one.truncated, one.passages)
+        for one in reranking.dropped
+        if one.rerank_score is not None
+    ]
+    ordered = sorted(
+        (*reranking.ordered, *back),
+        key=lambda one: (
+            (1, 0.0, 0)  # an earlier stage's order, already sorted
+            if one.rerank_score is None
+            else (0, -one.rerank_score, one.candidate.fusion_rank)
+        ),
+    )
+    return replace(reranking, ordered=tuple(ordered), dropped=tuple(kept), thresholded=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The whole order with what became of each candidate."""
+
+    results: tuple[Result, ...]
+    fates: tuple[Fate, ...]
+
+
+_UNSCORED_BY_THRESHOLD = "without a score, and a threshold is set"
+
+
+def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) -> Order:
+    """Put the final order together and cut it.
+
+    Scored candidates come in the reranker's order; everything unscored follows in fused order;
+    images without text are put back at their fused place. After a threshold nothing unscored
+    follows.
+
+    Args:
+        parts: what `split` made.
+        reranking: what the reranker made of `parts.readable`; None when it did not answer.
+        reason: why it did not answer; `"off"` when there is no reranker.
+        top_k: results to return.
+    """
+    fates: dict[str, Fate] = {}
+    final: list[Candidate] = []
+    unscored: list[tuple[Candidate, str]] = []
+    dropped: list[Dropped] = []
+    why = "off" if reason == "off" else f"unscored: {reason}"
+    if reranking is None:
+        unscored += [(candidate, why) for candidate in parts.readable]
+    else:
+        for rank, one in enumerate(reranking.ordered, 1):
+            if reranking.thresholded and one.rerank_score is None:
+                dropped.append(Dropped(one.candidate, _UNSCORED_BY_THRESHOLD))
+                continue
+            final.append(one.candidate)
+            fates[one.candidate.key] = Fate(
+                one.candidate, "", None, "reranked", rank, one.rerank_score, one.pair_score,
+                one.truncated, one.passages,
+            )  # fmt: skip
+        unscored += [
+            (candidate, f"unscored: {reranking.reason or 'no score'}")
+            for candidate in reranking.unscored
+        ]
+        dropped += reranking.dropped
+    off = reason == "off"
+    unscored += [(candidate, "off" if off else "empty") for candidate in parts.empty]
+    unscored += [(candidate, "off" if off else "tail") for candidate in parts.tail]
+    if reranking is not None and reranking.thresholded:
+        for candidate, how in unscored:
+            fates[candidate.key] = Fate(candidate, "", None, how)
+            dropped.append(Dropped(candidate, _UNSCORED_BY_THRESHOLD))
+        unscored = []
+    unscored.sort(key=lambda pair: pair[0].fusion_rank)
+    for candidate, how in unscored:
+        final.append(candidate)
+        fates[candidate.key] = Fate(candidate, "", None, how)
+    every = (*parts.readable, *parts.empty, *parts.images, *parts.tail)
+    ranks = sorted(candidate.fusion_rank for candidate in every)  # grouping leaves gaps
+    for candidate in parts.images:
+        final.insert(ranks.index(candidate.fusion_rank), candidate)
+        fates[candidate.key] = Fate(candidate, "", None, "off" if off else "image")
+    return _cut(final, dropped, fates, top_k)
+
+
+def _cut(
+    final: list[Candidate], dropped: list[Dropped], fates: dict[str, Fate], top_k: int
+) -> Order:
+    told, results = [], []
+    for rank, candidate in enumerate(final, 1):
+        fate = fates[candidate.key]
+        told.append(
+            Fate(
+                candidate, "returned" if rank <= top_k else "cut", rank, fate.scoring,
+                fate.rerank_rank, fate.rerank_score, fate.pair_score, fate.truncated,
+                fate.passages,
+            )
+        )  # fmt: skip
+        if rank <= top_k:
+            results.append(
+                Result(
+                    rank, candidate, fate.rerank_rank, fate.rerank_score, fate.pair_score,
+                    fate.truncated, fate.passages,
+                )
+            )  # fmt: skip
+    for one in dropped:
+        known = fates.get(one.candidate.key)
+        scoring = known.scoring if known else "reranked"
+        told.append(
+            Fate(
+                one.candidate, f"dropped: {one.reason}", None, scoring, pair_score=one.pair_score,
+                truncated=one.truncated, passages=one.passages,
+            )
+        )  # fmt: skip
+    return Order(tuple(results), tuple(told))
+
+
+def model_of(reranking: Reranking | None) -> tuple[ModelIdentity, ScoreKind]:
+    """Return the model and the score kind behind a reranking, or none."""
+    if reranking is None:
+        return _NO_MODEL, ScoreKind.UNKNOWN
+    return reranking.model, reranking.kind

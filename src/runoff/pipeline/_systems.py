@@ -1,0 +1,93 @@
+"""Whatever a user wants recorded or explained, seen as a two-stage pipeline.
+
+Adapters register converters for their framework's retrievers and engines, so that evaluation knows
+no framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runoff.errors import InvalidArgument
+from runoff.pipeline._two_stage import TwoStage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runoff.filters import Filter
+
+__all__ = ["System", "as_system", "register_system"]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A system as a pipeline.
+
+    Attributes:
+        pipeline: what it does.
+        top_k: how many results it returns.
+        filters: which documents it may return, for every query.
+    """
+
+    pipeline: TwoStage
+    top_k: int = 10
+    filters: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Converter:
+    matches: Callable[[object], bool]
+    convert: Callable[[object], System]
+
+
+_converters: dict[str, _Converter] = {}
+# an object of a framework stands for its adapter, which may not have been imported yet
+_ADAPTERS = {
+    "langchain_core": "runoff.langchain",
+    "llama_index": "runoff.llama_index",
+}
+_KINDS = {
+    "a LangChain retriever",
+    "a LlamaIndex retriever or an engine over one",
+}  # what they will register, for the message
+
+
+def register_system(
+    name: str, matches: Callable[[object], bool], convert: Callable[[object], System]
+) -> None:
+    """Teach `as_system` a foreign kind of system; a name registered again is replaced.
+
+    Args:
+        name: what the error message calls it, such as `"a LangChain retriever"`.
+        matches: whether an object is of that kind.
+        convert: makes a `System` of it.
+    """
+    _converters[name] = _Converter(matches, convert)
+
+
+def as_system(given: object) -> System:
+    """Return the system a user handed over.
+
+    Raises:
+        InvalidArgument: it is nothing that can be recorded; the message lists what can.
+    """
+    if isinstance(given, TwoStage):
+        return System(given)
+    if isinstance(given, System):
+        return given
+    if not isinstance(given, type):
+        packages = {base.__module__.partition(".")[0] for base in type(given).__mro__}
+        for package in _ADAPTERS.keys() & packages:
+            importlib.import_module(_ADAPTERS[package])
+        for converter in _converters.values():
+            if converter.matches(given):
+                return converter.convert(given)
+    accepted = ", ".join(["a TwoStage", *sorted({*_converters, *_KINDS})])
+    remedy = f"must be one of: {accepted}"
+    if hasattr(given, "as_retriever"):
+        remedy = f"{remedy}; as_retriever() of it is one"
+    elif hasattr(given, "retrieve"):
+        remedy = f"{remedy}; TwoStage({{'name': it}}, reranker=None) is one"
+    raise InvalidArgument("system", given, remedy)

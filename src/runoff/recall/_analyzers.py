@@ -1,0 +1,287 @@
+"""How a text becomes tokens: the same way for documents and queries.
+
+Every analyzer made here goes through the same steps:
+
+1. Unicode NFKC and case folding, so that full-width, ligature and upper-case forms meet.
+2. Words are runs of letters, digits and the marks that belong to them, in any script; everything
+   else separates, the underscore too (`read_csv` is found by "read csv").
+3. Scripts written without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), and
+   Korean, give character bigrams and the characters themselves, so that a query of one character
+   finds something. That holds for every language: an English index finds Chinese text.
+4. A language drops its stop words and stems the rest by Snowball (Porter, "Snowball: a language for
+   stemming algorithms", 2001).
+
+No text is cut, however long.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+import threading
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from runoff.errors import InvalidArgument
+from runoff.recall._bm25.bm25s_module import bm25s_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Analyze", "Analyzer", "analyzer_names", "make_analyzer"]
+
+Analyze: TypeAlias = Callable[[str], list[str]]
+"""Anything that turns a text into tokens."""
+
+_UNICODE = "unicode"
+_ALIASES = {
+    "none": _UNICODE,
+    "cjk": _UNICODE,
+    "chinese": _UNICODE,
+    "japanese": _UNICODE,
+    "korean": _UNICODE,
+    "thai": _UNICODE,
+}
+_MEMO_SIZE = 500_000  # words
+_MEMO_LENGTH = 64  # characters
+
+# Scripts whose words are not told apart by spaces, and Hangul, whose particles cling to the noun.
+_BIGRAM_RANGES = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Burmese
+    (0x1100, 0x11FF),  # Hangul letters
+    (0x1780, 0x17FF),  # Khmer
+    (0x3005, 0x3007),  # marks used among Chinese characters
+    (0x3040, 0x30FF),  # Hiragana, Katakana
+    (0x31F0, 0x31FF),  # Katakana extension
+    (0x3400, 0x4DBF),  # Chinese characters
+    (0x4E00, 0x9FFF),
+    (0xAC00, 0xD7A3),  # Hangul syllables
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+)
+_FIRST_BIGRAM = chr(_BIGRAM_RANGES[0][0])
+_LAST_SCANNED = 0x1FFFF  # beyond lie Chinese characters only
+
+_ASCII_WORDS = re.compile(r"[a-z0-9]+").findall
+_TURKISH = str.maketrans({"I": "\u0131", "\u0130": "i"})
+
+# The stop words of Lucene's English analyzer, and what an apostrophe leaves behind.
+_ENGLISH = (
+    "a an and are as at be but by for if in into is it no not of on or such that the their then "
+    "there these they this to was will with s t d ll m re ve"
+)
+_ARABIC = (
+    "في من على إلى الى عن مع هذا هذه ذلك تلك التي الذي الذين أن ان إن لا ما لم لن كان كانت يكون هو "
+    "هي هم و أو او ثم قد كل بعد قبل بين عند منذ حتى حيث كما لكن إذا اذا أي اي غير ليس به بها له "
+    "لها فيه فيها منه منها عليه عليها"
+)
+
+
+class Analyzer:
+    """A way of turning a text into tokens, with the name an index remembers it by.
+
+    Calling it returns the tokens in order, repeats included. It is safe in any number of threads.
+
+    Attributes:
+        name: the analyzer's name, or `module:qualname` of a callable.
+        by_name: whether `make_analyzer(name)` makes it again; False for a callable.
+
+    Args:
+        name: see above.
+        analyze: does the work.
+        by_name: see above.
+    """
+
+    __slots__ = ("_analyze", "by_name", "name")
+
+    def __init__(self, name: str, analyze: Analyze, *, by_name: bool) -> None:
+        self.name = name
+        self.by_name = by_name
+        self._analyze = analyze
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the tokens of a text.
+
+        Raises:
+            InvalidArgument: a callable returned something else than a list of strings.
+        """
+        tokens = self._analyze(text)
+        if not self.by_name and (
+            not isinstance(tokens, list) or not all(isinstance(one, str) for one in tokens)
+        ):
+            raise InvalidArgument("analyzer", self.name, "must return a list of strings")
+        return tokens
+
+    def __repr__(self) -> str:
+        return f"Analyzer({self.name!r})"
+
+
+def make_analyzer(analyzer: str | Analyze) -> Analyzer:
+    """Return the analyzer of this name, or wrap a callable `(str) -> list[str]`.
+
+    Args:
+        analyzer: a Snowball language such as `"english"` or `"arabic"`; `"unicode"` for words as
+            they are, without stop words or stemming; `"cjk"`, `"chinese"`, `"japanese"`,
+            `"korean"`, `"thai"` and `"none"`, which are other names of it; or a callable.
+
+    Raises:
+        InvalidArgument: there is no analyzer of this name, or it is neither name nor callable.
+    """
+    if isinstance(analyzer, Analyzer):
+        return analyzer
+    if isinstance(analyzer, str):
+        return _named(_ALIASES.get(analyzer, analyzer))
+    if callable(analyzer):
+        kind = analyzer if hasattr(analyzer, "__qualname__") else type(analyzer)
+        module = getattr(kind, "__module__", None) or "builtins"
+        return Analyzer(f"{module}:{kind.__qualname__}", analyzer, by_name=False)
+    raise InvalidArgument("analyzer", analyzer, "must be a name or a callable (str) -> list[str]")
+
+
+def analyzer_names() -> tuple[str, ...]:
+    """Return every name that `make_analyzer` knows, sorted."""
+    from Stemmer import algorithms  # noqa: PLC0415 - compiled: loaded when first needed
+
+    return tuple(sorted({_UNICODE, *_ALIASES, *algorithms()}))
+
+
+@cache
+def _named(name: str) -> Analyzer:
+    if name == _UNICODE:
+        return Analyzer(name, _Words(name, str).tokens, by_name=True)
+    if name not in analyzer_names():
+        raise InvalidArgument(
+            "analyzer", name, f"must be a callable or one of {', '.join(analyzer_names())}"
+        )
+    return Analyzer(name, _Words(name, _Snowball(name)).tokens, by_name=True)
+
+
+class _Words:
+    """Fold, split, make bigrams, and map each word to its token."""
+
+    __slots__ = ("_memo", "_turkish")
+
+    def __init__(self, language: str, stem: Callable[[str], str]) -> None:
+        self._memo = _Memo(stem, frozenset(map(_folded, _stop_words(language))))
+        self._turkish = language == "turkish"
+
+    def tokens(self, text: str) -> list[str]:
+        if self._turkish:
+            text = text.translate(_TURKISH)
+        token_of = self._memo.__getitem__
+        if text.isascii():
+            return [token for token in map(token_of, _ASCII_WORDS(text.lower())) if token]
+        tokens: list[str] = []
+        for word in _word_pattern().findall(_folded(text)):
+            if word[0] >= _FIRST_BIGRAM and _is_bigram_script(word[0]):
+                tokens.extend(_bigrams(word))
+            elif token := token_of(word):
+                tokens.append(token)
+        return tokens
+
+
+class _Memo(dict[str, str]):
+    """From a word to its token, computed once; an empty token marks a stop word."""
+
+    def __init__(self, stem: Callable[[str], str], stop_words: frozenset[str]) -> None:
+        super().__init__(dict.fromkeys(stop_words, ""))
+        self._stem = stem
+
+    def __missing__(self, word: str) -> str:
+        token = self._stem(word)
+        if len(self) < _MEMO_SIZE and len(word) <= _MEMO_LENGTH:
+            self[word] = token
+        return token
+
+
+class _Snowball:
+    """A Snowball stemmer per thread: PyStemmer's objects may not be shared between threads."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._local = threading.local()
+
+    def __call__(self, word: str) -> str:
+        stemmer: Any = getattr(self._local, "stemmer", None)
+        if stemmer is None:
+            from Stemmer import Stemmer  # noqa: PLC0415 - compiled: loaded when first needed
+
+            stemmer = self._local.stemmer = Stemmer(self._language, 0)
+        return str(stemmer.stemWord(word)) or word
+
+
+def _folded(text: str) -> str:
+    """Return NFKC of the case-folded text; folding may undo NFKC, so it comes twice."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _bigrams(run: str) -> list[str]:
+    """Return the characters of a run, and every two that are neighbours."""
+    return [*run, *map(operator.add, run, run[1:])]
+
+
+def _stop_words(language: str) -> tuple[str, ...]:
+    """Return a language's stop words; where neither bm25s nor this file has any, none."""
+    if language in {"english", "porter"}:
+        return tuple(_ENGLISH.split())
+    if language == "arabic":
+        return tuple(_ARABIC.split())
+    if language == _UNICODE:
+        return ()
+    name = "DUTCH" if language == "dutch_porter" else language.upper()
+    found: tuple[str, ...] = getattr(bm25s_module("stopwords"), f"STOPWORDS_{name}", ())
+    return tuple(found)
+
+
+def _is_bigram_script(character: str) -> bool:
+    code = ord(character)
+    return any(first <= code <= last for first, last in _BIGRAM_RANGES)
+
+
+def _is_word_character(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character)[0] == "M"
+
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    r"""Compile the pattern of words: runs of bigram scripts, and runs of all other scripts.
+
+    `\w` will not do: it leaves out the vowel signs of Hindi or Thai and the points of Arabic.
+    """
+    bigram: list[str] = []
+    other: list[str] = []
+    for first, last in _runs(_is_word_character):
+        for start, end, inside in _split(first, last):
+            (bigram if inside else other).append(f"\\U{start:08x}-\\U{end:08x}")
+    bigram.append(f"\\U{_LAST_SCANNED + 1:08x}-\\U0003ffff")
+    return re.compile(f"[{''.join(bigram)}]+|[{''.join(other)}]+")
+
+
+def _runs(accept: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last code of every run of accepted characters."""
+    start: int | None = None
+    for code in range(_LAST_SCANNED + 2):
+        if code <= _LAST_SCANNED and accept(chr(code)):
+            start = code if start is None else start
+        elif start is not None:
+            yield start, code - 1
+            start = None
+
+
+def _split(first: int, last: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield the parts of a run that lie inside and outside the bigram scripts."""
+    for low, high in _BIGRAM_RANGES:
+        if first > last or high < first:
+            continue
+        if low > last:
+            break
+        if first < low:
+            yield first, low - 1, False
+            first = low
+        yield first, min(last, high), True
+        first = high + 1
+    if first <= last:
+        yield first, last, False

@@ -1,0 +1,1 @@
+"""BM25: the index, its engines, and its files."""

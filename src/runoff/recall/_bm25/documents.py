@@ -1,0 +1,82 @@
+"""Documents as they are given to an index, and as it keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
+from runoff.errors import DuplicateId
+from runoff.recall._given import as_documents
+from runoff.types import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from runoff.recall._given import Given
+
+__all__ = ["Documents", "unique_documents"]
+
+
+def unique_documents(documents: Iterable[Given]) -> list[Document]:
+    """Return documents with each id once.
+
+    Raises:
+        InvalidArgument: `documents` is not an iterable of documents, or one is none.
+        DuplicateId: an id is given twice with two texts.
+    """
+    unique: dict[str, Document] = {}
+    for document in as_documents(documents):
+        known = unique.setdefault(document.doc_id, document)
+        if known.text != document.text:
+            raise DuplicateId("doc_id", document.doc_id, "was given twice with different texts")
+    return list(unique.values())
+
+
+class Documents(Sequence[Document]):
+    """Documents in the order of their ids, in memory or read from a file when asked for.
+
+    Args:
+        entries: documents, or places in `stored`.
+        stored: documents that lie elsewhere.
+    """
+
+    __slots__ = ("_entries", "_stored")
+
+    def __init__(
+        self, entries: Sequence[Document | int], stored: Sequence[Document] | None = None
+    ) -> None:
+        self._entries = entries
+        self._stored = stored
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+    @overload
+    def __getitem__(self, index: slice) -> Documents: ...
+    def __getitem__(self, index: int | slice) -> Document | Documents:
+        if isinstance(index, slice):
+            return Documents(self._entries[index], self._stored)
+        entry = self._entries[index]
+        if isinstance(entry, Document):
+            return entry
+        assert self._stored is not None  # noqa: S101 - for mypy: only a stored corpus has places
+        return self._stored[entry]
+
+    def at(self, rows: Sequence[int]) -> list[Document]:
+        """Return the documents at these places."""
+        if self._stored is None:
+            return [*map(self._entries.__getitem__, rows)]  # type: ignore[list-item]
+        return [self[row] for row in rows]
+
+    def rearranged(
+        self, rows: NDArray[np.int64], added: Sequence[Document], order: Sequence[int]
+    ) -> Documents:
+        """Return the documents at `rows`, then `added`, brought into an order."""
+        entries = [self._entries[row] for row in rows.tolist()]
+        entries.extend(added)
+        return Documents([entries[place] for place in order], self._stored)

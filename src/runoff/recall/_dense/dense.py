@@ -1,0 +1,277 @@
+"""Exact search over embeddings held in memory."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from runoff._waiting import workers
+from runoff.errors import DuplicateId, InvalidArgument
+from runoff.recall._arguments import check_callable, check_question
+from runoff.recall._dense.nearest import SCORE_RANGES, Similarity, direction, nearest
+from runoff.recall._dense.rows import Rows, Shown
+from runoff.recall._dense.vectors import (
+    AsyncEmbedQuery,
+    Embed,
+    EmbedQuery,
+    QueryEmbedder,
+    as_matrix,
+    lends,
+)
+from runoff.recall._given import as_documents
+from runoff.types import Document, Hit, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from runoff.deadline import Deadline
+    from runoff.recall._given import Given
+
+__all__ = ["Dense", "Progress"]
+
+Progress: TypeAlias = "Callable[[int, int], None]"
+
+
+class Dense:
+    """A source that compares the query's embedding with every document's, exactly.
+
+    Vectors are kept as float32 in memory: 100,000 documents of 384 dimensions take 154 MB. Equal
+    scores are ordered by `doc_id`, and scores do not depend on the order in which documents came.
+    Searches see the index as it was when they began; one instance serves many threads.
+
+    A document whose text is blank is not embedded, since many services refuse empty texts: it is
+    kept under its id and never found, unless `embeddings` gives it a vector. A query whose vector
+    is zero points nowhere and finds nothing, save with `"l2"`.
+
+    Args:
+        documents: `Document`s, `(id, text)` pairs or plain strings, as for `BM25`; an empty list is
+            fine.
+        embed: a callable, list of n texts -> (n, d) numbers: nested lists, any NumPy array, or
+            whatever becomes one. It is never given an empty list.
+        embed_query: a callable, text -> (d,) numbers, for models that embed queries differently.
+        aembed_query: the same, async; with it, or with an `embed` that has one of its own, as
+            `Embedder` does, `asearch` awaits the query's embedding.
+        similarity: `"cosine"` (scores from -1 to 1), `"ip"`, the inner product (unbounded), or
+            `"l2"`, `1 - d**2 / 2` for the Euclidean distance d (at most 1; the cosine, for vectors
+            of length 1).
+        embeddings: ready vectors of the documents, shape (n, d), in place of embedding them.
+        batch_size: texts given to `embed` at once.
+        progress: called with (texts embedded, texts to embed) after each batch.
+
+    Raises:
+        InvalidArgument: an argument has a value it cannot have.
+        DuplicateId: two documents have one id and different texts.
+        EmbeddingError: vectors of the wrong shape, or with NaN or infinity in them; names the
+            document.
+    """
+
+    def __new__(  # noqa: PYI034 - it may be the class below
+        cls,
+        documents: object = (),
+        embed: object = None,
+        *,
+        embed_query: object = None,
+        aembed_query: object = None,
+        **_options: object,
+    ) -> Dense:
+        """Choose the class that can be awaited where the query's embedding can be."""
+        del documents
+        awaitable = aembed_query is not None or (embed_query is None and lends(embed))
+        return object.__new__(_AsyncDense if cls is Dense and awaitable else cls)
+
+    def __init__(
+        self,
+        documents: Iterable[Given],
+        embed: Embed,
+        *,
+        embed_query: EmbedQuery | None = None,
+        aembed_query: AsyncEmbedQuery | None = None,
+        similarity: Similarity = "cosine",
+        embeddings: ArrayLike | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> None:
+        if similarity not in SCORE_RANGES:
+            raise InvalidArgument("similarity", similarity, 'must be "cosine", "ip" or "l2"')
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InvalidArgument("batch_size", batch_size, "must be a whole number, 1 or more")
+        self._embedder = QueryEmbedder(embed, embed_query, aembed_query)
+        self._similarity: Similarity = similarity
+        self._batch_size = batch_size
+        self._writing = threading.Lock()
+        self._rows = Rows(unit=similarity == "cosine")
+        self.add(documents, embeddings=embeddings, progress=progress)
+
+    def add(
+        self,
+        documents: Iterable[Given],
+        *,
+        embeddings: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Add documents, and replace those whose id is known.
+
+        A known document whose text has not changed keeps its vector, unless `embeddings` brings a
+        new one. When anything is raised, nothing is changed.
+
+        Args:
+            documents: what to add.
+            embeddings: ready vectors, shape (n, d), in place of embedding the documents.
+            progress: called with (texts embedded, texts to embed) after each batch.
+
+        Raises:
+            InvalidArgument: something is no document.
+            DuplicateId: two of the documents have one id and different texts.
+            EmbeddingError: as for the class.
+        """
+        if progress is not None:
+            check_callable("progress", progress, "must be a callable (done, total)")
+        given = list(as_documents(documents))
+        places = _places(given)
+        with self._writing:
+            if embeddings is not None and (given or np.size(embeddings)):
+                vectors = as_matrix(embeddings, [_named(one) for one in given], self.dimension)
+                chosen = list(places.values())
+                packed = self._rows.packed(vectors[chosen])
+                self._rows.put([given[place] for place in chosen], packed)
+                return
+            known = self._rows.get
+            latest = [given[place] for place in places.values()]
+            fresh = [one for one in latest if (old := known(one)) is None or old.text != one.text]
+            changed = {one.doc_id for one in fresh}
+            spoken = [one for one in fresh if one.text.strip()]
+            self._rows.put(
+                spoken,
+                self._embedded(spoken, progress),
+                same_vector=[one for one in latest if one.doc_id not in changed],
+                without=[one for one in fresh if not one.text.strip()],
+            )
+
+    def delete(self, doc_ids: Iterable[str]) -> int:
+        """Delete documents by id and return how many there were; unknown ids are passed over.
+
+        Raises:
+            InvalidArgument: `doc_ids` is a string, not a list of them.
+        """
+        if isinstance(doc_ids, str | bytes):
+            raise InvalidArgument("doc_ids", doc_ids, "must be a list of ids")
+        with self._writing:
+            return self._rows.drop(set(doc_ids))
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Return the `depth` documents most similar to the query, best first.
+
+        `Query.embedding` is searched with as it is; otherwise the mean of the embedded
+        `Query.embedding_texts`, or the embedded text.
+
+        Raises:
+            InvalidArgument: `query` is no Query, or `depth` is not 1 or more.
+            EmbeddingError: the query's vector has another dimension, or NaN or infinity in it.
+            DeadlineExceeded: no time was left to begin with.
+        """
+        check_question(query, depth)
+        shown = self._rows.shown
+        if not len(shown.matrix):
+            return []
+        if deadline is not None:
+            deadline.check("recall")
+        vector = self._embedder.vector(query, shown.matrix.shape[1], deadline)
+        return self._search(shown, vector, query, depth)
+
+    def warmup(self) -> None:
+        """Load what embeds the queries."""
+        self._embedder.warmup()
+
+    @property
+    def dimension(self) -> int | None:
+        """The number of dimensions; None while nothing is embedded."""
+        matrix = self._rows.shown.matrix
+        return matrix.shape[1] if len(matrix) else None
+
+    def __len__(self) -> int:
+        """Return the number of documents, blank ones included."""
+        return len(self._rows)
+
+    def __contains__(self, doc_id: object) -> bool:
+        """Whether a document has this id."""
+        return doc_id in self._rows
+
+    def __repr__(self) -> str:
+        """Show the size, the dimensions and the similarity."""
+        return f"Dense({len(self)} documents, {self.dimension} dimensions, {self._similarity!r})"
+
+    def _embedded(
+        self, documents: list[Document], progress: Progress | None
+    ) -> NDArray[np.float32]:
+        """Return the packed vectors of documents, shape (n, d); every batch has the same d."""
+        dimension = self.dimension
+        batches: list[NDArray[np.float32]] = []
+        for start in range(0, len(documents), self._batch_size):
+            batch = documents[start : start + self._batch_size]
+            found = self._embedder.embed([one.text for one in batch])
+            vectors = as_matrix(found, [_named(one) for one in batch], dimension)
+            # packed at once, so that the whole corpus never stands in memory as float64
+            batches.append(self._rows.packed(vectors))
+            dimension = vectors.shape[1]
+            if progress is not None:
+                progress(start + len(batch), len(documents))
+        return np.concatenate(batches) if batches else np.zeros((0, dimension or 0), np.float32)
+
+    def _search(
+        self, shown: Shown, vector: NDArray[np.float64] | None, query: Query, depth: int
+    ) -> list[Hit]:
+        if vector is None or (self._similarity != "l2" and not vector.any()):
+            return []
+        documents, wanted = shown.documents, query.filters
+        found = nearest(
+            shown.matrix,
+            shown.lengths,
+            direction(vector) if self._similarity == "cosine" else vector,
+            self._similarity,
+            depth=depth,
+            name=lambda row: documents[row].doc_id,
+            keep=None if wanted is None else lambda row: wanted.matches(documents[row].metadata),
+        )
+        score_range = SCORE_RANGES[self._similarity]
+        return [Hit(documents[row], score, score_range) for row, score in found]
+
+
+class _AsyncDense(Dense):
+    """A `Dense` whose query embedding can be awaited; `Dense` chooses it."""
+
+    async def aretrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Await the query's embedding, then search in a thread, as `retrieve` does."""
+        check_question(query, depth)
+        shown = self._rows.shown
+        if not len(shown.matrix):
+            return []
+        if deadline is not None:
+            deadline.check("recall")
+        vector = await self._embedder.avector(query, shown.matrix.shape[1], deadline)
+        call = partial(self._search, shown, vector, query, depth)
+        return await workers.run_async(call, deadline, "recall")
+
+
+def _named(document: Document) -> str:
+    return f"document {document.doc_id!r}"
+
+
+def _places(documents: list[Document]) -> dict[str, int]:
+    """Map each id to the place of its last document, and refuse one id with two texts."""
+    places: dict[str, int] = {}
+    for place, one in enumerate(documents):
+        first = places.setdefault(one.doc_id, place)
+        if documents[first].text != one.text:
+            remedy = "is the id of two documents with different texts: make ids unique"
+            raise DuplicateId("doc_id", one.doc_id, remedy)
+        places[one.doc_id] = place
+    return places

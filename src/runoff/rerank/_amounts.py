@@ -1,0 +1,41 @@
+"""How much a request is, as far as that is known before it is sent."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from runoff.rerank._pairs import has_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["pair_tokens", "tokens", "units"]
+
+_PER_UNIT = 100  # documents of one query in a search unit, as Cohere's price list has it
+_BYTES_PER_TOKEN = 4  # of English text, about; other scripts come close
+_SPECIAL = 3  # tokens around query and document
+
+
+def tokens(text: str) -> int:
+    """Return about how many tokens a text has: a quarter of its bytes."""
+    return len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN
+
+
+def pair_tokens(pair: tuple[str, str]) -> int:
+    """Return about how many tokens a pair has: a quarter of its bytes, and 3."""
+    sizes = (len(text.encode("utf-8", "surrogatepass")) for text in pair)
+    return math.ceil(sum(sizes) / _BYTES_PER_TOKEN) + _SPECIAL
+
+
+def units(pairs: Sequence[tuple[str, str]], batch: int) -> float:
+    """Return the search units that pairs with text cost: one for each query and 100 documents."""
+    documents = Counter(pair[0] for pair in pairs if has_text(pair))
+    return float(
+        sum(
+            math.ceil(min(batch, number - start) / _PER_UNIT)
+            for number in documents.values()
+            for start in range(0, number, batch)
+        )
+    )

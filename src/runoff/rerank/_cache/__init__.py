@@ -1,0 +1,1 @@
+"""The cache of pair scores, in memory and on disk."""

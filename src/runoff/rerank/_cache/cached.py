@@ -1,0 +1,371 @@
+"""Scores of pairs kept for the next search, and scored once when many ask at once."""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from runoff._util.faults import reason_of
+from runoff._waiting import workers
+from runoff.deadline import Deadline
+from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, PoolFull, TransientError
+from runoff.rerank._cache.flights import Flight, Landed, claim
+from runoff.rerank._cache.keys import check_keyed, innermost, pair_keys, stated
+from runoff.rerank._cache.stores import Entry, MemoryCache, as_store
+from runoff.rerank._wrapping import Wrapping, ask, ask_async
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from runoff.protocols import PairScorer
+    from runoff.rerank._cache.disk import DiskCache
+    from runoff.rerank._cache.stores import Store
+
+__all__ = ["Cached"]
+
+_logger = logging.getLogger("runoff.rerank")
+_PATIENCE = 0.05  # seconds to wait for a file that another process holds
+_STORING = 0.5  # seconds to wait for a thread that writes
+
+
+class _Do(NamedTuple):
+    """A call that may wait for a disk; with a patience, for so many seconds whatever the budget."""
+
+    call: Callable[[], object]
+    patience: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cached(Wrapping):
+    """A scorer that asks another only for pairs whose scores it does not know.
+
+    A score is known by what the scorer says its scores depend on (`cache_key`) and by the SHA-256
+    of both texts as they are sent; never by an id, so that a text that changed is scored again. A
+    pair that another caller is scoring is waited for and not scored twice, by threads and
+    coroutines alike. Pairs without a score, and failures, are not kept.
+
+    Pairs from the cache count in `usage.cached` and nowhere else. Where the scorer fails in passing
+    and some pairs are known, those are given and the rest stay unscored. A store that cannot be
+    read or written in time costs the cache and never the search: a note and one WARNING say so.
+
+    Attributes:
+        scorer: what scores the pairs.
+        store: a `MemoryCache` or a `DiskCache`; a path is a `DiskCache`.
+
+    Raises:
+        InvalidArgument: the scorer does not say what its scores depend on, or the store is none.
+    """
+
+    scorer: PairScorer
+    _: KW_ONLY
+    store: MemoryCache | DiskCache | str | Path | bool = True
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        if not callable(getattr(self.scorer, "score", None)):
+            raise InvalidArgument("scorer", self.scorer, "must have a method score(pairs)")
+        store = as_store(self.store)
+        if store is None:
+            raise InvalidArgument("store", self.store, "must be a cache")
+        object.__setattr__(self, "store", store)
+        check_keyed(self.scorer, persistent=not isinstance(store, MemoryCache))
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Score n pairs of (query text, document text), in input order.
+
+        Raises:
+            DeadlineExceeded: another caller was scoring all of them until the deadline.
+            RunoffError: whatever the scorer raises, when no score is known.
+        """
+        deadline = deadline or Deadline()
+        steps, came, error = self._steps(pairs, deadline), None, None
+        while True:
+            try:
+                step = steps.send(came) if error is None else steps.throw(error)
+            except StopIteration as end:
+                scores: PairScores = end.value
+                return scores
+            came, error = None, None
+            try:
+                if isinstance(step, _Do):
+                    came = step.call()
+                elif isinstance(step, Flight):
+                    came = step.wait(deadline)
+                else:
+                    came = ask(self.scorer, step, deadline)
+            except BaseException as caught:  # noqa: BLE001 - the steps raise it again
+                error = caught
+
+    async def ascore(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Do what `score` does without blocking the event loop."""
+        deadline = deadline or Deadline()
+        steps, came, error = self._steps(pairs, deadline), None, None
+        while True:
+            try:
+                step = steps.send(came) if error is None else steps.throw(error)
+            except StopIteration as end:
+                scores: PairScores = end.value
+                return scores
+            came, error = None, None
+            try:
+                if isinstance(step, _Do):
+                    within = deadline if step.patience is None else Deadline(step.patience)
+                    came = await workers.run_async(step.call, within, f"cache of {self.name}")
+                elif isinstance(step, Flight):
+                    came = await step.await_(deadline)
+                else:
+                    came = await ask_async(self.scorer, step, deadline)
+            except BaseException as caught:  # noqa: BLE001 - the steps raise it again
+                error = caught
+
+    def _steps(
+        self, pairs: Sequence[tuple[str, str]], deadline: Deadline
+    ) -> Generator[_Do | Flight | list[tuple[str, str]], Any, PairScores]:
+        """Say what is to be done, one thing after another, and make the answer of what came.
+
+        Asked for are a call, another caller's flight to wait for, or pairs to be scored.
+        """
+        if not pairs:
+            return (yield [])  # type: ignore[no-any-return] # scores, as pairs were yielded
+        try:
+            key, keys = yield _Do(partial(self._keys, pairs, deadline))
+        except PoolFull:
+            return (yield list(pairs))  # type: ignore[no-any-return] # as above
+        asked: dict[bytes, tuple[str, str]] = dict(zip(keys, pairs, strict=True))
+        work = _Work(key, asked)
+        with suppress(PoolFull):
+            work.meet((yield _Do(partial(self._get, work, list(asked)))))
+        while missing := work.missing():
+            flight, theirs = claim(self._store.scope, missing, deadline, join=not work.alone)
+            try:
+                yield from self._fly(work, flight)
+            except Exception as error:
+                flight.land({})
+                if not reason_of(error):
+                    raise
+                work.failed(flight.keys, error)
+            except BaseException:  # cancelled or interrupted: another may do it instead
+                flight.land({}, gave_up=True)
+                raise
+            for other, wanted in theirs.items():
+                work.joined(wanted, (yield other))
+            if deadline.expired:
+                break
+        sent = [asked[key] for key in work.sent]
+        said = set(self._remarks(sent))
+        notes = [note for note in work.notes if note not in said]
+        priced = getattr(self.scorer, "price", None) is not None
+        return work.answer(keys, (*notes, *self._remarks(pairs)), priced=priced)
+
+    def _fly(
+        self, work: _Work, flight: Flight
+    ) -> Generator[_Do | list[tuple[str, str]], Any, None]:
+        """Score the pairs of a flight, keep their scores and hand them out."""
+        if not flight.keys:
+            return
+        with suppress(PoolFull):  # another may have landed since the first look
+            work.take((yield _Do(partial(self._get, work, flight.keys))))
+        mine = [key for key in flight.keys if key not in work.entries]
+        gave_up = False
+        if mine:
+            scores = yield [work.asked[key] for key in mine]
+            gave_up = scores.reason == "timeout"
+            made = work.made(mine, scores)
+            with suppress(TransientError):  # no thread, or not in time
+                yield _Do(partial(self._put, work, made), _STORING)
+        have = {key: work.entries[key] for key in flight.keys if key in work.entries}
+        flight.land(have, gave_up=gave_up)
+
+    @property
+    def _store(self) -> Store:
+        return self.store  # type: ignore[return-value] # made a store in __post_init__
+
+    def _keys(
+        self, pairs: Sequence[tuple[str, str]], deadline: Deadline
+    ) -> tuple[str, list[bytes]]:
+        key = stated(self.scorer, deadline)
+        return key, pair_keys(key, pairs)
+
+    def _get(self, work: _Work, keys: list[bytes]) -> dict[bytes, Entry]:
+        wanted = [key for key in keys if key not in work.ignored]
+        try:
+            return self._store.get(wanted, _PATIENCE) if wanted else {}
+        except OSError as error:
+            work.notes.append(_warn(f"the cache of scores could not be read: {error}"))
+            return {}
+
+    def _put(self, work: _Work, entries: Mapping[bytes, Entry]) -> None:
+        if stated(self.scorer) != work.key:
+            return  # the model's files were replaced after its key was asked and before it loaded
+        try:
+            self._store.put(entries, _PATIENCE)
+        except OSError as error:
+            work.notes.append(_warn(f"the cache of scores could not be written: {error}"))
+
+    def _remarks(self, pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+        """Return what the scorer has to say of texts, whether or not they are scored anew."""
+        remarks = getattr(innermost(self.scorer), "remarks", None)
+        return () if remarks is None else tuple(remarks(list(pairs)))
+
+
+class _Work:
+    """What is known of the pairs of one call.
+
+    Attributes:
+        key: what the scores depend on.
+        asked: each distinct pair by its key.
+        entries: the scores so far.
+        ignored: keys whose kept scores are of another model than the scorer has now.
+        sent: keys that this call had scored itself, or tried to.
+        alone: whether another caller failed, so that waiting for the next would only take longer.
+        notes: sentences for the user.
+    """
+
+    def __init__(self, key: str, asked: dict[bytes, tuple[str, str]]) -> None:
+        self.key = key
+        self.asked = asked
+        self.entries: dict[bytes, Entry] = {}
+        self.ignored: set[bytes] = set()
+        self.sent: dict[bytes, None] = {}
+        self.alone = False
+        self.notes: list[str] = []
+        self._own: set[bytes] = set()
+        self._cut: set[bytes] = set()
+        self._identity: tuple[ScoreKind, ModelIdentity] | None = None
+        self._usage = Usage()
+        self._load_ms = 0.0
+        self._reason = ""
+        self._error: Exception | None = None
+        self._replaced = False
+        self._stated: tuple[ScoreKind, ModelIdentity] | None = None  # without any score
+
+    def missing(self) -> list[bytes]:
+        """Return the keys still to be scored."""
+        return [key for key in self.asked if key not in self.entries and key not in self.sent]
+
+    def meet(self, found: Mapping[bytes, Entry]) -> None:
+        """Take the first look at a store; scores of several models tell that one was replaced."""
+        if len({(one.kind, one.model) for one in found.values()}) > 1:
+            self.ignored.update(found)
+        else:
+            self.take(found)
+
+    def take(self, entries: Mapping[bytes, Entry]) -> None:
+        """Take scores from elsewhere, but only of one model."""
+        for key, one in entries.items():
+            if self._identity is None:
+                self._identity = one.kind, one.model
+            if self._identity == (one.kind, one.model):
+                self.entries[key] = one
+            else:
+                self.ignored.add(key)
+                self.alone = True
+
+    def joined(self, keys: list[bytes], landed: Landed | None) -> None:
+        """Take what another caller landed; None when it was too late."""
+        if landed is not None:
+            self.take({key: landed.entries[key] for key in keys if key in landed.entries})
+            self.alone |= not landed.gave_up and any(key not in landed.entries for key in keys)
+
+    def made(self, keys: list[bytes], scores: PairScores) -> dict[bytes, Entry]:
+        """Take scores of the scorer itself, and return those worth keeping."""
+        identity = scores.kind, scores.model
+        any_scored = bool(scores.scored.any())
+        replaced = any_scored and self._identity not in (None, identity)
+        self._usage += scores.usage
+        self._load_ms += scores.load_ms
+        self._reason = scores.reason or self._reason
+        self.notes += scores.notes
+        self._cut.update(key for key, cut in zip(keys, scores.truncated, strict=True) if cut)
+        if replaced:
+            if self._replaced:
+                msg = f"scores came from {scores.model} and other models by turns"
+                raise BadReply(msg)
+            self._replaced = self.alone = True  # what was kept before is worth nothing
+            self.ignored.update(self.entries)
+            self.entries, self.sent = {}, {}
+        if any_scored:
+            self._identity = identity
+        self._stated = identity
+        self.sent.update(dict.fromkeys(keys))
+        made = {
+            key: Entry(
+                float(scores.values[at]),
+                bool(scores.truncated[at]),
+                scores.kind,
+                scores.model,
+                scores.passages[at] if scores.passages else (),
+            )
+            for at, key in enumerate(keys)
+            if scores.scored[at]
+        }
+        self.entries.update(made)
+        self._own.update(made)
+        return made
+
+    def failed(self, keys: list[bytes], error: Exception) -> None:
+        """Note that the scorer failed on these pairs, in passing."""
+        self.sent.update(dict.fromkeys(keys))
+        self._error = error
+        self._reason = reason_of(error)
+
+    def answer(self, keys: list[bytes], notes: tuple[str, ...], *, priced: bool) -> PairScores:
+        """Return the scores in the order of the pairs.
+
+        Raises:
+            Exception: the scorer's error, when no pair has a score.
+            DeadlineExceeded: others were scoring all pairs until the deadline.
+        """
+        if self._error is not None and not self.entries:
+            raise self._error
+        identity = self._identity or self._stated
+        if identity is None:
+            msg = "other searches were scoring these pairs until the deadline"
+            raise DeadlineExceeded(msg)
+        found = [self.entries.get(key) for key in keys]
+        scored = np.array([one is not None for one in found], np.bool_)
+        cached = int(scored.sum()) - len(self._own & self.entries.keys())
+        usage = self._usage + Usage(cached=cached, cost=0.0 if priced else None)
+        kind, model = identity
+        reason = "" if scored.all() else self._reason or "timeout"
+        passages = [() if one is None else one.passages for one in found]
+        return PairScores(
+            np.array([math.nan if one is None else one.value for one in found], np.float32),
+            scored,
+            np.array(
+                [
+                    key in self._cut if one is None else one.truncated
+                    for key, one in zip(keys, found, strict=True)
+                ]
+            ),
+            kind,
+            model,
+            usage,
+            self._load_ms,
+            reason,
+            tuple(dict.fromkeys(notes)),
+            tuple(passages) if any(passages) else (),
+        )
+
+
+_warned: set[str] = set()
+
+
+def _warn(sentence: str) -> str:
+    """Log a sentence as a WARNING, once per process, and return it."""
+    if sentence not in _warned:
+        _warned.add(sentence)
+        _logger.warning("%s", sentence)
+    return sentence

@@ -1,0 +1,208 @@
+"""Scores kept in a SQLite file that several processes may use at once.
+
+```
+scores(used, key, entry, mark)    used: the order of last use, the row's own number
+                                  key: SHA-256 of what the score depends on
+                                  entry: JSON
+                                  mark: CRC-32 of key and entry
+```
+
+The file is in write-ahead mode: reading never waits for a writer, and a process killed while it
+writes leaves what was there before. A row whose mark differs is not read.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from runoff.errors import InvalidArgument
+from runoff.rerank._cache.file import OPENING, check_header, database_of, named, transaction
+from runoff.rerank._cache.stores import Entry
+from runoff.scores import ModelIdentity, Passage, ScoreKind
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
+
+__all__ = ["DiskCache"]
+
+_T = TypeVar("_T")
+
+_BATCH = 500
+_LEAST_BYTES = 1_000_000
+_TOUCHED = 1_000  # uses noted before they are written by themselves
+
+_PUT = (
+    "INSERT INTO scores (used, key, entry, mark) VALUES (?, ?, ?, ?) ON CONFLICT (key) "
+    "DO UPDATE SET used = excluded.used, entry = excluded.entry, mark = excluded.mark"
+)
+_EVICT = "DELETE FROM scores WHERE used IN (SELECT used FROM scores ORDER BY used LIMIT ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskCache:
+    """Scores kept in a file for this process and the next; the least recently used leave first.
+
+    It holds hashes and scores, no text. The file and its folder are made when first used. A file
+    that is locked, damaged or on a full disk costs the cache and never a search: see `Cached`.
+
+    Attributes:
+        path: the file; two more lie beside it while it is in use, named `-wal` and `-shm`. It must
+            be on a disk of this machine, as SQLite's locks do not hold across a network.
+        max_bytes: about how large the file may grow, 1 MB or more.
+
+    Raises:
+        InvalidArgument: the path is no file of this kind, or of a newer version; it is left alone.
+    """
+
+    path: str | Path
+    max_bytes: int = 256_000_000
+
+    def __post_init__(self) -> None:
+        """Check the arguments, and whose file it is if there is one."""
+        if not isinstance(self.path, str | Path) or not str(self.path).strip():
+            raise InvalidArgument("path", self.path, "must be the path of a file")
+        path = Path(self.path).expanduser().absolute()
+        object.__setattr__(self, "path", path)
+        most = self.max_bytes
+        if isinstance(most, bool) or not isinstance(most, int) or most < _LEAST_BYTES:
+            raise InvalidArgument("max_bytes", most, f"must be {_LEAST_BYTES:,} or more")
+        check_header(path)
+
+    @property
+    def scope(self) -> Hashable:
+        """What tells this cache from others."""
+        return str(self.path)
+
+    def __len__(self) -> int:
+        """Return the number of pairs kept."""
+        with named(self.path), database_of(self.path).reading.open(OPENING) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM scores").fetchone()
+        return int(count)
+
+    def __bool__(self) -> bool:
+        """Return True: an empty cache is a cache."""
+        return True
+
+    def get(self, keys: Iterable[bytes], patience: float = 0.05) -> dict[bytes, Entry]:
+        """Return the entries there are.
+
+        Args:
+            keys: of the pairs wanted.
+            patience: seconds to wait for the file at most.
+
+        Raises:
+            OSError: the file cannot be read now.
+        """
+        database, found = database_of(self.path), {}
+        with named(self.path), database.reading.open(_milliseconds(patience)) as connection:
+            for batch in _batches(keys):
+                marks = ",".join("?" * len(batch))
+                asked = f"SELECT key, entry, mark FROM scores WHERE key IN ({marks})"  # noqa: S608 - only question marks
+                for key, entry, mark in connection.execute(asked, batch):
+                    if mark == zlib.crc32(entry, zlib.crc32(key)):
+                        found[key] = _decoded(entry)
+        if database.touch(found) >= _TOUCHED:
+            with suppress(OSError):  # what was read counts, not who remembers that it was
+                self.put({}, patience)
+        return found
+
+    def put(self, entries: Mapping[bytes, Entry], patience: float = 0.05) -> None:
+        """Keep entries, and note what was used since the last time.
+
+        Args:
+            entries: by key.
+            patience: seconds to wait for the file at most.
+
+        Raises:
+            OSError: the file cannot be written now.
+        """
+        database = database_of(self.path)
+        rows = [(key, encoded := _encoded(one), zlib.crc32(encoded, zlib.crc32(key)))
+                for key, one in entries.items()]  # fmt: skip
+        with named(self.path), database.writing.open(_milliseconds(patience)) as connection:
+            touched = database.touched_since()
+            for batch in _batches(chain(touched, rows)):
+                with transaction(connection):
+                    (used,) = connection.execute("SELECT max(used) FROM scores").fetchone()
+                    for number, one in enumerate(batch, (used or 0) + 1):
+                        if isinstance(one, bytes):
+                            note = "UPDATE scores SET used = ? WHERE key = ?"
+                            connection.execute(note, (number, one))
+                        else:
+                            connection.execute(_PUT, (number, *one))
+                    self._evict(connection)
+
+    def clear(self) -> None:
+        """Forget every score.
+
+        Raises:
+            OSError: the file cannot be written now.
+        """
+        writing = database_of(self.path).writing
+        with (
+            named(self.path),
+            writing.open(OPENING) as connection,
+            transaction(connection),
+        ):
+            connection.execute("DELETE FROM scores")
+
+    def close(self) -> None:
+        """Write down what was used last, and close the file; the next use opens it again.
+
+        Raises:
+            OSError: the file cannot be written now.
+        """
+        database = database_of(self.path)
+        if database.touched:
+            self.put({})
+        database.close()
+
+    def _evict(self, connection: sqlite3.Connection) -> None:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        while True:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+            if (pages - free) * size <= self.max_bytes:
+                return
+            (count,) = connection.execute("SELECT count(*) FROM scores").fetchone()
+            if not count:
+                return
+            connection.execute(_EVICT, (max(1, count // 8),))
+
+
+def _encoded(entry: Entry) -> bytes:
+    model, passages = entry.model, entry.passages
+    told = [
+        float(entry.value), bool(entry.truncated), str(entry.kind),
+        model.name, model.revision, model.precision,
+        *((one.start, one.end, float(one.score)) for one in passages),
+    ]  # fmt: skip
+    return json.dumps(told, separators=(",", ":")).encode("ascii")
+
+
+def _decoded(entry: bytes) -> Entry:
+    value, truncated, kind, name, revision, precision, *passages = json.loads(entry)
+    return Entry(
+        value,
+        truncated,
+        ScoreKind(kind),
+        ModelIdentity(name, revision, precision),
+        tuple(Passage(start, end, score) for start, end, score in passages),
+    )
+
+
+def _batches(values: Iterable[_T]) -> Iterator[list[_T]]:
+    rest = iter(values)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _milliseconds(patience: float) -> int:
+    return max(1, int(patience * 1000))

@@ -1,0 +1,147 @@
+"""Scoring in progress: whoever wants a pair that another caller is scoring waits for that one.
+
+A caller claims the pairs it will score, scores them, and lands: what it has goes to all who wait.
+Each scores its own pairs before it waits for others', so no two ever wait for each other. When the
+one waited for gives up (cancelled, or out of its own time), one of those waiting takes over; when
+it fails, each tries for itself.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import threading
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NamedTuple
+
+from runoff._waiting import workers
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+    from contextlib import AbstractContextManager
+
+    from runoff.deadline import Deadline
+    from runoff.rerank._cache.stores import Entry
+
+__all__ = ["Flight", "Landed", "claim"]
+
+_STALE = 60.0  # seconds after which a caller without deadline is waited for no more
+_GRACE = 0.1  # seconds that a caller may be late
+_LOOK = 0.05  # seconds between looks at whether the one waited for is loading a model
+
+
+class Landed(NamedTuple):
+    """What a caller got, and whether it gave up rather than failed on the rest."""
+
+    entries: Mapping[bytes, Entry]
+    gave_up: bool
+
+
+class Flight:
+    """One caller's scoring.
+
+    Attributes:
+        keys: the pairs it scores.
+        deadline: its own.
+    """
+
+    def __init__(self, scope: Hashable, keys: list[bytes], deadline: Deadline) -> None:
+        self.keys = keys
+        self.deadline = deadline
+        self._scope = scope
+        self._started = time.monotonic()
+        self._future: concurrent.futures.Future[Landed] = concurrent.futures.Future()
+        self._future.set_running_or_notify_cancel()  # no one who waits can cancel it
+
+    @property
+    def late(self) -> bool:
+        """Whether it is not worth waiting for."""
+        return self._left() <= 0
+
+    def land(self, entries: Mapping[bytes, Entry], *, gave_up: bool = False) -> None:
+        """Hand out what there is; the first landing counts."""
+        with _lock:
+            for key in self.keys:
+                if _flights.get((self._scope, key)) is self:
+                    del _flights[self._scope, key]
+            if not self._future.done():
+                self._future.set_result(Landed(entries, gave_up))
+
+    def wait(self, deadline: Deadline) -> Landed | None:
+        """Wait until it lands; None when the deadline comes first or it is late."""
+        while not self._future.done() and not deadline.expired and not self.late:
+            with self._pause(deadline):
+                concurrent.futures.wait((self._future,), self._step(deadline))
+        return self._future.result() if self._future.done() else None
+
+    async def await_(self, deadline: Deadline) -> Landed | None:
+        """Do what `wait` does without blocking the event loop."""
+        import asyncio  # noqa: PLC0415 - half of this package's import time
+
+        future = asyncio.wrap_future(self._future)
+        try:
+            while not self._future.done() and not deadline.expired and not self.late:
+                with self._pause(deadline):
+                    await asyncio.wait((future,), timeout=self._step(deadline))
+        finally:
+            future.cancel()
+        return self._future.result() if self._future.done() else None
+
+    def _left(self) -> float:
+        """Return the seconds it may still take."""
+        if self.deadline.stopped:
+            return _STALE
+        if self.deadline.finite:
+            return self.deadline.budget - self.deadline.spent() + _GRACE
+        return self._started + self.deadline.paused_for + _STALE - time.monotonic()
+
+    def _step(self, deadline: Deadline) -> float:
+        longest = _LOOK if deadline.finite else _STALE
+        return max(0.001, min(workers.pause(deadline), self._left(), longest))
+
+    def _pause(self, deadline: Deadline) -> AbstractContextManager[None]:
+        """Stop the clock of whoever waits while the model loads, as if it loaded it itself."""
+        return deadline.paused() if self.deadline.stopped else nullcontext()
+
+
+_lock = threading.Lock()
+_flights: dict[tuple[Hashable, bytes], Flight] = {}
+
+
+def claim(
+    scope: Hashable, keys: Iterable[bytes], deadline: Deadline, *, join: bool
+) -> tuple[Flight, dict[Flight, list[bytes]]]:
+    """Claim the pairs that nobody is scoring, or all of them.
+
+    Args:
+        scope: what the keys belong to; equal scopes share.
+        keys: the pairs wanted.
+        deadline: the caller's.
+        join: leave out those that another is scoring in time.
+
+    Returns:
+        The caller's flight, which must land, and others' flights with the pairs wanted of each.
+    """
+    mine: list[bytes] = []
+    theirs: dict[Flight, list[bytes]] = {}
+    with _lock:
+        flight = Flight(scope, mine, deadline)
+        for key in keys:
+            other = _flights.get((scope, key))
+            if join and other is not None and not other.late:
+                theirs.setdefault(other, []).append(key)
+            else:
+                mine.append(key)
+                _flights[scope, key] = flight
+    return flight, theirs
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - whoever was scoring is not in this process
+    _lock = threading.Lock()
+    _flights.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

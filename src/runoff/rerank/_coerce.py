@@ -1,0 +1,81 @@
+"""Whatever a user hands over as second stage, made a `Reranker`.
+
+Adapters register converters for their framework's own rerankers, so that this room knows no
+framework and any of them can stand in any pipeline.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runoff.errors import InvalidArgument
+from runoff.protocols import PairScorer, Reranker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["as_reranker", "register_converter"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Converter:
+    matches: Callable[[object], bool]
+    convert: Callable[[object], Reranker]
+
+
+_converters: dict[str, _Converter] = {}
+# an object of a framework stands for its adapter, which may not have been imported yet
+_ADAPTERS = {"langchain_core": "runoff.langchain", "llama_index": "runoff.llama_index"}
+
+
+def register_converter(
+    name: str, matches: Callable[[object], bool], convert: Callable[[object], Reranker]
+) -> None:
+    """Teach `as_reranker` a foreign kind of reranker; a name registered again is replaced.
+
+    Args:
+        name: what the error message calls it, such as `"LangChain document compressor"`.
+        matches: whether an object is of that kind.
+        convert: makes a `Reranker` of it.
+    """
+    _converters[name] = _Converter(matches, convert)
+
+
+def as_reranker(reranker: object) -> Reranker | None:
+    """Return a `Reranker` for a reranker, a pair scorer, a model name or a foreign reranker.
+
+    A bare scorer is wrapped in `Pointwise`, a model name stands for `CrossEncoder(name)`, and None
+    stays None: no second stage.
+
+    Raises:
+        InvalidArgument: it is none of these; the message lists what is accepted.
+    """
+    if reranker is None:
+        return None
+    from runoff.rerank._pointwise import Pointwise  # noqa: PLC0415 - keeps `import runoff` quick
+
+    if isinstance(reranker, str):
+        # onnxruntime takes time to import; a pipeline without a local model never needs it
+        from runoff.rerank._local.cross_encoder import CrossEncoder  # noqa: PLC0415
+
+        return Pointwise(CrossEncoder(reranker))
+    if not isinstance(reranker, type):
+        _meet_adapters(type(reranker))
+        # foreign classes come first: theirs too may have a `rerank` or `score` that means another
+        for converter in _converters.values():
+            if converter.matches(reranker):
+                return converter.convert(reranker)
+        if isinstance(reranker, Reranker):
+            return reranker
+        if isinstance(reranker, PairScorer):
+            return Pointwise(reranker)
+    accepted = ["a Reranker", "a PairScorer", "a model name", "None", *sorted(_converters)]
+    raise InvalidArgument("reranker", reranker, f"must be one of: {', '.join(accepted)}")
+
+
+def _meet_adapters(kind: type) -> None:
+    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    for package in _ADAPTERS.keys() & packages:
+        importlib.import_module(_ADAPTERS[package])

@@ -1,0 +1,170 @@
+"""A fallback: when a reranker fails, the next one answers within the same deadline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Literal
+
+from runoff._util.faults import degrades, lacks
+from runoff.deadline import Deadline
+from runoff.errors import InvalidArgument
+from runoff.protocols import Reranker, Warmable
+from runoff.rerank._drive import Ask, Inner, Steps, adrive, drive, inner, name_of
+from runoff.scores import Usage
+from runoff.types import Reranking
+
+if TYPE_CHECKING:
+    from runoff.rerank._drive import Came
+    from runoff.types import Candidate, Query
+
+__all__ = ["Fallback"]
+
+logger = logging.getLogger("runoff")
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Rerankers in order of preference; the first whole answer is taken.
+
+    The next one is asked, for all candidates, when one fails for a reason that may pass, does not
+    come back in its time, or leaves candidates without a score. When none gives a whole answer, the
+    one that left the fewest without a score stands, the earlier of equals, and the answer is
+    degraded. A whole answer of a later one is complete: a note, a WARNING and the trace say who
+    failed and why. `kind` and `model` are those of the one that answered, and only its own
+    threshold applies.
+
+    With a deadline, each may take `share` of what is left as long as another follows, and the last
+    may take all: one that hangs leaves the next its time. Without a deadline there is nothing to
+    share, and one that hangs is waited for.
+
+    Attributes:
+        rerankers: a reranker, a scorer, a model name, or a reranker of LlamaIndex or LangChain for
+            each, best first.
+        share: what each but the last may take of the time left, above 0 and below 1.
+        on_permanent: what an error does that trying again cannot help, such as a bad key: `"raise"`
+            raises it, `"next"` asks the next reranker.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+    """
+
+    rerankers: Sequence[Inner]
+    _: KW_ONLY
+    share: float = 0.5
+    on_permanent: Literal["raise", "next"] = "raise"
+    _second: tuple[Reranker, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the arguments and make a `Reranker` of each."""
+        given, share = self.rerankers, self.share
+        if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+            raise InvalidArgument("rerankers", given, "must list one reranker or more, best first")
+        object.__setattr__(self, "rerankers", tuple(given))
+        made = tuple(inner(f"rerankers[{place}]", one) for place, one in enumerate(given))
+        object.__setattr__(self, "_second", made)
+        if not isinstance(share, Real) or isinstance(share, bool) or not 0 < share < 1:
+            raise InvalidArgument("share", share, "must be above 0 and below 1")
+        if self.on_permanent not in ("raise", "next"):
+            raise InvalidArgument("on_permanent", self.on_permanent, 'must be "raise" or "next"')
+
+    @property
+    def name(self) -> str:
+        """The names of the rerankers, best first."""
+        return " or ".join(map(name_of, self._second))
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """True: a reranker that does not come back in time is left behind."""
+        return True
+
+    def warmup(self) -> None:
+        """Warm every reranker up that can be."""
+        for one in self._second:
+            if isinstance(one, Warmable):
+                one.warmup()
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Ask one reranker after the other until one gives a whole answer.
+
+        Raises:
+            Exception: an error that trying again cannot help, unless `on_permanent` is `"next"` and
+                another reranker gave an answer.
+        """
+        return drive(self._run(query, candidates, deadline or Deadline()))
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Do what `rerank` does without blocking the event loop."""
+        return await adrive(self._run(query, candidates, deadline or Deadline()))
+
+    def _run(self, query: Query, candidates: Sequence[Candidate], deadline: Deadline) -> Steps:
+        if not candidates:
+            return Reranking(())
+        asked: list[Came] = []
+        for place, one in enumerate(self._second, 1):
+            share = self.share if place < len(self._second) else 1.0
+            came = yield Ask(one, query, candidates, deadline.branch(share))
+            asked.append(came)
+            if came.error is None and not lacks(came.reranking)[0]:
+                return self._whole(asked)
+            if came.error is not None and self.on_permanent == "raise" and not _reason(came):
+                raise came.error
+        return _best(asked, candidates)
+
+    def _whole(self, asked: Sequence[Came]) -> Reranking:
+        """Return the last answer, and say who failed before it."""
+        *failed, last = asked
+        notes = []
+        for came, one in zip(failed, self._second, strict=False):
+            note = f"{last.name} answered in place of {came.name} ({came.trace.error})"
+            if getattr(one, "threshold", None) is not None:
+                note += f"; the threshold of {came.name} was not applied"
+            logger.warning("fallback: %s", note)
+            notes.append(note)
+        return _with(last.reranking, asked, notes)
+
+
+def _reason(came: Came) -> str:
+    """Return why there is no whole answer; an empty string for an error that may not pass."""
+    if came.error is not None:
+        return degrades(came.error, "transient")
+    return lacks(came.reranking)[0]
+
+
+def _detail(came: Came) -> str:
+    return came.trace.error if came.error is None else f"{came.name}: {came.trace.error}"
+
+
+def _best(asked: Sequence[Came], candidates: Sequence[Candidate]) -> Reranking:
+    """Return the answer that lacks least, with the reasons of all.
+
+    Raises:
+        Exception: there is no answer, and one error may not pass.
+    """
+    detail = "; ".join(map(_detail, asked))
+    answers = [came for came in asked if came.reranking.ordered]
+    if answers:
+        best = min(answers, key=lambda came: len(came.reranking.unscored))
+        return replace(_with(best.reranking, asked, ()), detail=detail)
+    for came in asked:
+        if came.error is not None and not _reason(came):
+            raise came.error
+    nothing = Reranking((), tuple(candidates), reason=_reason(asked[0]), detail=detail)
+    return _with(nothing, asked, ())
+
+
+def _with(made: Reranking, asked: Sequence[Came], notes: Sequence[str]) -> Reranking:
+    """Return an answer with the traces of all that were asked."""
+    return replace(
+        made,
+        usage=sum((one.trace.usage for one in asked), Usage()),
+        load_ms=sum(one.trace.load_ms for one in asked),
+        notes=(*made.notes, *notes),
+        parts=tuple(one.trace for one in asked),
+    )

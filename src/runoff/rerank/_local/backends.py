@@ -1,0 +1,215 @@
+"""What the backends of a local cross-encoder share: what they make, and what its numbers mean."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from runoff._onnx import resolve
+from runoff.errors import InvalidArgument, ModelDamaged
+from runoff.scores import ScoreKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from runoff._onnx.files import ModelDirectory
+    from runoff._onnx.sessions import InProcess
+    from runoff._onnx.slots import Interrupt, Slots
+    from runoff._onnx.tokens import TextEncoder
+    from runoff.rerank._local.cross_encoder import CrossEncoder
+    from runoff.scores import ModelIdentity
+
+__all__ = [
+    "BACKENDS",
+    "Memo",
+    "Ready",
+    "Scored",
+    "cache_key",
+    "check",
+    "check_shape",
+    "default_blend",
+    "english",
+    "kind",
+    "logit",
+    "versions",
+]
+
+BACKENDS = ("onnx", "torch", "openvino")
+_DTYPES = (None, "float32", "float16", "bfloat16")
+_TORCH_ONLY: dict[str, object] = {"device": None, "dtype": None}
+_NOT_ONNX = {
+    **_TORCH_ONLY,
+    "trust_remote_code": False,
+    "prompt": None,
+    "prompt_name": None,
+    "batch_size": None,
+}
+_MOST_LABELS = 2
+_ENGLISH = ("cross-encoder/ms-marco-", "cross-encoder/stsb-", "cross-encoder/qnli-")
+
+# the queries that a call has encoded so far, as most calls ask only one
+Memo: TypeAlias = "dict[str, tuple[list[int], bool]]"
+
+
+class Scored(NamedTuple):
+    """What one pair gave: its logit (or probability), whether text was lost, tokens read."""
+
+    logit: float
+    truncated: bool
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A loaded model with what one configuration adds to it.
+
+    Attributes:
+        loaded: the model, shared by all who name it.
+        slots: the queue its runs go through.
+        batch: pairs in a run.
+        run: scores at most `batch` pairs in a slot; its answer is dropped once the `Interrupt` is
+            stopped.
+        kind: the scale of the scores, activation included.
+        identity: the model that makes them.
+        encoder: its tokenizer and how many tokens it reads.
+        room: how many tokens of a document it reads beside a query.
+        english: whether it was made for English alone.
+        cache_key: what its scores depend on.
+        default_blend: the weight its `config.json` asks for, or None.
+    """
+
+    loaded: InProcess
+    slots: Slots
+    batch: int
+    run: Callable[[Sequence[tuple[str, str]], Memo, Interrupt], list[Scored]]
+    kind: ScoreKind
+    identity: ModelIdentity
+    encoder: TextEncoder
+    room: Callable[[str], int]
+    english: bool
+    cache_key: str
+    default_blend: float | None
+
+
+_READING = 1  # raised when runoff reads a pair otherwise than before
+
+
+def cache_key(config: CrossEncoder, directory: ModelDirectory, *further: object) -> str:
+    """Return what scores depend on: the configuration, the model's own word, and what is given."""
+    # where the files came from changes nothing
+    asked = replace(config, revision=None, cache_dir=None, local_files_only=False)
+    kind = directory.config.get("score_kind") if directory.ours else None
+    length = resolve.length(directory, config.max_length)
+    return repr((_READING, length, kind, asked, platform.machine(), *further))
+
+
+def versions(*packages: str) -> tuple[str, ...]:
+    """Return the installed versions of what changes the last bits of a score."""
+    return tuple(importlib.metadata.version(one) for one in packages)
+
+
+def check(config: CrossEncoder) -> None:
+    """Refuse a backend that is none, and what the backend asked for cannot honour.
+
+    Raises:
+        InvalidArgument: names the argument.
+    """
+    backend, device, size = config.backend, config.device, config.batch_size
+    asked, named = config.prompt, config.prompt_name
+    number = isinstance(size, int) and not isinstance(size, bool)
+    elsewhere = f'backend="{backend}" has no such choice: leave it, or take another backend'
+    refused = _NOT_ONNX if backend == "onnx" else _TORCH_ONLY if backend == "openvino" else {}
+    embedded = (
+        f"{config.model} names an embedded model, and those are ONNX: leave backend, or name a "
+        'directory ("./model") or "org/name"'
+    )
+    rules = [
+        ("backend", backend in BACKENDS, f"must be one of {', '.join(BACKENDS)}"),
+        ("device", device is None or isinstance(device, str), 'must be one, such as "cuda:0"'),
+        ("dtype", config.dtype in _DTYPES, "must be float32, float16, bfloat16 or None"),
+        ("trust_remote_code", config.trust_remote_code in (True, False), "must be True or False"),
+        ("prompt", isinstance(asked, str | None), "must be a text or None"),
+        ("prompt_name", isinstance(named, str | None), "must be a name or None"),
+        ("prompt_name", asked is None or named is None, "give it or prompt, not both"),
+        ("batch_size", size is None or (number and size > 0), "must be a number of pairs, or None"),
+        *[(name, getattr(config, name) == usual, elsewhere) for name, usual in refused.items()],
+        ("precision", backend == "onnx" or config.precision != "int8", elsewhere),
+        ("backend", backend == "onnx" or not resolve.is_plain(config.model), embedded),
+    ]
+    for argument, fine, remedy in rules:
+        if not fine:
+            raise InvalidArgument(argument, getattr(config, argument), remedy)
+
+
+def kind(
+    directory: ModelDirectory, activation: str | None, *, probability: bool = False
+) -> ScoreKind:
+    """Return the kind of a model's scores once the activation is applied.
+
+    Args:
+        directory: the model; `config.json` may say `score_kind` where it is written for runoff.
+        activation: what the user asks for.
+        probability: whether the model itself ends in a sigmoid.
+
+    Raises:
+        InvalidArgument: the model is no cross-encoder, or probabilities would be squeezed again.
+    """
+    made = "probability" if probability else "logit"
+    if directory.ours:
+        made = directory.config.get("score_kind", made)
+    if made not in {"logit", "probability"}:
+        remedy = f"its scores are of kind {made}: it is no cross-encoder"
+        raise InvalidArgument("model", directory.name, remedy)
+    if made == "probability" and activation is not None:
+        remedy = f"{directory.name} gives probabilities already: leave it"
+        raise InvalidArgument("activation", activation, remedy)
+    return ScoreKind.LOGIT if activation is None and made == "logit" else ScoreKind.PROBABILITY
+
+
+def check_shape(name: str, output: str, shape: tuple[int, ...]) -> None:
+    """Refuse a model by the shape of what it gives for one pair.
+
+    Raises:
+        InvalidArgument: it is not (1, labels) or (1,) with one or two labels.
+    """
+    if len(shape) > 2 or math.prod(shape) > _MOST_LABELS:  # noqa: PLR2004 - (1, labels)
+        raise InvalidArgument(
+            "model",
+            name,
+            f"its output {output} has shape {shape} for one pair, and a cross-encoder gives one "
+            "score or two labels: it is another kind of model",
+        )
+
+
+def logit(values: NDArray[np.float64]) -> float:
+    """Return the score of one pair: its only value, or the log-odds of the second of two labels."""
+    return float(values[0] if len(values) == 1 else values[1] - values[0])
+
+
+def english(directory: ModelDirectory) -> bool:
+    """Whether a model is known to be made for English alone."""
+    return directory.name.startswith(_ENGLISH) or directory.config.get("language") == "en"
+
+
+def default_blend(directory: ModelDirectory) -> float | None:
+    """Return the weight that `config.json` asks for when mixed with fusion scores, or None.
+
+    Raises:
+        ModelDamaged: it is not within 0 and 1.
+    """
+    blend = directory.config.get("default_blend")
+    if blend is None:
+        return None
+    if isinstance(blend, bool) or not isinstance(blend, int | float) or not 0 <= blend <= 1:
+        msg = (
+            f"{directory.name}: default_blend in its config.json must be within 0 and 1, "
+            f"not {blend}"
+        )
+        raise ModelDamaged(msg)
+    return float(blend)

@@ -1,0 +1,96 @@
+"""A cross-encoder on ONNX Runtime: one pair, one run, on one core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff._onnx import cpu, resolve, sessions, slots
+from runoff._onnx.tokens import TextEncoder
+from runoff.rerank._local import backends as local
+from runoff.scores import ModelIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runoff._onnx.files import ModelFiles
+    from runoff._onnx.sessions import Loaded
+    from runoff._onnx.slots import Interrupt
+    from runoff.rerank._local.cross_encoder import CrossEncoder
+
+__all__ = ["cache_key", "find", "prepare"]
+
+_OUTPUT = "logits"
+_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
+
+
+def find(config: CrossEncoder) -> ModelFiles:
+    """Find a model's files; see `resolve`."""
+    return resolve.resolve(
+        config.model,
+        precision=config.precision,
+        revision=config.revision,
+        cache_dir=config.cache_dir,
+        local_files_only=config.local_files_only,
+    )
+
+
+def prepare(config: CrossEncoder) -> local.Ready:
+    """Find and load a model, run it once, and check that it is a cross-encoder.
+
+    Raises:
+        RunoffError: as `CrossEncoder.warmup` says.
+    """
+    files = find(config)
+    kind = local.kind(files, config.activation)
+    length = resolve.length(files, config.max_length)
+    loaded = sessions.load(files)
+    encoder = TextEncoder(loaded.tokenizer, length)
+    output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]
+    shape = loaded.run(encoder.pair(encoder.query("query"), "document"), output).shape
+    local.check_shape(config.name, output, shape)
+    return local.Ready(
+        loaded,
+        slots.shared(),
+        1,
+        _Run(loaded, encoder, output),
+        kind,
+        ModelIdentity(config.name, loaded.digest[:_REVISION_LENGTH], files.precision),
+        encoder,
+        lambda query: encoder.room(encoder.query(query)),
+        local.english(files),
+        _cache_key(config, files, loaded.digest),
+        local.default_blend(files),
+    )
+
+
+def cache_key(config: CrossEncoder) -> str:
+    """Return what the scores depend on; the files are found and not loaded."""
+    files = find(config)
+    return _cache_key(config, files, files.digest())
+
+
+def _cache_key(config: CrossEncoder, files: ModelFiles, digest: str) -> str:
+    # int8 kernels differ between processors by more than the last bits
+    versions = local.versions("onnxruntime", "tokenizers")
+    return local.cache_key(config, files, digest, files.precision, versions, cpu.int8_flavours())
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    loaded: Loaded
+    encoder: TextEncoder
+    output: str
+
+    def __call__(
+        self, pairs: Sequence[tuple[str, str]], memo: local.Memo, interrupt: Interrupt
+    ) -> list[local.Scored]:
+        ((query, document),) = pairs
+        asked = memo.get(query)
+        if asked is None:
+            asked = memo[query] = self.encoder.query(query)
+        encoded = self.encoder.pair(asked, document)
+        values = self.loaded.run(encoded, self.output, interrupt).ravel().astype(np.float64)
+        return [local.Scored(local.logit(values), encoded.truncated, len(encoded))]

@@ -1,0 +1,210 @@
+"""A cross-encoder run by sentence-transformers, on torch or OpenVINO.
+
+Texts are encoded and cut as for ONNX Runtime; only a model with a chat template has its texts
+rendered by sentence-transformers. On a CPU no run pads: pairs of one length share it, so that a
+score does not depend on the pairs beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from runoff._onnx import resolve, sessions, slots
+from runoff._onnx.files import ModelDirectory, checksum
+from runoff.errors import InvalidArgument, ModelNotFound
+from runoff.rerank._local import backends as local
+from runoff.rerank._local.torch_model import LoadedModel
+from runoff.rerank._local.torch_texts import ChatTexts, PlainTexts
+from runoff.scores import ModelIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runoff._onnx.slots import Interrupt
+    from runoff._onnx.tokens import Encoded
+    from runoff.rerank._local.cross_encoder import CrossEncoder
+
+__all__ = ["cache_key", "find", "prepare"]
+
+_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
+_ON_GPU = 32  # pairs in a run
+_SHORT = {None: "fp32", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+_SETTINGS = ("*.json", "*.txt", "*.jinja", "*.model", "*.py")
+_GRAPH = "openvino/openvino_model.xml"
+_HEADS = ("ForSequenceClassification", "ForCausalLM")
+_AUTO_MODEL = "AutoModelForSequenceClassification"
+_FOREIGN = {"onnx", "openvino", "original"}  # folders of builds for other runtimes
+
+
+def find(config: CrossEncoder) -> ModelDirectory:
+    """Find a model's directory, fetching it from the Hub where it has to be.
+
+    Raises:
+        ModelNotFound: there is no such model, or it has no weights that can be loaded safely.
+    """
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        settings = [one for one in _SETTINGS if one != "*.py" or config.trust_remote_code]
+        return [*settings, *_weights(names, config)]
+
+    def look(directory: Path) -> ModelDirectory:
+        if not directory.is_dir():
+            msg = f"{config.name}: there is no directory {directory}"
+            raise ModelNotFound(msg)
+        _weights(_names(directory), config)
+        return ModelDirectory(config.name, directory)
+
+    return resolve.fetched(
+        config.model,
+        look,
+        wanted,
+        kind=f"{config.backend} {config.trust_remote_code}",
+        revision=config.revision,
+        cache_dir=config.cache_dir,
+        local_files_only=config.local_files_only,
+    )
+
+
+def prepare(config: CrossEncoder) -> local.Ready:
+    """Find and load a model, run it once, and check that it is a cross-encoder.
+
+    Raises:
+        RunoffError: as `CrossEncoder.warmup` says.
+    """
+    directory = find(config)
+    _check_architecture(directory)
+    length = resolve.length(directory, config.max_length)
+    digest = _digest(directory, config)
+    precision = _SHORT[config.dtype]
+    key = (digest, config.backend, config.device, precision, config.trust_remote_code)
+    loaded = sessions.shared(key, lambda: LoadedModel(config, directory))
+    kind = local.kind(directory, config.activation, probability=loaded.ends_in_sigmoid)
+    prompt = _prompt(config, loaded)
+    texts = (ChatTexts if loaded.chat else PlainTexts)(loaded, prompt, length)
+    encoded = texts.encode("query", "document", {})
+    local.check_shape(config.name, "scores", loaded.run([encoded]).shape)
+    size = config.batch_size or (1 if loaded.on_cpu else _ON_GPU)
+    batch = size if loaded.can_batch else 1
+    revision = hashlib.sha256(f"{config.backend}\0{prompt}\0{digest}".encode()).hexdigest()
+    return local.Ready(
+        loaded,
+        slots.shared(loaded.device),
+        batch,
+        _Run(loaded, texts),
+        kind,
+        ModelIdentity(config.name, revision[:_REVISION_LENGTH], precision),
+        texts.encoder,
+        texts.room,
+        local.english(directory),
+        _cache_key(config, directory, digest),
+        local.default_blend(directory),
+    )
+
+
+def cache_key(config: CrossEncoder) -> str:
+    """Return what the scores depend on; the files are found and not loaded."""
+    directory = find(config)
+    return _cache_key(config, directory, _digest(directory, config))
+
+
+def _cache_key(config: CrossEncoder, directory: ModelDirectory, digest: str) -> str:
+    versions = local.versions("sentence-transformers", "transformers", "torch", "tokenizers")
+    return local.cache_key(config, directory, digest, versions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    loaded: LoadedModel
+    texts: PlainTexts | ChatTexts
+
+    def __call__(
+        self, pairs: Sequence[tuple[str, str]], memo: local.Memo, interrupt: Interrupt
+    ) -> list[local.Scored]:
+        encoded = [self.texts.encode(query, document, memo) for query, document in pairs]
+        logits = [0.0] * len(pairs)
+        for group in _groups(encoded, padded=not self.loaded.on_cpu):
+            if interrupt.stopped:
+                break
+            values = self.loaded.run([encoded[index] for index in group])
+            for index, row in zip(group, values, strict=True):
+                logits[index] = local.logit(row)
+        return [
+            local.Scored(value, one.truncated, len(one))
+            for value, one in zip(logits, encoded, strict=True)
+        ]
+
+
+def _groups(encoded: Sequence[Encoded], *, padded: bool) -> list[list[int]]:
+    """Return which inputs share a run: all of them, or those of one length."""
+    if padded:
+        return [list(range(len(encoded)))]
+    by_length: dict[int, list[int]] = {}
+    for index, one in enumerate(encoded):
+        by_length.setdefault(len(one), []).append(index)
+    return list(by_length.values())
+
+
+def _names(directory: Path) -> list[str]:
+    """Return the files of a model, relative to its directory, in order."""
+    found = (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found)
+
+
+def _weights(names: Sequence[str], config: CrossEncoder) -> list[str]:
+    """Return which of a model's files hold what is run."""
+    if config.backend == "openvino" and _GRAPH in names:
+        return [_GRAPH, _GRAPH.replace(".xml", ".bin")]
+    found = [
+        name
+        for name in names
+        if name.endswith(".safetensors") and PurePosixPath(name).parts[0] not in _FOREIGN
+    ]
+    if not found:
+        msg = (
+            f"{config.name}: it has no .safetensors file, and a pickle (pytorch_model.bin) is not "
+            "loaded: convert it with transformers: AutoModelForSequenceClassification"
+            '.from_pretrained(...).save_pretrained("directory"), and the tokenizer likewise'
+        )
+        raise ModelNotFound(msg)
+    return found
+
+
+def _digest(directory: ModelDirectory, config: CrossEncoder) -> str:
+    """Return a checksum of the weights, the settings and the code (SHA-256, hex)."""
+    names = _names(directory.directory)
+    settings = [name for name in names if any(PurePosixPath(name).match(one) for one in _SETTINGS)]
+    whole = hashlib.sha256()
+    for name in sorted({*settings, *_weights(names, config)}):
+        whole.update(f"{name}\0{checksum(directory.directory / name)}\0".encode())
+    return whole.hexdigest()
+
+
+def _check_architecture(directory: ModelDirectory) -> None:
+    """Refuse a model without a trained head: it would be given one of random weights."""
+    named = (directory.config.get("architectures") or ["none"])[0]
+    says_so = directory.settings("config_sentence_transformers.json").get("model_type")
+    has_head = (
+        str(named).endswith(_HEADS) or _AUTO_MODEL in directory.config.get("auto_map", {})
+    ) and "Pooling" not in directory.modules()
+    if not has_head and says_so != "CrossEncoder":
+        remedy = (
+            f"its architecture is {named}, and a cross-encoder's ends in {' or '.join(_HEADS)}: "
+            "it is another kind of model"
+        )
+        raise InvalidArgument("model", directory.name, remedy)
+
+
+def _prompt(config: CrossEncoder, loaded: LoadedModel) -> str:
+    if config.prompt is not None:
+        return config.prompt
+    name = loaded.default_prompt if config.prompt_name is None else config.prompt_name
+    if name is None:
+        return ""
+    if name not in loaded.prompts:
+        known = ", ".join(loaded.prompts) or "none"
+        raise InvalidArgument("prompt_name", name, f"{config.name} has these prompts: {known}")
+    return loaded.prompts[name]

@@ -1,0 +1,277 @@
+"""From scores of pairs to an order of candidates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from runoff._util.arguments import is_share
+from runoff._waiting import workers
+from runoff.errors import InvalidArgument
+from runoff.rerank._cache.cached import Cached
+from runoff.rerank._cache.stores import as_store
+from runoff.rerank._cost import Metered
+from runoff.rerank._passages import as_passages, plan, within
+from runoff.rerank._wrapping import ask, ask_async
+from runoff.scores import Threshold
+from runoff.types import Dropped, Ranked, Reranking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from runoff.deadline import Deadline
+    from runoff.protocols import PairScorer
+    from runoff.rerank._cache.disk import DiskCache
+    from runoff.rerank._cache.stores import MemoryCache
+    from runoff.rerank._cost import Cap, Price
+    from runoff.rerank._passages import Fold, Passages, Plan
+    from runoff.scores import PairScores
+    from runoff.types import Candidate, Document, Query
+
+__all__ = ["Pointwise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """A reranker that scores each candidate by itself and orders them by that.
+
+    With a blend, the order is that of `blend * z(pair_score) + (1 - blend) * z(fusion_score)`, z
+    being the distance from the mean in (population) standard deviations over the candidates that
+    were scored, 0 where all are equal or there is one. It is written on the scale of the pair
+    scores, `blend * pair_score + (1 - blend) * (mean + deviation * z(fusion_score))`, which orders
+    alike and leaves a lone candidate its own score. Equal scores keep their fused order. What
+    could not be scored is handed back in fused order, with the reason. With a blend that includes
+    what was scored out of turn: when the time is up, or a request fails, before a candidate has its
+    score, those below it may not overtake it.
+
+    Attributes:
+        scorer: what scores the pairs.
+        blend: the weight of the pair scores, within 0 and 1; None or 1 leaves fusion out; `"auto"`
+            asks the scorer for its `default_blend`.
+        threshold: candidates whose pair score lies below it are dropped; it is bound to the kind
+            and model of the scores, refuses others, and is not applied when a candidate could not
+            be scored.
+        text: what the scorer reads of a document; None is its text. Passages are told as parts of
+            the document's own text, where that stands in what was read, and else not at all.
+        passages: how documents longer than the scorer reads are scored: `"first"` loses what is
+            beyond, `"max"` and `"top-m"` score them window by window; see `Passages`. With a
+            deadline the first windows of all candidates come before any second window.
+        cache: where scores are kept for the next search: True or a `MemoryCache`, a path or a
+            `DiskCache`; None keeps none. See `runoff.rerank.Cached`.
+        price: what the scorer costs, for `usage.cost`.
+        cap: the most that one search may use. See `runoff.rerank.Metered` for both.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+    """
+
+    scorer: PairScorer
+    _: KW_ONLY
+    blend: float | Literal["auto"] | None = "auto"
+    threshold: Threshold | None = None
+    text: Callable[[Document], str] | None = None
+    passages: Passages | Fold = "first"
+    cache: MemoryCache | DiskCache | str | Path | bool | None = None
+    price: Price | None = None
+    cap: Cap | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        if not callable(getattr(self.scorer, "score", None)):
+            raise InvalidArgument("scorer", self.scorer, "must have a method score(pairs)")
+        if self.blend not in (None, "auto") and not is_share(self.blend):
+            raise InvalidArgument("blend", self.blend, 'must be within 0 and 1, "auto" or None')
+        if self.threshold is not None and not isinstance(self.threshold, Threshold):
+            raise InvalidArgument(
+                "threshold",
+                self.threshold,
+                "must be a Threshold, which says what kind of score it was chosen on",
+            )
+        if self.text is not None and not callable(self.text):
+            raise InvalidArgument("text", self.text, "must be a callable from document to text")
+        as_passages(self.passages)
+        # a copy made by `dataclasses.replace` goes on with the same cache
+        object.__setattr__(self, "cache", as_store(self.cache))
+        self._layered()
+
+    @property
+    def name(self) -> str:
+        """The scorer's name."""
+        return str(getattr(self.scorer, "name", type(self.scorer).__name__))
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """Whether the scorer returns by itself what it has when the deadline comes."""
+        return bool(getattr(self.scorer, "keeps_deadline", False))
+
+    def warmup(self) -> None:
+        """Warm the scorer up, if it can be."""
+        warmup = getattr(self.scorer, "warmup", None)
+        if warmup is not None:
+            warmup()
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Score the candidates and order them.
+
+        Raises:
+            BadReply: the scorer returned another number of scores than it was given pairs.
+            ScoreKindMismatch: the threshold was made for other scores.
+            RunoffError: whatever the scorer raises.
+        """
+        if not candidates:
+            return Reranking(())
+        planned = self._plan(query, candidates, deadline)
+        scores = ask(self._layered(), planned.pairs, deadline)
+        return self._order(candidates, planned, scores)
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Do what `rerank` does without blocking the event loop.
+
+        A scorer without `ascore` is run in the bounded pool of worker threads.
+
+        Raises:
+            DeadlineExceeded: such a scorer did not come back in time.
+            PoolFull: every worker thread is busy.
+            RunoffError: as `rerank`.
+        """
+        if not candidates:
+            return Reranking(())
+        making = partial(self._plan, query, candidates, deadline)
+        if as_passages(self.passages).fold == "first":
+            planned = making()
+        else:  # tokens of many long texts take a while
+            waits = None if self.keeps_deadline else deadline
+            planned = await workers.run_async(making, waits, self.name)
+        scores = await ask_async(self._layered(), planned.pairs, deadline)
+        return self._order(candidates, planned, scores)
+
+    def _layered(self) -> PairScorer:
+        """Return the scorer with its meter and, around that, its cache: what is cached is free."""
+        scorer = self.scorer
+        if self.price is not None or self.cap is not None:
+            scorer = Metered(scorer, price=self.price, cap=self.cap)
+        return scorer if self.cache is None else Cached(scorer, store=self.cache)
+
+    def _plan(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline | None
+    ) -> Plan:
+        read = self.text or _text
+        texts = [read(candidate.document) for candidate in candidates]
+        return plan(as_passages(self.passages), self.scorer, query.text, texts, deadline)
+
+    def _order(
+        self, candidates: Sequence[Candidate], planned: Plan, scores: PairScores
+    ) -> Reranking:
+        scores = planned.folded(scores)
+        if self.threshold is not None:
+            self.threshold.check(scores.kind, scores.model)
+        weight = self.weight if scores.scored.any() else None
+        usable = scores.scored if weight in (None, 1) else _in_turn(scores)
+        scored, unscored = np.flatnonzero(usable).tolist(), np.flatnonzero(~usable).tolist()
+        own = [float(scores.values[index]) for index in scored]
+        fused = [candidates[index].fusion_score for index in scored]
+        mixed = _mix(own, fused, weight if scored else None)
+        placed = sorted(range(len(scored)), key=lambda place: -mixed[place])  # stable
+        ordered, dropped = [], []
+        # the scores are float32: the limit is rounded like them
+        limit = -math.inf if self.threshold is None else float(np.float32(self.threshold.value))
+        bar = -math.inf if unscored else limit
+        for place in placed:
+            index = scored[place]
+            candidate, cut = candidates[index], bool(scores.truncated[index])
+            found = scores.passages[index] if scores.passages else ()
+            passages = within(found, planned.texts[index], candidate.document.text)
+            if own[place] < bar:
+                why = "below threshold"
+                dropped.append(Dropped(candidate, why, own[place], mixed[place], cut, passages))
+            else:
+                ordered.append(Ranked(candidate, mixed[place], own[place], cut, passages))
+        reason = scores.reason or ("bad_reply" if unscored else "")
+        return Reranking(
+            tuple(ordered),
+            tuple(candidates[index] for index in unscored),
+            tuple(dropped),
+            scores.kind,
+            scores.model,
+            scores.usage,
+            reason,
+            self._detail(reason, scores.scored, len(scored)) if unscored else "",
+            scores.load_ms,
+            scores.notes,
+            thresholded=self.threshold is not None and not unscored,
+        )
+
+    @property
+    def weight(self) -> float | None:
+        """The weight of the pair scores, with `"auto"` resolved; None leaves fusion out.
+
+        Raises:
+            InvalidArgument: the scorer's `default_blend` is none.
+        """
+        if self.blend != "auto":
+            return self.blend
+        asked = getattr(self.scorer, "default_blend", None)
+        if asked is not None and not is_share(asked):
+            raise InvalidArgument(
+                "blend", asked, f"the default_blend of {self.name} must be within 0 and 1, or None"
+            )
+        return asked
+
+    def _detail(self, reason: str, scored: NDArray[np.bool_], used: int) -> str:
+        why = {
+            "timeout": "before the deadline",
+            "bad_reply": "with a finite value",
+            "cap": "within its cap",
+        }
+        total, unused = len(scored), int(scored.sum()) - used
+        rest = f"; {unused} more below one without a score are not used" if unused else ""
+        if self.threshold is not None:
+            rest += "; the threshold was not applied"
+        return f"{self.name} scored {used} of {total} {why.get(reason, f'({reason})')}{rest}"
+
+
+def _in_turn(scores: PairScores) -> NDArray[np.bool_]:
+    """Return which scores a blend may use: all but those below one that was late or failed.
+
+    Fusion says that the candidate above is the better one, and half an answer does not say
+    otherwise. A reply that was bad for one pair alone holds nobody back.
+    """
+    if scores.scored.all() or scores.reason in ("", "bad_reply"):
+        return scores.scored
+    return np.arange(len(scores.scored)) < int(np.argmin(scores.scored))
+
+
+def _text(document: Document) -> str:
+    return document.text
+
+
+def _mix(own: list[float], fused: list[float], weight: float | None) -> list[float]:
+    """Return the blend on the scale of `own`; `own` itself with no weight or all of it."""
+    if weight is None or weight == 1:
+        return own
+    mean, deviation = _moments(own)
+    fused_mean, fused_deviation = _moments(fused)
+    spread = fused_deviation or math.inf  # constant fusion scores: z is 0
+    return [
+        weight * score + (1 - weight) * (mean + deviation * ((fusion_score - fused_mean) / spread))
+        for score, fusion_score in zip(own, fused, strict=True)
+    ]
+
+
+def _moments(values: list[float]) -> tuple[float, float]:
+    """Return mean and population standard deviation; exactly 0 where all values are equal."""
+    if min(values) == max(values):
+        return values[0], 0.0
+    mean = math.fsum(values) / len(values)
+    return mean, math.hypot(*(value - mean for value in values)) / math.sqrt(len(values))

@@ -1,0 +1,1 @@
+"""Rerankers behind HTTP: requests, retries, keys and dialects."""

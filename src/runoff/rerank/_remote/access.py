@@ -1,0 +1,236 @@
+"""Who we are to a server: keys and headers that do not leak."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from runoff._waiting import workers
+from runoff.errors import AuthenticationFailed, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Access", "Headers", "Key", "as_headers", "as_key", "masked"]
+
+
+class Key:
+    """A key or a way to get one; shown as `***` and never pickled.
+
+    Args:
+        value: the key; a callable that returns it, asked for each request; None to look in the
+            environment.
+        variables: environment variables to look in, the first that is set.
+        needed: whether going without is an error.
+    """
+
+    __slots__ = ("_lost", "_needed", "_value", "_variables")
+
+    def __init__(
+        self,
+        value: str | Callable[[], str] | None,
+        variables: Iterable[str] = (),
+        *,
+        needed: bool = False,
+        lost: bool = False,
+    ) -> None:
+        if value is not None and not callable(value) and not (isinstance(value, str) and value):
+            raise InvalidArgument("api_key", "***", "must be a non-empty string or a callable")
+        self._value = value
+        self._variables = tuple(variables)
+        self._needed = needed
+        self._lost = lost
+
+    def read(self, who: str) -> str | None:
+        """Return the key, or None where none is needed.
+
+        Raises:
+            AuthenticationFailed: there is none; names the variables that would be read.
+        """
+        value = _revealed(self._value() if callable(self._value) else self._value)
+        if callable(self._value) and not (isinstance(value, str) and value.strip()):
+            msg = f"{who}: its api_key=, a callable, returned no key but {_kind(value)}"
+            raise AuthenticationFailed(msg)
+        if value is None:
+            found = (os.environ.get(name, "") for name in self._variables)
+            value = next((one for one in found if one.strip()), None)
+        if value is None and (self._needed or self._lost):
+            where = " or ".join(self._variables)
+            again = "its key was not copied to this process: " if self._lost else "it has no key: "
+            ways = ["give api_key=", f"set {where}" if where else ""]
+            msg = f"{who}: {again}{' or '.join(filter(None, ways))}"
+            raise AuthenticationFailed(msg)
+        value = value.strip() if isinstance(value, str) else None
+        if value is not None and not _is_sendable(value):
+            msg = f"{who}: its key holds characters that no header can carry; copy it again"
+            raise AuthenticationFailed(msg)
+        return value
+
+    async def read_async(self, who: str) -> str | None:
+        """Do what `read` does; a callable, which may ask a server, blocks no loop."""
+        if callable(self._value):
+            return await workers.run_async(partial(self.read, who), None, who)
+        return self.read(who)
+
+    @property
+    def given(self) -> bool:
+        """Whether it was given, and is not only looked for in the environment."""
+        return self._value is not None
+
+    def bound(self, variables: Iterable[str], *, needed: bool) -> Key:
+        """Return the same key, looked for in other variables where it was not given."""
+        return Key(self._value, variables, needed=needed, lost=self._lost)
+
+    def __repr__(self) -> str:
+        return "'***'" if self._value is not None else "None"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Key):
+            return NotImplemented
+        return (self._value, self._variables) == (other._value, other._variables)
+
+    def __hash__(self) -> int:
+        return hash(self._variables)
+
+    def __copy__(self) -> Key:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Key:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Key], tuple[object, ...]]:
+        """Leave the key behind; who unpickles it reads the environment."""
+        return _left_behind, (self._variables, self._needed, self._value is not None or self._lost)
+
+
+def _left_behind(variables: tuple[str, ...], needed: bool, lost: bool) -> Key:  # noqa: FBT001 - pickle's
+    return Key(None, variables, needed=needed, lost=lost)
+
+
+def as_key(value: Any, variables: Iterable[str] = (), *, needed: bool = False) -> Key:  # noqa: ANN401 - checked by Key
+    """Return a `Key` for what a user gave; one that is a key already looks where this says."""
+    if isinstance(value, Key):
+        return value.bound(variables, needed=needed)
+    return Key(_revealed(value), variables, needed=needed)
+
+
+def _revealed(value: Any) -> Any:  # noqa: ANN401 - as above
+    """Return what pydantic's SecretStr and its like hold, and anything else as it is."""
+    reveal = getattr(value, "get_secret_value", None)
+    return reveal() if callable(reveal) else value
+
+
+def _kind(value: object) -> str:
+    return "an empty text" if isinstance(value, str) else f"a {type(value).__name__}"
+
+
+def _is_sendable(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
+class Headers(Mapping[str, str]):
+    """Headers that are neither shown nor pickled.
+
+    They are no `dict`, which JSON and pydantic would write out.
+
+    Args:
+        values: header values by name.
+        lost: whether they stayed behind when their holder was pickled.
+    """
+
+    __slots__ = ("_values", "lost")
+
+    def __init__(self, values: Mapping[str, str] | None = None, *, lost: bool = False) -> None:
+        self._values = dict(values or {})
+        self.lost = lost
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __copy__(self) -> Headers:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Headers:
+        return self
+
+    def __repr__(self) -> str:
+        return "{...}" if self else "{}"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[Callable[..., Headers], tuple[bool]]:
+        return _headers_left, (bool(self) or self.lost,)
+
+
+def _headers_left(lost: bool) -> Headers:  # noqa: FBT001 - pickle's
+    return Headers(lost=lost)
+
+
+def as_headers(headers: object) -> Headers:
+    """Return `Headers` for what a user gave; those that are some already stay as they are.
+
+    Raises:
+        InvalidArgument: they are no names and values that can be sent.
+    """
+    if isinstance(headers, Headers):
+        return headers
+    if not isinstance(headers, Mapping) or not all(
+        isinstance(one, str) and _is_sendable(one) for pair in headers.items() for one in pair
+    ):
+        raise InvalidArgument("headers", "***", "must map names to values, both printable ASCII")
+    return Headers(headers)
+
+
+_SECRET_LENGTH = 8  # a shorter header's value, such as a number, is no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request carries besides its body.
+
+    Attributes:
+        key: sent as `Authorization: Bearer`, where there is one.
+        headers: further headers; an `Authorization` among them takes the key's place.
+        ca: a file of certificate authorities to trust in place of the usual ones.
+    """
+
+    key: Key
+    headers: Headers
+    ca: str | None = None
+
+    async def sent(self, who: str) -> dict[str, str]:
+        """Return the headers to send.
+
+        Raises:
+            AuthenticationFailed: a key or headers are needed and there are none.
+        """
+        if self.headers.lost:
+            msg = f"{who}: its headers were not copied to this process: give headers="
+            raise AuthenticationFailed(msg)
+        if any(name.lower() == "authorization" for name in self.headers):
+            return dict(self.headers)
+        key = await self.key.read_async(who)
+        return {**self.headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+
+
+def masked(text: str, sent: Mapping[str, str]) -> str:
+    """Return a text with the key and the headers that were sent replaced by `***`."""
+    for name, value in sent.items():
+        if name.lower() == "authorization":
+            value = value.rpartition(" ")[2]  # noqa: PLW2901 - without the scheme
+        elif len(value) < _SECRET_LENGTH:
+            continue
+        if value:
+            text = text.replace(value, "***")
+    return text

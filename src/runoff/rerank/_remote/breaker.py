@@ -1,0 +1,176 @@
+"""A circuit breaker: a server that keeps failing is left alone for a while.
+
+Closed, requests pass. After several failures in a row it opens, and requests are refused at once
+instead of waiting for a server that is down. When its cooldown is over it is half open: one request
+is let through as a probe. Its success closes the circuit, its failure opens it for twice as long.
+(M. Nygard, Release It!, 2007.)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
+
+from runoff._util.arguments import count, seconds
+from runoff.errors import CircuitOpen, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Breaker", "Circuit", "Permit", "breaker_of"]
+
+_PATIENCE = 2.0  # a request given up before this many times the usual latency proves nothing
+_SHORTEST = 0.1  # seconds; nor does one that was given less, where nothing is known yet
+_MEMORY = 0.2  # weight of the latest latency in the usual one
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """When a server is left alone; all callers of one URL in a process share its state.
+
+    Attributes:
+        failures: requests in a row that must fail: refused or reset connections, 408, 429, 5xx,
+            broken replies, and timeouts, save those of a caller with less patience than the server
+            usually needs.
+        cooldown: seconds until a probe is let through; doubled each time the probe fails.
+        longest: seconds that the cooldown never exceeds.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+    """
+
+    failures: int = 5
+    _: KW_ONLY
+    cooldown: float = 5.0
+    longest: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        count("failures", self.failures)
+        seconds("cooldown", self.cooldown)
+        seconds("longest", self.longest)
+
+
+class Breaker:
+    """The state of one server's circuit; safe in threads.
+
+    Args:
+        circuit: when it opens and for how long.
+        who: the server, for the error.
+        clock: a monotonic clock in seconds, replaceable in tests.
+    """
+
+    def __init__(
+        self, circuit: Circuit, who: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._circuit = circuit
+        self._who = who
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failed = 0
+        self._opened_at = 0.0
+        self._cooldown = 0.0  # 0 while closed
+        self._probing = False
+        self._usual: float | None = None
+        self._last = ""
+
+    @property
+    def state(self) -> str:
+        """`"closed"`, `"open"` or `"half-open"`."""
+        with self._lock:
+            if not self._cooldown:
+                return "closed"
+            return "open" if self._clock() < self._opened_at + self._cooldown else "half-open"
+
+    def enter(self) -> Permit:
+        """Let a request pass.
+
+        Raises:
+            CircuitOpen: the server is left alone; says for how long, and what it failed of.
+        """
+        with self._lock:
+            if not self._cooldown:
+                return Permit(self, self._clock())
+            left = self._opened_at + self._cooldown - self._clock()
+            if left > 0 or self._probing:
+                until = f"for another {left:.1f} s" if left > 0 else "until a probe has answered"
+                msg = f"{self._who} failed {self._failed} times ({self._last}): left alone {until}"
+                raise CircuitOpen(msg)
+            self._probing = True
+            return Permit(self, self._clock(), probe=True)
+
+    def _settle(self, permit: Permit, outcome: str, why: str) -> None:
+        with self._lock:
+            took = self._clock() - permit.since
+            if permit.probe:
+                self._probing = False
+            if outcome == "answered":
+                known = self._usual
+                self._usual = took if known is None else known + _MEMORY * (took - known)
+                self._failed, self._cooldown = 0, 0.0
+            elif outcome == "failed" or (outcome == "left" and self._long(took)):
+                self._failed += 1
+                self._last = why
+                if permit.probe or (not self._cooldown and self._failed >= self._circuit.failures):
+                    doubled = self._cooldown * 2 or self._circuit.cooldown
+                    self._cooldown = min(
+                        doubled, max(self._circuit.longest, self._circuit.cooldown)
+                    )
+                    self._opened_at = self._clock()
+
+    def _long(self, took: float) -> bool:
+        return took >= max(_SHORTEST, _PATIENCE * (self._usual or 0.0))
+
+
+class Permit:
+    """One request that was let pass; exactly one of its methods is called, once, at its end."""
+
+    __slots__ = ("_breaker", "_settled", "probe", "since")
+
+    def __init__(self, breaker: Breaker, since: float, *, probe: bool = False) -> None:
+        self._breaker = breaker
+        self._settled = False
+        self.since = since
+        self.probe = probe
+
+    def answered(self) -> None:
+        """The server answered, if only to say that it cannot read this."""
+        self._settle("answered", "")
+
+    def failed(self, error: TransientError) -> None:
+        """The server failed."""
+        self._settle("failed", error.reason)
+
+    def left(self) -> None:
+        """The caller gave up waiting."""
+        self._settle("left", "timeout")
+
+    def _settle(self, outcome: str, why: str) -> None:
+        if not self._settled:
+            self._settled = True
+            self._breaker._settle(self, outcome, why)  # noqa: SLF001 - the two are one
+
+
+_lock = threading.Lock()
+_breakers: dict[tuple[str, Circuit], Breaker] = {}
+
+
+def breaker_of(url: str, circuit: Circuit | None, who: str) -> Breaker | None:
+    """Return the breaker that all callers of a URL share; None without a circuit."""
+    if circuit is None:
+        return None
+    with _lock:
+        return _breakers.setdefault((url, circuit), Breaker(circuit, who))
+
+
+def _forget() -> None:
+    global _lock  # noqa: PLW0603 - it may have been held when the process was forked
+    _lock = threading.Lock()
+    _breakers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,316 @@
+"""Cohere Rerank through its official SDK, or through any object with a `rerank` like it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runoff._util.arguments import count
+from runoff._util.faults import reason_of
+from runoff._waiting import private_loop, workers
+from runoff.errors import (
+    BadReply,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidArgument,
+    MissingExtra,
+    RunoffError,
+    told,
+)
+from runoff.rerank import _amounts as amounts
+from runoff.rerank._pairs import checked, has_text
+from runoff.rerank._remote import batches
+from runoff.rerank._remote.access import Key, as_key, masked
+from runoff.rerank._remote.breaker import Circuit, breaker_of
+from runoff.rerank._remote.dialects import DIALECTS
+from runoff.rerank._remote.retries import Retries
+from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+
+try:
+    from runoff.rerank._remote import cohere_sdk as sdk
+    from runoff.rerank._remote import transport
+except MissingExtra as error:  # httpx, which comes with cohere
+    raise MissingExtra(error.package, "cohere") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runoff.deadline import Deadline
+
+__all__ = ["CohereRerank"]
+
+_DIALECT = DIALECTS["cohere"]
+_PRODUCTION = "https://api.cohere.com"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CohereRerank:
+    """Cohere Rerank.
+
+    The SDK's own retries, which sleep for up to a minute, and its timeout of five minutes are
+    replaced by those here, which keep the deadline. More documents than `batch` are split and
+    merged. What was billed is read from the reply, never guessed.
+
+    Attributes:
+        model: such as `"rerank-v4.0-fast"`, or the name that your deployment has.
+        client: an object with a method `rerank(model=, query=, documents=)`, synchronous or not:
+            Cohere's clients for Bedrock, SageMaker or Azure, or one of your own; None makes
+            Cohere's. It holds a key, so that it cannot be pickled.
+        api_key: a string, or a callable that returns one; None reads `CO_API_KEY`, then
+            `COHERE_API_KEY`. It is never shown or pickled.
+        base_url: where a private deployment is; None reads `CO_API_URL`, and is Cohere without it.
+        max_tokens_per_doc: tokens read of each document, 1 or more; None leaves it to Cohere,
+            which reads 4,096 whatever the model could. What is longer by an estimate of 4 bytes a
+            token is marked as truncated.
+        priority: of the request, as Cohere has it: 0 is the highest. From cohere 5.20.
+        relevant_spans: True, or Cohere's settings for it: the parts of each document that the score
+            came from, as `passages`. From cohere 7.3.
+        batch: documents in one request, 1 or more; Cohere recommends no more than 1,000.
+        concurrency: requests of this process at a time, 1 or more.
+        timeout: seconds for one request where the deadline allows more.
+        retries: how often and when a request is sent again.
+        circuit: when the service is left alone; None never leaves it.
+
+    Raises:
+        InvalidArgument: an argument cannot be right.
+        MissingExtra: cohere is not installed; raised on first use.
+    """
+
+    model: str = "rerank-v4.0-fast"
+    _: KW_ONLY
+    client: Any = field(default=None, hash=False)
+    api_key: Any = None
+    base_url: str | None = None
+    max_tokens_per_doc: int | None = None
+    priority: int | None = None
+    relevant_spans: bool | Mapping[str, Any] = field(default=False, hash=False)
+    batch: int = 1000
+    concurrency: int = 16
+    timeout: float = 30.0
+    retries: Retries = field(default_factory=Retries)
+    circuit: Circuit | None = field(default_factory=Circuit)
+
+    def __post_init__(self) -> None:
+        """Check the arguments; nothing is imported or sent."""
+        if not isinstance(self.model, str) or not self.model:
+            raise InvalidArgument("model", self.model, "must be the name of a rerank model")
+        self._check_client()
+        for name in ("batch", "concurrency"):
+            count(name, getattr(self, name))
+        if self.max_tokens_per_doc is not None:
+            count("max_tokens_per_doc", self.max_tokens_per_doc)
+        if not isinstance(self.relevant_spans, bool | Mapping):
+            remedy = "must be True, False or Cohere's settings for it"
+            raise InvalidArgument("relevant_spans", self.relevant_spans, remedy)
+        batches.check_policy(self.timeout, self.retries, self.circuit)
+
+    def _check_client(self) -> None:
+        if self.client is None:
+            key = as_key(self.api_key, _DIALECT.variables, needed=True)
+            object.__setattr__(self, "api_key", key)
+            if self.base_url is not None:
+                transport.check_url(self.base_url, "base_url")
+            return
+        if not callable(getattr(self.client, "rerank", None)):
+            raise InvalidArgument("client", self.client, "must have a method rerank()")
+        if isinstance(self.api_key, Key) and not self.api_key.given:  # by `dataclasses.replace`
+            object.__setattr__(self, "api_key", None)
+        for name in ("api_key", "base_url"):
+            if getattr(self, name) is not None:
+                raise InvalidArgument(name, "***", "belongs to the client that was given")
+
+    def __repr__(self) -> str:
+        """Show the model and where it is, without the key."""
+        own = "" if self.client is None else f", client=<{type(self.client).__qualname__}>"
+        where = "" if self.base_url is None else f", base_url={self.base_url.partition('?')[0]!r}"
+        return f"CohereRerank({self.model!r}{own}{where})"
+
+    def __copy__(self) -> CohereRerank:
+        return self
+
+    def __deepcopy__(self, memo: object) -> CohereRerank:
+        return self
+
+    def __getstate__(self) -> list[Any]:
+        """Return the fields, for pickle; keys stay behind.
+
+        Raises:
+            InvalidArgument: there is a client, which holds a key.
+        """
+        if self.client is not None:
+            remedy = "holds a key and is not pickled: make it where it is used"
+            raise InvalidArgument("client", self.client, remedy)
+        return [getattr(self, name) for name in self.__slots__]
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return self.model
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """True: at the deadline it returns by itself what has come back."""
+        return True
+
+    @property
+    def cache_key(self) -> str:
+        """What its scores depend on: the model, where it is, and how much of a text it reads.
+
+        Cohere does not say when a model changes under its name.
+
+        Raises:
+            InvalidArgument: there is a client, of which nobody knows where it leads.
+        """
+        if self.client is not None:
+            remedy = "leads nobody knows where: scores are cached only without client="
+            raise InvalidArgument("client", self.client, remedy)
+        where = self._where().partition("?")[0]
+        return json.dumps(["cohere", self.model, where, self.max_tokens_per_doc])
+
+    def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
+        """Return what scoring these pairs would use, as far as that is known before."""
+        number = sum(map(has_text, pairs))
+        return Usage(pairs=number, billed_units=amounts.units(pairs, self.batch))
+
+    def warmup(self) -> None:
+        """Import the SDK and make its client; nothing is sent or billed.
+
+        Raises:
+            MissingExtra: cohere is not installed.
+            AuthenticationFailed: there is no key.
+            InvalidArgument: the installed cohere lacks what an argument asks for.
+        """
+        client = self.client
+        if client is None:
+            client = sdk.client_of(self.api_key.read(self.name), self._where())
+        sdk.arguments(self, client, None)
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Score n pairs of (query text, document text), in input order.
+
+        Pairs whose query or document is blank are not sent; they and those that were not scored in
+        time, or not with a finite number, stay unscored with the reason.
+
+        Raises:
+            InvalidArgument: a pair is not two strings, or the installed cohere lacks what an
+                argument asks for.
+            MissingExtra: cohere is not installed.
+            AuthenticationFailed: the key is missing or was refused.
+            ModelNotFound: there is no such model.
+            PermanentError: another status that trying again cannot change.
+            TransientError: nothing was scored, and trying again may help.
+        """
+        given = checked(pairs)
+        if not given or (deadline is not None and deadline.expired):
+            return self._nothing(len(given))
+        return private_loop.run(partial(self._scored, given, deadline), deadline, self.name)
+
+    async def ascore(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
+    ) -> PairScores:
+        """Do what `score` does without blocking the event loop; when cancelled, so are requests."""
+        given = checked(pairs)
+        if not given or (deadline is not None and deadline.expired):
+            return self._nothing(len(given))
+        work = partial(self._scored, given, deadline)
+        return await private_loop.run_async(work, deadline, self.name)
+
+    def _nothing(self, number: int) -> PairScores:
+        return PairScores.none_of(
+            number, ScoreKind.PROBABILITY, ModelIdentity(self.name), DeadlineExceeded.reason
+        )
+
+    async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
+        batches.check_queries(self.name, pairs)
+        client, key, load_ms = self.client, None, 0.0
+        where = self._where()
+        if client is None:
+            key = await self.api_key.read_async(self.name)
+            make = partial(sdk.client_of, key, where)
+            if not sdk.ready(key, where):
+                load_ms = await batches.load(make, deadline, self.name)
+            client = make()
+        way = batches.Way(
+            self.name,
+            partial(self._ask, client, key, sdk.arguments(self, client, deadline)),
+            self.retries,
+            breaker_of(where, self.circuit, self.name),
+            self.timeout,
+            self.batch,
+            batches.gate_of(where, self.concurrency),
+        )
+        work = await batches.score(way, pairs, deadline)
+        limit = self.max_tokens_per_doc or _DIALECT.reads or 0
+        longer = np.array([amounts.tokens(text) > limit for _, text in pairs])
+        note = (
+            f"{self.name} reads {limit} tokens of a document: {int(longer.sum())} of {len(pairs)} "
+            "are longer by an estimate of 4 bytes a token; see max_tokens_per_doc="
+        )
+        return batches.pair_scores(
+            work,
+            kind=ScoreKind.PROBABILITY,
+            model=ModelIdentity(self.name),
+            truncated=longer,
+            load_ms=load_ms,
+            notes=(note,) if longer.any() else (),
+        )
+
+    def _where(self) -> str:
+        if self.client is not None:
+            return sdk.named(self.client)
+        return self.base_url or os.environ.get("CO_API_URL") or _PRODUCTION
+
+    async def _ask(
+        self,
+        client: Any,  # noqa: ANN401 - anything with rerank()
+        key: str | None,
+        arguments: dict[str, Any],
+        query: str,
+        texts: Sequence[str],
+    ) -> batches.Reply:
+        call = partial(
+            client.rerank, model=self.model, query=query, documents=list(texts), **arguments
+        )
+        failed = None
+        try:
+            if inspect.iscoroutinefunction(client.rerank):
+                reply = await call()
+            else:
+                reply = await workers.run_async(call, None, self.name)
+                if inspect.isawaitable(reply):
+                    reply = await reply
+        except RunoffError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the SDK's and botocore's have no base in common
+            failed = self._failed(error, key)
+        if failed is not None:
+            raise failed  # here, so that the SDK's, with body and headers, is not its context
+        said = sdk.plain(reply)
+        return batches.read(_DIALECT, said, self.name)
+
+    def _failed(self, error: Exception, key: str | None) -> Exception:
+        """Return runoff's error for one of the SDK's, or itself where it is none of theirs."""
+        status, said, headers = sdk.answer(error)
+        key = key or sdk.key_of(self.client)
+        hide = partial(masked, sent={"Authorization": key} if key else {})
+        if status is not None:
+            where = "base_url=" if self.client is None else "client="
+            failed = transport.status_error(status, said, headers, self.name, hide, where)
+        elif type(error).__module__.partition(".")[0] in {"httpx", "httpcore"}:
+            failed = transport.failed(error, self.name)
+        else:
+            reason = reason_of(error)
+            if not reason and self.client is not None and not sdk.misread(error):
+                return error
+            kind = {"timeout": DeadlineExceeded, "connection": ConnectionFailed}.get(reason)
+            failed = (kind or BadReply)(f"{self.name}: {hide(told(error))}")
+        return failed

@@ -1,0 +1,255 @@
+"""JSON over HTTP on the private loop, with httpx: one request, one reply or one named error."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from runoff import __version__
+from runoff._waiting import private_loop
+from runoff.errors import (
+    AuthenticationFailed,
+    BadReply,
+    ConnectionFailed,
+    InvalidArgument,
+    MissingExtra,
+    ModelNotFound,
+    PermanentError,
+    RequestRejected,
+    RunoffError,
+    ServerFailed,
+    told,
+)
+from runoff.rerank._remote.access import masked
+from runoff.rerank._remote.connections import Connections, no_cookies
+from runoff.rerank._remote.dialects import Dialect
+from runoff.rerank._remote.retries import retry_after
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtra("httpx", "http") from error
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from runoff.rerank._remote.access import Access
+
+__all__ = ["check_url", "client", "failed", "get", "host_of", "post", "ready", "status_error"]
+
+_REPLY_BYTES = 4 << 20  # a reply that repeats the texts it was sent may be as large as these, too
+_ECHO = 4
+_LIMIT = "runoff_reply_bytes"
+
+_RETRIED = {408, 409, 425, 429, 499}  # 499: Cohere's "client closed request"
+_REJECTED = {400, 413, 422}
+_UNAUTHORIZED = {401, 403, 498}  # 498: Cohere's "invalid token"
+# infinity refuses a name it does not serve with 400, vLLM and others say the same with 404
+_NO_MODEL = re.compile(
+    r"(invalid|unknown|no such) model|model.{0,80}(not found|does not exist|not exist)",
+    re.IGNORECASE,
+)
+_PAYMENT, _NOT_FOUND, _FAILED_DEPENDENCY, _SERVER = 402, 404, 424, 500
+
+
+class _Bounded(httpx.AsyncByteStream):
+    """A body that ends in `BadReply` when it is larger than a reply may be."""
+
+    def __init__(self, stream: Any, limit: int) -> None:  # noqa: ANN401 - httpx keeps it untyped
+        self._stream = stream
+        self._limit = limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > self._limit:
+                msg = f"the reply is larger than {self._limit} bytes"
+                raise BadReply(msg)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx.Response) -> None:
+    """Bound a reply's size before it is read; what is compressed could be any size."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        msg = "the reply is compressed, which was not asked for"
+        raise BadReply(msg)
+    limit = response.request.extensions.get(_LIMIT, _REPLY_BYTES)
+    response.stream = _Bounded(response.stream, limit)
+
+
+_clients: weakref.WeakKeyDictionary[
+    asyncio.AbstractEventLoop, dict[str | None, httpx.AsyncClient]
+] = weakref.WeakKeyDictionary()
+
+
+def client(ca: str | None = None) -> httpx.AsyncClient:
+    """Return the private loop's client: TLS verified, no redirects, bounded replies, no timeouts.
+
+    Timeouts are the caller's: httpx's own are per read, and a slow drip escapes them.
+
+    Args:
+        ca: a file of certificate authorities to trust in place of the usual ones.
+
+    Raises:
+        InvalidArgument: that file is none.
+    """
+    known = _clients.setdefault(private_loop.running(), {})
+    if ca not in known:
+        made = httpx.AsyncClient(
+            transport=Connections(httpx.create_ssl_context() if ca is None else _trusting(ca)),
+            timeout=None,  # noqa: S113 - see above
+            follow_redirects=False,
+            cookies=no_cookies(),
+            headers={"Accept-Encoding": "identity", "User-Agent": f"runoff/{__version__}"},
+            event_hooks={"response": [_bound]},
+        )
+        known.setdefault(ca, made)  # of threads that make one at the same time, the first wins
+    return known[ca]
+
+
+def _trusting(ca: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # ssl's errors are some
+        remedy = f"cannot be read as certificate authorities in PEM format: {told(error)}"
+        raise InvalidArgument("ca", ca, remedy) from error
+
+
+def ready(ca: str | None) -> bool:
+    """Whether there is a client: making one reads certificates, which takes a moment."""
+    return ca in _clients.get(private_loop.running(), {})
+
+
+async def post(url: str, body: Mapping[str, Any], *, access: Access, who: str) -> Any:  # noqa: ANN401 - JSON
+    """Send a JSON body and return the JSON that comes back.
+
+    Raises:
+        RunoffError: what went wrong; never with the body or the headers in its message.
+    """
+    sent = json.dumps(body).encode()  # only ASCII, so that lone surrogates do no harm
+    return await _reply("POST", url, sent, access, who)
+
+
+async def get(url: str, *, access: Access, who: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON found at a URL; raises as `post`."""
+    return await _reply("GET", url, b"", access, who)
+
+
+async def _reply(method: str, url: str, sent: bytes, access: Access, who: str) -> Any:  # noqa: ANN401 - JSON
+    own = await access.sent(who)
+    form = {"Content-Type": "application/json"} if sent else {}
+    try:
+        response = await client(access.ca).request(
+            method,
+            url,
+            content=sent or None,
+            headers={"Accept": "application/json", **form, **own},
+            extensions={_LIMIT: _REPLY_BYTES + _ECHO * len(sent)},
+        )
+    except Exception as error:
+        raise failed(error, who) from error
+    try:
+        said = json.loads(response.content)
+    except (ValueError, RecursionError):
+        said = None
+    hide = partial(masked, sent=own)  # a server may repeat the key it was sent
+    if not response.is_success:
+        raise status_error(response.status_code, said, response.headers, who, hide)
+    if said is None:
+        kind = hide(response.headers.get("content-type", "")).split(";")[0][:40] or "something"
+        msg = f"{who} answered {response.status_code} with {kind} that is not JSON"
+        raise BadReply(msg)
+    return said
+
+
+def failed(error: Exception, who: str) -> RunoffError:
+    """Return runoff's error for one of httpx's."""
+    if isinstance(error, RunoffError):
+        return type(error)(f"{who}: {error}")
+    if _untrusted(error):
+        remedy = "name its authority in SSL_CERT_FILE or, for HTTPRerank, with ca="
+        return PermanentError(f"{who}: its certificate is not trusted ({told(error)}); {remedy}")
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return PermanentError(f"{who} has no usable url: {told(error)}")
+    if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects):
+        return BadReply(f"{who}: {told(error)}")
+    # not only TransportError: a socket's own errors come through as well
+    return ConnectionFailed(f"{who}: {told(error)}")
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def status_error(
+    status: int,
+    said: object,
+    headers: Mapping[str, str],
+    who: str,
+    hide: Callable[[str], str] = str,
+    where: str = "url=, dialect=",
+) -> RunoffError:
+    """Return the error for an HTTP status that is no success.
+
+    Args:
+        status: the status.
+        said: the body, as far as it is JSON.
+        headers: of the reply.
+        who: who answered.
+        hide: masks what no message may hold.
+        where: the arguments that say where it is.
+    """
+    message = Dialect.message(said, hide)
+    text = f"{who} answered {status}" + (f": {message}" if message else "")
+    if status in _UNAUTHORIZED:
+        return AuthenticationFailed(f"{text}; give it a valid api_key=")
+    if status == _NOT_FOUND or (status in _REJECTED and _NO_MODEL.search(message)):
+        return ModelNotFound(f"{text}; check {where} and model=")
+    if status in _REJECTED:
+        return RequestRejected(text)
+    if status in _RETRIED or status == _FAILED_DEPENDENCY or status >= _SERVER:
+        error = ServerFailed(text)
+        error.retry_after = retry_after(headers)
+        return error
+    if 300 <= status < 400:  # noqa: PLR2004 - redirects
+        target = urlsplit(hide(headers.get("location", ""))).hostname or "another place"
+        msg = f"{text}: it redirects to {target}; redirects are not followed, give that url="
+        return BadReply(msg)
+    if status < 400:  # noqa: PLR2004 - what should not be final, such as 204's lack of a body
+        return BadReply(f"{text}, which is no answer")
+    hint = "the account has to be settled" if status == _PAYMENT else f"check {where}"
+    return PermanentError(f"{text}; {hint}")
+
+
+def host_of(url: str) -> str:
+    """Return host and port of a URL, for messages."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2]
+
+
+def check_url(url: object, argument: str = "url") -> None:
+    """Refuse what is no HTTP URL, and one that carries a password."""
+    remedy = 'must be an http or https URL, such as "http://localhost:8080"'
+    if not isinstance(url, str):
+        raise InvalidArgument(argument, url, remedy)
+    if "@" in re.split(r"[/?#]", url.partition("//")[2])[0]:
+        raise InvalidArgument(argument, "***", "holds a password: use api_key= or headers=")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidArgument(argument, url.partition("?")[0], remedy)  # a key may follow
