@@ -21,7 +21,7 @@ from runoff.cli._show import text_table
 from runoff.cli._systems import attribute_of, called
 from runoff.errors import InvalidArgument
 from runoff.pipeline import TwoStage
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 
 if TYPE_CHECKING:
     from runoff._onnx.files import Precision
