@@ -99,7 +99,7 @@ def reread(
         if len(left) == len(given) and not len(lost):
             continue  # it answered for nothing, and the order before stands
         came, values = given[scored], values[scored]
-        mixed = np.array(blended(values.tolist(), fused[came].tolist(), step.blend))
+        mixed = blended(values, fused[came], step.blend)
         order = np.lexsort((place[came], -mixed))
         limit = step.limit()
         thresholded = limit is not None and whole and read.whole

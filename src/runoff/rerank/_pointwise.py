@@ -183,9 +183,10 @@ class Pointwise:
         weight = self.weight if scores.scored.any() else None
         usable = scores.scored if weight in (None, 1) else _in_turn(scores)
         known, unscored = np.flatnonzero(usable).tolist(), np.flatnonzero(~usable).tolist()
-        own = [float(scores.values[index]) for index in known]
-        fused = [candidates[index].fusion_score for index in known]
-        mixed = blended(own, fused, weight)
+        pair_scores = scores.values[known].astype(np.float64)
+        fusion_scores = np.array([candidates[index].fusion_score for index in known], np.float64)
+        own = pair_scores.tolist()
+        mixed = blended(pair_scores, fusion_scores, weight).tolist()
         placed = sorted(range(len(known)), key=lambda place: -mixed[place])  # stable
         ordered, dropped = [], []
         # the scores are float32: the limit is rounded like them
