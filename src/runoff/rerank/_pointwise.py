@@ -15,8 +15,8 @@ from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import InvalidArgument
 from runoff.rerank._blend import blended
+from runoff.rerank._cache.as_store import as_store
 from runoff.rerank._cache.cached import Cached
-from runoff.rerank._cache.stores import as_store
 from runoff.rerank._cost import Metered
 from runoff.rerank._passages import as_passages, plan, within
 from runoff.rerank._wrapping import check_scorer, scored
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
     from runoff.rerank._cache.disk import DiskCache
-    from runoff.rerank._cache.stores import MemoryCache
+    from runoff.rerank._cache.memory import MemoryCache
     from runoff.rerank._cost import Cap, Price
     from runoff.rerank._passages import Fold, Passages, Plan
     from runoff.scores import PairScores

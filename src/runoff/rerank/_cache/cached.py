@@ -16,9 +16,11 @@ from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, PoolFull, TransientError
+from runoff.rerank._cache.as_store import as_store
+from runoff.rerank._cache.entry import Entry
 from runoff.rerank._cache.flights import claim
 from runoff.rerank._cache.keys import check_keyed, innermost, pair_keys, stated
-from runoff.rerank._cache.stores import Entry, MemoryCache, as_store
+from runoff.rerank._cache.memory import MemoryCache
 from runoff.rerank._wrapping import Wrapping, check_scorer, scored
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 
     from runoff._waiting.drive import Asking
     from runoff.protocols import PairScorer
+    from runoff.rerank._cache.as_store import Store
     from runoff.rerank._cache.disk import DiskCache
     from runoff.rerank._cache.flights import Flight, Landed
-    from runoff.rerank._cache.stores import Store
 
 __all__ = ["Cached"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
-    from runoff.rerank._cache.stores import Entry
+    from runoff.rerank._cache.entry import Entry
 
 __all__ = ["Flight", "Landed", "claim"]
 
