@@ -16,6 +16,7 @@ from runoff.errors import RecordingMismatch
 from runoff.evaluation import Recording, record
 from runoff.recall import BM25
 from runoff.rerank import Cached, CrossEncoder, DiskCache, Pointwise
+from runoff.trace import Fate
 
 FOLDER = Path(__file__).parent / "saved" / "0.1.0"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
@@ -66,7 +67,7 @@ def test_a_pickled_answer_can_be_explained():
     response = opened("response")
     assert [one.document.doc_id for one in response.results] == EXPECTED["answers"]
     fates = {one.candidate.document.doc_id: one for one in response.trace.fates}
-    assert fates[EXPECTED["answers"][0]].fate == "returned"
+    assert fates[EXPECTED["answers"][0]].kind == "returned"
     assert fates[EXPECTED["answers"][0]].scoring == "reranked"
     assert EXPECTED["answers"][0] in response.explain()
     assert EXPECTED["answers"][0] in response.explain(EXPECTED["answers"][0])
@@ -183,3 +184,20 @@ def test_stored_paths_are_read_as_they_are_now():
         "runoff.langchain._sources.RetrieverSource of runoff.recall._bm25.bm25.BM25 "
         "in my.rerank.cache"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "scoring", "now"),
+    [
+        ("dropped: below 0.5", "reranked", ("dropped", "reranked", "below 0.5", "")),
+        ("returned", "unscored: timeout", ("returned", "unscored", "timeout", "")),
+        ("grouped: key: 1", "grouped", ("grouped", "grouped", "", "key: 1")),
+        ("cut", "tail", ("cut", "tail", "", "")),
+    ],
+)
+def test_a_fate_of_0_1_0_is_parted(kind, scoring, now):
+    """The text that a pickled fate had is read as kind, scoring, reason and group."""
+    fate = Fate.__new__(Fate)
+    fate.__setstate__([None, kind, 1, scoring, None, None, None, False, ()])
+    assert (fate.kind, fate.scoring, fate.reason, fate.grouped_under) == now
+    assert pickle.loads(pickle.dumps(fate)) == fate
