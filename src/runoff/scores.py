@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
+from runoff._util.messages import fields_repr
 from runoff.errors import InvalidArgument, ScoreKindMismatch
 
 if TYPE_CHECKING:
@@ -133,6 +134,8 @@ class PairScores:
     reason: str = ""
     notes: tuple[str, ...] = ()
     passages: tuple[tuple[Passage, ...], ...] = ()
+
+    __repr__ = fields_repr
 
     def __post_init__(self) -> None:
         """Check the shapes, and unmark every pair whose value is not finite."""

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import fields_repr
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class StageTrace:
     error: str = ""
     parts: tuple[StageTrace, ...] = ()
 
+    __repr__ = fields_repr
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -93,6 +96,8 @@ class Fate:
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
 
+    __repr__ = fields_repr
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -115,6 +120,8 @@ class Trace:
     depth: int
     window: int
     top_k: int
+
+    __repr__ = fields_repr
 
     @property
     def usage(self) -> Usage:

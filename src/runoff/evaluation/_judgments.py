@@ -6,7 +6,8 @@ import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runoff.errors import InvalidArgument, shown
+from runoff._util.messages import short_repr
+from runoff.errors import InvalidArgument
 from runoff.types import text_key
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def oddities(
 def _names(query_ids: list[str], queries: Mapping[str, str]) -> list[str]:
     # an id that is made of the text tells its owner nothing
     texts = [(one, queries[one]) for one in query_ids]
-    return [shown(text) if one == text_key(text) else one for one, text in texts]
+    return [short_repr(text) if one == text_key(text) else one for one, text in texts]
 
 
 def unlisted(qrels: Mapping[str, Mapping[str, int]], ids: Container[str]) -> list[str]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runoff.errors import FilterNotSupported, RunoffError, told
+from runoff._util.messages import error_text
+from runoff.errors import FilterNotSupported, RunoffError
 from runoff.llama_index._convert import Reading, to_bundle, to_hits
 from runoff.llama_index._filters import to_metadata_filters
 from runoff.llama_index._widen import (
@@ -156,7 +157,7 @@ def _named(query: Query) -> Iterator[None]:
         )
         if query.filters is None or isinstance(error, RunoffError) or not refused:
             raise
-        remedy = f"this store cannot honour it: {told(error)}"
+        remedy = f"this store cannot honour it: {error_text(error)}"
         raise FilterNotSupported("filters", query.filters, remedy) from error
 
 
