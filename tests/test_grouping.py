@@ -13,7 +13,8 @@ from parts import Backwards, Listed, both, ids
 
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
-from runoff.grouping import Grouping, as_grouping
+from runoff.grouping import Grouping
+from runoff.pipeline._grouping import as_grouping
 from runoff.provenance import encode
 from runoff.types import Candidate
 

@@ -38,7 +38,6 @@ __all__ = [
     "Response",
     "Result",
     "Stage",
-    "text_key",
 ]
 
 Stage = Literal["recall", "fusion", "rerank"]

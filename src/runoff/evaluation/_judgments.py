@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from runoff._util.messages import short_repr
+from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
-from runoff.types import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

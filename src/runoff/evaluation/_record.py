@@ -21,7 +21,7 @@ from runoff.evaluation._reading import Reader, Tap, read_query
 from runoff.evaluation._recording import Recording, Stored
 from runoff.evaluation._remarks import degraded
 from runoff.evaluation._setup import GroupSetup, Setup, queries_digest, told_fusion
-from runoff.grouping import as_grouping
+from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._systems import as_system
 from runoff.types import Degradation, Outcome, Query
 

@@ -12,8 +12,8 @@ from runoff._util.messages import error_text, short_repr
 from runoff._waiting import workers
 from runoff.deadline import Branch, Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
-from runoff.grouping import grouped_fates
 from runoff.pipeline import _stages as stages
+from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
 from runoff.pipeline._stages import Answer
 from runoff.rerank._check import check_reranking
