@@ -20,4 +20,4 @@ __all__ = [
     "__version__",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the build reads it from here
