@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runoff._util.text import snippet
 from runoff.report._text import number, table
+from runoff.trace import FateKind, Scoring
 
 if TYPE_CHECKING:
     from runoff.scores import Usage
@@ -54,7 +55,7 @@ def headline(response: Response) -> str:
         lines.append(
             f"{trace.truncated} documents were read only in part (token limit or deadline)"
         )
-    grouped = sum(fate.scoring == "grouped" for fate in trace.fates)
+    grouped = sum(fate.kind is FateKind.GROUPED for fate in trace.fates)
     if grouped:
         lines.append(f"{grouped} candidates are grouped under another one, which represents them")
     lines += [f"note: {snippet(note, _SENTENCE)}" for note in outcome.notes]
@@ -171,16 +172,15 @@ def _follow(response: Response, doc_id: str) -> str:
 
 
 def _ending(fate: Fate, trace: Trace) -> str:
-    if fate.scoring == "grouped":
-        key = fate.fate.removeprefix("grouped: ")
-        head = next(one for one in trace.fates if one.candidate.key == key)
+    if fate.kind is FateKind.GROUPED:
+        head = next(one for one in trace.fates if one.candidate.key == fate.grouped_under)
         named = snippet(head.candidate.document.doc_id, _SENTENCE)
         return f"grouped under {named}, which represents it: {_ending(head, trace)}"
-    if fate.fate == "returned":
+    if fate.kind is FateKind.RETURNED:
         return f"returned at rank {fate.rank}."
-    if fate.fate == "cut":
+    if fate.kind is FateKind.CUT:
         return f"rank {fate.rank}, below the {trace.top_k} results asked for."
-    return f"{fate.fate}."
+    return f"dropped: {fate.reason}."
 
 
 def _reranked(fate: Fate, window: int, model: str) -> str:
@@ -188,11 +188,12 @@ def _reranked(fate: Fate, window: int, model: str) -> str:
         if fate.rerank_rank is not None:
             return f"placed {fate.rerank_rank} by an earlier stage; {model} did not score it"
         return {
-            "tail": f"below the window of {window}, so it was never read",
-            "image": "an image without text, so it keeps its fused rank",
-            "empty": "it has no text to read",
-            "off": "there is no second stage",
-            "grouped": "the candidate that represents it was read instead",
+            Scoring.TAIL: f"below the window of {window}, so it was never read",
+            Scoring.UNSCORED: f"unscored: {fate.reason}",
+            Scoring.IMAGE: "an image without text, so it keeps its fused rank",
+            Scoring.EMPTY: "it has no text to read",
+            Scoring.OFF: "there is no second stage",
+            Scoring.GROUPED: "the candidate that represents it was read instead",
         }.get(fate.scoring, fate.scoring)
     said = model
     if fate.rerank_score is not None:
