@@ -18,7 +18,9 @@ LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)\s]*)?\)")
 MAKE = re.compile(r"^\$ make ([\w-]+)|`make ([\w-]+)[^`]*`", re.MULTILINE)
 TARGET = re.compile(r"^([\w-]+):", re.MULTILINE)
 # a module or a name that starts with an underscore, or a source file
-INTERNAL = re.compile(r"\brunoff(?:\.\w+)*\._\w+|\brunoff[\w.]* import .*\b_\w+|\brunoff/[\w/]+\.py")
+INTERNAL = re.compile(
+    r"\brunoff(?:\.\w+)*\._\w+|\brunoff[\w.]* import .*\b_\w+|\brunoff/[\w/]+\.py"
+)
 
 every_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
@@ -62,7 +64,7 @@ def test_readme_shows_what_its_first_example_prints(monkeypatch, tmp_path, capsy
     monkeypatch.chdir(tmp_path)
     text = README.read_text(encoding="utf-8")
     example, shown = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", text, re.DOTALL).groups()
-    exec(compile(example, str(README), "exec"), {})  # noqa: S102 - our own page
+    exec(compile(example, str(README), "exec"), {})
     printed = capsys.readouterr().out
     assert _rows(printed)
     assert _rows(printed) == _rows(shown)
