@@ -19,7 +19,7 @@ help:
 	@echo "make test-oldest  run them with the oldest versions of what runoff builds on"
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
-	@echo "make lint       ruff: rules and format"
+	@echo "make lint       ruff, the order of imports, and cycles among them"
 	@echo "make types      mypy --strict"
 	@echo "make notebooks  execute the notebooks"
 	@echo "make docs       check that the documentation agrees with the code"
@@ -81,6 +81,8 @@ test-cohere: $(COHERE_VENV)/.cohere
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q tests/test_imports.py
 
 types: $(VENV)/.dev
 	$(BIN)/mypy src models/src
