@@ -33,9 +33,7 @@ def test_rooms_are_imported_by_a_string_in_few_places():
     places = set()
     for path in root.rglob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-        calls = {
-            ast.unparse(node.func).split(".")[-1] for node in nodes if isinstance(node, ast.Call)
-        }
+        called = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
         texts = [node.value for node in nodes if isinstance(node, ast.Constant)]
         names_a_room = any(re.fullmatch(r"runoff(\.\w+)+", text) for text in map(str, texts))
         if names_a_room and any(one.endswith(("import_module", "__import__")) for one in called):
