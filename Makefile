@@ -20,7 +20,7 @@ help:
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
 	@echo "make lint       ruff, the order of imports, and cycles among them"
-	@echo "make types      mypy --strict"
+	@echo "make types      mypy --strict, over the programs of tests/typing too"
 	@echo "make notebooks  execute the notebooks"
 	@echo "make docs       check that the documentation agrees with the code"
 	@echo "make bench      side by side with bm25s and rank-bm25, as ratios in one run"
@@ -85,7 +85,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
 types: $(VENV)/.dev
-	$(BIN)/mypy src models/src
+	$(BIN)/mypy src models/src tests/typing
 
 notebooks: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_notebooks.py
