@@ -17,6 +17,25 @@ settings.register_profile("runoff", deadline=None)
 settings.load_profile("runoff")
 
 
+def pytest_collection_modifyitems(items):
+    """Refuse a `slow` test that does not say how long it takes and why it is worth it."""
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            if not mark.args:
+                raise pytest.UsageError(f'{item.nodeid}: say why, as in slow("30 s: 323 queries")')
+
+
+def pytest_report_collectionfinish(config, items):
+    """List what `make test-slow` is about to run, with the time each part takes."""
+    if config.option.markexpr != "slow":
+        return []
+    told = {}
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            told.setdefault(f"{item.location[0]}: {mark.args[0]}")
+    return ["slow tests, with times on 2 cores:", *(f"  {one}" for one in told)]
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The module that makes tiny models."""

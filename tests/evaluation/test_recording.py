@@ -182,7 +182,7 @@ def _resumed(tmp_path, many, wait, kills, pairs):
     ("many", "wait", "kills", "pairs"),
     [
         (24, 0.05, 2, 40),
-        pytest.param(323, 0.02, 5, 200, marks=pytest.mark.slow),
+        pytest.param(323, 0.02, 5, 200, marks=pytest.mark.slow("16 s: 323 queries, five kills")),
     ],
 )
 def test_a_killed_recording_goes_on(tmp_path, many, wait, kills, pairs):
