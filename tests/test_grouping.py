@@ -71,13 +71,16 @@ def test_nothing_is_dropped_silently():
     """Trace, explanation and provenance tell of what was put aside, and under which."""
     pipeline = TwoStage({"s": Listed(*CHUNKS)}, reranker=Backwards(), group="parent")
     response = pipeline.search("q", top_k=2)
-    fates = {one.candidate.key: (one.fate, one.scoring) for one in response.trace.fates}
+    fates = {
+        one.candidate.key: (one.kind, one.scoring, one.grouped_under)
+        for one in response.trace.fates
+    }
     assert fates == {
-        "c1": ("returned", "reranked"),
-        "b1": ("returned", "reranked"),
-        "a1": ("cut", "reranked"),
-        "a2": ("grouped: a1", "grouped"),
-        "a3": ("grouped: a1", "grouped"),
+        "c1": ("returned", "reranked", ""),
+        "b1": ("returned", "reranked", ""),
+        "a1": ("cut", "reranked", ""),
+        "a2": ("grouped", "grouped", "a1"),
+        "a3": ("grouped", "grouped", "a1"),
     }
     assert response.trace.fate("a2").rank is None
     assert "2 candidates are grouped" in response.explain()

@@ -221,7 +221,8 @@ def test_a_partly_scored_answer_says_so():
     assert ids(response) == ["d", "b", "a", "c"]
     assert (response.outcome.scored, response.outcome.total) == (2, 4)
     assert response.outcome.degraded[0].reason == "timeout"
-    assert response.trace.fate("a").scoring == "unscored: timeout"
+    unscored = response.trace.fate("a")
+    assert (unscored.scoring, unscored.reason) == ("unscored", "timeout")
 
 
 def test_after_a_threshold_nothing_unscored_follows():
@@ -237,8 +238,11 @@ def test_after_a_threshold_nothing_unscored_follows():
     pipeline = TwoStage({"a": Listed(*"abcd")}, reranker=Fixed(keep_first), window=2)
     response = both(pipeline, "q")
     assert ids(response) == ["a"]
-    assert response.trace.fate("b").fate == "dropped: below threshold"
-    assert response.trace.fate("c").fate.startswith("dropped: without a score")
+    below, unread = response.trace.fate("b"), response.trace.fate("c")
+    assert (below.kind, below.scoring) == (unread.kind, "reranked") == ("dropped", "reranked")
+    assert below.reason == "below threshold"
+    assert unread.scoring == "tail"
+    assert unread.reason.startswith("without a score")
 
 
 def test_a_threshold_drops_nothing_from_a_degraded_answer():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from runoff._util.arguments import count
 from runoff._util.duplicates import alike
 from runoff.errors import InvalidArgument
-from runoff.trace import Fate
+from runoff.trace import Fate, FateKind, Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -131,7 +131,7 @@ def as_grouping(given: object) -> Grouping | None:
 def grouped_fates(candidates: Sequence[Candidate]) -> tuple[Fate, ...]:
     """Return what became of the candidates that others stand for."""
     return tuple(
-        Fate(one, f"grouped: {head.key}", None, "grouped")
+        Fate(one, FateKind.GROUPED, None, Scoring.GROUPED, grouped_under=head.key)
         for head in candidates
         for one in head.grouped
     )

@@ -25,7 +25,7 @@ from runoff.errors import (
     RecordingTooNew,
     ServerFailed,
 )
-from runoff.evaluation import Content, Fate, Recording, record, replay
+from runoff.evaluation import Content, FateCode, Recording, record, replay
 from runoff.fusion import RRF
 from runoff.grouping import Grouping
 from runoff.rerank import Cascade, Pointwise, Step
@@ -91,13 +91,13 @@ def test_what_is_recorded():
             assert one.rerank_rank[row] == (fate.rerank_rank or 0)
             if fate.pair_score is not None:
                 assert one.pair_score[row] == one.rerank_score[row] == fate.pair_score
-                assert one.fate[row] == Fate.RERANKED
+                assert one.fate[row] == FateCode.RERANKED
             assert one.truncated[row] == fate.truncated
             assert one.text_length[row] == len(document.text)
             if document.image:
-                assert (one.content[row], one.fate[row]) == (Content.IMAGE, Fate.IMAGE)
+                assert (one.content[row], one.fate[row]) == (Content.IMAGE, FateCode.IMAGE)
             elif not document.text.strip():
-                assert (one.content[row], one.fate[row]) == (Content.EMPTY, Fate.EMPTY)
+                assert (one.content[row], one.fate[row]) == (Content.EMPTY, FateCode.EMPTY)
         heads = {fate.candidate.key: fate for fate in live.search(text, depth=40).trace.fates}
         for row, key in enumerate(one.keys):
             told = heads[key].fate
@@ -216,7 +216,7 @@ def test_degraded_queries_are_recorded_again(tmp_path, caplog):
     made = record(pipeline(scorer), QUESTIONS, 30, path=tmp_path / "kept", progress=False)
     assert made.degraded == ["q2"]
     assert made["q2"].outcome.degraded[0].reason == "server_error"
-    assert set(made["q2"].fate.tolist()) <= {Fate.UNSCORED, Fate.IMAGE, Fate.EMPTY}
+    assert set(made["q2"].fate.tolist()) <= {FateCode.UNSCORED, FateCode.IMAGE, FateCode.EMPTY}
     log = tmp_path / "log"
     log.touch()
     mended = Faulty(log=str(log))

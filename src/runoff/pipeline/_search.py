@@ -17,7 +17,7 @@ from runoff.pipeline._identity import identify
 from runoff.pipeline._stages import Answer
 from runoff.rerank._check import check_reranking
 from runoff.scores import Usage
-from runoff.trace import StageTrace, Trace
+from runoff.trace import Scoring, StageTrace, Trace
 from runoff.types import Degradation, Hit, Outcome, Query, Reranking, Response
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class Search:
         )
         outcome = Outcome(
             tuple(degraded),
-            sum(fate.scoring == "reranked" for fate in placed.fates),
+            sum(fate.scoring is Scoring.RERANKED for fate in placed.fates),
             len(self.parts.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from runoff._util.text import snippet
+from runoff.trace import FateKind, Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ def headline(response: Response) -> str:
         lines.append(
             f"{trace.truncated} documents were read only up to a point: a limit, or the deadline"
         )
-    grouped = sum(fate.scoring == "grouped" for fate in trace.fates)
+    grouped = sum(fate.kind is FateKind.GROUPED for fate in trace.fates)
     if grouped:
         lines.append(f"{grouped} candidates are grouped under others that stand for them")
     lines += [f"note: {snippet(note, _SENTENCE)}" for note in outcome.notes]
@@ -191,16 +192,15 @@ def _follow(response: Response, doc_id: str) -> str:
 
 
 def _verdict(fate: Fate, trace: Trace) -> str:
-    if fate.scoring == "grouped":
-        key = fate.fate.removeprefix("grouped: ")
-        head = next(one for one in trace.fates if one.candidate.key == key)
+    if fate.kind is FateKind.GROUPED:
+        head = next(one for one in trace.fates if one.candidate.key == fate.grouped_under)
         named = snippet(head.candidate.document.doc_id, _SENTENCE)
         return f"grouped under {named}, which stands for it: {_verdict(head, trace)}"
-    if fate.fate == "returned":
+    if fate.kind is FateKind.RETURNED:
         return f"returned at rank {fate.rank}."
-    if fate.fate == "cut":
+    if fate.kind is FateKind.CUT:
         return f"rank {fate.rank}, below the {trace.top_k} results asked for."
-    return f"{fate.fate}."
+    return f"dropped: {fate.reason}."
 
 
 def _reranked(fate: Fate, window: int, model: str) -> str:
@@ -208,11 +208,12 @@ def _reranked(fate: Fate, window: int, model: str) -> str:
         if fate.rerank_rank is not None:
             return f"placed {fate.rerank_rank} by an earlier stage; {model} has no score for it"
         return {
-            "tail": f"below the window of {window}, so it was never read",
-            "image": "an image without text keeps its fused place",
-            "empty": "no text to read",
-            "off": "there is no second stage",
-            "grouped": "another was read in its place",
+            Scoring.TAIL: f"below the window of {window}, so it was never read",
+            Scoring.UNSCORED: f"unscored: {fate.reason}",
+            Scoring.IMAGE: "an image without text keeps its fused place",
+            Scoring.EMPTY: "no text to read",
+            Scoring.OFF: "there is no second stage",
+            Scoring.GROUPED: "another was read in its place",
         }.get(fate.scoring, fate.scoring)
     said = model
     if fate.rerank_score is not None:

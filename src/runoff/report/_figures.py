@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from runoff.evaluation._ledger import ENTRIES
-from runoff.evaluation._recording import Fate
+from runoff.evaluation._recording import FateCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,7 +128,7 @@ def score_bins(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> 
     for query in recording:
         grades = qrels.get(query.query_id, {})
         kinds.add(str(query.kind))
-        for row in np.flatnonzero(query.fate == Fate.RERANKED).tolist():
+        for row in np.flatnonzero(query.fate == FateCode.RERANKED).tolist():
             score, grade = float(query.pair_score[row]), grades.get(query.doc_ids[row])
             if math.isfinite(score):
                 judged = "relevant" if grade and grade > 0 else "judged not relevant"
