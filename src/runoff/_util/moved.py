@@ -69,10 +69,13 @@ _MOVED = {
     **_each("rerank.", "rerank._remote.", "dialects http retries transport"),
     "rerank.remote": "rerank._remote.batches",
     "rerank.cache": "rerank._cache.cached",
-    **_each("rerank.cache_", "rerank._cache.", "disk file flights keys stores"),
     **_each("testing.", "testing._contracts.", "base fusion recall reranker samples scorer"),
     **_each("testing.chaos_", "testing._chaos.", "faults replies"),
     "testing.chaos_http": "testing._chaos.listener",
+    **_each("rerank.cache_", "rerank._cache.", "disk flights keys"),
+    "rerank.cache_file": "rerank._cache.database",
+    "rerank.cache_stores": "rerank._cache.memory",
+    "rerank.coerce": "rerank._as_reranker",
 }
 
 

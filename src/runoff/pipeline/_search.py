@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
 from runoff._util.messages import error_text, short_repr
+from runoff._util.names import name_of
 from runoff._waiting import workers
 from runoff.deadline import Branch, Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
@@ -224,7 +225,7 @@ class Search:
         degraded = list(self._recall.degraded)
         traced = [*self._recall.stages, self._fused]
         if asked:
-            name = str(getattr(self.second, "name", type(self.second).__name__))
+            name = name_of(self.second)
             if reason:
                 degraded.append(Degradation("rerank", name, reason, detail))
             ordered = len(reranking.ordered) if reranking else 0

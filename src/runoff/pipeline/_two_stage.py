@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from runoff._util.arguments import count
 from runoff._util.faults import OnError, check_on_error
 from runoff._waiting import workers
+from runoff._waiting.drive import run, run_async
 from runoff._waiting.turns import turn
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
@@ -28,8 +29,8 @@ from runoff.protocols import (
     Reranker,
     Warmable,
 )
-from runoff.rerank._coerce import as_reranker
-from runoff.rerank._drive import areranked, reranked
+from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._inner import reranked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,7 +138,7 @@ class TwoStage:
                 return search.finished(asked=False)
             came: Reranking | Exception
             try:
-                came = reranked(search.second, *search.asked())
+                came = run(reranked(search.second, *search.asked()))
             except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
                 came = error
             if search.unscored(came) and (answers := recall.late()):
@@ -164,7 +165,7 @@ class TwoStage:
                 return await _aside(partial(search.finished, asked=False), long=long)
             came: Reranking | Exception
             try:
-                came = await areranked(search.second, *search.asked())
+                came = await run_async(reranked(search.second, *search.asked()))
             except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
                 came = error
             if search.unscored(came) and (answers := recall.late()):
