@@ -11,7 +11,7 @@ from runoff._util.names import name_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
 from runoff.deadline import Watch
-from runoff.errors import InvalidArgument, told
+from runoff.errors import InvalidArgument
 from runoff.protocols import AsyncReranker, Reranker
 from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._check import check_reranking
@@ -107,7 +107,7 @@ def asked(
         reranking = check_reranking(answer, candidates)
         problem = lacks(reranking)[1]
     except Exception as raised:  # noqa: BLE001 - the caller decides what it means
-        error, problem = raised, told(raised)
+        error, problem = raised, error_text(raised)
     finally:
         deadline.leave()
     latency_ms, load_ms = watch.read()
