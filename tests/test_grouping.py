@@ -13,7 +13,8 @@ from parts import Backwards, Listed, both, ids
 
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
-from runoff.grouping import Grouping, as_grouping
+from runoff.grouping import Grouping
+from runoff.pipeline._grouping import as_grouping
 from runoff.provenance import encode
 from runoff.types import Candidate
 
@@ -71,20 +72,23 @@ def test_nothing_is_dropped_silently():
     """Trace, explanation and provenance tell of what was put aside, and under which."""
     pipeline = TwoStage({"s": Listed(*CHUNKS)}, reranker=Backwards(), group="parent")
     response = pipeline.search("q", top_k=2)
-    fates = {one.candidate.key: (one.fate, one.scoring) for one in response.trace.fates}
+    fates = {
+        one.candidate.key: (one.kind, one.scoring, one.grouped_under)
+        for one in response.trace.fates
+    }
     assert fates == {
-        "c1": ("returned", "reranked"),
-        "b1": ("returned", "reranked"),
-        "a1": ("cut", "reranked"),
-        "a2": ("grouped: a1", "grouped"),
-        "a3": ("grouped: a1", "grouped"),
+        "c1": ("returned", "reranked", ""),
+        "b1": ("returned", "reranked", ""),
+        "a1": ("cut", "reranked", ""),
+        "a2": ("grouped", "grouped", "a1"),
+        "a3": ("grouped", "grouped", "a1"),
     }
     assert response.trace.fate("a2").rank is None
     assert "2 candidates are grouped" in response.explain()
     told = response.explain("a2")
-    assert "a2: grouped under a1, which stands for it: rank 3, below the 2 results" in told
-    assert "rerank: another was read in its place" in told
-    assert "stands for: a2, a3" in response.explain("a1")
+    assert "a2: grouped under a1, which represents it: rank 3, below the 2 results" in told
+    assert "rerank: the candidate that represents it was read instead" in told
+    assert "represents: a2, a3" in response.explain("a1")
     whole = pipeline.search("q")
     assert json.loads(encode(whole, whole[2]))["grouped"] == ["a2", "a3"]
     assert "grouped" not in json.loads(encode(whole, whole[0]))

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import enum
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
+from runoff._util.messages import fields_repr
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runoff.types import Candidate
 
-__all__ = ["Fate", "StageTrace", "Trace"]
+__all__ = ["Fate", "FateKind", "Scoring", "StageTrace", "Trace"]
+
+_FIELDS_OF_0_1_0 = 9  # of a `Fate`
+
+
+class FateKind(enum.StrEnum):
+    """Where a candidate ended."""
+
+    RETURNED = "returned"
+    CUT = "cut"  # ranked below top_k
+    DROPPED = "dropped"  # a reranker removed it
+    GROUPED = "grouped"  # another candidate stands for it
+
+
+class Scoring(enum.StrEnum):
+    """Whether the reranker scored a candidate, and if not, why."""
+
+    RERANKED = "reranked"
+    TAIL = "tail"  # below the window
+    UNSCORED = "unscored"  # sent to the reranker, which failed to score it
+    IMAGE = "image"  # an image without text keeps its fused place
+    EMPTY = "empty"  # no text to score
+    GROUPED = "grouped"  # another candidate was read in its place
+    OFF = "off"  # there was no reranker
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +66,8 @@ class StageTrace:
     error: str = ""
     parts: tuple[StageTrace, ...] = ()
 
+    __repr__ = fields_repr
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -46,13 +75,12 @@ class Fate:
 
     Attributes:
         candidate: the candidate with its fused place and every source's rank and score.
-        fate: `returned`, `cut` (below top_k), `dropped: <reason>`, or `grouped: <key>`, the key of
-            the candidate that stands for it.
+        kind: where it ended.
         rank: its place in the whole order, from 1, whether returned or cut; None when dropped or
             grouped.
-        scoring: `reranked`, `tail` (below the window), `unscored: <reason>`, `image` (kept at its
-            fused place), `empty` (no text to score), `grouped` (another was read in its place) or
-            `off` (there was no reranker).
+        scoring: whether the reranker scored it.
+        reason: why it was dropped, or else why it is unscored; empty for every other candidate.
+        grouped_under: the key of the candidate that stands for it; empty unless it is grouped.
         rerank_rank: its place among the reranked, from 1; None when it was not reranked.
         rerank_score: what the reranker ordered it by.
         pair_score: the scorer's own score.
@@ -61,14 +89,31 @@ class Fate:
     """
 
     candidate: Candidate
-    fate: str
+    kind: FateKind
     rank: int | None
-    scoring: str
+    scoring: Scoring
+    reason: str = ""
+    grouped_under: str = ""
     rerank_rank: int | None = None
     rerank_score: float | None = None
     pair_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
+
+    __repr__ = fields_repr
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Read a pickle; one of version 0.1.0 has kind and scoring as text with the reason."""
+        values = list(state)
+        if len(values) == _FIELDS_OF_0_1_0:
+            candidate, kind, rank, scoring, *rest = values
+            kind, _, grounds = kind.partition(": ")
+            scoring, _, why = scoring.partition(": ")
+            under = grounds if kind == FateKind.GROUPED else ""
+            reason = "" if under else grounds or why
+            values = [candidate, FateKind(kind), rank, Scoring(scoring), reason, under, *rest]
+        for one, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, one.name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +137,8 @@ class Trace:
     depth: int
     window: int
     top_k: int
+
+    __repr__ = fields_repr
 
     @property
     def usage(self) -> Usage:

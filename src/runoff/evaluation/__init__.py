@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._losses import losses
     from runoff.evaluation._measures import Evaluator, Measured, evaluate
     from runoff.evaluation._record import record
-    from runoff.evaluation._recording import Content, Fate, RecordedQuery, Recording
+    from runoff.evaluation._recording import Content, FateCode, RecordedQuery, Recording
     from runoff.evaluation._replay import AS_RECORDED, Ranking, Runs, replay
     from runoff.evaluation._runs import read_run, read_scored_run, write_run
     from runoff.evaluation._settings import Setting
@@ -35,7 +35,7 @@ __all__ = [
     "Content",
     "Curve",
     "Evaluator",
-    "Fate",
+    "FateCode",
     "Finding",
     "Health",
     "Ledger",
@@ -77,7 +77,7 @@ _HOMES = {
     "Content": "_recording",
     "Curve": "_curve",
     "Evaluator": "_measures",
-    "Fate": "_recording",
+    "FateCode": "_recording",
     "Finding": "_findings",
     "Health": "_findings",
     "Ledger": "_ledger",

@@ -11,7 +11,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._recording import Recording
 from runoff.evaluation._replay import configured, prepared
 from runoff.evaluation._traversal import traverse
-from runoff.trace import Trace
+from runoff.trace import FateKind, Scoring, Trace
 from runoff.types import Response
 
 if TYPE_CHECKING:
@@ -154,20 +154,20 @@ def _walked(
 
 def _live(one: Response | Trace) -> Observation:
     trace = one.trace if isinstance(one, Response) else one
-    whole = [fate for fate in trace.fates if not fate.fate.startswith("grouped")]
+    whole = [fate for fate in trace.fates if fate.kind is not FateKind.GROUPED]
     heads = sorted(whole, key=lambda fate: fate.candidate.fusion_rank)
     place = {fate.candidate.key: at for at, fate in enumerate(heads, 1)}
     told = [
         (fate, fate.rerank_score if fate.pair_score is None else fate.pair_score)
         for fate in heads
         # without a rerank_score, an earlier stage of a cascade placed it
-        if fate.rerank_score is not None or fate.fate.startswith("dropped")
+        if fate.rerank_score is not None or fate.kind is FateKind.DROPPED
     ]
     scored = [(fate, score) for fate, score in told if score is not None]
     answer = sorted(
-        (fate for fate in whole if fate.fate == "returned"), key=lambda fate: fate.rank or 0
+        (fate for fate in whole if fate.kind is FateKind.RETURNED), key=lambda fate: fate.rank or 0
     )
-    read = [fate for fate in answer if fate.scoring == "reranked"]
+    read = [fate for fate in answer if fate.scoring is Scoring.RERANKED]
     if isinstance(one, Response):
         degraded = [f"{d.stage} {d.source} {d.reason}".strip() for d in one.outcome.degraded]
     else:
@@ -175,7 +175,8 @@ def _live(one: Response | Trace) -> Observation:
     return Observation(
         query=one.query.text if isinstance(one, Response) else "",
         read=max(
-            (place[fate.candidate.key] for fate in heads if fate.scoring == "reranked"), default=0
+            (place[fate.candidate.key] for fate in heads if fate.scoring is Scoring.RERANKED),
+            default=0,
         ),
         place=np.array([place[fate.candidate.key] for fate, _ in scored], np.int64),
         score=np.array([score for _, score in scored], np.float64),
@@ -195,7 +196,7 @@ def _live(one: Response | Trace) -> Observation:
         top=tuple(
             (place[fate.candidate.key], fate.candidate.document.text)
             for fate in answer[:_TOP]
-            if fate.scoring == "reranked"
+            if fate.scoring is Scoring.RERANKED
         ),
         degraded=tuple(degraded),
     )

@@ -10,9 +10,10 @@ import numpy as np
 from runoff._util.faults import lacks
 from runoff.deadline import Deadline
 from runoff.evaluation._groups import groups_of
-from runoff.evaluation._recording import Content, Fate, Origin, RecordedQuery
+from runoff.evaluation._recording import Content, FateCode, Origin, RecordedQuery
 from runoff.rerank._drive import Ask, name_of
 from runoff.scores import ModelIdentity, ScoreKind, Usage
+from runoff.trace import FateKind, Scoring
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
@@ -24,18 +25,17 @@ if TYPE_CHECKING:
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion, Reranker
     from runoff.rerank._drive import Came
-    from runoff.trace import Fate as TracedFate
-    from runoff.trace import Trace
+    from runoff.trace import Fate, Trace
     from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query, Ranked
 
 __all__ = ["Reader", "Tap", "read_query", "step_scores"]
 
-_SCORINGS = {
-    "reranked": Fate.RERANKED,
-    "tail": Fate.TAIL,
-    "image": Fate.IMAGE,
-    "empty": Fate.EMPTY,
-    "off": Fate.OFF,
+_CODES = {
+    Scoring.RERANKED: FateCode.RERANKED,
+    Scoring.TAIL: FateCode.TAIL,
+    Scoring.IMAGE: FateCode.IMAGE,
+    Scoring.EMPTY: FateCode.EMPTY,
+    Scoring.OFF: FateCode.OFF,
 }
 
 
@@ -107,7 +107,7 @@ def read_query(  # noqa: PLR0913 - all that one search leaves behind
     query_id: str,
     text: str,
     setup: Setup,
-    fates: Sequence[TracedFate],
+    fates: Sequence[Fate],
     rankings: Mapping[str, Sequence[Hit]],
     reader: Reader | None,
     *,
@@ -140,7 +140,7 @@ def read_query(  # noqa: PLR0913 - all that one search leaves behind
         rerank_score=_floats([fate.rerank_score for fate in fates]),
         rerank_rank=np.array([fate.rerank_rank or 0 for fate in fates], np.int32),
         truncated=np.array([fate.truncated for fate in fates], np.bool_),
-        fate=np.array([_fate(fate) for fate in fates], np.uint8),
+        fate=np.array([_fate_code(fate) for fate in fates], np.uint8),
         why=why if any(why) else (),
         content=np.array([_content(one) for one in documents], np.uint8),
         text_length=np.array([len(one.text) for one in documents], np.int32),
@@ -190,18 +190,14 @@ def step_scores(
     return scores, truncated
 
 
-def _fate(fate: TracedFate) -> Fate:
-    if fate.fate.startswith("dropped"):
-        return Fate.DROPPED
-    return _SCORINGS.get(fate.scoring, Fate.UNSCORED)
+def _fate_code(fate: Fate) -> FateCode:
+    if fate.kind is FateKind.DROPPED:
+        return FateCode.DROPPED
+    return _CODES.get(fate.scoring, FateCode.UNSCORED)
 
 
-def _why(fate: TracedFate) -> str:
-    for told in (fate.fate, fate.scoring):
-        _, colon, reason = told.partition(": ")
-        if colon:
-            return reason
-    return ""
+def _why(fate: Fate) -> str:
+    return fate.grouped_under or fate.reason
 
 
 def _content(document: Document) -> Content:

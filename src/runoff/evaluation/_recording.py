@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from runoff.trace import StageTrace
     from runoff.types import Outcome
 
-__all__ = ["Content", "Fate", "Origin", "RecordedQuery", "Recording", "Stored"]
+__all__ = ["Content", "FateCode", "Origin", "RecordedQuery", "Recording", "Stored"]
 
 
-class Fate(enum.IntEnum):
+class FateCode(enum.IntEnum):
     """What became of a candidate at full width, as a code."""
 
     RERANKED = 0  # scored by the last stage
@@ -91,7 +91,7 @@ class RecordedQuery:
         rerank_score: float64, what the reranker orders by when it reads all; NaN where none.
         rerank_rank: int32, from 1; 0 where it was not reranked.
         truncated: bool, whether text was lost to the model's token limit.
-        fate: uint8, codes of `Fate`.
+        fate: uint8, codes of `FateCode`.
         why: the reason of a fate that has one, else an empty string; () where none has.
         content: uint8, codes of `Content`.
         text_length: int32, characters.

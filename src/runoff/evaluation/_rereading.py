@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording import Content, Fate
+from runoff.evaluation._recording import Content, FateCode
 from runoff.rerank._cascade import lead
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["Read", "Reread", "final", "readable", "reread"]
 
 # NumPy takes ten times as long to compare with a member of an enumeration
 _TEXT, _EMPTY, _IMAGE = int(Content.TEXT), int(Content.EMPTY), int(Content.IMAGE)
-_DROPPED, _TAIL = int(Fate.DROPPED), int(Fate.TAIL)
+_DROPPED, _TAIL = int(FateCode.DROPPED), int(FateCode.TAIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Read:
 
     Attributes:
         steps: for each stage its scores by row, NaN where it gave none.
-        fate: codes of `Fate` by row.
+        fate: codes of `FateCode` by row.
         kind: the scale of the last stage's scores.
         model: what made them.
         whole: whether nothing was missing from the answer; a threshold applies to no other.

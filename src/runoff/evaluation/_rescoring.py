@@ -11,7 +11,7 @@ from runoff._util.faults import lacks
 from runoff.errors import InvalidArgument
 from runoff.evaluation._parts import stages_of
 from runoff.evaluation._reading import Reader, step_scores
-from runoff.evaluation._recording import Content, Fate
+from runoff.evaluation._recording import Content, FateCode
 from runoff.evaluation._rereading import Read
 from runoff.types import Candidate, Document, Query
 
@@ -38,7 +38,7 @@ def other_reads(recording: Recording, other: Recording) -> Callable[[RecordedQue
         place = {key: at for at, key in enumerate(theirs.keys)}
         rows = np.array([place.get(key, len(theirs)) for key in query.keys], np.int64)
         # what it does not have counts as never scored
-        fate = np.append(theirs.fate, np.uint8(Fate.TAIL))[rows]
+        fate = np.append(theirs.fate, np.uint8(FateCode.TAIL))[rows]
         steps = [np.append(one, math.nan)[rows] for one in theirs.steps]
         nothing = np.zeros(len(theirs), np.bool_)
         cut = np.append(np.logical_or.reduce((nothing, *theirs.step_truncated)), False)[rows]
@@ -83,9 +83,9 @@ def scored_reads(
         ]
         steps = [scores for scores, _ in told]
         cut = np.logical_or.reduce([truncated for _, truncated in told])
-        fate = np.full(len(query), Fate.UNSCORED, np.uint8)
-        fate[[place[one.candidate.key] for one in last.ordered]] = Fate.RERANKED
-        fate[[place[one.candidate.key] for one in last.dropped]] = Fate.DROPPED
+        fate = np.full(len(query), FateCode.UNSCORED, np.uint8)
+        fate[[place[one.candidate.key] for one in last.ordered]] = FateCode.RERANKED
+        fate[[place[one.candidate.key] for one in last.dropped]] = FateCode.DROPPED
         whole = not query.failed_sources and not lacks(last)[0]
         return Read(steps, fate, last.kind, last.model, whole, cut)
 

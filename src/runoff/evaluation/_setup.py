@@ -7,7 +7,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from runoff.errors import RecordingMismatch, shown
+from runoff._util.messages import short_repr
+from runoff._util.moved import current
+from runoff.errors import RecordingMismatch
 from runoff.fusion._convex import Convex
 from runoff.fusion._normalize import MinMax, TheoreticalMinMax, ZScore
 from runoff.fusion._rrf import RRF
@@ -133,11 +135,12 @@ class Setup:
         """
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
         for name in mine | theirs:
-            if mine.get(name) != theirs.get(name):
+            # an earlier version's parts name their modules as they were called then
+            if current(str(mine.get(name))) != current(str(theirs.get(name))):
                 what = "the queries differ" if name == "queries" else f"{name} differs"
                 msg = (
                     f"{where} was recorded with another system or other queries: {what} "
-                    f"({shown(mine.get(name))} there, {shown(theirs.get(name))} here); "
+                    f"({short_repr(mine.get(name))} there, {short_repr(theirs.get(name))} here); "
                     "record into another directory"
                 )
                 raise RecordingMismatch(msg)

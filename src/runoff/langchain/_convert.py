@@ -13,7 +13,8 @@ from langchain_core.documents import Document as LangChainDocument
 
 from runoff import provenance as core
 from runoff._util.template import Template
-from runoff.types import Document, text_key
+from runoff._util.text import text_key
+from runoff.types import Document
 
 if TYPE_CHECKING:
     from runoff.types import Candidate, Response

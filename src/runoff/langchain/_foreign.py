@@ -20,9 +20,9 @@ from runoff._waiting import workers
 from runoff.errors import BadReply
 from runoff.langchain._convert import RELEVANCE, plain
 from runoff.langchain._runoff_rerank import RunoffRerank
+from runoff.pipeline._second_stage import model_name
 from runoff.rerank._coerce import register_converter
 from runoff.rerank._pointwise import Pointwise
-from runoff.rerank._second_stage import model_name
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 from runoff.types import Dropped, Ranked, Reranking
 

@@ -25,9 +25,9 @@ from runoff.langchain._settings import SecondStage
 from runoff.langchain._sources import RetrieverSource, as_retriever
 from runoff.langchain._widen import widened
 from runoff.pipeline import TwoStage
+from runoff.pipeline._second_stage import checked
 from runoff.pipeline._sources import by_name, cannot_widen
 from runoff.protocols import Fusion, RecallSource, Warmable
-from runoff.rerank._second_stage import checked
 from runoff.types import Query
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from runoff.langchain._filters import Filters
     from runoff.langchain._sources import Retrievers
-    from runoff.rerank._second_stage import IdOf
+    from runoff.pipeline._second_stage import IdOf
 else:  # the validators look at the values; pydantic need not
     Filters = IdOf = Retrievers = Any
 

@@ -20,8 +20,8 @@ from runoff.langchain._convert import answer, carried
 from runoff.langchain._settings import SecondStage
 from runoff.langchain._tracing import RUN_NAME, run_inputs, run_outputs
 from runoff.pipeline import TwoStage
+from runoff.pipeline._second_stage import DEFAULT_RERANKER
 from runoff.pipeline._sources import Given
-from runoff.rerank._second_stage import DEFAULT_RERANKER
 from runoff.types import Hit, Response
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from runoff._util.options import Plain, refuse_positional, refuse_unknown, short
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.langchain._convert import template
 from runoff.langchain._tracing import Observed
+from runoff.pipeline._second_stage import DEFAULT_RERANKER, checked, model_name, second_stage
 from runoff.rerank._coerce import as_reranker
 from runoff.rerank._pointwise import Pointwise
-from runoff.rerank._second_stage import DEFAULT_RERANKER, checked, model_name, second_stage
 from runoff.scores import Threshold
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import RunnableConfig
 
+    from runoff.pipeline._second_stage import Blend, Group
     from runoff.protocols import Reranker
-    from runoff.rerank._second_stage import Blend, Group
     from runoff.types import Document
 else:  # `checked` looks at the values; pydantic need not
     Blend = Group = Any
@@ -58,13 +58,13 @@ class _Rendered:
     """Reads of a document what a template shows.
 
     Attributes:
-        layout: the template.
+        text: the template.
     """
 
-    layout: str
+    text: str
 
     def __call__(self, document: Document) -> str:
-        return template(self.layout).render(document.text, document.metadata)
+        return template(self.text).render(document.text, document.metadata)
 
 
 class SecondStage(BaseModel):

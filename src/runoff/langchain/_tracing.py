@@ -20,9 +20,9 @@ from langchain_core.runnables.config import (
 
 from runoff._waiting import workers
 from runoff.langchain._convert import shown
+from runoff.pipeline._second_stage import Wrapped
 from runoff.protocols import AsyncReranker
 from runoff.rerank._passages import within
-from runoff.rerank._second_stage import Wrapped
 from runoff.types import Dropped, Ranked
 
 if TYPE_CHECKING:

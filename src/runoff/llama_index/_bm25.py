@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.bm25 import BM25
     from runoff.types import Hit, Query
 
-__all__ = ["BM25Source", "nodes_of", "to_documents"]
+__all__ = ["WordSource", "nodes_of", "to_documents"]
 
 _FOLLOW = "_runoff_follow"
 
@@ -91,7 +91,7 @@ class _Follower(BaseRetriever):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BM25Source:
+class WordSource:
     """A BM25 index over nodes as a source: index nodes it finds are followed.
 
     Attributes:

@@ -15,8 +15,8 @@ from runoff._waiting import workers
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import plain_node, to_bundle
 from runoff.llama_index._runoff_rerank import RunoffRerank
+from runoff.pipeline._second_stage import model_name
 from runoff.rerank._coerce import register_converter
-from runoff.rerank._second_stage import model_name
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
 

@@ -12,7 +12,7 @@ from llama_index.core.vector_stores.simple import SimpleVectorStore
 from runoff._util.options import refuse_unknown, strict_options
 from runoff._waiting import workers
 from runoff.errors import InvalidArgument
-from runoff.llama_index._bm25 import BM25Source, nodes_of, to_documents
+from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._sources import index_source
 from runoff.llama_index._stores import content
@@ -262,7 +262,7 @@ class HybridRetriever(TwoStageRetriever):
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         del depth  # every search asks a new retriever for as many as it needs
-        words = BM25Source(self._bm25, self._reading, lambda: self._index.as_retriever().object_map)
+        words = WordSource(self._bm25, self._reading, lambda: self._index.as_retriever().object_map)
         return {"bm25": words, "dense": index_source(self._index, self._reading)}
 
     def _remade(self, options: dict[str, Any]) -> Self:

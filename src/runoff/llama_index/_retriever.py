@@ -22,9 +22,9 @@ from runoff.llama_index._settings import checked, node_grouping
 from runoff.llama_index._sources import RetrieverSource, source_of
 from runoff.llama_index._tracing import dispatcher, observed
 from runoff.pipeline import TwoStage
+from runoff.pipeline._second_stage import DEFAULT_RERANKER, model_name, second_stage
 from runoff.pipeline._sources import by_name
 from runoff.protocols import RecallSource, Reranker
-from runoff.rerank._second_stage import DEFAULT_RERANKER, model_name, second_stage
 
 if TYPE_CHECKING:
     from typing import Self
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from runoff._util.faults import OnError
     from runoff.filters import Filter
     from runoff.llama_index._filters import Filters
+    from runoff.pipeline._second_stage import Blend, Group, IdOf
     from runoff.protocols import Fusion
-    from runoff.rerank._second_stage import Blend, Group, IdOf
     from runoff.scores import Threshold
     from runoff.types import Response
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import MetadataMode
 
-from runoff.grouping import as_grouping
 from runoff.llama_index._convert import Reading, as_mode, plain_node
-from runoff.rerank import _second_stage
+from runoff.pipeline import _second_stage
+from runoff.pipeline._grouping import as_grouping
 
 if TYPE_CHECKING:
     from runoff.grouping import Grouping

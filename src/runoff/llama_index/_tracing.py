@@ -12,8 +12,8 @@ from llama_index.core.schema import NodeWithScore
 from llama_index_instrumentation import get_dispatcher
 
 from runoff.llama_index._convert import plain_node, to_bundle
+from runoff.pipeline._second_stage import Wrapped, model_name
 from runoff.protocols import AsyncReranker
-from runoff.rerank._second_stage import Wrapped, model_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
+from runoff._util.messages import error_text, short_repr
 from runoff._waiting import workers
 from runoff.deadline import Branch, Deadline, Watch
-from runoff.errors import BadReply, CapExceeded, DeadlineExceeded, shown, told
-from runoff.grouping import grouped_fates
+from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.pipeline import _stages as stages
+from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
 from runoff.pipeline._stages import Answer
 from runoff.rerank._check import check_reranking
 from runoff.scores import Usage
-from runoff.trace import StageTrace, Trace
+from runoff.trace import Scoring, StageTrace, Trace
 from runoff.types import Degradation, Hit, Outcome, Query, Reranking, Response
 
 if TYPE_CHECKING:
@@ -85,12 +86,12 @@ def _checked(found: object, depth: int) -> Sequence[Hit]:
         BadReply: it is no list of hits.
     """
     if not isinstance(found, Sequence) or isinstance(found, str | bytes):
-        msg = f"retrieve() returned {shown(found)} and not a list of hits"
+        msg = f"retrieve() returned {short_repr(found)} and not a list of hits"
         raise BadReply(msg)
     hits = found[:depth] if len(found) > depth else found
     for hit in hits:
         if not isinstance(hit, Hit):
-            msg = f"retrieve() returned {shown(hit)} among its hits"
+            msg = f"retrieve() returned {short_repr(hit)} among its hits"
             raise BadReply(msg)
     return hits
 
@@ -251,7 +252,7 @@ class Search:
         )
         outcome = Outcome(
             tuple(degraded),
-            sum(fate.scoring == "reranked" for fate in placed.fates),
+            sum(fate.scoring is Scoring.RERANKED for fate in placed.fates),
             len(self.parts.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,
@@ -276,7 +277,7 @@ class Search:
         reason = degrades(error, self._on_error)
         if not reason:
             raise error
-        return None, reason, told(error)
+        return None, reason, error_text(error)
 
     def _partial(self, reranking: Reranking) -> tuple[Reranking, str, str]:
         reason, detail = lacks(reranking)

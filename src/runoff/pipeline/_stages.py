@@ -10,13 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lasts
-from runoff.errors import (
-    BadReply,
-    RecallFailed,
-    told,
-)
+from runoff._util.messages import error_text
+from runoff.errors import BadReply, RecallFailed
 from runoff.scores import ModelIdentity, ScoreKind
-from runoff.trace import Fate, StageTrace
+from runoff.trace import Fate, FateKind, Scoring, StageTrace
 from runoff.types import (
     Candidate,
     Degradation,
@@ -97,7 +94,7 @@ def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recal
             if lasts(error) and on_error != "degrade":
                 raise error
             failures[name] = error
-            problem = told(error)
+            problem = error_text(error)
             degraded.append(Degradation("recall", name, degrades(error, "degrade"), problem))
         left = len(rankings.get(name, ()))
         stages.append(
@@ -210,6 +207,17 @@ class Order:
 _UNSCORED_BY_THRESHOLD = "without a score, and a threshold is set"
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A candidate with what the second stage made of it."""
+
+    candidate: Candidate
+    scoring: Scoring
+    reason: str = ""
+    rerank_rank: int | None = None
+    ranked: Ranked | None = None
+
+
 def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) -> Order:
     """Put the final order together and cut it.
 
@@ -223,78 +231,66 @@ def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) ->
         reason: why it did not answer; `"off"` when there is no reranker.
         top_k: results to return.
     """
-    fates: dict[str, Fate] = {}
-    final: list[Candidate] = []
-    unscored: list[tuple[Candidate, str]] = []
-    dropped: list[Dropped] = []
-    why = "off" if reason == "off" else f"unscored: {reason}"
+    off = reason == "off"
+    final: list[_Read] = []
+    dropped: list[tuple[Dropped, Scoring]] = []
+
+    def unread(candidates: Sequence[Candidate], scoring: Scoring, why: str = "") -> list[_Read]:
+        return [_Read(one, Scoring.OFF) if off else _Read(one, scoring, why) for one in candidates]
+
     if reranking is None:
-        unscored += [(candidate, why) for candidate in parts.readable]
+        unscored = unread(parts.readable, Scoring.UNSCORED, reason)
     else:
         for rank, one in enumerate(reranking.ordered, 1):
             if reranking.thresholded and one.rerank_score is None:
-                dropped.append(Dropped(one.candidate, _UNSCORED_BY_THRESHOLD))
+                gone = Dropped(one.candidate, _UNSCORED_BY_THRESHOLD)
+                dropped.append((gone, Scoring.RERANKED))
                 continue
-            final.append(one.candidate)
-            fates[one.candidate.key] = Fate(
-                one.candidate, "", None, "reranked", rank, one.rerank_score, one.pair_score,
-                one.truncated, one.passages,
-            )  # fmt: skip
-        unscored += [
-            (candidate, f"unscored: {reranking.reason or 'no score'}")
-            for candidate in reranking.unscored
-        ]
-        dropped += reranking.dropped
-    off = reason == "off"
-    unscored += [(candidate, "off" if off else "empty") for candidate in parts.empty]
-    unscored += [(candidate, "off" if off else "tail") for candidate in parts.tail]
+            final.append(_Read(one.candidate, Scoring.RERANKED, "", rank, one))
+        why = reranking.reason or "no score"
+        unscored = unread(reranking.unscored, Scoring.UNSCORED, why)
+        dropped += [(one, Scoring.RERANKED) for one in reranking.dropped]
+    unscored += unread(parts.empty, Scoring.EMPTY)
+    unscored += unread(parts.tail, Scoring.TAIL)
     if reranking is not None and reranking.thresholded:
-        for candidate, how in unscored:
-            fates[candidate.key] = Fate(candidate, "", None, how)
-            dropped.append(Dropped(candidate, _UNSCORED_BY_THRESHOLD))
-        unscored = []
-    unscored.sort(key=lambda pair: pair[0].fusion_rank)
-    for candidate, how in unscored:
-        final.append(candidate)
-        fates[candidate.key] = Fate(candidate, "", None, how)
+        dropped += [
+            (Dropped(one.candidate, _UNSCORED_BY_THRESHOLD), one.scoring) for one in unscored
+        ]
+    else:
+        final += sorted(unscored, key=lambda one: one.candidate.fusion_rank)
     every = (*parts.readable, *parts.empty, *parts.images, *parts.tail)
     ranks = sorted(candidate.fusion_rank for candidate in every)  # grouping leaves gaps
-    for candidate in parts.images:
-        final.insert(ranks.index(candidate.fusion_rank), candidate)
-        fates[candidate.key] = Fate(candidate, "", None, "off" if off else "image")
-    return _cut(final, dropped, fates, top_k)
+    for image in unread(parts.images, Scoring.IMAGE):
+        final.insert(ranks.index(image.candidate.fusion_rank), image)
+    return _cut(final, dropped, top_k)
 
 
-def _cut(
-    final: list[Candidate], dropped: list[Dropped], fates: dict[str, Fate], top_k: int
-) -> Order:
-    told, results = [], []
-    for rank, candidate in enumerate(final, 1):
-        fate = fates[candidate.key]
-        told.append(
+def _cut(final: Sequence[_Read], dropped: Sequence[tuple[Dropped, Scoring]], top_k: int) -> Order:
+    fates, results = [], []
+    for rank, read in enumerate(final, 1):
+        one = read.ranked or Ranked(read.candidate, None)
+        kind = FateKind.RETURNED if rank <= top_k else FateKind.CUT
+        fates.append(
             Fate(
-                candidate, "returned" if rank <= top_k else "cut", rank, fate.scoring,
-                fate.rerank_rank, fate.rerank_score, fate.pair_score, fate.truncated,
-                fate.passages,
+                read.candidate, kind, rank, read.scoring, read.reason, "", read.rerank_rank,
+                one.rerank_score, one.pair_score, one.truncated, one.passages,
             )
         )  # fmt: skip
         if rank <= top_k:
             results.append(
                 Result(
-                    rank, candidate, fate.rerank_rank, fate.rerank_score, fate.pair_score,
-                    fate.truncated, fate.passages,
+                    rank, read.candidate, read.rerank_rank, one.rerank_score, one.pair_score,
+                    one.truncated, one.passages,
                 )
             )  # fmt: skip
-    for one in dropped:
-        known = fates.get(one.candidate.key)
-        scoring = known.scoring if known else "reranked"
-        told.append(
+    for gone, scoring in dropped:
+        fates.append(
             Fate(
-                one.candidate, f"dropped: {one.reason}", None, scoring, pair_score=one.pair_score,
-                truncated=one.truncated, passages=one.passages,
+                gone.candidate, FateKind.DROPPED, None, scoring, gone.reason,
+                pair_score=gone.pair_score, truncated=gone.truncated, passages=gone.passages,
             )
         )  # fmt: skip
-    return Order(tuple(results), tuple(told))
+    return Order(tuple(results), tuple(fates))
 
 
 def model_of(reranking: Reranking | None) -> tuple[ModelIdentity, ScoreKind]:

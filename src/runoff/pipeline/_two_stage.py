@@ -16,8 +16,9 @@ from runoff._util.faults import OnError, check_on_error
 from runoff._waiting import workers
 from runoff._waiting.turns import turn
 from runoff.errors import InvalidArgument, PoolFull
+from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._rrf import RRF
-from runoff.grouping import as_grouping
+from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._recall import Recalling
 from runoff.pipeline._search import Search
 from runoff.protocols import (
@@ -92,9 +93,7 @@ class TwoStage:
             if isinstance(source, type) or not isinstance(source, RecallSource):
                 remedy = "must have retrieve(query, *, depth, deadline)"
                 raise InvalidArgument(f"sources[{name!r}]", source, remedy)
-        if isinstance(self.fusion, type) or not isinstance(self.fusion, Fusion):
-            raise InvalidArgument("fusion", self.fusion, "must have fuse(rankings), such as RRF()")
-        self.fusion.fuse(dict.fromkeys(sources, ()))  # weights may name no other source
+        as_fusion(self.fusion).fuse(dict.fromkeys(sources, ()))  # weights may name no other source
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "depth", count("depth", self.depth))
         object.__setattr__(self, "window", count("window", self.window))

@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff._util.faults import lacks
+from runoff._util.messages import error_text
 from runoff._waiting import workers
 from runoff.deadline import Watch
-from runoff.errors import InvalidArgument, told
+from runoff.errors import InvalidArgument
 from runoff.protocols import AsyncReranker, Reranker
 from runoff.rerank._check import check_reranking
 from runoff.rerank._coerce import as_reranker
@@ -143,7 +144,7 @@ class Ask:
         return Came(trace.source, reranking, None, trace)
 
     def _failed(self, error: Exception, watch: Watch) -> Came:
-        trace = self._trace(watch, 0, Usage(), told(error), ())
+        trace = self._trace(watch, 0, Usage(), error_text(error), ())
         return Came(trace.source, Reranking(()), error, trace)
 
     def _trace(

@@ -113,9 +113,9 @@ def test_what_a_compressor_removes_is_said(documents, store):
         {"bm25": BM25([one.page_content for one in documents])}, reranker=Backwards(top_n=2)
     )
     response = pipeline.search("a documents query rankers expensive")
-    fates = {one.fate for one in response.trace.fates}
+    fates = {(one.kind, one.reason) for one in response.trace.fates}
     assert len(response) == 2
-    assert fates == {"returned", "dropped: removed by Backwards"}
+    assert fates == {("returned", ""), ("dropped", "removed by Backwards")}
 
 
 @pytest.mark.parametrize("how", ["invents", "repeats"])

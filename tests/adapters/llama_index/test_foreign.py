@@ -58,7 +58,7 @@ class TestPostprocessorAsReranker:
         hits = [(Document("a", "one"), 0.9), (Document("b", "two"), 0.1)]
         pipeline = TwoStage({"all": Function(lambda query, depth: hits)}, reranker=cutoff)
         fate = pipeline.search("one").trace.fate("b")
-        assert fate.fate == "dropped: removed by SimilarityPostprocessor"
+        assert (fate.kind, fate.reason) == ("dropped", "removed by SimilarityPostprocessor")
 
     def test_an_order_without_scores_counts(self, scored):
         """Where scores do not fall with the order, the order decides."""
