@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument, RunoffError
 from runoff.langchain._convert import Template
 from runoff.langchain._tracing import Observed
 from runoff.pipeline._grouping import as_grouping
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 

@@ -16,10 +16,10 @@ from llama_index.core.schema import (
     TextNode,
 )
 
+from runoff._util.provenance import KEY, decode, encode, without
 from runoff.errors import InvalidArgument
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._stored import NODE, from_json
-from runoff.provenance import KEY, decode, encode, without
 from runoff.rerank._passages import within
 from runoff.types import Document, Hit, Query
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import IndexNode, NodeWithScore
 
+from runoff._util.provenance import without
 from runoff.llama_index._convert import NodeDocument, plain_node, to_bundle, to_hits
 from runoff.llama_index._stored import NODE, to_json
-from runoff.provenance import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

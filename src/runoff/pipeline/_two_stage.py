@@ -29,8 +29,8 @@ from runoff.protocols import (
     Reranker,
     Warmable,
 )
-from runoff.rerank._coerce import as_reranker
-from runoff.rerank._drive import areranked, reranked
+from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._inner import reranked
 from runoff.types import Query
 
 if TYPE_CHECKING:
@@ -209,8 +209,7 @@ def _rerank(
     """Ask the second stage; an error counts as a reply."""
     watch = Watch(deadline)
     try:
-        asked = second, query, candidates, deadline, "rerank"
-        reranking = yield from ask(partial(reranked, *asked), partial(areranked, *asked))
+        reranking = yield from reranked(second, query, candidates, deadline, "rerank")
     except Exception as error:  # noqa: BLE001 - `Search.respond` degrades the answer or raises it
         return Reply(None, error, *watch.read())
     return Reply(reranking, None, *watch.read())
