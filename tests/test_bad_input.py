@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runoff._util.provenance import encode
 from runoff.errors import (
     DuplicateId,
     EmbeddingError,
@@ -20,7 +21,6 @@ from runoff.errors import (
     PermanentError,
 )
 from runoff.pipeline import TwoStage
-from runoff.provenance import encode
 from runoff.recall import BM25, Dense
 from runoff.rerank import CrossEncoder
 from runoff.types import Document, Query

@@ -23,4 +23,5 @@ _MODULES = {
     "ZScore": "_normalize",
 }
 
-__getattr__, __dir__ = lazily(__name__, _MODULES)
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__, __dir__ = lazily(__name__, _MODULES)

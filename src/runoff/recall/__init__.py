@@ -42,4 +42,5 @@ _MODULES = {
     "Function": "_function",
 }
 
-__getattr__, __dir__ = lazily(__name__, _MODULES)
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__, __dir__ = lazily(__name__, _MODULES)
