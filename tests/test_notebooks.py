@@ -14,7 +14,12 @@ FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 FRAMEWORKS = ("langchain", "llama_index")
 
+# the two that take least, 20 seconds each, run with `make test` too
+QUICK = ("choose_window_and_fusion", "evaluate_your_pipeline")
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+slow = pytest.mark.slow("30 s a notebook: it embeds the documentation of Python")
+jupyter = pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
 
 
 def run(path):
@@ -70,16 +75,21 @@ def test_committed_outputs_are_of_one_clean_run(path):
     assert len(shown) < 60_000
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
-@every_notebook
+@jupyter
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else [slow])
+        for path in NOTEBOOKS
+    ],
+)
 def test_notebook_runs(path, executed):
     """Every cell executes without an error and writes nothing to stderr."""
     assert all(one.get("name") != "stderr" for one in outputs(executed(path.stem)))
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@slow
+@jupyter
 @pytest.mark.parametrize("name", FRAMEWORKS)
 class TestFrameworkNotebook:
     """What the notebooks of both frameworks show."""
@@ -142,8 +152,8 @@ class TestFrameworkNotebook:
         assert len(said(notebook, "evaluate").splitlines()) == 4  # a header and three systems
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@slow
+@jupyter
 def test_langchain_calls(executed):
     """`k` works per call and in the config, and the answer is streamed in several pieces."""
     notebook = executed("langchain")
@@ -174,8 +184,7 @@ def number(pattern, text):
     return float(found)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@jupyter
 @on_its_python
 class TestEvaluateYourPipeline:
     """What the notebook says about two pipelines and one second stage."""
@@ -256,8 +265,8 @@ class TestEvaluateYourPipeline:
         assert lines[3].strip().startswith("remove: ")
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@slow
+@jupyter
 @on_its_python
 class TestDebugADisappointingQuery:
     """What the notebook says about three documents and the remedies it tries."""
@@ -332,8 +341,7 @@ class TestDebugADisappointingQuery:
         assert "shutil.rmtree: " in found
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+@jupyter
 @on_its_python
 class TestChooseWindowAndFusion:
     """What the notebook says about settings, times and money."""
