@@ -21,6 +21,6 @@ __all__ = [
     "__version__",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the build reads it from here
 
 _install()

@@ -26,7 +26,7 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar", "check_filter"]
+__all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
 
 Scalar: TypeAlias = "str | int | float | bool"
 _Meaning: TypeAlias = "tuple[bool, Scalar]"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runoff.types import Response, Result
 
-__all__ = ["KEY", "decode", "encode", "without"]
+__all__ = ["decode"]
 
 KEY = "runoff"
 

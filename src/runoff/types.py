@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+from runoff._util.lazy import ask
+from runoff._util.messages import fields_repr, short_repr
 from runoff._util.text import text_key
-from runoff.errors import InvalidArgument, shown
+from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ __all__ = [
     "Response",
     "Result",
     "Stage",
-    "text_key",
 ]
 
 Stage = Literal["recall", "fusion", "rerank"]
@@ -66,6 +67,8 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     own_id: bool = True
     image: bool = False
+
+    __repr__ = fields_repr
 
     def __post_init__(self) -> None:
         """Check the id, the text and the metadata."""
@@ -104,6 +107,8 @@ class Query:
     embedding: tuple[float, ...] | None = None
     embedding_texts: tuple[str, ...] = ()
 
+    __repr__ = fields_repr
+
     def __post_init__(self) -> None:
         """Refuse a query that asks nothing."""
         if not isinstance(self.text, str):
@@ -139,6 +144,8 @@ class Hit:
     score: float
     score_range: tuple[float | None, float | None] = (None, None)
     key: str = ""
+
+    __repr__ = fields_repr
 
     def __post_init__(self) -> None:
         """Keep the score as a `float`, and use the document's id as key where none is given."""
@@ -185,6 +192,8 @@ class Candidate:
     placements: tuple[Placement, ...] = ()
     grouped: tuple[Candidate, ...] = ()
 
+    __repr__ = fields_repr
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
@@ -205,6 +214,8 @@ class Ranked:
     pair_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
+
+    __repr__ = fields_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +238,8 @@ class Dropped:
     rerank_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
+
+    __repr__ = fields_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +275,8 @@ class Reranking:
     notes: tuple[str, ...] = ()
     thresholded: bool = False
     parts: tuple[StageTrace, ...] = ()
+
+    __repr__ = fields_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +318,8 @@ class Outcome:
     spent_ms: float = math.nan
     notes: tuple[str, ...] = ()
 
+    __repr__ = fields_repr
+
     @property
     def complete(self) -> bool:
         """True when no stage and no source had to be left out."""
@@ -331,6 +348,8 @@ class Result:
     pair_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
+
+    __repr__ = fields_repr
 
     @property
     def document(self) -> Document:
@@ -375,7 +394,7 @@ class Response:
     def __repr__(self) -> str:
         """Show how much there is; `explain` tells what."""
         state = "complete" if self.outcome.complete else "degraded"
-        return f"Response({shown(self.query.text)}, {len(self.results)} results, {state})"
+        return f"Response({short_repr(self.query.text)}, {len(self.results)} results, {state})"
 
     def __iter__(self) -> Iterator[Result]:
         """Iterate over the results, best first."""
@@ -395,11 +414,9 @@ class Response:
         Args:
             doc_id: a document to follow through every stage; None explains the whole answer.
         """
-        from runoff.report._explain import explain  # noqa: PLC0415 - reports load when asked for
-
-        return explain(self, doc_id)
+        text: str = ask("runoff.report._explain", "explain")(self, doc_id)
+        return text
 
     def _repr_html_(self) -> str:
-        from runoff.report._notebook import response_html  # noqa: PLC0415 - see explain
-
-        return response_html(self)
+        page: str = ask("runoff.report._notebook", "response_html")(self)
+        return page

@@ -19,7 +19,7 @@ from counting import Counting, value
 from runoff.errors import InvalidArgument
 from runoff.rerank import Cached, DiskCache
 from runoff.rerank._cache import cached as cache
-from runoff.rerank._cache.file import database_of
+from runoff.rerank._cache.database import database_of
 
 KILLED = Path(__file__).with_name("write_until_killed.py")
 PAIRS = [("why?", f"text {n}") for n in range(50)]

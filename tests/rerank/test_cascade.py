@@ -253,7 +253,7 @@ def test_every_stage_is_in_the_report():
         assert row in text
         assert row.replace(">", "&gt;") in page
     assert "ordered 1 of 1, 10 tokens" in text
-    assert "placed 2 by an earlier stage; strong has no score for it" in response.explain("b")
+    assert "placed 2 by an earlier stage; strong did not score it" in response.explain("b")
     assert response.trace.usage.pairs == 4 + 3 + 1
 
 

@@ -12,7 +12,7 @@ from servers import serving
 from runoff.errors import ServerFailed
 from runoff.rerank import Cap, HTTPRerank, MemoryCache, Pointwise, Price, Retries
 from runoff.scores import Usage
-from runoff.testing import _samples as samples
+from runoff.testing._contracts import samples
 from runoff.testing.chaos import FAULTS, ChaosServer
 from runoff.types import Query
 

@@ -54,7 +54,13 @@ _MOVED = {
     **_each("recall.", "recall._bm25.", "bm25 bm25s_module generations"),
     **_each("recall.", "recall._dense.", "dense embedder nearest rows vectors"),
     **_each("recall.", "recall._stores.", "chroma chroma_errors chroma_where qdrant_filter"),
+    "bench.figures": "bench._results",
+    "cli.show": "cli._output",
+    "cli.systems": "cli._system",
+    "report.charting": "report._altair",
     "report.evaluation": "report._page",
+    "report.plain": "report._text",
+    "report.steps": "report._advice",
     "rerank.structured": "rerank._as_yaml",
     **_each("rerank.", "rerank._local.", "cross_encoder onnx sentence_transformers"),
     **_each("rerank.", "rerank._local.", "torch_model torch_texts"),
@@ -63,7 +69,13 @@ _MOVED = {
     **_each("rerank.", "rerank._remote.", "dialects http retries transport"),
     "rerank.remote": "rerank._remote.batches",
     "rerank.cache": "rerank._cache.cached",
-    **_each("rerank.cache_", "rerank._cache.", "disk file flights keys stores"),
+    **_each("testing.", "testing._contracts.", "base fusion recall reranker samples scorer"),
+    **_each("testing.chaos_", "testing._chaos.", "faults replies"),
+    "testing.chaos_http": "testing._chaos.listener",
+    **_each("rerank.cache_", "rerank._cache.", "disk flights keys"),
+    "rerank.cache_file": "rerank._cache.database",
+    "rerank.cache_stores": "rerank._cache.memory",
+    "rerank.coerce": "rerank._as_reranker",
 }
 
 

@@ -1,4 +1,4 @@
-"""The `runoff` command itself: its sub-commands and how errors are told."""
+"""The `runoff` command: its sub-commands, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXIT_USAGE = 2
 
 
 def app() -> None:
-    """Run the command line; exit with 0, 1 for an error, 2 for a wrong argument."""
+    """Run the command line; exit with 0 for success, 1 for an error, 2 for a wrong argument."""
     try:
         import typer  # noqa: PLC0415 - the core does without it
     except ImportError:
@@ -39,13 +39,13 @@ def app() -> None:
         commands.command()(command)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
+            stream.reconfigure(errors="backslashreplace")  # for ASCII terminals
     try:
         commands()
     except RunoffError as error:
         sys.stderr.write(f"runoff: {error}\n")
         raise SystemExit(EXIT_USAGE if isinstance(error, InvalidArgument) else EXIT_ERROR) from None
-    except OSError as error:  # a full disk, a file that may not be read
+    except OSError as error:  # such as a full disk or an unreadable file
         sys.stderr.write(f"runoff: {error}\n")
         raise SystemExit(EXIT_ERROR) from None
     except KeyboardInterrupt:

@@ -11,8 +11,10 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from runoff.errors import InvalidArgument, MalformedData, shown
-from runoff.types import Document, text_key
+from runoff._util.messages import short_repr
+from runoff._util.text import text_key
+from runoff.errors import InvalidArgument, MalformedData
+from runoff.types import Document
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
@@ -175,7 +177,7 @@ class Gathered:
     def _once(self, where: str, key: tuple[str, ...], old: object, new: object, what: str) -> None:
         first = self._places.setdefault(key, where)
         if old is not None and old != new:
-            remedy = f"{what} was {shown(old)} in {first} (query {key[0]!r})"
+            remedy = f"{what} was {short_repr(old)} in {first} (query {key[0]!r})"
             raise MalformedData(where, new, remedy)
 
 

@@ -6,8 +6,9 @@ import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runoff.errors import InvalidArgument, shown
-from runoff.types import text_key
+from runoff._util.messages import short_repr
+from runoff._util.text import text_key
+from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -82,7 +83,7 @@ def oddities(
 def _names(query_ids: list[str], queries: Mapping[str, str]) -> list[str]:
     # an id that is made of the text tells its owner nothing
     texts = [(one, queries[one]) for one in query_ids]
-    return [shown(text) if one == text_key(text) else one for one, text in texts]
+    return [short_repr(text) if one == text_key(text) else one for one, text in texts]
 
 
 def unlisted(qrels: Mapping[str, Mapping[str, int]], ids: Container[str]) -> list[str]:

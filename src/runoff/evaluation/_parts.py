@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from runoff._util.names import name_of
 from runoff.evaluation._setup import StepSetup, told_threshold
 from runoff.protocols import Cacheable
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._cache.keys import innermost
 from runoff.rerank._cascade import Cascade
-from runoff.rerank._coerce import as_reranker
-from runoff.rerank._drive import name_of
 from runoff.rerank._pointwise import Pointwise
 
 if TYPE_CHECKING:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.faults import lacks
+from runoff._util.names import name_of
+from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.evaluation._groups import groups_of
 from runoff.evaluation._recording import Content, FateCode, Origin, RecordedQuery
-from runoff.rerank._drive import Ask, name_of
+from runoff.rerank._inner import asked
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import FateKind, Scoring
 from runoff.types import Reranking
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._setup import Setup
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion, Reranker
-    from runoff.rerank._drive import Came
+    from runoff.rerank._inner import StageAnswer
     from runoff.trace import Fate, Trace
     from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query, Ranked
 
@@ -60,7 +62,7 @@ class Reader:
 
     def __init__(self, stages: Sequence[Reranker]) -> None:
         self._stages = stages
-        self.came: list[Came] = []
+        self.came: list[StageAnswer] = []
 
     @property
     def name(self) -> str:
@@ -78,7 +80,7 @@ class Reader:
         whole = deadline or Deadline()
         self.came = []
         for stage in self._stages:
-            came = Ask(stage, query, candidates, whole.branch())()
+            came = run(asked(stage, query, candidates, whole.branch()))
             if came.error is not None:
                 raise came.error
             self.came.append(came)

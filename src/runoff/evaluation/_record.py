@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from runoff._util.arguments import count
 from runoff._util.faults import degrades
+from runoff._util.messages import error_text
 from runoff._waiting import workers as _workers
 from runoff.deadline import Deadline
-from runoff.errors import InvalidArgument, RecallFailed, told
+from runoff.errors import InvalidArgument, RecallFailed
 from runoff.evaluation._parts import stages_of, told_part
 from runoff.evaluation._reading import Reader, Tap, read_query
 from runoff.evaluation._recording import Recording, Stored
 from runoff.evaluation._remarks import degraded
 from runoff.evaluation._setup import GroupSetup, Setup, queries_digest, told_fusion
-from runoff.grouping import as_grouping
+from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._systems import as_system
 from runoff.types import Degradation, Outcome, Query
 
@@ -201,7 +202,7 @@ class _Asking:
             )
         except RecallFailed as failed:
             reasons = [
-                Degradation("recall", name, degrades(error, "degrade"), told(error))
+                Degradation("recall", name, degrades(error, "degrade"), error_text(error))
                 for name, error in failed.failures.items()
             ]
             outcome = Outcome(tuple(reasons), spent_ms=deadline.spent() * 1000)

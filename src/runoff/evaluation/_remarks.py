@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from runoff.errors import InvalidArgument, shown
+from runoff._util.messages import short_repr
+from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -55,7 +56,7 @@ def foreign(
         made = ", made of the text for want of one" if judged.startswith("text:") else ""
         yield (
             "None of the queries answered is judged: their ids are such as "
-            f"{shown(next(iter(found)))}, those judged such as {shown(judged)}{made}."
+            f"{short_repr(next(iter(found)))}, those judged such as {short_repr(judged)}{made}."
         )
         return
     answered = {one: doc_ids for one, doc_ids in found.items() if one in qrels and doc_ids}
@@ -63,8 +64,8 @@ def foreign(
         query_id, doc_ids = next(iter(answered.items()))
         yield (
             "No query has a judged document among its results. Are the ids the same? Found were "
-            f"such as {shown(next(iter(doc_ids)))}, judged such as "
-            f"{shown(next(iter(qrels[query_id])))} (query {query_id!r})."
+            f"such as {short_repr(next(iter(doc_ids)))}, judged such as "
+            f"{short_repr(next(iter(qrels[query_id])))} (query {query_id!r})."
         )
 
 

@@ -18,9 +18,10 @@ from runoff.evaluation._recording import Recording
 from runoff.evaluation._rereading import Read, final, readable, reread
 from runoff.evaluation._rescoring import other_reads, scored_reads
 from runoff.evaluation._setup import fusion_of, told_threshold
+from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._rrf import RRF
-from runoff.protocols import Fusion
+from runoff.fusion._weights import rrf_weights, shares
 from runoff.scores import Threshold
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._recording import RecordedQuery
     from runoff.evaluation._setup import GroupSetup, Setup, StepSetup
+    from runoff.protocols import Fusion
 
 __all__ = [
     "AS_RECORDED",
@@ -302,7 +304,7 @@ def _fusion(
     chosen: Any = fusion_of(setup.fusion) if fusion is AS_RECORDED else fusion
     if chosen is None:
         if fusion is not AS_RECORDED:
-            raise InvalidArgument("fusion", fusion, "must have fuse(rankings), such as RRF()")
+            as_fusion(fusion)
         if weights is AS_RECORDED and depth == setup.recorded_depth:
             return None, {}
         remedy = (
@@ -310,8 +312,7 @@ def _fusion(
             f"has its scores at depth {setup.recorded_depth} alone"
         )
         raise InvalidArgument("fusion", setup.fusion["is"], remedy)
-    if isinstance(chosen, type) or not isinstance(chosen, Fusion):
-        raise InvalidArgument("fusion", chosen, "must have fuse(rankings), such as RRF()")
+    chosen = as_fusion(chosen)
     if weights is not AS_RECORDED:
         if not isinstance(chosen, RRF | Convex):
             raise InvalidArgument("weights", weights, "are taken by RRF and Convex alone")
@@ -319,9 +320,9 @@ def _fusion(
     nothing: dict[str, Any] = dict.fromkeys(setup.sources, ())
     chosen.fuse(nothing)  # weights may name no other source
     if type(chosen) is RRF:
-        return chosen, chosen._weights_of(nothing)  # noqa: SLF001 - its own arithmetic
+        return chosen, rrf_weights(chosen.weights, setup.sources)
     if type(chosen) is Convex:
-        return chosen, chosen._shares_of(nothing)  # noqa: SLF001 - as above
+        return chosen, shares(chosen.weights, setup.sources)
     return chosen, {}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation._recording import Content, FateCode
+from runoff.rerank._blend import blended
 from runoff.rerank._cascade import lead
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def reread(
         if len(left) == len(given) and not len(lost):
             continue  # it answered for nothing, and the order before stands
         came, values = given[scored], values[scored]
-        mixed = _mixed(values, fused[came], step.blend)
+        mixed = blended(values, fused[came], step.blend)
         order = np.lexsort((place[came], -mixed))
         limit = step.limit()
         thresholded = limit is not None and whole and read.whole
@@ -126,24 +127,6 @@ def _check_scored(read: Read, rows: NDArray[np.int64]) -> None:
     if unknown:
         remedy = f"would have {unknown} candidates read that were not scored when this was recorded"
         raise InvalidArgument("window", len(rows), remedy)
-
-
-def _mixed(
-    own: NDArray[np.float64], fused: NDArray[np.float64], weight: float | None
-) -> NDArray[np.float64]:
-    """Return the blend on the scale of `own`, as `Pointwise` does, but for an array at once."""
-    if weight is None or weight == 1 or not len(own):
-        return own
-    mean, deviation = _moments(own)
-    fused_mean, fused_deviation = _moments(fused)
-    spread = fused_deviation or np.inf
-    return weight * own + (1 - weight) * (mean + deviation * ((fused - fused_mean) / spread))
-
-
-def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
-    if values.min() == values.max():
-        return float(values[0]), 0.0
-    return float(values.mean()), float(values.std())
 
 
 def final(

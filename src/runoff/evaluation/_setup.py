@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.messages import short_repr
 from runoff._util.moved import current
-from runoff.errors import RecordingMismatch, shown
+from runoff.errors import RecordingMismatch
 from runoff.fusion._convex import Convex
 from runoff.fusion._normalize import MinMax, TheoreticalMinMax, ZScore
 from runoff.fusion._rrf import RRF
@@ -139,7 +140,7 @@ class Setup:
                 what = "the queries differ" if name == "queries" else f"{name} differs"
                 msg = (
                     f"{where} was recorded with another system or other queries: {what} "
-                    f"({shown(mine.get(name))} there, {shown(theirs.get(name))} here); "
+                    f"({short_repr(mine.get(name))} there, {short_repr(theirs.get(name))} here); "
                     "record into another directory"
                 )
                 raise RecordingMismatch(msg)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document as LangChainDocument
 
 from runoff import provenance as core
+from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
-from runoff.types import Document, text_key
+from runoff.types import Document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

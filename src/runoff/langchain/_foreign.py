@@ -19,7 +19,7 @@ from runoff import provenance
 from runoff._waiting import workers
 from runoff.errors import BadReply
 from runoff.langchain._convert import RELEVANCE, plain
-from runoff.rerank._coerce import register_converter
+from runoff.rerank._as_reranker import register_converter
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 from runoff.types import Dropped, Ranked, Reranking

@@ -20,7 +20,7 @@ from runoff.langchain._convert import answer, carried
 from runoff.langchain._settings import DEFAULT_RERANKER, SecondStage
 from runoff.langchain._tracing import RUN_NAME, asked, told
 from runoff.pipeline import TwoStage
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.types import Hit, Response
 
 if TYPE_CHECKING:

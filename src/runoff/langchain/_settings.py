@@ -12,10 +12,10 @@ from runoff._util.arguments import count
 from runoff._util.faults import OnError, check_on_error
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RunoffError
-from runoff.grouping import as_grouping
 from runoff.langchain._convert import Template
 from runoff.langchain._tracing import Observed
-from runoff.rerank._coerce import as_reranker
+from runoff.pipeline._grouping import as_grouping
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 

@@ -14,13 +14,14 @@ from pydantic import AliasChoices, Field, field_validator
 
 from runoff._util.arguments import count
 from runoff.errors import InvalidArgument
+from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._rrf import RRF
 from runoff.langchain._convert import answer
 from runoff.langchain._filters import as_filter
 from runoff.langchain._settings import SecondStage
 from runoff.langchain._sources import RetrieverSource
 from runoff.pipeline import TwoStage
-from runoff.protocols import Fusion, RecallSource, Warmable
+from runoff.protocols import RecallSource, Warmable
 from runoff.types import Query
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
     @field_validator("fusion", mode="before")
     @classmethod
     def _check_fusion(cls, value: object) -> object:
-        if isinstance(value, type) or not isinstance(value, Fusion):
-            raise InvalidArgument("fusion", value, "must have fuse(rankings), such as RRF()")
-        return value
+        return as_fusion(value)
 
     @abstractmethod
     def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:

@@ -17,7 +17,7 @@ from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._tracing import Observed
 from runoff.langchain._widen import recall_of
 from runoff.pipeline._systems import System, register_system
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._pointwise import Pointwise
 
 if TYPE_CHECKING:

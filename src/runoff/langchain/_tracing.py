@@ -18,6 +18,7 @@ from langchain_core.runnables.config import (
     set_config_context,
 )
 
+from runoff._util.names import name_of
 from runoff._waiting import workers
 from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank._passages import within
@@ -107,7 +108,7 @@ class Observed:
     @property
     def name(self) -> str:
         """The inner reranker's name, for traces and degradations."""
-        return str(getattr(self.inner, "name", type(self.inner).__name__))
+        return name_of(self.inner)
 
     @property
     def keeps_deadline(self) -> bool:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from llama_index.core.schema import MetadataMode
 
-from runoff.grouping import Grouping, as_grouping
 from runoff.llama_index._convert import plain_node
+from runoff.pipeline._grouping import as_grouping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runoff.grouping import Grouping
     from runoff.types import Document
 
 __all__ = ["Group", "node_grouping"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import NodeWithScore
 
+from runoff._util.names import name_of
 from runoff.llama_index._convert import plain_node, to_bundle
 from runoff.llama_index._events import dispatcher, model_name, reranking
 from runoff.protocols import AsyncReranker, Warmable
@@ -40,7 +41,7 @@ class ObservedReranker:
     @property
     def name(self) -> str:
         """What traces call the reranker."""
-        return str(getattr(self.inner, "name", type(self.inner).__name__))
+        return name_of(self.inner)
 
     @property
     def keeps_deadline(self) -> bool:

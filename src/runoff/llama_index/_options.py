@@ -9,7 +9,7 @@ from runoff._util.arguments import count
 from runoff._util.faults import check_on_error
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._pointwise import Pointwise
 
 if TYPE_CHECKING:

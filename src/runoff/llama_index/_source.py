@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runoff.errors import FilterNotSupported, RunoffError, told
+from runoff._util.messages import error_text
+from runoff._util.trend import trend
+from runoff.errors import FilterNotSupported, RunoffError
 from runoff.llama_index._convert import Reading, to_bundle, to_hits
 from runoff.llama_index._filters import to_metadata_filters
 from runoff.llama_index._widen import (
@@ -18,7 +20,6 @@ from runoff.llama_index._widen import (
     takes_filters,
     widened,
 )
-from runoff.scores import course_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,7 +126,7 @@ class RetrieverSource:
 
 def _rising_is_distance(hits: list[Hit]) -> list[Hit]:
     """Negate scores that rise along the order, best first: they are distances, as FAISS gives."""
-    if course_of([hit.score for hit in hits]) == "rises":
+    if trend([hit.score for hit in hits]) == "rises":
         return [replace(hit, score=-hit.score) for hit in hits]
     return hits
 
@@ -156,7 +157,7 @@ def _named(query: Query) -> Iterator[None]:
         )
         if query.filters is None or isinstance(error, RunoffError) or not refused:
             raise
-        remedy = f"this store cannot honour it: {told(error)}"
+        remedy = f"this store cannot honour it: {error_text(error)}"
         raise FilterNotSupported("filters", query.filters, remedy) from error
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
+from runoff._util.messages import error_text, short_repr
+from runoff._util.names import name_of
 from runoff._waiting import workers
 from runoff.deadline import Branch, Deadline, Watch
-from runoff.errors import BadReply, CapExceeded, DeadlineExceeded, shown, told
-from runoff.grouping import grouped_fates
+from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.pipeline import _stages as stages
+from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
 from runoff.pipeline._stages import Answer
 from runoff.rerank._check import check_reranking
@@ -85,12 +87,12 @@ def _checked(found: object, depth: int) -> Sequence[Hit]:
         BadReply: it is no list of hits.
     """
     if not isinstance(found, Sequence) or isinstance(found, str | bytes):
-        msg = f"retrieve() returned {shown(found)} and not a list of hits"
+        msg = f"retrieve() returned {short_repr(found)} and not a list of hits"
         raise BadReply(msg)
     hits = found[:depth] if len(found) > depth else found
     for hit in hits:
         if not isinstance(hit, Hit):
-            msg = f"retrieve() returned {shown(hit)} among its hits"
+            msg = f"retrieve() returned {short_repr(hit)} among its hits"
             raise BadReply(msg)
     return hits
 
@@ -223,7 +225,7 @@ class Search:
         degraded = list(self._recall.degraded)
         traced = [*self._recall.stages, self._fused]
         if asked:
-            name = str(getattr(self.second, "name", type(self.second).__name__))
+            name = name_of(self.second)
             if reason:
                 degraded.append(Degradation("rerank", name, reason, detail))
             ordered = len(reranking.ordered) if reranking else 0
@@ -276,7 +278,7 @@ class Search:
         reason = degrades(error, self._on_error)
         if not reason:
             raise error
-        return None, reason, told(error)
+        return None, reason, error_text(error)
 
     def _partial(self, reranking: Reranking) -> tuple[Reranking, str, str]:
         reason, detail = lacks(reranking)

@@ -10,11 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lasts
-from runoff.errors import (
-    BadReply,
-    RecallFailed,
-    told,
-)
+from runoff._util.messages import error_text
+from runoff.errors import BadReply, RecallFailed
 from runoff.scores import ModelIdentity, ScoreKind
 from runoff.trace import Fate, FateKind, Scoring, StageTrace
 from runoff.types import (
@@ -97,7 +94,7 @@ def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recal
             if lasts(error) and on_error != "degrade":
                 raise error
             failures[name] = error
-            problem = told(error)
+            problem = error_text(error)
             degraded.append(Degradation("recall", name, degrades(error, "degrade"), problem))
         left = len(rankings.get(name, ()))
         stages.append(

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 from runoff._util.arguments import count
 from runoff._util.faults import OnError, check_on_error
 from runoff._waiting import workers
+from runoff._waiting.drive import run, run_async
 from runoff._waiting.turns import turn
 from runoff.errors import InvalidArgument, PoolFull
+from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._rrf import RRF
-from runoff.grouping import as_grouping
+from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._recall import Recalling
 from runoff.pipeline._search import Search
 from runoff.protocols import (
@@ -27,8 +29,8 @@ from runoff.protocols import (
     Reranker,
     Warmable,
 )
-from runoff.rerank._coerce import as_reranker
-from runoff.rerank._drive import areranked, reranked
+from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._inner import reranked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,9 +94,7 @@ class TwoStage:
             if isinstance(source, type) or not isinstance(source, RecallSource):
                 remedy = "must have retrieve(query, *, depth, deadline)"
                 raise InvalidArgument(f"sources[{name!r}]", source, remedy)
-        if isinstance(self.fusion, type) or not isinstance(self.fusion, Fusion):
-            raise InvalidArgument("fusion", self.fusion, "must have fuse(rankings), such as RRF()")
-        self.fusion.fuse(dict.fromkeys(sources, ()))  # weights may name no other source
+        as_fusion(self.fusion).fuse(dict.fromkeys(sources, ()))  # weights may name no other source
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "depth", count("depth", self.depth))
         object.__setattr__(self, "window", count("window", self.window))
@@ -138,7 +138,7 @@ class TwoStage:
                 return search.finished(asked=False)
             came: Reranking | Exception
             try:
-                came = reranked(search.second, *search.asked())
+                came = run(reranked(search.second, *search.asked()))
             except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
                 came = error
             if search.unscored(came) and (answers := recall.late()):
@@ -165,7 +165,7 @@ class TwoStage:
                 return await _aside(partial(search.finished, asked=False), long=long)
             came: Reranking | Exception
             try:
-                came = await areranked(search.second, *search.asked())
+                came = await run_async(reranked(search.second, *search.asked()))
             except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
                 came = error
             if search.unscored(came) and (answers := recall.late()):

@@ -1,4 +1,4 @@
-"""Reports, loaded only when asked for: text for a terminal, HTML for a notebook."""
+"""Explanations and reports: text for a terminal, HTML for a notebook or a file."""
 
 from __future__ import annotations
 

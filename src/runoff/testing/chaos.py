@@ -19,9 +19,9 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from runoff.errors import DeadlineExceeded, InvalidArgument
-from runoff.testing._chaos_faults import FAULTS, Fault
-from runoff.testing._chaos_http import Listener, Received, Traffic
-from runoff.testing._chaos_replies import Dialect, expected_score
+from runoff.testing._chaos.faults import FAULTS, Fault
+from runoff.testing._chaos.listener import Listener, Received, Traffic
+from runoff.testing._chaos.replies import Dialect, expected_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

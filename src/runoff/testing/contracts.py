@@ -15,11 +15,11 @@ Each test's docstring states the fact it proves; a failure says what the contrac
 pytest, and nothing else.
 """
 
-from runoff.testing._base import Contract
-from runoff.testing._fusion import FusionContract
-from runoff.testing._recall import RecallSourceContract
-from runoff.testing._reranker import RerankerContract
-from runoff.testing._scorer import PairScorerContract
+from runoff.testing._contracts.base import Contract
+from runoff.testing._contracts.fusion import FusionContract
+from runoff.testing._contracts.recall import RecallSourceContract
+from runoff.testing._contracts.reranker import RerankerContract
+from runoff.testing._contracts.scorer import PairScorerContract
 
 __all__ = [
     "Contract",

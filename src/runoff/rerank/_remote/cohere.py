@@ -14,6 +14,7 @@ import numpy as np
 
 from runoff._util.arguments import count
 from runoff._util.faults import reason_of
+from runoff._util.messages import error_text
 from runoff._waiting import private_loop, workers
 from runoff.errors import (
     BadReply,
@@ -22,7 +23,6 @@ from runoff.errors import (
     InvalidArgument,
     MissingExtra,
     RunoffError,
-    told,
 )
 from runoff.rerank import _amounts as amounts
 from runoff.rerank._pairs import checked, has_text
@@ -312,5 +312,5 @@ class CohereRerank:
             if not reason and self.client is not None and not sdk.misread(error):
                 return error
             kind = {"timeout": DeadlineExceeded, "connection": ConnectionFailed}.get(reason)
-            failed = (kind or BadReply)(f"{self.name}: {hide(told(error))}")
+            failed = (kind or BadReply)(f"{self.name}: {hide(error_text(error))}")
         return failed

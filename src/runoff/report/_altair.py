@@ -1,9 +1,8 @@
-"""What Altair charts share: colours, titles, rows, and texts that do nothing.
+"""What all Altair charts share: colours, titles, tooltips, and texts made harmless.
 
-Charts carry their data. Of texts, control characters and marks that turn the direction of writing
-are left out, and `<` becomes a full-width one: a chart saved as HTML holds its data in a script,
-which `</script>` would end. Colours are told apart by those who are colour-blind, and text is of a
-grey that shows on white and on black.
+A chart saved as HTML holds its data in a script, which a text with `</script>` would end. Therefore
+`<` in texts becomes the full-width character, and control and bidirectional characters are removed.
+The colours suit colour-blind readers, and the grey of texts shows on white and on black.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.text import snippet
 from runoff.errors import MissingExtra
-from runoff.report._explain import snippet
 
 try:
     import altair as alt
@@ -40,7 +39,7 @@ __all__ = [
     "tips",
 ]
 
-BLUE, ORANGE, GREY = "#4c8dd6", "#d9762b", "#8a8f98"  # those of the pages
+BLUE, ORANGE, GREY = "#4c8dd6", "#d9762b", "#8a8f98"  # as on the HTML pages
 TEXT = "#7e7e7e"  # 4:1 on white and on #1e1e1e alike
 ROW = 28  # height of a row with a name
 _WIDTH, _HEIGHT = 600, 260
@@ -57,7 +56,7 @@ _CONFIG = {
 
 
 def marks(places: Mapping[str, float], end: float) -> Iterator[alt.Chart]:
-    """Yield an upright line for each place of x, its name on its right or, after `end`, left."""
+    """Yield a vertical line for each x, its name on the right, or on the left beyond `end`."""
     for row, (name, place) in enumerate(places.items()):
         base = chart([{"x": place, "name": name}]).encode(x="x:Q")
         yield base.mark_rule(color=TEXT, strokeDash=[4, 4] if name == "in use" else [1, 0])
@@ -68,57 +67,57 @@ def marks(places: Mapping[str, float], end: float) -> Iterator[alt.Chart]:
 
 
 def far(rows: Sequence[Mapping[str, float]]) -> float:
-    """Return the place of x on whose right there is no room for a name."""
+    """Return the x beyond which there is no room for a name on the right."""
     xs = [row["x"] for row in rows]
     return min(xs) + 0.7 * (max(xs) - min(xs))
 
 
 def beside(pixels: int, *, left: bool) -> dict[str, Any]:
-    """Return where a text stands: on the left of its place, or on the right."""
+    """Return the alignment of a text on the left or on the right of its point."""
     return {"align": "right", "dx": -pixels} if left else {"align": "left", "dx": pixels}
 
 
 def chart(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
-    """Return a chart of these rows, which it carries."""
+    """Return a chart that carries these rows as its data."""
     return alt.Chart({"values": list(rows)})
 
 
 def row_names(name: str, rows: Sequence[Mapping[str, Any]]) -> alt.Y:
-    """Return rows in their own order, named by one of their fields."""
+    """Return a y axis that keeps the order of the rows and names each by a field."""
     order = [row[name] for row in rows]
     return alt.Y(f"{name}:N", sort=order, title=None, axis=alt.Axis(labelLimit=300, grid=False))
 
 
 def colours(name: str, known: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> alt.Color:
-    """Return colours of what there is, by name."""
-    there = [one for one in known if any(row[name] == one for row in rows)]
-    scale = alt.Scale(domain=there, range=[known[one] for one in there])
+    """Return the colours of those known names that occur in the rows."""
+    found = [one for one in known if any(row[name] == one for row in rows)]
+    scale = alt.Scale(domain=found, range=[known[one] for one in found])
     return alt.Color(f"{name}:N", scale=scale, legend=alt.Legend(orient="top", title=None))
 
 
 def tips(*texts: str, **numbers: str | tuple[str, str]) -> list[alt.Tooltip]:
-    """Return what to show of a mark: texts, then numbers with their format or title and format."""
+    """Return tooltips: texts, then numbers, each with its format or its title and format."""
     made = [alt.Tooltip(f"{name}:N", title=name) for name in texts]
-    for name, told in numbers.items():
-        title, form = (name, told) if isinstance(told, str) else told
+    for name, given in numbers.items():
+        title, form = (name, given) if isinstance(given, str) else given
         made.append(alt.Tooltip(f"{name}:Q", title=title, format=form))
     return made
 
 
 def inert(text: str, length: int) -> str:
-    """Return a text of at most so many characters that neither ends a script nor opens a tag."""
+    """Return at most `length` characters of a text that can neither end a script nor open a tag."""
     return snippet(text, length).replace("<", "\N{FULLWIDTH LESS-THAN SIGN}")
 
 
 def finished(
-    layers: Sequence[alt.Chart], title: str, said: str, height: int = _HEIGHT
+    layers: Sequence[alt.Chart], title: str, subtitle: str, height: int = _HEIGHT
 ) -> alt.LayerChart:
-    """Return layers as one chart with its titles, in colours for light and dark."""
-    titled = alt.TitleParams(title, subtitle=said, anchor="start")
+    """Return the layers as one chart with titles, for light and dark backgrounds."""
+    titled = alt.TitleParams(title, subtitle=subtitle, anchor="start")
     return alt.LayerChart(
         layer=list(layers),
         width=_WIDTH,
         height=height,
         title=titled,
-        config=deepcopy(_CONFIG),  # who changes one chart changes no other
+        config=deepcopy(_CONFIG),  # so that changing one chart changes no other
     )

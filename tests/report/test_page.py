@@ -1,4 +1,4 @@
-"""The report of a recording: one file, nothing loaded, nothing hostile alive in it."""
+"""The report of a recording: one file that loads nothing and runs nothing hostile."""
 
 import re
 from dataclasses import replace
@@ -121,7 +121,7 @@ def test_every_finding_shows_itself_in_a_notebook(recording, judged):
     curve, tuning = recording.curve(judged), tune(recording, judged, grid={"window": [0, 20]})
     measured, health = evaluate(by_stage(recording)["fused"], judged), recording.health()
     plotted = [
-        (verdict, [verdict.decision, "12 queries, of which"]),
+        (verdict, [verdict.decision, "12 queries; "]),
         (ledger, [f"{ledger.achieved:.3f}"]),
         (curve, [curve.shape, f"{curve.points[-1].gain:+.4f}"]),
         (tuning, [tuning.decision, f"{tuning.held_out:.4f}", str(tuning.configured.setting)]),

@@ -23,7 +23,7 @@ from runoff.errors import (
     ServerFailed,
     TransientError,
 )
-from runoff.testing._chaos_replies import Job, Row, encode, error_reply, reply
+from runoff.testing._chaos.replies import Job, Row, encode, error_reply, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
-"""What the demo finds, shown in a terminal or printed as JSON.
+"""The demo's output, as tables in a terminal or as JSON, and progress bars for all commands.
 
-Progress goes to standard error, results to standard output, so that a script reads only results.
+Results go to standard output and progress to standard error, so that scripts read only results.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.text import Text
 
+from runoff._util.text import snippet
 from runoff.evaluation._by_stage import RERANKED
-from runoff.report._explain import headline, number, result_table, snippet, stage_table
+from runoff.report._explain import headline, result_table, stage_table
 from runoff.report._figures import stage_spans
-from runoff.report._plain import verdict_text
+from runoff.report._text import columns, number, table, verdict_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,43 +30,43 @@ if TYPE_CHECKING:
     from runoff.demo._index import DemoIndex
     from runoff.types import Response
 
-    ProgressCall = Callable[[str, int, int], None]
+    Progress = Callable[[str, int, int], None]
 
-__all__ = ["JsonReport", "Report", "TerminalReport", "progress_bars", "text_table"]
+__all__ = ["JsonReport", "Progress", "Report", "TerminalReport", "progress_bars", "say_table"]
 
 
 class Report(Protocol):
-    """Where the demo's findings go, in the order they come."""
+    """Where the demo's findings go; the methods are called in this order."""
 
-    def progress(self) -> AbstractContextManager[ProgressCall]:
-        """Show how far something is: called with its name, what is done and what there is."""
+    def progress(self) -> AbstractContextManager[Progress]:
+        """Show progress; yields what to call with a step's name, done and total."""
 
     def indexed(self, index: DemoIndex, what: str) -> None:
-        """Tell what was indexed."""
+        """Report what was indexed."""
 
     def compared(self, pair: BeforeAfter) -> None:
-        """Tell what a framework's retriever found before and after."""
+        """Report what a framework's retriever found before and after the change."""
 
     def answered(self, response: Response) -> None:
-        """Tell the answer to one question."""
+        """Report the answer to one question."""
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """Tell how good each stage is, where quality is lost, and what to do next."""
+        """Report how good each stage is, where quality is lost, and what to do next."""
 
     def finished(self) -> None:
-        """Tell that nothing more comes."""
+        """End the report."""
 
 
 @contextmanager
-def progress_bars(console: Console) -> Iterator[ProgressCall]:
-    """Show bars that vanish at the end; yields what is called with a name, how much and of what."""
-    columns = (
+def progress_bars() -> Iterator[Progress]:
+    """Show bars on standard error; yields what to call with a step's name, done and total."""
+    parts = (
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=40),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Bars(*parts, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def step(what: str, done: int, total: int) -> None:
@@ -76,16 +77,30 @@ def progress_bars(console: Console) -> Iterator[ProgressCall]:
         yield step
 
 
+def say_table(out: Console, rows: list[tuple[str, ...]], *, cut: bool = False) -> None:
+    """Print rows as a table under bold headings.
+
+    Args:
+        out: where to print.
+        rows: the headings first.
+        cut: whether to cut the last column at the terminal's edge.
+    """
+    text = table(rows, "<" * len(rows[0]), out.width if cut else None)
+    heading, *lines = text.split("\n")
+    out.print(Text(heading), style="bold", soft_wrap=True)
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)
+
+
 class TerminalReport:
     """Tables on standard output, progress on standard error."""
 
     def __init__(self) -> None:
         self._out = Console(highlight=False)
-        self._err = Console(stderr=True, highlight=False)
 
-    def progress(self) -> AbstractContextManager[ProgressCall]:
-        """Show progress bars that vanish when they are done."""
-        return progress_bars(self._err)
+    def progress(self) -> AbstractContextManager[Progress]:
+        """Show progress bars that vanish at the end."""
+        return progress_bars()
 
     def indexed(self, index: DemoIndex, what: str) -> None:
         """Print one line."""
@@ -94,7 +109,7 @@ class TerminalReport:
         self._say(f"{count:,} passages of {what}, {how}: BM25 and Chroma in {index.path}", "dim")
 
     def compared(self, pair: BeforeAfter) -> None:
-        """Print what the plain retriever found, the line, and what came back after it."""
+        """Print the results before, the added line, and the results after."""
         self._out.print()
         self._say(f"{pair.framework}: {pair.question}", "bold")
         self._say(f"before, {pair.before_ms:.0f} ms", "dim")
@@ -102,27 +117,25 @@ class TerminalReport:
             self._say(f"  {rank}  {row.doc_id}")
         self._say(f"add     {pair.line}", "green")
         self._say(f"after, {pair.after_ms:.0f} ms", "dim")
-        self._out.print(_provenance_table(pair))
+        say_table(self._out, _provenance_rows(pair), cut=True)
 
     def answered(self, response: Response) -> None:
-        """Print the answer with where each result stood at every stage."""
+        """Print the results with their rank at every stage, and the stages."""
         self._out.print()
         self._say(headline(response))
-        self._out.print(text_table(result_table(response)))
-        self._out.print(text_table(stage_table(response)))
+        say_table(self._out, result_table(response), cut=True)
+        say_table(self._out, stage_table(response))
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """Print the times, what the recording says, and where the whole page is."""
+        """Print the latencies, the advice, and where the HTML report is."""
         self._out.print()
         day = evaluation.recorded
-        when = f"recorded {day}, --fresh runs it again" if day else "just now"
+        when = f"recorded on {day} (--fresh records again)" if day else "recorded just now"
         self._say(f"Does it help? Judged questions, {when}", "bold")
-        times = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in ("stage", "p50 ms", "p95 ms"):
-            times.add_column(heading, justify="left" if heading == "stage" else "right")
-        for stage, middle, high in stage_spans(evaluation.recording):
-            times.add_row(stage, f"{middle:.1f}", f"{high:.1f}")
-        self._out.print(times)
+        rows = [("stage", "p50 ms", "p95 ms")]
+        for stage, p50, p95 in stage_spans(evaluation.recording):
+            rows.append((stage, f"{p50:.1f}", f"{p95:.1f}"))
+        self._say(columns(rows))
         sections = list(evaluation.advice.sections().items())
         single = f"VERDICT, {RERANKED} against {evaluation.single} alone"
         sections.insert(2, (single, verdict_text(evaluation.against_single)))
@@ -131,10 +144,10 @@ class TerminalReport:
             self._say(heading, "bold")
             self._say(text)
         self._out.print()
-        self._say('Ask one yourself:     runoff demo "your question"')
-        self._say('Ask your own files:   runoff demo --path DIR "your question"')
+        self._say('Ask your own question:  runoff demo "your question"')
+        self._say('Ask your own files:     runoff demo --path DIR "your question"')
         if evaluation.report is not None:
-            self._say(f"This with plots:      {evaluation.report.resolve().as_uri()}")
+            self._say(f"See this with plots:    {evaluation.report.resolve().as_uri()}")
 
     def finished(self) -> None:
         """Print nothing."""
@@ -143,26 +156,11 @@ class TerminalReport:
         self._out.print(Text(text), style=style, soft_wrap=True)
 
 
-def text_table(rows: list[tuple[str, ...]]) -> Table:
-    """Make a table in which numbers stay whole, ids fold and texts are cut at the edge."""
-    table = Table(box=None, header_style="bold", pad_edge=False, expand="text" in rows[0])
-    for heading in rows[0]:
-        if heading == "document":
-            table.add_column(heading, overflow="fold", ratio=2)
-        elif heading == "text":
-            table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=3)
-        else:
-            table.add_column(heading, no_wrap=heading != "what it did")
-    for row in rows[1:]:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
-
-
-def _provenance_table(pair: BeforeAfter) -> Table:
+def _provenance_rows(pair: BeforeAfter) -> list[tuple[str, ...]]:
     sources: list[str] = []
     for row in pair.after:
         sources += [name for name in _sources(row) if name not in sources]
-    rows = [("#", "rerank", "fused", *sources, "document", "text")]
+    rows: list[tuple[str, ...]] = [("#", "rerank", "fused", *sources, "document", "text")]
     for rank, row in enumerate(pair.after, 1):
         record = row.provenance or {}
         placed = {name: f"{one['rank']}" for name, one in _sources(row).items()}
@@ -171,8 +169,8 @@ def _provenance_table(pair: BeforeAfter) -> Table:
         fused = str(record.get("fusion_rank", "-"))
         places = (placed.get(name, "-") for name in sources)
         text = snippet(row.text.removeprefix(row.doc_id), 50)
-        rows.append((str(rank), reranked, fused, *places, row.doc_id, text))
-    return text_table(rows)
+        rows.append((str(rank), reranked, fused, *places, snippet(row.doc_id, 60), text))
+    return rows
 
 
 def _sources(row: Row) -> dict[str, Any]:
@@ -181,17 +179,17 @@ def _sources(row: Row) -> dict[str, Any]:
 
 
 class JsonReport:
-    """One JSON object on standard output when all is done."""
+    """One JSON object on standard output at the end."""
 
     def __init__(self) -> None:
         self._record: dict[str, Any] = {}
 
-    def progress(self) -> AbstractContextManager[ProgressCall]:
-        """Show progress on standard error."""
-        return progress_bars(Console(stderr=True))
+    def progress(self) -> AbstractContextManager[Progress]:
+        """Show progress bars on standard error."""
+        return progress_bars()
 
     def indexed(self, index: DemoIndex, what: str) -> None:
-        """Keep it for the end."""
+        """Add it to the object."""
         self._record["index"] = {
             "what": what,
             "passages": len(index.bm25),
@@ -200,11 +198,11 @@ class JsonReport:
         }
 
     def compared(self, pair: BeforeAfter) -> None:
-        """Keep it for the end."""
+        """Add it to the object."""
         self._record.setdefault("frameworks", []).append(asdict(pair))
 
     def answered(self, response: Response) -> None:
-        """Keep it for the end."""
+        """Add it to the object."""
         self._record["answer"] = {
             "question": response.query.text,
             "complete": response.outcome.complete,
@@ -216,13 +214,13 @@ class JsonReport:
         }
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """Keep it for the end."""
+        """Add it to the object."""
         page = evaluation.report
         self._record["evaluation"] = {
             "recorded": evaluation.recorded or None,
             "latency_ms": {
-                stage: {"p50": middle, "p95": high}
-                for stage, middle, high in stage_spans(evaluation.recording)
+                stage: {"p50": p50, "p95": p95}
+                for stage, p50, p95 in stage_spans(evaluation.recording)
             },
             "advice": evaluation.advice.to_dict(),
             "against_single": {
@@ -233,6 +231,6 @@ class JsonReport:
         }
 
     def finished(self) -> None:
-        """Print everything kept."""
-        # in ASCII, which every terminal and pipe can carry, whatever is in the texts
+        """Print the object."""
+        # in ASCII, which every terminal and pipe accepts
         print(json.dumps(self._record, indent=2))  # noqa: T201 - the output

@@ -1,4 +1,4 @@
-"""What a page of advice says to do next."""
+"""What the advice says to do next."""
 
 import pytest
 from parts import Fixed, Listed
@@ -14,12 +14,12 @@ from runoff.types import Reranking
     ("judge", "sources", "first"),
     [
         (Judge(strength=2), {"good": 0.5}, "Keep the second stage: it is proven to help"),
-        (Judge(strength=-2), {"good": 1.5}, "Take the second stage out, or try another: it is"),
-        (Judge(strength=0.5), {"good": 0.5}, "more queries: on these it is not proven"),
+        (Judge(strength=-2), {"good": 1.5}, "Remove the second stage or try another one: it is"),
+        (Judge(strength=0.5), {"good": 0.5}, "more queries: these prove neither"),
     ],
 )
 def test_the_verdict_becomes_a_step(judge, sources, first):
-    """A stage that helps is kept, one that harms goes, and for want of proof queries are judged."""
+    """Keep a stage that helps, remove one that harms, and judge more queries for want of proof."""
     many = 12 if judge.strength == 0.5 else 120
     advice = advise(recording(judge, sources, many=many), collection(many))
     said = [step for step in advice.next_steps if not step.startswith("The ")]  # of health
@@ -28,7 +28,7 @@ def test_the_verdict_becomes_a_step(judge, sources, first):
 
 
 def test_a_slice_that_is_harmed_is_named():
-    """Where a second stage is proven to harm a slice, the step says for which to leave it out."""
+    """Where a second stage is proven to harm a slice, the step names the slice to leave out."""
     judged = collection(120)
     kind = {one: "odd" if at % 2 else "even" for at, one in enumerate(judged.queries)}
     odd = {judged.queries[one] for one, value in kind.items() if value == "odd"}
@@ -51,12 +51,12 @@ def test_a_window_that_does_better_is_named_with_its_time():
     """Where the curve recommends another window, one step has both windows and the time."""
     advice = advise(recording(Judge(strength=2), many=120), collection(120))
     (step,) = [one for one in advice.next_steps if one.startswith("Set the window")]
-    assert f"to {advice.curve.recommended} in place of 20" in step
+    assert f"to {advice.curve.recommended} instead of 20" in step
     assert not any("Try a window" in one for one in advice.next_steps)
 
 
 def test_other_ids_are_the_only_step():
-    """Where no result is a judged document, nothing is advised but to look at the ids."""
+    """Where no result is a judged document, the only advice is to check the ids."""
     judged = Collection({"q1": "one"}, {"q1": {"doc-a": 1}})
     made = record(TwoStage({"list": Listed("a", "b")}, reranker=None), judged, progress=False)
     (step,) = advise(made, judged).next_steps
@@ -64,7 +64,7 @@ def test_other_ids_are_the_only_step():
 
 
 def test_failures_come_before_the_verdict():
-    """A second stage that failed is to be put right before its verdict means anything."""
+    """A failing second stage is the first step, since its verdict means nothing until it works."""
     judged = Collection({"q1": "one"}, {"q1": {"a": 1}})
     pipeline = TwoStage({"list": Listed("x", "a")}, reranker=Fixed(lambda _: Reranking(())))
     advice = advise(record(pipeline, judged, progress=False), judged)

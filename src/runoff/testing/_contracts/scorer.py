@@ -10,8 +10,8 @@ import numpy as np
 
 from runoff.protocols import AsyncPairScorer, PairScorer
 from runoff.scores import ModelIdentity, PairScores, ScoreKind
-from runoff.testing import _samples as samples
-from runoff.testing._base import (
+from runoff.testing._contracts import samples
+from runoff.testing._contracts.base import (
     Contract,
     demand,
     demand_loop_is_free,

@@ -10,8 +10,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
 from runoff.protocols import AsyncReranker, Reranker
-from runoff.testing import _samples as samples
-from runoff.testing._base import (
+from runoff.testing._contracts import samples
+from runoff.testing._contracts.base import (
     Contract,
     demand,
     demand_loop_is_free,

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runoff.errors import InvalidArgument
-from runoff.testing._chaos_replies import (
+from runoff.testing._chaos.replies import (
     Dialect,
     Job,
     Refusal,
@@ -33,7 +33,7 @@ from runoff.testing._chaos_replies import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runoff.testing._chaos_faults import Fault
+    from runoff.testing._chaos.faults import Fault
 
 __all__ = ["Listener", "Received", "Traffic"]
 

@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING, ClassVar
 
 from runoff.protocols import Fusion
-from runoff.testing._base import Contract, demand, demand_unchanged
+from runoff.testing._contracts.base import Contract, demand, demand_unchanged
 from runoff.types import Document, Hit
 
 if TYPE_CHECKING:
