@@ -14,10 +14,10 @@ from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.llama_index._convert import Reading
 from runoff.llama_index._foreign import PostprocessorReranker
-from runoff.llama_index._groups import node_grouping
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
-from runoff.llama_index._source import source_of
+from runoff.llama_index._settings import node_grouping
+from runoff.llama_index._sources import source_of
 from runoff.llama_index._widen import recall_of
 from runoff.pipeline import TwoStage
 from runoff.pipeline._systems import System, register_system
@@ -61,7 +61,7 @@ def _behind(retriever: BaseRetriever, after: Sequence[BaseNodePostprocessor]) ->
     ours = next((one for one in after if isinstance(one, RunoffRerank)), None)
     if isinstance(retriever, TwoStageRetriever):
         pipeline, most = retriever.pipeline, retriever.top_n
-        filters = retriever._filters  # noqa: SLF001 - this adapter's own
+        filters = retriever.filters
         first = [] if pipeline.reranker is None else [as_inner("reranker", pipeline.reranker)]
     else:
         most, filters, first = recall_of(retriever) or _MANY, None, []

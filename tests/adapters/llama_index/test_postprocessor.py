@@ -297,7 +297,7 @@ class TestArguments:
 
     def test_an_unknown_argument_is_refused(self):
         """Nothing is dropped silently."""
-        with pytest.raises(TypeError, match="topn"):
+        with pytest.raises(InvalidArgument, match=r"topn=.*did you mean top_n"):
             RunoffRerank(topn=3)
 
     def test_a_field_can_be_set_later(self, overlap, scored):

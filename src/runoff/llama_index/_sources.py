@@ -1,4 +1,4 @@
-"""LlamaIndex's retrievers and ready lists of nodes as sources of a runoff pipeline."""
+"""LlamaIndex's retrievers and indexes as sources of a runoff pipeline."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from runoff.llama_index._widen import (
     takes_filters,
     widened,
 )
+from runoff.pipeline._sources import cannot_widen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,34 +35,7 @@ if TYPE_CHECKING:
 _WIDEN = 4
 _MOST = 10_000  # nodes asked for to find what a filter keeps
 
-__all__ = ["AwaitableSource", "Given", "RetrieverSource", "index_source", "source_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """Hits that are there already, in the order given: what a postprocessor was handed."""
-
-    hits: Sequence[Hit]
-    keeps_deadline = True
-
-    def retrieve(
-        self,
-        query: Query,
-        *,
-        depth: int,
-        deadline: Deadline | None = None,  # noqa: ARG002 - the hits are there already
-    ) -> Sequence[Hit]:
-        """Return the first `depth` of those that the query's filters keep."""
-        hits, keep = self.hits, query.filters
-        if keep is not None:
-            hits = [hit for hit in hits if keep.matches(hit.document.metadata)]
-        return hits[:depth]
-
-    async def aretrieve(
-        self, query: Query, *, depth: int, deadline: Deadline | None = None
-    ) -> Sequence[Hit]:
-        """Return the first `depth` of those that the query's filters keep."""
-        return self.retrieve(query, depth=depth, deadline=deadline)
+__all__ = ["AwaitableSource", "RetrieverSource", "index_source", "source_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,10 +204,5 @@ def source_of(retriever: BaseRetriever, reading: Reading, name: str, depth: int)
         depth: the hits that will be asked of it.
     """
     if widened(retriever, depth) is None:
-        warnings.warn(
-            f"the recall of {name!r} ({type(retriever).__name__}) cannot be widened to {depth}: "
-            "make it return more nodes yourself, or the second stage has little to choose from",
-            UserWarning,
-            stacklevel=4,
-        )
+        warnings.warn(cannot_widen(name, retriever, depth), UserWarning, stacklevel=6)
     return (AwaitableSource if awaitable(retriever) else RetrieverSource)(retriever, reading)

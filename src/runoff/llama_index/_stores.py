@@ -1,4 +1,4 @@
-"""Every node a vector index holds, wherever it keeps them."""
+"""Which nodes a vector index holds: in its docstore, or in its vector store."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from llama_index.core import VectorStoreIndex
     from llama_index.core.schema import BaseNode
 
-__all__ = ["listed"]
+__all__ = ["content"]
 
 
-def listed(index: VectorStoreIndex) -> list[BaseNode]:
+def content(index: VectorStoreIndex) -> list[BaseNode]:
     """Return the nodes an index searches.
 
     A store without text leaves them to the docstore, which may hold others too (the parents of

@@ -1,4 +1,4 @@
-"""Nodes as documents of a BM25 index, which carries them to the disk and back."""
+"""Nodes as documents of a BM25 index, which saves and loads them too."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import IndexNode, NodeWithScore
 
-from runoff.llama_index._convert import NodeDocument, plain_node, to_bundle, to_hits
-from runoff.llama_index._stored import NODE, to_json
+from runoff.llama_index._convert import (
+    NODE,
+    NodeDocument,
+    plain_node,
+    to_bundle,
+    to_hits,
+    to_json,
+)
 from runoff.provenance import without
 
 if TYPE_CHECKING:
@@ -75,7 +81,7 @@ def to_documents(nodes: Iterable[BaseNode], reading: Reading) -> list[NodeDocume
 
 
 class _Follower(BaseRetriever):
-    """LlamaIndex's own way of following index nodes."""
+    """Gives access to LlamaIndex's own code that follows index nodes."""
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         raise NotImplementedError
