@@ -1,4 +1,4 @@
-"""No file of the package imports itself through others; the rooms' order is in pyproject.toml."""
+"""No file of the package imports itself through others; the order is in pyproject.toml."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ grimp = pytest.importorskip("grimp", reason="the lint group is not installed")
 
 @pytest.fixture(scope="module")
 def graph():
-    """Who imports whom, inside functions too, but not under `if TYPE_CHECKING`."""
+    """All imports, inside functions too, but not those under `if TYPE_CHECKING`."""
     return grimp.build_graph("runoff", exclude_type_checking_imports=True, cache_dir=None)
 
 
