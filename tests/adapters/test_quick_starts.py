@@ -22,7 +22,7 @@ def test_a_page_runs_in_an_empty_folder(page, tmp_path):
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     shown = re.findall(r"```python\n[^`]*?```\n+```\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) >= 7
+    assert len(blocks) >= 6
     assert len(shown) >= 5
     (tmp_path / "page.py").write_text("\n".join(blocks), encoding="utf-8")
     done = subprocess.run(
