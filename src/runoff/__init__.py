@@ -4,6 +4,7 @@ Recall wide, rerank sharp, and know whether it helped. Sources are in `runoff.re
 in `runoff.rerank`, the drop-ins in `runoff.llama_index` and `runoff.langchain`.
 """
 
+from runoff._util.moved import install as _install
 from runoff.deadline import Deadline
 from runoff.errors import RunoffError
 from runoff.pipeline import TwoStage
@@ -21,3 +22,5 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_install()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from runoff._util.messages import fields_repr
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runoff.types import Candidate
 
 __all__ = ["Fate", "FateKind", "Scoring", "StageTrace", "Trace"]
+
+_FIELDS_OF_0_1_0 = 9  # of a `Fate`
 
 
 class FateKind(enum.StrEnum):
@@ -97,6 +101,19 @@ class Fate:
     passages: tuple[Passage, ...] = ()
 
     __repr__ = fields_repr
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Read a pickle; one of version 0.1.0 has kind and scoring as text with the reason."""
+        values = list(state)
+        if len(values) == _FIELDS_OF_0_1_0:
+            candidate, kind, rank, scoring, *rest = values
+            kind, _, grounds = kind.partition(": ")
+            scoring, _, why = scoring.partition(": ")
+            under = grounds if kind == FateKind.GROUPED else ""
+            reason = "" if under else grounds or why
+            values = [candidate, FateKind(kind), rank, Scoring(scoring), reason, under, *rest]
+        for one, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, one.name, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.messages import short_repr
+from runoff._util.moved import current
 from runoff.errors import RecordingMismatch
 from runoff.fusion._convex import Convex
 from runoff.fusion._normalize import MinMax, TheoreticalMinMax, ZScore
@@ -134,7 +135,8 @@ class Setup:
         """
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
         for name in mine | theirs:
-            if mine.get(name) != theirs.get(name):
+            # an earlier version's parts name their modules as they were called then
+            if current(str(mine.get(name))) != current(str(theirs.get(name))):
                 what = "the queries differ" if name == "queries" else f"{name} differs"
                 msg = (
                     f"{where} was recorded with another system or other queries: {what} "

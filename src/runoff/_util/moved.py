@@ -1,0 +1,147 @@
+"""Where the modules of earlier versions are now: for old imports, pickles and recordings.
+
+`import runoff` installs a finder, so that a module's old path still imports, with a
+DeprecationWarning, and old pickles open. It is asked only after every other finder has failed.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+__all__ = ["current", "install"]
+
+# rooms whose files gained an underscore and moved no further, unless `_MOVED` says otherwise
+_ROOMS = {
+    "bench", "cli", "demo", "evaluation", "export", "fusion", "langchain", "llama_index",
+    "recall", "report", "rerank", "testing",
+}  # fmt: skip
+
+
+def _each(old: str, new: str, names: str) -> dict[str, str]:
+    return {old + name: new + name for name in names.split()}
+
+
+# from 0.1.0 to now, all below `runoff`
+_MOVED = {
+    "faults": "_util.faults",
+    "identity": "pipeline._identity",
+    "stages": "pipeline._stages",
+    "systems": "pipeline._systems",
+    "onnx": "_onnx",
+    **_each(
+        "onnx.", "_onnx.", "cpu files hub languages resolve sessions slots state tokens windows"
+    ),
+    "evaluation.accounting": "evaluation._losses",
+    "evaluation.checks": "evaluation._health",
+    "evaluation.curves": "evaluation._curve",
+    "evaluation.fusing": "evaluation._fused",
+    "evaluation.recorder": "evaluation._record",
+    "evaluation.replays": "evaluation._replay",
+    "evaluation.stagewise": "evaluation._by_stage",
+    "evaluation.tuning": "evaluation._tune",
+    "evaluation.verdicts": "evaluation._verdict",
+    "langchain.compressor": "langchain._runoff_rerank",
+    "langchain.recorded": "langchain._systems",
+    "llama_index.postprocessor": "llama_index._runoff_rerank",
+    "llama_index.recorded": "llama_index._systems",
+    **_each("recall.bm25_", "recall._bm25.", "documents engine postings snapshot store"),
+    **_each("recall.", "recall._bm25.", "bm25 bm25s_module generations"),
+    **_each("recall.", "recall._dense.", "dense embedder nearest rows vectors"),
+    **_each("recall.", "recall._stores.", "chroma chroma_errors chroma_where qdrant_filter"),
+    "report.evaluation": "report._page",
+    "rerank.structured": "rerank._as_yaml",
+    **_each("rerank.", "rerank._local.", "cross_encoder onnx sentence_transformers"),
+    **_each("rerank.", "rerank._local.", "torch_model torch_texts"),
+    "rerank.local": "rerank._local.backends",
+    **_each("rerank.", "rerank._remote.", "about access breaker cohere cohere_sdk connections"),
+    **_each("rerank.", "rerank._remote.", "dialects http retries transport"),
+    "rerank.remote": "rerank._remote.batches",
+    "rerank.cache": "rerank._cache.cached",
+    **_each("rerank.cache_", "rerank._cache.", "disk file flights keys stores"),
+}
+
+
+def _home(path: str) -> str:
+    """Return the present path of a module of an earlier version, or an empty string."""
+    root, _, old = path.partition(".")
+    if root != "runoff":
+        return ""
+    if old in _MOVED:
+        return f"runoff.{_MOVED[old]}"
+    room, _, name = old.partition(".")
+    if room not in _ROOMS or not name or name.startswith("_") or "." in name:
+        return ""
+    from importlib.util import find_spec  # noqa: PLC0415 - only an old path needs it
+
+    new = f"runoff.{room}._{name}"
+    return new if find_spec(new) else ""
+
+
+def current(text: str) -> str:
+    """Return a stored text with the modules that it names as they are called now."""
+    import re  # noqa: PLC0415 - `import runoff` is to be quick
+
+    def renamed(path: re.Match[str]) -> str:
+        names = path.group().split(".")
+        for end in range(len(names), 1, -1):
+            new = _home(".".join(names[:end]))
+            if new:
+                return ".".join([new, *names[end:]])
+        return path.group()
+
+    return re.sub(r"\brunoff(?:\.\w+)+", renamed, text)
+
+
+class _Moved:
+    """Finds and loads the old path of a module: one that looks every name up in the present one."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        if not _home(name):
+            return None
+        from importlib.machinery import ModuleSpec  # noqa: PLC0415 - only an old path needs it
+
+        return ModuleSpec(name, _Moved, is_package=name == "runoff.onnx")  # type: ignore[arg-type] # a loader by its methods
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        """Leave making the module to Python."""
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Let the old module answer with the names of the present one."""
+        import warnings  # noqa: PLC0415 - only an old path needs it
+        from importlib import import_module  # noqa: PLC0415 - as above
+
+        old, new = module.__name__, _home(module.__name__)
+        present = import_module(new)
+        face = new.partition("._")[0]
+        warnings.warn(
+            f"{old} is no longer public and will be removed in runoff 0.3: "
+            f"import its public names from {face}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+        def look_up(name: str) -> Any:  # noqa: ANN401 - whatever the module has
+            if hasattr(present, name):
+                return getattr(present, name)
+            message = f"module {old!r} has moved to {face} and has no attribute {name!r} any more"
+            raise AttributeError(message)
+
+        vars(module)["__getattr__"] = look_up  # PEP 562
+
+
+def install() -> None:
+    """Make the old paths importable; a second call changes nothing."""
+    if _Moved not in sys.meta_path:
+        sys.meta_path.append(_Moved)
