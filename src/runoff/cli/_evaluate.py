@@ -14,12 +14,11 @@ from rich.text import Text
 from runoff.cli._show import progress_bars
 from runoff.cli._systems import built_in, collection_of, runs_of, system_of
 from runoff.errors import InvalidArgument
-from runoff.evaluation._by_stage import RERANKED
 from runoff.evaluation._measures import MEASURES, Evaluator
 from runoff.evaluation._record import record
 from runoff.evaluation._recording import Recording
 from runoff.evaluation._remarks import check_recorded, degraded
-from runoff.evaluation._runs import write_run
+from runoff.evaluation._runs import RERANKED, write_run
 from runoff.evaluation._slices import by_length, by_script
 from runoff.pipeline._systems import as_system
 from runoff.report._evaluated import evaluated

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from runoff.evaluation._by_stage import RERANKED
+from runoff.evaluation._runs import RERANKED
 from runoff.report._explain import headline, number, result_table, snippet, stage_table
 from runoff.report._figures import stage_spans
 from runoff.report._plain import verdict_text

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
-from runoff.evaluation._by_stage import by_stage
 from runoff.evaluation._collection import Collection
 from runoff.evaluation._formats import Gathered, numbered_lines, read_qrels, read_texts
 from runoff.evaluation._recording import Recording
-from runoff.evaluation._runs import read_run
+from runoff.evaluation._runs import by_stage, read_run
 from runoff.pipeline._systems import as_system
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runoff.evaluation._curve import Curve
-    from runoff.evaluation._findings import Health
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures import Measured
+    from runoff.evaluation._observations import Health
     from runoff.evaluation._verdict import Verdict
     from runoff.report._evaluated import Evaluated
 
