@@ -197,7 +197,7 @@ def test_advice_on_one_page_and_as_a_report(folder, tmp_path):
     [
         (".", ("--save", "saved"), "For 0.0% of the queries one of the first three"),
         ("asked.jsonl", (), "For 0.0% of the queries one of the first three"),
-        ("asked.jsonl", ("--save", "saved"), "cannot be told without"),
+        ("asked.jsonl", ("--save", "saved"), "only with texts"),
     ],
 )
 def test_advice_knows_phantom_hits_where_texts_are_at_hand(
@@ -273,7 +273,7 @@ def test_markdown_is_a_table_and_keeps_texts_inert(tmp_path):
         ((".", "--sources", "bm26"), "must be of bm25, dense"),
         ((".", "--json", "--markdown"), "choose one of --json and --markdown"),
         ((".", "--system", "system:made", "--fail-on-harm"), "needs a --baseline"),
-        ((".", "--system", "system:made", "--measure", "nDGC@10"), "is no measure of ir-measures"),
+        ((".", "--system", "system:made", "--measure", "nDGC@10"), "must be a measure of ir-measures"),
         (("qrels.tsv",), "has no documents to search"),
         (("qrels.tsv", "--system", "system:made"), "give the file with --topics"),
     ],

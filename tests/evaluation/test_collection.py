@@ -49,7 +49,7 @@ def test_beir_folder(beir_folder):
 
 def test_beir_folder_without_a_file(beir_folder):
     """An absent file or split is refused, and the message lists what was looked for."""
-    with pytest.raises(InvalidArgument, match=r"no file qrels/train\.tsv or qrels\.train\.tsv,"):
+    with pytest.raises(InvalidArgument, match=r"must contain qrels/train\.tsv or qrels\.train\.tsv,"):
         Collection.from_beir(beir_folder, split="train")
     (beir_folder / "queries.jsonl").unlink()
     with pytest.raises(InvalidArgument, match=r"queries\.jsonl, plain or \.gz"):
@@ -85,7 +85,7 @@ def test_a_bad_first_line_is_no_header(beir_folder):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (b'{"_id": "q3"}', "line 4.*absent: text"),
+        (b'{"_id": "q3"}', "line 4.*missing: text"),
         (b'{"_id": "q3", "text": " "}', "line 4.*non-empty"),
         (
             b'{"_id": "q1", "text": "other"}',
@@ -119,7 +119,7 @@ def test_one_document_with_two_texts(beir_folder):
     _json_lines(beir_folder / "corpus.jsonl", rows)
     assert list(Collection.from_beir(beir_folder).documents) == ["d1"]
     _json_lines(beir_folder / "corpus.jsonl", [*rows, {"_id": "d1", "text": "other"}])
-    with pytest.raises(MalformedData, match=r"line 3.*another text in corpus.jsonl line 1"):
+    with pytest.raises(MalformedData, match=r"line 3.*different text in corpus.jsonl line 1"):
         Collection.from_beir(beir_folder)
 
 
@@ -136,10 +136,10 @@ def test_trec_files(tmp_path):
         found = Collection.from_trec(tmp_path / "qrels", tmp_path / topics)
         assert found == Collection(QUERIES, QRELS, name="qrels")
     (tmp_path / "cut").write_text(blocks.rstrip().removesuffix("</top>"))
-    with pytest.raises(MalformedData, match=r"cut line 8.*without its </top>"):
+    with pytest.raises(MalformedData, match=r"cut line 8.*has no </top>"):
         Collection.from_trec(tmp_path / "qrels", tmp_path / "cut")
     (tmp_path / "lines").write_text("q1\thow?\n")
-    with pytest.raises(InvalidArgument, match="qrels='q2': names a query that has no text"):
+    with pytest.raises(InvalidArgument, match="qrels='q2': must be a query id with a text"):
         Collection.from_trec(tmp_path / "qrels", tmp_path / "lines")
 
 
@@ -157,7 +157,7 @@ def test_csv(tmp_path):
         why: {"d2": 1},
     }
     assert found.slices("language") == {how: "en", why: "de"}
-    with pytest.raises(InvalidArgument, match=r"label='lang': is on no query.*\['language'\]"):
+    with pytest.raises(InvalidArgument, match=r"label='lang': must be one of \['language'\]"):
         found.slices("lang")
 
 
@@ -167,7 +167,7 @@ def test_csv(tmp_path):
         (CSV + "how?,d4\n", "line 6.*must have 4 cells.*not 2"),
         (CSV + "how?,d4,1,fr\n", "line 6.*label 'language' was 'en' in judged.csv line 2"),
         (CSV + 'how?,"d4"x,1,en\n', "line 6.*not CSV"),
-        ("text,doc\nhow?,d1\n", "line 2.*columns query and doc_id; absent: query, doc_id"),
+        ("text,doc\nhow?,d1\n", "line 2.*columns query and doc_id; missing: query, doc_id"),
         ("query,query\n", "line 1.*names a column twice"),
     ],
 )
@@ -215,7 +215,7 @@ def test_pairs():
     """(query, relevant ids) pairs are a collection, and the same query may come twice."""
     found = Collection.from_pairs([("how?", ["d1"]), ("why?", {"d2": 2}), ("how?", ["d3", "d1"])])
     assert dict(found.qrels[text_key("how?")]) == {"d1": 1, "d3": 1}
-    assert found.notes == ("1 judgments are given twice alike.",)
+    assert found.notes == ("1 judgments are repeated.",)
 
 
 def test_clicks_and_thumbs():
@@ -223,7 +223,7 @@ def test_clicks_and_thumbs():
     events = [("how?", "d1"), ("how?", "d2", 1), ("how?", "d2", -1), ("how?", "d3", False)]
     found = Collection.from_clicks(events)
     assert dict(found.qrels[text_key("how?")]) == {"d1": 1, "d3": 0}
-    assert "only what users were shown" in found.notes[0]
+    assert "only documents that users were shown" in found.notes[0]
     with pytest.raises(MalformedData, match=r"clicks\[0\]: 5"):
         Collection.from_clicks([("how?", "d1", 5)])
 
@@ -243,7 +243,7 @@ def test_ir_datasets(tmp_path):
     found = Collection.from_ir_datasets("runoff-tests", documents=True)
     assert found == Collection(QUERIES, QRELS, found.documents, name="runoff-tests")
     assert found.documents["d2"].text == "bees"
-    with pytest.raises(InvalidArgument, match="no data set of ir_datasets"):
+    with pytest.raises(InvalidArgument, match="data set of ir_datasets"):
         Collection.from_ir_datasets("no-such-set")
 
 
@@ -274,9 +274,9 @@ def test_oddities_are_noted():
     qrels = {"q1": {"d1": 1, "d8": 1}, "q2": {"d9": 0}}
     found = Collection({**QUERIES, "q3": "unjudged"}, qrels, documents)
     assert found.notes == (
-        "Left out as not judged: 1 queries (q3).",
-        "Without a relevant document, so always 0: 1 queries (q2).",
-        "Judged, but not among the documents: 2 documents (d8, d9).",
+        "Left out, since they are not judged: 1 queries (q3).",
+        "Always 0, since they have no relevant document: 1 queries (q2).",
+        "Judged but not among the documents: 2 documents (d8, d9).",
     )
     assert list(found.queries) == ["q1", "q2"]
     assert found.unknown() == ["d8", "d9"]
@@ -289,12 +289,12 @@ def test_oddities_are_noted():
 @pytest.mark.parametrize(
     ("queries", "qrels", "labels", "message"),
     [
-        (QUERIES, {}, {}, "must judge a document"),
-        (QUERIES, {"q1": {}}, {}, "must judge a document"),
-        (QUERIES, {"q7": {"d1": 1}}, {}, "qrels='q7': names a query that has no text"),
+        (QUERIES, {}, {}, "needs at least one judgment"),
+        (QUERIES, {"q1": {}}, {}, "needs at least one judgment"),
+        (QUERIES, {"q7": {"d1": 1}}, {}, "qrels='q7': must be a query id with a text"),
         (QUERIES, QRELS, {"q7": {"kind": "why"}}, "labels='q7'"),
         (QUERIES, {"q1": {"d1": 0.5}}, {}, "whole number.*'q1'.*'d1'"),
-        ({"q1": ""}, QRELS, {}, "must be a text"),
+        ({"q1": ""}, QRELS, {}, "must be a non-empty string"),
         ({"": "x"}, QRELS, {}, "non-empty strings"),
         (["x"], QRELS, {}, "must map query ids"),
     ],

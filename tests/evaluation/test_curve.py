@@ -120,7 +120,7 @@ def test_the_recommendation_was_recorded(recorded):
     found = curve(recording(Judge(3.0), {"poor": 0.0}, recorded=recorded), collection())
     assert max(one.window for one in found.points) == recorded
     assert found.recommended <= recorded
-    with pytest.raises(InvalidArgument, match=f"windows of 1 to {recorded}"):
+    with pytest.raises(InvalidArgument, match=f"windows from 1 to {recorded}"):
         curve(recording(Judge(), recorded=recorded), collection(), windows=[recorded + 1])
 
 
@@ -216,9 +216,9 @@ def test_it_is_told_as_text_and_as_json():
 
 def test_what_cannot_be_is_refused():
     """Without a second stage, or with unrecorded queries, there is no curve."""
-    with pytest.raises(InvalidArgument, match="without a second stage"):
+    with pytest.raises(InvalidArgument, match="a system with a second stage"):
         curve(recording(None, many=3), collection(3))
-    with pytest.raises(InvalidArgument, match="without a recording"):
+    with pytest.raises(InvalidArgument, match="not recorded"):
         curve(recording(Judge(), many=3), collection(4))
     for wrong in ({"windows": [0]}, {"bound": 0}, {"folds": 1}, {"rounds": 0}):
         with pytest.raises(InvalidArgument):

@@ -51,7 +51,7 @@ def odd(recording, **options):
 @pytest.mark.parametrize(
     ("scores", "kind", "check", "words"),
     [
-        (SPREAD, ScoreKind.PROBABILITY, "kind", "are no probabilities"),
+        (SPREAD, ScoreKind.PROBABILITY, "kind", "are not probabilities"),
         (sigmoid(SPREAD), ScoreKind.LOGIT, "kind", "look like probabilities"),
         (sigmoid(sigmoid(SPREAD)), ScoreKind.PROBABILITY, "kind", "sigmoid of a probability"),
         (dict.fromkeys(SPREAD, 0.3), ScoreKind.LOGIT, "constant", "100.0% of the queries"),
@@ -105,7 +105,7 @@ def test_agreement_with_the_first_stage():
     assert against["flips"].figure == 1
     # the ten results are the last ten of 40, that is of the last quarter
     assert against["promoted"].figure == 1
-    assert "250 results were promoted, from place 36 in the median" in (
+    assert "250 results were promoted, from fused place 36 in the median" in (
         against["promoted"].sentence
     )
 
@@ -177,7 +177,7 @@ def test_drift_is_told_where_there_is_some():
     failed = odd(seen(Told(SPREAD, fails=True)), reference=before)
     assert "drift degraded" in failed
     renamed = health(seen(Told(SPREAD, name="new")), reference=before)
-    assert "of told (logit) and are of new (logit)" in renamed["drift model"].sentence
+    assert "was told (logit) and is now new (logit)" in renamed["drift model"].sentence
     empty = seen(Told(SPREAD), ids="")
     assert "drift empty" in odd(empty, reference=before)
 

@@ -292,5 +292,5 @@ def test_queries_must_be_recorded_and_those_without_judgments_are_left_out():
     found = recording.losses(fewer)
     assert len(found.queries) == 2
     assert len(found.notes) == 2
-    with pytest.raises(InvalidArgument, match="cutoff= does"):
+    with pytest.raises(InvalidArgument, match="pass cutoff="):
         recording.losses(fewer, top_k=3)

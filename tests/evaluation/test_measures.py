@@ -65,19 +65,19 @@ def test_names_and_objects():
     assert found.by_query("AP")["q1"] == 1.0
     assert evaluate({"q1": ["a"]}, COLLECTION, "RR@10").mean("RR@10") == pytest.approx(1 / 3)
     assert "Judged@10 1.000" in str(found)
-    with pytest.raises(InvalidArgument, match="was not measured"):
+    with pytest.raises(InvalidArgument, match="must be one of the measures"):
         found.mean("RR@10")
 
 
 @pytest.mark.parametrize(
     ("measures", "message"),
     [
-        (["nDGC@10"], "no measure of ir-measures"),
-        (["nDCG(foo=1)@10"], "no measure of ir-measures"),
+        (["nDGC@10"], "a measure of ir-measures"),
+        (["nDCG(foo=1)@10"], "a measure of ir-measures"),
         (["nDCG@0"], "cutoff of 1 or more"),
-        (["R"], "no measure of ir-measures"),
+        (["R"], "a measure of ir-measures"),
         ([10], "a name such as"),
-        ([], "a measure or more"),
+        ([], "at least one measure"),
     ],
 )
 def test_bad_measures(measures, message):
@@ -87,10 +87,10 @@ def test_bad_measures(measures, message):
 
 
 @pytest.mark.parametrize(
-    ("order", "message"), [(["a", "b", "a"], "'a': stands twice"), ([1], "ids"), ("ab", "ids")]
+    ("order", "message"), [(["a", "b", "a"], "'a': is repeated"), ([1], "ids"), ("ab", "ids")]
 )
 def test_bad_runs(order, message):
-    """A document that stands twice, and what is no list of ids, is refused with its query."""
+    """A document that is repeated, and what is no list of ids, is refused with its query."""
     with pytest.raises(InvalidArgument, match=f"{message}.*'q1'"):
         evaluate({"q1": order}, COLLECTION)
 

@@ -281,7 +281,7 @@ def test_files_that_are_no_recording(tmp_path):
     manifest = kept / "manifest.json"
     told = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**told, "version": 2, "runoff": "9.0"}))
-    with pytest.raises(RecordingTooNew, match=r"version 2, written by runoff 9\.0"):
+    with pytest.raises(RecordingTooNew, match=r"format 2, written by runoff 9\.0"):
         Recording.open(kept)
     manifest.write_text(json.dumps({**told, "setup": {}}))
     with pytest.raises(RecordingDamaged):
@@ -292,9 +292,9 @@ def test_files_that_are_no_recording(tmp_path):
     ("system", "asked", "options", "told"),
     [
         ("not a system", QUESTIONS, {}, "a TwoStage"),
-        (pipeline(), Questions({}), {}, "no queries"),
+        (pipeline(), Questions({}), {}, "at least one query"),
         (pipeline(), Questions({"q9": " "}), {}, r"queries\['q9'\]"),
-        (pipeline(), QUESTIONS, {"depth": 29}, "record as many"),
+        (pipeline(), QUESTIONS, {"depth": 29}, "at least 30"),
         (pipeline(), QUESTIONS, {"workers": 0}, "workers"),
     ],
 )
@@ -377,7 +377,7 @@ def test_a_second_recorder_of_a_directory_is_refused(tmp_path):
     first = threading.Thread(target=run)
     first.start()
     assert started.wait(30)
-    with pytest.raises(InvalidArgument, match="is being recorded into"):
+    with pytest.raises(InvalidArgument, match="in use by another recorder"):
         record(system(Waiting), questions(3), 9, path=folder, progress=False)
     go.set()
     first.join()

@@ -48,7 +48,7 @@ def test_ties_follow_the_ranks_in_the_file(tmp_path):
         ("q Q0 d2 2 0.5", "6 columns"),
         ("q Q0 d2 two 0.5 t", "must be numbers"),
         ("q Q0 d2 2 nan t", "must be numbers"),
-        ("q Q0 d1 2 0.5 t", "has 'd1' already"),
+        ("q Q0 d1 2 0.5 t", "repeats document 'd1'"),
     ],
 )
 def test_bad_lines_are_named(tmp_path, line, message):
@@ -64,7 +64,7 @@ def test_bad_lines_are_named(tmp_path, line, message):
         ({"q 1": ["a"]}, "t", "one word"),
         ({"q": ["a b"]}, "t", "one word"),
         ({"q": ["a"]}, "", "tag.*one word"),
-        ({"q": ["a", "a"]}, "t", "stands twice"),
+        ({"q": ["a", "a"]}, "t", "is repeated"),
         ({"q": [("a", float("nan"))]}, "t", "within 1e38"),
         ({"q": [("a", 1e300)]}, "t", "within 1e38"),
     ],

@@ -44,7 +44,7 @@ def test_the_verdict_is_on_the_second_stage():
     assert found.main.wins + found.main.losses > 0
     single = recorded.pipeline()
     single = replace(single, sources={"bm25": single.sources["bm25"]}, reranker=None)
-    with pytest.raises(InvalidArgument, match="without a second stage"):
+    with pytest.raises(InvalidArgument, match="a system with a second stage"):
         record(single, collection, 40, progress=False).verdict(collection)
 
 

@@ -253,17 +253,17 @@ def test_as_json_and_as_text():
 @pytest.mark.parametrize(
     ("before", "after", "options", "message"),
     [
-        (_values([1, 2]), _values([1, 2, 3]), {}, "'q2': is a query that is not measured every"),
-        (_values([1, 2]), _values([1, 2], "RR@10"), {}, "measures of `before`, .'nDCG@10'."),
+        (_values([1, 2]), _values([1, 2, 3]), {}, "'q2': is a query with a missing value"),
+        (_values([1, 2]), _values([1, 2], "RR@10"), {}, "measures as `before`, .'nDCG@10'."),
         (_values([1, np.nan]), _values([1, 2]), {}, r"before\['nDCG@10'\].*finite.*'q1'"),
-        ({}, {}, {}, "before=.*a measure and a query"),
-        (_values([]), _values([]), {}, "before=.*a measure and a query"),
+        ({}, {}, {}, "before=.*at least one measure and one query"),
+        (_values([]), _values([]), {}, "before=.*at least one measure and one query"),
         (_values([1]), _values([1]), {"level": 0}, "level=0"),
         (_values([1]), _values([1]), {"level": 1.0}, "level=1.0"),
         (_values([1]), _values([1]), {"bound": -0.1}, "bound=-0.1"),
         (_values([1]), _values([1]), {"rounds": 0}, "rounds=0"),
         (_values([1]), _values([1]), {"slices": {"s": 3}}, r"slices\['s'\]=3"),
-        (_values([1]), _values([1]), {"slices": {"s": {"x": 1}}}, "knows none of the queries"),
+        (_values([1]), _values([1]), {"slices": {"s": {"x": 1}}}, "no slice for any of the queries"),
     ],
 )
 def test_what_cannot_be_compared(before, after, options, message):
@@ -285,6 +285,6 @@ def test_judged_shares_and_their_caution():
     assert found.decision == "remove"
     assert found.main.judged == (1.0, 0.5)
     assert "judged 1.00 -> 0.50" in str(found.main)
-    assert "Of what `after` returns less was judged (100% before, 50% after)" in found.notes[0]
+    assert "Fewer results of `after` were judged (100% before, 50% after)" in found.notes[0]
     assert found.hurt[0].text.startswith("question")
     assert [one.measure for one in found.comparisons] == ["nDCG@10", "RR@10", "R@100"]

@@ -317,7 +317,7 @@ def test_a_changed_chart_changes_no_other(made):
 def test_a_missing_altair_is_named_with_its_extra(made, monkeypatch):
     """Without Altair a plot says which extra to install."""
     monkeypatch.setitem(sys.modules, "altair", None)
-    for name in ("plots", "charting"):
+    for name in ("_plots", "_charting"):
         monkeypatch.delitem(sys.modules, f"runoff.report.{name}", raising=False)
     with pytest.raises(MissingExtra, match=r'pip install "runoff\[report\]"'):
         made.plot_latency()
