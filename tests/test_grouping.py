@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from parts import Backwards, Listed, both, ids
 
 from runoff import Document, TwoStage
+from runoff._util.provenance import encode
 from runoff.errors import InvalidArgument
-from runoff.grouping import Grouping, as_grouping
-from runoff.provenance import encode
+from runoff.grouping import Grouping
+from runoff.pipeline._grouping import as_grouping
 from runoff.types import Candidate
 
 CHUNKS = [
@@ -85,9 +86,9 @@ def test_nothing_is_dropped_silently():
     assert response.trace.fate("a2").rank is None
     assert "2 candidates are grouped" in response.explain()
     told = response.explain("a2")
-    assert "a2: grouped under a1, which stands for it: rank 3, below the 2 results" in told
-    assert "rerank: another was read in its place" in told
-    assert "stands for: a2, a3" in response.explain("a1")
+    assert "a2: grouped under a1, which represents it: rank 3, below the 2 results" in told
+    assert "rerank: the candidate that represents it was read instead" in told
+    assert "represents: a2, a3" in response.explain("a1")
     whole = pipeline.search("q")
     assert json.loads(encode(whole, whole[2]))["grouped"] == ["a2", "a3"]
     assert "grouped" not in json.loads(encode(whole, whole[0]))

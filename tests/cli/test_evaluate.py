@@ -1,11 +1,8 @@
-"""`runoff evaluate` as a user and as CI meet it: real processes, exit codes, JSON and Markdown."""
+"""`runoff evaluate` as a user and as CI meet it: exit codes, JSON and Markdown."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,8 @@ import pytest
 pytest.importorskip("typer", reason="the cli extra is not installed")
 pytest.importorskip("ir_measures", reason="the eval extra is not installed")
 pytest.importorskip("runoff_models", reason="the embedded models are not installed")
+
+from commands import runoff, runoff_process
 
 TEXTS = {
     "bread": "Knead the dough, let it rise twice, and bake it until the crust is brown.",
@@ -35,24 +34,6 @@ def made():
     return pipeline
 nothing = 3
 """
-
-
-def runoff(*arguments, cwd=None, columns="200"):
-    return subprocess.run(
-        [sys.executable, "-c", "from runoff.cli import app; app()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=cwd,
-        # what is imported here is imported there, wherever that process stands
-        env={
-            **os.environ,
-            "NO_COLOR": "1",
-            "COLUMNS": columns,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
-    )
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +97,7 @@ def test_the_built_in_pipeline_reads_no_more_than_asked(folder, tmp_path):
 def test_a_harm_fails_the_build(runs, after, code):
     """Exit code 3 for what is proven worse than the baseline; one query of 120 proves nothing."""
     asked = ("evaluate", "qrels.txt", "--system", f"{after}.run", "--baseline", "right.run")
-    done = runoff(*asked, "--fail-on-harm", "--json", cwd=runs)
+    done = runoff_process(*asked, "--fail-on-harm", "--json", cwd=runs)
     assert done.returncode == code, done.stderr
     assert json.loads(done.stdout)["harmed"] == (code == 3)
     assert runoff(*asked, cwd=runs).returncode == 0  # unless it is asked for
@@ -172,7 +153,7 @@ def test_the_terminal_shows_measures_verdict_and_notes(runs):
 def test_figures_stay_whole_in_a_narrow_log(runs):
     """At the 80 columns of a log no figure of the measures or of the verdict is cut."""
     asked = ("evaluate", "qrels.txt", "--system", "nearly.run", "--baseline", "right.run")
-    narrow = runoff(*asked, cwd=runs, columns="80").stdout
+    narrow = runoff(*asked, cwd=runs, COLUMNS="80").stdout
     assert narrow == runoff(*asked, cwd=runs).stdout
     assert max(map(len, narrow.splitlines())) <= 80
     assert re.search(r"RR@10 +1\.0000 +0\.9958 +-0\.0042 +-0\.\d+ to ", narrow)
@@ -232,7 +213,7 @@ def test_an_answer_is_explained_stage_by_stage(folder):
     assert "clock: no source found it" in runoff(*asked, "--doc", "clock", cwd=folder).stdout
     wrong = runoff(*asked, "--path", ".", cwd=folder)
     assert wrong.returncode == 2
-    assert "is searched without --system" in wrong.stderr
+    assert "cannot be combined with --system" in wrong.stderr
 
 
 @pytest.mark.parametrize("command", ["evaluate", "advise", "explain"])
@@ -265,17 +246,17 @@ def test_markdown_is_a_table_and_keeps_texts_inert(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("absent",), "is neither a file nor a folder"),
-        ((".", "--system", "nothing"), "not of the form module:attribute"),
+        (("absent",), "there is no such file or folder"),
+        ((".", "--system", "nothing"), "or module:attribute"),
         ((".", "--system", "absent_module:it"), "there is no module 'absent_module'"),
         ((".", "--system", "system:absent"), "has no attribute 'absent'"),
         ((".", "--system", "system:nothing"), "must be one of: a TwoStage"),
-        ((".", "--sources", "bm26"), "must be of bm25, dense"),
-        ((".", "--json", "--markdown"), "choose one of --json and --markdown"),
+        ((".", "--sources", "bm26"), "must be bm25 or dense"),
+        ((".", "--json", "--markdown"), "cannot be combined with --json"),
         ((".", "--system", "system:made", "--fail-on-harm"), "needs a --baseline"),
         ((".", "--system", "system:made", "--measure", "nDGC@10"), "must be a measure of ir-measures"),
         (("qrels.tsv",), "has no documents to search"),
-        (("qrels.tsv", "--system", "system:made"), "give the file with --topics"),
+        (("qrels.tsv", "--system", "system:made"), "name their file with --topics"),
     ],
 )
 def test_wrong_arguments_exit_with_2(arguments, message, folder):
@@ -283,7 +264,6 @@ def test_wrong_arguments_exit_with_2(arguments, message, folder):
     done = runoff("evaluate", *arguments, cwd=folder)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("option", ["--report", "--save-run"])
@@ -292,4 +272,4 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(runs, option):
     for where in (".", "nowhere/file"):
         done = runoff("evaluate", "qrels.txt", "--system", "right.run", option, where, cwd=runs)
         assert done.returncode == 2
-        assert "must be a file in a folder that is there" in done.stderr
+        assert "must be a file in an existing folder" in done.stderr

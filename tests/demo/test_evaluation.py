@@ -150,7 +150,7 @@ def test_phantom_hits_are_looked_for(pipeline, collection, tmp_path):
 def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, monkeypatch):
     """Verdicts, losses, windows and health, and at last the address of the page, in one piece."""
     pytest.importorskip("typer", reason="the cli extra is not installed")
-    from runoff.cli._show import TerminalReport
+    from runoff.cli._output import TerminalReport
 
     monkeypatch.setenv("COLUMNS", "80")
     found = evaluation.evaluate(pipeline, collection, tmp_path)
@@ -167,7 +167,7 @@ def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, m
 def test_json_has_the_advice_and_the_page(pipeline, collection, tmp_path, capsys):
     """What the terminal shows is there for scripts."""
     pytest.importorskip("typer", reason="the cli extra is not installed")
-    from runoff.cli._show import JsonReport
+    from runoff.cli._output import JsonReport
 
     found = evaluation.evaluate(pipeline, collection, tmp_path)
     report = JsonReport()

@@ -9,7 +9,7 @@ from parts import Fixed, Listed
 from tunable import Judge, collection, recording
 
 from runoff import TwoStage
-from runoff.cli._systems import collection_of
+from runoff.cli._collection import open_collection
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation import Collection, curve, evaluate, record, tune, verdict
 from runoff.types import Reranking
@@ -117,7 +117,7 @@ def test_whole_numbers_may_have_a_point(tmp_path, grade):
 def test_an_unfit_file_is_named_with_its_remedy(tmp_path, name, content, message):
     """Each error about a file says which file, and what would be right."""
     with pytest.raises((MalformedData, InvalidArgument), match=message):
-        collection_of(
+        open_collection(
             str(table(tmp_path / name, content)), split="test", topics=None, documents=False
         )
 
@@ -133,7 +133,7 @@ def test_an_unfit_file_is_named_with_its_remedy(tmp_path, name, content, message
 )
 def test_the_command_line_knows_a_table_by_any_usual_name(tmp_path, name, content):
     """Upper case, tabs, a byte order mark and Windows line ends are read as what they are."""
-    made = collection_of(
+    made = open_collection(
         str(table(tmp_path / name, content)), split="test", topics=None, documents=False
     )
     assert list(made.queries.values()) == ["one"]
@@ -142,7 +142,7 @@ def test_the_command_line_knows_a_table_by_any_usual_name(tmp_path, name, conten
 def test_a_tsv_of_beir_judgments_stays_one(tmp_path):
     """Tabs alone make no table of questions: `query-id corpus-id score` are judgments."""
     file = table(tmp_path / "test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\n")
-    made = collection_of(str(file), split="test", topics=None, documents=False)
+    made = open_collection(str(file), split="test", topics=None, documents=False)
     assert dict(made.qrels["q1"]) == {"d1": 1}
 
 

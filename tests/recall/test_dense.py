@@ -16,7 +16,7 @@ from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.protocols import AsyncRecallSource, Warmable
 from runoff.recall import Dense
-from runoff.testing import _samples as samples
+from runoff.testing._contracts import samples
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Query
 

@@ -21,7 +21,7 @@ from runoff.evaluation import Collection, record, tune, verdict
 from runoff.evaluation._ledger import ENTRIES
 from runoff.fusion import RRF
 from runoff.recall import BM25
-from runoff.report import _charting as charting
+from runoff.report import _altair as charting
 from runoff.report import _figures as figures
 from runoff.report._notebook import STYLE
 from runoff.rerank import Price
@@ -123,7 +123,7 @@ def test_a_thinned_chart_says_so_and_fills_its_axis():
     assert len(rows) == 2000
     assert all(one["to"] <= two["from"] for one, two in pairwise(rows))
     assert 4999 < rows[-1]["to"] <= 5000
-    assert "5000 queries; 2000 are drawn, evenly spread" in chart.title.subtitle
+    assert "5000 queries; an evenly spread 2000 of them are drawn" in chart.title.subtitle
 
 
 def test_a_waterfall_leads_from_the_ideal_to_the_achieved(made, judged):
@@ -317,7 +317,7 @@ def test_a_changed_chart_changes_no_other(made):
 def test_a_missing_altair_is_named_with_its_extra(made, monkeypatch):
     """Without Altair a plot says which extra to install."""
     monkeypatch.setitem(sys.modules, "altair", None)
-    for name in ("_plots", "_charting"):
+    for name in ("_plots", "_altair"):
         monkeypatch.delitem(sys.modules, f"runoff.report.{name}", raising=False)
     with pytest.raises(MissingExtra, match=r'pip install "runoff\[report\]"'):
         made.plot_latency()

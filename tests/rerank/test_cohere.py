@@ -26,7 +26,7 @@ from runoff.errors import (
 )
 from runoff.rerank import Cap, CohereRerank, MemoryCache, Pointwise, Price, Retries
 from runoff.scores import ScoreKind
-from runoff.testing import _samples as samples
+from runoff.testing._contracts import samples
 from runoff.testing.chaos import FAULTS, ChaosServer, expected_score
 from runoff.testing.contracts import PairScorerContract
 from runoff.types import Query

@@ -17,7 +17,7 @@ from typing import Final
 
 __all__ = ["ModelDamagedError", "__version__", "names", "path"]
 
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"  # the build reads it from here
 
 _DATA: Final = Path(__file__).resolve().parent / "data"
 _NAMES: Final = ("all-MiniLM-L6-v2", "runoff-mini")

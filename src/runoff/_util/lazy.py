@@ -1,18 +1,15 @@
-"""Names of a package that are imported when they are first used.
-
-Nobody waits for a part they do not use (PEP 562).
-"""
+"""Imports that wait until a name is used, so that nobody pays for parts they do not use."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["lazily"]
+__all__ = ["ask", "lazily"]
 
 
 def lazily(
@@ -35,3 +32,11 @@ def lazily(
         return sorted({*vars(sys.modules[package]), *homes})
 
     return load, names
+
+
+def ask(module: str, name: str) -> Any:  # noqa: ANN401 - the caller knows what the name is
+    """Import a module and return one of its names.
+
+    For a type that can show itself: reports import the types, so the types may not import reports.
+    """
+    return getattr(import_module(module), name)

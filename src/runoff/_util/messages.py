@@ -64,4 +64,4 @@ def _field_repr(value: object) -> str:
     if not isinstance(value, tuple | list):
         return short_repr(value)
     text = repr(value) if len(value) <= _FEW else ""
-    return text if 0 < len(text) <= _LENGTH else f"<{len(value)} in a {type(value).__name__}>"
+    return text if 0 < len(text) <= _LENGTH else f"<{len(value)} items>"

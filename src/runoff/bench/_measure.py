@@ -8,9 +8,9 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from runoff.bench._figures import Callers, Fit, Kept, Length, Measured, Window
 from runoff.bench._machine import memory, percentile
 from runoff.bench._material import of_words
+from runoff.bench._results import Callers, Fit, Kept, Length, Measured, Window
 from runoff.bench._searches import Allowance, Searches, Times
 from runoff.errors import RecallFailed, RunoffError
 from runoff.scores import Usage

@@ -1,4 +1,4 @@
-"""`runoff advise`: verdict, losses, window and next moves of a system on one page."""
+"""`runoff advise`: verdict, losses, window and what to do next, on one page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from runoff.cli._evaluate import (
-    Asked,
+from runoff.cli._built_in import built_in_pipeline
+from runoff.cli._collection import open_collection, texts_beside
+from runoff.cli._options import (
     CacheOption,
     CollectionArgument,
     ReportOption,
@@ -18,10 +19,10 @@ from runoff.cli._evaluate import (
     SplitOption,
     SystemOption,
     TopicsOption,
-    slices_of,
-    writable,
+    check_writable,
+    slicings,
 )
-from runoff.cli._systems import collection_of, system_of, texts_of
+from runoff.cli._system import Answers, named_system
 from runoff.report._advice import advise as advised
 from runoff.report._page import write
 
@@ -33,8 +34,8 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     system: SystemOption = None,
     sources: SourcesOption = "bm25,dense",
     reranker: RerankerOption = "runoff-mini",
-    window: Annotated[int, typer.Option(help="Candidates scored: the widest looked at.")] = 100,
-    depth: Annotated[int, typer.Option(help="Hits recorded of each source.")] = 200,
+    window: Annotated[int, typer.Option(help="The widest window to look at.")] = 100,
+    depth: Annotated[int, typer.Option(help="Hits to record of each source.")] = 200,
     slice_by: SliceOption = None,
     split: SplitOption = "test",
     topics: TopicsOption = None,
@@ -42,29 +43,23 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     cache: CacheOption = None,
     report: ReportOption = None,
 ) -> None:
-    """Say whether the second stage helps, where quality is lost, and what to do next.
+    """Find out whether the second stage helps, where quality is lost, and what to do next.
 
-    Exit codes: 0, 1 for an error, 2 for a wrong argument.
+    Exit codes: 0 success, 1 error, 2 wrong argument.
     """
-    told = None if system is None else system_of("system", system)
-    judged = collection_of(collection, split=split, topics=topics, documents=told is None)
-    slices = slices_of(judged, slice_by or [])
-    writable(report=report)
-    asked = Asked.of(
-        judged,
-        told,
-        sources=sources,
-        reranker=reranker,
-        window=window,
-        depth=depth,
-        save=save,
-        cache=cache,
-        texts=True,
-    )
-    recording = asked.recorded("system")
+    asked = None if system is None else named_system("system", system)
+    judged = open_collection(collection, split=split, topics=topics, documents=asked is None)
+    slices = slicings(judged, slice_by or [])
+    check_writable(report=report)
+    if asked is None:
+        asked = built_in_pipeline(
+            judged, sources=sources, reranker=reranker, window=window, depth=depth, cache=cache
+        )
+    answers = Answers.of(asked, judged, depth=depth, window=window, save=save, texts=True)
+    recording = answers.recorded("system")
     texts = None
     if judged.documents is None and not recording.setup.texts:
-        texts = texts_of(collection, recording)
+        texts = texts_beside(collection, recording)
     advice = advised(recording, judged, slices=slices, texts=texts)
     if report is not None:
         write(advice, recording, judged, report)

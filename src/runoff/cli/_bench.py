@@ -1,4 +1,4 @@
-"""`runoff bench`: what the second stage costs on this machine, and which window fits."""
+"""`runoff bench`: what the second stage costs on this machine, and which window fits a deadline."""
 
 from __future__ import annotations
 
@@ -17,60 +17,63 @@ from rich.text import Text
 from runoff._util.arguments import count
 from runoff._util.arguments import seconds as check_seconds
 from runoff.bench import _machine as machine
-from runoff.cli._show import text_table
-from runoff.cli._systems import attribute_of, called
+from runoff.cli._output import say_table
+from runoff.cli._system import attribute, call
 from runoff.errors import InvalidArgument
 from runoff.pipeline import TwoStage
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 
 if TYPE_CHECKING:
     from runoff._onnx.files import Precision
-    from runoff.bench._figures import Callers, Length, Measured, Window
+    from runoff.bench._results import Callers, Length, Measured, Window
     from runoff.protocols import Reranker
 
 __all__ = ["bench"]
 
 _PACKAGES = ("runoff", "runoff-models", "onnxruntime", "tokenizers", "numpy", "torch")
 _WORDS = (30, 60, 120, 240, 480)
-_MOST_SENT = 2000  # pairs, to a reranker that may be a vendor's
+_MOST_SENT = 2000  # pairs, to a reranker that a vendor may charge for
 
 
 def bench(
     reranker: Annotated[
         str, typer.Option(help="A model's name or folder, or module:attribute.")
     ] = "runoff-mini",
-    precision: Annotated[str, typer.Option(help="Of a local model: auto, int8 or fp32.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Precision of a local model: auto, int8 or fp32.")
+    ] = "auto",
     path: Annotated[
         Path | None,
         typer.Option(
-            help="Documents of your own: Markdown, text, JSONL or BEIR files.",
+            help="Rerank this folder of Markdown, text, JSONL or BEIR files.",
             show_default="Python's language reference",
         ),
     ] = None,
     words: Annotated[
         list[int] | None,
         typer.Option(
-            help="Length of documents to measure; repeatable.",
+            help="A document length to measure; repeatable.",
             show_default=", ".join(map(str, _WORDS)),
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Deadline of one search, in seconds.")] = 0.25,
-    seconds: Annotated[float, typer.Option(help="How long to measure, about.")] = 20.0,
+    timeout: Annotated[float, typer.Option(help="Deadline of one search in seconds.")] = 0.25,
+    seconds: Annotated[float, typer.Option(help="About how many seconds to measure.")] = 20.0,
     pairs: Annotated[
         int | None,
         typer.Option(
-            help="Pairs scored at most.",
-            show_default=f"{_MOST_SENT} for module:attribute, else no limit",
+            help="Most pairs to score.",
+            show_default=f"{_MOST_SENT} for module:attribute, otherwise no limit",
         ),
     ] = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print JSON to standard output.")
     ] = False,
 ) -> None:
-    """Measure the second stage on this machine, and find the window that fits a deadline.
+    """Measure the second stage on this machine and find the window that fits a deadline.
 
-    Documents are drawn at random, so that recall takes no time. Exit codes: 0, 1 for an error, 2
-    for a wrong argument.
+    Candidates are random documents, so the times exclude the first stage.
+
+    Exit codes: 0 success, 1 error, 2 wrong argument.
     """
     from runoff.bench import _material as material  # noqa: PLC0415 - --help needs none of this
     from runoff.bench._measure import measure  # noqa: PLC0415 - as above
@@ -83,10 +86,10 @@ def bench(
     second = _named(reranker, precision) if named else _local(reranker, precision)
     most = _MOST_SENT if most is None and named else most
     if named:
-        sys.stderr.write(f"at most {most:,} pairs are sent to {reranker} (--pairs)\n")
+        sys.stderr.write(f"at most {most:,} pairs are sent to {reranker} (limit: --pairs)\n")
     searched = material.built_in() if path is None else material.of_folder(path)
     facts = _facts()
-    logging.getLogger("runoff").setLevel(logging.ERROR)  # what is degraded is told at the end
+    logging.getLogger("runoff").setLevel(logging.ERROR)  # the summary counts degraded searches
     found = measure(
         second,
         searched,
@@ -100,7 +103,7 @@ def bench(
         record = {"reranker": reranker, "searched": searched.what, "machine": facts}
         print(json.dumps(record | asdict(found), indent=2))  # noqa: T201 - the output
     else:
-        _show(found, reranker, searched.what, facts)
+        _print(found, reranker, searched.what, facts)
 
 
 def _local(given: str, precision: str) -> Reranker:
@@ -110,18 +113,18 @@ def _local(given: str, precision: str) -> Reranker:
 
 
 def _named(given: str, precision: str) -> Reranker:
-    """Return the reranker that `module:attribute` is, has as a pipeline, or returns when called."""
+    """Return the reranker that `module:attribute` is, returns when called, or has as a pipeline."""
     if precision != "auto":
-        raise InvalidArgument("precision", precision, "is of local models alone: leave it")
-    found = attribute_of("reranker", given)
+        raise InvalidArgument("precision", precision, "applies to local models only: leave it out")
+    found = attribute("reranker", given)
     try:
         made = _of(found)
     except InvalidArgument:
         if not callable(found):
             raise
-        made = _of(called("reranker", given, found))
+        made = _of(call("reranker", given, found))
     if made is None:
-        raise InvalidArgument("reranker", given, "is None: there is no second stage to measure")
+        raise InvalidArgument("reranker", given, "is None, so there is no second stage to measure")
     return made
 
 
@@ -141,7 +144,7 @@ def _facts() -> dict[str, object]:
     }
 
 
-def _show(found: Measured, reranker: str, what: str, facts: dict[str, object]) -> None:
+def _print(found: Measured, reranker: str, what: str, facts: dict[str, object]) -> None:
     out = Console(highlight=False)
 
     def say(text: str, style: str = "") -> None:
@@ -153,33 +156,33 @@ def _show(found: Measured, reranker: str, what: str, facts: dict[str, object]) -
     say(f"{facts['processor']}, load average {load}")
     say(", ".join([f"Python {facts['python']}", *packages]))
     if facts["busy"]:
-        say("Other work keeps this machine busy: every time below is too long.", "yellow")
+        say("This machine is busy with other work: all times below are too long.", "yellow")
     memory = ""
     if found.memory is not None:
         before, loaded, most = (size / 1e6 for size in found.memory)
-        memory = f"; the process grew from {before:.0f} to {loaded:.0f} MB, {most:.0f} at most"
+        memory = f"; memory {before:.0f} MB before, {loaded:.0f} MB after, {most:.0f} MB at most"
     say(f"loaded in {found.load_s:.2f} s{memory}")
     out.print()
-    out.print(text_table(_length_rows(found.lengths)))
+    say_table(out, _length_rows(found.lengths))
     out.print()
     tokens = ""
     if found.tokens is not None:
         tokens = f"{found.tokens[0]:.0f} tokens a pair (p95 {found.tokens[1]:.0f}), "
-    say(f"These documents: {tokens}{found.truncated:.1%} lose text to the limit")
-    out.print(text_table(_window_rows(found.windows)))
+    say(f"These documents: {tokens}{found.truncated:.1%} truncated")
+    say_table(out, _window_rows(found.windows))
     out.print()
     say(_fitting(found), "bold")
     if found.kept is not None:
         times, kept = found.kept.times, found.kept
         say(
-            f"With timeout={found.timeout:g}, {kept.scored:.0f} candidates of a window of "
-            f"{kept.window} are scored when it comes back, after {times.p50:.0f} ms "
+            f"With timeout={found.timeout:g} and a window of {kept.window}, a search scores "
+            f"{kept.scored:.0f} candidates and returns after {times.p50:.0f} ms "
             f"(p95 {times.p95:.0f}, n {times.count})"
         )
     if found.callers:
         out.print()
-        say(f"Callers at once, window {found.callers[0].window}")
-        out.print(text_table(_caller_rows(found.callers)))
+        say(f"Concurrent callers, window {found.callers[0].window}")
+        say_table(out, _caller_rows(found.callers))
     out.print()
     for line in _remarks(found):
         say(line)
@@ -188,11 +191,11 @@ def _show(found: Measured, reranker: str, what: str, facts: dict[str, object]) -
 def _fitting(found: Measured) -> str:
     deadline = f"{found.timeout * 1000:g} ms"
     if found.fit is None:
-        return f"No window that fits {deadline} was found in the time: give more --seconds"
+        return f"No window that fits {deadline} was found in time: give more --seconds"
     times, window = found.fit.times, found.fit.window
     if not window:
-        return f"Not even one candidate fits {deadline}: its p95 is {times.p95:.0f} ms"
-    beyond = ", and there are no more documents to try" if found.fit.widest else ""
+        return f"Not even one candidate fits {deadline}: p95 {times.p95:.0f} ms"
+    beyond = "; there are no more documents to try a wider one" if found.fit.widest else ""
     return (
         f"A window of {window} fits {deadline}: p95 {times.p95:.0f} ms over {times.count} searches"
         f"{beyond}"
@@ -201,7 +204,7 @@ def _fitting(found: Measured) -> str:
 
 def _length_rows(lengths: tuple[Length, ...]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
-        ("words", "tokens", "cut", "one pair, p50 ms", "p95 ms", "n", "pairs a second")
+        ("words", "tokens", "truncated", "one pair, p50 ms", "p95 ms", "n", "pairs/s")
     ]
     for one in lengths:
         tokens = "-" if one.tokens is None else f"{one.tokens:.0f}"
@@ -223,7 +226,7 @@ def _window_rows(windows: tuple[Window, ...]) -> list[tuple[str, ...]]:
 
 
 def _caller_rows(callers: tuple[Callers, ...]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("callers", "pairs a second", "search, p50 ms", "p95 ms", "n")]
+    rows: list[tuple[str, ...]] = [("callers", "pairs/s", "search, p50 ms", "p95 ms", "n")]
     for one in callers:
         times = (f"{one.times.p50:.0f}", f"{one.times.p95:.0f}", f"{one.times.count}")
         rows.append((f"{one.callers}", f"{one.pairs_per_second:.1f}", *times))
@@ -232,18 +235,18 @@ def _caller_rows(callers: tuple[Callers, ...]) -> list[tuple[str, ...]]:
 
 def _remarks(found: Measured) -> list[str]:
     usage = found.usage
-    told = [f"{usage.pairs:,} pairs were scored"]
+    used = [f"{usage.pairs:,} pairs scored"]
     if usage.tokens is not None:
-        told.append(f"{usage.tokens:,} tokens read")
+        used.append(f"{usage.tokens:,} tokens read")
     if usage.requests:
-        told.append(f"{usage.requests:,} requests sent")
+        used.append(f"{usage.requests:,} requests sent")
     if usage.billed_units is not None:
-        told.append(f"{usage.billed_units:g} units billed")
+        used.append(f"{usage.billed_units:g} units billed")
     if usage.cost is not None:
-        told.append(f"it cost {usage.cost:.4f}")
-    lines = [", ".join(told)]
+        used.append(f"cost {usage.cost:.4f}")
+    lines = [", ".join(used)]
     if usage.cached:
-        lines.append(f"{usage.cached:,} pairs came from a cache: the times above are too short")
+        lines.append(f"{usage.cached:,} pairs came from a cache, so the times above are too short")
     for reason, number in found.degraded.items():
-        lines.append(f"{number} searches were not complete ({reason}) and are in no figure")
+        lines.append(f"{number} searches were degraded ({reason}) and are not counted above")
     return lines

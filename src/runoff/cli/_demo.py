@@ -1,4 +1,4 @@
-"""`runoff demo`: two-stage retrieval at work, on Python's own documentation or on your files."""
+"""`runoff demo`: what a second stage does, on Python's own documentation or on your files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runoff._util.arguments import count
-from runoff.cli import _show as show
+from runoff.cli._output import JsonReport, Report, TerminalReport
 from runoff.errors import InvalidArgument
 from runoff.types import Query
 
@@ -19,46 +19,53 @@ if TYPE_CHECKING:
     from runoff.demo._index import DemoIndex
     from runoff.pipeline import TwoStage
 
-__all__ = ["Opened", "demo", "opened_index", "pipeline_of"]
+__all__ = ["Opened", "demo", "open_documents", "pipeline_over"]
 
-# the first two of the judged questions, whichever way they come out
+# the first two judged questions, chosen before anybody saw the results
 _LLAMA_INDEX_QUESTION = "how do I read a CSV file row by row as dictionaries?"
 _LANGCHAIN_QUESTION = "break a sentence into words wherever there is white space"
 
 
 def demo(
-    question: Annotated[
-        str | None, typer.Argument(help="Ask this one question instead of showing everything.")
-    ] = None,
+    question: Annotated[str | None, typer.Argument(help="Ask only this question.")] = None,
     path: Annotated[
         Path | None,
-        typer.Option(help="Ask your own folder of Markdown, text, JSONL or BEIR files."),
+        typer.Option(
+            help="Search this folder of Markdown, text, JSONL or BEIR files.",
+            show_default="Python's documentation",
+        ),
     ] = None,
-    top_k: Annotated[int, typer.Option(help="Results to show for a question.")] = 5,
-    fresh: Annotated[bool, typer.Option(help="Evaluate again although a record exists.")] = False,
+    top_k: Annotated[int, typer.Option(help="Results to show for the question.")] = 5,
+    fresh: Annotated[
+        bool, typer.Option(help="Evaluate again, although an earlier recording exists.")
+    ] = False,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print JSON to standard output.")
     ] = False,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Keep the indexes in this folder.", show_default="your cache"),
+        typer.Option(help="Folder for the indexes.", show_default="the user's cache"),
     ] = None,
 ) -> None:
-    """Add a second stage to a plain retriever and see what it does.
+    """See what a second stage does to search results, on Python's documentation or your files.
 
-    Without arguments: index the documentation of this Python, ask a plain LlamaIndex and a plain
-    LangChain retriever before and after adding one line, evaluate on judged questions, and say what
-    to do next. Exit codes: 0, 1 for an error, 2 for a wrong argument.
+    Without arguments it indexes the documentation of this Python, asks a plain LlamaIndex and a
+    plain LangChain retriever before and after adding one line, evaluates the result on judged
+    questions, and says what to do next.
+
+    Exit codes: 0 success, 1 error, 2 wrong argument.
     """
     if path is not None and question is None:
-        raise InvalidArgument("question", question, "ask something about the files of --path")
+        raise InvalidArgument(
+            "question", question, "give a question to ask about the files of --path"
+        )
     if question is not None:
         Query(question)
     count("top_k", top_k)
-    report = show.JsonReport() if json_output else show.TerminalReport()
-    opened = opened_index(path, cache, report)
+    report = JsonReport() if json_output else TerminalReport()
+    opened = open_documents(path, cache, report)
     report.indexed(opened.index, opened.what)
-    pipeline = pipeline_of(opened.index)
+    pipeline = pipeline_over(opened.index)
     if question is not None:
         pipeline.warmup()
         report.answered(pipeline.search(question, top_k=top_k))
@@ -70,14 +77,14 @@ def demo(
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open index and what it holds, in words."""
+    """An open index and a description of its documents."""
 
     index: DemoIndex
     what: str
 
 
-def opened_index(path: Path | None, cache: Path | None, report: show.Report) -> Opened:
-    """Open the index of a folder, or of Python's documentation; build it where there is none."""
+def open_documents(path: Path | None, cache: Path | None, report: Report) -> Opened:
+    """Open the index of a folder or of Python's documentation, building it where needed."""
     from runoff.demo import _corpus as corpus  # noqa: PLC0415 - --help needs none of this
     from runoff.demo import _folder as folder  # noqa: PLC0415 - --help needs none of this
     from runoff.demo._index import cache_root, fingerprint, open_index  # noqa: PLC0415 - as above
@@ -98,14 +105,14 @@ def opened_index(path: Path | None, cache: Path | None, report: show.Report) -> 
     return Opened(index, what)
 
 
-def pipeline_of(index: DemoIndex) -> TwoStage:
-    """Return the two-stage pipeline over an index."""
+def pipeline_over(index: DemoIndex) -> TwoStage:
+    """Return a two-stage pipeline over an index."""
     from runoff.pipeline import TwoStage  # noqa: PLC0415 - as above
 
     return TwoStage({"bm25": index.bm25, "dense": index.dense})
 
 
-def _frameworks(index: DemoIndex, report: show.Report) -> None:
+def _frameworks(index: DemoIndex, report: Report) -> None:
     from runoff.demo import _frameworks as frameworks  # noqa: PLC0415 - seconds to import
 
     report.compared(frameworks.llama_index(index, _LLAMA_INDEX_QUESTION))

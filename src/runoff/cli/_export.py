@@ -1,4 +1,4 @@
-"""`runoff export`: a Hugging Face cross-encoder as a folder that runs without torch."""
+"""`runoff export`: turn a Hugging Face cross-encoder into a folder that runs without torch."""
 
 from __future__ import annotations
 
@@ -16,26 +16,31 @@ __all__ = ["export"]
 
 def export(
     model: Annotated[
-        str, typer.Argument(help="A folder, or a name of the Hugging Face Hub such as org/name.")
+        str, typer.Argument(help="A folder, or a name on the Hugging Face Hub such as org/name.")
     ],
-    out: Annotated[Path, typer.Argument(help="The folder to make; it must not exist.")],
-    precision: Annotated[str, typer.Option(help="Graphs to write: both, fp32 or int8.")] = "both",
+    out: Annotated[Path, typer.Argument(help="The folder to create; it must not exist.")],
+    precision: Annotated[
+        str, typer.Option(help="Which graphs to write: both, fp32 or int8.")
+    ] = "both",
     agreement: Annotated[
-        float, typer.Option(help="Spearman's correlation with fp32 that int8 must have.")
+        float, typer.Option(help="Lowest Spearman correlation allowed between int8 and fp32.")
     ] = 0.99,
     max_length: Annotated[
         int | None,
-        typer.Option(help="Tokens read of each pair.", show_default="what the model says"),
+        typer.Option(help="Tokens to read of each pair.", show_default="the model's own limit"),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="A branch, tag or commit on the Hub.")
+    ] = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print JSON to standard output.")
     ] = False,
 ) -> None:
-    """Write a cross-encoder as ONNX, and check that it scores as torch does.
+    """Convert a cross-encoder to ONNX and check that it scores as it does in torch.
 
-    CrossEncoder(OUT) runs the folder, on ONNX Runtime alone. Exporting needs the extra `export`.
-    Exit codes: 0, 1 for an error, also where the scores differ, 2 for a wrong argument.
+    CrossEncoder(OUT) then runs it with ONNX Runtime alone. Exporting needs the extra `export`.
+
+    Exit codes: 0 success, 1 error or different scores, 2 wrong argument.
     """
     from runoff.export import export_cross_encoder  # noqa: PLC0415 - --help needs none of this
 
@@ -54,11 +59,9 @@ def export(
     sizes = ", ".join(f"{kind} {size / 1e6:,.1f} MB" for kind, size in made.bytes.items())
     typer.echo(f"{made.folder}: {sizes}; reads {made.max_length} tokens, scores are {made.kind}s")
     typer.echo(
-        f"{made.pairs} pairs, {made.truncated} of them longer than it reads: torch and ONNX differ "
-        f"by {made.difference:.1e} at most"
+        f"checked on {made.pairs} pairs, {made.truncated} of them truncated: torch and ONNX differ "
+        f"by at most {made.difference:.1e}"
     )
     if made.agreement is not None:
-        typer.echo(
-            f"int8 orders them as fp32 does to a Spearman correlation of {made.agreement:.4f}"
-        )
-    typer.echo(f"use it: CrossEncoder({str(made.folder.absolute())!r})")
+        typer.echo(f"Spearman correlation of int8 with fp32: {made.agreement:.4f}")
+    typer.echo(f"to use it: CrossEncoder({str(made.folder.absolute())!r})")

@@ -1,11 +1,16 @@
-"""The `runoff` command itself: its sub-commands and how errors are told."""
+"""The `runoff` command: its sub-commands, exit codes and error messages."""
 
 from __future__ import annotations
 
+import inspect
 import io
 import sys
+from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument, MissingExtra, RunoffError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["app"]
 
@@ -14,7 +19,7 @@ EXIT_USAGE = 2
 
 
 def app() -> None:
-    """Run the command line; exit with 0, 1 for an error, 2 for a wrong argument."""
+    """Run the command line; exit with 0 for success, 1 for an error, 2 for a wrong argument."""
     try:
         import typer  # noqa: PLC0415 - the core does without it
     except ImportError:
@@ -36,17 +41,23 @@ def app() -> None:
         pretty_exceptions_enable=False,
     )
     for command in (demo, evaluate, advise, explain, bench, export, version):
-        commands.command()(command)
+        commands.command(help=_help(command))(command)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
+            stream.reconfigure(errors="backslashreplace")  # for ASCII terminals
     try:
-        commands()
+        commands(prog_name="runoff")
     except RunoffError as error:
         sys.stderr.write(f"runoff: {error}\n")
         raise SystemExit(EXIT_USAGE if isinstance(error, InvalidArgument) else EXIT_ERROR) from None
-    except OSError as error:  # a full disk, a file that may not be read
+    except OSError as error:  # such as a full disk or an unreadable file
         sys.stderr.write(f"runoff: {error}\n")
         raise SystemExit(EXIT_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _help(command: Callable[..., None]) -> str:
+    """Return a command's docstring with each paragraph on one line, for the terminal to wrap."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)

@@ -1,4 +1,4 @@
-"""`runoff version`: what is installed, for a bug report."""
+"""`runoff version`: the installed versions, for bug reports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PACKAGES = (
 
 
 def version() -> None:
-    """Print the versions of runoff, Python and the packages it works with."""
+    """Print the versions of runoff, Python and the packages that runoff uses."""
     typer.echo(f"runoff {__version__} on Python {platform.python_version()}, {platform.platform()}")
     for package in _PACKAGES:
         try:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.faults import lacks
+from runoff._util.names import name_of
+from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.evaluation._first_stage import group_recorded
 from runoff.evaluation._recording import Content, FateCode, Origin, RecordedQuery
 from runoff.evaluation._setup import StepSetup, threshold_to_json
 from runoff.protocols import Cacheable
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._cache.keys import innermost
 from runoff.rerank._cascade import Cascade
-from runoff.rerank._coerce import as_reranker
-from runoff.rerank._drive import Ask, name_of
+from runoff.rerank._inner import asked
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import FateKind, Scoring
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._setup import Setup
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion, Reranker
-    from runoff.rerank._drive import Came
+    from runoff.rerank._inner import StageAnswer
     from runoff.trace import Fate, Trace
     from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query, Ranked
 
@@ -132,7 +134,7 @@ class ScoreAll:
 
     def __init__(self, stages: Sequence[Reranker]) -> None:
         self._stages = stages
-        self.answers: list[Came] = []
+        self.answers: list[StageAnswer] = []
 
     @property
     def name(self) -> str:
@@ -150,7 +152,7 @@ class ScoreAll:
         whole = deadline or Deadline()
         self.answers = []
         for stage in self._stages:
-            answer = Ask(stage, query, candidates, whole.branch())()
+            answer = run(asked(stage, query, candidates, whole.branch()))
             if answer.error is not None:
                 raise answer.error
             self.answers.append(answer)

@@ -220,10 +220,10 @@ def group_recorded(grouping: Grouping | None, candidates: Sequence[Candidate]) -
         return nothing, nothing, near, nothing
     groups, twins, under = nothing, nothing, nothing.copy()
     if grouping.by is not None:
-        found = [grouping._group(one.document) for one in candidates]  # noqa: SLF001 - its own word
+        found = [grouping.group_of(one.document) for one in candidates]
         groups = _codes([None if one in (None, "") else one for one in found])
     if grouping.duplicates is not None:
-        texts = [grouping._text(one.document) for one in candidates]  # noqa: SLF001 - as above
+        texts = [grouping.text_of(one.document) for one in candidates]
         twins = _codes([" ".join(words(one.casefold())) or None for one in texts])
         if grouping.duplicates < 1:
             near = np.array(near_pairs(texts, grouping.duplicates), np.int32).reshape(-1, 2)

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from runoff._util.messages import short_repr
+from runoff._util.text import text_key
 from runoff.errors import InvalidArgument, MalformedData
-from runoff.types import Document, text_key
+from runoff.types import Document
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

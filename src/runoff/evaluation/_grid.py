@@ -12,10 +12,10 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._recording import Recording, Stored
 from runoff.evaluation._replay import replay
 from runoff.evaluation._setup import fusion_from_json, fusion_to_json, threshold_to_json
+from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._rrf import RRF
 from runoff.fusion._weights import Weights
-from runoff.protocols import Fusion
 from runoff.scores import Threshold
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._replay import Runs
     from runoff.evaluation._setup import Setup
+    from runoff.protocols import Fusion
 
 __all__ = ["Answers", "Setting", "default_grid", "grid_settings", "own_setting"]
 
@@ -166,8 +167,8 @@ def grid_settings(setup: Setup, grid: Mapping[str, Sequence[Any]] | None = None)
 
 def _check(grid: Mapping[str, Sequence[Any]]) -> None:
     for one in grid.get("fusion", ()):
-        if one is not None and (isinstance(one, type) or not isinstance(one, Fusion)):
-            raise InvalidArgument("fusion", one, "must have fuse(rankings), such as RRF()")
+        if one is not None:
+            as_fusion(one)
     for one in grid.get("blend", ()):
         if one is not None and not is_share(one):
             raise InvalidArgument("blend", one, "must be within 0 and 1, or None")

@@ -22,7 +22,7 @@ from runoff.evaluation._capture import FusionTap, ScoreAll, capture, describe_pa
 from runoff.evaluation._recording import Recording, Stored
 from runoff.evaluation._remarks import degraded
 from runoff.evaluation._setup import GroupSetup, Setup, fusion_to_json, queries_digest
-from runoff.grouping import as_grouping
+from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._systems import as_system
 from runoff.types import Degradation, Outcome, Query
 

@@ -15,9 +15,10 @@ from runoff.evaluation._first_stage import prepared
 from runoff.evaluation._recording import Recording
 from runoff.evaluation._setup import fusion_from_json, threshold_to_json
 from runoff.evaluation._traverse import recorded_scores, scores_by, scores_of_other, traverse
+from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._rrf import RRF
-from runoff.protocols import Fusion
+from runoff.fusion._weights import rrf_weights, shares
 from runoff.scores import Threshold
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._setup import GroupSetup, Setup, StepSetup
     from runoff.evaluation._traverse import ScoresOf, Traversal
+    from runoff.protocols import Fusion
 
 __all__ = [
     "AS_RECORDED",
@@ -283,7 +285,7 @@ def _fusion(
     chosen: Any = fusion_from_json(setup.fusion) if fusion is AS_RECORDED else fusion
     if chosen is None:
         if fusion is not AS_RECORDED:
-            raise InvalidArgument("fusion", fusion, "must have fuse(rankings), such as RRF()")
+            as_fusion(fusion)
         if weights is AS_RECORDED and depth == setup.recorded_depth:
             return None, {}
         remedy = (
@@ -291,8 +293,7 @@ def _fusion(
             f"only at depth {setup.recorded_depth}"
         )
         raise InvalidArgument("fusion", setup.fusion["is"], remedy)
-    if isinstance(chosen, type) or not isinstance(chosen, Fusion):
-        raise InvalidArgument("fusion", chosen, "must have fuse(rankings), such as RRF()")
+    chosen = as_fusion(chosen)
     if weights is not AS_RECORDED:
         if not isinstance(chosen, RRF | Convex):
             raise InvalidArgument("weights", weights, "apply only to RRF and Convex")
@@ -300,9 +301,9 @@ def _fusion(
     nothing: dict[str, Any] = dict.fromkeys(setup.sources, ())
     chosen.fuse(nothing)  # raises if the weights name an unknown source
     if type(chosen) is RRF:
-        return chosen, chosen._weights_of(nothing)  # noqa: SLF001 - its own arithmetic
+        return chosen, rrf_weights(chosen.weights, setup.sources)
     if type(chosen) is Convex:
-        return chosen, chosen._shares_of(nothing)  # noqa: SLF001 - as above
+        return chosen, shares(chosen.weights, setup.sources)
     return chosen, {}
 
 

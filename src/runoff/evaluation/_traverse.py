@@ -14,6 +14,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._capture import ScoreAll, stages_of, step_scores
 from runoff.evaluation._first_stage import grouped
 from runoff.evaluation._recording import Content, FateCode
+from runoff.rerank._blend import blended
 from runoff.rerank._cascade import lead
 from runoff.types import Candidate, Document, Query
 
@@ -204,7 +205,7 @@ def replay_steps(
         if len(left) == len(given) and not len(lost):
             continue  # the stage scored nothing, so the order before it stands
         kept, values = given[scored], values[scored]
-        mixed = _mixed(values, fusion_score[kept], step.blend)
+        mixed = blended(values, fusion_score[kept], step.blend)
         order = np.lexsort((place[kept], -mixed))
         limit = step.limit()
         thresholded = limit is not None and whole and scores.whole
@@ -232,24 +233,6 @@ def _check_scored(scores: StageScores, rows: NDArray[np.int64]) -> None:
     if unknown:
         remedy = f"needs the scores of {unknown} candidates that were not scored while recording"
         raise InvalidArgument("window", len(rows), remedy)
-
-
-def _mixed(
-    own: NDArray[np.float64], fusion_score: NDArray[np.float64], weight: float | None
-) -> NDArray[np.float64]:
-    """Return the blend on the scale of `own`, as `Pointwise` computes it, for a whole array."""
-    if weight is None or weight == 1 or not len(own):
-        return own
-    mean, deviation = _moments(own)
-    fused_mean, fused_deviation = _moments(fusion_score)
-    spread = fused_deviation or np.inf
-    return weight * own + (1 - weight) * (mean + deviation * ((fusion_score - fused_mean) / spread))
-
-
-def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
-    if values.min() == values.max():
-        return float(values[0]), 0.0
-    return float(values.mean()), float(values.std())
 
 
 def _whole_order(

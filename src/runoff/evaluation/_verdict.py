@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
-from runoff._util.text import snippet
+from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._pairing import paired, questions
 from runoff.evaluation._shown import ask, html_by, pretty
-from runoff.types import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

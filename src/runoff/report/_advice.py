@@ -1,10 +1,13 @@
-"""Everything a recording can say to its owner on one page: verdict, losses, window, health."""
+"""All findings about a recording on one page: what to do next, verdict, losses, window, health."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from runoff._util.text import snippet
 from runoff.evaluation._curve import curve
 from runoff.evaluation._health import health
 from runoff.evaluation._losses import losses
@@ -12,35 +15,44 @@ from runoff.evaluation._measures import MEASURES
 from runoff.evaluation._remarks import degraded
 from runoff.evaluation._runs import RERANKED, by_stage
 from runoff.report._evaluated import evaluated
-from runoff.report._explain import snippet
-from runoff.report._plain import columns, curve_text, folded, verdict_text
-from runoff.report._steps import next_steps
+from runoff.report._text import columns, curve_text, folded, verdict_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._ledger import Ledger
+    from runoff.evaluation._measures import Measured
     from runoff.evaluation._observations import Health
     from runoff.evaluation._pairing import Slicing
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._tune import Tuning
+    from runoff.evaluation._verdict import Verdict
     from runoff.report._evaluated import Evaluated
 
 __all__ = ["Advice", "advise"]
 
+_MOVES = 3
+_MANY = 1000  # more queries than anybody judges by hand
+_GAIN = 0.0005  # a smaller gain would be shown as 0.000
+_HINTS = {
+    "a better first stage": "embeddings beside BM25, a better embedding model, or smaller chunks",
+    "another fusion or other weights": "`tune` tries them on this recording",
+    "a better reranker": "`replay(reranker=...)` compares one on this recording",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What one recording says.
+    """What is found in one recording.
 
     Attributes:
-        evaluated: the measures after every stage, and the verdict on the second one.
+        evaluated: the measures after every stage, and the verdict on the second stage.
         ledger: where quality is lost.
         curve: quality against the window; None without a second stage.
-        health: what is odd about the second stage, judgments aside; None without one.
-        tuning: which settings to run; None unless it was given.
+        health: what is odd about the second stage, found without judgments; None without one.
+        tuning: which settings to run; None unless given to `advise`.
     """
 
     evaluated: Evaluated
@@ -52,38 +64,35 @@ class Advice:
     @property
     def next_steps(self) -> tuple[str, ...]:
         """What to do next, as sentences, the most urgent first."""
-        return next_steps(self.evaluated, self.ledger, self.curve, self.health)
+        return _next_steps(self.evaluated, self.ledger, self.curve, self.health)
 
     def sections(self) -> dict[str, str]:
-        """Return it as texts under their headings, no line longer than 80 characters.
-
-        Only a table of long names is wider.
-        """
+        """Return the page as heading to text, wrapped at 80 characters except in tables."""
         found = self.evaluated
         queries = len(self.ledger.queries)
-        told = {
+        made = {
             f"{snippet(found.collection, 100)}: {queries} judged queries": columns(found.rows())
         }
         if steps := self.next_steps:
-            told["NEXT STEPS"] = "\n".join(
+            made["NEXT STEPS"] = "\n".join(
                 folded(f"{rank}. {snippet(one, 1000)}", 3) for rank, one in enumerate(steps, 1)
             )
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
-            told[f"VERDICT, {after} against {before}"] = verdict_text(found.verdict)
-        told["LOSSES"] = folded(str(self.ledger))
+            made[f"VERDICT, {after} against {before}"] = verdict_text(found.verdict)
+        made["LOSSES"] = folded(str(self.ledger))
         if self.curve is not None:
-            told["WINDOW"] = curve_text(self.curve)
+            made["WINDOW"] = curve_text(self.curve)
         if self.tuning is not None:
-            told["SETTINGS"] = folded(str(self.tuning))
+            made["SETTINGS"] = folded(str(self.tuning))
         if self.health is not None:
-            told["HEALTH"] = folded(str(self.health), 19)
+            made["HEALTH"] = folded(str(self.health), 19)
         if remarks := found.remarks():
-            told["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
-        return told
+            made["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
+        return made
 
     def __str__(self) -> str:
-        """Return it as a page of text."""
+        """Return the page as text."""
         return "\n\n".join(f"{heading}\n{text}" for heading, text in self.sections().items())
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,19 +115,19 @@ def advise(
     tuning: Tuning | None = None,
     texts: Mapping[str, str] | None = None,
 ) -> Advice:
-    """Measure a recording stage by stage, and find out what its second stage is worth.
+    """Find out what each stage of a recorded system is worth and what to do next.
 
     Args:
         recording: what `record` made.
         collection: judges its queries.
-        measures: as ir-measures names them; the first decides the verdict.
-        slices: for the verdict.
-        tuning: what `tune` returned, to be told too.
-        texts: document id to text, for phantom hits where the recording kept no texts; None takes
-            those of the collection's documents.
+        measures: names from ir-measures; the first decides the verdict.
+        slices: slices of the queries for the verdict.
+        tuning: what `tune` returned, to include it.
+        texts: document id to text, to find phantom hits where the recording kept no texts; None
+            uses the collection's documents.
 
     Raises:
-        InvalidArgument: a judged query was not recorded, or there is no such measure.
+        InvalidArgument: a judged query was not recorded, or a measure is unknown.
         MissingExtra: ir-measures is not installed.
     """
     runs = by_stage(recording)
@@ -139,3 +148,99 @@ def advise(
         texts = {doc_id: one.text for doc_id, one in collection.documents.items()}
     odd = health(recording, texts=texts)
     return Advice(found, ledger, curve(recording, collection), odd, tuning)
+
+
+def _next_steps(
+    found: Evaluated, ledger: Ledger, curve: Curve | None, health: Health | None
+) -> tuple[str, ...]:
+    """Return what to do next as sentences, the most urgent first.
+
+    Where no result is judged, the figures mean nothing and the only step is to check the ids.
+    """
+    if not any(map(_judged, found.measured.values())):
+        step = (
+            "Check the ids first: none of the results is a judged document, so the figures below "
+            "mean nothing. The notes show an id of each kind."
+        )
+        return (step,)
+    odd = () if health is None else health.odd
+    broken = {"degraded", "kind", "constant"}  # the rest means little until these are fixed
+    said = {one.check: f"{one.sentence} Try {one.advice}." for one in odd}
+    return (
+        *(sentence for check, sentence in said.items() if check in broken),
+        *(() if found.verdict is None else _verdict(found.verdict)),
+        *(() if curve is None else _window(curve)),
+        *_moves(ledger),
+        *(sentence for check, sentence in said.items() if check not in broken),
+    )
+
+
+def _judged(one: Measured) -> bool:
+    return any(np.nansum(shares) > 0 for shares in one.judged.values())
+
+
+def _verdict(found: Verdict) -> Iterator[str]:
+    main = found.main
+    figure = f"{main.measure} {main.difference:+.3f} on {main.queries} queries"
+    kept, removed = (
+        " and ".join(map("=".join, slices)) for slices in (found.keep_for, found.remove_for)
+    )
+    if found.decision == "keep":
+        yield f"Keep the second stage: it is proven to help ({figure})."
+    elif found.decision == "remove":
+        yield f"Remove the second stage or try another one: it is proven to do harm ({figure})."
+    elif found.decision == "keep for these slices":
+        harm = f", and leave it out for {removed}, where it is proven to do harm" if removed else ""
+        yield f"Use the second stage for {kept or 'the other queries'}{harm}."
+    elif found.decision == "no effect":
+        yield (
+            f"Remove the second stage or try another one: its effect is proven to be at most "
+            f"{found.bound:g} ({figure})."
+        )
+    elif found.more_queries is not None and found.more_queries > _MANY:
+        yield (
+            f"Let latency and cost decide about the second stage: its effect ({figure}) is so "
+            f"small that proving it would take about {found.more_queries:,} more judged queries."
+        )
+    else:
+        many = "" if found.more_queries is None else f"about {found.more_queries} "
+        yield (
+            f"Judge {many}more queries: these prove neither that the second stage helps nor that "
+            f"it does harm ({figure})."
+        )
+    if found.decision == "undecided" and removed:
+        yield f"Leave the second stage out for {removed}: it is proven to do harm there."
+
+
+def _window(found: Curve) -> Iterator[str]:
+    first = found.measures[0]
+    # not window 0: the verdict says whether to have a second stage at all
+    points = {one.window: one for one in found.points if one.window}
+    old, new = points.get(found.configured), points.get(found.recommended)
+    if old is not None and new is not None and old is not new:
+        change = new.values[first] - old.values[first]
+        yield (
+            f"Set the window to {new.window} instead of {old.window}: {first} changes by "
+            f"{change:+.3f}, and the p95 of a search is {new.p95_ms:.0f} ms instead of "
+            f"{old.p95_ms:.0f} ms."
+        )
+    if found.shape == "still rises":
+        yield f"Record a window wider than {found.points[-1].window}: {first} still rises there."
+
+
+def _moves(ledger: Ledger) -> Iterator[str]:
+    worth = [
+        move
+        for move in ledger.moves
+        if (move.at_most if move.brings is None else move.brings) >= _GAIN
+        # the verdict covers the second stage, and the curve covers the window
+        and not move.action.startswith(("no second stage", "a window"))
+    ]
+    for move in worth[:_MOVES]:
+        hint = f" ({_HINTS[move.action]})" if move.action in _HINTS else ""
+        gain = (
+            f"could gain up to {move.at_most:.3f} {ledger.measure}"
+            if move.brings is None
+            else f"gains {move.brings:.3f} {ledger.measure} on these queries"
+        )
+        yield f"Try {move.action}{hint}: it {gain} ({move.loss:.3f} is lost there now)."

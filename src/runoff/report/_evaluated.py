@@ -1,4 +1,4 @@
-"""What an evaluation found: measures of every system, and the verdict; as JSON and as Markdown."""
+"""Measures of one or more systems and the verdict on two of them: as rows, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.text import snippet
 from runoff.evaluation._measures import MEASURES, Evaluator, judged_name
 from runoff.evaluation._verdict import verdict
-from runoff.report._explain import snippet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,13 +26,13 @@ _SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]|~#!@"})
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Measures of one or more systems on one collection, and perhaps a verdict on two of them.
+    """Measures of one or more systems on one collection, and a verdict where two are compared.
 
     Attributes:
-        collection: its name.
-        measured: system to its measures, in the order to be shown.
-        compared: the system before and the one after; None where there is nothing to compare.
-        verdict: on these two.
+        collection: the collection's name.
+        measured: system to its measures, in the order of the table.
+        compared: the system before and the one after; None where nothing is compared.
+        verdict: the verdict on these two.
         notes: what is odd about the data, as sentences.
     """
 
@@ -44,11 +44,11 @@ class Evaluated:
 
     @property
     def harmed(self) -> bool:
-        """Whether the later system is proven worse, on all queries or on a slice."""
+        """Whether the system after is proven worse, on all queries or on a slice."""
         return self.verdict is not None and self.verdict.harms
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return one row for each system under a row of headings; Judged@k follows its measure."""
+        """Return headings and one row for each system; Judged@k stands beside each measure."""
         first = next(iter(self.measured.values()))
         heads = ["system"]
         for measure in first.values:
@@ -64,13 +64,13 @@ class Evaluated:
 
     def remarks(self) -> list[str]:
         """Return what is odd about the data and the runs, each once."""
-        said = [*self.notes]
+        remarks = [*self.notes]
         for name, one in self.measured.items():
-            said += [f"{name}: {note}" for note in one.notes]
-        return list(dict.fromkeys(said))
+            remarks += [f"{name}: {note}" for note in one.notes]
+        return list(dict.fromkeys(remarks))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON; a share that is unknown is None."""
+        """Return everything as plain values for JSON; an unknown share is None."""
         systems = {}
         for name, one in self.measured.items():
             shares = {measure: one.judged_share(measure) for measure in one.values}
@@ -92,7 +92,7 @@ class Evaluated:
         }
 
     def markdown(self) -> str:
-        """Return a summary for a pull request; texts of queries are escaped."""
+        """Return a summary for a pull request; all texts are escaped."""
         queries = len(next(iter(self.measured.values())).query_ids)
         parts = [f"### {_inert(self.collection)}: {queries} judged queries"]
         found = self.verdict
@@ -123,34 +123,34 @@ def evaluated(
     slices: Mapping[str, Slicing] | None = None,
     notes: Iterable[str] = (),
 ) -> Evaluated:
-    """Measure every run, and compare two of them.
+    """Measure every run and compare two of them.
 
     Args:
-        collection: has the judgments.
+        collection: the queries with their judgments.
         runs: system to its results.
-        compared: names of the system before and of the one after; None compares nothing.
-        measures: the first decides.
-        slices: for the verdict.
-        notes: what else is odd, as sentences.
+        compared: names of the system before and the one after; None compares nothing.
+        measures: names from ir-measures; the first decides the verdict.
+        slices: slices of the queries for the verdict.
+        notes: further remarks, as sentences.
 
     Raises:
-        InvalidArgument: as `Evaluator` and `verdict`.
+        InvalidArgument: as raised by `Evaluator` and `verdict`.
         MissingExtra: ir-measures is not installed.
     """
     evaluator = Evaluator(collection, measures)
     measured = {name: evaluator.evaluate(run) for name, run in runs.items()}
     found = None
     if compared is not None:
-        # `remarks` tells what is odd about a run under its own name
+        # `remarks` already shows the notes of each run under its name
         before, after = (replace(measured[name], notes=()) for name in compared)
         found = verdict(before, after, slices=slices)
     return Evaluated(collection.name, measured, compared, found, (*collection.notes, *notes))
 
 
 def compared_rows(found: Verdict) -> list[tuple[str, ...]]:
-    """Return one row for each comparison of a verdict under a row of headings."""
+    """Return headings and one row for each comparison of a verdict."""
     rows: list[tuple[str, ...]] = [
-        ("measure", "queries", "before", "after", "difference", "95%", "p", "better/alike/worse")
+        ("measure", "queries", "before", "after", "difference", "95%", "p", "better/same/worse")
     ]
     for one in found.comparisons:
         low, high = one.interval
@@ -176,6 +176,6 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _inert(text: str, length: float = 120) -> str:
-    """Return a text on one line in which neither Markdown nor HTML finds anything to act on."""
+    """Return a text on one line with all Markdown and HTML escaped."""
     shown = snippet(text, int(min(length, 1000)))
     return html.escape(shown.translate(_SPECIAL), quote=False)

@@ -1,43 +1,41 @@
-"""An answer, or one document's way through it, in plain text."""
+"""An answer, or one document's path through the stages, as plain text."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from runoff._util.text import snippet
+from runoff.report._text import number, table
 from runoff.trace import FateKind, Scoring
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runoff.scores import Usage
     from runoff.trace import Fate, StageTrace, Trace
     from runoff.types import Response
 
-__all__ = ["explain", "headline", "number", "result_table", "snippet", "stage_table", "text_table"]
+__all__ = ["explain", "headline", "result_table", "stage_table"]
 
 _SNIPPET = 60
 _SENTENCE = 500
 
 
 def explain(response: Response, doc_id: str | None = None) -> str:
-    """Tell how an answer came about, or what became of one document.
+    """Show what every stage did to an answer, or follow one document through the stages.
 
     Args:
         response: the answer.
-        doc_id: a document to follow; None explains the whole answer.
+        doc_id: the document to follow; None explains the whole answer.
     """
     if doc_id is not None:
         return _follow(response, doc_id)
-    parts = [headline(response), text_table(stage_table(response), align="<<><")]
+    parts = [headline(response), table(stage_table(response), align="<<><")]
     rows = result_table(response)
-    parts.append(text_table(rows, align=">" * (len(rows[0]) - 2) + "<<"))
+    parts.append(table(rows, align=">" * (len(rows[0]) - 2) + "<<"))
     return "\n\n".join(parts)
 
 
 def headline(response: Response) -> str:
-    """Return the question and, in a few sentences, whether the answer is all it should be."""
+    """Return the question, what it took, and what is missing from the answer."""
     outcome, trace = response.outcome, response.trace
     budget = "" if outcome.budget_ms is None else f" of {outcome.budget_ms:.0f} ms"
     found = f"{len(response)} of {len(trace.fates)} candidates"
@@ -52,14 +50,14 @@ def headline(response: Response) -> str:
     if not outcome.degraded:
         lines[0] += ", complete"
     elif outcome.total and outcome.scored < outcome.total:
-        lines.append(f"reranked {outcome.scored} of the {outcome.total} it should have")
+        lines.append(f"reranked only {outcome.scored} of {outcome.total} candidates")
     if trace.truncated:
         lines.append(
-            f"{trace.truncated} documents were read only up to a point: a limit, or the deadline"
+            f"{trace.truncated} documents were read only in part (token limit or deadline)"
         )
     grouped = sum(fate.kind is FateKind.GROUPED for fate in trace.fates)
     if grouped:
-        lines.append(f"{grouped} candidates are grouped under others that stand for them")
+        lines.append(f"{grouped} candidates are grouped under another one, which represents them")
     lines += [f"note: {snippet(note, _SENTENCE)}" for note in outcome.notes]
     return "\n".join(lines)
 
@@ -73,10 +71,10 @@ def stage_table(response: Response) -> list[tuple[str, ...]]:
 
 
 def _stage_rows(stage: StageTrace, indent: str) -> list[tuple[str, ...]]:
-    """Return a stage's row and, marked by hyphens, those of the stages it is made of."""
+    """Return a stage's row, then the rows of its own stages, marked with hyphens."""
     if stage.error:
         error = snippet(stage.error, _SENTENCE)
-        did = f"left out: {error}" if not stage.left else f"partly: {error}"
+        did = f"left out: {error}" if not stage.left else f"failed in part: {error}"
     elif stage.stage == "recall":
         did = f"{stage.left} hits (depth {stage.entered})"
     elif stage.stage == "fusion":
@@ -86,28 +84,28 @@ def _stage_rows(stage: StageTrace, indent: str) -> list[tuple[str, ...]]:
     else:
         did = f"ordered {stage.left} of {stage.entered}"
     did += _used(stage.usage)
-    if indent and stage.load_ms:  # of whole stages the headline has the sum
+    if indent and stage.load_ms:  # the headline has the sum of the outer stages
         did += f", after {stage.load_ms:.0f} ms to load"
     row = (stage.stage, f"{indent}{stage.source}", f"{stage.latency_ms:.1f}", did)
     return [row, *(one for part in stage.parts for one in _stage_rows(part, f"{indent}- "))]
 
 
 def _used(usage: Usage) -> str:
-    """Return what a stage consumed as the end of a sentence; empty when nothing is known."""
-    told = []
+    """Return what a stage consumed, to end a sentence with; empty when nothing is known."""
+    used = []
     if usage.cached:
-        told.append(f"{usage.cached} from the cache")
+        used.append(f"{usage.cached} from the cache")
     if usage.tokens is not None:
-        told.append(f"{usage.tokens:,} tokens")
+        used.append(f"{usage.tokens:,} tokens")
     if usage.billed_units is not None:
-        told.append(f"{usage.billed_units:g} units billed")
+        used.append(f"{usage.billed_units:g} units billed")
     if usage.cost is not None:
-        told.append(f"cost {usage.cost:.6g}")
-    return "".join(f", {one}" for one in told)
+        used.append(f"cost {usage.cost:.6g}")
+    return "".join(f", {one}" for one in used)
 
 
 def result_table(response: Response) -> list[tuple[str, ...]]:
-    """Return one row for each result: its place at every stage, its id and how its text begins."""
+    """Return one row for each result: its rank at every stage, its id and the start of its text."""
     sources = [stage.source for stage in response.trace.stages if stage.stage == "recall"]
     rows: list[tuple[str, ...]] = [("#", "rerank", "fused", *sources, "document", "text")]
     for result in response:
@@ -130,24 +128,6 @@ def result_table(response: Response) -> list[tuple[str, ...]]:
     return rows
 
 
-def number(value: float) -> str:
-    """Return a score with as many digits as help to compare it; `-` where there is none."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
-
-
-def text_table(rows: Sequence[Sequence[str]], align: str) -> str:
-    """Return rows in columns, aligned by one of `<` and `>` for each."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    )
-
-
 def _follow(response: Response, doc_id: str) -> str:
     trace = response.trace
     fate = trace.fate(doc_id)
@@ -160,12 +140,12 @@ def _follow(response: Response, doc_id: str) -> str:
             for stage in asked
             if stage.error
         ]
-        out.append("  Ask the sources for more (depth), add another kind of source, or look")
-        out.append("  whether the document is indexed and passes the filters.")
+        out.append("  Try a larger depth or another kind of source, and check that the document is")
+        out.append("  indexed and passes the filters.")
         return "\n".join(out)
     candidate = fate.candidate
     placed = {one.source: one for one in candidate.placements}
-    out = [f"{named}: {_verdict(fate, trace)}"]
+    out = [f"{named}: {_ending(fate, trace)}"]
     for stage in asked:
         one = placed.get(stage.source)
         if one is not None:
@@ -187,15 +167,15 @@ def _follow(response: Response, doc_id: str) -> str:
         )
     if candidate.grouped:
         ids = (snippet(one.document.doc_id, 40) for one in candidate.grouped)
-        out.append(f"  stands for: {', '.join(ids)}")
+        out.append(f"  represents: {', '.join(ids)}")
     return "\n".join(out)
 
 
-def _verdict(fate: Fate, trace: Trace) -> str:
+def _ending(fate: Fate, trace: Trace) -> str:
     if fate.kind is FateKind.GROUPED:
         head = next(one for one in trace.fates if one.candidate.key == fate.grouped_under)
         named = snippet(head.candidate.document.doc_id, _SENTENCE)
-        return f"grouped under {named}, which stands for it: {_verdict(head, trace)}"
+        return f"grouped under {named}, which represents it: {_ending(head, trace)}"
     if fate.kind is FateKind.RETURNED:
         return f"returned at rank {fate.rank}."
     if fate.kind is FateKind.CUT:
@@ -206,20 +186,20 @@ def _verdict(fate: Fate, trace: Trace) -> str:
 def _reranked(fate: Fate, window: int, model: str) -> str:
     if fate.rerank_score is None and fate.pair_score is None:
         if fate.rerank_rank is not None:
-            return f"placed {fate.rerank_rank} by an earlier stage; {model} has no score for it"
+            return f"placed {fate.rerank_rank} by an earlier stage; {model} did not score it"
         return {
             Scoring.TAIL: f"below the window of {window}, so it was never read",
             Scoring.UNSCORED: f"unscored: {fate.reason}",
-            Scoring.IMAGE: "an image without text keeps its fused place",
-            Scoring.EMPTY: "no text to read",
+            Scoring.IMAGE: "an image without text, so it keeps its fused rank",
+            Scoring.EMPTY: "it has no text to read",
             Scoring.OFF: "there is no second stage",
-            Scoring.GROUPED: "another was read in its place",
+            Scoring.GROUPED: "the candidate that represents it was read instead",
         }.get(fate.scoring, fate.scoring)
     said = model
     if fate.rerank_score is not None:
         moved = fate.candidate.fusion_rank - (fate.rerank_rank or 0)
-        way = f"up {moved}" if moved > 0 else f"down {-moved}" if moved else "unmoved"
-        said += f" placed it {fate.rerank_rank} ({way}), score {number(fate.rerank_score)}"
+        change = f"up {moved}" if moved > 0 else f"down {-moved}" if moved else "unmoved"
+        said += f" placed it {fate.rerank_rank} ({change}), score {number(fate.rerank_score)}"
     if fate.pair_score is not None and fate.pair_score != fate.rerank_score:
         said += f", pair score {number(fate.pair_score)}"
-    return said + (", without having read all of it" if fate.truncated else "")
+    return said + (", having read only part of it" if fate.truncated else "")

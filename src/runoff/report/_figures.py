@@ -1,4 +1,4 @@
-"""What plots show of a finding, worked out once for pages and for charts: no markup in here."""
+"""The numbers behind the plots, shared by the SVG of HTML pages and the Altair charts."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ __all__ = [
 ]
 
 MOST = 2000
-"""Bars that a plot draws at most."""
+"""The most bars that a plot draws."""
 
 _BINS = 30
-_WHOLE = 100  # milliseconds from which no fraction is shown
+_WHOLE = 100  # from this many milliseconds on, no fraction is shown
 
 
 class Step(NamedTuple):
-    """One row of a waterfall: a whole starts at 0, and others are what is lost or gained."""
+    """One row of a waterfall: a total starts at 0; any other row is a loss or a gain."""
 
     name: str
     start: float
@@ -52,9 +52,9 @@ class Scores(NamedTuple):
     """Histograms of scores over the same bins.
 
     Attributes:
-        kind: what the scores are.
-        edges: of the bins, one more than bins.
-        counts: group of documents to pairs in each bin; a group without pairs is left out.
+        kind: the kind of score.
+        edges: the edges of the bins, one more than there are bins.
+        counts: group of documents to its pairs in each bin; a group without pairs is left out.
     """
 
     kind: str
@@ -71,17 +71,17 @@ class Span(NamedTuple):
 
 
 def thinned(many: int) -> list[int]:
-    """Return the places of at most `MOST` of so many sorted values: evenly spread, both ends kept.
+    """Return the positions of at most `MOST` of `many` values, evenly spread, with both ends.
 
     Args:
-        many: how many values there are, 1 or more.
+        many: the number of values, 1 or more.
     """
     kept = min(many, MOST)
     return [at * (many - 1) // max(1, kept - 1) for at in range(kept)]
 
 
 def steps(ledger: Ledger) -> list[Step]:
-    """Return the way from the ideal to what is achieved; entries without a loss are left out."""
+    """Return the steps from the ideal to the achieved value, without the entries of no loss."""
     found, level = [Step("ideal", 0.0, ledger.ideal)], ledger.ideal
     for name, loss in ledger.entries.items():
         if loss:
@@ -91,21 +91,22 @@ def steps(ledger: Ledger) -> list[Step]:
 
 
 def window_marks(curve: Curve) -> dict[str, int]:
-    """Return the windows that stand out, by what they are."""
+    """Return the windows to mark, by their label."""
     if curve.configured == curve.recommended:
         return {"in use and recommended": curve.configured}
     return {"in use": curve.configured, "recommended": curve.recommended}
 
 
 def settings_shown(tuning: Tuning) -> list[tuple[str, Trial]]:
-    """Return the front and the settings that stand out, the best first, each with what it is.
+    """Return the settings to show, the best first, each with its label.
 
-    Those that do not stand out are called nothing.
+    They are the settings on the front, most of which have an empty label, and those in use,
+    recommended or chosen.
     """
     called = {"in use": tuning.configured, "recommended": tuning.recommended}
     if tuning.chosen != tuning.recommended:
         called["chosen, not proven"] = tuning.chosen
-    # settings have mappings in them, so that they have no hash
+    # by repr, since settings contain mappings and have no hash
     unlike = {repr(one): one for one in (*tuning.front, *called.values())}
     return [
         (" and ".join(name for name, trial in called.items() if trial == one), one)
@@ -114,10 +115,10 @@ def settings_shown(tuning: Tuning) -> list[tuple[str, Trial]]:
 
 
 def score_bins(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> Scores | None:
-    """Return how the last stage's scores are distributed, by what was judged of the document.
+    """Return histograms of the last stage's scores, by the document's judgment.
 
     Args:
-        recording: what `record` made.
+        recording: the recorded system.
         qrels: query id to document id to grade; a document without a grade is unjudged.
 
     Returns:
@@ -145,7 +146,7 @@ def score_bins(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> 
 
 
 def stage_spans(recording: Recording) -> list[Span]:
-    """Return p50 and p95 of every stage and of the whole search, as they were recorded."""
+    """Return the recorded p50 and p95 of every stage and of the whole search."""
     spent: dict[str, list[float]] = {}
     for query in recording:
         for stage in query.stages:
@@ -156,17 +157,17 @@ def stage_spans(recording: Recording) -> list[Span]:
 
 
 def recorded_how(recording: Recording) -> str:
-    """Return what to bear in mind about recorded times, in a sentence."""
+    """Return how the recorded times differ from those of the system in use."""
     setup = recording.setup
     return (
-        f"Recorded with a depth of {setup.recorded_depth} and {setup.recorded_window} candidates "
-        f"scored, where the system itself asks for {setup.depth} and {setup.window}; queries that "
-        "were recorded side by side took longer than one alone."
+        f"Recorded with depth {setup.recorded_depth} and window {setup.recorded_window}; the "
+        f"system itself uses {setup.depth} and {setup.window}. Queries that were recorded "
+        "concurrently took longer than a single one would."
     )
 
 
 def ms(value: float) -> str:
-    """Return milliseconds as they are shown."""
+    """Return milliseconds as text."""
     return f"{value:.1f}" if value < _WHOLE else f"{value:.0f}"
 
 

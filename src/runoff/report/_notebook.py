@@ -1,4 +1,4 @@
-"""An answer as HTML for a notebook: self-contained, without scripts, every text escaped."""
+"""HTML for a notebook: self-contained, no scripts, every text escaped."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLE", "framed", "response_html", "table_html"]
 
-# colours follow the notebook's own theme: only opacity and the current colour are used;
-# Jupyter aligns every cell of a table right, by a rule that only !important overrules
+# text and lines use the current colour, so that they follow the notebook's theme;
+# Jupyter aligns every table cell right with a rule that only !important overrides
 STYLE = """
 .runoff table {border-collapse: collapse; color: inherit; margin: .5em 0}
 .runoff th, .runoff td {padding: .2em .7em; text-align: left !important; vertical-align: top}
@@ -40,7 +40,7 @@ STYLE = """
 
 
 def response_html(response: Response) -> str:
-    """Return the results as a table, with the stages folded away below it."""
+    """Return an answer as a table of its results, with the stages folded below."""
     kind = "head" if response.outcome.complete else "head degraded"
     return framed(
         f'<div class="{kind}">{html.escape(headline(response))}</div>'
@@ -50,12 +50,12 @@ def response_html(response: Response) -> str:
 
 
 def framed(body: str) -> str:
-    """Return HTML with the style of a notebook's cell, which touches nothing outside it."""
+    """Return HTML with its style, which applies to nothing else in the notebook."""
     return f'<div class="runoff"><style>{STYLE}</style>{body}</div>'
 
 
 def table_html(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as a table, the first of them as its headings; every cell is escaped."""
+    """Return rows as a table with the first row as headings; every cell is escaped."""
     head, *body = rows
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     lines = "".join(

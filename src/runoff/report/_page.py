@@ -1,7 +1,7 @@
-"""One HTML file with everything a recording says: it opens offline and runs no script.
+"""One HTML file with all findings about a recording.
 
-The page loads nothing (its content security policy says so, too), and every text of a query, a
-document, a label or a name is escaped.
+It works offline: it has no scripts and loads nothing, which its content security policy enforces.
+Every text from outside (queries, documents, labels, names) is escaped.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runoff import __version__
+from runoff._util.text import snippet
 from runoff.evaluation._measures import MEASURES
 from runoff.report._advice import advise
-from runoff.report._explain import snippet
 from runoff.report._notebook import STYLE, table_html
 from runoff.report._sections import (
     curve_section,
@@ -21,6 +21,7 @@ from runoff.report._sections import (
     health_section,
     latency_section,
     ledger_section,
+    numbered,
     paragraphs,
     parts_rows,
     scores_section,
@@ -47,6 +48,7 @@ body {font: 15px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; p
 section {overflow-x: auto}
 h1 {font-size: 1.5em}
 h2 {font-size: 1.15em; margin-top: 2em; border-bottom: 1px solid; padding-bottom: .2em}
+li {margin: .4em 0}
 footer {margin-top: 3em; opacity: .7}
 """
 
@@ -60,18 +62,18 @@ def report(
     slices: Mapping[str, Slicing] | None = None,
     tuning: Tuning | None = None,
 ) -> Advice:
-    """Write everything a recording says to one HTML file, and return it.
+    """Write all findings about a recording to one HTML file and return them.
 
     Args:
-        recording: what `record` made.
-        collection: judges its queries.
-        path: the file; what was there is replaced.
-        measures: as ir-measures names them; the first decides the verdict.
-        slices: for the verdict.
-        tuning: what `tune` returned, to be shown too.
+        recording: the recorded system.
+        collection: the queries with their judgments.
+        path: the file; an existing one is replaced.
+        measures: names from ir-measures; the first decides the verdict.
+        slices: slices of the queries for the verdict.
+        tuning: what `tune` returned, to include it.
 
     Raises:
-        InvalidArgument: a judged query was not recorded, or there is no such measure.
+        InvalidArgument: a judged query was not recorded, or a measure is unknown.
         MissingExtra: ir-measures is not installed.
         OSError: the file cannot be written.
     """
@@ -83,7 +85,7 @@ def report(
 def write(
     advice: Advice, recording: Recording, collection: Collection, path: str | PathLike[str]
 ) -> None:
-    """Write advice that is there already as `report` does."""
+    """Write existing advice to an HTML file."""
     Path(path).write_text(page(advice, recording, collection), encoding="utf-8")
 
 
@@ -91,24 +93,24 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     """Return the page as HTML."""
     found = advice.evaluated
     queries = len(advice.ledger.queries)
-    sections = {"Measures after every stage": table_html(found.rows())}
+    sections = {"Measures after each stage": table_html(found.rows())}
     if advice.next_steps:
-        sections["What to do next"] = paragraphs(advice.next_steps)
+        sections["What to do next"] = numbered(advice.next_steps)
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
         sections[f"Does it help? {after} against {before}"] = verdict_section(found.verdict)
-        sections["Query by query"] = deltas_section(found.verdict)
+        sections["Change by query"] = deltas_section(found.verdict)
     sections["Where quality is lost"] = ledger_section(advice.ledger)
     if advice.curve is not None:
-        sections["How many candidates to read"] = curve_section(advice.curve)
+        sections["How many candidates to rerank"] = curve_section(advice.curve)
     if advice.tuning is not None:
         sections["Which settings to run"] = tuning_section(advice.tuning)
     if advice.health is not None:
-        sections["Is anything odd?"] = health_section(advice.health)
+        sections["Is anything wrong with the second stage?"] = health_section(advice.health)
     if recording.setup.steps:
-        sections["Scores"] = scores_section(recording, collection.qrels)
-    sections["Time"] = latency_section(recording)
-    sections["The system"] = table_html([("part", "what it is"), *parts_rows(recording.setup)])
+        sections["Scores of the second stage"] = scores_section(recording, collection.qrels)
+    sections["Latency"] = latency_section(recording)
+    sections["The system"] = table_html([("part", "configuration"), *parts_rows(recording.setup)])
     remarks = found.remarks()
     if remarks:
         sections["Notes"] = paragraphs(remarks)

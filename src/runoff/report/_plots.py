@@ -1,7 +1,4 @@
-"""Findings as Altair charts, for notebooks and slides; the pages of `report` need none of this.
-
-What they share, and how texts are kept from doing anything, is in `charting`.
-"""
+"""Findings as Altair charts for notebooks and slides; HTML reports do not need Altair."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument
 from runoff.report import _figures as figures
-from runoff.report._charting import (
+from runoff.report._altair import (
     BLUE,
     GREY,
     ORANGE,
@@ -48,21 +45,21 @@ __all__ = [
 ]
 
 _AXES = {
-    "window": "window: candidates read at most",
-    "pairs": "pairs read, mean of a query",
-    "ms": "milliseconds of a search, mean",
-    "p95_ms": "milliseconds of a search, p95",
-    "cost": "cost of a query, mean",
+    "window": "window (most candidates reranked)",
+    "pairs": "mean pairs scored per query",
+    "ms": "mean milliseconds per search",
+    "p95_ms": "p95 milliseconds per search",
+    "cost": "mean cost per query",
 }
 _JUDGED = {"relevant": BLUE, "judged not relevant": ORANGE, "unjudged": GREY}
 _CHANGED = {"value": GREY, "lost": ORANGE, "gained": BLUE}
-_SEAMS = 300  # bars from which gaps between them would only make them pale
+_SEAMS = 300  # from this many bars on, gaps would only make them pale
 _BY_CURVE = tuple(_AXES)
 _BY_TUNING = ("p95_ms", "pairs", "cost")
 
 
 def verdict_plot(found: Verdict) -> alt.LayerChart:
-    """Return a bar for every query's change of the first measure; see `Verdict.plot`."""
+    """Return a bar for each query's change in the first measure; see `Verdict.plot`."""
     many, name = len(found.changes), inert(found.main.measure, 60)
     drawn = figures.thinned(many)
     edges = [*drawn, many]
@@ -80,27 +77,27 @@ def verdict_plot(found: Verdict) -> alt.LayerChart:
         for at, after in zip(drawn, edges[1:], strict=True)
     ]
     main = found.main
-    said = f"{main.wins} better, {main.ties} alike, {main.losses} worse of {many} queries"
+    said = f"{main.wins} better, {main.ties} unchanged, {main.losses} worse of {many} queries"
     if len(drawn) < many:
-        said += f"; {len(drawn)} are drawn, evenly spread"
+        said += f"; an evenly spread {len(drawn)} of them are drawn"
     bars = (
         chart(rows)
         .mark_rect()
         .encode(
             x=alt.X("from:Q", title="queries, from the most helped to the most hurt"),
             x2="to:Q",
-            y=alt.Y("change:Q", title=f"change of {name}"),
+            y=alt.Y("change:Q", title=f"change in {name}"),
             y2=alt.datum(0),
             color=alt.condition("datum.change > 0", alt.value(BLUE), alt.value(ORANGE)),
             tooltip=tips("query", "text", before=".4f", after=".4f", change="+.4f"),
         )
     )
     zero = chart([{}]).mark_rule(color=TEXT).encode(y=alt.datum(0))
-    return finished([bars, zero], f"{found.decision}: change of {name}, query by query", said)
+    return finished([bars, zero], f"{found.decision}: change in {name} by query", said)
 
 
 def ledger_plot(ledger: Ledger) -> alt.LayerChart:
-    """Return a waterfall from the ideal to what is achieved; see `Ledger.plot`."""
+    """Return a waterfall from the ideal to the achieved value; see `Ledger.plot`."""
     rows = []
     for step in figures.steps(ledger):
         kind = "value" if not step.start else "gained" if step.end > step.start else "lost"
@@ -126,16 +123,16 @@ def ledger_plot(ledger: Ledger) -> alt.LayerChart:
     return finished(
         [bars, texts],
         f"Where {ledger.measure} is lost",
-        f"mean of {len(ledger.queries)} queries, from the ideal to what is achieved",
+        f"mean of {len(ledger.queries)} queries, from the ideal to the achieved value",
         len(rows) * ROW,
     )
 
 
 def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChart:
-    """Return quality against what a window takes, with its interval; see `Curve.plot`.
+    """Return quality against the cost of each window, with intervals; see `Curve.plot`.
 
     Raises:
-        InvalidArgument: the curve has no such measure or no such axis.
+        InvalidArgument: the measure or the axis is unknown.
     """
     if measure not in curve.measures:
         raise InvalidArgument("measure", measure, f"is not one of {list(curve.measures)}")
@@ -159,7 +156,7 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
     base = chart(rows).encode(x=alt.X("x:Q", title=_AXES[against], scale=scale))
     y = alt.Y("low:Q", title=measure, scale=alt.Scale(zero=False))
     band = base.mark_area(color=BLUE, opacity=0.2).encode(y=y, y2="high:Q")
-    if against != "window":  # windows that take as much as each other make no area
+    if against != "window":  # windows with equal x would make no area
         band = base.mark_rule(color=BLUE, opacity=0.3, strokeWidth=3).encode(y=y, y2="high:Q")
     line = base.mark_line(color=BLUE).encode(y="value:Q", order="window:Q")
     dots = base.mark_point(color=BLUE, filled=True, size=45, opacity=1).encode(
@@ -172,7 +169,7 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
             gain=(f"gain, {curve.measures[0]}", "+.4f"),
             gain_low=("gain, 95% from", "+.4f"),
             gain_high=("gain, 95% to", "+.4f"),
-            pairs=("pairs read", ".0f"),
+            pairs=("pairs scored", ".0f"),
             p95_ms=("p95 ms", ".0f"),
         ),
     )
@@ -183,16 +180,16 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
     return finished(
         [band, line, *marks(places, far(rows)), dots],
         f"{measure} by window: {curve.shape}",
-        f"{curve.queries} queries, with the 95% interval of the mean; a window of "
-        f"{curve.recommended} is recommended, {curve.configured} is in use",
+        f"{curve.queries} queries, with the 95% interval of the mean; recommended window "
+        f"{curve.recommended}, in use {curve.configured}",
     )
 
 
 def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
-    """Return the quality of settings against what they take; see `Tuning.plot`.
+    """Return the quality of settings against what they cost; see `Tuning.plot`.
 
     Raises:
-        InvalidArgument: there is no such axis.
+        InvalidArgument: the axis is unknown.
     """
     shown = figures.settings_shown(found)
     _check(against, _BY_TUNING, [one for _, one in shown])
@@ -219,7 +216,7 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
             "setting",
             quality=(found.measure, ".4f"),
             p95_ms=("p95 ms", ".0f"),
-            pairs=("pairs read", ".0f"),
+            pairs=("pairs scored", ".0f"),
         ),
     )
     line = (
@@ -251,19 +248,19 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
             }
         ]
     ).encode(x="x:Q")
-    told = tips(value=("held-out queries", ".4f"), low=("95% from", ".4f"), high=("to", ".4f"))
-    rule = held.mark_rule(color=ORANGE, strokeWidth=2).encode(y="low:Q", y2="high:Q", tooltip=told)
-    tick = held.mark_tick(color=ORANGE, thickness=2, size=16).encode(y="value:Q", tooltip=told)
+    tip = tips(value=("held-out queries", ".4f"), low=("95% from", ".4f"), high=("to", ".4f"))
+    rule = held.mark_rule(color=ORANGE, strokeWidth=2).encode(y="low:Q", y2="high:Q", tooltip=tip)
+    tick = held.mark_tick(color=ORANGE, thickness=2, size=16).encode(y="value:Q", tooltip=tip)
     return finished(
         [line, dots, rule, tick, diamonds, *texts],
-        f"{found.decision}: {found.measure} against what a search takes",
-        f"the front of {found.tried} settings, {found.queries} queries; the upright bar is what "
-        "the choice gives on held-out queries, 95%",
+        f"{found.decision}: {found.measure} against the cost of a search",
+        f"best of {found.tried} settings, {found.queries} queries; the vertical bar is the 95% "
+        "interval of the chosen setting on held-out queries",
     )
 
 
 def scores_plot(recording: Recording, collection: Judged) -> alt.LayerChart:
-    """Return how scores are distributed by judgment; see `Recording.plot_scores`.
+    """Return the distribution of scores by judgment; see `Recording.plot_scores`.
 
     Raises:
         InvalidArgument: nothing was scored.
@@ -297,8 +294,8 @@ def scores_plot(recording: Recording, collection: Judged) -> alt.LayerChart:
             tooltip=tips("group", "bin", count=("pairs", "d"), share=".1%"),
         )
     )
-    told = ", ".join(f"{sum(counts)} {name}" for name, counts in found.counts.items())
-    return finished([bars], "Scores by what was judged of the document", f"pairs: {told}")
+    pairs = ", ".join(f"{sum(counts)} {name}" for name, counts in found.counts.items())
+    return finished([bars], "Scores by judgment of the document", f"pairs: {pairs}")
 
 
 def latency_plot(recording: Recording) -> alt.LayerChart:
@@ -324,9 +321,9 @@ def latency_plot(recording: Recording) -> alt.LayerChart:
     setup = recording.setup
     return finished(
         [whole, half, texts],
-        "Milliseconds of every stage",
-        f"{len(recording)} queries, recorded with a depth of {setup.recorded_depth} and "
-        f"{setup.recorded_window} candidates scored",
+        "Milliseconds by stage",
+        f"{len(recording)} queries, recorded with depth {setup.recorded_depth} and "
+        f"window {setup.recorded_window}",
         len(rows) * ROW,
     )
 
@@ -335,4 +332,4 @@ def _check(against: str, known: Iterable[str], points: Iterable[object]) -> None
     if against not in known:
         raise InvalidArgument("against", against, f"must be one of {list(known)}")
     if any(getattr(one, against) is None for one in points):
-        raise InvalidArgument("against", against, "is not known: give `price=`")
+        raise InvalidArgument("against", against, "is unknown: pass `price=`")

@@ -1,6 +1,6 @@
-"""Findings of an evaluation as pieces of HTML: a table, a plot and a sentence for each.
+"""Findings as HTML, for the report and for notebooks: tables, plots and sentences.
 
-Every text is escaped, whether it comes from a query, a document, a label or a name.
+Every text from outside (queries, documents, labels, names) is escaped.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import html
 import math
 from typing import TYPE_CHECKING
 
+from runoff._util.text import snippet
 from runoff.evaluation._ledger import CEILINGS
 from runoff.report import _figures as figures
 from runoff.report import _svg as svg
 from runoff.report._evaluated import compared_rows
-from runoff.report._explain import snippet
 from runoff.report._notebook import framed, table_html
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "ledger_html",
     "ledger_section",
     "measured_html",
+    "numbered",
     "paragraphs",
     "parts_rows",
     "recording_html",
@@ -53,44 +54,44 @@ _LONG = 1000
 
 
 def verdict_html(found: Verdict) -> str:
-    """Return a verdict for a notebook, with what every query gained or lost."""
+    """Return a verdict for a notebook, with the change of every query."""
     return framed(verdict_section(found) + deltas_section(found))
 
 
 def ledger_html(ledger: Ledger) -> str:
-    """Return a ledger of losses for a notebook."""
+    """Return the losses for a notebook."""
     return framed(ledger_section(ledger))
 
 
 def curve_html(curve: Curve) -> str:
-    """Return a window curve for a notebook."""
+    """Return quality against the window for a notebook."""
     return framed(curve_section(curve))
 
 
 def tuning_html(tuning: Tuning) -> str:
-    """Return what tuning says for a notebook."""
+    """Return the outcome of tuning for a notebook."""
     return framed(tuning_section(tuning))
 
 
 def health_html(found: Health) -> str:
-    """Return findings about a second stage for a notebook."""
+    """Return the checks of a second stage for a notebook."""
     return framed(paragraphs([f"{found.queries} queries."]) + health_section(found))
 
 
 def measured_html(measured: Measured) -> str:
-    """Return means for a notebook, with the share of the results looked at that were judged."""
+    """Return means for a notebook, with the share of judged results."""
     rows: list[tuple[str, ...]] = [("measure", "mean", "judged")]
     for name in measured.values:
         share = measured.judged_share(name)
         rows.append(
             (name, f"{measured.mean(name):.4f}", "-" if math.isnan(share) else f"{share:.3f}")
         )
-    said = f"{len(measured.query_ids)} judged queries."
-    return framed(table_html(rows) + paragraphs([said, *measured.notes]))
+    queries = f"{len(measured.query_ids)} judged queries."
+    return framed(table_html(rows) + paragraphs([queries, *measured.notes]))
 
 
 def recording_html(recording: Recording) -> str:
-    """Return how much was recorded, and of what, for a notebook."""
+    """Return the size and the configuration of a recording for a notebook."""
     first = next(iter(recording), None)
     degraded = len(recording.degraded)
     rows: list[tuple[str, ...]] = [
@@ -100,7 +101,7 @@ def recording_html(recording: Recording) -> str:
     ]
     if first is not None and first.model.name:
         name = snippet(f"{first.model.name} {first.model.revision}", 200)
-        rows.append(("model", f"{name}, scores {first.kind}"))
+        rows.append(("model", f"{name} ({first.kind} scores)"))
     return framed(table_html([*rows, *parts_rows(recording.setup)]))
 
 
@@ -108,6 +109,11 @@ def paragraphs(texts: Iterable[str], kind: str = "") -> str:
     """Return one escaped paragraph for each text."""
     opened = f'<p class="{kind}">' if kind else "<p>"
     return "".join(f"{opened}{html.escape(snippet(one, _LONG))}</p>" for one in texts)
+
+
+def numbered(texts: Iterable[str]) -> str:
+    """Return the texts as a numbered list; each is escaped."""
+    return f"<ol>{''.join(f'<li>{html.escape(snippet(one, _LONG))}</li>' for one in texts)}</ol>"
 
 
 def verdict_section(found: Verdict) -> str:
@@ -125,27 +131,27 @@ def verdict_section(found: Verdict) -> str:
 
 
 def deltas_section(found: Verdict) -> str:
-    """Return what every query gained or lost, from the most helped to the most hurt."""
+    """Return the change of every query, from the most helped to the most hurt."""
     deltas, main = [one.delta for one in found.changes], found.main
-    said = f"{len(deltas)} queries, of which {main.wins + main.losses} changed."
+    said = f"{len(deltas)} queries; {main.wins + main.losses} of them changed."
     if not any(deltas):
         return paragraphs([said])
     drawn = figures.thinned(len(deltas))
     if len(drawn) < len(deltas):
-        said += f" {len(drawn)} are drawn, evenly spread over them all."
-    title = f"Change of {main.measure} of every query, from the most helped to the most hurt"
+        said += f" The plot shows an evenly spread {len(drawn)} of them."
+    title = f"Change in {main.measure} by query, from the most helped to the most hurt"
     plot = svg.bars([deltas[at] for at in drawn], title=title, names=("queries", main.measure))
     return plot + paragraphs([said])
 
 
 def ledger_section(ledger: Ledger) -> str:
-    """Return where quality is lost as a waterfall, the moves, and the documents concerned."""
-    title = f"{ledger.measure}: from the ideal to what is achieved"
-    moves: list[tuple[str, ...]] = [("next move", "is lost there", "brings at most", "brings")]
+    """Return the losses as a waterfall, what to try next, and the documents concerned."""
+    title = f"{ledger.measure}: from the ideal to the achieved value"
+    moves: list[tuple[str, ...]] = [("what to try", "lost there", "could gain up to", "gains")]
     for one in ledger.moves:
         gain = "-" if one.brings is None else f"{one.brings:+.3f}"
         moves.append((one.action, f"{one.loss:.3f}", f"{one.at_most:.3f}", gain))
-    ceilings = [("the best that is left", ledger.measure)]
+    ceilings = [("best possible result", ledger.measure)]
     ceilings += [(CEILINGS[name], f"{best:.4f}") for name, best in ledger.ceilings.items()]
     texts = {one.query_id: one.text for one in ledger.queries}
     lost: list[tuple[str, ...]] = [("loss", "document", "where", "query", "text")]
@@ -162,14 +168,14 @@ def ledger_section(ledger: Ledger) -> str:
     return (
         svg.waterfall(figures.steps(ledger), title=title)
         + (table_html(moves) if len(moves) > 1 else "")
-        + _folded("the best that is left after each stage", ceilings)
-        + _folded("the documents that cost most", lost)
+        + _folded("Best possible result after each stage", ceilings)
+        + _folded("Documents with the largest losses", lost)
         + paragraphs(ledger.notes)
     )
 
 
 def curve_section(curve: Curve) -> str:
-    """Return quality against the window, with a recommendation."""
+    """Return quality against the window and the recommendation."""
     measure = curve.measures[0]
     points = [(one.window, one.values[measure], *one.intervals[measure]) for one in curve.points]
     rows: list[tuple[str, ...]] = [
@@ -191,23 +197,23 @@ def curve_section(curve: Curve) -> str:
         )
     low, high = curve.regret_interval
     said = (
-        f"{curve.shape}: a window of {curve.recommended} is recommended ({curve.configured} is in "
-        f"use); on held-out queries it loses {curve.regret:.4f} [{low:+.4f}, {high:+.4f}] against "
-        "the best."
+        f"{curve.shape}: the recommended window is {curve.recommended}, the one in use is "
+        f"{curve.configured}. On held-out queries the recommended one scores {curve.regret:.4f} "
+        f"[{low:+.4f}, {high:+.4f}] less than the best."
     )
     plot = svg.lines(
         points,
         title=f"{measure} by window",
-        names=("candidates read", measure),
+        names=("candidates reranked", measure),
         marks=figures.window_marks(curve),
     )
     return plot + paragraphs([said]) + table_html(rows) + paragraphs(curve.notes)
 
 
 def health_section(found: Health) -> str:
-    """Return what is odd about the second stage, the odd first, with what to try."""
+    """Return the checks of the second stage, the failed ones first, with what to try."""
     marks = {True: "look", False: "fine", None: "-"}
-    rows: list[tuple[str, ...]] = [("", "check", "found")]
+    rows: list[tuple[str, ...]] = [("", "check", "finding")]
     for one in found.findings:
         advice = f" Try: {one.advice}" if one.advice else ""
         rows.append((marks[one.odd], one.check, snippet(f"{one.sentence}{advice}", _LONG)))
@@ -215,65 +221,65 @@ def health_section(found: Health) -> str:
 
 
 def tuning_section(tuning: Tuning) -> str:
-    """Return which setting to run, and what no other setting beats."""
+    """Return which setting to run and the settings that no other one beats."""
     shown = figures.settings_shown(tuning)
     rows: list[tuple[str, ...]] = [("", tuning.measure, "p95 ms", "pairs", "cost", "setting")]
     for name, one in shown:
         cost = "-" if one.cost is None else f"{one.cost:.4g}"
-        figured = f"{one.quality:.4f}", figures.ms(one.p95_ms), f"{one.pairs:.0f}", cost
-        rows.append((name, *figured, snippet(str(one.setting), _LONG)))
+        cells = f"{one.quality:.4f}", figures.ms(one.p95_ms), f"{one.pairs:.0f}", cost
+        rows.append((name, *cells, snippet(str(one.setting), _LONG)))
     low, high = tuning.interval
     said = (
-        f"{tuning.measure} on held-out queries {tuning.held_out:.4f}, {tuning.gain:+.4f} "
-        f"[{low:+.4f}, {high:+.4f}] over what is in use; the choice looks {tuning.optimism:+.4f} "
-        f"better on the queries it was made on. {tuning.tried} settings, {tuning.queries} queries, "
-        f"{tuning.agreement:.0%} of folds agree."
+        f"On held-out queries the chosen setting has {tuning.measure} {tuning.held_out:.4f}, "
+        f"{tuning.gain:+.4f} [{low:+.4f}, {high:+.4f}] against the setting in use. On the queries "
+        f"it was chosen on it looks {tuning.optimism:+.4f} better. {tuning.tried} settings and "
+        f"{tuning.queries} queries; {tuning.agreement:.0%} of the folds choose the same setting."
     )
     plot = svg.scatter(
         [(name, one.p95_ms, one.quality) for name, one in shown],
-        title=f"{tuning.measure} against milliseconds of settings that no other beats",
+        title=f"{tuning.measure} against p95 latency of the settings that no other one beats",
         names=("p95 ms", tuning.measure),
     )
     return (
         f"<p><strong>{html.escape(tuning.decision)}</strong>: {html.escape(tuning.reason)}</p>"
         f"{paragraphs([said])}{plot}"
-        f"{_folded('settings that no other beats in quality, p95 and usage', rows)}"
+        f"{_folded('Settings that no other one beats in quality, p95 and usage', rows)}"
         f"{paragraphs(tuning.notes)}"
     )
 
 
 def scores_section(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> str:
-    """Return how the reranker's scores are distributed, by what was judged of the document."""
+    """Return the distribution of the second stage's scores by judgment."""
     found = figures.score_bins(recording, qrels)
     if found is None:
-        return paragraphs(["No second stage scored anything."])
+        return paragraphs(["The system has no second stage, so nothing was scored."])
     plot = svg.histogram(
         found.counts,
         found.edges,
-        title="Scores by what was judged of the document",
+        title="Scores by judgment of the document",
         names=(f"score ({found.kind})", "share"),
     )
-    told = ", ".join(f"{sum(counts)} {name}" for name, counts in found.counts.items())
-    return plot + paragraphs([f"Pairs: {told}."])
+    pairs = ", ".join(f"{sum(counts)} {name}" for name, counts in found.counts.items())
+    return plot + paragraphs([f"Pairs: {pairs}."])
 
 
 def latency_section(recording: Recording) -> str:
-    """Return p50 and p95 of every stage as they were recorded, at the recorded width."""
+    """Return the recorded p50 and p95 of every stage."""
     plot = svg.spans(
         [
             (name, low, high, f"{figures.ms(low)} to {figures.ms(high)}")
             for name, low, high in figures.stage_spans(recording)
         ],
-        title="Milliseconds of every stage, p50 to p95",
+        title="Milliseconds by stage, p50 to p95",
     )
     return plot + paragraphs([f"Milliseconds, p50 to p95. {figures.recorded_how(recording)}"])
 
 
 def parts_rows(setup: Setup) -> list[tuple[str, ...]]:
-    """Return a row for each part of the recorded system, and how wide it is."""
+    """Return a row for each part of the recorded system, with its depths and windows."""
     fusion = ", ".join(f"{name}={value}" for name, value in setup.fusion.items())
     return [
-        *((snippet(name, 60), snippet(told, 400)) for name, told in setup.parts.items()),
+        *((snippet(name, 60), snippet(one, 400)) for name, one in setup.parts.items()),
         ("fusion", snippet(fusion, 400)),
         ("depth, window, results", f"{setup.depth}, {setup.window}, {setup.top_k}"),
         ("recorded depth and window", f"{setup.recorded_depth}, {setup.recorded_window}"),

@@ -1,6 +1,6 @@
-"""Small plots as SVG text: no script, no font, no colour but the page's own variables.
+"""Small plots as SVG: no script, every text escaped.
 
-Texts are escaped. A plot takes the classes `a`, `b` and `soft` from the style of its page.
+Colours come from the page's style, by the classes `a`, `b`, `whole` and `soft`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KINDS = ("a", "b", "whole")
 
 @dataclass(frozen=True, slots=True)
 class _Axes:
-    """The ranges of x and y, and where they lie on the page."""
+    """The ranges of x and y, and their positions on the plot."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -39,7 +39,7 @@ class _Axes:
         return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
     def frame(self, x_ticks: Iterable[float], names: tuple[str, str]) -> Iterable[str]:
-        """Yield grid lines with their values, and what x and y are."""
+        """Yield grid lines with their values, and the names of x and y."""
         for value in _ticks(*self.y):
             at = self.up(value)
             yield _line(_LEFT, at, _WIDTH - _RIGHT, at, "grid")
@@ -57,13 +57,13 @@ def lines(
     names: tuple[str, str],
     marks: Mapping[str, float],
 ) -> str:
-    """Return a line within its interval.
+    """Return a line chart with the interval of each point.
 
     Args:
-        points: x, y and the ends of the interval of y, from left to right.
-        title: what it shows, for those who hear it read.
-        names: of x and y.
-        marks: what to call a place of x.
+        points: x, y, and the low and high end of y's interval, from left to right.
+        title: what the plot shows, for screen readers.
+        names: the names of x and y.
+        marks: label to the x that it marks.
     """
     xs = [one[0] for one in points]
     axes = _Axes(_wide(min(xs), max(xs)), _wide(*_ends(one[2:] for one in points)))
@@ -89,17 +89,17 @@ def lines(
 def scatter(
     points: Sequence[tuple[str, float, float]], *, title: str, names: tuple[str, str]
 ) -> str:
-    """Return a dot for each point; one that is called something is larger, with its name.
+    """Return a dot for each point; a labelled point is larger.
 
     Args:
-        points: what it is called or nothing, x and y.
-        title: what it shows.
-        names: of x and y.
+        points: label (may be empty), x and y.
+        title: what the plot shows.
+        names: the names of x and y.
     """
     xs, ys = _ends([[x] for _, x, _ in points]), _ends([[y] for _, _, y in points])
     axes = _Axes(_wide(*xs), _wide(*ys))
     body = [*axes.frame(_ticks(*axes.x), names)]
-    for name, x, y in sorted(points):  # those with a name come last, on top
+    for name, x, y in sorted(points):  # labelled points last, on top
         at, up = axes.right(x), axes.up(y)
         kind, size = ("b", 5) if name else ("a", 3)
         body.append(f'<circle class="{kind}" cx="{at:.1f}" cy="{up:.1f}" r="{size}"/>')
@@ -109,7 +109,7 @@ def scatter(
 
 
 def bars(values: Sequence[float], *, title: str, names: tuple[str, str]) -> str:
-    """Return one bar for each value, above or below zero, in the order given."""
+    """Return one bar for each value, in the given order."""
     low, high = _ends([values])
     axes = _Axes((0.0, float(len(values))), _wide(min(low, 0.0), max(high, 0.0)))
     zero, width = axes.up(0.0), (_WIDTH - _LEFT - _RIGHT) / len(values)
@@ -131,13 +131,13 @@ def histogram(
     title: str,
     names: tuple[str, str],
 ) -> str:
-    """Return up to three histograms over the same bins, each as shares of its own sum.
+    """Return up to three histograms over the same bins, each as shares of its own total.
 
     Args:
-        counts: name to one count for each bin.
-        edges: of the bins, one more than bins.
-        title: what it shows.
-        names: of x and y.
+        counts: name to a count for each bin.
+        edges: the edges of the bins, one more than there are bins.
+        title: what the plot shows.
+        names: the names of x and y.
     """
     shares = {
         name: [count / max(1.0, sum(found)) for count in found] for name, found in counts.items()
@@ -158,12 +158,12 @@ def histogram(
 
 
 def waterfall(steps: Sequence[tuple[str, float, float]], *, title: str) -> str:
-    """Return a row for each step, a bar from where it starts to where it ends.
+    """Return a row for each step, with a bar from its start to its end.
 
     Args:
-        steps: name, start and end; a step that starts at 0 is a whole, others are what is lost (or
-            gained).
-        title: what it shows.
+        steps: name, start and end; a step that starts at 0 is a total, any other one is a loss or
+            a gain.
+        title: what the plot shows.
     """
     low, high = _ends([[0.0], *(one[1:] for one in steps)])
     return _rows(
@@ -183,11 +183,11 @@ def waterfall(steps: Sequence[tuple[str, float, float]], *, title: str) -> str:
 
 
 def spans(rows: Sequence[tuple[str, float, float, str]], *, title: str) -> str:
-    """Return a row for each name, a bar from a lower value to a higher one, with a text behind.
+    """Return a row for each name, with a bar from a low to a high value and a text after it.
 
     Args:
-        rows: name, the two values, and the text.
-        title: what it shows.
+        rows: name, low value, high value, text.
+        title: what the plot shows.
     """
     _, high = _ends(one[1:3] for one in rows)
     return _rows([(*one, "a") for one in rows], _wide(0.0, high), title)
@@ -196,8 +196,8 @@ def spans(rows: Sequence[tuple[str, float, float, str]], *, title: str) -> str:
 def _rows(
     rows: Sequence[tuple[str, float, float, str, str]], x: tuple[float, float], title: str
 ) -> str:
-    behind = 150  # for the text
-    scale = (_WIDTH - _NAMES - behind) / (x[1] - x[0])
+    beside = 150  # for the text
+    scale = (_WIDTH - _NAMES - beside) / (x[1] - x[0])
     body = []
     for at, (name, low, high, said, kind) in enumerate(rows):
         top, left = at * _ROW + 4, _NAMES + (low - x[0]) * scale
@@ -238,7 +238,7 @@ def _text(left: float, bottom: float, text: str, anchor: str) -> str:
 
 
 def _beside(left: float, bottom: float, text: str, gap: float) -> str:
-    """Return a text on the right of its place, or on the left where there is no room."""
+    """Return a text on the right of its point, or on the left where there is no room."""
     if left > _LEFT + 0.7 * (_WIDTH - _LEFT - _RIGHT):
         return _text(left - gap, bottom, text, "end")
     return _text(left + gap, bottom, text, "start")
@@ -250,12 +250,12 @@ def _ends(rows: Iterable[Iterable[float]]) -> tuple[float, float]:
 
 
 def _wide(low: float, high: float) -> tuple[float, float]:
-    """Return a range that is wider than nothing."""
+    """Return a range of a width above 0."""
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return about five round numbers within a range."""
+    """Return about five round numbers within the range."""
     rough = (high - low) / _TICKS
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(one * unit for one in (1, 2, 5, 10) if one * unit >= rough * 0.999)

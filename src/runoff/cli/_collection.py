@@ -1,0 +1,73 @@
+"""The judged queries that a command line argument names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation._collection import Collection
+from runoff.evaluation._formats import Gathered, numbered_lines, read_qrels, read_texts
+
+if TYPE_CHECKING:
+    from runoff.evaluation._recording import Recording
+
+__all__ = ["open_collection", "texts_beside"]
+
+_DATASET = "ir_datasets:"
+
+
+def open_collection(name: str, *, split: str, topics: Path | None, documents: bool) -> Collection:
+    """Return the collection that an argument names.
+
+    Args:
+        name: a BEIR folder, a `.csv`, `.tsv` or `.jsonl` file, `ir_datasets:NAME`, or else a qrels
+            file.
+        split: which judgments of a BEIR folder to use.
+        topics: the queries of a qrels file; None uses each query's id as its text.
+        documents: whether to read the documents.
+
+    Raises:
+        InvalidArgument: there is no such file or folder.
+        MalformedData: a line cannot be read.
+    """
+    if name.startswith(_DATASET):
+        return Collection.from_ir_datasets(name.removeprefix(_DATASET), documents=documents)
+    path = Path(name)
+    if path.is_dir():
+        return Collection.from_beir(path, split=split, documents=documents)
+    if not path.is_file():
+        raise InvalidArgument("collection", name, "there is no such file or folder")
+    lower = path.name.lower().removesuffix(".gz")
+    if lower.endswith((".jsonl", ".ndjson")):
+        return Collection.from_jsonl(path)
+    if lower.endswith(".csv") or (lower.endswith(".tsv") and topics is None and _is_table(path)):
+        return Collection.from_csv(path)
+    if topics is not None:
+        return Collection.from_trec(path, topics)
+    gathered = Gathered()
+    read_qrels(path, gathered)
+    return Collection({one: one for one in gathered.qrels}, gathered.qrels, name=path.name)
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a file's first line names the columns of `from_csv`, unlike BEIR's qrels."""
+    _, first = next(numbered_lines(path), ("", ""))
+    return "query" in [cell.strip() for cell in first.split("\t")]
+
+
+def texts_beside(name: str, recording: Recording) -> dict[str, str] | None:
+    """Return the texts of a recording's documents from a BEIR folder; None without a corpus there.
+
+    Args:
+        name: the argument that names the collection.
+        recording: has the ids of the documents.
+
+    Raises:
+        MalformedData: a line cannot be read.
+    """
+    corpus = [Path(name) / file for file in ("corpus.jsonl", "corpus.jsonl.gz")]
+    found = next((one for one in corpus if one.is_file()), None)
+    if found is None:
+        return None
+    return read_texts(found, {doc_id for query in recording for doc_id in query.doc_ids})

@@ -1,0 +1,97 @@
+"""The arguments that `runoff evaluate` and `runoff advise` share, and checks of their values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation._slices import by_length, by_script
+
+if TYPE_CHECKING:
+    from runoff.evaluation._collection import Collection
+    from runoff.evaluation._pairing import Slicing
+
+__all__ = [
+    "CacheOption",
+    "CollectionArgument",
+    "JsonOption",
+    "ReportOption",
+    "RerankerOption",
+    "SaveOption",
+    "SliceOption",
+    "SourcesOption",
+    "SplitOption",
+    "SystemOption",
+    "TopicsOption",
+    "check_writable",
+    "slicings",
+]
+
+CollectionArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A BEIR folder, a TREC qrels file, judgments as .csv, .tsv or .jsonl, or "
+        "ir_datasets:NAME."
+    ),
+]
+SystemOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What to measure: a saved recording, a TREC run file, or module:attribute.",
+        show_default="the built-in pipeline",
+    ),
+]
+SourcesOption = Annotated[
+    str, typer.Option(help="First stage of the built-in pipeline: bm25, dense, or both.")
+]
+RerankerOption = Annotated[
+    str,
+    typer.Option(help="Second stage of the built-in pipeline: a cross-encoder's name, or none."),
+]
+SplitOption = Annotated[str, typer.Option(help="Which judgments of a BEIR folder to use.")]
+TopicsOption = Annotated[
+    Path | None, typer.Option(help="The file of the queries, where COLLECTION is a qrels file.")
+]
+SaveOption = Annotated[
+    Path | None,
+    typer.Option(help="Save the recording in this folder; an interrupted run resumes there."),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder for cached embeddings.", show_default="the user's cache"),
+]
+SliceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slice", help="Also compare by length, script or a label of the collection; repeatable."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")]
+
+
+def slicings(collection: Collection, names: list[str]) -> dict[str, Slicing]:
+    """Return slicings by their names: `length`, `script`, or a label of the collection.
+
+    Raises:
+        InvalidArgument: the collection has no such label.
+    """
+    known = {"length": by_length, "script": by_script}
+    return {
+        name: known[name](collection.queries) if name in known else collection.slices(name)
+        for name in names
+    }
+
+
+def check_writable(**files: Path | None) -> None:
+    """Refuse output files that cannot be written, before minutes of work.
+
+    Raises:
+        InvalidArgument: a path is a folder, or its parent folder does not exist.
+    """
+    for option, path in files.items():
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise InvalidArgument(option, str(path), "must be a file in an existing folder")

@@ -1,0 +1,236 @@
+"""The demo's output, as tables in a terminal or as JSON, and progress bars for all commands.
+
+Results go to standard output and progress to standard error, so that scripts read only results.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from runoff._util.text import snippet
+from runoff.evaluation._runs import RERANKED
+from runoff.report._explain import headline, result_table, stage_table
+from runoff.report._figures import stage_spans
+from runoff.report._text import columns, number, table, verdict_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from runoff.demo._evaluation import Evaluation
+    from runoff.demo._frameworks import BeforeAfter, Row
+    from runoff.demo._index import DemoIndex
+    from runoff.types import Response
+
+    Progress = Callable[[str, int, int], None]
+
+__all__ = ["JsonReport", "Progress", "Report", "TerminalReport", "progress_bars", "say_table"]
+
+
+class Report(Protocol):
+    """Where the demo's findings go; the methods are called in this order."""
+
+    def progress(self) -> AbstractContextManager[Progress]:
+        """Show progress; yields what to call with a step's name, done and total."""
+
+    def indexed(self, index: DemoIndex, what: str) -> None:
+        """Report what was indexed."""
+
+    def compared(self, pair: BeforeAfter) -> None:
+        """Report what a framework's retriever found before and after the change."""
+
+    def answered(self, response: Response) -> None:
+        """Report the answer to one question."""
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Report how good each stage is, where quality is lost, and what to do next."""
+
+    def finished(self) -> None:
+        """End the report."""
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Show bars on standard error; yields what to call with a step's name, done and total."""
+    parts = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*parts, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def step(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield step
+
+
+def say_table(out: Console, rows: list[tuple[str, ...]], *, cut: bool = False) -> None:
+    """Print rows as a table under bold headings.
+
+    Args:
+        out: where to print.
+        rows: the headings first.
+        cut: whether to cut the last column at the terminal's edge.
+    """
+    text = table(rows, "<" * len(rows[0]), out.width if cut else None)
+    heading, *lines = text.split("\n")
+    out.print(Text(heading), style="bold", soft_wrap=True)
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)
+
+
+class TerminalReport:
+    """Tables on standard output, progress on standard error."""
+
+    def __init__(self) -> None:
+        self._out = Console(highlight=False)
+
+    def progress(self) -> AbstractContextManager[Progress]:
+        """Show progress bars that vanish at the end."""
+        return progress_bars()
+
+    def indexed(self, index: DemoIndex, what: str) -> None:
+        """Print one line."""
+        how = f"indexed in {index.built_s:.0f} s" if index.built_s else "indexed earlier"
+        count = len(index.bm25)
+        self._say(f"{count:,} passages of {what}, {how}: BM25 and Chroma in {index.path}", "dim")
+
+    def compared(self, pair: BeforeAfter) -> None:
+        """Print the results before, the added line, and the results after."""
+        self._out.print()
+        self._say(f"{pair.framework}: {pair.question}", "bold")
+        self._say(f"before, {pair.before_ms:.0f} ms", "dim")
+        for rank, row in enumerate(pair.before, 1):
+            self._say(f"  {rank}  {row.doc_id}")
+        self._say(f"add     {pair.line}", "green")
+        self._say(f"after, {pair.after_ms:.0f} ms", "dim")
+        say_table(self._out, _provenance_rows(pair), cut=True)
+
+    def answered(self, response: Response) -> None:
+        """Print the results with their rank at every stage, and the stages."""
+        self._out.print()
+        self._say(headline(response))
+        say_table(self._out, result_table(response), cut=True)
+        say_table(self._out, stage_table(response))
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Print the latencies, the advice, and where the HTML report is."""
+        self._out.print()
+        day = evaluation.recorded
+        when = f"recorded on {day} (--fresh records again)" if day else "recorded just now"
+        self._say(f"Does it help? Judged questions, {when}", "bold")
+        rows = [("stage", "p50 ms", "p95 ms")]
+        for stage, p50, p95 in stage_spans(evaluation.recording):
+            rows.append((stage, f"{p50:.1f}", f"{p95:.1f}"))
+        self._say(columns(rows))
+        sections = list(evaluation.advice.sections().items())
+        single = f"VERDICT, {RERANKED} against {evaluation.single} alone"
+        sections.insert(2, (single, verdict_text(evaluation.against_single)))
+        for heading, text in sections:
+            self._out.print()
+            self._say(heading, "bold")
+            self._say(text)
+        self._out.print()
+        self._say('Ask your own question:  runoff demo "your question"')
+        self._say('Ask your own files:     runoff demo --path DIR "your question"')
+        if evaluation.report is not None:
+            self._say(f"See this with plots:    {evaluation.report.resolve().as_uri()}")
+
+    def finished(self) -> None:
+        """Print nothing."""
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._out.print(Text(text), style=style, soft_wrap=True)
+
+
+def _provenance_rows(pair: BeforeAfter) -> list[tuple[str, ...]]:
+    sources: list[str] = []
+    for row in pair.after:
+        sources += [name for name in _sources(row) if name not in sources]
+    rows: list[tuple[str, ...]] = [("#", "rerank", "fused", *sources, "document", "text")]
+    for rank, row in enumerate(pair.after, 1):
+        record = row.provenance or {}
+        placed = {name: f"{one['rank']}" for name, one in _sources(row).items()}
+        score = record.get("rerank_score")
+        reranked = "-" if score is None else f"{record['rerank_rank']} ({number(score)})"
+        fused = str(record.get("fusion_rank", "-"))
+        places = (placed.get(name, "-") for name in sources)
+        text = snippet(row.text.removeprefix(row.doc_id), 50)
+        rows.append((str(rank), reranked, fused, *places, snippet(row.doc_id, 60), text))
+    return rows
+
+
+def _sources(row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = (row.provenance or {}).get("sources", {})
+    return found
+
+
+class JsonReport:
+    """One JSON object on standard output at the end."""
+
+    def __init__(self) -> None:
+        self._record: dict[str, Any] = {}
+
+    def progress(self) -> AbstractContextManager[Progress]:
+        """Show progress bars on standard error."""
+        return progress_bars()
+
+    def indexed(self, index: DemoIndex, what: str) -> None:
+        """Add it to the object."""
+        self._record["index"] = {
+            "what": what,
+            "passages": len(index.bm25),
+            "path": str(index.path),
+            "built_s": round(index.built_s, 3),
+        }
+
+    def compared(self, pair: BeforeAfter) -> None:
+        """Add it to the object."""
+        self._record.setdefault("frameworks", []).append(asdict(pair))
+
+    def answered(self, response: Response) -> None:
+        """Add it to the object."""
+        self._record["answer"] = {
+            "question": response.query.text,
+            "complete": response.outcome.complete,
+            "degraded": [asdict(one) for one in response.outcome.degraded],
+            "notes": list(response.outcome.notes),
+            "spent_ms": response.outcome.spent_ms,
+            "stages": [asdict(stage) for stage in response.trace.stages],
+            "results": [asdict(result) for result in response],
+        }
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Add it to the object."""
+        page = evaluation.report
+        self._record["evaluation"] = {
+            "recorded": evaluation.recorded or None,
+            "latency_ms": {
+                stage: {"p50": p50, "p95": p95}
+                for stage, p50, p95 in stage_spans(evaluation.recording)
+            },
+            "advice": evaluation.advice.to_dict(),
+            "against_single": {
+                "source": evaluation.single,
+                "verdict": evaluation.against_single.to_dict(),
+            },
+            "report": None if page is None else page.resolve().as_uri(),
+        }
+
+    def finished(self) -> None:
+        """Print the object."""
+        # in ASCII, which every terminal and pipe accepts
+        print(json.dumps(self._record, indent=2))  # noqa: T201 - the output

@@ -1,0 +1,1 @@
+"""The parts of `runoff.testing.chaos`: replies, faults, and the HTTP server."""

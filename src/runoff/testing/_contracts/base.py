@@ -1,0 +1,272 @@
+"""The base of all contracts: their common tests, and the rule that no test may be dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import pickle
+import selectors
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+from runoff.deadline import Deadline
+from runoff.errors import RunoffError, TransientError
+from runoff.protocols import Warmable
+
+try:
+    import pytest
+except ImportError:
+    msg = "runoff.testing.contracts needs pytest, which is not installed: pip install pytest"
+    raise ImportError(msg) from None
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+__all__ = ["Contract", "require", "skip"]
+
+_A = TypeVar("_A")
+_R = TypeVar("_R")
+
+_THREADS = 8
+_TURN = 0.025
+_ATTEMPTS = 3
+
+
+def require(ok: object, fact: str) -> None:
+    """Fail the test, naming what the contract requires, unless `ok` is true.
+
+    Raises:
+        AssertionError: `ok` is false.
+    """
+    if not ok:
+        message = f"the contract requires: {fact}"
+        raise AssertionError(message)
+
+
+def skip(reason: str) -> NoReturn:
+    """Skip a test that does not apply to the part."""
+    pytest.skip(reason)
+
+
+class Contract:
+    """Base of the contracts.
+
+    A subclass can neither delete nor replace a standard test, except by a method marked
+    `@pytest.mark.xfail(reason="...")` that says why the part fails it.
+
+    Attributes:
+        secrets: strings the part is made with, such as an API key, that must not appear in its
+            `repr` or pickle.
+        patience: seconds after the deadline within which a part with `keeps_deadline` must return.
+    """
+
+    secrets: ClassVar[tuple[str, ...]] = ()
+    patience: ClassVar[float] = 1.0
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Refuse a subclass that deletes or replaces a standard test without a reason.
+
+        Raises:
+            TypeError: names the tests.
+        """
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("runoff.testing."):
+            return
+        weakened = {
+            name
+            for base in cls.__mro__
+            if base.__module__.startswith("runoff.testing.")
+            for name, standard in vars(base).items()
+            if name.startswith("test_")
+            and getattr(cls, name, None) is not standard
+            and not _excused(getattr(cls, name, None))
+        }
+        if weakened:
+            msg = (
+                f"{cls.__name__} replaces standard tests: {', '.join(sorted(weakened))}. If the "
+                'part fails one, mark it @pytest.mark.xfail(reason="...")'
+            )
+            raise TypeError(msg)
+
+    def part(self) -> Any:  # noqa: ANN401 - each contract has its own type
+        """Return the part under test; each contract implements it."""
+        raise NotImplementedError
+
+    def use(self, part: Any) -> object:  # noqa: ANN401 - as above
+        """Use the part once and return what must be the same every time."""
+        raise NotImplementedError
+
+    def same(self, left: Any, right: Any) -> bool:  # noqa: ANN401 - as above
+        """Whether two results of `use` are the same."""
+        return bool(left == right)
+
+    def test_configuration_is_frozen(self) -> None:
+        """A part that is a dataclass is frozen, and `dataclasses.replace` makes an equal one."""
+        part = self.part()
+        if not dataclasses.is_dataclass(part) or isinstance(part, type):
+            skip("the part is not a dataclass")
+        for field in dataclasses.fields(part):
+            if not field.init:
+                continue
+            try:
+                setattr(part, field.name, None)
+            except AttributeError:
+                continue
+            require(ok=False, fact=f"a frozen configuration, but {field.name} can be set")
+        again = dataclasses.replace(part)
+        require(
+            self.same(self.use(again), self.use(part)),
+            "dataclasses.replace(part) answers as the part does",
+        )
+
+    def test_pickle(self) -> None:
+        """A pickled part answers as the original does, or raises an error that says it cannot."""
+        part = self.part()
+        try:
+            pickled = pickle.dumps(part)
+        except (RunoffError, TypeError, pickle.PicklingError, AttributeError) as error:
+            skip(f"the part cannot be pickled and says so: {error}")
+        try:
+            again = pickle.loads(pickled)  # noqa: S301 - our own bytes, just made
+        except RunoffError as error:
+            skip(f"the part cannot be unpickled here and says so: {error}")
+        require(
+            self.same(self.use(again), self.use(part)),
+            "a pickled part answers as the original does",
+        )
+
+    def test_secrets_stay_secret(self) -> None:
+        """No secret appears in the part's `repr`, `str` or pickle."""
+        part = self.part()
+        for secret in self.secrets:
+            require(secret not in repr(part), "repr(part) shows no secret")
+            require(secret not in str(part), "str(part) shows no secret")
+            try:
+                pickled = pickle.dumps(part)
+            except Exception:  # noqa: BLE001, S112 - what cannot be pickled reveals nothing
+                continue
+            require(secret.encode() not in pickled, "a pickle contains no secret")
+
+    def test_same_answer_again(self) -> None:
+        """The part gives the same answer to the same question."""
+        part = self.part()
+        require(self.same(self.use(part), self.use(part)), "the same answer to the same question")
+
+    def test_threads(self) -> None:
+        """Eight threads that use one instance at once get the answer that one thread gets."""
+        part = self.part()
+        alone = self.use(part)
+        together = in_threads(lambda _: self.use(part), [None] * _THREADS)
+        require(
+            all(self.same(answer, alone) for answer in together),
+            f"{_THREADS} threads on one instance get the answer that one thread gets",
+        )
+
+    def test_warmup(self) -> None:
+        """A part with `warmup` can be warmed up twice and answers as before."""
+        part = self.part()
+        if not isinstance(part, Warmable):
+            skip("the part has no warmup")
+        before = self.use(part)
+        part.warmup()
+        part.warmup()
+        require(self.same(self.use(part), before), "warmup() changes no answer")
+
+
+def _excused(method: object) -> bool:
+    return any(
+        mark.name == "xfail" and mark.kwargs.get("reason")
+        for mark in getattr(method, "pytestmark", ())
+    )
+
+
+def in_threads(work: Callable[[_A], _R], items: Sequence[_A]) -> list[_R]:
+    """Run `work` on every item at once, one thread for each, and return the results in order."""
+    barrier = threading.Barrier(len(items))
+
+    def one(item: _A) -> _R:
+        barrier.wait(timeout=60)
+        return work(item)
+
+    with ThreadPoolExecutor(len(items)) as pool:
+        return list(pool.map(one, items))
+
+
+def require_free_loop(call: Callable[[], Awaitable[object]]) -> None:
+    """Fail if eight calls awaited together block the event loop for 25 ms at a time.
+
+    This measures the turns of the loop, from one poll of its sockets to the next, so that a busy
+    machine, which wakes the loop late, does not fail the part. The best of three attempts counts.
+    """
+    longest = min(_longest_turn(call) for _ in range(_ATTEMPTS))
+    require(
+        longest <= _TURN,
+        "awaiting the part does not block the event loop; eight calls blocked it for "
+        f"{longest * 1000:.0f} ms at a time",
+    )
+
+
+def _longest_turn(call: Callable[[], Awaitable[object]]) -> float:
+    selector = _TimedSelector()
+
+    async def calls() -> None:
+        await asyncio.sleep(0)
+        selector.turns.clear()
+        await asyncio.gather(*(call() for _ in range(_THREADS)))
+        await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(calls())
+    return max(selector.turns)
+
+
+class _TimedSelector(selectors.DefaultSelector):
+    """A selector that records how long the event loop was busy between two polls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns: list[float] = []
+        self._left = time.perf_counter()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Record the turn that ends here."""
+        self.turns.append(time.perf_counter() - self._left)
+        ready = super().select(timeout)
+        self._left = time.perf_counter()
+        return ready
+
+
+def within(
+    seconds: float, call: Callable[[Deadline], _R], part: object, patience: float
+) -> _R | None:
+    """Use a part under a deadline; return its answer, or None if it raises `TransientError`.
+
+    A part with `keeps_deadline` fails if it returns more than `patience` seconds late in all of
+    three attempts.
+    """
+    for _ in range(_ATTEMPTS):
+        deadline = Deadline(seconds)
+        started = time.perf_counter()
+        try:
+            answer = call(deadline)
+        except TransientError:
+            answer = None
+        took = time.perf_counter() - started - deadline.paused_for
+        if took <= seconds + patience or not getattr(part, "keeps_deadline", False):
+            return answer
+    require(
+        ok=False,
+        fact=f"a part with keeps_deadline returns by its deadline of {seconds * 1000:.0f} ms; "
+        f"this one took {took * 1000:.0f} ms",
+    )
+    return answer
+
+
+def require_unchanged(call: Callable[[_A], object], given: _A, what: str) -> None:
+    """Fail if a call changes its argument."""
+    before = copy.deepcopy(given)
+    call(given)
+    require(given == before, f"the call leaves {what} unchanged")
