@@ -254,7 +254,10 @@ def test_markdown_is_a_table_and_keeps_texts_inert(tmp_path):
         ((".", "--sources", "bm26"), "must be bm25 or dense"),
         ((".", "--json", "--markdown"), "cannot be combined with --json"),
         ((".", "--system", "system:made", "--fail-on-harm"), "needs a --baseline"),
-        ((".", "--system", "system:made", "--measure", "nDGC@10"), "must be a measure of ir-measures"),
+        (
+            (".", "--system", "system:made", "--measure", "nDGC@10"),
+            "must be a measure of ir-measures",
+        ),
         (("qrels.tsv",), "has no documents to search"),
         (("qrels.tsv", "--system", "system:made"), "name their file with --topics"),
     ],

@@ -49,7 +49,9 @@ def test_beir_folder(beir_folder):
 
 def test_beir_folder_without_a_file(beir_folder):
     """An absent file or split is refused, and the message lists what was looked for."""
-    with pytest.raises(InvalidArgument, match=r"must contain qrels/train\.tsv or qrels\.train\.tsv,"):
+    with pytest.raises(
+        InvalidArgument, match=r"must contain qrels/train\.tsv or qrels\.train\.tsv,"
+    ):
         Collection.from_beir(beir_folder, split="train")
     (beir_folder / "queries.jsonl").unlink()
     with pytest.raises(InvalidArgument, match=r"queries\.jsonl, plain or \.gz"):

@@ -263,7 +263,12 @@ def test_as_json_and_as_text():
         (_values([1]), _values([1]), {"bound": -0.1}, "bound=-0.1"),
         (_values([1]), _values([1]), {"rounds": 0}, "rounds=0"),
         (_values([1]), _values([1]), {"slices": {"s": 3}}, r"slices\['s'\]=3"),
-        (_values([1]), _values([1]), {"slices": {"s": {"x": 1}}}, "no slice for any of the queries"),
+        (
+            _values([1]),
+            _values([1]),
+            {"slices": {"s": {"x": 1}}},
+            "no slice for any of the queries",
+        ),
     ],
 )
 def test_what_cannot_be_compared(before, after, options, message):
