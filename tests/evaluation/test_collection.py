@@ -1,4 +1,4 @@
-"""Test collections are read from every format, and what is wrong is named with file and line."""
+"""Test collections are read from every format; errors name the file and the line."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ def _json_lines(path, rows, *, packed=False):
 
 @pytest.fixture
 def beir_folder(tmp_path):
-    """Write a folder as BEIR has it, with two splits."""
+    """Write a folder in BEIR's layout, with two splits."""
     corpus = [{"_id": f"d{at}", "title": f"T{at}", "text": f"text {at}"} for at in (1, 2, 3)]
     _json_lines(tmp_path / "corpus.jsonl.gz", corpus, packed=True)
     rows = [{"_id": one, "text": text} for one, text in QUERIES.items()]
@@ -48,7 +48,7 @@ def test_beir_folder(beir_folder):
 
 
 def test_beir_folder_without_a_file(beir_folder):
-    """An absent file or split is refused, and the message lists what was looked for."""
+    """A missing file or split is refused, and the message lists the expected names."""
     with pytest.raises(
         InvalidArgument, match=r"must contain qrels/train\.tsv or qrels\.train\.tsv,"
     ):
@@ -69,7 +69,7 @@ def test_beir_folder_without_a_file(beir_folder):
     ],
 )
 def test_bad_judgments_name_the_line(beir_folder, line, message):
-    """A judgment that cannot be read, or that contradicts another, is named with file and line."""
+    """An unreadable or contradictory judgment is reported with file and line."""
     path = beir_folder / "qrels" / "test.tsv"
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(MalformedData, match=rf"test\.tsv {message}"):
@@ -99,7 +99,7 @@ def test_a_bad_first_line_is_no_header(beir_folder):
     ],
 )
 def test_bad_queries_name_the_line(beir_folder, row, message):
-    """A query that cannot be read, or that has two texts, is named with file and line."""
+    """An unreadable query, or one with two texts, is reported with file and line."""
     path = beir_folder / "queries.jsonl"
     path.write_bytes(path.read_bytes() + row + b"\n")
     with pytest.raises(MalformedData, match=rf"queries\.jsonl {message}"):
@@ -116,7 +116,7 @@ def test_damaged_gzip(beir_folder, keep):
 
 
 def test_one_document_with_two_texts(beir_folder):
-    """An id that stands twice in a corpus is an error with another text and none with the same."""
+    """A repeated id in a corpus is an error if the texts differ, and fine if they are equal."""
     rows = [{"_id": "d1", "text": "same"}, {"_id": "d1", "text": "same"}]
     _json_lines(beir_folder / "corpus.jsonl", rows)
     assert list(Collection.from_beir(beir_folder).documents) == ["d1"]
@@ -149,7 +149,7 @@ CSV = 'query,doc_id,grade,language\nhow?,d1,2,en\n"why,\nthen?",d2,1,de\nhow?,d3
 
 
 def test_csv(tmp_path):
-    """A table gives judgments and labels; a query's id is made of its text where it has none."""
+    """A table gives judgments and labels; a query without an id gets one from its text."""
     (tmp_path / "judged.csv").write_text(CSV)
     found = Collection.from_csv(tmp_path / "judged.csv")
     how, why = text_key("how?"), text_key("why,\nthen?")
@@ -174,14 +174,14 @@ def test_csv(tmp_path):
     ],
 )
 def test_bad_csv_names_the_line(tmp_path, text, message):
-    """A row that does not fit the header, or contradicts another, is named with its line."""
+    """A row that does not fit the header, or contradicts another, is reported with its line."""
     (tmp_path / "judged.csv").write_text(text)
     with pytest.raises(MalformedData, match=rf"judged\.csv {message}"):
         Collection.from_csv(tmp_path / "judged.csv")
 
 
 def test_pandas_is_as_csv(tmp_path):
-    """A data frame gives what its CSV file gives; an empty label is none."""
+    """A data frame gives what its CSV file gives; empty labels are ignored."""
     pandas = pytest.importorskip("pandas")
     (tmp_path / "judged.csv").write_text(CSV)
     frame = pandas.read_csv(tmp_path / "judged.csv")
@@ -199,7 +199,7 @@ def test_pandas_is_as_csv(tmp_path):
 
 
 def test_json_lines(tmp_path):
-    """One object for each query gives grades or a plain list of relevant ids, and labels."""
+    """JSON lines give grades or a plain list of relevant ids for each query, and labels."""
     rows = [
         {"query_id": "q1", "query": QUERIES["q1"], "relevant": {"d1": 2, "d3": 0}, "kind": "why"},
         {"query_id": "q2", "text": QUERIES["q2"], "relevant": ["d2"]},
@@ -214,7 +214,7 @@ def test_json_lines(tmp_path):
 
 
 def test_pairs():
-    """(query, relevant ids) pairs are a collection, and the same query may come twice."""
+    """(query, relevant ids) pairs make a collection, and the same query may appear twice."""
     found = Collection.from_pairs([("how?", ["d1"]), ("why?", {"d2": 2}), ("how?", ["d3", "d1"])])
     assert dict(found.qrels[text_key("how?")]) == {"d1": 1, "d3": 1}
     assert found.notes == ("1 judgments are repeated.",)
@@ -271,7 +271,7 @@ def test_what_was_given_is_copied_and_cannot_change():
 
 
 def test_oddities_are_noted():
-    """Unjudged queries, hopeless ones and judged documents that do not exist are reported."""
+    """Notes report unjudged queries, hopeless queries and unknown judged documents."""
     documents = {"d1": Document("d1", "dough")}
     qrels = {"q1": {"d1": 1, "d8": 1}, "q2": {"d9": 0}}
     found = Collection({**QUERIES, "q3": "unjudged"}, qrels, documents)
@@ -302,7 +302,7 @@ def test_oddities_are_noted():
     ],
 )
 def test_wrong_collections_are_refused(queries, qrels, labels, message):
-    """Judgments without queries, and what is no text, id or grade, are refused."""
+    """Judgments without queries, and invalid texts, ids or grades, are refused."""
     with pytest.raises(InvalidArgument, match=message):
         Collection(queries, qrels, labels=labels)
 

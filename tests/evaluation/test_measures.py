@@ -1,4 +1,4 @@
-"""Measures are ir-measures', computed for every judged query and by rank alone."""
+"""Measures are those of ir-measures, for every judged query, computed from ranks only."""
 
 import math
 import sys
@@ -19,7 +19,7 @@ COLLECTION = Collection(
 
 
 def test_by_hand():
-    """nDCG, RR, recall and Judged of a small run are what pencil and paper give."""
+    """nDCG, RR, recall and Judged of a small run equal values computed by hand."""
     run = {"q1": ["x", "b", "a"], "q2": ["a"]}
     found = evaluate(run, COLLECTION, ["nDCG@10", "RR@10", "R@2"])
     ideal = 2 + 1 / math.log2(3)
@@ -81,7 +81,7 @@ def test_names_and_objects():
     ],
 )
 def test_bad_measures(measures, message):
-    """What is no measure is refused by name; a cutoff of 0 would crash trec_eval."""
+    """Unknown measures are refused by name, and so is a cutoff of 0, which crashes trec_eval."""
     with pytest.raises(InvalidArgument, match=message):
         Evaluator(COLLECTION, measures)
 
@@ -90,13 +90,13 @@ def test_bad_measures(measures, message):
     ("order", "message"), [(["a", "b", "a"], "'a': is repeated"), ([1], "ids"), ("ab", "ids")]
 )
 def test_bad_runs(order, message):
-    """A document that is repeated, and what is no list of ids, is refused with its query."""
+    """Repeated documents and results that are not lists of ids are refused, naming the query."""
     with pytest.raises(InvalidArgument, match=f"{message}.*'q1'"):
         evaluate({"q1": order}, COLLECTION)
 
 
 def test_values_cannot_be_changed():
-    """The arrays that are handed out are read-only."""
+    """The returned arrays are read-only."""
     found = evaluate({"q1": ["a"]}, COLLECTION)
     with pytest.raises(ValueError, match="read-only"):
         found.values["nDCG@10"][0] = 1.0
