@@ -1,4 +1,4 @@
-"""Systems made of lists, so that what their ledgers must say can be worked out by hand."""
+"""Systems made of lists, so that their ledgers can be computed by hand."""
 
 from dataclasses import dataclass, replace
 
@@ -39,7 +39,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Told:
-    """A scorer that gives the documents the scores it was told; the others get 0."""
+    """A scorer with given scores for some documents; the others get 0."""
 
     scores: dict
     truncated: str = ""
@@ -63,7 +63,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Dropping:
-    """A reranker that takes these documents out and leaves the others as they are."""
+    """A reranker that drops these documents and leaves the others in order."""
 
     ids: str
     name: str = "dropping"
