@@ -142,7 +142,7 @@ def test_a_store_that_lists_nothing_needs_documents(documents):
         def from_texts(cls, texts, embedding, metadatas=None, **kwargs):
             raise NotImplementedError
 
-    with pytest.raises(InvalidArgument, match="Closed does not list its documents"):
+    with pytest.raises(InvalidArgument, match="Closed cannot list its documents"):
         HybridRetriever.from_vectorstore(Closed(), reranker=None)
     bare = [Document("no id")]
     with pytest.raises(InvalidArgument, match="the id the store holds it by"):

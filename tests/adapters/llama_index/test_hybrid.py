@@ -141,12 +141,14 @@ class TestMaking:
             "nodes": nodes,
             "docstore": index.docstore,
         }
-        with pytest.raises(InvalidArgument, match="excludes"):
+        with pytest.raises(
+            InvalidArgument, match=f"give either {both_given[0]}= or {both_given[1]}="
+        ):
             HybridRetriever.from_defaults(**{name: what[name] for name in both_given})
 
     def test_nothing_given_is_refused(self):
         """The error lists what could be given."""
-        with pytest.raises(InvalidArgument, match="nodes, a docstore or a vector_store"):
+        with pytest.raises(InvalidArgument, match="nodes=, docstore= or vector_store="):
             HybridRetriever.from_defaults()
 
     def test_a_store_that_does_not_list_its_nodes_asks_for_them(self, chroma, nodes):

@@ -197,7 +197,7 @@ def test_a_retriever_that_takes_no_filters_refuses_them(index, overlap):
 def test_a_store_without_text_says_what_to_pass(embed_model, request, more):
     """A store of vectors alone has to come with its index."""
     store = make_store("faiss-l2", request)
-    with pytest.raises(InvalidArgument, match="vectors without text: give the index"):
+    with pytest.raises(InvalidArgument, match="vectors without text: pass the index"):
         HybridRetriever.from_defaults(vector_store=store, embed_model=embed_model, **more)
 
 

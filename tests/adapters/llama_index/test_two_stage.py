@@ -272,7 +272,7 @@ class TestQueryEngines:
     def test_our_own_is_replaced(self, overlap, index, llm):
         """Applied twice, one second stage is left."""
         once = two_stage(index.as_query_engine(llm=llm), reranker=overlap(), top_n=2)
-        with pytest.warns(UserWarning, match="takes its place"):
+        with pytest.warns(UserWarning, match="the new one replaces it"):
             twice = two_stage(once, reranker=overlap(), top_n=4)
         assert kinds(twice) == ["RunoffRerank"]
         assert len(twice.query(QUERY).source_nodes) == 4
