@@ -83,7 +83,7 @@ def test_runs_under_pytest(tmp_path):
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "the contract demands: a higher fusion_score is better" in done.stdout
+    assert "the contract requires: a higher fusion_score is better" in done.stdout
     assert "TestBroken::test_higher_is_better" in done.stdout
     assert "TestSound" not in done.stdout
     assert done.returncode == 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
 
-from runoff import provenance as core
+from runoff._util import provenance as core
 from runoff._util.template import Template
 from runoff._util.text import text_key
 from runoff.types import Document

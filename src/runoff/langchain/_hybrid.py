@@ -11,11 +11,11 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 from pydantic import Field, field_validator
 
+from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried
 from runoff.langchain._retriever import StagedRetriever
 from runoff.langchain._stores import content, deletable, replaced, stored_id
-from runoff.provenance import without
 from runoff.recall._bm25.bm25 import BM25
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from runoff.errors import InvalidArgument, RunoffError
 from runoff.langchain._convert import template
 from runoff.langchain._tracing import Observed
 from runoff.pipeline._second_stage import DEFAULT_RERANKER, checked, model_name, second_stage
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import IndexNode, NodeWithScore
 
+from runoff._util.provenance import without
 from runoff.llama_index._convert import (
     NODE,
     NodeDocument,
@@ -17,7 +18,6 @@ from runoff.llama_index._convert import (
     to_hits,
     to_json,
 )
-from runoff.provenance import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

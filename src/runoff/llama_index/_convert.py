@@ -20,10 +20,10 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore.utils import json_to_doc
 
+from runoff._util.provenance import KEY, decode, encode, without
 from runoff._util.template import Template
 from runoff.errors import InvalidArgument
 from runoff.llama_index._filters import as_filter
-from runoff.provenance import KEY, decode, encode, without
 from runoff.rerank._passages import within
 from runoff.types import Document, Hit, Query
 

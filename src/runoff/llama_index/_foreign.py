@@ -16,7 +16,7 @@ from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import plain_node, to_bundle
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
-from runoff.rerank._coerce import register_converter
+from runoff.rerank._as_reranker import register_converter
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
 

@@ -9,6 +9,8 @@ from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.chat_engine.types import BaseChatEngine
 
+from runoff._util.names import name_of
+from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.llama_index._convert import Reading
 from runoff.llama_index._foreign import PostprocessorReranker
@@ -20,7 +22,7 @@ from runoff.llama_index._widen import recall_of
 from runoff.pipeline import TwoStage
 from runoff.pipeline._systems import System, register_system
 from runoff.rerank._check import check_reranking
-from runoff.rerank._drive import inner, name_of, reranked
+from runoff.rerank._inner import as_inner, reranked
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def _behind(retriever: BaseRetriever, after: Sequence[BaseNodePostprocessor]) ->
     if isinstance(retriever, TwoStageRetriever):
         pipeline, most = retriever.pipeline, retriever.top_n
         filters = retriever.filters
-        first = [] if pipeline.reranker is None else [inner("reranker", pipeline.reranker)]
+        first = [] if pipeline.reranker is None else [as_inner("reranker", pipeline.reranker)]
     else:
         most, filters, first = recall_of(retriever) or _MANY, None, []
         reading = Reading() if ours is None else Reading(ours.metadata_mode, ours.text_template)
@@ -118,7 +120,7 @@ class Chain:
         for stage in self.stages:
             if not now:
                 break
-            answer = reranked(stage, query, now, whole, name_of(stage))
+            answer = run(reranked(stage, query, now, whole, name_of(stage)))
             made = check_reranking(answer, now)
             dropped += [replace(one, candidate=own[one.candidate.key]) for one in made.dropped]
             unscored += [own[one.key] for one in made.unscored]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._util.arguments import count, is_share
 from runoff._util.faults import check_on_error
+from runoff._util.names import name_of
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion
 from runoff.pipeline._grouping import as_grouping
 from runoff.protocols import Warmable
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 
@@ -123,7 +124,7 @@ class Wrapped:
     @property
     def name(self) -> str:
         """The inner reranker's name, for traces and degradations."""
-        return str(getattr(self.inner, "name", type(self.inner).__name__))
+        return name_of(self.inner)
 
     @property
     def keeps_deadline(self) -> bool:

@@ -15,9 +15,9 @@ from llama_index.core.schema import (
 )
 from reranked import fields, snapshot
 
+from runoff._util.provenance import KEY
 from runoff.errors import InvalidArgument, ModelNotFound, ScoreKindMismatch, ServerFailed
 from runoff.llama_index import RunoffRerank, provenance
-from runoff.provenance import KEY
 from runoff.rerank import Pointwise
 from runoff.scores import Threshold
 

@@ -7,7 +7,7 @@ import pytest
 
 from runoff.errors import InvalidArgument
 from runoff.rerank import CrossEncoder, Pointwise
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 
 
 def test_names_and_scorers_are_wrapped():
@@ -53,7 +53,7 @@ def test_a_frameworks_reranker_needs_no_import_of_its_adapter(framework):
     code = (
         FOREIGN[framework]
         + """
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 print(hasattr(as_reranker(Foreign()), "rerank"))
 """
     )

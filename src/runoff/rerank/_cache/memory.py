@@ -1,4 +1,4 @@
-"""Where scores are kept: in memory, or in a file (`runoff.rerank._cache.disk`)."""
+"""Scores of pairs kept in the memory of this process."""
 
 from __future__ import annotations
 
@@ -7,31 +7,16 @@ import threading
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from runoff.rerank._cache.disk import DiskCache
-    from runoff.scores import ModelIdentity, Passage, ScoreKind
+    from runoff.rerank._cache.entry import Entry
 
-    Store: TypeAlias = "MemoryCache | DiskCache"
-
-__all__ = ["Entry", "MemoryCache", "as_store"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The score of one pair, with all that `PairScores` says of it."""
-
-    value: float
-    truncated: bool
-    kind: ScoreKind
-    model: ModelIdentity
-    passages: tuple[Passage, ...] = ()
+__all__ = ["MemoryCache"]
 
 
 class _Recent:
@@ -121,28 +106,3 @@ class MemoryCache:
         """Forget every score."""
         with self._recent.lock:
             self._recent.entries.clear()
-
-
-def as_store(cache: object) -> Store | None:
-    """Return the store that an argument `cache` stands for.
-
-    True is a `MemoryCache()` of its own, a path is a `DiskCache`, None and False are no cache.
-
-    Raises:
-        InvalidArgument: it is none of these.
-    """
-    if cache is None or cache is False:
-        return None
-    if cache is True:
-        return MemoryCache()
-    if isinstance(cache, MemoryCache):
-        return cache
-    from runoff.rerank._cache.disk import DiskCache  # noqa: PLC0415 - SQLite, for those who use it
-
-    if isinstance(cache, DiskCache):
-        return cache
-    if isinstance(cache, str | Path):
-        return DiskCache(cache)
-    raise InvalidArgument(
-        "cache", cache, "must be True, a MemoryCache, a DiskCache, a path or None"
-    )
