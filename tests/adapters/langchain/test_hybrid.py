@@ -145,7 +145,7 @@ def test_a_store_that_lists_nothing_needs_documents(documents):
     with pytest.raises(InvalidArgument, match="Closed cannot list its documents"):
         HybridRetriever.from_vectorstore(Closed(), reranker=None)
     bare = [Document("no id")]
-    with pytest.raises(InvalidArgument, match="the id the store holds it by"):
+    with pytest.raises(InvalidArgument, match="the id that it has in the store"):
         HybridRetriever.from_vectorstore(Closed(), bare, reranker=None)
     hybrid = HybridRetriever.from_vectorstore(Closed(), documents, reranker=None, k=3)
     assert len(hybrid.invoke("cascade")) == 3

@@ -212,7 +212,7 @@ def test_a_hybrid_adds_and_deletes_in_both(empty, named, overlap):
 
 
 def test_a_store_that_lists_nothing_says_what_to_pass(documents):
-    """A store of another kind has to be told its documents."""
+    """A store of another kind needs its documents passed in."""
 
     class Foreign(VectorStore):
         def similarity_search(self, query, k=4, **kwargs):
@@ -222,7 +222,7 @@ def test_a_store_that_lists_nothing_says_what_to_pass(documents):
         def from_texts(cls, texts, embedding, metadatas=None, **kwargs):
             return cls()
 
-    with pytest.raises(InvalidArgument, match="Foreign does not list its documents: pass doc"):
+    with pytest.raises(InvalidArgument, match="Foreign cannot list its documents: pass doc"):
         HybridRetriever.from_vectorstore(Foreign())
     with pytest.raises(FilterNotSupported, match="translate_filter="):
         store_kwargs(Foreign(), {}, Eq("a", 1), None, "dense")
