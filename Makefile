@@ -13,7 +13,7 @@ COHERE ?= cohere>=7,<8
 OLDEST := $(VENV)-oldest
 pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 PIP := $(call pip,$(VENV))
-# pytest processes; fewer than the cores leaves room for what the tests time
+# how many processes run the tests
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
