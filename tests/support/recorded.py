@@ -30,7 +30,7 @@ WORDS = [
 
 @dataclass(frozen=True)
 class Questions:
-    """What `record` needs of a collection."""
+    """The part of a collection that `record` needs."""
 
     queries: dict[str, str]
 
