@@ -2,28 +2,45 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# how runoff itself is installed: `editable`, or `wheel`, which tests what users get, from dist/
+INSTALL ?= editable
 TORCH_VENV ?= .venv-torch
 # the release tested; name another, or a build for your GPU, with TORCH=
 TORCH ?= torch==2.13.0
 COHERE_VENV ?= .venv-cohere
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+OLDEST := $(VENV)-oldest
+pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
+PIP := $(call pip,$(VENV))
+# pytest processes; fewer than the cores leaves room for what the tests time
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-oldest test-torch test-cohere lint types docs bench notebooks clean
+# an sdist has no models/: runoff-models is then installed as any other requirement
+MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
+# what to install, with which extras: $(call self,extras)
+self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
+
+.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-sdist \
+	lint types docs bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       see two-stage retrieval at work on your own Python's documentation"
-	@echo "make test       run the tests"
-	@echo "make test-oldest  run them with the oldest versions of what runoff builds on"
+	@echo "make test       run the tests that take a few minutes together"
+	@echo "make test-slow  run the others: statistics, soaks, notebooks, benchmarks, wall-clock times"
+	@echo "make test-pythons  make test, with every CPython from 3.11 on that is found here"
+	@echo "make test-oldest  run tests with the oldest versions of what runoff builds on"
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
-	@echo "make lint       ruff: rules and format"
-	@echo "make types      mypy --strict"
+	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
+	@echo "make types      mypy --strict, over the programs of tests/typing too"
 	@echo "make notebooks  execute the notebooks"
 	@echo "make docs       check that the documentation agrees with the code"
 	@echo "make bench      side by side with bm25s and rank-bm25, as ratios in one run"
+	@echo "make build      wheel and sdist of runoff and runoff-models, in dist/"
+	@echo "make release-check  everything a release needs, except the upload"
 	@echo "make clean      remove .venv and caches"
 
 $(BIN)/python:
@@ -31,36 +48,49 @@ $(BIN)/python:
 	$(PIP) --upgrade "pip>=25.1"
 
 # what `runoff demo` needs and no more
-$(VENV)/.demo: pyproject.toml models/pyproject.toml | $(BIN)/python
-	$(PIP) --editable ./models --editable ".[demo]"
+$(VENV)/.demo: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python
+	$(PIP) $(call self,demo)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.demo
-	$(PIP) --editable ".[all]" --group dev
+$(VENV)/.dev: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python
+	$(PIP) $(call self,all) --group dev
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.release: pyproject.toml | $(BIN)/python
+	$(PIP) --group release
 	@touch $@
 
 demo: $(VENV)/.demo
 	$(BIN)/runoff demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist loadscope $(ARGS)
+
+# one at a time: some of them measure times
+test-slow: $(VENV)/.dev
+	$(PYTEST) -m slow --verbose --durations=0 --durations-min=1 $(ARGS)
+
+test-pythons:
+	@.ci/pythons > /dev/null
+	@for python in $$(.ci/pythons 2> /dev/null); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "Python $$version: $$python"; \
+		$(MAKE) --no-print-directory test PYTHON=$$python VENV=$(VENV)-$$version || exit 1; \
+	done
 
 # llama-index-core, langchain-core, Altair and all else as old as pyproject.toml allows; they warn of newer Python
-OLDEST := $(VENV)-oldest
 test-oldest: pyproject.toml tests/oldest.txt
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/oldest.txt \
-		--editable ./models --editable ".[chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report]" \
-		--group oldest
+	$(call pip,$(OLDEST)) --upgrade "pip>=25.1"
+	$(call pip,$(OLDEST)) --constraint tests/oldest.txt --group oldest \
+		$(call self,chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report)
 	$(OLDEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" tests/adapters \
 		tests/test_contracts*.py tests/onnx tests/report/test_plots.py tests/rerank/test_cohere*.py $(ARGS)
 
-$(TORCH_VENV)/.torch: pyproject.toml models/pyproject.toml
+$(TORCH_VENV)/.torch: pyproject.toml $(wildcard models/pyproject.toml)
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(TORCH_VENV)/bin/python -m pip install --quiet "$(TORCH)" --editable ./models \
-		--editable ".[cli,export]" --group pytest
+	$(call pip,$(TORCH_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(TORCH_VENV)) "$(TORCH)" $(call self,cli,export) --group pytest
 	@touch $@
 
 test-torch: $(TORCH_VENV)/.torch
@@ -68,11 +98,10 @@ test-torch: $(TORCH_VENV)/.torch
 		tests/rerank/test_sentence_transformers*.py tests/rerank/test_backends.py \
 		tests/export tests/cli/test_export.py $(ARGS)
 
-$(COHERE_VENV)/.cohere: pyproject.toml models/pyproject.toml
+$(COHERE_VENV)/.cohere: pyproject.toml $(wildcard models/pyproject.toml)
 	$(PYTHON) -m venv $(COHERE_VENV)
-	$(COHERE_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(COHERE_VENV)/bin/python -m pip install --quiet --upgrade "$(COHERE)" --editable ./models \
-		--editable ".[cohere]" --group pytest
+	$(call pip,$(COHERE_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(COHERE_VENV)) --upgrade "$(COHERE)" $(call self,cohere) --group pytest
 	@touch $@
 
 test-cohere: $(COHERE_VENV)/.cohere
@@ -81,18 +110,45 @@ test-cohere: $(COHERE_VENV)/.cohere
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(PYTEST) --quiet tests/test_imports.py
 
 types: $(VENV)/.dev
-	$(BIN)/mypy src models/src
+	$(BIN)/mypy src models/src tests/typing
 
 notebooks: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/test_notebooks.py
+	$(PYTEST) tests/test_notebooks.py
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/test_docs.py
+	$(PYTEST) tests/test_docs.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+# the wheel is built from the sdist, which proves that the sdist is whole
+build: $(VENV)/.release
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist models
+	$(BIN)/python -m build --outdir dist .
+
+# the tests that the sdist brings along, in its own folder, over the runoff that is installed in $(VENV)
+test-sdist: $(VENV)/.dev
+	rm -rf build/sdist && mkdir -p build/sdist
+	tar --extract --gzip --strip-components=1 --directory build/sdist --file dist/runoff-*.tar.gz
+	cd build/sdist && $(abspath $(BIN))/python -m pytest -m "not slow" --numprocesses $(JOBS) \
+		--dist loadscope $(ARGS)
+
+# in environments of its own, on the wheels that would be uploaded; see RELEASING.md
+RELEASE := VENV=$(VENV)-release
+release-check:
+	$(MAKE) build lint types $(RELEASE)
+	$(VENV)-release/bin/twine check --strict dist/*
+	$(VENV)-release/bin/check-wheel-contents dist/runoff-*.whl
+	$(MAKE) test test-slow test-sdist test-oldest $(RELEASE) INSTALL=wheel
+	$(MAKE) test-cohere INSTALL=wheel COHERE_VENV=$(VENV)-release-cohere
+	$(MAKE) test-torch INSTALL=wheel TORCH_VENV=$(VENV)-release-torch
+	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
+
 clean:
-	rm -rf $(VENV) $(OLDEST) $(TORCH_VENV) $(COHERE_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis build dist

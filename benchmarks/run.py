@@ -1,6 +1,6 @@
 """Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, all of them.
 
-Figures are comparisons within one run, interleaved; absolute times say which machine they are from.
+What is compared runs in turns within one process; the machine is printed beside absolute times.
 """
 
 from __future__ import annotations
@@ -42,17 +42,20 @@ BENCHMARKS = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run what is asked for; return 1 when a requirement is missed, 2 when nothing could run."""
+    """Run the benchmarks named; return 1 if one misses a requirement, 2 if none could run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--collections", default="", help="names with commas between them")
-    parser.add_argument("--queries", type=int, help="judged queries of each collection at most")
-    parser.add_argument("--quick", action="store_true", help="only see that everything works")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the figures to this file"
+    )
+    parser.add_argument("--collections", default="", help="names, separated by commas")
+    parser.add_argument("--queries", type=int, help="judged queries to use of each collection")
+    parser.add_argument("--quick", action="store_true", help="run as little as shows that it works")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        names = ", ".join(BENCHMARKS)
+        parser.error(f"unknown: {', '.join(unknown)}; the benchmarks are {names}")
     options = Options(given.quick, tuple(filter(None, given.collections.split(","))), given.queries)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     found: dict[str, object] = {}
@@ -80,13 +83,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _options(given: argparse.Namespace) -> str:
-    told = [f"--collections {given.collections}"] if given.collections else []
-    told += [f"--queries {given.queries}"] if given.queries else []
-    return " ".join([*told, *(["--quick"] if given.quick else [])])
+    parts = [f"--collections {given.collections}"] if given.collections else []
+    parts += [f"--queries {given.queries}"] if given.queries else []
+    return " ".join([*parts, *(["--quick"] if given.quick else [])])
 
 
 def _show(report: Report, about: dict[str, str]) -> int:
-    """Print a report; return how many requirements it misses."""
+    """Print a report and return how many requirements it misses."""
     for table in report.tables:
         print("\n".join(table.lines()))
     for requirement in report.requirements:

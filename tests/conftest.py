@@ -17,6 +17,18 @@ settings.register_profile("runoff", deadline=None)
 settings.load_profile("runoff")
 
 
+def pytest_report_collectionfinish(config, items):
+    """List what `make test-slow` is about to run, with the time each part takes."""
+    if config.option.markexpr != "slow":
+        return []
+    parts = dict.fromkeys(
+        f"  {item.location[0]}: {mark.args[0]}"
+        for item in items
+        for mark in item.iter_markers("slow")
+    )
+    return ["what is slow, and how long it takes on 2 cores:", *parts]
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The module that makes tiny models."""

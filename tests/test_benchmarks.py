@@ -14,6 +14,9 @@ pytest.importorskip("ir_measures")
 pytest.importorskip("rank_bm25")
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+needs_models = pytest.mark.skipif(
+    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
+)
 TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")
 
 
@@ -55,6 +58,13 @@ def _run(tmp_path, data, *arguments):
     return done, json.loads(out.read_text()) if out.exists() else {}
 
 
+def test_every_benchmark_can_be_imported():
+    """No benchmark names a module or a name that has moved."""
+    code = "import importlib, run\nfor name in run.BENCHMARKS: importlib.import_module(name).run"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=BENCHMARKS)
+
+
+@pytest.mark.slow("8 s: seven benchmarks")
 def test_benchmarks_without_models_run_on_a_tiny_collection(tmp_path, data):
     """Speed, languages and overhead print tables with machine, date and command, and as JSON."""
     names = ("bm25_speed", "languages", "overhead", "grouping", "score_cache", "verdict", "ledger")
@@ -68,9 +78,8 @@ def test_benchmarks_without_models_run_on_a_tiny_collection(tmp_path, data):
     assert german[:4] == ["xquad-de", "german", 5, 1.0]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
-)
+@pytest.mark.slow("3 s each: a benchmark in a process of its own")
+@needs_models
 def test_quality_of_a_collection_that_everything_finds_is_perfect(tmp_path, data):
     """Every system finds each topic's only document: nDCG@10 is 1, and nothing is gained."""
     done, found = _run(tmp_path, data, "quality", "--collections", "scifact")
@@ -81,9 +90,8 @@ def test_quality_of_a_collection_that_everything_finds_is_perfect(tmp_path, data
     assert seconds["rows"][-1][0] == "whole search"
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
-)
+@pytest.mark.slow("3 s each: a benchmark in a process of its own")
+@needs_models
 def test_a_cascade_that_keeps_all_is_the_last_stage_alone(tmp_path, data):
     """On eight documents a cascade that keeps ten reads as many pairs and finds as much."""
     done, found = _run(tmp_path, data, "cascade", "--collections", "scifact")
@@ -95,9 +103,8 @@ def test_a_cascade_that_keeps_all_is_the_last_stage_alone(tmp_path, data):
     assert rows["similarity alone, window 50"][-2:] == [0.0, 1.0]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
-)
+@pytest.mark.slow("3 s each: a benchmark in a process of its own")
+@needs_models
 def test_replay_is_measured(tmp_path, data):
     """The benchmark records, replays and tells what recordings of two sizes cost."""
     pytest.importorskip("pyarrow")
@@ -108,9 +115,8 @@ def test_replay_is_measured(tmp_path, data):
     assert [row[0] for row in sizes["rows"]] == [2000, 4000]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
-)
+@pytest.mark.slow("3 s each: a benchmark in a process of its own")
+@needs_models
 def test_tuning_is_measured(tmp_path, data):
     """The benchmark records once, draws the curve, and finds a recording where it left it."""
     pytest.importorskip("pyarrow")

@@ -6,50 +6,22 @@ import time
 
 import numpy as np
 import pytest
+from parts import Fixed, Found, ids
+from parts import both as both_ways
 
+from runoff._util.provenance import KEY, decode, encode
 from runoff._waiting import workers
 from runoff.errors import BadReply, InvalidArgument, RecallFailed
 from runoff.fusion import RRF
 from runoff.pipeline import TwoStage
-from runoff.provenance import KEY, decode, encode
 from runoff.types import Document, Hit, Ranked, Reranking
 
 FOUND = [Hit(Document("a", "text a"), 1.0), Hit(Document("b", "text b"), 0.5)]
 
 
-class Source:
-    """A source that returns what it was made with."""
-
-    def __init__(self, found):
-        self.found = found
-
-    def retrieve(self, query, *, depth, deadline=None):
-        return self.found
-
-
-class Reranker:
-    """A reranker that returns what a function makes of its candidates."""
-
-    name = "broken"
-
-    def __init__(self, make):
-        self.make = make
-
-    def rerank(self, query, candidates, *, deadline=None):
-        return self.make(candidates)
-
-
-def ids(response):
-    return [result.doc_id for result in response]
-
-
-def both(pipeline, **kwargs):
-    """Search synchronously and asynchronously; the two must agree."""
-    first = pipeline.search("q", **kwargs)
-    second = asyncio.run(asyncio.wait_for(pipeline.asearch("q", **kwargs), 20))
-    assert first.results == second.results
-    assert first.outcome.degraded == second.outcome.degraded
-    return first
+def both(pipeline, **options):
+    """Search for "q" both ways."""
+    return both_ways(pipeline, "q", **options)
 
 
 NO_RERANKINGS = {
@@ -65,14 +37,14 @@ NO_RERANKINGS = {
 @pytest.mark.parametrize("timeout", [None, 20])
 def test_a_reranker_that_returns_no_reranking_is_no_second_stage(fault, timeout):
     """The fused order comes back degraded, and never as if it had been reranked."""
-    pipeline = TwoStage({"a": Source(FOUND)}, reranker=Reranker(NO_RERANKINGS[fault]))
+    pipeline = TwoStage({"a": Found(FOUND)}, reranker=Fixed(NO_RERANKINGS[fault]))
     response = both(pipeline, timeout=timeout)
     assert ids(response) == ["a", "b"]
     assert [one.reason for one in response.outcome.degraded] == ["bad_reply"]
     assert response.outcome.scored == 0
     with pytest.raises(BadReply):
         TwoStage(
-            {"a": Source(FOUND)}, reranker=Reranker(NO_RERANKINGS[fault]), on_error="raise"
+            {"a": Found(FOUND)}, reranker=Fixed(NO_RERANKINGS[fault]), on_error="raise"
         ).search("q")
 
 
@@ -88,8 +60,8 @@ NO_HITS = {
 @pytest.mark.parametrize("fault", NO_HITS)
 def test_a_source_that_returns_no_hits_is_left_out_by_name(fault):
     """It is named and the other's answer returned; alone, nothing is left to answer with."""
-    broken = Source(NO_HITS[fault])
-    response = both(TwoStage({"broken": broken, "good": Source(FOUND)}, reranker=None))
+    broken = Found(NO_HITS[fault])
+    response = both(TwoStage({"broken": broken, "good": Found(FOUND)}, reranker=None))
     assert ids(response) == ["a", "b"]
     assert [(one.source, one.reason) for one in response.outcome.degraded] == [
         ("broken", "bad_reply")
@@ -108,8 +80,8 @@ def test_a_hit_needs_a_number_as_score(score):
 @pytest.mark.parametrize("number", [np.float32, np.float64, np.int64, int])
 def test_any_number_may_be_a_score(number):
     """Scores of NumPy become Python's own, so that provenance can be told in JSON."""
-    source = Source([Hit(Document("a", "text"), number(2))])
-    rank = Reranker(lambda given: Reranking(tuple(Ranked(one, number(3)) for one in given)))
+    source = Found([Hit(Document("a", "text"), number(2))])
+    rank = Fixed(lambda given: Reranking(tuple(Ranked(one, number(3)) for one in given)))
     response = both(TwoStage({"a": source}, fusion=Scores(number), reranker=rank))
     record = decode({KEY: encode(response, response[0])})
     assert record["sources"] == {"a": {"rank": 1, "score": 2.0}}
@@ -129,28 +101,28 @@ class Scores:
 @pytest.mark.parametrize("doc_id", ["\ud800", "文書", "a\0b"])
 def test_provenance_is_plain_text_whatever_the_id(doc_id):
     """It can be written as UTF-8, even where the id cannot, and gives the id back."""
-    source = Source([Hit(Document(doc_id, "text"), float("nan"))])
+    source = Found([Hit(Document(doc_id, "text"), float("nan"))])
     response = both(TwoStage({"a": source}, reranker=None))
     told = encode(response, response[0])
     assert decode({KEY: told.encode().decode()})["doc_id"] == doc_id
     assert decode({KEY: told})["sources"]["a"]["score"] is None
 
 
-class Cancelling(Source):
+class Cancelling(Found):
     """A source whose own task is cancelled from within, as by a scope of its client."""
 
     async def aretrieve(self, query, *, depth, deadline=None):
         raise asyncio.CancelledError
 
 
-class CancellingReranker(Reranker):
+class CancellingReranker(Fixed):
     async def arerank(self, query, candidates, *, deadline=None):
         raise asyncio.CancelledError
 
 
 async def test_a_part_that_cancels_itself_cancels_no_search():
     """It degrades the answer like any other part that gives nothing."""
-    sources = {"broken": Cancelling(FOUND), "good": Source(FOUND)}
+    sources = {"broken": Cancelling(FOUND), "good": Found(FOUND)}
     response = await TwoStage(sources, reranker=CancellingReranker(None)).asearch("q")
     assert ids(response) == ["a", "b"]
     assert [(one.stage, one.reason) for one in response.outcome.degraded] == [
@@ -162,7 +134,7 @@ async def test_a_part_that_cancels_itself_cancels_no_search():
 @pytest.mark.parametrize("timeout", [None, 20])
 def test_a_reranker_that_raises_stop_iteration_hangs_nobody(timeout):
     """Python's loops cannot pass this error on, so that it must not get lost on the way."""
-    pipeline = TwoStage({"a": Source(FOUND)}, reranker=Reranker(lambda given: next(iter(()))))
+    pipeline = TwoStage({"a": Found(FOUND)}, reranker=Fixed(lambda given: next(iter(()))))
     with pytest.raises((RuntimeError, StopIteration), match=r"StopIteration|^$"):
         pipeline.search("q", timeout=timeout)
     with pytest.raises(RuntimeError, match="StopIteration"):
@@ -172,7 +144,7 @@ def test_a_reranker_that_raises_stop_iteration_hangs_nobody(timeout):
 def test_a_machine_without_threads_left_is_a_full_pool(monkeypatch):
     """The source degrades by name, and once there are threads again the pool works as before."""
     monkeypatch.setattr(workers, "_pools", [workers._Pool(2)])
-    pipeline = TwoStage({"a": Source(FOUND)}, reranker=None)
+    pipeline = TwoStage({"a": Found(FOUND)}, reranker=None)
     with monkeypatch.context() as patched:
 
         def start(thread):
@@ -184,27 +156,37 @@ def test_a_machine_without_threads_left_is_a_full_pool(monkeypatch):
     assert ids(pipeline.search("q", timeout=20)) == ["a", "b"]
 
 
-class LoadingLate(Source):
-    """A source that is late, and begins to load a model after the search has left it behind."""
+class LoadingLate(Found):
+    """A source that begins to load a model once the reranker is asked: too late."""
+
+    def __init__(self, found):
+        super().__init__(found)
+        self.left = threading.Event()
+        self.done = threading.Event()
 
     def retrieve(self, query, *, depth, deadline=None):
-        time.sleep(0.3)
+        self.left.wait(20)
         with deadline.paused():
-            time.sleep(1.5)
+            self.done.wait(20)
         return self.found
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_source_that_was_left_behind_stops_no_clock(asynchronous):
     """Its model is loaded on its own time: the reranker is left behind at the deadline."""
-    slow = Reranker(lambda given: time.sleep(5))
-    pipeline = TwoStage({"late": LoadingLate(FOUND), "good": Source(FOUND)}, reranker=slow)
-    started = time.perf_counter()
+    late = LoadingLate(FOUND)
+
+    def hangs(given):
+        late.left.set()
+        late.done.wait(20)
+
+    pipeline = TwoStage({"late": late, "good": Found(FOUND)}, reranker=Fixed(hangs))
     if asynchronous:
         response = asyncio.run(pipeline.asearch("q", timeout=0.4))
     else:
         response = pipeline.search("q", timeout=0.4)
-    assert time.perf_counter() - started < 1
+    assert not late.done.is_set()
+    late.done.set()
     assert [one.reason for one in response.outcome.degraded] == ["timeout", "timeout"]
     assert response.trace.load_ms == 0
 
@@ -212,13 +194,13 @@ def test_a_source_that_was_left_behind_stops_no_clock(asynchronous):
 def test_two_sources_that_load_are_timed_apart():
     """Each one's trace shows the loading it did itself."""
 
-    class Loading(Source):
+    class Loading(Found):
         def retrieve(self, query, *, depth, deadline=None):
             with deadline.paused():
                 time.sleep(0.2)
             return self.found
 
-    class Slow(Source):
+    class Slow(Found):
         def retrieve(self, query, *, depth, deadline=None):
             time.sleep(0.3)
             return self.found
@@ -238,7 +220,7 @@ def test_blank_texts_are_not_one_document():
         Hit(Document("uuid-2", "", own_id=False, image=True), 2.0),
         Hit(Document("uuid-3", " \n", own_id=False), 1.0),
     ]
-    response = both(TwoStage({"a": Source(blanks), "b": Source(FOUND)}, reranker=None))
+    response = both(TwoStage({"a": Found(blanks), "b": Found(FOUND)}, reranker=None))
     assert sorted(ids(response)) == ["a", "b", "uuid-1", "uuid-2", "uuid-3"]
     assert response.outcome.notes == ()
 
@@ -255,22 +237,22 @@ def test_fusing_very_much_holds_up_no_loop(many):
 
     texts = [f"text {n}" for n in range(600)] if many == "hits" else ["a" * 5_000_000, "b"]
     hits = [Hit(Document.without_id(text), 1.0) for text in texts]
-    sources = {"a": Source(hits), "b": Source(FOUND)}
+    sources = {"a": Found(hits), "b": Found(FOUND)}
     pipeline = TwoStage(sources, fusion=Threads(), reranker=None, depth=1000)
     seen.clear()
     response = both(pipeline, top_k=1000)
     assert seen == [True, False]
     assert len(response) == len(texts) + 2
-    asyncio.run(TwoStage({"b": Source(FOUND)}, fusion=Threads(), reranker=None).asearch("q"))
+    asyncio.run(TwoStage({"b": Found(FOUND)}, fusion=Threads(), reranker=None).asearch("q"))
     assert seen[-1] is True
 
 
 def test_pipelines_within_pipelines_do_not_starve_each_other(monkeypatch):
     """Sources that search hold every thread, and what they wait for runs all the same."""
     monkeypatch.setattr(workers, "_pools", [workers._Pool(2)])
-    inner = TwoStage({"a": Source(FOUND), "b": Source(FOUND)}, reranker=None)
+    inner = TwoStage({"a": Found(FOUND), "b": Found(FOUND)}, reranker=None)
 
-    class Nested(Source):
+    class Nested(Found):
         def retrieve(self, query, *, depth, deadline=None):
             time.sleep(0.05)  # until every thread is held
             found = inner.search(query, timeout=self.found)

@@ -18,7 +18,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 
 import runoff.langchain  # noqa: F401 - registers the converters
 from runoff.langchain._sources import RetrieverSource
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.testing.contracts import PairScorerContract, RecallSourceContract, RerankerContract
 
 

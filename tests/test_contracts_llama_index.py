@@ -15,8 +15,9 @@ from llama_index.core.schema import NodeWithScore, TextNode
 
 import runoff.llama_index  # noqa: F401 - registers the converters
 from runoff.llama_index._convert import Reading
-from runoff.llama_index._source import Given, source_of
-from runoff.rerank._coerce import as_reranker
+from runoff.llama_index._sources import source_of
+from runoff.pipeline._sources import Given
+from runoff.rerank._as_reranker import as_reranker
 from runoff.testing.contracts import RecallSourceContract, RerankerContract
 from runoff.types import Hit
 

@@ -9,43 +9,109 @@ sybil = pytest.importorskip("sybil", reason="the test group is not installed")
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser  # noqa: E402 - see above
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-# pages whose examples start from objects that a test of their own makes
-ELSEWHERE = {"docs/llama-index.md": "tests/adapters/llama_index/test_docs.py"}
-LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
-MAKE = re.compile(r"^\$ make (\w+)", re.MULTILINE)
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)\s]*)?\)")
+MAKE = re.compile(r"^\$ make ([\w-]+)|`make ([\w-]+)[^`]*`", re.MULTILINE)
+TARGET = re.compile(r"^([\w-]+):", re.MULTILINE)
+# a module or a name that starts with an underscore, or a source file
+INTERNAL = re.compile(
+    r"\brunoff(?:\.\w+)*\._\w+|\brunoff[\w.]* import .*\b_\w+|\brunoff/[\w/]+\.py"
+)
+
+every_page = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
+)
+
+
+def make_targets(text):
+    """Return the targets of `make` that a page names, in console blocks and in its text."""
+    return {block or inline for block, inline in MAKE.findall(text)}
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 def test_there_are_pages():
     """README and docs are found, so the tests below test something."""
-    assert ROOT / "README.md" in PAGES
+    assert README in PAGES
     assert len(PAGES) > 3
+    assert NOTEBOOKS
 
 
 @pytest.mark.filterwarnings("ignore:.langchain-community. is being sunset:DeprecationWarning")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@every_page
 def test_examples_run(page, monkeypatch, tmp_path):
     """Every Python block of a page runs, in order, in one namespace."""
-    elsewhere = ELSEWHERE.get(page.relative_to(ROOT).as_posix())
-    if elsewhere is not None:
-        assert (ROOT / elsewhere).exists()
-        return
     monkeypatch.chdir(tmp_path)
     document = sybil.Sybil(parsers=[PythonCodeBlockParser(), SkipParser()]).parse(page)
     for example in document.examples():
         example.evaluate()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_readme_shows_what_its_first_example_prints(monkeypatch, tmp_path, capsys):
+    """The table under README's first example has its ranks, ids and texts."""
+    monkeypatch.chdir(tmp_path)
+    text = README.read_text(encoding="utf-8")
+    example, shown = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", text, re.DOTALL).groups()
+    exec(compile(example, str(README), "exec"), {})
+    printed = capsys.readouterr().out
+    assert _rows(printed)
+    assert _rows(printed) == _rows(shown)
+
+
+def _rows(table):
+    """Return rank, fused rank, BM25 rank, dense rank, id and text of each result printed."""
+    row = r"^(\d+) +\d+ \(.*?\) +(\d+) \(.*?\) +(\d+) \(.*?\) +(\d+) \(.*?\)  (\S+) +(.*\S)"
+    return re.findall(row, table, re.MULTILINE)
+
+
+def test_readme_is_short_and_begins_with_the_installation():
+    """README has at most 120 lines, and the first 15 say how to install."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 120
+    assert any("pip install" in line for line in lines[:15])
+
+
+def test_pages_are_short():
+    """A page of the documentation has at most 200 lines."""
+    long = {
+        page.name: count
+        for page in ROOT.glob("docs/**/*.md")
+        if (count := len(page.read_text(encoding="utf-8").splitlines())) > 200
+    }
+    assert long == {}
+
+
+@every_page
 def test_links_lead_to_files(page):
-    """Every relative link of a page names a file of the repository."""
-    for target in LINK.findall(page.read_text(encoding="utf-8")):
+    """Every relative link of a page names a file of the repository, and a heading in it."""
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
         if "://" not in target and not target.startswith("mailto:"):
             assert (page.parent / target).exists(), target
+            if anchor:
+                assert anchor[1:] in anchors(page.parent / target), target + anchor
+
+
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: path.name)
+def test_only_public_names_are_shown(path):
+    """A page or notebook names no module, name or file that may change without notice."""
+    assert INTERNAL.findall(path.read_text(encoding="utf-8")) == []
 
 
 def test_every_make_target_named_exists():
-    """README and CONTRIBUTING name no target the Makefile lacks."""
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    named = {one for page in PAGES for one in MAKE.findall(page.read_text(encoding="utf-8"))}
-    assert {"demo", "test"} <= named <= set(targets)
+    """The pages name no target the Makefile lacks; README names `demo` and `test`."""
+    targets = set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
+    assert {"demo", "test"} <= make_targets(README.read_text(encoding="utf-8"))
+    for page in PAGES:
+        assert make_targets(page.read_text(encoding="utf-8")) <= targets, page
+
+
+def test_a_target_with_a_hyphen_is_read_whole():
+    """`make test-nothing` is no mention of `make test`."""
+    assert make_targets("$ make test-nothing\n") == {"test-nothing"}
+    assert make_targets("see `make test-torch ARGS=-x`") == {"test-torch"}

@@ -24,7 +24,7 @@ def test_reranked_window_comes_before_the_tail_in_fused_order():
     assert ids(response) == ["c", "b", "a", "d", "e"]
     assert [result.rerank_rank for result in response] == [1, 2, 3, None, None]
     assert [result.fusion_rank for result in response] == [3, 2, 1, 4, 5]
-    assert response.trace.fate("f").fate == "cut"
+    assert response.trace.fate("f").kind == "cut"
     assert response.trace.fate("f").scoring == "tail"
     assert response.outcome.complete
     assert (response.outcome.scored, response.outcome.total) == (3, 3)

@@ -47,37 +47,39 @@ from runoff.pipeline import TwoStage
 from runoff.types import Document, Hit
 class Hung:
     def retrieve(self, query, *, depth, deadline=None):
-        time.sleep(60)
+        time.sleep(120)
 class Quick:
     def retrieve(self, query, *, depth, deadline=None):
         return [Hit(Document("a", "a"), 1.0)]
 class HungReranker:
     def rerank(self, query, candidates, *, deadline=None):
-        time.sleep(60)
+        time.sleep(120)
 print(len(TwoStage({"q": Quick(), "h": Hung()}, reranker=HungReranker()).search("q", timeout=.1)))
 """
-    started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "1"
-    assert time.perf_counter() - started < 10
 
 
 def test_a_cancelled_search_stops_waiting():
-    """Cancelling `asearch` raises CancelledError in the caller at once."""
-    pipeline = TwoStage({"a": Listed("a", wait=3)}, reranker=None)
+    """Cancelling `asearch` raises CancelledError in the caller while a source is still out."""
+    released = threading.Event()
+
+    class Hung(Listed):
+        def retrieve(self, query, *, depth, deadline=None):
+            released.wait(20)
+            return self.hits
 
     async def main():
-        task = asyncio.ensure_future(pipeline.asearch("q"))
+        task = asyncio.ensure_future(TwoStage({"a": Hung("a")}, reranker=None).asearch("q"))
         await asyncio.sleep(0.05)
         task.cancel()
-        started = time.perf_counter()
         with pytest.raises(asyncio.CancelledError):
-            await task
-        return time.perf_counter() - started
+            await asyncio.wait_for(task, 10)
 
-    assert asyncio.run(main()) < 0.5
+    asyncio.run(main())
+    released.set()
 
 
 def test_context_variables_reach_sources_in_threads():
@@ -111,10 +113,8 @@ def test_calls_left_behind_fill_the_pool_and_then_degrade_at_once(monkeypatch):
     for _ in range(2):
         with pytest.raises(RecallFailed):
             hung.search("q", timeout=0.05)
-    started = time.perf_counter()
     with pytest.raises(RecallFailed) as caught:
         hung.search("q", timeout=5)
-    assert time.perf_counter() - started < 1
     assert isinstance(caught.value.failures["hung"], PoolFull)
     released.set()
     time.sleep(0.1)

@@ -4,12 +4,15 @@ import pickle
 import types
 
 import pytest
+from parts import Backwards, Listed
 
-from runoff.errors import InvalidArgument, shown
+from runoff._util.messages import short_repr
+from runoff.errors import InvalidArgument
 from runoff.filters import Eq
 from runoff.pipeline import TwoStage
 from runoff.recall import BM25
-from runoff.types import Document, Hit, Query
+from runoff.scores import ModelIdentity, PairScores, ScoreKind
+from runoff.types import Document, Dropped, Hit, Outcome, Query
 
 
 @pytest.mark.parametrize("doc_id", [None, "", 7, b"a"])
@@ -70,6 +73,44 @@ def test_errors_name_foreign_objects_by_their_class():
     with pytest.raises(InvalidArgument, match=r"Client object>: must be one of") as caught:
         TwoStage({"bm25": BM25(["text"])}, reranker=Client())
     assert "secret" not in str(caught.value)
-    assert shown(7) == "7"
-    assert shown({"a": 1}) == "{'a': 1}"
-    assert shown(Eq("year", 2020)) == "Eq(field='year', value=2020)"
+    assert short_repr(7) == "7"
+    assert short_repr({"a": 1}) == "{'a': 1}"
+    assert short_repr(Eq("year", 2020)) == "Eq(field='year', value=2020)"
+
+
+def answer(documents):
+    """An answer from many long documents, and the reranking behind it."""
+    text = "a word " * 2000
+    sources = {"a": Listed(*(Document(f"d{n}", text, {"t": text}) for n in range(documents)))}
+    kept = []
+
+    class Kept(Backwards):
+        def rerank(self, query, candidates, *, deadline=None):
+            kept.append(super().rerank(query, candidates, deadline=deadline))
+            return kept[-1]
+
+    query = Query(text, embedding=(0.5,) * 384, embedding_texts=(text,) * 9)
+    return TwoStage(sources, reranker=Kept()).search(query), kept[0]
+
+
+def test_reprs_stay_short():
+    """However much it holds, no part of an answer prints more than a few lines."""
+    response, reranking = answer(100)
+    (fate, *_), (stage, *_) = response.trace.fates, response.trace.stages
+    dropped = Dropped(fate.candidate, "below threshold")
+    scores = PairScores.none_of(1000, ScoreKind.LOGIT, ModelIdentity("m"), "timeout")
+    for short in (response, response.trace, response.outcome, response.query, stage, reranking):
+        assert len(repr(short)) < 350
+    for one in (fate, fate.candidate, response[0], reranking.ordered[0], dropped, scores):
+        assert len(repr(one)) < 600
+    assert "<100 items>" in repr(response.trace)
+    assert "a word a word" in repr(response[0].document)
+
+
+def test_a_repr_shows_what_differs_from_the_defaults():
+    """A field that has its default is left out, and every other one is there."""
+    assert repr(Document("a", "text")) == "Document(doc_id='a', text='text')"
+    assert repr(Document("a", "text", {"n": 1}, own_id=False)) == (
+        "Document(doc_id='a', text='text', metadata={'n': 1}, own_id=False)"
+    )
+    assert repr(Outcome(scored=1, budget_ms=5.0)) == "Outcome(scored=1, budget_ms=5.0)"

@@ -36,8 +36,9 @@ RunoffError
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from runoff._util.messages import error_text, short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,35 +74,7 @@ __all__ = [
     "ScoreKindMismatch",
     "ServerFailed",
     "TransientError",
-    "shown",
-    "told",
 ]
-
-_SHOWN_LENGTH = 80
-# whose classes show in their `repr` what is wrong, and no more
-_TELLING = {"builtins", "collections", "decimal", "fractions", "numpy", "pathlib", "runoff"}
-
-
-def shown(value: object) -> str:
-    """Return the `repr` of a value, shortened to 80 characters, for use in a message.
-
-    Of an object of a foreign class only the class is named: a client's `repr` may hold its key.
-    """
-    kind = type(value)
-    if kind.__module__.partition(".")[0] not in _TELLING:
-        return f"<{kind.__module__}.{kind.__qualname__} object>"
-    text = repr(value[: _SHOWN_LENGTH * 2] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 1]}…"
-
-
-# what a URL may hold that is nobody's business: a password, and a query with a key in it
-_URL = re.compile(r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?")
-
-
-def told(error: BaseException) -> str:
-    """Return an error's class and message; URLs in it lose password and query."""
-    message = _URL.sub(r"\1\2", str(error))
-    return f"{type(error).__name__}: {message}"
 
 
 class RunoffError(Exception):
@@ -118,7 +91,7 @@ class InvalidArgument(RunoffError, ValueError):
     """
 
     def __init__(self, argument: str, value: object, remedy: str) -> None:
-        super().__init__(f"{argument}={shown(value)}: {remedy}")
+        super().__init__(f"{argument}={short_repr(value)}: {remedy}")
         self.argument = argument
         self.value = value
         self.remedy = remedy
@@ -146,7 +119,7 @@ class MalformedData(RunoffError, ValueError):
     """
 
     def __init__(self, where: str, found: object, remedy: str) -> None:
-        super().__init__(f"{where}: {shown(found)}: {remedy}")
+        super().__init__(f"{where}: {short_repr(found)}: {remedy}")
         self.where = where
         self.found = found
         self.remedy = remedy
@@ -294,7 +267,7 @@ class RecallFailed(RunoffError):
     """
 
     def __init__(self, failures: Mapping[str, BaseException]) -> None:
-        listed = "; ".join(f"{name}: {told(error)}" for name, error in failures.items())
+        listed = "; ".join(f"{name}: {error_text(error)}" for name, error in failures.items())
         super().__init__(f"no source answered ({listed})")
         self.failures = dict(failures)
 

@@ -1,8 +1,9 @@
-"""Candidates that say the same, put under one of them before the second stage reads any.
+"""Grouping: candidates of one document, or with the same text, are read and returned as one.
 
 A document cut into chunks comes back as many candidates, and so does a text that was stored twice.
-Grouping happens after fusion and before the window: no text is paid for twice and no one document
-fills the answer. Nothing is lost: the others are listed under the one that stands for them.
+Grouping runs after fusion and before the window, so that the reranker reads no text twice and no
+single document fills the answer. Nothing is lost: the other candidates of a group are listed under
+the one that stands for them.
 """
 
 from __future__ import annotations
@@ -14,34 +15,35 @@ from typing import TYPE_CHECKING
 from runoff._util.arguments import count
 from runoff._util.duplicates import alike
 from runoff.errors import InvalidArgument
-from runoff.trace import Fate, FateKind, Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from runoff.types import Candidate, Document
 
-__all__ = ["Grouping", "as_grouping", "grouped_fates"]
+__all__ = ["Grouping"]
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Which candidates belong together, and how many of them stay.
+    """Which candidates belong together, and how many of each group are kept.
 
-    Candidates are looked at in fused order, so the best-fused of a group stands for it.
+    The candidate with the best fused rank stands for its group.
 
     Attributes:
-        by: the metadata field, or a callable from document, that says which group a document is
-            of, such as `"parent_id"`. A document with None or an empty string there is of none.
-        duplicates: texts that differ only in whitespace and case are one; below 1, so are texts
-            whose sets of three-word sequences have at least this Jaccard similarity (what both have
-            divided by what either has). Above 0; None leaves duplicates alone. One always stays.
-        per_group: candidates of one group that stay; the first stands for those that do not.
-        text: what is compared to find duplicates; None is the document's text.
+        by: a metadata field, such as `"parent_id"`, or a callable from document to group. A
+            document whose group is None or an empty string belongs to no group.
+        duplicates: above 0 and at most 1; None keeps duplicates. At 1, texts that differ only in
+            whitespace and case are duplicates; below 1, so are texts whose sets of three-word
+            sequences have at least this Jaccard similarity (shared sequences divided by all
+            sequences of the two). One of them is always kept.
+        per_group: how many candidates of a group are kept; the first stands for all others.
+        text: returns the text that is compared to find duplicates; None compares the document's
+            text.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have, or neither `by` nor `duplicates`
-            is given.
+        InvalidArgument: an argument has a value it cannot have, or both `by` and `duplicates` are
+            missing.
     """
 
     by: str | Callable[[Document], object] | None = None
@@ -68,16 +70,16 @@ class Grouping:
         object.__setattr__(self, "per_group", count("per_group", self.per_group))
 
     def group(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Return the candidates that stay, in the order given; each holds those it stands for.
+        """Return the candidates that are kept, in the order given, each with those it stands for.
 
         Raises:
-            InvalidArgument: a document's group cannot be compared (it is not hashable).
+            InvalidArgument: a document's group is not hashable, so groups cannot be compared.
         """
-        heads: dict[int, int] = {}  # place of one that does not stay: place of its head
+        heads: dict[int, int] = {}  # place of a grouped candidate: place of its head
         if self.by is not None:
             seen: dict[Hashable, list[int]] = {}
             for place, candidate in enumerate(candidates):
-                group = self._group(candidate.document)
+                group = self.group_of(candidate.document)
                 if group is None or group == "":
                     continue
                 members = seen.setdefault(group, [])
@@ -87,9 +89,9 @@ class Grouping:
                     heads[place] = members[0]
         if self.duplicates is not None:
             left = [place for place in range(len(candidates)) if place not in heads]
-            texts = [self._text(candidates[place].document) for place in left]
+            texts = [self.text_of(candidates[place].document) for place in left]
             same = {left[at]: left[head] for at, head in alike(texts, self.duplicates).items()}
-            # whoever stood for others takes them along
+            # a head that is itself a duplicate takes its group along
             heads = {place: same.get(head, head) for place, head in heads.items()} | same
         under: dict[int, list[Candidate]] = {}
         for place in sorted(heads):
@@ -100,7 +102,12 @@ class Grouping:
             if place not in heads
         ]
 
-    def _group(self, document: Document) -> Hashable | None:
+    def group_of(self, document: Document) -> Hashable | None:
+        """Return the group of a document by `by`; None or an empty string for no group.
+
+        Raises:
+            InvalidArgument: the group is not hashable.
+        """
         if isinstance(self.by, str):
             group = document.metadata.get(self.by)
         else:
@@ -113,28 +120,9 @@ class Grouping:
         known: Hashable = group
         return known
 
-    def _text(self, document: Document) -> str:
+    def text_of(self, document: Document) -> str:
+        """Return the text of a document that is compared to find duplicates."""
         return document.text if self.text is None else self.text(document)
-
-
-def as_grouping(given: object) -> Grouping | None:
-    """Return a `Grouping`, given as it is or by its `by`; None stays None: no grouping.
-
-    Raises:
-        InvalidArgument: it is none of these.
-    """
-    if given is None or isinstance(given, Grouping):
-        return given
-    return Grouping(given)  # type: ignore[arg-type] # it checks
-
-
-def grouped_fates(candidates: Sequence[Candidate]) -> tuple[Fate, ...]:
-    """Return what became of the candidates that others stand for."""
-    return tuple(
-        Fate(one, FateKind.GROUPED, None, Scoring.GROUPED, grouped_under=head.key)
-        for head in candidates
-        for one in head.grouped
-    )
 
 
 def _is_name(value: object) -> bool:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import enum
-import itertools
 import math
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from runoff._util.messages import fields_repr
 from runoff.errors import InvalidArgument, ScoreKindMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-__all__ = ["ModelIdentity", "PairScores", "Passage", "ScoreKind", "Threshold", "Usage", "course_of"]
+__all__ = ["ModelIdentity", "PairScores", "Passage", "ScoreKind", "Threshold", "Usage"]
 
 _N = TypeVar("_N", int, float)
 
@@ -134,6 +132,8 @@ class PairScores:
     notes: tuple[str, ...] = ()
     passages: tuple[tuple[Passage, ...], ...] = ()
 
+    __repr__ = fields_repr
+
     def __post_init__(self) -> None:
         """Check the shapes, and unmark every pair whose value is not finite."""
         shape = self.values.shape
@@ -198,18 +198,3 @@ class Threshold:
                 f"{model.name}: choose a threshold on this model's scores"
             )
             raise ScoreKindMismatch(msg)
-
-
-def course_of(scores: Sequence[float]) -> Literal["falls", "rises", "level"] | None:
-    """Return how scores run along an order that is best first; None where they follow none.
-
-    Similarities fall and distances rise; scores that are all equal are level. None too where there
-    are no scores, or one is not finite.
-    """
-    if not scores or not all(map(math.isfinite, scores)):
-        return None
-    steps = [after - before for before, after in itertools.pairwise(scores)]
-    falls, rises = any(step < 0 for step in steps), any(step > 0 for step in steps)
-    if falls and rises:
-        return None
-    return "falls" if falls else "rises" if rises else "level"

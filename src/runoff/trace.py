@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.messages import fields_repr
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class StageTrace:
     error: str = ""
     parts: tuple[StageTrace, ...] = ()
 
+    __repr__ = fields_repr
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -96,6 +99,8 @@ class Fate:
     pair_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
+
+    __repr__ = fields_repr
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Read a pickle; one of version 0.1.0 has kind and scoring as text with the reason."""
@@ -132,6 +137,8 @@ class Trace:
     depth: int
     window: int
     top_k: int
+
+    __repr__ = fields_repr
 
     @property
     def usage(self) -> Usage:

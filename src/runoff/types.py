@@ -14,8 +14,9 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from runoff._util.lazy import ask
+from runoff._util.messages import fields_repr, short_repr
 from runoff._util.text import text_key
-from runoff.errors import InvalidArgument, shown
+from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ __all__ = [
     "Response",
     "Result",
     "Stage",
-    "text_key",
 ]
 
 Stage = Literal["recall", "fusion", "rerank"]
@@ -67,6 +67,8 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     own_id: bool = True
     image: bool = False
+
+    __repr__ = fields_repr
 
     def __post_init__(self) -> None:
         """Check the id, the text and the metadata."""
@@ -105,6 +107,8 @@ class Query:
     embedding: tuple[float, ...] | None = None
     embedding_texts: tuple[str, ...] = ()
 
+    __repr__ = fields_repr
+
     def __post_init__(self) -> None:
         """Refuse a query that asks nothing."""
         if not isinstance(self.text, str):
@@ -112,9 +116,9 @@ class Query:
         if not self.text.strip() and self.embedding is None and not self.embedding_texts:
             raise InvalidArgument("query", self.text, "is blank: ask something")
         if self.filters is not None:
-            from runoff.filters import check_filter  # noqa: PLC0415 - keeps `import runoff` quick
+            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
 
-            check_filter(self.filters)
+            And(self.filters)  # refuses anything but a filter
         texts = self.embedding_texts
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")
@@ -140,6 +144,8 @@ class Hit:
     score: float
     score_range: tuple[float | None, float | None] = (None, None)
     key: str = ""
+
+    __repr__ = fields_repr
 
     def __post_init__(self) -> None:
         """Keep the score as a `float`, and use the document's id as key where none is given."""
@@ -186,6 +192,8 @@ class Candidate:
     placements: tuple[Placement, ...] = ()
     grouped: tuple[Candidate, ...] = ()
 
+    __repr__ = fields_repr
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
@@ -206,6 +214,8 @@ class Ranked:
     pair_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
+
+    __repr__ = fields_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +238,8 @@ class Dropped:
     rerank_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
+
+    __repr__ = fields_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +275,8 @@ class Reranking:
     notes: tuple[str, ...] = ()
     thresholded: bool = False
     parts: tuple[StageTrace, ...] = ()
+
+    __repr__ = fields_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +318,8 @@ class Outcome:
     spent_ms: float = math.nan
     notes: tuple[str, ...] = ()
 
+    __repr__ = fields_repr
+
     @property
     def complete(self) -> bool:
         """True when no stage and no source had to be left out."""
@@ -332,6 +348,8 @@ class Result:
     pair_score: float | None = None
     truncated: bool = False
     passages: tuple[Passage, ...] = ()
+
+    __repr__ = fields_repr
 
     @property
     def document(self) -> Document:
@@ -376,7 +394,7 @@ class Response:
     def __repr__(self) -> str:
         """Show how much there is; `explain` tells what."""
         state = "complete" if self.outcome.complete else "degraded"
-        return f"Response({shown(self.query.text)}, {len(self.results)} results, {state})"
+        return f"Response({short_repr(self.query.text)}, {len(self.results)} results, {state})"
 
     def __iter__(self) -> Iterator[Result]:
         """Iterate over the results, best first."""

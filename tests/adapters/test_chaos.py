@@ -103,7 +103,7 @@ class LangChain:
             def _get_relevant_documents(self, query, *, run_manager):
                 return given
 
-        with pytest.warns(UserWarning, match="cannot be asked for more"):
+        with pytest.warns(UserWarning, match="cannot be widened"):
             stage = TwoStageRetriever(retriever=Fixed(), reranker=reranker, timeout=TIMEOUT)
         return asyncio.run(stage.ainvoke(QUERY)) if awaited else stage.invoke(QUERY)
 

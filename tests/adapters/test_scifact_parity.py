@@ -82,7 +82,7 @@ def collection(scifact, tmp_path_factory):
 
 
 @pytest.mark.data
-@pytest.mark.slow
+@pytest.mark.slow("120 s: SciFact, embedded and searched three ways")
 def test_three_ways_one_answer(scifact, collection):
     """On SciFact's 300 judged queries core, LlamaIndex and LangChain give the same ids in order."""
     core = pytest.importorskip("llama_index.core")

@@ -10,9 +10,9 @@ import pytest
 from beir import folder
 
 from runoff import Document
+from runoff._util.text import text_key
 from runoff.errors import InvalidArgument, MalformedData, MissingExtra
 from runoff.evaluation import Collection
-from runoff.types import text_key
 
 QUERIES = {"q1": "how does dough rise?", "q2": "how do bees fly?"}
 QRELS = {"q1": {"d1": 2, "d3": 0}, "q2": {"d2": 1}}

@@ -26,12 +26,15 @@ def ledger(monkeypatch):
             del sys.modules[name]
 
 
+slow = pytest.mark.slow("60 s each: ten faults, planted and found")
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "cranfield",
-        pytest.param("scifact", marks=pytest.mark.slow),
-        pytest.param("nfcorpus", marks=pytest.mark.slow),
+        pytest.param("scifact", marks=slow),
+        pytest.param("nfcorpus", marks=slow),
     ],
 )
 def test_the_broken_stage_grows_most(ledger, name):

@@ -14,10 +14,10 @@ from tunable import Judge, Source, collection, recording
 from runoff import TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Recording, Setting, record, replay, tune
-from runoff.evaluation._selection import cheapest_of_the_best, front, held_out
-from runoff.evaluation._settings import Answers, configured, settings_of
+from runoff.evaluation._grid import Answers, grid_settings, own_setting
+from runoff.evaluation._statistics import cheapest_of_the_best, front, held_out
 from runoff.evaluation._trials import Trials
-from runoff.evaluation._tune import tuned
+from runoff.evaluation._tune import choose
 from runoff.fusion import RRF, Convex
 from runoff.rerank import Price
 from runoff.scores import ScoreKind, Threshold
@@ -129,8 +129,8 @@ def test_thresholds_are_tried():
 def test_the_default_grid_holds_the_configured_values():
     """Without a grid what is configured comes first, nothing repeats, and no source is a must."""
     made = recording(Judge(default_blend=0.5), {"good": 0.5, "noise": 0.0}, many=3)
-    every = settings_of(made.setup)
-    assert every[0] == configured(made.setup)
+    every = grid_settings(made.setup)
+    assert every[0] == own_setting(made.setup)
     assert len(set(map(repr, every))) == len(every) < 400
     assert {one.sources for one in every} == {("good", "noise"), ("good",), ("noise",)}
 
@@ -171,7 +171,7 @@ def test_chance_is_not_taken_for_gain():
         none = np.zeros(values.shape)
         trials = Trials((one,) * 50, tuple(map(str, range(100))), {"m": values}, none, none, None)
         looks.append(values.mean(axis=1).max() - values[0].mean())
-        found.append(tuned(trials, seed=seed))
+        found.append(choose(trials, seed=seed))
     assert np.mean(looks) > 0.03
     assert sum(one.decision != "keep what you have" for one in found) <= 3
     assert abs(np.mean([one.held_out for one in found]) - 0.5) < 0.01
@@ -234,7 +234,7 @@ def test_settings_that_differ_are_told_apart():
     """No two settings of a grid read the same, whatever of their fusion differs."""
     fusions = [RRF(), RRF(rank_constant=1), Convex(), Convex(normalizer="zscore")]
     setup = recording(Judge(), {"one": 0.5, "two": 0.5}, many=2).setup
-    told = [str(one) for one in settings_of(setup, {"fusion": fusions, "depth": [10, 50]})]
+    told = [str(one) for one in grid_settings(setup, {"fusion": fusions, "depth": [10, 50]})]
     assert len(set(told)) == len(told)
 
 
@@ -246,7 +246,7 @@ def test_one_choice_of_sources_is_held(monkeypatch):
         held.append(weakref.ref(part))
         return replay(part, **options)
 
-    monkeypatch.setattr("runoff.evaluation._settings.replay", watched)
+    monkeypatch.setattr("runoff.evaluation._grid.replay", watched)
     made = recording(Judge(), {"one": 0.5, "two": 0.5}, many=4)
     answers = Answers(made, list(made.query_ids))
     for sources in (("one",), ("two",), ("one", "two")):

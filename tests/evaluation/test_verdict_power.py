@@ -23,7 +23,7 @@ def _values(numbers):
     return {f"q{at}": float(value) for at, value in enumerate(numbers)}
 
 
-@pytest.mark.slow
+@pytest.mark.slow("6 s: 2,000 verdicts")
 @pytest.mark.parametrize("sliced", [False, True])
 def test_a_system_against_itself(sliced):
     """Of 1,000 comparisons of a system with itself at most 6.5% find something, slices or not."""
@@ -45,7 +45,7 @@ def test_a_system_against_itself(sliced):
     assert false / 1000 <= 0.065
 
 
-@pytest.mark.slow
+@pytest.mark.slow("2 s: 150 verdicts over 20 slicings")
 def test_slices_widen_no_level():
     """Slicing by noise, 20 ways at once, gives no more false findings than not slicing."""
     rng = np.random.default_rng(3)
@@ -95,7 +95,7 @@ def _truncating(query, texts):
 
 
 @pytest.mark.data
-@pytest.mark.slow
+@pytest.mark.slow("90 s each: 150 verdicts on real queries")
 @pytest.mark.parametrize("name", ["scifact", "nfcorpus", "cranfield"])
 def test_known_harms_are_found_on_real_queries(name):
     """Rerankers that reverse, cannot read or truncate are removed in 90% of samples.

@@ -58,7 +58,7 @@ def test_scifact():
         ("xquad-zh", "english", 0.96, 0.9),
         ("xquad-de", "german", 0.94, 0.14),
         ("xquad-ar", "arabic", 0.94, 0.15),
-        pytest.param("jaquad", "japanese", 0.85, 0.85, marks=pytest.mark.slow),
+        pytest.param("jaquad", "japanese", 0.85, 0.85, marks=pytest.mark.slow("20 s: JAQuAD")),
     ],
 )
 def test_languages(name, analyzer, least, better_by):
@@ -71,7 +71,7 @@ def test_languages(name, analyzer, least, better_by):
     assert ndcg - plain >= better_by
 
 
-@pytest.mark.slow
+@pytest.mark.slow("60 s: times against bm25s and rank-bm25")
 def test_speed():
     """At depth 100: .8 of bm25s' own queries a second at least, and 30 times rank-bm25's.
 

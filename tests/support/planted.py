@@ -6,8 +6,8 @@ import json
 import pickle
 import traceback
 
+from runoff._util.provenance import encode
 from runoff.errors import InvalidArgument, RunoffError
-from runoff.provenance import encode
 from runoff.testing.chaos import FAULTS, Fault
 
 KEY = "sk/planted+0123456789=Zz"  # PHP and others write its first slash as \/

@@ -21,7 +21,7 @@ from runoff.cli._output import say_table
 from runoff.cli._system import attribute, call
 from runoff.errors import InvalidArgument
 from runoff.pipeline import TwoStage
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 
 if TYPE_CHECKING:
     from runoff._onnx.files import Precision

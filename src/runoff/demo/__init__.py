@@ -14,4 +14,5 @@ __all__ = ["load_questions", "stdlib_documents"]
 
 _HOMES = {"load_questions": "_questions", "stdlib_documents": "_corpus"}
 
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

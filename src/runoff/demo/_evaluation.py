@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew
-from runoff.evaluation._by_stage import RERANKED
 from runoff.evaluation._collection import Collection
 from runoff.evaluation._record import record
 from runoff.evaluation._recording import Recording, Stored
+from runoff.evaluation._runs import RERANKED
 from runoff.evaluation._verdict import verdict
 from runoff.report._advice import advise
 from runoff.report._page import write

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.provenance import decode
 from runoff.errors import MissingExtra
-from runoff.provenance import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from runoff.errors import RunoffError, shown
+from runoff._util.messages import short_repr
+from runoff.errors import RunoffError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ def parse_questions(lines: str) -> list[Question]:
         question = _question(line, f"{FILE_NAME} line {number}")
         for unique in (question.query_id, question.text):
             if unique in seen:
-                raise RunoffError(f"{FILE_NAME} line {number}: {shown(unique)} occurs twice")
+                raise RunoffError(f"{FILE_NAME} line {number}: {short_repr(unique)} occurs twice")
             seen.add(unique)
         questions.append(question)
     return questions
@@ -79,12 +80,16 @@ def _question(line: str, where: str) -> Question:
     query_id, text, relevant = record["query_id"], record["text"], record["relevant"]
     for name, value in (("query_id", query_id), ("text", text)):
         if not isinstance(value, str) or not value.strip():
-            raise RunoffError(f"{where}: {name} must be a non-empty string, found {shown(value)}")
+            raise RunoffError(
+                f"{where}: {name} must be a non-empty string, found {short_repr(value)}"
+            )
     if not isinstance(relevant, dict) or not all(
         type(grade) is int and grade in GRADES for grade in relevant.values()
     ):
         grades = sorted(GRADES)
-        raise RunoffError(f"{where}: relevant must map ids to {grades}, found {shown(relevant)}")
+        raise RunoffError(
+            f"{where}: relevant must map ids to {grades}, found {short_repr(relevant)}"
+        )
     if max(GRADES) not in relevant.values():
         raise RunoffError(f"{where}: no document has grade {max(GRADES)}")
     return Question(query_id, text, MappingProxyType(relevant))

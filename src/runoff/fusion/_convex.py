@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runoff.errors import InvalidArgument
 from runoff.fusion._normalize import MinMax, Normalizer, TheoreticalMinMax, ZScore
-from runoff.fusion._weights import Weights
+from runoff.fusion._weights import Weights, shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +73,7 @@ class Convex:
                 sources are 0, or the normalizer returned too few, too many or non-finite values.
         """
         normalizer = normalizer_of(self.normalizer)
-        weights = self._shares_of(rankings)
+        weights = shares(self.weights, rankings)
         keys: dict[str, None] = {}
         values: dict[str, dict[str, float]] = {}
         missing: dict[str, float] = {}
@@ -100,21 +100,6 @@ class Convex:
             )
             for key in keys
         }
-
-    def _shares_of(self, rankings: Mapping[str, Sequence[Hit]]) -> dict[str, float]:
-        if self.weights is None:
-            return dict.fromkeys(rankings, 1 / max(1, len(rankings)))
-        given = Weights(self.weights)
-        given.check_names(rankings)
-        unweighted = [source for source in rankings if source not in given]
-        if unweighted:
-            raise InvalidArgument(
-                "weights", given, f"must have a weight for {', '.join(map(repr, unweighted))} too"
-            )
-        total = math.fsum(given.values())
-        if rankings and total == 0:
-            raise InvalidArgument("weights", given, "must not be 0 for every source")
-        return {source: given[source] / total for source in rankings}
 
 
 def normalizer_of(given: object) -> Normalizer:

@@ -1,14 +1,14 @@
-"""The weights of sources: checked once, then never changed."""
+"""The weights of sources: checked when they are given, immutable afterwards."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["Weights"]
+__all__ = ["Weights", "rrf_weights", "shares"]
 
 
 class Weights(Mapping[str, float]):
@@ -18,8 +18,8 @@ class Weights(Mapping[str, float]):
         given: one weight for each name, finite and 0 or more.
 
     Raises:
-        InvalidArgument: `given` is no mapping, a name is no string, a weight is negative, NaN,
-            infinite or no number, or the weights are too large to add up.
+        InvalidArgument: `given` is not a mapping, a name is not a string, a weight is not a finite
+            number of 0 or more, or the weights are too large to add up.
     """
 
     __slots__ = ("_by_name",)
@@ -28,7 +28,9 @@ class Weights(Mapping[str, float]):
     def __init__(self, given: Mapping[str, float]) -> None:
         if not isinstance(given, Mapping):
             raise InvalidArgument(
-                "weights", given, "must map the name of a source to its weight, or be None"
+                "weights",
+                given,
+                'must map source names to weights, such as {"bm25": 2}, or be None',
             )
         object.__setattr__(
             self, "_by_name", {_name(name): _weight(name, given[name]) for name in given}
@@ -36,13 +38,13 @@ class Weights(Mapping[str, float]):
         try:
             math.fsum(self._by_name.values())
         except OverflowError:
-            raise InvalidArgument("weights", given, "are too large to add up") from None
+            raise InvalidArgument("weights", given, "are too large: their sum overflows") from None
 
-    def check_names(self, sources: Mapping[str, object]) -> None:
+    def check_names(self, sources: Collection[str]) -> None:
         """Refuse a weight for a source that does not exist.
 
         Raises:
-            InvalidArgument: lists the names that are known.
+            InvalidArgument: lists the sources that exist.
         """
         unknown = [name for name in self._by_name if name not in sources]
         if unknown:
@@ -67,16 +69,50 @@ class Weights(Mapping[str, float]):
         return repr(self._by_name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        msg = "weights cannot be changed: make new ones"
+        msg = "weights are immutable: make a new mapping instead"
         raise AttributeError(msg)
 
     def __reduce__(self) -> tuple[type[Weights], tuple[dict[str, float]]]:
         return type(self), (dict(self._by_name),)
 
 
+def rrf_weights(weights: Mapping[str, float] | None, sources: Collection[str]) -> dict[str, float]:
+    """Return the weight of each source; a source without one weighs 1.
+
+    Raises:
+        InvalidArgument: a weight is for an unknown source, or the weights of all sources are 0.
+    """
+    given = Weights(weights or {})
+    given.check_names(sources)
+    each = {source: given.get(source, 1.0) for source in sources}
+    if each and not any(each.values()):
+        raise InvalidArgument("weights", each, "must not be 0 for every source")
+    return each
+
+
+def shares(weights: Mapping[str, float] | None, sources: Collection[str]) -> dict[str, float]:
+    """Return the weight of each source divided by their sum; without weights, equal shares.
+
+    Raises:
+        InvalidArgument: a weight is for an unknown source, a source has no weight, or the weights
+            of all sources are 0.
+    """
+    if weights is None:
+        return dict.fromkeys(sources, 1 / max(1, len(sources)))
+    given = Weights(weights)
+    given.check_names(sources)
+    missing = ", ".join(repr(source) for source in sources if source not in given)
+    if missing:
+        raise InvalidArgument("weights", given, f"must have a weight for {missing} too")
+    total = math.fsum(given.values())
+    if sources and total == 0:
+        raise InvalidArgument("weights", given, "must not be 0 for every source")
+    return {source: given[source] / total for source in sources}
+
+
 def _name(name: object) -> str:
     if not isinstance(name, str):
-        raise InvalidArgument("weights", name, "must have names of sources as keys")
+        raise InvalidArgument("weights", name, "every key must be the name of a source, a string")
     return name
 
 

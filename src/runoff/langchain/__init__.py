@@ -22,8 +22,9 @@ from runoff.langchain._convert import provenance
 from runoff.langchain._embedding import RunoffEmbeddings
 from runoff.langchain._filters import as_filter
 from runoff.langchain._hybrid import HybridRetriever
-from runoff.langchain._retriever import TwoStageRetriever, two_stage
+from runoff.langchain._retriever import TwoStageRetriever
 from runoff.langchain._runoff_rerank import RunoffRerank
+from runoff.langchain._two_stage import two_stage
 
 __all__ = [
     "HybridRetriever",

@@ -6,22 +6,29 @@ reads, and `runoff`, one JSON string with all the rest.
 
 from __future__ import annotations
 
-import string
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
 
-from runoff import provenance as core
-from runoff.errors import InvalidArgument
-from runoff.types import Document, text_key
+from runoff._util import provenance as core
+from runoff._util.template import Template
+from runoff._util.text import text_key
+from runoff.types import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from runoff.types import Candidate, Response
 
-__all__ = ["RELEVANCE", "Carried", "Template", "answer", "carried", "plain", "provenance"]
+__all__ = [
+    "RELEVANCE",
+    "Carried",
+    "answer",
+    "carried",
+    "plain",
+    "provenance",
+    "shown",
+    "template",
+]
 
 RELEVANCE = "relevance_score"
 
@@ -99,45 +106,20 @@ def provenance(document: LangChainDocument) -> dict[str, Any] | None:
     return core.decode(document.metadata)
 
 
-class _Blank(dict[str, Any]):
-    """Metadata in which an absent or empty field reads as nothing."""
+def template(layout: str) -> Template:
+    r"""Return what the reranker reads of a document, such as `"{title}\n{page_content}"`.
 
-    def __missing__(self, key: str) -> str:
-        return ""
-
-
-class Template:
-    r"""What the reranker reads of a document, such as `"{title}\n{page_content}"`.
-
-    Args:
-        text: a format string; its fields are `page_content` and names of metadata fields. A field
-            that a document lacks reads as nothing.
+    `{page_content}` is the text, and so is `{text}` in a layout without it; other placeholders are
+    metadata fields.
 
     Raises:
-        InvalidArgument: it is not a string, cannot be parsed, does not mention `page_content`, or
-            asks for runoff's own metadata or for anything but plain names.
+        InvalidArgument: it is not such a layout.
     """
+    return Template(layout, ("page_content", "text"))
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        try:
-            fields = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
-        except (TypeError, ValueError):
-            raise InvalidArgument("text_template", text, "must be a format string") from None
-        if "page_content" not in fields:
-            raise InvalidArgument("text_template", text, "must contain {page_content}")
-        unfit = [name for name in fields if not name.isidentifier() or name == core.KEY]
-        if unfit:
-            remedy = f"{{{unfit[0]}}} is not the plain name of a metadata field"
-            raise InvalidArgument("text_template", text, remedy)
 
-    def render(self, text: str, metadata: Mapping[str, Any]) -> str:
-        """Fill in one document's text and metadata."""
-        known = {key: value for key, value in metadata.items() if value is not None}
-        return self.text.format_map(_Blank(known, page_content=text)).strip()
-
-    def shown(self, candidate: Candidate) -> Candidate:
-        """Return a candidate whose text is what the reranker is to read."""
-        document = candidate.document
-        text = self.render(document.text, document.metadata)
-        return replace(candidate, document=replace(document, text=text))
+def shown(layout: Template, candidate: Candidate) -> Candidate:
+    """Return a candidate whose text is what the reranker is to read."""
+    document = candidate.document
+    text = layout.render(document.text, document.metadata)
+    return replace(candidate, document=replace(document, text=text))

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document as LangChainDocument
     from langchain_core.vectorstores import VectorStore
 
-__all__ = ["Translate", "as_filter", "store_kwargs"]
+__all__ = ["Filters", "Translate", "as_filter", "joined", "store_kwargs"]
 
+Filters: TypeAlias = "Filter | dict[str, Any]"
 Translate: TypeAlias = "Callable[[Filter], Mapping[str, Any]]"
 
 
@@ -46,6 +47,12 @@ def as_filter(value: object) -> Filter | None:
         raise InvalidArgument("filter", value, remedy)
     equals = [Eq(name, one) for name, one in value.items()]
     return equals[0] if len(equals) == 1 else And(*equals)
+
+
+def joined(*filters: Filter | None) -> Filter | None:
+    """Return the filter that keeps what all of them keep; None where there is none."""
+    given = [one for one in filters if one is not None]
+    return And(*given) if len(given) > 1 else given[0] if given else None
 
 
 def store_kwargs(

@@ -15,11 +15,13 @@ from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables.config import ensure_config
 
-from runoff import provenance
+from runoff._util import provenance
 from runoff._waiting import workers
 from runoff.errors import BadReply
 from runoff.langchain._convert import RELEVANCE, plain
-from runoff.rerank._coerce import register_converter
+from runoff.langchain._runoff_rerank import RunoffRerank
+from runoff.pipeline._second_stage import model_name
+from runoff.rerank._as_reranker import register_converter
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 from runoff.types import Dropped, Ranked, Reranking
@@ -57,8 +59,7 @@ def second_stage(part: object) -> Reranker:
     if not isinstance(part, BaseDocumentCompressor):
         msg = f"{type(part).__name__} is no document compressor and no cross-encoder"
         raise TypeError(msg)
-    own = getattr(part, "second_stage", None)  # ours knows its own second stage
-    return own() if callable(own) else CompressorReranker(part)
+    return part.stage if isinstance(part, RunoffRerank) else CompressorReranker(part)
 
 
 def register() -> None:
@@ -69,14 +70,6 @@ def register() -> None:
         second_stage,
     )
     register_converter("a LangChain cross-encoder", _is_cross_encoder, second_stage)
-
-
-def _model_name(part: object) -> str:
-    for attribute in ("model_name", "model"):
-        name = getattr(part, attribute, None)
-        if isinstance(name, str) and name:
-            return name
-    return type(part).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +85,7 @@ class CrossEncoderScorer:
     @property
     def name(self) -> str:
         """The model's name where it has one, else its class."""
-        return _model_name(self.model)
+        return model_name(self.model)
 
     def score(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
@@ -134,9 +127,11 @@ class CompressorReranker:
 
     Attributes:
         compressor: any `langchain_core.documents.BaseDocumentCompressor`.
+        whole: whether one with a `top_n` is asked, on a copy, to keep all it is given.
     """
 
     compressor: BaseDocumentCompressor
+    whole: bool = False
 
     @property
     def name(self) -> str:
@@ -154,7 +149,7 @@ class CompressorReranker:
         if deadline is not None:
             deadline.check(self.name)
         copies = [_copy(candidate) for candidate in candidates]
-        kept = self.compressor.compress_documents(
+        kept = self._asked(copies).compress_documents(
             copies, query.text, callbacks=ensure_config().get("callbacks")
         )
         return self._reranking(candidates, copies, kept)
@@ -171,10 +166,15 @@ class CompressorReranker:
         if deadline is not None:
             deadline.check(self.name)
         copies = [_copy(candidate) for candidate in candidates]
-        kept = await self.compressor.acompress_documents(
+        kept = await self._asked(copies).acompress_documents(
             copies, query.text, callbacks=ensure_config().get("callbacks")
         )
         return self._reranking(candidates, copies, kept)
+
+    def _asked(self, copies: Sequence[LangChainDocument]) -> BaseDocumentCompressor:
+        if not self.whole or "top_n" not in type(self.compressor).model_fields:
+            return self.compressor
+        return self.compressor.model_copy(update={"top_n": len(copies)})
 
     def _reranking(
         self,
@@ -203,7 +203,7 @@ class CompressorReranker:
                 for position, candidate in enumerate(candidates)
                 if position not in placed
             ),
-            model=ModelIdentity(_model_name(self.compressor)),
+            model=ModelIdentity(model_name(self.compressor)),
             usage=Usage(pairs=len(candidates)),
             notes=notes,
         )

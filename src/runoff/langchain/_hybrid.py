@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables import Runnable
@@ -11,11 +11,11 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 from pydantic import Field, field_validator
 
+from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried
-from runoff.langchain._staged import StagedRetriever
+from runoff.langchain._retriever import StagedRetriever
 from runoff.langchain._stores import content, deletable, replaced, stored_id
-from runoff.provenance import without
 from runoff.recall._bm25.bm25 import BM25
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from runoff.types import Document
 
 __all__ = ["HybridRetriever"]
+
+_MAKE = "HybridRetriever.from_vectorstore(store) makes one of a vector store alone"
 
 
 class HybridRetriever(StagedRetriever):
@@ -49,7 +51,9 @@ class HybridRetriever(StagedRetriever):
         InvalidArgument: names the argument, its value and what would be right.
     """
 
-    bm25: Any
+    _advice: ClassVar[str] = _MAKE
+
+    bm25: Any = Field(default=None, validate_default=True)
     vectorstore: VectorStore
     search_kwargs: dict[str, Any] = Field(default_factory=dict)
     search_type: str = "similarity"
@@ -59,7 +63,17 @@ class HybridRetriever(StagedRetriever):
     @classmethod
     def _check_bm25(cls, value: object) -> object:
         if not isinstance(value, BM25):
-            raise InvalidArgument("bm25", value, "must be a runoff.recall.BM25")
+            remedy = f"must be a runoff.recall.BM25 over the same documents; {_MAKE}"
+            raise InvalidArgument("bm25", value, remedy)
+        return value
+
+    @field_validator("search_kwargs")
+    @classmethod
+    def _check_search_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, given in value.items():
+            if "filter" in name or name in {"where", "where_document", "expr"}:
+                remedy = "filters the vector store alone, and not BM25; pass filters= instead"
+                raise InvalidArgument(f"search_kwargs[{name!r}]", given, remedy)
         return value
 
     @classmethod
@@ -106,6 +120,8 @@ class HybridRetriever(StagedRetriever):
             InvalidArgument: the store cannot list its documents and none are given, or some that
                 are given have no id.
         """
+        if not isinstance(vectorstore, VectorStore):
+            raise InvalidArgument("vectorstore", vectorstore, "must be a LangChain vector store")
         given = content(vectorstore) if documents is None else list(documents)
         missing = next((one for one in given if not one.id), None)
         if missing is not None:

@@ -1,30 +1,272 @@
-"""`TwoStageRetriever`: any LangChain retrievers, recalled wide and reranked sharp."""
+"""`TwoStageRetriever`: any LangChain retrievers with a second stage behind them."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable
+from langchain_core.callbacks import CallbackManager
+from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config, patch_config
+from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
 from langchain_core.vectorstores import VectorStore
-from pydantic import model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from runoff._util.options import Plain, refuse_unknown, short_repr
 from runoff.errors import InvalidArgument
-from runoff.langchain._sources import as_retriever
-from runoff.langchain._staged import StagedRetriever
+from runoff.fusion import RRF
+from runoff.langchain._convert import answer
+from runoff.langchain._filters import as_filter, joined
+from runoff.langchain._settings import SecondStage
+from runoff.langchain._sources import RetrieverSource, as_retriever
 from runoff.langchain._widen import widened
-from runoff.protocols import RecallSource
+from runoff.pipeline import TwoStage
+from runoff.pipeline._second_stage import checked
+from runoff.pipeline._sources import by_name, cannot_widen
+from runoff.protocols import Fusion, RecallSource, Warmable
+from runoff.types import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForRetrieverRun,
+        BaseCallbackManager,
+        CallbackManagerForRetrieverRun,
+    )
     from langchain_core.documents import Document as LangChainDocument
+    from langchain_core.runnables.utils import AnyConfigurableField
 
-__all__ = ["TwoStageRetriever", "two_stage"]
+    from runoff.langchain._filters import Filters
+    from runoff.langchain._sources import Retrievers
+    from runoff.pipeline._second_stage import IdOf
+else:  # the validators look at the values; pydantic need not
+    Filters = IdOf = Retrievers = Any
 
-# what sources of these classes are called where nobody names them
+__all__ = ["StagedRetriever", "TwoStageRetriever"]
+
+# what sources of these classes are called if nobody names them
 _FAMILIAR = {"BM25": "bm25", "BM25Retriever": "bm25", "VectorStoreRetriever": "dense"}
+# BaseRetriever hands on callbacks alone; `invoke` leaves the whole config here for the sources
+_config: ContextVar[RunnableConfig | None] = ContextVar("runoff_langchain_config", default=None)
+_PER_CALL = {"top_n", "k", "depth", "window", "timeout", "filters", "filter"}
+
+
+class StagedRetriever(SecondStage, BaseRetriever):
+    """A LangChain retriever over the core's pipeline; subclasses name its sources."""
+
+    model_config = ConfigDict(extra="forbid")  # LangChain's own would ignore unknown options
+
+    takes_depth: ClassVar[bool] = True
+    _aliases: ClassVar[dict[str, str]] = {"k": "top_n", "filter": "filters"}
+
+    top_n: int = Field(default=5, description="Documents to return.")
+    depth: int = Field(default=100, description="Documents asked of each retriever.")
+    fusion: Fusion | None = None
+    filters: Filters | None = None
+    id_of: IdOf = None
+
+    @field_validator("filters", mode="before")
+    @classmethod
+    def _check_filters(cls, value: object) -> object:
+        return as_filter(value)
+
+    @abstractmethod
+    def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
+        """Return the retrievers and sources by name."""
+
+    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401 - either
+        """Return a part as a source of the core, for one call."""
+        return RetrieverSource(name, part, **how) if isinstance(part, Runnable) else part
+
+    if TYPE_CHECKING:  # so that type checkers take the other names too
+        k: int = 5
+        filter: Filters | None = None
+    else:
+
+        @property
+        def k(self) -> int:
+            """Another name for `top_n`, as LangChain's retrievers have it."""
+            return self.top_n
+
+        @property
+        def filter(self) -> Filters | None:
+            """Another name for `filters`, as LangChain's vector stores have it."""
+            return self.filters
+
+    @property
+    def pipeline(self) -> TwoStage:
+        """The runoff pipeline behind it: search, explain or evaluate it."""
+
+        def child(**_: Any) -> CallbackManager:  # noqa: ANN401 - a tag
+            return CallbackManager([])
+
+        return replace(self._pipeline(child, child, self.top_n), reranker=self._unobserved())
+
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:  # noqa: ANN401 - LangChain's
+        """Make fields configurable at run time; `k` and `filter` are other names as everywhere."""
+        named = {self._aliases.get(name, name): field for name, field in kwargs.items()}
+        return super().configurable_fields(**named)
+
+    def warmup(self) -> None:
+        """Load the models of the second stage and of runoff's own sources, and run each once."""
+        super().warmup()
+        for part in self._parts().values():
+            if isinstance(part, Warmable):
+                part.warmup()
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """What can be configured at run time: all that the retrievers declare."""
+        return get_unique_config_specs(
+            spec
+            for part in self._parts().values()
+            if isinstance(part, Runnable)
+            for spec in part.config_specs
+        )
+
+    def invoke(
+        self,
+        input: str,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401 - see Args
+    ) -> list[LangChainDocument]:
+        """Retrieve documents.
+
+        Args:
+            input: the question.
+            config: LangChain's; callbacks, tags, metadata and `configurable` reach the retrievers.
+            kwargs: for this call: `top_n` (or `k`), `depth`, `window`, `timeout` and `filters` (or
+                `filter`; as for the constructor, in addition to those given there).
+
+        Returns:
+            At most `k` documents, best first.
+
+        Raises:
+            InvalidArgument: an argument has a value it cannot have.
+            RecallFailed: no retriever answered.
+            PermanentError: trying again cannot help (unless `on_error` is `"degrade"`).
+        """
+        refuse_unknown("invoke", kwargs, _PER_CALL)
+        config = ensure_config(config)
+        token = _config.set(config)
+        try:
+            return super().invoke(input, config, **kwargs)
+        finally:
+            _config.reset(token)
+
+    async def ainvoke(
+        self,
+        input: str,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401 - see Args
+    ) -> list[LangChainDocument]:
+        """Retrieve documents without blocking the event loop; see `invoke`."""
+        refuse_unknown("invoke", kwargs, _PER_CALL)
+        config = ensure_config(config)
+        token = _config.set(config)
+        try:
+            return await super().ainvoke(input, config, **kwargs)
+        finally:
+            _config.reset(token)
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401 - `invoke` names them
+    ) -> list[LangChainDocument]:
+        asked, how = self._call(query, **kwargs)
+        child = run_manager.get_child
+        pipeline = self._pipeline(child, child, how["top_k"])
+        return answer(pipeline.search(asked, **how), reranked=self.reranker is not None)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401 - `invoke` names them
+    ) -> list[LangChainDocument]:
+        asked, how = self._call(query, **kwargs)
+        child, achild = run_manager.get_sync().get_child, run_manager.get_child
+        pipeline = self._pipeline(child, achild, how["top_k"])
+        response = await pipeline.asearch(asked, **how)
+        return answer(response, reranked=self.reranker is not None)
+
+    def _call(
+        self,
+        query: str,
+        *,
+        k: int | None = None,
+        top_n: int | None = None,
+        timeout: float | None = None,
+        filter: object = None,  # noqa: A002 - as vector stores call it
+        filters: object = None,
+        **how: Any,  # noqa: ANN401 - depth and window
+    ) -> tuple[Query, dict[str, Any]]:
+        """Return the query and the arguments of one search."""
+        if k is not None and top_n is not None and k != top_n:
+            raise InvalidArgument("k", k, f"is another name for top_n, which is {top_n}")
+        count = self.top_n if k is None and top_n is None else top_n if k is None else k
+        wanted = joined(*map(as_filter, (self.filters, filters, filter)))
+        how |= {
+            "top_k": checked("k" if top_n is None else "top_n", count),
+            "timeout": self.timeout if timeout is None else timeout,
+        }
+        return Query(query, filters=wanted), how
+
+    def _pipeline(
+        self,
+        child: Callable[..., BaseCallbackManager],
+        achild: Callable[..., BaseCallbackManager],
+        top_k: int,
+    ) -> TwoStage:
+        """Return the core's pipeline for one call.
+
+        Recall is never narrower than what the call is to return.
+        """
+        config = ensure_config(_config.get())
+
+        def tagged(make: Callable[..., BaseCallbackManager], name: str) -> BaseCallbackManager:
+            return make(tag=f"source:{name}")
+
+        sources = {
+            name: self._source(
+                name,
+                part,
+                config=config,
+                callbacks=lambda name=name: tagged(child, name),
+                acallbacks=lambda name=name: tagged(achild, name),
+            )
+            for name, part in self._parts().items()
+        }
+        return TwoStage(
+            sources=sources,
+            fusion=RRF() if self.fusion is None else self.fusion,
+            reranker=self._observed(patch_config(config, callbacks=achild())),
+            depth=max(self.depth, top_k),
+            window=self.window,
+            on_error=self.on_error,
+            id_of=self.id_of,
+            group=self.group,
+        )
+
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:  # noqa: ANN401 - LangChain's
+        params = super()._get_ls_params(**kwargs)
+        for part in self._parts().values():
+            if not isinstance(part, BaseRetriever):
+                continue
+            inner = part._get_ls_params()  # noqa: SLF001 - LangChain names it so
+            for key in ("ls_vector_store_provider", "ls_embedding_provider", "ls_embedding_model"):
+                if key in inner and key not in params:
+                    params[key] = inner[key]
+        return params
 
 
 class TwoStageRetriever(StagedRetriever):
@@ -37,17 +279,21 @@ class TwoStageRetriever(StagedRetriever):
 
     Args:
         retriever: a LangChain retriever, a runnable that answers like one, a vector store, or one
-            of runoff's sources.
-        retrievers: several of them, by name or in a list.
+            of runoff's sources; several of them in a list, or several by name.
+        retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None for recall and fusion alone.
-        fusion: how several retrievers' orders become one; RRF by default.
-        k: documents to return; `top_n` is another name for it.
+        fusion: makes one order out of several retrievers' documents; None is `RRF()`.
+        top_n: documents to return; `k` is another name for it.
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
         timeout: seconds for the whole call; the answer is the best that fits. None for no limit.
         on_error, threshold, blend, text_template, group: as for `RunoffRerank`.
-        id_key: the metadata field that identifies a document across retrievers; without it ids do
-            when every retriever supplies them, else the texts.
+        filters: which documents may be returned by any call: one of `runoff.filters`, or a dict of
+            fields and the values they must equal; `filter` is another name for it. Those of a call
+            come on top.
+        id_of: what identifies a document across retrievers if its id does not.
+        id_key: the metadata field that holds a document's id; without it ids identify documents
+            across retrievers if every retriever supplies them, else the texts do.
         translate_filter: makes a vector store's search arguments of one of `runoff.filters`, for
             stores that are not known here (Chroma, FAISS, Qdrant and `InMemoryVectorStore` are).
 
@@ -55,10 +301,18 @@ class TwoStageRetriever(StagedRetriever):
         InvalidArgument: names the argument, its value and what would be right.
     """
 
-    retriever: Any = None
-    retrievers: Any = None
+    retriever: Retrievers | None = None
+    retrievers: Retrievers | None = None
     id_key: str | None = None
     translate_filter: Any = None
+
+    if not TYPE_CHECKING:  # type checkers know the fields
+
+        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - fields
+            if len(args) == 1:
+                options = {"retriever": args[0], **options}
+                args = ()
+            super().__init__(*args, **options)
 
     @model_validator(mode="after")
     def _check_retrievers(self) -> TwoStageRetriever:
@@ -68,24 +322,22 @@ class TwoStageRetriever(StagedRetriever):
         if self.translate_filter is not None and not callable(self.translate_filter):
             remedy = "must be a function from a filter to search arguments"
             raise InvalidArgument("translate_filter", self.translate_filter, remedy)
-        if self.retrievers is None:
-            self.__dict__["retriever"] = _checked("retriever", self.retriever)
-        else:
-            self.__dict__["retrievers"] = _named(self.retrievers)
+        argument = "retriever" if self.retrievers is None else "retrievers"
+        self.__dict__[argument] = _checked(argument, getattr(self, argument))
         for name, part in self._parts().items():
             if _is_fixed(part, self.depth):
-                warnings.warn(
-                    f"{name} ({type(part).__name__}) cannot be asked for more documents: the "
-                    "second stage sees only as many as it returns by itself",
-                    stacklevel=5,
-                )
+                warnings.warn(cannot_widen(name, part, self.depth), stacklevel=6)
         return self
 
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show the retrievers by name and class, then what `SecondStage` shows."""
+        own = {"retriever", "retrievers"}
+        options = [one for one in super().__repr_args__() if one[0] not in own]
+        return [(None, Plain(short_repr(dict(self._parts())))), *options]
+
     def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
-        if self.retrievers is not None:
-            parts: dict[str, Any] = self.retrievers
-            return parts
-        return {_name(self.retriever): self.retriever}
+        given: Any = self.retriever if self.retrievers is None else self.retrievers
+        return given if isinstance(given, dict) else {_name(given): given}  # `_checked` made it so
 
     def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401 - as above
         if isinstance(part, Runnable):
@@ -93,37 +345,18 @@ class TwoStageRetriever(StagedRetriever):
         return super()._source(name, part, **how)
 
 
-def _checked(argument: str, part: object) -> object:
+def _checked(argument: str, given: object) -> object:
+    """Return one retriever, or several by name."""
+    if not isinstance(given, dict | list | tuple):
+        return _as_part(argument, given)
+    named = by_name(argument, given, _name)
+    return {name: _as_part(f"{argument}[{name!r}]", part) for name, part in named.items()}
+
+
+def _as_part(argument: str, part: object) -> object:
     if isinstance(part, RecallSource) and not isinstance(part, type | Runnable):
         return part
     return as_retriever(argument, part)
-
-
-def _named(parts: object) -> dict[str, object]:
-    if isinstance(parts, dict):
-        named = parts
-        unfit = next((name for name in named if not isinstance(name, str) or not name), None)
-        if unfit is not None:
-            raise InvalidArgument("retrievers", unfit, "a name must be a non-empty string")
-    elif isinstance(parts, list | tuple):
-        named = _by_class(parts)
-    else:
-        remedy = "must be a list of retrievers, or a dict of names and retrievers"
-        raise InvalidArgument("retrievers", parts, remedy)
-    if not named:
-        raise InvalidArgument("retrievers", parts, "needs at least one retriever")
-    return {name: _checked(f"retrievers[{name!r}]", part) for name, part in named.items()}
-
-
-def _by_class(parts: Iterable[object]) -> dict[str, object]:
-    named: dict[str, object] = {}
-    for part in parts:
-        name, seen = _name(part), 1
-        while name in named:
-            seen += 1
-            name = f"{_name(part)}#{seen}"
-        named[name] = part
-    return named
 
 
 def _name(part: object) -> str:
@@ -139,35 +372,3 @@ def _is_fixed(part: object, depth: int) -> bool:
         and not getattr(part, "takes_depth", False)
         and widened(part, depth) is None
     )
-
-
-def two_stage(retriever: Any, *, top_n: int = 5, **options: Any) -> TwoStageRetriever:  # noqa: ANN401 - many kinds
-    """Give a retriever a second stage, and widen its recall.
-
-    A retriever that compresses (it has a `base_compressor` and a `base_retriever`) keeps its
-    compressor as the second stage unless `reranker=` replaces it, and its recall is widened.
-
-    Args:
-        retriever: a LangChain retriever, a runnable that answers like one, a vector store, or
-            several of them in a list or a dict.
-        top_n: documents to return.
-        options: everything else `TwoStageRetriever` takes: `reranker`, `depth`, `window`,
-            `timeout`, `fusion`, `on_error`, `threshold`, `blend`, `text_template`, ...
-
-    Returns:
-        A new retriever; what was given is not changed.
-
-    Raises:
-        InvalidArgument: names the argument, its value and what would be right.
-    """
-    options["k"] = options.pop("k", top_n)
-    if isinstance(retriever, dict | list | tuple):
-        return TwoStageRetriever(retrievers=retriever, **options)
-    if isinstance(retriever, TwoStageRetriever):
-        kept = {name: getattr(retriever, name) for name in type(retriever).model_fields}
-        return type(retriever)(**{**kept, **options})
-    fields = getattr(type(retriever), "model_fields", {})
-    if {"base_compressor", "base_retriever"} <= fields.keys():
-        options.setdefault("reranker", retriever.base_compressor)
-        return TwoStageRetriever(retriever=retriever.base_retriever, **options)
-    return TwoStageRetriever(retriever=retriever, **options)

@@ -17,10 +17,11 @@ from pydantic import field_validator
 
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import answer, carried
-from runoff.langchain._settings import DEFAULT_RERANKER, SecondStage
-from runoff.langchain._tracing import RUN_NAME, asked, told
+from runoff.langchain._settings import SecondStage
+from runoff.langchain._tracing import RUN_NAME, run_inputs, run_outputs
 from runoff.pipeline import TwoStage
-from runoff.rerank._coerce import as_reranker
+from runoff.pipeline._second_stage import DEFAULT_RERANKER
+from runoff.pipeline._sources import Given
 from runoff.types import Hit, Response
 
 if TYPE_CHECKING:
@@ -28,39 +29,9 @@ if TYPE_CHECKING:
 
     from langchain_core.callbacks import Callbacks
 
-    from runoff.deadline import Deadline
     from runoff.protocols import Reranker
-    from runoff.types import Query
 
 __all__ = ["RunoffRerank"]
-
-
-class _Given:
-    """The documents a compressor was handed, as a source: their order is all it knows."""
-
-    keeps_deadline = True
-
-    def __init__(self, documents: Sequence[LangChainDocument]) -> None:
-        self.documents = documents
-
-    def retrieve(
-        self,
-        query: Query,  # noqa: ARG002 - the documents are already an answer to it
-        *,
-        depth: int,
-        deadline: Deadline | None = None,  # noqa: ARG002 - nothing here takes time
-    ) -> list[Hit]:
-        """Return the documents in the order given, scored 1 / rank."""
-        return [
-            Hit(carried(document), 1 / rank, (0.0, 1.0))
-            for rank, document in enumerate(self.documents[:depth], 1)
-        ]
-
-    async def aretrieve(
-        self, query: Query, *, depth: int, deadline: Deadline | None = None
-    ) -> list[Hit]:
-        """Do the same on the loop: it takes no time."""
-        return self.retrieve(query, depth=depth, deadline=deadline)
 
 
 class RunoffRerank(SecondStage, BaseDocumentCompressor):
@@ -99,9 +70,10 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
     def _default_reranker(cls, value: object) -> object:
         return DEFAULT_RERANKER if value is None else value
 
-    def second_stage(self) -> Reranker:
-        """Return the reranker with this compressor's threshold and blend."""
-        reranker = self._reranker() or as_reranker(DEFAULT_RERANKER)
+    @property
+    def stage(self) -> Reranker:
+        """The second stage: the reranker with this compressor's threshold and blend."""
+        reranker = self._reranker()
         if reranker is None:
             raise InvalidArgument("reranker", self.reranker, "a compressor needs a second stage")
         return reranker
@@ -131,14 +103,14 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             return []
         config = ensure_config({"callbacks": callbacks} if callbacks is not None else None)
         run = get_callback_manager_for_config(config).on_chain_start(
-            None, asked(query, [one.id for one in given]), name=RUN_NAME
+            None, run_inputs(query, [one.id for one in given]), name=RUN_NAME
         )
         try:
             response = self._compress(given, query, patch_config(config, callbacks=run.get_child()))
         except BaseException as error:
             run.on_chain_error(error)
             raise
-        run.on_chain_end(told(response))
+        run.on_chain_end(run_outputs(response))
         return answer(response, reranked=True)
 
     async def acompress_documents(
@@ -153,7 +125,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             return []
         config = ensure_config({"callbacks": callbacks} if callbacks is not None else None)
         run = await get_async_callback_manager_for_config(config).on_chain_start(
-            None, asked(query, [one.id for one in given]), name=RUN_NAME
+            None, run_inputs(query, [one.id for one in given]), name=RUN_NAME
         )
         try:
             response = await self._acompress(
@@ -162,7 +134,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
         except BaseException as error:
             await run.on_chain_error(error)
             raise
-        await run.on_chain_end(told(response))
+        await run.on_chain_end(run_outputs(response))
         return answer(response, reranked=True)
 
     def as_runnable(self) -> Runnable[dict[str, Any], list[LangChainDocument]]:
@@ -198,13 +170,20 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
 
     def _pipeline(self, given: Sequence[LangChainDocument], config: RunnableConfig) -> TwoStage:
         return TwoStage(
-            sources={"input": _Given(given)},
+            sources={"input": Given(_hits(given))},
             reranker=self._observed(config, run=False),
             depth=max(1, len(given)),
             window=self.window,
             on_error=self.on_error,
             group=self.group,
         )
+
+
+def _hits(documents: Sequence[LangChainDocument]) -> list[Hit]:
+    """Return documents as hits, scored 1 / rank: their order is all that is known."""
+    return [
+        Hit(carried(document), 1 / rank, (0.0, 1.0)) for rank, document in enumerate(documents, 1)
+    ]
 
 
 def _documents(documents: object) -> list[LangChainDocument]:

@@ -16,7 +16,7 @@ from langchain_core.vectorstores import (
 )
 from pydantic import Field
 
-from runoff.scores import course_of
+from runoff._util.trend import trend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +113,7 @@ def oriented(store: VectorStore, scores: Sequence[float]) -> list[float] | None:
     distances and are negated. Where all are equal, the store's own function from score to relevance
     tells; a store without one leaves it open. Scores in no order, or not finite, tell nothing.
     """
-    course = course_of(scores)
+    course = trend(scores)
     if course == "level":
         course = _declared(store)
     if course == "falls":

@@ -1,21 +1,20 @@
-"""The second stage's settings as pydantic fields: what compressor and retrievers share."""
+"""The second stage's options as pydantic fields: what the compressor and the retrievers share."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from runoff._util.arguments import count
-from runoff._util.faults import OnError, check_on_error
-from runoff.deadline import Deadline
+from runoff._util.faults import OnError
+from runoff._util.options import Plain, refuse_positional, refuse_unknown, short_repr
 from runoff.errors import InvalidArgument, RunoffError
-from runoff.grouping import as_grouping
-from runoff.langchain._convert import Template
+from runoff.langchain._convert import template
 from runoff.langchain._tracing import Observed
-from runoff.rerank._coerce import as_reranker
+from runoff.pipeline._second_stage import DEFAULT_RERANKER, checked, model_name, second_stage
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 
@@ -24,90 +23,120 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import RunnableConfig
 
+    from runoff.pipeline._second_stage import Blend, Group
     from runoff.protocols import Reranker
+    from runoff.types import Document
+else:  # `checked` looks at the values; pydantic need not
+    Blend = Group = Any
 
-__all__ = ["DEFAULT_RERANKER", "SecondStage", "named_errors"]
+__all__ = ["SecondStage"]
 
-DEFAULT_RERANKER = "runoff-mini"
+_CHECKED = (
+    "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "fusion",
+    "id_of",
+)  # fmt: skip
 
 
 @contextmanager
-def named_errors() -> Iterator[None]:
-    """Let runoff's own errors out of pydantic's, so that each keeps its name and its remedy."""
+def _named_errors() -> Iterator[None]:
+    """Raise runoff's own errors as they are, and pydantic's as `InvalidArgument`."""
     try:
         yield
     except ValidationError as error:
-        for one in error.errors():
-            cause = one.get("ctx", {}).get("error")
-            if isinstance(cause, RunoffError):
-                raise cause from None
-        raise
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, RunoffError):
+            raise cause from None
+        missing = first["type"] == "missing"
+        argument = ".".join(map(str, first["loc"]))
+        remedy = "is required" if missing else first["msg"].lower()
+        raise InvalidArgument(argument, None if missing else first["input"], remedy) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """Reads of a document what a template shows.
+
+    Attributes:
+        text: the template.
+    """
+
+    text: str
+
+    def __call__(self, document: Document) -> str:
+        return template(self.text).render(document.text, document.metadata)
 
 
 class SecondStage(BaseModel):
-    """The fields of the second stage; see `RunoffRerank` for what each means."""
+    """The options of the second stage; see `RunoffRerank` for what each means."""
 
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True, extra="forbid", populate_by_name=True, frozen=False
-    )
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    reranker: Any = Field(default=DEFAULT_RERANKER, validate_default=True)
+    # how to write what was given without a name, and other names of options
+    _advice: ClassVar[str] = 'RunoffRerank(reranker="runoff-mini", top_n=5)'
+    _aliases: ClassVar[dict[str, str]] = {}
+
+    reranker: object = Field(default=DEFAULT_RERANKER, validate_default=True)
     window: int = Field(default=50, description="Candidates the reranker reads.")
     timeout: float | None = Field(default=None, description="Seconds for one call.")
     on_error: OnError = Field(default="transient", description="transient, degrade or raise.")
     threshold: Threshold | None = None
-    blend: Any = None
+    blend: Blend = "auto"
     text_template: str | None = None
-    group: Any = None
+    group: Group = None
 
-    if not TYPE_CHECKING:  # type checkers know the fields; this only unwraps errors
+    if not TYPE_CHECKING:  # type checkers know the fields
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - fields
-            with named_errors():
-                super().__init__(*args, **kwargs)
+            kind = type(self)
+            refuse_positional(kind.__name__, args, self._advice)
+            refuse_unknown(kind.__name__, kwargs, kind.model_fields.keys() | self._aliases.keys())
+            for alias, name in self._aliases.items():
+                value = kwargs.pop(alias, None)
+                if value is None:
+                    continue
+                if kwargs.get(name) not in (None, value):
+                    remedy = f"is another name for {name}, which is {kwargs[name]!r}"
+                    raise InvalidArgument(alias, value, remedy)
+                kwargs[name] = value
+            with _named_errors():
+                super().__init__(**kwargs)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show the reranker, and what differs from the defaults; objects by their class alone."""
+        fields = type(self).model_fields
+        shown: dict[str, object] = {}
+        for name, field in fields.items():
+            value = getattr(self, name, field.default)  # it may not be made yet
+            if name == "reranker" and value is not None:
+                shown[name] = Plain(model_name(value))
+            elif name in {"reranker", "top_n"} or value != field.default:
+                shown[name] = value
+        return [(name, Plain(short_repr(value))) for name, value in shown.items()]
+
+    __str__ = BaseModel.__repr__
 
     @field_validator("reranker")
     @classmethod
     def _check_reranker(cls, value: object) -> Reranker | None:
         return as_reranker(value)
 
-    @field_validator("window", "top_n", "k", "depth", mode="before", check_fields=False)
+    @field_validator(*_CHECKED, mode="before", check_fields=False)
     @classmethod
-    def _check_count(cls, value: object, info: Any) -> int:  # noqa: ANN401 - pydantic's
-        return count(info.field_name, value)
-
-    @field_validator("timeout", mode="before")
-    @classmethod
-    def _check_timeout(cls, value: Any) -> float | None:  # noqa: ANN401 - anything may come
-        Deadline(value)
-        return None if value is None else float(value)
-
-    @field_validator("on_error", mode="before")
-    @classmethod
-    def _check_on_error(cls, value: object) -> object:
-        check_on_error(value)
-        return value
-
-    @field_validator("threshold", mode="before")
-    @classmethod
-    def _check_threshold(cls, value: object) -> object:
-        if value is not None and not isinstance(value, Threshold):
-            remedy = "must be a runoff Threshold: a bare number does not say which scale it is on"
-            raise InvalidArgument("threshold", value, remedy)
-        return value
+    def _check_option(cls, value: Any, info: Any) -> Any:  # noqa: ANN401 - any option; pydantic's
+        return checked(info.field_name, value)
 
     @field_validator("text_template", mode="before")
     @classmethod
-    def _check_template(cls, value: Any) -> Any:  # noqa: ANN401 - anything may come
+    def _check_template(cls, value: Any) -> Any:  # noqa: ANN401 - anything may be given
         if value is not None:
-            Template(value)
+            template(value)
         return value
 
-    @field_validator("group")
-    @classmethod
-    def _check_group(cls, value: object) -> object:
-        as_grouping(value)
-        return value
+    @model_validator(mode="after")
+    def _check_second_stage(self) -> SecondStage:
+        second_stage(self.reranker, self.threshold, self.blend)
+        return self
 
     def warmup(self) -> None:
         """Load the model and run it once, so that the first call is as fast as the second."""
@@ -117,21 +146,21 @@ class SecondStage(BaseModel):
 
     def _reranker(self) -> Reranker | None:
         """Return the second stage with threshold and blend, or None for recall alone."""
-        reranker = as_reranker(self.reranker)
-        given = {"threshold": self.threshold, "blend": self.blend}
-        changes: dict[str, Any] = {key: one for key, one in given.items() if one is not None}
-        if not changes or reranker is None:
-            return reranker
-        if not isinstance(reranker, Pointwise):
-            argument = next(iter(changes))
-            remedy = f"needs a scorer; give it to {type(reranker).__name__} itself"
-            raise InvalidArgument(argument, changes[argument], remedy)
-        return replace(reranker, **changes)
+        return second_stage(self.reranker, self.threshold, self.blend)
 
     def _observed(self, config: RunnableConfig, *, run: bool = True) -> Observed | None:
         """Return the second stage for one call under a config's callbacks."""
         reranker = self._reranker()
         if reranker is None:
             return None
-        template = None if self.text_template is None else Template(self.text_template)
-        return Observed(reranker, config, run=run, template=template)
+        layout = None if self.text_template is None else template(self.text_template)
+        return Observed(reranker, config, run=run, template=layout)
+
+    def _unobserved(self) -> Reranker | None:
+        """Return the second stage, reading what the template shows, outside LangChain's runs."""
+        reranker = self._reranker()
+        if self.text_template is None or reranker is None:
+            return reranker
+        if isinstance(reranker, Pointwise):
+            return replace(reranker, text=_Rendered(self.text_template))
+        return self._observed({}, run=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.retrievers import BaseRetriever
@@ -15,7 +15,7 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from runoff._waiting import workers
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.langchain._convert import carried
-from runoff.langchain._filters import store_kwargs
+from runoff.langchain._filters import as_filter, joined, store_kwargs
 from runoff.langchain._scoring import (
     ScoredRetriever,
     gives_scores,
@@ -27,20 +27,23 @@ from runoff.langchain._widen import search_kwargs, widened
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.runnables import RunnableConfig
 
     from runoff.deadline import Deadline
     from runoff.langchain._filters import Translate
+    from runoff.protocols import RecallSource
     from runoff.types import Query
 
-__all__ = ["RetrieverSource", "as_retriever"]
+__all__ = ["RetrieverSource", "Retrievers", "as_retriever"]
 
 _WIDEN = 4
 
 RetrieverLike = Runnable[str, list[LangChainDocument]]
+_One: TypeAlias = "RetrieverLike | VectorStore | RecallSource"
+Retrievers: TypeAlias = "_One | Mapping[str, _One] | Sequence[_One]"
 
 
 def as_retriever(argument: str, part: object) -> RetrieverLike:
@@ -53,7 +56,10 @@ def as_retriever(argument: str, part: object) -> RetrieverLike:
         return part.as_retriever()
     if isinstance(part, Runnable):
         return part
-    remedy = "must be a LangChain retriever, a runnable from str to documents, or a vector store"
+    remedy = (
+        "must be a LangChain retriever, a runnable from str to documents, a vector store, or "
+        "several of them in a list or by name"
+    )
     raise InvalidArgument(argument, part, remedy)
 
 
@@ -151,7 +157,9 @@ class RetrieverSource:
         retriever, config, arguments = _resolved(self.retriever, self.config)
         wanted = query.filters
         if getattr(retriever, "takes_depth", False):  # another one of ours
-            arguments |= {"k": depth, "depth": depth, "filter": wanted}
+            bound = [as_filter(arguments.pop(name, None)) for name in ("filter", "filters")]
+            arguments |= {"top_n": depth, "k": depth, "depth": depth}
+            arguments["filters"] = joined(*bound, wanted)
             return _Asking(retriever, config, arguments)
         if isinstance(retriever, VectorStoreRetriever):
             given = {**retriever.search_kwargs, **arguments}

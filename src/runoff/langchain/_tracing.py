@@ -19,7 +19,9 @@ from langchain_core.runnables.config import (
 )
 
 from runoff._waiting import workers
-from runoff.protocols import AsyncReranker, Reranker, Warmable
+from runoff.langchain._convert import shown
+from runoff.pipeline._second_stage import Wrapped
+from runoff.protocols import AsyncReranker
 from runoff.rerank._passages import within
 from runoff.types import Dropped, Ranked
 
@@ -29,23 +31,24 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForChainRun
     from langchain_core.runnables import RunnableConfig
 
+    from runoff._util.template import Template
     from runoff.deadline import Deadline
-    from runoff.langchain._convert import Template
+    from runoff.protocols import Reranker
     from runoff.types import Candidate, Query, Reranking, Response
 
-__all__ = ["RUN_NAME", "Observed", "asked", "told"]
+__all__ = ["RUN_NAME", "Observed", "run_inputs", "run_outputs"]
 
 RUN_NAME = "RunoffRerank"
 
 _Judged = TypeVar("_Judged", Ranked, Dropped)
 
 
-def asked(query: str, ids: Sequence[str | None]) -> dict[str, Any]:
+def run_inputs(query: str, ids: Sequence[str | None]) -> dict[str, Any]:
     """Return the inputs of a rerank run."""
     return {"query": query, "documents": list(ids)}
 
 
-def told(response: Response) -> dict[str, Any]:
+def run_outputs(response: Response) -> dict[str, Any]:
     """Return the outputs of a run that saw the whole search."""
     outcome = response.outcome
     return {
@@ -89,7 +92,7 @@ def _ordered(reranking: Reranking) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Wrapped):
     """A reranker that runs under LangChain's callbacks and reads what a template shows.
 
     Attributes:
@@ -103,21 +106,6 @@ class Observed:
     config: RunnableConfig
     run: bool = True
     template: Template | None = None
-
-    @property
-    def name(self) -> str:
-        """The inner reranker's name, for traces and degradations."""
-        return str(getattr(self.inner, "name", type(self.inner).__name__))
-
-    @property
-    def keeps_deadline(self) -> bool:
-        """Whether the inner reranker does."""
-        return bool(getattr(self.inner, "keeps_deadline", False))
-
-    def warmup(self) -> None:
-        """Warm the inner reranker up, if it has something to load."""
-        if isinstance(self.inner, Warmable):
-            self.inner.warmup()
 
     def rerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -139,7 +127,7 @@ class Observed:
         config = self.config
         if self.run:
             parent = get_async_callback_manager_for_config(config)
-            inputs = asked(query.text, [one.document.doc_id for one in candidates])
+            inputs = run_inputs(query.text, [one.document.doc_id for one in candidates])
             manager = await parent.on_chain_start(None, inputs, name=RUN_NAME)
             config = patch_config(config, callbacks=manager.get_child())
         try:
@@ -163,8 +151,8 @@ class Observed:
         inner = self.inner
         with set_config_context(config) as context:
             if isinstance(inner, AsyncReranker):
-                coming = inner.arerank(query, given, deadline=deadline)
-                return await asyncio.create_task(_taken(coming), context=context)
+                reranking = inner.arerank(query, given, deadline=deadline)
+                return await asyncio.create_task(_awaitable(reranking), context=context)
             call = context.copy().run
             return await workers.run_async(
                 lambda: call(inner.rerank, query, given, deadline=deadline), None, "rerank"
@@ -178,7 +166,7 @@ class Observed:
         if not self.run:
             yield self.config, outputs
             return
-        inputs = asked(query.text, [one.document.doc_id for one in candidates])
+        inputs = run_inputs(query.text, [one.document.doc_id for one in candidates])
         manager: CallbackManagerForChainRun = get_callback_manager_for_config(
             self.config
         ).on_chain_start(None, inputs, name=RUN_NAME)
@@ -192,7 +180,7 @@ class Observed:
     def _shown(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         if self.template is None:
             return candidates
-        return [self.template.shown(candidate) for candidate in candidates]
+        return [shown(self.template, candidate) for candidate in candidates]
 
     def _restored(self, reranking: Reranking, candidates: Sequence[Candidate]) -> Reranking:
         """Put the candidates back as they came, where a template showed them otherwise."""
@@ -214,5 +202,5 @@ def _put_back(one: _Judged, back: dict[str, Candidate]) -> _Judged:
     return replace(one, candidate=own, passages=passages)
 
 
-async def _taken(coming: Any) -> Any:  # noqa: ANN401 - an awaitable's result passes through
-    return await coming
+async def _awaitable(reranking: Any) -> Any:  # noqa: ANN401 - an awaitable's result passes through
+    return await reranking

@@ -2,49 +2,59 @@
 
 from __future__ import annotations
 
+import json
 import math
-import string
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from llama_index.core.constants import DATA_KEY, TYPE_KEY
 from llama_index.core.schema import (
+    BaseNode,
     ImageNode,
+    IndexNode,
     MetadataMode,
     Node,
     NodeWithScore,
     QueryBundle,
     TextNode,
 )
+from llama_index.core.storage.docstore.utils import json_to_doc
 
+from runoff._util.provenance import KEY, decode, encode, without
+from runoff._util.template import Template
 from runoff.errors import InvalidArgument
 from runoff.llama_index._filters import as_filter
-from runoff.llama_index._stored import NODE, from_json
-from runoff.provenance import KEY, decode, encode, without
 from runoff.rerank._passages import within
 from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from llama_index.core.schema import BaseNode
     from llama_index.core.vector_stores.types import MetadataFilters
 
     from runoff.filters import Filter
     from runoff.types import Response, Result
 
 __all__ = [
+    "NODE",
     "BundledQuery",
     "FilteredQueryBundle",
     "NodeDocument",
     "Reading",
     "as_mode",
+    "from_json",
     "plain_node",
     "provenance",
     "to_bundle",
     "to_hits",
+    "to_json",
     "to_nodes",
     "to_query",
 ]
+
+
+NODE = "_runoff_node"
+"""The metadata key under which a BM25 index keeps a whole node as JSON."""
 
 
 @dataclass
@@ -106,13 +116,10 @@ class Reading:
         """Check the mode and the template."""
         object.__setattr__(self, "metadata_mode", as_mode(self.metadata_mode))
         if self.text_template is not None:
-            names = _placeholders(self.text_template)
-            if "text" not in names:
-                remedy = 'must be a string that contains "{text}"'
-                raise InvalidArgument("text_template", self.text_template, remedy)
+            Template(self.text_template)
 
     def text(self, node: BaseNode) -> str:
-        """Return what is read of a node; an empty string where it has no content of its own."""
+        """Return what is read of a node; an empty string if it has no content of its own."""
         content = node.get_content(metadata_mode=MetadataMode.NONE)
         if not content.strip():
             return ""
@@ -120,11 +127,8 @@ class Reading:
             if self.metadata_mode is MetadataMode.NONE or not node.metadata:
                 return content
             return _unmarked(node).get_content(metadata_mode=self.metadata_mode)
-        values = {name: node.metadata.get(name, "") for name in _placeholders(self.text_template)}
-        values["text"] = content
-        if "metadata" in values:
-            values["metadata"] = _unmarked(node).get_metadata_str(self.metadata_mode)
-        return self.text_template.format_map(values).strip()
+        shown = {"metadata": _unmarked(node).get_metadata_str(self.metadata_mode)}
+        return Template(self.text_template).render(content, {**node.metadata, **shown})
 
     def document(self, found: NodeWithScore) -> NodeDocument:
         """Return the document a node stands for."""
@@ -146,23 +150,6 @@ def as_mode(value: MetadataMode | str) -> MetadataMode:
     except ValueError:
         modes = ", ".join(mode.value for mode in MetadataMode)
         raise InvalidArgument("metadata_mode", value, f"must be one of {modes}") from None
-
-
-def _placeholders(template: object) -> set[str]:
-    remedy = 'must be a string with plain placeholders, such as "{title}: {text}"'
-    if not isinstance(template, str):
-        raise InvalidArgument("text_template", template, remedy)
-    try:
-        parts = [
-            (name, form, conversion)
-            for _, name, form, conversion in string.Formatter().parse(template)
-            if name is not None
-        ]
-    except ValueError:
-        raise InvalidArgument("text_template", template, remedy) from None
-    if any(not name.isidentifier() or form or conversion for name, form, conversion in parts):
-        raise InvalidArgument("text_template", template, remedy)
-    return {name for name, _, _ in parts}
 
 
 def _unmarked(node: BaseNode) -> BaseNode:
@@ -282,3 +269,27 @@ def provenance(node: NodeWithScore | BaseNode) -> dict[str, Any] | None:
 
 def _with_key(keys: Sequence[str]) -> list[str]:
     return [*keys] if KEY in keys else [*keys, KEY]
+
+
+def to_json(node: BaseNode) -> str:
+    """Return a node as JSON; the bytes of media are left out, as LlamaIndex's stores do.
+
+    Raises:
+        InvalidArgument: it cannot be written, such as an index node over a retriever.
+    """
+    try:
+        return json.dumps(_as_json(node))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument("nodes", node.node_id, f"cannot be saved: {error}") from error
+
+
+def _as_json(node: BaseNode) -> dict[str, Any]:
+    data = node.model_dump(mode="json")
+    if isinstance(node, IndexNode) and isinstance(node.obj, BaseNode):
+        data["obj"] = _as_json(node.obj)
+    return {DATA_KEY: data, TYPE_KEY: node.get_type()}
+
+
+def from_json(written: str) -> BaseNode:
+    """Return the node that `to_json` wrote."""
+    return json_to_doc(json.loads(written))

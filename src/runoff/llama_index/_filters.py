@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama_index.core.vector_stores.types import (
     FilterCondition,
@@ -17,7 +17,9 @@ from runoff.filters import And, Eq, Filter, In, Not, Or, Range
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["as_filter", "to_metadata_filters"]
+__all__ = ["Filters", "as_filter", "to_metadata_filters"]
+
+Filters: TypeAlias = "MetadataFilters | MetadataFilter | Filter"
 
 _BOUNDS = {
     FilterOperator.GT: "gt",
@@ -28,7 +30,7 @@ _BOUNDS = {
 _OPERATORS = {bound: operator for operator, bound in _BOUNDS.items()}
 
 
-def as_filter(filters: MetadataFilters | MetadataFilter | Filter | None) -> Filter | None:
+def as_filter(filters: Filters | None) -> Filter | None:
     """Return the filter that keeps the same nodes, with one meaning in every source.
 
     Raises:

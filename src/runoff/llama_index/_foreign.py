@@ -14,9 +14,9 @@ from llama_index.core.schema import NodeWithScore
 from runoff._waiting import workers
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import plain_node, to_bundle
-from runoff.llama_index._events import model_name
 from runoff.llama_index._runoff_rerank import RunoffRerank
-from runoff.rerank._coerce import register_converter
+from runoff.pipeline._second_stage import model_name
+from runoff.rerank._as_reranker import register_converter
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.vector_stores.simple import SimpleVectorStore
 
+from runoff._util.options import refuse_unknown, strict_options
 from runoff._waiting import workers
 from runoff.errors import InvalidArgument
-from runoff.llama_index._listing import listed
+from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
 from runoff.llama_index._retriever import TwoStageRetriever
-from runoff.llama_index._source import index_source
-from runoff.llama_index._words import WordSource, nodes_of, to_documents
+from runoff.llama_index._sources import index_source
+from runoff.llama_index._stores import content
 from runoff.recall._bm25.bm25 import BM25
 
 if TYPE_CHECKING:
@@ -33,6 +35,12 @@ __all__ = ["HybridRetriever"]
 
 _WORDS = "bm25"
 _VECTORS = "index"
+_MAKE = "HybridRetriever.from_defaults(index=index) makes one of an index alone"
+
+
+_OPTIONS = signature(TwoStageRetriever.__init__).parameters.keys() - {
+    "self", "retriever", "retrievers"
+}  # fmt: skip
 
 
 class HybridRetriever(TwoStageRetriever):
@@ -55,16 +63,24 @@ class HybridRetriever(TwoStageRetriever):
         InvalidArgument: an argument has a value it cannot have.
     """
 
-    def __init__(self, index: VectorStoreIndex, bm25: BM25, **options: Any) -> None:  # noqa: ANN401 - as documented
+    def __init__(
+        self,
+        index: VectorStoreIndex | None = None,
+        bm25: BM25 | None = None,
+        **options: Any,  # noqa: ANN401 - as documented
+    ) -> None:
         if not isinstance(index, VectorStoreIndex):
-            raise InvalidArgument("index", index, "must be a VectorStoreIndex")
+            raise InvalidArgument("index", index, f"must be a VectorStoreIndex; {_MAKE}")
         if not isinstance(bm25, BM25):
-            raise InvalidArgument("bm25", bm25, "must be a runoff.recall.BM25")
+            remedy = f"must be a runoff.recall.BM25 over the same nodes; {_MAKE}"
+            raise InvalidArgument("bm25", bm25, remedy)
         self._index = index
         self._bm25 = bm25
+        refuse_unknown(type(self).__name__, options, _OPTIONS)
         super().__init__({}, **options)
 
     @classmethod
+    @strict_options("HybridRetriever.from_defaults(index=index)")
     def from_defaults(
         cls,
         *,
@@ -111,7 +127,7 @@ class HybridRetriever(TwoStageRetriever):
                 [one.model_copy() for one in held], embed_model=_embedding(embed_model)
             )
         made = cls(index, BM25(analyzer=analyzer), **options)
-        made._bm25.add(to_documents(listed(index) if held is None else held, made._reading))
+        made._bm25.add(to_documents(content(index) if held is None else held, made._reading))
         return made
 
     @classmethod
@@ -226,7 +242,7 @@ class HybridRetriever(TwoStageRetriever):
         Raises:
             InvalidArgument: the store does not list its nodes.
         """
-        documents = to_documents(listed(self._index), self._reading)
+        documents = to_documents(content(self._index), self._reading)
         there = {one.doc_id for one in documents}
         gone = [one.doc_id for one in self._bm25.documents() if one.doc_id not in there]
         changed = []

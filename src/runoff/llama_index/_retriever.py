@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -12,39 +13,44 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
 
+from runoff._util.options import Plain, short_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.fusion import RRF
-from runoff.llama_index._convert import Reading, as_mode, to_nodes, to_query
-from runoff.llama_index._events import dispatcher
+from runoff.llama_index._convert import Reading, to_nodes, to_query
 from runoff.llama_index._filters import as_filter
-from runoff.llama_index._groups import node_grouping
-from runoff.llama_index._observed import observed
-from runoff.llama_index._options import checked, second_stage
-from runoff.llama_index._source import RetrieverSource, source_of
+from runoff.llama_index._settings import checked, node_grouping
+from runoff.llama_index._sources import RetrieverSource, source_of
+from runoff.llama_index._tracing import dispatcher, observed
 from runoff.pipeline import TwoStage
+from runoff.pipeline._second_stage import DEFAULT_RERANKER, model_name, second_stage
+from runoff.pipeline._sources import by_name
 from runoff.protocols import RecallSource, Reranker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
 
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
     from llama_index.core.schema import NodeWithScore, QueryBundle
-    from llama_index.core.vector_stores.types import MetadataFilters
 
     from runoff._util.faults import OnError
     from runoff.filters import Filter
-    from runoff.llama_index._groups import Group
-    from runoff.llama_index._options import Blend
+    from runoff.llama_index._filters import Filters
+    from runoff.pipeline._second_stage import Blend, Group, IdOf
     from runoff.protocols import Fusion
     from runoff.scores import Threshold
-    from runoff.types import Document, Response
+    from runoff.types import Response
 
 __all__ = ["Retrievers", "TwoStageRetriever"]
 
-Retrievers = BaseRetriever | Mapping[str, BaseRetriever | RecallSource] | Sequence[BaseRetriever]
-_FAMILIAR = {"VectorIndexRetriever": "dense", "BM25Retriever": "bm25"}
+Retrievers = (
+    BaseRetriever
+    | RecallSource
+    | Mapping[str, BaseRetriever | RecallSource]
+    | Sequence[BaseRetriever | RecallSource]
+)
+_FAMILIAR = {"VectorIndexRetriever": "dense", "BM25Retriever": "bm25", "BM25": "bm25"}
+_REMEDY = "must be a LlamaIndex retriever, several in a list, or several by name"
 
 
 class TwoStageRetriever(BaseRetriever):
@@ -65,6 +71,7 @@ class TwoStageRetriever(BaseRetriever):
     Args:
         retriever: a retriever, several in a list, or several by name; sources of
             `runoff.recall` may stand among them.
+        retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None fuses only.
         fusion: makes one order out of several retrievers' nodes; `RRF()` by default.
         top_n: nodes to return.
@@ -87,23 +94,25 @@ class TwoStageRetriever(BaseRetriever):
         InvalidArgument: an argument has a value it cannot have.
     """
 
+    @strict_options("TwoStageRetriever(retriever, top_n=5)")
     def __init__(  # noqa: PLR0913 - every option has a default
         self,
-        retriever: Retrievers,
+        retriever: Retrievers | None = None,
         *,
-        reranker: object = "runoff-mini",
+        retrievers: Retrievers | None = None,
+        reranker: object = DEFAULT_RERANKER,
         fusion: Fusion | None = None,
         top_n: int = 5,
         depth: int = 100,
         window: int = 50,
         timeout: float | None = None,
         on_error: OnError = "transient",
-        filters: MetadataFilters | Filter | None = None,
+        filters: Filters | None = None,
         threshold: Threshold | None = None,
         blend: Blend = "auto",
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
         text_template: str | None = None,
-        id_of: Callable[[Document], str] | None = None,
+        id_of: IdOf = None,
         group: Group = None,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
@@ -124,17 +133,18 @@ class TwoStageRetriever(BaseRetriever):
             "id_of": id_of,
             "group": group,
         }
-        self.top_n: int = checked("top_n", top_n)
-        self.timeout: float | None = checked("timeout", timeout)
+        options = {name: checked(name, value) for name, value in self._options.items()}
+        self.top_n: int = options["top_n"]
+        self.timeout: float | None = options["timeout"]
         self._filters = as_filter(filters)
-        self._target = retriever
-        self._reading = Reading(as_mode(metadata_mode), text_template)
+        self._target = _one_of(retriever, retrievers)
+        self._reading = Reading(options["metadata_mode"], text_template)
         self._pipeline = TwoStage(
-            sources=self._sources(checked("depth", depth)),
+            sources=self._sources(options["depth"]),
             fusion=RRF() if fusion is None else fusion,
             reranker=second_stage(reranker, threshold, blend),
-            depth=depth,
-            window=window,
+            depth=options["depth"],
+            window=options["window"],
             on_error=on_error,
             id_of=id_of,
             group=node_grouping(group),
@@ -145,6 +155,30 @@ class TwoStageRetriever(BaseRetriever):
     def pipeline(self) -> TwoStage:
         """The runoff pipeline behind it: search, explain or evaluate it."""
         return self._pipeline
+
+    @property
+    def filters(self) -> Filter | None:
+        """Which nodes may be returned by any query."""
+        return self._filters
+
+    def __repr__(self) -> str:
+        """Show the retrievers, and what differs from the defaults; objects by their class alone."""
+        parts = {
+            name: getattr(source, "retriever", source)
+            for name, source in self._pipeline.sources.items()
+        }
+        reranker = self._options["reranker"]
+        shown = {"reranker": reranker, "top_n": self.top_n, **self._changed()}
+        if reranker is not None:
+            shown["reranker"] = Plain(model_name(reranker))
+        options = "".join(f", {name}={short_repr(value)}" for name, value in shown.items())
+        return f"{type(self).__name__}({short_repr(parts)}{options})"
+
+    def _changed(self) -> dict[str, object]:
+        defaults = signature(TwoStageRetriever.__init__).parameters
+        return {
+            name: value for name, value in self._options.items() if value != defaults[name].default
+        }
 
     def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - what the constructor takes
         """Return a copy with other options, as the constructor takes them."""
@@ -172,13 +206,15 @@ class TwoStageRetriever(BaseRetriever):
         self._pipeline.warmup()
 
     def _remade(self, options: dict[str, Any]) -> Self:
-        return type(self)(options.pop("retriever", self._target), **options)
+        retrievers = options.pop("retrievers", None)
+        given = options.pop("retriever", self._target if retrievers is None else retrievers)
+        return type(self)(given, **options)
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         return _named_sources(self._target, self._reading, depth)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        response = self._told().search(
+        response = self._traced().search(
             to_query(query_bundle),
             top_k=self.top_n,
             timeout=self.timeout,
@@ -188,7 +224,7 @@ class TwoStageRetriever(BaseRetriever):
 
     @dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        response = await self._told().asearch(
+        response = await self._traced().asearch(
             to_query(query_bundle),
             top_k=self.top_n,
             timeout=self.timeout,
@@ -196,7 +232,7 @@ class TwoStageRetriever(BaseRetriever):
         )
         return self._nodes(response)
 
-    def _told(self) -> TwoStage:
+    def _traced(self) -> TwoStage:
         second = self._pipeline.reranker
         if not isinstance(second, Reranker):  # there is none
             return self._pipeline
@@ -233,24 +269,20 @@ class TwoStageRetriever(BaseRetriever):
         """Nothing of its own to update; LlamaIndex updates the sources'."""
 
 
+def _one_of(retriever: Retrievers | None, retrievers: Retrievers | None) -> Retrievers:
+    if retriever is not None and retrievers is not None:
+        raise InvalidArgument("retrievers", retrievers, "excludes retriever: give one of them")
+    given = retriever if retrievers is None else retrievers
+    if given is None:
+        raise InvalidArgument("retriever", None, _REMEDY)
+    return given
+
+
 def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str, RecallSource]:
-    remedy = "must be a LlamaIndex retriever, several in a list, or several by name"
-    if isinstance(given, Mapping):
-        named: dict[str, Any] = dict(given)
-    elif isinstance(given, BaseRetriever | RecallSource):
-        named = {_name(given): given}
-    elif isinstance(given, Sequence) and not isinstance(given, str | bytes):
-        named = {}
-        for one in given:
-            name, count = _name(one), 1
-            while name in named:
-                count += 1
-                name = f"{_name(one)}-{count}"
-            named[name] = one
-    else:
-        raise InvalidArgument("retriever", given, remedy)
-    if not named:
-        raise InvalidArgument("retriever", given, remedy)
+    if isinstance(given, str | bytes):
+        raise InvalidArgument("retriever", given, _REMEDY)
+    named = by_name("retriever", given, _name)
+    lone = not isinstance(given, Mapping | list | tuple)
     sources: dict[str, RecallSource] = {}
     for name, one in named.items():
         if isinstance(one, BaseRetriever):
@@ -258,7 +290,7 @@ def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str,
         elif isinstance(one, RecallSource) and not isinstance(one, type):
             sources[name] = one
         else:
-            raise InvalidArgument(f"retriever[{name!r}]", one, remedy)
+            raise InvalidArgument("retriever" if lone else f"retriever[{name!r}]", one, _REMEDY)
     return sources
 
 

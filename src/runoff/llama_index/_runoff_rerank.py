@@ -9,28 +9,26 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
+from runoff._util.options import Plain, short_repr, strict_options
 from runoff.errors import InvalidArgument
-from runoff.llama_index._convert import Reading, as_mode, to_hits, to_nodes, to_query
-from runoff.llama_index._events import dispatcher, model_name, reranking
-from runoff.llama_index._groups import node_grouping
-from runoff.llama_index._options import checked, second_stage
+from runoff.llama_index._convert import Reading, to_hits, to_nodes, to_query
 from runoff.llama_index._serialize import from_config, to_config, to_state
-from runoff.llama_index._source import Given
+from runoff.llama_index._settings import checked, node_grouping
+from runoff.llama_index._tracing import dispatcher, reranking
 from runoff.pipeline import TwoStage
+from runoff.pipeline._second_stage import DEFAULT_RERANKER, model_name, second_stage
+from runoff.pipeline._sources import Given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from runoff._util.faults import OnError
-    from runoff.llama_index._groups import Group
-    from runoff.llama_index._options import Blend
+    from runoff.pipeline._second_stage import Blend, Group
     from runoff.protocols import Reranker
     from runoff.scores import Threshold
 
 __all__ = ["RunoffRerank"]
-
-DEFAULT_RERANKER = "runoff-mini"
 
 
 class RunoffRerank(BaseNodePostprocessor):
@@ -92,6 +90,7 @@ class RunoffRerank(BaseNodePostprocessor):
 
     _second: tuple[tuple[object, ...], Reranker] | None = PrivateAttr(default=None)
 
+    @strict_options('RunoffRerank(reranker="runoff-mini", top_n=5)')
     def __init__(  # noqa: PLR0913 - the fields, so that editors know them
         self,
         *,
@@ -124,6 +123,17 @@ class RunoffRerank(BaseNodePostprocessor):
         super().__init__(callback_manager=manager, **options)
         if not isinstance(self.reranker, str) or threshold is not None or blend != "auto":
             _ = self.stage  # a wrong one is refused here, not at the first query
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show the reranker, and what differs from the defaults; objects by their class alone."""
+        fields = type(self).model_fields
+        changed = {
+            name: value
+            for name in fields.keys() - {"callback_manager"}
+            if (value := getattr(self, name)) != fields[name].default
+        }
+        changed["reranker"] = Plain(model_name(self.reranker))
+        return [(name, Plain(short_repr(changed[name]))) for name in fields if name in changed]
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set a field; a wrong value is refused as in the constructor."""
@@ -178,12 +188,12 @@ class RunoffRerank(BaseNodePostprocessor):
         bundle = _asked(query_bundle)
         if not nodes:
             return []
-        with self._told(bundle, nodes) as came:
+        with self._traced(bundle, nodes) as found:
             response = self._pipeline(nodes).search(
                 to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
-            came.extend(to_nodes(response, sources=1))
-        return came
+            found.extend(to_nodes(response, sources=1))
+        return found
 
     @dispatcher.span
     async def _apostprocess_nodes(
@@ -193,14 +203,14 @@ class RunoffRerank(BaseNodePostprocessor):
         bundle = _asked(query_bundle)
         if not nodes:
             return []
-        with self._told(bundle, nodes) as came:
+        with self._traced(bundle, nodes) as found:
             response = await self._pipeline(nodes).asearch(
                 to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
-            came.extend(to_nodes(response, sources=1))
-        return came
+            found.extend(to_nodes(response, sources=1))
+        return found
 
-    def _told(
+    def _traced(
         self, bundle: QueryBundle, nodes: Sequence[NodeWithScore]
     ) -> AbstractContextManager[list[NodeWithScore]]:
         name = model_name(self.reranker)
@@ -208,17 +218,10 @@ class RunoffRerank(BaseNodePostprocessor):
 
 
 def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - one field of any type
-    if name in {"reranker", "threshold", "blend"}:
+    if name in {"reranker", "threshold", "blend", "group"}:
         value = from_config(name, value)
-        return DEFAULT_RERANKER if name == "reranker" and value is None else value
-    if name == "group":
-        value = from_config(name, value)
-        node_grouping(value)
-        return value
-    if name == "metadata_mode":
-        return as_mode(value)
-    if name == "text_template":
-        return Reading(text_template=value).text_template
+    if name == "reranker":
+        return DEFAULT_RERANKER if value is None else value
     return checked(name, value)
 
 

@@ -9,18 +9,20 @@ from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.chat_engine.types import BaseChatEngine
 
+from runoff._util.names import name_of
+from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.llama_index._convert import Reading
 from runoff.llama_index._foreign import PostprocessorReranker
-from runoff.llama_index._groups import node_grouping
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
-from runoff.llama_index._source import source_of
+from runoff.llama_index._settings import node_grouping
+from runoff.llama_index._sources import source_of
 from runoff.llama_index._widen import recall_of
 from runoff.pipeline import TwoStage
 from runoff.pipeline._systems import System, register_system
 from runoff.rerank._check import check_reranking
-from runoff.rerank._drive import inner, name_of, reranked
+from runoff.rerank._inner import as_inner, reranked
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
@@ -59,8 +61,8 @@ def _behind(retriever: BaseRetriever, after: Sequence[BaseNodePostprocessor]) ->
     ours = next((one for one in after if isinstance(one, RunoffRerank)), None)
     if isinstance(retriever, TwoStageRetriever):
         pipeline, most = retriever.pipeline, retriever.top_n
-        filters = retriever._filters  # noqa: SLF001 - this adapter's own
-        first = [] if pipeline.reranker is None else [inner("reranker", pipeline.reranker)]
+        filters = retriever.filters
+        first = [] if pipeline.reranker is None else [as_inner("reranker", pipeline.reranker)]
     else:
         most, filters, first = recall_of(retriever) or _MANY, None, []
         reading = Reading() if ours is None else Reading(ours.metadata_mode, ours.text_template)
@@ -118,7 +120,7 @@ class Chain:
         for stage in self.stages:
             if not now:
                 break
-            answer = reranked(stage, query, now, whole, name_of(stage))
+            answer = run(reranked(stage, query, now, whole, name_of(stage)))
             made = check_reranking(answer, now)
             dropped += [replace(one, candidate=own[one.candidate.key]) for one in made.dropped]
             unscored += [own[one.key] for one in made.unscored]

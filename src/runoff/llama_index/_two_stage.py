@@ -29,10 +29,13 @@ from llama_index.core.postprocessor import (
 from llama_index.core.query_engine import TransformQueryEngine
 
 from runoff.errors import InvalidArgument
-from runoff.llama_index._options import checked
+from runoff.filters import And
+from runoff.llama_index._filters import as_filter
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
+from runoff.llama_index._settings import checked
 from runoff.llama_index._widen import recall_of, widened
+from runoff.pipeline._sources import cannot_widen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,14 +89,15 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
         target: a retriever, an index, or an engine over a retriever.
         top_n: nodes to return.
         options: `depth` (100, or what the target retrieves already if that is more), and what
-            `RunoffRerank` takes; for a retriever or index what `TwoStageRetriever` takes.
+            `RunoffRerank` takes; for a retriever or index what `TwoStageRetriever` takes. `filters`
+            are added to those a target of ours has.
 
     Raises:
         InvalidArgument: the target is none of these; the message says what to do instead.
     """
     checked("top_n", top_n)
     if isinstance(target, TwoStageRetriever):
-        return target.replace(top_n=top_n, **options)
+        return _changed(target, top_n, options)
     if isinstance(target, BaseRetriever):
         depth = _depth(target, options)
         return TwoStageRetriever(target, top_n=top_n, depth=depth, **options)
@@ -118,6 +122,15 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
     raise InvalidArgument("target", target, remedy)
 
 
+def _changed(
+    retriever: TwoStageRetriever, top_n: int, options: dict[str, Any]
+) -> TwoStageRetriever:
+    own, more = retriever.filters, as_filter(options.get("filters"))
+    if own is not None:
+        options["filters"] = own if more is None else And(own, more)
+    return retriever.replace(top_n=top_n, **options)
+
+
 def _depth(retriever: BaseRetriever, options: dict[str, Any]) -> int:
     given = options.pop("depth", None)
     if given is not None:
@@ -140,15 +153,14 @@ def _engine(
     if hasattr(engine, "_memory"):
         clone._memory = _own_memory(engine._memory)  # noqa: SLF001 - as above
     if isinstance(retriever, TwoStageRetriever):  # it has a second stage, and one is enough
-        clone._retriever = retriever.replace(top_n=top_n, **options)  # noqa: SLF001 - as above
+        clone._retriever = _changed(retriever, top_n, options)  # noqa: SLF001 - as above
         clone._node_postprocessors = [copy.copy(one) for one in kept]  # noqa: SLF001 - as above
         return clone
     depth = _depth(retriever, options)
     wide = widened(retriever, depth)
     if wide is None:
         warnings.warn(
-            f"the recall of {type(retriever).__name__} cannot be widened to {depth}: make it "
-            "return more nodes yourself, or the second stage has little to choose from",
+            cannot_widen(type(retriever).__name__, retriever, depth),
             UserWarning,
             stacklevel=3,
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
-from runoff.types import Hit, text_key
+from runoff.types import Hit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from runoff.evaluation._curve import Curve
-    from runoff.evaluation._findings import Health
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures import Measured
+    from runoff.evaluation._observations import Health
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._setup import Setup
     from runoff.evaluation._tune import Tuning

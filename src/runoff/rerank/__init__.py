@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runoff.rerank._as_yaml import AsYAML
     from runoff.rerank._cache.cached import Cached
     from runoff.rerank._cache.disk import DiskCache
-    from runoff.rerank._cache.stores import MemoryCache
+    from runoff.rerank._cache.memory import MemoryCache
     from runoff.rerank._cascade import Cascade, Step
     from runoff.rerank._cost import Cap, Metered, Price
     from runoff.rerank._fallback import Fallback
@@ -59,7 +59,7 @@ _HOMES = {
     "DiskCache": "_cache.disk",
     "Fallback": "_fallback",
     "HTTPRerank": "_remote.http",
-    "MemoryCache": "_cache.stores",
+    "MemoryCache": "_cache.memory",
     "Metered": "_cost",
     "Passages": "_passages",
     "Pointwise": "_pointwise",
@@ -68,4 +68,5 @@ _HOMES = {
     "Step": "_cascade",
 }
 
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

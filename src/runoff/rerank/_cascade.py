@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.faults import degrades, lacks
+from runoff._util.names import name_of
+from runoff._waiting.drive import run, run_async
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
 from runoff.protocols import Reranker, Warmable
-from runoff.rerank._drive import Ask, Inner, Steps, adrive, drive, inner, name_of
+from runoff.rerank._inner import Inner, as_inner, asked
 from runoff.scores import Usage
 from runoff.trace import StageTrace
 from runoff.types import Reranking
@@ -22,7 +24,8 @@ from runoff.types import Reranking
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from runoff.rerank._drive import Came
+    from runoff._waiting.drive import Asking
+    from runoff.rerank._inner import StageAnswer
     from runoff.types import Candidate, Dropped, Query, Ranked
 
 __all__ = ["Cascade", "Step", "lead"]
@@ -51,7 +54,7 @@ class Step:
 
     def __post_init__(self) -> None:
         """Check the arguments and make a `Reranker` of what was given."""
-        object.__setattr__(self, "_second", inner("reranker", self.reranker))
+        object.__setattr__(self, "_second", as_inner("reranker", self.reranker))
         keep, margin = self.keep, self.margin
         if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 1):
             raise InvalidArgument("keep", keep, "must be a whole number, 1 or more")
@@ -144,29 +147,31 @@ class Cascade:
         Raises:
             Exception: a stage's error that trying again cannot help.
         """
-        return drive(self._run(query, candidates, deadline or Deadline()))
+        return run(self._asking(query, candidates, deadline or Deadline()))
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
         """Do what `rerank` does without blocking the event loop."""
-        return await adrive(self._run(query, candidates, deadline or Deadline()))
+        return await run_async(self._asking(query, candidates, deadline or Deadline()))
 
-    def _run(self, query: Query, candidates: Sequence[Candidate], deadline: Deadline) -> Steps:
+    def _asking(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline
+    ) -> Asking[Reranking]:
         order = _Order(candidates)
         reads: int | None = None
         for place, step in enumerate(self._stages):
             read = order.first(reads)
             if not read:
                 break
-            came = yield Ask(step.second, query, read, deadline.branch())
-            order.add(came)
-            ahead = _lead(came.reranking) if step.margin is not None else 0.0
+            answer = yield from asked(step.second, query, read, deadline.branch())
+            order.add(answer)
+            ahead = _lead(answer.reranking) if step.margin is not None else 0.0
             if step.margin is not None and ahead >= step.margin:
                 skipped = [name_of(one.second) for one in self._stages[place + 1 :]]
                 order.skip(
                     skipped,
-                    f"{', '.join(skipped)} skipped: the best of {came.name} leads by {ahead:.1f} "
+                    f"{', '.join(skipped)} skipped: the best of {answer.name} leads by {ahead:.1f} "
                     f"standard deviations (margin {step.margin:g})",
                 )
                 break
@@ -221,19 +226,19 @@ class _Order:
         """Return the first `count` candidates; None for all."""
         return [*(one.candidate for one in self._placed), *self._unread][:count]
 
-    def add(self, came: Came) -> None:
+    def add(self, stage: StageAnswer) -> None:
         """Put what a stage ordered first.
 
         Raises:
-            Exception: the stage's error, when it may not pass.
+            Exception: the stage's error, when it is permanent.
         """
-        self._parts.append(came.trace)
-        answer = came.reranking
-        if came.error is not None:
-            reason = degrades(came.error, "transient")
+        self._parts.append(stage.trace)
+        answer = stage.reranking
+        if stage.error is not None:
+            reason = degrades(stage.error, "transient")
             if not reason:
-                raise came.error
-            self._faults.append((reason, f"{came.name}: {came.trace.error}"))
+                raise stage.error
+            self._faults.append((reason, f"{stage.name}: {stage.trace.error}"))
             return
         self._notes += answer.notes
         reason, detail = lacks(answer)

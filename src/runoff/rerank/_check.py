@@ -6,7 +6,8 @@ import math
 from numbers import Real
 from typing import TYPE_CHECKING
 
-from runoff.errors import BadReply, shown
+from runoff._util.messages import short_repr
+from runoff.errors import BadReply
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
         BadReply: it is no such thing; says why.
     """
     if not isinstance(reranking, Reranking):
-        msg = f"the reranker returned {shown(reranking)} and not a Reranking"
+        msg = f"the reranker returned {short_repr(reranking)} and not a Reranking"
         raise BadReply(msg)
     try:
         back = [one.candidate.key for one in reranking.ordered]

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from runoff._waiting.drive import run, run_async
 from runoff.errors import CapExceeded, InvalidArgument
 from runoff.rerank._amounts import pair_tokens
-from runoff.rerank._wrapping import Wrapping, ask, ask_async
+from runoff.rerank._wrapping import Wrapping, check_scorer, scored
 from runoff.scores import PairScores, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
 
@@ -167,8 +169,7 @@ class Metered(Wrapping):
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        if not callable(getattr(self.scorer, "score", None)):
-            raise InvalidArgument("scorer", self.scorer, "must have a method score(pairs)")
+        check_scorer(self.scorer)
         if self.price is not None and not isinstance(self.price, Price):
             raise InvalidArgument("price", self.price, "must be a Price, such as Price(...)")
         if self.cap is not None and not isinstance(self.cap, Cap):
@@ -194,15 +195,19 @@ class Metered(Wrapping):
             CapExceeded: they do not all fit, and the cap is to raise.
             RunoffError: whatever the scorer raises.
         """
-        plan = self._plan(pairs)
-        return self._settled(plan, ask(self.scorer, pairs[: plan.sent], deadline), len(pairs))
+        return run(self._asking(pairs, deadline))
 
     async def ascore(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
     ) -> PairScores:
         """Do what `score` does without blocking the event loop."""
+        return await run_async(self._asking(pairs, deadline))
+
+    def _asking(
+        self, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
+    ) -> Asking[PairScores]:
         plan = self._plan(pairs)
-        scores = await ask_async(self.scorer, pairs[: plan.sent], deadline)
+        scores = yield from scored(self.scorer, pairs[: plan.sent], deadline)
         return self._settled(plan, scores, len(pairs))
 
     def _plan(self, pairs: Sequence[tuple[str, str]]) -> _Plan:

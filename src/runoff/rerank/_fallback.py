@@ -9,15 +9,18 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 from runoff._util.faults import degrades, lacks
+from runoff._util.names import name_of
+from runoff._waiting.drive import run, run_async
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
 from runoff.protocols import Reranker, Warmable
-from runoff.rerank._drive import Ask, Inner, Steps, adrive, drive, inner, name_of
+from runoff.rerank._inner import Inner, as_inner, asked
 from runoff.scores import Usage
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
-    from runoff.rerank._drive import Came
+    from runoff._waiting.drive import Asking
+    from runoff.rerank._inner import StageAnswer
     from runoff.types import Candidate, Query
 
 __all__ = ["Fallback"]
@@ -63,7 +66,7 @@ class Fallback:
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
             raise InvalidArgument("rerankers", given, "must list one reranker or more, best first")
         object.__setattr__(self, "rerankers", tuple(given))
-        made = tuple(inner(f"rerankers[{place}]", one) for place, one in enumerate(given))
+        made = tuple(as_inner(f"rerankers[{place}]", one) for place, one in enumerate(given))
         object.__setattr__(self, "_second", made)
         if not isinstance(share, Real) or isinstance(share, bool) or not 0 < share < 1:
             raise InvalidArgument("share", share, "must be above 0 and below 1")
@@ -95,76 +98,79 @@ class Fallback:
             Exception: an error that trying again cannot help, unless `on_permanent` is `"next"` and
                 another reranker gave an answer.
         """
-        return drive(self._run(query, candidates, deadline or Deadline()))
+        return run(self._asking(query, candidates, deadline or Deadline()))
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
         """Do what `rerank` does without blocking the event loop."""
-        return await adrive(self._run(query, candidates, deadline or Deadline()))
+        return await run_async(self._asking(query, candidates, deadline or Deadline()))
 
-    def _run(self, query: Query, candidates: Sequence[Candidate], deadline: Deadline) -> Steps:
+    def _asking(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline
+    ) -> Asking[Reranking]:
         if not candidates:
             return Reranking(())
-        asked: list[Came] = []
+        answers: list[StageAnswer] = []
         for place, one in enumerate(self._second, 1):
             share = self.share if place < len(self._second) else 1.0
-            came = yield Ask(one, query, candidates, deadline.branch(share))
-            asked.append(came)
-            if came.error is None and not lacks(came.reranking)[0]:
-                return self._whole(asked)
-            if came.error is not None and self.on_permanent == "raise" and not _reason(came):
-                raise came.error
-        return _best(asked, candidates)
+            answer = yield from asked(one, query, candidates, deadline.branch(share))
+            answers.append(answer)
+            if answer.error is None and not lacks(answer.reranking)[0]:
+                return self._whole(answers)
+            if answer.error is not None and self.on_permanent == "raise" and not _reason(answer):
+                raise answer.error
+        return _best(answers, candidates)
 
-    def _whole(self, asked: Sequence[Came]) -> Reranking:
-        """Return the last answer, and say who failed before it."""
-        *failed, last = asked
+    def _whole(self, answers: Sequence[StageAnswer]) -> Reranking:
+        """Return the last answer, with a note for each reranker that failed before it."""
+        *failed, last = answers
         notes = []
-        for came, one in zip(failed, self._second, strict=False):
-            note = f"{last.name} answered in place of {came.name} ({came.trace.error})"
+        for answer, one in zip(failed, self._second, strict=False):
+            note = f"{last.name} answered in place of {answer.name} ({answer.trace.error})"
             if getattr(one, "threshold", None) is not None:
-                note += f"; the threshold of {came.name} was not applied"
+                note += f"; the threshold of {answer.name} was not applied"
             logger.warning("fallback: %s", note)
             notes.append(note)
-        return _with(last.reranking, asked, notes)
+        return _with(last.reranking, answers, notes)
 
 
-def _reason(came: Came) -> str:
-    """Return why there is no whole answer; an empty string for an error that may not pass."""
-    if came.error is not None:
-        return degrades(came.error, "transient")
-    return lacks(came.reranking)[0]
+def _reason(answer: StageAnswer) -> str:
+    """Return why an answer is not whole; an empty string for a permanent error."""
+    if answer.error is not None:
+        return degrades(answer.error, "transient")
+    return lacks(answer.reranking)[0]
 
 
-def _detail(came: Came) -> str:
-    return came.trace.error if came.error is None else f"{came.name}: {came.trace.error}"
+def _detail(answer: StageAnswer) -> str:
+    error = answer.trace.error
+    return error if answer.error is None else f"{answer.name}: {error}"
 
 
-def _best(asked: Sequence[Came], candidates: Sequence[Candidate]) -> Reranking:
-    """Return the answer that lacks least, with the reasons of all.
+def _best(answers: Sequence[StageAnswer], candidates: Sequence[Candidate]) -> Reranking:
+    """Return the answer with the fewest unscored candidates, and the reasons of all.
 
     Raises:
-        Exception: there is no answer, and one error may not pass.
+        Exception: nothing was ordered, and one of the errors is permanent.
     """
-    detail = "; ".join(map(_detail, asked))
-    answers = [came for came in asked if came.reranking.ordered]
-    if answers:
-        best = min(answers, key=lambda came: len(came.reranking.unscored))
-        return replace(_with(best.reranking, asked, ()), detail=detail)
-    for came in asked:
-        if came.error is not None and not _reason(came):
-            raise came.error
-    nothing = Reranking((), tuple(candidates), reason=_reason(asked[0]), detail=detail)
-    return _with(nothing, asked, ())
+    detail = "; ".join(map(_detail, answers))
+    some = [answer for answer in answers if answer.reranking.ordered]
+    if some:
+        best = min(some, key=lambda answer: len(answer.reranking.unscored))
+        return replace(_with(best.reranking, answers, ()), detail=detail)
+    for answer in answers:
+        if answer.error is not None and not _reason(answer):
+            raise answer.error
+    nothing = Reranking((), tuple(candidates), reason=_reason(answers[0]), detail=detail)
+    return _with(nothing, answers, ())
 
 
-def _with(made: Reranking, asked: Sequence[Came], notes: Sequence[str]) -> Reranking:
-    """Return an answer with the traces of all that were asked."""
+def _with(reranking: Reranking, answers: Sequence[StageAnswer], notes: Sequence[str]) -> Reranking:
+    """Return a reranking with the usage, load time and traces of all that were asked."""
     return replace(
-        made,
-        usage=sum((one.trace.usage for one in asked), Usage()),
-        load_ms=sum(one.trace.load_ms for one in asked),
-        notes=(*made.notes, *notes),
-        parts=tuple(one.trace for one in asked),
+        reranking,
+        usage=sum((one.trace.usage for one in answers), Usage()),
+        load_ms=sum(one.trace.load_ms for one in answers),
+        notes=(*reranking.notes, *notes),
+        parts=tuple(one.trace for one in answers),
     )

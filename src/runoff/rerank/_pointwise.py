@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._util.arguments import is_share
+from runoff._util.names import name_of
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import InvalidArgument
+from runoff.rerank._blend import blended
+from runoff.rerank._cache.as_store import as_store
 from runoff.rerank._cache.cached import Cached
-from runoff.rerank._cache.stores import as_store
 from runoff.rerank._cost import Metered
 from runoff.rerank._passages import as_passages, plan, within
-from runoff.rerank._wrapping import ask, ask_async
+from runoff.rerank._wrapping import check_scorer, scored
 from runoff.scores import Threshold
 from runoff.types import Dropped, Ranked, Reranking
 
@@ -26,10 +29,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
     from runoff.rerank._cache.disk import DiskCache
-    from runoff.rerank._cache.stores import MemoryCache
+    from runoff.rerank._cache.memory import MemoryCache
     from runoff.rerank._cost import Cap, Price
     from runoff.rerank._passages import Fold, Passages, Plan
     from runoff.scores import PairScores
@@ -84,8 +88,7 @@ class Pointwise:
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        if not callable(getattr(self.scorer, "score", None)):
-            raise InvalidArgument("scorer", self.scorer, "must have a method score(pairs)")
+        check_scorer(self.scorer)
         if self.blend not in (None, "auto") and not is_share(self.blend):
             raise InvalidArgument("blend", self.blend, 'must be within 0 and 1, "auto" or None')
         if self.threshold is not None and not isinstance(self.threshold, Threshold):
@@ -104,7 +107,7 @@ class Pointwise:
     @property
     def name(self) -> str:
         """The scorer's name."""
-        return str(getattr(self.scorer, "name", type(self.scorer).__name__))
+        return name_of(self.scorer)
 
     @property
     def keeps_deadline(self) -> bool:
@@ -127,11 +130,7 @@ class Pointwise:
             ScoreKindMismatch: the threshold was made for other scores.
             RunoffError: whatever the scorer raises.
         """
-        if not candidates:
-            return Reranking(())
-        planned = self._plan(query, candidates, deadline)
-        scores = ask(self._layered(), planned.pairs, deadline)
-        return self._order(candidates, planned, scores)
+        return run(self._asking(query, candidates, deadline))
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -145,15 +144,20 @@ class Pointwise:
             PoolFull: every worker thread is busy.
             RunoffError: as `rerank`.
         """
+        return await run_async(self._asking(query, candidates, deadline))
+
+    def _asking(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline | None
+    ) -> Asking[Reranking]:
         if not candidates:
             return Reranking(())
         making = partial(self._plan, query, candidates, deadline)
         if as_passages(self.passages).fold == "first":
             planned = making()
-        else:  # tokens of many long texts take a while
-            waits = None if self.keeps_deadline else deadline
-            planned = await workers.run_async(making, waits, self.name)
-        scores = await ask_async(self._layered(), planned.pairs, deadline)
+        else:  # splitting many long texts takes a while, so an event loop has it done in a thread
+            limit = None if self.keeps_deadline else deadline
+            planned = yield from ask(making, partial(workers.run_async, making, limit, self.name))
+        scores = yield from scored(self._layered(), planned.pairs, deadline)
         return self._order(candidates, planned, scores)
 
     def _layered(self) -> PairScorer:
@@ -178,17 +182,18 @@ class Pointwise:
             self.threshold.check(scores.kind, scores.model)
         weight = self.weight if scores.scored.any() else None
         usable = scores.scored if weight in (None, 1) else _in_turn(scores)
-        scored, unscored = np.flatnonzero(usable).tolist(), np.flatnonzero(~usable).tolist()
-        own = [float(scores.values[index]) for index in scored]
-        fused = [candidates[index].fusion_score for index in scored]
-        mixed = _mix(own, fused, weight if scored else None)
-        placed = sorted(range(len(scored)), key=lambda place: -mixed[place])  # stable
+        known, unscored = np.flatnonzero(usable).tolist(), np.flatnonzero(~usable).tolist()
+        pair_scores = scores.values[known].astype(np.float64)
+        fusion_scores = np.array([candidates[index].fusion_score for index in known], np.float64)
+        own = pair_scores.tolist()
+        mixed = blended(pair_scores, fusion_scores, weight).tolist()
+        placed = sorted(range(len(known)), key=lambda place: -mixed[place])  # stable
         ordered, dropped = [], []
         # the scores are float32: the limit is rounded like them
         limit = -math.inf if self.threshold is None else float(np.float32(self.threshold.value))
         bar = -math.inf if unscored else limit
         for place in placed:
-            index = scored[place]
+            index = known[place]
             candidate, cut = candidates[index], bool(scores.truncated[index])
             found = scores.passages[index] if scores.passages else ()
             passages = within(found, planned.texts[index], candidate.document.text)
@@ -206,7 +211,7 @@ class Pointwise:
             scores.model,
             scores.usage,
             reason,
-            self._detail(reason, scores.scored, len(scored)) if unscored else "",
+            self._detail(reason, scores.scored, len(known)) if unscored else "",
             scores.load_ms,
             scores.notes,
             thresholded=self.threshold is not None and not unscored,
@@ -254,24 +259,3 @@ def _in_turn(scores: PairScores) -> NDArray[np.bool_]:
 
 def _text(document: Document) -> str:
     return document.text
-
-
-def _mix(own: list[float], fused: list[float], weight: float | None) -> list[float]:
-    """Return the blend on the scale of `own`; `own` itself with no weight or all of it."""
-    if weight is None or weight == 1:
-        return own
-    mean, deviation = _moments(own)
-    fused_mean, fused_deviation = _moments(fused)
-    spread = fused_deviation or math.inf  # constant fusion scores: z is 0
-    return [
-        weight * score + (1 - weight) * (mean + deviation * ((fusion_score - fused_mean) / spread))
-        for score, fusion_score in zip(own, fused, strict=True)
-    ]
-
-
-def _moments(values: list[float]) -> tuple[float, float]:
-    """Return mean and population standard deviation; exactly 0 where all values are equal."""
-    if min(values) == max(values):
-        return values[0], 0.0
-    mean = math.fsum(values) / len(values)
-    return mean, math.hypot(*(value - mean for value in values)) / math.sqrt(len(values))

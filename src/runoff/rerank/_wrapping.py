@@ -1,66 +1,66 @@
-"""What scorers around another scorer share: they answer for it, and ask it in either way."""
+"""What scorers around another scorer share: how they ask it, and what it answers for them."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
+from runoff._util.names import name_of
 from runoff._waiting import workers
+from runoff._waiting.drive import ask
 from runoff.errors import BadReply, InvalidArgument
 from runoff.scores import PairScores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
 
-__all__ = ["Wrapping", "ask", "ask_async", "name_of"]
+__all__ = ["Wrapping", "check_scorer", "scored"]
 
 
-def name_of(scorer: PairScorer) -> str:
-    """Return a scorer's name, or its class's."""
-    return str(getattr(scorer, "name", type(scorer).__name__))
-
-
-def ask(
-    scorer: PairScorer, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
-) -> PairScores:
-    """Have pairs scored.
+def check_scorer(scorer: object) -> None:
+    """Refuse an object that cannot score.
 
     Raises:
-        InvalidArgument: the scorer returned something else than scores.
-        BadReply: it returned another number of scores than it was given pairs.
-        RunoffError: whatever the scorer raises.
+        InvalidArgument: it has no method `score`.
     """
-    return _checked(scorer, scorer.score(pairs, deadline=deadline), len(pairs))
+    if not callable(getattr(scorer, "score", None)):
+        raise InvalidArgument("scorer", scorer, "must have a method score(pairs)")
 
 
-async def ask_async(
+def scored(
     scorer: PairScorer, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
-) -> PairScores:
-    """Do what `ask` does without blocking the event loop.
+) -> Asking[PairScores]:
+    """Have a scorer score pairs, and check what it returns.
 
-    A scorer without `ascore` is run in the bounded pool of worker threads.
+    On an event loop, a scorer without `ascore` runs in the bounded pool of worker threads.
 
     Raises:
-        DeadlineExceeded: such a scorer did not come back in time.
+        InvalidArgument: the scorer did not return `PairScores`.
+        BadReply: it did not return one score for each pair.
+        DeadlineExceeded: a scorer in a worker thread did not return in time.
         PoolFull: every worker thread is busy.
-        RunoffError: as `ask`.
+        RunoffError: any error of the scorer.
     """
-    ascore = getattr(scorer, "ascore", None)
-    if ascore is not None:
-        return _checked(scorer, await ascore(pairs, deadline=deadline), len(pairs))
+    name = name_of(scorer)
     call = partial(scorer.score, pairs, deadline=deadline)
-    waits = None if getattr(scorer, "keeps_deadline", False) else deadline
-    return _checked(scorer, await workers.run_async(call, waits, name_of(scorer)), len(pairs))
 
+    async def call_async() -> PairScores:
+        ascore = getattr(scorer, "ascore", None)
+        if ascore is not None:
+            awaited: PairScores = await ascore(pairs, deadline=deadline)
+            return awaited
+        limit = None if getattr(scorer, "keeps_deadline", False) else deadline
+        return await workers.run_async(call, limit, name)
 
-def _checked(scorer: PairScorer, scores: object, count: int) -> PairScores:
+    scores: object = yield from ask(call, call_async)
     if not isinstance(scores, PairScores):
-        raise InvalidArgument("scorer", scores, f"{name_of(scorer)} must return PairScores")
-    if len(scores) != count:
-        msg = f"{name_of(scorer)} returned {len(scores)} scores for {count} pairs"
+        raise InvalidArgument("scorer", scores, f"{name} must return PairScores")
+    if len(scores) != len(pairs):
+        msg = f"{name} returned {len(scores)} scores for {len(pairs)} pairs"
         raise BadReply(msg)
     return scores
 
@@ -79,17 +79,17 @@ class Wrapping:
 
     @property
     def keeps_deadline(self) -> bool:
-        """Whether the scorer returns by itself what it has when the deadline comes."""
+        """Whether the scorer stops at the deadline by itself and returns what it has."""
         return bool(getattr(self.scorer, "keeps_deadline", False))
 
     @property
     def default_blend(self) -> float | None:
         """The weight the scorer asks for when mixed with fusion scores, or None."""
-        asked: float | None = getattr(self.scorer, "default_blend", None)
-        return asked
+        blend: float | None = getattr(self.scorer, "default_blend", None)
+        return blend
 
     def warmup(self) -> None:
-        """Warm the scorer up, if it can be."""
+        """Load what the scorer has to load, if anything."""
         warmup = getattr(self.scorer, "warmup", None)
         if warmup is not None:
             warmup()

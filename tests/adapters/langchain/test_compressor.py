@@ -248,7 +248,7 @@ def test_no_documents_no_work(overlap):
         ({"reranker": 3}, "reranker=3: must be one of"),
         ({"text_template": "{title}"}, r"must contain \{page_content\}"),
         ({"text_template": "{page_content} {runoff}"}, "runoff"),
-        ({"text_template": "{page_content.__class__}{page_content}"}, "plain name"),
+        ({"text_template": "{page_content.__class__}{page_content}"}, "plain placeholders"),
     ],
 )
 def test_bad_arguments_are_named(options, message):
@@ -276,16 +276,15 @@ def test_a_blank_query_is_refused(documents, overlap):
         RunoffRerank(reranker=overlap).compress_documents(documents, "  ")
 
 
-def test_threshold_needs_a_scorer(documents, overlap):
+def test_threshold_needs_a_scorer():
     """A reranker that brings its own order refuses a threshold by name."""
 
     class Listwise:
         def rerank(self, query, candidates, *, deadline=None):
             raise NotImplementedError
 
-    compressor = RunoffRerank(reranker=Listwise(), threshold=Threshold(0.1, ScoreKind.LOGIT))
-    with pytest.raises(InvalidArgument, match="needs a scorer"):
-        compressor.compress_documents(documents, QUESTION)
+    with pytest.raises(InvalidArgument, match="applies to scorers; Listwise brings its own order"):
+        RunoffRerank(reranker=Listwise(), threshold=Threshold(0.1, ScoreKind.LOGIT))
 
 
 def test_pickle_and_copies_answer_alike(documents, monkeypatch):
@@ -318,7 +317,7 @@ def test_as_runnable_takes_query_and_documents(documents, overlap):
 
 
 def test_a_compressor_is_a_reranker_too(overlap):
-    """`second_stage()` hands over what the compressor reranks with, threshold included."""
+    """`stage` hands over what the compressor reranks with, threshold included."""
     bound = Threshold(0.4, ScoreKind.PROBABILITY)
-    second = RunoffRerank(reranker=overlap, threshold=bound).second_stage()
+    second = RunoffRerank(reranker=overlap, threshold=bound).stage
     assert second == Pointwise(overlap, threshold=bound)

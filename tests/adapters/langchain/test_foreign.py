@@ -9,7 +9,7 @@ from runoff.errors import BadReply
 from runoff.langchain import RunoffRerank, provenance, two_stage
 from runoff.langchain._foreign import CompressorReranker
 from runoff.recall import BM25
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._pointwise import Pointwise
 
 QUESTION = "which cascade passes few documents to an expensive model"

@@ -36,8 +36,10 @@ def test_public_names():
     """These names are the package's, and no others."""
     assert runoff.langchain.__all__ == [
         "HybridRetriever",
+        "RunoffEmbeddings",
         "RunoffRerank",
         "TwoStageRetriever",
+        "as_filter",
         "provenance",
         "two_stage",
     ]

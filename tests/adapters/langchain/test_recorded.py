@@ -102,7 +102,7 @@ def test_a_compressor_with_a_limit(store):
     assert all((one.rerank_rank > 0).all() for one in made)
 
 
-@pytest.mark.filterwarnings("ignore:.*cannot be asked for more:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*cannot be widened:UserWarning")
 def test_a_runnable(store):
     """Any runnable from a question to documents is a system; what it cannot do, a warning says."""
     retriever = store.as_retriever(search_kwargs={"k": 5})

@@ -87,7 +87,7 @@ def test_k_at_construction_per_call_and_by_both_names(store, overlap):
     assert len(retriever.invoke(QUESTION)) == 2
     assert len(retriever.invoke(QUESTION, k=1)) == 1
     assert len(retriever.invoke(QUESTION, top_n=4)) == 4
-    with pytest.raises(InvalidArgument, match="top_n=2: is another name for k"):
+    with pytest.raises(InvalidArgument, match="k=1: is another name for top_n, which is 2"):
         retriever.invoke(QUESTION, k=1, top_n=2)
 
 
@@ -370,7 +370,7 @@ def test_a_two_stage_retriever_nests(store, overlap):
         ({}, "give either retriever= or retrievers="),
         ({"retriever": "bm25"}, "must be a LangChain retriever"),
         ({"retrievers": []}, "at least one"),
-        ({"retrievers": "bm25"}, "must be a list of retrievers"),
+        ({"retrievers": "bm25"}, "several of them in a list"),
         ({"retrievers": {"a": 3}}, r"retrievers\['a'\]=3"),
         ({"retrievers": {"": 3}}, "non-empty"),
     ],
@@ -393,7 +393,7 @@ def test_counts_below_one_are_refused(store, name):
 
 def test_a_runnable_that_returns_no_documents_is_named(overlap):
     """A runnable that answers with something else raises InvalidArgument."""
-    with pytest.warns(UserWarning, match="cannot be asked for more"):
+    with pytest.warns(UserWarning, match="cannot be widened"):
         retriever = two_stage(RunnableLambda(lambda query: query), reranker=overlap)
     with pytest.raises(InvalidArgument, match="returned str, not a list of documents"):
         retriever.invoke(QUESTION)

@@ -74,7 +74,7 @@ def test_counts_by_other_names_are_raised():
 
 def test_who_cannot_be_widened_is_named_once():
     """A retriever without a count is named in a warning, at construction and not at each call."""
-    with pytest.warns(UserWarning, match=r"Stubborn \(Stubborn\) cannot be asked for more") as seen:
+    with pytest.warns(UserWarning, match=r"Stubborn cannot be widened to 100") as seen:
         retriever = TwoStageRetriever(retriever=Stubborn(), reranker=None)
     assert seen[0].filename == __file__
     with warnings.catch_warnings():

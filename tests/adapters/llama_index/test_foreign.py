@@ -7,7 +7,7 @@ from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
 from runoff.llama_index import RunoffRerank, provenance
 from runoff.recall import Function
-from runoff.rerank._coerce import as_reranker
+from runoff.rerank._as_reranker import as_reranker
 from runoff.scores import Threshold
 
 QUERY = "sort dictionaries by value"

@@ -19,6 +19,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.vector_stores.chroma import ChromaVectorStore
 
+from runoff._util.provenance import KEY
 from runoff.errors import DuplicateId, FilterNotSupported, InvalidArgument
 from runoff.filters import Eq, In, Not, Range
 from runoff.fusion import Convex
@@ -28,7 +29,6 @@ from runoff.llama_index import (
     provenance,
     two_stage,
 )
-from runoff.provenance import KEY
 from runoff.recall import BM25
 
 QUERY = "sort dictionaries by value"

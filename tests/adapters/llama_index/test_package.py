@@ -64,8 +64,10 @@ def test_the_public_names_are_pinned():
     assert runoff.llama_index.__all__ == [
         "FilteredQueryBundle",
         "HybridRetriever",
+        "RunoffEmbedding",
         "RunoffRerank",
         "TwoStageRetriever",
+        "as_filter",
         "provenance",
         "two_stage",
     ]

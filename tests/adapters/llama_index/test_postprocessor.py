@@ -15,9 +15,9 @@ from llama_index.core.schema import (
 )
 from reranked import fields, snapshot
 
+from runoff._util.provenance import KEY
 from runoff.errors import InvalidArgument, ModelNotFound, ScoreKindMismatch, ServerFailed
 from runoff.llama_index import RunoffRerank, provenance
-from runoff.provenance import KEY
 from runoff.rerank import Pointwise
 from runoff.scores import Threshold
 
@@ -297,7 +297,7 @@ class TestArguments:
 
     def test_an_unknown_argument_is_refused(self):
         """Nothing is dropped silently."""
-        with pytest.raises(TypeError, match="topn"):
+        with pytest.raises(InvalidArgument, match=r"topn=.*did you mean top_n"):
             RunoffRerank(topn=3)
 
     def test_a_field_can_be_set_later(self, overlap, scored):

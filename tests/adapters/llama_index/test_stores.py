@@ -211,7 +211,7 @@ def test_an_empty_qdrant_store_is_a_beginning(embed_model):
     assert [one.text for one in hybrid.retrieve("zebras")] == ["zebras graze"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow("3 s: 10,001 nodes in Qdrant")
 def test_qdrant_is_listed_to_its_end(embed_model):
     """More nodes than LlamaIndex lists by itself (9,999) are all taken."""
     store = make_store("qdrant", None)

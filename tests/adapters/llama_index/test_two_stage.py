@@ -42,9 +42,9 @@ from llama_index.core.schema import (
 from llama_index.core.selectors import LLMSingleSelector
 from llama_index.core.tools import QueryEngineTool
 
+from runoff._util.provenance import KEY
 from runoff.errors import InvalidArgument
 from runoff.llama_index import RunoffRerank, TwoStageRetriever, provenance, two_stage
-from runoff.provenance import KEY
 
 QUERY = "sort dictionaries by value"
 

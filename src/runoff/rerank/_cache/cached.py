@@ -7,27 +7,32 @@ import math
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from runoff._util.faults import reason_of
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run, run_async
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, PoolFull, TransientError
-from runoff.rerank._cache.flights import Flight, Landed, claim
+from runoff.rerank._cache.as_store import as_store
+from runoff.rerank._cache.entry import Entry
+from runoff.rerank._cache.flights import claim
 from runoff.rerank._cache.keys import check_keyed, innermost, pair_keys, stated
-from runoff.rerank._cache.stores import Entry, MemoryCache, as_store
-from runoff.rerank._wrapping import Wrapping, ask, ask_async
+from runoff.rerank._cache.memory import MemoryCache
+from runoff.rerank._wrapping import Wrapping, check_scorer, scored
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from runoff._waiting.drive import Asking
     from runoff.protocols import PairScorer
+    from runoff.rerank._cache.as_store import Store
     from runoff.rerank._cache.disk import DiskCache
-    from runoff.rerank._cache.stores import Store
+    from runoff.rerank._cache.flights import Flight, Landed
 
 __all__ = ["Cached"]
 
@@ -35,12 +40,7 @@ _logger = logging.getLogger("runoff.rerank")
 _PATIENCE = 0.05  # seconds to wait for a file that another process holds
 _STORING = 0.5  # seconds to wait for a thread that writes
 
-
-class _Do(NamedTuple):
-    """A call that may wait for a disk; with a patience, for so many seconds whatever the budget."""
-
-    call: Callable[[], object]
-    patience: float | None = None
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,7 @@ class Cached(Wrapping):
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        if not callable(getattr(self.scorer, "score", None)):
-            raise InvalidArgument("scorer", self.scorer, "must have a method score(pairs)")
+        check_scorer(self.scorer)
         store = as_store(self.store)
         if store is None:
             raise InvalidArgument("store", self.store, "must be a cache")
@@ -87,70 +86,30 @@ class Cached(Wrapping):
             DeadlineExceeded: another caller was scoring all of them until the deadline.
             RunoffError: whatever the scorer raises, when no score is known.
         """
-        deadline = deadline or Deadline()
-        steps, came, error = self._steps(pairs, deadline), None, None
-        while True:
-            try:
-                step = steps.send(came) if error is None else steps.throw(error)
-            except StopIteration as end:
-                scores: PairScores = end.value
-                return scores
-            came, error = None, None
-            try:
-                if isinstance(step, _Do):
-                    came = step.call()
-                elif isinstance(step, Flight):
-                    came = step.wait(deadline)
-                else:
-                    came = ask(self.scorer, step, deadline)
-            except BaseException as caught:  # noqa: BLE001 - the steps raise it again
-                error = caught
+        return run(self._asking(pairs, deadline or Deadline()))
 
     async def ascore(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
     ) -> PairScores:
         """Do what `score` does without blocking the event loop."""
-        deadline = deadline or Deadline()
-        steps, came, error = self._steps(pairs, deadline), None, None
-        while True:
-            try:
-                step = steps.send(came) if error is None else steps.throw(error)
-            except StopIteration as end:
-                scores: PairScores = end.value
-                return scores
-            came, error = None, None
-            try:
-                if isinstance(step, _Do):
-                    within = deadline if step.patience is None else Deadline(step.patience)
-                    came = await workers.run_async(step.call, within, f"cache of {self.name}")
-                elif isinstance(step, Flight):
-                    came = await step.await_(deadline)
-                else:
-                    came = await ask_async(self.scorer, step, deadline)
-            except BaseException as caught:  # noqa: BLE001 - the steps raise it again
-                error = caught
+        return await run_async(self._asking(pairs, deadline or Deadline()))
 
-    def _steps(
-        self, pairs: Sequence[tuple[str, str]], deadline: Deadline
-    ) -> Generator[_Do | Flight | list[tuple[str, str]], Any, PairScores]:
-        """Say what is to be done, one thing after another, and make the answer of what came.
-
-        Asked for are a call, another caller's flight to wait for, or pairs to be scored.
-        """
+    def _asking(self, pairs: Sequence[tuple[str, str]], deadline: Deadline) -> Asking[PairScores]:
         if not pairs:
-            return (yield [])  # type: ignore[no-any-return] # scores, as pairs were yielded
+            return (yield from scored(self.scorer, [], deadline))
         try:
-            key, keys = yield _Do(partial(self._keys, pairs, deadline))
+            key, keys = yield from self._aside(partial(self._keys, pairs, deadline), deadline)
         except PoolFull:
-            return (yield list(pairs))  # type: ignore[no-any-return] # as above
+            return (yield from scored(self.scorer, list(pairs), deadline))
         asked: dict[bytes, tuple[str, str]] = dict(zip(keys, pairs, strict=True))
         work = _Work(key, asked)
         with suppress(PoolFull):
-            work.meet((yield _Do(partial(self._get, work, list(asked)))))
+            found = yield from self._aside(partial(self._get, work, list(asked)), deadline)
+            work.meet(found)
         while missing := work.missing():
             flight, theirs = claim(self._store.scope, missing, deadline, join=not work.alone)
             try:
-                yield from self._fly(work, flight)
+                yield from self._fly(work, flight, deadline)
             except Exception as error:
                 flight.land({})
                 if not reason_of(error):
@@ -160,7 +119,7 @@ class Cached(Wrapping):
                 flight.land({}, gave_up=True)
                 raise
             for other, wanted in theirs.items():
-                work.joined(wanted, (yield other))
+                work.joined(wanted, (yield from other.landed(deadline)))
             if deadline.expired:
                 break
         sent = [asked[key] for key in work.sent]
@@ -169,24 +128,34 @@ class Cached(Wrapping):
         priced = getattr(self.scorer, "price", None) is not None
         return work.answer(keys, (*notes, *self._remarks(pairs)), priced=priced)
 
-    def _fly(
-        self, work: _Work, flight: Flight
-    ) -> Generator[_Do | list[tuple[str, str]], Any, None]:
+    def _fly(self, work: _Work, flight: Flight, deadline: Deadline) -> Asking[None]:
         """Score the pairs of a flight, keep their scores and hand them out."""
         if not flight.keys:
             return
         with suppress(PoolFull):  # another may have landed since the first look
-            work.take((yield _Do(partial(self._get, work, flight.keys))))
+            found = yield from self._aside(partial(self._get, work, flight.keys), deadline)
+            work.take(found)
         mine = [key for key in flight.keys if key not in work.entries]
         gave_up = False
         if mine:
-            scores = yield [work.asked[key] for key in mine]
+            pairs = [work.asked[key] for key in mine]
+            scores = yield from scored(self.scorer, pairs, deadline)
             gave_up = scores.reason == "timeout"
             made = work.made(mine, scores)
             with suppress(TransientError):  # no thread, or not in time
-                yield _Do(partial(self._put, work, made), _STORING)
+                yield from self._aside(partial(self._put, work, made), Deadline(_STORING))
         have = {key: work.entries[key] for key in flight.keys if key in work.entries}
         flight.land(have, gave_up=gave_up)
+
+    def _aside(self, call: Callable[[], _T], limit: Deadline) -> Asking[_T]:
+        """Make a call that may wait for a disk: an event loop has it made in a worker thread.
+
+        Raises:
+            PoolFull: every worker thread is busy.
+            DeadlineExceeded: the limit has passed.
+        """
+        awaited = partial(workers.run_async, call, limit, f"cache of {self.name}")
+        return (yield from ask(call, awaited))
 
     @property
     def _store(self) -> Store:

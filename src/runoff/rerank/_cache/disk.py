@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff.errors import InvalidArgument
-from runoff.rerank._cache.file import OPENING, check_header, database_of, named, transaction
-from runoff.rerank._cache.stores import Entry
+from runoff.rerank._cache.database import OPENING, check_header, database_of, named, transaction
+from runoff.rerank._cache.entry import Entry
 from runoff.scores import ModelIdentity, Passage, ScoreKind
 
 if TYPE_CHECKING:

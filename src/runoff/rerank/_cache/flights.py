@@ -16,13 +16,15 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from runoff._waiting import workers
+from runoff._waiting.drive import awaitable, first_done
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
-    from runoff.rerank._cache.stores import Entry
+    from runoff.rerank._cache.entry import Entry
 
 __all__ = ["Flight", "Landed", "claim"]
 
@@ -68,22 +70,13 @@ class Flight:
             if not self._future.done():
                 self._future.set_result(Landed(entries, gave_up))
 
-    def wait(self, deadline: Deadline) -> Landed | None:
+    def landed(self, deadline: Deadline) -> Asking[Landed | None]:
         """Wait until it lands; None when the deadline comes first or it is late."""
-        while not self._future.done() and not deadline.expired and not self.late:
-            with self._pause(deadline):
-                concurrent.futures.wait((self._future,), self._step(deadline))
-        return self._future.result() if self._future.done() else None
-
-    async def await_(self, deadline: Deadline) -> Landed | None:
-        """Do what `wait` does without blocking the event loop."""
-        import asyncio  # noqa: PLC0415 - half of this package's import time
-
-        future = asyncio.wrap_future(self._future)
+        future = yield from awaitable(self._future)
         try:
             while not self._future.done() and not deadline.expired and not self.late:
                 with self._pause(deadline):
-                    await asyncio.wait((future,), timeout=self._step(deadline))
+                    yield from first_done([future], self._step(deadline))
         finally:
             future.cancel()
         return self._future.result() if self._future.done() else None

@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from runoff import __version__
+from runoff._util.messages import error_text
+from runoff._util.version import __version__
 from runoff._waiting import private_loop
 from runoff.errors import (
     AuthenticationFailed,
@@ -23,7 +24,6 @@ from runoff.errors import (
     RequestRejected,
     RunoffError,
     ServerFailed,
-    told,
 )
 from runoff.rerank._remote.access import masked
 from runoff.rerank._remote.connections import Connections, no_cookies
@@ -121,7 +121,7 @@ def _trusting(ca: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca)
     except OSError as error:  # ssl's errors are some
-        remedy = f"cannot be read as certificate authorities in PEM format: {told(error)}"
+        remedy = f"cannot be read as certificate authorities in PEM format: {error_text(error)}"
         raise InvalidArgument("ca", ca, remedy) from error
 
 
@@ -178,13 +178,15 @@ def failed(error: Exception, who: str) -> RunoffError:
         return type(error)(f"{who}: {error}")
     if _untrusted(error):
         remedy = "name its authority in SSL_CERT_FILE or, for HTTPRerank, with ca="
-        return PermanentError(f"{who}: its certificate is not trusted ({told(error)}); {remedy}")
+        return PermanentError(
+            f"{who}: its certificate is not trusted ({error_text(error)}); {remedy}"
+        )
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return PermanentError(f"{who} has no usable url: {told(error)}")
+        return PermanentError(f"{who} has no usable url: {error_text(error)}")
     if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects):
-        return BadReply(f"{who}: {told(error)}")
+        return BadReply(f"{who}: {error_text(error)}")
     # not only TransportError: a socket's own errors come through as well
-    return ConnectionFailed(f"{who}: {told(error)}")
+    return ConnectionFailed(f"{who}: {error_text(error)}")
 
 
 def _untrusted(error: BaseException | None) -> bool:

@@ -1,0 +1,67 @@
+"""Values and errors as text, short enough for a message and without secrets."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+__all__ = ["error_text", "fields_repr", "short_repr"]
+
+_LENGTH = 80
+_FEW = 3
+# packages whose classes show only their own values in their `repr`
+_PLAIN = {"builtins", "collections", "decimal", "fractions", "numpy", "pathlib", "runoff"}
+# a URL may contain a password, and a key in its query
+_URL = re.compile(r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?")
+
+
+def short_repr(value: object) -> str:
+    """Return the `repr` of a value, cut to 80 characters.
+
+    An object of any other package is shown by its class alone: a client's `repr` may contain its
+    key.
+    """
+    kind = type(value)
+    if kind.__module__.partition(".")[0] not in _PLAIN:
+        return f"<{kind.__module__}.{kind.__qualname__} object>"
+    text = repr(value[: _LENGTH * 2] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 1]}…"
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error's class and message; URLs in it lose password and query."""
+    message = _URL.sub(r"\1\2", str(error))
+    return f"{type(error).__name__}: {message}"
+
+
+def fields_repr(data: object) -> str:
+    """Return the `repr` of a dataclass on a line or two.
+
+    Fields that have their default are left out, long values are cut, and the items of long tuples
+    and lists are counted.
+    """
+    fields = dataclasses.fields(data)  # type: ignore[arg-type] # it is the `__repr__` of dataclasses
+    shown = [
+        f"{field.name}={_field_repr(value)}"
+        for field in fields
+        if field.repr and not _is_default(value := getattr(data, field.name), field)
+    ]
+    return f"{type(data).__name__}({', '.join(shown)})"
+
+
+def _is_default(value: object, field: dataclasses.Field[object]) -> bool:
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    if value is default:
+        return True
+    return type(value) is type(default) and not hasattr(value, "shape") and value == default
+
+
+def _field_repr(value: object) -> str:
+    if dataclasses.is_dataclass(value):
+        return repr(value)
+    if not isinstance(value, tuple | list):
+        return short_repr(value)
+    text = repr(value) if len(value) <= _FEW else ""
+    return text if 0 < len(text) <= _LENGTH else f"<{len(value)} items>"

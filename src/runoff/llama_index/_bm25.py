@@ -1,0 +1,133 @@
+"""Nodes as documents of a BM25 index, which saves and loads them too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.schema import IndexNode, NodeWithScore
+
+from runoff._util.provenance import without
+from runoff.llama_index._convert import (
+    NODE,
+    NodeDocument,
+    plain_node,
+    to_bundle,
+    to_hits,
+    to_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from llama_index.core.schema import BaseNode, QueryBundle
+
+    from runoff.deadline import Deadline
+    from runoff.llama_index._convert import Reading
+    from runoff.recall._bm25.bm25 import BM25
+    from runoff.types import Hit, Query
+
+__all__ = ["WordSource", "nodes_of", "to_documents"]
+
+_FOLLOW = "_runoff_follow"
+
+
+class NodeMetadata(Mapping[str, Any]):
+    """A node's metadata, and under a key of our own the whole node as JSON, made when asked for.
+
+    BM25 filters by its documents' metadata and saves them: that way one directory holds words and
+    nodes, and memory holds each node once.
+
+    Args:
+        node: the node.
+    """
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: BaseNode) -> None:
+        self._node = node
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - any metadata
+        if name == NODE:
+            return to_json(self._node)
+        if name == _FOLLOW and isinstance(self._node, IndexNode):
+            return True
+        return self._node.metadata[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._node.metadata
+        yield NODE
+        if isinstance(self._node, IndexNode):
+            yield _FOLLOW
+
+    def __len__(self) -> int:
+        return len(self._node.metadata) + 1 + isinstance(self._node, IndexNode)
+
+
+def to_documents(nodes: Iterable[BaseNode], reading: Reading) -> list[NodeDocument]:
+    """Return a document for each node, over a copy without embedding and provenance."""
+    documents = []
+    for node in nodes:
+        own = node.model_copy(update={"metadata": without(node.metadata), "embedding": None})
+        read = reading.document(NodeWithScore(node=own))
+        documents.append(
+            NodeDocument(
+                read.doc_id, read.text, NodeMetadata(own), image=read.image, node=read.node
+            )
+        )
+    return documents
+
+
+class _Follower(BaseRetriever):
+    """Gives access to LlamaIndex's own code that follows index nodes."""
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        raise NotImplementedError
+
+    def follow(self, query: Query, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
+        return self._handle_recursive_retrieval(to_bundle(query), nodes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordSource:
+    """A BM25 index over nodes as a source: index nodes it finds are followed.
+
+    Attributes:
+        bm25: the index.
+        reading: how nodes become text.
+        objects: returns what index nodes without an object of their own point to, by `index_id`.
+    """
+
+    bm25: BM25
+    reading: Reading
+    objects: Callable[[], dict[str, Any]]
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Return at most `depth` hits, best first."""
+        hits = self.bm25.retrieve(query, depth=depth, deadline=deadline)
+        if not any(_FOLLOW in hit.document.metadata for hit in hits):
+            return hits
+        found = [
+            plain_node(hit.document).model_copy(update={"score": float(hit.score)}) for hit in hits
+        ]
+        followed = _Follower(object_map=self.objects()).follow(query, found)
+        if query.filters is not None:  # the node behind a reference must be one to return, too
+            followed = [one for one in followed if query.filters.matches(one.node.metadata)]
+        return to_hits(followed[:depth], self.reading)
+
+    def warmup(self) -> None:
+        """Bring the index up to date."""
+        self.bm25.warmup()
+
+
+def nodes_of(bm25: BM25, ref_doc_id: str) -> list[str]:
+    """Return the ids of the nodes that were made of one source document."""
+    return [
+        document.doc_id
+        for document in bm25.documents()
+        if plain_node(document).node.ref_doc_id == ref_doc_id
+    ]

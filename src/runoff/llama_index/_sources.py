@@ -1,0 +1,208 @@
+"""LlamaIndex's retrievers and indexes as sources of a runoff pipeline."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from runoff._util.messages import error_text
+from runoff._util.trend import trend
+from runoff.errors import FilterNotSupported, RunoffError
+from runoff.llama_index._convert import Reading, to_bundle, to_hits
+from runoff.llama_index._filters import to_metadata_filters
+from runoff.llama_index._widen import (
+    awaitable,
+    check_negation,
+    filtered,
+    takes_filters,
+    widened,
+)
+from runoff.pipeline._sources import cannot_widen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.indices.base import BaseIndex
+    from llama_index.core.schema import NodeWithScore
+
+    from runoff.deadline import Deadline
+    from runoff.types import Hit, Query
+
+_WIDEN = 4
+_MOST = 10_000  # nodes asked for to find what a filter keeps
+
+__all__ = ["AwaitableSource", "RetrieverSource", "index_source", "source_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RetrieverSource:
+    """A LlamaIndex retriever as a source; the pipeline runs it in a worker thread.
+
+    Its public `retrieve` is called, so index nodes are followed before anything is reranked, and
+    every call gets a query bundle and a copy of the retriever of its own.
+
+    Attributes:
+        retriever: what is asked.
+        reading: how its nodes become text.
+    """
+
+    retriever: BaseRetriever
+    reading: Reading = field(default_factory=Reading)
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Return at most `depth` hits in the retriever's order.
+
+        Where the store refuses a filter, or LlamaIndex cannot say it, more nodes are asked for
+        without it and sifted here, until there are enough or no more.
+
+        Raises:
+            FilterNotSupported: the query has filters and the retriever takes none, or they keep
+                too few of 10,000 nodes.
+        """
+        del deadline  # LlamaIndex's retrievers know none; the pipeline leaves a late one behind
+        bundle = to_bundle(query)
+        try:
+            with _named(query):
+                nodes = self._prepared(query, depth).retrieve(bundle)
+        except FilterNotSupported as refused:
+            for wide in _wider(depth):
+                nodes = self._unfiltered(wide, refused).retrieve(bundle)
+                if _enough(nodes, query, depth, wide):
+                    break
+            else:
+                raise
+        return self._hits(nodes, query, depth)
+
+    def _prepared(self, query: Query, depth: int) -> BaseRetriever:
+        retriever = widened(self.retriever, depth) or self.retriever
+        if query.filters is not None:
+            retriever = filtered(retriever, query.filters, to_metadata_filters(query.filters))
+        return retriever
+
+    def _unfiltered(self, depth: int, refused: FilterNotSupported) -> BaseRetriever:
+        """Return a retriever without the query's filters, where its answer can be sifted."""
+        retriever = widened(self.retriever, depth)
+        if retriever is None or not takes_filters(retriever):
+            raise refused
+        return retriever
+
+    def _hits(self, nodes: Sequence[NodeWithScore], query: Query, depth: int) -> Sequence[Hit]:
+        if query.filters is not None:  # stores differ in what they make of a missing field
+            nodes = [one for one in nodes if query.filters.matches(one.node.metadata)]
+        return _rising_is_distance(to_hits(nodes[:depth], self.reading))
+
+
+def _rising_is_distance(hits: list[Hit]) -> list[Hit]:
+    """Negate scores that rise along the order, best first: they are distances, as FAISS gives."""
+    if trend([hit.score for hit in hits]) == "rises":
+        return [replace(hit, score=-hit.score) for hit in hits]
+    return hits
+
+
+def _wider(depth: int) -> Iterator[int]:
+    """Yield how many nodes to ask for where a filter is applied to what comes back."""
+    while depth < _MOST:
+        depth *= _WIDEN
+        yield depth
+
+
+def _enough(nodes: Sequence[NodeWithScore], query: Query, depth: int, wide: int) -> bool:
+    """Whether the filter left enough, or the store has no more."""
+    keep = query.filters
+    kept = sum(keep is None or keep.matches(one.node.metadata) for one in nodes)
+    return kept >= depth or len(nodes) < wide
+
+
+@contextmanager
+def _named(query: Query) -> Iterator[None]:
+    """Give a store's refusal of a filter its name; stores raise what they like, with a sentence."""
+    try:
+        yield
+    except (ValueError, NotImplementedError, AttributeError, AssertionError) as error:
+        # an old core asserts, without a word, that a filter leaves something
+        refused = isinstance(error, AssertionError) or re.search(
+            "filter|operator|operand", str(error), re.IGNORECASE
+        )
+        if query.filters is None or isinstance(error, RunoffError) or not refused:
+            raise
+        remedy = f"this store cannot honour it: {error_text(error)}"
+        raise FilterNotSupported("filters", query.filters, remedy) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AwaitableSource(RetrieverSource):
+    """A LlamaIndex retriever whose `aretrieve` does not block the event loop."""
+
+    async def aretrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Do what `retrieve` does, awaited."""
+        del deadline  # as in `retrieve`
+        bundle = to_bundle(query)
+        try:
+            with _named(query):
+                nodes = await self._prepared(query, depth).aretrieve(bundle)
+        except FilterNotSupported as refused:
+            for wide in _wider(depth):
+                nodes = await self._unfiltered(wide, refused).aretrieve(bundle)
+                if _enough(nodes, query, depth, wide):
+                    break
+            else:
+                raise
+        return self._hits(nodes, query, depth)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexSource(RetrieverSource):
+    """A LlamaIndex index as a source, asked through a new retriever each time.
+
+    A retriever of an index over a store without text knows the nodes that were there when it was
+    made; a new one knows all.
+
+    Attributes:
+        index: what is asked.
+    """
+
+    index: BaseIndex[Any] = field(kw_only=True)
+
+    def _prepared(self, query: Query, depth: int) -> BaseRetriever:
+        wanted: dict[str, Any] = {"similarity_top_k": depth}
+        if query.filters is not None:
+            check_negation(getattr(self.index, "vector_store", None), query.filters)
+            wanted["filters"] = to_metadata_filters(query.filters)
+        return self.index.as_retriever(**wanted)
+
+    def _unfiltered(self, depth: int, refused: FilterNotSupported) -> BaseRetriever:  # noqa: ARG002 - see above
+        return self.index.as_retriever(similarity_top_k=depth)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AwaitableIndexSource(IndexSource, AwaitableSource):
+    """An index whose retrievers' `aretrieve` does not block the event loop."""
+
+
+def index_source(index: BaseIndex[Any], reading: Reading) -> IndexSource:
+    """Return an index as a source."""
+    retriever = index.as_retriever()
+    kind = AwaitableIndexSource if awaitable(retriever) else IndexSource
+    return kind(retriever, reading, index=index)
+
+
+def source_of(retriever: BaseRetriever, reading: Reading, name: str, depth: int) -> RetrieverSource:
+    """Return a retriever as a source; warn where its recall cannot be widened.
+
+    Args:
+        retriever: what is asked.
+        reading: how its nodes become text.
+        name: what the pipeline calls it.
+        depth: the hits that will be asked of it.
+    """
+    if widened(retriever, depth) is None:
+        warnings.warn(cannot_widen(name, retriever, depth), UserWarning, stacklevel=6)
+    return (AwaitableSource if awaitable(retriever) else RetrieverSource)(retriever, reading)

@@ -1,0 +1,53 @@
+"""Which nodes a vector index holds: in its docstore, or in its vector store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from llama_index.core import VectorStoreIndex
+    from llama_index.core.schema import BaseNode
+
+__all__ = ["content"]
+
+
+def content(index: VectorStoreIndex) -> list[BaseNode]:
+    """Return the nodes an index searches.
+
+    A store without text leaves them to the docstore, which may hold others too (the parents of
+    hierarchical nodes, other indexes): those the index names are taken. A store with text is asked
+    itself; what the docstore has of them beside, such as images, is taken from there, as
+    LlamaIndex's retriever does.
+
+    Raises:
+        InvalidArgument: neither lists them.
+    """
+    docstore, store = index.docstore, index.vector_store
+    if not store.stores_text:
+        ids = list(index.index_struct.nodes_dict.values())
+        return docstore.get_nodes(ids, raise_error=False)
+    kept: dict[str, BaseNode] = dict(docstore.docs)
+    try:
+        # Chroma's has no default
+        found = _of_qdrant(store) if _is_qdrant(store) else store.get_nodes(None)
+    except NotImplementedError:
+        if kept:
+            return list(kept.values())
+        remedy = f"{type(store).__name__} does not list its nodes: pass nodes= or docstore= too"
+        raise InvalidArgument("vector_store", type(store).__name__, remedy) from None
+    return [kept.get(node.node_id, node) for node in found]
+
+
+def _is_qdrant(store: object) -> bool:
+    return any(kind.__name__ == "QdrantVectorStore" for kind in type(store).__mro__)
+
+
+def _of_qdrant(store: Any) -> list[BaseNode]:  # noqa: ANN401 - Qdrant's class is not imported
+    """Return a collection's nodes, of which LlamaIndex lists 9,999 unless told how many."""
+    if not store.client.collection_exists(store.collection_name):
+        return []  # it is made when the first node is added
+    held = store.client.count(store.collection_name).count
+    nodes: list[BaseNode] = store.get_nodes(limit=held) if held else []
+    return nodes

@@ -1,0 +1,137 @@
+"""The second stage as both adapters take it: its options, checked, and the reranker they make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from runoff._util.arguments import count, is_share
+from runoff._util.faults import check_on_error
+from runoff._util.names import name_of
+from runoff.deadline import Deadline
+from runoff.errors import InvalidArgument
+from runoff.fusion._as_fusion import as_fusion
+from runoff.pipeline._grouping import as_grouping
+from runoff.protocols import Warmable
+from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._pointwise import Pointwise
+from runoff.scores import Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runoff.grouping import Grouping
+    from runoff.protocols import Reranker
+    from runoff.types import Document
+
+__all__ = [
+    "DEFAULT_RERANKER",
+    "Blend",
+    "Group",
+    "IdOf",
+    "Wrapped",
+    "checked",
+    "model_name",
+    "second_stage",
+]
+
+DEFAULT_RERANKER = "runoff-mini"
+
+Blend: TypeAlias = 'float | Literal["auto"] | None'
+Group: TypeAlias = "Grouping | str | Callable[[Document], object] | None"
+IdOf: TypeAlias = "Callable[[Document], str] | None"
+
+_COUNTS = {"top_n", "k", "window", "depth"}
+
+
+def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of any type
+    """Return the value of an option that both adapters take, or say what would be right.
+
+    Raises:
+        InvalidArgument: names the option and its value.
+    """
+    if name in _COUNTS:
+        return count(name, value)
+    if name == "timeout":
+        Deadline(value)
+        return None if value is None else float(value)
+    if name == "on_error":
+        check_on_error(value)
+    elif name == "threshold":
+        if value is not None and not isinstance(value, Threshold):
+            remedy = "must be a runoff Threshold: a bare number does not say which scale it is on"
+            raise InvalidArgument("threshold", value, remedy)
+    elif name == "blend":
+        if value not in (None, "auto") and not is_share(value):
+            raise InvalidArgument("blend", value, 'must be within 0 and 1, "auto" or None')
+    elif name == "group":
+        as_grouping(value)
+    elif name == "fusion":
+        return None if value is None else as_fusion(value)
+    elif name == "id_of" and value is not None and not callable(value):
+        raise InvalidArgument("id_of", value, "must be a callable from document to id")
+    return value
+
+
+def second_stage(
+    reranker: object, threshold: Threshold | None = None, blend: Blend = "auto"
+) -> Reranker | None:
+    """Return the reranker for what a user gave, with their threshold and blend.
+
+    Args:
+        reranker: anything that `as_reranker` takes.
+        threshold: replaces the scorer's; None leaves that as it is.
+        blend: replaces the scorer's, None turns it off; `"auto"` leaves it as it is.
+
+    Raises:
+        InvalidArgument: it is no reranker, or it is one that takes no threshold or no blend.
+    """
+    made = as_reranker(reranker)
+    given: dict[str, Any] = {}
+    if threshold is not None:
+        given["threshold"] = threshold
+    if blend != "auto":
+        given["blend"] = blend
+    if not given or made is None:
+        return made
+    if not isinstance(made, Pointwise):
+        name, value = next(iter(given.items()))
+        remedy = f"applies to scorers; {type(made).__name__} brings its own order"
+        raise InvalidArgument(name, value, remedy)
+    return replace(made, **given)
+
+
+def model_name(part: object) -> str:
+    """Return the model that a reranker or scorer names, else the name of its class."""
+    if isinstance(part, str):
+        return part
+    for attribute in ("model_name", "model"):
+        name = getattr(part, attribute, None)
+        if isinstance(name, str | PurePath) and str(name):
+            return str(name)
+    inner = getattr(part, "scorer", None)
+    return type(part).__name__ if inner is None else model_name(inner)
+
+
+class Wrapped:
+    """A reranker around `inner` that has its name and loads its model."""
+
+    __slots__ = ()
+
+    inner: Reranker
+
+    @property
+    def name(self) -> str:
+        """The inner reranker's name, for traces and degradations."""
+        return name_of(self.inner)
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """Whether the inner reranker returns by itself when its deadline comes."""
+        return bool(getattr(self.inner, "keeps_deadline", False))
+
+    def warmup(self) -> None:
+        """Load the inner reranker's model, if it has one, and run it once."""
+        if isinstance(self.inner, Warmable):
+            self.inner.warmup()

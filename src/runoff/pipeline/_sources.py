@@ -1,0 +1,89 @@
+"""Sources as users hand them over: one, several in a list, or several by name; or ready hits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runoff.deadline import Deadline
+    from runoff.types import Hit, Query
+
+__all__ = ["Given", "by_name", "cannot_widen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Hits that are there already, in the order given: what a reranker was handed.
+
+    Attributes:
+        hits: the hits, best first.
+    """
+
+    hits: Sequence[Hit]
+    keeps_deadline = True
+
+    def retrieve(
+        self,
+        query: Query,
+        *,
+        depth: int,
+        deadline: Deadline | None = None,  # noqa: ARG002 - the hits are there already
+    ) -> Sequence[Hit]:
+        """Return the first `depth` hits that the query's filters keep."""
+        hits, keep = self.hits, query.filters
+        if keep is not None:
+            hits = [hit for hit in hits if keep.matches(hit.document.metadata)]
+        return hits[:depth]
+
+    async def aretrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Return the first `depth` hits that the query's filters keep."""
+        return self.retrieve(query, depth=depth, deadline=deadline)
+
+
+def by_name(argument: str, given: Any, name_of: Callable[[object], str]) -> dict[str, Any]:  # noqa: ANN401 - the adapter checks the parts
+    """Return what a user gave as a dict of names and parts.
+
+    Args:
+        argument: what the user knows it by.
+        given: one part, several in a list or tuple, or a mapping of names to parts.
+        name_of: names a part that has none; a second part of that name gets `-2`.
+
+    Raises:
+        InvalidArgument: there are no parts, or a name is not a non-empty string.
+    """
+    if isinstance(given, Mapping):
+        named = dict(given)
+        wrong = next((name for name in named if not isinstance(name, str) or not name), None)
+        if wrong is not None or "" in named:
+            raise InvalidArgument(argument, wrong, "a name must be a non-empty string")
+    elif isinstance(given, list | tuple):
+        named = {}
+        for part in given:
+            name, seen = name_of(part), 1
+            while name in named:
+                seen += 1
+                name = f"{name_of(part)}-{seen}"
+            named[name] = part
+    else:
+        named = {name_of(given): given}
+    if not named:
+        raise InvalidArgument(argument, given, "needs at least one retriever")
+    return named
+
+
+def cannot_widen(name: str, retriever: object, depth: int) -> str:
+    """Return the warning for a retriever that cannot be asked for more than it returns now."""
+    kind = type(retriever).__name__
+    which = kind if name == kind else f"{name!r} ({kind})"
+    return (
+        f"the recall of {which} cannot be widened to {depth}: make it return more itself, or the "
+        "second stage has little to choose from"
+    )

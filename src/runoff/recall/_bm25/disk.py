@@ -1,0 +1,243 @@
+"""A snapshot of a BM25 index as files, and back; nothing is pickled.
+
+```
+ids.json terms.json              in their order
+texts.bin                        the documents' texts, UTF-8, one after the other
+extras.bin                       what else they have, as JSON; nothing where they have nothing
+offsets.bin                      where each text (row 0) and extra (row 1) begins; the last ends
+starts.bin rows.bin counts.bin lengths.bin        the counts
+scores.bin base.bin              the scores, with the engine bm25s
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from runoff.errors import IndexDamaged, InvalidArgument
+from runoff.recall._analyzers import make_analyzer
+from runoff.recall._bm25.documents import Documents
+from runoff.recall._bm25.engine import EagerScores, Formula
+from runoff.recall._bm25.postings import Postings
+from runoff.recall._bm25.snapshot import Snapshot
+from runoff.recall._generations import Kind, current_generation, damaged, publish, read
+from runoff.types import Document
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+
+    from runoff.recall._analyzers import Analyze, Analyzer
+    from runoff.recall._generations import StoredGeneration
+
+__all__ = ["load_snapshot", "save_snapshot", "saved_generation"]
+
+_KIND = Kind("bm25", 1)
+_REMEMBERED = 4096
+
+# Every analyzer worth the name makes something of this, and two different ones make two things.
+_PROBE = (
+    "The quick foxes' running, jumped over read_csv twice. Die größten Häuser; les élèves "
+    "étudiaient; las niñas corrían. 東京都の猫がいる。 ภาษาไทย 한국어는 "
+    "الكتاب في المدرسة हिन्दी Straße"
+)
+
+
+class _StoredDocuments(Sequence[Document]):
+    """Documents read from files when asked for; the last few thousand are remembered."""
+
+    def __init__(self, ids: Sequence[str], stored: StoredGeneration) -> None:
+        self._ids = ids
+        self._texts, self._extras = stored.content("texts.bin"), stored.content("extras.bin")
+        self._offsets = stored.array("offsets.bin")
+        ends = [self._texts.size, self._extras.size]
+        if self._offsets.shape != (2, len(ids) + 1) or self._offsets[:, -1].tolist() != ends:
+            raise damaged(stored.folder, "holds files that do not belong together")
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._read)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Document]: ...
+    def __getitem__(self, index: int | slice) -> Document | list[Document]:
+        if isinstance(index, slice):
+            return [self._read(row) for row in range(*index.indices(len(self)))]
+        return self._remembered(index)
+
+    def _read(self, row: int) -> Document:
+        (text, extra), (text_end, extra_end) = self._offsets[:, row : row + 2].T.tolist()
+        try:
+            words = self._texts[text:text_end].tobytes().decode("utf-8", "surrogatepass")
+            if extra == extra_end:
+                return Document(self._ids[row], words)
+            said = json.loads(self._extras[extra:extra_end].tobytes())
+            return Document(self._ids[row], words, **said)
+        except (ValueError, TypeError) as error:
+            msg = f"document {self._ids[row]!r} cannot be read: build the index and save it again"
+            raise IndexDamaged(msg) from error
+
+
+def save_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> str:
+    """Save a snapshot and return the name of its generation.
+
+    Raises:
+        InvalidArgument: a document's metadata cannot be told in JSON, or the path is taken.
+        OSError: something cannot be written.
+    """
+    postings, scoring = snapshot.postings, snapshot.scoring
+    with publish(path, _KIND) as new:
+        sizes: list[list[int]] = []
+        for name, encoded in (("texts.bin", _text), ("extras.bin", _extra)):
+            sizes.append([0])
+            new.write(name, _counted(map(encoded, snapshot.documents), sizes[-1]))
+        new.write_array("offsets.bin", np.cumsum(sizes, axis=1, dtype=np.int64))
+        new.write_json("ids.json", [*snapshot.ids])
+        new.write_json("terms.json", [*postings.terms])
+        for name in ("starts", "rows", "counts", "lengths"):
+            new.write_array(f"{name}.bin", getattr(postings, name))
+        new.facts |= {
+            "documents": len(snapshot.ids),
+            "analyzer": snapshot.analyzer.name,
+            "analyzer_by_name": snapshot.analyzer.by_name,
+            "analyzer_probe": _probe(snapshot.analyzer),
+            "formula": asdict(snapshot.formula),
+        }
+        if isinstance(scoring, EagerScores):
+            new.write_array("scores.bin", scoring.scores)
+            new.write_array("base.bin", scoring.base)
+            new.facts["positive"] = scoring.positive
+    return new.folder.name
+
+
+def load_snapshot(
+    path: str | os.PathLike[str], *, mmap: bool, verify: bool, analyzer: str | Analyze | None
+) -> tuple[Snapshot, str]:
+    """Return what was saved, and the name of its generation.
+
+    Raises:
+        IndexNotFound: there is no index.
+        IndexDamaged: it is foreign, incomplete or altered.
+        IndexTooNew: a newer version of runoff wrote it.
+        InvalidArgument: the analyzer is needed and was not given, or is another one.
+    """
+
+    def use(stored: StoredGeneration) -> tuple[Snapshot, str]:
+        return _snapshot(stored, _same_analyzer(stored.facts, analyzer)), stored.name
+
+    return read(path, _KIND, use, verify=verify, mmap=mmap)
+
+
+def saved_generation(path: str | os.PathLike[str]) -> str:
+    """Return the name of the generation saved last.
+
+    Raises:
+        IndexNotFound: as for `load_snapshot`, like the others.
+        IndexDamaged: see there.
+        IndexTooNew: see there.
+    """
+    return current_generation(path, _KIND)
+
+
+def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
+    facts = stored.facts
+    formula = Formula(**facts["formula"])
+    ids, terms = stored.json("ids.json"), stored.json("terms.json")
+    counts = [stored.array(f"{name}.bin") for name in ("starts", "rows", "counts", "lengths")]
+    postings = Postings(terms, *counts)
+    kept = _StoredDocuments(ids, stored)
+    sizes = {len(ids), postings.lengths.size, facts["documents"]}
+    columns = {postings.rows.size, postings.counts.size, int(postings.starts[-1])}
+    scoring = None
+    if formula.engine == "bm25s":
+        scores, base = stored.array("scores.bin"), stored.array("base.bin")
+        scoring = EagerScores(postings, scores, base, positive=facts["positive"])
+        columns.add(scores.size)
+    if len(sizes) > 1 or len(columns) > 1 or postings.starts.size != len(terms) + 1:
+        raise damaged(stored.folder, "holds files that do not belong together")
+    documents = Documents(range(len(kept)), kept) if stored.mmap else Documents(kept[:])
+    return Snapshot(analyzer, formula, ids, documents, postings, scoring)
+
+
+def _same_analyzer(facts: Mapping[str, Any], given: str | Analyze | None) -> Analyzer:
+    """Return the analyzer the index was made with."""
+    name, by_name = facts["analyzer"], facts["analyzer_by_name"]
+    if given is None and not by_name:
+        remedy = f"the index was made with the callable {name}: load(path, analyzer=...) needs it"
+        raise InvalidArgument("analyzer", None, remedy)
+    analyzer = make_analyzer(name if given is None else given)
+    if by_name and analyzer.name != name:
+        remedy = f"the index was made with {name!r}: leave the argument out"
+        raise InvalidArgument("analyzer", analyzer.name, remedy)
+    if _probe(analyzer) != facts["analyzer_probe"]:
+        remedy = (
+            "makes other tokens than when the index was saved (another function, or another "
+            "version of PyStemmer): build and save the index again"
+        )
+        raise InvalidArgument("analyzer", analyzer.name, remedy)
+    return analyzer
+
+
+def _probe(analyzer: Analyzer) -> str:
+    """Return a checksum of what an analyzer makes of a fixed text."""
+    return hashlib.sha256(json.dumps(analyzer(_PROBE)).encode("ascii")).hexdigest()
+
+
+def _counted(chunks: Iterable[bytes], sizes: list[int]) -> Iterator[bytes]:
+    """Pass chunks on and note the size of each."""
+    for chunk in chunks:
+        sizes.append(len(chunk))
+        yield chunk
+
+
+def _text(document: Document) -> bytes:
+    return document.text.encode("utf-8", "surrogatepass")
+
+
+def _extra(document: Document) -> bytes:
+    """Return what a document has besides id and text, as the arguments that make it again."""
+    extra: dict[str, Any] = {}
+    if document.metadata:
+        extra["metadata"] = _plain(document.metadata, document.doc_id, "")
+    if not document.own_id:
+        extra["own_id"] = False
+    if document.image:
+        extra["image"] = True
+    return json.dumps(extra).encode("ascii") if extra else b""
+
+
+def _plain(value: Any, doc_id: str, key: str) -> Any:  # noqa: ANN401 - any metadata
+    """Return a value as JSON can tell it: tuples become lists, NumPy's numbers Python's.
+
+    Raises:
+        InvalidArgument: it cannot.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(one, doc_id, key) for one in value]
+    if isinstance(value, Mapping):
+        for name in value:
+            if not isinstance(name, str):
+                remedy = f"document {doc_id!r}, key {key!r}: JSON has only strings as names"
+                raise InvalidArgument("metadata", name, remedy)
+        return {
+            name: _plain(one, doc_id, f"{key}.{name}" if key else name)
+            for name, one in value.items()
+        }
+    remedy = (
+        f"document {doc_id!r}, key {key!r}: cannot be saved; use strings, numbers, booleans, None, "
+        "and lists or mappings of them"
+    )
+    raise InvalidArgument("metadata", value, remedy)

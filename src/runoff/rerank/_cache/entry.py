@@ -1,0 +1,22 @@
+"""What a cache keeps of one pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runoff.scores import ModelIdentity, Passage, ScoreKind
+
+__all__ = ["Entry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The score of one pair, with all that `PairScores` says of it."""
+
+    value: float
+    truncated: bool
+    kind: ScoreKind
+    model: ModelIdentity
+    passages: tuple[Passage, ...] = ()

@@ -1,0 +1,108 @@
+"""Scores of pairs kept in the memory of this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+    from runoff.rerank._cache.entry import Entry
+
+__all__ = ["MemoryCache"]
+
+
+class _Recent:
+    """The entries used last; a copy or pickle starts empty."""
+
+    __slots__ = ("__weakref__", "entries", "lock")
+
+    def __init__(self) -> None:
+        self.entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self.lock = threading.Lock()
+        _all.add(self)
+
+    def __reduce__(self) -> tuple[type[_Recent], tuple[()]]:
+        return _Recent, ()
+
+
+_all: weakref.WeakSet[_Recent] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for recent in list(_all):  # a thread that is not in this process may have held the lock
+        recent.lock = threading.Lock()
+        recent.entries = OrderedDict()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCache:
+    """Scores kept in this process, those used least recently leaving first.
+
+    Attributes:
+        max_entries: the most pairs kept; one takes about 250 bytes. Texts are not kept.
+
+    Raises:
+        InvalidArgument: `max_entries` is no number above 0.
+    """
+
+    max_entries: int = 10_000
+    _recent: _Recent = field(default_factory=_Recent, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the bound."""
+        most = self.max_entries
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise InvalidArgument("max_entries", most, "must be a number of pairs above 0")
+
+    def __len__(self) -> int:
+        """Return the number of pairs kept."""
+        return len(self._recent.entries)
+
+    def __bool__(self) -> bool:
+        """Return True: an empty cache is a cache."""
+        return True
+
+    @property
+    def scope(self) -> Hashable:
+        """What tells this cache from others."""
+        return self._recent
+
+    def get(self, keys: Iterable[bytes], patience: float = 0.0) -> dict[bytes, Entry]:
+        """Return the entries there are; `patience` is not needed here."""
+        del patience
+        found = {}
+        with self._recent.lock:
+            for key in keys:
+                entry = self._recent.entries.get(key)
+                if entry is not None:
+                    self._recent.entries.move_to_end(key)
+                    found[key] = entry
+        return found
+
+    def put(self, entries: Mapping[bytes, Entry], patience: float = 0.0) -> None:
+        """Keep entries; `patience` is not needed here."""
+        del patience
+        with self._recent.lock:
+            kept = self._recent.entries
+            kept.update(entries)
+            for key in entries:
+                kept.move_to_end(key)
+            while len(kept) > self.max_entries:
+                kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget every score."""
+        with self._recent.lock:
+            self._recent.entries.clear()

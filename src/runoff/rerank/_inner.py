@@ -1,0 +1,119 @@
+"""Rerankers inside a reranker: each is asked within its own deadline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from runoff._util.faults import lacks
+from runoff._util.messages import error_text
+from runoff._util.names import name_of
+from runoff._waiting import workers
+from runoff._waiting.drive import ask
+from runoff.deadline import Watch
+from runoff.errors import InvalidArgument
+from runoff.protocols import AsyncReranker, Reranker
+from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._check import check_reranking
+from runoff.trace import StageTrace
+from runoff.types import Reranking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runoff._waiting.drive import Asking
+    from runoff.deadline import Branch, Deadline
+    from runoff.protocols import PairScorer
+    from runoff.types import Candidate, Query
+
+__all__ = ["Inner", "StageAnswer", "as_inner", "asked", "reranked"]
+
+Inner: TypeAlias = "Reranker | PairScorer | str"
+
+
+def as_inner(argument: str, reranker: object) -> Reranker:
+    """Return a `Reranker` for anything that `as_reranker` takes, except None.
+
+    Raises:
+        InvalidArgument: it is not a reranker, a scorer or a model name.
+    """
+    made = as_reranker(reranker)
+    if made is None:
+        raise InvalidArgument(argument, reranker, "must be a reranker, a scorer or a model name")
+    return made
+
+
+def reranked(
+    reranker: Reranker, query: Query, candidates: Sequence[Candidate], deadline: Deadline, what: str
+) -> Asking[Reranking]:
+    """Ask a reranker, and wait for its answer until the deadline.
+
+    Args:
+        reranker: one with `keeps_deadline` is trusted to return in time.
+        query: the question.
+        candidates: what it reads, in fused order.
+        deadline: when its answer is no longer waited for.
+        what: the stage's name in the error.
+
+    Raises:
+        DeadlineExceeded: time is up; the call is left running in its worker thread.
+        Exception: any error of the reranker.
+    """
+    deadline.check(what)
+    call = partial(reranker.rerank, query, candidates, deadline=deadline)
+    limit = None if getattr(reranker, "keeps_deadline", False) else deadline
+
+    def wait() -> Reranking:
+        if limit is None or not limit.finite:
+            return call()
+        return workers.run(call, limit, what)
+
+    async def wait_async() -> Reranking:
+        import asyncio  # noqa: PLC0415 - half of this package's import time
+
+        if not isinstance(reranker, AsyncReranker):
+            return await workers.run_async(call, limit, what)
+        answering = reranker.arerank(query, candidates, deadline=deadline)
+        return await workers.wait(asyncio.ensure_future(answering), limit, what)
+
+    return (yield from ask(wait, wait_async))
+
+
+@dataclass(frozen=True, slots=True)
+class StageAnswer:
+    """How one reranker answered.
+
+    Attributes:
+        name: the reranker's name.
+        reranking: its answer, checked; empty when there is an error.
+        error: what it raised, or what is wrong with its answer; None when all is well.
+        trace: what it was given, what it returned and how long it took.
+    """
+
+    name: str
+    reranking: Reranking
+    error: Exception | None
+    trace: StageTrace
+
+
+def asked(
+    reranker: Reranker, query: Query, candidates: Sequence[Candidate], deadline: Branch
+) -> Asking[StageAnswer]:
+    """Ask one reranker once; errors are returned and not raised."""
+    name, watch = name_of(reranker), Watch(deadline)
+    reranking, error, problem = Reranking(()), None, ""
+    try:
+        answer = yield from reranked(reranker, query, candidates, deadline, name)
+        reranking = check_reranking(answer, candidates)
+        problem = lacks(reranking)[1]
+    except Exception as raised:  # noqa: BLE001 - the caller decides what it means
+        error, problem = raised, error_text(raised)
+    finally:
+        deadline.leave()
+    latency_ms, load_ms = watch.read()
+    ordered, usage, parts = len(reranking.ordered), reranking.usage, reranking.parts
+    trace = StageTrace(
+        "rerank", name, latency_ms, len(candidates), ordered, load_ms, usage, problem, parts
+    )
+    return StageAnswer(name, reranking, error, trace)
