@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Judge:
-    """A scorer that prefers relevant documents the stronger it is, and may prefer decoys."""
+    """A scorer that ranks relevant texts higher the stronger it is, and may prefer decoys."""
 
     strength: float = 1.0
     noise: float = 1.0
