@@ -53,7 +53,11 @@ def test_hidden_and_other_files_are_left_out(tmp_path):
             b'{"text": "ok"}\n{"text": "\\ud800"}',
             "a.jsonl, line 2: contains half a surr",
         ),
-        ("a.jsonl.gz", gzip.compress(b"{}")[:10] + b"\xff" * 20, "a.jsonl.gz: cannot be read"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 20,
+            "a.jsonl.gz: cannot be read",
+        ),
         ("a.txt", b"fine\n\xff\xfe", "a.txt, line 2: is not UTF-8"),
         ("a.jsonl.gz", b"not gzip", "a.jsonl.gz: cannot be read"),
         ("a.jsonl", b'{"_id": 1, "text": "x"}\n{"_id": 1, "text": "y"}', "two different texts"),
