@@ -41,7 +41,7 @@ def test_what_cannot_be_exported_is_told(tmp_path, arguments, code, message):
 
 @pytest.mark.skipif(not TORCH, reason="the export extra is not installed")
 def test_a_model_is_exported_and_described(tmp_path):
-    """A folder named by a plain word is a folder; results go to standard output, as JSON too."""
+    """A plain word can name a folder; results go to standard output, as text or JSON."""
     import torch_tiny
 
     torch_tiny.bert(tmp_path / "bert")

@@ -60,7 +60,7 @@ def test_no_question_gives_its_answer_away(questions):
 
 
 def test_judgments_cannot_be_changed(questions):
-    """A loaded question is a value."""
+    """A loaded question cannot be changed."""
     with pytest.raises(TypeError):
         questions[0].relevant["csv"] = 0
 
@@ -91,7 +91,7 @@ def test_the_file_keeps_its_order(questions):
     ],
 )
 def test_a_bad_line_is_named(second, complaint):
-    """Damage is reported with its line number and what was expected there."""
+    """Damage is reported with its line number and what was expected."""
     with pytest.raises(RunoffError, match=re.escape(complaint)) as raised:
         parse_questions(json.dumps(GOOD) + "\n" + second + "\n")
     assert "line 2" in str(raised.value)

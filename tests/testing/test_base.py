@@ -30,7 +30,7 @@ def test_deleted_test_is_refused():
 
 
 def test_mixin_and_skip_are_refused():
-    """Neither a class mixed in nor a skip mark gets around it, nor a subclass of a subclass."""
+    """A mixin, a skip mark or a subclass of a subclass cannot replace a standard test either."""
 
     class Mixin:
         def test_agreement(self):

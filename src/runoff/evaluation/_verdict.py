@@ -81,7 +81,7 @@ class Comparison:
         return (
             f"{self.measure:<8} {where} ({self.queries}): {self.before:.4f} -> {self.after:.4f}  "
             f"{self.difference:+.4f} [{low:+.4f}, {high:+.4f}]  p {self.adjusted_p:.4f}  "
-            f"{self.wins} better, {self.ties} alike, {self.losses} worse{judged}"
+            f"{self.wins} better, {self.ties} unchanged, {self.losses} worse{judged}"
         )
 
 
