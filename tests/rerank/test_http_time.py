@@ -195,6 +195,7 @@ async def test_a_slow_callable_key_blocks_nobody(server):
         return "sk-late"
 
     other = make(server)
+    other.score(PAIRS)
     late = asyncio.create_task(make(server, api_key=slow).ascore(PAIRS, deadline=Deadline(0.2)))
     await asyncio.sleep(0.05)
     assert (await other.ascore(PAIRS)).scored.all()

@@ -22,7 +22,7 @@ def as_store(cache: object) -> Store | None:
     True is a `MemoryCache()` of its own, a path is a `DiskCache`, None and False are no cache.
 
     Raises:
-        InvalidArgument: it is none of these.
+        InvalidArgument: it is something else.
     """
     if cache is None or cache is False:
         return None
