@@ -121,7 +121,7 @@ def test_a_cut_graph_is_damaged(model, size):
 def test_a_corrupt_tokenizer_is_damaged(model, text):
     """A tokenizer that cannot be read is ModelDamaged with its file named."""
     (model / "tokenizer.json").write_text(text)
-    with pytest.raises(ModelDamaged, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(ModelDamaged, match=r"tokenizer\.json cannot be read as a tokenizer"):
         sessions.load(resolve(model))
 
 

@@ -42,7 +42,7 @@ def test_it_opens_after_failures_in_a_row(breaker):
     assert breaker.state == "closed"
     fail(breaker)
     assert breaker.state == "open"
-    with pytest.raises(CircuitOpen, match=r"server failed 3 times \(connection\).*5\.0 s"):
+    with pytest.raises(CircuitOpen, match=r"server failed 3 times in a row \(connection\).*5\.0 s"):
         breaker.enter()
 
 

@@ -279,8 +279,8 @@ def test_a_broken_store_costs_only_the_cache(caplog, monkeypatch):
         for scores in (cached.score(PAIRS), asyncio.run(cached.ascore(PAIRS))):
             assert scores.scored.all()
             assert [note.partition(":")[0] for note in scores.notes] == [
-                "the cache of scores could not be read",
-                "the cache of scores could not be written",
+                "the score cache could not be read",
+                "the score cache could not be written",
             ]
     assert len(caplog.records) == 2
 

@@ -127,7 +127,7 @@ class TestScorersThatDoNotSay:
 
     def test_not_for_a_file(self, tmp_path):
         """A file outlives the class, so it needs a `cache_key`."""
-        with pytest.raises(InvalidArgument, match=r"a file outlives .* property cache_key"):
+        with pytest.raises(InvalidArgument, match=r"a cache on disk .* property cache_key"):
             Cached(Plain(), store=tmp_path / "scores.db")
         assert list(tmp_path.iterdir()) == []
 
@@ -140,10 +140,10 @@ class TestScorersThatDoNotSay:
 
         hidden = made(("url", str, dataclasses.field(repr=False)))
         refused = {
-            "no frozen dataclass": made(frozen=False)(),
+            "is not a frozen dataclass": made(frozen=False)(),
             "its api_key is secret": made("api_key")("k"),
             "its url is secret": hidden("x"),
-            "its client is secret or no plain value": made("client")(object()),
+            "its client is secret or not a plain value": made("client")(object()),
         }
         for why, scorer in refused.items():
             with pytest.raises(InvalidArgument, match=f"{why}.*property cache_key"):

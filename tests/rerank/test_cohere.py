@@ -176,7 +176,7 @@ def test_copies_within_a_process_work(server):
     own = dataclasses.replace(CohereRerank(), client=Client())
     assert copy.deepcopy(own).client is own.client
     assert own.score(PAIRS).scored.all()
-    with pytest.raises(InvalidArgument, match="belongs to the client"):
+    with pytest.raises(InvalidArgument, match="cannot be given with client="):
         dataclasses.replace(scorer, client=Client(), base_url=None)
 
 
@@ -262,7 +262,7 @@ def test_a_key_says_what_scores_depend_on(monkeypatch):
     keys = {scorer.cache_key, *(one.cache_key for one in others)}
     monkeypatch.setenv("CO_API_URL", "http://elsewhere")
     assert len(keys | {scorer.cache_key}) == 5
-    with pytest.raises(InvalidArgument, match="only without client="):
+    with pytest.raises(InvalidArgument, match="scores cannot be cached"):
         _ = CohereRerank(client=Client()).cache_key
 
 

@@ -77,7 +77,7 @@ class TestCost:
         metered = Metered(Vendor(billed=7), price=Price(per_search_unit=0.002))
         scores = both(metered, PAIRS)
         assert scores.usage.cost == pytest.approx(0.014)
-        assert scores.notes == ("counting billed 7 search units where 3 were predicted",)
+        assert scores.notes == ("counting billed 7 search units; 3 were predicted",)
 
     def test_what_was_expected_is_not_worth_a_note(self):
         """A bill as predicted is only shown as cost."""
@@ -101,7 +101,7 @@ class TestCost:
         assert Metered(Counting(), price=price).score(close).notes == ()
         scores = Metered(Counting(), price=price).score([("a", "b" * 100)])
         assert scores.usage.cost == 10 / 1_000_000
-        assert scores.notes == ("counting read 10 tokens where 29 were predicted",)
+        assert scores.notes == ("counting read 10 tokens; 29 were predicted",)
 
     def test_a_failure_has_no_cost(self):
         """The scorer's own error is raised as it is."""
@@ -157,7 +157,9 @@ class TestCap:
         """With `on_exceed="raise"` nothing is sent, and the error says what it would have taken."""
         vendor = Vendor()
         metered = Metered(vendor, cap=Cap(billed_units=2, on_exceed="raise"))
-        with pytest.raises(CapExceeded, match="250 pairs would take 3 search units where 2 are"):
+        with pytest.raises(
+            CapExceeded, match="250 pairs would take 3 search units, and the cap is 2"
+        ):
             metered.score(PAIRS)
         with pytest.raises(CapExceeded):
             asyncio.run(metered.ascore(PAIRS))
@@ -168,7 +170,7 @@ class TestCap:
         """Where the server bills more than was predicted and allowed, the note says so."""
         scores = Metered(Vendor(billed=9), cap=Cap(billed_units=3)).score(PAIRS)
         assert scores.notes == (
-            "counting billed 9 search units where 3 were predicted, above its cap",
+            "counting billed 9 search units; 3 were predicted, and it is above the cap",
         )
 
     def test_what_cannot_be_predicted_cannot_be_capped(self):

@@ -294,7 +294,7 @@ def test_scores_that_are_no_probabilities_say_so():
     with serving(lambda _: (200, {"results": results})) as server:
         scores = make(server, "jina").score(PAIRS[:2])
     assert scores.kind is ScoreKind.UNKNOWN
-    assert "they are no probabilities" in scores.notes[0]
+    assert "they are not probabilities" in scores.notes[0]
 
 
 @pytest.mark.parametrize(
