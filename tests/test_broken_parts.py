@@ -9,11 +9,11 @@ import pytest
 from parts import Fixed, Found, ids
 from parts import both as both_ways
 
+from runoff._util.provenance import KEY, decode, encode
 from runoff._waiting import workers
 from runoff.errors import BadReply, InvalidArgument, RecallFailed
 from runoff.fusion import RRF
 from runoff.pipeline import TwoStage
-from runoff.provenance import KEY, decode, encode
 from runoff.types import Document, Hit, Ranked, Reranking
 
 FOUND = [Hit(Document("a", "text a"), 1.0), Hit(Document("b", "text b"), 0.5)]

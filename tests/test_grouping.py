@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from parts import Backwards, Listed, both, ids
 
 from runoff import Document, TwoStage
+from runoff._util.provenance import encode
 from runoff.errors import InvalidArgument
 from runoff.grouping import Grouping
 from runoff.pipeline._grouping import as_grouping
-from runoff.provenance import encode
 from runoff.types import Candidate
 
 CHUNKS = [

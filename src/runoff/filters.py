@@ -194,7 +194,7 @@ class _Combined:
         if not filters:
             raise InvalidArgument("filters", filters, "needs at least one filter")
         for one in filters:
-            check_filter(one)
+            _check_filter(one)
         object.__setattr__(self, "filters", filters)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -257,7 +257,7 @@ class Not:
 
     def __post_init__(self) -> None:
         """Check the inner filter."""
-        check_filter(self.filter)
+        _check_filter(self.filter)
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
@@ -267,7 +267,7 @@ class Not:
 Filter: TypeAlias = "Eq | In | Range | And | Or | Not"
 
 
-def check_filter(one: object) -> None:
+def _check_filter(one: object) -> None:
     """Refuse what is no filter.
 
     Raises:

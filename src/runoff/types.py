@@ -116,9 +116,9 @@ class Query:
         if not self.text.strip() and self.embedding is None and not self.embedding_texts:
             raise InvalidArgument("query", self.text, "is blank: ask something")
         if self.filters is not None:
-            from runoff.filters import check_filter  # noqa: PLC0415 - keeps `import runoff` quick
+            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
 
-            check_filter(self.filters)
+            And(self.filters)  # refuses anything but a filter
         texts = self.embedding_texts
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")

@@ -7,7 +7,7 @@ import math
 import pytest
 from parts import Fixed, Listed
 
-from runoff import provenance
+from runoff._util import provenance
 from runoff.errors import ServerFailed
 from runoff.pipeline import TwoStage
 from runoff.scores import ModelIdentity, ScoreKind, Usage

@@ -14,7 +14,7 @@ from runoff import TwoStage
 from runoff._util.text import units
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, InvalidArgument
-from runoff.pipeline._stages import unthresholded
+from runoff.pipeline._stages import undo_threshold
 from runoff.protocols import WindowedScorer
 from runoff.rerank import CrossEncoder, Passages, Pointwise
 from runoff.rerank._passages import plan, within
@@ -230,7 +230,7 @@ def test_order_ties_blend_and_threshold_are_of_the_folded_score():
     assert [one.candidate.key for one in answer.ordered] == ["d4", "d1", "d2"]
     dropped = answer.dropped[0]
     assert (dropped.candidate.key, dropped.pair_score) == ("d3", 2.0)
-    assert dropped.passages == by_id(unthresholded(answer))["d3"].passages
+    assert dropped.passages == by_id(undo_threshold(answer))["d3"].passages
     assert [one.score for one in dropped.passages] == [2.0]
     blended = Pointwise(Valued(), passages=BY_TEN, blend=0.0).rerank(QUERY, given_candidates)
     assert [one.candidate.key for one in blended.ordered] == ["d1", "d2", "d3", "d4"]
@@ -240,7 +240,7 @@ def test_what_a_threshold_dropped_comes_back_with_its_passages():
     """A degraded answer gets back every part of what was dropped."""
     one = candidates("a")[0]
     passages = (Passage(0, 1, 0.5),)
-    back = unthresholded(
+    back = undo_threshold(
         Reranking(
             (),
             dropped=(Dropped(one, "below threshold", 0.1, 0.2, truncated=True, passages=passages),),

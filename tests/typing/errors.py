@@ -35,8 +35,6 @@ from runoff.errors import (
     ScoreKindMismatch,
     ServerFailed,
     TransientError,
-    shown,
-    told,
 )
 
 AGAIN: tuple[type[TransientError], ...] = (
@@ -71,10 +69,10 @@ def search(pipeline: TwoStage, text: str) -> Response | str:
         return pipeline.search(text)
     except RecallFailed as error:
         assert_type(dict(error.failures), dict[str, BaseException])
-        return ", ".join(f"{name}: {told(cause)}" for name, cause in error.failures.items())
+        return ", ".join(f"{name}: {cause}" for name, cause in error.failures.items())
     except (DuplicateId, FilterNotSupported, InvalidArgument) as error:
         assert_type(error.argument, str)
-        return shown(error.value)
+        return repr(error.value)
     except AGAIN:
         return "try again"
     except (MalformedData, MissingExtra) as error:

@@ -13,7 +13,7 @@ from runoff.evaluation import (
     Content,
     Curve,
     Evaluator,
-    Fate,
+    FateCode,
     Finding,
     Health,
     Ledger,
@@ -117,7 +117,7 @@ def compared(recording: Recording, collection: Collection) -> Verdict:
 
 
 def fates(query: RecordedQuery) -> list[str]:
-    named = [Fate(int(one)).name for one in query.fate]
+    named = [FateCode(int(one)).name for one in query.fate]
     return [*named, *(Content(int(one)).name for one in query.content)]
 
 

@@ -10,13 +10,13 @@ from runoff.errors import BadReply, InvalidArgument, PermanentError, RunoffError
 if TYPE_CHECKING:
     from runoff.types import Reranking
 
-__all__ = ["OnError", "check_on_error", "degrades", "lacks", "lasts", "reason_of"]
+__all__ = ["OnError", "check_on_error", "degrades", "is_permanent", "lacks", "reason_of"]
 
 OnError: TypeAlias = Literal["transient", "degrade", "raise"]
 
 _TRANSIENT_STATUS = {408, 409, 425, 429}
 _REJECTED_STATUS = {400, 413, 422}
-_LASTING_STATUS = {401, 402, 403, 404, 405, 410, 498}  # 498: Cohere's "invalid token"
+_PERMANENT_STATUS = {401, 402, 403, 404, 405, 410, 498}  # 498: Cohere's "invalid token"
 # clients whose errors do not derive from the built-in ones, by module and by part of a class name
 _CLIENT_MODULES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp", "botocore")
 _UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
@@ -58,11 +58,11 @@ def reason_of(error: BaseException) -> str:
     return ""
 
 
-def lasts(error: BaseException) -> bool:
-    """Whether trying again cannot help for certain: our own word for it, or HTTP's."""
+def is_permanent(error: BaseException) -> bool:
+    """Return whether trying again surely cannot help: by the error's class or its HTTP status."""
     if isinstance(error, RunoffError):
         return not isinstance(error, TransientError)
-    return isinstance(error, Exception) and _status_of(error) in _LASTING_STATUS
+    return isinstance(error, Exception) and _status_of(error) in _PERMANENT_STATUS
 
 
 def _status_of(error: Exception) -> int | None:

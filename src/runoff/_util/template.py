@@ -6,8 +6,8 @@ import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.provenance import KEY
 from runoff.errors import InvalidArgument
-from runoff.provenance import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,4 +23,5 @@ _MODULES = {
     "ZScore": "_normalize",
 }
 
-__getattr__, __dir__ = lazily(__name__, _MODULES)
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
+    __getattr__, __dir__ = lazily(__name__, _MODULES)

@@ -1,42 +1,61 @@
-"""All sources asked together: one wait for them, and a last look at those that were late."""
+"""Recall: every source is asked at once, and late ones are left out."""
 
 from __future__ import annotations
 
-import concurrent.futures
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import short_repr
 from runoff._waiting import workers
-from runoff.errors import PoolFull
-from runoff.pipeline._stages import Answer
+from runoff._waiting.drive import ask, first_done, run, run_async
+from runoff.deadline import Branch, Watch
+from runoff.errors import BadReply, PoolFull
 from runoff.protocols import AsyncRecallSource
+from runoff.types import Hit
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
-    from runoff.pipeline._search import Call, Search
+    from runoff._waiting.drive import Asking, Future
+    from runoff.deadline import Deadline
     from runoff.protocols import RecallSource
+    from runoff.types import Query
 
-__all__ = ["Recalling"]
+__all__ = ["Answer", "Recall"]
 
 
-class Recalling:
-    """The sources of one search; leaving the context leaves behind those that did not answer.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one source returned: its hits or its error, and how long that took in milliseconds."""
+
+    hits: Sequence[Hit] | None
+    error: BaseException | None
+    latency_ms: float
+    load_ms: float = 0.0
+
+
+class Recall:
+    """The sources of one search; leaving the context abandons those that have not answered.
 
     Args:
         sources: by name.
-        search: has their calls and knows how long to wait.
+        query: the question.
+        depth: hits asked of each source.
+        deadline: recall may take half of the budget once a source has answered, and all of it
+            until then.
     """
 
-    def __init__(self, sources: Mapping[str, RecallSource], search: Search) -> None:
-        self._sources = sources
-        self._search = search
-        self._calls: dict[str, Call] = {
-            name: search.call(source) for name, source in sources.items()
+    def __init__(
+        self, sources: Mapping[str, RecallSource], query: Query, depth: int, deadline: Deadline
+    ) -> None:
+        self._deadline = deadline
+        self._calls = {
+            name: _Call(source, query, depth, deadline.branch()) for name, source in sources.items()
         }
-        self._futures: dict[str, concurrent.futures.Future[Answer] | asyncio.Future[Answer]] = {}
+        self._futures: dict[str, Future[Answer]] = {}
         self._jobs: list[workers.Job[Answer]] = []
         self._answers: dict[str, Answer] = {}
 
@@ -50,98 +69,144 @@ class Recalling:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait for nothing any more."""
-        self._go_on()
+        """Stop waiting for sources."""
+        self._resume_clock()
         for future in self._futures.values():
             if not isinstance(future, workers.Job):
                 future.cancel()
         for job in self._jobs:
             workers.leave(job)
 
-    def wait(self) -> dict[str, Answer]:
-        """Ask every source, and return what came within recall's share of the budget."""
-        finite = self._search.deadline.finite
-        names = list(self._sources)
-        # without a deadline nothing is ever left behind, so the caller's thread does its share
-        inline = "" if finite else names[-1]
-        for name in names:
-            if name == inline:
-                continue
-            job = self._submitted(name)
-            if job is not None:
-                self._futures[name] = job
-            elif not finite:
-                self._answers[name] = self._calls[name]()
-        if inline:
-            self._answers[inline] = self._calls[inline]()
-        waiting: set[concurrent.futures.Future[Answer]] = set(self._jobs)
+    def ask_all(self) -> Asking[dict[str, Answer]]:
+        """Ask every source, and return the answers that arrive within recall's share."""
+        yield from ask(self._start, self._start_async)
+        waiting = set(self._futures.values())
         while waiting:
-            done, waiting = concurrent.futures.wait(
-                waiting,
-                self._search.patience(self._answers),
-                concurrent.futures.FIRST_COMPLETED,
-            )
-            self._take(done)
-            if not done and self._search.out_of_patience(self._answers):
+            done = yield from first_done(waiting, self._longest_wait())
+            self._answers |= {
+                name: future.result() for name, future in self._futures.items() if future in done
+            }
+            waiting -= done
+            if not done and self._deadline.finite and self._seconds_left() <= 0:
                 break
-        self._go_on()
+        self._resume_clock()
         return self._answers
 
-    async def await_all(self) -> dict[str, Answer]:
-        """Do what `wait` does without blocking the event loop."""
-        import asyncio  # noqa: PLC0415 - half of this package's import time
-
-        waiting: set[asyncio.Future[Answer]] = set()
-        for name, source in self._sources.items():
-            future: asyncio.Future[Answer]
-            if isinstance(source, AsyncRecallSource):
-                future = asyncio.ensure_future(self._calls[name].awaited(source))
-            elif (job := self._submitted(name)) is not None:
-                future = asyncio.wrap_future(job)
-            else:
-                continue
-            self._futures[name] = future
-            waiting.add(future)
-        while waiting:
-            done, waiting = await asyncio.wait(
-                waiting,
-                timeout=self._search.patience(self._answers),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            self._take(done)
-            if not done and self._search.out_of_patience(self._answers):
-                break
-        self._go_on()
-        return self._answers
-
-    def late(self) -> dict[str, Answer]:
-        """Return all answers, with the hits that came since recall's share was over; or nothing."""
-        came = {
+    def late_answers(self) -> dict[str, Answer]:
+        """Return all answers if a late source has found hits by now, else an empty mapping."""
+        late = {
             name: future.result()
             for name, future in self._futures.items()
             if name not in self._answers and future.done() and not future.cancelled()
         }
-        hits = {name: answer for name, answer in came.items() if answer.hits is not None}
-        return self._answers | hits if hits else {}
+        found = {name: answer for name, answer in late.items() if answer.hits is not None}
+        return self._answers | found if found else {}
 
-    def _submitted(self, name: str) -> workers.Job[Answer] | None:
-        """Ask a source in a worker thread; None where there is none free, which is its answer."""
+    def _start(self) -> None:
+        """Start a call to every source in worker threads.
+
+        Without a deadline no call is ever abandoned, so the last one runs in the caller's thread.
+        """
+        *names, last = self._calls
+        for name in names if not self._deadline.finite else self._calls:
+            job = self._submit(name)
+            if job is not None:
+                self._futures[name] = job
+            elif not self._deadline.finite:
+                self._answers[name] = self._calls[name].wait()
+        if not self._deadline.finite:
+            self._answers[last] = self._calls[last].wait()
+
+    async def _start_async(self) -> None:
+        """Start a call to every source, in worker threads where it cannot be awaited."""
+        import asyncio  # noqa: PLC0415 - half of this package's import time
+
+        for name, call in self._calls.items():
+            if isinstance(call.source, AsyncRecallSource):
+                self._futures[name] = asyncio.ensure_future(call.wait_async())
+            elif (job := self._submit(name)) is not None:
+                self._futures[name] = asyncio.wrap_future(job)
+
+    def _submit(self, name: str) -> workers.Job[Answer] | None:
+        """Call a source in a worker thread; with no thread free, that error is its answer."""
         try:
-            job = workers.submit(self._calls[name])
+            job = workers.submit(self._calls[name].wait)
         except PoolFull as error:
             self._answers[name] = Answer(None, error, 0.0)
             return None
         self._jobs.append(job)
         return job
 
-    def _take(
-        self, done: set[concurrent.futures.Future[Answer]] | set[asyncio.Future[Answer]]
-    ) -> None:
-        self._answers |= {
-            name: future.result() for name, future in self._futures.items() if future in done
-        }
+    def _longest_wait(self) -> float | None:
+        """Return how many seconds to wait for the next answer; None for no limit."""
+        if not self._deadline.finite:
+            return None
+        return min(workers.pause(self._deadline), max(0.001, self._seconds_left()))
 
-    def _go_on(self) -> None:
-        """Let the clock go on whatever a late source loads."""
+    def _seconds_left(self) -> float:
+        """Return what is left of recall's share of the budget."""
+        answered = any(answer.hits is not None for answer in self._answers.values())
+        return self._deadline.remaining() - (self._deadline.budget / 2 if answered else 0.0)
+
+    def _resume_clock(self) -> None:
+        """Let the search's clock run on, even while a late source loads a model."""
         for call in self._calls.values():
             call.deadline.leave()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call to one source; an error counts as an answer."""
+
+    source: RecallSource
+    query: Query
+    depth: int
+    deadline: Branch
+
+    def wait(self) -> Answer:
+        return run(self._steps())
+
+    async def wait_async(self) -> Answer:
+        return await run_async(self._steps())
+
+    def _steps(self) -> Asking[Answer]:
+        watch = Watch(self.deadline)
+        try:
+            found = yield from ask(self._retrieve, self._aretrieve)
+            hits = _checked(found, self.depth)
+        except Exception as error:  # noqa: BLE001 - `collect` decides what it means
+            return Answer(None, error, *watch.read())
+        return Answer(hits, None, *watch.read())
+
+    def _retrieve(self) -> object:
+        return self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
+
+    async def _aretrieve(self) -> object:
+        import asyncio  # noqa: PLC0415 - half of this package's import time
+
+        source = self.source
+        assert isinstance(source, AsyncRecallSource)  # noqa: S101 - for mypy: only those are awaited
+        try:
+            return await source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            msg = "the call cancelled itself"
+            raise BadReply(msg) from None
+
+
+def _checked(found: object, depth: int) -> Sequence[Hit]:
+    """Return what a source found, cut to the depth asked for.
+
+    Raises:
+        BadReply: it is not a list of hits.
+    """
+    if not isinstance(found, Sequence) or isinstance(found, str | bytes):
+        msg = f"retrieve() must return a list of hits, and returned {short_repr(found)}"
+        raise BadReply(msg)
+    hits = found[:depth] if len(found) > depth else found
+    for hit in hits:
+        if not isinstance(hit, Hit):
+            msg = f"retrieve() must return a list of hits, and returned {short_repr(hit)} in it"
+            raise BadReply(msg)
+    return hits

@@ -1,290 +1,243 @@
-"""The state of one search: what `TwoStage.search` and `asearch` share between their waits."""
+"""The decisions of one search, which `TwoStage.search` and `asearch` share.
+
+Nothing here waits or calls a source or a reranker.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
-from runoff._util.messages import error_text, short_repr
+from runoff._util.messages import error_text
 from runoff._util.names import name_of
-from runoff._waiting import workers
-from runoff.deadline import Branch, Deadline, Watch
+from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.pipeline import _stages as stages
 from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
-from runoff.pipeline._stages import Answer
+from runoff.pipeline._recall import Answer
 from runoff.rerank._check import check_reranking
-from runoff.scores import Usage
+from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import Scoring, StageTrace, Trace
-from runoff.types import Degradation, Hit, Outcome, Query, Reranking, Response
+from runoff.types import Degradation, Outcome, Reranking, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runoff.filters import Filter
     from runoff.grouping import Grouping
-    from runoff.protocols import AsyncRecallSource, Fusion, RecallSource, Reranker
-    from runoff.types import Candidate, Document
+    from runoff.protocols import Fusion, Reranker
+    from runoff.trace import Fate
+    from runoff.types import Document, Query
 
-__all__ = ["Call", "Search"]
+__all__ = ["Nominated", "Reply", "Search"]
 
 logger = logging.getLogger("runoff")
 
 # about five milliseconds of fusion, or of hashing the texts of documents without ids
 _MANY_HITS = 500
 _MUCH_TEXT = 4_000_000
+_NO_MODEL = ModelIdentity("")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One source asked once; an error is an answer too."""
+class Nominated:
+    """What the first stage hands to the second.
 
-    source: RecallSource
-    query: Query
-    depth: int
-    deadline: Branch
-
-    def __call__(self) -> Answer:
-        """Ask it and wait."""
-        watch = Watch(self.deadline)
-        try:
-            found = self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
-            hits = _checked(found, self.depth)
-        except Exception as error:  # noqa: BLE001 - `stages.judge` decides what it means
-            return self._answer(None, error, watch)
-        return self._answer(hits, None, watch)
-
-    async def awaited(self, source: AsyncRecallSource) -> Answer:
-        """Ask it and await it."""
-        import asyncio  # noqa: PLC0415 - half of this package's import time
-
-        watch = Watch(self.deadline)
-        try:
-            found = await source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
-            hits = _checked(found, self.depth)
-        except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is None or task.cancelling():
-                raise
-            return self._answer(None, BadReply("the call cancelled itself"), watch)
-        except Exception as error:  # noqa: BLE001 - as above
-            return self._answer(None, error, watch)
-        return self._answer(hits, None, watch)
-
-    @staticmethod
-    def _answer(hits: Sequence[Hit] | None, error: Exception | None, watch: Watch) -> Answer:
-        latency_ms, load_ms = watch.read()
-        return Answer(hits, error, latency_ms, load_ms)
-
-
-def _checked(found: object, depth: int) -> Sequence[Hit]:
-    """Return what a source found, cut to the depth asked for.
-
-    Raises:
-        BadReply: it is no list of hits.
+    Attributes:
+        recalled: what recall returned and what it left out.
+        fusion: how fusion went.
+        split: the candidates by what the second stage can do with them.
+        grouped: the fates of the candidates that others stand for.
+        notes: sentences for the user.
     """
-    if not isinstance(found, Sequence) or isinstance(found, str | bytes):
-        msg = f"retrieve() returned {short_repr(found)} and not a list of hits"
-        raise BadReply(msg)
-    hits = found[:depth] if len(found) > depth else found
-    for hit in hits:
-        if not isinstance(hit, Hit):
-            msg = f"retrieve() returned {short_repr(hit)} among its hits"
-            raise BadReply(msg)
-    return hits
+
+    recalled: stages.Recalled
+    fusion: StageTrace
+    split: stages.Split
+    grouped: tuple[Fate, ...]
+    notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the second stage returned, unchecked, or the error it raised, and how long it took."""
+
+    reranking: object
+    error: Exception | None
+    latency_ms: float
+    load_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
-    """One search from its arguments to its answer."""
+    """One search: its arguments, and the steps that compute.
 
-    def __init__(  # noqa: PLR0913 - the pipeline's configuration and the call's arguments
-        self,
-        query: str | Query,
-        filters: Filter | None,
-        *,
-        sources: tuple[str, ...],
-        fusion: Fusion,
-        second: Reranker | None,
-        depth: int,
-        window: int,
-        top_k: int,
-        timeout: float | None,
-        on_error: OnError,
-        id_of: Callable[[Document], str] | None,
-        grouping: Grouping | None,
-    ) -> None:
-        asked = query if isinstance(query, Query) else Query(query)
-        if filters is not None:
-            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+    Attributes:
+        query: the question, with every filter.
+        sources: their names, in the order declared.
+        fusion: makes one order out of several sources' hits.
+        second: the second stage; None when there is none.
+        depth: hits asked of each source.
+        window: candidates the second stage reads.
+        top_k: results to return.
+        deadline: the budget of the whole search.
+        on_error: which faults degrade the answer.
+        id_of: what identifies a document across sources; None for ids or texts.
+        grouping: which candidates are put under one of them; None groups nothing.
+    """
 
-            both = filters if asked.filters is None else And(asked.filters, filters)
-            asked = replace(asked, filters=both)
-        self.query = asked
-        self.second = second
-        self.depth = depth
-        self.deadline = Deadline(timeout)
-        self._sources = sources
-        self._fusion = fusion
-        self._window = window
-        self._top_k = top_k
-        self._on_error: OnError = on_error
-        self._id_of = id_of
-        self._grouping = grouping
+    query: Query
+    sources: tuple[str, ...]
+    fusion: Fusion
+    second: Reranker | None
+    depth: int
+    window: int
+    top_k: int
+    deadline: Deadline
+    on_error: OnError
+    id_of: Callable[[Document], str] | None
+    grouping: Grouping | None
 
-    def call(self, source: RecallSource) -> Call:
-        """Return what is to be done to ask a source."""
-        return Call(source, self.query, self.depth, self.deadline.branch())
-
-    def patience(self, answers: Mapping[str, Answer]) -> float | None:
-        """Return how many seconds to wait for the next source; None for as long as it takes."""
-        if not self.deadline.finite:
-            return None
-        return min(workers.pause(self.deadline), max(0.001, self._left(answers)))
-
-    def out_of_patience(self, answers: Mapping[str, Answer]) -> bool:
-        """Whether recall has had its share of the budget."""
-        return self.deadline.finite and self._left(answers) <= 0
-
-    def _left(self, answers: Mapping[str, Answer]) -> float:
-        """Return recall's seconds left: half the budget once a source has answered, else all."""
-        answered = any(answer.hits is not None for answer in answers.values())
-        return self.deadline.remaining() - (self.deadline.budget / 2 if answered else 0.0)
-
-    def takes_long(self, answers: Mapping[str, Answer]) -> bool:
-        """Whether fusing these answers takes more than a moment of an event loop's time."""
-        if self._grouping is not None and self._grouping.duplicates is not None:
+    def is_heavy(self, answers: Mapping[str, Answer]) -> bool:
+        """Return whether fusing these answers would block an event loop for long."""
+        if self.grouping is not None and self.grouping.duplicates is not None:
             return True
         lists = [answer.hits for answer in answers.values() if answer.hits is not None]
         if sum(map(len, lists)) > _MANY_HITS:
             return True
         return sum(len(hit.document.text) for hits in lists for hit in hits) > _MUCH_TEXT
 
-    def recalled(self, answers: Mapping[str, Answer]) -> None:
-        """Judge the sources' answers, fuse and group what they gave, part it for the second stage.
+    def nominate(self, answers: Mapping[str, Answer]) -> Nominated:
+        """Fuse and group what the sources found, and split it for the second stage.
 
-        A source that has no answer here is late.
+        Args:
+            answers: by source; a source without one is late and is left out.
+
+        Raises:
+            RecallFailed: no source answered.
+            Exception: a source's error that must not be hidden.
         """
         spent_ms = self.deadline.spent() * 1000
         late = Answer(None, DeadlineExceeded(f"no answer after {spent_ms:.0f} ms"), spent_ms)
-        complete = {name: answers.get(name, late) for name in self._sources}
-        self._recall = stages.judge(complete, self.depth, self._on_error)
+        complete = {name: answers.get(name, late) for name in self.sources}
+        recalled = stages.collect(complete, self.depth, self.on_error)
         watch = Watch(self.deadline)
-        rankings, self._notes = identify(self._recall.rankings, self._id_of)
-        every = {name: rankings.get(name, []) for name in self._sources}
-        candidates = stages.fuse(every, self._fusion)
-        heads = candidates if self._grouping is None else self._grouping.group(candidates)
-        self._aside = grouped_fates(heads)
-        self.parts = stages.split(heads, self._window)
+        rankings, notes = identify(recalled.rankings, self.id_of)
+        every = {name: rankings.get(name, []) for name in self.sources}
+        candidates = stages.fuse(every, self.fusion)
+        heads = candidates if self.grouping is None else self.grouping.group(candidates)
+        split = stages.split(heads, self.window)
         entered = sum(map(len, rankings.values()))
-        self._fused = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
-        self._watch = Watch(self.deadline)
+        fusion = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
+        return Nominated(recalled, fusion, split, grouped_fates(heads), tuple(notes))
 
-    def unscored(self, came: Reranking | Exception) -> bool:
-        """Whether the second stage failed in a way that may pass, or came back with no score."""
-        if isinstance(came, Exception):
-            return bool(degrades(came, self._on_error))
-        if not isinstance(came, Reranking) or came.ordered or came.dropped:
+    def scored_nothing(self, nominated: Nominated, reply: Reply) -> bool:
+        """Return whether the second stage degrades the answer and scored no candidate at all."""
+        if reply.error is not None:
+            return bool(degrades(reply.error, self.on_error))
+        made = reply.reranking
+        if not isinstance(made, Reranking) or made.ordered or made.dropped:
             return False
-        return len(came.unscored) == len(self.parts.readable)  # else it is a bad reply
+        return len(made.unscored) == len(nominated.split.readable)  # else it is a bad reply
 
-    def recalled_again(
-        self, answers: Mapping[str, Answer], came: Reranking | Exception
-    ) -> Reranking | Exception:
-        """Take late answers in as well, and return what the second stage did as if it knew them.
+    def nominate_again(
+        self, answers: Mapping[str, Answer], reply: Reply
+    ) -> tuple[Nominated, Reply]:
+        """Return candidates that include late answers, and the reply as if it were about them.
 
         Args:
             answers: of all sources.
-            came: what `unscored` found without a score.
+            reply: one for which `scored_nothing` is True.
         """
-        watch = self._watch
-        self.recalled(answers)
-        self._watch = watch
-        if isinstance(came, Exception):
-            return came
-        return replace(came, unscored=tuple(self.parts.readable))
+        nominated = self.nominate(answers)
+        if isinstance(reply.reranking, Reranking):
+            unscored = tuple(nominated.split.readable)
+            reply = replace(reply, reranking=replace(reply.reranking, unscored=unscored))
+        return nominated, reply
 
-    def asked(self) -> tuple[Query, list[Candidate], Deadline, str]:
-        """Return what the second stage is asked with."""
-        return self.query, self.parts.readable, self.deadline, "rerank"
-
-    def finished(self, came: object = None, *, asked: bool = True) -> Response:
-        """Put the answer together.
+    def respond(self, nominated: Nominated, reply: Reply | None) -> Response:
+        """Return the answer.
 
         Args:
-            came: what the second stage gave: a reranking, its error, or something it should not.
-            asked: whether there was a second stage and something for it to read.
+            nominated: the candidates.
+            reply: the second stage's; None when it was not asked.
 
         Raises:
             Exception: the second stage's error, when it must not be hidden.
         """
-        latency_ms, load_ms = self._watch.read()
-        reranking, reason, detail = self._examined(came) if asked else (None, "", "")
-        degraded = list(self._recall.degraded)
-        traced = [*self._recall.stages, self._fused]
-        if asked:
-            name = name_of(self.second)
+        recalled, split = nominated.recalled, nominated.split
+        degraded, traced = [*recalled.degraded], [*recalled.stages, nominated.fusion]
+        reranking, reason = None, ""
+        if reply is not None:
+            reranking, reason, detail = self._check(nominated, reply)
+            traced.append(self._trace_rerank(nominated, reply, reranking, detail))
             if reason:
-                degraded.append(Degradation("rerank", name, reason, detail))
-            ordered = len(reranking.ordered) if reranking else 0
-            usage = reranking.usage if reranking else Usage()
-            entered = len(self.parts.readable)
-            parts = reranking.parts if reranking else ()
-            traced.append(
-                StageTrace(
-                    "rerank", name, latency_ms, entered, ordered, load_ms, usage, detail, parts
-                )
-            )
+                degraded.append(Degradation("rerank", traced[-1].source, reason, detail))
         for one in degraded:
             logger.warning("degraded answer: %s %s: %s", one.stage, one.source, one.reason)
-        why = "off" if self.second is None else reason
-        placed = stages.order(self.parts, reranking, why, self._top_k)
-        model, kind = stages.model_of(reranking)
-        trace = Trace(
-            tuple(traced),
-            (*placed.fates, *self._aside),
-            model,
-            kind,
-            self.depth,
-            self._window,
-            self._top_k,
-        )
+        off = self.second is None
+        ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
         outcome = Outcome(
             tuple(degraded),
-            sum(fate.scoring is Scoring.RERANKED for fate in placed.fates),
-            len(self.parts.readable),
+            sum(fate.scoring is Scoring.RERANKED for fate in ordered.fates),
+            len(split.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,
-            (*self._notes, *(reranking.notes if reranking else ())),
+            (*nominated.notes, *(reranking.notes if reranking else ())),
         )
-        return Response(self.query, placed.results, outcome, trace)
+        trace = Trace(
+            tuple(traced),
+            (*ordered.fates, *nominated.grouped),
+            reranking.model if reranking else _NO_MODEL,
+            reranking.kind if reranking else ScoreKind.UNKNOWN,
+            self.depth,
+            self.window,
+            self.top_k,
+        )
+        return Response(self.query, ordered.results, outcome, trace)
 
-    def _examined(self, came: object) -> tuple[Reranking | None, str, str]:
-        """Return a reranking that can be trusted, and the reason and detail of what is missing."""
-        if isinstance(came, Exception):
-            error = came
-        else:
+    def _trace_rerank(
+        self, nominated: Nominated, reply: Reply, reranking: Reranking | None, problem: str
+    ) -> StageTrace:
+        return StageTrace(
+            "rerank",
+            name_of(self.second),
+            reply.latency_ms,
+            len(nominated.split.readable),
+            len(reranking.ordered) if reranking else 0,
+            reply.load_ms,
+            reranking.usage if reranking else Usage(),
+            problem,
+            reranking.parts if reranking else (),
+        )
+
+    def _check(self, nominated: Nominated, reply: Reply) -> tuple[Reranking | None, str, str]:
+        """Return a reranking that can be trusted, and the reason and detail of what is missing.
+
+        Raises:
+            Exception: the second stage's error, when it must not be hidden.
+        """
+        error = reply.error
+        if error is None:
             try:
-                trusted = check_reranking(came, self.parts.readable)
+                reranking = check_reranking(reply.reranking, nominated.split.readable)
             except BadReply as bad:
                 error = bad
             else:
-                reranking, lacking, detail = self._partial(trusted)
-                if reranking.thresholded and (lacking or self._recall.degraded):
-                    reranking = stages.unthresholded(reranking)
-                return reranking, lacking, detail
-        reason = degrades(error, self._on_error)
+                reason, detail = self._missing(reranking)
+                if reranking.thresholded and (reason or nominated.recalled.degraded):
+                    reranking = stages.undo_threshold(reranking)
+                return reranking, reason, detail
+        reason = degrades(error, self.on_error)
         if not reason:
             raise error
         return None, reason, error_text(error)
 
-    def _partial(self, reranking: Reranking) -> tuple[Reranking, str, str]:
+    def _missing(self, reranking: Reranking) -> tuple[str, str]:
         reason, detail = lacks(reranking)
-        if not reason:
-            return reranking, "", ""
-        if self._on_error == "raise":
+        if reason and self.on_error == "raise":
             kinds = {"timeout": DeadlineExceeded, "cap": CapExceeded}
             raise kinds.get(reason, BadReply)(detail)
-        return reranking, reason, detail
+        return reason, detail

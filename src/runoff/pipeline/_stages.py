@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from runoff._util.faults import OnError, degrades, lasts
+from runoff._util.faults import OnError, degrades, is_permanent
 from runoff._util.messages import error_text
 from runoff.errors import BadReply, RecallFailed
-from runoff.scores import ModelIdentity, ScoreKind
 from runoff.trace import Fate, FateKind, Scoring, StageTrace
 from runoff.types import (
     Candidate,
@@ -28,38 +27,26 @@ from runoff.types import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from runoff.pipeline._recall import Answer
     from runoff.protocols import Fusion
+    from runoff.scores import Passage
     from runoff.types import Document
 
 __all__ = [
-    "Answer",
     "Order",
     "Recalled",
     "Split",
+    "collect",
     "fuse",
-    "judge",
-    "model_of",
     "order",
     "split",
-    "unthresholded",
+    "undo_threshold",
 ]
-
-_NO_MODEL = ModelIdentity("")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one source gave: its hits or its error, and how long that took in milliseconds."""
-
-    hits: Sequence[Hit] | None
-    error: BaseException | None
-    latency_ms: float
-    load_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What recall as a whole gave.
+    """What all sources together returned.
 
     Attributes:
         rankings: the hits of every source that answered, in the order declared.
@@ -72,8 +59,8 @@ class Recalled:
     degraded: tuple[Degradation, ...]
 
 
-def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recalled:
-    """Keep the sources that answered and name those that are left out.
+def collect(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recalled:
+    """Return the hits of the sources that answered, and what the answer has to do without.
 
     Raises:
         RecallFailed: no source answered.
@@ -91,7 +78,7 @@ def judge(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recal
         elif error is not None:
             if not isinstance(error, Exception) or on_error == "raise":
                 raise error
-            if lasts(error) and on_error != "degrade":
+            if is_permanent(error) and on_error != "degrade":
                 raise error
             failures[name] = error
             problem = error_text(error)
@@ -135,7 +122,7 @@ def fuse(rankings: Mapping[str, Sequence[Hit]], fusion: Fusion) -> list[Candidat
     except KeyError as missing:
         unfit = missing.args[0]
     if unfit is not None:
-        msg = f"{type(fusion).__name__} gave {unfit!r} no finite score"
+        msg = f"{type(fusion).__name__} must give every hit a finite score, and gave {unfit!r} none"
         raise BadReply(msg)
     ranked = sorted(documents, key=lambda key: (-scores[key], best[key], key))
     return [
@@ -162,7 +149,7 @@ class Split:
 
 
 def split(candidates: Sequence[Candidate], window: int) -> Split:
-    """Part the candidates: the window is the first `window` of them in fused order."""
+    """Split candidates in fused order; the first `window` of them are the window."""
     parts = Split([], [], [], [])
     for position, candidate in enumerate(candidates):
         blank = not candidate.document.text.strip()
@@ -177,8 +164,8 @@ def split(candidates: Sequence[Candidate], window: int) -> Split:
     return parts
 
 
-def unthresholded(reranking: Reranking) -> Reranking:
-    """Put back what a threshold dropped, at the place its score gives it."""
+def undo_threshold(reranking: Reranking) -> Reranking:
+    """Return a reranking with what a threshold dropped back at the place its score gives it."""
     kept = [one for one in reranking.dropped if one.rerank_score is None]
     back = [
         Ranked(one.candidate, one.rerank_score, one.pair_score, one.truncated, one.passages)
@@ -198,7 +185,7 @@ def unthresholded(reranking: Reranking) -> Reranking:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The whole order with what became of each candidate."""
+    """The results, and the fate of every candidate."""
 
     results: tuple[Result, ...]
     fates: tuple[Fate, ...]
@@ -207,36 +194,38 @@ class Order:
 _UNSCORED_BY_THRESHOLD = "without a score, and a threshold is set"
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A candidate with what the second stage made of it."""
+class _Read(NamedTuple):
+    """A candidate with what the second stage made of it; a named tuple, for its speed."""
 
     candidate: Candidate
     scoring: Scoring
     reason: str = ""
     rerank_rank: int | None = None
-    ranked: Ranked | None = None
+    # the last fields of Fate and Result: rerank_score, pair_score, truncated, passages
+    scores: tuple[float | None, float | None, bool, tuple[Passage, ...]] = (None, None, False, ())
 
 
-def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) -> Order:
-    """Put the final order together and cut it.
+def order(
+    parts: Split, reranking: Reranking | None, reason: str, *, off: bool, top_k: int
+) -> Order:
+    """Order all candidates and cut the results at `top_k`.
 
-    Scored candidates come in the reranker's order; everything unscored follows in fused order;
-    images without text are put back at their fused place. After a threshold nothing unscored
-    follows.
+    Scored candidates come in the reranker's order; all others follow in fused order, or are dropped
+    where a threshold is set. Images without text keep their fused place.
 
     Args:
         parts: what `split` made.
-        reranking: what the reranker made of `parts.readable`; None when it did not answer.
-        reason: why it did not answer; `"off"` when there is no reranker.
+        reranking: what the reranker made of `parts.readable`; None without an answer.
+        reason: why it did not answer; empty when it was not asked.
+        off: whether there is no reranker.
         top_k: results to return.
     """
-    off = reason == "off"
     final: list[_Read] = []
     dropped: list[tuple[Dropped, Scoring]] = []
 
     def unread(candidates: Sequence[Candidate], scoring: Scoring, why: str = "") -> list[_Read]:
-        return [_Read(one, Scoring.OFF) if off else _Read(one, scoring, why) for one in candidates]
+        how = Scoring.OFF if off else scoring
+        return [_Read(one, how, why) for one in candidates]
 
     if reranking is None:
         unscored = unread(parts.readable, Scoring.UNSCORED, reason)
@@ -246,7 +235,8 @@ def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) ->
                 gone = Dropped(one.candidate, _UNSCORED_BY_THRESHOLD)
                 dropped.append((gone, Scoring.RERANKED))
                 continue
-            final.append(_Read(one.candidate, Scoring.RERANKED, "", rank, one))
+            scores = (one.rerank_score, one.pair_score, one.truncated, one.passages)
+            final.append(_Read(one.candidate, Scoring.RERANKED, "", rank, scores))
         why = reranking.reason or "no score"
         unscored = unread(reranking.unscored, Scoring.UNSCORED, why)
         dropped += [(one, Scoring.RERANKED) for one in reranking.dropped]
@@ -267,22 +257,13 @@ def order(parts: Split, reranking: Reranking | None, reason: str, top_k: int) ->
 
 def _cut(final: Sequence[_Read], dropped: Sequence[tuple[Dropped, Scoring]], top_k: int) -> Order:
     fates, results = [], []
-    for rank, read in enumerate(final, 1):
-        one = read.ranked or Ranked(read.candidate, None)
-        kind = FateKind.RETURNED if rank <= top_k else FateKind.CUT
-        fates.append(
-            Fate(
-                read.candidate, kind, rank, read.scoring, read.reason, "", read.rerank_rank,
-                one.rerank_score, one.pair_score, one.truncated, one.passages,
-            )
-        )  # fmt: skip
+    kind = FateKind.RETURNED
+    for rank, (candidate, scoring, reason, rerank_rank, scores) in enumerate(final, 1):
         if rank <= top_k:
-            results.append(
-                Result(
-                    rank, read.candidate, read.rerank_rank, one.rerank_score, one.pair_score,
-                    one.truncated, one.passages,
-                )
-            )  # fmt: skip
+            results.append(Result(rank, candidate, rerank_rank, *scores))
+        else:
+            kind = FateKind.CUT
+        fates.append(Fate(candidate, kind, rank, scoring, reason, "", rerank_rank, *scores))
     for gone, scoring in dropped:
         fates.append(
             Fate(
@@ -291,10 +272,3 @@ def _cut(final: Sequence[_Read], dropped: Sequence[tuple[Dropped, Scoring]], top
             )
         )  # fmt: skip
     return Order(tuple(results), tuple(fates))
-
-
-def model_of(reranking: Reranking | None) -> tuple[ModelIdentity, ScoreKind]:
-    """Return the model and the score kind behind a reranking, or none."""
-    if reranking is None:
-        return _NO_MODEL, ScoreKind.UNKNOWN
-    return reranking.model, reranking.kind

@@ -1,27 +1,27 @@
 """`TwoStage`: recall, fuse, window, rerank, cut.
 
-`search` and `asearch` share every decision (`runoff.pipeline._stages`); they differ only in how
-they wait.
+`search` and `asearch` run the same steps (`TwoStage._steps`): one waits, the other awaits.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff._util.arguments import count
 from runoff._util.faults import OnError, check_on_error
 from runoff._waiting import workers
-from runoff._waiting.drive import run, run_async
+from runoff._waiting.drive import ask, run, run_async
 from runoff._waiting.turns import turn
+from runoff.deadline import Deadline, Watch
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._rrf import RRF
 from runoff.pipeline._grouping import as_grouping
-from runoff.pipeline._recall import Recalling
-from runoff.pipeline._search import Search
+from runoff.pipeline._recall import Recall
+from runoff.pipeline._search import Reply, Search
 from runoff.protocols import (
     Fusion,
     PairScorer,
@@ -31,13 +31,15 @@ from runoff.protocols import (
 )
 from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._inner import reranked
+from runoff.types import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from runoff._waiting.drive import Asking
     from runoff.filters import Filter
     from runoff.grouping import Grouping
-    from runoff.types import Document, Query, Reranking, Response
+    from runoff.types import Candidate, Document, Response
 
 __all__ = ["TwoStage"]
 
@@ -131,19 +133,7 @@ class TwoStage:
             RecallFailed: no source answered.
             PermanentError: trying again cannot help (unless `on_error` is `"degrade"`).
         """
-        search = self._start(query, top_k, timeout, filters, depth, window)
-        with Recalling(self.sources, search) as recall:
-            search.recalled(recall.wait())
-            if search.second is None or not search.parts.readable:
-                return search.finished(asked=False)
-            came: Reranking | Exception
-            try:
-                came = run(reranked(search.second, *search.asked()))
-            except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
-                came = error
-            if search.unscored(came) and (answers := recall.late()):
-                came = search.recalled_again(answers, came)
-            return search.finished(came)
+        return run(self._steps(query, top_k, timeout, filters, depth, window))
 
     async def asearch(
         self,
@@ -156,22 +146,7 @@ class TwoStage:
         window: int | None = None,
     ) -> Response:
         """Answer a query without blocking the event loop; see `search`."""
-        search = self._start(query, top_k, timeout, filters, depth, window)
-        with Recalling(self.sources, search) as recall:
-            answers = await recall.await_all()
-            long = search.takes_long(answers)
-            await _aside(partial(search.recalled, answers), long=long)
-            if search.second is None or not search.parts.readable:
-                return await _aside(partial(search.finished, asked=False), long=long)
-            came: Reranking | Exception
-            try:
-                came = await run_async(reranked(search.second, *search.asked()))
-            except Exception as error:  # noqa: BLE001 - `finished` degrades the answer or raises it
-                came = error
-            if search.unscored(came) and (answers := recall.late()):
-                long = search.takes_long(answers)
-                came = await _aside(partial(search.recalled_again, answers, came), long=long)
-            return await _aside(partial(search.finished, came), long=long)
+        return await run_async(self._steps(query, top_k, timeout, filters, depth, window))
 
     def warmup(self) -> None:
         """Load every model of the sources and the reranker and run each once."""
@@ -179,7 +154,7 @@ class TwoStage:
             if isinstance(part, Warmable):
                 part.warmup()
 
-    def _start(
+    def _steps(
         self,
         query: str | Query,
         top_k: int,
@@ -187,27 +162,67 @@ class TwoStage:
         filters: Filter | None,
         depth: int | None,
         window: int | None,
-    ) -> Search:
-        return Search(
-            query,
-            filters,
-            sources=tuple(self.sources),
-            fusion=self.fusion,
-            second=self._second,
-            depth=self.depth if depth is None else count("depth", depth),
-            window=self.window if window is None else count("window", window),
-            top_k=count("top_k", top_k),
-            timeout=timeout,
-            on_error=self.on_error,
-            id_of=self.id_of,
-            grouping=as_grouping(self.group),
+    ) -> Asking[Response]:
+        """Recall, fuse, rerank and respond; `search` waits at each step and `asearch` awaits."""
+        search = Search(
+            _joined(query, filters),
+            tuple(self.sources),
+            self.fusion,
+            self._second,
+            self.depth if depth is None else count("depth", depth),
+            self.window if window is None else count("window", window),
+            count("top_k", top_k),
+            Deadline(timeout),
+            self.on_error,
+            self.id_of,
+            as_grouping(self.group),
         )
+        with Recall(self.sources, search.query, search.depth, search.deadline) as recall:
+            answers = yield from recall.ask_all()
+            heavy = cache(partial(search.is_heavy, answers))
+            nominated = yield from _compute(partial(search.nominate, answers), heavy)
+            readable = nominated.split.readable
+            if search.second is None or not readable:
+                return (yield from _compute(partial(search.respond, nominated, None), heavy))
+            reply = yield from _rerank(search.second, search.query, readable, search.deadline)
+            if search.scored_nothing(nominated, reply) and (late := recall.late_answers()):
+                again = partial(search.nominate_again, late, reply)
+                nominated, reply = yield from _compute(again, partial(search.is_heavy, late))
+            return (yield from _compute(partial(search.respond, nominated, reply), heavy))
 
 
-async def _aside(step: Callable[[], _T], *, long: bool) -> _T:
-    """Do one of the pure steps in a turn of its own, or in a thread where it takes long."""
-    if long:
-        with suppress(PoolFull):
-            return await workers.run_async(step, None, "fusion")
-    async with turn():
-        return step()
+def _joined(query: str | Query, filters: Filter | None) -> Query:
+    """Return the query with these filters joined to its own."""
+    asked = query if isinstance(query, Query) else Query(query)
+    if filters is None:
+        return asked
+    if asked.filters is not None:
+        from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+
+        filters = And(asked.filters, filters)
+    return replace(asked, filters=filters)
+
+
+def _rerank(
+    second: Reranker, query: Query, candidates: Sequence[Candidate], deadline: Deadline
+) -> Asking[Reply]:
+    """Ask the second stage; an error counts as a reply."""
+    watch = Watch(deadline)
+    try:
+        reranking = yield from reranked(second, query, candidates, deadline, "rerank")
+    except Exception as error:  # noqa: BLE001 - `Search.respond` degrades the answer or raises it
+        return Reply(None, error, *watch.read())
+    return Reply(reranking, None, *watch.read())
+
+
+def _compute(step: Callable[[], _T], heavy: Callable[[], bool]) -> Asking[_T]:
+    """Compute, and keep an event loop free: in a turn of its own, or in a thread when heavy."""
+
+    async def aside() -> _T:
+        if heavy():
+            with suppress(PoolFull):
+                return await workers.run_async(step, None, "fusion")
+        async with turn():
+            return step()
+
+    return (yield from ask(step, aside))

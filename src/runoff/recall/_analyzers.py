@@ -25,7 +25,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import InvalidArgument
-from runoff.recall._bm25.bm25s_module import bm25s_module
+from runoff.recall._bm25.engine import bm25s_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,20 +1,52 @@
-"""The checks that every source makes on what it is asked."""
+"""What every source accepts: documents, a query and a depth, callables."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import InvalidArgument
-from runoff.types import Query
+from runoff.types import Document, Query
 
-__all__ = ["check_callable", "check_question"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Given", "as_documents", "check_callable", "check_question"]
+
+Given: TypeAlias = "Document | str | tuple[str, str]"
+"""A document, a text without an id, or an (id, text) pair."""
+
+
+def as_documents(documents: Iterable[Given]) -> Iterator[Document]:
+    """Yield a `Document` for each document, string or (id, text) pair.
+
+    A string is a document without an id of its own: its text identifies it.
+
+    Raises:
+        InvalidArgument: `documents` is not an iterable, or an item is not one of the three.
+    """
+    if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
+        raise InvalidArgument(
+            "documents", documents, "must be a list of documents, strings or (id, text) pairs"
+        )
+    return map(_document, documents)
+
+
+def _document(given: Any) -> Document:  # noqa: ANN401 - any value a user may pass
+    if isinstance(given, Document):
+        return given
+    if isinstance(given, str):
+        return Document.without_id(given)
+    if isinstance(given, tuple) and len(given) == 2:  # noqa: PLR2004 - a pair
+        return Document(*given)
+    raise InvalidArgument("documents", given, "must be a Document, a string or an (id, text) pair")
 
 
 def check_question(query: object, depth: object) -> None:
     """Refuse anything but a `Query` and a depth of 1 or more.
 
     Raises:
-        InvalidArgument: names which of the two is wrong.
+        InvalidArgument: names the argument that is wrong.
     """
     if not isinstance(query, Query):
         raise InvalidArgument("query", query, "must be a runoff.Query: Query(text)")
@@ -23,7 +55,7 @@ def check_question(query: object, depth: object) -> None:
 
 
 def check_callable(argument: str, value: Any, remedy: str) -> None:  # noqa: ANN401 - it may be anything
-    """Refuse what cannot be called.
+    """Refuse a value that cannot be called.
 
     Raises:
         InvalidArgument: with the remedy.

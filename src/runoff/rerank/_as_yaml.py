@@ -8,8 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.provenance import KEY
 from runoff.errors import InvalidArgument, MissingExtra
-from runoff.provenance import KEY
 
 if TYPE_CHECKING:
     from runoff.types import Document

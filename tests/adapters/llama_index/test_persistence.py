@@ -6,6 +6,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
+from runoff._util.provenance import KEY
 from runoff.errors import IndexNotFound, InvalidArgument
 from runoff.filters import Eq
 from runoff.llama_index import (
@@ -13,7 +14,6 @@ from runoff.llama_index import (
     HybridRetriever,
     TwoStageRetriever,
 )
-from runoff.provenance import KEY
 from runoff.recall import BM25
 
 QUERY = "sort dictionaries by value"
@@ -87,7 +87,7 @@ class TestPersistence:
         assert came.score > 0
 
     def test_an_empty_directory_is_named(self, tmp_path):
-        """There is nothing to open."""
+        """An empty directory raises IndexNotFound."""
         with pytest.raises(IndexNotFound):
             HybridRetriever.from_persist_dir(tmp_path / "none")
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall._analyzers import make_analyzer
 from runoff.recall._arguments import check_question
+from runoff.recall._bm25.disk import load_snapshot, save_snapshot, saved_generation
 from runoff.recall._bm25.documents import unique_documents
 from runoff.recall._bm25.engine import Formula
 from runoff.recall._bm25.snapshot import Batch, Snapshot
-from runoff.recall._bm25.store import load_snapshot, save_snapshot, saved_generation
 from runoff.types import Document, Query
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
     from runoff.recall._analyzers import Analyze
+    from runoff.recall._arguments import Given
     from runoff.recall._bm25.engine import Engine
-    from runoff.recall._given import Given
     from runoff.types import Hit
 
 __all__ = ["BM25"]

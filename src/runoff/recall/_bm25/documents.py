@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 from runoff.errors import DuplicateId
-from runoff.recall._given import as_documents
+from runoff.recall._arguments import as_documents
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from runoff.recall._given import Given
+    from runoff.recall._arguments import Given
 
 __all__ = ["Documents", "unique_documents"]
 

@@ -8,14 +8,15 @@ applied to all postings at once where bm25s goes document by document. `"rank-bm
 
 from __future__ import annotations
 
+import importlib
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
-from runoff.recall._bm25.bm25s_module import bm25s_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from runoff.recall._bm25.postings import Postings
 
-__all__ = ["EagerScores", "Engine", "Formula", "Scoring", "make_scoring"]
+__all__ = ["EagerScores", "Engine", "Formula", "Scoring", "bm25s_module", "make_scoring"]
 
 Engine: TypeAlias = Literal["bm25s", "rank-bm25"]
 
@@ -101,6 +102,16 @@ class Scoring(Protocol):
             the rows in ascending order, and their scores.
         """
         ...
+
+
+def bm25s_module(name: str) -> Any:  # noqa: ANN401 - bm25s publishes no types
+    """Return the module `bm25s.<name>`, imported without its warnings.
+
+    bm25s imports progress bars, which warn in a notebook without widgets; none is ever shown here.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(f"bm25s.{name}")
 
 
 def make_scoring(postings: Postings, formula: Formula) -> Scoring:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DuplicateId, InvalidArgument
-from runoff.recall._arguments import check_callable, check_question
+from runoff.recall._arguments import as_documents, check_callable, check_question
 from runoff.recall._dense.nearest import SCORE_RANGES, Similarity, direction, nearest
 from runoff.recall._dense.rows import Rows, Shown
 from runoff.recall._dense.vectors import (
@@ -21,7 +22,6 @@ from runoff.recall._dense.vectors import (
     as_matrix,
     lends,
 )
-from runoff.recall._given import as_documents
 from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
-    from runoff.recall._given import Given
+    from runoff.recall._arguments import Given
 
 __all__ = ["Dense", "Progress"]
 
@@ -176,14 +177,7 @@ class Dense:
             EmbeddingError: the query's vector has another dimension, or NaN or infinity in it.
             DeadlineExceeded: no time was left to begin with.
         """
-        check_question(query, depth)
-        shown = self._rows.shown
-        if not len(shown.matrix):
-            return []
-        if deadline is not None:
-            deadline.check("recall")
-        vector = self._embedder.vector(query, shown.matrix.shape[1], deadline)
-        return self._search(shown, vector, query, depth)
+        return run(self._steps(query, depth, deadline))
 
     def warmup(self) -> None:
         """Load what embeds the queries."""
@@ -224,6 +218,18 @@ class Dense:
                 progress(start + len(batch), len(documents))
         return np.concatenate(batches) if batches else np.zeros((0, dimension or 0), np.float32)
 
+    def _steps(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
+        """Embed the query, then search; awaited, in a worker thread."""
+        check_question(query, depth)
+        shown = self._rows.shown
+        if not len(shown.matrix):
+            return []
+        if deadline is not None:
+            deadline.check("recall")
+        vector = yield from self._embedder.vector(query, shown.matrix.shape[1], deadline)
+        search = partial(self._search, shown, vector, query, depth)
+        return (yield from ask(search, partial(workers.run_async, search, deadline, "recall")))
+
     def _search(
         self, shown: Shown, vector: NDArray[np.float64] | None, query: Query, depth: int
     ) -> list[Hit]:
@@ -250,15 +256,7 @@ class _AsyncDense(Dense):
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
         """Await the query's embedding, then search in a thread, as `retrieve` does."""
-        check_question(query, depth)
-        shown = self._rows.shown
-        if not len(shown.matrix):
-            return []
-        if deadline is not None:
-            deadline.check("recall")
-        vector = await self._embedder.avector(query, shown.matrix.shape[1], deadline)
-        call = partial(self._search, shown, vector, query, depth)
-        return await workers.run_async(call, deadline, "recall")
+        return await run_async(self._steps(query, depth, deadline))
 
 
 def _named(document: Document) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run
 from runoff.deadline import Deadline
 from runoff.errors import EmbeddingError, InvalidArgument
 from runoff.recall._arguments import check_callable
@@ -18,6 +19,8 @@ from runoff.types import Query
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from runoff._waiting.drive import Asking
 
 __all__ = [
     "AsyncEmbedQuery",
@@ -142,17 +145,26 @@ class QueryEmbedder:
 
     def vector(
         self, query: Query, dimension: int | None, deadline: Deadline | None = None
-    ) -> NDArray[np.float64] | None:
+    ) -> Asking[NDArray[np.float64] | None]:
         """Return the query's vector, shape (d,), or None where there is nothing to embed.
 
+        Awaited, it uses `aembed_query`, or a worker thread where there is none.
+
         Raises:
-            EmbeddingError: the vector has another dimension than asked for, or is not finite.
+            EmbeddingError: the vector is not finite, or its dimension is not the one expected.
         """
         if query.embedding is not None:
             return as_vector(query.embedding, "the query (Query.embedding)", dimension)
-        texts = _texts(query)
+        texts = [text for text in query.embedding_texts or (query.text,) if text.strip()]
         if not texts:
             return None
+        wait = partial(self._embed, texts, dimension, deadline)
+        wait_async = partial(self._embed_async, texts, dimension, deadline)
+        return (yield from ask(wait, wait_async))
+
+    def _embed(
+        self, texts: list[str], dimension: int | None, deadline: Deadline | None
+    ) -> NDArray[np.float64]:
         if self.embed_query is None:
             options = _options(self.embed, deadline)
             found = self.embed(texts, **options)
@@ -160,21 +172,17 @@ class QueryEmbedder:
         options = _options(self.embed_query, deadline)
         return _mean_of([self.embed_query(one, **options) for one in texts], texts, dimension)
 
-    async def avector(
-        self, query: Query, dimension: int | None, deadline: Deadline | None = None
-    ) -> NDArray[np.float64] | None:
-        """Do what `vector` does with `aembed_query`, or in a thread where there is none."""
+    async def _embed_async(
+        self, texts: list[str], dimension: int | None, deadline: Deadline | None
+    ) -> NDArray[np.float64]:
         import asyncio  # noqa: PLC0415 - heavy, and only async callers need it
 
-        texts = _texts(query)
-        if query.embedding is not None or not texts:
-            return self.vector(query, dimension)
         if self.aembed_query is None:
-            call = partial(self.vector, query, dimension, deadline)
+            call = partial(self._embed, texts, dimension, deadline)
             return await workers.run_async(call, deadline, "recall")
         options = _options(self.aembed_query, deadline)
-        coming = (self.aembed_query(one, **options) for one in texts)
-        return _mean_of(await asyncio.gather(*coming), texts, dimension)
+        vectors = (self.aembed_query(one, **options) for one in texts)
+        return _mean_of(await asyncio.gather(*vectors), texts, dimension)
 
     def warmup(self) -> None:
         """Load what embeds: its own `warmup` where it has one, else by embedding a word."""
@@ -182,7 +190,7 @@ class QueryEmbedder:
         if callable(warm):
             warm()
         else:
-            self.vector(Query("warmup"), None)
+            run(self.vector(Query("warmup"), None))
 
 
 def lends(embed: object) -> bool:
@@ -200,10 +208,6 @@ def _options(call: Callable[..., object], deadline: Deadline | None) -> dict[str
     except (TypeError, ValueError):  # a callable of C that does not tell
         takes = False
     return {"deadline": deadline} if takes else {}
-
-
-def _texts(query: Query) -> list[str]:
-    return [text for text in query.embedding_texts or (query.text,) if text.strip()]
 
 
 def _named(text: str) -> str:

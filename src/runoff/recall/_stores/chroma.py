@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import BadReply, IndexNotFound, InvalidArgument, MissingExtra
 from runoff.recall._arguments import check_question
 from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery, QueryEmbedder
@@ -18,17 +20,17 @@ from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
 
 __all__ = ["Chroma", "Space"]
 
 Space: TypeAlias = Literal["cosine", "l2", "ip"]
 _Reply: TypeAlias = "Mapping[str, Any]"
-_Steps: TypeAlias = "Generator[dict[str, Any], _Reply, list[Hit]]"
 
 _SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {
     "cosine": (-1.0, 1.0),
@@ -192,19 +194,7 @@ class Chroma:
         if isinstance(self, _AsyncChroma):
             remedy = "is async: only asearch() can await it"
             raise InvalidArgument("collection", self._collection, remedy)
-        vector = self._embedder.vector(query, None, deadline)
-        steps = self._steps(query, vector, depth, deadline)
-        reply: Any = None
-        while True:
-            try:
-                request = steps.send(reply)
-            except StopIteration as done:
-                hits: list[Hit] = done.value
-                return hits
-            try:
-                reply = self._collection.query(**request)
-            except Exception as error:  # noqa: BLE001 - it is raised again, under our name
-                reply = self._after(error)
+        return run(self._search(query, depth, deadline))
 
     def warmup(self) -> None:
         """Load what embeds the queries, and ask the collection once, which loads its index."""
@@ -215,32 +205,28 @@ class Chroma:
         """Show the collection's name and space."""
         return f"{Chroma.__name__}({self._collection.name!r}, {self._space!r})"
 
-    def _steps(
-        self,
-        query: Query,
-        vector: NDArray[np.float64] | None,
-        depth: int,
-        deadline: Deadline | None,
-    ) -> _Steps:
-        """Yield the arguments of each call to `collection.query`, and return the hits."""
+    def _search(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
+        """Embed the query and ask the collection, for more records until enough pass the filter."""
+        vector = yield from self._embedder.vector(query, None, deadline)
         if vector is None or (self._space != "l2" and not vector.any()):
             return []
         asked = min(depth, _MOST_RESULTS)
-        where = self._where(query)
-        if where is False:
-            return []
         while True:
+            where = self._where(query)
+            if where is False:
+                return []
             if deadline is not None:
                 deadline.check("recall")
-            reply = yield {
-                "query_embeddings": vector.astype(np.float32)[None, :],
-                "n_results": asked,
-                "where": None if where is True else where,
-                "include": ["documents", "metadatas", "distances"],
-            }
-            if not reply:
-                where = self._where(query)  # this server knows no lists
-                continue
+            try:
+                reply = yield from self._ask(vector, asked, None if where is True else where)
+            except Exception as error:
+                if self._lists and "where clause" in str(error):
+                    self._lists = False  # this server cannot filter on lists: ask without
+                    continue
+                known = named(error, f"collection {self._collection.name!r}")
+                if known is error:
+                    raise
+                raise known from error
             found = self._hits(reply)
             hits = [
                 hit
@@ -250,6 +236,20 @@ class Chroma:
             if len(hits) >= depth or len(found) < asked or asked == _MOST_RESULTS:
                 return hits[:depth]
             asked = min(asked * _WIDEN, _MOST_RESULTS)
+
+    def _ask(
+        self, vector: NDArray[np.float64], results: int, where: dict[str, Any] | None
+    ) -> Asking[_Reply]:
+        call: Callable[[], Any] = partial(
+            self._collection.query,
+            query_embeddings=vector.astype(np.float32)[None, :],
+            n_results=results,
+            where=where,
+            include=["documents", "metadatas", "distances"],
+        )
+        # an async collection is always awaited, and any other never
+        reply: _Reply = yield from ask(call, call)
+        return reply
 
     def _where(self, query: Query) -> Where:
         return True if query.filters is None else where_of(query.filters, lists=self._lists)
@@ -275,16 +275,6 @@ class Chroma:
         # rounding takes a cosine some 1e-7 beyond its range
         return max(-1.0, min(1.0, score)) if self._space == "cosine" else score
 
-    def _after(self, error: Exception) -> _Reply:
-        """Return an empty reply where asking again without lists may help, and raise otherwise."""
-        if self._lists and "where clause" in str(error):
-            self._lists = False
-            return {}
-        known = named(error, f"collection {self._collection.name!r}")
-        if known is error:
-            raise error
-        raise known from error
-
 
 class _AsyncChroma(Chroma):
     """A source over an async collection; `Chroma` chooses it."""
@@ -294,20 +284,7 @@ class _AsyncChroma(Chroma):
     ) -> Sequence[Hit]:
         """Do what `retrieve` does and await the collection."""
         check_question(query, depth)
-        vector = await self._embedder.avector(query, None, deadline)
-        steps = self._steps(query, vector, depth, deadline)
-        reply: Any = None
-        while True:
-            try:
-                request = steps.send(reply)
-            except StopIteration as done:
-                hits: list[Hit] = done.value
-                return hits
-            try:
-                coming: Awaitable[_Reply] = self._collection.query(**request)
-                reply = await coming
-            except Exception as error:  # noqa: BLE001 - as above
-                reply = self._after(error)
+        return await run_async(self._search(query, depth, deadline))
 
     def warmup(self) -> None:
         """Load what embeds the queries; the server has loaded its index."""

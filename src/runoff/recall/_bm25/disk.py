@@ -25,9 +25,9 @@ from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.recall._analyzers import make_analyzer
 from runoff.recall._bm25.documents import Documents
 from runoff.recall._bm25.engine import EagerScores, Formula
-from runoff.recall._bm25.generations import Kind, current_generation, damaged, publish, read
 from runoff.recall._bm25.postings import Postings
 from runoff.recall._bm25.snapshot import Snapshot
+from runoff.recall._generations import Kind, current_generation, damaged, publish, read
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runoff.recall._analyzers import Analyze, Analyzer
-    from runoff.recall._bm25.generations import StoredGeneration
+    from runoff.recall._generations import StoredGeneration
 
 __all__ = ["load_snapshot", "save_snapshot", "saved_generation"]
 
