@@ -59,7 +59,7 @@ def test_a_search_by_vector_alone_keeps_the_order_of_recall(asked):
 
 
 def test_other_queries_of_the_call_are_scored(asked):
-    """A blank query among others costs them nothing, and its pairs say why they have no score."""
+    """A blank query affects no other query, and its pairs are unscored with a reason."""
     server, scorer = asked
     scores = scorer.score([*BLANK, ("tea", "green tea")])
     assert scores.scored.tolist() == [False, False, True]

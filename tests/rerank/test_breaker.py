@@ -105,7 +105,7 @@ def test_impatience_is_not_a_failure(breaker, clock):
 
 
 def test_a_permit_is_settled_once(breaker):
-    """What is said after the first word changes nothing."""
+    """Only the first call on a permit counts."""
     permit = breaker.enter()
     permit.answered()
     for _ in range(5):

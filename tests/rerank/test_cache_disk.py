@@ -66,7 +66,7 @@ def test_it_is_there_for_the_next_process(path):
 
 
 def test_texts_are_not_in_it(path):
-    """The file holds hashes and numbers, and nothing of what was asked or read."""
+    """The file contains hashes and numbers, and no text."""
     score(path, [("a secret question", "a secret document")])
     DiskCache(path).close()
     content = b"".join(one.read_bytes() for one in path.parent.iterdir())
@@ -321,7 +321,7 @@ def test_it_is_configuration(path, monkeypatch):
 
 
 def test_clear_and_length(path):
-    """It counts its scores and forgets them when told to."""
+    """It counts its scores, and `clear` removes them."""
     store = DiskCache(path)
     score(store)
     assert len(store) == 50

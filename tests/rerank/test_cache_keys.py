@@ -74,7 +74,7 @@ class TestWhatScoresDependOn:
         assert len(store) == 0
 
     def test_finding_a_model_is_part_of_loading_it(self, model, store, monkeypatch):
-        """The time it takes to find a model is no one's budget, and is not told again later."""
+        """Finding a model takes nothing from the budget, and is not counted again later."""
         from runoff._onnx import resolve
 
         find, now = resolve.resolve, [0.0]
@@ -132,7 +132,7 @@ class TestScorersThatDoNotSay:
         assert list(tmp_path.iterdir()) == []
 
     def test_others_are_refused(self):
-        """What can change, hides something or holds an object is refused, with the remedy."""
+        """A scorer that is mutable, has hidden fields or contains an object is refused."""
 
         def made(*fields, frozen=True):
             methods = {"score": Plain.score}
@@ -150,7 +150,7 @@ class TestScorersThatDoNotSay:
                 Cached(scorer)
 
     def test_a_key_that_is_none(self):
-        """A `cache_key` that is no text is named."""
+        """A `cache_key` that is not a text is an error that names it."""
 
         class Empty(Counting):
             cache_key = ""

@@ -159,7 +159,7 @@ def ours(**config):
 
 
 def test_a_model_of_another_score_kind_is_refused(tiny, tmp_path):
-    """A bi-encoder of ours is refused by what its config says."""
+    """A bi-encoder made for runoff is refused because of its config."""
     directory = tiny.save(tmp_path / "m", config=ours(score_kind="similarity"))
     with pytest.raises(InvalidArgument, match="is not a cross-encoder"):
         CrossEncoder(directory).warmup()
@@ -174,7 +174,7 @@ def test_probabilities_are_not_squeezed_twice(tiny, tmp_path):
 
 
 def test_values_that_are_not_finite_leave_pairs_unscored(tiny, tmp_path):
-    """Infinity and NaN are no scores: the pairs are unscored and a note counts them."""
+    """Infinity and NaN leave their pairs unscored, and a note counts them."""
     scores = CrossEncoder(tiny.save(tmp_path / "m", broken=True)).score(PAIRS)
     assert not scores.scored.any()
     assert np.isnan(scores.values).all()
@@ -345,7 +345,7 @@ def test_an_english_model_warns_of_other_scripts(tiny, tmp_path, caplog, monkeyp
 
 
 def test_other_models_do_not_warn(scorer, caplog):
-    """A model that does not say it is English is not second-guessed."""
+    """A model whose config does not say English causes no remark."""
     assert scorer.score(CHINESE).notes == ()
     assert caplog.records == []
 

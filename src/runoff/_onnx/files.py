@@ -44,7 +44,7 @@ SETTINGS = (
 )
 _INT8_NAMES = ("int8", "quantized", "uint8")
 _INT8 = re.compile(r"int8|quantized")
-_FOLDERS = ("onnx", "")  # where exports lie in a model directory, best first
+_FOLDERS = ("onnx", "")  # where exports are in a model directory, best first
 _MOST_LIKELY_A_SENTINEL = 1_000_000  # transformers writes 1e30 for "no limit"
 _UNLIMITED = 512
 _PADDED_POSITIONS = {"camembert", "roberta", "xlm-roberta"}  # position ids start at padding + 1
@@ -56,7 +56,7 @@ class ModelDirectory:
 
     Attributes:
         name: as the user gave it.
-        directory: where its files lie.
+        directory: with its files.
     """
 
     name: str

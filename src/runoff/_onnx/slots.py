@@ -33,7 +33,7 @@ _EXIT_WAIT = 2.0  # seconds that interrupted tasks get to end when the interpret
 
 
 class Interrupt:
-    """Tells a running task from another thread that nobody waits for its result."""
+    """Tells a running task, from another thread, that its result is not needed any more."""
 
     __slots__ = ("_stop", "stopped")
 

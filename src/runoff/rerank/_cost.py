@@ -155,7 +155,7 @@ class Metered(Wrapping):
     Attributes:
         scorer: what scores the pairs.
         price: what it costs; None keeps the `Usage.cost` of the scorer.
-        cap: the most one call may use; None is no cap.
+        cap: the most one call may use; None sets no limit.
 
     Raises:
         InvalidArgument: an argument has an invalid value.
@@ -192,7 +192,7 @@ class Metered(Wrapping):
 
         Raises:
             CapExceeded: they do not all fit, and the cap is to raise.
-            RunoffError: whatever the scorer raises.
+            RunoffError: any error of the scorer.
         """
         return run(self._asking(pairs, deadline))
 

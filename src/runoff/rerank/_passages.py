@@ -149,7 +149,7 @@ class Plan:
     def _passages(
         self, pairs: list[int], scores: PairScores, *, split: bool
     ) -> tuple[Passage, ...]:
-        """Return what the score came from; what the scorer itself points to, where it does."""
+        """Return the passages that made the score: those of the scorer, or else the windows."""
         found: list[Passage] = []
         for pair in pairs:
             _, start, end = self.spans[pair]

@@ -129,7 +129,7 @@ class Pointwise:
         Raises:
             BadReply: the scorer returned another number of scores than it was given pairs.
             ScoreKindMismatch: the threshold was made for other scores.
-            RunoffError: whatever the scorer raises.
+            RunoffError: any error of the scorer.
         """
         return run(self._asking(query, candidates, deadline))
 
@@ -141,7 +141,7 @@ class Pointwise:
         A scorer without `ascore` is run in the bounded pool of worker threads.
 
         Raises:
-            DeadlineExceeded: such a scorer did not come back in time.
+            DeadlineExceeded: such a scorer did not return in time.
             PoolFull: every worker thread is busy.
             RunoffError: as `rerank`.
         """

@@ -53,8 +53,8 @@ class DiskCache:
     that is locked, damaged or on a full disk never fails a search: see `Cached`.
 
     Attributes:
-        path: the file; two more lie beside it while it is in use, named `-wal` and `-shm`. It must
-            be on a disk of this machine, as SQLite's locks do not hold across a network.
+        path: the file; while it is in use there are two more beside it, named `-wal` and `-shm`. It
+            must be on a disk of this machine, as SQLite's locks do not hold across a network.
         max_bytes: about how large the file may grow, 1 MB or more.
 
     Raises:

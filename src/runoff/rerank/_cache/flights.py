@@ -54,7 +54,7 @@ class Flight:
         self._scope = scope
         self._started = time.monotonic()
         self._future: concurrent.futures.Future[Landed] = concurrent.futures.Future()
-        self._future.set_running_or_notify_cancel()  # nobody who waits can cancel it
+        self._future.set_running_or_notify_cancel()  # callers that wait cannot cancel it
 
     @property
     def late(self) -> bool:

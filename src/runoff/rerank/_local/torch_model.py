@@ -40,7 +40,7 @@ class LoadedModel:
 
     Args:
         config: backend, device and dtype are taken from it.
-        directory: where the model lies and what its settings say.
+        directory: the files and settings of the model.
         attention: how torch computes attention, as transformers names it; None is its default.
 
     Attributes:

@@ -46,10 +46,10 @@ class Key:
         self._lost = lost
 
     def read(self, who: str) -> str | None:
-        """Return the key, or None where there is none and none is needed.
+        """Return the key, or None where none is set and none is needed.
 
         Raises:
-            AuthenticationFailed: there is none, which names the variables to set; or it is invalid.
+            AuthenticationFailed: a key is needed and missing, or it is invalid; says how to set it.
         """
         value = _revealed(self._value() if callable(self._value) else self._value)
         if callable(self._value) and not (isinstance(value, str) and value.strip()):

@@ -329,7 +329,7 @@ def as_dialect(dialect: object) -> Dialect:
     """Return a dialect by its name, or the one that was given.
 
     Raises:
-        InvalidArgument: there is none of that name; lists those there are.
+        InvalidArgument: there is no dialect of that name; lists all names.
     """
     if isinstance(dialect, Dialect):
         return dialect
