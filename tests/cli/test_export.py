@@ -20,9 +20,9 @@ def names(folder):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("runoff-mini", "out"), 2, "names an embedded model"),
+        (("runoff-mini", "out"), 2, "is an embedded model"),
         (("nobody/nothing", "there"), 2, "exists already"),
-        (("nobody/nothing", "absent/out"), 2, "there is no folder absent"),
+        (("nobody/nothing", "absent/out"), 2, "its parent folder absent"),
         (("nobody/nothing", "out", "--precision", "int4"), 2, "must be one of both, fp32, int8"),
         (("nobody/nothing", "out", "--agreement", "2"), 2, "must be within 0 and 1"),
         (("nobody/nothing", "out"), 1, "not in the Hugging Face cache and the network is switched"),
