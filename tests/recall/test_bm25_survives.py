@@ -196,16 +196,18 @@ def test_savers_and_loaders_at_once(tmp_path):
     assert generation_count(tmp_path) == 1
 
 
-def test_a_killed_save_leaves_the_old_or_the_new(tmp_path):
+@pytest.mark.parametrize(
+    "kills",
+    [25, pytest.param(400, marks=pytest.mark.slow("15 s: 400 kills at random moments"))],
+)
+def test_a_killed_save_leaves_the_old_or_the_new(tmp_path, kills):
     """A process killed while it saves leaves the old index or the new one, every time.
 
-    RUNOFF_KILLS says how often it is killed at a random moment; besides, it is killed once at each
-    moment at which something is forced to the disk.
+    It is killed at random moments, and once each time something is forced to the disk.
     """
-    kills = int(os.environ.get("RUNOFF_KILLS", "100"))
     command = [sys.executable, SCRIPT, tmp_path / "index", str(kills), "7"]
-    told = subprocess.run(command, check=True, capture_output=True, timeout=280)
-    counts = json.loads(told.stdout)
+    ended = subprocess.run(command, check=True, capture_output=True, timeout=280)
+    counts = json.loads(ended.stdout)
     assert counts["greek"] + counts["latin"] >= kills
     assert counts["greek"] > 0 < counts["latin"]
     assert counts["unfinished"] > kills / 20, "or no kill came during a save"
