@@ -13,7 +13,7 @@ COHERE ?= cohere>=7,<8
 OLDEST := $(VENV)-oldest
 pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 PIP := $(call pip,$(VENV))
-# pytest processes; fewer than the cores leaves room for what the tests time
+# how many processes run the tests
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
@@ -22,7 +22,7 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 # what to install, with which extras: $(call self,extras)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
-.PHONY: help demo test test-slow test-all test-pythons test-oldest test-torch test-cohere test-sdist \
+.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-sdist \
 	lint types docs bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
@@ -64,7 +64,7 @@ demo: $(VENV)/.demo
 	$(BIN)/runoff demo
 
 test: $(VENV)/.dev
-	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist loadscope $(ARGS)
+	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 # one at a time: some of them measure times
 test-slow: $(VENV)/.dev
@@ -72,7 +72,7 @@ test-slow: $(VENV)/.dev
 
 test-pythons:
 	@.ci/pythons > /dev/null
-	@for python in $$(.ci/pythons); do \
+	@for python in $$(.ci/pythons 2> /dev/null); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$version: $$python"; \
 		$(MAKE) --no-print-directory test PYTHON=$$python VENV=$(VENV)-$$version || exit 1; \
@@ -136,10 +136,18 @@ test-sdist: $(VENV)/.dev
 	rm -rf build/sdist && mkdir -p build/sdist
 	tar --extract --gzip --strip-components=1 --directory build/sdist --file dist/runoff-*.tar.gz
 	cd build/sdist && $(abspath $(BIN))/python -m pytest -m "not slow" --numprocesses $(JOBS) \
-		--dist loadscope $(ARGS)
+		--dist loadfile $(ARGS)
 
+# in environments of its own, on the wheels that would be uploaded; see RELEASING.md
+RELEASE := VENV=$(VENV)-release
 release-check:
-	.ci/release-check
+	$(MAKE) build lint types $(RELEASE)
+	$(VENV)-release/bin/twine check --strict dist/*
+	$(VENV)-release/bin/check-wheel-contents dist/runoff-*.whl
+	$(MAKE) test test-slow test-sdist test-oldest $(RELEASE) INSTALL=wheel
+	$(MAKE) test-cohere INSTALL=wheel COHERE_VENV=$(VENV)-release-cohere
+	$(MAKE) test-torch INSTALL=wheel TORCH_VENV=$(VENV)-release-torch
+	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:
 	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) .pytest_cache .mypy_cache .ruff_cache \

@@ -19,7 +19,7 @@ import numpy as np
 from harness import Report, Requirement, Skipped, Table, interleaved, ratio
 from judged import Collection
 
-from runoff._onnx import cpu, resolve
+from runoff._onnx import cpu, resolve, runtime
 from runoff.recall import BM25
 from runoff.rerank import CrossEncoder
 from runoff.types import Query
@@ -94,18 +94,17 @@ def _measure(scorers: dict[str, CrossEncoder], pairs: list[tuple[str, str]], rou
 
 def _make(whole: Path, small: Path) -> None:
     """Save the network for torch and, exported, for ONNX Runtime in both precisions."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - heavy
-
+    quantization = runtime.load("onnxruntime.quantization")
     save(whole)
     small.mkdir()
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(whole / name, small / name)
-    quantize_dynamic(
+    quantization.quantize_dynamic(
         whole / "model.onnx",
         small / "model_int8.onnx",
         per_channel=True,
         reduce_range=True,
-        weight_type=QuantType.QInt8,
+        weight_type=quantization.QuantType.QInt8,
     )
 
 

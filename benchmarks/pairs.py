@@ -14,7 +14,7 @@ import numpy as np
 from harness import Report, Requirement, Skipped, Table, interleaved, ratio
 from judged import Collection
 
-from runoff._onnx import cpu, resolve
+from runoff._onnx import cpu, resolve, runtime
 from runoff._onnx.tokens import TextEncoder
 from runoff.errors import MissingExtra
 from runoff.recall import BM25
@@ -141,10 +141,9 @@ class _Batches:
     """Scores padded batches in one session."""
 
     def __init__(self, model: str) -> None:
-        import onnxruntime  # noqa: PLC0415 - heavy
         from tokenizers import Tokenizer  # noqa: PLC0415 - heavy
 
-        files = resolve.resolve(model)
+        files, onnxruntime = resolve.resolve(model), runtime.load()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = cpu.cores()
         self._session = onnxruntime.InferenceSession(

@@ -19,10 +19,10 @@ from runoff import TwoStage
 from runoff.errors import MissingExtra
 from runoff.evaluation import curve, record
 from runoff.evaluation._curve import recommended
-from runoff.evaluation._selection import argmax, cheapest_of_the_best, held_out
-from runoff.evaluation._settings import configured, settings_of
-from runoff.evaluation._trials import tried
-from runoff.evaluation._tune import cost_rank, tuned
+from runoff.evaluation._grid import grid_settings, own_setting
+from runoff.evaluation._statistics import argmax, cheapest_of_the_best, held_out
+from runoff.evaluation._trials import run_trials
+from runoff.evaluation._tune import choose, cost_rank
 from runoff.rerank import CrossEncoder
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def run(options: Options) -> Report:
             continue
         made = _recorded(collection)
         say(f"{name}: trying settings")
-        settings = settings_of(made.setup)
+        settings = grid_settings(made.setup)
         started = time.perf_counter()
-        trials = tried(made, collection, settings, ["nDCG@10"])
+        trials = run_trials(made, collection, settings, ["nDCG@10"])
         tune_seconds = time.perf_counter() - started
         started = time.perf_counter()
-        found = tuned(trials)
+        found = choose(trials)
         times.append((name, len(settings), tune_seconds, time.perf_counter() - started))
         say(f"{name}: {rounds} resamples")
         optimism += _optimism(name, trials, rounds)
@@ -155,10 +155,10 @@ def _curve(name: str, shown: Curve) -> Table:
 
 
 def _by_window(recording: Recording, collection: Collection, windows: Sequence[int]) -> Trials:
-    own = configured(recording.setup)
+    own = own_setting(recording.setup)
     none = replace(own, window=0, blend=None, threshold=None)
     settings = [none, *(replace(own, window=one) for one in windows if one)]
-    return tried(recording, collection, settings, ["nDCG@10"])
+    return run_trials(recording, collection, settings, ["nDCG@10"])
 
 
 def _parts(queries: int, size: int, rounds: int) -> list[tuple[NDArray[np.int64], ...]]:
@@ -202,7 +202,7 @@ def _decided(name: str, trials: Trials, rounds: int) -> Sequence[object]:
     values, decisions, changes = trials.quality, Counter[str](), []
     places = {repr(one): at for at, one in enumerate(trials.settings)}
     for seed, (on, rest) in enumerate(_parts(values.shape[1], _size(trials), rounds)):
-        found: Tuning = tuned(trials.only(on), seed=seed)
+        found: Tuning = choose(trials.only(on), seed=seed)
         decisions[found.decision] += 1
         chosen = places[repr(found.recommended.setting)]
         changes.append(float((values[chosen, rest] - values[0, rest]).mean()))

@@ -12,8 +12,6 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
-# pages whose examples start from objects that a test of their own makes
-ELSEWHERE = {"docs/llama-index.md": "tests/adapters/llama_index/test_docs.py"}
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(#[^)\s]*)?\)")
 MAKE = re.compile(r"^\$ make ([\w-]+)|`make ([\w-]+)[^`]*`", re.MULTILINE)
 TARGET = re.compile(r"^([\w-]+):", re.MULTILINE)
@@ -49,10 +47,6 @@ def test_there_are_pages():
 @every_page
 def test_examples_run(page, monkeypatch, tmp_path):
     """Every Python block of a page runs, in order, in one namespace."""
-    elsewhere = ELSEWHERE.get(page.relative_to(ROOT).as_posix())
-    if elsewhere is not None:
-        assert (ROOT / elsewhere).exists()
-        return
     monkeypatch.chdir(tmp_path)
     document = sybil.Sybil(parsers=[PythonCodeBlockParser(), SkipParser()]).parse(page)
     for example in document.examples():

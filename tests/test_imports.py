@@ -1,4 +1,4 @@
-"""No file of the package imports itself through others; the rooms' order is in pyproject.toml."""
+"""No file of the package imports itself through others; the order is in pyproject.toml."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ grimp = pytest.importorskip("grimp", reason="the lint group is not installed")
 
 @pytest.fixture(scope="module")
 def graph():
-    """Who imports whom, inside functions too, but not under `if TYPE_CHECKING`."""
+    """All imports, inside functions too, but not those under `if TYPE_CHECKING`."""
     return grimp.build_graph("runoff", exclude_type_checking_imports=True, cache_dir=None)
 
 
@@ -38,5 +38,10 @@ def test_rooms_are_imported_by_a_string_in_few_places():
         names_a_room = any(re.fullmatch(r"runoff(\.\w+)+", text) for text in map(str, texts))
         if names_a_room and any(one.endswith(("import_module", "__import__")) for one in called):
             places.add(path.relative_to(root).as_posix())
-    allowed = {"_util/moved.py", "pipeline/_systems.py", "rerank/_as_reranker.py"}
+    allowed = {
+        "_util/moved.py",
+        "llama_index/_serialize.py",
+        "pipeline/_systems.py",
+        "rerank/_as_reranker.py",
+    }
     assert places <= allowed

@@ -361,7 +361,7 @@ class TestChooseWindowAndFusion:
         values = [float(row[0]) for row in rows]
         assert values == sorted(values, reverse=True)
         names = [row[-1] for row in rows]
-        assert "as it is" in names[1:]
+        assert "as configured" in names[1:]
         best, decision, _ = shown("best").splitlines()
         assert best == names[0]
         assert decision.startswith("undecided: ")

@@ -5,6 +5,7 @@ in `runoff.rerank`, the drop-ins in `runoff.llama_index` and `runoff.langchain`.
 """
 
 from runoff._util.moved import install as _install
+from runoff._util.version import __version__
 from runoff.deadline import Deadline
 from runoff.errors import RunoffError
 from runoff.pipeline import TwoStage
@@ -20,7 +21,5 @@ __all__ = [
     "TwoStage",
     "__version__",
 ]
-
-__version__ = "0.1.0"  # the build reads it from here
 
 _install()

@@ -1,6 +1,5 @@
 """The mix of rerank and fusion score."""
 
-import dataclasses
 import itertools
 import math
 
@@ -8,44 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rerankers import Scorer, keys
+from rerankers import fused_candidates as candidates
 
 from runoff.errors import InvalidArgument
 from runoff.rerank import Pointwise
-from runoff.scores import ModelIdentity, PairScores, ScoreKind
-from runoff.types import Candidate, Document, Query
+from runoff.types import Query
 
 QUERY = Query("what?")
-
-
-def candidates(fused):
-    """Candidates d1, d2, ... in fused order with these fusion scores."""
-    return [
-        Candidate(Document(f"d{rank}", f"text {rank}"), f"d{rank}", score, rank)
-        for rank, score in enumerate(fused, 1)
-    ]
-
-
-@dataclasses.dataclass
-class Scorer:
-    """A scorer that gives the scores it was made with; NaN is unscored."""
-
-    values: list
-    reason: str = ""
-
-    def score(self, pairs, *, deadline=None):
-        values = np.array(self.values, np.float32)
-        return PairScores(
-            values,
-            ~np.isnan(values),
-            np.zeros(len(values), bool),
-            ScoreKind.LOGIT,
-            ModelIdentity("fake"),
-            reason=self.reason,
-        )
-
-
-def ids(ranked):
-    return [one.candidate.document.doc_id for one in ranked]
 
 
 def test_a_blend_mixes_on_the_scale_of_the_pair_scores():
@@ -82,7 +51,7 @@ def test_a_blend_orders_as_the_mix_of_z_scores(rows, weight):
     )
     answer = Pointwise(Scorer(list(own)), blend=weight).rerank(QUERY, candidates(list(fused)))
     if np.ptp(own) > 0:
-        ordered = [mix[key] for key in ids(answer.ordered)]
+        ordered = [mix[key] for key in keys(answer.ordered)]
         assert all(left >= right - 1e-6 for left, right in itertools.pairwise(ordered))
     else:
         assert [one.rerank_score for one in answer.ordered] == pytest.approx(list(own))
@@ -95,13 +64,13 @@ def test_no_blend_leaves_fusion_out(blend):
     assert [one.rerank_score for one in answer.ordered] == [
         one.pair_score for one in answer.ordered
     ]
-    assert ids(answer.ordered) == ["d2", "d1"]
+    assert keys(answer.ordered) == ["d2", "d1"]
 
 
 def test_a_blend_of_zero_is_fused_order():
     """With all the weight on fusion the order is the fused one."""
     answer = Pointwise(Scorer([1, 2, 3]), blend=0).rerank(QUERY, candidates([9, 5, 1]))
-    assert ids(answer.ordered) == ["d1", "d2", "d3"]
+    assert keys(answer.ordered) == ["d1", "d2", "d3"]
 
 
 def test_a_lone_candidate_keeps_its_score():
@@ -113,14 +82,14 @@ def test_a_lone_candidate_keeps_its_score():
 def test_constant_fusion_scores_change_nothing():
     """Where fusion does not tell candidates apart, the pair scores decide."""
     answer = Pointwise(Scorer([1, 3, 2]), blend=0.1).rerank(QUERY, candidates([0.1, 0.1, 0.1]))
-    assert ids(answer.ordered) == ["d2", "d3", "d1"]
+    assert keys(answer.ordered) == ["d2", "d3", "d1"]
 
 
 @pytest.mark.parametrize("fused", [[1e-320, 5e-321, 0.0], [1e300, 1e299, -1e300]])
 def test_extreme_fusion_scores_mix(fused):
     """The smallest and the largest fusion scores have z-scores like any others."""
     answer = Pointwise(Scorer([1, 2, 4]), blend=0).rerank(QUERY, candidates(fused))
-    assert ids(answer.ordered) == ["d1", "d2", "d3"]
+    assert keys(answer.ordered) == ["d1", "d2", "d3"]
     assert all(math.isfinite(one.rerank_score) for one in answer.ordered)
 
 
@@ -138,9 +107,9 @@ def test_only_the_scored_are_mixed():
 def test_auto_asks_the_scorer():
     """`blend="auto"` is the scorer's default_blend, or none."""
     scorer = Scorer([0.0, 4.0])
-    assert ids(Pointwise(scorer).rerank(QUERY, candidates([30, 10])).ordered) == ["d2", "d1"]
+    assert keys(Pointwise(scorer).rerank(QUERY, candidates([30, 10])).ordered) == ["d2", "d1"]
     scorer.default_blend = 0.25
-    assert ids(Pointwise(scorer).rerank(QUERY, candidates([30, 10])).ordered) == ["d1", "d2"]
+    assert keys(Pointwise(scorer).rerank(QUERY, candidates([30, 10])).ordered) == ["d1", "d2"]
     scorer.default_blend = 2
     with pytest.raises(InvalidArgument, match="default_blend of Scorer"):
         Pointwise(scorer).rerank(QUERY, candidates([30, 10]))
@@ -154,7 +123,7 @@ def test_a_blend_lets_nothing_overtake_what_was_late(reason):
     """Scores below a candidate whose own is missing are not used, and the detail counts them."""
     scorer = Scorer([1, 2, NAN, 9, 8], reason)
     answer = Pointwise(scorer, blend=0.75).rerank(QUERY, candidates([5, 4, 3, 2, 1]))
-    assert ids(answer.ordered) == ["d2", "d1"]
+    assert keys(answer.ordered) == ["d2", "d1"]
     assert [one.key for one in answer.unscored] == ["d3", "d4", "d5"]
     assert answer.reason == reason
     assert "scored 2 of 5 " in answer.detail
@@ -176,7 +145,7 @@ def test_without_a_blend_every_score_counts(blend):
     answer = Pointwise(Scorer([NAN, 9, 8], "timeout"), blend=blend).rerank(
         QUERY, candidates([3, 2, 1])
     )
-    assert ids(answer.ordered) == ["d2", "d3"]
+    assert keys(answer.ordered) == ["d2", "d3"]
     assert "not used" not in answer.detail
 
 
@@ -184,7 +153,7 @@ def test_without_a_blend_every_score_counts(blend):
 def test_a_score_that_is_no_number_holds_nobody_back(reason):
     """One bad value in a reply costs that candidate its place and no other."""
     answer = Pointwise(Scorer([NAN, 8, 9], reason), blend=0.9).rerank(QUERY, candidates([3, 2, 1]))
-    assert ids(answer.ordered) == ["d3", "d2"]
+    assert keys(answer.ordered) == ["d3", "d2"]
     assert [one.key for one in answer.unscored] == ["d1"]
     assert answer.reason == "bad_reply"
 
@@ -198,4 +167,4 @@ def test_a_blend_of_the_first_few_is_that_of_a_narrower_window(rows, read):
     late = own[:read] + [NAN] * (len(rows) - read)
     some = Pointwise(Scorer(late, "timeout"), blend=0.5).rerank(QUERY, candidates(fused))
     narrow = Pointwise(Scorer(own[:read]), blend=0.5).rerank(QUERY, candidates(fused)[:read])
-    assert ids(some.ordered) == ids(narrow.ordered)
+    assert keys(some.ordered) == keys(narrow.ordered)

@@ -19,6 +19,7 @@ from counting import Counting, value
 from runoff.errors import InvalidArgument
 from runoff.rerank import Cached, DiskCache
 from runoff.rerank._cache import cached as cache
+from runoff.rerank._cache import database, disk
 from runoff.rerank._cache.database import database_of
 
 KILLED = Path(__file__).with_name("write_until_killed.py")
@@ -90,33 +91,36 @@ def _work(path, seed, gate, results):
 def test_several_processes_at_once(path):
     """Processes that begin at one moment, with no file yet, share it and read no wrong score."""
     processes = multiprocessing.get_context("spawn")
-    gate, results = processes.Barrier(4), processes.Queue()
+    gate, results = processes.Barrier(3), processes.Queue()
     workers = [
-        processes.Process(target=_work, args=(path, seed, gate, results)) for seed in range(4)
+        processes.Process(target=_work, args=(path, seed, gate, results)) for seed in range(3)
     ]
     for one in workers:
         one.start()
     told = [results.get(timeout=60) for _ in workers]
     for one in workers:
         one.join(30)
-    assert [one.exitcode for one in workers] == [0] * 4
+    assert [one.exitcode for one in workers] == [0] * 3
     assert all(asked <= 50 for asked, _ in told), "no process scored a pair twice"
     assert score(path).usage.cached == 50
 
 
 @forks
-def test_killed_while_writing(path):
+@pytest.mark.parametrize(
+    "kills", [10, pytest.param(60, marks=pytest.mark.slow("3 s: two writers killed 60 times"))]
+)
+def test_killed_while_writing(path, kills):
     """After each of many kills of two writers the file is whole and every score in it right."""
     path.parent.mkdir()
     done = subprocess.run(
-        [sys.executable, KILLED, path, "60", "1"],
+        [sys.executable, KILLED, path, str(kills), "1"],
         capture_output=True, text=True, timeout=200, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["more"] > 5, "writers were killed while they wrote"
-    assert told["right"] > 1000
+    assert told["more"] > kills / 12, "writers were killed while they wrote"
+    assert told["right"] > 15 * kills
 
 
 @forks
@@ -136,7 +140,7 @@ def test_a_fork_opens_the_file_anew(path):
     thread = threading.Thread(target=busy)
     thread.start()
     try:
-        for _ in range(20):
+        for _ in range(5):
             child = os.fork()
             if not child:
                 inherited = database_of(store.path)
@@ -178,19 +182,25 @@ def test_readers_do_not_wait_for_a_writer(path):
     assert scores.notes == ()
 
 
-def test_a_locked_file_costs_only_the_cache(path, caplog):
+def test_a_locked_file_costs_only_the_cache(path, caplog, monkeypatch):
     """New scores are given but not kept while the file is locked, a note and one WARNING say so."""
     score(path, PAIRS[:10])
+    waited = []
+
+    def transaction(connection):
+        waited.append(connection)
+        return database.transaction(connection)
+
+    monkeypatch.setattr(disk, "transaction", transaction)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        started = time.monotonic()
         for _ in range(20):
             scores = score(path)
             assert right(scores)
             assert (scores.usage.cached, scores.usage.pairs) == (10, 40)
             assert "could not be written" in scores.notes[0]
             assert "database is locked" in scores.notes[0]
-        assert time.monotonic() - started < 0.8, "they do not wait one after the other"
+    assert 0 < len(waited) < 10, "they do not wait one after the other"
     assert len(caplog.records) == 1
     time.sleep(0.3)
     assert score(path).usage.pairs == 40

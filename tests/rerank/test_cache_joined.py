@@ -45,6 +45,19 @@ def in_threads(*calls):
         return list(pool.map(run, calls))
 
 
+class Held(Counting):
+    """Scores once `free` is set."""
+
+    def __init__(self):
+        super().__init__()
+        self.free = threading.Event()
+
+    def score(self, pairs, *, deadline=None):
+        self._note(pairs)
+        assert self.free.wait(30)
+        return self._answer(pairs)
+
+
 def until(condition):
     end = time.monotonic() + 10
     while not condition():
@@ -89,67 +102,72 @@ def test_overlapping_questions(store):
 
 def test_who_waits_leaves_at_its_deadline(store):
     """A caller whose time is up leaves, and the one it waited for is not disturbed."""
-    scorer = Counting(wait=2.0)
+    scorer = Held()
     cached = Cached(scorer, store=store)
 
     def hurried():
         until(lambda: scorer.calls)
-        started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
-            cached.score(PAIRS, deadline=Deadline(0.1))
+            cached.score(PAIRS, deadline=Deadline(0.05))
         with pytest.raises(DeadlineExceeded):
-            asyncio.run(cached.ascore(PAIRS, deadline=Deadline(0.1)))
-        return time.monotonic() - started
+            asyncio.run(cached.ascore(PAIRS, deadline=Deadline(0.05)))
+        scorer.free.set()  # not before both have left
 
-    patient, took = in_threads(lambda: cached.score(PAIRS), hurried)
+    patient, _ = in_threads(lambda: cached.score(PAIRS), hurried)
     assert right(patient)
-    assert took < 1.5
     assert scorer.calls == [PAIRS]
 
 
 def test_who_waits_gets_what_it_knows_at_its_deadline(store):
     """Of its pairs, a caller whose time is up gives those that were known."""
-    scorer = Counting()
+    scorer = Held()
     cached = Cached(scorer, store=store)
+    scorer.free.set()
     cached.score(PAIRS[:5])
-    scorer.wait = 0.5
+    scorer.free.clear()
 
     def hurried():
         until(lambda: len(scorer.calls) > 1)
-        return cached.score(PAIRS, deadline=Deadline(0.1))
+        scores = cached.score(PAIRS, deadline=Deadline(0.05))
+        scorer.free.set()
+        return scores
 
     _, scores = in_threads(lambda: cached.score(PAIRS), hurried)
     assert scores.scored.tolist() == [True] * 5 + [False] * 15
     assert scores.reason == "timeout"
 
 
+class FailsFirst(Counting):
+    """Fails the first call once the others wait for it; those score only all at once."""
+
+    def __init__(self, others, error=None):
+        super().__init__(error=error)
+        self.together = threading.Barrier(others, timeout=10)
+
+    def score(self, pairs, *, deadline=None):
+        with self.lock:
+            self.calls.append(list(pairs))
+            first = len(self.calls) == 1
+        if first:
+            time.sleep(0.1)  # for the others to get as far as waiting
+            raise ServerFailed("503")
+        self.together.wait()
+        return self._answer(pairs)
+
+
 def test_when_it_fails_each_tries_for_itself(store):
     """Those who waited for a caller that failed score for themselves, all at once."""
-
-    class FailsFirst(Counting):
-        def _answer(self, pairs, *, late=False):
-            if len(self.calls) == 1:
-                until(lambda: len(cache_flights._flights) == len(PAIRS))
-                time.sleep(0.1)
-                raise ServerFailed("503")
-            return super()._answer(pairs)
-
-    scorer = FailsFirst(wait=0.2)
-    cached = Cached(scorer, store=store)
-    started = time.monotonic()
+    cached = Cached(FailsFirst(7), store=store)
     answers = in_threads(*[lambda: cached.score(PAIRS)] * 8)
     assert sum(isinstance(one, ServerFailed) for one in answers) == 1
     assert sum(not isinstance(one, Exception) and right(one) for one in answers) == 7
-    assert time.monotonic() - started < 8 * 0.2, "not one after the other"
 
 
 def test_a_server_that_is_down_is_not_asked_one_after_the_other(store):
-    """When every call fails, nobody waits for more than one other call."""
-    cached = Cached(Counting(wait=0.2, error=ServerFailed("503")), store=store)
-    started = time.monotonic()
+    """When every call fails, those who waited for the first ask at the same time."""
+    cached = Cached(FailsFirst(11, error=ServerFailed("503")), store=store)
     answers = in_threads(*[lambda: cached.score(PAIRS)] * 12)
     assert all(isinstance(one, ServerFailed) for one in answers)
-    assert time.monotonic() - started < 1.6
 
 
 def test_scores_that_land_between_look_and_claim_are_found():
@@ -249,11 +267,11 @@ def test_loading_a_model_stops_the_clock_of_all_who_wait(store):
             if not self.calls:
                 self._note([])
                 with deadline.paused():
-                    time.sleep(1.5)
+                    time.sleep(0.8)
             return super().score(pairs, deadline=deadline)
 
     cached = Cached(Loads(), store=store)
-    deadlines = [Deadline(0.8) for _ in range(6)]
+    deadlines = [Deadline(0.5) for _ in range(6)]
     answers = in_threads(
         *[lambda one=one: cached.score(PAIRS, deadline=one) for one in deadlines[:3]],
         *[lambda one=one: asyncio.run(cached.ascore(PAIRS, deadline=one)) for one in deadlines[3:]],
@@ -265,13 +283,18 @@ def test_what_others_scored_counts_where_the_own_pairs_have_no_score(store):
     """A caller whose own pairs got no score, and so no full name of the model, has the others'."""
 
     class Nameless(Counting):
+        def score(self, pairs, *, deadline=None):
+            self._note(pairs)
+            until(lambda: len(self.calls) > 1)  # the second has claimed its own pairs
+            return self._answer(pairs)
+
         def _answer(self, pairs, *, late=False):
             scores = super()._answer(pairs, late=late)
             if scores.scored.any():
                 return scores
             return dataclasses.replace(scores, model=ModelIdentity("counting"))
 
-    scorer = Nameless(wait=0.3, unscored={text for _, text in PAIRS[10:]})
+    scorer = Nameless(unscored={text for _, text in PAIRS[10:]})
     cached = Cached(scorer, store=store)
 
     def second():

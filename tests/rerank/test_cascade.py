@@ -137,7 +137,7 @@ async def test_a_hanging_last_stage_is_left_at_the_deadline(made):
     response = await search(Cascade([(CHEAP, 2), slow]), timeout=0.2)
     assert [one.doc_id for one in response] == ["d", "c", "b", "a"]
     assert [one.reason for one in response.outcome.degraded] == ["timeout"]
-    assert response.outcome.spent_ms < 2000
+    assert response.outcome.spent_ms < 5000
 
 
 async def test_a_part_of_the_last_stage_is_taken():

@@ -60,7 +60,7 @@ def test_every_fault_is_what_it_is(server, fault):
     server.fault = fault
     scores, raised = None, None
     try:
-        scores = scorer.score(PAIRS, deadline=Deadline(0.3 if fault.reason == "timeout" else 10))
+        scores = scorer.score(PAIRS, deadline=Deadline(0.1 if fault.reason == "timeout" else 10))
     except (TransientError, PermanentError) as error:
         raised = error
     if scores is None:
@@ -89,13 +89,14 @@ def test_retries_are_ours_and_keep_the_deadline(server):
     server.script(["503", "429_ms"])
     assert scorer.score(PAIRS).usage.requests == 3
     server.fault = FAULTS["429_seconds"]
-    began = time.perf_counter()
+    left = Deadline(0.9)
     with pytest.raises(ServerFailed) as caught:
-        scorer.score(PAIRS, deadline=Deadline(0.5))
-    assert time.perf_counter() - began < 0.4
+        scorer.score(PAIRS, deadline=left)
+    assert not left.expired
     assert caught.value.retry_after == 1
 
 
+@pytest.mark.slow("2 s: deadlines by the clock, to 50 ms")
 @pytest.mark.parametrize("fault", ["hang", "drip"])
 @pytest.mark.parametrize("how", ["score", "ascore"])
 async def test_the_deadline_is_kept(server, fault, how):

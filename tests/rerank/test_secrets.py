@@ -94,7 +94,7 @@ def test_neither_answer_error_nor_log_holds_a_key(server, name, situation, caplo
     server.clear()
     server.fault = SITUATIONS[situation]
     pipeline = TwoStage(SOURCES, reranker=RERANKERS[name](server.url))
-    seconds = 0.15 if situation == "hang" else 5
+    seconds = 0.08 if situation == "hang" else 5
     with caplog.at_level(logging.DEBUG):
         for search in (pipeline.search, lambda *a, **k: asyncio.run(pipeline.asearch(*a, **k))):
             try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,40 @@ def candidates(*ids):
 
 def keys(some):
     return [getattr(one, "candidate", one).key for one in some]
+
+
+def fused_candidates(fused):
+    """Candidates d1, d2, ... in fused order with these fusion scores."""
+    return [
+        Candidate(Document(f"d{rank}", f"text {rank}"), f"d{rank}", score, rank)
+        for rank, score in enumerate(fused, 1)
+    ]
+
+
+@dataclass
+class Scorer:
+    """A scorer that gives the scores it was made with; NaN is unscored."""
+
+    values: list
+    reason: str = ""
+    truncated: list | None = None
+    seen: list = field(default_factory=list)
+
+    def score(self, pairs, *, deadline=None):
+        self.seen.append((list(pairs), deadline))
+        values = np.array(self.values, np.float32)
+        cut = np.zeros(len(values), bool) if self.truncated is None else np.array(self.truncated)
+        return PairScores(
+            values,
+            ~np.isnan(values),
+            cut,
+            ScoreKind.LOGIT,
+            ModelIdentity("fake", "1", "fp32"),
+            Usage(pairs=len(values), tokens=7),
+            load_ms=3.0,
+            reason=self.reason,
+            notes=("a note",),
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +121,7 @@ async def both(reranker, query, some, seconds=None):
 
 
 def told(reranking):
-    """All of a reranking that does not depend on time."""
+    """Everything in a reranking that does not depend on time."""
     return (
         reranking.ordered,
         reranking.unscored,

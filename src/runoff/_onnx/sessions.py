@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 
+from runoff._onnx import runtime
 from runoff.errors import InvalidArgument, ModelDamaged
 
 if TYPE_CHECKING:
@@ -94,8 +95,6 @@ class Loaded:
         Raises:
             ModelDamaged: the graph cannot be computed.
         """
-        import onnxruntime  # noqa: PLC0415 - loaded already; imported where models are used
-
         feeds = {}
         for name, dtype in self._inputs.items():
             if name == "attention_mask":
@@ -105,7 +104,7 @@ class Loaded:
             else:
                 values = encoded.ids if name == "input_ids" else encoded.type_ids
             feeds[name] = values.astype(dtype, copy=False)
-        options = onnxruntime.RunOptions()
+        options = runtime.load().RunOptions()
         options.log_severity_level = _QUIET
         if interrupt is not None:
             interrupt.on_stop(lambda: setattr(options, "terminate", True))
@@ -134,8 +133,7 @@ def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is i
 
 
 def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
-    import onnxruntime  # noqa: PLC0415 - imported where models are used
-
+    onnxruntime = runtime.load()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

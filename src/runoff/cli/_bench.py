@@ -71,8 +71,9 @@ def bench(
 ) -> None:
     """Measure the second stage on this machine and find the window that fits a deadline.
 
-    Candidates are random documents, so the times exclude the first stage. Exit codes: 0 success, 1
-    error, 2 wrong argument.
+    Candidates are random documents, so the times exclude the first stage.
+
+    Exit codes: 0 success, 1 error, 2 wrong argument.
     """
     from runoff.bench import _material as material  # noqa: PLC0415 - --help needs none of this
     from runoff.bench._measure import measure  # noqa: PLC0415 - as above

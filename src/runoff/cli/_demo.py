@@ -51,7 +51,9 @@ def demo(
 
     Without arguments it indexes the documentation of this Python, asks a plain LlamaIndex and a
     plain LangChain retriever before and after adding one line, evaluates the result on judged
-    questions, and says what to do next. Exit codes: 0 success, 1 error, 2 wrong argument.
+    questions, and says what to do next.
+
+    Exit codes: 0 success, 1 error, 2 wrong argument.
     """
     if path is not None and question is None:
         raise InvalidArgument(

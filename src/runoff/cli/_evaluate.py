@@ -62,10 +62,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     reranker: RerankerOption = "runoff-mini",
     window: Annotated[
         int,
-        typer.Option(help="Candidates to rerank per query; at least as many as --system reranks."),
+        typer.Option(help="Candidates to rerank per query; more if --system reranks more."),
     ] = 50,
     depth: Annotated[
-        int, typer.Option(help="Hits to ask of each source; at least as many as --system asks.")
+        int, typer.Option(help="Hits to ask of each source; more if --system asks for more.")
     ] = 100,
     measure: Annotated[
         list[str] | None,
@@ -90,8 +90,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
 ) -> None:
     """Measure a system on judged queries and compare it with a baseline.
 
-    Without --baseline a system is compared with its own first stage. Exit codes: 0 success, 1
-    error, 2 wrong argument, 3 proven harm with --fail-on-harm.
+    Without --baseline a system is compared with its own first stage.
+
+    Exit codes: 0 success, 1 error, 2 wrong argument, 3 proven harm with --fail-on-harm.
     """
     if json_output and markdown:
         raise InvalidArgument("markdown", markdown, "cannot be combined with --json")

@@ -42,7 +42,9 @@ def explain(
 ) -> None:
     """Show what each stage did to one answer: its latency, and the rank it gave every result.
 
-    It reuses the index that `runoff demo` built. Exit codes: 0 success, 1 error, 2 wrong argument.
+    It reuses the index that `runoff demo` built.
+
+    Exit codes: 0 success, 1 error, 2 wrong argument.
     """
     Query(query)
     count("top_k", top_k)

@@ -39,6 +39,7 @@ def export(
     """Convert a cross-encoder to ONNX and check that it scores as it does in torch.
 
     CrossEncoder(OUT) then runs it with ONNX Runtime alone. Exporting needs the extra `export`.
+
     Exit codes: 0 success, 1 error or different scores, 2 wrong argument.
     """
     from runoff.export import export_cross_encoder  # noqa: PLC0415 - --help needs none of this

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import sys
+from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument, MissingExtra, RunoffError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["app"]
 
@@ -36,12 +41,12 @@ def app() -> None:
         pretty_exceptions_enable=False,
     )
     for command in (demo, evaluate, advise, explain, bench, export, version):
-        commands.command()(command)
+        commands.command(help=_help(command))(command)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for ASCII terminals
     try:
-        commands()
+        commands(prog_name="runoff")
     except RunoffError as error:
         sys.stderr.write(f"runoff: {error}\n")
         raise SystemExit(EXIT_USAGE if isinstance(error, InvalidArgument) else EXIT_ERROR) from None
@@ -50,3 +55,9 @@ def app() -> None:
         raise SystemExit(EXIT_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _help(command: Callable[..., None]) -> str:
+    """Return a command's docstring with each paragraph on one line, for the terminal to wrap."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)

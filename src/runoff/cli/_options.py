@@ -52,7 +52,9 @@ RerankerOption = Annotated[
     typer.Option(help="Second stage of the built-in pipeline: a cross-encoder's name, or none."),
 ]
 SplitOption = Annotated[str, typer.Option(help="Which judgments of a BEIR folder to use.")]
-TopicsOption = Annotated[Path | None, typer.Option(help="The queries of a qrels file.")]
+TopicsOption = Annotated[
+    Path | None, typer.Option(help="The file of the queries, where COLLECTION is a qrels file.")
+]
 SaveOption = Annotated[
     Path | None,
     typer.Option(help="Save the recording in this folder; an interrupted run resumes there."),

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from runoff._util.text import snippet
-from runoff.evaluation._by_stage import RERANKED
+from runoff.evaluation._runs import RERANKED
 from runoff.report._explain import headline, result_table, stage_table
 from runoff.report._figures import stage_spans
 from runoff.report._text import columns, number, table, verdict_text

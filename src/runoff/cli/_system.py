@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._by_stage import RERANKED, by_stage
 from runoff.evaluation._record import record
 from runoff.evaluation._recording import Recording
 from runoff.evaluation._remarks import check_recorded
-from runoff.evaluation._runs import read_run
+from runoff.evaluation._runs import RERANKED, by_stage, read_run
 from runoff.pipeline._systems import as_system
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What `runoff demo` shows, and its material: the documentation of Python's standard library."""
+"""The material of `runoff demo`: the documentation of Python's library, and judged questions."""
 
 from __future__ import annotations
 
@@ -14,4 +14,5 @@ __all__ = ["load_questions", "stdlib_documents"]
 
 _HOMES = {"load_questions": "_questions", "stdlib_documents": "_corpus"}
 
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -1,6 +1,6 @@
-"""Does the second stage help? Queries recorded once, and every question answered from that.
+"""Does the second stage help? Record the queries once, then answer every question from that.
 
-Names are imported when they are first used, so that nobody waits for a part they do not use.
+Names are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.evaluation._by_stage import by_stage
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve, Point, curve
-    from runoff.evaluation._findings import Finding, Health
+    from runoff.evaluation._grid import Setting
     from runoff.evaluation._health import health
     from runoff.evaluation._ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation._losses import losses
     from runoff.evaluation._measures import Evaluator, Measured, evaluate
+    from runoff.evaluation._observations import Finding, Health
     from runoff.evaluation._record import record
     from runoff.evaluation._recording import Content, FateCode, RecordedQuery, Recording
     from runoff.evaluation._replay import AS_RECORDED, Ranking, Runs, replay
-    from runoff.evaluation._runs import read_run, read_scored_run, write_run
-    from runoff.evaluation._settings import Setting
+    from runoff.evaluation._runs import by_stage, read_run, read_scored_run, write_run
     from runoff.evaluation._slices import by_agreement, by_length, by_margin, by_script
     from runoff.evaluation._tune import Trial, Tuning, tune
     from runoff.evaluation._verdict import Comparison, Verdict, verdict
@@ -78,8 +77,8 @@ _HOMES = {
     "Curve": "_curve",
     "Evaluator": "_measures",
     "FateCode": "_recording",
-    "Finding": "_findings",
-    "Health": "_findings",
+    "Finding": "_observations",
+    "Health": "_observations",
     "Ledger": "_ledger",
     "LostDocument": "_ledger",
     "Measured": "_measures",
@@ -90,7 +89,7 @@ _HOMES = {
     "RecordedQuery": "_recording",
     "Recording": "_recording",
     "Runs": "_replay",
-    "Setting": "_settings",
+    "Setting": "_grid",
     "Trial": "_tune",
     "Tuning": "_tune",
     "Verdict": "_verdict",
@@ -98,7 +97,7 @@ _HOMES = {
     "by_length": "_slices",
     "by_margin": "_slices",
     "by_script": "_slices",
-    "by_stage": "_by_stage",
+    "by_stage": "_runs",
     "curve": "_curve",
     "evaluate": "_measures",
     "health": "_health",
@@ -112,4 +111,5 @@ _HOMES = {
     "write_run": "_runs",
 }
 
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

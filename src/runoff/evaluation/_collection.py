@@ -1,4 +1,4 @@
-"""A test collection: queries, judgments, and perhaps labels and documents."""
+"""A test collection: queries with judgments, and optionally labels and documents."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.text import snippet
 from runoff.errors import InvalidArgument, MalformedData, MissingExtra
 from runoff.evaluation._formats import (
     Gathered,
+    check_queries,
+    checked_grades,
     csv_rows,
     existing,
     json_objects,
+    oddities,
     read_documents,
     read_qrels,
     read_queries,
     read_topics,
+    unlisted,
 )
-from runoff.evaluation._judgments import check_queries, checked_grades, oddities, unlisted
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -29,28 +33,29 @@ if TYPE_CHECKING:
 __all__ = ["Collection"]
 
 _CELLS = {"query_id", "query", "doc_id", "grade"}
+_REPR = 200  # characters
 _FIELDS = {"query", "text", "query_id", "relevant"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Collection:
     """Queries with the documents that are relevant to them.
 
-    What is given is copied and cannot be changed afterwards. Only judged queries are kept.
+    The data is copied and cannot be changed afterwards. Only judged queries are kept.
 
     Attributes:
         queries: query id to text; the judged queries, in the order given.
-        qrels: query id to document id to grade; 0 and below mean judged and not relevant, and what
-            is not listed was not judged.
-        documents: document id to document, where they came along.
+        qrels: query id to document id to grade; 0 and below mean judged as not relevant, and
+            documents that are not listed were not judged.
+        documents: document id to document; None without documents.
         labels: query id to label to value, such as `{"q1": {"language": "de"}}`; verdicts can be
             sliced by them.
-        name: what reports call it.
+        name: its name in reports.
         notes: what is odd about the data, as sentences.
 
     Raises:
         InvalidArgument: no query is judged, a judged or labelled query has no text, or an id or a
-            grade is unfit.
+            grade is invalid.
     """
 
     queries: Mapping[str, str]
@@ -68,11 +73,13 @@ class Collection:
             raise InvalidArgument("qrels", self.qrels, remedy)
         judged = {one: checked_grades(one, grades) for one, grades in self.qrels.items() if grades}
         if not judged:
-            raise InvalidArgument("qrels", self.qrels, "must judge a document of a query or more")
+            raise InvalidArgument("qrels", self.qrels, "needs at least one judgment")
         for argument, given in (("qrels", judged), ("labels", self.labels)):
             for query_id in given:
                 if query_id not in self.queries:
-                    raise InvalidArgument(argument, query_id, "names a query that has no text")
+                    raise InvalidArgument(
+                        argument, query_id, "must be a query id with a text in `queries`"
+                    )
         documents = None if self.documents is None else MappingProxyType(dict(self.documents))
         labels = {
             query_id: MappingProxyType({name: str(value) for name, value in given.items()})
@@ -104,6 +111,18 @@ class Collection:
             self.notes,
         )
 
+    def __repr__(self) -> str:
+        """Show the name and how much data there is."""
+        judgments = sum(map(len, self.qrels.values()))
+        parts = [repr(self.name), f"{len(self.qrels)} queries", f"{judgments} judgments"]
+        if self.documents is not None:
+            parts.append(f"{len(self.documents)} documents")
+        if names := self._label_names():
+            parts.append(f"labels {', '.join(names)}")
+        if self.notes:
+            parts.append(f"{len(self.notes)} notes")
+        return snippet(f"Collection({', '.join(parts)}", _REPR) + ")"
+
     def __len__(self) -> int:
         """Return how many judged queries there are."""
         return len(self.qrels)
@@ -115,7 +134,7 @@ class Collection:
             doc_ids: the ids that can be retrieved; None takes the collection's own documents.
 
         Raises:
-            InvalidArgument: neither ids nor documents are there.
+            InvalidArgument: no ids are given, and the collection has no documents.
         """
         ids: Container[str] | None = self.documents if doc_ids is None else set(doc_ids)
         if ids is None:
@@ -130,24 +149,26 @@ class Collection:
         """
         found = {one: given[label] for one, given in self.labels.items() if label in given}
         if not found:
-            names = sorted({name for given in self.labels.values() for name in given})
-            raise InvalidArgument("label", label, f"is on no query; the labels are {names}")
+            raise InvalidArgument("label", label, f"must be one of {self._label_names()}")
         return found
+
+    def _label_names(self) -> list[str]:
+        return sorted({name for given in self.labels.values() for name in given})
 
     @classmethod
     def from_beir(
         cls, path: str | PathLike[str], *, split: str = "test", documents: bool = True
     ) -> Collection:
-        """Read a folder as BEIR lays it out; each file may be compressed (`.gz`).
+        """Read a folder in the layout of BEIR; each file may be compressed (`.gz`).
 
         Args:
             path: has `queries.jsonl`, `qrels/SPLIT.tsv` (or `qrels.SPLIT.tsv`, and `qrels.tsv` for
                 the test split) and `corpus.jsonl`.
-            split: whose judgments.
+            split: whose judgments to read.
             documents: False leaves `corpus.jsonl` unread.
 
         Raises:
-            InvalidArgument: a file is absent, or a judged query has no text.
+            InvalidArgument: a file is missing, or a judged query has no text.
             MalformedData: a line cannot be read.
         """
         folder, gathered = Path(path), Gathered()
@@ -156,7 +177,7 @@ class Collection:
             named.append("qrels.tsv")
         read_qrels(existing(folder, *named), gathered)
         texts = read_queries(existing(folder, "queries.jsonl"))
-        # the file has the queries of every split
+        # the file has the queries of all splits
         gathered.queries = {one: text for one, text in texts.items() if one in gathered.qrels}
         corpus = read_documents(existing(folder, "corpus.jsonl")) if documents else None
         return _made(gathered, folder.resolve().name, corpus)
@@ -169,8 +190,8 @@ class Collection:
 
         Args:
             qrels: `query 0 document grade` lines.
-            topics: `query<tab>text` lines, or `<top>` blocks of which the title is taken.
-            name: what reports call it; the qrels file's name by default.
+            topics: `query<tab>text` lines, or `<top>` blocks, whose title becomes the text.
+            name: its name in reports; the qrels file's name by default.
 
         Raises:
             InvalidArgument: a judged query has no topic.
@@ -186,8 +207,8 @@ class Collection:
         """Read a table with one judgment in each row.
 
         Args:
-            path: its header names `query` and `doc_id`, and perhaps `query_id` (made of the text
-                where absent) and `grade` (1 where absent); every other column is a label.
+            path: its header names `query` and `doc_id`, and optionally `query_id` (by default
+                derived from the text) and `grade` (by default 1); every other column is a label.
             delimiter: a tab for `.tsv` files and a comma for others by default.
 
         Raises:
@@ -201,8 +222,8 @@ class Collection:
     def from_pandas(cls, frame: Any, *, name: str = "frame") -> Collection:  # noqa: ANN401 - no pandas here
         """Take a data frame with one judgment in each row and the columns of `from_csv`."""
         if not hasattr(frame, "to_dict") or not hasattr(frame, "notna"):
-            raise InvalidArgument("frame", frame, "must be a data frame; lists are for from_pairs")
-        # an empty cell is NaN, NaT or NA to a frame, and None here
+            raise InvalidArgument("frame", frame, "must be a data frame; for lists use from_pairs")
+        # an empty cell is NaN, NaT or NA in a frame, and None here
         filled = frame.astype(object).where(frame.notna(), None)
         records: list[dict[str, Any]] = filled.to_dict("records")
         return _rows(((f"{name} row {at}", row) for at, row in enumerate(records)), name)
@@ -212,7 +233,7 @@ class Collection:
         """Read JSON lines with one query in each.
 
         An object has `query` (or `text`), `relevant` (document id to grade, or a list of ids) and
-        perhaps `query_id`; every other string, number or truth value is a label.
+        optionally `query_id`; every other string, number or boolean is a label.
 
         Raises:
             MalformedData: a line cannot be read.
@@ -237,11 +258,11 @@ class Collection:
     ) -> Collection:
         """Take (query text, relevant document ids) pairs; grades may be given as a mapping.
 
-        A mapping of texts to relevant ids counts as its items. A query's id is made of its text, so
-        that it stays the same from one day to the next.
+        A mapping of texts to relevant ids works too. A query's id is derived from its text, so it
+        is the same on every run.
 
         Raises:
-            MalformedData: one is no such pair.
+            MalformedData: an item is not such a pair.
         """
         gathered = Gathered()
         given = pairs.items() if isinstance(pairs, Mapping) else pairs
@@ -258,12 +279,12 @@ class Collection:
         """Take clicks, (query text, document id), or thumbs, (query text, document id, 1 or -1).
 
         The votes for a document are added up: above 0 it has grade 1, below 0 grade 0, and at 0 it
-        counts as not judged. People click on what they are shown, and most on what stands first, so
-        that such judgments favour the system they were collected with; a note says so.
+        counts as not judged. People click on what they are shown, mostly on the first results, so
+        such judgments favour the system they were collected with; a note says so.
 
         Raises:
-            MalformedData: an event is no such thing, or a vote is neither 1 nor -1 (True and False
-                are taken as these).
+            MalformedData: an event is not such a tuple, or a vote is neither 1 nor -1 (True and
+                False count as these).
         """
         gathered, votes = Gathered(), dict[tuple[str, str], int]()
         for at, event in enumerate(events):
@@ -278,18 +299,18 @@ class Collection:
         for (query_id, doc_id), total in votes.items():
             if total:
                 gathered.judge(name, query_id, doc_id, int(total > 0))
-        note = "Judged by clicks or thumbs: only what users were shown could be judged."
+        note = "Judged by clicks or thumbs, so only documents that users were shown."
         return _made(gathered, name, None, note)
 
     @classmethod
     def from_ir_datasets(cls, name: str, *, documents: bool = False) -> Collection:
-        """Take a data set of the `ir_datasets` package by its name, such as `"beir/scifact/test"`.
+        """Load a data set of the `ir_datasets` package by its name, such as `"beir/scifact/test"`.
 
-        It is downloaded by that package where it is not there yet.
+        That package downloads it if necessary.
 
         Raises:
             MissingExtra: ir_datasets is not installed.
-            InvalidArgument: there is no such data set, or it has no judgments.
+            InvalidArgument: the name is unknown, or the data set has no judgments.
         """
         try:
             import ir_datasets  # noqa: PLC0415 - an extra
@@ -298,9 +319,11 @@ class Collection:
         try:
             dataset = ir_datasets.load(name)
         except KeyError:
-            raise InvalidArgument("name", name, "is no data set of ir_datasets") from None
+            raise InvalidArgument(
+                "name", name, "must be the name of a data set of ir_datasets"
+            ) from None
         if not dataset.has_queries() or not dataset.has_qrels():
-            raise InvalidArgument("name", name, "has no queries or no judgments")
+            raise InvalidArgument("name", name, "must have queries and judgments")
         gathered = Gathered()
         for at, query in enumerate(dataset.queries_iter()):
             gathered.query(f"{name} query {at}", query.query_id, query.default_text())
@@ -318,9 +341,9 @@ def _made(
     gathered: Gathered, name: str, documents: dict[str, Document] | None = None, *notes: str
 ) -> Collection:
     if not gathered.qrels:
-        raise InvalidArgument(name, gathered.qrels, "has no judgment of a query")
-    said = (*notes, *gathered.notes())
-    return Collection(gathered.queries, gathered.qrels, documents, gathered.labels, name, said)
+        raise InvalidArgument(name, gathered.qrels, "needs at least one judgment")
+    every = (*notes, *gathered.notes())
+    return Collection(gathered.queries, gathered.qrels, documents, gathered.labels, name, every)
 
 
 def _rows(rows: Iterator[tuple[str, dict[str, Any]]], name: str) -> Collection:
@@ -328,9 +351,9 @@ def _rows(rows: Iterator[tuple[str, dict[str, Any]]], name: str) -> Collection:
     for where, row in rows:
         absent = [one for one in ("query", "doc_id") if one not in row]
         if absent:
-            remedy = f"must have the columns query and doc_id; absent: {', '.join(absent)}"
+            remedy = f"must have the columns query and doc_id; missing: {', '.join(absent)}"
             if len(row) == 1:
-                remedy += "; what stands between columns is `delimiter`"
+                remedy += "; if another character separates the columns, pass delimiter="
             raise MalformedData(where, list(row), remedy)
         query_id = gathered.query(where, row.get("query_id"), row["query"])
         gathered.judge(where, query_id, row["doc_id"], row.get("grade", 1))
@@ -349,7 +372,9 @@ def _parts(where: str, given: object, least: int, most: int) -> tuple[Any, ...]:
 
 def _relevant(where: str, gathered: Gathered, query_id: str, relevant: object) -> None:
     if isinstance(relevant, str) or not hasattr(relevant, "__iter__"):
-        raise MalformedData(where, relevant, "`relevant` must be a list of ids, or ids with grades")
+        raise MalformedData(
+            where, relevant, "`relevant` must be a list of ids, or map ids to grades"
+        )
     grades = relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1)
     for doc_id, grade in grades.items():
         gathered.judge(where, query_id, doc_id, grade)

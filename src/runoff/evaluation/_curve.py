@@ -1,4 +1,4 @@
-"""`curve`: what each further candidate in the window buys and costs, and how many to read."""
+"""`curve`: what each further candidate in the window gains and costs, and how many to read."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import numpy as np
 
 from runoff._util.arguments import count
 from runoff.errors import InvalidArgument
-from runoff.evaluation import _replay as replays
 from runoff.evaluation import _statistics as statistics
-from runoff.evaluation._groups import grouped
+from runoff.evaluation._grid import own_setting
 from runoff.evaluation._recording import Content
-from runoff.evaluation._selection import argmax, cheapest_of_the_best, held_out
-from runoff.evaluation._settings import configured
-from runoff.evaluation._shown import pretty
-from runoff.evaluation._trials import tried
+from runoff.evaluation._replay import plan_replay, traversals
+from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._trials import Trials
     from runoff.rerank._cost import Price
 
-__all__ = ["Axis", "Curve", "Point", "Shape", "curve", "curved", "recommended"]
+__all__ = ["Axis", "Curve", "Point", "Shape", "curve", "curve_of", "recommended"]
 
 Shape = Literal[
     "saturates", "still rises", "peaks then falls", "falls from the start", "flat", "undecided"
@@ -40,12 +38,12 @@ Axis = Literal["window", "pairs", "ms", "p95_ms", "cost"]
 
 _WINDOWS = (5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000)
 _LEVEL = 0.05
-_TOLERANCE = 0.0025  # of the measure: half of the regret that is promised
+_TOLERANCE = 0.0025  # of the measure: half of the promised regret
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Point:
-    """One window.
+    """The quality and cost of one window.
 
     Attributes:
         window: candidates read at most; 0 is the first stage alone.
@@ -53,16 +51,16 @@ class Point:
         intervals: measure to the 95% bootstrap interval of the mean.
         gain: mean of the first measure minus that of the first stage alone.
         gain_interval: 95% bootstrap interval of the gain, query by query: far narrower than those
-            of the means, as hard queries are hard with every window.
+            of the means, since hard queries are hard with every window.
         pairs: mean pairs read.
         ms: mean milliseconds of the whole search.
-        p95_ms: milliseconds that one search in twenty takes longer than.
-        cost: mean money; None where no price is known.
+        p95_ms: milliseconds that one search in twenty exceeds.
+        cost: mean money; None if no price is known.
         per_10_candidates: gain of the first measure over the point before, for 10 more pairs read;
-            None where no more are read.
-        per_ms: the same for each millisecond; None where it takes no longer.
-        per_unit_of_money: the same for each dollar, or what else the price is in; None where
-            nothing more is paid or no price is known.
+            None if no more are read.
+        per_ms: the same for each millisecond; None if it takes no longer.
+        per_unit_of_money: the same for each unit of the price's currency; None if it costs no more
+            or no price is known.
     """
 
     window: int
@@ -78,31 +76,36 @@ class Point:
     per_ms: float | None
     per_unit_of_money: float | None
 
+    def __repr__(self) -> str:
+        """Show the window, the means, the gain and the latency."""
+        means = ", ".join(f"{name} {value:.4f}" for name, value in self.values.items())
+        return f"Point(window {self.window}: {means}, gain {self.gain:+.4f}, {self.ms:.0f} ms)"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Curve:
     """Quality against the window.
 
     Attributes:
         points: by window, from 0.
-        shape: what is proven of it, all comparisons of the curve taken together. `"saturates"`: it
+        shape: what is proven of it, corrected for all comparisons of the curve. `"saturates"`: it
             helps, and some window before the last is shown, on 100 queries or more, to lose no more
             than the bound against the last. `"still rises"`: it helps, and every narrower window is
-            shown to be worse than the last. `"peaks then falls"`: it helps, and the last window is
-            worse than a narrower one. `"falls from the start"`: some window is worse than the first
-            stage alone and none is better. `"flat"`: every window is shown, on 100 queries or more,
-            to be within the bound of the first stage alone. Else `"undecided"`.
-        recommended: the window to read; never above the recorded one.
+            proven worse than the last. `"peaks then falls"`: it helps, and the last window is
+            proven worse than a narrower one. `"falls from the start"`: some window is proven worse
+            than the first stage alone and none better. `"flat"`: every window is shown, on 100
+            queries or more, to be within the bound of the first stage alone. Else `"undecided"`.
+        recommended: the window to read, at most the recorded one.
         configured: the window in use; 0 without a second stage.
-        regret: what the recommendation loses against the best window, on queries that had no part
-            in it. The best one is picked with all queries, so that this is rather too high.
+        regret: what the recommendation loses against the best window, on queries that were not used
+            for it. The best window is chosen with all queries, so this is rather too high.
         regret_interval: 95% bootstrap interval of the regret.
-        agreement: share of the folds that recommend the same.
-        measures: the first decides.
+        agreement: share of the folds that recommend the same window.
+        measures: their names; the first decides.
         queries: how many.
-        bound: differences up to this are none.
-        seed: of all draws.
-        notes: what to bear in mind, as sentences.
+        bound: smaller differences count as no effect.
+        seed: of all random draws.
+        notes: caveats, as sentences.
     """
 
     points: tuple[Point, ...]
@@ -128,34 +131,40 @@ class Curve:
             if one.window == window:
                 return one
         windows = [one.window for one in self.points]
-        raise InvalidArgument("window", window, f"is not on the curve, which has {windows}")
+        raise InvalidArgument(
+            "window", window, f"must be one of the windows on the curve, {windows}"
+        )
 
     _repr_pretty_ = pretty
 
-    def _repr_html_(self) -> str:
-        from runoff.report._sections import curve_html  # noqa: PLC0415 - a report, when asked for
-
-        return curve_html(self)
+    _repr_html_ = html_by("curve_html")
 
     def plot(self, measure: str | None = None, *, against: Axis = "window") -> LayerChart:
-        """Return quality against the window, or what a window takes, as an Altair chart.
+        """Return quality against the window, or against its cost, as an Altair chart.
 
         Args:
             measure: one of `measures`; None takes the first.
             against: `"window"`, `"pairs"`, `"ms"`, `"p95_ms"` or `"cost"`, as a `Point` has them.
 
         Raises:
-            InvalidArgument: the curve has no such measure, or `against` is none of these or is not
-                known.
+            InvalidArgument: the curve has no such measure, or `against` is unknown or was not
+                recorded.
             MissingExtra: Altair is not installed.
         """
-        from runoff.report._plots import curve_plot  # noqa: PLC0415 - Altair is an extra
-
-        return curve_plot(self, self.measures[0] if measure is None else measure, against)
+        shown = self.measures[0] if measure is None else measure
+        chart: LayerChart = ask("report._plots", "curve_plot")(self, shown, against)
+        return chart
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return asdict(self)
+
+    def __repr__(self) -> str:
+        """Show the shape and the recommendation; `str` has the table."""
+        return (
+            f"Curve({self.shape}, {len(self.points)} windows, recommended {self.recommended}, "
+            f"{self.queries} queries)"
+        )
 
     def __str__(self) -> str:
         """Return the shape, a line for each window, the recommendation and the notes."""
@@ -196,46 +205,46 @@ def curve(  # noqa: PLR0913 - every setting has a default
     """Measure every window on recorded scores and recommend one; nothing is searched or scored.
 
     Everything but the window stays as configured. The recommendation is the narrowest window within
-    one standard error of the best, and no more than .0025 below it.
+    one standard error of the best, and at most .0025 below it.
 
     Args:
-        recording: what `record` made.
-        collection: judges its queries.
-        windows: to look at, up to the recorded one; 0, the first stage alone, is always among them.
-            One that would need pairs that were not scored is left out, with a note.
-            None takes a ladder from 5 to the widest that changes anything, and the one in use.
+        recording: what `record` returned.
+        collection: the judgments of its queries.
+        windows: the windows to measure, up to the recorded one; 0, the first stage alone, is always
+            added. A window that needs pairs that were not scored is left out, with a note. None
+            takes a ladder from 5 to the widest window that changes anything, and the one in use.
         measures: as ir-measures names them; the first decides.
-        price: of the reranker, where the recorded usage has no cost.
-        bound: a difference up to this counts as none, in the first measure's units.
+        price: of the reranker, if the recorded usage has no cost.
+        bound: smaller differences count as no effect, in the first measure's units.
         folds: parts to hold out in turn, 2 or more.
         rounds: divisions into folds.
-        seed: of all draws; the same seed gives the same answer.
+        seed: of all random draws; the same seed gives the same answer.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have, the system has no second stage, a
-            judged query was not recorded, or no window can be replayed.
+        InvalidArgument: an argument has an invalid value, the system has no second stage, a judged
+            query was not recorded, or no window can be replayed.
         ScoreKindMismatch: the threshold was made for other scores.
         MissingExtra: ir-measures is not installed.
     """
-    own = configured(recording.setup)
+    own = own_setting(recording.setup)
     if not own.window:
-        raise InvalidArgument("recording", recording, "is of a system without a second stage")
+        raise InvalidArgument("recording", recording, "must be of a system with a second stage")
     if not 0 < bound < np.inf:
         raise InvalidArgument("bound", bound, "must be above 0 and finite")
     if count("folds", folds) == 1:
         raise InvalidArgument("folds", folds, "must be 2 or more")
-    looked = _ladder(recording) if windows is None else _given(recording, windows)
+    measured = _ladder(recording) if windows is None else _checked(recording, windows)
     without = replace(own, window=0, blend=None, threshold=None)
-    settings = [without, *(replace(own, window=one) for one in looked)]
-    trials = tried(recording, collection, settings, measures, price)
+    settings = [without, *(replace(own, window=one) for one in measured)]
+    trials = run_trials(recording, collection, settings, measures, price)
     if len(trials.settings) == 1:
-        raise InvalidArgument("windows", looked, f"cannot be replayed. {trials.notes[0]}")
-    return curved(
+        raise InvalidArgument("windows", measured, f"cannot be replayed: {trials.notes[0]}")
+    return curve_of(
         trials, own.window, bound=bound, folds=folds, rounds=count("rounds", rounds), seed=seed
     )
 
 
-def curved(
+def curve_of(
     trials: Trials,
     window: int,
     *,
@@ -244,22 +253,24 @@ def curved(
     rounds: int = 10,
     seed: int = 0,
 ) -> Curve:
-    """Read a curve off trials whose settings differ in the window alone; see `curve`.
+    """Return the curve of trials whose settings differ only in the window; see `curve`.
 
     Args:
         trials: the narrowest window first.
-        window: the one in use.
-        bound: as `curve` takes it, like the others.
-        folds: the same.
-        rounds: the same.
-        seed: the same.
+        window: the window in use.
+        bound: as `curve` takes it.
+        folds: as `curve` takes it.
+        rounds: as `curve` takes it.
+        seed: as `curve` takes it.
     """
     values = trials.quality
     rank = np.arange(len(values))
     chosen = recommended(values)
-    ahead = held_out(values, rank, folds=folds, rounds=rounds, seed=seed, tolerance=_TOLERANCE)
-    # what is left of rounding is no regret
-    regrets = np.round(values[argmax(values)] - ahead.values, 12) + 0.0
+    held = statistics.held_out(
+        values, rank, folds=folds, rounds=rounds, seed=seed, tolerance=_TOLERANCE
+    )
+    # a difference by rounding is no regret
+    regrets = np.round(values[statistics.argmax(values)] - held.values, 12) + 0.0
     ends = _intervals(np.vstack([values - values[0], regrets[None]]), seed)
     return Curve(
         _points(trials, ends, seed),
@@ -268,7 +279,7 @@ def curved(
         window,
         float(regrets.mean()),
         ends[-1],
-        ahead.chosen.count(chosen) / len(ahead.chosen),
+        held.chosen.count(chosen) / len(held.chosen),
         trials.measures,
         values.shape[1],
         bound,
@@ -278,12 +289,12 @@ def curved(
 
 
 def recommended(values: NDArray[np.float64]) -> int:
-    """Return the place of the window to read.
+    """Return the index of the window to read.
 
     Args:
         values: shape (windows, queries), the narrowest first.
     """
-    return cheapest_of_the_best(values, np.arange(len(values)), tolerance=_TOLERANCE)
+    return statistics.cheapest_of_the_best(values, np.arange(len(values)), tolerance=_TOLERANCE)
 
 
 def _ladder(recording: Recording) -> list[int]:
@@ -295,21 +306,18 @@ def _ladder(recording: Recording) -> list[int]:
 
 def _last_readable(recording: Recording) -> int:
     """Return the widest window that changes anything: the lowest place of a text, or 1."""
-    _, own = replays.configured(recording)
     last = 1
-    for one in replays.prepared(recording):
-        fused = one.fused(own.fusion, own.weights, own.depth)
-        heads, _ = grouped(one.query, own.group, fused.order)
-        places = np.flatnonzero(one.query.content[heads] == Content.TEXT)
+    for one in traversals(recording, plan_replay(recording, reranker=None)):
+        places = np.flatnonzero(one.query.content[one.heads] == Content.TEXT)
         last = max([last, *(places[-1:] + 1).tolist()])
     return last
 
 
-def _given(recording: Recording, windows: Sequence[int]) -> list[int]:
+def _checked(recording: Recording, windows: Sequence[int]) -> list[int]:
     found = sorted({count("windows", one) for one in windows if one is not False and one != 0})
     widest = recording.setup.recorded_window
     if not found or found[-1] > widest:
-        remedy = f"must list windows of 1 to {widest}, which is what was recorded"
+        remedy = f"must list windows from 1 to {widest}, the recorded window"
         raise InvalidArgument("windows", windows, remedy)
     return found
 
@@ -355,10 +363,10 @@ def _points(
 
 
 def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
-    """Return what is proven: Holm over every window against none, and against the last.
+    """Return what is proven: every window against none and against the last, by Holm.
 
-    Intervals that show a difference to be within the bound are as wide as the number of them asks
-    (Bonferroni), and of few queries they show nothing: what is rare may be missing.
+    The intervals that show a difference to be within the bound are widened for their number
+    (Bonferroni). Fewer than 100 queries show no such thing, since rare changes may be missing.
     """
     last = len(values) - 1
     over_none = values[1:] - values[0]

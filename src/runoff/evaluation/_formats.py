@@ -1,4 +1,7 @@
-"""Files of queries, judgments and documents, read line by line; every error names file and line."""
+"""Queries, judgments and documents: read from files line by line, and checked.
+
+Every error about a file names the file and the line.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import json
 import operator
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,48 +21,54 @@ from runoff.errors import InvalidArgument, MalformedData
 from runoff.types import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Iterator
     from pathlib import Path
 
 __all__ = [
     "Gathered",
+    "check_queries",
+    "checked_grades",
     "csv_rows",
     "existing",
     "json_objects",
     "numbered_lines",
+    "oddities",
     "read_documents",
     "read_qrels",
     "read_queries",
     "read_texts",
     "read_topics",
+    "unlisted",
 ]
 
 _QRELS_BEIR, _QRELS_TREC = 3, 4
+_EXAMPLES = 3  # in a note
+_MOST = 1_000_000  # the largest grade
 _HEADERS = {"score", "grade", "relevance", "rel", "label"}  # of the last column
 _NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]*)", re.IGNORECASE)
 
 
 def existing(folder: Path, *names: str) -> Path:
-    """Return the first of a folder's files that is there, plain or with `.gz` behind its name.
+    """Return the first of a folder's files that exists, plain or with `.gz` appended.
 
     Raises:
-        InvalidArgument: none is there; the message lists what was looked for.
+        InvalidArgument: none exists; the message lists the names.
     """
     for name in names:
         for path in (folder / name, folder / f"{name}.gz"):
             if path.is_file():
                 return path
-    raise InvalidArgument("path", str(folder), f"has no file {' or '.join(names)}, plain or .gz")
+    raise InvalidArgument("path", str(folder), f"must contain {' or '.join(names)}, plain or .gz")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield where each line stands, such as `"qrels.tsv line 7"`, and the line without its end.
+    """Yield each line with its place, such as `"qrels.tsv line 7"`, and without its line end.
 
-    Compressed files are known by their first bytes. Blank lines are left out.
+    Compressed files are recognised by their first bytes. Blank lines are skipped.
 
     Raises:
-        MalformedData: a line that is not UTF-8, or a damaged gzip file.
+        MalformedData: a line is not UTF-8, or the gzip file is damaged.
         OSError: the file cannot be opened.
     """
     for number, line in _lines(path):
@@ -87,10 +97,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield where each line stands and the JSON object on it.
+    """Yield the place of each line and its JSON object.
 
     Raises:
-        MalformedData: a line that holds no JSON object.
+        MalformedData: a line is not a JSON object.
     """
     for where, line in numbered_lines(path):
         try:
@@ -103,12 +113,12 @@ def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield where each row ends and its cells by column name, without white space around them.
+    """Yield the place of each row and its cells by column name, stripped of white space.
 
     Raises:
-        MalformedData: a row with more or fewer cells than the header, or broken quotes.
+        MalformedData: a row has more or fewer cells than the header, or broken quotes.
     """
-    # people put a space behind a comma
+    # people write a space after a comma
     reader = csv.reader(
         (line for _, line in _lines(path)), delimiter=delimiter, strict=True, skipinitialspace=True
     )
@@ -122,7 +132,7 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, str]]]
                     raise MalformedData(where, cells, "names a column twice")
             elif cells:
                 if len(cells) != len(header):
-                    remedy = f"must have {len(header)} cells as the header has, not {len(cells)}"
+                    remedy = f"must have {len(header)} cells like the header, not {len(cells)}"
                     raise MalformedData(where, cells, remedy)
                 yield where, dict(zip(header, map(str.strip, cells), strict=True))
     except csv.Error as error:
@@ -132,10 +142,9 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, str]]]
 
 @dataclass(slots=True)
 class Gathered:
-    """Queries, judgments and labels as they come, each with the place it came from.
+    """Queries, judgments and labels while they are read, each with the place it was read from.
 
-    What is said twice in the same way is counted; what is said in two ways is an error that names
-    both places.
+    Repeated judgments are counted; contradictions are errors that name both places.
     """
 
     queries: dict[str, str] = field(default_factory=dict)
@@ -145,7 +154,7 @@ class Gathered:
     _places: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def query(self, where: str, query_id: object, text: object) -> str:
-        """Add a query; return its id, which is made of the text where it has none."""
+        """Add a query and return its id, which is derived from the text if it has none."""
         if not isinstance(text, str) or not text.strip():
             raise MalformedData(where, text, "the query's text must be a non-empty string")
         known = text_key(text) if query_id is None else _id(where, "query id", query_id)
@@ -163,7 +172,7 @@ class Gathered:
         judged[doc] = value
 
     def label(self, where: str, query_id: str, name: str, value: object) -> None:
-        """Add a label of a query; an empty one is none."""
+        """Add a label of a query; an empty one is ignored."""
         if value is None or value == "":
             return
         given = self.labels.setdefault(query_id, {})
@@ -171,8 +180,8 @@ class Gathered:
         given[name] = str(value)
 
     def notes(self) -> tuple[str, ...]:
-        """Return what was said twice, as sentences."""
-        return (f"{self.repeated} judgments are given twice alike.",) if self.repeated else ()
+        """Return what was repeated, as sentences."""
+        return (f"{self.repeated} judgments are repeated.",) if self.repeated else ()
 
     def _once(self, where: str, key: tuple[str, ...], old: object, new: object, what: str) -> None:
         first = self._places.setdefault(key, where)
@@ -192,7 +201,7 @@ def _id(where: str, what: str, value: object) -> str:
 
 def _grade(where: str, value: object) -> int:
     if isinstance(value, str):
-        # a column of whole numbers with a gap in it is written as 1.0 by spreadsheets and pandas
+        # spreadsheets and pandas write 1.0 in a column of whole numbers with gaps
         found = re.fullmatch(r"\s*([+-]?\d{1,9})(?:\.0*)?\s*", value)
         if found is not None:
             return int(found[1])
@@ -218,10 +227,10 @@ def read_queries(path: Path) -> dict[str, str]:
 def read_documents(path: Path) -> dict[str, Document]:
     """Return the documents of a BEIR corpus, JSON lines with `_id`, `text` and perhaps `title`.
 
-    A title stands before the text and in the metadata.
+    A title is put before the text and into the metadata.
 
     Raises:
-        MalformedData: a line without the fields, or an id with two texts.
+        MalformedData: a line lacks a field, or an id has two texts.
     """
     found: dict[str, Document] = {}
     places: dict[str, str] = {}
@@ -229,21 +238,21 @@ def read_documents(path: Path) -> dict[str, Document]:
         doc_id = document.doc_id
         first = places.setdefault(doc_id, where)
         if found.setdefault(doc_id, document) != document:
-            raise MalformedData(where, doc_id, f"has another text in {first}")
+            raise MalformedData(where, doc_id, f"has a different text in {first}")
     return found
 
 
 def read_texts(path: Path, ids: Container[str]) -> dict[str, str]:
-    """Return the texts of some documents of a BEIR corpus by id; the others are not kept.
+    """Return the texts of some documents of a BEIR corpus by id.
 
     Raises:
-        MalformedData: a line without the fields.
+        MalformedData: a line lacks a field.
     """
     return {one.doc_id: one.text for _, one in _documents(path) if one.doc_id in ids}
 
 
 def _documents(path: Path) -> Iterator[tuple[str, Document]]:
-    """Yield where a document stands, and the document."""
+    """Yield the place of each document, and the document."""
     for where, row in json_objects(path):
         _expect(where, row, "_id", "text")
         doc_id, title = _id(where, "document id", row["_id"]), row.get("title") or ""
@@ -256,7 +265,7 @@ def _documents(path: Path) -> Iterator[tuple[str, Document]]:
 def _expect(where: str, row: Mapping[str, object], *names: str) -> None:
     absent = [name for name in names if name not in row]
     if absent:
-        remedy = f"must have the fields {', '.join(names)}; absent: {', '.join(absent)}"
+        remedy = f"must have the fields {', '.join(names)}; missing: {', '.join(absent)}"
         raise MalformedData(where, sorted(row), remedy)
 
 
@@ -267,8 +276,8 @@ def read_qrels(path: Path, gathered: Gathered) -> None:
     "label".
 
     Raises:
-        MalformedData: another number of columns, a grade that is no whole number, or two grades for
-            one document of one query.
+        MalformedData: a line has another number of columns, a grade is not a whole number, or a
+            document has two grades for one query.
     """
     for at, (where, line) in enumerate(numbered_lines(path)):
         cells = line.split("\t") if "\t" in line else line.split()
@@ -285,10 +294,10 @@ def read_qrels(path: Path, gathered: Gathered) -> None:
 def read_topics(path: Path, gathered: Gathered) -> None:
     """Add the queries of a topics file: `id<tab>text` lines, or TREC's `<top>` blocks.
 
-    Of a block the number and the title are taken.
+    Number and title of a block become id and text.
 
     Raises:
-        MalformedData: a line without a tab, a block without number or title, or a repeated id.
+        MalformedData: a line has no tab, a block lacks number or title, or an id has two texts.
     """
     block: list[str] = []
     start = ""
@@ -305,11 +314,92 @@ def read_topics(path: Path, gathered: Gathered) -> None:
             raise MalformedData(where, line, "must be an id, a tab and the query's text")
         gathered.query(where, query_id.strip(), text)
     if block:
-        raise MalformedData(start, block[0], "a <top> without its </top>")
+        raise MalformedData(start, block[0], "the <top> has no </top>")
 
 
 def _topic(where: str, text: str, gathered: Gathered) -> None:
     number, title = _NUMBER.search(text), _TITLE.search(text)
     if number is None or title is None:
-        raise MalformedData(where, text, "a <top> must have a <num> and a <title>")
+        raise MalformedData(where, text, "the <top> must have a <num> and a <title>")
     gathered.query(where, number[1], title[1].strip())
+
+
+def check_queries(queries: Mapping[str, str]) -> None:
+    """Raise unless queries map ids to texts.
+
+    Raises:
+        InvalidArgument: an id or a text is not a non-empty string.
+    """
+    if not isinstance(queries, Mapping):
+        raise InvalidArgument("queries", queries, "must map query ids to texts")
+    for query_id, text in queries.items():
+        if not isinstance(query_id, str) or not query_id:
+            raise InvalidArgument("queries", query_id, "query ids must be non-empty strings")
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidArgument(
+                "queries", text, f"must be a non-empty string (query {query_id!r})"
+            )
+
+
+def checked_grades(query_id: str, judged: Mapping[str, int]) -> dict[str, int]:
+    """Return the grades of one query as plain numbers.
+
+    Raises:
+        InvalidArgument: an id is not a non-empty string, or a grade is not a whole number within
+            a million.
+    """
+    if not isinstance(judged, Mapping):
+        raise InvalidArgument("qrels", judged, f"must map ids to grades (query {query_id!r})")
+    found: dict[str, int] = {}
+    for doc_id, grade in judged.items():
+        if not isinstance(doc_id, str) or not doc_id:
+            remedy = f"document ids must be non-empty strings (query {query_id!r})"
+            raise InvalidArgument("qrels", doc_id, remedy)
+        try:
+            found[doc_id] = operator.index(grade)
+        except TypeError:
+            remedy = f"must be a whole number (query {query_id!r}, document {doc_id!r})"
+            raise InvalidArgument("qrels", grade, remedy) from None
+        # trec_eval counts every grade up to the highest, and overflows at some point
+        if abs(found[doc_id]) > _MOST:
+            remedy = (
+                f"must be at most {_MOST:,} either way (query {query_id!r}, document {doc_id!r})"
+            )
+            raise InvalidArgument("qrels", grade, remedy)
+    return found
+
+
+def oddities(
+    queries: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+    documents: Mapping[str, Document] | None,
+) -> Iterator[str]:
+    """Yield what is odd about the data, as sentences."""
+    unjudged = [query_id for query_id in queries if query_id not in qrels]
+    if unjudged:
+        names = _examples(_names(unjudged, queries), "queries")
+        yield f"Left out, since they are not judged: {names}."
+    without = [one for one, grades in qrels.items() if max(grades.values()) <= 0]
+    if without:
+        names = _examples(_names(without, queries), "queries")
+        yield f"Always 0, since they have no relevant document: {names}."
+    absent = [] if documents is None else unlisted(qrels, documents)
+    if absent:
+        yield f"Judged but not among the documents: {_examples(absent, 'documents')}."
+
+
+def _names(query_ids: list[str], queries: Mapping[str, str]) -> list[str]:
+    # an id derived from the text means nothing to the user
+    texts = [(one, queries[one]) for one in query_ids]
+    return [short_repr(text) if one == text_key(text) else one for one, text in texts]
+
+
+def unlisted(qrels: Mapping[str, Mapping[str, int]], ids: Container[str]) -> list[str]:
+    """Return the judged documents that are not among these ids, in order."""
+    judged = dict.fromkeys(doc_id for grades in qrels.values() for doc_id in grades)
+    return [doc_id for doc_id in judged if doc_id not in ids]
+
+
+def _examples(ids: list[str], what: str) -> str:
+    more = ", ..." if len(ids) > _EXAMPLES else ""
+    return f"{len(ids)} {what} ({', '.join(ids[:_EXAMPLES])}{more})"

@@ -1,19 +1,18 @@
-"""`health`: what is odd about a second stage, seen without any judgments."""
+"""`health`: what is odd about a second stage, and what has changed, without any judgments."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff.evaluation._drift import drifts
-from runoff.evaluation._findings import Finding, Health, percent
-from runoff.evaluation._observations import observations
+from runoff.evaluation._observations import Finding, Health, observations
 from runoff.scores import ScoreKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,15 +22,19 @@ if TYPE_CHECKING:
     from runoff.trace import Trace
     from runoff.types import Response
 
-__all__ = ["health"]
+__all__ = ["drifts", "health"]
 
-_FEW = 20  # scores, or queries, from which nothing is said about their range or their firsts
+_FEW = 20  # with fewer scores or queries, range and first results are not judged
 _DEGRADED, _TIES, _CUT, _PHANTOM = 0.01, 0.05, 0.1, 0.05
 _SATURATED, _SATURATION = 0.9995, 0.1
 _ALIKE, _FLIPS = 0.95, 0.9
-_LAST, _PROMOTED = 0.75, 0.25  # of what is read; of what is promoted, chance takes as much
+_LAST, _PROMOTED = 0.75, 0.25  # the last quarter of the read; chance promotes as many from it
 _SIGMOID_0, _SIGMOID_1 = 0.5, 1 / (1 + np.exp(-1.0))  # of 0 and 1
 _ROUNDING = 1e-6
+_KOLMOGOROV = 1.628  # of two large samples of one distribution, 1% are further apart (Smirnov 1948)
+_CHANCE = 0.01
+_OVERLAP = 0.8
+_EQUAL = 1e-7  # likelihoods that differ by less, relatively, are equal
 
 
 def health(
@@ -43,21 +46,21 @@ def health(
 ) -> Health:
     """Return what is odd about a second stage; no judgments are needed.
 
-    Looked at are degraded answers, the range of the scores, ties and saturation, cut texts, how far
-    the second stage agrees with the first, where the promoted documents came from, and hits that
+    It checks degraded answers, the range of the scores, ties and saturation, cut texts, how far the
+    second stage agrees with the first, the fused places of promoted documents, and results that
     share no word with their question (the phantom hits of Jacob et al. 2024, "Drowning in
-    Documents"). Bounds are rules of thumb, save those of drift, which chance crosses once in a
-    hundred times.
+    Documents"). The bounds are rules of thumb, except those of drift, which chance crosses once in
+    a hundred times.
 
     Args:
         seen: a recording, whose answers are those of the system as it is configured; or live
             responses or traces.
-        reference: what it was before; what has changed since is told as well.
-        analyzer: what a word is, for phantom hits, as `BM25` takes it.
+        reference: an earlier recording, or earlier responses or traces, to compare with.
+        analyzer: how texts become words, for phantom hits, as `BM25` takes it.
         texts: document id to text, for phantom hits of a recording that kept no texts.
 
     Raises:
-        InvalidArgument: something else is given, or there is no answer in it.
+        InvalidArgument: an argument is neither of these, or has no answer.
     """
     found = observations("seen", seen, texts)
     findings = [
@@ -85,8 +88,8 @@ def _degraded(found: Sequence[Observation]) -> Finding:
     most = "".join(f", mostly {reason}" for reason, _ in reasons.most_common(1))
     return _found(
         "degraded", share, share > _DEGRADED,
-        f"{percent(share)} of the answers are degraded{most}.",
-        "more time, fewer candidates, or a `Fallback` behind what fails",
+        f"{_percent(share)} of the answers are degraded{most}.",
+        "a longer timeout, fewer candidates, or a `Fallback` behind the part that fails",
     )  # fmt: skip
 
 
@@ -94,7 +97,7 @@ def _kind(found: Sequence[Observation]) -> Finding:
     kinds = {one.kind for one in found if len(one.score)}
     values = _values(found)
     if len(kinds) != 1 or len(values) < _FEW:
-        return _nothing("kind", "Too few scores of one kind to say whether they are of that kind.")
+        return _nothing("kind", "Too few scores of one kind to check their range.")
     kind = kinds.pop()
     low, high = float(values.min()), float(values.max())
     inside = (values >= -_ROUNDING) & (values <= 1 + _ROUNDING)
@@ -102,14 +105,14 @@ def _kind(found: Sequence[Observation]) -> Finding:
     twice = _SIGMOID_0 - _ROUNDING <= low < high <= _SIGMOID_1 + _ROUNDING
     figure, what, advice = 0.0, "", ""
     if kind in {ScoreKind.PROBABILITY, ScoreKind.LOGIT} and twice:
-        figure, what = 1.0, ": all lie where the sigmoid of a probability lies"
-        advice = "taking one of two sigmoids away: the model's own, or the one put around it"
+        figure, what = 1.0, ": all lie in the range of the sigmoid of a probability"
+        advice = "removing one of two sigmoids: the model's own, or the one applied to its output"
     elif kind is ScoreKind.PROBABILITY and outside > 0:
-        figure, what = outside, f", and {percent(outside)} are no probabilities"
-        advice = "declaring them logits, or having the sigmoid applied"
+        figure, what = outside, f", and {_percent(outside)} are not probabilities"
+        advice = "declaring them logits, or applying the sigmoid"
     elif kind is ScoreKind.LOGIT and outside == 0 and low < high:
         figure, what = 1.0, ": they look like probabilities"
-        advice = "declaring them probabilities, so that a threshold means what it says"
+        advice = "declaring them probabilities, so that a threshold is on the right scale"
     span = f"The scores, called {kind}, run from {low:.3g} to {high:.3g}"
     return _found("kind", figure, figure > 0, f"{span}{what}.", advice)
 
@@ -117,25 +120,25 @@ def _kind(found: Sequence[Observation]) -> Finding:
 def _constant(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 1]
     if not several:
-        return _nothing("constant", "Nothing was scored beside something else.")
+        return _nothing("constant", "No query has two scores.")
     share = sum(float(np.ptp(one.score)) == 0 for one in several) / len(several)
     return _found(
         "constant", share, share > 0,
-        f"For {percent(share)} of the queries every candidate has the same score.",
-        "looking at what the model is sent: an empty question or an unloaded head scores so",
+        f"For {_percent(share)} of the queries every candidate has the same score.",
+        "checking what the model is sent: an empty question or an untrained head gives such scores",
     )  # fmt: skip
 
 
 def _ties(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 1 and np.ptp(one.score) > 0]
     if not several:
-        return _nothing("ties", "No query has several scores.")
+        return _nothing("ties", "No query has two scores that differ.")
     share = float(np.mean([_tied(one.score) for one in several]))
     return _found(
         "ties", share, share > _TIES,
-        f"{percent(share)} of the candidates share their score with another of the same query, "
-        "and fusion orders them.",
-        "scores that are not rounded, logits in place of probabilities, or removing duplicates",
+        f"{_percent(share)} of the candidates share their score with another of the same query, "
+        "so their fused order decides.",
+        "unrounded scores, logits instead of probabilities, or removing duplicates",
     )  # fmt: skip
 
 
@@ -148,12 +151,12 @@ def _saturated(found: Sequence[Observation]) -> Finding:
     values = _values(found)
     several = [one for one in found if len(one.score) > 1]
     if not several or values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
-        return _nothing("saturation", "The scores do not end at 1.")
+        return _nothing("saturation", "The scores are not limited to 0 to 1.")
     share = sum(float(np.sort(one.score)[-2]) >= _SATURATED for one in several) / len(several)
     return _found(
         "saturation", share, share > _SATURATION,
-        f"For {percent(share)} of the queries the best two scores are both {_SATURATED} or more.",
-        "the model's logits, which keep apart what the sigmoid flattens",
+        f"For {_percent(share)} of the queries the best two scores are both {_SATURATED} or more.",
+        "the model's logits, since the sigmoid flattens high scores",
     )  # fmt: skip
 
 
@@ -164,7 +167,7 @@ def _truncated(found: Sequence[Observation]) -> Finding:
     share = float(cut.mean())
     return _found(
         "truncation", share, share > _CUT,
-        f"{percent(share)} of the texts that were read lost their end to the token limit.",
+        f"{_percent(share)} of the scored texts were cut at the model's token limit.",
         "`passages=` of `Pointwise`, smaller chunks, or a model with a longer limit",
     )  # fmt: skip
 
@@ -177,11 +180,11 @@ def _correlated(found: Sequence[Observation]) -> Finding:
     advice = (
         "removing the second stage, or lowering the weight of fusion in its blend"
         if mean > 0
-        else "checking the sign: distances given as scores put the best last"
+        else "checking the sign: distances passed as scores rank the best last"
     )
     return _found(
         "agreement", mean, mean > _ALIKE or mean < 0,
-        f"The order of the scores agrees with the fused order by {mean:.2f} (Spearman).", advice,
+        f"The scores correlate with the fused order by {mean:.2f} (Spearman).", advice,
     )  # fmt: skip
 
 
@@ -200,52 +203,51 @@ def _ranks(values: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float6
 def _flips(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 1 and one.answer]
     if not several:
-        return _nothing("flips", "Nothing was scored beside something else.")
+        return _nothing("flips", "No query has two scores.")
     share = sum(one.answer[0] != one.first for one in several) / len(several)
     never = share == 0 and len(several) >= _FEW
     return _found(
         "flips", share, never or share > _FLIPS,
-        f"{percent(share)} of the answers begin with another document than fusion alone would have "
-        "first.",
-        "seeing whether the second stage is on and earns its time" if never
-        else "a verdict on judged queries: it trusts nothing that the first stage says",
+        f"For {_percent(share)} of the queries the second stage changed the first result.",
+        "checking whether the second stage is on and worth its time" if never
+        else "a verdict on judged queries: the second stage overrules the first almost always",
     )  # fmt: skip
 
 
 def _promoted(found: Sequence[Observation]) -> Finding:
     places = [(each.place, one.read) for one in found for each in one.promoted]
     if not places:
-        return _nothing("promoted", "No result came from below what fusion alone would return.")
+        return _nothing("promoted", "Every result is among those that fusion alone would return.")
     low = sum(place > _LAST * read for place, read in places) / len(places)
     sources = Counter(
         each.sources[0] for one in found for each in one.promoted if len(each.sources) == 1
     )
     alone = "".join(
-        f", {percent(count / len(places))} found by {name} alone"
+        f", {_percent(count / len(places))} found by {name} alone"
         for name, count in sources.most_common()
     )
     median = float(np.median([place for place, _ in places]))
     return _found(
         "promoted", low, low > _PROMOTED,
-        f"{len(places)} results were promoted, from place {median:.0f} in the median; "
-        f"{percent(low)} from the last quarter of what is read{alone}.",
-        "a wider window, if `curve` or `losses` agrees; a reranker that guesses looks the same",
+        f"{len(places)} results were promoted, from fused place {median:.0f} in the median; "
+        f"{_percent(low)} from the last quarter of the candidates read{alone}.",
+        "a wider window, if `curve` or `losses` agrees; a random reranker looks the same",
     )  # fmt: skip
 
 
 def _phantoms(found: Sequence[Observation], analyzer: str | Analyze) -> Finding:
     known = [one for one in found if one.query and any(text is not None for _, text in one.top)]
     if not known:
-        why = "Hits without a word of the question cannot be told without texts and questions"
-        return _nothing("phantoms", f"{why}: record(..., texts=True), or health(..., texts=).")
+        why = "Results without a word of the question can be found only with texts and questions"
+        return _nothing("phantoms", f"{why}: record(..., texts=True), or health(..., texts=...).")
     from runoff.recall._analyzers import make_analyzer  # noqa: PLC0415 - it loads a stemmer
 
     words = make_analyzer(analyzer)
     share = sum(_phantom(one, set(words(one.query)), words) for one in known) / len(known)
     return _found(
         "phantoms", share, share > _PHANTOM,
-        f"For {percent(share)} of the queries one of the first three results shares no word with "
-        "the question and came from the lower half of what was read.",
+        f"For {_percent(share)} of the queries one of the first three results shares no word with "
+        "the question and was promoted from the lower half of the candidates read.",
         "reading some of them; if they are wrong, a narrower window or a blend with fusion",
     )  # fmt: skip
 
@@ -257,3 +259,115 @@ def _phantom(one: Observation, asked: set[str], words: Analyze) -> bool:
 
 def _values(found: Sequence[Observation]) -> NDArray[np.float64]:
     return np.concatenate([one.score for one in found])
+
+
+def drifts(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
+    """Yield what differs between two sets of answers.
+
+    The best scores of the queries are compared by the largest difference of the two cumulative
+    distributions (Kolmogorov and Smirnov), and shares by their counts (Fisher's exact test). A
+    difference is odd if chance makes one as large less than once in a hundred times.
+    """
+    # an answer without scores, such as a degraded one, names no model
+    models = [
+        {f"{one.model} ({one.kind})" for one in side if len(one.score)} for side in (then, now)
+    ]
+    if changed := all(models) and models[0] != models[1]:
+        names = [" and ".join(sorted(side)) for side in models]
+        yield Finding(
+            "drift model", None, changed, f"The model was {names[0]} and is now {names[1]}.",
+            "choosing thresholds again, and recording a new reference",
+        )  # fmt: skip
+    else:
+        yield from _scores(now, then)
+    rates: dict[str, Callable[[Observation], bool]] = {
+        "degraded": lambda one: bool(one.degraded),
+        "truncation": lambda one: bool(one.truncated.any()),
+        "empty": lambda one: not one.answer,
+    }
+    for name, has in rates.items():
+        yield _rate(name, [has(one) for one in now], [has(one) for one in then])
+    yield from _answers(now, then)
+
+
+def _scores(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
+    best = [
+        np.sort([float(one.score.max()) for one in side if len(one.score)]) for side in (now, then)
+    ]
+    sizes = [len(side) for side in best]
+    if not all(sizes):
+        yield Finding("drift scores", None, None, "One of the two sides has no scores.")
+        return
+    apart = _apart(*best)
+    limit = _KOLMOGOROV * math.sqrt(sum(sizes) / math.prod(sizes))
+    medians = [float(np.median(side)) for side in best]
+    odd = apart > limit
+    yield Finding(
+        "drift scores", apart, odd,
+        f"The median of the queries' best scores is {medians[0]:.3g}; it was {medians[1]:.3g}. The "
+        f"distributions are {apart:.2f} apart (by chance up to {limit:.2f}).",
+        "looking for different queries, a changed index or a changed model" if odd else "",
+    )  # fmt: skip
+
+
+def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    every = np.concatenate((one, other))
+    steps = [np.searchsorted(side, every, side="right") / len(side) for side in (one, other)]
+    return float(np.abs(steps[0] - steps[1]).max())
+
+
+def _rate(name: str, now: Sequence[bool], then: Sequence[bool]) -> Finding:
+    shares = [sum(side) / len(side) for side in (now, then)]
+    odd = _chance(sum(now), len(now), sum(then), len(then)) < _CHANCE
+    what = {
+        "degraded": "are degraded",
+        "truncation": "have a cut text",
+        "empty": "are empty",
+    }
+    return Finding(
+        f"drift {name}", shares[0] - shares[1], odd,
+        f"{_percent(shares[0])} of the answers {what[name]}; it was {_percent(shares[1])}.",
+        "finding out what changed in between" if odd else "",
+    )  # fmt: skip
+
+
+def _chance(now: int, of_now: int, then: int, of_then: int) -> float:
+    """Return the p-value of two shares being equal (Fisher's exact test, two-sided)."""
+    both = now + then
+    parts = range(max(0, both - of_then), min(both, of_now) + 1)
+    ways = [_log_ways(of_now, at) + _log_ways(of_then, both - at) for at in parts]
+    most = max(ways)
+    likely = [math.exp(one - most) for one in ways]
+    own = likely[now - parts[0]] * (1 + _EQUAL)
+    return math.fsum(one for one in likely if one <= own) / math.fsum(likely)
+
+
+def _log_ways(of: int, some: int) -> float:
+    return math.lgamma(of + 1) - math.lgamma(some + 1) - math.lgamma(of - some + 1)
+
+
+def _answers(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
+    known = {one.query: one for one in then if one.query}
+    pairs = [(one, known[one.query]) for one in now if one.query in known]
+    if not pairs:
+        yield Finding("drift answers", None, None, "The two sides have no question in common.")
+        return
+    shared = [
+        len(set(one.answer) & set(other.answer)) / max(len(one.answer), len(other.answer), 1)
+        if one.answer or other.answer
+        else 1.0
+        for one, other in pairs
+    ]
+    mean = sum(shared) / len(shared)
+    odd = mean < _OVERLAP
+    yield Finding(
+        "drift answers", mean, odd,
+        f"For the {len(pairs)} questions of both sides, the answers share {_percent(mean)} of "
+        "their documents.",
+        "a `verdict` on judged queries, which says whether the change is for the better"
+        if odd else "",
+    )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runoff.evaluation._shown import pretty
+import numpy as np
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation._shown import ask, html_by, pretty
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from altair import LayerChart
+    from numpy.typing import NDArray
 
-__all__ = ["CEILINGS", "ENTRIES", "Ledger", "LostDocument", "Move", "QueryLedger"]
+    from runoff.evaluation._recording import RecordedQuery
 
-_SHOWN = 5e-5  # what four places show
+__all__ = [
+    "CEILINGS",
+    "ENTRIES",
+    "LEAST",
+    "Gains",
+    "Ledger",
+    "LostDocument",
+    "Move",
+    "QueryLedger",
+]
+
+LEAST = 1e-12  # a smaller loss or gain is rounding
+_SHOWN = 5e-5  # a smaller difference is invisible with four decimals
 
 ENTRIES = {
     "not_retrieved": "found by no source",
@@ -28,32 +45,32 @@ ENTRIES = {
     "truncated": "demoted, and read with its text cut",
     "filtered": "filtered by the threshold",
 }
-"""Where quality is lost, in the order of the pipeline, with what it means."""
+"""Where quality is lost, in the order of the pipeline, and the words for it."""
 
 CEILINGS = {
     "judged": "every relevant document first",
     "recorded": "of what any source found at the recorded depth",
     "depth": "of what they found at the depth in use",
-    "grouping": "of what stands for itself after grouping",
-    "window": "with what the window holds in the best order",
+    "grouping": "of what is left after grouping",
+    "window": "with the window in the best order",
     "kept": "without what the reranker dropped",
-    "scored": "with what has no score left where it is",
+    "scored": "with only the scored candidates in the best order",
     "reranked": "in the reranker's order",
-    "answered": "after the threshold: what is answered",
+    "answered": "after the threshold: the answer",
 }
-"""The best that is left after each stage, in the order of the pipeline."""
+"""The best value that is still possible after each stage, in the order of the pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
 class LostDocument:
-    """A relevant document that stands lower than it could, and where it was lost.
+    """A relevant document that is missing or ranked lower than possible, and where it was lost.
 
     Attributes:
         query_id: the query.
         doc_id: the document.
         entry: the entry of the ledger, a key of `ENTRIES`.
         grade: its judgment, above 0.
-        loss: its share of the entry in this query; the shares of an entry sum to the entry.
+        loss: its share of the loss in this query; the shares of an entry sum to the entry.
         where: where it was lost, in words.
     """
 
@@ -72,12 +89,12 @@ class QueryLedger:
     Attributes:
         query_id: the query.
         text: the question.
-        ideal: the best value there is: 1, or 0 where no document is relevant.
+        ideal: the best possible value: 1, or 0 if no document is relevant.
         achieved: the value of the answer.
         entries: entry to loss; they sum to `ideal - achieved`. `dropped`, `degraded` and `filtered`
-            are below 0 where the answer gained by them; the others never are.
-        ceilings: stage to the best value that is left after it.
-        documents: those concerned, in the order of the entries, the largest loss first.
+            are below 0 if the answer gained by them; the others never are.
+        ceilings: stage to the best value that is still possible after it.
+        documents: the lost documents, in the order of the entries, the largest loss first.
     """
 
     query_id: str
@@ -103,14 +120,14 @@ class QueryLedger:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One thing to do next.
+    """One possible next step.
 
     Attributes:
         action: what to do.
-        entry: what it is about, a key of `ENTRIES`.
-        loss: the mean loss that is booked there.
-        at_most: no outcome of this move gains more, over all queries; see `losses`.
-        brings: the gain, where it can be read off the recording; None where it cannot.
+        entry: the entry of the ledger it would reduce, a key of `ENTRIES`.
+        loss: the mean loss booked there.
+        at_most: the most that this move can gain, as a mean over all queries; see `losses`.
+        brings: the gain on these queries, if it can be replayed; None if it cannot.
     """
 
     action: str
@@ -120,7 +137,7 @@ class Move:
     brings: float | None = None
 
     def __str__(self) -> str:
-        """Return it as a sentence."""
+        """Return the move as a sentence."""
         if self.brings is None:
             gain = f"could bring {self.at_most:.3f} at most"
         else:
@@ -134,13 +151,13 @@ class Ledger:
 
     Attributes:
         measure: the measure, such as `nDCG@10`.
-        ideal: mean of the best values there are.
+        ideal: mean of the best possible values.
         achieved: mean value of the answers.
         entries: entry to mean loss; they sum to `ideal - achieved`.
-        ceilings: stage to the mean of the best values left after it.
-        moves: what to do next, the largest loss first.
-        queries: the same for every query, in the collection's order.
-        notes: what to bear in mind, as sentences.
+        ceilings: stage to the mean of the best values that are still possible after it.
+        moves: possible next steps, the largest loss first.
+        queries: the ledger of every query, in the collection's order.
+        notes: caveats, as sentences.
     """
 
     measure: str
@@ -153,7 +170,7 @@ class Ledger:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Show how much there is; `str` has the table."""
+        """Show the totals; `str` has the table."""
         return (
             f"Ledger({self.measure} {self.achieved:.4f} of {self.ideal:.4f}, "
             f"{len(self.queries)} queries)"
@@ -171,10 +188,10 @@ class Ledger:
         raise KeyError(query_id)
 
     def documents(self, entry: str | None = None) -> list[LostDocument]:
-        """Return the documents concerned, the largest loss first.
+        """Return the lost documents, the largest loss first.
 
         Args:
-            entry: those of one entry; None takes all.
+            entry: an entry of the ledger; None takes all.
         """
         found = [
             one for query in self.queries for one in query.documents if entry in (None, one.entry)
@@ -183,20 +200,16 @@ class Ledger:
 
     _repr_pretty_ = pretty
 
-    def _repr_html_(self) -> str:
-        from runoff.report._sections import ledger_html  # noqa: PLC0415 - a report, when asked for
-
-        return ledger_html(self)
+    _repr_html_ = html_by("ledger_html")
 
     def plot(self) -> LayerChart:
-        """Return the way from the ideal down to what is achieved, as an Altair chart.
+        """Return the losses between the ideal and the achieved value, as an Altair chart.
 
         Raises:
             MissingExtra: Altair is not installed.
         """
-        from runoff.report._plots import ledger_plot  # noqa: PLC0415 - Altair is an extra
-
-        return ledger_plot(self)
+        chart: LayerChart = ask("report._plots", "ledger_plot")(self)
+        return chart
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -213,19 +226,19 @@ class Ledger:
 
     def __str__(self) -> str:
         """Return the ledger as a table, then the ceilings and the moves."""
-        concerned = dict.fromkeys(ENTRIES, 0)
+        lost = dict.fromkeys(ENTRIES, 0)
         for one in self.documents():
-            concerned[one.entry] += 1
+            lost[one.entry] += 1
         lines = [f"{self.measure} over {len(self.queries)} queries", _row("ideal", self.ideal)]
         lines += [
-            f"{_row(f'  {ENTRIES[name]}', -loss, sign='+')}  {concerned[name]:>5} documents"
+            f"{_row(f'  {ENTRIES[name]}', -loss, sign='+')}  {lost[name]:>5} documents"
             for name, loss in self.entries.items()
-            if loss or concerned[name]
+            if loss or lost[name]
         ]
         lines += [_row("achieved", self.achieved), "", "what could still be reached, at best"]
         above = math.inf
         for name, best in self.ceilings.items():
-            if abs(best - above) >= _SHOWN:  # a stage that loses nothing needs no line
+            if abs(best - above) >= _SHOWN:  # a stage without a loss gets no line
                 lines.append(_row(f"  {CEILINGS[name]}", best))
                 above = best
         if self.moves:
@@ -234,5 +247,61 @@ class Ledger:
         return "\n".join([*lines, *self.notes])
 
 
-def _row(what: str, value: float, sign: str = "") -> str:
-    return f"{what:<52}{value:>{sign}8.4f}"
+def _row(label: str, value: float, sign: str = "") -> str:
+    return f"{label:<52}{value:>{sign}8.4f}"
+
+
+class Gains:
+    """The gains of one query's rows, and the nDCG of any order of them.
+
+    Attributes:
+        cutoff: how many ranks count.
+        grades: document id to grade, of the relevant documents.
+        gain: of every row of the recorded query, float64.
+        ideal: the best possible value: 1, or 0 if no document is relevant.
+
+    Raises:
+        InvalidArgument: a document is twice among the candidates.
+    """
+
+    def __init__(self, query: RecordedQuery, grades: Mapping[str, int], cutoff: int) -> None:
+        if len(set(query.doc_ids)) < len(query):
+            twice = Counter(query.doc_ids).most_common(1)[0][0]
+            remedy = (
+                f"is twice among the candidates of query {query.query_id!r}: pass `id_of=` to "
+                "`TwoStage`, so that both count as one document"
+            )
+            raise InvalidArgument("recording", twice, remedy)
+        self.cutoff = cutoff
+        self.grades = {one: grade for one, grade in grades.items() if grade > 0}
+        self.gain = np.array([self.grades.get(one, 0) for one in query.doc_ids], np.float64)
+        self._discounts = 1 / np.log2(np.arange(2, cutoff + 2))
+        best = sorted(self.grades.values(), reverse=True)[:cutoff]
+        self._most = float(np.dot(best, self._discounts[: len(best)])) if best else 0.0
+        self.ideal = 1.0 if best else 0.0
+
+    def value(self, rows: NDArray[np.int64]) -> float:
+        """Return the nDCG of rows in this order."""
+        if not self._most:
+            return 0.0
+        gains = self.gain[rows[: self.cutoff]]
+        return float(np.dot(gains, self._discounts[: len(gains)])) / self._most
+
+    def best(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return rows by their gain, the highest first; equal ones stay in order."""
+        ordered: NDArray[np.int64] = rows[np.argsort(-self.gain[rows], kind="stable")]
+        return ordered
+
+    def shares(self, before: Sequence[str], after: Sequence[str]) -> dict[str, float]:
+        """Return what each relevant document loses between two orders of ids, if it loses."""
+        old, new = self._worth(before), self._worth(after)
+        lost = {one: worth - new.get(one, 0.0) for one, worth in old.items()}
+        return {one: loss for one, loss in lost.items() if loss > LEAST}
+
+    def _worth(self, order: Sequence[str]) -> dict[str, float]:
+        near = zip(order, self._discounts.tolist(), strict=False)
+        return {
+            one: self.grades[one] * discount / self._most
+            for one, discount in near
+            if one in self.grades
+        }

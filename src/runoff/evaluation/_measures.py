@@ -1,4 +1,4 @@
-"""Measures by ir-measures: its names, its objects, one value for every judged query."""
+"""`evaluate`: measures by ir-measures, one value for every judged query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation._remarks import check_judged, foreign
-from runoff.evaluation._shown import pretty
+from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MEASURES", "Evaluator", "Judged", "Measured", "Run", "evaluate", "judged_name"]
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")
-"""What is measured where nothing else is asked for; the first decides a verdict."""
+"""The measures by default; the first decides a verdict."""
 
 Run = Mapping[str, Sequence[str]]
 """Query id to document ids, best first."""
@@ -30,7 +30,7 @@ _CUTOFF = re.compile(r"@(\d+)$")
 
 
 class Judged(Protocol):
-    """What has queries and judgments, such as a `Collection`."""
+    """Queries with judgments, such as a `Collection`."""
 
     @property
     def queries(self) -> Mapping[str, str]:
@@ -41,15 +41,15 @@ class Judged(Protocol):
         """Query id to document id to grade."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Measured:
     """One system's value of every measure for every judged query.
 
     Attributes:
         query_ids: the judged queries, in the collection's order.
         values: measure to float64 values, shape (queries,), in the order of `query_ids`; read-only.
-        judged: measure to the share of the results it looks at that were judged, 0 to 1, shape
-            (queries,); NaN for a query without results.
+        judged: measure to the share of the results within its cutoff that were judged, 0 to 1,
+            shape (queries,); NaN for a query without results.
         texts: query id to text.
         notes: what is odd about the run, as sentences.
     """
@@ -66,11 +66,11 @@ class Measured:
         return type(self), (self.query_ids, *plain, self.notes)
 
     def mean(self, measure: str) -> float:
-        """Return the mean over all judged queries, those without results counting as zero."""
+        """Return the mean over all judged queries; one without results counts as zero."""
         return float(self._of(self.values, measure).mean())
 
     def judged_share(self, measure: str) -> float:
-        """Return the mean of Judged@k over the queries with results; NaN where none has any."""
+        """Return the mean of Judged@k over the queries with results; NaN if there is none."""
         found = self._of(self.judged, measure)
         return float(np.nanmean(found)) if not np.isnan(found).all() else float("nan")
 
@@ -80,18 +80,22 @@ class Measured:
 
     _repr_pretty_ = pretty
 
-    def _repr_html_(self) -> str:
-        from runoff.report._sections import measured_html  # noqa: PLC0415 - a report, when asked for
+    _repr_html_ = html_by("measured_html")
 
-        return measured_html(self)
+    def __repr__(self) -> str:
+        """Show the means; `str` has a table."""
+        means = ", ".join(f"{name} {self.mean(name):.4f}" for name in self.values)
+        return f"Measured({means}, {len(self.query_ids)} queries)"
 
     def _of(self, found: Mapping[str, NDArray[np.float64]], measure: str) -> NDArray[np.float64]:
         if measure not in found:
-            raise InvalidArgument("measure", measure, f"was not measured; {list(found)} were")
+            raise InvalidArgument(
+                "measure", measure, f"must be one of the measures of this result, {list(found)}"
+            )
         return found[measure]
 
     def __str__(self) -> str:
-        """Return a line for each measure: its mean, and Judged@k beside it."""
+        """Return one line for each measure: its mean, and Judged@k."""
         lines = []
         for name in self.values:
             judged = f"{judged_name(name)} {self.judged_share(name):.3f}"
@@ -102,8 +106,8 @@ class Measured:
 class Evaluator:
     """Measures prepared once for a collection, for many runs.
 
-    Ties never decide: a run is an order, and ir-measures is given scores that fall strictly with
-    the rank. A judged query without results counts as zero, and one without judgments is left out.
+    There are no ties: a run is an order, and ir-measures receives scores that fall strictly with
+    the rank. A judged query without results counts as zero; an unjudged query is left out.
 
     Args:
         collection: has the judgments.
@@ -112,11 +116,11 @@ class Evaluator:
     Attributes:
         measures: their names.
         query_ids: the judged queries, in the collection's order.
-        deepest: how many results the measures look at; None for all of them.
+        deepest: the largest cutoff of the measures; None if one has no cutoff.
 
     Raises:
-        InvalidArgument: the collection has no judgments, no measure is given, there is no such
-            measure, or nothing installed computes it.
+        InvalidArgument: the collection has no judgments, no measure is given, a measure is unknown,
+            or no installed package computes it.
         MissingExtra: ir-measures is not installed.
     """
 
@@ -126,7 +130,7 @@ class Evaluator:
         given = [measures] if isinstance(measures, str) else list(measures)
         parsed = list(dict.fromkeys(_parsed(ir_measures, one) for one in given))
         if not parsed:
-            raise InvalidArgument("measures", measures, "must name a measure or more")
+            raise InvalidArgument("measures", measures, "must name at least one measure")
         self.measures = tuple(str(one) for one in parsed)
         self.deepest = _deepest(parsed)
         self.query_ids = tuple(collection.qrels)
@@ -146,8 +150,7 @@ class Evaluator:
             run: query id to document ids, best first; it is not changed.
 
         Raises:
-            InvalidArgument: a document stands twice in a query's results, or these are no list of
-                ids.
+            InvalidArgument: a query's results repeat a document, or are not a list of ids.
         """
         if not isinstance(run, Mapping):
             raise InvalidArgument("run", run, "must map query ids to document ids, best first")
@@ -211,16 +214,16 @@ def _parsed(ir_measures: Any, measure: object) -> Any:  # noqa: ANN401 - it publ
         found = ir_measures.parse_measure(measure)
         found.validate_params()
     except (AssertionError, ValueError, NameError, KeyError, SyntaxError, AttributeError) as error:
-        remedy = f"is no measure of ir-measures, which has names such as 'nDCG@10': {error}"
+        remedy = f"must be a measure of ir-measures, such as 'nDCG@10': {error}"
         raise InvalidArgument("measures", measure, remedy) from None
-    # trec_eval takes the process down on a cutoff of 0
+    # trec_eval crashes the process on a cutoff of 0
     if found.params.get("cutoff", 1) < 1:
         raise InvalidArgument("measures", measure, "must have a cutoff of 1 or more")
     return found
 
 
 def judged_name(measure: str) -> str:
-    """Return the name of the share of judged results that stands beside a measure."""
+    """Return the name of the share of judged results that belongs to a measure."""
     cutoff = _CUTOFF.search(measure)
     return f"Judged@{cutoff[1]}" if cutoff else "Judged"
 
@@ -228,7 +231,7 @@ def judged_name(measure: str) -> str:
 def _deepest(measures: Iterable[Any]) -> int | None:
     cutoffs: list[int] = []
     for one in measures:
-        # what looks at judged documents alone looks past the others for them
+        # a measure of judged documents only skips the others, so no cutoff bounds it
         if "cutoff" not in one.params or one.params.get("judged_only"):
             return None
         cutoffs.append(one["cutoff"])
@@ -236,9 +239,9 @@ def _deepest(measures: Iterable[Any]) -> int | None:
 
 
 def _falling(query_id: str, given: object) -> dict[str, float]:
-    """Return document id to a score that falls with the rank; exact in single precision."""
+    """Return document id to a score that falls with the rank, exact in single precision."""
     order: list[str] = []
-    # a set has no order, and that of a mapping to scores need not be theirs
+    # a set has no order, and a mapping to scores need not be sorted by them
     fit = isinstance(given, Iterable) and not isinstance(given, str | Mapping | AbstractSet)
     if fit:
         order = list(cast("Iterable[str]", given))
@@ -248,7 +251,7 @@ def _falling(query_id: str, given: object) -> dict[str, float]:
     scores = {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
     if len(scores) < len(order):
         twice = next(doc_id for at, doc_id in enumerate(order) if doc_id in order[:at])
-        raise InvalidArgument("run", twice, f"stands twice in the results of query {query_id!r}")
+        raise InvalidArgument("run", twice, f"is repeated in the results of query {query_id!r}")
     return scores
 
 

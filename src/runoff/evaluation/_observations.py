@@ -1,16 +1,16 @@
-"""What `health` looks at of one answer, whether it was recorded or given live."""
+"""What `health` looks at, `Observation`s of answers, and what it returns, `Finding`s."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation._recording import Recording
-from runoff.evaluation._replay import configured, prepared
-from runoff.evaluation._traversal import traverse
+from runoff.evaluation._replay import plan_replay, traversals
+from runoff.evaluation._shown import html_by, pretty
 from runoff.trace import FateKind, Scoring, Trace
 from runoff.types import Response
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._traversal import Traversal
+    from runoff.evaluation._traverse import Traversal
     from runoff.scores import ScoreKind
 
-__all__ = ["Observation", "observations"]
+__all__ = ["Finding", "Health", "Observation", "observations"]
+
+_TOP = 3  # results whose texts are looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """A result that fusion alone would not have returned: its fused place and its sources."""
+    """A result that fusion alone would not have returned, with its fused place and sources."""
 
     place: int
     sources: tuple[str, ...]
@@ -38,19 +40,19 @@ class Observation:
     """One answer.
 
     Attributes:
-        query: the question; empty where it is not known.
+        query: the question; empty if unknown.
         read: the lowest fused place that the second stage ordered, from 1; 0 for none.
-        place: int64, the fused place of each candidate that its last stage scored, from 1.
+        place: int64, the fused place of each candidate that the last stage scored, from 1.
         score: float64, the last stage's own score of each.
-        truncated: bool, whether text of each was lost.
+        truncated: bool, whether each lost text.
         kind: the scale of the scores.
         model: the model's name.
         answer: document ids returned.
-        first: the document that fusion has first; empty without candidates.
+        first: the document that fusion ranks first; empty without candidates.
         promoted: the results that fusion alone would not have returned.
-        top: fused place and text of the first three results that it ordered; a text is None where
-            it was not kept.
-        degraded: what the answer had to do without, each as stage, source and reason.
+        top: fused place and text of those of the first three results that the second stage
+            ordered; a text is None if it was not kept.
+        degraded: what the answer lacks, each as stage, source and reason.
     """
 
     query: str
@@ -67,23 +69,20 @@ class Observation:
     degraded: tuple[str, ...]
 
 
-_TOP = 3
-
-
 def observations(
     name: str,
     seen: Recording | Iterable[Response | Trace],
     texts: Mapping[str, str] | None = None,
 ) -> list[Observation]:
-    """Return what there is to see of a recording or of live answers.
+    """Return the answers of a recording or of live searches as observations.
 
     Args:
-        name: what messages call it.
+        name: the argument's name, for messages.
         seen: the recording or the answers.
         texts: document id to text, for a recording without texts.
 
     Raises:
-        InvalidArgument: it is neither, or there is no answer.
+        InvalidArgument: it is neither, or has no answer.
     """
     if isinstance(seen, Recording):
         found = list(_recorded(seen, texts or {}))
@@ -101,38 +100,35 @@ def observations(
                 raise InvalidArgument(name, one, remedy)
             found.append(_live(one))
     if not found:
-        raise InvalidArgument(name, seen, "has no answer to look at")
+        raise InvalidArgument(name, seen, "must have at least one answer")
     return found
 
 
 def _recorded(recording: Recording, texts: Mapping[str, str]) -> Iterator[Observation]:
-    reads, settings = configured(recording)
-    for one in prepared(recording):
-        walked = traverse(one, reads, settings)
-        yield _walked(walked, settings.top_k or len(walked.answer), settings.depth, texts)
+    plan = plan_replay(recording)
+    for one in traversals(recording, plan):
+        yield _replayed(one, plan.top_k or len(one.answer), plan.depth, texts)
 
 
-def _walked(
-    walked: Traversal, top_k: int, depth: int, known_texts: Mapping[str, str]
+def _replayed(
+    one: Traversal, top_k: int, depth: int, known_texts: Mapping[str, str]
 ) -> Observation:
-    query, heads = walked.query, walked.heads
+    query, heads, second = one.query, one.heads, one.unthresholded
     place = np.zeros(len(query), np.int64)
     place[heads] = np.arange(1, len(heads) + 1)
-    made = walked.unthresholded
-    ordered = heads[:0] if made is None else made.ordered
-    scored = ordered if made is None else ordered[np.isfinite(made.score)]
-    own = walked.read.steps[-1][scored] if len(scored) else np.zeros(0)
-    answer = walked.answer[:top_k].tolist()
-    known = np.isin(walked.answer[:top_k], ordered).tolist()
+    ordered = heads[:0] if second is None else second.ordered
+    scored = ordered if second is None else ordered[np.isfinite(second.score)]
+    answer = one.answer[:top_k].tolist()
+    reranked = np.isin(one.answer[:top_k], ordered).tolist()
     texts: Sequence[str | None] = query.texts or [*map(known_texts.get, query.doc_ids)]
     return Observation(
         query=query.text,
         read=int(place[ordered].max(initial=0)),
         place=place[scored],
-        score=own,
-        truncated=walked.read.truncated[scored],
-        kind=walked.read.kind,
-        model=walked.read.model.name,
+        score=one.scores.steps[-1][scored] if len(scored) else np.zeros(0),
+        truncated=one.scores.truncated[scored],
+        kind=one.scores.kind,
+        model=one.scores.model.name,
         answer=tuple(query.doc_ids[row] for row in answer),
         first=query.doc_ids[int(heads[0])] if len(heads) else "",
         promoted=tuple(
@@ -140,13 +136,13 @@ def _walked(
                 int(place[row]),
                 tuple(name for name, ranks in query.ranks.items() if 0 < ranks[row] <= depth),
             )
-            for row, read in zip(answer, known, strict=True)
-            if read and place[row] > top_k
+            for row, own in zip(answer, reranked, strict=True)
+            if own and place[row] > top_k
         ),
         top=tuple(
             (int(place[row]), texts[row])
-            for row, read in zip(answer[:_TOP], known, strict=False)
-            if read
+            for row, own in zip(answer[:_TOP], reranked, strict=False)
+            if own
         ),
         degraded=tuple(f"{d.stage} {d.source} {d.reason}".strip() for d in query.outcome.degraded),
     )
@@ -157,17 +153,17 @@ def _live(one: Response | Trace) -> Observation:
     whole = [fate for fate in trace.fates if fate.kind is not FateKind.GROUPED]
     heads = sorted(whole, key=lambda fate: fate.candidate.fusion_rank)
     place = {fate.candidate.key: at for at, fate in enumerate(heads, 1)}
-    told = [
+    scores = [
         (fate, fate.rerank_score if fate.pair_score is None else fate.pair_score)
         for fate in heads
         # without a rerank_score, an earlier stage of a cascade placed it
         if fate.rerank_score is not None or fate.kind is FateKind.DROPPED
     ]
-    scored = [(fate, score) for fate, score in told if score is not None]
+    scored = [(fate, score) for fate, score in scores if score is not None]
     answer = sorted(
         (fate for fate in whole if fate.kind is FateKind.RETURNED), key=lambda fate: fate.rank or 0
     )
-    read = [fate for fate in answer if fate.scoring is Scoring.RERANKED]
+    reranked = [fate for fate in answer if fate.scoring is Scoring.RERANKED]
     if isinstance(one, Response):
         degraded = [f"{d.stage} {d.source} {d.reason}".strip() for d in one.outcome.degraded]
     else:
@@ -190,7 +186,7 @@ def _live(one: Response | Trace) -> Observation:
                 place[fate.candidate.key],
                 tuple(placed.source for placed in fate.candidate.placements),
             )
-            for fate in read
+            for fate in reranked
             if place[fate.candidate.key] > trace.top_k
         ),
         top=tuple(
@@ -200,3 +196,74 @@ def _live(one: Response | Trace) -> Observation:
         ),
         degraded=tuple(degraded),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        check: its name, such as `"truncation"`.
+        figure: the number that decides; None if there is nothing to check.
+        odd: whether it is worth acting on; None if there is nothing to check.
+        sentence: what was found.
+        advice: what to try; empty unless it is odd.
+    """
+
+    check: str
+    figure: float | None
+    odd: bool | None
+    sentence: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        """Return the finding in one line."""
+        mark = {True: "look", False: "fine", None: "none"}[self.odd]
+        advice = f" Try: {self.advice}" if self.advice else ""
+        return f"{mark}  {self.check:<12} {self.sentence}{advice}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Health:
+    """What is odd about a second stage.
+
+    Attributes:
+        queries: how many answers were checked.
+        findings: the result of every check, the odd ones first.
+    """
+
+    queries: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def odd(self) -> tuple[Finding, ...]:
+        """The findings that are worth acting on."""
+        return tuple(one for one in self.findings if one.odd)
+
+    def __getitem__(self, check: str) -> Finding:
+        """Return the finding of one check.
+
+        Raises:
+            KeyError: there is no such check.
+        """
+        for one in self.findings:
+            if one.check == check:
+                return one
+        raise KeyError(check)
+
+    def __repr__(self) -> str:
+        """Show which checks are odd; `str` has the sentences."""
+        names = ", ".join(one.check for one in self.odd) or "nothing odd"
+        return f"Health({self.queries} queries: {names})"
+
+    def __str__(self) -> str:
+        """Return one line for each finding."""
+        return "\n".join([f"{self.queries} queries", *map(str, self.findings)])
+
+    _repr_pretty_ = pretty
+
+    _repr_html_ = html_by("health_html")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {"queries": self.queries, "findings": [asdict(one) for one in self.findings]}

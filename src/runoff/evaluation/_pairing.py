@@ -1,4 +1,4 @@
-"""Two systems' values side by side, and the questions asked of their differences."""
+"""Two systems' values side by side, and the questions that a verdict asks of their differences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Values = Mapping[str, Mapping[str, float]]
 """Measure to query id to value."""
 
 Slicing = Mapping[str, object] | Callable[[str], object]
-"""Query id to the value by which queries are sliced; None leaves a query out."""
+"""Query id to the name of its slice; None leaves a query out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Pair:
         before: the first system's values, float64, shape (measures, queries).
         after: the second's.
         judged: Judged@k of both, shape (2, measures, queries), NaN for a query without results;
-            None where it is not known of both.
+            None unless it is known of both.
         texts: query id to text, as far as known.
-        notes: what is odd about either, as sentences.
+        notes: what is odd about either run, as sentences.
     """
 
     query_ids: tuple[str, ...]
@@ -57,7 +57,7 @@ class Pair:
         return self.after - self.before
 
     def judged_shares(self, measure: int, members: NDArray[np.bool_]) -> tuple[float, float] | None:
-        """Return mean Judged@k of both over these queries; None where it is unknown."""
+        """Return mean Judged@k of both over these queries; None if unknown."""
         if self.judged is None:
             return None
         found = self.judged[:, measure, members]
@@ -73,7 +73,7 @@ class Question:
     """One measure on all queries, or on a slice of them.
 
     Attributes:
-        measure: its place.
+        measure: its index in `Pair.measures`.
         slice: the slice; None for all queries.
         members: whether each query belongs, shape (queries,).
     """
@@ -87,13 +87,12 @@ def paired(before: Measured | Values, after: Measured | Values) -> Pair:
     """Put two systems' values side by side.
 
     Raises:
-        InvalidArgument: they have other queries or measures, there is none, or a value is not
-            finite.
+        InvalidArgument: they have different queries or measures, or none, or a value is not finite.
     """
     first, second = _by_query(before, "before"), _by_query(after, "after")
     measures = tuple(first)
     if set(measures) != set(second):
-        remedy = f"must have the measures of `before`, {list(measures)}"
+        remedy = f"must have the same measures as `before`, {list(measures)}"
         raise InvalidArgument("after", list(second), remedy)
     ids = tuple(first[measures[0]])
     for argument, values in (("before", first), ("after", second)):
@@ -118,9 +117,9 @@ def paired(before: Measured | Values, after: Measured | Values) -> Pair:
 
 def _notes(before: Measured | Values, after: Measured | Values) -> tuple[str, ...]:
     first, second = (one.notes if isinstance(one, Measured) else () for one in (before, after))
-    alike = [note for note in first if note in second]
-    told = [*(f"before: {note}" for note in first), *(f"after: {note}" for note in second)]
-    return (*alike, *(one for one in told if one.partition(": ")[2] not in alike))
+    shared = [note for note in first if note in second]
+    named = [*(f"before: {note}" for note in first), *(f"after: {note}" for note in second)]
+    return (*shared, *(one for one in named if one.partition(": ")[2] not in shared))
 
 
 def _by_query(given: Measured | Values, argument: str) -> Values:
@@ -135,14 +134,14 @@ def _by_query(given: Measured | Values, argument: str) -> Values:
         else {measure: given.by_query(measure) for measure in given.values}
     )
     if not values or not all(values.values()):
-        raise InvalidArgument(argument, given, "must have a measure and a query or more")
+        raise InvalidArgument(argument, given, "must have at least one measure and one query")
     return values
 
 
 def _check(argument: str, found: Mapping[str, float], ids: tuple[str, ...]) -> None:
     odd = set(found).symmetric_difference(ids)
     if odd:
-        remedy = "is a query that is not measured everywhere: both need the same queries"
+        remedy = "is a query with a missing value: every measure needs the same queries in both"
         raise InvalidArgument(argument, min(odd), remedy)
     for query_id, value in found.items():
         if not math.isfinite(value):
@@ -152,7 +151,7 @@ def _check(argument: str, found: Mapping[str, float], ids: tuple[str, ...]) -> N
 def questions(
     pair: Pair, slices: Mapping[str, Slicing], smallest: int
 ) -> tuple[list[Question], list[str]]:
-    """Return every measure on all queries, then the first one on every slice that is large enough.
+    """Return every measure on all queries, then the first one on every large enough slice.
 
     Args:
         pair: the values.
@@ -160,11 +159,11 @@ def questions(
         smallest: slices of fewer queries are left out.
 
     Returns:
-        the questions, and a note for each slicing that lost slices.
+        The questions, and a note for each slicing with slices that are too small.
 
     Raises:
-        InvalidArgument: a slicing is neither a mapping nor a function, or knows none of the
-            queries.
+        InvalidArgument: a slicing is neither a mapping nor a function, or has no slice for any
+            query.
     """
     if not isinstance(slices, Mapping):
         raise InvalidArgument("slices", slices, "must map names to slicings")
@@ -198,6 +197,6 @@ def _sliced(name: str, slicing: Slicing, query_ids: tuple[str, ...]) -> list[str
         raise InvalidArgument(argument, slicing, remedy)
     if all(value is None for value in found):
         raise InvalidArgument(
-            argument, slicing, f"knows none of the queries, such as {query_ids[0]!r}"
+            argument, slicing, f"has no slice for any of the queries, such as {query_ids[0]!r}"
         )
     return [None if value is None else str(value) for value in found]

@@ -1,4 +1,4 @@
-"""Recorded queries as rows of Parquet: one row a query, its candidates in typed list columns.
+"""Recorded queries as Parquet: one row per query, its candidates in typed list columns.
 
 Parquet keeps document ids as a dictionary and constant columns in a few bytes.
 """
@@ -45,7 +45,7 @@ _COLUMNS = {
 }
 _STAGE = pa.struct(
     {
-        "parent": pa.int32(),  # the stage this one is a part of; -1 for none
+        "parent": pa.int32(),  # the index of the stage this one is a part of; -1 for none
         "stage": pa.string(),
         "source": pa.string(),
         "latency_ms": pa.float64(),
@@ -75,7 +75,7 @@ def schema(setup: Setup) -> pa.Schema:
         "text": pa.string(),
         "candidates": pa.int32(),
         "doc_ids": pa.list_(pa.string()),
-        "keys": pa.list_(pa.string()),  # null where they are the ids
+        "keys": pa.list_(pa.string()),  # null if they equal the ids
     }
     for source in setup.sources:
         columns |= {f"{name}:{source}": pa.list_(kind) for name, kind in _ORIGIN.items()}
@@ -145,22 +145,22 @@ def _row(one: RecordedQuery) -> dict[str, Any]:
 
 
 def _stages(stages: Sequence[StageTrace]) -> Iterator[dict[str, Any]]:
-    """Yield every stage with its parts after all stages that are whole."""
+    """Yield every stage; parts follow after the stages that are not parts."""
     going = [(one, -1) for one in stages]
     for at, (one, parent) in enumerate(going):
         going += [(part, at) for part in one.parts]
-        told = {name: getattr(one, name) for name in _PLAIN}
-        yield told | {name: getattr(one.usage, name) for name in _USAGE} | {"parent": parent}
+        plain = {name: getattr(one, name) for name in _PLAIN}
+        yield plain | {name: getattr(one.usage, name) for name in _USAGE} | {"parent": parent}
 
 
-def _traces(told: Sequence[dict[str, Any]], parent: int = -1) -> tuple[StageTrace, ...]:
+def _traces(stored: Sequence[dict[str, Any]], parent: int = -1) -> tuple[StageTrace, ...]:
     return tuple(
         StageTrace(
             **{name: one[name] for name in _PLAIN},
             usage=Usage(**{name: one[name] for name in _USAGE}),
-            parts=_traces(told, at),
+            parts=_traces(stored, at),
         )
-        for at, one in enumerate(told)
+        for at, one in enumerate(stored)
         if one["parent"] == parent
     )
 
@@ -181,7 +181,7 @@ class _Lists:
 
 
 def queries_of(table: pa.Table, setup: Setup) -> Iterator[RecordedQuery]:
-    """Yield the query of each row; its arrays are read-only views of the table."""
+    """Yield the recorded query of each row; its arrays are read-only views of the table."""
     listed = [
         *_COLUMNS,
         *(f"{name}:{source}" for source in setup.sources for name in _ORIGIN),
@@ -191,35 +191,35 @@ def queries_of(table: pa.Table, setup: Setup) -> Iterator[RecordedQuery]:
     ]
     arrays = {name: _Lists(table[name]) for name in listed}
     others = [name for name in table.column_names if name not in arrays]
-    for row, told in enumerate(table.select(others).to_pylist()):
-        doc_ids = tuple(told["doc_ids"])
+    for row, stored in enumerate(table.select(others).to_pylist()):
+        doc_ids = tuple(stored["doc_ids"])
         columns = {name: arrays[name][row] for name in _COLUMNS}
         yield RecordedQuery(
-            query_id=told["query_id"],
-            text=told["text"],
+            query_id=stored["query_id"],
+            text=stored["text"],
             doc_ids=doc_ids,
-            keys=doc_ids if told["keys"] is None else tuple(told["keys"]),
+            keys=doc_ids if stored["keys"] is None else tuple(stored["keys"]),
             origins={
                 source: Origin(*(arrays[f"{name}:{source}"][row] for name in _ORIGIN))
                 for source in setup.sources
             },
-            why=tuple(told["why"]),
+            why=tuple(stored["why"]),
             near=np.asarray(arrays["near"][row], np.int32).reshape(-1, 2),
             steps=tuple(arrays[f"step:{at}"][row] for at in range(len(setup.steps))),
             step_truncated=tuple(
                 arrays[f"step_truncated:{at}"][row] for at in range(len(setup.steps))
             ),
-            stages=_traces(told["stages"]),
+            stages=_traces(stored["stages"]),
             outcome=Outcome(
-                tuple(Degradation(**one) for one in told["degraded"]),
-                told["scored"],
-                told["total"],
+                tuple(Degradation(**one) for one in stored["degraded"]),
+                stored["scored"],
+                stored["total"],
                 None,
-                told["spent_ms"],
-                tuple(told["notes"]),
+                stored["spent_ms"],
+                tuple(stored["notes"]),
             ),
-            model=ModelIdentity(told["model"], told["revision"], told["precision"]),
-            kind=ScoreKind(told["kind"]),
-            texts=tuple(told["texts"]),
+            model=ModelIdentity(stored["model"], stored["revision"], stored["precision"]),
+            kind=ScoreKind(stored["kind"]),
+            texts=tuple(stored["texts"]),
             **columns,
         )

@@ -1,4 +1,4 @@
-"""`record`: every query of a collection asked once, at full width, and all of it kept."""
+"""`record`: search once for every query of a collection, at full width, and keep everything."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import dataclasses
 import functools
 import itertools
 import logging
+import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,31 +18,31 @@ from runoff._util.messages import error_text
 from runoff._waiting import workers as _workers
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed
-from runoff.evaluation._parts import stages_of, told_part
-from runoff.evaluation._reading import Reader, Tap, read_query
+from runoff.evaluation._capture import FusionTap, ScoreAll, capture, describe_part, stages_of
 from runoff.evaluation._recording import Recording, Stored
 from runoff.evaluation._remarks import degraded
-from runoff.evaluation._setup import GroupSetup, Setup, queries_digest, told_fusion
+from runoff.evaluation._setup import GroupSetup, Setup, fusion_to_json, queries_digest
 from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._systems import as_system
 from runoff.types import Degradation, Outcome, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from os import PathLike
 
-    from runoff.evaluation._parts import Stage
+    from runoff.evaluation._capture import Stage
     from runoff.evaluation._recording import RecordedQuery
     from runoff.pipeline._systems import System
 
 __all__ = ["Queries", "record"]
 
 _WORKERS = 4
+_LINE_EVERY = 5.0  # seconds between two lines of progress
 logger = logging.getLogger("runoff")
 
 
 class Queries(Protocol):
-    """What `record` needs of a collection."""
+    """The part of a collection that `record` needs."""
 
     @property
     def queries(self) -> Mapping[str, str]:
@@ -59,66 +61,74 @@ def record(
     workers: int = _WORKERS,
     progress: bool = True,
 ) -> Recording:
-    """Ask a system every query of a collection, as deep as `depth`, and keep all that happened.
+    """Search once for every query of a collection and keep everything that happened.
 
-    Every candidate is scored, once, by every stage: the system's window, threshold, grouping and
-    early stops are set aside and kept as configuration, so that `replay` can apply them or others.
-    With a path, a query is on disk as soon as it is scored, and a recording that was stopped goes
-    on where it was; queries whose answer was degraded are asked again.
+    Every stage of the reranker scores every candidate once. The system's window, threshold,
+    grouping and early stops are not applied but stored, so that `replay` can apply them or others.
+    With a path, each query is on disk as soon as it is scored, and an interrupted recording
+    resumes. Queries whose answer was degraded are searched again then.
 
     Args:
         system: a `TwoStage`, a LlamaIndex retriever or query engine, or a LangChain retriever.
-        collection: has `.queries`, questions by id.
-        depth: hits asked of each source, no fewer than the system asks.
-        path: a directory, new or empty or of this very recording; None keeps it in memory.
-        window: candidates of each query to score at most, in fused order; None scores all. Less
-            costs less, and bounds what can be replayed.
-        texts: whether to keep the documents' texts, for replaying with another scorer.
-        workers: queries asked at the same time. With 1, latencies are those of a query alone.
-        progress: whether to show how far it is, on standard error.
+        collection: has `.queries`, query id to text.
+        depth: hits asked of each source, at least as many as the system asks.
+        path: a directory that is new, empty, or holds an interrupted recording of the same system
+            and queries; None keeps the recording in memory.
+        window: the most candidates of one query to score, in fused order; None scores all. A
+            smaller window costs less, and no replay can read beyond it.
+        texts: whether to keep the documents' texts, for replays with another scorer.
+        workers: queries searched at the same time. Use 1 to measure latencies without contention.
+        progress: whether to show progress on standard error.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have, or another process is recording
-            into the path.
+        InvalidArgument: an argument has an invalid value, or another process is recording into the
+            path.
         RecordingMismatch: the path holds a recording of another system or of other queries.
-        PermanentError: trying again cannot help; what was recorded stays.
+        PermanentError: a failure that trying again cannot mend; what was recorded stays.
         MissingExtra: a path is given and pyarrow is not installed.
     """
     known = as_system(system)
     depth, workers = count("depth", depth), count("workers", workers)
     if depth < known.pipeline.depth:
-        remedy = f"the system asks each source for {known.pipeline.depth}: record as many or more"
+        remedy = (
+            f"must be at least {known.pipeline.depth}, the depth the system asks of each source"
+        )
         raise InvalidArgument("depth", depth, remedy)
     if not isinstance(getattr(collection, "queries", None), Mapping):
-        remedy = "must have queries by id, as a Collection has"
+        remedy = "must have `.queries`, a mapping of query ids to texts, as a Collection has"
         raise InvalidArgument("collection", collection, remedy)
     queries = dict(collection.queries)
     if not queries:
-        raise InvalidArgument("collection", queries, "has no queries")
+        raise InvalidArgument("collection", queries, "must have at least one query")
     asked = {query_id: _query(query_id, text) for query_id, text in queries.items()}
     widest = depth * len(known.pipeline.sources)
     window = widest if window is None else min(count("window", window), widest)
-    if path is not None:  # what is not installed is missed before models are loaded
+    if path is not None:  # a missing pyarrow is reported before models are loaded
         from runoff.evaluation._shards import Folder, alone  # noqa: PLC0415 - pyarrow is an extra
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
     setup = _setup(known, stages, depth, window, queries, texts=texts)
-    ask = _Asking(known, stages, setup)
+    search = _Search(known, stages, setup)
     if path is None:
-        shown = _progress(len(queries), 0, show=progress)
-        memory = {one.query_id: one for one in shown(_parallel(ask, asked, workers))}
-        return _told(Recording(setup, Stored([memory[query_id] for query_id in queries])))
+        searched = _parallel(search, asked, workers)
+        if progress:
+            searched = _with_progress(searched, len(queries))
+        memory = {one.query_id: one for one in searched}
+        return _warned(Recording(setup, Stored([memory[query_id] for query_id in queries])))
     with alone(path):
         folder = Folder.prepare(path, setup)
         done = set(folder.query_ids) - set(folder.degraded)
         left = {query_id: query for query_id, query in asked.items() if query_id not in done}
-        shown = _progress(len(queries), len(queries) - len(left), show=progress)
-        for one in shown(_parallel(ask, left, workers)):
+        searched = _parallel(search, left, workers)
+        if progress:
+            searched = _with_progress(searched, len(queries), len(queries) - len(left))
+        for one in searched:
             folder.append(one)
-    return _told(Recording(setup, folder))
+    return _warned(Recording(setup, folder))
 
 
-def _told(recording: Recording) -> Recording:
+def _warned(recording: Recording) -> Recording:
+    """Log a warning if answers are degraded, and return the recording."""
     for sentence in degraded(recording):
         logger.warning("%s", sentence)
     return recording
@@ -147,9 +157,9 @@ def _setup(
         by = grouping.by
         name = by if isinstance(by, str) else getattr(by, "__qualname__", type(by).__name__)
         group = GroupSetup("" if by is None else name, grouping.duplicates, grouping.per_group)
-    parts = {f"source {name}": told_part(one) for name, one in pipeline.sources.items()}
+    parts = {f"source {name}": describe_part(one) for name, one in pipeline.sources.items()}
     for at, stage in enumerate(stages, 1):
-        parts[f"reranker {at}"] = told_part(stage.reranker)
+        parts[f"reranker {at}"] = describe_part(stage.reranker)
     if known.filters is not None:
         parts["filters"] = repr(known.filters)
     if pipeline.id_of is not None:
@@ -159,7 +169,7 @@ def _setup(
         depth=pipeline.depth,
         window=pipeline.window,
         top_k=known.top_k,
-        fusion=told_fusion(pipeline.fusion),
+        fusion=fusion_to_json(pipeline.fusion),
         steps=tuple(stage.setup for stage in stages),
         group=group,
         recorded_depth=depth,
@@ -170,8 +180,8 @@ def _setup(
     )
 
 
-class _Asking:
-    """Asks one query at full width; one instance serves all threads."""
+class _Search:
+    """Searches for one query at full width; one instance serves all threads."""
 
     def __init__(self, known: System, stages: Sequence[Stage], setup: Setup) -> None:
         self._pipeline = known.pipeline
@@ -181,13 +191,13 @@ class _Asking:
 
     def __call__(self, query_id: str, query: Query) -> RecordedQuery:
         setup = self._setup
-        tap = Tap(self._pipeline.fusion)
-        reader = Reader([stage.reranker for stage in self._stages]) if self._stages else None
-        strict = self._pipeline.on_error == "raise"  # a recording is not given up for one query
+        tap = FusionTap(self._pipeline.fusion)
+        reranker = ScoreAll([stage.reranker for stage in self._stages]) if self._stages else None
+        strict = self._pipeline.on_error == "raise"  # one failed query must not end a recording
         wide = dataclasses.replace(
             self._pipeline,
             fusion=tap,
-            reranker=reader,
+            reranker=reranker,
             group=None,
             on_error="transient" if strict else self._pipeline.on_error,
         )
@@ -206,28 +216,28 @@ class _Asking:
                 for name, error in failed.failures.items()
             ]
             outcome = Outcome(tuple(reasons), spent_ms=deadline.spent() * 1000)
-            return read_query(query_id, query.text, setup, (), {}, None, outcome=outcome)
-        return read_query(
+            return capture(query_id, query.text, setup, (), {}, None, outcome=outcome)
+        return capture(
             query_id,
             query.text,
             setup,
             response.trace.fates,
             tap.rankings,
-            reader,
+            reranker,
             outcome=response.outcome,
             trace=response.trace,
             grouping=as_grouping(self._pipeline.group),
         )
 
 
-def _parallel(ask: _Asking, asked: Mapping[str, Query], workers: int) -> Iterator[RecordedQuery]:
-    """Yield answers as they come; those under way are left behind when nobody wants more."""
+def _parallel(search: _Search, asked: Mapping[str, Query], workers: int) -> Iterator[RecordedQuery]:
+    """Yield recorded queries as they finish; searches under way are abandoned on an early end."""
     waiting: set[_workers.Job[RecordedQuery]] = set()
     coming = iter(asked.items())
     try:
         while True:
             for query_id, query in itertools.islice(coming, workers - len(waiting)):
-                waiting.add(_workers.submit(functools.partial(ask, query_id, query)))
+                waiting.add(_workers.submit(functools.partial(search, query_id, query)))
             if not waiting:
                 return
             done, _ = concurrent.futures.wait(
@@ -243,9 +253,35 @@ def _parallel(ask: _Asking, asked: Mapping[str, Query], workers: int) -> Iterato
             _workers.leave(one)
 
 
-def _progress(total: int, done: int, *, show: bool) -> Callable[..., Iterator[RecordedQuery]]:
-    if not show:
-        return iter
-    from runoff.evaluation._progress import shown  # noqa: PLC0415 - rich, where it is there
+def _with_progress(
+    queries: Iterable[RecordedQuery], total: int, done: int = 0
+) -> Iterator[RecordedQuery]:
+    """Yield queries and show progress on standard error: a bar with rich, lines without.
 
-    return lambda queries: shown(queries, total, done)
+    Args:
+        queries: the queries as they finish.
+        total: how many there are in all.
+        done: how many were recorded before.
+    """
+    try:
+        from rich.console import Console  # noqa: PLC0415 - of an extra
+        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
+    except ModuleNotFoundError:
+        yield from _with_lines(queries, total, done)
+        return
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("recording", total=total, completed=done)
+        for query in queries:
+            yield query
+            progress.advance(task)
+
+
+def _with_lines(queries: Iterable[RecordedQuery], total: int, done: int) -> Iterator[RecordedQuery]:
+    written = time.monotonic()
+    for query in queries:
+        yield query
+        done += 1
+        if done == total or time.monotonic() - written >= _LINE_EVERY:
+            written = time.monotonic()
+            sys.stderr.write(f"recording: {done} of {total} queries\n")

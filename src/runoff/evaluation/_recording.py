@@ -1,9 +1,9 @@
-"""The data model of a recording: what every query found, at which rank, with which scores.
+"""The data model of a recording: every candidate of every query, with its ranks and scores.
 
-A recording holds for each query every candidate that any source found at the recorded depth, in
-fused order, as columns of one length. It is scored as wide as it is deep: no window, threshold,
-grouping or early stop kept a candidate from being read. What the system was configured with stands
-beside it (`Setup`), so that `replay` can answer as the system would have.
+For each query, a recording holds every candidate that any source found at the recorded depth, in
+fused order, as columns of equal length. Every candidate in the recorded window was scored: no
+threshold, grouping or early stop was applied. The system's own configuration is kept beside them
+(`Setup`), so that `replay` can answer as the system would have.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.messages import short_repr
+from runoff.evaluation._shown import ask, html_by
 from runoff.scores import ModelIdentity, ScoreKind
 
 if TYPE_CHECKING:
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve
-    from runoff.evaluation._findings import Health
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures import Judged
+    from runoff.evaluation._observations import Health
     from runoff.evaluation._setup import Setup
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict import Verdict
@@ -38,19 +40,19 @@ __all__ = ["Content", "FateCode", "Origin", "RecordedQuery", "Recording", "Store
 
 
 class FateCode(enum.IntEnum):
-    """What became of a candidate at full width, as a code."""
+    """What happened to a candidate while recording, as a code."""
 
     RERANKED = 0  # scored by the last stage
-    TAIL = 1  # below the window that was recorded
-    UNSCORED = 2  # a fault left it without a score
-    DROPPED = 3  # a reranker took it out; `why` says for what reason
-    IMAGE = 4  # kept at its fused place
+    TAIL = 1  # below the recorded window
+    UNSCORED = 2  # left without a score by a fault
+    DROPPED = 3  # removed by a reranker; `why` has the reason
+    IMAGE = 4  # an image without text: kept at its fused place
     EMPTY = 5  # no text to score
     OFF = 6  # there was no second stage
 
 
 class Content(enum.IntEnum):
-    """What a document gives a reranker to read, as a code."""
+    """What a document offers a reranker to read, as a code."""
 
     TEXT = 0
     EMPTY = 1
@@ -63,9 +65,9 @@ class Origin:
 
     Attributes:
         rank: int32, shape (n,): its rank from 1; 0 where the source did not find the candidate.
-        score: float64, shape (n,): the source's own score; NaN where it did not.
-        low: float64, shape (n,): the lowest score the source can give; NaN where not known.
-        high: float64, shape (n,): the highest.
+        score: float64, shape (n,): the source's own score; NaN where it did not find it.
+        low: float64, shape (n,): the lowest score the source can give; NaN if unknown.
+        high: float64, shape (n,): the highest score the source can give; NaN if unknown.
     """
 
     rank: NDArray[np.int32]
@@ -74,7 +76,7 @@ class Origin:
     high: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RecordedQuery:
     """One query with its n candidates, in fused order at the recorded depth.
 
@@ -85,29 +87,31 @@ class RecordedQuery:
         text: the question.
         doc_ids: the documents' ids.
         keys: what identifies the candidates across sources; mostly the ids.
-        origins: by source, its ranks and scores.
-        fusion_score: float64, by the fusion the system is configured with.
-        pair_score: float64, the scorer's own; NaN where there is none.
-        rerank_score: float64, what the reranker orders by when it reads all; NaN where none.
-        rerank_rank: int32, from 1; 0 where it was not reranked.
+        origins: source name to its ranks and scores.
+        fusion_score: float64, by the system's own fusion.
+        pair_score: float64, the scorer's own; NaN without one.
+        rerank_score: float64, what the reranker orders by when it reads every candidate; NaN
+            without one.
+        rerank_rank: int32, from 1; 0 if it was not reranked.
         truncated: bool, whether text was lost to the model's token limit.
         fate: uint8, codes of `FateCode`.
-        why: the reason of a fate that has one, else an empty string; () where none has.
+        why: the reason for each fate, an empty string without one; () if no fate has a reason.
         content: uint8, codes of `Content`.
         text_length: int32, characters.
-        group: int32, the group the configured grouping puts it in; -1 for none.
-        twin: int32, equal for texts that differ only in whitespace and case; -1 where duplicates
-            are not looked for.
-        near: pairs of rows (the lower first) whose texts are duplicates by the configured
-            similarity, shape (m, 2), int32.
-        grouped_under: int32, the row that stands for it under the configured grouping; -1 for
-            those that stand for themselves.
-        steps: for each stage of a cascade, the last included, its scores, NaN where it gave none;
-            one for a plain reranker, none without one.
-        step_truncated: the same for truncation, bool.
-        stages: every stage with time, usage and error; those of a cascade as parts.
+        group: int32, the group by the system's own grouping; -1 for none.
+        twin: int32, equal for texts that differ only in whitespace and case; -1 if the system
+            does not remove duplicates.
+        near: int32, shape (m, 2): pairs of rows (the lower first) whose texts are duplicates by
+            the system's own similarity.
+        grouped_under: int32, the row that represents this one after the system's own grouping;
+            -1 for rows that are not grouped under another.
+        steps: the scores of each stage of the reranker, NaN where it gave none. A cascade has
+            several stages, any other reranker has one.
+        step_truncated: for each stage, bool, whether text was lost.
+        stages: every stage of the search with latency, usage and error; the stages of a cascade
+            are the parts of one.
         outcome: whether the answer is complete.
-        model: what scored the pairs.
+        model: the model that scored the pairs.
         kind: the scale of the pair scores.
         texts: the documents' texts; () unless they were asked for.
     """
@@ -138,13 +142,21 @@ class RecordedQuery:
     kind: ScoreKind = ScoreKind.UNKNOWN
     texts: Sequence[str] = ()
 
+    def __repr__(self) -> str:
+        """Show the query and the number of candidates."""
+        degraded = ", degraded" if self.degraded else ""
+        return (
+            f"RecordedQuery({self.query_id!r}, {short_repr(self.text)}, "
+            f"{len(self)} candidates{degraded})"
+        )
+
     def __len__(self) -> int:
         """Return the number of candidates."""
         return len(self.doc_ids)
 
     @property
     def degraded(self) -> bool:
-        """Whether the answer had to do without something; such a query is recorded again."""
+        """Whether the answer lacks a source or a score; a resumed recording asks again."""
         return not self.outcome.complete
 
     @property
@@ -164,7 +176,7 @@ class RecordedQuery:
 
 
 class Stored:
-    """Recorded queries in memory; a folder of shards has the same methods."""
+    """Recorded queries in memory; `Folder` offers the same methods for queries on disk."""
 
     def __init__(self, queries: Sequence[RecordedQuery]) -> None:
         self._queries = {one.query_id: one for one in queries}
@@ -198,12 +210,12 @@ class Stored:
 
 
 class Recording:
-    """What a system did with a collection; iterate over it for `RecordedQuery`s.
+    """What a system did with the queries of a collection; iterate for the `RecordedQuery`s.
 
     Made by `record`, opened by `Recording.open`.
 
     Attributes:
-        setup: what the system was configured with, and at what depth it was recorded.
+        setup: the system's configuration, and the depth and window that were recorded.
     """
 
     def __init__(self, setup: Setup, queries: Stored) -> None:
@@ -212,115 +224,110 @@ class Recording:
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Recording:
-        """Open a recording that `record` wrote; shards are read when they are asked for.
+        """Open a recording that `record` wrote; shards are read when they are needed.
 
         Raises:
-            RecordingNotFound: there is none.
+            RecordingNotFound: the directory holds no recording.
             RecordingTooNew: a newer version of runoff wrote it.
             RecordingDamaged: a file cannot be read.
             MissingExtra: pyarrow is not installed.
         """
-        from runoff.evaluation._shards import Folder  # noqa: PLC0415 - pyarrow is an extra
-
-        folder = Folder(path)
+        folder = ask("evaluation._shards", "Folder")(path)
         return cls(folder.setup, folder)
 
     def verdict(self, collection: Judged, **options: Any) -> Verdict:  # noqa: ANN401 - see there
-        """Return whether the second stage helps: its order against that of the first stage.
+        """Return whether the second stage helps: its order compared with the first stage's.
 
         Args:
-            collection: judges the queries.
-            **options: `measures` and `slices`, as `runoff.evaluation._by_stage.second_stage` has.
+            collection: the judgments of the queries.
+            **options: `measures`, as `evaluate` takes them, and `slices`, as `verdict` does.
 
         Raises:
-            InvalidArgument: there is no second stage, or as `evaluate` and `verdict` raise it.
+            InvalidArgument: the system has no second stage, or as `evaluate` and `verdict`.
             MissingExtra: ir-measures is not installed.
         """
-        from runoff.evaluation._by_stage import second_stage  # noqa: PLC0415 - it needs this module
-
-        return second_stage(self, collection, **options)
+        found: Verdict = ask("evaluation._runs", "second_stage_verdict")(
+            self, collection, **options
+        )
+        return found
 
     def losses(
         self,
         collection: Judged,
         *,
         cutoff: int = 10,
-        **settings: Any,  # noqa: ANN401 - as `replay` has them
+        **settings: Any,  # noqa: ANN401 - as `replay` takes them
     ) -> Ledger:
         """Return where the missing nDCG was lost; see `runoff.evaluation.losses`.
 
         Raises:
             InvalidArgument: as `losses` does.
         """
-        from runoff.evaluation._losses import losses  # noqa: PLC0415 - it needs this module
+        found: Ledger = ask("evaluation._losses", "losses")(
+            self, collection, cutoff=cutoff, **settings
+        )
+        return found
 
-        return losses(self, collection, cutoff=cutoff, **settings)
-
-    def curve(self, collection: Judged, **options: Any) -> Curve:  # noqa: ANN401 - as `curve` has them
+    def curve(self, collection: Judged, **options: Any) -> Curve:  # noqa: ANN401 - as `curve` takes them
         """Return what each further candidate in the window buys; see `runoff.evaluation.curve`.
 
         Raises:
             InvalidArgument: as `curve` does.
             MissingExtra: ir-measures is not installed.
         """
-        from runoff.evaluation._curve import curve  # noqa: PLC0415 - it needs this module
-
-        return curve(self, collection, **options)
+        found: Curve = ask("evaluation._curve", "curve")(self, collection, **options)
+        return found
 
     def report(
         self, path: str | PathLike[str], collection: Collection, *, tuning: Tuning | None = None
     ) -> Advice:
-        """Write everything it says to one HTML file; see `runoff.report._page.report`.
+        """Write every analysis of the recording to one HTML file.
 
         Args:
-            path: the file.
-            collection: judges the queries.
-            tuning: what `tune` returned, to be shown too.
+            path: the file to write.
+            collection: the judgments of the queries.
+            tuning: the result of `tune`, to be shown too.
 
         Raises:
             InvalidArgument: a judged query was not recorded.
             MissingExtra: ir-measures is not installed.
         """
-        from runoff.report._page import report  # noqa: PLC0415 - only when asked for
-
-        return report(self, collection, path, tuning=tuning)
+        advice: Advice = ask("report._page", "report")(self, collection, path, tuning=tuning)
+        return advice
 
     def health(self, *, reference: Recording | None = None) -> Health:
         """Return what is odd about the second stage; see `runoff.evaluation.health`.
 
         Raises:
-            InvalidArgument: nothing is recorded.
+            InvalidArgument: the recording is empty.
         """
-        from runoff.evaluation._health import health  # noqa: PLC0415 - it needs this module
-
-        return health(self, reference=reference)
+        found: Health = ask("evaluation._health", "health")(self, reference=reference)
+        return found
 
     def plot_scores(self, collection: Judged) -> LayerChart:
-        """Return how the scores of relevant and of other documents lie, as an Altair chart.
+        """Return the distributions of relevant and other documents' scores, as an Altair chart.
 
         Args:
-            collection: judges the documents.
+            collection: the judgments of the queries.
 
         Raises:
             InvalidArgument: no second stage scored anything.
             MissingExtra: Altair is not installed.
         """
-        from runoff.report._plots import scores_plot  # noqa: PLC0415 - Altair is an extra
-
-        return scores_plot(self, collection)
+        chart: LayerChart = ask("report._plots", "scores_plot")(self, collection)
+        return chart
 
     def plot_latency(self) -> LayerChart:
-        """Return the milliseconds of every stage, p50 and p95, as an Altair chart.
+        """Return the latency of every stage in milliseconds, p50 and p95, as an Altair chart.
 
         Raises:
             MissingExtra: Altair is not installed.
         """
-        from runoff.report._plots import latency_plot  # noqa: PLC0415 - Altair is an extra
-
-        return latency_plot(self)
+        chart: LayerChart = ask("report._plots", "latency_plot")(self)
+        return chart
 
     def __iter__(self) -> Iterator[RecordedQuery]:
-        """Iterate over the queries, in the order recorded; one shard is held at a time."""
+        """Iterate over the queries in the order recorded, with one shard in memory at a time."""
         return iter(self._queries)
 
     def __len__(self) -> int:
@@ -335,13 +342,10 @@ class Recording:
         """
         return self._queries[query_id]
 
-    def _repr_html_(self) -> str:
-        from runoff.report._sections import recording_html  # noqa: PLC0415 - a report, when asked for
-
-        return recording_html(self)
+    _repr_html_ = html_by("recording_html")
 
     def __repr__(self) -> str:
-        """Show how much there is."""
+        """Show the number of queries and candidates."""
         degraded = f", {count} degraded" if (count := len(self.degraded)) else ""
         return f"Recording({len(self)} queries, {self.pairs} candidates{degraded})"
 
@@ -352,7 +356,7 @@ class Recording:
 
     @property
     def degraded(self) -> list[str]:
-        """The ids of the queries whose answer had to do without something."""
+        """The ids of the queries whose answer lacks a source or a score."""
         return self._queries.degraded
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
@@ -12,12 +11,10 @@ import numpy as np
 
 from runoff._util.arguments import count, is_share
 from runoff.errors import InvalidArgument
-from runoff.evaluation._fused import Prepared
-from runoff.evaluation._groups import grouped
+from runoff.evaluation._first_stage import prepared
 from runoff.evaluation._recording import Recording
-from runoff.evaluation._rereading import Read, final, readable, reread
-from runoff.evaluation._rescoring import other_reads, scored_reads
-from runoff.evaluation._setup import fusion_of, told_threshold
+from runoff.evaluation._setup import fusion_from_json, threshold_to_json
+from runoff.evaluation._traverse import recorded_scores, scores_by, scores_of_other, traverse
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._rrf import RRF
@@ -25,26 +22,22 @@ from runoff.fusion._weights import rrf_weights, shares
 from runoff.scores import Threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-    from runoff.evaluation._recording import RecordedQuery
     from runoff.evaluation._setup import GroupSetup, Setup, StepSetup
+    from runoff.evaluation._traverse import ScoresOf, Traversal
     from runoff.protocols import Fusion
 
 __all__ = [
     "AS_RECORDED",
     "AsRecorded",
+    "Plan",
     "Ranking",
     "Runs",
-    "Settings",
-    "configured",
-    "prepared",
+    "plan_replay",
     "replay",
+    "traversals",
 ]
-
-_KEPT = 1_000_000  # pairs of a recording that stay prepared for the next replay, some 200 MB
 
 
 class AsRecorded(enum.Enum):
@@ -61,8 +54,8 @@ class Ranking(Sequence[str]):
     """The answer to one query: document ids, best first, with their scores.
 
     Attributes:
-        rows: int64, where each document stands in the recorded query.
-        rerank_score: float64, what the reranker ordered it by; NaN where it was not reranked.
+        rows: int64, the row of each document in the recorded query.
+        rerank_score: float64, what the reranker ordered it by; NaN if it was not reranked.
         fusion_score: float64.
         pairs: how many candidates the second stage was given.
     """
@@ -108,7 +101,7 @@ class Ranking(Sequence[str]):
 
 
 class Runs(Mapping[str, Ranking]):
-    """The answers of a replay by query id: a run, for any measure."""
+    """The answers of a replay: query id to ranking; a run that `evaluate` takes."""
 
     def __init__(self, rankings: Mapping[str, Ranking]) -> None:
         self._rankings = dict(rankings)
@@ -126,17 +119,23 @@ class Runs(Mapping[str, Ranking]):
         return len(self._rankings)
 
     def __repr__(self) -> str:
-        """Show how much there is."""
+        """Show the number of queries."""
         return f"Runs({len(self)} queries)"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """One configuration.
+class Plan:
+    """What a replay applies to every query.
 
     Attributes:
-        fusion: None for the recorded scores.
-        weights: what `Prepared.fused` takes.
+        depth: hits of each source.
+        window: candidates that the reranker reads.
+        top_k: results; None for all.
+        fusion: how sources are fused; None for the recorded scores.
+        weights: source name to its weight, as `Prepared.fused` takes them.
+        steps: how the stages of the second stage are configured; empty without one.
+        group: how candidates are grouped; None groups nothing.
+        scores_of: gives the second stage's scores of a query.
     """
 
     depth: int
@@ -146,6 +145,7 @@ class Settings:
     weights: dict[str, float]
     steps: tuple[StepSetup, ...]
     group: GroupSetup | None
+    scores_of: ScoresOf
 
 
 def replay(  # noqa: PLR0913 - every setting has a default
@@ -164,31 +164,31 @@ def replay(  # noqa: PLR0913 - every setting has a default
 ) -> Runs:
     """Return what the system would answer with other settings; nothing is searched or scored.
 
-    Every setting left out is as the system is configured. The answer is the live pipeline's, id for
-    id, as long as a source asked for fewer hits gives the first of those it gave, none of them
-    twice, and the reranker scores pairs by themselves; of any other reranker (`StepSetup.pointwise`
-    is False) the order it gave when it read everything is kept. Queries recorded degraded answer
-    without what they lack.
+    A setting that is left out stays as the system is configured. The answer is the live pipeline's,
+    id for id, if two things hold: a source asked for fewer hits returns the first of those it
+    returned, none of them twice; and the reranker scores each pair independently. For any other
+    reranker (`StepSetup.pointwise` is False) the order it gave when it read every candidate is
+    kept. Queries recorded degraded answer without the parts that they lack.
 
     Args:
-        recording: what `record` made.
+        recording: what `record` returned.
         depth: hits of each source, at most the recorded depth.
         window: candidates the reranker reads.
         top_k: results; None for all.
-        fusion: makes one order of the sources' hits.
+        fusion: how the sources' hits become one order.
         weights: of the sources, for `RRF` and `Convex`.
         blend: the weight of the pair scores in the last stage; None leaves fusion out.
         threshold: of the last stage; None for none.
-        margin: of every stage of a cascade but the last; None never skips.
+        margin: of every stage of a cascade but the last; None never skips a stage.
         group: None groups nothing.
-        reranker: None leaves the second stage out; another recording of the same queries lends its
-            scores and configuration; a scorer reads the texts now, where they were recorded.
+        reranker: None leaves the second stage out; another recording of the same queries replaces
+            it by that recording's; a scorer or reranker scores the recorded texts now.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have, or asks for what was not recorded.
+        InvalidArgument: an argument has an invalid value, or asks for what was not recorded.
         ScoreKindMismatch: the threshold was made for other scores.
     """
-    reads, settings = configured(
+    plan = plan_replay(
         recording,
         depth=depth,
         window=window,
@@ -201,10 +201,11 @@ def replay(  # noqa: PLR0913 - every setting has a default
         group=group,
         reranker=reranker,
     )
-    return Runs({one.query.query_id: _one(one, reads, settings) for one in prepared(recording)})
+    rankings = ((one.query.query_id, _ranking(one, plan)) for one in traversals(recording, plan))
+    return Runs(dict(rankings))
 
 
-def configured(  # noqa: PLR0913 - as `replay`
+def plan_replay(  # noqa: PLR0913 - as `replay`
     recording: Recording,
     *,
     depth: int | _Same = AS_RECORDED,
@@ -217,16 +218,16 @@ def configured(  # noqa: PLR0913 - as `replay`
     margin: float | _Same | None = AS_RECORDED,
     group: _Same | None = AS_RECORDED,
     reranker: object = AS_RECORDED,
-) -> tuple[Callable[[RecordedQuery], Read], Settings]:
-    """Return what reads a recorded query, and the settings, checked; the arguments are `replay`'s.
+) -> Plan:
+    """Check the arguments of `replay` and return what they ask for.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have, or asks for what was not recorded.
+        InvalidArgument: an argument has an invalid value, or asks for what was not recorded.
     """
     setup = recording.setup
-    reads, steps = _second(recording, reranker)
+    scores_of, steps = _second_stage(recording, reranker)
     fused, shares = _fusion(setup, fusion, weights, _depth(setup, depth))
-    return reads, Settings(
+    return Plan(
         depth=_depth(setup, depth),
         window=setup.window if window is AS_RECORDED else count("window", window),
         top_k=_top_k(setup, top_k),
@@ -234,48 +235,28 @@ def configured(  # noqa: PLR0913 - as `replay`
         weights=shares,
         steps=_steps(steps, blend, threshold, margin),
         group=setup.group if group is AS_RECORDED else None,
+        scores_of=scores_of,
     )
 
 
-def _one(one: Prepared, reads: Callable[[RecordedQuery], Read], settings: Settings) -> Ranking:
-    query = one.query
-    fused = one.fused(settings.fusion, settings.weights, settings.depth)
-    heads, _ = grouped(query, settings.group, fused.order)
-    given, made = heads[:0], None
-    if settings.steps:
-        given = readable(heads, query.content, settings.window)
-        made = reread(reads(query), settings.steps, given, fused.score)
-    order, scores = final(heads, query.content, settings.window, made)
-    rows, scores = order[: settings.top_k], scores[: settings.top_k]
-    return Ranking(query.doc_ids, rows, scores, fused.score[rows], len(given))
+def traversals(recording: Recording, plan: Plan) -> Iterator[Traversal]:
+    """Take every recorded query through the stages as the plan has them."""
+    return (traverse(one, plan) for one in prepared(recording))
 
 
-_ready: weakref.WeakKeyDictionary[Recording, list[Prepared]] = weakref.WeakKeyDictionary()
+def _ranking(one: Traversal, plan: Plan) -> Ranking:
+    rows, scores = one.answer[: plan.top_k], one.score[: plan.top_k]
+    return Ranking(one.query.doc_ids, rows, scores, one.fused.score[rows], len(one.given))
 
 
-def prepared(recording: Recording) -> Iterator[Prepared]:
-    """Return the queries prepared for replaying, kept for the next time where they are few."""
-    kept = _ready.get(recording)
-    if kept is None and recording.pairs <= _KEPT:
-        kept = _ready[recording] = [Prepared(query) for query in recording]
-    return iter(kept) if kept is not None else map(Prepared, recording)
-
-
-def _recorded(query: RecordedQuery) -> Read:
-    cut = np.logical_or.reduce((np.zeros(len(query), np.bool_), *query.step_truncated))
-    return Read(query.steps, query.fate, query.kind, query.model, not query.degraded, cut)
-
-
-def _second(
-    recording: Recording, reranker: object
-) -> tuple[Callable[[RecordedQuery], Read], tuple[StepSetup, ...]]:
+def _second_stage(recording: Recording, reranker: object) -> tuple[ScoresOf, tuple[StepSetup, ...]]:
     if reranker is AS_RECORDED:
-        return _recorded, recording.setup.steps
+        return recorded_scores, recording.setup.steps
     if reranker is None:
-        return _recorded, ()
+        return recorded_scores, ()
     if isinstance(reranker, Recording):
-        return other_reads(recording, reranker), reranker.setup.steps
-    return scored_reads(recording, reranker)
+        return scores_of_other(recording, reranker), reranker.setup.steps
+    return scores_by(recording, reranker)
 
 
 def _depth(setup: Setup, depth: int | _Same) -> int:
@@ -283,7 +264,7 @@ def _depth(setup: Setup, depth: int | _Same) -> int:
         return setup.depth
     found = count("depth", depth)
     if found > setup.recorded_depth:
-        remedy = f"is more than the {setup.recorded_depth} that were recorded of each source"
+        remedy = f"must be at most {setup.recorded_depth}, the depth that was recorded"
         raise InvalidArgument("depth", depth, remedy)
     return found
 
@@ -301,24 +282,24 @@ def _fusion(
     depth: int,
 ) -> tuple[Fusion | None, dict[str, float]]:
     """Return the fusion, None for the recorded scores, and the weight of each source."""
-    chosen: Any = fusion_of(setup.fusion) if fusion is AS_RECORDED else fusion
+    chosen: Any = fusion_from_json(setup.fusion) if fusion is AS_RECORDED else fusion
     if chosen is None:
         if fusion is not AS_RECORDED:
             as_fusion(fusion)
         if weights is AS_RECORDED and depth == setup.recorded_depth:
             return None, {}
         remedy = (
-            f"must be given: {setup.fusion['is']} cannot be made again from the recording, which "
-            f"has its scores at depth {setup.recorded_depth} alone"
+            f"must be given: the recording cannot rebuild {setup.fusion['is']} and has its scores "
+            f"only at depth {setup.recorded_depth}"
         )
         raise InvalidArgument("fusion", setup.fusion["is"], remedy)
     chosen = as_fusion(chosen)
     if weights is not AS_RECORDED:
         if not isinstance(chosen, RRF | Convex):
-            raise InvalidArgument("weights", weights, "are taken by RRF and Convex alone")
+            raise InvalidArgument("weights", weights, "apply only to RRF and Convex")
         chosen = replace(chosen, weights=weights)
     nothing: dict[str, Any] = dict.fromkeys(setup.sources, ())
-    chosen.fuse(nothing)  # weights may name no other source
+    chosen.fuse(nothing)  # raises if the weights name an unknown source
     if type(chosen) is RRF:
         return chosen, rrf_weights(chosen.weights, setup.sources)
     if type(chosen) is Convex:
@@ -335,7 +316,9 @@ def _steps(
     given = {"blend": blend, "threshold": threshold, "margin": margin}
     for name, value in given.items():
         if value is not AS_RECORDED and value is not None and not steps:
-            raise InvalidArgument(name, value, "needs a second stage, and this has none")
+            raise InvalidArgument(
+                name, value, "needs a second stage, which the recorded system lacks"
+            )
     if not steps:
         return steps
     *earlier, last = steps
@@ -346,11 +329,11 @@ def _steps(
             if not earlier:
                 raise InvalidArgument("margin", margin, "needs a cascade of several stages")
             if isinstance(margin, bool) or not 0 < margin < np.inf:
-                remedy = "must be standard deviations, above 0, or None"
+                remedy = "must be a number of standard deviations above 0, or None"
                 raise InvalidArgument("margin", margin, remedy)
         earlier = [replace(step, margin=margin) for step in earlier]
     if last.threshold is not None and any(step.margin is not None for step in earlier):
-        remedy = "would skip the last stage and its threshold: set one or the other"
+        remedy = "would skip the last stage and with it the threshold: set one or the other"
         raise InvalidArgument("margin", margin, remedy)
     return (*earlier, last)
 
@@ -360,14 +343,16 @@ def _last(
 ) -> StepSetup:
     for name, value in (("blend", blend), ("threshold", threshold)):
         if value is not AS_RECORDED and value is not None and not last.pointwise:
-            raise InvalidArgument(name, value, f"applies to scorers; {last.name} is none")
+            raise InvalidArgument(
+                name, value, f"applies only to scorers, and {last.name} is not one"
+            )
     if blend is not AS_RECORDED:
         if blend is not None and not is_share(blend):
             raise InvalidArgument("blend", blend, "must be within 0 and 1, or None")
         last = replace(last, blend=blend)
     if threshold is not AS_RECORDED:
         if threshold is not None and not isinstance(threshold, Threshold):
-            remedy = "must be a Threshold, which says what kind of score it was chosen on"
+            remedy = "must be a Threshold, which names the kind of score it was chosen on"
             raise InvalidArgument("threshold", threshold, remedy)
-        last = replace(last, threshold=told_threshold(threshold))
+        last = replace(last, threshold=threshold_to_json(threshold))
     return last

@@ -1,9 +1,10 @@
-"""Run files as TREC writes them: `query Q0 document rank score tag`."""
+"""Runs: query id to document ids, best first. Those of a recording, and run files of TREC."""
 
 from __future__ import annotations
 
 import gzip
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,22 +12,103 @@ import numpy as np
 
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._formats import numbered_lines
+from runoff.evaluation._measures import MEASURES, Evaluator
+from runoff.evaluation._remarks import check_judged, check_recorded, degraded
+from runoff.evaluation._replay import replay
+from runoff.evaluation._verdict import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
-__all__ = ["read_run", "read_scored_run", "write_run"]
+    from runoff.evaluation._measures import Judged, Run
+    from runoff.evaluation._pairing import Slicing
+    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._verdict import Verdict
+
+__all__ = [
+    "FUSED",
+    "RERANKED",
+    "by_stage",
+    "read_run",
+    "read_scored_run",
+    "second_stage_verdict",
+    "write_run",
+]
 
 _COLUMNS = 6
 _MOST = 1e38  # single precision ends at 3.4e38
+
+FUSED = "fused"
+RERANKED = "reranked"
+
+
+def by_stage(recording: Recording) -> dict[str, Run]:
+    """Return one run for each stage, as the system is configured.
+
+    The names are those of the sources, then `"fused"` if there are several or candidates are
+    grouped, then `"reranked"` if there is a second stage. Runs are not cut to `top_k`, so that
+    measures with a larger cutoff are meaningful.
+
+    Args:
+        recording: what `record` returned.
+    """
+    setup = recording.setup
+    runs: dict[str, Run] = {}
+    for source in setup.sources:
+        found = {}
+        for query in recording:
+            ranks = query.ranks[source]
+            rows = np.flatnonzero((ranks > 0) & (ranks <= setup.depth))
+            order = rows[np.argsort(ranks[rows], kind="stable")].tolist()
+            found[query.query_id] = list(dict.fromkeys(query.doc_ids[row] for row in order))
+        runs[source] = found
+    if len(setup.sources) > 1 or setup.group is not None:
+        runs[FUSED] = _plain(replay(recording, reranker=None, top_k=None))
+    if setup.steps:
+        runs[RERANKED] = _plain(replay(recording, top_k=None))
+    return runs
+
+
+def second_stage_verdict(
+    recording: Recording,
+    collection: Judged,
+    *,
+    measures: Iterable[object] = MEASURES,
+    slices: Mapping[str, Slicing] | None = None,
+) -> Verdict:
+    """Return the verdict on the second stage: its order compared with the first stage's.
+
+    Args:
+        recording: what `record` returned.
+        collection: the judgments of its queries.
+        measures: as ir-measures names them; the first decides.
+        slices: as `verdict` takes them.
+
+    Raises:
+        InvalidArgument: the system has no second stage, or as `Evaluator` and `verdict`.
+        MissingExtra: ir-measures is not installed.
+    """
+    check_judged(collection)
+    if not recording.setup.steps:
+        raise InvalidArgument("recording", recording, "must be of a system with a second stage")
+    check_recorded(recording, collection.qrels)
+    *_, before, after = by_stage(recording).values()
+    evaluator = Evaluator(collection, measures)
+    found = verdict(evaluator.evaluate(before), evaluator.evaluate(after), slices=slices)
+    return replace(found, notes=(*found.notes, *degraded(recording)))
+
+
+def _plain(run: Run) -> Run:
+    """Return a run without repeated documents; the better place counts."""
+    return {query_id: list(dict.fromkeys(order)) for query_id, order in run.items()}
 
 
 def read_run(path: str | PathLike[str]) -> dict[str, list[str]]:
     """Return query id to document ids, best first; the file may be compressed.
 
     The order is that of the scores; equal scores follow the ranks written beside them, where
-    trec_eval would take the ids backwards.
+    trec_eval would sort the ids in reverse.
 
     Raises:
         MalformedData: a line cannot be read, or a query has a document twice.
@@ -55,7 +137,7 @@ def read_scored_run(path: str | PathLike[str]) -> dict[str, list[tuple[str, floa
         if not math.isfinite(value):
             raise MalformedData(where, line, "rank and score must be numbers")
         if doc_id in rows.setdefault(query_id, {}):
-            raise MalformedData(where, line, f"query {query_id!r} has {doc_id!r} already")
+            raise MalformedData(where, line, f"repeats document {doc_id!r} of query {query_id!r}")
         rows[query_id][doc_id] = (value, place)
     return {
         query_id: [
@@ -74,18 +156,17 @@ def write_run(
 ) -> None:
     """Write a run so that trec_eval, which sorts by score in single precision, keeps the order.
 
-    Scores that do not fall strictly are lowered by as little as single precision allows; where
-    only ids are given they count down to 1.
+    Scores that do not fall strictly are lowered by as little as single precision allows. Without
+    scores, they count down to 1.
 
     Args:
-        path: `.gz` at its end compresses it.
+        path: the file; a name that ends in `.gz` is compressed.
         run: query id to document ids, or to (document id, score), best first.
         tag: names the system in the last column.
 
     Raises:
-        InvalidArgument: an id or the tag is empty or has white space in it, a document stands
-            twice, or a score is not finite
-            or beyond 1e38.
+        InvalidArgument: an id or the tag is empty or contains white space, a query repeats a
+            document, or a score is not finite or beyond 1e38.
     """
     file = Path(path)
     _word("tag", tag)
@@ -103,11 +184,11 @@ def _lines(query_id: str, hits: Sequence[str | tuple[str, float]], tag: str) -> 
         score = len(hits) - rank + 1.0 if isinstance(hit, str) else hit[1]
         _word("run", doc_id)
         if doc_id in seen:
-            raise InvalidArgument("run", doc_id, f"stands twice in query {query_id!r}")
+            raise InvalidArgument("run", doc_id, f"is repeated in query {query_id!r}")
         seen.add(doc_id)
         if not abs(score) <= _MOST:
             raise InvalidArgument(
-                "run", score, f"must be within 1e38 (query {query_id!r}, {doc_id!r})"
+                "run", score, f"must be finite and within 1e38 (query {query_id!r}, {doc_id!r})"
             )
         value = np.float32(score)
         above = min(value, np.nextafter(above, np.float32(-np.inf)))
@@ -116,4 +197,6 @@ def _lines(query_id: str, hits: Sequence[str | tuple[str, float]], tag: str) -> 
 
 def _word(argument: str, value: str) -> None:
     if not value or value.split() != [value]:
-        raise InvalidArgument(argument, value, "must be one word, as run files are split at spaces")
+        raise InvalidArgument(
+            argument, value, "must be one word: spaces separate the columns of a run file"
+        )

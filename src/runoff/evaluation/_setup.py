@@ -1,4 +1,4 @@
-"""What a recording was made of: the system's configuration, how deep it went, and which queries."""
+"""What was recorded: the system's configuration, the recorded depth and window, and the queries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = [
     "GroupSetup",
     "Setup",
     "StepSetup",
-    "fusion_of",
+    "fusion_from_json",
+    "fusion_to_json",
     "queries_digest",
-    "told_fusion",
-    "told_threshold",
+    "threshold_to_json",
 ]
 
 _NORMALIZERS = {"minmax": MinMax, "theoretical": TheoreticalMinMax, "zscore": ZScore}
@@ -39,11 +39,12 @@ class StepSetup:
 
     Attributes:
         name: the reranker's name.
-        pointwise: whether it scores each pair by itself, so that every window can be replayed
-            exactly; the order of any other reranker is that of its one reading of the whole.
+        pointwise: whether it scores each pair independently. If it does, every window can be
+            replayed exactly; if not, replays keep the order it gave when it read every candidate.
         blend: the weight of the pair scores; None leaves fusion out.
-        threshold: what it drops below, as value, kind and model; None for nothing.
-        keep: how many the next stage reads; None for the last.
+        threshold: the score below which it drops candidates, as (value, kind, model); None for no
+            threshold.
+        keep: how many candidates the next stage reads; None for the last stage.
         margin: the lead at which later stages are skipped; None for never.
     """
 
@@ -55,7 +56,7 @@ class StepSetup:
     margin: float | None = None
 
     def limit(self) -> Threshold | None:
-        """Return the threshold."""
+        """Return the threshold as `Pointwise` takes it."""
         return None if self.threshold is None else Threshold(*self.threshold)  # type: ignore[arg-type] # by its name
 
 
@@ -64,9 +65,9 @@ class GroupSetup:
     """How candidates are grouped, as configured.
 
     Attributes:
-        by: the metadata field, or the name of what decides; empty for none.
-        duplicates: the similarity of duplicates; None where they are left alone.
-        per_group: candidates of one group that stay.
+        by: the metadata field, or the name of the function that groups; empty for neither.
+        duplicates: the similarity from which texts are duplicates; None keeps duplicates.
+        per_group: how many candidates of one group stay.
     """
 
     by: str
@@ -83,12 +84,12 @@ class Setup:
         depth: hits the system asks of each source.
         window: candidates its reranker reads.
         top_k: results it returns.
-        fusion: how it fuses, as `told_fusion` tells it.
+        fusion: its fusion, as `fusion_to_json` returns it.
         steps: the stages of its reranker; empty without one.
-        group: how it groups; None where it does not.
-        recorded_depth: hits that were asked of each source for the recording.
-        recorded_window: candidates that were scored of each query at most.
-        parts: what the sources and the reranker are, as sentences without secrets.
+        group: how it groups candidates; None if it does not.
+        recorded_depth: hits asked of each source while recording.
+        recorded_window: the most candidates of one query that were scored.
+        parts: descriptions of the sources, rerankers, filters and `id_of`, without secrets.
         queries: a digest of the queries' ids and texts.
         texts: whether the documents' texts were recorded.
     """
@@ -107,75 +108,80 @@ class Setup:
     texts: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
-        told: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return told
+        """Return plain values for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Setup:
-        """Make it of what `to_json` returned.
+    def from_json(cls, stored: Mapping[str, Any]) -> Setup:
+        """Rebuild a setup from what `to_json` returned.
 
         Raises:
-            KeyError: something is missing.
-            TypeError: something is of another form.
+            KeyError: a field is missing.
+            TypeError: a field is unknown or has the wrong type.
         """
         steps = [
             StepSetup(**{**one, "threshold": one["threshold"] and tuple(one["threshold"])})
-            for one in told["steps"]
+            for one in stored["steps"]
         ]
-        group = told["group"] and GroupSetup(**told["group"])
-        plain = {**told, "sources": tuple(told["sources"]), "steps": tuple(steps), "group": group}
-        return cls(**plain)
+        group = stored["group"] and GroupSetup(**stored["group"])
+        sources = tuple(stored["sources"])
+        return cls(**{**stored, "sources": sources, "steps": tuple(steps), "group": group})
 
     def check_same(self, other: Setup, where: str) -> None:
-        """Refuse another setup.
+        """Raise unless the other setup is the same.
+
+        Args:
+            other: the setup of the system at hand.
+            where: the recording's path, for the message.
 
         Raises:
-            RecordingMismatch: names what differs first, with both values.
+            RecordingMismatch: names the first difference, with both values.
         """
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
         for name in mine | theirs:
-            # an earlier version's parts name their modules as they were called then
+            # version 0.1.0 stored the module paths of its time
             if current(str(mine.get(name))) != current(str(theirs.get(name))):
                 what = "the queries differ" if name == "queries" else f"{name} differs"
                 msg = (
-                    f"{where} was recorded with another system or other queries: {what} "
-                    f"({short_repr(mine.get(name))} there, {short_repr(theirs.get(name))} here); "
-                    "record into another directory"
+                    f"{where} was recorded with a different system or different queries: {what} "
+                    f"(recorded: {short_repr(mine.get(name))}, now: {short_repr(theirs.get(name))})"
+                    "; record into another directory"
                 )
                 raise RecordingMismatch(msg)
 
 
-def _flat(told: object, name: str = "") -> dict[str, object]:
-    if isinstance(told, dict):
-        pairs = told.items()
-    elif isinstance(told, list):
-        pairs = dict(enumerate(told)).items()
+def _flat(value: object, name: str = "") -> dict[str, object]:
+    """Return nested JSON values by dotted name."""
+    if isinstance(value, dict):
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = dict(enumerate(value)).items()
     else:
-        return {name: told}
-    found: dict[str, object] = {} if told else {name: "nothing"}
-    for key, value in pairs:
-        found |= _flat(value, f"{name}.{key}" if name else str(key))
+        return {name: value}
+    found: dict[str, object] = {} if value else {name: "nothing"}
+    for key, inner in pairs:
+        found |= _flat(inner, f"{name}.{key}" if name else str(key))
     return found
 
 
-def told_threshold(limit: Threshold | None) -> tuple[float, str, str] | None:
-    """Return a threshold as value, kind and model; None for none."""
+def threshold_to_json(limit: Threshold | None) -> tuple[float, str, str] | None:
+    """Return a threshold as (value, kind, model); None for no threshold."""
     return None if limit is None else (float(limit.value), str(limit.kind), limit.model)
 
 
 def queries_digest(queries: Mapping[str, str]) -> str:
-    """Return a digest of query ids and texts; their order does not matter."""
+    """Return a digest of query ids and texts that does not depend on their order."""
     digest = hashlib.sha256()
     for pair in sorted(queries.items()):
         digest.update(json.dumps(pair).encode())
     return digest.hexdigest()[:32]
 
 
-def told_fusion(fusion: Fusion) -> dict[str, Any]:
-    """Return what kind of fusion it is with its arguments, as JSON can hold it.
+def fusion_to_json(fusion: Fusion) -> dict[str, Any]:
+    """Return a fusion's kind and arguments as plain values for JSON.
 
-    `kind` is `rrf`, `convex`, or `own` for one that cannot be made again from what is recorded.
+    `kind` is `rrf`, `convex`, or `own` for a fusion that cannot be rebuilt from what is stored.
     """
     weights = getattr(fusion, "weights", None)
     weights = None if weights is None else dict(weights)
@@ -188,10 +194,10 @@ def told_fusion(fusion: Fusion) -> dict[str, Any]:
     return {"kind": "own", "is": f"{type(fusion).__module__}.{type(fusion).__qualname__}"}
 
 
-def fusion_of(told: Mapping[str, Any]) -> RRF | Convex | None:
-    """Return the fusion that `told_fusion` told; None for one that cannot be made again."""
-    if told["kind"] == "rrf":
-        return RRF(told["weights"], rank_constant=told["rank_constant"])
-    if told["kind"] == "convex":
-        return Convex(told["weights"], normalizer=told["normalizer"])
+def fusion_from_json(stored: Mapping[str, Any]) -> RRF | Convex | None:
+    """Rebuild a fusion from `fusion_to_json`; None if it cannot be rebuilt."""
+    if stored["kind"] == "rrf":
+        return RRF(stored["weights"], rank_constant=stored["rank_constant"])
+    if stored["kind"] == "convex":
+        return Convex(stored["weights"], normalizer=stored["normalizer"])
     return None

@@ -1,8 +1,8 @@
 """A recording on disk: a manifest and Parquet shards, each written whole or not at all.
 
-Every query is a shard of its own as soon as it is scored, so a process that is killed loses no more
-than the queries it was scoring. Every so often the small shards are put together. A query recorded
-again, because its answer was degraded, counts where it stands last.
+Every query becomes a shard of its own as soon as it is scored, so a killed process loses only the
+queries it was scoring. From time to time the small shards are merged. If a query is recorded again,
+because its answer was degraded, the last record counts.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _MANIFEST = "manifest.json"
 _LOCK = "lock"
 _SHARD = re.compile(r"part-(\d{8})-(\d{8})\.parquet")
 _HEADS = ["query_id", "candidates", "degraded"]
-_MERGED = 64  # small shards that are put together
+_MERGED = 64  # small shards from which they are merged
 
 
 class Folder(Stored):
@@ -58,7 +58,7 @@ class Folder(Stored):
         path: the directory.
 
     Raises:
-        RecordingNotFound: there is no recording.
+        RecordingNotFound: the directory holds no recording.
         RecordingTooNew: a newer version of runoff wrote it.
         RecordingDamaged: a file cannot be read.
     """
@@ -73,7 +73,7 @@ class Folder(Stored):
         self._list()
 
     def _list(self) -> None:
-        """Find what the shards hold; look again where a recorder merged one meanwhile."""
+        """Index the shards; start again if a recorder merged one meanwhile."""
         self._index.clear()
         self._shards.clear()
         for shard in sorted(self.path.glob("part-*.parquet"), key=_span):
@@ -87,11 +87,11 @@ class Folder(Stored):
 
     @classmethod
     def prepare(cls, path: str | os.PathLike[str], setup: Setup) -> Self:
-        """Open a recording to add to, or begin one.
+        """Open a recording to add to, or start one.
 
         Raises:
-            RecordingMismatch: there is one of another system or of other queries.
-            InvalidArgument: the directory holds something else.
+            RecordingMismatch: the recording is of another system or of other queries.
+            InvalidArgument: the directory holds other files.
         """
         folder = Path(path)
         manifest = folder / _MANIFEST
@@ -101,21 +101,21 @@ class Folder(Stored):
         else:
             _check_new(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            told = {
+            content = {
                 "format": _FORMAT,
                 "version": VERSION,
                 "runoff": runoff.__version__,
                 "setup": setup.to_json(),
             }
             partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-            partial.write_text(json.dumps(told, indent=1), encoding="utf-8")
+            partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
             partial.replace(manifest)
             found = cls(folder)
         found._tidy()
         return found
 
     def _tidy(self) -> None:
-        """Take away what a kill left: half-written files, and small shards that were merged."""
+        """Delete what a killed process left: half-written files and small shards already merged."""
         for left in self.path.glob("*.partial"):
             left.unlink()
         spans = [_span(shard) for shard in self._shards]
@@ -126,16 +126,16 @@ class Folder(Stored):
         self._list()
 
     def append(self, query: RecordedQuery) -> None:
-        """Write one query; when it returns, no kill can lose it."""
+        """Write one query; once this returns, the query survives a crash."""
         self._write(table_of([query], self.setup), self._next, self._next)
         small = [shard for shard in self._shards if len(set(_span(shard))) == 1]
         if len(small) >= _MERGED:
             self.merge()
 
     def merge(self) -> None:
-        """Put small shards together."""
+        """Merge the small shards into one."""
         small = [shard for shard in self._shards if len(set(_span(shard))) == 1]
-        if len(small) < 2:  # noqa: PLR2004 - nothing to put together
+        if len(small) < 2:  # noqa: PLR2004 - nothing to merge
             return
         last = _span(small[-1])[0]
         whole = pa.concat_tables([_table(shard) for shard in small])
@@ -149,15 +149,15 @@ class Folder(Stored):
         partial = shard.with_suffix(".partial")
         try:
             pq.write_table(table, partial, compression="zstd", write_statistics=False)
-        except OSError as error:  # arrow's own does not say where
+        except OSError as error:  # arrow's message lacks the path
             raise OSError(error.errno, os.strerror(error.errno or 0), str(partial)) from error
         partial.replace(shard)
         self._add(shard, table.select(_HEADS))
 
     def _add(self, shard: Path, heads: pa.Table) -> None:
-        for row, told in enumerate(heads.to_pylist()):
-            where = (shard, row, bool(told["degraded"]), told["candidates"])
-            self._index[told["query_id"]] = where
+        for row, head in enumerate(heads.to_pylist()):
+            where = (shard, row, bool(head["degraded"]), head["candidates"])
+            self._index[head["query_id"]] = where
         self._shards.append(shard)
         self._next = max(self._next, _span(shard)[0] + 1)
 
@@ -173,7 +173,7 @@ class Folder(Stored):
         return len(self._index)
 
     def __getitem__(self, query_id: str) -> RecordedQuery:
-        """Return one query; its shard is held for the next."""
+        """Return one query; its shard stays in memory for the next call."""
         shard, row = self._index[query_id][:2]
         if self._held is None or self._held[0] != shard:
             self._held = shard, list(queries_of(_table(shard), self.setup))
@@ -197,10 +197,10 @@ class Folder(Stored):
 
 @contextmanager
 def alone(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold a recording's directory, made where it is not there, for one recorder.
+    """Lock a recording's directory for one recorder; create it if it does not exist.
 
     Raises:
-        InvalidArgument: another one has it, or it holds something else.
+        InvalidArgument: another process is recording into it, or it holds other files.
     """
     folder = Path(path)
     if not (folder / _MANIFEST).is_file():
@@ -208,7 +208,9 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("ab") as file:
         if not lock(file, wait=False):
-            remedy = "is being recorded into: wait until that is done, or take another directory"
+            remedy = (
+                "is in use by another recorder: wait until it is done, or use another directory"
+            )
             raise InvalidArgument("path", str(path), remedy)
         try:
             yield
@@ -220,15 +222,15 @@ def _check_new(folder: Path) -> None:
     if folder.exists() and (
         not folder.is_dir() or any(one.name != _LOCK for one in folder.iterdir())
     ):
-        remedy = "must be a new or empty directory, or a recording to go on with"
+        remedy = "must be a new or empty directory, or a recording to resume"
         raise InvalidArgument("path", str(folder), remedy)
 
 
 def _span(shard: Path) -> tuple[int, int]:
-    """Return the last and the first number of what a shard holds: later ones count."""
+    """Return the last and the first number of a shard's queries; the highest number counts."""
     found = _SHARD.fullmatch(shard.name)
     if found is None:
-        msg = f"{shard} is no file of a recording: move it elsewhere"
+        msg = f"{shard} does not belong to a recording: move it elsewhere"
         raise RecordingDamaged(msg)
     return int(found[2]), int(found[1])
 
@@ -239,33 +241,33 @@ def _table(shard: Path, columns: Iterable[str] | None = None) -> pa.Table:
             # shards are small: threads would cost more than they save
             return opened.read(None if columns is None else list(columns), use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        msg = f"{shard} cannot be read ({error}): delete it, and its queries are recorded again"
+        msg = f"{shard} cannot be read ({error}): delete it and record again to restore its queries"
         raise RecordingDamaged(msg) from error
 
 
 def _read_manifest(path: Path) -> Setup:
     manifest = path / _MANIFEST
     try:
-        told = json.loads(manifest.read_text(encoding="utf-8"))
+        stored = json.loads(manifest.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        msg = f"{path} holds no recording: it has no {_MANIFEST}"
+        msg = f"{path} is not a recording: it has no {_MANIFEST}"
         raise RecordingNotFound(msg) from None
     except (OSError, ValueError) as error:
         msg = f"{manifest} cannot be read: {error}"
         raise RecordingDamaged(msg) from error
-    if not isinstance(told, dict) or told.get("format") != _FORMAT:
-        msg = f"{manifest} is no manifest of a recording"
+    if not isinstance(stored, dict) or stored.get("format") != _FORMAT:
+        msg = f"{manifest} is not the manifest of a recording"
         raise RecordingDamaged(msg)
-    version = told.get("version")
+    version = stored.get("version")
     if not isinstance(version, int) or version > VERSION:
         msg = (
-            f"{path} is a recording of version {version}, written by runoff "
-            f"{told.get('runoff', 'of a newer version')}; this runoff reads up to {VERSION}: "
-            "install a newer one"
+            f"{path} has recording format {version}, written by runoff "
+            f"{stored.get('runoff', '(unknown)')}; this version reads formats up to {VERSION}: "
+            "install a newer runoff"
         )
         raise RecordingTooNew(msg)
     try:
-        return Setup.from_json(told["setup"])
+        return Setup.from_json(stored["setup"])
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        msg = f"{manifest} lacks something: {error!r}"
+        msg = f"{manifest} has missing or wrong fields: {error!r}"
         raise RecordingDamaged(msg) from error

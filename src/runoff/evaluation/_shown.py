@@ -1,24 +1,51 @@
-"""How a finding shows itself where no page can be drawn."""
+"""How results show themselves: their text at a prompt, HTML in a notebook, charts on request.
+
+HTML and charts are made by `runoff.report`, which reads this package and is imported on request.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
-__all__ = ["pretty"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ask", "html_by", "pretty"]
 
 
 class Printer(Protocol):
-    """IPython's printer, as far as it is needed."""
+    """The part of IPython's printer that is used."""
 
     def text(self, text: str) -> None:
         """Write text."""
 
 
-def pretty(finding: object, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - IPython's
-    """Write a finding's `str`; each class has it as its own `_repr_pretty_`, or `__repr__` wins.
+def pretty(result: object, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - IPython's
+    """Write a result's `str`, which IPython's prompt shows.
 
-    It is what IPython's prompt shows, and what a notebook keeps beside the HTML for whatever shows
-    notebooks without it.
+    A notebook keeps this text beside the HTML, for viewers that show no HTML. Each class needs it
+    as its own `_repr_pretty_`: IPython prefers a class's own `__repr__` to an inherited one.
     """
-    del cycle  # a finding does not hold itself
-    printer.text(str(finding))
+    del cycle  # a result does not contain itself
+    printer.text(str(result))
+
+
+def ask(module: str, name: str) -> Any:  # noqa: ANN401 - the caller states the type
+    """Import a module of runoff when it is asked for, and return one of its names.
+
+    Args:
+        module: its path below `runoff`, such as `"report._sections"`.
+        name: the name to return.
+    """
+    return getattr(import_module(f"runoff.{module}"), name)
+
+
+def html_by(name: str) -> Callable[[object], str]:
+    """Return a `_repr_html_` that calls this function of `runoff.report._sections`."""
+
+    def _repr_html_(self: object) -> str:
+        page: str = ask("report._sections", name)(self)
+        return page
+
+    return _repr_html_

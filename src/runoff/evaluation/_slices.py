@@ -1,7 +1,7 @@
 """Slices of the queries for a verdict: by length, script, agreement of sources, score margin.
 
-A slice must be known before the results are judged: one made of the outcome, such as "the queries
-that became worse", proves nothing. Every function returns query id to the name of its slice.
+A slice must not depend on the results: one made from the outcome, such as "the queries that became
+worse", proves nothing. Every function returns query id to the name of its slice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def banded(values: Mapping[str, float], *, decimals: int = 2) -> dict[str, str]:
 
     Args:
         values: query id to a finite number.
-        decimals: how exactly the names tell the bounds.
+        decimals: of the bounds in the names.
 
     Raises:
         InvalidArgument: a value is not finite.
@@ -79,13 +79,13 @@ def by_agreement(
 ) -> dict[str, str]:
     """Return the third of each query by how far its sources agree.
 
-    Agreement is the share of the first `cutoff` documents that two sources have in common, as a
-    mean over pairs of sources; a query with fewer than two sources is left out.
+    Agreement is the share of the first `cutoff` documents that two sources have in common, averaged
+    over pairs of sources; a query with fewer than two sources is left out.
 
     Args:
         query_ids: the queries.
         rankings: gives a query's document ids, best first, for each source.
-        cutoff: how many documents of each source are looked at.
+        cutoff: how many documents of each source are compared.
     """
     found = {}
     for query_id in query_ids:

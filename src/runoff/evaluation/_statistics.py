@@ -1,28 +1,45 @@
-"""Paired statistics over queries: permutation test, bootstrap, Holm, and how many queries decide.
+"""Statistics over queries: tests, intervals, Holm, power, and choosing among settings.
 
-Everything takes differences, one row for each query and one column for each question asked of
-them (a measure, or a measure on a slice), and answers all columns from the same random draws.
+Tests and intervals take differences with one row per query and one column per question (a measure,
+or a measure on a slice), and use the same random draws for all columns. Choices take values of
+shape (settings, queries): the one-standard-error rule, and its result on held-out queries.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "bootstrap_intervals", "detectable", "holm", "permutation_p", "queries_needed"]
+__all__ = [
+    "FEWEST",
+    "HeldOut",
+    "argmax",
+    "bootstrap_intervals",
+    "cheapest_of_the_best",
+    "detectable",
+    "front",
+    "held_out",
+    "holm",
+    "permutation_p",
+    "queries_needed",
+]
 
 POWER = 0.9
 FEWEST = 100
-"""Queries without which no effect is not claimed: of these, 3% hide with p .05."""
+"""The fewest queries on which "no effect" is claimed: a change in 3% can still hide (p .05)."""
 
 _CELLS = 2_000_000  # random draws held at once: 16 MB
 _ROUNDING = 1e-10  # sums that differ by less, relative to what is summed, are equal
+_SLACK = 1e-12  # means that differ by less are equal
 
 
 def permutation_p(
@@ -30,10 +47,10 @@ def permutation_p(
 ) -> NDArray[np.float64]:
     """Return the two-sided p-value of each column's mean by flipping signs at random.
 
-    Where the two systems are alike, the sign of each query's difference is a coin's. Of n random
-    assignments of signs, b have a mean at least as far from 0 as the observed one: p = (b + 1) /
-    (n + 1), which is never 0 and keeps its level exactly (Phipson and Smyth 2010). The same signs
-    serve every column.
+    If the two systems are equally good, each query's difference is equally likely to have either
+    sign. If b of n random assignments of signs have a mean at least as far from 0 as the observed
+    one, p = (b + 1) / (n + 1), which is never 0 and keeps its level exactly (Phipson and Smyth
+    2010). The same signs serve every column.
 
     Args:
         deltas: shape (queries, columns); 0 where a query is not in a column's slice.
@@ -51,7 +68,7 @@ def permutation_p(
     for size in _chunks(rounds, queries):
         packed = rng.integers(0, 256, (size, -(-queries // 8)), np.uint8)
         kept = np.unpackbits(packed, axis=1, count=queries).astype(np.float64)
-        # those that keep their sign minus those that lose it
+        # the differences that keep their sign minus those that change it
         extreme += (np.abs(2 * (kept @ deltas) - total) >= bound).sum(axis=0)
     return ((extreme + 1) / (rounds + 1)).astype(np.float64)
 
@@ -90,7 +107,7 @@ def bootstrap_intervals(
         counts = np.bincount(draws.ravel(), minlength=size * queries).astype(np.float64)
         counts = counts.reshape(size, queries)
         drawn = counts @ belongs
-        # a resample without any query of a small slice says nothing about it
+        # a resample without any query of a small slice keeps the observed mean
         means[done : done + size] = np.where(
             drawn > 0, (counts @ deltas) / np.maximum(drawn, 1), observed
         )
@@ -105,11 +122,11 @@ def _chunks(rounds: int, queries: int) -> list[int]:
 
 
 def holm(p: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p-values adjusted for how many questions were asked, by Holm's weighted procedure.
+    """Return p-values adjusted for the number of questions, by Holm's weighted procedure.
 
-    The chance of one false finding or more stays below the level at which the adjusted values are
-    read, whatever depends on what (Holm 1979, section 4). With equal shares it is the well-known
-    step-down: the smallest of m p-values times m, the next times m - 1, and so on.
+    The chance of any false finding stays below the level that the adjusted values are compared
+    with, however the questions depend on each other (Holm 1979, section 4). With equal shares it is
+    the well-known step-down: the smallest of m p-values times m, the next times m - 1, and so on.
 
     Args:
         p: shape (m,).
@@ -119,7 +136,7 @@ def holm(p: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.floa
         shape (m,), each at least its p and at most 1.
     """
     order = np.argsort(p / shares, kind="stable")
-    # what the questions not yet answered share
+    # the share of the questions that are left
     left = np.cumsum(shares[order][::-1])[::-1]
     stepped = np.maximum.accumulate(np.minimum(1.0, left * p[order] / shares[order]))
     adjusted = np.empty_like(p)
@@ -128,7 +145,7 @@ def holm(p: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def detectable(deviation: float, queries: int, *, level: float = 0.05) -> float:
-    """Return the smallest mean difference that this many queries show with a power of .9.
+    """Return the smallest mean difference that this many queries detect with a power of .9.
 
     By the normal approximation: (z of 1 - level / 2 + z of .9) * deviation / sqrt(queries).
 
@@ -143,17 +160,17 @@ def detectable(deviation: float, queries: int, *, level: float = 0.05) -> float:
 def queries_needed(
     mean: float, deviation: float, *, bound: float, level: float = 0.05, fewest: int = 1
 ) -> int:
-    """Return how many queries decide with a power of .9, if mean and deviation stay as they are.
+    """Return how many queries are needed to decide with a power of .9, at this mean and deviation.
 
-    They decide when the difference is shown to be other than 0, or, where it is within the bound,
-    when its 95% interval is: by the normal approximation, whichever needs fewer.
+    They decide if the difference is proven not to be 0, or if its 95% interval is within the bound;
+    by the normal approximation, whichever needs fewer.
 
     Args:
         mean: of the differences over queries.
         deviation: their standard deviation.
         bound: differences up to this, either way, are no effect; above 0.
         level: of the two-sided test.
-        fewest: queries without which no effect is not claimed.
+        fewest: the fewest queries on which no effect is claimed.
     """
     size, needed = abs(mean), math.inf
     if size > 0:
@@ -162,7 +179,7 @@ def queries_needed(
         apart = (_quantiles(1 - level / 2, POWER) * deviation / size) ** 2
         needed = max(agreeing, apart)
     if size < bound:
-        # either end may leave the bound, so each may do so half as often
+        # either end may leave the bound, so each may do so in half of the cases
         inside = (_quantiles(0.975, (1 + POWER) / 2) * deviation / (bound - size)) ** 2
         needed = min(needed, max(inside, fewest))
     return math.ceil(needed)
@@ -170,3 +187,122 @@ def queries_needed(
 
 def _quantiles(*shares: float) -> float:
     return sum(NormalDist().inv_cdf(share) for share in shares)
+
+
+def argmax(values: NDArray[np.float64]) -> int:
+    """Return the setting with the best mean, the first of equals.
+
+    Args:
+        values: shape (settings, queries).
+    """
+    means = values.mean(axis=1)
+    return int(np.flatnonzero(means >= means.max() - _SLACK)[0])
+
+
+def cheapest_of_the_best(
+    values: NDArray[np.float64],
+    rank: NDArray[np.int64],
+    *,
+    errors: float = 1.0,
+    tolerance: float = math.inf,
+) -> int:
+    """Return the cheapest setting that is as good as the best, by the one-standard-error rule.
+
+    A setting is as good if its mean falls short of the best one's by at most one standard error.
+    The rule is that of Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees"
+    (1984), section 3.4.3, with the standard error of the difference, query by query, instead of the
+    best one's own: a query that is hard for one setting is hard for all.
+
+    Args:
+        values: shape (settings, queries).
+        rank: of each setting by cost, the cheapest lowest, shape (settings,). Among the cheapest
+            that are as good, the very first setting is preferred, then the best.
+        errors: how many standard errors.
+        tolerance: the most that is given up, however large the error.
+
+    Without any query, as when the only one is held out, the first setting is chosen.
+    """
+    if not values.shape[1]:
+        return 0
+    best = argmax(values)
+    deficits = values[best] - values
+    queries = values.shape[1]
+    if queries > 1:
+        error = deficits.std(axis=1, ddof=1) / math.sqrt(queries)
+    else:
+        error = np.zeros(len(values))
+    admitted = deficits.mean(axis=1) <= np.minimum(errors * error, tolerance) + _SLACK
+    cheapest = np.flatnonzero(admitted & (rank == rank[admitted].min()))
+    return 0 if cheapest[0] == 0 else int(cheapest[argmax(values[cheapest])])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What a choice achieves on queries that were not used for it.
+
+    Attributes:
+        values: float64, shape (queries,): each query's value under the settings chosen without it,
+            the mean over the rounds.
+        chosen: the setting of every fold of every round.
+    """
+
+    values: NDArray[np.float64]
+    chosen: tuple[int, ...]
+
+
+def held_out(
+    values: NDArray[np.float64],
+    rank: NDArray[np.int64],
+    *,
+    folds: int,
+    rounds: int,
+    seed: int,
+    errors: float = 1.0,
+    tolerance: float = math.inf,
+) -> HeldOut:
+    """Choose on all folds but one, evaluate on the one left out, and do so for every fold.
+
+    A single query cannot be held out; the first setting is chosen then.
+
+    Args:
+        values: shape (settings, queries).
+        rank: as `cheapest_of_the_best` takes it.
+        folds: parts of equal size; at most one for each query.
+        rounds: how many times the queries are divided.
+        seed: of the divisions.
+        errors: as `cheapest_of_the_best` takes it.
+        tolerance: the same.
+    """
+    rng = np.random.default_rng(seed)
+    queries = values.shape[1]
+    if queries == 1:
+        return HeldOut(values[0], (0,))
+    total = np.zeros(queries)
+    chosen = []
+    for _ in range(rounds):
+        fold = rng.permutation(queries) % min(folds, queries)
+        for at in range(min(folds, queries)):
+            out = fold == at
+            one = cheapest_of_the_best(values[:, ~out], rank, errors=errors, tolerance=tolerance)
+            total[out] += values[one, out] - values[0, out]
+            chosen.append(one)
+    # equal settings stay equal to the last bit
+    return HeldOut(values[0] + total / rounds, tuple(chosen))
+
+
+def front(gains: NDArray[np.float64], costs: Sequence[NDArray[np.float64]]) -> list[int]:
+    """Return the settings on the Pareto front, which no other setting dominates.
+
+    Args:
+        gains: shape (settings,), higher is better.
+        costs: each of shape (settings,), lower is better.
+
+    Returns:
+        their places, the lowest gain first; of equal settings only the first.
+    """
+    table = np.column_stack([-gains, *costs])
+    kept: list[int] = []
+    for at in np.lexsort((np.arange(len(table)), *table.T[::-1])).tolist():
+        if not any((table[one] <= table[at]).all() for one in kept):
+            kept.append(at)
+    return kept[::-1]

@@ -1,34 +1,136 @@
-"""Many settings of one recorded system, measured on every judged query."""
+"""Many settings of one recorded system: the quality of each, and what it costs per query."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._costs import Costs
+from runoff.evaluation._grid import Answers
 from runoff.evaluation._measures import Evaluator
-from runoff.evaluation._settings import Answers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._costs import Spent
+    from runoff.evaluation._grid import Setting
     from runoff.evaluation._measures import Judged
-    from runoff.evaluation._recording import Recording
-    from runoff.evaluation._settings import Setting
+    from runoff.evaluation._recording import RecordedQuery, Recording
+    from runoff.evaluation._setup import StepSetup
     from runoff.rerank._cost import Price
+    from runoff.trace import StageTrace
 
-__all__ = ["Trials", "tried"]
+__all__ = ["Costs", "Spent", "Trials", "run_trials"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What each query costs with one setting.
+
+    Attributes:
+        ms: milliseconds of recall, fusion and reranking, shape (queries,).
+        cost: money, shape (queries,); None if no price is known.
+    """
+
+    ms: NDArray[np.float64]
+    cost: NDArray[np.float64] | None
+
+
+class Costs:
+    """Estimates what queries cost, from the recorded latency and usage.
+
+    It assumes that the reranker's latency and usage grow in proportion to the pairs it reads, that
+    sources run at the same time, so that the slowest counts, and that a cascade skips no stage. The
+    units that a vendor bills are rounded up to whole ones, so their cost is rather too high.
+
+    Args:
+        queries: the recorded queries.
+        steps: the stages of the second stage, as configured.
+        price: of the reranker, for recordings whose usage has no cost.
+
+    Raises:
+        InvalidArgument: the price is not a `Price`.
+    """
+
+    def __init__(
+        self,
+        queries: Iterable[RecordedQuery],
+        steps: Sequence[StepSetup],
+        price: Price | None = None,
+    ) -> None:
+        if price is not None and not callable(getattr(price, "of", None)):
+            raise InvalidArgument("price", price, "must be a Price, or None")
+        self._queries = list(queries)
+        self._keeps = [step.keep for step in steps]
+        self._price = price
+        self._stages = [_rerank_stages(query, len(steps)) for query in self._queries]
+
+    @property
+    def cached(self) -> int:
+        """How many pairs came from a cache while recording, and so took no time."""
+        return sum(stage.usage.cached for stages in self._stages for stage in stages)
+
+    def of(self, sources: Sequence[str], pairs: Sequence[int]) -> Spent:
+        """Return what each query costs.
+
+        Args:
+            sources: the names of the sources in use.
+            pairs: for each query, how many pairs the reranker's first stage reads.
+        """
+        found = [
+            self._one(query, stages, sources, many)
+            for query, stages, many in zip(self._queries, self._stages, pairs, strict=True)
+        ]
+        ms, cost = (np.array(column, np.float64) for column in zip(*found, strict=True))
+        return Spent(ms, None if np.isnan(cost).any() else cost)
+
+    def _one(
+        self,
+        query: RecordedQuery,
+        stages: Sequence[StageTrace],
+        sources: Sequence[str],
+        pairs: int,
+    ) -> tuple[float, float]:
+        asked = [one for one in query.stages if one.stage == "recall" and one.source in sources]
+        ms = max((one.latency_ms for one in asked), default=0.0)
+        ms += sum(one.latency_ms for one in query.stages if one.stage == "fusion")
+        cost = math.fsum(one.usage.cost or 0.0 for one in asked)
+        for stage, keep in zip(stages, self._keeps, strict=False):
+            if not pairs:
+                break
+            ms += stage.latency_ms * pairs / max(1, stage.entered)
+            cost += self._cost(stage, pairs)
+            pairs = pairs if keep is None else min(pairs, keep)
+        return ms, cost
+
+    def _cost(self, stage: StageTrace, pairs: int) -> float:
+        """Return what one stage costs for this many pairs; NaN if unknown."""
+        usage = stage.usage
+        whole = usage.cost if self._price is None else self._price.of(usage)
+        if whole is None or not stage.entered:
+            return math.nan
+        share = pairs / stage.entered
+        if usage.pairs:  # a pair may be read as several passages, and cached pairs were free
+            share *= (usage.pairs + usage.cached) / usage.pairs
+        if usage.billed_units:
+            share = math.ceil(usage.billed_units * share) / usage.billed_units
+        return whole * share
+
+
+def _rerank_stages(query: RecordedQuery, steps: int) -> tuple[StageTrace, ...]:
+    for stage in query.stages:
+        if stage.stage == "rerank":
+            return stage.parts if len(stage.parts) == steps else (stage,)
+    return ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trials:
-    """What every setting gives and takes, query by query.
+    """The quality and the cost of every setting, query by query.
 
     Attributes:
         settings: in the order tried; the first is the reference.
@@ -36,8 +138,8 @@ class Trials:
         values: measure to values, float64, shape (settings, queries).
         pairs: read by the reranker's first stage, float64, shape (settings, queries).
         ms: milliseconds, shape (settings, queries).
-        cost: money, shape (settings, queries); None where no price is known.
-        notes: what to bear in mind, as sentences.
+        cost: money, shape (settings, queries); None if no price is known.
+        notes: caveats, as sentences.
     """
 
     settings: tuple[Setting, ...]
@@ -59,7 +161,7 @@ class Trials:
         return self.values[self.measures[0]]
 
     def only(self, at: NDArray[np.int64]) -> Trials:
-        """Return the trials as these queries alone see them.
+        """Return the same trials with only these queries.
 
         Args:
             at: places in `query_ids`.
@@ -74,7 +176,7 @@ class Trials:
         )
 
 
-def tried(
+def run_trials(
     recording: Recording,
     collection: Judged,
     settings: Sequence[Setting],
@@ -83,8 +185,8 @@ def tried(
 ) -> Trials:
     """Replay and measure settings; nothing is searched or scored.
 
-    Results go as deep as the measures look, whatever `top_k` the system has. A setting that would
-    need what was not recorded is left out, with a note; the first may not be.
+    Results are cut at the largest cutoff of the measures, not at the system's `top_k`. A setting
+    that needs what was not recorded is left out, with a note, except the first, which raises.
 
     Raises:
         InvalidArgument: a judged query was not recorded, the first setting cannot be replayed, or
@@ -96,7 +198,9 @@ def tried(
     recorded = set(recording.query_ids)
     for query_id in evaluator.query_ids:
         if query_id not in recorded:
-            raise InvalidArgument("collection", query_id, "is a judged query without a recording")
+            raise InvalidArgument(
+                "collection", query_id, "is a judged query that was not recorded: record it first"
+            )
     answers = Answers(recording, evaluator.query_ids)
     costs = Costs(answers.queries, recording.setup.steps, price)
     top_k = evaluator.deepest
@@ -121,11 +225,13 @@ def tried(
         spent.append(costs.of(setting.sources, pairs[-1]))
     notes = []
     if refused:
-        notes.append(f"{len(refused)} settings were left out, the first because: {refused[0]}")
+        notes.append(f"{len(refused)} settings were left out; the first because: {refused[0]}")
     if costs.cached:
-        notes.append(f"{costs.cached} pairs came from a cache: a first search takes longer.")
+        notes.append(f"{costs.cached} pairs came from a cache: without it, searches take longer.")
     if degraded := sum(one.degraded for one in answers.queries):
-        notes.append(f"{degraded} queries were recorded degraded and lack a part in every setting.")
+        notes.append(
+            f"{degraded} queries were recorded degraded; they lack a part in every setting."
+        )
     money = [one.cost for one in spent if one.cost is not None]
     return Trials(
         tuple(done),

@@ -1,4 +1,4 @@
-"""`tune`: which setting to run, chosen so that the gain it promises is one that new queries see."""
+"""`tune`: which setting to run, with a gain measured on queries not used to choose it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import numpy as np
 from runoff._util.arguments import count
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
-from runoff.evaluation._selection import cheapest_of_the_best, front, held_out
-from runoff.evaluation._settings import settings_of
-from runoff.evaluation._shown import pretty
-from runoff.evaluation._trials import tried
+from runoff.evaluation._grid import grid_settings
+from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,31 +22,31 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
+    from runoff.evaluation._grid import Setting
     from runoff.evaluation._measures import Judged
     from runoff.evaluation._recording import Recording
-    from runoff.evaluation._settings import Setting
     from runoff.evaluation._trials import Trials
     from runoff.rerank._cost import Price
 
-__all__ = ["Axis", "Trial", "Tuning", "cost_rank", "tune", "tuned"]
+__all__ = ["Axis", "Trial", "Tuning", "choose", "cost_rank", "tune"]
 
 Axis = Literal["p95_ms", "pairs", "cost"]
 """What quality can be plotted against."""
 
-_FEWEST = 20  # queries without which nothing is changed
+_FEWEST = 20  # with fewer queries, no change is recommended
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trial:
-    """One setting as all judged queries see it.
+    """One setting measured on all judged queries.
 
     Attributes:
         setting: how the system is run.
-        quality: mean of the measure. That of a setting picked for being best is too good.
+        quality: mean of the measure. For the setting that was chosen as best, it is too high.
         p95_ms: of recall, fusion and reranking.
         pairs: mean pairs read.
-        cost: mean money; None where no price is known.
+        cost: mean money; None if no price is known.
     """
 
     setting: Setting
@@ -57,12 +56,16 @@ class Trial:
     cost: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return the trial as plain values for JSON."""
         figures = {name: getattr(self, name) for name in ("quality", "p95_ms", "pairs", "cost")}
         return {"setting": self.setting.to_dict()} | figures
 
+    def __repr__(self) -> str:
+        """Show the line that `str` returns."""
+        return f"Trial({self})"
+
     def __str__(self) -> str:
-        """Return it in a line."""
+        """Return the trial in one line."""
         cost = "" if self.cost is None else f"  cost {self.cost:.4g}"
         return (
             f"{self.quality:.4f}  p95 {self.p95_ms:.0f} ms  {self.pairs:.0f} pairs{cost}  "
@@ -70,34 +73,33 @@ class Trial:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Tuning:
-    """What tuning says.
+    """Which setting to run, and how sure that is.
 
     Attributes:
-        decision: `"better"` where the choice is proven better on held-out queries, `"cheaper"`
-            where it takes less and is shown, on 100 queries or more, to lose no more than the
-            bound, else `"keep what you
-            have"`.
+        decision: `"better"` if the choice is proven better on held-out queries; `"cheaper"` if it
+            costs less and is shown, on 100 queries or more, to lose no more than the bound; else
+            `"keep what you have"`.
         reason: why, in a sentence.
-        recommended: what to run; the configured one where nothing is gained.
-        configured: what is run today.
-        chosen: what the rule picks on all queries, whether or not that is recommended.
+        recommended: the setting to run; the configured one if nothing is gained.
+        configured: the setting in use.
+        chosen: the setting that the rule chooses on all queries, recommended or not.
         held_out: mean of the measure under settings chosen without the query at hand: what the
-            choice can be expected to give.
+            choice can be expected to achieve on new queries.
         gain: held_out minus the configured setting's mean.
         interval: 95% bootstrap interval of the gain.
         optimism: the chosen setting's mean on the queries it was chosen on, minus held_out.
-        agreement: share of the folds that choose as all queries do.
+        agreement: share of the folds that choose the same setting as all queries.
         front: the settings that no other beats in quality, p95 and usage, the worst first.
-        measure: what decides.
+        measure: the measure that decides.
         queries: how many.
         tried: how many settings.
         bound: a loss up to this is accepted for a cheaper setting.
         folds: parts that were held out in turn.
         rounds: divisions into folds.
-        seed: of all draws.
-        notes: what to bear in mind, as sentences.
+        seed: of all random draws.
+        notes: caveats, as sentences.
     """
 
     decision: Literal["better", "cheaper", "keep what you have"]
@@ -122,30 +124,33 @@ class Tuning:
 
     _repr_pretty_ = pretty
 
-    def _repr_html_(self) -> str:
-        from runoff.report._sections import tuning_html  # noqa: PLC0415 - a report, when asked for
-
-        return tuning_html(self)
+    _repr_html_ = html_by("tuning_html")
 
     def plot(self, *, against: Axis = "p95_ms") -> LayerChart:
-        """Return the quality of the front against what its settings take, as an Altair chart.
+        """Return the quality of the front against its cost, as an Altair chart.
 
         Args:
             against: `"p95_ms"`, `"pairs"` or `"cost"`, as a `Trial` has them.
 
         Raises:
-            InvalidArgument: `against` is none of these, or is not known.
+            InvalidArgument: `against` is unknown, or was not recorded.
             MissingExtra: Altair is not installed.
         """
-        from runoff.report._plots import tuning_plot  # noqa: PLC0415 - Altair is an extra
-
-        return tuning_plot(self, against)
+        chart: LayerChart = ask("report._plots", "tuning_plot")(self, against)
+        return chart
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        told = {name: getattr(self, name) for name in self.__slots__}
-        trials = {name: told[name].to_dict() for name in ("recommended", "configured", "chosen")}
-        return told | trials | {"front": [one.to_dict() for one in self.front]}
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        trials = {name: plain[name].to_dict() for name in ("recommended", "configured", "chosen")}
+        return plain | trials | {"front": [one.to_dict() for one in self.front]}
+
+    def __repr__(self) -> str:
+        """Show the decision and the recommendation; `str` has the rest."""
+        return (
+            f"Tuning({self.decision}, {self.tried} settings, {self.queries} queries, "
+            f"recommended: {self.recommended.setting})"
+        )
 
     def __str__(self) -> str:
         """Return the decision, the settings compared, the front and the notes."""
@@ -177,47 +182,47 @@ def tune(  # noqa: PLR0913 - every setting has a default
     rounds: int = 10,
     seed: int = 0,
 ) -> Tuning:
-    """Try settings on recorded scores and say which to run; nothing is searched or scored.
+    """Try settings on recorded scores and recommend one; nothing is searched or scored.
 
-    The choice is the cheapest setting within one standard error of the best, where cheaper means
-    fewer pairs read, then fewer sources, then a smaller depth; of equals, the configured one. It is
-    made again without each fold, and judged on that fold alone. Nothing else is fitted, so that a
-    further division within the folds would choose alike.
+    The choice is the cheapest setting within one standard error of the best. Cheaper means fewer
+    pairs read, then fewer sources, then a smaller depth; among equals, the configured setting is
+    preferred. The choice is made again without each fold and measured on that fold. Nothing else is
+    fitted, so nested folds are not needed.
 
     Args:
-        recording: what `record` made.
-        collection: judges its queries.
+        recording: what `record` returned.
+        collection: the judgments of its queries.
         grid: `fusion`, `weights`, `depth`, `window` (0 for no second stage), `blend` and
-            `threshold`, each with the values to try; what is left out stays as configured. Weights
-            are for `RRF` and `Convex`, and one of 0 leaves a source out. None takes a grid of a
-            few hundred settings.
-        measure: what decides, as ir-measures names it.
-        price: of the reranker, where the recorded usage has no cost.
+            `threshold`, each with the values to try; names left out stay as configured. Weights
+            are for `RRF` and `Convex`, and a weight of 0 leaves a source out. None takes a grid of
+            a few hundred settings.
+        measure: the measure that decides, as ir-measures names it.
+        price: of the reranker, if the recorded usage has no cost.
         bound: the loss that is accepted for a cheaper setting, in the measure's units.
         folds: parts to hold out in turn, 2 or more.
         rounds: divisions into folds.
-        seed: of all draws; the same seed gives the same answer.
+        seed: of all random draws; the same seed gives the same answer.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have, a judged query was not recorded, or
-            the configured setting cannot be replayed.
+        InvalidArgument: an argument has an invalid value, a judged query was not recorded, or the
+            configured setting cannot be replayed.
         ScoreKindMismatch: a threshold was made for other scores.
         MissingExtra: ir-measures is not installed.
     """
-    settings = settings_of(recording.setup, grid)
+    settings = grid_settings(recording.setup, grid)
     _check(bound, folds, rounds)
-    trials = tried(recording, collection, settings, [measure], price)
-    return tuned(trials, bound=bound, folds=folds, rounds=rounds, seed=seed)
+    trials = run_trials(recording, collection, settings, [measure], price)
+    return choose(trials, bound=bound, folds=folds, rounds=rounds, seed=seed)
 
 
-def tuned(
+def choose(
     trials: Trials, *, bound: float = 0.01, folds: int = 5, rounds: int = 10, seed: int = 0
 ) -> Tuning:
-    """Choose among trials; see `tune`, which makes them."""
+    """Choose among trials; see `tune`."""
     values, rank = trials.quality, cost_rank(trials)
     queries = values.shape[1]
-    chosen = cheapest_of_the_best(values, rank)
-    ahead = held_out(values, rank, folds=folds, rounds=rounds, seed=seed)
+    chosen = statistics.cheapest_of_the_best(values, rank)
+    ahead = statistics.held_out(values, rank, folds=folds, rounds=rounds, seed=seed)
     gains = (ahead.values - values[0])[:, None]
     everywhere = np.ones(gains.shape, np.bool_)
     low, high = statistics.bootstrap_intervals(gains, everywhere, seed=seed)[0].tolist()
@@ -226,7 +231,7 @@ def tuned(
     recommended = 0 if decision == "keep what you have" else chosen
     every = _trials(trials)
     usage = trials.pairs.mean(axis=1) if trials.cost is None else trials.cost.mean(axis=1)
-    best = front(
+    best = statistics.front(
         np.array([one.quality for one in every]),
         [np.array([one.p95_ms for one in every]), usage],
     )
@@ -255,9 +260,9 @@ def tuned(
 
 
 def cost_rank(trials: Trials) -> NDArray[np.int64]:
-    """Return the place of every setting by cost, the cheapest 0; those that cost the same share it.
+    """Return every setting's rank by cost, the cheapest 0; equal costs share a rank.
 
-    Times play no part: they are of one run on one machine, and would decide by chance.
+    Latencies do not count: they are of one run on one machine, and chance would decide.
     """
     costs = [
         (round(pairs, 6), len(one.sources), one.depth)
@@ -303,7 +308,7 @@ def _reason(
     if decision == "cheaper":
         pairs = trials.pairs.mean(axis=1)
         return (
-            f"it reads {pairs[chosen]:.0f} pairs in place of {pairs[0]:.0f} and asks "
+            f"it reads {pairs[chosen]:.0f} pairs instead of {pairs[0]:.0f} and asks "
             f"{len(trials.settings[chosen].sources)} of {len(trials.settings[0].sources)} sources; "
             f"{found} rules out a loss above {bound:g}."
         )
@@ -314,9 +319,9 @@ def _reason(
     if interval[0] >= -bound and len(trials.query_ids) < statistics.FEWEST:
         return (
             f"the choice is not proven better, and {len(trials.query_ids)} queries are too few to "
-            f"show that it loses nothing: {found}."
+            f"show that it loses no more than the bound: {found}."
         )
-    return f"the choice on all queries does not hold: {found}."
+    return f"the choice made on all queries fails on held-out ones: {found}."
 
 
 def _trials(trials: Trials) -> list[Trial]:

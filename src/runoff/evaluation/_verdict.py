@@ -1,4 +1,4 @@
-"""Does it help? Two systems compared query by query, and what follows from it."""
+"""`verdict`: compare two systems query by query, and decide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._pairing import paired, questions
-from runoff.evaluation._shown import pretty
+from runoff.evaluation._shown import ask, html_by, pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,13 +29,13 @@ __all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
 _TIE = 1e-9
-_MAIN_SHARE = 0.8  # of the level, for the one question that decides most
+_MAIN_SHARE = 0.8  # of the level, for the question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
-_LINE, _NOTE = 120, 1000  # characters that are shown
+_LINE, _NOTE = 120, 1000  # characters shown of a line and of a note
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """One measure, on all queries or on a slice of them.
 
@@ -47,12 +47,12 @@ class Comparison:
         after: mean of the second.
         difference: mean of after minus before.
         interval: 95% bootstrap interval of the difference.
-        p: by the permutation test, two-sided.
-        adjusted_p: the same, adjusted for everything that was tested (Holm).
+        p: of the two-sided permutation test.
+        adjusted_p: the same, adjusted for all tests (Holm).
         wins: queries on which the second system is better.
         ties: queries without a difference.
-        losses: queries on which it is worse.
-        judged: mean Judged@k of the first and of the second system; None where it is unknown.
+        losses: queries on which the second system is worse.
+        judged: mean Judged@k of the first and of the second system; None if unknown.
     """
 
     measure: str
@@ -69,8 +69,12 @@ class Comparison:
     losses: int
     judged: tuple[float, float] | None = None
 
+    def __repr__(self) -> str:
+        """Show the line that `str` returns."""
+        return f"Comparison({self})"
+
     def __str__(self) -> str:
-        """Return it in a line."""
+        """Return the comparison in one line."""
         where = "all queries" if self.slice is None else snippet("=".join(self.slice), _LINE)
         low, high = self.interval
         judged = "" if self.judged is None else "  judged {:.2f} -> {:.2f}".format(*self.judged)
@@ -83,7 +87,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one query gained or lost, by the first measure."""
+    """What one query gained or lost by the first measure."""
 
     query_id: str
     text: str
@@ -96,38 +100,38 @@ class Change:
         return self.after - self.before
 
     def __str__(self) -> str:
-        """Return it in a line; an id that is made of the text is left out."""
-        made = bool(self.text) and self.query_id == text_key(self.text)
-        name = "" if made else f"{self.query_id}: "
+        """Return the change in one line, without an id that was derived from the text."""
+        derived = bool(self.text) and self.query_id == text_key(self.text)
+        name = "" if derived else f"{self.query_id}: "
         return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
-    """What a comparison of two systems says.
+    """What a comparison of two systems shows.
 
     Attributes:
-        decision: `"keep"` where the second system is better, `"remove"` where it is worse, `"keep
-            for these slices"` where it is better on some only, `"no effect"` where the difference
-            is shown to be within the bound on 100 queries or more, else `"undecided"`.
+        decision: `"keep"` if the second system is better, `"remove"` if it is worse, `"keep for
+            these slices"` if it is better on some slices only, `"no effect"` if the difference is
+            shown to be within the bound on 100 queries or more, else `"undecided"`.
         reason: why, in a sentence.
         main: the first measure on all queries; it decides.
         comparisons: every measure on all queries, then the first measure on every slice.
-        keep_for: slices on which it is proven to help, or, where it helps on the whole but harms a
-            slice, those that it does not harm.
-        remove_for: slices on which it is proven to harm.
+        keep_for: the slices that it is proven to help; if it helps on the whole but harms a slice,
+            the slices that it does not harm.
+        remove_for: the slices that it is proven to harm.
         helped: the queries that gained most.
         hurt: the queries that lost most.
         more_queries: how many more judged queries would decide with a power of .9, if the
-            difference and its spread stay as they are; None where decided.
-        detectable: the smallest difference that as many queries show with a power of .9; None of
-            a single query, which has no spread.
-        bound: differences up to this are no effect.
-        level: the chance of a false finding, over everything tested.
+            difference and its spread stay as they are; None if decided.
+        detectable: the smallest difference that this many queries detect with a power of .9; None
+            for a single query, which has no spread.
+        bound: smaller differences count as no effect.
+        level: the chance of a false finding, over all tests.
         rounds: random draws of each test and interval.
-        seed: of the draws.
-        notes: what to bear in mind, as sentences.
-        changes: every query, the one that gained most first; left out of `to_dict`.
+        seed: of the random draws.
+        notes: caveats, as sentences.
+        changes: every query, the largest gain first; left out of `to_dict`.
     """
 
     decision: Decision
@@ -151,33 +155,38 @@ class Verdict:
     def harms(self) -> bool:
         """Whether the second system is proven worse, on all queries or on a slice.
 
-        What is proven, but shown to be within the bound, is no harm.
+        A proven loss that is shown to be within the bound is no harm.
         """
         worse = self.main.adjusted_p <= self.level and self.main.difference < 0
         return self.decision != "no effect" and (worse or bool(self.remove_for))
 
     _repr_pretty_ = pretty
 
-    def _repr_html_(self) -> str:
-        from runoff.report._sections import verdict_html  # noqa: PLC0415 - a report, when asked for
-
-        return verdict_html(self)
+    _repr_html_ = html_by("verdict_html")
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single queries' changes as plain values for JSON."""
-        told = asdict(replace(self, changes=()))
-        del told["changes"]
-        return told
+        plain = asdict(replace(self, changes=()))
+        del plain["changes"]
+        return plain
 
     def plot(self) -> LayerChart:
-        """Return what every query gained or lost, sorted, as an Altair chart.
+        """Return the gains and losses of all queries, sorted, as an Altair chart.
 
         Raises:
             MissingExtra: Altair is not installed.
         """
-        from runoff.report._plots import verdict_plot  # noqa: PLC0415 - Altair is an extra
+        chart: LayerChart = ask("report._plots", "verdict_plot")(self)
+        return chart
 
-        return verdict_plot(self)
+    def __repr__(self) -> str:
+        """Show the decision and the main comparison; `str` has the rest."""
+        main = self.main
+        low, high = main.interval
+        return (
+            f"Verdict({self.decision}, {main.measure} {main.difference:+.4f} [{low:+.4f}, "
+            f"{high:+.4f}], {main.queries} queries)"
+        )
 
     def __str__(self) -> str:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
@@ -207,17 +216,17 @@ def verdict(
 
     Args:
         before: one system's values, such as `evaluate(...)` of the run without a reranker.
-        after: the other's, of the same queries and measures.
-        slices: name to slicing; see `runoff.evaluation._slices` and `Collection.slices`.
-        bound: a difference whose 95% interval lies within it, either way, is no effect.
-        level: the chance of a false finding that is accepted.
+        after: the other system's values, of the same queries and measures.
+        slices: name to slicing, such as `by_length(queries)` or `collection.slices(label)`.
+        bound: a difference whose 95% interval lies within plus or minus this is no effect.
+        level: the accepted chance of a false finding.
         smallest: slices of fewer queries are not tested.
         rounds: random draws of each test and interval.
-        seed: of the draws; the same seed gives the same verdict.
+        seed: of the random draws; the same seed gives the same verdict.
 
     Raises:
-        InvalidArgument: the two have other queries or measures, a value is not finite, or a number
-            is out of its range.
+        InvalidArgument: the two have different queries or measures, a value is not finite, or a
+            number is out of its range.
     """
     rounds, smallest = count("rounds", rounds), count("smallest", smallest)
     for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
@@ -229,7 +238,7 @@ def verdict(
     shares[0] = 1.0 if len(asked) == 1 else _MAIN_SHARE
     compared = _compared(pair, asked, shares, rounds, seed)
     if shares.min() * level * (rounds + 1) < 1:
-        notes.append(f"{rounds} rounds are too few to prove one of {len(asked)} comparisons alone.")
+        notes.append(f"{rounds} rounds are too few to prove one of {len(asked)} comparisons.")
     main, main_level = compared[0], float(level * shares[0])
     several = main.queries > 1
     deviation = float(pair.deltas[0].std(ddof=1)) if several else 0.0
@@ -335,16 +344,16 @@ def _reason(
     removed = ", ".join(map("=".join, remove_for))
     harm = f"; it harms {removed}" if removed else ""
     if decision == "no effect":
-        return f"{found} lies within {bound:g} either way."
+        return f"{found} is within {bound:g} either way."
     if decision == "keep for these slices":
-        return f"{found}; keep it for {kept or 'what it does not harm'}{harm}."
+        return f"{found}; keep it for {kept or 'the queries that it does not harm'}{harm}."
     if decision != "undecided":
         return f"{found} is proven (p {main.adjusted_p:.4f}){harm}."
     return f"{found}; about {more} more judged queries like these would decide{harm}."
 
 
 def _changes(pair: Pair) -> tuple[Change, ...]:
-    """Return what every query gained by the first measure, the one that gained most first."""
+    """Return what every query gained by the first measure, the largest gain first."""
     before, after = pair.before[0].tolist(), pair.after[0].tolist()
     order = np.argsort(pair.deltas[0], kind="stable")[::-1].tolist()
     ids = pair.query_ids
@@ -357,13 +366,13 @@ def _cautions(main: Comparison, decision: Decision, level: float) -> Iterator[st
     if decision == "no effect" and main.ties == main.queries:
         unseen = 1 - level ** (1 / main.queries)
         yield (
-            f"No query changed; a change of up to {unseen:.1%} of all queries could have "
-            "gone unseen."
+            f"No query changed, but a system that changes up to {unseen:.1%} of all queries could "
+            "show the same."
         )
     if main.judged is not None and abs(main.judged[1] - main.judged[0]) > _JUDGED_GAP:
         fewer = "after" if main.judged[1] < main.judged[0] else "before"
         yield (
-            f"Of what `{fewer}` returns less was judged ({main.judged[0]:.0%} before, "
-            f"{main.judged[1]:.0%} after), and what is not judged counts as not relevant: the "
-            "comparison is unfair to it."
+            f"Fewer results of `{fewer}` were judged ({main.judged[0]:.0%} before, "
+            f"{main.judged[1]:.0%} after). Unjudged results count as not relevant, so the "
+            f"comparison is unfair to `{fewer}`."
         )

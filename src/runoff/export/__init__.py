@@ -16,4 +16,5 @@ __all__ = ["Exported", "export_cross_encoder"]
 
 _HOMES = {"Exported": "_cross_encoder", "export_cross_encoder": "_cross_encoder"}
 
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

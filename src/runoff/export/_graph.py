@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runoff._onnx import runtime
 from runoff.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -92,18 +93,17 @@ def to_int8(source: Path, target: Path) -> None:
         MissingExtra: onnx is not installed.
     """
     need_onnx()
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - needs onnx
-
+    quantization = runtime.load("onnxruntime.quantization")
     root = logging.getLogger()
     root.addFilter(_no_hint)
     try:
-        quantize_dynamic(
+        quantization.quantize_dynamic(
             source,
             target,
             op_types_to_quantize=["MatMul", "Gather"],
             per_channel=True,
             reduce_range=True,
-            weight_type=QuantType.QInt8,
+            weight_type=quantization.QuantType.QInt8,
             use_external_data_format=_size(source) > _WHOLE,
             extra_options={"MatMulConstBOnly": True},
         )

@@ -55,7 +55,7 @@ def _named_errors() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """Reads of a document what a template shows.
+    """Returns a document's text as a template lays it out.
 
     Attributes:
         text: the template.
@@ -157,7 +157,7 @@ class SecondStage(BaseModel):
         return Observed(reranker, config, run=run, template=layout)
 
     def _unobserved(self) -> Reranker | None:
-        """Return the second stage, reading what the template shows, outside LangChain's runs."""
+        """Return the second stage, with its template, for use outside LangChain's runs."""
         reranker = self._reranker()
         if self.text_template is None or reranker is None:
             return reranker

@@ -42,5 +42,5 @@ _MODULES = {
     "Function": "_function",
 }
 
-if not TYPE_CHECKING:  # or type checkers would accept every name
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
     __getattr__, __dir__ = lazily(__name__, _MODULES)

@@ -14,4 +14,5 @@ __all__ = ["Advice", "advise", "explain"]
 
 _HOMES = {"Advice": "_advice", "advise": "_advice", "explain": "_explain"}
 
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

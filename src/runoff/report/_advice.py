@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff._util.text import snippet
-from runoff.evaluation._by_stage import RERANKED, by_stage
 from runoff.evaluation._curve import curve
 from runoff.evaluation._health import health
 from runoff.evaluation._losses import losses
 from runoff.evaluation._measures import MEASURES
 from runoff.evaluation._remarks import degraded
+from runoff.evaluation._runs import RERANKED, by_stage
 from runoff.report._evaluated import evaluated
 from runoff.report._text import columns, curve_text, folded, verdict_text
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve
-    from runoff.evaluation._findings import Health
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures import Measured
+    from runoff.evaluation._observations import Health
     from runoff.evaluation._pairing import Slicing
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._tune import Tuning

@@ -21,6 +21,7 @@ from runoff.report._sections import (
     health_section,
     latency_section,
     ledger_section,
+    numbered,
     paragraphs,
     parts_rows,
     scores_section,
@@ -47,6 +48,7 @@ body {font: 15px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; p
 section {overflow-x: auto}
 h1 {font-size: 1.5em}
 h2 {font-size: 1.15em; margin-top: 2em; border-bottom: 1px solid; padding-bottom: .2em}
+li {margin: .4em 0}
 footer {margin-top: 3em; opacity: .7}
 """
 
@@ -93,7 +95,7 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     queries = len(advice.ledger.queries)
     sections = {"Measures after each stage": table_html(found.rows())}
     if advice.next_steps:
-        sections["What to do next"] = paragraphs(advice.next_steps)
+        sections["What to do next"] = numbered(advice.next_steps)
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
         sections[f"Does it help? {after} against {before}"] = verdict_section(found.verdict)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from runoff.evaluation._curve import Curve
-    from runoff.evaluation._findings import Health
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures import Measured
+    from runoff.evaluation._observations import Health
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._setup import Setup
     from runoff.evaluation._tune import Tuning
@@ -38,6 +38,7 @@ __all__ = [
     "ledger_html",
     "ledger_section",
     "measured_html",
+    "numbered",
     "paragraphs",
     "parts_rows",
     "recording_html",
@@ -108,6 +109,11 @@ def paragraphs(texts: Iterable[str], kind: str = "") -> str:
     """Return one escaped paragraph for each text."""
     opened = f'<p class="{kind}">' if kind else "<p>"
     return "".join(f"{opened}{html.escape(snippet(one, _LONG))}</p>" for one in texts)
+
+
+def numbered(texts: Iterable[str]) -> str:
+    """Return the texts as a numbered list; each is escaped."""
+    return f"<ol>{''.join(f'<li>{html.escape(snippet(one, _LONG))}</li>' for one in texts)}</ol>"
 
 
 def verdict_section(found: Verdict) -> str:

@@ -68,4 +68,5 @@ _HOMES = {
     "Step": "_cascade",
 }
 
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

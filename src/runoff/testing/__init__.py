@@ -1,1 +1,1 @@
-"""Checks for parts written elsewhere: see `runoff.testing.contracts`."""
+"""Contract tests for your own parts, a faulty rerank server, and a pytest plugin."""

@@ -1,7 +1,7 @@
-"""A rerank server that misbehaves on demand, for tests of whatever calls one.
+"""A rerank server that misbehaves on demand, to test the clients of such servers.
 
-It serves real HTTP on loopback from daemon threads, in the dialects of TEI, vLLM, Jina, infinity
-and Cohere, and needs nothing beyond the standard library:
+It serves real HTTP on 127.0.0.1 from daemon threads, speaks the APIs of TEI, vLLM, Jina, infinity
+and Cohere, and needs only the standard library:
 
 ```python
 from runoff.testing.chaos import FAULTS, ChaosServer
@@ -36,24 +36,24 @@ _CLOSING = 5.0
 class ChaosServer:
     """A rerank server on 127.0.0.1 that runs inside a `with` block.
 
-    `POST /rerank` speaks TEI where the body has `texts` and infinity where it has `documents`,
-    `/v1/rerank` speaks Jina, `/v2/rerank` Cohere, and `GET /info` is TEI's. Texts score
-    `expected_score(query, text)`; a token is a word between blanks. Faults meet requests for
-    scores only. Where several settings apply, the script goes first, then the random share, then
-    `fault`.
+    `POST /rerank` speaks TEI if the body has `texts` and infinity if it has `documents`,
+    `/v1/rerank` speaks Jina, `/v2/rerank` Cohere, and `GET /info` is TEI's. A text's score is
+    `expected_score(query, text)`; each word between blanks counts as a token. Faults apply only to
+    requests for scores: those of `script` first, then those of `faults`, then `fault`.
 
     Args:
-        dialect: which API to speak on every path that has it; `"vllm"` has all three.
-        key: the one key to accept. Without it Cohere's API takes any key, and the others none too.
-        token_limit: words of query and text that are read: vLLM refuses more, TEI and infinity
-            cut the text.
+        dialect: which API to speak on every path that it has; `"vllm"` has all three.
+        key: the only key to accept. Without it Cohere's API requires any key, and the others
+            require none.
+        token_limit: words to read of query and text together: vLLM refuses longer pairs, TEI and
+            infinity truncate the text.
 
     Attributes:
-        fault: what happens to every request; None for good replies.
+        fault: the fault of every request; None for good replies.
         latency: seconds before every good reply.
 
     Raises:
-        InvalidArgument: no such dialect.
+        InvalidArgument: the dialect is unknown.
     """
 
     def __init__(
@@ -74,7 +74,9 @@ class ChaosServer:
 
     def __enter__(self) -> Self:
         if self._traffic.closing.is_set() or self._listener is not None:
-            raise InvalidArgument("server", self, "serves in one `with` block only; make another")
+            raise InvalidArgument(
+                "server", self, "can serve in one `with` block only: make another server"
+            )
         self._listener = Listener(self, self._traffic, self._key, self._next_fault)
         self._accepting = threading.Thread(
             target=self._listener.serve_forever, args=(0.01,), name="chaos-server", daemon=True
@@ -95,12 +97,12 @@ class ChaosServer:
 
     @property
     def url(self) -> str:
-        """Where it serves, without a path."""
+        """The server's URL, without a path."""
         return f"http://127.0.0.1:{self._serving().server_address[1]}"
 
     @property
     def elsewhere(self) -> ChaosServer:
-        """The second server, at `localhost` and another port, to which `redirect` leads."""
+        """The second server, at `localhost` and another port, to which `redirect` points."""
         with self._traffic.lock:
             if self._elsewhere is None:
                 self._serving()
@@ -111,7 +113,7 @@ class ChaosServer:
 
     @property
     def requests(self) -> list[Received]:
-        """What arrived, in order."""
+        """The requests received so far, in order."""
         return self._traffic.requests
 
     @property
@@ -126,21 +128,21 @@ class ChaosServer:
 
     @property
     def most_requests(self) -> int:
-        """The highest number of requests in hand at one time."""
+        """The highest number of requests in progress at one time."""
         return self._traffic.most
 
     def faults(self, *, rate: float, seed: int = 0, among: Iterable[str | Fault] = FAULTS) -> None:
-        """Let a random share of the requests meet one of these faults.
+        """Apply one of these faults to a random share of the requests.
 
-        The n-th request after this call meets the same fault for the same seed.
+        The n-th request after this call always gets the same fault for the same seed.
 
         Args:
             rate: the share, from 0 to 1.
-            seed: of the random choice.
-            among: faults, or their names.
+            seed: the seed of the random choice.
+            among: faults or their names.
 
         Raises:
-            InvalidArgument: the rate is out of range, no fault is given, or there is none such.
+            InvalidArgument: the rate is out of range, no fault is given, or a name is unknown.
         """
         if not 0 <= rate <= 1:
             raise InvalidArgument("rate", rate, "must be between 0 and 1")
@@ -151,29 +153,29 @@ class ChaosServer:
             self._share = (rate, random.Random(seed), chosen)  # noqa: S311 - no secret
 
     def script(self, steps: Sequence[str | Fault | None]) -> None:
-        """Say what each of the next requests meets, in the order of their arrival.
+        """Set the fault of each of the next requests, in the order of their arrival.
 
         Args:
             steps: faults, their names, or None for a good reply.
 
         Raises:
-            InvalidArgument: there is no such fault.
+            InvalidArgument: a name is unknown.
         """
         checked = [None if step is None else _fault(step) for step in steps]
         with self._traffic.lock:
             self._script = checked
 
     def clear(self) -> None:
-        """Behave from now on, and forget what arrived; connections stay open."""
+        """Answer without faults from now on and forget past requests; connections stay open."""
         with self._traffic.lock:
             self.fault, self._share, self._script, self.latency = None, None, [], 0.0
             self._traffic.requests, self._traffic.most = [], self._traffic.in_hand
 
     def close(self) -> None:
-        """End every connection, hanging ones too, and wait for their threads.
+        """End every connection, even hanging ones, and wait for their threads.
 
         Raises:
-            DeadlineExceeded: a fault of the caller's own still runs after five seconds.
+            DeadlineExceeded: a custom fault still runs after five seconds.
         """
         with self._traffic.lock:
             self._traffic.closing.set()
@@ -192,11 +194,11 @@ class ChaosServer:
 
     def _serving(self) -> Listener:
         if self._listener is None:
-            raise InvalidArgument("server", self, "serves only inside its `with` block")
+            raise InvalidArgument("server", self, "is running only inside its `with` block")
         return self._listener
 
     def _next_fault(self) -> Fault | None:
-        """Choose what the request that has just arrived meets; called with the lock held."""
+        """Choose the fault of the request that just arrived; called with the lock held."""
         if self._script:
             return self._script.pop(0)
         if self._share is not None:

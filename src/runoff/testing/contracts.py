@@ -1,6 +1,6 @@
-"""Test classes that any source, fusion, scorer and reranker must pass.
+"""Test classes that every source, fusion, scorer and reranker must pass.
 
-Subclass one in your tests, say how to make the part, and pytest runs the whole contract:
+Subclass one in your tests and implement `make`; pytest then runs the whole contract:
 
 ```python
 from runoff.testing.contracts import PairScorerContract
@@ -11,8 +11,8 @@ class TestMyScorer(PairScorerContract):
         return MyScorer()
 ```
 
-Each test's docstring states the fact it proves; a failure says what the contract demands. Needs
-pytest, and nothing else.
+Each test's docstring states the fact it proves; a failure says what the contract requires. The only
+requirement is pytest.
 """
 
 from runoff.testing._contracts.base import Contract

@@ -24,7 +24,7 @@ __all__ = ["AssertNoHarm", "assert_no_harm"]
 
 
 class AssertNoHarm(Protocol):
-    """What the fixture `assert_no_harm` gives."""
+    """The function that the fixture `assert_no_harm` provides."""
 
     def __call__(
         self,
@@ -35,20 +35,20 @@ class AssertNoHarm(Protocol):
         measures: Iterable[object] = ...,
         slices: Mapping[str, Slicing] | None = ...,
     ) -> Verdict:
-        """Return the verdict on two runs; fail where the second is proven worse.
+        """Return the verdict on two runs; fail the test if the second is proven worse.
 
         Args:
             before: query id to document ids, best first, such as `read_run("baseline.run")`.
-            after: the same of the system under test, such as `replay(recording)`.
-            collection: has the judgments.
-            measures: as ir-measures names them; the first decides.
-            slices: name to slicing; a slice that is proven to be harmed fails, too.
+            after: the same for the system under test, such as `replay(recording)`.
+            collection: the queries with their judgments.
+            measures: names from ir-measures; the first decides.
+            slices: name to slicing; a slice that is proven to be harmed fails the test, too.
         """
 
 
 @pytest.fixture(scope="session")
 def assert_no_harm() -> AssertNoHarm:
-    """Return a function of two runs and a collection; see `AssertNoHarm`."""
+    """Return a function that compares two runs; see `AssertNoHarm`."""
 
     def check(
         before: Run,

@@ -13,6 +13,7 @@ from runoff._onnx import languages, resolve
 from runoff._onnx.state import Loading, State
 from runoff._onnx.windows import windows as parted
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DeadlineExceeded, InvalidArgument
 from runoff.rerank import _pairs as pairs_of
 from runoff.rerank._amounts import pair_tokens
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelDirectory, Precision
     from runoff._onnx.slots import Interrupt
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.rerank._local.backends import Memo, Ready, Scored
 
@@ -184,28 +186,30 @@ class CrossEncoder:
             InvalidArgument: a pair is not two strings.
             RunoffError: the model cannot be loaded or run; see `warmup`.
         """
-        checked = pairs_of.checked(pairs)
-        if not checked or (deadline is not None and deadline.expired):
-            return self._nothing(len(checked))
-        ready, loading = self._state.current, Loading(deadline)
-        if ready is None:
-            ready = self._load(loading)
-        count, task = _tasks(ready, checked)
-        return self._scores(ready, checked, ready.slots.run(count, task, deadline), loading.took_ms)
+        return run(self._asking(pairs, deadline))
 
     async def ascore(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
     ) -> PairScores:
         """Do what `score` does without blocking the event loop; when cancelled, leave the queue."""
-        checked = pairs_of.checked(pairs)
-        if not checked or (deadline is not None and deadline.expired):
-            return self._nothing(len(checked))
+        return await run_async(self._asking(pairs, deadline))
+
+    def _asking(
+        self, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
+    ) -> Asking[PairScores]:
+        given = pairs_of.checked(pairs)
+        if not given or (deadline is not None and deadline.expired):
+            return self._nothing(len(given))
         ready, loading = self._state.current, Loading(deadline)
         if ready is None:
-            ready = await workers.run_async(partial(self._load, loading), deadline, "load")
-        count, task = _tasks(ready, checked)
-        batches = await ready.slots.arun(count, task, deadline)
-        return self._scores(ready, checked, batches, loading.took_ms)
+            load = partial(self._load, loading)
+            ready = yield from ask(load, partial(workers.run_async, load, deadline, "load"))
+        count, task = _tasks(ready, given)
+        slots = ready.slots
+        batches = yield from ask(
+            partial(slots.run, count, task, deadline), partial(slots.arun, count, task, deadline)
+        )
+        return self._scores(ready, given, batches, loading.took_ms)
 
     def windows(
         self,

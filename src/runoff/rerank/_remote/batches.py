@@ -19,19 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.arguments import seconds
 from runoff._waiting import workers
 from runoff.errors import (
     BadReply,
     CircuitOpen,
     DeadlineExceeded,
-    InvalidArgument,
     RequestRejected,
     TransientError,
 )
 from runoff.rerank._pairs import has_text
-from runoff.rerank._remote.breaker import Circuit
-from runoff.rerank._remote.retries import Retries
 from runoff.scores import PairScores, Usage
 
 if TYPE_CHECKING:
@@ -40,6 +36,7 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank._remote.breaker import Breaker, Permit
     from runoff.rerank._remote.dialects import Dialect, Item
+    from runoff.rerank._remote.retries import Retries
     from runoff.scores import ModelIdentity, Passage, ScoreKind
 
 __all__ = [
@@ -47,7 +44,6 @@ __all__ = [
     "Batches",
     "Reply",
     "Way",
-    "check_policy",
     "check_queries",
     "gate_of",
     "load",
@@ -373,15 +369,6 @@ def pair_scores(
         (*notes, *dict.fromkeys(map(str, work.errors))),
         tuple(work.passages) if any(work.passages) else (),
     )
-
-
-def check_policy(timeout: object, retries: object, circuit: object) -> None:
-    """Refuse what cannot be right of the arguments that all remote scorers share."""
-    seconds("timeout", timeout)
-    if not isinstance(retries, Retries):
-        raise InvalidArgument("retries", retries, "must be Retries(attempts), such as Retries(1)")
-    if circuit is not None and not isinstance(circuit, Circuit):
-        raise InvalidArgument("circuit", circuit, "must be a Circuit, or None for no breaker")
 
 
 async def load(make: Callable[[], object], deadline: Deadline | None, who: str) -> float:

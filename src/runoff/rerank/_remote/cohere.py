@@ -15,7 +15,7 @@ import numpy as np
 from runoff._util.arguments import count
 from runoff._util.faults import reason_of
 from runoff._util.messages import error_text
-from runoff._waiting import private_loop, workers
+from runoff._waiting import workers
 from runoff.errors import (
     BadReply,
     ConnectionFailed,
@@ -25,12 +25,13 @@ from runoff.errors import (
     RunoffError,
 )
 from runoff.rerank import _amounts as amounts
-from runoff.rerank._pairs import checked, has_text
+from runoff.rerank._pairs import has_text
 from runoff.rerank._remote import batches
 from runoff.rerank._remote.access import Key, as_key, masked
 from runoff.rerank._remote.breaker import Circuit, breaker_of
 from runoff.rerank._remote.dialects import DIALECTS
 from runoff.rerank._remote.retries import Retries
+from runoff.rerank._remote.scorer import RemoteScorer, check_policy
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 try:
@@ -51,7 +52,7 @@ _PRODUCTION = "https://api.cohere.com"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CohereRerank:
+class CohereRerank(RemoteScorer):
     """Cohere Rerank.
 
     The SDK's own retries, which sleep for up to a minute, and its timeout of five minutes are
@@ -109,7 +110,7 @@ class CohereRerank:
         if not isinstance(self.relevant_spans, bool | Mapping):
             remedy = "must be True, False or Cohere's settings for it"
             raise InvalidArgument("relevant_spans", self.relevant_spans, remedy)
-        batches.check_policy(self.timeout, self.retries, self.circuit)
+        check_policy(self.timeout, self.retries, self.circuit)
 
     def _check_client(self) -> None:
         if self.client is None:
@@ -155,11 +156,6 @@ class CohereRerank:
         return self.model
 
     @property
-    def keeps_deadline(self) -> bool:
-        """True: at the deadline it returns by itself what has come back."""
-        return True
-
-    @property
     def cache_key(self) -> str:
         """What its scores depend on: the model, where it is, and how much of a text it reads.
 
@@ -192,42 +188,8 @@ class CohereRerank:
             client = sdk.client_of(self.api_key.read(self.name), self._where())
         sdk.arguments(self, client, None)
 
-    def score(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        """Score n pairs of (query text, document text), in input order.
-
-        Pairs whose query or document is blank are not sent; they and those that were not scored in
-        time, or not with a finite number, stay unscored with the reason.
-
-        Raises:
-            InvalidArgument: a pair is not two strings, or the installed cohere lacks what an
-                argument asks for.
-            MissingExtra: cohere is not installed.
-            AuthenticationFailed: the key is missing or was refused.
-            ModelNotFound: there is no such model.
-            PermanentError: another status that trying again cannot change.
-            TransientError: nothing was scored, and trying again may help.
-        """
-        given = checked(pairs)
-        if not given or (deadline is not None and deadline.expired):
-            return self._nothing(len(given))
-        return private_loop.run(partial(self._scored, given, deadline), deadline, self.name)
-
-    async def ascore(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        """Do what `score` does without blocking the event loop; when cancelled, so are requests."""
-        given = checked(pairs)
-        if not given or (deadline is not None and deadline.expired):
-            return self._nothing(len(given))
-        work = partial(self._scored, given, deadline)
-        return await private_loop.run_async(work, deadline, self.name)
-
-    def _nothing(self, number: int) -> PairScores:
-        return PairScores.none_of(
-            number, ScoreKind.PROBABILITY, ModelIdentity(self.name), DeadlineExceeded.reason
-        )
+    def _kind(self) -> ScoreKind:
+        return ScoreKind.PROBABILITY
 
     async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
         batches.check_queries(self.name, pairs)
@@ -257,7 +219,7 @@ class CohereRerank:
         )
         return batches.pair_scores(
             work,
-            kind=ScoreKind.PROBABILITY,
+            kind=self._kind(),
             model=ModelIdentity(self.name),
             truncated=longer,
             load_ms=load_ms,

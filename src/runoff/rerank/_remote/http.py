@@ -15,15 +15,16 @@ import numpy as np
 
 from runoff._util.arguments import count
 from runoff._waiting import private_loop
-from runoff.errors import DeadlineExceeded, InvalidArgument
+from runoff.errors import InvalidArgument
 from runoff.rerank import _amounts as amounts
-from runoff.rerank._pairs import checked, has_text
+from runoff.rerank._pairs import has_text
 from runoff.rerank._remote import batches, transport
 from runoff.rerank._remote.about import about, is_new
 from runoff.rerank._remote.access import Access, as_headers, as_key
 from runoff.rerank._remote.breaker import Circuit, breaker_of
 from runoff.rerank._remote.dialects import About, Dialect, as_dialect
 from runoff.rerank._remote.retries import Retries
+from runoff.rerank._remote.scorer import RemoteScorer, check_policy
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _learned: dict[str, int] = {}  # batch limits that servers named when they rejec
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class HTTPRerank:
+class HTTPRerank(RemoteScorer):
     """A rerank server.
 
     Texts go out in batches of what the server takes, several at a time; what comes back is paired
@@ -102,7 +103,7 @@ class HTTPRerank:
             if getattr(self, name) is not None:
                 count(name, getattr(self, name))
         count("concurrency", self.concurrency)
-        batches.check_policy(self.timeout, self.retries, self.circuit)
+        check_policy(self.timeout, self.retries, self.circuit)
         if self.ca is not None and not Path(self.ca).is_file():
             raise InvalidArgument("ca", self.ca, "must be a file of certificate authorities")
         key = as_key(self.api_key, dialect.variables)
@@ -122,11 +123,6 @@ class HTTPRerank:
     def name(self) -> str:
         """The model, or the server where none was named."""
         return self.model or transport.host_of(self.url)
-
-    @property
-    def keeps_deadline(self) -> bool:
-        """True: at the deadline it returns by itself what has come back."""
-        return True
 
     @property
     def cache_key(self) -> str:
@@ -169,41 +165,6 @@ class HTTPRerank:
         """Connect, and ask the server who it is where it can say; nothing is scored or billed."""
         self._client()
         private_loop.run(lambda: self._described(math.inf), None, self.name)
-
-    def score(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        """Score n pairs of (query text, document text), in input order.
-
-        Pairs whose query or document is blank are not sent; they and those that the server did not
-        score in time, or not with a finite number, stay unscored with the reason.
-
-        Raises:
-            InvalidArgument: a pair is not two strings.
-            AuthenticationFailed: the key is missing or was refused.
-            ModelNotFound: the server knows no such model or path.
-            PermanentError: another status that trying again cannot change.
-            TransientError: nothing was scored, and trying again may help.
-        """
-        given = checked(pairs)
-        if not given or (deadline is not None and deadline.expired):
-            return self._nothing(len(given))
-        return private_loop.run(partial(self._scored, given, deadline), deadline, self.name)
-
-    async def ascore(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        """Do what `score` does without blocking the event loop; when cancelled, so are requests."""
-        given = checked(pairs)
-        if not given or (deadline is not None and deadline.expired):
-            return self._nothing(len(given))
-        work = partial(self._scored, given, deadline)
-        return await private_loop.run_async(work, deadline, self.name)
-
-    def _nothing(self, number: int) -> PairScores:
-        return PairScores.none_of(
-            number, self._kind(), ModelIdentity(self.name), DeadlineExceeded.reason
-        )
 
     def _ca(self) -> str | None:
         return None if self.ca is None else str(self.ca)

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from runoff import __version__
 from runoff._util.messages import error_text
+from runoff._util.version import __version__
 from runoff._waiting import private_loop
 from runoff.errors import (
     AuthenticationFailed,

@@ -1,4 +1,4 @@
-"""The ways a rerank server can misbehave, each with what a client should make of it."""
+"""The ways a rerank server can misbehave, each with the error that a client should raise."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _PACKED = b" " * 1_048_576
 
 
 class Exchange(Protocol):
-    """One request in the hands of a fault: the job, and the connection to answer it on.
+    """What a fault gets to answer one request: the job and the connection.
 
-    Writing raises `OSError` once the client has left or the server closes; let it through.
+    Writing raises `OSError` once the client has left or the server closes; do not catch it.
     """
 
     @property
     def job(self) -> Job:
-        """The request, with the right answer to it."""
+        """The request, with its right answer."""
 
     @property
     def elsewhere(self) -> str:
@@ -54,16 +54,16 @@ class Exchange(Protocol):
         """Write a status line and headers, their names in lower case."""
 
     def write(self, data: bytes) -> None:
-        """Write bytes as they are."""
+        """Write raw bytes."""
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Write a whole reply; it is JSON unless `headers` say otherwise."""
+        """Write a whole reply, of type JSON unless `headers` say otherwise."""
 
     def wait(self, seconds: float) -> bool:
         """Sleep; return False as soon as the server closes."""
 
     def hang(self) -> None:
-        """Say nothing until the client leaves or the server closes."""
+        """Send nothing until the client leaves or the server closes."""
 
     def reset(self) -> None:
         """Close the connection with an RST."""
@@ -78,7 +78,7 @@ class Fault:
 
     Attributes:
         name: its key in `FAULTS`.
-        error: what a client should raise or degrade by; None where a client should take the reply.
+        error: what a client should raise or degrade with; None if it should accept the reply.
         act: answers one request.
     """
 
@@ -93,7 +93,7 @@ class Fault:
 
     @property
     def reason(self) -> str:
-        """The `Degradation.reason` to report; empty where it is permanent or no fault at all."""
+        """The `Degradation.reason` to report; empty if the error is permanent or there is none."""
         if self.error is not None and issubclass(self.error, TransientError):
             return self.error.reason
         return ""
@@ -116,7 +116,7 @@ def _status(
 def _rows(
     change: Callable[[list[Row], int], list[Row]],
 ) -> Callable[[Exchange], None]:
-    """Answer with other rows; `change` is given the right ones and the number of texts."""
+    """Answer with changed rows; `change` gets the right rows and the number of texts."""
 
     def act(exchange: Exchange) -> None:
         rows = change(list(exchange.job.rows), len(exchange.job.texts))
@@ -158,7 +158,7 @@ def _strings(rows: list[Row], _: int) -> list[Row]:
 
 
 def _length(announced: Callable[[int], int]) -> Callable[[Exchange], None]:
-    """Announce another length than that of the body, send the body, and close."""
+    """Announce a wrong content length, send the body, and close."""
 
     def act(exchange: Exchange) -> None:
         body = _good(exchange)
@@ -189,7 +189,7 @@ def _reset_midway(exchange: Exchange) -> None:
     body = _good(exchange)
     exchange.head(200, {"content-length": str(len(body))})
     exchange.write(body[: len(body) // 2])
-    exchange.wait(_DRIP)  # an RST at once would take back what the client has not read
+    exchange.wait(_DRIP)  # an immediate RST would discard what the client has not read yet
     exchange.reset()
 
 
@@ -209,7 +209,7 @@ def _oversized_chunked(exchange: Exchange) -> None:
 
 @functools.cache
 def _bomb() -> bytes:
-    """Pack one block, and repeat it: after a full flush a block of deflate stands alone."""
+    """Compress one block and repeat it: after a full flush a deflate block is independent."""
     packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     block = packer.compress(_PACKED) + packer.flush(zlib.Z_FULL_FLUSH)
     times, checksum = _HUGE // len(_PACKED), 0

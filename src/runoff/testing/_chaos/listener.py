@@ -1,4 +1,4 @@
-"""The HTTP side of a chaos server: its connections, and each request on them."""
+"""The HTTP side of a chaos server: its connections and the requests on them."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Received:
     Attributes:
         method: `"POST"` or `"GET"`.
         path: such as `"/rerank"`.
-        headers: by name in lower case, `authorization` included.
-        body: the parsed JSON, or None where it is none.
-        connection: which connection it came on, from 1.
-        open_connections: how many were open when it came.
-        fault: the name of the fault it met, or None.
-        sent: bytes written in answer so far.
+        headers: by name in lower case, including `authorization`.
+        body: the parsed JSON, or None if it was not JSON.
+        connection: the number of its connection, from 1.
+        open_connections: how many connections were open when it arrived.
+        fault: the name of the fault applied to it, or None.
+        sent: bytes written in reply so far.
     """
 
     method: str
@@ -68,16 +68,16 @@ class Received:
 
 @dataclass(slots=True)
 class Traffic:
-    """Who is connected and what arrived; `lock` guards all of it.
+    """The connections and requests of a server; `lock` guards all of it.
 
     Attributes:
-        lock: held to read or change what follows, and to choose a fault.
+        lock: held to read or change the other attributes, and to choose a fault.
         closing: set once the server closes.
         open: the thread of every open connection.
-        ended: threads whose connection is closed, and which may be a moment from their end.
-        requests: what arrived, in order.
+        ended: threads whose connection is closed and which are about to end.
+        requests: the requests received, in order.
         connections: how many connections were opened so far.
-        in_hand: how many requests are being answered now.
+        in_hand: how many requests are in progress.
         most: the highest `in_hand` so far.
     """
 
@@ -91,7 +91,7 @@ class Traffic:
     most: int = 0
 
     def end(self, *, within: float) -> list[threading.Thread]:
-        """Cut every connection; return the threads that still run after so many seconds."""
+        """Cut every connection; return the threads that still run after `within` seconds."""
         last = time.monotonic() + within
         with self.lock:
             connections, threads = list(self.open), [*self.open.values(), *self.ended]
@@ -104,18 +104,18 @@ class Traffic:
 
 
 class Rules(Protocol):
-    """How to answer, read anew for every request."""
+    """How to answer, read again for every request."""
 
     token_limit: int
     latency: float
 
     @property
     def dialect(self) -> Dialect | None:
-        """Which API to speak on every path that has it."""
+        """The API to speak on every path that it has."""
 
     @property
-    def elsewhere(self) -> Any:  # noqa: ANN401 - another chaos server, which this file cannot name
-        """The server to which redirects lead."""
+    def elsewhere(self) -> Any:  # noqa: ANN401 - a ChaosServer, which imports this file
+        """The server to which redirects point."""
 
 
 class Listener(socketserver.TCPServer):
@@ -123,9 +123,9 @@ class Listener(socketserver.TCPServer):
 
     Args:
         rules: how to answer.
-        traffic: where connections and requests are kept.
-        key: the one key to accept; None to take any, or none where the API needs none.
-        next_fault: what the next request meets; called with the lock held.
+        traffic: where to keep connections and requests.
+        key: the only key to accept; None accepts any, or none where the API needs none.
+        next_fault: returns the fault of the next request; called with the lock held.
     """
 
     allow_reuse_address = True
@@ -172,7 +172,7 @@ class Listener(socketserver.TCPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Serves the requests of one connection; what a fault needs of it is `Exchange`."""
+    """Serves the requests of one connection, and is the `Exchange` that faults get."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -191,10 +191,10 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(request, client_address, server)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
-        """Answer TEI's `GET /info`; nothing else is there."""
+        """Answer TEI's `GET /info`, the only path for GET."""
         self._dialect = None
         with self.server.traffic.lock:
             self._record(None, None)
@@ -231,8 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Return the request's body.
 
         Raises:
-            Refusal: its length is not told, or told wrongly.
-            ConnectionError: the client left before its end.
+            Refusal: its length is missing or invalid.
+            ConnectionError: the client left before the end of it.
         """
         if self.headers.get("Transfer-Encoding", "").strip().lower() == "chunked":
             return b"".join(iter(self._read_chunk, b""))
@@ -265,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
         return got
 
     def _refusal(self, body: object) -> Refusal | None:
-        """Return why a request is not scored; None where `job` is ready."""
+        """Return why to refuse a request; None once `job` is set."""
         if self._dialect is None:
             return Refusal(404, "Not Found")
         try:
@@ -318,14 +318,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.write(self._head(status, headers))
 
     def write(self, data: bytes) -> None:
-        """Write bytes as they are."""
+        """Write raw bytes."""
         if self.server.traffic.closing.is_set():
             raise ConnectionAbortedError("the server closes")
         self.wfile.write(data)
         self._received.sent += len(data)
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Write a whole reply; it is JSON unless `headers` say otherwise."""
+        """Write a whole reply, of type JSON unless `headers` say otherwise."""
         length = {"content-length": str(len(body))}
         self.write(self._head(status, length | dict(headers or {})) + body)
 
@@ -334,7 +334,7 @@ class _Handler(BaseHTTPRequestHandler):
         return not self.server.traffic.closing.wait(seconds)
 
     def hang(self) -> None:
-        """Say nothing until the client leaves or the server closes."""
+        """Send nothing until the client leaves or the server closes."""
         self.last()
         while self.connection.recv(_LONGEST_LINE):
             pass
@@ -343,7 +343,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Close the connection with an RST."""
         self.last()
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-        os.close(self.connection.detach())  # `close` would wait for the files made of the socket
+        os.close(self.connection.detach())  # `close` would wait until its file objects are closed
 
     def last(self) -> None:
         """Close the connection after this request."""

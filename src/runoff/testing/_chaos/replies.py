@@ -1,4 +1,4 @@
-"""What a chaos server answers when nothing is wrong: scores, replies and refusals by dialect."""
+"""The normal answers of a chaos server: scores, replies and refusals in each dialect."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _TEI_ERRORS = {400: "Empty", 422: "Validation", 424: "Backend", 429: "Overloaded
 
 
 class Refusal(Exception):
-    """The server will not score this request.
+    """The server refuses to score this request.
 
     Args:
         status: the HTTP status.
-        message: what the server says.
-        kind: what the status does not tell: `"framework"` where the message comes from the web
-            framework and not the application, `"length"` for a text that is too long.
+        message: the server's message.
+        kind: `"framework"` if the message comes from the web framework and not the application,
+            `"length"` for a text that is too long, else empty.
     """
 
     def __init__(self, status: int, message: str, kind: str = "") -> None:
@@ -63,10 +63,10 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a reply; faults put values of any type in it.
+    """One result of a reply; faults put values of any type in it.
 
     Attributes:
-        index: the place of the text in the request, from 0.
+        index: the position of the text in the request, from 0.
         score: the score.
     """
 
@@ -79,12 +79,13 @@ class Job:
     """One request that a server of this dialect accepts.
 
     Attributes:
-        dialect: which API it is.
-        body: the request as parsed.
-        query: what is asked.
-        texts: what is scored, as sent.
-        read: how many words of each text were read.
-        rows: the right answer, best first, ties as the real server leaves them, cut to `top_n`.
+        dialect: its API.
+        body: the parsed request.
+        query: the query.
+        texts: the texts to score, as sent.
+        read: how many words of each text are read.
+        rows: the right answer, best first, with ties as the real server orders them, cut to
+            `top_n`.
     """
 
     dialect: Dialect
@@ -96,23 +97,23 @@ class Job:
 
     @property
     def words(self) -> int:
-        """How many words were read, the query's once for every text."""
+        """How many words are read, counting the query once for every text."""
         return len(self.texts) * len(self.query.split()) + sum(self.read)
 
 
 def expected_score(query: str, text: str) -> float:
     """Return the score a chaos server gives a text: (shared + 1) / (all + 2), between 0 and 1.
 
-    `shared` counts the different words, in lower case, that query and text have in common, `all`
-    those that either has. Where raw scores are asked for (`raw_scores` of TEI and infinity,
-    `use_activation: false` of vLLM), the server answers with the logit of it.
+    `shared` counts the distinct words, in lower case, that query and text have in common, `all`
+    those of both together. If a request asks for raw scores (`raw_scores` of TEI and infinity,
+    `use_activation: false` of vLLM), the server answers with the logit of this score.
     """
     asked, found = set(_words(query)), set(_words(text))
     return (len(asked & found) + 1) / (len(asked | found) + 2)
 
 
 def dialect_of(path: str, body: object, chosen: Dialect | None) -> Dialect | None:
-    """Return the dialect of a request, or None where no dialect has such a path."""
+    """Return the dialect of a request, or None if no dialect has this path."""
     spoken = _PATHS.get(path)
     if spoken is None:
         return None
@@ -131,7 +132,7 @@ def read_job(dialect: Dialect, body: object, *, token_limit: int) -> Job:
     """
     field = "texts" if dialect == "tei" else "documents"
     if not isinstance(body, Mapping):
-        raise Refusal(400, "invalid request: the body is no JSON object", "framework")
+        raise Refusal(400, "invalid request: the body is not a JSON object", "framework")
     query, sent = body.get("query"), body.get(field)
     if not isinstance(query, str) or not isinstance(sent, list):
         message = f"missing field: a string `query` and a list `{field}` are needed"
@@ -143,7 +144,7 @@ def read_job(dialect: Dialect, body: object, *, token_limit: int) -> Job:
     top_n = None if dialect == "tei" else _whole(body, "top_n", least=0 if dialect == "vllm" else 1)
     read = [_read(dialect, body, query, text, token_limit) for text in texts]
     scored = [(expected_score(query, text), n) for n, text in enumerate(read)]
-    if dialect == "tei":  # an ascending stable sort, turned round: equal scores change places
+    if dialect == "tei":  # a reversed ascending sort, which also reverses ties
         scored = sorted(scored, key=lambda one: one[0])[::-1]
     else:
         scored.sort(key=lambda one: -one[0])
@@ -154,7 +155,7 @@ def read_job(dialect: Dialect, body: object, *, token_limit: int) -> Job:
 
 
 def reply(job: Job, rows: tuple[Row, ...]) -> JSON:
-    """Return the body of a good reply with these rows, its fields in the real server's order."""
+    """Return the body of a good reply with these rows, with fields in the real server's order."""
     if job.dialect == "tei":
         return [_tei_row(job, row) for row in rows]
     if job.dialect == "cohere":
@@ -187,7 +188,7 @@ def reply(job: Job, rows: tuple[Row, ...]) -> JSON:
 
 
 def reply_headers(job: Job) -> dict[str, str]:
-    """Return the headers that a real server adds to a reply of status 200; TEI's times are ms."""
+    """Return the headers that a real server adds to a good reply; TEI's times are in ms."""
     if job.dialect in {"vllm", "infinity"}:
         return {"server": "uvicorn"}
     if job.dialect != "tei":
@@ -206,17 +207,17 @@ def reply_headers(job: Job) -> dict[str, str]:
 
 
 def encode(body: JSON) -> bytes:
-    """Return JSON as all of these servers write it: no blanks, and letters as they are."""
+    """Return JSON as all of these servers write it: without blanks, non-ASCII letters unescaped."""
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def error_reply(
     dialect: Dialect | None, status: int, message: str, kind: str = ""
 ) -> tuple[bytes, dict[str, str]]:
-    """Return how a server of this dialect says that something is wrong: a body, and headers.
+    """Return the body and headers of an error reply in this dialect.
 
-    TEI's web framework refuses a body that is too large or no such JSON itself, in plain text.
-    Without a dialect, as where a path is in none, it is said as Jina would.
+    TEI's web framework itself refuses a body that is too large or invalid, in plain text. Without a
+    dialect, because the path is unknown, the reply is like Jina's.
     """
     if dialect == "tei" and (kind == "framework" or status == 413):  # noqa: PLR2004 - too large
         return message.encode(), {"content-type": "text/plain; charset=utf-8"}
@@ -224,7 +225,7 @@ def error_reply(
 
 
 def tei_info(token_limit: int) -> JSON:
-    """Return what TEI's `GET /info` says."""
+    """Return the reply to TEI's `GET /info`."""
     return {
         "model_id": "chaos",
         "model_sha": None,
@@ -261,23 +262,23 @@ def _error(dialect: Dialect | None, status: int, message: str, kind: str) -> JSO
 
 
 def _text(dialect: Dialect, field: str, sent: object) -> str:
-    """Return a text, which Jina takes in an object as well."""
+    """Return a text, which Jina also accepts inside an object."""
     text = sent.get("text") if dialect == "jina" and isinstance(sent, Mapping) else sent
     if not isinstance(text, str):
-        raise Refusal(422, f"every one of `{field}` must be a string", "framework")
+        raise Refusal(422, f"each of `{field}` must be a string", "framework")
     return text
 
 
 def _whole(body: Mapping[str, Any], name: str, *, least: int) -> int | None:
-    """Return a whole number of the request; None where it is absent or null."""
+    """Return a whole number from the request; None if it is absent or null."""
     value = body.get(name)
     if value is not None and (type(value) is not int or value < least):
-        raise Refusal(422, f"`{name}` must be a whole number, at least {least}")
+        raise Refusal(422, f"`{name}` must be a whole number of at least {least}")
     return value
 
 
 def _raw(dialect: Dialect, body: Mapping[str, Any]) -> bool:
-    """Whether logits are asked for."""
+    """Whether the request asks for logits."""
     if dialect == "vllm":
         return body.get("use_activation") is False
     return dialect in {"tei", "infinity"} and body.get("raw_scores") is True
@@ -316,10 +317,10 @@ def _check_spans(asked: object) -> None:
 
 
 def _read(dialect: Dialect, body: Mapping[str, Any], query: str, text: str, limit: int) -> str:
-    """Return the part of a text that the model reads; a token is a word between blanks.
+    """Return the part of a text that the model reads; each word between blanks is a token.
 
     Raises:
-        Refusal: the text is too long and this server cuts nothing unless told to.
+        Refusal: the text is too long, and the request does not ask this server to truncate.
     """
     if dialect == "cohere":
         return _first(text, _whole(body, "max_tokens_per_doc", least=1) or _COHERE_READS)

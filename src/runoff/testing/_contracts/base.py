@@ -1,4 +1,4 @@
-"""What the contracts share: demands, threads, event loops, and the rule that none is weakened."""
+"""The base of all contracts: their common tests, and the rule that no test may be dropped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["Contract", "demand", "skip"]
+__all__ = ["Contract", "require", "skip"]
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
@@ -35,39 +35,39 @@ _TURN = 0.025
 _ATTEMPTS = 3
 
 
-def demand(ok: object, fact: str) -> None:
-    """Fail the test with what the contract demands.
+def require(ok: object, fact: str) -> None:
+    """Fail the test, naming what the contract requires, unless `ok` is true.
 
     Raises:
         AssertionError: `ok` is false.
     """
     if not ok:
-        message = f"the contract demands: {fact}"
+        message = f"the contract requires: {fact}"
         raise AssertionError(message)
 
 
 def skip(reason: str) -> NoReturn:
-    """Leave a test out that does not apply to the part."""
+    """Skip a test that does not apply to the part."""
     pytest.skip(reason)
 
 
 class Contract:
     """Base of the contracts.
 
-    A standard test can be neither deleted nor replaced in a subclass, except by a method marked
-    `@pytest.mark.xfail(reason="...")` that says why the part falls short.
+    A subclass can neither delete nor replace a standard test, except by a method marked
+    `@pytest.mark.xfail(reason="...")` that says why the part fails it.
 
     Attributes:
-        secrets: strings that the part was made with and that must appear in no `repr` and no
-            pickle, such as an API key.
-        patience: seconds after its deadline that a part with `keeps_deadline` may take.
+        secrets: strings the part is made with, such as an API key, that must not appear in its
+            `repr` or pickle.
+        patience: seconds after the deadline within which a part with `keeps_deadline` must return.
     """
 
     secrets: ClassVar[tuple[str, ...]] = ()
     patience: ClassVar[float] = 1.0
 
     def __init_subclass__(cls, **kwargs: object) -> None:
-        """Refuse a subclass that drops or replaces a standard test without saying why.
+        """Refuse a subclass that deletes or replaces a standard test without a reason.
 
         Raises:
             TypeError: names the tests.
@@ -87,27 +87,27 @@ class Contract:
         if weakened:
             msg = (
                 f"{cls.__name__} replaces standard tests: {', '.join(sorted(weakened))}. If the "
-                'part falls short of one, mark it @pytest.mark.xfail(reason="...")'
+                'part fails one, mark it @pytest.mark.xfail(reason="...")'
             )
             raise TypeError(msg)
 
-    def part(self) -> Any:  # noqa: ANN401 - each contract says what it makes
-        """Return the part under test; each contract makes its own."""
+    def part(self) -> Any:  # noqa: ANN401 - each contract has its own type
+        """Return the part under test; each contract implements it."""
         raise NotImplementedError
 
     def use(self, part: Any) -> object:  # noqa: ANN401 - as above
-        """Use the part once and return all of its answer that has to be the same every time."""
+        """Use the part once and return what must be the same every time."""
         raise NotImplementedError
 
     def same(self, left: Any, right: Any) -> bool:  # noqa: ANN401 - as above
-        """Whether two answers of `use` are the same."""
+        """Whether two results of `use` are the same."""
         return bool(left == right)
 
     def test_configuration_is_frozen(self) -> None:
-        """A part that is a dataclass is frozen, and `dataclasses.replace` gives one that agrees."""
+        """A part that is a dataclass is frozen, and `dataclasses.replace` makes an equal one."""
         part = self.part()
         if not dataclasses.is_dataclass(part) or isinstance(part, type):
-            skip("the part is no dataclass")
+            skip("the part is not a dataclass")
         for field in dataclasses.fields(part):
             if not field.init:
                 continue
@@ -115,25 +115,25 @@ class Contract:
                 setattr(part, field.name, None)
             except AttributeError:
                 continue
-            demand(ok=False, fact=f"configuration is frozen, but {field.name} can be set")
+            require(ok=False, fact=f"a frozen configuration, but {field.name} can be set")
         again = dataclasses.replace(part)
-        demand(
+        require(
             self.same(self.use(again), self.use(part)),
-            "dataclasses.replace(part) answers as part does",
+            "dataclasses.replace(part) answers as the part does",
         )
 
     def test_pickle(self) -> None:
-        """A pickled part answers as the original, or says that it cannot be pickled."""
+        """A pickled part answers as the original does, or raises an error that says it cannot."""
         part = self.part()
         try:
             pickled = pickle.dumps(part)
         except (RunoffError, TypeError, pickle.PicklingError, AttributeError) as error:
-            skip(f"cannot be pickled, and says so: {error}")
+            skip(f"the part cannot be pickled and says so: {error}")
         try:
             again = pickle.loads(pickled)  # noqa: S301 - our own bytes, just made
         except RunoffError as error:
-            skip(f"cannot be unpickled here, and says so: {error}")
-        demand(
+            skip(f"the part cannot be unpickled here and says so: {error}")
+        require(
             self.same(self.use(again), self.use(part)),
             "a pickled part answers as the original does",
         )
@@ -142,38 +142,38 @@ class Contract:
         """No secret appears in the part's `repr`, `str` or pickle."""
         part = self.part()
         for secret in self.secrets:
-            demand(secret not in repr(part), "repr shows no secret")
-            demand(secret not in str(part), "str shows no secret")
+            require(secret not in repr(part), "repr(part) shows no secret")
+            require(secret not in str(part), "str(part) shows no secret")
             try:
                 pickled = pickle.dumps(part)
-            except Exception:  # noqa: BLE001, S112 - what cannot be pickled gives nothing away
+            except Exception:  # noqa: BLE001, S112 - what cannot be pickled reveals nothing
                 continue
-            demand(secret.encode() not in pickled, "a pickle holds no secret")
+            require(secret.encode() not in pickled, "a pickle contains no secret")
 
     def test_same_answer_again(self) -> None:
-        """Asked the same again, the part gives the same answer."""
+        """The part gives the same answer to the same question."""
         part = self.part()
-        demand(self.same(self.use(part), self.use(part)), "the same question gets the same answer")
+        require(self.same(self.use(part), self.use(part)), "the same answer to the same question")
 
     def test_threads(self) -> None:
-        """Eight threads that use one instance at once get what one thread gets."""
+        """Eight threads that use one instance at once get the answer that one thread gets."""
         part = self.part()
         alone = self.use(part)
         together = in_threads(lambda _: self.use(part), [None] * _THREADS)
-        demand(
+        require(
             all(self.same(answer, alone) for answer in together),
-            f"{_THREADS} threads on one instance get the answers that one thread gets",
+            f"{_THREADS} threads on one instance get the answer that one thread gets",
         )
 
     def test_warmup(self) -> None:
-        """A part with `warmup` can be warmed up twice, and answers as before."""
+        """A part with `warmup` can be warmed up twice and answers as before."""
         part = self.part()
         if not isinstance(part, Warmable):
             skip("the part has no warmup")
         before = self.use(part)
         part.warmup()
         part.warmup()
-        demand(self.same(self.use(part), before), "warmup changes no answer")
+        require(self.same(self.use(part), before), "warmup() changes no answer")
 
 
 def _excused(method: object) -> bool:
@@ -184,7 +184,7 @@ def _excused(method: object) -> bool:
 
 
 def in_threads(work: Callable[[_A], _R], items: Sequence[_A]) -> list[_R]:
-    """Run work on every item at once, one thread each, and return the results in order."""
+    """Run `work` on every item at once, one thread for each, and return the results in order."""
     barrier = threading.Barrier(len(items))
 
     def one(item: _A) -> _R:
@@ -195,18 +195,17 @@ def in_threads(work: Callable[[_A], _R], items: Sequence[_A]) -> list[_R]:
         return list(pool.map(one, items))
 
 
-def demand_loop_is_free(call: Callable[[], Awaitable[object]]) -> None:
-    """Fail if eight calls awaited together keep the event loop busy for 25 ms on end.
+def require_free_loop(call: Callable[[], Awaitable[object]]) -> None:
+    """Fail if eight calls awaited together block the event loop for 25 ms at a time.
 
-    What counts is how long one turn of the loop takes, from one look at its sockets to the next,
-    so that a busy machine, which wakes the loop late, is not held against the part. The best of
-    three attempts counts.
+    This measures the turns of the loop, from one poll of its sockets to the next, so that a busy
+    machine, which wakes the loop late, does not fail the part. The best of three attempts counts.
     """
     longest = min(_longest_turn(call) for _ in range(_ATTEMPTS))
-    demand(
+    require(
         longest <= _TURN,
-        "awaiting the part does not block the event loop; eight calls kept it busy for "
-        f"{longest * 1000:.0f} ms on end",
+        "awaiting the part does not block the event loop; eight calls blocked it for "
+        f"{longest * 1000:.0f} ms at a time",
     )
 
 
@@ -225,7 +224,7 @@ def _longest_turn(call: Callable[[], Awaitable[object]]) -> float:
 
 
 class _TimedSelector(selectors.DefaultSelector):
-    """A selector that knows how long the event loop was busy between two looks at it."""
+    """A selector that records how long the event loop was busy between two polls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,7 +232,7 @@ class _TimedSelector(selectors.DefaultSelector):
         self._left = time.perf_counter()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Note the turn that ends here."""
+        """Record the turn that ends here."""
         self.turns.append(time.perf_counter() - self._left)
         ready = super().select(timeout)
         self._left = time.perf_counter()
@@ -243,10 +242,10 @@ class _TimedSelector(selectors.DefaultSelector):
 def within(
     seconds: float, call: Callable[[Deadline], _R], part: object, patience: float
 ) -> _R | None:
-    """Use a part under a deadline; return its answer, or None for a `TransientError`.
+    """Use a part under a deadline; return its answer, or None if it raises `TransientError`.
 
-    A part that says it keeps deadlines fails when it returns later than `patience` after it, three
-    times out of three.
+    A part with `keeps_deadline` fails if it returns more than `patience` seconds late in all of
+    three attempts.
     """
     for _ in range(_ATTEMPTS):
         deadline = Deadline(seconds)
@@ -258,7 +257,7 @@ def within(
         took = time.perf_counter() - started - deadline.paused_for
         if took <= seconds + patience or not getattr(part, "keeps_deadline", False):
             return answer
-    demand(
+    require(
         ok=False,
         fact=f"a part with keeps_deadline returns by its deadline of {seconds * 1000:.0f} ms; "
         f"this one took {took * 1000:.0f} ms",
@@ -266,8 +265,8 @@ def within(
     return answer
 
 
-def demand_unchanged(call: Callable[[_A], object], given: _A, what: str) -> None:
-    """Fail if a call changes what it was given."""
+def require_unchanged(call: Callable[[_A], object], given: _A, what: str) -> None:
+    """Fail if a call changes its argument."""
     before = copy.deepcopy(given)
     call(given)
-    demand(given == before, f"{what} is not changed")
+    require(given == before, f"the call leaves {what} unchanged")

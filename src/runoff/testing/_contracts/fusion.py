@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING, ClassVar
 
 from runoff.protocols import Fusion
-from runoff.testing._contracts.base import Contract, demand, demand_unchanged
+from runoff.testing._contracts.base import Contract, require, require_unchanged
 from runoff.types import Document, Hit
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _CASES = 100
 
 
 class FusionContract(Contract):
-    """What every fusion does; subclass it and say how to make yours.
+    """The contract of a fusion; subclass it and implement `make`.
 
     ```python
     class TestMine(FusionContract):
@@ -29,7 +29,7 @@ class FusionContract(Contract):
     ```
 
     Attributes:
-        sources: the names of the sources in the tests, for a fusion that has to know them.
+        sources: the names of the sources in the tests, for a fusion that is configured with names.
     """
 
     sources: ClassVar[tuple[str, ...]] = ("bm25", "dense", "graph")
@@ -48,23 +48,26 @@ class FusionContract(Contract):
 
     def test_is_a_fusion(self) -> None:
         """The part has `fuse`."""
-        demand(isinstance(self.make(), Fusion), "a fusion has fuse(rankings)")
+        require(isinstance(self.make(), Fusion), "a fusion has fuse(rankings)")
 
     def test_every_key_and_no_other(self) -> None:
-        """The key of every hit has a score, and nothing else has one."""
+        """Exactly the keys of the hits have a score."""
         fusion = self.make()
         for rankings in self._cases():
             keys = {hit.key for hits in rankings.values() for hit in hits}
             fused = fusion.fuse(rankings)
-            demand(set(fused) == keys, "fuse maps the key of every hit, and no other, to a score")
+            require(
+                set(fused) == keys,
+                "fuse(rankings) has a score for the key of every hit and for no other key",
+            )
 
     def test_keys_identify(self) -> None:
-        """Documents are told apart by `Hit.key`, not by their ids."""
+        """Hits are merged by `Hit.key`, not by document id."""
         hits = {name: [_hit(f"{name}-id", 1.0, key="same")] for name in self.sources}
-        demand(set(self.make().fuse(hits)) == {"same"}, "documents are merged by Hit.key")
+        require(set(self.make().fuse(hits)) == {"same"}, "hits are merged by Hit.key")
 
     def test_finite(self) -> None:
-        """Every score is a finite float, whatever the sources' scores are."""
+        """Every fusion score is a finite float, even for odd scores of the sources."""
         fusion = self.make()
         odd = [math.inf, math.nan, 1e308, 0.0, -0.0, 5e-324, -1e308, -math.inf]
         cases = [
@@ -77,60 +80,60 @@ class FusionContract(Contract):
             ),
         ]
         for rankings in cases:
-            demand(
+            require(
                 all(
                     isinstance(score, float) and math.isfinite(score)
                     for score in fusion.fuse(rankings).values()
                 ),
-                "every fusion_score is a finite float, also for NaN, infinite, lone and equal "
-                "scores",
+                "every fusion_score is a finite float, even for NaN, infinite, single and equal "
+                "scores of the sources",
             )
 
     def test_nothing_found(self) -> None:
-        """Sources that found nothing give no candidates, and no error."""
+        """Empty rankings fuse to an empty mapping, without an error."""
         nothing: dict[str, list[Hit]] = {name: [] for name in self.sources}
-        demand(not self.make().fuse(nothing), "empty rankings fuse to an empty mapping")
+        require(not self.make().fuse(nothing), "empty rankings fuse to an empty mapping")
 
     def test_source_order_changes_nothing(self) -> None:
-        """The order in which sources are given changes not even the last bit."""
+        """The order of the sources does not change a single bit of a score."""
         fusion = self.make()
         for rankings in self._cases():
             results = [
                 dict(fusion.fuse({name: rankings[name] for name in order}))
                 for order in itertools.permutations(rankings)
             ]
-            demand(
+            require(
                 all(result == results[0] for result in results),
-                "the order of the sources changes no bit of a score (use math.fsum)",
+                "the order of the sources does not change a bit of any score (use math.fsum)",
             )
 
     def test_agreement(self) -> None:
-        """A document that every source puts ahead of another is not fused below it."""
+        """A document that every source ranks above another is not fused below it."""
         fusion = self.make()
         for rankings in self._cases():
             fused = fusion.fuse(rankings)
             ranks = [{hit.key: rank for rank, hit in enumerate(h)} for h in rankings.values()]
             for ahead, behind in itertools.permutations(fused, 2):
                 if all(r.get(ahead, math.inf) <= r.get(behind, math.inf) for r in ranks):
-                    demand(
+                    require(
                         fused[ahead] >= fused[behind],
-                        "a document that every source puts ahead of another (or the other was not "
-                        "found) is not fused below it",
+                        "a document that every source ranks above another (or finds without the "
+                        "other) is not fused below it",
                     )
 
     def test_higher_is_better(self) -> None:
-        """Where all sources agree on an order, the first document is fused above the last."""
+        """If all sources agree on an order, the first document is fused above the last."""
         hits = [_hit(key, 9.0 - place) for place, key in enumerate("abcde")]
         fused = self.make().fuse(dict.fromkeys(self.sources, hits))
-        demand(fused["a"] > fused["e"], "a higher fusion_score is better")
+        require(fused["a"] > fused["e"], "a higher fusion_score is better")
 
     def test_inputs_unchanged(self) -> None:
-        """The rankings are left as they were."""
+        """`fuse` does not change the rankings."""
         for rankings in self._cases()[:10]:
-            demand_unchanged(self.make().fuse, rankings, "what was passed to fuse")
+            require_unchanged(self.make().fuse, rankings, "the rankings")
 
     def _cases(self) -> list[Mapping[str, Sequence[Hit]]]:
-        """Make rankings with overlap, gaps, ties and scales of their own, always the same ones."""
+        """Make rankings with overlap, gaps, ties and different scales, the same ones every time."""
         dice = random.Random(0)  # noqa: S311 - test data
         cases: list[Mapping[str, Sequence[Hit]]] = []
         for _ in range(_CASES):

@@ -13,10 +13,10 @@ from runoff.protocols import AsyncRecallSource, RecallSource
 from runoff.testing._contracts import samples
 from runoff.testing._contracts.base import (
     Contract,
-    demand,
-    demand_loop_is_free,
-    demand_unchanged,
     in_threads,
+    require,
+    require_free_loop,
+    require_unchanged,
     skip,
     within,
 )
@@ -29,7 +29,7 @@ __all__ = ["RecallSourceContract"]
 
 
 class RecallSourceContract(Contract):
-    """What every source does; subclass it and say how to make yours over given documents.
+    """The contract of a source; subclass it and implement `make` over given documents.
 
     ```python
     class TestMine(RecallSourceContract):
@@ -38,8 +38,8 @@ class RecallSourceContract(Contract):
     ```
 
     Attributes:
-        documents: what the source holds; give your own where a source comes with its documents.
-        queries: questions of which at least one finds something.
+        documents: the documents of the source; override them if yours has documents of its own.
+        queries: questions, at least one of which finds something.
         filters: conditions on the documents' metadata.
     """
 
@@ -48,7 +48,7 @@ class RecallSourceContract(Contract):
     filters: ClassVar[tuple[Filter, ...]] = samples.FILTERS
 
     def make(self, documents: Sequence[Document]) -> RecallSource:
-        """Make the source under test, holding these documents."""
+        """Make the source under test over these documents."""
         raise NotImplementedError
 
     def part(self) -> RecallSource:
@@ -57,74 +57,79 @@ class RecallSourceContract(Contract):
 
     def use(self, part: RecallSource) -> object:
         """Ask every query."""
-        return [_told(part.retrieve(query, depth=5)) for query in self._asked()]
+        return [_summary(part.retrieve(query, depth=5)) for query in self._queries()]
 
     def test_is_a_source(self) -> None:
-        """The part has `retrieve`, and answers with a sequence of hits, some query with one."""
+        """The part has `retrieve`, which returns a sequence of hits and finds something."""
         source = self.part()
-        demand(isinstance(source, RecallSource), "a source has retrieve(query, depth=, deadline=)")
-        answers = [source.retrieve(one, depth=5, deadline=None) for one in self._asked()]
-        demand(
+        require(isinstance(source, RecallSource), "a source has retrieve(query, depth=, deadline=)")
+        answers = [source.retrieve(one, depth=5, deadline=None) for one in self._queries()]
+        require(
             all(
                 isinstance(hits, Sequence) and all(isinstance(hit, Hit) for hit in hits)
                 for hits in answers
             ),
             "retrieve returns a sequence of Hit",
         )
-        demand(any(answers), "at least one of the contract's queries finds something")
+        require(any(answers), "at least one of the contract's queries finds something")
 
     def test_best_first(self) -> None:
-        """Hits come best first by scores that are finite numbers, higher being better."""
+        """Hits come best first, by finite scores of which higher is better."""
         for hits in self._answers():
             scores = [hit.score for hit in hits]
-            demand(
+            require(
                 all(isinstance(score, int | float) for score in scores),
-                "a score is a Python number (a NumPy float32 is none)",
+                "a score is a Python number, not a NumPy float32",
             )
-            demand(all(map(math.isfinite, scores)), "a score is finite")
-            demand(scores == sorted(scores, reverse=True), "hits come best first")
+            require(all(map(math.isfinite, scores)), "a score is finite")
+            require(scores == sorted(scores, reverse=True), "hits come best first")
 
     def test_unique_ids(self) -> None:
         """No id occurs twice in an answer."""
         for hits in self._answers():
             ids = [hit.doc_id for hit in hits]
-            demand(len(ids) == len(set(ids)), "ids are unique in an answer")
+            require(len(ids) == len(set(ids)), "ids are unique in an answer")
 
     def test_at_most_depth(self) -> None:
-        """An answer has at most `depth` hits, and asking for more than there is, is no error."""
+        """An answer has at most `depth` hits, and a depth beyond the documents is not an error."""
         source = self.part()
         for depth in (1, 2, len(self.documents), len(self.documents) + 1, 1000):
-            for query in self._asked():
+            for query in self._queries():
                 hits = source.retrieve(query, depth=depth)
-                demand(len(hits) <= depth, "an answer has at most depth hits")
+                require(len(hits) <= depth, "an answer has at most depth hits")
 
     def test_documents_as_held(self) -> None:
-        """A hit carries the document as the source was given it: id and text."""
+        """A hit has the id and the whole text of a document that the source was given."""
         texts = {one.doc_id: one.text for one in self.documents}
         for hits in self._answers():
             for hit in hits:
-                demand(hit.doc_id in texts, "a hit's id is that of a document the source holds")
-                demand(hit.document.text == texts[hit.doc_id], "a hit carries the whole text")
+                require(
+                    hit.doc_id in texts, "a hit has the id of a document that the source was given"
+                )
+                require(
+                    hit.document.text == texts[hit.doc_id],
+                    "a hit has the whole text of its document",
+                )
 
     def test_score_range(self) -> None:
-        """No score lies outside the range that the source says it knows."""
+        """No score lies outside the `score_range` of its hit."""
         for hits in self._answers():
             for hit in hits:
                 low, high = hit.score_range
-                demand(
+                require(
                     (low is None or hit.score >= low) and (high is None or hit.score <= high),
                     f"a score lies within score_range; {hit.score} is not in {hit.score_range}",
                 )
 
     def test_filters_are_exact(self) -> None:
-        """Under a filter, an answer holds the matching documents of the unfiltered one, no other.
+        """A filtered answer has exactly the matching documents of the unfiltered one.
 
-        That is so at every depth: the filter comes before the cut. Or `FilterNotSupported` is
-        raised.
+        This holds at every depth, since the filter applies before the cut. A source may raise
+        `FilterNotSupported` instead.
         """
         source = self.part()
         metadata = {one.doc_id: one.metadata for one in self.documents}
-        for query in self._asked():
+        for query in self._queries():
             everything = source.retrieve(query, depth=len(self.documents))
             for condition in self.filters:
                 expected = {
@@ -137,69 +142,69 @@ class RecallSourceContract(Contract):
                     except FilterNotSupported:
                         continue
                     got = {hit.doc_id for hit in hits}
-                    demand(
+                    require(
                         got <= expected,
-                        f"{condition!r} is honoured; {sorted(got - expected)} must not come back",
+                        f"{condition!r} is applied, but {sorted(got - expected)} came back",
                     )
-                    demand(
+                    require(
                         len(got) == min(depth, len(expected)),
-                        f"{condition!r} is honoured before the cut: at depth {depth} "
-                        f"{min(depth, len(expected))} documents match, {len(got)} came back",
+                        f"{condition!r} is applied before the cut: at depth {depth} "
+                        f"{min(depth, len(expected))} documents should come back, {len(got)} did",
                     )
 
     def test_inputs_unchanged(self) -> None:
-        """Neither the documents nor the query are changed, and an answer is the caller's own."""
+        """The source changes neither documents nor query, and callers may change their answers."""
         documents = copy.deepcopy(self.documents)
         source = self.make(documents)
-        for query in self._asked():
-            demand_unchanged(lambda one: source.retrieve(one, depth=5), query, "the query")
+        for query in self._queries():
+            require_unchanged(lambda one: source.retrieve(one, depth=5), query, "the query")
             hits = source.retrieve(query, depth=5)
-            before = _told(hits)
+            before = _summary(hits)
             if isinstance(hits, list):
                 hits.clear()
-            demand(
-                _told(source.retrieve(query, depth=5)) == before,
-                "what the caller does to an answer does not change the next",
+            require(
+                _summary(source.retrieve(query, depth=5)) == before,
+                "changing an answer does not change the next one",
             )
-        demand(documents == self.documents, "the documents are not changed")
+        require(documents == self.documents, "the documents are unchanged")
 
     def test_threads_with_queries_of_their_own(self) -> None:
-        """Threads that ask different things at once each get the answer to their own question."""
+        """Threads that ask different questions at once get the answers to their own."""
         source = self.part()
-        asked = self._asked() * 4
-        alone = [_told(source.retrieve(one, depth=5)) for one in asked]
-        together = in_threads(lambda one: _told(source.retrieve(one, depth=5)), asked)
-        demand(together == alone, "each thread gets the answer to its own question")
+        asked = self._queries() * 4
+        alone = [_summary(source.retrieve(one, depth=5)) for one in asked]
+        together = in_threads(lambda one: _summary(source.retrieve(one, depth=5)), asked)
+        require(together == alone, "each thread gets the answer to its own question")
 
     def test_async_agrees(self) -> None:
-        """`aretrieve` gives what `retrieve` gives, several at once and in every new event loop."""
+        """`aretrieve` agrees with `retrieve`, also for concurrent calls and in a new event loop."""
         source = self.part()
         if not isinstance(source, AsyncRecallSource):
             skip("the source has no aretrieve")
 
         async def ask() -> list[object]:
-            answers = (source.aretrieve(one, depth=5) for one in self._asked())
-            return [_told(hits) for hits in await asyncio.gather(*answers)]
+            answers = (source.aretrieve(one, depth=5) for one in self._queries())
+            return [_summary(hits) for hits in await asyncio.gather(*answers)]
 
         expected = self.use(source)
         for _ in range(2):
-            demand(asyncio.run(ask()) == expected, "aretrieve agrees with retrieve")
+            require(asyncio.run(ask()) == expected, "aretrieve returns what retrieve returns")
 
     def test_async_does_not_block(self) -> None:
-        """Awaiting `aretrieve` leaves the event loop free."""
+        """Awaiting `aretrieve` does not block the event loop."""
         source = self.part()
         if not isinstance(source, AsyncRecallSource):
             skip("the source has no aretrieve")
         self.use(source)
-        demand_loop_is_free(lambda: source.aretrieve(self._asked()[0], depth=5))
+        require_free_loop(lambda: source.aretrieve(self._queries()[0], depth=5))
 
     def test_deadline(self) -> None:
-        """Out of time, a source answers with proper hits or raises a `TransientError`.
+        """When time is up, a source returns hits or raises a `TransientError`.
 
-        One that says `keeps_deadline` does so in time.
+        A source with `keeps_deadline` does so in time.
         """
         source = self.part()
-        query = self._asked()[0]
+        query = self._queries()[0]
         source.retrieve(query, depth=5)
         for seconds in (0.0, 0.02):
             hits = within(
@@ -208,20 +213,20 @@ class RecallSourceContract(Contract):
                 source,
                 self.patience,
             )
-            demand(
+            require(
                 hits is None or all(isinstance(hit, Hit) for hit in hits),
-                "out of time, a source returns hits or raises a TransientError",
+                "when time is up, a source returns hits or raises a TransientError",
             )
 
-    def _asked(self) -> list[Query]:
+    def _queries(self) -> list[Query]:
         return [Query(text) for text in self.queries]
 
     def _answers(self) -> list[Sequence[Hit]]:
         source = self.part()
-        answers = [source.retrieve(one, depth=len(self.documents)) for one in self._asked()]
-        demand(any(answers), "at least one of the contract's queries finds something")
+        answers = [source.retrieve(one, depth=len(self.documents)) for one in self._queries()]
+        require(any(answers), "at least one of the contract's queries finds something")
         return answers
 
 
-def _told(hits: Sequence[Hit]) -> list[tuple[str, str, float]]:
+def _summary(hits: Sequence[Hit]) -> list[tuple[str, str, float]]:
     return [(hit.doc_id, hit.document.text, hit.score) for hit in hits]

@@ -1,4 +1,4 @@
-"""Documents, queries, filters and pairs that the contracts use unless told otherwise."""
+"""The default documents, queries, filters, pairs and candidates of the contracts."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def pairs() -> list[tuple[str, str]]:
 
 
 def candidates(texts: tuple[str, ...] | None = None) -> list[Candidate]:
-    """Make candidates in fused order, of the sample documents or of texts of your own."""
+    """Make candidates in fused order, of the sample documents or of other texts."""
     documents = (
         DOCUMENTS
         if texts is None

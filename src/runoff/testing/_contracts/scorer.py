@@ -13,9 +13,9 @@ from runoff.scores import ModelIdentity, PairScores, ScoreKind
 from runoff.testing._contracts import samples
 from runoff.testing._contracts.base import (
     Contract,
-    demand,
-    demand_loop_is_free,
-    demand_unchanged,
+    require,
+    require_free_loop,
+    require_unchanged,
     skip,
     within,
 )
@@ -29,7 +29,7 @@ __all__ = ["PairScorerContract"]
 
 
 class PairScorerContract(Contract):
-    """What every scorer does; subclass it and say how to make yours.
+    """The contract of a pair scorer; subclass it and implement `make`.
 
     ```python
     class TestMine(PairScorerContract):
@@ -38,8 +38,8 @@ class PairScorerContract(Contract):
     ```
 
     Attributes:
-        pairs: (query text, document text) pairs that the model scores differently, short enough
-            to be read whole.
+        pairs: (query text, document text) pairs with different scores, short enough not to be
+            truncated.
         token_limit: whether the model has a token limit that the scorer knows, so that it marks
             the text of 20,000 words among the odd texts as truncated.
     """
@@ -52,7 +52,7 @@ class PairScorerContract(Contract):
         raise NotImplementedError
 
     def bound(self, scores: PairScores) -> float:
-        """Return how far two scores of one pair may be apart.
+        """Return the largest allowed difference between two scores of one pair.
 
         It is 1e-5 or, for a model whose precision begins with `int8`, 1e-3 of the standard
         deviation of the scores.
@@ -70,7 +70,7 @@ class PairScorerContract(Contract):
         return part.score(self.pairs)
 
     def same(self, left: PairScores, right: PairScores) -> bool:
-        """Whether all scores are the same within `bound`, and the marks exactly."""
+        """Whether all scores agree within `bound` and everything else exactly."""
         return (
             len(left) == len(right)
             and bool(np.array_equal(left.scored, right.scored))
@@ -80,57 +80,57 @@ class PairScorerContract(Contract):
         )
 
     def test_is_a_scorer(self) -> None:
-        """The part has `score`, which answers with `PairScores`, one for each pair."""
+        """The part has `score`, which returns `PairScores` with a score for each pair."""
         scorer = self.make()
-        demand(isinstance(scorer, PairScorer), "a scorer has score(pairs, deadline=)")
+        require(isinstance(scorer, PairScorer), "a scorer has score(pairs, deadline=)")
         scores = scorer.score(self.pairs, deadline=None)
-        demand(isinstance(scores, PairScores), "score returns PairScores")
-        demand(len(scores) == len(self.pairs), "there is one score for each pair")
+        require(isinstance(scores, PairScores), "score returns PairScores")
+        require(len(scores) == len(self.pairs), "there is one score for each pair")
 
     def test_types(self) -> None:
-        """Values are float32, marks are booleans, and kind and model say what the values are."""
+        """Values are float32, `scored` and `truncated` are booleans, and kind and model are set."""
         scores = self.use(self.make())
-        demand(scores.values.dtype == np.float32, "values are float32")
-        demand(scores.scored.dtype == np.bool_, "scored is an array of booleans")
-        demand(scores.truncated.dtype == np.bool_, "truncated is an array of booleans")
-        demand(isinstance(scores.kind, ScoreKind), "kind is a ScoreKind")
-        demand(
+        require(scores.values.dtype == np.float32, "values are float32")
+        require(scores.scored.dtype == np.bool_, "scored is an array of booleans")
+        require(scores.truncated.dtype == np.bool_, "truncated is an array of booleans")
+        require(isinstance(scores.kind, ScoreKind), "kind is a ScoreKind")
+        require(
             isinstance(scores.model, ModelIdentity) and scores.model.name,
-            "model names the model that made the scores",
+            "model has the name of the model that made the scores",
         )
         if scores.kind is ScoreKind.PROBABILITY:
             inside = (scores.values >= 0) & (scores.values <= 1)
-            demand(inside.all(), "probabilities lie within 0 and 1")
+            require(inside.all(), "probabilities lie between 0 and 1")
 
     def test_every_pair_is_scored(self) -> None:
-        """Without a deadline, every ordinary pair is scored and none is truncated."""
+        """Without a deadline every ordinary pair is scored and none is truncated."""
         scores = self.use(self.make())
-        demand(scores.scored.all(), "without a deadline every pair is scored")
-        demand(np.isfinite(scores.values).all(), "a scored value is finite")
-        demand(not scores.truncated.any(), "short texts are not marked as truncated")
-        demand(not scores.reason, "reason is empty when every pair is scored")
+        require(scores.scored.all(), "without a deadline every pair is scored")
+        require(np.isfinite(scores.values).all(), "a scored value is finite")
+        require(not scores.truncated.any(), "short texts are not marked as truncated")
+        require(not scores.reason, "reason is empty when every pair is scored")
 
     def test_usage(self) -> None:
         """Usage counts the pairs that were scored."""
         scores = self.use(self.make())
-        demand(
+        require(
             scores.usage.pairs == len(self.pairs),
-            f"usage.pairs is {len(self.pairs)} for {len(self.pairs)} pairs",
+            f"usage.pairs is {len(self.pairs)} for {len(self.pairs)} scored pairs",
         )
 
     def test_scores_differ(self) -> None:
-        """Not all pairs get the same score: the other tests would prove nothing."""
+        """Not all pairs get the same score, without which other tests prove nothing."""
         scores = self.use(self.make())
-        demand(
+        require(
             float(np.ptp(scores.values)) > self.bound(scores),
             "different pairs get different scores",
         )
 
     def test_input_order(self) -> None:
-        """Values come in the order of the pairs: reversed pairs give reversed values."""
+        """Values are in the order of the pairs: reversed pairs give reversed values."""
         scorer = self.make()
         forward, backward = self.use(scorer), scorer.score(self.pairs[::-1])
-        demand(
+        require(
             _close(forward.values, backward.values[::-1], self.bound(forward)),
             "values come in the order in which the pairs were given",
         )
@@ -140,7 +140,7 @@ class PairScorerContract(Contract):
         scorer = self.make()
         together = self.use(scorer)
         alone = np.array([scorer.score([pair]).values[0] for pair in self.pairs], np.float32)
-        demand(
+        require(
             _close(together.values, alone, self.bound(together)),
             "a pair scored alone gets the score it gets among others (within "
             f"{self.bound(together):.2g}); they differ by {_distance(together.values, alone):.2g}",
@@ -151,45 +151,45 @@ class PairScorerContract(Contract):
         scorer = self.make()
         doubled = scorer.score([*self.pairs, *self.pairs])
         half = len(self.pairs)
-        demand(
+        require(
             _close(doubled.values[:half], doubled.values[half:], self.bound(doubled)),
             "equal pairs get equal scores",
         )
 
     def test_no_pairs(self) -> None:
         """No pairs give no scores, and no error."""
-        demand(len(self.make().score([])) == 0, "no pairs give PairScores of length 0")
+        require(len(self.make().score([])) == 0, "no pairs give PairScores of length 0")
 
     def test_odd_texts(self) -> None:
-        """Blank, huge and ill-formed texts cost no other pair its score, and raise nothing."""
+        """Blank, huge and malformed texts raise nothing and change no other pair's score."""
         scorer = self.make()
         query, text = self.pairs[0]
         complete = self.use(scorer)
         for odd in samples.ODD_TEXTS:
             beside = [(query, text), (query, odd), (query, text)]
             scores = scorer.score(beside)
-            demand(len(scores) == len(beside), "there is one score for each pair")
-            demand(
+            require(len(scores) == len(beside), "there is one score for each pair")
+            require(
                 _close(scores.values[[0, 2]], complete.values[[0, 0]], self.bound(complete)),
-                f"an odd text ({odd[:12]!r}) beside them changes no pair's score",
+                f"an odd text ({odd[:12]!r}) does not change the scores of other pairs",
             )
         if self.token_limit:
-            demand(
+            require(
                 scorer.score([(query, samples.ODD_TEXTS[-1])]).truncated.all(),
                 "a text of 20,000 words is marked as truncated",
             )
 
     def test_inputs_unchanged(self) -> None:
-        """A list of pairs is left as it was, and a tuple of pairs does as well."""
+        """`score` does not change the list of pairs, and accepts a tuple as well."""
         scorer = self.make()
-        demand_unchanged(scorer.score, list(self.pairs), "the list of pairs")
-        demand(
+        require_unchanged(scorer.score, list(self.pairs), "the list of pairs")
+        require(
             self.same(scorer.score(list(self.pairs)), scorer.score(tuple(self.pairs))),
             "a list and a tuple of pairs get the same scores",
         )
 
     def test_async_agrees(self) -> None:
-        """`ascore` gives what `score` gives, several at once and in every new event loop."""
+        """`ascore` agrees with `score`, also for concurrent calls and in a new event loop."""
         scorer = self.make()
         if not isinstance(scorer, AsyncPairScorer):
             skip("the scorer has no ascore")
@@ -200,21 +200,23 @@ class PairScorerContract(Contract):
         expected = self.use(scorer)
         for _ in range(2):
             answers = asyncio.run(ask())
-            demand(all(self.same(one, expected) for one in answers), "ascore agrees with score")
+            require(
+                all(self.same(one, expected) for one in answers),
+                "ascore returns what score returns",
+            )
 
     def test_async_does_not_block(self) -> None:
-        """Awaiting `ascore` leaves the event loop free."""
+        """Awaiting `ascore` does not block the event loop."""
         scorer = self.make()
         if not isinstance(scorer, AsyncPairScorer):
             skip("the scorer has no ascore")
         self.use(scorer)
-        demand_loop_is_free(lambda: scorer.ascore(self.pairs))
+        require_free_loop(lambda: scorer.ascore(self.pairs))
 
     def test_deadline(self) -> None:
-        """Out of time, pairs are marked as unscored with a reason, or `TransientError` is raised.
+        """When time is up, pairs are marked unscored with a reason, or `TransientError` is raised.
 
-        Pairs that were scored have their true scores. A scorer that says `keeps_deadline` returns
-        in time.
+        Scored pairs have their true scores. A scorer with `keeps_deadline` returns in time.
         """
         scorer = self.make()
         complete = self.use(scorer)
@@ -227,10 +229,12 @@ class PairScorerContract(Contract):
             scores = within(seconds, score, scorer, self.patience)
             if scores is None:
                 continue
-            demand(len(scores) == len(many), "unscored pairs are marked, not left out")
-            demand(scores.scored.all() or scores.reason, "unscored pairs have a reason")
+            require(len(scores) == len(many), "unscored pairs are marked, not left out")
+            require(
+                scores.scored.all() or scores.reason, "scores with unscored pairs have a reason"
+            )
             expected = np.tile(complete.values, 8)
-            demand(
+            require(
                 _close(scores.values[scores.scored], expected[scores.scored], self.bound(complete)),
                 "pairs scored in time have the scores they have without a deadline",
             )
@@ -241,7 +245,7 @@ def _close(left: NDArray[np.float32], right: NDArray[np.float32], bound: float) 
 
 
 def _distance(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    """Return the largest difference; infinity where one has a value and the other has none."""
+    """Return the largest difference; infinity if only one of two values is missing."""
     if left.shape != right.shape or not np.array_equal(np.isnan(left), np.isnan(right)):
         return math.inf
     both = ~np.isnan(left)

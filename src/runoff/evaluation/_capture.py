@@ -1,8 +1,10 @@
-"""What happens inside one search, as the columns of a recording."""
+"""One search at full width, captured as a recorded query: every stage scores every candidate."""
 
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +13,15 @@ from runoff._util.faults import lacks
 from runoff._util.names import name_of
 from runoff._waiting.drive import run
 from runoff.deadline import Deadline
-from runoff.evaluation._groups import groups_of
+from runoff.evaluation._first_stage import group_recorded
 from runoff.evaluation._recording import Content, FateCode, Origin, RecordedQuery
+from runoff.evaluation._setup import StepSetup, threshold_to_json
+from runoff.protocols import Cacheable
+from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._cache.keys import innermost
+from runoff.rerank._cascade import Cascade
 from runoff.rerank._inner import asked
+from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import FateKind, Scoring
 from runoff.types import Reranking
@@ -30,8 +38,9 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, Trace
     from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query, Ranked
 
-__all__ = ["Reader", "Tap", "read_query", "step_scores"]
+__all__ = ["FusionTap", "ScoreAll", "Stage", "capture", "describe_part", "stages_of", "step_scores"]
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CODES = {
     Scoring.RERANKED: FateCode.RERANKED,
     Scoring.TAIL: FateCode.TAIL,
@@ -41,8 +50,68 @@ _CODES = {
 }
 
 
-class Tap:
-    """A fusion that does what another does and keeps what it was given, for one search."""
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a second stage, ready to score every candidate.
+
+    Attributes:
+        reranker: the stage's reranker, without its threshold.
+        setup: the stage's configuration, with the threshold.
+    """
+
+    reranker: Reranker
+    setup: StepSetup
+
+
+def stages_of(given: object) -> list[Stage]:
+    """Return the stages of a pipeline's reranker, cheapest first; an empty list for None."""
+    reranker = as_reranker(given)
+    if reranker is None:
+        return []
+    if isinstance(reranker, Cascade):
+        steps = [(one.second, one.keep, one.margin) for one in reranker.steps]  # type: ignore[union-attr] # it made them so
+    else:
+        steps = [(reranker, None, None)]
+    return [_stage(*step) for step in steps]
+
+
+def _stage(reranker: Reranker, keep: int | None, margin: float | None) -> Stage:
+    name = name_of(reranker)
+    if not isinstance(reranker, Pointwise):
+        return Stage(reranker, StepSetup(name, pointwise=False, keep=keep, margin=margin))
+    setup = StepSetup(
+        name,
+        blend=reranker.weight,
+        threshold=threshold_to_json(reranker.threshold),
+        keep=keep,
+        margin=margin,
+    )
+    return Stage(replace(reranker, threshold=None), setup)
+
+
+def describe_part(part: object) -> str:
+    """Describe a source or a reranker, without secrets, to notice when a system has changed.
+
+    One of runoff's own is described by its configuration, a scorer by what its scores depend on,
+    and a foreign part by its class.
+    """
+    kind = f"{type(part).__module__}.{type(part).__qualname__}"
+    if isinstance(part, Pointwise):
+        scorer = innermost(part.scorer)
+        key = scorer.cache_key if isinstance(scorer, Cacheable) else describe_part(scorer)
+        text = getattr(part.text, "__qualname__", "") or _ADDRESS.sub("", repr(part.text))
+        return f"{part.name} ({key}) passages={part.passages!r} text={text}"
+    inner = getattr(part, "retriever", None)
+    if inner is not None:  # an adapter's source
+        reading = getattr(part, "reading", "")
+        return f"{kind} of {type(inner).__module__}.{type(inner).__qualname__} {reading}".strip()
+    if kind.startswith("runoff.recall."):
+        return _ADDRESS.sub("", repr(part))
+    return kind
+
+
+class FusionTap:
+    """Another fusion's arithmetic, which keeps the rankings of one search."""
 
     def __init__(self, fusion: Fusion) -> None:
         self._fusion = fusion
@@ -54,15 +123,18 @@ class Tap:
         return self._fusion.fuse(rankings)
 
 
-class Reader:
-    """A second stage of which every stage reads every candidate, for one search.
+class ScoreAll:
+    """A reranker, for one search, whose stages each score every candidate.
 
-    The answer is the last stage's, and degraded where any stage lacks a score.
+    Its reranking is the last stage's, and is incomplete if any stage left a candidate unscored.
+
+    Attributes:
+        answers: what each stage answered.
     """
 
     def __init__(self, stages: Sequence[Reranker]) -> None:
         self._stages = stages
-        self.came: list[StageAnswer] = []
+        self.answers: list[StageAnswer] = []
 
     @property
     def name(self) -> str:
@@ -72,23 +144,23 @@ class Reader:
     def rerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
-        """Let each stage read all candidates.
+        """Let each stage score all candidates.
 
         Raises:
             Exception: a stage's error.
         """
         whole = deadline or Deadline()
-        self.came = []
+        self.answers = []
         for stage in self._stages:
-            came = run(asked(stage, query, candidates, whole.branch()))
-            if came.error is not None:
-                raise came.error
-            self.came.append(came)
-        last = self.came[-1].reranking
-        if len(self.came) == 1:
+            answer = run(asked(stage, query, candidates, whole.branch()))
+            if answer.error is not None:
+                raise answer.error
+            self.answers.append(answer)
+        last = self.answers[-1].reranking
+        if len(self.answers) == 1:
             return last
-        traces = tuple(came.trace for came in self.came)
-        missing = [found for came in self.came if (found := lacks(came.reranking))[0]]
+        traces = tuple(one.trace for one in self.answers)
+        missing = [found for one in self.answers if (found := lacks(one.reranking))[0]]
         return Reranking(
             last.ordered,
             last.unscored,
@@ -99,19 +171,40 @@ class Reader:
             missing[0][0] if missing else "",
             "; ".join(detail for _, detail in missing),
             sum(one.load_ms for one in traces),
-            tuple(dict.fromkeys(note for came in self.came for note in came.reranking.notes)),
+            tuple(dict.fromkeys(note for one in self.answers for note in one.reranking.notes)),
             last.thresholded,
             traces,
         )
 
 
-def read_query(  # noqa: PLR0913 - all that one search leaves behind
+def step_scores(
+    answer: Reranking, row: Mapping[str, int], *, pointwise: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the scores that one stage gave, by row, and whether text was lost.
+
+    Args:
+        answer: the stage's reranking.
+        row: candidate key to row.
+        pointwise: whether to take the pair scores; otherwise the rerank scores.
+    """
+    scores = np.full(len(row), math.nan)
+    truncated = np.zeros(len(row), np.bool_)
+    every: list[Ranked | Dropped] = [*answer.ordered, *answer.dropped]
+    for one in every:
+        score = one.pair_score if pointwise else one.rerank_score
+        if score is not None:
+            scores[row[one.candidate.key]] = score
+        truncated[row[one.candidate.key]] = one.truncated
+    return scores, truncated
+
+
+def capture(  # noqa: PLR0913 - everything that one search leaves behind
     query_id: str,
     text: str,
     setup: Setup,
     fates: Sequence[Fate],
     rankings: Mapping[str, Sequence[Hit]],
-    reader: Reader | None,
+    reranker: ScoreAll | None,
     *,
     outcome: Outcome,
     trace: Trace | None = None,
@@ -123,14 +216,14 @@ def read_query(  # noqa: PLR0913 - all that one search leaves behind
     documents = [one.document for one in candidates]
     keys = tuple(one.key for one in candidates)
     row = {key: at for at, key in enumerate(keys)}
-    came = reader.came if reader is not None else []
-    answers = [one.reranking for one in came] + [Reranking(())] * (len(setup.steps) - len(came))
+    answers = [one.reranking for one in reranker.answers] if reranker is not None else []
+    answers += [Reranking(())] * (len(setup.steps) - len(answers))
     steps = [
         step_scores(answer, row, pointwise=step.pointwise)
         for answer, step in zip(answers, setup.steps, strict=True)
     ]
-    why = tuple(_why(fate) for fate in fates)
-    group, twin, near, under = groups_of(grouping, candidates)
+    why = tuple(fate.grouped_under or fate.reason for fate in fates)
+    group, twin, near, under = group_recorded(grouping, candidates)
     return RecordedQuery(
         query_id=query_id,
         text=text,
@@ -177,29 +270,10 @@ def _origin(hits: Sequence[Hit], row: Mapping[str, int]) -> Origin:
     return Origin(rank, score, low, high)
 
 
-def step_scores(
-    answer: Reranking, row: Mapping[str, int], *, pointwise: bool
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the scores that one stage gave, by row, and whether text was lost."""
-    scores = np.full(len(row), math.nan)
-    truncated = np.zeros(len(row), np.bool_)
-    every: list[Ranked | Dropped] = [*answer.ordered, *answer.dropped]
-    for one in every:
-        score = one.pair_score if pointwise else one.rerank_score
-        if score is not None:
-            scores[row[one.candidate.key]] = score
-        truncated[row[one.candidate.key]] = one.truncated
-    return scores, truncated
-
-
 def _fate_code(fate: Fate) -> FateCode:
     if fate.kind is FateKind.DROPPED:
         return FateCode.DROPPED
     return _CODES.get(fate.scoring, FateCode.UNSCORED)
-
-
-def _why(fate: Fate) -> str:
-    return fate.grouped_under or fate.reason
 
 
 def _content(document: Document) -> Content:

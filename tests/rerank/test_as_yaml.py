@@ -4,18 +4,18 @@ import copy
 import datetime as dt
 import pickle
 
-import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from rerankers import Scorer
 
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
 from runoff.recall import Function
 from runoff.rerank import AsYAML, Pointwise
 from runoff.rerank._passages import within
-from runoff.scores import ModelIdentity, PairScores, Passage, ScoreKind
+from runoff.scores import Passage
 
 BOOK = Document(
     "a",
@@ -91,17 +91,10 @@ def test_words_in_two_places_are_not_guessed():
 
 def test_a_scorer_reads_it():
     """Pointwise hands the YAML to the scorer."""
-    seen = []
-
-    class Scorer:
-        def score(self, pairs, *, deadline=None):
-            seen.extend(pairs)
-            one = np.ones(len(pairs))
-            return PairScores(one, one > 0, one < 0, ScoreKind.LOGIT, ModelIdentity("seen"))
-
+    scorer = Scorer([1.0])
     pipeline = TwoStage(
         {"all": Function(lambda query, depth: [(BOOK, 1.0)])},
-        reranker=Pointwise(Scorer(), text=AsYAML(["title"])),
+        reranker=Pointwise(scorer, text=AsYAML(["title"])),
     )
     assert pipeline.search("Größe").outcome.complete
-    assert seen == [("Größe", AsYAML(["title"])(BOOK))]
+    assert scorer.seen[0][0] == [("Größe", AsYAML(["title"])(BOOK))]

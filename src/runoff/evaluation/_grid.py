@@ -1,4 +1,4 @@
-"""Settings of a recorded system: the one it has, and the grid of others to try."""
+"""The tuning grid: the recorded system's own setting, and the others to try."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runoff._util.arguments import count, is_share
 from runoff.errors import InvalidArgument
 from runoff.evaluation._recording import Recording, Stored
 from runoff.evaluation._replay import replay
-from runoff.evaluation._setup import fusion_of, told_fusion, told_threshold
+from runoff.evaluation._setup import fusion_from_json, fusion_to_json, threshold_to_json
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._rrf import RRF
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from runoff.evaluation._setup import Setup
     from runoff.protocols import Fusion
 
-__all__ = ["Answers", "Setting", "configured", "default_grid", "settings_of"]
+__all__ = ["Answers", "Setting", "default_grid", "grid_settings", "own_setting"]
 
 NAMES = ("fusion", "weights", "depth", "window", "blend", "threshold")
-"""What a grid may name."""
+"""The names that a grid may have."""
 
 _WINDOWS = (0, 10, 20, 50, 100)
 _HEAVY = 3.0  # the weight of a source that counts for more than another
@@ -36,12 +36,12 @@ _HEAVY = 3.0  # the weight of a source that counts for more than another
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One way to run the recorded system.
+    """One way to run the recorded system: one point of the tuning grid.
 
     Attributes:
-        sources: those that are asked; the others are left out, as if they did not exist.
-        fusion: makes one order of their hits; None for the recorded one, where it cannot be made
-            again.
+        sources: the sources in use; the others are left out, as if they did not exist.
+        fusion: how their hits become one order; None for the recorded fusion, if it cannot be
+            rebuilt.
         depth: hits of each source.
         window: candidates that the reranker reads; 0 leaves the second stage out.
         blend: the weight of the pair scores in the last stage; None leaves fusion out.
@@ -56,21 +56,21 @@ class Setting:
     threshold: Threshold | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return the setting as plain values for JSON."""
         return {
             "sources": list(self.sources),
-            "fusion": None if self.fusion is None else told_fusion(self.fusion),
+            "fusion": None if self.fusion is None else fusion_to_json(self.fusion),
             "depth": self.depth,
             "window": self.window,
             "blend": self.blend,
-            "threshold": told_threshold(self.threshold),
+            "threshold": threshold_to_json(self.threshold),
         }
 
     def __str__(self) -> str:
-        """Return it in a line."""
+        """Return the setting in one line."""
         parts = [f"{' + '.join(self.sources)}, depth {self.depth}"]
         if len(self.sources) > 1:
-            parts.append("fused as recorded" if self.fusion is None else _called(self.fusion))
+            parts.append("fused as recorded" if self.fusion is None else _fusion_text(self.fusion))
         if not self.window:
             return ", ".join([*parts, "no reranker"])
         parts.append(f"window {self.window}")
@@ -81,22 +81,22 @@ class Setting:
         return ", ".join(parts)
 
 
-def _called(fusion: Fusion) -> str:
+def _fusion_text(fusion: Fusion) -> str:
     name, weights = type(fusion).__name__, getattr(fusion, "weights", None) or {}
-    told = [f"{one} {weights[one]:g}" for one in weights]
+    parts = [f"{one} {weights[one]:g}" for one in weights]
     if isinstance(fusion, RRF) and fusion.rank_constant != RRF().rank_constant:
-        told.append(f"rank_constant {fusion.rank_constant:g}")
+        parts.append(f"rank_constant {fusion.rank_constant:g}")
     if isinstance(fusion, Convex) and fusion.normalizer != Convex().normalizer:
-        told.append(type(fusion.normalizer).__name__)
-    return f"{name}({', '.join(told)})" if told else name
+        parts.append(type(fusion.normalizer).__name__)
+    return f"{name}({', '.join(parts)})" if parts else name
 
 
-def configured(setup: Setup) -> Setting:
+def own_setting(setup: Setup) -> Setting:
     """Return the setting that the recorded system has."""
     last = setup.steps[-1] if setup.steps else None
     return Setting(
         setup.sources,
-        fusion_of(setup.fusion),
+        fusion_from_json(setup.fusion),
         setup.depth,
         setup.window if last else 0,
         last.blend if last else None,
@@ -105,8 +105,8 @@ def configured(setup: Setup) -> Setting:
 
 
 def default_grid(setup: Setup) -> dict[str, Sequence[Any]]:
-    """Return what is tried where nothing else is asked for; the configured values are among it."""
-    own = configured(setup)
+    """Return the grid that is tried by default; it includes the configured values."""
+    own = own_setting(setup)
     fusions: list[Fusion | None] = [own.fusion]
     fusions += [kind() for kind in (RRF, Convex) if type(own.fusion) is not kind]
     widest = setup.recorded_window
@@ -126,7 +126,7 @@ def default_grid(setup: Setup) -> dict[str, Sequence[Any]]:
 
 
 def _weights(sources: tuple[str, ...]) -> list[dict[str, float] | None]:
-    """Return every source alone, all alike, each above the others, and each left out."""
+    """Return equal weights, every source alone, each above the others, and each left out."""
     if len(sources) == 1:
         return [None]
     alike = dict.fromkeys(sources, 1.0)
@@ -136,23 +136,23 @@ def _weights(sources: tuple[str, ...]) -> list[dict[str, float] | None]:
     return [None, alike, *alone, *above, *without]
 
 
-def settings_of(setup: Setup, grid: Mapping[str, Sequence[Any]] | None = None) -> list[Setting]:
-    """Return the settings of a grid without repetition, the configured one first.
+def grid_settings(setup: Setup, grid: Mapping[str, Sequence[Any]] | None = None) -> list[Setting]:
+    """Return the settings of a grid without repetitions, the configured one first.
 
     Args:
-        setup: of the recording.
-        grid: values by name; what it leaves out stays as configured. None takes `default_grid`.
+        setup: what was recorded.
+        grid: name to values; names left out stay as configured. None takes `default_grid`.
 
     Raises:
-        InvalidArgument: the grid has an unknown name or a value that cannot be.
+        InvalidArgument: the grid has an unknown name or an invalid value.
     """
-    own = configured(setup)
+    own = own_setting(setup)
     given = default_grid(setup) if grid is None else grid
     if not isinstance(given, Mapping) or set(given) - set(NAMES):
         raise InvalidArgument("grid", grid, f"must map names among {list(NAMES)} to values")
     for name, values in given.items():
         if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-            raise InvalidArgument(f"grid[{name!r}]", values, "must list a value or more")
+            raise InvalidArgument(f"grid[{name!r}]", values, "must list at least one value")
     _check(given)
     kept: dict[str, Any] = {"weights": None} | {
         name: getattr(own, name) for name in NAMES if name != "weights"
@@ -174,7 +174,7 @@ def _check(grid: Mapping[str, Sequence[Any]]) -> None:
             raise InvalidArgument("blend", one, "must be within 0 and 1, or None")
     for one in grid.get("threshold", ()):
         if one is not None and not isinstance(one, Threshold):
-            remedy = "must be a Threshold, which says what kind of score it was chosen on"
+            remedy = "must be a Threshold, which names the kind of score it was chosen on"
             raise InvalidArgument("threshold", one, remedy)
 
 
@@ -182,10 +182,12 @@ def _made(setup: Setup, own: Setting, columns: Sequence[Sequence[Any]]) -> Itera
     for fusion, weights, depth, window, blend, threshold in itertools.product(*columns):
         sources, fused = _fused(setup, fusion, weights)
         wide = window if window == 0 and not isinstance(window, bool) else count("window", window)
-        if not wide:  # nothing of the second stage matters
+        if not wide:  # without a second stage, blend and threshold mean nothing
             yield Setting(sources, fused, count("depth", depth), 0)
         elif not setup.steps:
-            raise InvalidArgument("window", window, "needs a second stage, and this has none")
+            raise InvalidArgument(
+                "window", window, "needs a second stage, which the recorded system lacks"
+            )
         else:
             yield replace(
                 own,
@@ -201,29 +203,29 @@ def _made(setup: Setup, own: Setting, columns: Sequence[Sequence[Any]]) -> Itera
 def _fused(
     setup: Setup, fusion: Fusion | None, weights: Mapping[str, float] | None
 ) -> tuple[tuple[str, ...], Fusion | None]:
-    """Return the sources that count and how they are fused."""
+    """Return the sources with a weight above 0 and how they are fused."""
     if weights is None or not isinstance(fusion, RRF | Convex):
         return setup.sources, fusion
     given = Weights(weights)
     given.check_names(dict.fromkeys(setup.sources))
     used = tuple(one for one in setup.sources if given.get(one, 1.0) > 0)
     if not used:
-        raise InvalidArgument("weights", weights, "must not be 0 for every source")
+        raise InvalidArgument("weights", weights, "must be above 0 for at least one source")
     shares = {one: given.get(one, 1.0) for one in used}
     alike = len(set(shares.values())) == 1
     return used, replace(fusion, weights=None if alike else shares)
 
 
 class Answers:
-    """Answers of a recorded system under any setting, a source left out included.
+    """Answers of a recorded system under any setting, including those that leave sources out.
 
     Args:
-        recording: what `record` made.
+        recording: what `record` returned.
         query_ids: the queries to answer.
     """
 
     def __init__(self, recording: Recording, query_ids: Sequence[str]) -> None:
-        # one pass, as queries one by one would have a shard read again and again
+        # one pass over the shards: asking for single queries would read them many times
         asked = set(query_ids)
         known = {one.query_id: one for one in recording if one.query_id in asked}
         self.queries = [known[one] for one in query_ids]
@@ -234,11 +236,11 @@ class Answers:
         """Return the answers.
 
         Args:
-            setting: how to run it.
+            setting: how to run the system.
             top_k: results; None for all.
 
         Raises:
-            InvalidArgument: it asks for what was not recorded.
+            InvalidArgument: the setting needs what was not recorded.
             ScoreKindMismatch: the threshold was made for other scores.
         """
         given: dict[str, Any] = {"depth": setting.depth, "top_k": top_k}
@@ -252,9 +254,9 @@ class Answers:
         return replay(self._of(setting.sources), **given)
 
     def _of(self, sources: tuple[str, ...]) -> Recording:
-        """Return the recording as it would be without the other sources; scores stay as read.
+        """Return the recording with these sources only; the scores stay as recorded.
 
-        One is held, since each that is replayed stays prepared, in some hundred bytes a pair.
+        Only the last one is kept, since a replayed recording takes some hundred bytes a pair.
         """
         if self._held is None or self._held[0] != sources:
             setup, queries = self._setup, self.queries
