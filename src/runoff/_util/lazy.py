@@ -1,4 +1,4 @@
-"""Imports that wait until a name is used, so that nobody pays for parts they do not use."""
+"""Imports made when a name is first used, so that importing a package stays quick (PEP 562)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def lazily(
 
     Args:
         package: its `__name__`.
-        homes: the module below it that has each public name.
+        homes: for each public name, the module below the package that defines it.
     """
 
     def load(name: str) -> object:
