@@ -102,6 +102,19 @@ class SecondStage(BaseModel):
             with _named_errors():
                 super().__init__(**kwargs)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle; those of 0.1.0 say `k` for top_n, and None for `blend="auto"`."""
+        fields = state["__dict__"]
+        if "k" in fields:
+            fields["top_n"] = fields.pop("k")
+        if "blend" not in state["__pydantic_fields_set__"]:
+            fields["blend"] = "auto"
+        defaults = {
+            name: one.get_default(call_default_factory=True)
+            for name, one in type(self).model_fields.items()
+        }
+        super().__setstate__({**state, "__dict__": {**defaults, **fields}})
+
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show the reranker, and what differs from the defaults; objects by their class alone."""
         fields = type(self).model_fields
