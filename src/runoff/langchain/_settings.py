@@ -32,8 +32,8 @@ else:  # `checked` looks at the values; pydantic need not
 __all__ = ["SecondStage"]
 
 _CHECKED = (
-    "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "fusion",
-    "id_of",
+    "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "provenance",
+    "fusion", "id_of",
 )  # fmt: skip
 
 
@@ -84,6 +84,7 @@ class SecondStage(BaseModel):
     blend: Blend = "auto"
     text_template: str | None = None
     group: Group = None
+    provenance: bool = True
 
     if not TYPE_CHECKING:  # type checkers know the fields
 
