@@ -100,7 +100,10 @@ class StagedRetriever(SecondStage, BaseRetriever):
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it."""
+        """The runoff pipeline behind it: search, explain or evaluate it.
+
+        It does not apply the retriever's `filters`: pass them to its `search`.
+        """
 
         def child(**_: Any) -> CallbackManager:  # noqa: ANN401 - a tag
             return CallbackManager([])

@@ -48,8 +48,8 @@ def _named_errors() -> Iterator[None]:
         if isinstance(cause, RunoffError):
             raise cause from None
         missing = first["type"] == "missing"
-        argument = ".".join(map(str, first["loc"]))
-        remedy = "is required" if missing else first["msg"].lower()
+        argument, message = ".".join(map(str, first["loc"])), first["msg"]
+        remedy = "is required" if missing else f"{message[:1].lower()}{message[1:]}"
         raise InvalidArgument(argument, None if missing else first["input"], remedy) from None
 
 

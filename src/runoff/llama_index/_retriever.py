@@ -156,7 +156,10 @@ class TwoStageRetriever(BaseRetriever):
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it."""
+        """The runoff pipeline behind it: search, explain or evaluate it.
+
+        It does not apply the retriever's `filters`: pass them to its `search`.
+        """
         return self._pipeline
 
     @property
