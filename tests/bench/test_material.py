@@ -51,13 +51,13 @@ def test_damaged_queries_are_named(tmp_path, line):
     """A queries file that is none is an error with its path."""
     (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": "some text"}\n')
     (tmp_path / "queries.jsonl").write_text(line)
-    with pytest.raises(RunoffError, match=r"queries\.jsonl: holds no queries"):
+    with pytest.raises(RunoffError, match=r"queries\.jsonl: is not a BEIR queries file"):
         of_folder(tmp_path)
 
 
 def test_folders_without_texts_are_refused(tmp_path):
     """Neither an empty folder nor blank documents can be measured with."""
-    with pytest.raises(InvalidArgument, match="holds no file"):
+    with pytest.raises(InvalidArgument, match="has no file"):
         of_folder(tmp_path)
     (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": " "}\n')
     with pytest.raises(RunoffError, match="have no text"):

@@ -54,18 +54,22 @@ def measured(scorer, **options):
     return measure(Pointwise(scorer), MATERIAL, **given)
 
 
-def test_the_window_that_fits_is_found():
+@pytest.fixture(scope="module")
+def found():
+    """One whole measurement, of which several tests look at a part each."""
+    return measured(Slow(), seconds=4)
+
+
+def test_the_window_that_fits_is_found(found):
     """At 2 ms for a pair at least, 50 pairs take the 100 ms; what is found was measured to fit."""
-    found = measured(Slow())
     assert 5 <= found.fit.window < 50
     assert EACH * 1000 * found.fit.window <= found.fit.times.p95 <= 100
     assert found.fit.times.count >= 3
     assert not found.fit.widest
 
 
-def test_windows_and_lengths_are_timed():
-    """A search takes as long as its pairs; texts beyond the limit are counted as cut."""
-    found = measured(Slow())
+def test_windows_and_lengths_are_timed(found):
+    """A search takes as long as its pairs; texts beyond the limit are counted as truncated."""
     assert [one.window for one in found.windows] == [10, 25, 50, 100]
     for one in found.windows:
         assert one.times.p50 >= EACH * 1000 * one.window
@@ -79,17 +83,15 @@ def test_windows_and_lengths_are_timed():
     assert found.truncated == 0
 
 
-def test_a_deadline_cuts_a_window_that_is_too_wide():
+def test_a_deadline_cuts_a_window_that_is_too_wide(found):
     """The search comes back about at the deadline, with as many scored as it has time for."""
-    found = measured(Slow(), seconds=1)
     assert 1 <= found.kept.scored <= 50
     assert found.kept.window >= 100
     assert found.kept.times.p50 >= 95
 
 
-def test_callers_that_do_not_slow_each_other():
+def test_callers_that_do_not_slow_each_other(found):
     """Sleeping callers share nothing: two score more in the same time than one."""
-    found = measured(Slow(), seconds=4)
     one, two, *_ = found.callers
     assert (one.callers, two.callers) == (1, 2)
     assert one.window == two.window == found.fit.window
@@ -105,7 +107,7 @@ def test_a_deadline_that_nothing_fits():
 
 def test_all_documents_may_fit():
     """Where every document there is fits, that is said."""
-    found = measured(Slow(), timeout=60, seconds=1)
+    found = measured(Slow(), timeout=60, seconds=0.5)
     assert (found.fit.window, found.fit.widest) == (200, True)
     assert found.kept is None  # no window is too wide
 
@@ -121,7 +123,7 @@ def test_no_more_pairs_are_scored_than_allowed():
 
 def test_a_cap_that_allows_nothing_is_told():
     """Too few pairs for a single window: an error, and no empty report."""
-    with pytest.raises(RunoffError, match="in full: too few pairs may be scored"):
+    with pytest.raises(RunoffError, match="complete: too few pairs are allowed"):
         measured(Slow(), pairs=9, words=(20,))
 
 

@@ -178,7 +178,7 @@ def test_advice_on_one_page_and_as_a_report(folder, tmp_path):
     [
         (".", ("--save", "saved"), "For 0.0% of the queries one of the first three"),
         ("asked.jsonl", (), "For 0.0% of the queries one of the first three"),
-        ("asked.jsonl", ("--save", "saved"), "cannot be told without"),
+        ("asked.jsonl", ("--save", "saved"), "can be found only with texts"),
     ],
 )
 def test_advice_knows_phantom_hits_where_texts_are_at_hand(
@@ -254,7 +254,10 @@ def test_markdown_is_a_table_and_keeps_texts_inert(tmp_path):
         ((".", "--sources", "bm26"), "must be bm25 or dense"),
         ((".", "--json", "--markdown"), "cannot be combined with --json"),
         ((".", "--system", "system:made", "--fail-on-harm"), "needs a --baseline"),
-        ((".", "--system", "system:made", "--measure", "nDGC@10"), "is no measure of ir-measures"),
+        (
+            (".", "--system", "system:made", "--measure", "nDGC@10"),
+            "must be a measure of ir-measures",
+        ),
         (("qrels.tsv",), "has no documents to search"),
         (("qrels.tsv", "--system", "system:made"), "name their file with --topics"),
     ],

@@ -145,7 +145,7 @@ def test_a_failing_child_says_why(monkeypatch, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit('no library here')")
     monkeypatch.setattr(corpus, "__file__", str(broken))
-    with pytest.raises(RunoffError, match="exited 1: no library here"):
+    with pytest.raises(RunoffError, match="exit code 1: no library here"):
         stdlib_documents()
 
 

@@ -114,8 +114,8 @@ def test_without_a_place_to_write_everything_is_shown(pipeline, collection, tmp_
     assert found.report is None
     assert len(found.recording) == 3
     told = capsys.readouterr().err
-    assert "not recorded for next time" in told
-    assert "no page" in told
+    assert "cannot save the recording" in told
+    assert "cannot write" in told
     kept = evaluation.evaluate(pipeline, collection, tmp_path)
     assert kept.advice.evaluated.to_dict() == found.advice.evaluated.to_dict()
 

@@ -48,8 +48,16 @@ def test_hidden_and_other_files_are_left_out(tmp_path):
         ("a.jsonl", b'{"text": "ok"}\n{broken', "a.jsonl, line 2: is not JSON"),
         ("a.jsonl", b'{"title": "no text"}', "a.jsonl, line 1: has no text field"),
         ("a.jsonl", b"[1, 2]", "a.jsonl, line 1: has no text field"),
-        ("a.jsonl", b'{"text": "ok"}\n{"text": "\\ud800"}', "a.jsonl, line 2: holds half a surr"),
-        ("a.jsonl.gz", gzip.compress(b"{}")[:10] + b"\xff" * 20, "a.jsonl.gz: cannot be read"),
+        (
+            "a.jsonl",
+            b'{"text": "ok"}\n{"text": "\\ud800"}',
+            "a.jsonl, line 2: contains half a surr",
+        ),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 20,
+            "a.jsonl.gz: cannot be read",
+        ),
         ("a.txt", b"fine\n\xff\xfe", "a.txt, line 2: is not UTF-8"),
         ("a.jsonl.gz", b"not gzip", "a.jsonl.gz: cannot be read"),
         ("a.jsonl", b'{"_id": 1, "text": "x"}\n{"_id": 1, "text": "y"}', "two different texts"),
@@ -66,7 +74,7 @@ def test_no_folder_and_no_files_are_named(tmp_path):
     """A path that is no folder, or holds nothing to read, is a wrong argument."""
     with pytest.raises(InvalidArgument, match="is not a folder"):
         folder_documents(tmp_path / "absent")
-    with pytest.raises(InvalidArgument, match="holds no file that ends in"):
+    with pytest.raises(InvalidArgument, match="has no file that ends in"):
         folder_documents(tmp_path)
 
 

@@ -44,7 +44,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     mine = tmp_path / "mine" / "thesis.txt"
     mine.parent.mkdir()
     mine.write_text("three years of work")
-    with pytest.raises(InvalidArgument, match=r"cache=.*holds 'thesis.txt'"):
+    with pytest.raises(InvalidArgument, match=r"cache=.*contains 'thesis.txt'"):
         opened(mine.parent)
     assert mine.read_text() == "three years of work"
 

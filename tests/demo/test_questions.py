@@ -86,8 +86,8 @@ def test_the_file_keeps_its_order(questions):
         (json.dumps({**GOOD, "relevant": {"csv": 3}}), "ids to [1, 2], found {'csv': 3}"),
         (json.dumps({**GOOD, "relevant": {"csv": True}}), "ids to [1, 2], found {'csv': True}"),
         (json.dumps({**GOOD, "relevant": {"csv": 1}}), "no document has grade 2"),
-        (json.dumps(GOOD), "'q1' stands there twice"),
-        (json.dumps({**GOOD, "query_id": "q2"}), "'how?' stands there twice"),
+        (json.dumps(GOOD), "'q1' occurs twice"),
+        (json.dumps({**GOOD, "query_id": "q2"}), "'how?' occurs twice"),
     ],
 )
 def test_a_bad_line_is_named(second, complaint):

@@ -13,7 +13,7 @@ from rerankers import AwaitedTable, Letters, Table, both, candidates, keys
 
 from runoff import Query, TwoStage
 from runoff.errors import AuthenticationFailed, BadReply, InvalidArgument, ServerFailed
-from runoff.pipeline._stages import unthresholded
+from runoff.pipeline._stages import undo_threshold
 from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank import Cascade, CrossEncoder, Pointwise, Step
 from runoff.rerank._check import check_reranking
@@ -331,7 +331,7 @@ def test_what_a_threshold_dropped_goes_back_before_who_has_no_score():
     """An answer that is degraded gets the dropped back at their score, ahead of the unread."""
     a, b, c = candidates("a", "b", "c")
     kept = Reranking((Ranked(a, 2.0), Ranked(b, None)), (), (Dropped(c, "below", 1.0, 1.0),))
-    assert keys(unthresholded(kept).ordered) == ["a", "c", "b"]
+    assert keys(undo_threshold(kept).ordered) == ["a", "c", "b"]
 
 
 async def test_a_last_stage_that_scores_nothing_changes_nothing():

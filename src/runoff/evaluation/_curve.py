@@ -41,7 +41,7 @@ _LEVEL = 0.05
 _TOLERANCE = 0.0025  # of the measure: half of the promised regret
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Point:
     """The quality and cost of one window.
 
@@ -75,6 +75,11 @@ class Point:
     per_10_candidates: float | None
     per_ms: float | None
     per_unit_of_money: float | None
+
+    def __repr__(self) -> str:
+        """Show the window, the means, the gain and the latency."""
+        means = ", ".join(f"{name} {value:.4f}" for name, value in self.values.items())
+        return f"Point(window {self.window}: {means}, gain {self.gain:+.4f}, {self.ms:.0f} ms)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,6 +12,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.messages import short_repr
 from runoff.evaluation._shown import ask, html_by
 from runoff.scores import ModelIdentity, ScoreKind
 
@@ -75,7 +76,7 @@ class Origin:
     high: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RecordedQuery:
     """One query with its n candidates, in fused order at the recorded depth.
 
@@ -140,6 +141,14 @@ class RecordedQuery:
     model: ModelIdentity = field(default_factory=lambda: ModelIdentity(""))
     kind: ScoreKind = ScoreKind.UNKNOWN
     texts: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        """Show the query and the number of candidates."""
+        degraded = ", degraded" if self.degraded else ""
+        return (
+            f"RecordedQuery({self.query_id!r}, {short_repr(self.text)}, "
+            f"{len(self)} candidates{degraded})"
+        )
 
     def __len__(self) -> int:
         """Return the number of candidates."""

@@ -37,7 +37,7 @@ _FEWEST = 20  # with fewer queries, no change is recommended
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trial:
     """One setting measured on all judged queries.
 
@@ -59,6 +59,10 @@ class Trial:
         """Return the trial as plain values for JSON."""
         figures = {name: getattr(self, name) for name in ("quality", "p95_ms", "pairs", "cost")}
         return {"setting": self.setting.to_dict()} | figures
+
+    def __repr__(self) -> str:
+        """Show the line that `str` returns."""
+        return f"Trial({self})"
 
     def __str__(self) -> str:
         """Return the trial in one line."""

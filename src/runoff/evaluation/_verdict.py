@@ -35,7 +35,7 @@ _LISTED = 5
 _LINE, _NOTE = 120, 1000  # characters shown of a line and of a note
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """One measure, on all queries or on a slice of them.
 
@@ -68,6 +68,10 @@ class Comparison:
     ties: int
     losses: int
     judged: tuple[float, float] | None = None
+
+    def __repr__(self) -> str:
+        """Show the line that `str` returns."""
+        return f"Comparison({self})"
 
     def __str__(self) -> str:
         """Return the comparison in one line."""
