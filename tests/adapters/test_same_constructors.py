@@ -143,6 +143,25 @@ class TestBlend:
             assert retriever.pipeline.reranker.blend == given
 
 
+def test_results_without_provenance():
+    """`provenance=False` leaves the key out, an earlier one too; scores are there all the same."""
+    source = BM25([("a", "one tea"), ("b", "two teas")])
+    ours = llama_index.TwoStageRetriever(source, provenance=False).retrieve("tea")
+    theirs = langchain.TwoStageRetriever(source, provenance=False).invoke("tea")
+    assert [set(one.node.metadata) for one in ours] == [set()] * len(ours)
+    assert [set(one.metadata) for one in theirs] == [{"relevance_score"}] * len(theirs)
+    marked = llama_index.TwoStageRetriever(source).retrieve("tea")
+    plain = llama_index.RunoffRerank(provenance=False)
+    again = plain.postprocess_nodes(marked, query_str="tea")
+    assert "runoff" in marked[0].node.metadata
+    assert again[0].score is not None
+    assert "runoff" not in again[0].node.metadata
+    documents = langchain.TwoStageRetriever(source).invoke("tea")
+    kept = langchain.RunoffRerank(provenance=False).compress_documents(documents, "tea")
+    assert "runoff" in documents[0].metadata
+    assert set(kept[0].metadata) == {"relevance_score"}
+
+
 def test_the_same_subject_has_the_same_file_name():
     """Both adapters have the same file names, except for subjects that one of them lacks."""
     ours, theirs = (

@@ -71,7 +71,7 @@ def plain(document: Document) -> LangChainDocument:
     )
 
 
-def answer(response: Response, *, reranked: bool) -> list[LangChainDocument]:
+def answer(response: Response, *, reranked: bool, marked: bool) -> list[LangChainDocument]:
     """Return the results as LangChain documents: copies with their id, text and metadata.
 
     If the second stage scored any document, `relevance_score` is the rerank score, or None for a
@@ -81,16 +81,18 @@ def answer(response: Response, *, reranked: bool) -> list[LangChainDocument]:
     Args:
         response: the core's answer.
         reranked: whether there was a second stage.
+        marked: whether documents carry provenance.
     """
     scored = reranked and response.outcome.scored > 0
     documents = []
     for result in response.results:
         origin = plain(result.document)
-        metadata = dict(origin.metadata)
+        metadata = core.without(origin.metadata)
         if scored:
             score = result.rerank_score
             metadata[RELEVANCE] = None if score is None else float(score)
-        metadata[core.KEY] = core.encode(response, result)
+        if marked:
+            metadata[core.KEY] = core.encode(response, result)
         documents.append(origin.model_copy(update={"metadata": metadata}))
     return documents
 

@@ -100,7 +100,10 @@ class StagedRetriever(SecondStage, BaseRetriever):
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it."""
+        """The runoff pipeline behind it: search, explain or evaluate it.
+
+        It does not apply the retriever's `filters`: pass them to its `search`.
+        """
 
         def child(**_: Any) -> CallbackManager:  # noqa: ANN401 - a tag
             return CallbackManager([])
@@ -185,7 +188,11 @@ class StagedRetriever(SecondStage, BaseRetriever):
         asked, how = self._call(query, **kwargs)
         child = run_manager.get_child
         pipeline = self._pipeline(child, child, how["top_k"])
-        return answer(pipeline.search(asked, **how), reranked=self.reranker is not None)
+        return answer(
+            pipeline.search(asked, **how),
+            reranked=self.reranker is not None,
+            marked=self.provenance,
+        )
 
     async def _aget_relevant_documents(
         self,
@@ -198,7 +205,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
         child, achild = run_manager.get_sync().get_child, run_manager.get_child
         pipeline = self._pipeline(child, achild, how["top_k"])
         response = await pipeline.asearch(asked, **how)
-        return answer(response, reranked=self.reranker is not None)
+        return answer(response, reranked=self.reranker is not None, marked=self.provenance)
 
     def _call(
         self,
@@ -289,7 +296,7 @@ class TwoStageRetriever(StagedRetriever):
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
         timeout: seconds for the whole call; the answer is the best that fits. None for no limit.
-        on_error, threshold, blend, text_template, group: as for `RunoffRerank`.
+        on_error, threshold, blend, text_template, group, provenance: as for `RunoffRerank`.
         filters: which documents may be returned by any call: one of `runoff.filters`, or a dict of
             fields and the values they must equal; `filter` is another name for it. Those of a call
             come on top.

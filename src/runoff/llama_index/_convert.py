@@ -200,7 +200,7 @@ def to_bundle(query: Query) -> QueryBundle:
     )
 
 
-def to_nodes(response: Response, sources: int) -> list[NodeWithScore]:
+def to_nodes(response: Response, sources: int, *, marked: bool = True) -> list[NodeWithScore]:
     """Return copies of the answer's nodes with their scores and provenance.
 
     A list never mixes scales. If any node was reranked, scores are the reranker's, and nodes that
@@ -211,10 +211,12 @@ def to_nodes(response: Response, sources: int) -> list[NodeWithScore]:
     Args:
         response: the answer.
         sources: how many sources the pipeline has.
+        marked: whether nodes carry provenance.
     """
     reranked = response.outcome.scored > 0
+    node = _marked if marked else _plain
     return [
-        _node(response, result, _score(result, sources, reranked=reranked)) for result in response
+        node(response, result, _score(result, sources, reranked=reranked)) for result in response
     ]
 
 
@@ -229,7 +231,17 @@ def _score(result: Result, sources: int, *, reranked: bool) -> float | None:
     return None if math.isnan(score) else float(score)
 
 
-def _node(response: Response, result: Result, score: float | None) -> NodeWithScore:
+def _plain(response: Response, result: Result, score: float | None) -> NodeWithScore:
+    del response  # nothing of it is kept
+    found = plain_node(result.document)
+    update = {
+        "metadata": without(found.node.metadata),
+        "relationships": dict(found.node.relationships),
+    }
+    return found.model_copy(update={"node": found.node.model_copy(update=update), "score": score})
+
+
+def _marked(response: Response, result: Result, score: float | None) -> NodeWithScore:
     found = plain_node(result.document)
     node = found.node
     if result.passages:

@@ -109,6 +109,7 @@ class HybridRetriever(TwoStageRetriever):
             InvalidArgument: nothing is given, or two that exclude each other, or a store cannot
                 list its nodes and they are not given.
         """
+        refuse_unknown(cls.__name__, options, _OPTIONS)  # before anything is embedded
         _one_at_most(index=index, vector_store=vector_store)
         _one_at_most(nodes=nodes, docstore=docstore)
         _check_text(vector_store)

@@ -87,6 +87,7 @@ class TwoStageRetriever(BaseRetriever):
         text_template: as for `RunoffRerank`.
         id_of: what identifies a node across retrievers if its id does not.
         group: as for `RunoffRerank`.
+        provenance: as for `RunoffRerank`.
         callback_manager: LlamaIndex's.
         verbose: LlamaIndex's.
 
@@ -114,6 +115,7 @@ class TwoStageRetriever(BaseRetriever):
         text_template: str | None = None,
         id_of: IdOf = None,
         group: Group = None,
+        provenance: bool = True,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -132,6 +134,7 @@ class TwoStageRetriever(BaseRetriever):
             "text_template": text_template,
             "id_of": id_of,
             "group": group,
+            "provenance": provenance,
         }
         options = {name: checked(name, value) for name, value in self._options.items()}
         self.top_n: int = options["top_n"]
@@ -153,7 +156,10 @@ class TwoStageRetriever(BaseRetriever):
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it."""
+        """The runoff pipeline behind it: search, explain or evaluate it.
+
+        It does not apply the retriever's `filters`: pass them to its `search`.
+        """
         return self._pipeline
 
     @property
@@ -239,7 +245,9 @@ class TwoStageRetriever(BaseRetriever):
         return replace(self._pipeline, reranker=observed(second, self.callback_manager, self.top_n))
 
     def _nodes(self, response: Response) -> list[NodeWithScore]:
-        return to_nodes(response, len(self._pipeline.sources))
+        return to_nodes(
+            response, len(self._pipeline.sources), marked=bool(self._options["provenance"])
+        )
 
     def _handle_recursive_retrieval(
         self,

@@ -68,6 +68,7 @@ class RunoffRerank(BaseNodePostprocessor):
         group: which nodes are put under one of them before reranking: `"ref_doc_id"` for the nodes
             of one source document, a metadata field, a callable from document to group, or a
             `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
+        provenance: whether results carry provenance.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -91,6 +92,7 @@ class RunoffRerank(BaseNodePostprocessor):
         default=None, description='Layout of metadata and content, such as "{title}: {text}".'
     )
     group: Any = Field(default=None, description="Which nodes are put under one of them.")
+    provenance: bool = Field(default=True, description="Whether results carry provenance.")
 
     _second: tuple[tuple[object, ...], Reranker] | None = PrivateAttr(default=None)
 
@@ -108,6 +110,7 @@ class RunoffRerank(BaseNodePostprocessor):
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
         text_template: str | None = None,
         group: Group = None,
+        provenance: bool = True,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         options = {
@@ -121,6 +124,7 @@ class RunoffRerank(BaseNodePostprocessor):
             "metadata_mode": metadata_mode,
             "text_template": text_template,
             "group": group,
+            "provenance": provenance,
         }
         options = {name: _checked(name, value) for name, value in options.items()}
         manager = CallbackManager() if callback_manager is None else callback_manager
@@ -196,7 +200,7 @@ class RunoffRerank(BaseNodePostprocessor):
             response = self._pipeline(nodes).search(
                 to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
-            found.extend(to_nodes(response, sources=1))
+            found.extend(to_nodes(response, 1, marked=self.provenance))
         return found
 
     @dispatcher.span
@@ -211,7 +215,7 @@ class RunoffRerank(BaseNodePostprocessor):
             response = await self._pipeline(nodes).asearch(
                 to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
-            found.extend(to_nodes(response, sources=1))
+            found.extend(to_nodes(response, 1, marked=self.provenance))
         return found
 
     def _traced(
