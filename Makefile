@@ -13,7 +13,7 @@ COHERE ?= cohere>=7,<8
 OLDEST := $(VENV)-oldest
 pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 PIP := $(call pip,$(VENV))
-# pytest processes; fewer than the cores leaves room for what the tests time
+# how many processes run the tests
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
@@ -64,7 +64,7 @@ demo: $(VENV)/.demo
 	$(BIN)/runoff demo
 
 test: $(VENV)/.dev
-	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist loadscope $(ARGS)
+	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 # one at a time: some of them measure times
 test-slow: $(VENV)/.dev
@@ -136,7 +136,7 @@ test-sdist: $(VENV)/.dev
 	rm -rf build/sdist && mkdir -p build/sdist
 	tar --extract --gzip --strip-components=1 --directory build/sdist --file dist/runoff-*.tar.gz
 	cd build/sdist && $(abspath $(BIN))/python -m pytest -m "not slow" --numprocesses $(JOBS) \
-		--dist loadscope $(ARGS)
+		--dist loadfile $(ARGS)
 
 # in environments of its own, on the wheels that would be uploaded; see RELEASING.md
 RELEASE := VENV=$(VENV)-release

@@ -123,9 +123,11 @@ class Late(Listed):
     def __init__(self, asked, *documents, error=None):
         super().__init__(*documents, error=error)
         self.after = asked
+        self.answered = threading.Event()
 
     def retrieve(self, query, *, depth, deadline=None):
         self.after.wait(10)
+        self.answered.set()
         return super().retrieve(query, depth=depth, deadline=deadline)
 
 
@@ -135,17 +137,19 @@ class AwaitedLate(Late):
     async def aretrieve(self, query, *, depth, deadline=None):
         while not self.after.is_set():  # noqa: ASYNC110 - it is set by another thread
             await asyncio.sleep(0.005)
+        self.answered.set()
         if self.error is not None:
             raise self.error
         return self.hits
 
 
-def asking(asked, answer):
-    """Return a reranker that says when it was asked, gives the late source time, and answers."""
+def asking(asked, late, answer):
+    """Return a reranker that sets `asked`, waits for the late source, and answers."""
 
     def make(given):
         asked.set()
-        time.sleep(0.1)
+        late.answered.wait(0.2)
+        time.sleep(0.02)
         return answer(given)
 
     return Fixed(make)
@@ -168,8 +172,9 @@ def searched(answer, source, *documents, error=None):
     """Search both ways where one source answers only once the reranker has been asked."""
     for asynchronous in (False, True):
         asked = threading.Event()
-        sources = {"quick": Listed(*"ab"), "late": source(asked, *documents, error=error)}
-        pipeline = TwoStage(sources, reranker=asking(asked, answer))
+        late = source(asked, *documents, error=error)
+        sources = {"quick": Listed(*"ab"), "late": late}
+        pipeline = TwoStage(sources, reranker=asking(asked, late, answer))
         if asynchronous:
             yield asyncio.run(pipeline.asearch("q", timeout=0.6))
         else:

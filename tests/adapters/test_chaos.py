@@ -147,7 +147,7 @@ def client(server):
 
 
 def test_without_a_fault_the_reranker_decides(server, adapter, awaited, way):
-    """What the faults are held against: the otter first, scores the reranker's, no warning."""
+    """Without a fault the otter is first, scores are the reranker's, and nothing is logged."""
     came = [adapter.read(one) for one in getattr(adapter, way)(client(server), awaited=awaited)]
     assert [name for name, _, _ in came] == ["otter", "tea", "ship", "bread"]
     for name, score, told in came:
@@ -184,7 +184,7 @@ def test_a_server_that_gives_nothing_leaves_all_as_it_came(
 def test_a_score_that_is_no_number_costs_one_document_its_score(
     server, adapter, awaited, way, caplog
 ):
-    """The others keep places and scores; the one without follows with None, and it is told."""
+    """The others keep places and scores; the one without follows with None, and a log says so."""
     server.fault = FAULTS["nan"]
     with caplog.at_level(logging.WARNING):
         came = [adapter.read(one) for one in getattr(adapter, way)(client(server), awaited=awaited)]
@@ -200,7 +200,7 @@ def test_a_score_that_is_no_number_costs_one_document_its_score(
 
 
 def test_a_refused_key_is_raised_with_its_remedy(server, adapter, awaited, way):
-    """A 401 is no degraded answer: it is raised at once, and says what to do."""
+    """A 401 is raised at once, and the error says what to do."""
     server.fault = FAULTS["401"]
     with pytest.raises(AuthenticationFailed, match=r"answered 401.*give it a valid api_key="):
         getattr(adapter, way)(client(server), awaited=awaited)

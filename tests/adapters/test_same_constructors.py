@@ -82,14 +82,14 @@ def untyped(annotation):
 @pytest.mark.parametrize("name", ["RunoffRerank", "TwoStageRetriever", "HybridRetriever"])
 class TestConstructors:
     def test_names_are_the_same(self, name):
-        """No option is in one framework alone, but for those bound to it."""
+        """Both frameworks have the same options, except for those listed above."""
         ours, theirs = of_signature(getattr(llama_index, name)), of_fields(getattr(langchain, name))
         assert ours.keys() - theirs.keys() == LLAMA_INDEX_ALONE[name].keys()
         assert theirs.keys() - ours.keys() == LANGCHAIN_ALONE[name].keys()
         assert {"reranker", "top_n", "window", "timeout", "blend"} <= ours.keys() & theirs.keys()
 
     def test_defaults_are_the_same(self, name):
-        """What is left out means the same."""
+        """An option that is left out has the same value in both."""
         ours, theirs = of_signature(getattr(llama_index, name)), of_fields(getattr(langchain, name))
         for option in ours.keys() & theirs.keys():
             assert ours[option][0] == theirs[option][0], option
@@ -143,8 +143,27 @@ class TestBlend:
             assert retriever.pipeline.reranker.blend == given
 
 
+def test_results_without_provenance():
+    """`provenance=False` leaves the key out, an earlier one too; scores are there all the same."""
+    source = BM25([("a", "one tea"), ("b", "two teas")])
+    ours = llama_index.TwoStageRetriever(source, provenance=False).retrieve("tea")
+    theirs = langchain.TwoStageRetriever(source, provenance=False).invoke("tea")
+    assert [set(one.node.metadata) for one in ours] == [set()] * len(ours)
+    assert [set(one.metadata) for one in theirs] == [{"relevance_score"}] * len(theirs)
+    marked = llama_index.TwoStageRetriever(source).retrieve("tea")
+    plain = llama_index.RunoffRerank(provenance=False)
+    again = plain.postprocess_nodes(marked, query_str="tea")
+    assert "runoff" in marked[0].node.metadata
+    assert again[0].score is not None
+    assert "runoff" not in again[0].node.metadata
+    documents = langchain.TwoStageRetriever(source).invoke("tea")
+    kept = langchain.RunoffRerank(provenance=False).compress_documents(documents, "tea")
+    assert "runoff" in documents[0].metadata
+    assert set(kept[0].metadata) == {"relevance_score"}
+
+
 def test_the_same_subject_has_the_same_file_name():
-    """Whoever knows one adapter's files knows the other's."""
+    """Both adapters have the same file names, except for subjects that one of them lacks."""
     ours, theirs = (
         {file.name for file in Path(face.__file__).parent.glob("*.py")}
         for face in (llama_index, langchain)

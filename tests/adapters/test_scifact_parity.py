@@ -1,4 +1,4 @@
-"""One question, asked of the core, through LlamaIndex and through LangChain, has one answer."""
+"""A question has the same answer in the core, through LlamaIndex and through LangChain."""
 
 import re
 import zlib

@@ -1,4 +1,4 @@
-"""A planted key is looked for in everything the adapters show and tell, and is found nowhere."""
+"""A planted key appears nowhere in what the adapters show, log or serialise."""
 
 import asyncio
 import json

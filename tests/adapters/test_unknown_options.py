@@ -1,4 +1,4 @@
-"""Whatever a class or function does not know is refused by name, in both frameworks."""
+"""Unknown options are refused by name, in both frameworks."""
 
 import pytest
 
@@ -95,7 +95,7 @@ def test_search_kwargs_name_the_way_that_works(store):
 
 
 def test_weights_name_the_fusion(store, index):
-    """Weights are the fusion's."""
+    """For `weights=` the error names `fusion=`."""
     for make in (
         lambda **how: langchain.TwoStageRetriever(store, **how),
         lambda **how: llama_index.TwoStageRetriever(index.as_retriever(), **how),
@@ -113,7 +113,7 @@ def test_an_option_of_retrievers_is_explained_to_a_reranker():
 
 @pytest.mark.parametrize("face", [langchain, llama_index], ids=lambda face: face.__name__)
 def test_a_reranker_without_a_name(face):
-    """A model given by place is answered with how to give it by name."""
+    """For a model without a name the error shows how to pass it by name."""
     with pytest.raises(InvalidArgument, match=r"takes options by name: RunoffRerank\(reranker="):
         face.RunoffRerank("cross-encoder/ms-marco-MiniLM-L-6-v2")
 

@@ -22,7 +22,7 @@ def test_built_in_texts_are_of_usual_lengths():
 
 
 def test_texts_of_a_length():
-    """Documents have the words asked for."""
+    """Documents have the requested number of words."""
     assert {len(one.text.split()) for one in of_words(33)} == {33}
 
 
@@ -41,23 +41,23 @@ def test_a_beir_folder_brings_its_queries(tmp_path, packed):
 
 
 def test_a_folder_without_queries(tmp_path):
-    """The first words of documents stand for queries."""
+    """The first words of documents serve as queries."""
     (tmp_path / "a.txt").write_text("one two three four five six seven eight nine ten")
     assert of_folder(tmp_path).queries == ("one two three four five six seven eight",)
 
 
 @pytest.mark.parametrize("line", ["no json", json.dumps({"_id": "1"}), "[]"])
 def test_damaged_queries_are_named(tmp_path, line):
-    """A queries file that is none is an error with its path."""
+    """A damaged queries file is an error that names its path."""
     (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": "some text"}\n')
     (tmp_path / "queries.jsonl").write_text(line)
-    with pytest.raises(RunoffError, match=r"queries\.jsonl: holds no queries"):
+    with pytest.raises(RunoffError, match=r"queries\.jsonl: is not a BEIR queries file"):
         of_folder(tmp_path)
 
 
 def test_folders_without_texts_are_refused(tmp_path):
-    """Neither an empty folder nor blank documents can be measured with."""
-    with pytest.raises(InvalidArgument, match="holds no file"):
+    """An empty folder and blank documents are refused."""
+    with pytest.raises(InvalidArgument, match="has no file"):
         of_folder(tmp_path)
     (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": " "}\n')
     with pytest.raises(RunoffError, match="have no text"):
@@ -65,7 +65,7 @@ def test_folders_without_texts_are_refused(tmp_path):
 
 
 def test_memory_grows_with_what_is_held():
-    """40 MB more that are written to show in what is in memory, and in the most so far."""
+    """Writing 40 MB more raises the resident memory or its maximum."""
     before = machine.memory()
     held = np.ones(5_000_000)
     after = machine.memory()
@@ -75,13 +75,13 @@ def test_memory_grows_with_what_is_held():
 
 
 def test_a_load_of_half_the_cores_is_busy(monkeypatch):
-    """Other work that takes more than half the cores is told; an unknown load is not."""
+    """A load above half the cores counts as busy; an unknown load does not."""
     monkeypatch.setattr(machine.cpu, "cores", lambda: 4)
     assert [machine.is_busy(load) for load in (None, 0.0, 2.0, 2.1)] == [False, False, False, True]
 
 
 def test_what_is_installed_is_named():
-    """Versions of what is there; what is not is left out."""
+    """The versions of installed packages are listed, others are left out."""
     (found,) = machine.versions(["numpy", "no-such-package"])
     assert found == f"numpy {np.__version__}"
     assert "cores" in machine.processor()

@@ -54,18 +54,22 @@ def measured(scorer, **options):
     return measure(Pointwise(scorer), MATERIAL, **given)
 
 
-def test_the_window_that_fits_is_found():
+@pytest.fixture(scope="module")
+def found():
+    """One whole measurement, of which several tests look at a part each."""
+    return measured(Slow(), seconds=4)
+
+
+def test_the_window_that_fits_is_found(found):
     """At 2 ms for a pair at least, 50 pairs take the 100 ms; what is found was measured to fit."""
-    found = measured(Slow())
     assert 5 <= found.fit.window < 50
     assert EACH * 1000 * found.fit.window <= found.fit.times.p95 <= 100
     assert found.fit.times.count >= 3
     assert not found.fit.widest
 
 
-def test_windows_and_lengths_are_timed():
-    """A search takes as long as its pairs; texts beyond the limit are counted as cut."""
-    found = measured(Slow())
+def test_windows_and_lengths_are_timed(found):
+    """A search takes as long as its pairs; texts beyond the limit are counted as truncated."""
     assert [one.window for one in found.windows] == [10, 25, 50, 100]
     for one in found.windows:
         assert one.times.p50 >= EACH * 1000 * one.window
@@ -79,17 +83,15 @@ def test_windows_and_lengths_are_timed():
     assert found.truncated == 0
 
 
-def test_a_deadline_cuts_a_window_that_is_too_wide():
-    """The search comes back about at the deadline, with as many scored as it has time for."""
-    found = measured(Slow(), seconds=1)
+def test_a_deadline_cuts_a_window_that_is_too_wide(found):
+    """The search returns at about the deadline, with the candidates scored in time."""
     assert 1 <= found.kept.scored <= 50
     assert found.kept.window >= 100
     assert found.kept.times.p50 >= 95
 
 
-def test_callers_that_do_not_slow_each_other():
+def test_callers_that_do_not_slow_each_other(found):
     """Sleeping callers share nothing: two score more in the same time than one."""
-    found = measured(Slow(), seconds=4)
     one, two, *_ = found.callers
     assert (one.callers, two.callers) == (1, 2)
     assert one.window == two.window == found.fit.window
@@ -97,21 +99,21 @@ def test_callers_that_do_not_slow_each_other():
 
 
 def test_a_deadline_that_nothing_fits():
-    """Where one pair takes longer than the deadline the window is 0, and its time is told."""
+    """If one pair takes longer than the deadline, the window is 0 and its time is reported."""
     found = measured(Slow(), timeout=EACH / 2, seconds=1)
     assert found.fit.window == 0
     assert found.fit.times.p95 > EACH * 1000 / 2
 
 
 def test_all_documents_may_fit():
-    """Where every document there is fits, that is said."""
-    found = measured(Slow(), timeout=60, seconds=1)
+    """If all documents fit, the result says so."""
+    found = measured(Slow(), timeout=60, seconds=0.5)
     assert (found.fit.window, found.fit.widest) == (200, True)
     assert found.kept is None  # no window is too wide
 
 
 def test_no_more_pairs_are_scored_than_allowed():
-    """The cap holds over all measurements, with callers at once too."""
+    """The cap holds over all measurements, including concurrent callers."""
     for most in (60, 600):
         scorer = Slow()
         found = measured(scorer, pairs=most, seconds=2)
@@ -120,13 +122,13 @@ def test_no_more_pairs_are_scored_than_allowed():
 
 
 def test_a_cap_that_allows_nothing_is_told():
-    """Too few pairs for a single window: an error, and no empty report."""
-    with pytest.raises(RunoffError, match="in full: too few pairs may be scored"):
+    """Too few pairs for a single window are an error, not an empty report."""
+    with pytest.raises(RunoffError, match="complete: too few pairs are allowed"):
         measured(Slow(), pairs=9, words=(20,))
 
 
 def test_usage_is_told():
-    """What a vendor would bill is in the report; a price makes it money."""
+    """Usage is in the results, with its cost if there is a price."""
     price = Price(per_1k_pairs=2.0)
     found = measure(Pointwise(Slow(), price=price), MATERIAL, timeout=0.1, seconds=0.5, words=(20,))
     assert found.usage.cost == pytest.approx(found.usage.pairs * 0.002)
@@ -134,14 +136,14 @@ def test_usage_is_told():
 
 
 def test_a_reranker_that_tells_no_tokens():
-    """Tokens are None, never guessed."""
+    """Unknown tokens are None."""
     found = measured(Slow(tokens=None), seconds=0.5)
     assert found.tokens is None
     assert [one.tokens for one in found.lengths] == [None, None]
 
 
 def test_degraded_searches_are_counted_and_not_timed():
-    """A failed search is no fast search: its reason is counted, and it is in no figure."""
+    """A failed search is counted by reason and left out of the figures."""
     scorer = Slow(fails_every=5)
     found = measured(scorer, seconds=1)
     assert found.degraded["connection"] >= scorer.calls // 5 - 1
@@ -149,7 +151,7 @@ def test_degraded_searches_are_counted_and_not_timed():
 
 
 def test_a_reranker_that_never_answers_ends():
-    """Nothing but failures is an error that names the reason, in good time."""
+    """If all searches fail, an error soon names the reason."""
     began = time.perf_counter()
     with pytest.raises(RunoffError, match="connection"):
         measured(Slow(fails_every=1), seconds=2)
@@ -157,7 +159,7 @@ def test_a_reranker_that_never_answers_ends():
 
 
 def test_a_reranker_that_dies_midway_ends():
-    """What was measured before is told, with the failures, and nobody waits for the rest."""
+    """Earlier measurements are returned with the failures, without waiting for the rest."""
     began = time.perf_counter()
     found = measured(Slow(dies_after=4), seconds=2)
     assert time.perf_counter() - began < 20
@@ -166,7 +168,7 @@ def test_a_reranker_that_dies_midway_ends():
 
 
 def test_a_model_that_is_not_there_is_raised():
-    """What warming up says is the error."""
+    """An error of `warmup` is raised."""
     from runoff.rerank import CrossEncoder
 
     with pytest.raises(ModelNotFound):
@@ -180,7 +182,7 @@ def test_times_by_hand():
 
 
 def test_windows_are_filled_with_different_documents():
-    """Each search draws as many documents as its window, none of them twice, another each time."""
+    """Each search draws as many documents as its window, without repetition and anew each time."""
     seen = []
 
     class Watching(Slow):

@@ -34,7 +34,7 @@ def test_the_embedded_model(tmp_path):
 
 @pytest.mark.parametrize("name", ["scorer", "made", "pipeline"])
 def test_a_reranker_of_ones_own(tmp_path, name):
-    """`module:attribute` names a scorer, what returns one, or a pipeline; pairs are capped."""
+    """`module:attribute` is a scorer, a function returning one, or a pipeline; pairs are capped."""
     (tmp_path / "mine.py").write_text(MINE)
     asked = ("bench", "--reranker", f"mine:{name}", "--pairs", "120", "--words", "200")
     done = runoff(*asked, "--seconds", "0.5", "--json", cwd=tmp_path)

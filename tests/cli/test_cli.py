@@ -57,7 +57,7 @@ def test_the_table_names_every_stage(folder, cache):
 
 
 def test_an_interrupted_index_is_built_again(folder, cache):
-    """Without the marker that is written last, what lies there is not trusted."""
+    """An index without its marker, which is written last, is built again."""
     asked = ("demo", "--path", str(folder), "--cache", cache, "--json", "bread")
     path = Path(json.loads(runoff(*asked).stdout)["index"]["path"])
     (path / "index.json").unlink()
@@ -85,7 +85,7 @@ def test_wrong_arguments_exit_with_2(arguments, code, message, folder, cache):
 
 
 def test_a_cache_that_cannot_be_written_is_named(folder, tmp_path):
-    """A file where the cache should be: the message names it and the option."""
+    """With a file in place of the cache folder, the message names the option."""
     blocked = tmp_path / "file"
     blocked.write_text("")
     done = runoff("demo", "--path", str(folder), "--cache", str(blocked), "question")
@@ -95,7 +95,7 @@ def test_a_cache_that_cannot_be_written_is_named(folder, tmp_path):
 
 @pytest.mark.parametrize("how", [(), ("--json",)])
 def test_what_a_terminal_cannot_show_is_escaped(how, folder, cache):
-    """Neither a question that is no text nor a terminal that knows only ASCII is an error."""
+    """A question with a lone surrogate works, and so does an ASCII terminal."""
     asked = ("demo", "--path", str(folder), "--cache", cache, *how, "bread \udcff 面包")
     done = runoff_process(*asked, PYTHONIOENCODING="ascii:strict")
     assert done.returncode == 0, done.stderr
@@ -105,7 +105,7 @@ def test_what_a_terminal_cannot_show_is_escaped(how, folder, cache):
 
 
 def test_a_wrong_argument_is_told_before_anything_is_indexed(folder, tmp_path):
-    """Nobody waits for an index to learn of a slip."""
+    """A wrong argument is reported before anything is indexed."""
     for wrong in (("",), ("question", "--top-k", "-1")):
         done = runoff("demo", "--path", str(folder), "--cache", str(tmp_path / "cache"), *wrong)
         assert done.returncode == 2
@@ -113,7 +113,7 @@ def test_a_wrong_argument_is_told_before_anything_is_indexed(folder, tmp_path):
 
 
 def test_version_names_what_is_installed():
-    """For a bug report: runoff, Python and the packages it works with."""
+    """The versions of runoff, Python and the packages are there for a bug report."""
     done = runoff("version")
     assert done.returncode == 0
     assert f"runoff {package.__version__} on Python" in done.stdout
@@ -121,7 +121,7 @@ def test_version_names_what_is_installed():
 
 
 def test_every_command_is_in_the_documentation():
-    """`runoff --help` lists the commands, and exits with 0; docs/commands.md tells each."""
+    """`runoff --help` lists the commands and exits with 0; docs/commands.md describes each."""
     done = runoff("--help")
     assert done.returncode == 0
     listed = done.stdout.partition("Commands")[2]

@@ -95,7 +95,7 @@ def test_the_built_in_pipeline_reads_no_more_than_asked(folder, tmp_path):
 
 @pytest.mark.parametrize(("after", "code"), [("wrong", 3), ("nearly", 0), ("right", 0)])
 def test_a_harm_fails_the_build(runs, after, code):
-    """Exit code 3 for what is proven worse than the baseline; one query of 120 proves nothing."""
+    """The exit code is 3 if a system is proven worse; one query of 120 proves nothing."""
     asked = ("evaluate", "qrels.txt", "--system", f"{after}.run", "--baseline", "right.run")
     done = runoff_process(*asked, "--fail-on-harm", "--json", cwd=runs)
     assert done.returncode == code, done.stderr
@@ -104,7 +104,7 @@ def test_a_harm_fails_the_build(runs, after, code):
 
 
 def test_a_run_written_is_the_baseline_of_tomorrow(folder, tmp_path):
-    """`--save-run` writes what `--baseline` reads: the same system has no difference to it."""
+    """`--baseline` reads what `--save-run` writes: the same system does not differ from it."""
     run = tmp_path / "old.run"
     asked = ("evaluate", ".", "--system", "system:made")
     assert runoff(*asked, "--save-run", run, cwd=folder).returncode == 0
@@ -116,7 +116,7 @@ def test_a_run_written_is_the_baseline_of_tomorrow(folder, tmp_path):
 
 
 def test_a_report_has_the_measures_and_slices_that_were_asked_for(folder, tmp_path):
-    """`--measure` and `--slice` decide what the report says, as they do what is printed."""
+    """`--measure` and `--slice` apply to the report as well as to the output."""
     page = tmp_path / "page.html"
     asked = ("evaluate", ".", "--system", "system:wide", "--measure", "RR@3", "--slice", "length")
     assert runoff(*asked, "--report", page, cwd=folder).returncode == 0
@@ -126,7 +126,7 @@ def test_a_report_has_the_measures_and_slices_that_were_asked_for(folder, tmp_pa
 
 
 def test_a_system_wider_than_the_options_is_recorded_as_it_is(folder):
-    """Depth and window are never less than the system's own, so that its answer is there."""
+    """Depth and window are at least the system's own, so its own answer is recorded."""
     done = runoff("evaluate", ".", "--system", "system:wide", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["compared"] == ["bm25", "reranked"]
@@ -151,7 +151,7 @@ def test_the_terminal_shows_measures_verdict_and_notes(runs):
 
 
 def test_figures_stay_whole_in_a_narrow_log(runs):
-    """At the 80 columns of a log no figure of the measures or of the verdict is cut."""
+    """In a log of 80 columns no figure of the measures or of the verdict is cut."""
     asked = ("evaluate", "qrels.txt", "--system", "nearly.run", "--baseline", "right.run")
     narrow = runoff(*asked, cwd=runs, COLUMNS="80").stdout
     assert narrow == runoff(*asked, cwd=runs).stdout
@@ -178,13 +178,13 @@ def test_advice_on_one_page_and_as_a_report(folder, tmp_path):
     [
         (".", ("--save", "saved"), "For 0.0% of the queries one of the first three"),
         ("asked.jsonl", (), "For 0.0% of the queries one of the first three"),
-        ("asked.jsonl", ("--save", "saved"), "cannot be told without"),
+        ("asked.jsonl", ("--save", "saved"), "can be found only with texts"),
     ],
 )
 def test_advice_knows_phantom_hits_where_texts_are_at_hand(
     folder, tmp_path, collection, options, told
 ):
-    """A BEIR folder has them, a recording not saved keeps them; one that is saved never does."""
+    """Texts come from a BEIR folder or an unsaved recording; a saved recording never has them."""
     pytest.importorskip("pyarrow", reason="the eval extra is not installed")
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     rows = [{"query": text, "relevant": [doc_id]} for text, doc_id in QUERIES.values()]
@@ -197,14 +197,14 @@ def test_advice_knows_phantom_hits_where_texts_are_at_hand(
 
 
 def test_advice_needs_more_than_a_run_file(runs):
-    """A run file holds results alone: the message says that a recording is needed."""
+    """A run file has results only, so the message asks for a recording."""
     done = runoff("advise", "qrels.txt", "--system", "right.run", cwd=runs)
     assert done.returncode == 2
     assert "needs a recording" in done.stderr
 
 
 def test_an_answer_is_explained_stage_by_stage(folder):
-    """`runoff explain` tells every stage of an answer, and where one document went."""
+    """`runoff explain` shows every stage of an answer and follows a document."""
     asked = ("explain", "why does the sea rise", "--system", "system:made")
     done = runoff(*asked, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -254,7 +254,10 @@ def test_markdown_is_a_table_and_keeps_texts_inert(tmp_path):
         ((".", "--sources", "bm26"), "must be bm25 or dense"),
         ((".", "--json", "--markdown"), "cannot be combined with --json"),
         ((".", "--system", "system:made", "--fail-on-harm"), "needs a --baseline"),
-        ((".", "--system", "system:made", "--measure", "nDGC@10"), "is no measure of ir-measures"),
+        (
+            (".", "--system", "system:made", "--measure", "nDGC@10"),
+            "must be a measure of ir-measures",
+        ),
         (("qrels.tsv",), "has no documents to search"),
         (("qrels.tsv", "--system", "system:made"), "name their file with --topics"),
     ],
@@ -268,7 +271,7 @@ def test_wrong_arguments_exit_with_2(arguments, message, folder):
 
 @pytest.mark.parametrize("option", ["--report", "--save-run"])
 def test_a_file_that_cannot_be_written_is_told_before_the_work(runs, option):
-    """A folder in place of a file, or none around it, is a wrong argument."""
+    """A folder, or a file in a missing folder, is a wrong argument."""
     for where in (".", "nowhere/file"):
         done = runoff("evaluate", "qrels.txt", "--system", "right.run", option, where, cwd=runs)
         assert done.returncode == 2

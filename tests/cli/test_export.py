@@ -20,9 +20,9 @@ def names(folder):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("runoff-mini", "out"), 2, "names an embedded model"),
+        (("runoff-mini", "out"), 2, "is an embedded model"),
         (("nobody/nothing", "there"), 2, "exists already"),
-        (("nobody/nothing", "absent/out"), 2, "there is no folder absent"),
+        (("nobody/nothing", "absent/out"), 2, "its parent folder absent"),
         (("nobody/nothing", "out", "--precision", "int4"), 2, "must be one of both, fp32, int8"),
         (("nobody/nothing", "out", "--agreement", "2"), 2, "must be within 0 and 1"),
         (("nobody/nothing", "out"), 1, "not in the Hugging Face cache and the network is switched"),
@@ -41,7 +41,7 @@ def test_what_cannot_be_exported_is_told(tmp_path, arguments, code, message):
 
 @pytest.mark.skipif(not TORCH, reason="the export extra is not installed")
 def test_a_model_is_exported_and_described(tmp_path):
-    """A folder named by a plain word is a folder; results go to standard output, as JSON too."""
+    """A plain word can name a folder; results go to standard output, as text or JSON."""
     import torch_tiny
 
     torch_tiny.bert(tmp_path / "bert")

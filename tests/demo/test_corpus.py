@@ -48,7 +48,7 @@ def documents():
 
 
 def test_there_are_several_thousand(documents):
-    """The library yields enough documents for retrieval to have something to miss."""
+    """The library has several thousand documents."""
     assert 5000 < len(documents) < 10000
 
 
@@ -59,7 +59,7 @@ def test_ids_are_unique_and_sorted(documents):
 
 
 def test_known_names_are_found_under_the_name_one_writes(documents):
-    """Builtins carry no prefix, and everything else the module that a user imports it from."""
+    """Builtins have no prefix; everything else has the module that a user imports it from."""
     kinds = {document.doc_id: document.metadata["kind"] for document in documents}
     assert {name: kinds.get(name) for name in KNOWN} == KNOWN
 
@@ -99,7 +99,7 @@ def test_nothing_comes_from_an_installed_package(documents):
 
 
 def test_texts_begin_with_their_name(documents):
-    """Each piece says what it is about, and says something beyond that."""
+    """Each piece has a heading and a text below it."""
     for document in documents:
         heading, _, body = document.text.partition("\n\n")
         assert heading.startswith(document.metadata["name"].removeprefix("topic:"))
@@ -108,7 +108,7 @@ def test_texts_begin_with_their_name(documents):
 
 
 def test_texts_hold_no_address_of_this_run(documents):
-    """A text is the same in every run: no object address stands in it."""
+    """Texts are the same in every run: they contain no object addresses."""
     assert not [document.doc_id for document in documents if " at 0x" in document.text]
 
 
@@ -141,11 +141,11 @@ def test_it_is_quiet(capfd):
 
 
 def test_a_failing_child_says_why(monkeypatch, tmp_path):
-    """What the child wrote to stderr ends the error message."""
+    """The error message ends with the child's output on stderr."""
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit('no library here')")
     monkeypatch.setattr(corpus, "__file__", str(broken))
-    with pytest.raises(RunoffError, match="exited 1: no library here"):
+    with pytest.raises(RunoffError, match="exit code 1: no library here"):
         stdlib_documents()
 
 

@@ -58,7 +58,7 @@ def collection(index):
 
 
 def test_the_record_is_read_the_second_time(pipeline, collection, tmp_path):
-    """Nothing is scored again, the day is told, and everything it says is the same."""
+    """Nothing is scored again, the day is shown, and all findings are the same."""
     first = evaluation.evaluate(pipeline, collection, tmp_path)
     assert first.recorded == ""
     assert Counting.asked == 2  # the third question finds nothing
@@ -71,7 +71,7 @@ def test_the_record_is_read_the_second_time(pipeline, collection, tmp_path):
 
 
 def test_a_stopped_evaluation_goes_on(pipeline, collection, tmp_path, monkeypatch):
-    """What was scored before Ctrl-C is not scored again, and the result counts as new."""
+    """Pairs scored before Ctrl-C are not scored again, and the result counts as new."""
     monkeypatch.setattr(Counting, "limit", 1)
     with pytest.raises(KeyboardInterrupt):
         evaluation.evaluate(pipeline, collection, tmp_path)
@@ -84,7 +84,7 @@ def test_a_stopped_evaluation_goes_on(pipeline, collection, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("damage", ["shard", "manifest", "half", "queries"])
 def test_what_cannot_be_read_is_recorded_again(pipeline, collection, tmp_path, damage):
-    """A broken file or a record of other questions costs another evaluation and no error."""
+    """A broken recording, or one of other questions, is recorded again without an error."""
     evaluation.evaluate(pipeline, collection, tmp_path)
     kept = tmp_path / evaluation.RECORDING
     if damage == "shard":
@@ -108,20 +108,20 @@ def test_what_cannot_be_read_is_recorded_again(pipeline, collection, tmp_path, d
 
 
 def test_without_a_place_to_write_everything_is_shown(pipeline, collection, tmp_path, capsys):
-    """A file stands where the folder should be: two messages, and the same advice."""
+    """With a file in place of the folder there are two messages and the same advice."""
     (tmp_path / "file").write_text("")
     found = evaluation.evaluate(pipeline, collection, tmp_path / "file")
     assert found.report is None
     assert len(found.recording) == 3
     told = capsys.readouterr().err
-    assert "not recorded for next time" in told
-    assert "no page" in told
+    assert "cannot save the recording" in told
+    assert "cannot write" in told
     kept = evaluation.evaluate(pipeline, collection, tmp_path)
     assert kept.advice.evaluated.to_dict() == found.advice.evaluated.to_dict()
 
 
 def test_a_question_without_results_counts_as_zero(pipeline, collection, tmp_path):
-    """Its measures are 0 in every mean, and absent judged documents are told."""
+    """A question without results counts as 0, and missing judged documents are noted."""
     found = evaluation.evaluate(pipeline, collection, tmp_path)
     measured = found.advice.evaluated.measured
     assert list(measured) == ["bm25", "flat", "fused", "reranked"]
@@ -131,7 +131,7 @@ def test_a_question_without_results_counts_as_zero(pipeline, collection, tmp_pat
 
 
 def test_the_page_and_the_json_say_what_the_advice_says(pipeline, collection, tmp_path):
-    """The page lies beside the record, and the JSON holds no NaN, which is no JSON."""
+    """The page is beside the recording, and the JSON has no NaN, which is not valid JSON."""
     found = evaluation.evaluate(pipeline, collection, tmp_path)
     assert found.report == tmp_path / evaluation.REPORT
     assert found.advice.evaluated.verdict.reason in found.report.read_text("utf-8")
@@ -148,7 +148,7 @@ def test_phantom_hits_are_looked_for(pipeline, collection, tmp_path):
 
 
 def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, monkeypatch):
-    """Verdicts, losses, windows and health, and at last the address of the page, in one piece."""
+    """All sections fit into 80 columns, and the unbroken address of the page comes last."""
     pytest.importorskip("typer", reason="the cli extra is not installed")
     from runoff.cli._output import TerminalReport
 
@@ -165,7 +165,7 @@ def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, m
 
 
 def test_json_has_the_advice_and_the_page(pipeline, collection, tmp_path, capsys):
-    """What the terminal shows is there for scripts."""
+    """The JSON has what the terminal shows."""
     pytest.importorskip("typer", reason="the cli extra is not installed")
     from runoff.cli._output import JsonReport
 

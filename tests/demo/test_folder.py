@@ -21,7 +21,7 @@ def test_markdown_and_text_are_split_at_paragraphs(tmp_path):
 
 
 def test_beir_folder_gives_corpus_without_queries(tmp_path):
-    """`corpus.jsonl.gz` gives title and text under `_id`; the queries are no documents."""
+    """`corpus.jsonl.gz` has titles and texts by `_id`; the queries are not documents."""
     rows = [{"_id": "d1", "title": "T", "text": "body", "year": 2020, "list": [1]}]
     (tmp_path / "corpus.jsonl.gz").write_bytes(
         gzip.compress("\n".join(map(json.dumps, rows)).encode())
@@ -48,25 +48,33 @@ def test_hidden_and_other_files_are_left_out(tmp_path):
         ("a.jsonl", b'{"text": "ok"}\n{broken', "a.jsonl, line 2: is not JSON"),
         ("a.jsonl", b'{"title": "no text"}', "a.jsonl, line 1: has no text field"),
         ("a.jsonl", b"[1, 2]", "a.jsonl, line 1: has no text field"),
-        ("a.jsonl", b'{"text": "ok"}\n{"text": "\\ud800"}', "a.jsonl, line 2: holds half a surr"),
-        ("a.jsonl.gz", gzip.compress(b"{}")[:10] + b"\xff" * 20, "a.jsonl.gz: cannot be read"),
+        (
+            "a.jsonl",
+            b'{"text": "ok"}\n{"text": "\\ud800"}',
+            "a.jsonl, line 2: contains half a surr",
+        ),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 20,
+            "a.jsonl.gz: cannot be read",
+        ),
         ("a.txt", b"fine\n\xff\xfe", "a.txt, line 2: is not UTF-8"),
         ("a.jsonl.gz", b"not gzip", "a.jsonl.gz: cannot be read"),
         ("a.jsonl", b'{"_id": 1, "text": "x"}\n{"_id": 1, "text": "y"}', "two different texts"),
     ],
 )
 def test_damage_is_told_with_file_and_line(tmp_path, name, data, message):
-    """Every unreadable file is an error that says where."""
+    """Every unreadable file is an error that names the file and the line."""
     (tmp_path / name).write_bytes(data)
     with pytest.raises(RunoffError, match=message.replace(".", r"\.")):
         folder_documents(tmp_path)
 
 
 def test_no_folder_and_no_files_are_named(tmp_path):
-    """A path that is no folder, or holds nothing to read, is a wrong argument."""
+    """A path that is not a folder, or has nothing to read, is a wrong argument."""
     with pytest.raises(InvalidArgument, match="is not a folder"):
         folder_documents(tmp_path / "absent")
-    with pytest.raises(InvalidArgument, match="holds no file that ends in"):
+    with pytest.raises(InvalidArgument, match="has no file that ends in"):
         folder_documents(tmp_path)
 
 
@@ -80,7 +88,7 @@ def test_the_state_changes_with_a_file(tmp_path):
 
 
 def test_a_line_of_json_ends_at_a_line_feed_alone(tmp_path):
-    """The other separators of Unicode may stand in a JSON string as they are."""
+    """Unicode line separators may occur unescaped in a JSON string."""
     texts = ["one\u2028two\u0085three", "four"]
     lines = "\r\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts)
     (tmp_path / "a.jsonl").write_bytes(lines.encode())
@@ -89,7 +97,7 @@ def test_a_line_of_json_ends_at_a_line_feed_alone(tmp_path):
 
 @pytest.mark.parametrize("doc_id", [None, ""])
 def test_an_id_that_says_nothing_is_none(tmp_path, doc_id):
-    """The line's number stands in for it."""
+    """Without an id a document is named after its file and line."""
     rows = [{"_id": doc_id, "text": "one"}, {"_id": doc_id, "text": "two"}, {"id": 0, "text": "x"}]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert [one.doc_id for one in folder_documents(tmp_path)] == ["a.jsonl#1", "a.jsonl#2", "0"]

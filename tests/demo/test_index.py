@@ -26,7 +26,7 @@ def found(index):
 
 @pytest.mark.parametrize("damage", ["bm25/runoff.json", "bm25", "chroma"])
 def test_a_damaged_index_is_built_again(tmp_path, damage):
-    """Although its marker says that it is finished."""
+    """A damaged index is built again although its marker says that it is finished."""
     path = tmp_path / "index"
     first = opened(path)
     assert first.built_s > 0
@@ -40,17 +40,17 @@ def test_a_damaged_index_is_built_again(tmp_path, damage):
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
-    """The cache may be any folder; what lies in it is the user's, whatever it is called."""
+    """A cache folder with other files is refused and left as it is."""
     mine = tmp_path / "mine" / "thesis.txt"
     mine.parent.mkdir()
     mine.write_text("three years of work")
-    with pytest.raises(InvalidArgument, match=r"cache=.*holds 'thesis.txt'"):
+    with pytest.raises(InvalidArgument, match=r"cache=.*contains 'thesis.txt'"):
         opened(mine.parent)
     assert mine.read_text() == "three years of work"
 
 
 def test_an_index_that_cannot_be_written_is_named(tmp_path):
-    """Also where only Chroma finds out."""
+    """A damaged index is built again, even if only Chroma notices the damage."""
     (tmp_path / "file").write_text("")
     with pytest.raises(RunoffError, match=r"cannot write the demo's index.*--cache"):
         opened(tmp_path / "file" / "index")

@@ -60,7 +60,7 @@ def test_no_question_gives_its_answer_away(questions):
 
 
 def test_judgments_cannot_be_changed(questions):
-    """A loaded question is a value."""
+    """A loaded question cannot be changed."""
     with pytest.raises(TypeError):
         questions[0].relevant["csv"] = 0
 
@@ -86,12 +86,12 @@ def test_the_file_keeps_its_order(questions):
         (json.dumps({**GOOD, "relevant": {"csv": 3}}), "ids to [1, 2], found {'csv': 3}"),
         (json.dumps({**GOOD, "relevant": {"csv": True}}), "ids to [1, 2], found {'csv': True}"),
         (json.dumps({**GOOD, "relevant": {"csv": 1}}), "no document has grade 2"),
-        (json.dumps(GOOD), "'q1' stands there twice"),
-        (json.dumps({**GOOD, "query_id": "q2"}), "'how?' stands there twice"),
+        (json.dumps(GOOD), "'q1' occurs twice"),
+        (json.dumps({**GOOD, "query_id": "q2"}), "'how?' occurs twice"),
     ],
 )
 def test_a_bad_line_is_named(second, complaint):
-    """Damage is reported with its line number and what was expected there."""
+    """Damage is reported with its line number and what was expected."""
     with pytest.raises(RunoffError, match=re.escape(complaint)) as raised:
         parse_questions(json.dumps(GOOD) + "\n" + second + "\n")
     assert "line 2" in str(raised.value)

@@ -1,4 +1,4 @@
-"""Test collections are read from every format, and what is wrong is named with file and line."""
+"""Test collections are read from every format; errors name the file and the line."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ def _json_lines(path, rows, *, packed=False):
 
 @pytest.fixture
 def beir_folder(tmp_path):
-    """Write a folder as BEIR has it, with two splits."""
+    """Write a folder in BEIR's layout, with two splits."""
     corpus = [{"_id": f"d{at}", "title": f"T{at}", "text": f"text {at}"} for at in (1, 2, 3)]
     _json_lines(tmp_path / "corpus.jsonl.gz", corpus, packed=True)
     rows = [{"_id": one, "text": text} for one, text in QUERIES.items()]
@@ -48,8 +48,10 @@ def test_beir_folder(beir_folder):
 
 
 def test_beir_folder_without_a_file(beir_folder):
-    """An absent file or split is refused, and the message lists what was looked for."""
-    with pytest.raises(InvalidArgument, match=r"no file qrels/train\.tsv or qrels\.train\.tsv,"):
+    """A missing file or split is refused, and the message lists the expected names."""
+    with pytest.raises(
+        InvalidArgument, match=r"must contain qrels/train\.tsv or qrels\.train\.tsv,"
+    ):
         Collection.from_beir(beir_folder, split="train")
     (beir_folder / "queries.jsonl").unlink()
     with pytest.raises(InvalidArgument, match=r"queries\.jsonl, plain or \.gz"):
@@ -67,7 +69,7 @@ def test_beir_folder_without_a_file(beir_folder):
     ],
 )
 def test_bad_judgments_name_the_line(beir_folder, line, message):
-    """A judgment that cannot be read, or that contradicts another, is named with file and line."""
+    """An unreadable or contradictory judgment is reported with file and line."""
     path = beir_folder / "qrels" / "test.tsv"
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(MalformedData, match=rf"test\.tsv {message}"):
@@ -85,7 +87,7 @@ def test_a_bad_first_line_is_no_header(beir_folder):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (b'{"_id": "q3"}', "line 4.*absent: text"),
+        (b'{"_id": "q3"}', "line 4.*missing: text"),
         (b'{"_id": "q3", "text": " "}', "line 4.*non-empty"),
         (
             b'{"_id": "q1", "text": "other"}',
@@ -97,7 +99,7 @@ def test_a_bad_first_line_is_no_header(beir_folder):
     ],
 )
 def test_bad_queries_name_the_line(beir_folder, row, message):
-    """A query that cannot be read, or that has two texts, is named with file and line."""
+    """An unreadable query, or one with two texts, is reported with file and line."""
     path = beir_folder / "queries.jsonl"
     path.write_bytes(path.read_bytes() + row + b"\n")
     with pytest.raises(MalformedData, match=rf"queries\.jsonl {message}"):
@@ -114,12 +116,12 @@ def test_damaged_gzip(beir_folder, keep):
 
 
 def test_one_document_with_two_texts(beir_folder):
-    """An id that stands twice in a corpus is an error with another text and none with the same."""
+    """A repeated id in a corpus is an error if the texts differ, and fine if they are equal."""
     rows = [{"_id": "d1", "text": "same"}, {"_id": "d1", "text": "same"}]
     _json_lines(beir_folder / "corpus.jsonl", rows)
     assert list(Collection.from_beir(beir_folder).documents) == ["d1"]
     _json_lines(beir_folder / "corpus.jsonl", [*rows, {"_id": "d1", "text": "other"}])
-    with pytest.raises(MalformedData, match=r"line 3.*another text in corpus.jsonl line 1"):
+    with pytest.raises(MalformedData, match=r"line 3.*different text in corpus.jsonl line 1"):
         Collection.from_beir(beir_folder)
 
 
@@ -136,10 +138,10 @@ def test_trec_files(tmp_path):
         found = Collection.from_trec(tmp_path / "qrels", tmp_path / topics)
         assert found == Collection(QUERIES, QRELS, name="qrels")
     (tmp_path / "cut").write_text(blocks.rstrip().removesuffix("</top>"))
-    with pytest.raises(MalformedData, match=r"cut line 8.*without its </top>"):
+    with pytest.raises(MalformedData, match=r"cut line 8.*has no </top>"):
         Collection.from_trec(tmp_path / "qrels", tmp_path / "cut")
     (tmp_path / "lines").write_text("q1\thow?\n")
-    with pytest.raises(InvalidArgument, match="qrels='q2': names a query that has no text"):
+    with pytest.raises(InvalidArgument, match="qrels='q2': must be a query id with a text"):
         Collection.from_trec(tmp_path / "qrels", tmp_path / "lines")
 
 
@@ -147,7 +149,7 @@ CSV = 'query,doc_id,grade,language\nhow?,d1,2,en\n"why,\nthen?",d2,1,de\nhow?,d3
 
 
 def test_csv(tmp_path):
-    """A table gives judgments and labels; a query's id is made of its text where it has none."""
+    """A table gives judgments and labels; a query without an id gets one from its text."""
     (tmp_path / "judged.csv").write_text(CSV)
     found = Collection.from_csv(tmp_path / "judged.csv")
     how, why = text_key("how?"), text_key("why,\nthen?")
@@ -157,7 +159,7 @@ def test_csv(tmp_path):
         why: {"d2": 1},
     }
     assert found.slices("language") == {how: "en", why: "de"}
-    with pytest.raises(InvalidArgument, match=r"label='lang': is on no query.*\['language'\]"):
+    with pytest.raises(InvalidArgument, match=r"label='lang': must be one of \['language'\]"):
         found.slices("lang")
 
 
@@ -167,19 +169,19 @@ def test_csv(tmp_path):
         (CSV + "how?,d4\n", "line 6.*must have 4 cells.*not 2"),
         (CSV + "how?,d4,1,fr\n", "line 6.*label 'language' was 'en' in judged.csv line 2"),
         (CSV + 'how?,"d4"x,1,en\n', "line 6.*not CSV"),
-        ("text,doc\nhow?,d1\n", "line 2.*columns query and doc_id; absent: query, doc_id"),
+        ("text,doc\nhow?,d1\n", "line 2.*columns query and doc_id; missing: query, doc_id"),
         ("query,query\n", "line 1.*names a column twice"),
     ],
 )
 def test_bad_csv_names_the_line(tmp_path, text, message):
-    """A row that does not fit the header, or contradicts another, is named with its line."""
+    """A row that does not fit the header, or contradicts another, is reported with its line."""
     (tmp_path / "judged.csv").write_text(text)
     with pytest.raises(MalformedData, match=rf"judged\.csv {message}"):
         Collection.from_csv(tmp_path / "judged.csv")
 
 
 def test_pandas_is_as_csv(tmp_path):
-    """A data frame gives what its CSV file gives; an empty label is none."""
+    """A data frame gives what its CSV file gives; empty labels are ignored."""
     pandas = pytest.importorskip("pandas")
     (tmp_path / "judged.csv").write_text(CSV)
     frame = pandas.read_csv(tmp_path / "judged.csv")
@@ -197,7 +199,7 @@ def test_pandas_is_as_csv(tmp_path):
 
 
 def test_json_lines(tmp_path):
-    """One object for each query gives grades or a plain list of relevant ids, and labels."""
+    """JSON lines give grades or a plain list of relevant ids for each query, and labels."""
     rows = [
         {"query_id": "q1", "query": QUERIES["q1"], "relevant": {"d1": 2, "d3": 0}, "kind": "why"},
         {"query_id": "q2", "text": QUERIES["q2"], "relevant": ["d2"]},
@@ -212,10 +214,10 @@ def test_json_lines(tmp_path):
 
 
 def test_pairs():
-    """(query, relevant ids) pairs are a collection, and the same query may come twice."""
+    """(query, relevant ids) pairs make a collection, and the same query may appear twice."""
     found = Collection.from_pairs([("how?", ["d1"]), ("why?", {"d2": 2}), ("how?", ["d3", "d1"])])
     assert dict(found.qrels[text_key("how?")]) == {"d1": 1, "d3": 1}
-    assert found.notes == ("1 judgments are given twice alike.",)
+    assert found.notes == ("1 judgments are repeated.",)
 
 
 def test_clicks_and_thumbs():
@@ -223,7 +225,7 @@ def test_clicks_and_thumbs():
     events = [("how?", "d1"), ("how?", "d2", 1), ("how?", "d2", -1), ("how?", "d3", False)]
     found = Collection.from_clicks(events)
     assert dict(found.qrels[text_key("how?")]) == {"d1": 1, "d3": 0}
-    assert "only what users were shown" in found.notes[0]
+    assert "only documents that users were shown" in found.notes[0]
     with pytest.raises(MalformedData, match=r"clicks\[0\]: 5"):
         Collection.from_clicks([("how?", "d1", 5)])
 
@@ -243,7 +245,7 @@ def test_ir_datasets(tmp_path):
     found = Collection.from_ir_datasets("runoff-tests", documents=True)
     assert found == Collection(QUERIES, QRELS, found.documents, name="runoff-tests")
     assert found.documents["d2"].text == "bees"
-    with pytest.raises(InvalidArgument, match="no data set of ir_datasets"):
+    with pytest.raises(InvalidArgument, match="data set of ir_datasets"):
         Collection.from_ir_datasets("no-such-set")
 
 
@@ -269,14 +271,14 @@ def test_what_was_given_is_copied_and_cannot_change():
 
 
 def test_oddities_are_noted():
-    """Unjudged queries, hopeless ones and judged documents that do not exist are reported."""
+    """Notes report unjudged queries, hopeless queries and unknown judged documents."""
     documents = {"d1": Document("d1", "dough")}
     qrels = {"q1": {"d1": 1, "d8": 1}, "q2": {"d9": 0}}
     found = Collection({**QUERIES, "q3": "unjudged"}, qrels, documents)
     assert found.notes == (
-        "Left out as not judged: 1 queries (q3).",
-        "Without a relevant document, so always 0: 1 queries (q2).",
-        "Judged, but not among the documents: 2 documents (d8, d9).",
+        "Left out, since they are not judged: 1 queries (q3).",
+        "Always 0, since they have no relevant document: 1 queries (q2).",
+        "Judged but not among the documents: 2 documents (d8, d9).",
     )
     assert list(found.queries) == ["q1", "q2"]
     assert found.unknown() == ["d8", "d9"]
@@ -289,18 +291,18 @@ def test_oddities_are_noted():
 @pytest.mark.parametrize(
     ("queries", "qrels", "labels", "message"),
     [
-        (QUERIES, {}, {}, "must judge a document"),
-        (QUERIES, {"q1": {}}, {}, "must judge a document"),
-        (QUERIES, {"q7": {"d1": 1}}, {}, "qrels='q7': names a query that has no text"),
+        (QUERIES, {}, {}, "needs at least one judgment"),
+        (QUERIES, {"q1": {}}, {}, "needs at least one judgment"),
+        (QUERIES, {"q7": {"d1": 1}}, {}, "qrels='q7': must be a query id with a text"),
         (QUERIES, QRELS, {"q7": {"kind": "why"}}, "labels='q7'"),
         (QUERIES, {"q1": {"d1": 0.5}}, {}, "whole number.*'q1'.*'d1'"),
-        ({"q1": ""}, QRELS, {}, "must be a text"),
+        ({"q1": ""}, QRELS, {}, "must be a non-empty string"),
         ({"": "x"}, QRELS, {}, "non-empty strings"),
         (["x"], QRELS, {}, "must map query ids"),
     ],
 )
 def test_wrong_collections_are_refused(queries, qrels, labels, message):
-    """Judgments without queries, and what is no text, id or grade, are refused."""
+    """Judgments without queries, and invalid texts, ids or grades, are refused."""
     with pytest.raises(InvalidArgument, match=message):
         Collection(queries, qrels, labels=labels)
 

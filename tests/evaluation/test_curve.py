@@ -1,4 +1,4 @@
-"""What a window buys and costs, read off a recording."""
+"""What a window gains and costs, computed from a recording."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ pytest.importorskip("ir_measures")
 
 
 def test_points_are_what_a_replay_measures():
-    """Every value of the curve is that of a replay with that window, at the measure's own depth."""
+    """Each value is that of a replay with that window, cut at the measure's cutoff."""
     made, judged = recording(Judge()), collection()
     found = curve(made, judged, windows=[5, 20, 50])
     assert [one.window for one in found.points] == [0, 5, 20, 50]
@@ -36,7 +36,7 @@ def test_points_are_what_a_replay_measures():
 
 
 def test_measures_of_judged_documents_look_past_the_others():
-    """`judged_only` passes over what is not judged, so that no answer is cut at its cutoff."""
+    """A `judged_only` measure skips unjudged documents, so answers are not cut at its cutoff."""
     made, judged = recording(Judge(0.0), many=12), collection(12)
     few = {
         one: {doc_id: grade for doc_id, grade in grades.items() if grade or doc_id > "d20"}
@@ -51,7 +51,7 @@ def test_measures_of_judged_documents_look_past_the_others():
 
 
 def test_a_helping_reranker_saturates():
-    """A scorer that finds what a good source has near the top gains, and then no more."""
+    """Over a good source, a scorer gains with the first candidates and then no more."""
     made = recording(Judge(3.0), many=120)
     found = curve(made, collection(120), windows=[5, 10, 20, 30, 40, 50])
     assert found.shape == "saturates"
@@ -60,14 +60,14 @@ def test_a_helping_reranker_saturates():
 
 
 def test_a_curve_that_has_not_ended_still_rises():
-    """A scorer that knows, over a source that does not, gains from every further candidate."""
+    """Over a random source, a good scorer gains from every further candidate."""
     found = curve(recording(Judge(3.0), {"poor": 0.0}), collection(), windows=[5, 10, 20, 40])
     assert found.shape == "still rises"
     assert found.recommended == 40
 
 
 def test_a_harmful_reranker_falls_from_the_start():
-    """A scorer that prefers what is not relevant is not to be read with at all."""
+    """For a scorer that prefers irrelevant documents, window 0 is recommended."""
     found = curve(recording(Judge(-1.0)), collection())
     assert found.shape == "falls from the start"
     assert found.recommended == 0
@@ -75,14 +75,14 @@ def test_a_harmful_reranker_falls_from_the_start():
 
 
 def test_far_candidates_that_fool_the_reranker_make_a_peak():
-    """Where what comes last is liked best by the scorer, a window in between is best."""
+    """If the scorer prefers the candidates at the bottom, a window in between is best."""
     found = curve(recording(Judge(3.0, decoys=9.0)), collection(), windows=[5, 10, 20, 30, 40, 50])
     assert found.shape == "peaks then falls"
     assert 0 < found.recommended <= 40
 
 
 def test_a_constant_reranker_is_flat():
-    """A scorer that says the same of all changes nothing, costs, and is left out."""
+    """A scorer that gives all the same score makes a flat curve, and window 0 is recommended."""
     judge = Judge(0.0, noise=0.0, decoys=0.0)
     found = curve(recording(judge, many=120), collection(120))
     assert found.shape == "flat"
@@ -100,14 +100,14 @@ def test_few_queries_leave_the_shape_undecided():
 
 
 def test_below_a_hundred_queries_no_window_is_shown_to_lose_nothing():
-    """Where 99 queries do not change, one in thirty that does may be missing: not flat."""
+    """99 unchanged queries do not prove a flat curve, since a rare change may be missing."""
     for many, shape in ((99, "undecided"), (100, "flat")):
         made = recording(Judge(0.0, noise=0.0, decoys=0.0), many=many, recorded=5)
         assert curve(made, collection(many)).shape == shape
 
 
 def test_one_query_has_a_curve():
-    """A lone judged query proves nothing, and no choice can be held against another query."""
+    """A single judged query proves nothing, and no other query can check the choice."""
     found = curve(recording(Judge(3.0), {"poor": 0.0}, many=1), collection(1))
     assert (found.queries, found.shape) == (1, "undecided")
     assert found.regret == pytest.approx(max(one.gain for one in found.points))
@@ -116,11 +116,11 @@ def test_one_query_has_a_curve():
 
 @pytest.mark.parametrize("recorded", [1, 7, 25])
 def test_the_recommendation_was_recorded(recorded):
-    """However much a wider window would bring, none above the recorded one is looked at."""
+    """No window above the recorded one is measured, however much it might gain."""
     found = curve(recording(Judge(3.0), {"poor": 0.0}, recorded=recorded), collection())
     assert max(one.window for one in found.points) == recorded
     assert found.recommended <= recorded
-    with pytest.raises(InvalidArgument, match=f"windows of 1 to {recorded}"):
+    with pytest.raises(InvalidArgument, match=f"windows from 1 to {recorded}"):
         curve(recording(Judge(), recorded=recorded), collection(), windows=[recorded + 1])
 
 
@@ -142,7 +142,7 @@ def test_marginal_gains_are_differences_over_what_more_is_spent():
 
 
 def test_pairs_are_those_that_a_live_search_reads():
-    """Neither what is grouped under another nor images and blank texts are counted as read."""
+    """Grouped candidates, images and blank texts do not count as pairs read."""
     live = recorded.pipeline(group=Grouping("parent"), depth=30, window=8)
     judged = Collection(recorded.questions().queries, {f"q{at}": {"d02": 1} for at in range(6)})
     found = curve(record(live, judged, 30, progress=False), judged)
@@ -155,7 +155,7 @@ def test_pairs_are_those_that_a_live_search_reads():
 
 
 def test_units_that_a_vendor_bills_are_whole():
-    """Of a unit for 20 pairs, 5 pairs cost as much as 20, and 21 twice that."""
+    """If a billed unit covers 20 pairs, 5 pairs cost as much as 20, and 21 twice as much."""
     made = recording(Judge(billed=True), many=3, recorded=40)
     costs = Costs(made, made.setup.steps, Price(per_search_unit=1.0))
     found = [costs.of(("good",), [many] * 3).cost for many in (0, 5, 20, 21, 40)]
@@ -166,7 +166,7 @@ def test_units_that_a_vendor_bills_are_whole():
     ("pairs", "cached", "cost"), [(40, 0, 40.0), (120, 0, 120.0), (10, 30, 40.0), (30, 90, 120.0)]
 )
 def test_passages_and_cached_pairs_are_paid_for(pairs, cached, cost):
-    """Three passages a document cost three pairs, and what was cached costs what the rest does."""
+    """Three passages of a document cost three pairs; cached pairs are estimated like the rest."""
     (one, *_) = recording(Judge(), many=1, recorded=40)
     *others, rerank = one.stages
     usage = Usage(pairs=pairs, cached=cached, cost=float(pairs))
@@ -177,7 +177,7 @@ def test_passages_and_cached_pairs_are_paid_for(pairs, cached, cost):
 
 
 def test_a_cascade_is_paid_stage_by_stage_and_sources_by_the_slowest():
-    """The first stage reads the window, the next what that keeps; sources are asked together."""
+    """The first stage reads the window, the next what that keeps; sources run at the same time."""
     cascade = Cascade([Step(Judge(name="first"), 10), Judge(name="last")])
     made = recording(cascade, {"one": 0.5, "two": 0.5}, many=3)
     spent = Costs(made, made.setup.steps, Price(per_1k_pairs=1000)).of(("one", "two"), [30] * 3)
@@ -202,7 +202,7 @@ def test_a_recommendation_gives_up_little(seed, windows, queries):
 
 
 def test_it_is_told_as_text_and_as_json():
-    """Text marks what is recommended and what is in use; a dictionary goes through JSON."""
+    """The text marks the recommended window and the one in use; `to_dict` survives JSON."""
     found = curve(recording(Judge(3.0)), collection(), windows=[5, 20, 50])
     text = str(found)
     assert text.startswith(found.shape)
@@ -216,9 +216,9 @@ def test_it_is_told_as_text_and_as_json():
 
 def test_what_cannot_be_is_refused():
     """Without a second stage, or with unrecorded queries, there is no curve."""
-    with pytest.raises(InvalidArgument, match="without a second stage"):
+    with pytest.raises(InvalidArgument, match="a system with a second stage"):
         curve(recording(None, many=3), collection(3))
-    with pytest.raises(InvalidArgument, match="without a recording"):
+    with pytest.raises(InvalidArgument, match="not recorded"):
         curve(recording(Judge(), many=3), collection(4))
     for wrong in ({"windows": [0]}, {"bound": 0}, {"folds": 1}, {"rounds": 0}):
         with pytest.raises(InvalidArgument):

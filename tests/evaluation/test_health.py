@@ -1,4 +1,4 @@
-"""Health names what is odd without judgments, and nothing else."""
+"""Health reports what is odd, without judgments, and nothing else."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ def sigmoid(values):
 
 
 def test_a_sound_second_stage_is_fine():
-    """Scores of their kind, without ties, that mix the fused order moderately: nothing is odd."""
+    """Untied scores of the declared kind that change the order moderately are not odd."""
     ids, answers = IDS.split(), []
     for at, text in enumerate(MANY.queries.values()):
         lifted = {one: 5 - n / 4 + (3.1 if n % 3 == at % 2 else 0) for n, one in enumerate(ids)}
@@ -51,7 +51,7 @@ def odd(recording, **options):
 @pytest.mark.parametrize(
     ("scores", "kind", "check", "words"),
     [
-        (SPREAD, ScoreKind.PROBABILITY, "kind", "are no probabilities"),
+        (SPREAD, ScoreKind.PROBABILITY, "kind", "are not probabilities"),
         (sigmoid(SPREAD), ScoreKind.LOGIT, "kind", "look like probabilities"),
         (sigmoid(sigmoid(SPREAD)), ScoreKind.PROBABILITY, "kind", "sigmoid of a probability"),
         (dict.fromkeys(SPREAD, 0.3), ScoreKind.LOGIT, "constant", "100.0% of the queries"),
@@ -66,7 +66,7 @@ def odd(recording, **options):
     ],
 )  # fmt: skip
 def test_odd_scores(scores, kind, check, words):
-    """Each way in which scores go wrong is named, with its figure in the sentence."""
+    """Each fault of the scores is reported by its check, with the figure in the sentence."""
     found = seen(Told(scores, kind=kind)).health()
     assert found[check].odd
     assert words in found[check].sentence
@@ -78,7 +78,7 @@ def test_odd_scores(scores, kind, check, words):
 
 @pytest.mark.parametrize("kind", [ScoreKind.LOGIT, ScoreKind.PROBABILITY])
 def test_scores_of_their_kind_are_fine(kind):
-    """Logits called logits and probabilities called probabilities are of their kind."""
+    """Logits declared as logits and probabilities as probabilities are not odd."""
     scores = SPREAD if kind is ScoreKind.LOGIT else sigmoid(SPREAD)
     assert seen(Told(scores, kind=kind)).health()["kind"].odd is False
 
@@ -105,13 +105,13 @@ def test_agreement_with_the_first_stage():
     assert against["flips"].figure == 1
     # the ten results are the last ten of 40, that is of the last quarter
     assert against["promoted"].figure == 1
-    assert "250 results were promoted, from place 36 in the median" in (
+    assert "250 results were promoted, from fused place 36 in the median" in (
         against["promoted"].sentence
     )
 
 
 def test_promoted_documents_name_their_source():
-    """Of what was promoted, the share that one source alone found is told by its name."""
+    """The share of promoted results that only one source found is reported with its name."""
     scores = {one: float(at) for at, one in enumerate(IDS.split())}
     sources = {"s": Listed(IDS), "other": Listed(" ".join(IDS.split()[:20]))}
     system = TwoStage(sources, reranker=Told(scores), depth=40, window=40)
@@ -139,7 +139,7 @@ def test_phantom_hits_need_texts():
 
 
 def test_degraded_answers():
-    """A reranker that fails makes every answer degraded, and the reason is told."""
+    """With a failing reranker every answer is degraded, and the reason is reported."""
     found = seen(Told(SPREAD, fails=True)).health()
     assert found["degraded"].figure == 1
     assert "mostly rerank told connection" in found["degraded"].sentence
@@ -157,7 +157,7 @@ def test_degraded_answers():
     ids=["plain", "grouped", "threshold", "cascade"],
 )
 def test_a_recording_and_the_live_answers_are_as_healthy(scorer, options):
-    """What is recorded and then configured down is judged as the live responses and traces are."""
+    """A recording has the same health as the live responses and traces of the same system."""
     system, asked = pipeline(scorer, depth=20, window=12, **options), questions(8)
     recording = record(system, asked, 40, progress=False, texts=True)
     live = [system.search(text) for text in asked.queries.values()]
@@ -168,7 +168,7 @@ def test_a_recording_and_the_live_answers_are_as_healthy(scorer, options):
 
 
 def test_drift_is_told_where_there_is_some():
-    """Against itself nothing has drifted; other scores, cuts, faults and answers are each named."""
+    """Nothing drifts against itself; changed scores, cuts, faults and answers are each reported."""
     before = seen(Told(SPREAD))
     assert not [one for one in odd(before, reference=before) if one.startswith("drift")]
     other = {one: -value - 4 for one, value in SPREAD.items()}
@@ -177,13 +177,13 @@ def test_drift_is_told_where_there_is_some():
     failed = odd(seen(Told(SPREAD, fails=True)), reference=before)
     assert "drift degraded" in failed
     renamed = health(seen(Told(SPREAD, name="new")), reference=before)
-    assert "of told (logit) and are of new (logit)" in renamed["drift model"].sentence
+    assert "was told (logit) and is now new (logit)" in renamed["drift model"].sentence
     empty = seen(Told(SPREAD), ids="")
     assert "drift empty" in odd(empty, reference=before)
 
 
 def test_a_degraded_answer_is_no_other_model():
-    """Answers without scores leave the model as it was, and the scores of the others compared."""
+    """Answers without scores are not a model change, and the other answers' scores are compared."""
     before, (failed, *_) = seen(Told(SPREAD)), list(seen(Told(SPREAD, fails=True)))
     made = Recording(before.setup, Stored([failed, *list(before)[1:]]))
     assert not made.health(reference=before)["drift scores"].odd
@@ -219,7 +219,7 @@ def test_drift_of_scores_is_seldom_seen_in_noise():
 
 
 def test_health_is_told_as_text_and_json():
-    """Each finding is a line with its advice, odd ones first, and comes back from JSON."""
+    """Each finding is one line with its advice, odd ones first; `to_dict` survives JSON."""
     found = seen(Told(dict.fromkeys(SPREAD, 0.3))).health()
     first = str(found).splitlines()[1]
     assert first.startswith("look")
@@ -232,6 +232,6 @@ def test_health_is_told_as_text_and_json():
 
 @pytest.mark.parametrize("given", [7, [], ["text"]])
 def test_something_else_is_refused(given):
-    """Only a recording, responses or traces can be looked at, and at least one."""
+    """Only a recording, responses or traces are accepted, and at least one."""
     with pytest.raises(InvalidArgument, match="seen"):
         health(given)

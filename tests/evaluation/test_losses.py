@@ -1,4 +1,4 @@
-"""The ledger books every loss on the stage that caused it, and promises no more than can be had."""
+"""The ledger books every loss on the stage that caused it, and its bounds hold."""
 
 import json
 import math
@@ -102,7 +102,7 @@ def test_ledger_by_hand(case):
 
 
 def test_ceilings_fall_by_hand():
-    """The best that is left falls from stage to stage, down to what is answered."""
+    """The ceilings fall from stage to stage, down to the value of the answer."""
     found = ledger({"x": 1, "a": 1}, {"s": Listed("b c a d")}, Told({"b": 1, "c": 1}))
     top = 1 / (1 + SECOND)
     assert found.ceilings == pytest.approx(
@@ -112,7 +112,7 @@ def test_ceilings_fall_by_hand():
 
 
 def test_documents_say_where_they_were_lost():
-    """Every document has its entry and its place, and the shares of an entry sum to it."""
+    """Every lost document has an entry and a place, and the shares of an entry sum to it."""
     qrels = {"x": 2, "b": 1, "d": 1, "a": 1, "e": 1}
     found = ledger(
         qrels, {"s": Listed("a b c d e")}, Told({"c": 3, "a": 1}, truncated="b"), depth=4, window=3
@@ -207,7 +207,7 @@ def _most(found, action):
 
 
 def test_moves_tell_what_is_known_and_what_is_only_bounded():
-    """Settings that were recorded say what they bring; other parts only what they could."""
+    """Moves that can be replayed state their gain; all others only an upper bound."""
     found = ledger(
         {"x": 1, "c": 1, "e": 1}, {"s": Listed("a b c d e")}, Told({"e": 2, "c": 1}),
         window=2, depth=4,
@@ -223,7 +223,7 @@ def test_moves_tell_what_is_known_and_what_is_only_bounded():
 
 
 def test_fusion_is_a_move_only_where_there_are_sources_to_fuse():
-    """Of one source no fusion changes the order, so that a better order is what could bring it."""
+    """With one source no fusion changes the order, so the move asks for a better first stage."""
     judged, texts = {"c": 1}, {"s": Listed("a b c")}
     alone = ledger(judged, texts, Told({"a": 1}), window=1)
     both = ledger(judged, texts | {"t": Listed("a b c")}, Told({"a": 1}), window=1)
@@ -234,7 +234,7 @@ def test_fusion_is_a_move_only_where_there_are_sources_to_fuse():
 
 @pytest.mark.parametrize(("listed", "gain"), [("a b c d", THIRD), ("a b d e c", 0)])
 def test_a_greater_depth_is_bounded_by_what_was_recorded(listed, gain):
-    """A deeper recall can bring the recorded documents in their best order; what it brings is told.
+    """A deeper recall is bounded by the recorded documents in the best order; its gain is stated.
 
     Of c and x only c was retrieved, below the depth of 2: the rest could place it first at best.
     """
@@ -252,7 +252,7 @@ def test_no_depth_is_a_move_where_nothing_lies_deeper():
 
 
 def test_no_second_stage_is_a_move_where_it_harms():
-    """A reranker that does harm is told to go, with exactly what that brings."""
+    """For a harmful reranker, a move is to remove it, with the exact gain."""
     found = ledger({"a": 1}, {"s": Listed("a b")}, Told({"b": 1}))
     (move,) = [one for one in found.moves if one.action == "no second stage"]
     assert move.brings == move.at_most == pytest.approx(1 - SECOND)
@@ -269,7 +269,7 @@ def test_a_second_stage_is_a_move_where_there_is_none():
 
 
 def test_ledger_is_told_as_text_and_json():
-    """The table names what was lost, and the same figures come back from JSON."""
+    """The table names what was lost, and `to_dict` has the same figures after JSON."""
     found = ledger({"x": 1, "a": 1}, {"s": Listed("a b")}, Told({"b": 1}))
     told = str(found)
     assert "found by no source" in told
@@ -292,5 +292,5 @@ def test_queries_must_be_recorded_and_those_without_judgments_are_left_out():
     found = recording.losses(fewer)
     assert len(found.queries) == 2
     assert len(found.notes) == 2
-    with pytest.raises(InvalidArgument, match="cutoff= does"):
+    with pytest.raises(InvalidArgument, match="pass cutoff="):
         recording.losses(fewer, top_k=3)

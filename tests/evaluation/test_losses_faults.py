@@ -1,4 +1,4 @@
-"""Every stage broken on purpose, on real collections: the ledger names it and keeps its bounds."""
+"""On real collections with one stage broken, the ledger names that stage and its bounds hold."""
 
 import sys
 from collections import Counter

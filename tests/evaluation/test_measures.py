@@ -1,4 +1,4 @@
-"""Measures are ir-measures', computed for every judged query and by rank alone."""
+"""Measures are those of ir-measures, for every judged query, computed from ranks only."""
 
 import math
 import sys
@@ -19,7 +19,7 @@ COLLECTION = Collection(
 
 
 def test_by_hand():
-    """nDCG, RR, recall and Judged of a small run are what pencil and paper give."""
+    """nDCG, RR, recall and Judged of a small run equal values computed by hand."""
     run = {"q1": ["x", "b", "a"], "q2": ["a"]}
     found = evaluate(run, COLLECTION, ["nDCG@10", "RR@10", "R@2"])
     ideal = 2 + 1 / math.log2(3)
@@ -65,38 +65,38 @@ def test_names_and_objects():
     assert found.by_query("AP")["q1"] == 1.0
     assert evaluate({"q1": ["a"]}, COLLECTION, "RR@10").mean("RR@10") == pytest.approx(1 / 3)
     assert "Judged@10 1.000" in str(found)
-    with pytest.raises(InvalidArgument, match="was not measured"):
+    with pytest.raises(InvalidArgument, match="must be one of the measures"):
         found.mean("RR@10")
 
 
 @pytest.mark.parametrize(
     ("measures", "message"),
     [
-        (["nDGC@10"], "no measure of ir-measures"),
-        (["nDCG(foo=1)@10"], "no measure of ir-measures"),
+        (["nDGC@10"], "a measure of ir-measures"),
+        (["nDCG(foo=1)@10"], "a measure of ir-measures"),
         (["nDCG@0"], "cutoff of 1 or more"),
-        (["R"], "no measure of ir-measures"),
+        (["R"], "a measure of ir-measures"),
         ([10], "a name such as"),
-        ([], "a measure or more"),
+        ([], "at least one measure"),
     ],
 )
 def test_bad_measures(measures, message):
-    """What is no measure is refused by name; a cutoff of 0 would crash trec_eval."""
+    """Unknown measures are refused by name, and so is a cutoff of 0, which crashes trec_eval."""
     with pytest.raises(InvalidArgument, match=message):
         Evaluator(COLLECTION, measures)
 
 
 @pytest.mark.parametrize(
-    ("order", "message"), [(["a", "b", "a"], "'a': stands twice"), ([1], "ids"), ("ab", "ids")]
+    ("order", "message"), [(["a", "b", "a"], "'a': is repeated"), ([1], "ids"), ("ab", "ids")]
 )
 def test_bad_runs(order, message):
-    """A document that stands twice, and what is no list of ids, is refused with its query."""
+    """Repeated documents and results that are not lists of ids are refused, naming the query."""
     with pytest.raises(InvalidArgument, match=f"{message}.*'q1'"):
         evaluate({"q1": order}, COLLECTION)
 
 
 def test_values_cannot_be_changed():
-    """The arrays that are handed out are read-only."""
+    """The returned arrays are read-only."""
     found = evaluate({"q1": ["a"]}, COLLECTION)
     with pytest.raises(ValueError, match="read-only"):
         found.values["nDCG@10"][0] = 1.0

@@ -1,4 +1,4 @@
-"""What goes wrong on a first day: other ids, other forms, answers that were cut short."""
+"""Mistakes of a first day: ids that do not match, wrong formats, degraded answers."""
 
 import pickle
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def table(path, content):
 
 
 def test_documents_of_other_ids_are_noted_with_both():
-    """Where no result is a judged document, the measures and a verdict name ids of both kinds."""
+    """If no result is judged, the notes quote an id of the results and one of the judgments."""
     measured = evaluate({"q1": ["doc-a"], "q2": ["doc-b"]}, JUDGED)
     (note,) = measured.notes
     assert "'doc-a'" in note
@@ -37,14 +37,14 @@ def test_one_judged_result_is_enough_for_no_such_note():
 
 
 def test_queries_of_other_ids_are_noted_with_both():
-    """Where no query of a run is judged, the note has an id of both kinds."""
+    """If no query of a run is judged, the note quotes an id of the run and one of the judgments."""
     *_, note = evaluate({"query 1": ["a"]}, JUDGED).notes
     assert "'query 1'" in note
     assert "'q1'" in note
 
 
 def test_the_ledger_notes_other_ids():
-    """Losses booked on the sources are doubted where no source found any judged document."""
+    """If no source found any judged document, the ledger asks whether the ids are the same."""
     made = record(TwoStage({"list": Listed("x", "y")}, reranker=None), JUDGED, progress=False)
     (note,) = made.losses(JUDGED).notes
     assert "'x'" in note
@@ -59,12 +59,12 @@ def test_results_without_an_order_are_refused(order):
 
 
 def test_results_may_be_an_array():
-    """Ids as NumPy has them count as ids."""
+    """NumPy strings are accepted as ids."""
     assert evaluate({"q1": np.array(["x", "a"])}, JUDGED, ["RR"]).by_query("RR")["q1"] == 0.5
 
 
 def test_what_is_no_collection_is_refused_by_name():
-    """Plain dictionaries in place of a collection are an error that says what it must have."""
+    """A plain dictionary instead of a collection is an error that says what is expected."""
     pipeline = TwoStage({"list": Listed("a")}, reranker=None)
     made = record(pipeline, JUDGED, progress=False)
     calls = [
@@ -79,7 +79,7 @@ def test_what_is_no_collection_is_refused_by_name():
 
 
 def test_degraded_answers_are_told_wherever_a_recording_is_judged():
-    """A second stage that failed is no second stage without effect: verdict and ledger say so."""
+    """If the second stage failed, verdict and ledger say so instead of reporting no effect."""
     empty = Fixed(lambda _: Reranking(()))
     made = record(TwoStage({"list": Listed("x", "a")}, reranker=empty), JUDGED, progress=False)
     for found in (made.verdict(JUDGED), made.losses(JUDGED)):
@@ -98,7 +98,7 @@ def test_spaces_behind_commas_are_no_part_of_an_id(tmp_path):
 
 @pytest.mark.parametrize("grade", ["1.0", "1.", " 1", "+1"])
 def test_whole_numbers_may_have_a_point(tmp_path, grade):
-    """Grades as spreadsheets write them where a cell is empty count as whole numbers."""
+    """Grades such as 1.0, which spreadsheets write beside empty cells, count as whole numbers."""
     made = Collection.from_csv(table(tmp_path / "j.csv", f"query,doc_id,grade\none,d1,{grade}\n"))
     assert [dict(one) for one in made.qrels.values()] == [{"d1": 1}]
 
@@ -115,7 +115,7 @@ def test_whole_numbers_may_have_a_point(tmp_path, grade):
     ],
 )
 def test_an_unfit_file_is_named_with_its_remedy(tmp_path, name, content, message):
-    """Each error about a file says which file, and what would be right."""
+    """Each error about a file names the file and says what is expected."""
     with pytest.raises((MalformedData, InvalidArgument), match=message):
         open_collection(
             str(table(tmp_path / name, content)), split="test", topics=None, documents=False
@@ -132,7 +132,7 @@ def test_an_unfit_file_is_named_with_its_remedy(tmp_path, name, content, message
     ],
 )
 def test_the_command_line_knows_a_table_by_any_usual_name(tmp_path, name, content):
-    """Upper case, tabs, a byte order mark and Windows line ends are read as what they are."""
+    """Upper case, tabs, a byte order mark and Windows line ends are read correctly."""
     made = open_collection(
         str(table(tmp_path / name, content)), split="test", topics=None, documents=False
     )
@@ -140,14 +140,14 @@ def test_the_command_line_knows_a_table_by_any_usual_name(tmp_path, name, conten
 
 
 def test_a_tsv_of_beir_judgments_stays_one(tmp_path):
-    """Tabs alone make no table of questions: `query-id corpus-id score` are judgments."""
+    """A table of tabs is not taken for questions: `query-id corpus-id score` are judgments."""
     file = table(tmp_path / "test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\n")
     made = open_collection(str(file), split="test", topics=None, documents=False)
     assert dict(made.qrels["q1"]) == {"d1": 1}
 
 
 def test_a_query_without_an_id_is_named_by_its_text():
-    """Notes and verdicts show a question where its id is but made of it."""
+    """Notes and verdicts show a question instead of an id that was derived from it."""
     made = Collection.from_pairs([("what is new?", {"a": 0}), ("what is old?", ["b"])])
     assert "'what is new?'" in made.notes[0]
     new, old = made.queries
@@ -159,7 +159,7 @@ def test_a_query_without_an_id_is_named_by_its_text():
 
 
 def test_results_of_an_evaluation_can_be_pickled():
-    """Everything an evaluation returns goes to another process and comes back alike."""
+    """Everything an evaluation returns can be pickled, and is equal afterwards."""
     made, judged = recording(Judge()), collection()
     measured = evaluate({"q1": ["d01"]}, judged)
     for one in (
@@ -170,7 +170,7 @@ def test_results_of_an_evaluation_can_be_pickled():
 
 
 def test_a_document_listed_twice_is_an_error_that_says_what_helps():
-    """Where a source lists a document twice, `losses` names it and `id_of`, which does help."""
+    """If a source lists a document twice, `losses` names it and advises `id_of`, which helps."""
     pipeline = TwoStage({"list": Listed("a", "x", "a")}, reranker=None)
     with pytest.raises(InvalidArgument, match=r"'a'.*id_of"):
         record(pipeline, JUDGED, progress=False).losses(JUDGED)
@@ -179,7 +179,7 @@ def test_a_document_listed_twice_is_an_error_that_says_what_helps():
 
 
 def test_a_recording_of_failures_is_warned_of(caplog):
-    """A source that fails for every query is told in a warning, with its own words."""
+    """A source that fails for every query is reported in a warning, with its own message."""
     broken = Listed(error=RuntimeError("the index is gone"))
     record(TwoStage({"list": broken}, reranker=None), JUDGED, progress=False)
     (said,) = caplog.messages
@@ -188,7 +188,7 @@ def test_a_recording_of_failures_is_warned_of(caplog):
 
 
 def test_a_store_or_a_source_is_refused_with_what_can_be_recorded():
-    """Where the part of a system is given, the message says how to make a system of it."""
+    """If only a part of a system is given, the message says how to make a system of it."""
     store = SimpleNamespace(as_retriever=None)
     with pytest.raises(InvalidArgument, match=r"a LlamaIndex retriever.*as_retriever\(\) of it"):
         record(store, JUDGED, progress=False)
@@ -197,7 +197,7 @@ def test_a_store_or_a_source_is_refused_with_what_can_be_recorded():
 
 
 def test_a_single_query_is_enough_for_every_answer():
-    """One judged query gives a verdict, a curve, a choice and a ledger that claim nothing of it."""
+    """With one judged query, verdict, curve, tuning and ledger work and claim nothing."""
     made, judged = recording(Judge(), many=1), collection(1)
     assert made.verdict(judged).decision == "undecided"
     found = curve(made, judged)
@@ -225,13 +225,13 @@ def test_a_single_query_is_enough_for_every_answer():
     ],
 )
 def test_what_has_another_form_is_refused(make):
-    """A dictionary is not taken for its keys, nor a grade for what trec_eval would make of it."""
+    """A dictionary is not taken for its keys, and grades that trec_eval mistakes are refused."""
     with pytest.raises((MalformedData, InvalidArgument), match="must"):
         make()
 
 
 def test_questions_may_map_to_their_documents():
-    """A plain mapping of texts to relevant ids is as good as its items."""
+    """A mapping of texts to relevant ids gives the same collection as its items."""
     given = {"one": ["a"], "two": {"b": 2}}
     assert Collection.from_pairs(given) == Collection.from_pairs(given.items())
 
@@ -247,7 +247,7 @@ def test_a_verdict_on_something_else_says_what_it_takes(unfit):
 
 
 def test_empty_cells_of_a_frame_are_no_labels():
-    """Whatever stands in an empty cell, it is no value to slice by."""
+    """No kind of empty cell becomes the value of a slice."""
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(
         {
@@ -262,7 +262,7 @@ def test_empty_cells_of_a_frame_are_no_labels():
 
 
 def test_no_query_acts_on_the_terminal():
-    """What users typed reaches a terminal on one short line, without what it would obey."""
+    """Users' texts are printed on one short line, without control characters."""
     text = "a\x1b[2J\u202e b\nsecond line " + "x" * 3000
     made = Collection(
         {"q1": text, "q2": "b"}, {"q1": {"a": 1}, "q2": {"a": 1}}, labels={"q1": {"k": "\x1b[0m"}}
@@ -276,6 +276,6 @@ def test_no_query_acts_on_the_terminal():
 
 
 def test_half_a_recording_gives_no_verdict():
-    """Judged queries that were never asked are an error, and do not count as zero on both sides."""
+    """Judged queries that were not recorded are an error; they do not count as zero."""
     with pytest.raises(InvalidArgument, match="lacks 2 judged queries"):
         recording(Judge(), many=10).verdict(collection(12))

@@ -1,4 +1,4 @@
-"""What a recording holds, and what becomes of it when its process is killed."""
+"""What a recording contains, and that it survives when its process is killed."""
 
 import dataclasses
 import errno
@@ -69,7 +69,7 @@ def _timeless(stage):
 
 
 def test_what_is_recorded():
-    """Every candidate has what the live trace tells of it, at full width."""
+    """Every candidate is recorded as the live trace of a search at full width shows it."""
     live = pipeline(
         Pointwise(Hashed(), threshold=Threshold(0.5, ScoreKind.LOGIT)), group="parent", depth=10
     )
@@ -131,7 +131,7 @@ def test_disk_holds_what_memory_holds(tmp_path, texts):
 
 
 def test_small_shards_are_merged(tmp_path, monkeypatch):
-    """Shards are put together as they come; a kill before the tidying loses nothing."""
+    """Small shards are merged from time to time; a kill before the clean-up loses nothing."""
     from runoff.evaluation import _shards as shards
 
     monkeypatch.setattr(shards, "_MERGED", 4)
@@ -186,7 +186,7 @@ def _resumed(tmp_path, many, wait, kills, pairs):
     ],
 )
 def test_a_killed_recording_goes_on(tmp_path, many, wait, kills, pairs):
-    """What is recorded when a process is killed is never scored again, and nothing is missing."""
+    """After kills, nothing recorded is scored again, and nothing is missing."""
     kept, scored, before = _resumed(tmp_path, many, wait, kills, pairs)
     asked = questions(many)
     for log, had in zip(scored, before, strict=True):
@@ -211,7 +211,7 @@ class Faulty(Hashed):
 
 
 def test_degraded_queries_are_recorded_again(tmp_path, caplog):
-    """A degraded query is kept and marked; going on asks it alone again."""
+    """A degraded query is kept and marked; resuming searches only for it again."""
     scorer = Faulty()
     made = record(pipeline(scorer), QUESTIONS, 30, path=tmp_path / "kept", progress=False)
     assert made.degraded == ["q2"]
@@ -229,7 +229,7 @@ def test_degraded_queries_are_recorded_again(tmp_path, caplog):
 
 
 def test_a_query_without_any_source():
-    """Where no source answers, the query is recorded without candidates, and degraded."""
+    """If no source answers, the query is recorded without candidates, as degraded."""
     system = TwoStage({"down": Listed(error=BadReply("nothing arrived"))}, reranker=Hashed())
     made = record(system, QUESTIONS, 100, progress=False)
     assert made.degraded == list(QUESTIONS.queries)
@@ -259,7 +259,7 @@ def test_another_system_or_other_queries_are_refused(tmp_path, live, asked, dept
 
 
 def test_files_that_are_no_recording(tmp_path):
-    """What is missing, newer, foreign or damaged is refused by name."""
+    """Missing, newer, foreign and damaged recordings are refused with their own errors."""
     with pytest.raises(RecordingNotFound):
         Recording.open(tmp_path)
     (tmp_path / "note.txt").write_text("mine")
@@ -276,7 +276,7 @@ def test_files_that_are_no_recording(tmp_path):
     manifest = kept / "manifest.json"
     told = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**told, "version": 2, "runoff": "9.0"}))
-    with pytest.raises(RecordingTooNew, match=r"version 2, written by runoff 9\.0"):
+    with pytest.raises(RecordingTooNew, match=r"format 2, written by runoff 9\.0"):
         Recording.open(kept)
     manifest.write_text(json.dumps({**told, "setup": {}}))
     with pytest.raises(RecordingDamaged):
@@ -287,20 +287,20 @@ def test_files_that_are_no_recording(tmp_path):
     ("system", "asked", "options", "told"),
     [
         ("not a system", QUESTIONS, {}, "a TwoStage"),
-        (pipeline(), Questions({}), {}, "no queries"),
+        (pipeline(), Questions({}), {}, "at least one query"),
         (pipeline(), Questions({"q9": " "}), {}, r"queries\['q9'\]"),
-        (pipeline(), QUESTIONS, {"depth": 29}, "record as many"),
+        (pipeline(), QUESTIONS, {"depth": 29}, "at least 30"),
         (pipeline(), QUESTIONS, {"workers": 0}, "workers"),
     ],
 )
 def test_arguments_that_cannot_be(system, asked, options, told):
-    """An argument that cannot be is refused by name, before anything is asked."""
+    """An invalid argument is refused by name before anything is searched."""
     with pytest.raises(InvalidArgument, match=told):
         record(system, asked, **{"depth": 30, "progress": False, **options})
 
 
 def test_lasting_errors_are_raised(tmp_path):
-    """An error that lasts stops the recording; what was recorded stays."""
+    """A permanent error stops the recording; what was recorded stays."""
     given = documents()
 
     class Broken(Hashed):
@@ -316,7 +316,7 @@ def test_lasting_errors_are_raised(tmp_path):
 
 
 def test_without_pyarrow(tmp_path):
-    """Memory needs no pyarrow; a path names the extra before any model is loaded."""
+    """In memory no pyarrow is needed; a path without it fails before any model is loaded."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); sys.modules['pyarrow'] = None\n"
         "import runoff.evaluation\n"
@@ -338,7 +338,7 @@ def test_without_pyarrow(tmp_path):
 
 
 def test_progress_is_told(capfd):
-    """How far it is goes to standard error, and nothing to standard output."""
+    """Progress goes to standard error, and nothing to standard output."""
     pytest.importorskip("rich")
     record(pipeline(), QUESTIONS, 30)
     told = capfd.readouterr()
@@ -347,14 +347,14 @@ def test_progress_is_told(capfd):
 
 
 def test_progress_without_rich(capfd, monkeypatch):
-    """Where rich is not installed, a line tells."""
+    """Without rich, progress is printed as lines."""
     monkeypatch.setitem(sys.modules, "rich.console", None)
     record(pipeline(), QUESTIONS, 30)
     assert "6 of 6 queries" in capfd.readouterr().err
 
 
 def test_a_second_recorder_of_a_directory_is_refused(tmp_path):
-    """While one records into a directory another is refused, and goes on once it is done."""
+    """While one process records into a directory another is refused; afterwards it may resume."""
     folder, started, go = tmp_path / "kept", threading.Event(), threading.Event()
 
     class Waiting(Noise):
@@ -372,7 +372,7 @@ def test_a_second_recorder_of_a_directory_is_refused(tmp_path):
     first = threading.Thread(target=run)
     first.start()
     assert started.wait(30)
-    with pytest.raises(InvalidArgument, match="is being recorded into"):
+    with pytest.raises(InvalidArgument, match="in use by another recorder"):
         record(system(Waiting), questions(3), 9, path=folder, progress=False)
     go.set()
     first.join()
@@ -381,7 +381,7 @@ def test_a_second_recorder_of_a_directory_is_refused(tmp_path):
 
 
 def test_an_interrupted_recording_waits_for_no_source(tmp_path):
-    """What ends a recording is not held up by a source that does not come back."""
+    """An error ends a recording at once, even while a source hangs."""
     never = threading.Event()
 
     class Hung(Noise):
@@ -402,7 +402,7 @@ def test_an_interrupted_recording_waits_for_no_source(tmp_path):
 
 
 def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
-    """Where a shard cannot be written the error names it, and what was recorded stays."""
+    """If a shard cannot be written the error names it, and what was recorded stays."""
     write, written = parquet.write_table, []
 
     def full(table, where, **options):

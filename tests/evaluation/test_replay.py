@@ -1,4 +1,4 @@
-"""Replay answers from a recording what the live pipeline answers."""
+"""A replay returns what the live pipeline returns."""
 
 from dataclasses import replace as changed
 
@@ -128,14 +128,14 @@ def test_without_a_second_stage(plain):
 
 
 def test_another_recordings_reranker(plain):
-    """Another recording lends its scores and its configuration over the same candidates."""
+    """With another recording, its scores and configuration apply to the same candidates."""
     other = Pointwise(Hashed(11, "other"), blend=0.5)
     runs = replay(plain, reranker=recorded(other), window=25)
     agrees(runs, pipeline(other, window=25))
 
 
 def test_a_scorer_reads_recorded_texts():
-    """A scorer is asked now where texts were recorded, and refused by name where they were not."""
+    """A scorer scores recorded texts now; without texts it is refused with the remedy."""
     other = Pointwise(Hashed(11, "other"), blend=0.5)
     made = record(pipeline(), QUESTIONS, DEPTH, texts=True, progress=False)
     agrees(replay(made, reranker=other, window=25), pipeline(other, window=25))
@@ -144,7 +144,7 @@ def test_a_scorer_reads_recorded_texts():
 
 
 class Own:
-    """A fusion of one's own."""
+    """A user's own fusion."""
 
     def fuse(self, rankings):
         best = {}
@@ -155,7 +155,7 @@ class Own:
 
 
 def test_a_fusion_of_ones_own():
-    """A foreign fusion is asked again, its recorded scores serve at that depth alone."""
+    """A user's fusion is called again; its recorded scores serve only at the recorded depth."""
     made = recorded(fusion=Own(), depth=DEPTH)
     live = pipeline(fusion=Own(), depth=DEPTH)
     agrees(replay(made), live)
@@ -188,7 +188,7 @@ def test_three_sources():
     ],
 )
 def test_settings_that_cannot_be(plain, options, told):
-    """A setting that cannot be is refused by name."""
+    """An invalid setting is refused by name."""
     with pytest.raises(InvalidArgument, match=told):
         replay(plain, **options)
 
@@ -219,7 +219,7 @@ class Partial(Hashed):
 @pytest.mark.parametrize("window", [5, 20, 60])
 @pytest.mark.parametrize("cascade", [False, True])
 def test_answers_with_gaps_are_replayed(window, cascade):
-    """What has no score follows in fused order, and no threshold is applied to such an answer."""
+    """Candidates without a score follow in fused order, and no threshold is applied then."""
     limited = Pointwise(Partial(), threshold=Threshold(0.5, ScoreKind.LOGIT), blend=0.7)
     reranker = Cascade([Step(Hashed(30, "cheap"), 8), limited]) if cascade else limited
     made = recorded(reranker)
@@ -234,7 +234,7 @@ def test_answers_with_gaps_are_replayed(window, cascade):
 
 
 def test_a_gap_in_an_earlier_stage_keeps_the_threshold_away():
-    """Where an early stage of a cascade lacks scores, the answer is degraded, live and replayed."""
+    """If an early stage of a cascade lacks scores, the answer is degraded, live and replayed."""
     last = Pointwise(Hashed(), threshold=Threshold(0.5, ScoreKind.LOGIT))
     reranker = Cascade([Step(Partial(30, "cheap"), 40), last])
     made = recorded(reranker)
@@ -244,7 +244,7 @@ def test_a_gap_in_an_earlier_stage_keeps_the_threshold_away():
 
 
 def test_another_reranker_is_whole_where_ours_was_not():
-    """What the recorded reranker left unscored does not keep another's threshold away."""
+    """Scores that the recorded reranker lacks do not disable another recording's threshold."""
     made = record(pipeline(Partial()), QUESTIONS, DEPTH, texts=True, progress=False)
     assert made.degraded == made.query_ids
     other = Pointwise(Hashed(11, "other"), threshold=Threshold(0.5, ScoreKind.LOGIT))

@@ -1,4 +1,4 @@
-"""Run files keep the order through every reader, trec_eval's included."""
+"""Run files keep the order for every reader, including trec_eval."""
 
 import gzip
 
@@ -16,7 +16,7 @@ SCORES = st.lists(st.floats(-1e6, 1e6), max_size=30)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scores=SCORES, ids=st.booleans())
 def test_order_survives_in_single_precision(tmp_path, scores, ids):
-    """Whatever the scores, ties and rises among them, those written fall strictly as float32."""
+    """Written scores fall strictly as float32, even if the given ones tie or rise."""
     order = [f"d{at}" for at in range(len(scores))]
     run = {"q": order if ids else list(zip(order, scores, strict=True))}
     write_run(tmp_path / "run", run)
@@ -27,7 +27,7 @@ def test_order_survives_in_single_precision(tmp_path, scores, ids):
 
 
 def test_scores_that_fall_are_kept(tmp_path):
-    """Scores that fall strictly are written as they are, ties are lowered by next to nothing."""
+    """Scores that fall strictly are written unchanged; ties are lowered minimally."""
     write_run(tmp_path / "run.gz", {"q": [("a", 2.5), ("b", 1.0), ("c", 1.0)]}, tag="mine")
     text = gzip.decompress((tmp_path / "run.gz").read_bytes()).decode()
     assert text.splitlines()[:2] == ["q Q0 a 1 2.5 mine", "q Q0 b 2 1.0 mine"]
@@ -37,7 +37,7 @@ def test_scores_that_fall_are_kept(tmp_path):
 
 
 def test_ties_follow_the_ranks_in_the_file(tmp_path):
-    """Equal scores are ordered by the rank column, whatever the order of lines and ids."""
+    """Equal scores are ordered by the rank column, not by lines or ids."""
     (tmp_path / "run").write_text("q Q0 z 2 1 t\nq Q0 a 3 1 t\nq Q0 m 1 1 t\nq Q0 b 9 5 t\n")
     assert read_run(tmp_path / "run") == {"q": ["b", "m", "z", "a"]}
 
@@ -48,11 +48,11 @@ def test_ties_follow_the_ranks_in_the_file(tmp_path):
         ("q Q0 d2 2 0.5", "6 columns"),
         ("q Q0 d2 two 0.5 t", "must be numbers"),
         ("q Q0 d2 2 nan t", "must be numbers"),
-        ("q Q0 d1 2 0.5 t", "has 'd1' already"),
+        ("q Q0 d1 2 0.5 t", "repeats document 'd1'"),
     ],
 )
 def test_bad_lines_are_named(tmp_path, line, message):
-    """A line that is none of a run, or repeats a document, is named."""
+    """A malformed line, or one that repeats a document, is reported by number."""
     (tmp_path / "run").write_text(f"q Q0 d1 1 0.7 t\n{line}\n")
     with pytest.raises(MalformedData, match=f"run line 2.*{message}"):
         read_run(tmp_path / "run")
@@ -64,7 +64,7 @@ def test_bad_lines_are_named(tmp_path, line, message):
         ({"q 1": ["a"]}, "t", "one word"),
         ({"q": ["a b"]}, "t", "one word"),
         ({"q": ["a"]}, "", "tag.*one word"),
-        ({"q": ["a", "a"]}, "t", "stands twice"),
+        ({"q": ["a", "a"]}, "t", "is repeated"),
         ({"q": [("a", float("nan"))]}, "t", "within 1e38"),
         ({"q": [("a", 1e300)]}, "t", "within 1e38"),
     ],

@@ -10,7 +10,7 @@ from runoff.evaluation._slices import banded
 
 
 def test_length_by_words():
-    """Queries are cut in thirds by their words, and the name says from where to where."""
+    """Queries are split in thirds by their number of words, and the name has the bounds."""
     texts = {f"q{at}": " ".join(["word"] * at) for at in range(1, 10)}
     found = by_length(texts)
     assert [found[one] for one in ("q1", "q3", "q4", "q6", "q7", "q9")] == [
@@ -24,7 +24,7 @@ def test_length_by_words():
 
 
 def test_length_of_a_script_without_spaces():
-    """Where no query has two words its letters are counted."""
+    """If no query has two words, letters are counted."""
     found = by_length({"a": "面包", "b": "面包怎么", "c": "面包怎么发酵"})
     assert found == {"a": "low (2)", "b": "middle (4)", "c": "high (6)"}
 
@@ -50,7 +50,7 @@ def test_agreement_of_sources():
 
 
 def test_margin():
-    """The margin is the lead of the best score over the next; one score has none."""
+    """The margin is the lead of the best score over the next; a single score has none."""
     scores = {"a": [5.0, 4.75, 1.0], "b": [5.0, 3.0], "c": [1.0, -4.0], "d": [3.0], "e": []}
     found = by_margin(scores, scores.__getitem__)
     assert found == {"a": "low (0.25)", "b": "middle (2)", "c": "high (5)"}

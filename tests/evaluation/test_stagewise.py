@@ -1,4 +1,4 @@
-"""What one recording says of every stage."""
+"""The runs of every stage of one recording."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def ids(response):
 
 
 def test_the_verdict_is_on_the_second_stage():
-    """It compares the reranked order with the one that the reranker was given."""
+    """The second stage's verdict compares the reranked order with the reranker's input."""
     questions = recorded.questions(12)
     qrels = {one: {f"d{at:02}": 1} for at, one in enumerate(questions.queries)}
     collection = Collection(questions.queries, qrels)
@@ -44,12 +44,12 @@ def test_the_verdict_is_on_the_second_stage():
     assert found.main.wins + found.main.losses > 0
     single = recorded.pipeline()
     single = replace(single, sources={"bm25": single.sources["bm25"]}, reranker=None)
-    with pytest.raises(InvalidArgument, match="without a second stage"):
+    with pytest.raises(InvalidArgument, match="a system with a second stage"):
         record(single, collection, 40, progress=False).verdict(collection)
 
 
 def test_what_grouping_does_is_not_booked_to_the_second_stage():
-    """Of one source with grouping, too, the reranked order is compared with what was reranked."""
+    """With one source and grouping, too, it compares with the reranker's input."""
     questions, live = recorded.questions(), recorded.pipeline(group="parent")
     live = replace(live, sources={"bm25": live.sources["bm25"]})
     runs = by_stage(record(live, questions, 50, progress=False))

@@ -24,7 +24,7 @@ def _column(values):
 
 
 def test_permutation_p_is_near_the_exact_one():
-    """With 10 queries all 1,024 assignments of signs can be counted; the sampled p is near."""
+    """For 10 queries the sampled p is close to the exact p of all 1,024 assignments of signs."""
     deltas = SEEDED.normal(0.3, 1, 10).round(2)
     sums = [abs(np.dot(signs, deltas)) for signs in product((-1, 1), repeat=10)]
     exact = np.mean(np.array(sums) >= abs(deltas.sum()) - 1e-9)
@@ -33,13 +33,13 @@ def test_permutation_p_is_near_the_exact_one():
 
 
 def test_permutation_p_is_never_zero():
-    """P = (b + 1) / (n + 1): the smallest is one assignment in all, and without differences 1."""
+    """The smallest p is 1 / (n + 1), and without differences p is 1."""
     assert permutation_p(np.full((40, 1), 0.5), rounds=999).tolist() == [1 / 1000]
     assert permutation_p(np.zeros((40, 1)), rounds=999).tolist() == [1.0]
 
 
 def test_permutation_p_keeps_its_level():
-    """Where signs are a coin's, p is at most .05 in 5% of 1,000 trials; they share no draws."""
+    """With random signs, p is at most .05 in 5% of 1,000 independent trials."""
     found = [
         permutation_p(
             _column(SEEDED.normal(0, 1, 60) * SEEDED.integers(0, 2, 60)), rounds=500, seed=at
@@ -63,7 +63,7 @@ def test_permutation_p_knows_no_direction_or_unit(deltas, scale):
 
 @pytest.mark.parametrize("shape", ["spread", "skewed", "sparse"])
 def test_intervals_cover_the_truth(shape):
-    """In 400 trials of 100 queries about 95% of the intervals hold the true mean."""
+    """In 400 trials of 100 queries about 95% of the intervals contain the true mean."""
     rng = np.random.default_rng(11)
     inside = 0
     for at in range(400):
@@ -103,7 +103,7 @@ def test_interval_of_a_slice_is_that_of_its_queries_alone():
 
 
 def test_chunks_change_nothing_but_memory(monkeypatch):
-    """Rounds that do not fit at once are drawn in parts: all of them, and near the same result."""
+    """Rounds that do not fit in memory are drawn in chunks, with nearly the same result."""
     values = _column(SEEDED.normal(0.05, 0.2, 80))
     everything = np.ones((80, 1), bool)
     whole = permutation_p(values, rounds=5000), bootstrap_intervals(values, everything, rounds=5000)
@@ -135,7 +135,7 @@ def test_holm_is_between_p_and_bonferroni(p, seed):
 
 
 def test_queries_needed_decide():
-    """As many queries as foretold find the difference in about 90% of 300 trials."""
+    """With the predicted number of queries the difference is found in about 90% of 300 trials."""
     needed = queries_needed(0.05, 0.2, bound=0.01)
     assert 165 <= needed <= 172
     assert detectable(0.2, needed) == pytest.approx(0.05, rel=0.01)
@@ -148,7 +148,7 @@ def test_queries_needed_decide():
 
 
 def test_queries_needed_for_no_effect():
-    """Where the difference is 0, as many queries as foretold put the interval within the bound."""
+    """Without a difference, the predicted number of queries puts the interval within the bound."""
     needed = queries_needed(0.0, 0.05, bound=0.01)
     rng = np.random.default_rng(4)
     inside = 0

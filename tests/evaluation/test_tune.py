@@ -1,4 +1,4 @@
-"""Which setting to run, chosen on recorded scores and judged on held-out queries."""
+"""Which setting to run, chosen on recorded scores and evaluated on held-out queries."""
 
 import gc
 import json
@@ -29,7 +29,7 @@ MIXES = [{"good": 1, "noise": 0}, {"good": 0, "noise": 1}, {"good": 3, "noise": 
 
 
 def test_equal_settings_keep_what_you_have():
-    """Where every setting answers alike and costs alike, nothing is changed or promised."""
+    """If all settings answer and cost the same, the configured one stays, with no gain."""
     found = tune(recording(CONSTANT), collection(), grid={"blend": [0.3, 0.7]})
     assert found.tried == 3
     assert found.decision == "keep what you have"
@@ -38,7 +38,7 @@ def test_equal_settings_keep_what_you_have():
 
 
 def test_a_source_of_noise_gets_no_weight():
-    """Fusion does no harm: of a good source and one of noise, the good one alone is chosen."""
+    """Of a good source and a random one, the good one alone is chosen."""
     made = recording(None, {"good": 1.0, "noise": 0.0})
     found = tune(made, collection(), grid={"weights": MIXES, "fusion": [RRF(), Convex()]})
     assert found.decision == "better"
@@ -56,7 +56,7 @@ def test_two_good_sources_are_both_kept():
 
 
 def test_a_harmful_reranker_is_left_out():
-    """A scorer that makes results worse is replaced by no second stage."""
+    """With a harmful scorer, no second stage is chosen."""
     found = tune(recording(Judge(-1.0)), collection(), grid={"window": [0, 5, 20]})
     assert found.decision == "better"
     assert found.recommended.setting.window == 0
@@ -64,15 +64,15 @@ def test_a_harmful_reranker_is_left_out():
 
 
 def test_a_useless_reranker_is_left_out_for_its_cost():
-    """Where the second stage changes nothing, the setting without it is the cheaper one."""
+    """If the second stage changes nothing, the cheaper setting without it is chosen."""
     found = tune(recording(CONSTANT, many=120), collection(120), grid={"window": [0, 20]})
     assert found.decision == "cheaper"
     assert found.recommended.setting.window == 0
-    assert "0 pairs in place of 20" in found.reason
+    assert "0 pairs instead of 20" in found.reason
 
 
 def test_a_better_window_is_found():
-    """A strong scorer over a weak source is given more to read."""
+    """With a strong scorer over a weak source, a wider window is chosen."""
     found = tune(recording(Judge(3.0), {"poor": 0.0}, window=5), collection())
     assert found.decision == "better"
     assert found.recommended.setting.window == 50
@@ -80,7 +80,7 @@ def test_a_better_window_is_found():
 
 
 def test_few_queries_change_nothing():
-    """However good another setting looks, a handful of queries is no reason."""
+    """With a handful of queries nothing is changed, however good another setting looks."""
     found = tune(recording(Judge(-3.0), many=8), collection(8), grid={"window": [0]})
     assert found.chosen.setting.window == 0
     assert found.decision == "keep what you have"
@@ -89,10 +89,10 @@ def test_few_queries_change_nothing():
 
 
 def test_that_nothing_is_lost_takes_a_hundred_queries():
-    """Where 99 queries do not change, one in thirty that loses may be missing: not cheaper."""
+    """99 unchanged queries do not prove a cheaper setting safe: a rare loss may be missing."""
     found = tune(recording(CONSTANT, many=99), collection(99), grid={"window": [0, 20]})
     assert (found.chosen.setting.window, found.decision) == (0, "keep what you have")
-    assert "99 queries are too few to show that it loses nothing" in found.reason
+    assert "99 queries are too few to show that it loses no more" in found.reason
 
 
 def test_a_source_left_out_is_as_if_it_did_not_exist():
@@ -108,7 +108,7 @@ def test_a_source_left_out_is_as_if_it_did_not_exist():
 
 
 def test_a_setting_that_was_not_recorded_is_left_out_and_said():
-    """A window beyond what was scored is no choice; a note says why."""
+    """A window beyond the recorded one is left out; a note says why."""
     made = recording(Judge(3.0), {"poor": 0.0}, recorded=20)
     found = tune(made, collection(), grid={"window": [10, 20, 50]})
     assert found.tried == 2
@@ -117,7 +117,7 @@ def test_a_setting_that_was_not_recorded_is_left_out_and_said():
 
 
 def test_thresholds_are_tried():
-    """A threshold that drops everything is seen to lose."""
+    """A threshold that drops everything is tried and not chosen."""
     limit = Threshold(100.0, ScoreKind.LOGIT)
     made = recording(Judge(3.0))
     found = tune(made, collection(), grid={"threshold": [None, limit]})
@@ -127,7 +127,7 @@ def test_thresholds_are_tried():
 
 
 def test_the_default_grid_holds_the_configured_values():
-    """Without a grid what is configured comes first, nothing repeats, and no source is a must."""
+    """The default grid starts with the configured setting, and tries each source alone."""
     made = recording(Judge(default_blend=0.5), {"good": 0.5, "noise": 0.0}, many=3)
     every = grid_settings(made.setup)
     assert every[0] == own_setting(made.setup)
@@ -152,7 +152,7 @@ def test_the_rule_is_cheap_and_within_one_error(seed, many, queries):
 
 
 def test_held_out_queries_have_no_part_in_the_choice():
-    """Settings that are each best on one query alone gain nothing on held-out queries."""
+    """Settings that are each best on a single query gain nothing on held-out queries."""
     queries = 40
     values = np.vstack([np.full(queries, 0.5), np.eye(queries)])
     values[1:][np.eye(queries) == 0] = 0.49
@@ -163,7 +163,7 @@ def test_held_out_queries_have_no_part_in_the_choice():
 
 
 def test_chance_is_not_taken_for_gain():
-    """Among 50 settings of pure noise the best looks better; over 40 draws at most 3 are taken."""
+    """Of 50 settings of pure noise the best looks better, but in 40 draws at most 3 are chosen."""
     looks, found = [], []
     for seed in range(40):
         values = np.random.default_rng(seed).normal(0.5, 0.2, (50, 100))
@@ -180,7 +180,7 @@ def test_chance_is_not_taken_for_gain():
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 25))
 def test_the_front_is_what_nothing_beats(seed, many):
-    """A setting is on the front if and only if none is as good in all and better in one."""
+    """A setting is on the front if and only if no other is as good in all and better in one."""
     rng = np.random.default_rng(seed)
     table = rng.integers(0, 4, (many, 3)).astype(float)
     gains, slow, usage = table.T
@@ -194,7 +194,7 @@ def test_the_front_is_what_nothing_beats(seed, many):
 
 
 def test_it_is_told_as_text_and_as_json():
-    """Text begins with the decision; a dictionary goes through JSON; one seed, one answer."""
+    """The text starts with the decision, `to_dict` survives JSON, and a seed fixes the answer."""
     made = recording(Judge(3.0), {"good": 0.5, "noise": 0.0})
     options = {"grid": {"window": [0, 10, 20], "weights": MIXES}, "price": Price(per_1k_pairs=1.0)}
     found = tune(made, collection(), **options)
@@ -225,13 +225,13 @@ def test_it_is_told_as_text_and_as_json():
     ],
 )
 def test_what_cannot_be_is_refused(wrong):
-    """Arguments that cannot be are named."""
+    """Invalid arguments are refused by name."""
     with pytest.raises(InvalidArgument):
         tune(recording(Judge(), many=3), collection(3), **wrong)
 
 
 def test_settings_that_differ_are_told_apart():
-    """No two settings of a grid read the same, whatever of their fusion differs."""
+    """No two settings of a grid have the same text, whichever part of the fusion differs."""
     fusions = [RRF(), RRF(rank_constant=1), Convex(), Convex(normalizer="zscore")]
     setup = recording(Judge(), {"one": 0.5, "two": 0.5}, many=2).setup
     told = [str(one) for one in grid_settings(setup, {"fusion": fusions, "depth": [10, 50]})]
@@ -239,7 +239,7 @@ def test_settings_that_differ_are_told_apart():
 
 
 def test_one_choice_of_sources_is_held(monkeypatch):
-    """What was replayed with other sources is let go, so that memory does not grow with them."""
+    """Only one recording with fewer sources is kept, so memory does not grow with their number."""
     held = []
 
     def watched(part, **options):
@@ -256,7 +256,7 @@ def test_one_choice_of_sources_is_held(monkeypatch):
 
 
 def test_every_shard_is_read_once(tmp_path, monkeypatch):
-    """However the judged queries lie among the shards, none is decoded a second time."""
+    """No shard is decoded twice, however the judged queries are spread over shards."""
     shards = pytest.importorskip("runoff.evaluation._shards")
     asked = questions(70)
     record(pipeline(), asked, 40, path=tmp_path / "made", progress=False)

@@ -1,4 +1,4 @@
-"""The verdict says what the figures prove, and no more."""
+"""The verdict claims what the figures prove, and no more."""
 
 import json
 
@@ -21,7 +21,7 @@ def _shifted(size, queries=100, seed=1, spread=0.1):
 
 
 def test_figures_by_hand():
-    """Means, difference, wins, ties, losses and the queries that changed most are as counted."""
+    """Means, difference, wins, ties, losses and the most changed queries are correct."""
     found = verdict(_values([0.5, 0.5, 0.5, 1.0]), _values([1.0, 0.75, 0.5, 0.5]))
     main = found.main
     assert (main.measure, main.slice, main.queries) == ("nDCG@10", None, 4)
@@ -40,7 +40,7 @@ def test_figures_by_hand():
     ("size", "decision", "better"), [(0.05, "keep", True), (-0.05, "remove", False)]
 )
 def test_keep_and_remove(size, decision, better):
-    """A proven gain keeps the second stage, and a proven harm removes it."""
+    """A proven gain means keep, and a proven loss means remove."""
     found = verdict(*_shifted(size))
     assert found.decision == decision
     assert (found.main.interval[0] > 0) is better
@@ -63,7 +63,7 @@ def test_sides_are_alike():
 
 
 def test_no_effect_needs_the_bound_and_enough_queries():
-    """No effect is said where the whole interval is within the bound, of 100 queries or more."""
+    """No effect is claimed if the interval is within the bound, on 100 queries or more."""
     small = _shifted(0.002, queries=400, spread=0.02)
     found = verdict(*small)
     assert found.decision == "no effect"
@@ -77,7 +77,7 @@ def test_no_effect_needs_the_bound_and_enough_queries():
 
 
 def test_a_proven_difference_within_the_bound_is_no_effect():
-    """A gain that is proven, but whose interval lies within the bound, is too small to matter."""
+    """A proven gain whose interval is within the bound counts as no effect."""
     found = verdict(*_shifted(0.005, queries=400, spread=0.02))
     assert found.main.adjusted_p <= 0.05
     assert found.main.interval[0] > 0
@@ -85,13 +85,13 @@ def test_a_proven_difference_within_the_bound_is_no_effect():
 
 
 def test_no_change_at_all_says_what_could_be_unseen():
-    """Where no query changed the note tells which share of queries could still change."""
+    """If no query changed, a note says which share of queries could still change."""
     same = _values([0.5] * 100)
     assert "up to 3.0% of all queries" in verdict(same, same).notes[0]
 
 
 def test_undecided_says_how_many_queries_would_decide():
-    """Undecided comes with a number, and about as many more queries of this kind decide."""
+    """An undecided verdict predicts how many more queries would decide, about correctly."""
     before, after = _shifted(0.02, queries=80, seed=3, spread=0.12)
     found = verdict(before, after)
     assert found.decision == "undecided"
@@ -122,7 +122,7 @@ def _two_kinds(help_by, harm_by, queries=200):
 
 
 def test_keep_for_the_slices_it_helps():
-    """One that helps English as much as it harms German is kept for English and not for German."""
+    """A system that helps English as much as it harms German is kept for English only."""
     before, after, kinds = _two_kinds(0.08, -0.08)
     assert verdict(before, after).decision in {"undecided", "no effect"}
     found = verdict(before, after, slices={"language": kinds})
@@ -133,7 +133,7 @@ def test_keep_for_the_slices_it_helps():
 
 
 def test_a_gain_that_harms_a_slice():
-    """One that helps on the whole and harms a slice is kept for what it does not harm."""
+    """A system that helps on the whole but harms a slice is kept for the other slices."""
     before, after, kinds = _two_kinds(0.2, -0.04)
     found = verdict(before, after, slices={"language": kinds.get})
     assert found.decision == "keep for these slices"
@@ -141,7 +141,7 @@ def test_a_gain_that_harms_a_slice():
 
 
 def test_a_harm_on_the_whole_is_one_though_a_slice_gains():
-    """What is proven worse on all queries is harm, though a slice is helped and none harmed."""
+    """A proven loss on all queries is harm, even if one slice is helped and none harmed."""
     before, after, kinds = _two_kinds(0.06, -0.2)
     english = {one: kind for one, kind in kinds.items() if kind == "en"}
     found = verdict(before, after, slices={"language": english})
@@ -151,7 +151,7 @@ def test_a_harm_on_the_whole_is_one_though_a_slice_gains():
 
 
 def test_a_harmed_slice_forbids_no_effect():
-    """Where the whole does not change and a slice is proven harmed, the slice is named."""
+    """A slice that is proven harmed is named, even if the whole does not change."""
     rng = np.random.default_rng(8)
     before = rng.uniform(0.3, 0.7, 600)
     rare = np.arange(600) < 40
@@ -164,7 +164,7 @@ def test_a_harmed_slice_forbids_no_effect():
 
 
 def test_a_gain_everywhere_is_kept_everywhere():
-    """Slices that are all helped leave the decision at keep, and are named."""
+    """If all slices are helped the decision is keep, and they are named."""
     before, after, kinds = _two_kinds(0.08, 0.08)
     found = verdict(before, after, slices={"language": kinds})
     assert found.decision == "keep"
@@ -172,7 +172,7 @@ def test_a_gain_everywhere_is_kept_everywhere():
 
 
 def test_slices_are_compared_on_their_own_queries():
-    """A slice's figures are those of a verdict on its queries alone, but for the adjustment."""
+    """A slice's figures are those of a verdict on its queries alone, except the adjusted p."""
     before, after, kinds = _two_kinds(0.08, -0.02)
     whole = verdict(before, after, slices={"language": kinds})
     english = {one.slice: one for one in whole.comparisons}["language", "en"]
@@ -188,7 +188,7 @@ def test_slices_are_compared_on_their_own_queries():
 
 
 def test_small_slices_are_not_tested():
-    """A slice of fewer than `smallest` queries is left out with a note, as is one that is all."""
+    """Slices of fewer than `smallest` queries are left out with a note, and so is one of all."""
     before, after = _shifted(0.05)
     kinds = {f"q{at}": "rare" if at < 9 else "common" for at in range(100)}
     found = verdict(before, after, slices={"kind": kinds, "same": lambda _: "x"})
@@ -198,7 +198,7 @@ def test_small_slices_are_not_tested():
 
 
 def test_more_questions_need_more_proof():
-    """The main question keeps .8 of the level, and what is asked beside it shares the rest."""
+    """The main question gets .8 of the level, and the others share the rest."""
     before, after = _shifted(0.03)
     for given in (before, after):
         given["RR@10"] = given["nDCG@10"]
@@ -211,7 +211,7 @@ def test_more_questions_need_more_proof():
 
 
 def test_too_few_rounds_for_so_many_questions_are_noted():
-    """Where the rounds are too few to prove one of the comparisons alone, a note says so."""
+    """If the rounds are too few to prove any of the comparisons, a note says so."""
     before, after = _shifted(0.05)
     kinds = {f"q{at}": at % 5 for at in range(100)}
     found = verdict(before, after, slices={"kind": kinds}, rounds=300)
@@ -229,14 +229,14 @@ def test_same_seed_same_verdict():
 
 
 def test_order_of_queries_does_not_matter():
-    """Values of `after` are paired by query id, whatever their order."""
+    """Values are paired by query id, not by their order."""
     before, after = _shifted(0.05)
     turned = {"nDCG@10": dict(reversed(after["nDCG@10"].items()))}
     assert verdict(before, turned) == verdict(before, after)
 
 
 def test_as_json_and_as_text():
-    """A verdict is plain values for JSON, and text that names decision and figures."""
+    """`to_dict` survives JSON, and the text names the decision and the figures."""
     before, after, kinds = _two_kinds(0.08, -0.08)
     found = verdict(before, after, slices={"language": kinds})
     plain = json.loads(json.dumps(found.to_dict()))
@@ -253,27 +253,32 @@ def test_as_json_and_as_text():
 @pytest.mark.parametrize(
     ("before", "after", "options", "message"),
     [
-        (_values([1, 2]), _values([1, 2, 3]), {}, "'q2': is a query that is not measured every"),
-        (_values([1, 2]), _values([1, 2], "RR@10"), {}, "measures of `before`, .'nDCG@10'."),
+        (_values([1, 2]), _values([1, 2, 3]), {}, "'q2': is a query with a missing value"),
+        (_values([1, 2]), _values([1, 2], "RR@10"), {}, "measures as `before`, .'nDCG@10'."),
         (_values([1, np.nan]), _values([1, 2]), {}, r"before\['nDCG@10'\].*finite.*'q1'"),
-        ({}, {}, {}, "before=.*a measure and a query"),
-        (_values([]), _values([]), {}, "before=.*a measure and a query"),
+        ({}, {}, {}, "before=.*at least one measure and one query"),
+        (_values([]), _values([]), {}, "before=.*at least one measure and one query"),
         (_values([1]), _values([1]), {"level": 0}, "level=0"),
         (_values([1]), _values([1]), {"level": 1.0}, "level=1.0"),
         (_values([1]), _values([1]), {"bound": -0.1}, "bound=-0.1"),
         (_values([1]), _values([1]), {"rounds": 0}, "rounds=0"),
         (_values([1]), _values([1]), {"slices": {"s": 3}}, r"slices\['s'\]=3"),
-        (_values([1]), _values([1]), {"slices": {"s": {"x": 1}}}, "knows none of the queries"),
+        (
+            _values([1]),
+            _values([1]),
+            {"slices": {"s": {"x": 1}}},
+            "no slice for any of the queries",
+        ),
     ],
 )
 def test_what_cannot_be_compared(before, after, options, message):
-    """Other queries or measures, values that are not finite and bad options are refused by name."""
+    """Different queries or measures, non-finite values and invalid options are refused by name."""
     with pytest.raises(InvalidArgument, match=message):
         verdict(before, after, **options)
 
 
 def test_judged_shares_and_their_caution():
-    """Judged@k stands beside every figure, and a gap between the two systems is a caution."""
+    """Every comparison shows Judged@k, and a gap between the two systems adds a caution."""
     pytest.importorskip("ir_measures")
     from runoff.evaluation import evaluate
 
@@ -285,6 +290,6 @@ def test_judged_shares_and_their_caution():
     assert found.decision == "remove"
     assert found.main.judged == (1.0, 0.5)
     assert "judged 1.00 -> 0.50" in str(found.main)
-    assert "Of what `after` returns less was judged (100% before, 50% after)" in found.notes[0]
+    assert "Fewer results of `after` were judged (100% before, 50% after)" in found.notes[0]
     assert found.hurt[0].text.startswith("question")
     assert [one.measure for one in found.comparisons] == ["nDCG@10", "RR@10", "R@100"]

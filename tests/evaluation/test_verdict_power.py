@@ -1,4 +1,4 @@
-"""How often the verdict is wrong, and how often it finds what is there."""
+"""The verdict's rate of false findings, and its power."""
 
 import random
 
@@ -26,7 +26,7 @@ def _values(numbers):
 @pytest.mark.slow("6 s: 2,000 verdicts")
 @pytest.mark.parametrize("sliced", [False, True])
 def test_a_system_against_itself(sliced):
-    """Of 1,000 comparisons of a system with itself at most 6.5% find something, slices or not."""
+    """Of 1,000 comparisons of a system with itself at most 6.5% find something, sliced or not."""
     slices = None
     if sliced:
         thirds = {f"q{at}": at % 3 for at in range(QUERIES)}
@@ -84,7 +84,7 @@ def _reversed(query, texts):
 
 
 def _foreign(query, texts):
-    """Score like a model that cannot read the language: by nothing that matters."""
+    """Score at random, like a model that cannot read the language."""
     return [random.Random(f"{query}\0{text}").random() for text in texts]
 
 

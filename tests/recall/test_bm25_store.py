@@ -226,11 +226,11 @@ def test_refresh_loses_nothing(saved):
     reader.add([("mine", "my own text")])
     BM25(PLANETS[:1]).save(saved)
     for _ in range(2):
-        with pytest.raises(InvalidArgument, match="not saved"):
+        with pytest.raises(InvalidArgument, match="unsaved changes"):
             reader.refresh()
         assert "mine" in reader
         reader.warmup()
-    with pytest.raises(InvalidArgument, match="neither saved nor loaded"):
+    with pytest.raises(InvalidArgument, match="no directory yet"):
         BM25(PLANETS).refresh()
 
 

@@ -57,7 +57,7 @@ def test_the_space_is_read_from_the_configuration(configuration, metadata, given
         ({}, {"hnsw:space": "hamming"}, None, "hamming"),
         ({"hnsw": None}, {}, None, "pass space="),
         ({"hnsw_configuration": {"space": "l2"}}, None, None, "pass space="),
-        ({"hnsw": {"space": "cosine"}}, None, "l2", "made with 'cosine'"),
+        ({"hnsw": {"space": "cosine"}}, None, "l2", "must be .cosine."),
         ({}, None, "euclid", "euclid"),
     ],
 )

@@ -110,7 +110,7 @@ def test_near_ties_beyond_float32_are_told_apart(similarity):
     rows = rows.astype(np.float32)
     query = generator.standard_normal(256).astype(np.float32).astype(float)
     source = Dense(documents(2000), embed, embeddings=rows, similarity=similarity)
-    wide = source._rows.shown.matrix.astype(float)
+    wide = source._rows.view.matrix.astype(float)
     truth = {
         "cosine": wide @ query / np.linalg.norm(wide, axis=1),
         "ip": wide @ query,
@@ -235,7 +235,7 @@ def test_queries_may_be_embedded_differently():
 @pytest.mark.parametrize(
     ("vector", "said"),
     [
-        ((1.0, 2.0), "2 dimensions, and the index has 3"),
+        ((1.0, 2.0), "2 dimensions, but the index has 3"),
         ((1.0, math.nan, 1.0), "NaN"),
         ((math.inf, 1.0, 1.0), "NaN, infinity"),
         ((), "shape"),

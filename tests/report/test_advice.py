@@ -28,7 +28,7 @@ def test_the_verdict_becomes_a_step(judge, sources, first):
 
 
 def test_a_slice_that_is_harmed_is_named():
-    """Where a second stage is proven to harm a slice, the step names the slice to leave out."""
+    """If a second stage is proven to harm a slice, the step names the slice to leave out."""
     judged = collection(120)
     kind = {one: "odd" if at % 2 else "even" for at, one in enumerate(judged.queries)}
     odd = {judged.queries[one] for one, value in kind.items() if value == "odd"}
@@ -48,7 +48,7 @@ def test_a_slice_that_is_harmed_is_named():
 
 
 def test_a_window_that_does_better_is_named_with_its_time():
-    """Where the curve recommends another window, one step has both windows and the time."""
+    """If the curve recommends another window, one step has both windows and the latency."""
     advice = advise(recording(Judge(strength=2), many=120), collection(120))
     (step,) = [one for one in advice.next_steps if one.startswith("Set the window")]
     assert f"to {advice.curve.recommended} instead of 20" in step
@@ -56,7 +56,7 @@ def test_a_window_that_does_better_is_named_with_its_time():
 
 
 def test_other_ids_are_the_only_step():
-    """Where no result is a judged document, the only advice is to check the ids."""
+    """If no result is a judged document, the only advice is to check the ids."""
     judged = Collection({"q1": "one"}, {"q1": {"doc-a": 1}})
     made = record(TwoStage({"list": Listed("a", "b")}, reranker=None), judged, progress=False)
     (step,) = advise(made, judged).next_steps

@@ -60,7 +60,7 @@ def test_text_cannot_drive_a_terminal(response):
 
 
 def test_one_document_is_followed_through_every_stage(response):
-    """A returned, a cut and an unknown document each get their own story."""
+    """A returned, a cut and an unknown document are each explained."""
     (last,) = {fate.candidate.document.doc_id for fate in response.trace.fates if fate.rank == 4}
     assert "rank 4, below the 3 results asked for" in response.explain(last)
     assert "below the window of 3, so it was never read" in response.explain(last)
@@ -73,7 +73,7 @@ def test_one_document_is_followed_through_every_stage(response):
 
 
 def test_a_degraded_answer_says_so_first():
-    """What was left out and why stands above the results, in text and HTML."""
+    """The missing stage and the reason come before the results, in text and HTML."""
     sources = {"bm25": found("a"), "store": Listed(error=ServerFailed("503 from the store"))}
     response = TwoStage(sources, reranker=None).search("q")
     assert "degraded: recall store: server_error" in response.explain()
@@ -118,7 +118,7 @@ def test_provenance_is_one_json_string(response):
 
 @pytest.mark.parametrize("value", [None, 3, "not json", "[1]"])
 def test_foreign_metadata_is_not_provenance(value):
-    """Something else under the key is no provenance, and no error."""
+    """Anything else under the key is ignored without an error."""
     assert provenance.decode({"runoff": value}) is None
     assert provenance.decode({}) is None
 

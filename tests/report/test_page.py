@@ -140,7 +140,7 @@ def test_every_finding_shows_itself_in_a_notebook(recording, judged):
 
 
 def test_a_finding_keeps_its_text_beside_its_page(recording, judged):
-    """What shows no HTML shows the whole text, as `print` does, in place of a long `repr`."""
+    """A console that shows no HTML shows the whole text, as `print` does."""
     pretty = pytest.importorskip("IPython.lib.pretty", reason="IPython is not installed").pretty
     findings = [
         recording.verdict(judged),
@@ -208,7 +208,7 @@ class Longest(recorded.Hashed):
 
 
 def test_phantom_hits_need_texts_from_somewhere():
-    """Of the recording, of the collection's documents, or given; without any it is said so."""
+    """Texts come from the recording, the collection or an argument, else the finding asks."""
     near = [Document(f"near{at}", f"tide {at}") for at in range(4)]
     far = [Document(f"far{at}", f"a long text about bread and dough {at}") for at in range(4)]
     source = Function(lambda query, depth: [*near, *far][:depth], score_range=(0.0, None))
@@ -254,7 +254,7 @@ def test_plots_are_drawn_to_scale():
 
 @pytest.mark.parametrize("values", [[0.0], [1e-12, 0.0], [5.0, 5.0], [-1e6, 1e6]])
 def test_any_range_has_a_plot(values):
-    """No range of values, not even an empty one, fails or draws what is no number."""
+    """No range of values, not even an empty one, fails or draws NaN."""
     points = [(at, value, value, value) for at, value in enumerate(values)]
     drawn = [
         svg.bars(values, title="t", names=("x", "y")),

@@ -31,7 +31,7 @@ HOSTILE = "</script><script>alert(1)</script><!--<img src=x onerror=alert(2)>\u2
 
 @pytest.fixture(scope="module")
 def judged():
-    """Forty queries; of every third document that is not relevant nobody said so."""
+    """Forty queries; every third document that is not relevant is unjudged."""
     known = collection(40)
     qrels = {
         query_id: {doc: grade for at, (doc, grade) in enumerate(grades.items()) if grade or at % 3}
@@ -75,7 +75,7 @@ def layers(chart):
 
 
 def test_every_chart_is_a_small_valid_spec(charts):
-    """Vega-Lite's schema and its compiler take each; nothing in it is black, or white behind."""
+    """Each chart is valid Vega-Lite that compiles, with no black text and no white background."""
     vl_convert = pytest.importorskip("vl_convert", reason="the test group is not installed")
     for name, chart in charts.items():
         told = chart.to_dict(validate=True)
@@ -115,7 +115,7 @@ def test_many_queries_are_thinned_with_both_ends(many):
 
 
 def test_a_thinned_chart_says_so_and_fills_its_axis():
-    """Of 5,000 queries 2,000 bars lie side by side up to 5,000, and the subtitle tells."""
+    """Of 5,000 queries 2,000 bars fill the axis up to 5,000, and the subtitle says so."""
     before = {"RR": dict.fromkeys(map(str, range(5000)), 0.5)}
     after = {"RR": {str(at): (at % 11) / 10 for at in range(5000)}}
     chart = verdict(before, after, rounds=100).plot()
@@ -156,7 +156,7 @@ def test_a_curve_shows_its_points_in_their_intervals(made, judged):
 
 
 def test_a_window_in_use_and_recommended_is_marked_once(made, judged):
-    """One line with both names where they are the same, else two."""
+    """The marks are one line if both windows are the same, else two."""
     found = made.curve(judged, windows=[5, 10, 20, 50])
     same = replace(found, configured=10, recommended=10)
     assert figures.window_marks(same) == {"in use and recommended": 10}
@@ -165,7 +165,7 @@ def test_a_window_in_use_and_recommended_is_marked_once(made, judged):
 
 
 def test_settings_are_the_front_and_what_stands_out(tuned):
-    """All of the front is there, no setting twice, what is in use is called so."""
+    """The chart has the whole front, no setting twice, and labels the one in use."""
     rows, *_, held, _, _, _, _ = layers(tuned.plot(against="pairs"))
     shown = {row["setting"]: row for row in rows}
     assert len(shown) == len(rows)
@@ -178,7 +178,7 @@ def test_settings_are_the_front_and_what_stands_out(tuned):
 
 
 def test_only_what_is_not_beaten_on_two_axes_is_joined(tuned):
-    """A setting of the front that takes as much or more and is no better is a dot off the line."""
+    """A setting that costs as much or more and is not better is a dot off the line."""
     made = [(1, 0.1), (2, 0.3), (2, 0.2), (3, 0.3), (4, 0.29), (5, 0.31)]
     front = [
         replace(
@@ -198,7 +198,7 @@ def test_only_what_is_not_beaten_on_two_axes_is_joined(tuned):
 
 
 def test_a_choice_that_is_not_proven_is_named(tuned):
-    """What the rule picks and does not recommend is called chosen, not proven."""
+    """A chosen setting that is not recommended is labelled "chosen, not proven"."""
     worse = replace(tuned.configured, quality=0.0)
     unproven = replace(tuned, recommended=tuned.configured, chosen=worse)
     names = {name for name, _ in figures.settings_shown(unproven)}
@@ -206,7 +206,7 @@ def test_a_choice_that_is_not_proven_is_named(tuned):
 
 
 def test_scores_are_counted_by_judgment(made, judged):
-    """Every scored pair is in one group of three, and each group's shares sum to one."""
+    """Every scored pair is in one of three groups, and each group's shares sum to one."""
     (rows,) = layers(made.plot_scores(judged))
     counts, shares = {}, {}
     for row in rows:
@@ -222,7 +222,7 @@ def test_scores_are_counted_by_judgment(made, judged):
 
 
 def test_a_grade_below_zero_is_a_judgment_and_not_relevant(made, judged):
-    """As TREC grades spam -2: such a document is judged, and not relevant."""
+    """A negative grade, as TREC gives spam, means judged and not relevant."""
     lower = {
         query_id: {doc_id: grade or -2 for doc_id, grade in grades.items()}
         for query_id, grades in judged.qrels.items()
@@ -231,7 +231,7 @@ def test_a_grade_below_zero_is_a_judgment_and_not_relevant(made, judged):
 
 
 def test_a_recording_without_a_second_stage_has_no_scores(judged):
-    """It is refused with a reason, while its times are shown."""
+    """Scores of a system without a second stage are refused with a reason; latencies are shown."""
     plain = recording(None, many=3)
     with pytest.raises(InvalidArgument, match="no scores of a second stage"):
         plain.plot_scores(judged)
@@ -256,7 +256,7 @@ def test_times_are_the_recorded_ones(made):
     ],
 )
 def test_what_cannot_be_plotted_is_refused(made, judged, tuned, ask, message):
-    """A measure or an axis that is not there is named, with those that are."""
+    """The error names an unknown measure or axis and lists the known ones."""
     found = made.curve(judged, windows=[5])
     with pytest.raises(InvalidArgument, match=message):
         ask(found, tuned)
@@ -293,7 +293,7 @@ def test_hostile_text_neither_ends_a_script_nor_opens_a_tag():
 
 
 def test_colours_are_those_of_the_pages():
-    """A chart and a page show what is better, worse or a whole in the same colours."""
+    """Charts and pages use the same colours for better, worse and total."""
     for colour in (charting.BLUE, charting.ORANGE, charting.GREY):
         assert colour in STYLE
 
@@ -307,7 +307,7 @@ def test_charts_stand_side_by_side_without_their_config(made, judged):
 
 
 def test_a_changed_chart_changes_no_other(made):
-    """Charts are Altair's own: what is configured of one, even in place, stays with it."""
+    """Configuring one chart, even in place, does not change another."""
     one, other = made.plot_latency(), made.plot_latency()
     one.config["axis"]["labelFontSize"] = 30
     assert one.configure_title(fontSize=20).properties(width=300).interactive().to_dict()

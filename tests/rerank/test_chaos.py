@@ -86,7 +86,7 @@ BEYOND = {
 
 @dataclass
 class Cell:
-    """What one search under one fault came to."""
+    """The result of one search under one fault."""
 
     reranker: str
     fault: str

@@ -1,4 +1,4 @@
-"""A chaos server in a process of its own, so that its work takes nothing from the client's."""
+"""A chaos server in a process of its own, so that it takes no processor time from the client."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def _serve(pipe, dialect):
 
 
 class Remote:
-    """What a test sees of it: the URL, and the fault, set by name."""
+    """The server as a test sees it: its URL, and the fault to show, set by name."""
 
     def __init__(self, pipe):
         self._pipe = pipe
         self.url = pipe.recv()
 
     def fault(self, named):
-        """Misbehave in this way from now on; None behaves."""
+        """Show this fault from now on; None shows none."""
         self._pipe.send(named)
         assert self._pipe.recv() == named
 

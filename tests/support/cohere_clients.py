@@ -1,4 +1,4 @@
-"""Clients that CohereRerank takes though they are none of Cohere's."""
+"""Clients that CohereRerank accepts although Cohere did not make them."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ __all__ = ["AsyncClient", "Client"]
 
 
 class Client:
-    """What Cohere's clients for the clouds look like, without anything else of theirs."""
+    """The `rerank` of Cohere's clients for cloud providers, and nothing else."""
 
     def __init__(self, error=None, seconds=0.0):
         self.error, self.seconds, self.asked = error, seconds, []

@@ -1,4 +1,4 @@
-"""A scorer whose scores are known and that counts what it is asked."""
+"""A scorer with known scores that counts its calls and pairs."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ def value(query, text, seed=0):
 
 
 def same(left, right):
-    """Whether two answers are the same to the last bit, but for what they consumed."""
+    """Whether two answers are the same to the last bit, usage aside."""
     return (
         left.values.tobytes() == right.values.tobytes()
         and left.scored.tolist() == right.scored.tolist()

@@ -1,4 +1,4 @@
-"""A look into the directory of a saved index, and a directory in memory to save it in."""
+"""Read and damage the directory of a saved index; a directory in memory to save it in."""
 
 import json
 import os
@@ -14,7 +14,7 @@ def pointer(path):
 
 
 def point(path, **changes):
-    """Rewrite the pointer with a proper checksum."""
+    """Rewrite the pointer with a valid checksum."""
     said = pointer(path) | changes
     del said["checksum"]
     said["checksum"] = _generations._checksum(said)
@@ -27,7 +27,7 @@ def generation_count(path):
 
 @contextmanager
 def memory():
-    """Give a directory in memory where there is one: a disk is slower, and no different."""
+    """Return a directory in memory if the machine has one: it is faster than a disk."""
     shared = Path("/dev/shm")
     where = shared if os.access(shared, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=where) as path:

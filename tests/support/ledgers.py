@@ -1,4 +1,4 @@
-"""Systems made of lists, so that what their ledgers must say can be worked out by hand."""
+"""Systems made of lists, whose ledgers can be worked out by hand."""
 
 from dataclasses import dataclass, replace
 
@@ -39,7 +39,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Told:
-    """A scorer that gives the documents the scores it was told; the others get 0."""
+    """A scorer that gives documents the scores it was made with; the others get 0."""
 
     scores: dict
     truncated: str = ""
@@ -63,7 +63,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Dropping:
-    """A reranker that takes these documents out and leaves the others as they are."""
+    """A reranker that drops these documents and keeps the order of the others."""
 
     ids: str
     name: str = "dropping"

@@ -42,7 +42,7 @@ class Found:
 
 
 class Backwards:
-    """A reranker that turns its candidates round."""
+    """A reranker that reverses its candidates."""
 
     name = "backwards"
 

@@ -1,4 +1,4 @@
-"""A key and a header that are planted, and everything that could show them."""
+"""A secret key and header, and every place where they could show up."""
 
 import copy
 import dataclasses
@@ -16,7 +16,7 @@ PARTS = ("planted+0123", "planted.9876")
 
 
 def echo(status, form):
-    """Make a fault that repeats the key and the header that came with the request."""
+    """Make a fault whose reply repeats the key and the header of the request."""
 
     def act(exchange):
         given = exchange.headers
@@ -53,7 +53,7 @@ SITUATIONS = {
 
 
 def texts(value):
-    """Yield all that Python shows of a value, and what it was."""
+    """Yield every text that Python makes of a value, and how it was made."""
     yield "repr", repr(value)
     yield "str", str(value)
     yield "format", f"{value}"
@@ -80,7 +80,7 @@ def texts(value):
 
 
 def told(error):
-    """Yield all that an error and those behind it say."""
+    """Yield every text of an error and of its causes."""
     yield "traceback", "".join(traceback.format_exception(error))
     seen = set()
     left = [error]
@@ -96,7 +96,7 @@ def told(error):
 
 
 def answered(response):
-    """Yield all that an answer says of how it came about."""
+    """Yield every text of an answer's trace, outcome and provenance."""
     yield "response", f"{response!r} {response}"
     yield "outcome", repr(response.outcome)
     yield "trace", repr(response.trace)
@@ -109,7 +109,7 @@ def answered(response):
 
 
 def logged(records):
-    """Yield all that was logged, save a server's headers, which httpcore repeats at DEBUG."""
+    """Yield everything logged, except a server's headers, which httpcore repeats at DEBUG."""
     for record in records:
         if record.name.startswith("httpcore") and "receive_response_headers" in record.msg:
             continue

@@ -30,14 +30,14 @@ WORDS = [
 
 @dataclass(frozen=True)
 class Questions:
-    """What `record` needs of a collection."""
+    """The part of a collection that `record` needs."""
 
     queries: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Hashed:
-    """A scorer whose score is a small number made of the texts, so that many pairs tie."""
+    """A scorer that hashes the texts to a few values, so that many pairs tie."""
 
     levels: int = 7
     name: str = "hashed"

@@ -121,7 +121,7 @@ async def both(reranker, query, some, seconds=None):
 
 
 def told(reranking):
-    """All of a reranking that does not depend on time."""
+    """Everything in a reranking that does not depend on time."""
     return (
         reranking.ordered,
         reranking.unscored,

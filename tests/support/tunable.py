@@ -1,4 +1,4 @@
-"""Judged queries with sources and scorers as good, as noisy or as harmful as a test wants them."""
+"""Judged queries, and sources and scorers that are as good, noisy or harmful as a test needs."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def collection(many=60):
 
 @dataclass(frozen=True)
 class Source:
-    """Finds relevant documents first as far as it is strong; decoys come last."""
+    """A source that ranks relevant documents higher the stronger it is; decoys come last."""
 
     strength: float
     name: str
@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Judge:
-    """A scorer that knows what is relevant as far as it is strong, and may like decoys."""
+    """A scorer that ranks relevant texts higher the stronger it is, and may prefer decoys."""
 
     strength: float = 1.0
     noise: float = 1.0

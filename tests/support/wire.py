@@ -1,4 +1,4 @@
-"""A client that sees what is on the wire, down to how the connection ended."""
+"""A client that sees the raw bytes of a reply, and how the connection ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATHS = {"tei": "/rerank", "infinity": "/rerank", "vllm": "/v2/rerank", "jina": 
 
 @dataclass(frozen=True)
 class Wire:
-    """One reply as it came; `end` is "fin", "rst", "silence" or "flood"."""
+    """One reply as received; `end` is "fin", "rst", "silence" or "flood"."""
 
     raw: bytes
     end: str

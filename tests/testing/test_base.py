@@ -30,7 +30,7 @@ def test_deleted_test_is_refused():
 
 
 def test_mixin_and_skip_are_refused():
-    """Neither a class mixed in nor a skip mark gets around it, nor a subclass of a subclass."""
+    """A mixin, a skip mark or a subclass of a subclass cannot replace a standard test either."""
 
     class Mixin:
         def test_agreement(self):
@@ -66,7 +66,7 @@ def test_excuse_needs_a_reason():
     assert Honest.test_finite is not Sound.test_finite
 
 
-def test_runs_under_pytest(tmp_path):
+def test_runs_under_pytest(tmp_path, capsys, monkeypatch):
     """A contract subclass is collected and run by pytest as it is, in a project of its own."""
     (tmp_path / "test_mine.py").write_text(
         "from runoff.fusion import RRF\n"
@@ -81,12 +81,15 @@ def test_runs_under_pytest(tmp_path):
         "    def make(self):\n"
         "        return Upside()\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "the contract requires: a higher fusion_score is better" in done.stdout
-    assert "TestBroken::test_higher_is_better" in done.stdout
-    assert "TestSound" not in done.stdout
-    assert done.returncode == 1
+    monkeypatch.chdir(tmp_path)
+    options = ["--import-mode=importlib", f"--rootdir={tmp_path}", "-q", "-p", "no:cacheprovider"]
+    options += ["-o", "asyncio_default_fixture_loop_scope=function"]  # else the plugin warns
+    code = pytest.main([*options, str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "the contract requires: a higher fusion_score is better" in said
+    assert "TestBroken::test_higher_is_better" in said
+    assert "TestSound" not in said
+    assert code == pytest.ExitCode.TESTS_FAILED
 
 
 def test_pytest_is_named_when_missing():

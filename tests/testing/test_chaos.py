@@ -36,7 +36,7 @@ def _statuses(server, n):
 
 
 def test_key():
-    """Only the one key is let in; of the header's value only `Bearer` may change its case."""
+    """Only the configured key is accepted; only the word `Bearer` may differ in case."""
     with ChaosServer(key="Secret") as server:
         body = json.dumps(asked()).encode()
 
@@ -55,7 +55,7 @@ def test_key():
 
 
 def test_missing_key(server):
-    """Cohere needs some key, in its own words, and the others need none."""
+    """Cohere requires a key, with its own error message; the others require none."""
     body = json.dumps(asked()).encode()
     start = f"HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
 
@@ -68,7 +68,7 @@ def test_missing_key(server):
 
 
 def test_latency(server):
-    """A good reply comes after `latency` seconds, and a fault's at once."""
+    """A good reply takes `latency` seconds; a fault's comes at once."""
     server.latency = 0.2
     server.script([None, "503"])
     took = []
@@ -93,7 +93,7 @@ def test_concurrency(server):
 
 
 def test_script_then_good(server):
-    """A script is followed in order, before the share and `fault`; then replies are good."""
+    """The script comes first, in order, before `faults` and `fault`; then replies are good."""
     server.faults(rate=1, among=["500"])
     server.script([None, "503", FAULTS["429"]])
     assert _statuses(server, 4) == [200, 503, 429, 500]
@@ -104,7 +104,7 @@ def test_script_then_good(server):
 
 
 def test_script_meets_requests_in_recorded_order(server):
-    """Of requests at the same time, the n-th on record met the script's n-th step."""
+    """Of concurrent requests the n-th on record got the script's n-th step."""
     steps = ["500", "502", "503", "504"] * 10
     server.script(steps)
     with ThreadPoolExecutor(20) as pool:
@@ -113,14 +113,14 @@ def test_script_meets_requests_in_recorded_order(server):
 
 
 def test_refused_requests_use_no_step(server):
-    """A request that is refused meets no fault, and leaves the script as it is."""
+    """A refused request gets no fault and does not use up a step of the script."""
     server.script(["503"])
     assert post(server.url, documents=[]).status == 400
     assert _statuses(server, 2) == [503, 200]
 
 
 def test_share_is_seeded(server):
-    """The same seed gives the same faults, another seed others, and the rate is about kept."""
+    """The same seed gives the same faults, another seed gives others, at about the given rate."""
     met = []
     for seed in (3, 3, 4):
         server.faults(rate=0.5, seed=seed, among=["500", "503"])
@@ -131,7 +131,7 @@ def test_share_is_seeded(server):
 
 
 def test_clear(server):
-    """After `clear` replies are good and quick, and nothing is on record."""
+    """After `clear` replies are good and fast, and no requests are on record."""
     server.fault, server.latency = FAULTS["500"], 30.0
     server.faults(rate=1, among=["502"])
     server.script(["503", "504"])
@@ -143,7 +143,7 @@ def test_clear(server):
 
 
 def test_redirect_leads_elsewhere(server):
-    """A client that follows the redirect leaves its request, without the key, at the second."""
+    """A client that follows the redirect sends the second server its request without the key."""
     httpx = pytest.importorskip("httpx", reason="the test group is not installed")
     server.fault = FAULTS["redirect"]
     key = {"Authorization": "Bearer secret"}
@@ -172,7 +172,7 @@ def test_closing_ends_hanging_handlers():
     "name", [None, "hang", "drip", "drip_head", "oversized", "oversized_chunked", "redirect"]
 )
 def test_closing_ends_every_handler(name):
-    """No handler outlives `close`, whatever it does, nor where the client does not read."""
+    """`close` ends every handler, whatever its fault, even if the client does not read."""
     before = set(threading.enumerate())
     with ChaosServer() as server, ThreadPoolExecutor(5) as pool:
         server.fault = None if name is None else FAULTS[name]
@@ -189,7 +189,7 @@ def test_closing_ends_every_handler(name):
 
 
 def test_closing_is_bounded(monkeypatch):
-    """Where a fault of the caller's own does not end, `close` says so after its time is up."""
+    """If a custom fault does not end, `close` raises after its time limit."""
     monkeypatch.setattr("runoff.testing.chaos._CLOSING", 0.2)
     released = threading.Event()
     stuck = Fault("stuck", ServerFailed, lambda _: released.wait(30))
@@ -211,7 +211,7 @@ def test_closing_is_bounded(monkeypatch):
 
 
 def test_connections_are_reused(server):
-    """A client's requests come on one connection, errors between them, and leave no thread."""
+    """A client's requests share one connection even after errors, and leave no thread behind."""
     httpx = pytest.importorskip("httpx", reason="the test group is not installed")
     before = threading.active_count()
     server.faults(rate=0.1, among=["503", "422", "nan"])

@@ -75,7 +75,7 @@ def server(dialect):
 
 
 def _met(server, name, dialect, wait=5.0):
-    """Meet a fault; give the reply, after a look at the record."""
+    """Send a request that gets a fault, check the record, and return the reply."""
     server.fault = FAULTS[name]
     got = post(server.url, dialect, wait=wait)
     assert [one.fault for one in server.requests] == [name]
@@ -97,7 +97,7 @@ def _good(server, dialect):
 
 
 def test_meaning():
-    """Every fault says what a client should make of it, and no fault is left unsaid."""
+    """Every fault names the error that a client should raise, and every fault is tested."""
     said = {
         name: (error, reason) for error, (reason, names) in MEANT.items() for name in names.split()
     }
@@ -109,7 +109,7 @@ def test_meaning():
 
 @pytest.mark.parametrize("name", [name for name in FAULTS if name[:3].isdigit()])
 def test_status(server, name, dialect):
-    """A status comes with the dialect's error body, the header it is named for, and a FIN."""
+    """A status has the dialect's error body and the header in its name, and ends with a FIN."""
     before = time.time()
     got = _met(server, name, dialect)
     assert (got.status, got.end) == (int(name[:3]), "fin")
@@ -140,7 +140,7 @@ def test_status(server, name, dialect):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_rows(server, name, dialect):
-    """Odd rows differ from the right ones in what they are named for, and in nothing else."""
+    """Faulty rows differ from the right ones only in what the fault is named for."""
     got = _met(server, name, dialect)
     assert (got.status, got.end) == (200, "fin")
     assert _rows(got.body) == ROWS[name]
@@ -157,7 +157,7 @@ def test_nan(server, dialect):
 
 @pytest.mark.parametrize("name", ["infinity", "minus_infinity"])
 def test_infinity(server, name, dialect):
-    """Infinities are the bare words that Python's JSON writes."""
+    """Infinities are written as the bare words of Python's JSON."""
     got = _met(server, name, dialect)
     word = b":Infinity" if name == "infinity" else b":-Infinity"
     assert got.body.count(b"Infinity") == got.body.count(word) == 1
@@ -172,14 +172,14 @@ def test_whole_body(server, name, body, dialect):
 
 
 def test_wrong_schema(server, dialect):
-    """The rows are right, but wrapped where they should be bare and bare where wrapped."""
+    """The rows are right, but wrapped where they should be bare, and the other way round."""
     got = json.loads(_met(server, "wrong_schema", dialect).body)
     assert isinstance(got, dict) == (dialect == "tei")
     assert _rows(json.dumps(got["results"] if dialect == "tei" else {"results": got})) == RIGHT
 
 
 def test_html(server, dialect):
-    """A proxy's page comes with status 200 and says that it is HTML."""
+    """A proxy's page has status 200 and the content type HTML."""
     got = _met(server, "html", dialect)
     assert (got.status, got.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert got.body.startswith(b"<!doctype html>")
@@ -197,7 +197,7 @@ def test_redirect(server, dialect):
 
 
 def test_truncated(server, dialect):
-    """Half of the right reply comes, announced as the whole."""
+    """Half of the right reply arrives, announced as all of it."""
     got = _met(server, "truncated", dialect)
     assert got.end == "fin"
     assert int(got.headers["content-length"]) == len(got.body) == len(_good(server, dialect)) // 2
@@ -210,7 +210,7 @@ def test_truncated(server, dialect):
     [("length_too_long", lambda n: n + 100), ("length_too_short", lambda n: n // 2)],
 )
 def test_wrong_length(server, name, announced, dialect):
-    """The whole right reply comes under another length, and then a FIN."""
+    """The right reply arrives with a wrong content length, and then a FIN."""
     got = _met(server, name, dialect)
     assert got.end == "fin"
     assert _rows(got.body) == RIGHT
@@ -218,27 +218,27 @@ def test_wrong_length(server, name, announced, dialect):
 
 
 def test_reset(server, dialect):
-    """An RST comes, and not a byte before it."""
+    """The connection ends with an RST before any byte."""
     got = _met(server, "reset", dialect)
     assert (got.raw, got.end) == (b"", "rst")
 
 
 def test_reset_midway(server, dialect):
-    """Half of the announced reply comes, then an RST."""
+    """Half of the announced reply arrives, then an RST."""
     got = _met(server, "reset_midway", dialect)
     assert (got.status, got.end) == (200, "rst")
     assert len(got.body) == int(got.headers["content-length"]) // 2
 
 
 def test_hang(server, dialect):
-    """Not a byte comes, and the connection stays open."""
+    """No byte arrives, and the connection stays open."""
     got = _met(server, "hang", dialect, wait=0.15)
     assert (got.raw, got.end) == (b"", "silence")
 
 
 @pytest.mark.parametrize("dialect", ["tei", "cohere"], indirect=True)
 def test_drip(server, dialect):
-    """A blank comes every 50 ms after a whole head, the first of 200 MB."""
+    """After a complete head, a blank of an announced 200 MB arrives every 50 ms."""
     got = _met(server, "drip", dialect, wait=0.8)
     assert (got.status, got.end) == (200, "silence")
     assert int(got.headers["content-length"]) == HUGE
@@ -248,7 +248,7 @@ def test_drip(server, dialect):
 
 @pytest.mark.parametrize("dialect", ["tei", "cohere"], indirect=True)
 def test_drip_head(server, dialect):
-    """The head itself comes a byte every 50 ms, and never ends."""
+    """The head itself arrives one byte every 50 ms and never ends."""
     got = _met(server, "drip_head", dialect, wait=0.8)
     start = b"HTTP/1.1 200 OK\r\nX-Slow: "
     dripped = got.raw.removeprefix(start)
@@ -258,7 +258,7 @@ def test_drip_head(server, dialect):
 
 
 def test_oversized(server, dialect):
-    """200 MB are announced and begun, and the server stops when the client leaves."""
+    """200 MB are announced and started, and the server stops when the client leaves."""
     got = _met(server, "oversized", dialect)
     assert (got.status, got.end) == (200, "flood")
     assert int(got.headers["content-length"]) == HUGE
@@ -267,7 +267,7 @@ def test_oversized(server, dialect):
 
 
 def test_oversized_chunked(server, dialect):
-    """Chunks of 64 KiB follow each other without an announced end."""
+    """Chunks of 64 KiB arrive without an announced end."""
     got = _met(server, "oversized_chunked", dialect)
     assert (got.status, got.end) == (200, "flood")
     assert got.headers["transfer-encoding"] == "chunked"
@@ -279,7 +279,7 @@ def test_oversized_chunked(server, dialect):
 
 
 def test_gzip_bomb(server, dialect):
-    """A small gzip body, with the right checksum, unpacks to a thousand times its size."""
+    """A small gzip body with a right checksum unpacks to a thousand times its size."""
     got = _met(server, "gzip_bomb", dialect)
     assert (got.status, got.end) == (200, "fin")
     assert got.headers["content-encoding"] == "gzip"

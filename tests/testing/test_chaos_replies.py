@@ -60,7 +60,7 @@ def _scores(server, dialect, **more):
 
 @pytest.mark.parametrize("dialect", BYTES)
 def test_bytes(dialect):
-    """A good reply is, but for its id and date, these bytes: no blanks, letters unescaped."""
+    """Except for id and date, a good reply is exactly these bytes: no blanks, letters unescaped."""
     text = "thé vert"
     with ChaosServer(dialect=dialect) as server:
         got = post(server.url, dialect, model="m", **{_field(dialect): [text]})
@@ -79,7 +79,7 @@ def _field(dialect):
 
 
 def test_tei_headers(server):
-    """TEI tells its times, and how many characters and tokens it read."""
+    """TEI reports its times and how many characters and tokens it read."""
     headers = post(server.url, "tei").headers
     assert {name for name in headers if name.startswith("x-")} == {
         "x-compute-type",
@@ -115,7 +115,7 @@ def test_unknown_path(server):
 
 
 def test_ties():
-    """TEI turns equal scores round, and the others leave them in the order of the request."""
+    """TEI reverses equal scores; the others keep them in the order of the request."""
     for dialect in [*PATHS, "cohere"]:
         with ChaosServer(dialect=dialect) as server:
             order = _indices(server, dialect, **{_field(dialect): ["a", "b", "c"]})
@@ -138,7 +138,7 @@ def test_tei_batch(server):
 
 
 def test_top_n():
-    """`top_n` cuts the list; vLLM takes 0 for all, and TEI has no such field."""
+    """`top_n` cuts the list; for vLLM 0 means all, and TEI has no such field."""
     for dialect, few, zero in [
         ("tei", 4, 4),
         ("vllm", 2, 4),
@@ -164,7 +164,7 @@ def test_top_n():
     ],
 )
 def test_raw_scores(dialect, asks):
-    """Logits come to whoever asks in the dialect's own words, and to nobody else."""
+    """Logits are returned only to requests that ask for them in the dialect's own way."""
     with ChaosServer(dialect=dialect) as server:
         assert _scores(server, dialect, **asks) == LOGITS
         assert _scores(server, dialect, **{name: not value for name, value in asks.items()}) == (
@@ -175,7 +175,7 @@ def test_raw_scores(dialect, asks):
 
 
 def test_returned_texts():
-    """Texts come back as each dialect returns them, where they are asked for or always come."""
+    """Texts come back in each dialect's form, on request or always."""
     best = TEXTS[TOP]
     for dialect, asks, expected in [
         ("tei", {}, None),
@@ -194,7 +194,7 @@ def test_returned_texts():
 
 
 def test_relevant_spans(server):
-    """Spans are where the query's words stand in the text; they are cut, and dropped when weak."""
+    """Spans are the positions of the query's words, with a limit and a threshold."""
 
     def spans(**more):
         asks = {"mode": "enabled", **more}
@@ -225,7 +225,7 @@ def test_search_units(server):
 
 
 def test_long_texts():
-    """VLLM refuses a text over its limit unless told to cut; TEI and infinity cut it."""
+    """VLLM refuses a text over its limit unless asked to truncate; TEI and infinity truncate it."""
     long = "word " * 600 + "green tea water"
     with ChaosServer(dialect="vllm") as server:
         refused = post(server.url, "vllm", documents=[long])
@@ -301,7 +301,7 @@ def test_jina_takes_objects():
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[1]", b"[" * 100_000, b'"\xff"'])
 def test_no_json_object(server, body):
-    """A body that is no JSON object is answered with 400, by TEI in plain text."""
+    """A body that is not a JSON object is answered with 400, by TEI in plain text."""
     for path, kind in [
         ("/rerank", "text/plain; charset=utf-8"),
         ("/v2/rerank", "application/json"),
@@ -333,6 +333,6 @@ def test_chunked_request(server):
     ],
 )
 def test_wrong_lengths(server, extra, body, status):
-    """A body whose length is not told, or told wrongly, is refused and ends the connection."""
+    """A body with a missing or wrong length is refused and ends the connection."""
     got = send(server.url, head(server.url, "/v2/rerank", extra) + body, wait=5)
     assert got.status == status

@@ -131,13 +131,13 @@ def test_sound_fusion_passes(verdicts, fusion):
     ],
 )
 def test_broken_fusion_fails(verdicts, fusion, failing):
-    """Each fault is found by the test that is there for it."""
+    """Each broken part fails the test for its fault."""
     ended = verdicts(contract(fusion))
     assert failing <= {n for n, how in ended.items() if how.startswith(("failed", "broke"))}
 
 
 def test_secrets_are_found(verdicts):
-    """A key in repr is found once the contract is told the key."""
+    """The contract finds a key in a repr if `secrets` has the key."""
 
     class Mine(FusionContract):
         secrets = ("sk-1234",)

@@ -18,12 +18,12 @@ def judged():
 
 
 def run(judged, wrong=()):
-    """A run that is right, save where its query is in `wrong`."""
+    """A run that is right except for the queries in `wrong`."""
     return {one: ["bad", "good"] if one in wrong else ["good", "bad"] for one in judged.queries}
 
 
 def test_what_is_not_worse_passes_with_its_verdict(assert_no_harm, judged):
-    """The verdict comes back; a query or two that are worse prove nothing."""
+    """The verdict is returned; a query or two that are worse prove nothing."""
     assert assert_no_harm(run(judged), run(judged), judged).decision == "no effect"
     assert not assert_no_harm(run(judged), run(judged, {"q1"}), judged).harms
     better = assert_no_harm(run(judged, judged.queries), run(judged), judged)
@@ -37,7 +37,7 @@ def test_a_proven_harm_fails_and_says_why(assert_no_harm, judged):
 
 
 def test_a_harmed_slice_fails_although_the_whole_gains(assert_no_harm, judged):
-    """One language proven worse fails, whatever the other gains."""
+    """A language proven worse fails the test, whatever the other one gains."""
     german = {one for one, name in judged.slices("language").items() if name == "de"}
     before = run(judged, set(judged.queries) - german)
     after = run(judged, german)

@@ -156,7 +156,7 @@ class AsyncDiffers(Async):
 
 
 class AsyncBoundToItsFirstLoop(Async):
-    """Keeps an asyncio lock that was used in another loop."""
+    """Keeps an asyncio lock from another loop."""
 
     def __init__(self, documents):
         super().__init__(documents)
@@ -243,12 +243,12 @@ def test_sound_source_passes(verdicts, source):
     ],
 )
 def test_broken_source_fails(verdicts, source, failing):
-    """Each fault is found by the test that is there for it."""
+    """Each broken part fails the test for its fault."""
     assert verdicts(contract(source))[failing].startswith(("failed", "broke"))
 
 
 def test_broken_promise_to_keep_deadlines(verdicts):
-    """A source that says it keeps deadlines and does not is found out."""
+    """A source with `keeps_deadline` that returns late fails."""
 
     class Strict(contract(BreaksItsWord)):
         patience = 0.1

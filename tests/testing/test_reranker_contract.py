@@ -41,7 +41,7 @@ class Dropping(Words):
 
 @dataclass(frozen=True)
 class Anytime(Words):
-    """Stops at its deadline with what it has."""
+    """Stops at its deadline and returns what it has."""
 
     keeps_deadline = True
 
@@ -194,7 +194,7 @@ class SortsItsInput(Words):
 
 
 class WritesMetadata(Words):
-    """The fault of more than one peer: the score ends up in the caller's document."""
+    """Writes the score into the caller's document, a fault of several libraries."""
 
     def rerank(self, query, candidates, *, deadline=None):
         reranking = super().rerank(query, candidates)
@@ -268,12 +268,12 @@ def test_sound_reranker_passes(verdicts, reranker):
     ],
 )
 def test_broken_reranker_fails(verdicts, reranker, failing):
-    """Each fault is found by the test that is there for it."""
+    """Each broken part fails the test for its fault."""
     assert verdicts(contract(reranker))[failing].startswith(("failed", "broke"))
 
 
 def test_broken_promise_to_keep_deadlines(verdicts):
-    """A reranker that says it keeps deadlines and does not is found out."""
+    """A reranker with `keeps_deadline` that returns late fails."""
 
     class Strict(contract(BreaksItsWord)):
         patience = 0.1

@@ -35,7 +35,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Anytime(Words):
-    """Stops at its deadline with what it has."""
+    """Stops at its deadline and returns what it has."""
 
     keeps_deadline = True
 
@@ -110,7 +110,7 @@ class Constant(Words):
 
 
 class Sorted(Words):
-    """The fault of more than one peer: scores come back best first."""
+    """Returns scores best first, a fault of several libraries."""
 
     def score(self, pairs, *, deadline=None):
         scores = super().score(pairs)
@@ -183,7 +183,7 @@ class NoReason(Anytime):
 
 
 class Guesses(Anytime):
-    """Pairs it had no time for get a score all the same."""
+    """Pairs it had no time for get a score nevertheless."""
 
     def score(self, pairs, *, deadline=None):
         scores = super().score(pairs, deadline=deadline)
@@ -257,12 +257,12 @@ def test_sound_scorer_passes(verdicts, scorer):
     ],
 )
 def test_broken_scorer_fails(verdicts, scorer, failing):
-    """Each fault is found by the test that is there for it."""
+    """Each broken part fails the test for its fault."""
     assert verdicts(contract(scorer))[failing].startswith(("failed", "broke"))
 
 
 def test_broken_promise_to_keep_deadlines(verdicts):
-    """A scorer that says it keeps deadlines and does not is found out."""
+    """A scorer with `keeps_deadline` that returns late fails."""
 
     class Strict(contract(BreaksItsWord)):
         patience = 0.1
@@ -271,7 +271,7 @@ def test_broken_promise_to_keep_deadlines(verdicts):
 
 
 def test_int8_has_a_bound_of_its_own(verdicts):
-    """A model that says it is int8 may be off by 1e-3 of a standard deviation, and no more."""
+    """An int8 model may differ by at most 1e-3 of a standard deviation."""
 
     def shaky(share):
         class Shaky(Words):

@@ -1,4 +1,4 @@
-"""The files of a model in a directory: which ONNX build to run, and what its settings say."""
+"""The files of a model in a directory: its ONNX builds and its settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTINGS = (
 )
 _INT8_NAMES = ("int8", "quantized", "uint8")
 _INT8 = re.compile(r"int8|quantized")
-_FOLDERS = ("onnx", "")  # where exports lie in a model directory, best first
+_FOLDERS = ("onnx", "")  # where exports are in a model directory, best first
 _MOST_LIKELY_A_SENTINEL = 1_000_000  # transformers writes 1e30 for "no limit"
 _UNLIMITED = 512
 _PADDED_POSITIONS = {"camembert", "roberta", "xlm-roberta"}  # position ids start at padding + 1
@@ -52,11 +52,11 @@ _PADDED_POSITIONS = {"camembert", "roberta", "xlm-roberta"}  # position ids star
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """A model on disk and what its settings say.
+    """A model on disk and its settings.
 
     Attributes:
         name: as the user gave it.
-        directory: where its files lie.
+        directory: with its files.
     """
 
     name: str
@@ -64,20 +64,20 @@ class ModelDirectory:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """What `config.json` says; empty when there is none."""
+        """The content of `config.json`; empty when there is none."""
         return self.settings("config.json")
 
     def settings(self, name: str) -> Mapping[str, Any]:
-        """Return what a JSON file of the model says; empty when there is no such file.
+        """Return the content of a JSON file of the model; empty when there is none.
 
         Raises:
-            ModelDamaged: the file holds no JSON object.
+            ModelDamaged: the file is not a JSON object.
         """
         read = self._json(name)
         if read is None:
             return {}
         if not isinstance(read, dict):
-            msg = f"{self.name}: {name} must hold a JSON object: fetch the model again"
+            msg = f"{self.name}: {name} is not a JSON object: fetch the model again"
             raise ModelDamaged(msg)
         return read
 
@@ -102,7 +102,7 @@ class ModelDirectory:
         try:
             return [str(one["type"]).rpartition(".")[2] for one in listed or ()]
         except (TypeError, KeyError) as error:
-            msg = f"{self.name}: modules.json must list modules: fetch the model again"
+            msg = f"{self.name}: modules.json is not a list of modules: fetch the model again"
             raise ModelDamaged(msg) from error
 
     @property
@@ -112,7 +112,7 @@ class ModelDirectory:
 
     @cached_property
     def positions(self) -> int | None:
-        """How many tokens the model can read at most; None when nothing says."""
+        """The most tokens that the model can read; None when its settings do not say."""
         stated = self.config.get("max_position_embeddings")
         if not isinstance(stated, int):
             return None
@@ -122,11 +122,11 @@ class ModelDirectory:
 
     @cached_property
     def max_length(self) -> int:
-        """How many tokens the model was made to read, special tokens included.
+        """The tokens that the model was trained to read, special tokens included.
 
-        Said by `max_length` in `config.json` (models made for runoff), `max_seq_length` in
-        `sentence_bert_config.json`, `model_max_length` in `tokenizer_config.json` or the positions,
-        whichever comes first; 512 when nothing says.
+        The first of these: `max_length` in `config.json` (models made for runoff),
+        `max_seq_length` in `sentence_bert_config.json`, `model_max_length` in
+        `tokenizer_config.json`, the positions, 512.
         """
         stated = (
             self.config.get("max_length") if self.ours else None,
@@ -146,7 +146,7 @@ class ModelFiles(ModelDirectory):
 
     Attributes:
         onnx: the graph to run.
-        precision: `"int8"`, `"fp32"`, or what the file name or `config.json` says.
+        precision: `"int8"`, `"fp32"`, or another that the file name or `config.json` names.
     """
 
     onnx: Path
@@ -161,8 +161,8 @@ class ModelFiles(ModelDirectory):
         """Return a checksum of the graph, its external data and the tokenizer (SHA-256, hex).
 
         Raises:
-            ModelNotFound: a file has gone.
-            ModelDamaged: the model was made for runoff and a file is not as `checksums.json` says.
+            ModelNotFound: a file is missing.
+            ModelDamaged: the model was made for runoff and a file differs from `checksums.json`.
         """
         whole = hashlib.sha256()
         external = sorted(self.onnx.parent.glob(f"{self.onnx.name}[._]data*"))
@@ -170,7 +170,7 @@ class ModelFiles(ModelDirectory):
         for path in (self.onnx, *external, self.tokenizer):
             found = checksum(path)
             if recorded.get(path.relative_to(self.directory).as_posix(), found) != found:
-                msg = f"{self.name}: {path} is not as it was made: fetch or export the model again"
+                msg = f"{self.name}: {path} has another checksum: fetch or export the model again"
                 raise ModelDamaged(msg)
             whole.update(found.encode("ascii"))
         return whole.hexdigest()
@@ -201,7 +201,7 @@ def in_directory(directory: Path, *, name: str, precision: Precision) -> ModelFi
 
 
 def choose(names: Iterable[str], precision: Precision, model: str) -> tuple[str, str]:
-    """Choose among a model's files the ONNX build for this machine.
+    """Choose the ONNX build for this machine among a model's files.
 
     With `"auto"` that is the int8 build made for the processor, else a general int8 build, else
     the fp32 build, else the only one there is.
@@ -250,10 +250,10 @@ _known: dict[tuple[str, int, int], str] = {}
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file in hex, remembered until its size or time of change differs.
+    """Return the SHA-256 of a file in hex, kept until its size or modification time changes.
 
     Raises:
-        ModelNotFound: the file has gone or cannot be read.
+        ModelNotFound: the file is missing or cannot be read.
     """
     try:
         state = path.stat()

@@ -1,9 +1,9 @@
 """One queue of model runs for the whole process, with as many slots as cores.
 
-Each call brings a number of tasks. A slot takes one task of one call, then one of the next call,
-so that a long call delays a short one by a task and not by its length. Tasks of a call start in
-their order. When a call's deadline comes its caller gets what is there at once: its waiting tasks
-leave the queue and its running ones are interrupted.
+Each call has a number of tasks. A slot takes one task of one call, then one of the next call, so a
+long call delays a short one by a task and not by its whole length. Tasks of a call start in order.
+At its deadline, a call returns the results so far: its waiting tasks leave the queue and its
+running ones are interrupted.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = ["Interrupt", "Slots", "shared"]
 
 _T = TypeVar("_T")
 _PROGRESS_EVERY = 0.1  # seconds
-_EXIT_WAIT = 2.0  # seconds that interrupted tasks get to come back when the interpreter exits
+_EXIT_WAIT = 2.0  # seconds that interrupted tasks get to end when the interpreter exits
 
 
 class Interrupt:
-    """Tells a running task from another thread that nobody waits for its result."""
+    """Tells a running task, from another thread, that its result is not needed any more."""
 
     __slots__ = ("_stop", "stopped")
 
@@ -55,7 +55,7 @@ class Interrupt:
 
 
 class _Call(Generic[_T]):
-    """One caller's tasks and what became of them; every field is guarded by the slots' lock."""
+    """One caller's tasks and their results; every field is guarded by the slots' lock."""
 
     __slots__ = (
         "closed",
@@ -129,14 +129,14 @@ class Slots:
         Args:
             count: how many tasks there are.
             task: what to run; it is called in another thread.
-            deadline: when to return what is there; no task starts after it.
+            deadline: when to return the results so far; no task starts after it.
             progress: called about ten times a second in this thread with (done, count).
 
         Returns:
             The results by index; None for a task that did not finish in time.
 
         Raises:
-            Exception: whatever a task raised first; the others are dropped.
+            Exception: the first error of a task; the other tasks are dropped.
         """
         woken = threading.Event()
         call = self._enter(count, task, deadline, woken.set)
@@ -162,20 +162,20 @@ class Slots:
         def wake() -> None:
             try:
                 loop.call_soon_threadsafe(_resolve, woken)
-            except RuntimeError:  # the loop is closed, so nobody waits
+            except RuntimeError:  # the loop is closed, so nothing waits
                 return
 
         call = self._enter(count, task, deadline, wake)
         try:
             await workers.wait(woken, deadline, "rerank")
         except DeadlineExceeded:
-            pass  # the results that are there are the answer
+            pass  # the results so far are the answer
         finally:
             self._leave(call)
         return _outcome(call)
 
     def stop(self) -> None:
-        """Drop what waits, interrupt what runs, and end the threads."""
+        """Drop waiting tasks, interrupt running ones, and end the threads."""
         with self._changed:
             self._stopping = True
             for call in self._open:
@@ -277,7 +277,7 @@ _slots: dict[str, Slots] = {}
 
 
 def shared(device: str = _CORES) -> Slots:
-    """Return this process's slots for a device; the first call makes them.
+    """Return this process's slots for a device, which the first call makes.
 
     Args:
         device: by default the cores, each a slot. Any other name has one slot: a runtime that

@@ -1,4 +1,4 @@
-"""What frozen configuration holds besides its arguments: a loaded model, and how long that took."""
+"""The loaded model of a frozen configuration, and the time that loading it took."""
 
 from __future__ import annotations
 

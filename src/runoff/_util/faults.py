@@ -30,7 +30,11 @@ _CLIENT_ERRORS = {
 
 
 def check_on_error(value: object) -> None:
-    """Refuse anything but the three ways to treat an error."""
+    """Refuse anything but the three values of `on_error`.
+
+    Raises:
+        InvalidArgument: lists the three.
+    """
     if value not in ("transient", "degrade", "raise"):
         remedy = 'must be "transient" (the default), "degrade" or "raise"'
         raise InvalidArgument("on_error", value, remedy)
@@ -108,9 +112,9 @@ def degrades(error: BaseException, on_error: OnError) -> str:
 
 
 def lacks(reranking: Reranking) -> tuple[str, str]:
-    """Return the reason and the detail of what a reranking had to do without, or two empty strings.
+    """Return the reason and the detail of what a reranking lacks; two empty strings for nothing.
 
-    It lacks something when candidates are unscored, or when it says so in `detail`.
+    It lacks something when candidates are unscored, or when it has a `detail`.
     """
     if not reranking.unscored and not reranking.detail:
         return "", ""

@@ -23,10 +23,10 @@ KEY = "runoff"
 def encode(response: Response, result: Result) -> str:
     """Return the provenance of one result as a JSON object in a string.
 
-    It holds no text: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
+    It contains no text: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
     `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
     `complete`; for a degraded answer `degraded` (stage, source and reason of each); where the score
-    came from parts of the text, `passages` (start, end and score of each, best first); and where it
+    came from parts of the text, `passages` (start, end and score of each, best first); and if it
     stands for others, `grouped` (their ids).
     """
     outcome = response.outcome

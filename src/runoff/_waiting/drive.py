@@ -53,7 +53,7 @@ def ask(wait: Callable[[], _T], wait_async: Callable[[], Awaitable[_T]]) -> Aski
     """Ask for one thing and return the answer; see `Ask`.
 
     Raises:
-        Exception: whatever waiting for it raises.
+        Exception: any error that waiting for it raises.
     """
     found: _T = yield Ask(wait, wait_async)
     return found
@@ -95,7 +95,7 @@ def run(asking: Asking[_T]) -> _T:
     """Drive a body, waiting for each answer in this thread.
 
     Raises:
-        Exception: whatever the body raises.
+        Exception: any error that the body raises.
     """
     try:
         step = next(asking)
@@ -115,7 +115,7 @@ async def run_async(asking: Asking[_T]) -> _T:
     """Drive a body, awaiting each answer.
 
     Raises:
-        Exception: whatever the body raises.
+        Exception: any error that the body raises.
     """
     try:
         step = next(asking)

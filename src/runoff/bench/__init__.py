@@ -1,1 +1,1 @@
-"""What a second stage costs on this machine, and which window fits a deadline."""
+"""The measurements of `runoff bench`: what a second stage costs on this machine."""

@@ -1,4 +1,4 @@
-"""What figures are measured on: the processor, how busy it is, the versions, the memory."""
+"""The machine that figures are measured on: processor, load, versions, memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BUSY = 0.5  # of the cores, by other work
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return a percentile by linear interpolation; `percent` is within 0 and 100."""
+    """Return a percentile by linear interpolation; `percent` is from 0 to 100."""
     return float(np.percentile(values, percent))
 
 
@@ -43,7 +43,7 @@ def _name() -> str:
 
 
 def load_average() -> float | None:
-    """Return how many processes wanted a core in the last minute; None where nothing tells."""
+    """Return the load average of the last minute; None if the system has none."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
@@ -51,12 +51,12 @@ def load_average() -> float | None:
 
 
 def is_busy(load: float | None) -> bool:
-    """Whether a load average, taken before measuring, makes the figures worse."""
+    """Whether a load average, taken before measuring, is high enough to distort the figures."""
     return load is not None and load > _BUSY * cpu.cores()
 
 
 def versions(packages: Iterable[str]) -> list[str]:
-    """Return name and version of those of the packages that are installed."""
+    """Return name and version of each package that is installed."""
     found = []
     for name in packages:
         try:
@@ -67,15 +67,15 @@ def versions(packages: Iterable[str]) -> list[str]:
 
 
 def memory() -> tuple[int, int] | None:
-    """Return the bytes of this process that are in memory, now and at most so far.
+    """Return the resident bytes of this process, now and at most so far.
 
-    Both are the most so far where the system tells no more; None where it tells nothing.
+    Both are the maximum if the system knows only that one; None if it knows neither.
     """
     try:
-        told = dict(
+        fields = dict(
             line.split(":", 1) for line in _STATUS.read_text("ascii", "replace").split("\n")[:-1]
         )
-        return tuple(int(told[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value] # two
+        return tuple(int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value] # two
     except (OSError, KeyError, ValueError):
         pass
     try:

@@ -1,4 +1,4 @@
-"""Queries and documents to measure with."""
+"""The queries and documents to measure with."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Material", "built_in", "of_folder", "of_words"]
 
 _PIECES = 1000
-_SHORTEST, _LONGEST = 40, 240  # words: what splitters make of pages
-_ASKED = 8  # words of a document that stand for a query
+_SHORTEST, _LONGEST = 40, 240  # words, as text splitters make chunks
+_ASKED = 8  # words of a document that serve as a query
 _QUERIES = ("queries.jsonl", "queries.jsonl.gz")
 
 
@@ -29,9 +29,9 @@ class Material:
     """Texts to search.
 
     Attributes:
-        what: they are, in words.
-        queries: one or more.
-        documents: one or more.
+        what: a description of them.
+        queries: one or more queries.
+        documents: one or more documents.
     """
 
     what: str
@@ -40,7 +40,7 @@ class Material:
 
 
 def built_in() -> Material:
-    """Return questions about Python, and pieces of its language reference."""
+    """Return questions about Python and pieces of its language reference."""
     from runoff.demo._questions import load_questions  # noqa: PLC0415 - other material needs none
 
     chance = random.Random(0)  # noqa: S311 - no secret
@@ -53,17 +53,17 @@ def built_in() -> Material:
 
 
 def of_words(length: int, count: int = 200) -> tuple[Document, ...]:
-    """Return documents of so many words each."""
+    """Return `count` documents of `length` words each."""
     return _documents(stretches([length] * count, seed=length))
 
 
 def of_folder(folder: Path) -> Material:
-    """Return a folder's own documents, and its queries where it is a BEIR folder.
+    """Return a folder's documents and, if it is a BEIR folder, its queries.
 
-    Elsewhere the first words of documents stand for queries.
+    In any other folder the first words of documents serve as queries.
 
     Raises:
-        InvalidArgument: it is no folder, or holds no documents.
+        InvalidArgument: it is not a folder, or has no documents.
         RunoffError: a file cannot be read.
     """
     from runoff.demo._folder import folder_documents  # noqa: PLC0415 - as above
@@ -82,7 +82,7 @@ def _queries(path: Path) -> tuple[str, ...]:
         lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")
         texts = [json.loads(line)["text"] for line in lines if line.strip()]
     except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
-        raise RunoffError(f"{path}: holds no queries as BEIR writes them ({error})") from error
+        raise RunoffError(f"{path}: is not a BEIR queries file ({error})") from error
     return tuple(one for one in texts if isinstance(one, str) and one.strip())
 
 

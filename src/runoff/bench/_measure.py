@@ -1,4 +1,4 @@
-"""The measurements of `runoff bench`: lengths, windows, a deadline, callers at once, memory."""
+"""Measuring a second stage: lengths, windows, a deadline, concurrent callers, memory."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["measure"]
 
 _WINDOWS = (10, 25, 50, 100)
 _CALLERS = (1, 2, 4, 8)
-_SINGLES = 3  # searches with one document to one with many
+_SINGLES = 3  # searches with one document for each search with many
 _MANY = 8
-_LEAST = 3  # searches with a window, where there is time
+_LEAST = 3  # searches with each window, if there is time
 _TRIES = 5
 _WIDEST = 1000
-_NEAR = 0.85  # of the deadline: a window that takes less can be wider
-# shares of the seconds that are left
+_NEAR = 0.85  # of the deadline: a faster window is widened
+# shares of the remaining seconds
 _SHARES = {"lengths": 0.2, "windows": 0.4, "fit": 0.4, "kept": 0.15, "callers": 1.0}
 
 
@@ -48,22 +48,22 @@ def measure(
 ) -> Measured:
     """Measure a second stage.
 
-    Documents are drawn at random, so that recall takes no time: all figures are of the second stage
-    with what the pipeline adds to it. What is compared is measured in turn, the kinds that took
-    least time so far first.
+    Candidates are drawn at random, which takes no time, so all figures are those of the second
+    stage and of what the pipeline adds to it. Measurements to be compared are interleaved, so that
+    changes of the machine's load affect all of them.
 
     Args:
-        reranker: not loaded yet, so that loading is timed.
-        material: what is searched.
-        timeout: the deadline of one search, in seconds.
-        seconds: for all measurements together, loading left out; a slow reranker takes somewhat
-            longer, and not everything is measured then.
-        words: lengths of documents to measure.
-        pairs: the most that may be scored; None for no limit.
-        progress: called with what begins.
+        reranker: the second stage, not loaded yet, so that loading can be timed.
+        material: the queries and documents.
+        timeout: the deadline of one search in seconds.
+        seconds: for all measurements together, without loading; a slow reranker takes somewhat
+            longer and is not measured completely.
+        words: the document lengths to measure.
+        pairs: the most pairs to score; None for no limit.
+        progress: called with the name of each step.
 
     Raises:
-        RunoffError: the reranker cannot be loaded, or answered no search.
+        RunoffError: the reranker cannot be loaded, or no search was complete.
     """
     say = progress or (lambda _: None)
     before = memory()
@@ -122,7 +122,7 @@ class _Bench:
         self._all += kinds.values()
         singles: dict[int, list[Timed]] = {length: [] for length in kinds}
         several: dict[int, list[Timed]] = {length: [] for length in kinds}
-        for length, searches in kinds.items():  # one of each, however slow it is
+        for length, searches in kinds.items():  # at least one of each
             self._add(singles[length], searches, 1)
         going = True
         while going and self._allowance.left > 0:
@@ -141,7 +141,7 @@ class _Bench:
         sizes = [size for size in _WINDOWS if size <= self._searches.size] or [self._searches.size]
         found: dict[int, list[Timed]] = {size: [] for size in sizes}
         spent = dict.fromkeys(sizes, 0.0)
-        for size in sizes:  # the narrow ones tell whether the wide ones can be afforded
+        for size in sizes:  # the narrow ones show whether there is time for the wide ones
             while len(found[size]) < _LEAST and self._fits(found, size):
                 began = time.perf_counter()
                 if not self._add(found[size], self._searches, size):
@@ -156,8 +156,8 @@ class _Bench:
             spent[size] += time.perf_counter() - began
         self._windows = {size: runs for size, runs in found.items() if runs}
         if not self._windows:
-            why = ", ".join(self.degraded()) or "too few pairs may be scored"
-            raise RunoffError(f"no search was answered in full: {why}")
+            why = ", ".join(self.degraded()) or "too few pairs are allowed"
+            raise RunoffError(f"no search was complete: {why}")
         per_pair = percentile(_per_pair(self._windows), 50)
         return tuple(
             Window(size, Times.of(found[size]))
@@ -208,7 +208,7 @@ class _Bench:
             while len(runs) < _LEAST or self._allowance.left > 0:
                 if not self._add(runs, self._searches, window, timeout):
                     return None
-        except RecallFailed:  # so short that not even what takes no time was in time
+        except RecallFailed:  # the deadline is too short even for drawing documents
             return None
         return Kept(window, percentile([one.pairs for one in runs], 50), Times.of(runs))
 
@@ -273,7 +273,7 @@ class _Bench:
     def _add(
         self, runs: list[Timed], searches: Searches, window: int, timeout: float | None = None
     ) -> bool:
-        """Search once more; False where no pairs are left for it, or it answers no more."""
+        """Search once more; False if no pairs are left for it, or too many searches failed."""
         if not self._allowance.take(window):
             return False
         made = searches.run(window, timeout)
@@ -285,7 +285,7 @@ class _Bench:
         return self._failed < _TRIES
 
     def _fits(self, found: dict[int, list[Timed]], size: int) -> bool:
-        """Whether there is time for a window, as far as narrower ones tell."""
+        """Whether there is time for a window, judging by the narrower ones."""
         if not any(found.values()):
             return True
         expected = percentile(_per_pair(found), 50) * size / 1000
@@ -305,7 +305,7 @@ def _length(words: int, singles: Sequence[Timed], several: Sequence[Timed]) -> L
 
 
 def _per_pair(windows: dict[int, list[Timed]]) -> list[float]:
-    """Return the milliseconds of a pair, by search."""
+    """Return the milliseconds per pair of each search."""
     return [
         one.ms / one.pairs for runs in windows.values() for one in runs if one.pairs and one.ms
     ] or [math.inf]

@@ -1,4 +1,4 @@
-"""What was measured of a second stage."""
+"""The results of measuring a second stage."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Callers", "Fit", "Kept", "Length", "Measured", "Window"]
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """What documents of one length take.
+    """The cost of documents of one length.
 
     Attributes:
-        words: in a document.
-        tokens: of a pair, query and special tokens included; None where the reranker does not tell.
-        truncated: the share of documents that lost text to the reranker's limit.
-        one: searches with one document.
-        pairs_per_second: with eight documents; None where there was no time for them.
+        words: words of a document.
+        tokens: tokens of a pair, with those of the query and special ones; None if unknown.
+        truncated: the share of documents that were truncated.
+        one: times of searches with one document.
+        pairs_per_second: with eight documents; None if there was no time to measure it.
     """
 
     words: int
@@ -33,12 +33,12 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a window takes.
+    """The cost of a window.
 
     Attributes:
-        window: candidates read.
-        times: of searches; None where there was no time for them.
-        expected_ms: by the milliseconds of a pair in the other windows, where `times` is None.
+        window: candidates to rerank.
+        times: times of the searches; None if there was no time to measure them.
+        expected_ms: an estimate from the other windows, if `times` is None.
     """
 
     window: int
@@ -48,12 +48,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The widest window found that is read within a deadline in 19 of 20 searches.
+    """The widest window found whose p95 is within a deadline.
 
     Attributes:
-        window: 0 where not even one candidate is.
-        times: of searches with it; with window 0, of one candidate.
-        widest: whether no wider one was tried, since there are no more documents.
+        window: its size; 0 if not even one candidate fits.
+        times: times of searches with it; for window 0, with one candidate.
+        widest: whether a wider one was not tried because there are no more documents.
     """
 
     window: int
@@ -63,12 +63,12 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What searches with a deadline did.
+    """Searches with a deadline too short for their window.
 
     Attributes:
-        window: that they were to read, too wide for the deadline.
-        scored: the median of the candidates that were read.
-        times: of the searches.
+        window: candidates to rerank.
+        scored: the median number of candidates that were scored.
+        times: times of the searches.
     """
 
     window: int
@@ -78,13 +78,13 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """What several callers at once got.
+    """Searches of several concurrent callers.
 
     Attributes:
-        callers: how many.
-        window: candidates each search read.
-        times: of their searches.
-        pairs_per_second: of all together.
+        callers: the number of callers.
+        window: candidates of each search.
+        times: times of their searches.
+        pairs_per_second: of all callers together.
     """
 
     callers: int
@@ -95,21 +95,21 @@ class Callers:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a second stage costs.
+    """Everything measured of a second stage.
 
     Attributes:
         load_s: seconds to import, load and run it once.
-        memory: bytes of the process before, after loading and at most; None where unknown.
-        lengths: by length of the documents.
-        tokens: of a pair of the material, median and p95 over searches; None where unknown.
-        truncated: the share of the material's documents that lost text.
-        windows: by window.
-        timeout: the deadline, in seconds.
-        fit: the window that fits the deadline; None where there was no time to find it.
-        kept: what a deadline does to a window too wide for it; None as before.
-        callers: by the number of callers.
-        usage: of all searches.
-        degraded: how many searches were not complete, by reason; they are in no figure.
+        memory: bytes of the process before loading, after loading and at most; None if unknown.
+        lengths: the cost by length of the documents.
+        tokens: tokens of a pair of the material, median and p95 over searches; None if unknown.
+        truncated: the share of the material's documents that were truncated.
+        windows: the cost by window.
+        timeout: the deadline in seconds.
+        fit: the window that fits the deadline; None if there was no time to find it.
+        kept: searches with a window too wide for the deadline; None if there was no time for them.
+        callers: the throughput by number of callers.
+        usage: what all searches consumed.
+        degraded: reason to number of degraded searches, which are not counted in the other figures.
     """
 
     load_s: float

@@ -1,4 +1,4 @@
-"""Searches whose second stage is timed, within an allowance of seconds and pairs."""
+"""Searches that time the second stage, within an allowance of seconds and pairs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["Allowance", "Searches", "Timed", "Times"]
 
 
 class Allowance:
-    """How long measuring may go on, and how many pairs it may have scored; it is parted in phases.
+    """The seconds and pairs that measuring may use, shared out among phases.
 
     Args:
-        seconds: from now on.
-        pairs: at most; None for as many as there is time for.
+        seconds: the seconds from now on.
+        pairs: the most pairs; None for no limit.
     """
 
     def __init__(self, seconds: float, pairs: int | None = None) -> None:
@@ -41,18 +41,18 @@ class Allowance:
         self.begin(1.0)
 
     def begin(self, share: float) -> None:
-        """Begin a phase that may use a share of the seconds and of the pairs that are left."""
+        """Begin a phase that may use this share of the remaining seconds and pairs."""
         now = time.perf_counter()
         self._until = now + max(0.0, self._end - now) * share
         self._left = self._pairs * share
 
     @property
     def left(self) -> float:
-        """Seconds left of the phase; 0 or less when time is up."""
+        """The phase's remaining seconds; 0 or less when time is up."""
         return self._until - time.perf_counter()
 
     def take(self, pairs: int) -> bool:
-        """Take pairs from what is left of the phase; False where there are not so many."""
+        """Take pairs from the phase's remaining ones; False if there are too few."""
         with self._lock:
             if pairs > self._left:
                 return False
@@ -66,10 +66,10 @@ class Timed:
     """One search.
 
     Attributes:
-        ms: the whole search by the wall clock.
-        pairs: that were scored.
-        tokens: that were read; None where the reranker does not tell.
-        truncated: documents that lost text to the reranker's limit.
+        ms: wall-clock milliseconds of the whole search.
+        pairs: the pairs scored.
+        tokens: the tokens read; None if the reranker does not report them.
+        truncated: the number of truncated documents.
     """
 
     ms: float
@@ -83,9 +83,9 @@ class Times:
     """Milliseconds of several searches.
 
     Attributes:
-        count: how many.
-        p50: the median; half took longer.
-        p95: one in twenty took longer. Of fewer than twenty searches it lies near the slowest.
+        count: the number of searches.
+        p50: the median.
+        p95: the 95th percentile; for fewer than twenty searches it is near the slowest.
     """
 
     count: int
@@ -94,13 +94,13 @@ class Times:
 
     @classmethod
     def of(cls, searches: Sequence[Timed]) -> Times:
-        """Return what searches took, one or more."""
+        """Return the times of one or more searches."""
         ms = [one.ms for one in searches]
         return cls(len(ms), percentile(ms, 50), percentile(ms, 95))
 
 
 class _Drawn:
-    """A source that returns documents drawn at random: recall that takes no time."""
+    """A source that returns random documents in no time."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self._documents = documents
@@ -109,28 +109,28 @@ class _Drawn:
 
     def retrieve(
         self,
-        query: Query,  # noqa: ARG002 - whatever is asked
+        query: Query,  # noqa: ARG002 - any query
         *,
         depth: int,
         deadline: Deadline | None = None,  # noqa: ARG002 - it takes no time
     ) -> list[Hit]:
-        """Return `depth` documents, or all there are."""
+        """Return `depth` documents, or all of them if there are fewer."""
         with self._lock:
             drawn = self._chance.sample(self._documents, min(depth, len(self._documents)))
         return [Hit(document, 1 / rank) for rank, document in enumerate(drawn, 1)]
 
 
 class Searches:
-    """Searches over documents drawn at random, so that the second stage is all that takes time.
+    """Searches over random documents, in which only the second stage takes time.
 
     Args:
         reranker: the second stage.
-        queries: asked in turn.
-        documents: what is drawn from.
+        queries: the queries, asked in turn.
+        documents: the documents to draw from.
 
     Attributes:
         usage: what all searches consumed.
-        degraded: reasons of searches that were not complete, which are not timed, and how many.
+        degraded: reason to number of degraded searches, which are not timed.
     """
 
     def __init__(
@@ -144,10 +144,10 @@ class Searches:
         self._lock = threading.Lock()
 
     def run(self, window: int, timeout: float | None = None) -> Timed | None:
-        """Search once; None where the answer was not complete, unless `timeout` was why.
+        """Search once; None if the answer is degraded for another reason than `timeout`.
 
         Raises:
-            RunoffError: what trying again cannot help.
+            RunoffError: an error that is permanent.
         """
         with self._lock:
             query = next(self._queries)
@@ -159,5 +159,5 @@ class Searches:
             if reasons - ({"timeout"} if timeout is not None else set()):
                 self.degraded.update(reasons)
                 return None
-        told = response.outcome
-        return Timed(told.spent_ms, told.scored, usage.tokens, response.trace.truncated)
+        outcome = response.outcome
+        return Timed(outcome.spent_ms, outcome.scored, usage.tokens, response.trace.truncated)

@@ -1,4 +1,4 @@
-"""What `runoff demo` shows, and its material: the documentation of Python's standard library."""
+"""The material of `runoff demo`: the documentation of Python's library, and judged questions."""
 
 from __future__ import annotations
 

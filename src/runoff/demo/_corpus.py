@@ -1,13 +1,13 @@
 """The documents of `runoff demo`: the documentation of the Python standard library that runs it.
 
-Docstrings of public modules, classes, functions, methods and properties, and pydoc's language
-topics. A document's id is the name one writes: `csv.DictReader`, `str.split` (builtins carry no
-prefix), `os.path.join`, `topic:for`. Long texts are split at paragraphs, and the further pieces are
-numbered: `argparse#2`.
+The documents are the docstrings of public modules, classes, functions, methods and properties, and
+pydoc's language topics. A document's id is the name as written in code: `csv.DictReader`,
+`str.split` (builtins have no prefix), `os.path.join`, `topic:for`. Long texts are split at
+paragraphs, and further pieces are numbered: `argparse#2`.
 
-This file is also the script that a child interpreter runs (isolated, without `site`), so that
-importing the whole library leaves the caller's process as it was and no installed package is ever
-seen. It therefore imports nothing but the standard library at module level.
+A child interpreter also runs this file as a script (isolated, without `site`), so that importing
+the whole library does not affect the caller's process and finds no installed package. Therefore
+it imports only the standard library at module level.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
-TARGET_CHARS = 1000  # a piece is closed when the next paragraph would take it past this
-MAX_CHARS = 1200  # no paragraph stays longer; it is broken between lines or words
+TARGET_CHARS = 1000  # a piece ends where the next paragraph would make it longer than this
+MAX_CHARS = 1200  # a longer paragraph is broken between lines or words
 MIN_CHARS = 200  # a shorter piece is joined to a neighbour
-SHARED_CHARS = 80  # a shorter paragraph may well stand in two topics by chance
-MIN_WORDS = 2  # a docstring with fewer says no more than the name
+SHARED_CHARS = 80  # a shorter paragraph may occur in two topics by chance
+MIN_WORDS = 2  # a shorter docstring says no more than the name
 WALK_TIMEOUT_S = 120.0
 
-# Not for users (implementations, tests, demonstrations), gone in a later version, or, as tkinter,
-# on some machines only: the corpus should be nearly the same wherever it is built.
+# not for users, removed in a later version, or not on every machine (tkinter)
 SKIPPED_MODULES = frozenset(
     {
         *("antigravity", "this", "idlelib", "lib2to3", "distutils", "pydoc_data", "test", "tests"),
@@ -48,7 +47,7 @@ SKIPPED_MODULES = frozenset(
     }
 )
 
-# The methods of str have docstrings of their own.
+# repeats the docstrings of str's methods
 SKIPPED_TOPICS = frozenset({"string-methods"})
 
 _BOILERPLATE = ("Alias for field number", "An enumeration.", "Structure/Union member")
@@ -69,7 +68,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """One way to reach one object: where it was found, and how natural that way is."""
+    """One name under which an object was found, and how natural that name is."""
 
     name: str
     attribute: str
@@ -82,14 +81,14 @@ class _Found:
     def order(self) -> tuple[int, int, int, int, int, str]:
         """Sort the most natural name first.
 
-        That is: not by way of a class's alias (`socket.SocketType`), nearest to the definer, with
-        the fewest dots, under the object's own name, the shortest.
+        That is the name that does not go through a class's alias (`socket.SocketType`), is nearest
+        to the defining class, has the fewest dots, is the object's own, and is the shortest.
         """
         dots = self.name.count(".")
         return (self.alias, self.distance, dots, self.strangeness(), len(self.name), self.name)
 
     def strangeness(self) -> int:
-        """Count in how many ways the name it is found under differs from the object's own."""
+        """Count in how many ways the found name differs from the object's own."""
         own = str(getattr(self.obj, "__name__", self.attribute))
         return (own != self.attribute) + (own.lower() not in self.attribute.lower())
 
@@ -97,14 +96,14 @@ class _Found:
 def stdlib_documents() -> list[Document]:
     """Return the documents of the running interpreter's standard library, sorted by id.
 
-    The library is imported in a child process: nothing is printed, warned about or left behind in
-    this one. Each document's metadata has `kind` (module, class, function, method, property, object
-    or topic), `module`, and `name`, the id without its piece number.
+    A child process imports the library, so that this process is not affected. Each document's
+    metadata has `kind` (module, class, function, method, property, object or topic), `module`, and
+    `name`, which is the id without its piece number.
 
     Raises:
-        RunoffError: the child failed; the message ends with what it wrote to stderr.
+        RunoffError: the child failed; the message ends with its output on stderr.
     """
-    # Here and not above, because the child runs this file where runoff is not importable.
+    # Here and not above, because the child runs this file without runoff on its path.
     from runoff.errors import RunoffError  # noqa: PLC0415
     from runoff.types import Document  # noqa: PLC0415
 
@@ -118,10 +117,12 @@ def stdlib_documents() -> list[Document]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RunoffError(f"could not list the standard library: {error}") from error
+        raise RunoffError(f"cannot list the standard library: {error}") from error
     if child.returncode != 0:
         stderr = child.stderr.decode(errors="replace").strip()[-2000:]
-        raise RunoffError(f"listing the standard library exited {child.returncode}: {stderr}")
+        raise RunoffError(
+            f"cannot list the standard library: exit code {child.returncode}: {stderr}"
+        )
     rows: list[tuple[str, str, dict[str, str]]] = json.loads(child.stdout)
     return [Document(doc_id, text, metadata) for doc_id, text, metadata in rows]
 
@@ -129,8 +130,8 @@ def stdlib_documents() -> list[Document]:
 def split_text(text: str) -> list[str]:
     """Split a text at blank lines into pieces of about TARGET_CHARS characters.
 
-    A piece shorter than MIN_CHARS is joined to a neighbour, so that no piece is longer than
-    MAX_CHARS + MIN_CHARS + 2 characters; a short text is one piece.
+    A piece shorter than MIN_CHARS is joined to a neighbour, so the longest possible piece has
+    MAX_CHARS + MIN_CHARS + 2 characters. A short text is one piece.
     """
     pieces: list[str] = []
     for paragraph in _paragraphs(text):
@@ -146,7 +147,7 @@ def split_text(text: str) -> list[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """Yield the paragraphs of a text, none longer than MAX_CHARS, each title with what it heads."""
+    """Yield paragraphs of at most MAX_CHARS, each title together with what follows it."""
     parts = [part.strip("\n").rstrip() for part in _PARAGRAPHS.split(text) if part.strip()]
     title = ""
     for part, following in zip_longest(parts, parts[1:], fillvalue=""):
@@ -164,31 +165,31 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _heads(part: str, following: str) -> bool:
-    """Tell an underlined title, or a short line over deeper text: a definition, "For example:"."""
+    """Whether a paragraph is a title: underlined, or a short line over text that is indented."""
     deeper = _indent(following) > _indent(part.rpartition("\n")[2])
     return bool(_UNDERLINED.fullmatch(part)) or (deeper and len(part) < MIN_CHARS)
 
 
 def _indent(line: str) -> int:
-    """Count the blanks a line begins with."""
+    """Count the blanks at the start of a line."""
     return len(line) - len(line.lstrip(" "))
 
 
 def _modules() -> Iterator[tuple[str, ModuleType]]:
-    """Yield the public modules that this interpreter can import, with their names."""
+    """Yield the name and module of each public module that this interpreter can import."""
     for top in sorted(sys.stdlib_module_names):
         yield from _module_tree(top)
     yield "os.path", os.path
 
 
 def _module_tree(name: str) -> Iterator[tuple[str, ModuleType]]:
-    """Yield a module and its public submodules; what fails to import is left out."""
+    """Yield a module and its public submodules, without those that cannot be imported."""
     part = name.rpartition(".")[2]
     if part.startswith("_") or part in SKIPPED_MODULES:
         return
     try:
         module = importlib.import_module(name)
-    except (Exception, SystemExit):  # noqa: BLE001 - another platform's, or not built
+    except (Exception, SystemExit):  # noqa: BLE001 - for another platform, or not built
         return
     yield name, module
     inside = pkgutil.iter_modules(getattr(module, "__path__", ()))
@@ -197,7 +198,7 @@ def _module_tree(name: str) -> Iterator[tuple[str, ModuleType]]:
 
 
 def _public_names(module_name: str, module: ModuleType) -> Iterator[str]:
-    """Yield the names a module publishes: those of `__all__`, or else its own."""
+    """Yield a module's public names: those of `__all__`, or else those that it defines."""
     declared = getattr(module, "__all__", None)
     package = module_name.partition(".")[0]
     for name in sorted(set(vars(module) if declared is None else declared)):
@@ -230,7 +231,7 @@ def _module_members(module_name: str, module: ModuleType) -> Iterator[_Found]:
 
 
 def _class_members(found: _Found) -> Iterator[_Found]:
-    """Yield a class's public methods and properties as the class sees them, inherited ones too."""
+    """Yield a class's public methods and properties, inherited ones included."""
     overridden: set[str] = set()
     alias = found.strangeness() > 0
     for distance, base in enumerate(found.obj.__mro__):
@@ -245,7 +246,7 @@ def _class_members(found: _Found) -> Iterator[_Found]:
 
 
 def _member_kind(value: object) -> str | None:
-    """Say what a class attribute is to its user: a method, a property, or nothing to document."""
+    """Return whether a class attribute is a method or a property; None for anything else."""
     if isinstance(value, classmethod | staticmethod) or (
         inspect.isroutine(value) and not inspect.isclass(value)
     ):
@@ -256,7 +257,7 @@ def _member_kind(value: object) -> str | None:
 
 
 def _identity(obj: Any) -> int:  # noqa: ANN401 - any object of the library
-    """Return a key that an object shares with the bound, class and static methods made of it."""
+    """Return a key that is the same for an object and its bound, class and static methods."""
     owner = getattr(obj, "__self__", None)
     if inspect.isbuiltin(obj) and not isinstance(owner, type | ModuleType | None):
         # `random.random` is a bound method of a hidden instance, in C and so without `__func__`.
@@ -287,13 +288,13 @@ def _library_entries() -> Iterator[Entry]:
 
 
 def _keep_best(best: dict[int, _Found], found: Iterator[_Found]) -> None:
-    """Add the most natural way to each object that is not reached yet."""
+    """Add the most natural name of each object that has none yet."""
     for item in sorted(found, key=_Found.order):
         best.setdefault(_identity(item.obj), item)
 
 
 def _docstring(obj: object) -> str:
-    """Return an object's own docstring, cleaned, or "" where it says nothing."""
+    """Return an object's own docstring, cleaned, or "" if it says nothing."""
     raw = getattr(obj, "__doc__", None)
     if not isinstance(raw, str):
         return ""
@@ -306,10 +307,10 @@ def _docstring(obj: object) -> str:
 
 
 def _class_body(found: _Found, doc: str, synopsis: str) -> str:
-    """Return a class's docstring and that of its `__init__`, or else a list of its members."""
+    """Return a class's docstring with that of its `__init__`, or else a list of its members."""
     own = vars(found.obj)
     initializer = own.get("__init__")
-    # Slot wrappers and the makers of dataclasses say the same of every class.
+    # slot wrappers and generated initializers have the same docstring in every class
     parts = [doc, _docstring(initializer) if inspect.isfunction(initializer) else ""]
     members = [name for name in own if not name.startswith("_") and _member_kind(own[name])]
     if not any(parts) and members and not issubclass(found.obj, BaseException):
@@ -319,7 +320,7 @@ def _class_body(found: _Found, doc: str, synopsis: str) -> str:
 
 
 def _signature(obj: Any) -> str:  # noqa: ANN401 - any object of the library
-    """Return a signature with nothing in it that differs between machines or runs."""
+    """Return a signature without anything that differs between machines or runs."""
     if not callable(obj):
         return ""
     try:
@@ -334,7 +335,7 @@ def _signature(obj: Any) -> str:  # noqa: ANN401 - any object of the library
 
 
 def _plain(default: object) -> object:
-    """Keep a default that prints the same everywhere, and let `...` stand for any other."""
+    """Return a default that prints the same everywhere, or `...` in place of any other."""
     if default is inspect.Parameter.empty or default is None:
         return default
     return default if type(default) in {bool, int, float, str, bytes} else _Elided()
@@ -364,7 +365,7 @@ def _topic_entries() -> Iterator[Entry]:
 
 
 def _unseen(paragraphs: list[str], seen: set[str]) -> Iterator[str]:
-    """Yield the paragraphs that are new; a short one goes only beside a long one that goes."""
+    """Yield the new paragraphs; a short one is dropped only beside a long one that is."""
     long = [paragraph in seen and len(paragraph) > SHARED_CHARS for paragraph in paragraphs]
     dropped = False
     for index, paragraph in enumerate(paragraphs):
@@ -387,7 +388,7 @@ def _rows() -> list[tuple[str, str, dict[str, str]]]:
 
 
 def _main() -> None:
-    """Write the rows to standard output as JSON; what modules print at import goes nowhere."""
+    """Write the rows to standard output as JSON, and discard what modules print at import."""
     answer = os.dup(sys.stdout.fileno())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     rows = _rows()

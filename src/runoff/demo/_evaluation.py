@@ -1,4 +1,4 @@
-"""The demo's judged questions, recorded once beside the index, and what the record says."""
+"""The demo's evaluation: its judged questions, recorded once beside the index."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ REPORT = "report.html"
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the questions showed.
+    """What the judged questions show.
 
     Attributes:
-        recording: of the pipeline, with every question.
-        advice: what it says.
-        single: the best source alone, by the first measure.
-        against_single: the verdict on both stages against it.
-        recorded: the day it was recorded, where that was earlier; empty for just now.
-        report: the page with everything; None where it could not be written.
+        recording: the pipeline's answers to every question.
+        advice: all findings.
+        single: the best single source by the first measure.
+        against_single: the verdict on both stages against that source.
+        recorded: the day of an earlier recording; empty if it was recorded just now.
+        report: the HTML report; None if it could not be written.
     """
 
     recording: Recording
@@ -58,9 +58,9 @@ def judged(questions: Sequence[Question], bm25: BM25, name: str) -> Collection:
     """Return questions as a collection over the documents of an index.
 
     Args:
-        questions: with their judgments.
-        bm25: has the documents.
-        name: what reports call it.
+        questions: the questions with their judgments.
+        bm25: the source that has the documents.
+        name: the collection's name in reports.
     """
     return Collection(
         {one.query_id: one.text for one in questions},
@@ -73,16 +73,17 @@ def judged(questions: Sequence[Question], bm25: BM25, name: str) -> Collection:
 def evaluate(
     pipeline: TwoStage, collection: Collection, folder: Path, *, fresh: bool = False
 ) -> Evaluation:
-    """Ask every question once, go on where an earlier run was stopped, and read the record.
+    """Record the answer to every question, or reuse or resume an earlier recording.
 
-    Each is asked alone and read no wider than the pipeline is, so that times are those of a search.
+    Questions are asked one at a time with the pipeline's own depth and window, so that latencies
+    are those of a single search.
 
     Args:
-        pipeline: has two sources or more, and a reranker.
+        pipeline: has two or more sources and a reranker.
         collection: the judged questions.
-        folder: the recording and the page are kept here; where they cannot be written, a message
-            on standard error says so and the rest is as ever.
-        fresh: whether to forget what was recorded.
+        folder: where to keep the recording and the report; if they cannot be written, a message on
+            standard error says so.
+        fresh: whether to discard an earlier recording.
 
     Raises:
         MissingExtra: ir-measures or pyarrow is not installed.
@@ -97,7 +98,7 @@ def evaluate(
     try:
         write(advice, recording, collection, folder / REPORT)
     except OSError as error:
-        sys.stderr.write(f"runoff: no page: {folder / REPORT}: {error.strerror}\n")
+        sys.stderr.write(f"runoff: cannot write {folder / REPORT}: {error.strerror}\n")
         page = None
     return Evaluation(recording, advice, single, found, recorded, page)
 
@@ -105,18 +106,18 @@ def evaluate(
 def _recorded(
     pipeline: TwoStage, collection: Collection, path: Path, *, fresh: bool
 ) -> tuple[Recording, str]:
-    """Return the recording in memory, and the day it was made if that was earlier."""
+    """Return the recording, and its day if it is an earlier one."""
     try:
         if fresh:
             _forgotten(path)
         try:
             return _kept(pipeline, collection, path)
         except (InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew):
-            # InvalidArgument where only half of an older recording was deleted
+            # InvalidArgument if only half of an older recording was deleted
             _forgotten(path)
             return _kept(pipeline, collection, path)
-    except OSError as error:  # minutes of work: shown all the same
-        sys.stderr.write(f"runoff: not recorded for next time: {path}: {error.strerror}\n")
+    except OSError as error:  # show the result of minutes of work nevertheless
+        sys.stderr.write(f"runoff: cannot save the recording in {path}: {error.strerror}\n")
         return _record(pipeline, collection, None), ""
 
 

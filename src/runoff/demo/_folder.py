@@ -1,4 +1,4 @@
-"""A user's own folder as documents: Markdown, text, JSON lines, or a BEIR collection."""
+"""The documents of a user's folder: Markdown, text, JSON lines, or a BEIR collection."""
 
 from __future__ import annotations
 
@@ -24,31 +24,29 @@ _TEXT_FIELDS = ("text", "content", "body")
 
 
 def folder_documents(folder: Path) -> list[Document]:
-    """Return the documents of a folder and the folders in it, sorted by file.
+    """Return the documents of a folder and its subfolders, sorted by file.
 
-    A Markdown or text file is split at paragraphs into pieces `name#1`, `name#2` ...; its id is
-    the path below the folder. Each line of a JSON lines file is a document with `text` (or
+    A Markdown or text file is split at paragraphs into pieces `name#1`, `name#2` ..., where `name`
+    is the path below the folder. Each line of a JSON lines file is a document with `text` (or
     `content`, or `body`), and optionally `_id` (or `id`), `title` and further fields, which become
-    metadata where they are text, numbers or booleans. The `queries.jsonl` of a BEIR folder is left
+    metadata if they are text, numbers or booleans. The `queries.jsonl` of a BEIR folder is left
     out.
 
     Raises:
-        InvalidArgument: it is no folder, or holds no such file.
-        RunoffError: a file cannot be read; the message names file and line.
+        InvalidArgument: it is not a folder, or has no such file.
+        RunoffError: a file cannot be read; the message names the file and the line.
     """
     documents: dict[str, Document] = {}
     for path in _files(folder):
         for document in _documents(path, path.relative_to(folder).as_posix()):
             known = documents.setdefault(document.doc_id, document)
             if known.text != document.text:
-                raise RunoffError(
-                    f"{path}: the id {document.doc_id!r} stands for two different texts"
-                )
+                raise RunoffError(f"{path}: two different texts have the id {document.doc_id!r}")
     return list(documents.values())
 
 
 def folder_state(folder: Path) -> str:
-    """Return a text that changes when a file of the folder does.
+    """Return a text that changes when a file of the folder changes.
 
     Raises:
         InvalidArgument: as for `folder_documents`.
@@ -71,7 +69,7 @@ def _files(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     if not files:
-        remedy = f"holds no file that ends in {', '.join(SUFFIXES)}"
+        remedy = f"has no file that ends in {', '.join(SUFFIXES)}"
         raise InvalidArgument("path", str(folder), remedy)
     return files
 
@@ -97,17 +95,17 @@ def _read(path: Path) -> str:
 
 
 def _records(path: Path, name: str) -> Iterator[Document]:
-    # not splitlines(): JSON strings may hold what it takes for line ends, such as U+2028
+    # not splitlines(), which also splits at characters that JSON strings may contain, as U+2028
     for number, line in enumerate(_read(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-            if "\\u" in line:  # an escape may stand for what UTF-8 cannot
+            if "\\u" in line:  # an escape may be a lone surrogate
                 json.dumps(record, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise RunoffError(
-                f"{path}, line {number}: holds half a surrogate pair, which is no character"
+                f"{path}, line {number}: contains half a surrogate pair, which is not a character"
             ) from error
         except ValueError as error:
             raise RunoffError(f"{path}, line {number}: is not JSON ({error})") from error

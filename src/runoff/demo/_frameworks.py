@@ -1,7 +1,6 @@
-"""A plain LlamaIndex and a plain LangChain retriever over the demo's Chroma, before and after.
+"""A plain LlamaIndex and a plain LangChain retriever, before and after one line is added.
 
-Each is what a user of that framework has; one line makes it two-stage. Nothing here knows how the
-result is shown.
+Both search the demo's Chroma collection as a user of that framework would.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _TOP = 5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One returned document and, once there is a second stage, its provenance."""
+    """One returned document and, after a second stage, its provenance."""
 
     doc_id: str
     text: str
@@ -36,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BeforeAfter:
-    """One framework's retriever asked the same question before and after one line was added."""
+    """The results of a framework's retriever before and after one line is added."""
 
     framework: str
     line: str

@@ -1,7 +1,7 @@
-"""The demo's index: BM25 and a persistent Chroma collection over the same documents, kept on disk.
+"""The demo's index on disk: BM25 and a Chroma collection over the same documents.
 
-It is built once and rebuilt when its documents, Python or the models change. A marker written last
-tells a finished index from one whose building was interrupted; an unfinished one is built again.
+It is built once, and again when its documents, Python or the models change. A marker file is
+written last, so that an index whose building was interrupted is recognised and built again.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class DemoIndex:
     """An open index.
 
     Attributes:
-        path: where it lies on disk.
+        path: its folder.
         bm25: the lexical source.
         dense: the embedding source, over `collection`.
         client: the Chroma client of `collection`.
         collection: the Chroma collection, for the frameworks' own integrations.
-        embedder: what embedded it.
-        built_s: seconds the building took; 0.0 when it was there already.
+        embedder: the embedder of its documents.
+        built_s: seconds it took to build; 0.0 if it existed already.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class DemoIndex:
 
 
 def cache_root() -> Path:
-    """Return where the demo keeps its indexes: the user's cache folder on this system.
+    """Return the folder of the demo's indexes, in the user's cache folder.
 
     Raises:
         MissingExtra: platformdirs is not installed.
@@ -83,7 +83,7 @@ def cache_root() -> Path:
 
 
 def fingerprint(*parts: str) -> str:
-    """Return a key for an index: what it holds, this version of runoff and the embedded models."""
+    """Return a key of an index's contents, this version of runoff and the embedded models."""
     try:
         import runoff_models  # noqa: PLC0415 - only the embedded models need it
     except ImportError:
@@ -99,16 +99,16 @@ def fingerprint(*parts: str) -> str:
 def open_index(
     path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Progress
 ) -> DemoIndex:
-    """Open the index at a path, building it first where it is absent, damaged or out of date.
+    """Open the index at a path, building it first if it is missing, damaged or out of date.
 
     Args:
-        path: its folder; a folder that is rebuilt is emptied first, unless it holds other files.
+        path: its folder; an old index there is deleted, but a folder with other files is refused.
         key: its `fingerprint`.
-        documents: makes the documents; called only when the index is built.
-        progress: called with what is being done, how much of it is done and how much there is.
+        documents: returns the documents; called only when the index is built.
+        progress: called with the name of a step, how much of it is done, and how much there is.
 
     Raises:
-        InvalidArgument: the folder holds files that no index left there.
+        InvalidArgument: the folder has files that are not of an index.
         RunoffError: there are no documents, or the folder cannot be written.
     """
     started = time.perf_counter()
@@ -131,11 +131,11 @@ def _opened(path: Path) -> DemoIndex:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether an index that was finished once cannot be opened any more."""
-    return isinstance(error, IndexDamaged | IndexNotFound | IndexTooNew) or _is_chromas(error)
+    """Whether an error means that a finished index is damaged."""
+    return isinstance(error, IndexDamaged | IndexNotFound | IndexTooNew) or _is_of_chroma(error)
 
 
-def _is_chromas(error: Exception) -> bool:
+def _is_of_chroma(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] == "chromadb"
 
 
@@ -154,12 +154,12 @@ def _built(
     found = documents()
     progress("reading", 1, 1)
     if not found:
-        raise RunoffError("there is no text to index")
+        raise RunoffError("the documents have no text to index")
     try:
         _emptied(path)
         _build(path, key, found, progress)
     except Exception as error:
-        if not isinstance(error, OSError) and not _is_chromas(error):
+        if not isinstance(error, OSError) and not _is_of_chroma(error):
             raise
         why = getattr(error, "strerror", None) or error
         raise RunoffError(
@@ -168,11 +168,11 @@ def _built(
 
 
 def _emptied(path: Path) -> None:
-    """Make the folder, without what an earlier index left there, and touch nobody else's."""
+    """Delete an earlier index and make the folder anew; refuse a folder with other files."""
     names = [one.name for one in path.iterdir()] if path.exists() else []
     foreign = sorted(one for one in names if one not in _OURS and not one.startswith(_UNFINISHED))
     if foreign:
-        remedy = f"holds {foreign[0]!r}, which is not the demo's: choose another folder"
+        remedy = f"contains {foreign[0]!r}, which is not the demo's: choose another folder"
         raise InvalidArgument("cache", str(path), remedy)
     if path.exists():
         shutil.rmtree(path)
@@ -184,7 +184,7 @@ def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) 
     BM25(found).save(path / "bm25")
     progress("BM25", 1, 1)
     client = _client(path)
-    client.clear_system_cache()  # it may be one that had opened what lay here before
+    client.clear_system_cache()  # the cached client may still have the deleted index open
     collection = _client(path).create_collection(
         _COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
     )

@@ -1,7 +1,7 @@
 """The judged questions of `runoff demo`, about the documents of `runoff.demo._corpus`.
 
-They were written by hand from knowledge of the library, before any system had answered one, and
-were never tuned to an answer. Every relevant id exists on CPython 3.11, 3.12 and 3.13.
+They were written by hand from knowledge of the library before any system answered them, and never
+changed because of an answer. Every relevant id exists on CPython 3.11, 3.12 and 3.13.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FILE_NAME = "questions.jsonl"
 
 GRADES = frozenset({1, 2})
-"""2: the answer. 1: helps, or answers in part. What is not listed was not judged."""
+"""2: the answer. 1: helps, or answers in part. Other documents are unjudged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Question:
 
     Attributes:
         query_id: its id, such as `q001`.
-        text: the question as a user would put it.
-        relevant: doc_id to grade, one of GRADES; at least one document has the highest.
+        text: the question as a user would ask it.
+        relevant: doc_id to grade, one of GRADES; at least one document has the highest grade.
     """
 
     query_id: str
@@ -40,7 +40,7 @@ class Question:
 
 
 def load_questions() -> list[Question]:
-    """Return the packaged questions in the order of their file.
+    """Return the judged questions about Python's standard library, in the order of their file.
 
     Raises:
         RunoffError: the file is damaged; the message names the line.
@@ -52,8 +52,8 @@ def parse_questions(lines: str) -> list[Question]:
     """Read questions from JSON lines, one object with query_id, text and relevant in each.
 
     Raises:
-        RunoffError: a line that is not such an object, or that repeats an id or a text; the message
-            names the line.
+        RunoffError: a line is not such an object, or repeats an id or a text; the message names
+            the line.
     """
     questions: list[Question] = []
     seen: set[str] = set()
@@ -61,9 +61,7 @@ def parse_questions(lines: str) -> list[Question]:
         question = _question(line, f"{FILE_NAME} line {number}")
         for unique in (question.query_id, question.text):
             if unique in seen:
-                raise RunoffError(
-                    f"{FILE_NAME} line {number}: {short_repr(unique)} stands there twice"
-                )
+                raise RunoffError(f"{FILE_NAME} line {number}: {short_repr(unique)} occurs twice")
             seen.add(unique)
         questions.append(question)
     return questions

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.lazy import import_name
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._recording import Content
 from runoff.evaluation._replay import plan_replay, traversals
-from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._shown import html_by, pretty
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _LEVEL = 0.05
 _TOLERANCE = 0.0025  # of the measure: half of the promised regret
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Point:
     """The quality and cost of one window.
 
@@ -75,6 +76,11 @@ class Point:
     per_10_candidates: float | None
     per_ms: float | None
     per_unit_of_money: float | None
+
+    def __repr__(self) -> str:
+        """Show the window, the means, the gain and the latency."""
+        means = ", ".join(f"{name} {value:.4f}" for name, value in self.values.items())
+        return f"Point(window {self.window}: {means}, gain {self.gain:+.4f}, {self.ms:.0f} ms)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -147,7 +153,7 @@ class Curve:
             MissingExtra: Altair is not installed.
         """
         shown = self.measures[0] if measure is None else measure
-        chart: LayerChart = ask("report._plots", "curve_plot")(self, shown, against)
+        chart: LayerChart = import_name("runoff.report._plots", "curve_plot")(self, shown, against)
         return chart
 
     def to_dict(self) -> dict[str, Any]:

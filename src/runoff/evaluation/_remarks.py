@@ -55,16 +55,16 @@ def foreign(
         judged = next(iter(qrels))
         derived = " (derived from the text)" if judged.startswith("text:") else ""
         yield (
-            "None of the answered queries is judged. Are the ids the same? Answered: such as "
-            f"{short_repr(next(iter(found)))}; judged: such as {short_repr(judged)}{derived}."
+            "None of the answered queries is judged. Are the ids the same? An answered query is "
+            f"{short_repr(next(iter(found)))}, a judged one {short_repr(judged)}{derived}."
         )
         return
     answered = {one: doc_ids for one, doc_ids in found.items() if one in qrels and doc_ids}
     if answered and all(qrels[one].keys().isdisjoint(ids) for one, ids in answered.items()):
         query_id, doc_ids = next(iter(answered.items()))
         yield (
-            "No query has a judged document among its results. Are the ids the same? Found: such "
-            f"as {short_repr(next(iter(doc_ids)))}; judged: such as "
+            "No query has a judged document among its results. Are the ids the same? A document "
+            f"found is {short_repr(next(iter(doc_ids)))}, a judged one "
             f"{short_repr(next(iter(qrels[query_id])))} (query {query_id!r})."
         )
 

@@ -83,7 +83,7 @@ def scores_of_other(recording: Recording, other: Recording) -> ScoresOf:
         InvalidArgument: the other recording is of other queries.
     """
     if other.setup.queries != recording.setup.queries:
-        raise InvalidArgument("reranker", other, "is a recording of other queries")
+        raise InvalidArgument("reranker", other, "must be a recording of the same queries")
 
     def scores_of(query: RecordedQuery) -> StageScores:
         theirs = other[query.query_id]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.lazy import import_name
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import grid_settings
-from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._shown import html_by, pretty
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _FEWEST = 20  # with fewer queries, no change is recommended
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trial:
     """One setting measured on all judged queries.
 
@@ -59,6 +60,10 @@ class Trial:
         """Return the trial as plain values for JSON."""
         figures = {name: getattr(self, name) for name in ("quality", "p95_ms", "pairs", "cost")}
         return {"setting": self.setting.to_dict()} | figures
+
+    def __repr__(self) -> str:
+        """Show the line that `str` returns."""
+        return f"Trial({self})"
 
     def __str__(self) -> str:
         """Return the trial in one line."""
@@ -132,7 +137,7 @@ class Tuning:
             InvalidArgument: `against` is unknown, or was not recorded.
             MissingExtra: Altair is not installed.
         """
-        chart: LayerChart = ask("report._plots", "tuning_plot")(self, against)
+        chart: LayerChart = import_name("runoff.report._plots", "tuning_plot")(self, against)
         return chart
 
     def to_dict(self) -> dict[str, Any]:

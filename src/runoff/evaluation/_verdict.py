@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.lazy import import_name
 from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._pairing import paired, questions
-from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ _LISTED = 5
 _LINE, _NOTE = 120, 1000  # characters shown of a line and of a note
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """One measure, on all queries or on a slice of them.
 
@@ -69,6 +70,10 @@ class Comparison:
     losses: int
     judged: tuple[float, float] | None = None
 
+    def __repr__(self) -> str:
+        """Show the line that `str` returns."""
+        return f"Comparison({self})"
+
     def __str__(self) -> str:
         """Return the comparison in one line."""
         where = "all queries" if self.slice is None else snippet("=".join(self.slice), _LINE)
@@ -77,7 +82,7 @@ class Comparison:
         return (
             f"{self.measure:<8} {where} ({self.queries}): {self.before:.4f} -> {self.after:.4f}  "
             f"{self.difference:+.4f} [{low:+.4f}, {high:+.4f}]  p {self.adjusted_p:.4f}  "
-            f"{self.wins} better, {self.ties} alike, {self.losses} worse{judged}"
+            f"{self.wins} better, {self.ties} unchanged, {self.losses} worse{judged}"
         )
 
 
@@ -172,7 +177,7 @@ class Verdict:
         Raises:
             MissingExtra: Altair is not installed.
         """
-        chart: LayerChart = ask("report._plots", "verdict_plot")(self)
+        chart: LayerChart = import_name("runoff.report._plots", "verdict_plot")(self)
         return chart
 
     def __repr__(self) -> str:

@@ -1,4 +1,6 @@
-"""runoff in LangChain: thin shells over the core that need langchain-core and nothing else of it.
+"""Two-stage retrieval for LangChain: a document compressor, two retrievers and one line for chains.
+
+Needs langchain-core alone: `pip install "runoff[langchain]"`.
 
 ```python
 from runoff.langchain import RunoffRerank, TwoStageRetriever, HybridRetriever, two_stage
@@ -10,7 +12,7 @@ chain = two_stage(vectorstore.as_retriever(), top_n=5) | format_docs | prompt | 
 from runoff.errors import MissingExtra
 
 try:
-    import langchain_core as _langchain_core  # noqa: F401 - a plain message where it is missing
+    import langchain_core as _langchain_core  # noqa: F401 - decides which error to raise
 except ModuleNotFoundError as missing:
     if missing.name != "langchain_core":
         raise

@@ -1,7 +1,7 @@
-"""LangChain documents to runoff's and back, on copies.
+"""Conversion between LangChain's documents and runoff's, on copies.
 
-What runoff adds to a result lives under two metadata keys: `relevance_score`, which the ecosystem
-reads, and `runoff`, one JSON string with all the rest.
+A result has two metadata keys more than its document: `relevance_score`, which other LangChain
+parts read, and `runoff`, a JSON string with everything else.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ RELEVANCE = "relevance_score"
 
 @dataclass(frozen=True, slots=True)
 class Carried(Document):
-    """A core document that remembers the LangChain document it was made of.
+    """A core document with the LangChain document it was made from.
 
     Attributes:
-        origin: that document, which is never changed.
+        origin: the LangChain document; it is never changed.
     """
 
     origin: LangChainDocument | None = field(default=None, compare=False, repr=False)
 
 
 def carried(document: LangChainDocument, id_key: str | None = None) -> Carried:
-    """Make a core document of a LangChain document.
+    """Return a LangChain document as a core document.
 
-    Its id is `metadata[id_key]` where a key is given, else `Document.id`, else `metadata["_id"]`,
-    where Qdrant and MongoDB keep it. A document without is identified by its text.
+    Its id is `metadata[id_key]` if a key is given, else `Document.id`, else `metadata["_id"]`,
+    where Qdrant and MongoDB keep it. A document without an id is identified by its text.
     """
     if id_key is not None:
         own = document.metadata.get(id_key)
@@ -61,7 +61,7 @@ def carried(document: LangChainDocument, id_key: str | None = None) -> Carried:
 
 
 def plain(document: Document) -> LangChainDocument:
-    """Return the LangChain document behind a core document, or make one where there is none."""
+    """Return the LangChain document of a core document; make one if it has none."""
     if isinstance(document, Carried) and document.origin is not None:
         return document.origin
     return LangChainDocument(
@@ -71,37 +71,39 @@ def plain(document: Document) -> LangChainDocument:
     )
 
 
-def answer(response: Response, *, reranked: bool) -> list[LangChainDocument]:
+def answer(response: Response, *, reranked: bool, marked: bool) -> list[LangChainDocument]:
     """Return the results as LangChain documents: copies with their id, text and metadata.
 
-    Once the second stage has scored a document, `relevance_score` is the rerank score, and None for
-    what has none: scales are never mixed. Where it scored nothing, or there is none, incoming
-    metadata stays as it was. Provenance of an earlier pass is replaced.
+    If the second stage scored any document, `relevance_score` is the rerank score, or None for a
+    document without one: scales are never mixed. If it scored nothing, or there is no second stage,
+    `relevance_score` stays as it was. Provenance of an earlier pass is replaced.
 
     Args:
         response: the core's answer.
         reranked: whether there was a second stage.
+        marked: whether documents carry provenance.
     """
     scored = reranked and response.outcome.scored > 0
     documents = []
     for result in response.results:
         origin = plain(result.document)
-        metadata = dict(origin.metadata)
+        metadata = core.without(origin.metadata)
         if scored:
             score = result.rerank_score
             metadata[RELEVANCE] = None if score is None else float(score)
-        metadata[core.KEY] = core.encode(response, result)
+        if marked:
+            metadata[core.KEY] = core.encode(response, result)
         documents.append(origin.model_copy(update={"metadata": metadata}))
     return documents
 
 
 def provenance(document: LangChainDocument) -> dict[str, Any] | None:
-    """Return how a result came about, or None when runoff had no part in it.
+    """Return how a result was found and ranked, or None if runoff did not return it.
 
     The keys are `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
     `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
-    `complete`; for a degraded answer `degraded`; `passages` (start, end and score) where the score
-    came from parts of the text, and `grouped` (ids) where it stands for other documents.
+    `complete`; for a degraded answer `degraded`; `passages` (start, end and score) if parts of the
+    text were scored; `grouped` (ids) if other documents were put under this one.
     """
     return core.decode(document.metadata)
 

@@ -1,7 +1,7 @@
-"""Filters of a request: what users may write, and what vector stores understand.
+"""Filters: what users may write, and how each vector store is asked for it.
 
-A filter is honoured exactly or refused by name; none is ignored. Whatever a store returns is
-checked again, so that no excluded document gets through a difference in meaning.
+A filter is honoured exactly or refused by name, never ignored. Every document that a store returns
+is checked again, since stores differ in what a filter means.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def as_filter(value: object) -> Filter | None:
     """Return a filter for a filter, or for a dict of fields and the values they must equal.
 
     Raises:
-        InvalidArgument: it is neither; operators in a dict are refused, since every store means
-            something else by them.
+        InvalidArgument: it is neither; operators in a dict are refused, since their meaning differs
+            from store to store.
     """
     if value is None or isinstance(value, Eq | In | Range | And | Or | Not):
         return value
@@ -50,7 +50,7 @@ def as_filter(value: object) -> Filter | None:
 
 
 def joined(*filters: Filter | None) -> Filter | None:
-    """Return the filter that keeps what all of them keep; None where there is none."""
+    """Return the filter that keeps what all of them keep; None if there are no filters."""
     given = [one for one in filters if one is not None]
     return And(*given) if len(given) > 1 else given[0] if given else None
 
@@ -62,27 +62,27 @@ def store_kwargs(
     translate: Translate | None,
     source: str,
 ) -> dict[str, Any] | None:
-    """Return a store's search arguments with a filter added; None when nothing can pass it.
+    """Return a store's search arguments with a filter added; None if no document can pass it.
 
-    What the store then returns includes every document that the filter keeps, and may include
-    more: the caller checks each.
+    The store then returns every document that the filter keeps, and perhaps others: the caller
+    checks each.
 
     Args:
-        store: the vector store; Chroma, FAISS, Qdrant and `InMemoryVectorStore` are known.
+        store: Chroma, FAISS, Qdrant, `InMemoryVectorStore`, or any store with `translate`.
         given: its search arguments so far.
         wanted: the filter of this request.
-        translate: makes search arguments of a filter, for any other store.
+        translate: makes search arguments of a filter, for other stores.
         source: what to call the store in an error.
 
     Raises:
-        FilterNotSupported: the store is not known and nothing translates for it, or it already has
+        FilterNotSupported: the store is another one and there is no `translate`, or it already has
             a filter that cannot be combined with this one.
     """
     if translate is not None:
         added = dict(translate(wanted))
         both = sorted(added.keys() & given.keys())
         if both:
-            remedy = f"{source} has a {both[0]} of its own, and the two cannot be combined"
+            remedy = f"{source} already has {both[0]}=, and the two cannot be combined"
             raise FilterNotSupported("filter", wanted, remedy)
         return {**given, **added}
     known = given.get("filter")
@@ -101,8 +101,8 @@ def store_kwargs(
             return dict(given)
         return {**given, "filter": {"$and": [known, where]} if known else where}
     remedy = (
-        f"{source} ({type(store).__name__}) is no store whose filters are known here: pass "
-        "translate_filter=, which makes search arguments of a filter"
+        f"filters for {source} ({type(store).__name__}) are not built in: pass translate_filter=, "
+        "a function from a filter to the store's search arguments"
     )
     raise FilterNotSupported("filter", wanted, remedy)
 
@@ -117,7 +117,7 @@ def _predicate(
 
 
 def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:  # noqa: ANN401 - not imported
-    """Return FAISS's arguments: it looks for what passes among `fetch_k` rows, so among all."""
+    """Return FAISS's arguments: it filters the first `fetch_k` rows, so all are fetched."""
     holds = None if known is None else store._create_filter_func(known)  # noqa: SLF001 - its reading of a dict
 
     def keeps(metadata: dict[str, Any]) -> bool:

@@ -1,7 +1,6 @@
-"""LangChain's own rerankers as second stages of runoff.
+"""LangChain's document compressors and cross-encoders as rerankers.
 
-Once `runoff.langchain` is imported, any document compressor and any cross-encoder of LangChain's
-can stand wherever runoff takes a reranker, in every framework.
+Once `runoff.langchain` is imported, every runoff pipeline takes them as `reranker=`.
 """
 
 from __future__ import annotations
@@ -43,8 +42,7 @@ class _ScoresPairs(Protocol):
 def _is_cross_encoder(part: object) -> TypeGuard[_ScoresPairs]:
     """Whether a part derives from LangChain's `BaseCrossEncoder`.
 
-    That class has moved between LangChain's packages and is in langchain-core only of late, so it
-    is known by its name.
+    That class has moved between LangChain's packages, so it is recognised by its name.
     """
     return any(
         kind.__name__ == "BaseCrossEncoder" and kind.__module__.startswith("langchain")
@@ -53,17 +51,17 @@ def _is_cross_encoder(part: object) -> TypeGuard[_ScoresPairs]:
 
 
 def second_stage(part: object) -> Reranker:
-    """Make a reranker of a LangChain document compressor or cross-encoder."""
+    """Return a LangChain document compressor or cross-encoder as a reranker."""
     if _is_cross_encoder(part):
         return Pointwise(CrossEncoderScorer(part))
     if not isinstance(part, BaseDocumentCompressor):
-        msg = f"{type(part).__name__} is no document compressor and no cross-encoder"
+        msg = f"expected a document compressor or a cross-encoder, got {type(part).__name__}"
         raise TypeError(msg)
     return part.stage if isinstance(part, RunoffRerank) else CompressorReranker(part)
 
 
 def register() -> None:
-    """Teach `as_reranker` LangChain's document compressors and cross-encoders."""
+    """Let `as_reranker` convert LangChain's document compressors and cross-encoders."""
     register_converter(
         "a LangChain document compressor",
         lambda part: isinstance(part, BaseDocumentCompressor),
@@ -77,14 +75,14 @@ class CrossEncoderScorer:
     """A LangChain cross-encoder as a pair scorer.
 
     Attributes:
-        model: any of LangChain's `BaseCrossEncoder`s.
+        model: an object of a class that derives from LangChain's `BaseCrossEncoder`.
     """
 
     model: _ScoresPairs
 
     @property
     def name(self) -> str:
-        """The model's name where it has one, else its class."""
+        """The model's name if it has one, else its class."""
         return model_name(self.model)
 
     def score(
@@ -120,14 +118,14 @@ class CrossEncoderScorer:
 class CompressorReranker:
     """A LangChain document compressor as a reranker.
 
-    It is given copies without runoff's metadata. Its order is kept; its `relevance_score`s are the
-    rerank scores where it gives one to every document it keeps and they agree with its order, else
-    the rerank score is 1 / rank. What it leaves out is dropped by its name. Texts it rewrites are
-    not taken over.
+    It gets copies without runoff's metadata. Its order is kept. Its `relevance_score`s are the
+    rerank scores if every document it keeps has one and they fall with its order; otherwise the
+    rerank score is 1 / rank. Documents it leaves out are dropped, with its name as the reason;
+    texts it rewrites are ignored.
 
     Attributes:
         compressor: any `langchain_core.documents.BaseDocumentCompressor`.
-        whole: whether one with a `top_n` is asked, on a copy, to keep all it is given.
+        whole: whether to raise its `top_n`, on a copy, so that it keeps all candidates.
     """
 
     compressor: BaseDocumentCompressor
@@ -188,7 +186,7 @@ class CompressorReranker:
         given = [score for score in scores if score is not None]
         agree = len(given) == len(kept) and given == sorted(given, reverse=True)
         if not agree:
-            order_only = f"{self.name} gave an order without scores: rerank_score is 1 / rank"
+            order_only = f"{self.name} returned an order without scores: rerank_score is 1 / rank"
             notes = (order_only,) if kept else ()
         ordered = tuple(
             Ranked(candidates[position], given[rank] if agree else 1 / (rank + 1), scores[rank])
@@ -229,10 +227,10 @@ def _score(document: LangChainDocument) -> float | None:
 def _paired(
     copies: Sequence[LangChainDocument], kept: Sequence[LangChainDocument], name: str
 ) -> list[int]:
-    """Return which candidate each returned document is.
+    """Return the position of the candidate that each returned document is.
 
-    A document is recognised by identity, else by its id, its text and metadata, its text, or its
-    metadata, in this order; among several alike the first not yet taken counts.
+    A document is recognised by identity, else by its id, its text and metadata, its text alone, or
+    its metadata alone, in this order; among equal candidates the first unused one is taken.
     """
     by_identity = {id(copy): position for position, copy in enumerate(copies)}
     found: list[int | None] = [by_identity.get(id(document)) for document in kept]
@@ -259,6 +257,6 @@ def _paired(
                     taken.add(candidate)
                     break
     if any(position is None for position in found) or len(taken) != len(kept):
-        msg = f"{name} returned documents that were not among its candidates, or one of them twice"
+        msg = f"{name} returned a document that was not among its candidates, or one of them twice"
         raise BadReply(msg)
     return [position for position in found if position is not None]

@@ -33,19 +33,20 @@ _MAKE = "HybridRetriever.from_vectorstore(store) makes one of a vector store alo
 
 
 class HybridRetriever(StagedRetriever):
-    """Words and vectors together: BM25 and a vector store over the same documents.
+    """BM25 and a vector store over the same documents, fused and reranked.
 
-    Make one with `from_documents` or `from_vectorstore`. Every document has one id in both; those
-    that come without get one when they are added. Results are as for `TwoStageRetriever`, and so
-    are all other arguments; `reranker=None` leaves it at fusion.
+    Make one with `from_documents` or `from_vectorstore`. Every document has the same id in both;
+    documents without an id get one when they are added. Results and all other arguments are as for
+    `TwoStageRetriever`; `reranker=None` only fuses.
 
     Args:
         bm25: a `runoff.recall.BM25` over the documents.
         vectorstore: the vector store.
-        search_kwargs: search arguments for the store; `k` is set by `depth`.
+        search_kwargs: search arguments for the store; `k` is set by `depth`, and filters are given
+            as `filters`.
         search_type: `"similarity"`, `"mmr"` or `"similarity_score_threshold"`.
         translate_filter: makes the store's search arguments of one of `runoff.filters`, for stores
-            that are not known here (Chroma, FAISS, Qdrant and `InMemoryVectorStore` are).
+            other than Chroma, FAISS, Qdrant and `InMemoryVectorStore`.
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.
@@ -85,7 +86,7 @@ class HybridRetriever(StagedRetriever):
         analyzer: Any = "english",  # noqa: ANN401 - a name or a callable, see BM25
         **options: Any,  # noqa: ANN401 - fields
     ) -> Self:
-        """Index documents by words and, in memory, by vectors.
+        """Index documents with BM25 and, in memory, with embeddings.
 
         Args:
             documents: the documents; they are not changed.
@@ -107,25 +108,25 @@ class HybridRetriever(StagedRetriever):
         analyzer: Any = "english",  # noqa: ANN401 - as above
         **options: Any,  # noqa: ANN401 - fields
     ) -> Self:
-        """Put BM25 beside a vector store that has its documents already.
+        """Add BM25 to a vector store that has its documents already.
 
         Args:
             vectorstore: the store.
-            documents: what it holds, with the ids it holds them by; may be left out for Chroma,
+            documents: the store's documents, with the ids they have there; not needed for Chroma,
                 FAISS, Qdrant and `InMemoryVectorStore`, which list their content.
             analyzer: how texts become words; see `runoff.recall.BM25`.
             options: everything else this class takes.
 
         Raises:
-            InvalidArgument: the store cannot list its documents and none are given, or some that
-                are given have no id.
+            InvalidArgument: the store cannot list its documents and they are not given, or a given
+                one has no id.
         """
         if not isinstance(vectorstore, VectorStore):
             raise InvalidArgument("vectorstore", vectorstore, "must be a LangChain vector store")
         given = content(vectorstore) if documents is None else list(documents)
         missing = next((one for one in given if not one.id), None)
         if missing is not None:
-            remedy = "needs the id the store holds it by"
+            remedy = "this document needs the id that it has in the store"
             raise InvalidArgument("documents", missing.page_content, remedy)
         made = cls(bm25=BM25(analyzer=analyzer), vectorstore=vectorstore, **options)
         made.bm25.add([_indexed(one, str(one.id)) for one in given])
@@ -134,10 +135,10 @@ class HybridRetriever(StagedRetriever):
     def add_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
         """Add documents to the store and to BM25; return their ids.
 
-        An id that is known already is replaced in both. The documents passed in are not changed.
+        A document whose id exists is replaced in both. The documents passed in are not changed.
 
         Raises:
-            InvalidArgument: one is no document, or has an id that the store does not take.
+            InvalidArgument: one is not a document, or has an id that the store does not accept.
         """
         fresh = self._with_ids(documents)
         ids = [str(one.id) for one in fresh]
@@ -172,7 +173,7 @@ class HybridRetriever(StagedRetriever):
         return int(self.bm25.delete(listed))
 
     def _with_ids(self, documents: Iterable[LangChainDocument]) -> list[LangChainDocument]:
-        """Return copies in which every document has an id, and none carries provenance."""
+        """Return copies that all have an id, and no provenance."""
         fresh = []
         for document in documents:
             if not isinstance(document, LangChainDocument):

@@ -100,7 +100,10 @@ class StagedRetriever(SecondStage, BaseRetriever):
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it."""
+        """The runoff pipeline behind it: search, explain or evaluate it.
+
+        It does not apply the retriever's `filters`: pass them to its `search`.
+        """
 
         def child(**_: Any) -> CallbackManager:  # noqa: ANN401 - a tag
             return CallbackManager([])
@@ -108,7 +111,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
         return replace(self._pipeline(child, child, self.top_n), reranker=self._unobserved())
 
     def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:  # noqa: ANN401 - LangChain's
-        """Make fields configurable at run time; `k` and `filter` are other names as everywhere."""
+        """Make fields configurable at run time; `k` and `filter` are accepted too."""
         named = {self._aliases.get(name, name): field for name, field in kwargs.items()}
         return super().configurable_fields(**named)
 
@@ -121,7 +124,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:
-        """What can be configured at run time: all that the retrievers declare."""
+        """The fields of the retrievers that can be configured at run time."""
         return get_unique_config_specs(
             spec
             for part in self._parts().values()
@@ -138,8 +141,9 @@ class StagedRetriever(SecondStage, BaseRetriever):
         """Retrieve documents.
 
         Args:
-            input: the question.
-            config: LangChain's; callbacks, tags, metadata and `configurable` reach the retrievers.
+            input: the query.
+            config: LangChain's; its callbacks, tags, metadata and `configurable` reach all
+                retrievers.
             kwargs: for this call: `top_n` (or `k`), `depth`, `window`, `timeout` and `filters` (or
                 `filter`; as for the constructor, in addition to those given there).
 
@@ -184,7 +188,11 @@ class StagedRetriever(SecondStage, BaseRetriever):
         asked, how = self._call(query, **kwargs)
         child = run_manager.get_child
         pipeline = self._pipeline(child, child, how["top_k"])
-        return answer(pipeline.search(asked, **how), reranked=self.reranker is not None)
+        return answer(
+            pipeline.search(asked, **how),
+            reranked=self.reranker is not None,
+            marked=self.provenance,
+        )
 
     async def _aget_relevant_documents(
         self,
@@ -197,7 +205,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
         child, achild = run_manager.get_sync().get_child, run_manager.get_child
         pipeline = self._pipeline(child, achild, how["top_k"])
         response = await pipeline.asearch(asked, **how)
-        return answer(response, reranked=self.reranker is not None)
+        return answer(response, reranked=self.reranker is not None, marked=self.provenance)
 
     def _call(
         self,
@@ -229,7 +237,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
     ) -> TwoStage:
         """Return the core's pipeline for one call.
 
-        Recall is never narrower than what the call is to return.
+        Its depth is never smaller than the number of documents to return.
         """
         config = ensure_config(_config.get())
 
@@ -272,10 +280,11 @@ class StagedRetriever(SecondStage, BaseRetriever):
 class TwoStageRetriever(StagedRetriever):
     """Recall wide with one or several retrievers, rerank, and return the best.
 
-    The retrievers are asked for `depth` documents each, through copies whose own limits (`k`, MMR's
-    `fetch_k`) are raised; one that cannot be widened is named in a warning. What several of them
-    find is fused. Results are copies; `metadata["relevance_score"]` and provenance are as described
-    for `RunoffRerank`. A retriever that fails or is late is left out, if another answered.
+    Each retriever is asked for `depth` documents, through a copy whose own limits (`k`, MMR's
+    `fetch_k`) are raised; a retriever that cannot be widened is named in a warning. The results of
+    several retrievers are fused. Results are copies; `metadata["relevance_score"]` and provenance
+    are as described for `RunoffRerank`. A retriever that fails or is late is left out if another
+    answered.
 
     Args:
         retriever: a LangChain retriever, a runnable that answers like one, a vector store, or one
@@ -287,7 +296,7 @@ class TwoStageRetriever(StagedRetriever):
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
         timeout: seconds for the whole call; the answer is the best that fits. None for no limit.
-        on_error, threshold, blend, text_template, group: as for `RunoffRerank`.
+        on_error, threshold, blend, text_template, group, provenance: as for `RunoffRerank`.
         filters: which documents may be returned by any call: one of `runoff.filters`, or a dict of
             fields and the values they must equal; `filter` is another name for it. Those of a call
             come on top.
@@ -295,7 +304,7 @@ class TwoStageRetriever(StagedRetriever):
         id_key: the metadata field that holds a document's id; without it ids identify documents
             across retrievers if every retriever supplies them, else the texts do.
         translate_filter: makes a vector store's search arguments of one of `runoff.filters`, for
-            stores that are not known here (Chroma, FAISS, Qdrant and `InMemoryVectorStore` are).
+            stores other than Chroma, FAISS, Qdrant and `InMemoryVectorStore`.
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.

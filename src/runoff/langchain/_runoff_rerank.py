@@ -35,29 +35,35 @@ __all__ = ["RunoffRerank"]
 
 
 class RunoffRerank(SecondStage, BaseDocumentCompressor):
-    r"""Rerank documents and keep the best: a document compressor that loses nothing silently.
+    r"""Rerank documents and keep the best: a document compressor.
 
     Results are copies with `Document.id` and metadata kept. `metadata["relevance_score"]` is the
-    rerank score, a float, or None for a document that has none: below the window, without text, or
-    not scored in time; such documents follow in their incoming order. When the reranker scored
-    nothing at all (see `on_error` and `timeout`), order and metadata are left as they came.
-    `runoff.langchain.provenance(document)` tells the rest.
+    rerank score, a float, or None for a document without one: below the window, without text, or
+    not scored in time; such documents follow in their incoming order. If the reranker scored
+    nothing (see `on_error` and `timeout`), order and `relevance_score` stay as they were.
+    `runoff.langchain.provenance(document)` shows ranks and scores of each stage.
 
     Args:
-        reranker: the second stage: one of runoff's rerankers or scorers, a model name, or any
-            LangChain document compressor or cross-encoder. The embedded model by default.
-        top_n: documents to return, 1 or more.
-        window: how many of the documents, from the first, the reranker reads.
-        timeout: seconds for the call; the answer is the best that fits. None for no limit.
+        reranker: a model name, a reranker or scorer of `runoff.rerank`, or any LangChain document
+            compressor or cross-encoder; None is the embedded model.
+        top_n: documents to return.
+        window: documents the reranker reads; those below follow in their incoming order.
+        timeout: seconds for one call; the answer is the best that fits. None for no limit. Loading
+            a model does not count.
         on_error: `"transient"` degrades the answer for faults that may pass and raises the others;
             `"degrade"` degrades it for every fault; `"raise"` raises every fault.
-        threshold: a `runoff.Threshold`: what scores below it is left out of a complete answer.
-        blend: how the incoming order counts beside the model's; see `runoff.rerank.Pointwise`.
+        threshold: a `runoff.scores.Threshold`: documents whose rerank score is below it are left
+            out of a complete answer.
+        blend: the weight of the rerank score, within 0 and 1, against the incoming order; None or 1
+            leaves the incoming order out, and `"auto"` does what suits the model, as in
+            `runoff.rerank.Pointwise`.
         text_template: what the reranker reads of a document, such as
-            `"{title}\n{page_content}"`; the other fields are metadata. None for the text alone.
-        group: which documents are put under one of them before the reranker reads any: a metadata
-            field such as `"parent_id"`, a callable from runoff's document to group, or a
+            `"{title}\n{page_content}"`: `{page_content}`, or `{text}`, is the text, other names are
+            metadata fields. None for the text alone.
+        group: which documents are put under one of them before reranking: a metadata field such as
+            `"parent_id"`, a callable from runoff's document to group, or a
             `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
+        provenance: whether results carry provenance; `relevance_score` is there in any case.
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.
@@ -75,7 +81,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
         """The second stage: the reranker with this compressor's threshold and blend."""
         reranker = self._reranker()
         if reranker is None:
-            raise InvalidArgument("reranker", self.reranker, "a compressor needs a second stage")
+            raise InvalidArgument("reranker", self.reranker, "a compressor needs a reranker")
         return reranker
 
     def compress_documents(
@@ -88,14 +94,14 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
 
         Args:
             documents: the documents, best first; they are not changed.
-            query: the question.
-            callbacks: LangChain's; without them, those of the surrounding run.
+            query: the query.
+            callbacks: LangChain's; by default those of the surrounding run.
 
         Returns:
             At most `top_n` copies, best first.
 
         Raises:
-            InvalidArgument: the query is blank, or something given is not a document.
+            InvalidArgument: the query is blank, or `documents` has something else in it.
             PermanentError: trying again cannot help (unless `on_error` is `"degrade"`).
         """
         given = _documents(documents)
@@ -111,7 +117,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             run.on_chain_error(error)
             raise
         run.on_chain_end(run_outputs(response))
-        return answer(response, reranked=True)
+        return answer(response, reranked=True, marked=self.provenance)
 
     async def acompress_documents(
         self,
@@ -135,24 +141,29 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             await run.on_chain_error(error)
             raise
         await run.on_chain_end(run_outputs(response))
-        return answer(response, reranked=True)
+        return answer(response, reranked=True, marked=self.provenance)
 
     def as_runnable(self) -> Runnable[dict[str, Any], list[LangChainDocument]]:
-        """Return it as a runnable from `{"query": str, "documents": list}` to documents.
+        """Return a runnable from `{"query": str, "documents": list}` to documents.
 
-        LangChain records the run under this class's name, with the documents as it does for every
-        runnable.
+        LangChain's traces show its run, with the documents, under this class's name.
         """
 
         def call(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
             query, given = _inputs(inputs)
-            return answer(self._compress(given, query, config), reranked=True) if given else []
+            return (
+                answer(self._compress(given, query, config), reranked=True, marked=self.provenance)
+                if given
+                else []
+            )
 
         async def acall(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
             query, given = _inputs(inputs)
             if not given:
                 return []
-            return answer(await self._acompress(given, query, config), reranked=True)
+            return answer(
+                await self._acompress(given, query, config), reranked=True, marked=self.provenance
+            )
 
         return RunnableLambda(call, acall, name=RUN_NAME)
 
@@ -180,7 +191,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
 
 
 def _hits(documents: Sequence[LangChainDocument]) -> list[Hit]:
-    """Return documents as hits, scored 1 / rank: their order is all that is known."""
+    """Return documents as hits in their order, scored 1 / rank."""
     return [
         Hit(carried(document), 1 / rank, (0.0, 1.0)) for rank, document in enumerate(documents, 1)
     ]

@@ -1,8 +1,8 @@
-"""The scores of vector stores: distances told from similarities.
+"""The scores of vector stores: whether they are distances or similarities.
 
 LangChain's `similarity_search_with_score` returns a distance in one store (Chroma, FAISS) and a
-similarity in another (`InMemoryVectorStore`), and does not say which. The order does: results come
-best first.
+similarity in another (`InMemoryVectorStore`), and does not say which. The order shows it: results
+are sorted best first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["ScoredRetriever", "gives_scores", "oriented", "scored", "searches_na
 
 
 class ScoredRetriever(VectorStoreRetriever):
-    """A vector store retriever that notes the scores of one call, in the order of its documents."""
+    """A vector store retriever that keeps the scores of one call, in the order of its documents."""
 
     scores: list[float] = Field(default_factory=list, exclude=True, repr=False)
 
@@ -70,7 +70,7 @@ class ScoredRetriever(VectorStoreRetriever):
 
 
 def scored(retriever: VectorStoreRetriever) -> ScoredRetriever:
-    """Return a copy of a vector store retriever that notes scores, under the same name."""
+    """Return a copy of a vector store retriever that keeps scores, under the same name."""
     fields = {name: getattr(retriever, name) for name in type(retriever).model_fields}
     fields["name"] = retriever.get_name()
     return ScoredRetriever.model_construct(**fields, scores=[])
@@ -91,7 +91,7 @@ def gives_scores(retriever: VectorStoreRetriever) -> bool:
 
 
 def searches_natively_async(retriever: VectorStoreRetriever, *, scores: bool) -> bool:
-    """Whether the store itself awaits, rather than run its synchronous search in a thread.
+    """Whether the store's asynchronous search is its own, not the synchronous one in a thread.
 
     `InMemoryVectorStore` awaits nothing: its asynchronous search computes on the event loop.
     """
@@ -107,11 +107,11 @@ def searches_natively_async(retriever: VectorStoreRetriever, *, scores: bool) ->
 
 
 def oriented(store: VectorStore, scores: Sequence[float]) -> list[float] | None:
-    """Return scores of which higher is better, or None when that cannot be known.
+    """Return scores of which higher is better, or None if it is unclear what they mean.
 
     Scores that fall along the order are similarities and stay as they are; scores that rise are
-    distances and are negated. Where all are equal, the store's own function from score to relevance
-    tells; a store without one leaves it open. Scores in no order, or not finite, tell nothing.
+    distances and are negated. If all are equal, the store's own function from score to relevance
+    decides, if it has one. Scores in no order, or not finite, mean nothing.
     """
     course = trend(scores)
     if course == "level":
@@ -122,9 +122,9 @@ def oriented(store: VectorStore, scores: Sequence[float]) -> list[float] | None:
 
 
 def _declared(store: VectorStore) -> Literal["falls", "rises"] | None:
-    """Return how a store says its scores run along its order."""
+    """Return whether a store's scores fall or rise along its order, if it says so."""
     if type(store) is InMemoryVectorStore:
-        return "falls"  # it has no such function, and cosines
+        return "falls"  # it has no such function; its scores are cosines
     try:
         relevance = store._select_relevance_score_fn()  # noqa: SLF001 - LangChain names it so
         near, far = relevance(0.25), relevance(0.75)

@@ -32,8 +32,8 @@ else:  # `checked` looks at the values; pydantic need not
 __all__ = ["SecondStage"]
 
 _CHECKED = (
-    "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "fusion",
-    "id_of",
+    "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "provenance",
+    "fusion", "id_of",
 )  # fmt: skip
 
 
@@ -48,14 +48,14 @@ def _named_errors() -> Iterator[None]:
         if isinstance(cause, RunoffError):
             raise cause from None
         missing = first["type"] == "missing"
-        argument = ".".join(map(str, first["loc"]))
-        remedy = "is required" if missing else first["msg"].lower()
+        argument, message = ".".join(map(str, first["loc"])), first["msg"]
+        remedy = "is required" if missing else f"{message[:1].lower()}{message[1:]}"
         raise InvalidArgument(argument, None if missing else first["input"], remedy) from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """Reads of a document what a template shows.
+    """Returns a document's text as a template lays it out.
 
     Attributes:
         text: the template.
@@ -84,6 +84,7 @@ class SecondStage(BaseModel):
     blend: Blend = "auto"
     text_template: str | None = None
     group: Group = None
+    provenance: bool = True
 
     if not TYPE_CHECKING:  # type checkers know the fields
 
@@ -101,6 +102,19 @@ class SecondStage(BaseModel):
                 kwargs[name] = value
             with _named_errors():
                 super().__init__(**kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle; those of 0.1.0 say `k` for top_n, and None for `blend="auto"`."""
+        fields = state["__dict__"]
+        if "k" in fields:
+            fields["top_n"] = fields.pop("k")
+        if "blend" not in state["__pydantic_fields_set__"]:
+            fields["blend"] = "auto"
+        defaults = {
+            name: one.get_default(call_default_factory=True)
+            for name, one in type(self).model_fields.items()
+        }
+        super().__setstate__({**state, "__dict__": {**defaults, **fields}})
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show the reranker, and what differs from the defaults; objects by their class alone."""
@@ -157,7 +171,7 @@ class SecondStage(BaseModel):
         return Observed(reranker, config, run=run, template=layout)
 
     def _unobserved(self) -> Reranker | None:
-        """Return the second stage, reading what the template shows, outside LangChain's runs."""
+        """Return the second stage, with its template, for use outside LangChain's runs."""
         reranker = self._reranker()
         if self.text_template is None or reranker is None:
             return reranker

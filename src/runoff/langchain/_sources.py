@@ -1,4 +1,4 @@
-"""A LangChain retriever as a source of the core."""
+"""LangChain's retrievers as sources of a runoff pipeline."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ Retrievers: TypeAlias = "_One | Mapping[str, _One] | Sequence[_One]"
 
 
 def as_retriever(argument: str, part: object) -> RetrieverLike:
-    """Return a retriever for a retriever, any runnable that answers like one, or a vector store.
+    """Return a retriever: as given, or made of a vector store.
 
     Raises:
-        InvalidArgument: it is none of these.
+        InvalidArgument: it is not a retriever, a runnable or a vector store.
     """
     if isinstance(part, VectorStore):
         return part.as_retriever()
@@ -65,7 +65,7 @@ def as_retriever(argument: str, part: object) -> RetrieverLike:
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """Whom to ask, under which config, with which arguments."""
+    """A retriever, ready to be called: the copy, its config and its arguments."""
 
     retriever: RetrieverLike
     config: RunnableConfig
@@ -79,12 +79,12 @@ class RetrieverSource:
 
     Attributes:
         name: what the pipeline calls it.
-        retriever: the retriever; it is asked through a widened copy.
+        retriever: the retriever; a widened copy of it is called.
         config: the call's config; its tags, metadata and `configurable` reach the retriever.
         callbacks: makes the callbacks of the retriever's own run.
         acallbacks: the same for a run that is awaited.
-        id_key: the metadata field that holds a document's id, if one does.
-        translate: makes search arguments of a filter for stores that are not known.
+        id_key: the metadata field that holds a document's id; None for `Document.id`.
+        translate: makes search arguments of a filter, for stores without built-in filters.
     """
 
     name: str
@@ -98,11 +98,11 @@ class RetrieverSource:
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        """Ask the retriever for up to `depth` documents; see `RecallSource.retrieve`.
+        """Return up to `depth` documents of the retriever; see `RecallSource.retrieve`.
 
         Raises:
             FilterNotSupported: the request has a filter this retriever cannot honour exactly.
-            InvalidArgument: the retriever returned something else than documents.
+            InvalidArgument: the retriever did not return a list of documents.
         """
         wide = depth
         while True:
@@ -145,11 +145,11 @@ class RetrieverSource:
 
     @staticmethod
     def _enough(asking: _Asking, kept: int, found: int, wide: int, depth: int) -> bool:
-        """Whether asking for more would bring nothing: a store may know a filter only roughly."""
+        """Whether there are enough, or no more; only a filtered answer is ever asked for again."""
         return kept >= depth or found < wide or not asking.filtered
 
     def _asking(self, query: Query, depth: int) -> _Asking | None:
-        """Return the copy to ask and how; None when no document can pass the filter.
+        """Return the copy to call and how; None if no document can pass the filter.
 
         Bindings and configurable fields are resolved first, so that what they hold can be widened
         and filtered.
@@ -174,7 +174,10 @@ class RetrieverSource:
             copy.search_kwargs = given
             return _Asking(copy, config, {}, filtered=wanted is not None)
         if wanted is not None:
-            remedy = f"{self.name} ({type(retriever).__name__}) takes no filter per request"
+            remedy = (
+                f"{self.name} ({type(retriever).__name__}) takes no filter per request; give the "
+                "retriever its own filter, or use its vector store"
+            )
             raise FilterNotSupported("filter", wanted, remedy)
         return _Asking(widened(retriever, depth) or retriever, config, arguments)
 
@@ -205,7 +208,7 @@ class RetrieverSource:
 def _resolved(
     retriever: RetrieverLike, config: RunnableConfig
 ) -> tuple[RetrieverLike, RunnableConfig, dict[str, Any]]:
-    """Return what is behind plain bindings and configurable fields, and what they add."""
+    """Return the retriever inside bindings and configurable fields, and the config they add."""
     arguments: dict[str, Any] = {}
     while True:
         if isinstance(retriever, DynamicRunnable):

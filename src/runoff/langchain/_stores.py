@@ -1,4 +1,4 @@
-"""What is known of single vector stores: their names, what they hold, and the ids they take."""
+"""What differs from one vector store to another: listing documents, ids, deleting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PAGE = 1000
 
 
 def kind_of(store: VectorStore) -> Kind | None:
-    """Return which of the known stores this is, by its class or one above; None for another."""
+    """Return which of these stores it is, by its class or a base class; None for another store."""
     for one in type(store).__mro__:
         kind = _KINDS.get((one.__module__.split(".")[0], one.__name__))
         if kind is not None:
@@ -36,10 +36,10 @@ def kind_of(store: VectorStore) -> Kind | None:
 
 
 def content(store: VectorStore) -> list[LangChainDocument]:
-    """Return everything a store holds, where it says so, with the ids it holds it by.
+    """Return all documents of a store, with the ids they have there.
 
     Raises:
-        InvalidArgument: it does not.
+        InvalidArgument: the store cannot list them.
     """
     if isinstance(store, InMemoryVectorStore):
         return store.get_by_ids(list(store.store))
@@ -64,12 +64,12 @@ def content(store: VectorStore) -> list[LangChainDocument]:
             for doc_id, one in found
             if isinstance(one, LangChainDocument)
         ]
-    remedy = f"{type(store).__name__} does not list its documents: pass documents= with their ids"
+    remedy = f"{type(store).__name__} cannot list its documents: pass documents= with their ids"
     raise InvalidArgument("vectorstore", store, remedy)
 
 
 def _points(store: Any) -> list[LangChainDocument]:  # noqa: ANN401 - Qdrant's class is not imported
-    """Return what a Qdrant collection holds, page by page."""
+    """Return all documents of a Qdrant collection, read page by page."""
     documents: list[LangChainDocument] = []
     offset = None
     while True:
@@ -87,10 +87,10 @@ def _points(store: Any) -> list[LangChainDocument]:  # noqa: ANN401 - Qdrant's c
 
 
 def stored_id(store: VectorStore, doc_id: str) -> str:
-    """Return the form of an id in which the store gives it back.
+    """Return an id as the store will return it.
 
     Raises:
-        InvalidArgument: the store takes no such ids.
+        InvalidArgument: the store does not accept such ids.
     """
     if kind_of(store) != "qdrant":
         return doc_id
@@ -98,15 +98,15 @@ def stored_id(store: VectorStore, doc_id: str) -> str:
         return str(uuid.UUID(doc_id))
     except ValueError:
         remedy = (
-            "Qdrant takes UUIDs: leave the id out to get one, and keep yours in a metadata field"
+            "Qdrant accepts UUIDs only: leave the id out to get one, and keep yours in the metadata"
         )
         raise InvalidArgument("documents.id", doc_id, remedy) from None
 
 
 def deletable(store: VectorStore, ids: Sequence[str]) -> list[Any]:
-    """Return the ids that a store can be asked to delete, in the form it takes them.
+    """Return the ids that a store can delete, in the form it accepts.
 
-    FAISS fails on ids it does not hold, and Qdrant on those that are neither UUIDs nor numbers.
+    FAISS fails on unknown ids, and Qdrant on ids that are neither UUIDs nor numbers.
     """
     kind = kind_of(store)
     if kind == "faiss":
@@ -127,5 +127,5 @@ def _point_id(doc_id: str) -> str | int | None:
 
 
 def replaced(store: VectorStore, ids: Sequence[str]) -> list[Any]:
-    """Return the ids to delete before they are added again: FAISS refuses those it holds."""
+    """Return the ids to delete before they are added again: FAISS refuses existing ids."""
     return deletable(store, ids) if kind_of(store) == "faiss" else []

@@ -1,4 +1,4 @@
-"""LangChain's retrievers as systems that can be recorded, as they are."""
+"""LangChain's retrievers as pipelines, so that they can be recorded and explained unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _system(given: Any) -> System:  # noqa: ANN401 - any runnable
 
 
 def _compressing(retriever: Any, compressor: Any) -> TwoStageRetriever:  # noqa: ANN401 - LangChain's
-    """Return the retriever that answers as a compression retriever does."""
+    """Return a retriever that returns what a compression retriever would."""
     many = recall_of(retriever) or _MANY
     if isinstance(compressor, RunoffRerank):
         names = ("reranker", "window", "on_error", "threshold", "blend", "text_template", "group")

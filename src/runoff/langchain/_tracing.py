@@ -1,7 +1,7 @@
 """The second stage as a run of its own in LangChain's traces.
 
-A run's inputs and outputs name documents by id, rank and score; texts are already in the runs of
-the retrievers, and are not sent twice.
+The run's inputs and outputs hold ids, ranks and scores of documents; their texts are already in the
+runs of the retrievers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def run_inputs(query: str, ids: Sequence[str | None]) -> dict[str, Any]:
 
 
 def run_outputs(response: Response) -> dict[str, Any]:
-    """Return the outputs of a run that saw the whole search."""
+    """Return the outputs of a run that covers the whole search."""
     outcome = response.outcome
     return {
         "documents": [
@@ -93,13 +93,13 @@ def _ordered(reranking: Reranking) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Observed(Wrapped):
-    """A reranker that runs under LangChain's callbacks and reads what a template shows.
+    """A reranker that runs under LangChain's callbacks and reads documents through a template.
 
     Attributes:
         inner: the reranker.
-        config: carries the callbacks, tags and `configurable` that reach LangChain parts inside.
+        config: its callbacks, tags and `configurable` reach LangChain parts inside.
         run: whether to open a run of its own.
-        template: what the reranker reads of a document; None for its text.
+        template: the layout in which the reranker reads a document; None for its text.
     """
 
     inner: Reranker
@@ -183,7 +183,7 @@ class Observed(Wrapped):
         return [shown(self.template, candidate) for candidate in candidates]
 
     def _restored(self, reranking: Reranking, candidates: Sequence[Candidate]) -> Reranking:
-        """Put the candidates back as they came, where a template showed them otherwise."""
+        """Put the original candidates back, after a template has changed their text."""
         if self.template is None:
             return reranking
         back = {candidate.key: candidate for candidate in candidates}

@@ -1,4 +1,4 @@
-"""Retrievers asked for more documents than they were made for: on copies, whatever their kind."""
+"""Copies of LangChain's retrievers that return more documents."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def search_kwargs(given: dict[str, Any], search_type: str, depth: int) -> dict[s
 
 
 def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | None:
-    """Return a copy of a retriever that returns up to `depth` documents; None if there is no way.
+    """Return a copy of a retriever that returns up to `depth` documents; None if it cannot.
 
-    Known are LangChain's vector store retrievers, anything with a count of its own (`k`, `top_k`,
-    `top_n`, ...), and whatever wraps such retrievers: ensembles, multi-query and multi-vector
-    retrievers, fallbacks, retries, bindings and configurable fields.
+    It can widen LangChain's vector store retrievers, retrievers with a count of their own (`k`,
+    `top_k`, `top_n`, ...), and what wraps them: ensembles, multi-query and multi-vector retrievers,
+    fallbacks, retries, bindings and configurable fields.
     """
     if not isinstance(retriever, BaseModel):
         return None
@@ -97,15 +97,15 @@ def _rewrapped(
 def _copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any, Any]:
     copy = retriever.model_copy(update=changes)
     if not isinstance(copy, Runnable):  # nothing else gets here
-        msg = f"{type(copy).__name__} is no runnable"
+        msg = f"expected a runnable, got {type(copy).__name__}"
         raise TypeError(msg)
     return copy
 
 
 def recall_of(retriever: object) -> int | None:
-    """Return how many documents a retriever is set to return; None where it does not say.
+    """Return how many documents a retriever is set to return; None if it does not say.
 
-    What merges several returns at most what all of them do.
+    A retriever that merges several returns at most the sum of theirs.
     """
     if not isinstance(retriever, BaseModel):
         return None

@@ -6,7 +6,7 @@ Needs llama-index-core alone: `pip install "runoff[llama-index]"`.
 from runoff.errors import MissingExtra
 
 try:
-    import llama_index.core  # noqa: F401 - whether it is there decides which error to raise
+    import llama_index.core  # noqa: F401 - decides which error to raise
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] != "llama_index":
         raise

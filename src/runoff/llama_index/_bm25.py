@@ -35,10 +35,10 @@ _FOLLOW = "_runoff_follow"
 
 
 class NodeMetadata(Mapping[str, Any]):
-    """A node's metadata, and under a key of our own the whole node as JSON, made when asked for.
+    """A node's metadata, with the whole node as JSON under one more key, written on access.
 
-    BM25 filters by its documents' metadata and saves them: that way one directory holds words and
-    nodes, and memory holds each node once.
+    BM25 filters by its documents' metadata and saves it: so one directory holds the BM25 index and
+    the nodes, and memory holds each node once.
 
     Args:
         node: the node.
@@ -92,12 +92,12 @@ class _Follower(BaseRetriever):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WordSource:
-    """A BM25 index over nodes as a source: index nodes it finds are followed.
+    """A BM25 index over nodes as a source; index nodes that it finds are followed.
 
     Attributes:
         bm25: the index.
         reading: how nodes become text.
-        objects: returns what index nodes without an object of their own point to, by `index_id`.
+        objects: returns the targets of index nodes without an object of their own, by `index_id`.
     """
 
     bm25: BM25
@@ -115,7 +115,7 @@ class WordSource:
             plain_node(hit.document).model_copy(update={"score": float(hit.score)}) for hit in hits
         ]
         followed = _Follower(object_map=self.objects()).follow(query, found)
-        if query.filters is not None:  # the node behind a reference must be one to return, too
+        if query.filters is not None:  # the node behind a reference must pass, too
             followed = [one for one in followed if query.filters.matches(one.node.metadata)]
         return to_hits(followed[:depth], self.reading)
 
@@ -125,7 +125,7 @@ class WordSource:
 
 
 def nodes_of(bm25: BM25, ref_doc_id: str) -> list[str]:
-    """Return the ids of the nodes that were made of one source document."""
+    """Return the ids of the nodes made from one source document."""
     return [
         document.doc_id
         for document in bm25.documents()

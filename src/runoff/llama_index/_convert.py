@@ -1,4 +1,4 @@
-"""LlamaIndex's nodes and query bundles, and ours, made of each other without changing either."""
+"""Conversion between LlamaIndex's nodes and query bundles and runoff's; inputs are not changed."""
 
 from __future__ import annotations
 
@@ -59,13 +59,14 @@ NODE = "_runoff_node"
 
 @dataclass
 class FilteredQueryBundle(QueryBundle):
-    """A query bundle that also says which nodes may be returned.
+    """A query bundle with filters.
 
-    Query engines hand bundles on as they are, so `engine.query(FilteredQueryBundle("q",
+    Query engines pass bundles on unchanged, so `engine.query(FilteredQueryBundle("q",
     filters=...))` filters one query of an engine whose retriever is one of runoff's.
 
     Attributes:
-        filters: LlamaIndex's `MetadataFilters` or one of `runoff.filters`.
+        filters: which nodes may be returned: LlamaIndex's `MetadataFilters` or one of
+            `runoff.filters`.
     """
 
     filters: MetadataFilters | Filter | None = None
@@ -73,7 +74,7 @@ class FilteredQueryBundle(QueryBundle):
 
 @dataclass(frozen=True, slots=True)
 class BundledQuery(Query):
-    """A query that remembers what only LlamaIndex's retrievers understand.
+    """A query with what only LlamaIndex's retrievers understand.
 
     Attributes:
         image_path: an image to search by, for multi-modal retrievers.
@@ -84,7 +85,7 @@ class BundledQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class NodeDocument(Document):
-    """A document that remembers the node it was made from, with its incoming score."""
+    """A document with the node it was made from, and that node's incoming score."""
 
     node: NodeWithScore | None = field(default=None, compare=False, repr=False)
 
@@ -93,19 +94,19 @@ class NodeDocument(Document):
 class Reading:
     """How a node becomes the text that BM25 and rerankers read.
 
-    A node without content of its own, such as an image without a caption, has no text, whatever
-    its metadata say. Provenance of an earlier pass is never part of the text.
+    A node without content of its own, such as an image without a caption, has no text, even if it
+    has metadata. Provenance of an earlier pass is never part of the text.
 
     Attributes:
-        metadata_mode: which metadata stand before the content. `EMBED`, the default, is what the
-            node's own embedding was made of, what LlamaIndex's rerankers read, and honours
-            `excluded_embed_metadata_keys`; `NONE` reads the content alone.
+        metadata_mode: which metadata is put before the content. `EMBED`, the default, is what the
+            node was embedded with and what LlamaIndex's rerankers read; it honours
+            `excluded_embed_metadata_keys`. `NONE` reads the content alone.
         text_template: replaces LlamaIndex's own layout, such as `"{title}: {text}"`: `{text}` is
-            the content, `{metadata}` the metadata as `metadata_mode` shows them, any other name
-            the metadata field of that name (nothing where a node lacks it).
+            the content, `{metadata}` the metadata as `metadata_mode` shows it, any other name is
+            the metadata field of that name (empty if a node lacks it).
 
     Raises:
-        InvalidArgument: the mode is none of LlamaIndex's, or the template lacks `{text}` or has
+        InvalidArgument: the mode is not one of LlamaIndex's, or the template lacks `{text}` or has
             placeholders that are not plain names.
     """
 
@@ -119,7 +120,7 @@ class Reading:
             Template(self.text_template)
 
     def text(self, node: BaseNode) -> str:
-        """Return what is read of a node; an empty string if it has no content of its own."""
+        """Return the text that is read of a node; empty if it has no content of its own."""
         content = node.get_content(metadata_mode=MetadataMode.NONE)
         if not content.strip():
             return ""
@@ -131,7 +132,7 @@ class Reading:
         return Template(self.text_template).render(content, {**node.metadata, **shown})
 
     def document(self, found: NodeWithScore) -> NodeDocument:
-        """Return the document a node stands for."""
+        """Return a node as a document."""
         node = found.node
         text = self.text(node)
         return NodeDocument(
@@ -143,7 +144,7 @@ def as_mode(value: MetadataMode | str) -> MetadataMode:
     """Return one of LlamaIndex's metadata modes, given as it is or by its name.
 
     Raises:
-        InvalidArgument: it is none.
+        InvalidArgument: it is not one of them.
     """
     try:
         return MetadataMode(value)
@@ -153,7 +154,7 @@ def as_mode(value: MetadataMode | str) -> MetadataMode:
 
 
 def _unmarked(node: BaseNode) -> BaseNode:
-    """Return the node, or a copy without provenance where it carries some."""
+    """Return the node, or a copy without provenance if it has some."""
     if KEY not in node.metadata:
         return node
     return node.model_copy(update={"metadata": without(node.metadata)})
@@ -174,10 +175,10 @@ def to_hits(nodes: Iterable[NodeWithScore], reading: Reading) -> list[Hit]:
 
 
 def to_query(bundle: QueryBundle) -> BundledQuery:
-    """Return the query a bundle asks.
+    """Return a bundle as a query.
 
     Raises:
-        InvalidArgument: it asks nothing, or its filters cannot be translated.
+        InvalidArgument: its text is blank, or its filters cannot be translated.
     """
     embedding = bundle.embedding
     return BundledQuery(
@@ -190,7 +191,7 @@ def to_query(bundle: QueryBundle) -> BundledQuery:
 
 
 def to_bundle(query: Query) -> QueryBundle:
-    """Return a new bundle for one source: LlamaIndex's dense retrievers write into theirs."""
+    """Return a new bundle for one source: LlamaIndex's dense retrievers change theirs."""
     return QueryBundle(
         query.text,
         image_path=query.image_path if isinstance(query, BundledQuery) else None,
@@ -199,21 +200,23 @@ def to_bundle(query: Query) -> QueryBundle:
     )
 
 
-def to_nodes(response: Response, sources: int) -> list[NodeWithScore]:
+def to_nodes(response: Response, sources: int, *, marked: bool = True) -> list[NodeWithScore]:
     """Return copies of the answer's nodes with their scores and provenance.
 
-    Scores of different scales never stand in one list. As soon as one node was reranked, scores are
-    the reranker's, and nodes it did not score (the tail below the window, images, empty nodes, what
-    a deadline left) have None. Where nothing was reranked, incoming scores stay: the source's own
-    when there is one source, else the fusion_score.
+    A list never mixes scales. If any node was reranked, scores are the reranker's, and nodes that
+    it did not score (the tail below the window, images, empty nodes, or for lack of time) have
+    None. If no node was reranked, incoming scores stay: the source's own if there is one source,
+    else the fusion_score.
 
     Args:
         response: the answer.
         sources: how many sources the pipeline has.
+        marked: whether nodes carry provenance.
     """
     reranked = response.outcome.scored > 0
+    node = _marked if marked else _plain
     return [
-        _node(response, result, _score(result, sources, reranked=reranked)) for result in response
+        node(response, result, _score(result, sources, reranked=reranked)) for result in response
     ]
 
 
@@ -228,7 +231,17 @@ def _score(result: Result, sources: int, *, reranked: bool) -> float | None:
     return None if math.isnan(score) else float(score)
 
 
-def _node(response: Response, result: Result, score: float | None) -> NodeWithScore:
+def _plain(response: Response, result: Result, score: float | None) -> NodeWithScore:
+    del response  # nothing of it is kept
+    found = plain_node(result.document)
+    update = {
+        "metadata": without(found.node.metadata),
+        "relationships": dict(found.node.relationships),
+    }
+    return found.model_copy(update={"node": found.node.model_copy(update=update), "score": score})
+
+
+def _marked(response: Response, result: Result, score: float | None) -> NodeWithScore:
     found = plain_node(result.document)
     node = found.node
     if result.passages:
@@ -246,23 +259,23 @@ def _node(response: Response, result: Result, score: float | None) -> NodeWithSc
 
 
 def plain_node(document: Document) -> NodeWithScore:
-    """Return the node a document stands for; a new one where it never was a node."""
+    """Return the node of a document; a new one if it was not made from a node."""
     if isinstance(document, NodeDocument) and document.node is not None:
         return document.node
     metadata = dict(document.metadata)
-    told = metadata.pop(NODE, None)
-    if isinstance(told, str):
-        return NodeWithScore(node=from_json(told))
+    written = metadata.pop(NODE, None)
+    if isinstance(written, str):
+        return NodeWithScore(node=from_json(written))
     return NodeWithScore(node=TextNode(id_=document.doc_id, text=document.text, metadata=metadata))
 
 
 def provenance(node: NodeWithScore | BaseNode) -> dict[str, Any] | None:
-    """Return how a node came about, or None when it carries no provenance.
+    """Return how a node was found and ranked, or None if runoff did not return it.
 
     Keys: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`, `fusion_score`,
     `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`, `complete`, and
-    `degraded` where something was left out, `passages` (start, end and score; parts of the node's
-    content) where the score came from parts, `grouped` (ids) where it stands for other nodes.
+    `degraded` if something was left out; `passages` (start, end and score; parts of the node's
+    content) if parts were scored; `grouped` (ids) if other nodes were put under this one.
     """
     return decode(node.metadata)
 
@@ -272,7 +285,7 @@ def _with_key(keys: Sequence[str]) -> list[str]:
 
 
 def to_json(node: BaseNode) -> str:
-    """Return a node as JSON; the bytes of media are left out, as LlamaIndex's stores do.
+    """Return a node as JSON, without the bytes of media, as LlamaIndex's stores write it.
 
     Raises:
         InvalidArgument: it cannot be written, such as an index node over a retriever.

@@ -22,7 +22,7 @@ class RunoffEmbedding(BaseEmbedding):
 
     Args:
         model_name: an embedded model, a directory, or a Hugging Face name, as for `Embedder`.
-        embed_batch_size: texts handed over at a time; it changes no value.
+        embed_batch_size: texts embedded per call; it changes no value.
 
     Raises:
         InvalidArgument: the model's name cannot be one.

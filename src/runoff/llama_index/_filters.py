@@ -1,4 +1,4 @@
-"""LlamaIndex's metadata filters and ours, made of each other without changing what they keep."""
+"""Conversion between LlamaIndex's metadata filters and runoff's: both keep the same nodes."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _OPERATORS = {bound: operator for operator, bound in _BOUNDS.items()}
 
 
 def as_filter(filters: Filters | None) -> Filter | None:
-    """Return the filter that keeps the same nodes, with one meaning in every source.
+    """Return the runoff filter that keeps the same nodes in every source.
 
     Raises:
-        FilterNotSupported: text search and `is_empty` have no exact equal.
-        InvalidArgument: it is no filter.
+        FilterNotSupported: it has a text search or `is_empty`, which differ from store to store.
+        InvalidArgument: it is not a filter.
     """
     if filters is None or isinstance(filters, Eq | In | Range | And | Or | Not):
         return filters
@@ -73,15 +73,15 @@ def _leaf(leaf: MetadataFilter) -> Filter:
             return Eq(key, value)
         if operator is FilterOperator.NE:
             return Not(Eq(key, value))
-    remedy = f"{operator.value} with this value has no exact equal in every source"
+    remedy = f"{operator.value} with this value does not mean the same in every source"
     raise FilterNotSupported("filters", leaf, remedy)
 
 
 def to_metadata_filters(one: Filter) -> MetadataFilters:
-    """Return LlamaIndex's filters that keep the same nodes, as flat as they can be.
+    """Return LlamaIndex's filters that keep the same nodes, with as little nesting as possible.
 
     Raises:
-        FilterNotSupported: LlamaIndex cannot say it, such as a condition on a boolean.
+        FilterNotSupported: LlamaIndex cannot express it, such as a condition on a boolean.
     """
     if isinstance(one, And | Or):
         condition = FilterCondition.OR if isinstance(one, Or) else FilterCondition.AND
@@ -110,7 +110,7 @@ def _negated(inner: Filter) -> MetadataFilters:
     if isinstance(inner, Not):
         return to_metadata_filters(inner.filter)
     part = to_metadata_filters(inner)
-    # NOT keeps what none of its filters keeps, so several that must all hold stay together
+    # NOT excludes what any of its filters keeps, so filters that must all hold stay together
     filters: list[MetadataFilter | MetadataFilters] = list(part.filters)
     if part.condition is FilterCondition.AND and len(filters) > 1:
         filters = [part]

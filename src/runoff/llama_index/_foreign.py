@@ -1,4 +1,4 @@
-"""Any LlamaIndex node postprocessor as the second stage of any runoff pipeline."""
+"""LlamaIndex's node postprocessors as rerankers of any runoff pipeline."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ __all__ = ["PostprocessorReranker", "register"]
 class PostprocessorReranker:
     """A LlamaIndex node postprocessor as a reranker.
 
-    It is given copies, so that it cannot change what others hold, and asked on a copy for all of
-    them where it has a `top_n`, since the pipeline cuts. What it leaves out is dropped by name.
-    Where its scores do not fall with its order, as with one that keeps stage-1 scores, its order
-    alone counts and rerank_score is 1/rank.
+    It gets copies of the nodes. If it has a `top_n`, that is raised on a copy to all nodes, since
+    the pipeline cuts. Nodes it leaves out are dropped, with its name as the reason. If its scores
+    do not fall with its order, because it keeps first-stage scores for example, its order alone
+    counts and rerank_score is 1 / rank.
 
     Attributes:
-        postprocessor: what decides.
+        postprocessor: the postprocessor.
     """
 
     postprocessor: BaseNodePostprocessor
@@ -61,12 +61,12 @@ class PostprocessorReranker:
         """Order the candidates as the postprocessor does.
 
         Raises:
-            InvalidArgument: it returned a node it was not given.
+            InvalidArgument: it returned a node that was not among the candidates.
         """
-        del deadline  # LlamaIndex's postprocessors know none; the pipeline leaves a late one behind
+        del deadline  # LlamaIndex's postprocessors take none; the pipeline leaves a late one behind
         given = _copies(candidates)
-        came = self._asked(len(given)).postprocess_nodes(list(given.values()), to_bundle(query))
-        return self._reranking(candidates, given, came)
+        kept = self._asked(len(given)).postprocess_nodes(list(given.values()), to_bundle(query))
+        return self._reranking(candidates, given, kept)
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -80,8 +80,8 @@ class PostprocessorReranker:
             )
         given = _copies(candidates)
         asked = self._asked(len(given))
-        came = await asked.apostprocess_nodes(list(given.values()), to_bundle(query))
-        return self._reranking(candidates, given, came)
+        kept = await asked.apostprocess_nodes(list(given.values()), to_bundle(query))
+        return self._reranking(candidates, given, kept)
 
     def _asked(self, number: int) -> BaseNodePostprocessor:
         if "top_n" not in type(self.postprocessor).model_fields:
@@ -92,25 +92,27 @@ class PostprocessorReranker:
         self,
         candidates: Sequence[Candidate],
         given: dict[str, NodeWithScore],
-        came: Sequence[NodeWithScore],
+        kept: Sequence[NodeWithScore],
     ) -> Reranking:
         by_id = dict(zip(given, candidates, strict=True))
         places: dict[str, float | None] = {}
-        for node in came:
+        for node in kept:
             if node.node_id not in by_id:
-                remedy = f"returned node {node.node_id!r}, which it was not given"
+                remedy = f"returned node {node.node_id!r}, which is not among its candidates"
                 raise InvalidArgument("reranker", self.name, remedy)
             places.setdefault(node.node_id, node.score)
-        unscored = [one for one, score in places.items() if score is not None and _odd(score)]
+        unscored = [
+            one for one, score in places.items() if score is not None and _not_finite(score)
+        ]
         order = [one for one in places if one not in set(unscored)]
-        if unscored:  # what was sorted with numbers that are none is in no order
+        if unscored:  # NaN among the scores makes the returned order meaningless
             order.sort(key=lambda one: -(places[one] or 0.0))
         own = [score for one in order if (score := places[one]) is not None]
         falling = all(high >= low for high, low in pairwise(own))
         notes: tuple[str, ...] = ()
         if len(own) < len(order) or not falling:
             own = [1 / rank for rank in range(1, len(order) + 1)]
-            notes = (f"{self.name} gives an order without scores: rerank_score is 1/rank",)
+            notes = (f"{self.name} returned an order without scores: rerank_score is 1 / rank",)
         return Reranking(
             ordered=tuple(
                 Ranked(by_id[one], float(score)) for one, score in zip(order, own, strict=True)
@@ -122,17 +124,18 @@ class PostprocessorReranker:
             model=ModelIdentity(self.model),
             usage=Usage(pairs=len(given)),
             reason="bad_reply" if unscored else "",
-            detail=f"{self.name} gave {len(unscored)} scores that are no numbers" * bool(unscored),
+            detail=f"{self.name} returned {len(unscored)} scores that are not finite numbers"
+            * bool(unscored),
             notes=notes,
         )
 
 
-def _odd(score: float) -> bool:
+def _not_finite(score: float) -> bool:
     return not math.isfinite(score)
 
 
 def _copies(candidates: Sequence[Candidate]) -> dict[str, NodeWithScore]:
-    """Return a copy of every candidate's node under an id that no other has, in fused order."""
+    """Return a copy of every candidate's node under a unique id, in fused order."""
     found = [plain_node(candidate.document) for candidate in candidates]
     seen = Counter(one.node_id for one in found)
     copies: dict[str, NodeWithScore] = {}
@@ -146,7 +149,7 @@ def _copies(candidates: Sequence[Candidate]) -> dict[str, NodeWithScore]:
 def _incoming(candidate: Candidate) -> float | None:
     placements = candidate.placements
     score = placements[0].score if len(placements) == 1 else candidate.fusion_score
-    return None if _odd(score) else float(score)
+    return None if _not_finite(score) else float(score)
 
 
 def register() -> None:

@@ -44,15 +44,15 @@ _OPTIONS = signature(TwoStageRetriever.__init__).parameters.keys() - {
 
 
 class HybridRetriever(TwoStageRetriever):
-    """Words and vectors over the same nodes: BM25 and a vector index, fused and reranked.
+    """BM25 and a vector index over the same nodes, fused and reranked.
 
     ```python
     hybrid = HybridRetriever.from_defaults(index=index, top_n=5)
     ```
 
-    Make one with `from_defaults` or `from_persist_dir`. No LLM is needed anywhere. Results are as
-    for `TwoStageRetriever`, and so are all other options; `reranker=None` leaves it at fusion.
-    Copies made by `replace` or `two_stage` search the same index.
+    Make one with `from_defaults` or `from_persist_dir`. No LLM is needed. Results and all other
+    options are as for `TwoStageRetriever`; `reranker=None` only fuses. Copies made by `replace` or
+    `two_stage` search the same index.
 
     Args:
         index: the vector index.
@@ -92,23 +92,24 @@ class HybridRetriever(TwoStageRetriever):
         analyzer: str | Analyze = "english",
         **options: Any,  # noqa: ANN401 - as for `TwoStageRetriever`
     ) -> Self:
-        """Make one of what there is.
+        """Make one from an index, nodes, a docstore or a vector store.
 
         Args:
-            index: a vector index; its nodes come from its docstore or, where that is empty, as
+            index: a vector index; its nodes are read from its docstore or, if that is empty, as
                 with Chroma, from its vector store.
-            nodes: nodes to index; beside an index or a vector store, what that holds.
-            docstore: the same as a docstore.
+            nodes: nodes to index; with an index or a vector store, the nodes it holds.
+            docstore: the nodes, as a docstore.
             vector_store: a vector store that holds its nodes' text, in place of an index.
-            embed_model: embeds nodes and queries where no index is given; by default the one of
-                LlamaIndex's `Settings` if one is set there, else the embedded local model.
+            embed_model: embeds nodes and queries if no index is given; by default the one in
+                LlamaIndex's `Settings` if it is set, else the embedded local model.
             analyzer: how texts become words; see `runoff.recall.BM25`.
             options: as for `TwoStageRetriever`.
 
         Raises:
-            InvalidArgument: nothing is given, or two of the same, or a store does not list its
-                nodes and none are given.
+            InvalidArgument: nothing is given, or two that exclude each other, or a store cannot
+                list its nodes and they are not given.
         """
+        refuse_unknown(cls.__name__, options, _OPTIONS)  # before anything is embedded
         _one_at_most(index=index, vector_store=vector_store)
         _one_at_most(nodes=nodes, docstore=docstore)
         _check_text(vector_store)
@@ -121,7 +122,7 @@ class HybridRetriever(TwoStageRetriever):
             )
         elif index is None:
             if held is None:
-                remedy = "give an index, nodes, a docstore or a vector_store"
+                remedy = "pass index=, nodes=, docstore= or vector_store="
                 raise InvalidArgument("index", None, remedy)
             index = VectorStoreIndex(
                 [one.model_copy() for one in held], embed_model=_embedding(embed_model)
@@ -145,16 +146,17 @@ class HybridRetriever(TwoStageRetriever):
 
         Args:
             path: the directory.
-            index: the vector index; needed, or a `vector_store`, where vectors live elsewhere.
-            vector_store: the same as a vector store.
+            index: the vector index; needed, unless `vector_store` is given, if the vectors are kept
+                elsewhere.
+            vector_store: the vector store, in place of an index.
             embed_model: as for `from_defaults`.
-            analyzer: the callable it was made with, where it was one: code is not saved.
+            analyzer: the callable it was made with, if it was a callable: code is not saved.
             options: as for `TwoStageRetriever`; they are not saved.
 
         Raises:
-            IndexNotFound: there is nothing.
+            IndexNotFound: there is no index in the directory.
             IndexDamaged: the directory is foreign, incomplete or altered.
-            InvalidArgument: the vectors live elsewhere, and neither index nor store is given.
+            InvalidArgument: the vectors are kept elsewhere, and neither index nor store is given.
         """
         _one_at_most(index=index, vector_store=vector_store)
         _check_text(vector_store)
@@ -166,11 +168,11 @@ class HybridRetriever(TwoStageRetriever):
         elif index is None:
             folder = Path(path) / _VECTORS
             if not folder.is_dir():
-                remedy = "the vectors were not saved here: give the index or its vector_store"
+                remedy = "the vectors are not in this directory: pass index= or vector_store="
                 raise InvalidArgument("index", None, remedy)
             stored = StorageContext.from_defaults(persist_dir=str(folder))
             loaded = load_index_from_storage(stored, embed_model=_embedding(embed_model))
-            return cls(loaded, bm25, **options)  # type: ignore[arg-type] # the constructor looks
+            return cls(loaded, bm25, **options)  # type: ignore[arg-type] # the constructor checks
         return cls(index, bm25, **options)
 
     @property
@@ -184,10 +186,10 @@ class HybridRetriever(TwoStageRetriever):
         return self._bm25
 
     def persist(self, path: str | os.PathLike[str]) -> None:
-        """Save words and nodes to a directory, and the vectors where they live in memory alone.
+        """Save the BM25 index and the nodes to a directory, and vectors that are in memory only.
 
-        The words are replaced at once or not at all, with analyzer and parameters; LlamaIndex
-        writes the vectors. A vector store that keeps its own, such as Chroma, is left to itself.
+        The BM25 index is replaced atomically, with its analyzer and parameters; LlamaIndex writes
+        the vectors. A vector store that saves itself, such as Chroma, is not touched.
 
         Raises:
             InvalidArgument: a node cannot be saved; the message names it.
@@ -197,7 +199,7 @@ class HybridRetriever(TwoStageRetriever):
             self._index.storage_context.persist(persist_dir=str(Path(path) / _VECTORS))
 
     def insert_nodes(self, nodes: Iterable[BaseNode]) -> None:
-        """Add nodes to both indexes; a node whose id is known is replaced in both."""
+        """Add nodes to both indexes; a node whose id exists is replaced in both."""
         fresh = list(nodes)
         documents = to_documents(fresh, self._reading)
         known = [one.doc_id for one in documents if one.doc_id in self._bm25]
@@ -235,12 +237,12 @@ class HybridRetriever(TwoStageRetriever):
         return self.delete_nodes(nodes_of(self._bm25, ref_doc_id))
 
     def refresh(self) -> tuple[int, int]:
-        """Take over what others changed in the vector store; return nodes (added, removed).
+        """Bring BM25 up to date with the vector store; return how many nodes were (added, removed).
 
-        Nodes that are there under a known id with other content are replaced.
+        Nodes whose content has changed are replaced.
 
         Raises:
-            InvalidArgument: the store does not list its nodes.
+            InvalidArgument: the store cannot list its nodes.
         """
         documents = to_documents(content(self._index), self._reading)
         there = {one.doc_id for one in documents}
@@ -261,7 +263,7 @@ class HybridRetriever(TwoStageRetriever):
         return new, len(gone)
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
-        del depth  # every search asks a new retriever for as many as it needs
+        del depth  # every search makes a new retriever of the depth it needs
         words = WordSource(self._bm25, self._reading, lambda: self._index.as_retriever().object_map)
         return {"bm25": words, "dense": index_source(self._index, self._reading)}
 
@@ -274,12 +276,12 @@ class HybridRetriever(TwoStageRetriever):
 def _one_at_most(**given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
-        raise InvalidArgument(names[1], given[names[1]], f"excludes {names[0]}: give one of them")
+        raise InvalidArgument(names[1], given[names[1]], f"give either {names[0]}= or {names[1]}=")
 
 
 def _check_text(store: BasePydanticVectorStore | None) -> None:
     if store is not None and not store.stores_text:
-        remedy = "holds vectors without text: give the index that was made over it, as index="
+        remedy = "stores vectors without text: pass the index made over it as index="
         raise InvalidArgument("vector_store", type(store).__name__, remedy)
 
 
@@ -288,7 +290,7 @@ def _embedding(given: BaseEmbedding | None) -> BaseEmbedding:
         return given
     if Settings._embed_model is not None:  # noqa: SLF001 - the public property would ask OpenAI
         return Settings.embed_model
-    # loads onnxruntime, which nobody needs who brings a model
+    # loads onnxruntime, which is not needed with a model of one's own
     from runoff.llama_index._embedding import RunoffEmbedding  # noqa: PLC0415
 
     return RunoffEmbedding()

@@ -60,33 +60,34 @@ class TwoStageRetriever(BaseRetriever):
     TwoStageRetriever({"bm25": bm25_retriever, "dense": index.as_retriever()}, top_n=5)
     ```
 
-    Every retriever is asked, on a copy, for `depth` nodes; one that cannot be widened warns once.
-    Nodes are reranked after index nodes were followed. `QueryBundle.embedding` and
-    `custom_embedding_strs` reach the retrievers alone; the reranker reads `query_str`. Filters of a
-    `FilteredQueryBundle` are honoured by every source or the query is refused.
+    Each retriever is asked for `depth` nodes, through a copy; a retriever that cannot be widened is
+    named in a warning. Index nodes are followed before reranking. `QueryBundle.embedding` and
+    `custom_embedding_strs` reach the retrievers only; the reranker reads `query_str`. Every source
+    honours the filters of a `FilteredQueryBundle`, or the query is refused.
 
-    Awaited, it never blocks the event loop: a retriever whose own asynchronous method would (as
-    LlamaIndex's default does) runs in a worker thread.
+    Awaited, it never blocks the event loop: a retriever whose own asynchronous method would block
+    (as LlamaIndex's default does) runs in a worker thread.
 
     Args:
-        retriever: a retriever, several in a list, or several by name; sources of
-            `runoff.recall` may stand among them.
+        retriever: a LlamaIndex retriever or a source of `runoff.recall`; several of them in a list,
+            or several by name.
         retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None fuses only.
-        fusion: makes one order out of several retrievers' nodes; `RRF()` by default.
+        fusion: makes one order out of several retrievers' nodes; None is `RRF()`.
         top_n: nodes to return.
         depth: nodes asked of each retriever.
         window: candidates the reranker reads.
         timeout: seconds for one search; None for no limit.
         on_error: as for `RunoffRerank`, for the retrievers too.
         filters: which nodes may be returned by any query: LlamaIndex's `MetadataFilters` or one of
-            `runoff.filters`; those of a `FilteredQueryBundle` come on top.
+            `runoff.filters`; those of a `FilteredQueryBundle` are added.
         threshold: as for `RunoffRerank`.
         blend: as for `RunoffRerank`.
         metadata_mode: as for `RunoffRerank`.
         text_template: as for `RunoffRerank`.
-        id_of: what identifies a node across retrievers where its id does not.
+        id_of: what identifies a node across retrievers if its id does not.
         group: as for `RunoffRerank`.
+        provenance: as for `RunoffRerank`.
         callback_manager: LlamaIndex's.
         verbose: LlamaIndex's.
 
@@ -114,6 +115,7 @@ class TwoStageRetriever(BaseRetriever):
         text_template: str | None = None,
         id_of: IdOf = None,
         group: Group = None,
+        provenance: bool = True,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -132,6 +134,7 @@ class TwoStageRetriever(BaseRetriever):
             "text_template": text_template,
             "id_of": id_of,
             "group": group,
+            "provenance": provenance,
         }
         options = {name: checked(name, value) for name, value in self._options.items()}
         self.top_n: int = options["top_n"]
@@ -153,7 +156,10 @@ class TwoStageRetriever(BaseRetriever):
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it."""
+        """The runoff pipeline behind it: search, explain or evaluate it.
+
+        It does not apply the retriever's `filters`: pass them to its `search`.
+        """
         return self._pipeline
 
     @property
@@ -194,7 +200,7 @@ class TwoStageRetriever(BaseRetriever):
         return made
 
     def widened(self, depth: int) -> Self:
-        """Return a copy that returns `depth` nodes, for when it is a source itself."""
+        """Return a copy that returns `depth` nodes, for use inside another retriever."""
         return self.replace(top_n=depth, depth=max(depth, self._pipeline.depth))
 
     def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:  # noqa: ANN401 - LlamaIndex's
@@ -239,14 +245,16 @@ class TwoStageRetriever(BaseRetriever):
         return replace(self._pipeline, reranker=observed(second, self.callback_manager, self.top_n))
 
     def _nodes(self, response: Response) -> list[NodeWithScore]:
-        return to_nodes(response, len(self._pipeline.sources))
+        return to_nodes(
+            response, len(self._pipeline.sources), marked=bool(self._options["provenance"])
+        )
 
     def _handle_recursive_retrieval(
         self,
         query_bundle: QueryBundle,  # noqa: ARG002 - the base's
         nodes: list[NodeWithScore],
     ) -> list[NodeWithScore]:
-        return nodes  # the sources followed their index nodes; to do it again would undo the order
+        return nodes  # the sources have followed index nodes; doing it again would undo the order
 
     async def _ahandle_recursive_retrieval(
         self,

@@ -32,40 +32,43 @@ __all__ = ["RunoffRerank"]
 
 
 class RunoffRerank(BaseNodePostprocessor):
-    """Rerank what a retriever found and keep the best.
+    """Rerank nodes and keep the best: a node postprocessor.
 
     ```python
     index.as_query_engine(similarity_top_k=100, node_postprocessors=[RunoffRerank(top_n=5)])
     ```
 
-    LlamaIndex retrieves 2 nodes unless told otherwise: widen the recall too, or let `two_stage`.
+    LlamaIndex retrieves 2 nodes by default: widen the recall too, or use `two_stage`.
 
-    Nodes come back as copies that carry their provenance (`runoff.llama_index.provenance`) in one
-    metadata key, kept out of prompts and embeddings; what was passed in is never changed. A copy's
-    `node.hash` differs from its original's, since LlamaIndex hashes all metadata; ids do not.
+    Results are copies with provenance (`runoff.llama_index.provenance`) in one metadata key, which
+    is kept out of prompts and embeddings; the nodes passed in are not changed. A copy has the same
+    id but another `node.hash`, since LlamaIndex hashes all metadata.
 
-    When the answer is complete, scores are the reranker's, and nodes that it did not read (below
-    the window, images, empty nodes) come after with None. When the reranker could not answer, nodes
-    keep their order and their scores, a warning is logged and their provenance says why.
+    If the answer is complete, scores are the reranker's, and nodes that it did not read (below the
+    window, images, empty nodes) follow with None. If the reranker could not answer, nodes keep
+    their order and their scores, a warning is logged and their provenance says why.
 
     Args:
         top_n: nodes to return.
         reranker: a model name, a reranker or scorer of `runoff.rerank`, or any other LlamaIndex
-            node postprocessor; None stands for the embedded model.
+            node postprocessor; None is the embedded model.
         window: nodes the reranker reads; those below follow in their incoming order.
-        timeout: seconds for one call; None for no limit. Loading a model does not count.
-        on_error: `"transient"` degrades for faults that may pass, `"degrade"` for all, `"raise"`
-            for none.
-        threshold: the lowest rerank score kept, bound to the model it was chosen for.
-        blend: the weight of the rerank score, within 0 and 1, the rest being the incoming order's;
-            None or 1 leaves that out, and `"auto"` does what suits the model, as in
+        timeout: seconds for one call; the answer is the best that fits. None for no limit. Loading
+            a model does not count.
+        on_error: `"transient"` degrades the answer for faults that may pass and raises the others;
+            `"degrade"` degrades it for every fault; `"raise"` raises every fault.
+        threshold: a `runoff.scores.Threshold`: nodes whose rerank score is below it are left out of
+            a complete answer.
+        blend: the weight of the rerank score, within 0 and 1, against the incoming order; None or 1
+            leaves the incoming order out, and `"auto"` does what suits the model, as in
             `runoff.rerank.Pointwise`.
-        metadata_mode: which metadata the reranker reads before the content: by default those that
-            were embedded.
+        metadata_mode: which metadata the reranker reads before the content; by default the metadata
+            that was embedded.
         text_template: replaces the layout of metadata and content, such as `"{title}: {text}"`.
-        group: which nodes are put under one of them before the reranker reads any: `"ref_doc_id"`
-            for those of one source document, a metadata field, a callable from document to group,
-            or a `runoff.grouping.Grouping`, which finds duplicates too; None groups nothing.
+        group: which nodes are put under one of them before reranking: `"ref_doc_id"` for the nodes
+            of one source document, a metadata field, a callable from document to group, or a
+            `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
+        provenance: whether results carry provenance.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -79,7 +82,9 @@ class RunoffRerank(BaseNodePostprocessor):
     timeout: float | None = Field(default=None, description="Seconds for one call.")
     on_error: str = Field(default="transient", description="transient, degrade or raise.")
     threshold: Any = Field(default=None, description="The lowest rerank score kept.")
-    blend: Any = Field(default="auto", description="How rerank and incoming order are mixed.")
+    blend: Any = Field(
+        default="auto", description="Weight of the rerank score against the incoming order."
+    )
     metadata_mode: MetadataMode = Field(
         default=MetadataMode.EMBED, description="Which metadata the reranker reads."
     )
@@ -87,6 +92,7 @@ class RunoffRerank(BaseNodePostprocessor):
         default=None, description='Layout of metadata and content, such as "{title}: {text}".'
     )
     group: Any = Field(default=None, description="Which nodes are put under one of them.")
+    provenance: bool = Field(default=True, description="Whether results carry provenance.")
 
     _second: tuple[tuple[object, ...], Reranker] | None = PrivateAttr(default=None)
 
@@ -104,6 +110,7 @@ class RunoffRerank(BaseNodePostprocessor):
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
         text_template: str | None = None,
         group: Group = None,
+        provenance: bool = True,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         options = {
@@ -117,6 +124,7 @@ class RunoffRerank(BaseNodePostprocessor):
             "metadata_mode": metadata_mode,
             "text_template": text_template,
             "group": group,
+            "provenance": provenance,
         }
         options = {name: _checked(name, value) for name, value in options.items()}
         manager = CallbackManager() if callback_manager is None else callback_manager
@@ -159,7 +167,7 @@ class RunoffRerank(BaseNodePostprocessor):
 
     @property
     def stage(self) -> Reranker:
-        """The second stage, the same one as long as the fields are the same."""
+        """The second stage: the reranker with its threshold and blend."""
         made_of = (self.reranker, self.threshold, self.blend)
         kept = self._second
         if kept is not None and all(old is new for old, new in zip(kept[0], made_of, strict=True)):
@@ -185,14 +193,14 @@ class RunoffRerank(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Rerank nodes; see the class."""
-        bundle = _asked(query_bundle)
+        bundle = _required(query_bundle)
         if not nodes:
             return []
         with self._traced(bundle, nodes) as found:
             response = self._pipeline(nodes).search(
                 to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
-            found.extend(to_nodes(response, sources=1))
+            found.extend(to_nodes(response, 1, marked=self.provenance))
         return found
 
     @dispatcher.span
@@ -200,14 +208,14 @@ class RunoffRerank(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Rerank nodes without blocking the event loop; see the class."""
-        bundle = _asked(query_bundle)
+        bundle = _required(query_bundle)
         if not nodes:
             return []
         with self._traced(bundle, nodes) as found:
             response = await self._pipeline(nodes).asearch(
                 to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
-            found.extend(to_nodes(response, sources=1))
+            found.extend(to_nodes(response, 1, marked=self.provenance))
         return found
 
     def _traced(
@@ -225,12 +233,13 @@ def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - one field of any t
     return checked(name, value)
 
 
-def _asked(query_bundle: QueryBundle | None) -> QueryBundle:
+def _required(query_bundle: QueryBundle | None) -> QueryBundle:
     if query_bundle is None:
-        remedy = "the second stage reads the query: pass query_bundle or query_str"
+        remedy = "the reranker needs the query: pass query_bundle= or query_str="
         raise InvalidArgument("query_bundle", query_bundle, remedy)
     return query_bundle
 
 
 def _revived(kind: type[RunoffRerank], fields: dict[str, Any]) -> RunoffRerank:
+    """Make one of pickled fields; pickles name this function."""
     return kind(**fields)

@@ -1,8 +1,8 @@
-"""The second stage as tagged configuration: what `to_dict` writes and `from_dict` reads.
+"""The second stage as tagged JSON: what `to_dict` writes and `from_dict` reads.
 
-Runoff's rerankers are frozen configuration already, so each becomes `{"type": "CrossEncoder", ...}`
-with its fields. Keys are never written: a reranker reads its key from the environment again. Other
-objects are named, so that `to_dict` never fails, and have to be handed to `from_dict`.
+A reranker of runoff's is written as `{"type": "CrossEncoder", ...}` with its fields. Keys are never
+written: a reranker reads its key from the environment again. Of other objects only the class is
+written, so that `to_dict` never fails; they have to be passed to `from_dict`.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def to_config(value: object) -> Any:  # noqa: ANN401 - JSON
 
 
 def from_config(argument: str, value: object) -> Any:  # noqa: ANN401 - whatever was written
-    """Return what `to_config` wrote as an object again; anything else comes back as it is.
+    """Return the object that `to_config` wrote; any other value is returned unchanged.
 
     Raises:
-        InvalidArgument: the configuration names something that only the caller can supply.
+        InvalidArgument: the configuration names an object that only the caller can supply.
     """
     if isinstance(value, list):
         return tuple(from_config(argument, one) for one in value)
@@ -68,19 +68,19 @@ def from_config(argument: str, value: object) -> Any:  # noqa: ANN401 - whatever
         for found in _descendants(BaseNodePostprocessor):  # type: ignore[type-abstract] # only its descendants are made
             if found.class_name() == wanted:
                 return found.from_dict(data)
-        remedy = f"import the package of {wanted} first, or pass the object: {argument}=..."
+        remedy = f"import the package of {wanted} first, or pass the object as {argument}="
         raise InvalidArgument(argument, value, remedy)
     if kind is None:
         return {name: from_config(argument, one) for name, one in data.items()}
     made = _class_of(kind) if isinstance(kind, str) else None
     if made is None:
-        remedy = f"cannot be made from configuration; pass the object: {argument}=..."
+        remedy = f"cannot be made from configuration; pass the object as {argument}="
         raise InvalidArgument(argument, data.get("class", kind), remedy)
     return made(**{name: from_config(argument, one) for name, one in data.items()})
 
 
 def to_state(value: object) -> Any:  # noqa: ANN401 - configuration or the object
-    """Return what pickle may hold: configuration where a value can be made from it again."""
+    """Return what is pickled: the configuration, or the object if it cannot be made from that."""
     config = to_config(value)
     return value if _has_opaque(config) else config
 

@@ -1,4 +1,4 @@
-"""What LlamaIndex adds to the options of the second stage: metadata modes and groups of nodes."""
+"""The options of the second stage that differ for LlamaIndex: metadata modes and groups."""
 
 from __future__ import annotations
 

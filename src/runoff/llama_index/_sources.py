@@ -42,11 +42,11 @@ __all__ = ["AwaitableSource", "RetrieverSource", "index_source", "source_of"]
 class RetrieverSource:
     """A LlamaIndex retriever as a source; the pipeline runs it in a worker thread.
 
-    Its public `retrieve` is called, so index nodes are followed before anything is reranked, and
-    every call gets a query bundle and a copy of the retriever of its own.
+    Its public `retrieve` is called, so that index nodes are followed before reranking. Every call
+    gets its own query bundle and its own copy of the retriever.
 
     Attributes:
-        retriever: what is asked.
+        retriever: the retriever.
         reading: how its nodes become text.
     """
 
@@ -58,14 +58,14 @@ class RetrieverSource:
     ) -> Sequence[Hit]:
         """Return at most `depth` hits in the retriever's order.
 
-        Where the store refuses a filter, or LlamaIndex cannot say it, more nodes are asked for
-        without it and sifted here, until there are enough or no more.
+        If the store refuses a filter, or LlamaIndex cannot express it, more nodes are retrieved
+        without it and filtered here, until there are enough or no more.
 
         Raises:
             FilterNotSupported: the query has filters and the retriever takes none, or they keep
                 too few of 10,000 nodes.
         """
-        del deadline  # LlamaIndex's retrievers know none; the pipeline leaves a late one behind
+        del deadline  # LlamaIndex's retrievers take none; the pipeline leaves a late one behind
         bundle = to_bundle(query)
         try:
             with _named(query):
@@ -86,14 +86,14 @@ class RetrieverSource:
         return retriever
 
     def _unfiltered(self, depth: int, refused: FilterNotSupported) -> BaseRetriever:
-        """Return a retriever without the query's filters, where its answer can be sifted."""
+        """Return a retriever without the query's filters, whose results can be filtered here."""
         retriever = widened(self.retriever, depth)
         if retriever is None or not takes_filters(retriever):
             raise refused
         return retriever
 
     def _hits(self, nodes: Sequence[NodeWithScore], query: Query, depth: int) -> Sequence[Hit]:
-        if query.filters is not None:  # stores differ in what they make of a missing field
+        if query.filters is not None:  # stores differ in how they treat a missing field
             nodes = [one for one in nodes if query.filters.matches(one.node.metadata)]
         return _rising_is_distance(to_hits(nodes[:depth], self.reading))
 
@@ -106,14 +106,14 @@ def _rising_is_distance(hits: list[Hit]) -> list[Hit]:
 
 
 def _wider(depth: int) -> Iterator[int]:
-    """Yield how many nodes to ask for where a filter is applied to what comes back."""
+    """Yield how many nodes to retrieve when the filter is applied afterwards."""
     while depth < _MOST:
         depth *= _WIDEN
         yield depth
 
 
 def _enough(nodes: Sequence[NodeWithScore], query: Query, depth: int, wide: int) -> bool:
-    """Whether the filter left enough, or the store has no more."""
+    """Whether the filter keeps enough nodes, or the store has no more."""
     keep = query.filters
     kept = sum(keep is None or keep.matches(one.node.metadata) for one in nodes)
     return kept >= depth or len(nodes) < wide
@@ -121,17 +121,17 @@ def _enough(nodes: Sequence[NodeWithScore], query: Query, depth: int, wide: int)
 
 @contextmanager
 def _named(query: Query) -> Iterator[None]:
-    """Give a store's refusal of a filter its name; stores raise what they like, with a sentence."""
+    """Raise a store's refusal of a filter as `FilterNotSupported`; stores raise various errors."""
     try:
         yield
     except (ValueError, NotImplementedError, AttributeError, AssertionError) as error:
-        # an old core asserts, without a word, that a filter leaves something
+        # an old core asserts, without a message, that a filter keeps something
         refused = isinstance(error, AssertionError) or re.search(
             "filter|operator|operand", str(error), re.IGNORECASE
         )
         if query.filters is None or isinstance(error, RunoffError) or not refused:
             raise
-        remedy = f"this store cannot honour it: {error_text(error)}"
+        remedy = f"this store cannot apply it: {error_text(error)}"
         raise FilterNotSupported("filters", query.filters, remedy) from error
 
 
@@ -160,13 +160,13 @@ class AwaitableSource(RetrieverSource):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexSource(RetrieverSource):
-    """A LlamaIndex index as a source, asked through a new retriever each time.
+    """A LlamaIndex index as a source, with a new retriever for each search.
 
-    A retriever of an index over a store without text knows the nodes that were there when it was
-    made; a new one knows all.
+    A retriever of an index over a store without text finds only the nodes that existed when it was
+    made.
 
     Attributes:
-        index: what is asked.
+        index: the index.
     """
 
     index: BaseIndex[Any] = field(kw_only=True)
@@ -195,13 +195,13 @@ def index_source(index: BaseIndex[Any], reading: Reading) -> IndexSource:
 
 
 def source_of(retriever: BaseRetriever, reading: Reading, name: str, depth: int) -> RetrieverSource:
-    """Return a retriever as a source; warn where its recall cannot be widened.
+    """Return a retriever as a source; warn if its recall cannot be widened.
 
     Args:
-        retriever: what is asked.
+        retriever: the retriever.
         reading: how its nodes become text.
-        name: what the pipeline calls it.
-        depth: the hits that will be asked of it.
+        name: its name in the pipeline.
+        depth: how many hits will be asked of it.
     """
     if widened(retriever, depth) is None:
         warnings.warn(cannot_widen(name, retriever, depth), UserWarning, stacklevel=6)

@@ -16,13 +16,13 @@ __all__ = ["content"]
 def content(index: VectorStoreIndex) -> list[BaseNode]:
     """Return the nodes an index searches.
 
-    A store without text leaves them to the docstore, which may hold others too (the parents of
-    hierarchical nodes, other indexes): those the index names are taken. A store with text is asked
-    itself; what the docstore has of them beside, such as images, is taken from there, as
-    LlamaIndex's retriever does.
+    If the store keeps no text, the nodes are in the docstore, which may hold others too (parents of
+    hierarchical nodes, nodes of other indexes): only those the index names are returned. If it
+    keeps text, it lists its nodes itself; nodes that are in the docstore too, such as images, are
+    taken from there, as LlamaIndex's retriever does.
 
     Raises:
-        InvalidArgument: neither lists them.
+        InvalidArgument: neither can list them.
     """
     docstore, store = index.docstore, index.vector_store
     if not store.stores_text:
@@ -35,7 +35,7 @@ def content(index: VectorStoreIndex) -> list[BaseNode]:
     except NotImplementedError:
         if kept:
             return list(kept.values())
-        remedy = f"{type(store).__name__} does not list its nodes: pass nodes= or docstore= too"
+        remedy = f"{type(store).__name__} cannot list its nodes: pass nodes= or docstore= too"
         raise InvalidArgument("vector_store", type(store).__name__, remedy) from None
     return [kept.get(node.node_id, node) for node in found]
 
@@ -45,7 +45,7 @@ def _is_qdrant(store: object) -> bool:
 
 
 def _of_qdrant(store: Any) -> list[BaseNode]:  # noqa: ANN401 - Qdrant's class is not imported
-    """Return a collection's nodes, of which LlamaIndex lists 9,999 unless told how many."""
+    """Return all nodes of a collection; LlamaIndex lists 9,999 unless a limit is given."""
     if not store.client.collection_exists(store.collection_name):
         return []  # it is made when the first node is added
     held = store.client.count(store.collection_name).count

@@ -1,4 +1,4 @@
-"""LlamaIndex's retrievers and query engines as systems that can be recorded, as they are."""
+"""LlamaIndex's retrievers and engines as pipelines, so that they can be recorded unchanged."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _stage(one: BaseNodePostprocessor) -> Reranker:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Rerankers one after the other, each given what the one before left, in its order.
+    """Rerankers in sequence: each gets what the previous one kept, in its order.
 
     Attributes:
         stages: the rerankers, first to last.

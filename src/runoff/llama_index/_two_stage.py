@@ -1,4 +1,4 @@
-"""`two_stage`: what a user has, with its recall widened and the second stage in its place."""
+"""`two_stage`: a retriever or engine with its recall widened and a second stage added."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["two_stage"]
 
 _DEPTH = 100
-# they judge stage-1 results, so they come before the second stage
+# they judge first-stage results, so they come before the second stage
 _CUTOFFS = (SimilarityPostprocessor, KeywordNodePostprocessor)
 # they change or arrange what was chosen, so they come after it
 _FINISHERS = (
@@ -74,26 +74,26 @@ def two_stage(
     target: BaseRetriever | BaseIndex[Any], top_n: int = ..., **options: object
 ) -> TwoStageRetriever: ...
 def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
-    """Return the same kind of thing with its recall widened and a second stage.
+    """Return a copy of a retriever or engine with its recall widened and a second stage.
 
-    - A retriever, or an index, becomes a `TwoStageRetriever` (an index has no other way to answer;
-      `.as_query_engine()` makes an engine of it).
+    - A retriever or an index becomes a `TwoStageRetriever`; `.as_query_engine()` makes an engine of
+      it.
     - A query engine or chat engine over a retriever becomes a copy whose retriever returns `depth`
-      nodes and whose postprocessors hold a `RunoffRerank` in the right place: after those that cut
-      by stage-1 scores (`SimilarityPostprocessor`), before those that change or arrange what was
-      chosen (`MetadataReplacementPostProcessor`, `LongContextReorder`). Synthesizer, prompts and
-      callbacks are kept; nothing that can change is shared with the original. A chat engine's copy
-      starts with the conversation so far and goes its own way.
+      nodes, with a `RunoffRerank` in the right place among the postprocessors: after those that cut
+      by first-stage scores (`SimilarityPostprocessor`), before those that change or arrange the
+      chosen nodes (`MetadataReplacementPostProcessor`, `LongContextReorder`). Synthesizer, prompts
+      and callbacks are kept; the copy shares no state with the original. A chat engine's copy
+      starts with the conversation so far.
 
     Args:
         target: a retriever, an index, or an engine over a retriever.
         top_n: nodes to return.
         options: `depth` (100, or what the target retrieves already if that is more), and what
-            `RunoffRerank` takes; for a retriever or index what `TwoStageRetriever` takes. `filters`
-            are added to those a target of ours has.
+            `RunoffRerank` takes; for a retriever or index what `TwoStageRetriever` takes; `filters`
+            are added to those the target has.
 
     Raises:
-        InvalidArgument: the target is none of these; the message says what to do instead.
+        InvalidArgument: the target is something else; the message says what to do instead.
     """
     checked("top_n", top_n)
     if isinstance(target, TwoStageRetriever):
@@ -116,8 +116,8 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
     remedy = (
         "must be a retriever, an index, or an engine over one retriever (RetrieverQueryEngine, "
         "CitationQueryEngine, TransformQueryEngine, ContextChatEngine, "
-        "CondensePlusContextChatEngine); for a router or sub-question engine, give two_stage the "
-        "engines inside its tools"
+        "CondensePlusContextChatEngine); for a router or sub-question engine, apply two_stage to "
+        "the engines inside its tools"
     )
     raise InvalidArgument("target", target, remedy)
 
@@ -175,14 +175,14 @@ def _engine(
 def _around(
     kept: Sequence[BaseNodePostprocessor],
 ) -> tuple[list[BaseNodePostprocessor], list[BaseNodePostprocessor]]:
-    """Part postprocessors into those that come before the second stage and those after it."""
+    """Split postprocessors into those before the second stage and those after it."""
     before: list[BaseNodePostprocessor] = []
     after: list[BaseNodePostprocessor] = []
     for one in kept:
         name = type(one).__name__
         if isinstance(one, RunoffRerank):
             warnings.warn(
-                "the engine has a RunoffRerank already: the new one takes its place",
+                "the engine already has a RunoffRerank: the new one replaces it",
                 UserWarning,
                 stacklevel=4,
             )
@@ -190,8 +190,8 @@ def _around(
             before.append(one)
         elif isinstance(one, _ORDERERS) or "rerank" in name.lower():
             warnings.warn(
-                f"the engine orders by {name} already: it now orders what the second stage "
-                "chose; pass it as reranker=, or take it out, if runoff is to decide",
+                f"the engine already has {name}, which will reorder what the second stage "
+                "chose: pass it as reranker=, or remove it, to keep the second stage's order",
                 UserWarning,
                 stacklevel=4,
             )
@@ -204,9 +204,9 @@ def _around(
 
 
 def _own_memory(memory: BaseMemory) -> BaseMemory:
-    """Return a memory that holds the conversation so far and shares nothing that can change.
+    """Return a copy of a memory that holds the conversation so far and shares no state.
 
-    LlamaIndex's `Memory` keeps its messages in a database under a session id: the copy gets a new
+    LlamaIndex's `Memory` keeps messages in a database under a session id: the copy gets a new
     session in the same database.
     """
     if isinstance(memory, Memory):
@@ -217,14 +217,14 @@ def _own_memory(memory: BaseMemory) -> BaseMemory:
                 "session_id": f"{memory.session_id}-{uuid.uuid4().hex}",
             }
         )
-        said = memory.get_all()
-        if said:
-            own.set(said)
+        messages = memory.get_all()
+        if messages:
+            own.set(messages)
         return own
     try:
         return copy.deepcopy(memory)
     except Exception as error:
-        remedy = "cannot be copied; give the engine a Memory or a ChatMemoryBuffer"
+        remedy = "cannot be copied; use a Memory or a ChatMemoryBuffer in the engine"
         raise InvalidArgument("memory", type(memory).__name__, remedy) from error
 
 

@@ -1,6 +1,6 @@
 """How many nodes a LlamaIndex retriever returns, and copies of it that return more.
 
-Retrievers are never changed: widening makes a shallow copy, and copies what a composite wraps.
+Retrievers are never changed: widening copies a retriever and the retrievers that it wraps.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["awaitable", "check_negation", "filtered", "recall_of", "takes_filters", "widened"]
 
-# they return all they have (or nothing), so there is nothing to widen
+# they return all nodes (or none), so there is nothing to widen
 _WHOLE = (SummaryIndexRetriever, TreeAllLeafRetriever, EmptyIndexRetriever)
 _KNOBS = ("similarity_top_k", "_similarity_top_k")
 _LIMITS = ("_hybrid_top_k", "_sparse_top_k", "_image_similarity_top_k")
@@ -44,7 +44,7 @@ _LIMITS = ("_hybrid_top_k", "_sparse_top_k", "_image_similarity_top_k")
 
 @runtime_checkable
 class Widenable(Protocol):
-    """A retriever of ours, which knows how to return more."""
+    """A retriever of runoff's, which makes its own widened copy."""
 
     def widened(self, depth: int) -> BaseRetriever:
         """Return a copy that returns `depth` nodes."""
@@ -52,7 +52,7 @@ class Widenable(Protocol):
 
 
 def recall_of(retriever: BaseRetriever) -> int | None:
-    """Return how many nodes a retriever is set to return; None where it does not say."""
+    """Return how many nodes a retriever is set to return; None if it does not say."""
     knob = _knob(retriever)
     if knob:
         return int(getattr(retriever, knob))
@@ -61,9 +61,9 @@ def recall_of(retriever: BaseRetriever) -> int | None:
 
 
 def widened(retriever: BaseRetriever, depth: int) -> BaseRetriever | None:
-    """Return a copy that returns `depth` nodes; None where there is no way to say so.
+    """Return a copy that returns `depth` nodes; None if the retriever cannot be widened.
 
-    A composite is widened with what it wraps: all sources of a `QueryFusionRetriever` and a
+    The retrievers inside a composite are widened too: all of a `QueryFusionRetriever` and a
     `RouterRetriever`, the leaves below an `AutoMergingRetriever`, the root of a
     `RecursiveRetriever` (each of its hits may be a search of its own).
     """
@@ -105,7 +105,7 @@ def _inner(retriever: BaseRetriever) -> list[BaseRetriever]:
 
 
 def _rewrap(clone: BaseRetriever, inner: list[BaseRetriever]) -> None:
-    """Put other retrievers into a fresh copy, where `_inner` found the old ones."""
+    """Replace the retrievers that `_inner` finds in a copy."""
     if isinstance(clone, RecursiveRetriever):
         clone._retriever_dict = {**clone._retriever_dict, clone._root_id: inner[0]}  # noqa: SLF001 - LlamaIndex has no public way
         return
@@ -116,26 +116,26 @@ def _rewrap(clone: BaseRetriever, inner: list[BaseRetriever]) -> None:
 
 
 def _ceiling(retriever: BaseRetriever) -> int:
-    """Return the most a retriever can be asked for: bm25s refuses more than it has indexed."""
+    """Return the most nodes a retriever can return: bm25s refuses more than it has indexed."""
     scores = getattr(getattr(retriever, "bm25", None), "scores", None)
     known = scores.get("num_docs") if isinstance(scores, dict) else None
     return int(known) if known else sys.maxsize
 
 
 def takes_filters(retriever: BaseRetriever) -> TypeGuard[VectorIndexRetriever]:
-    """Whether a retriever can be given filters; its store may refuse them nevertheless."""
+    """Whether a retriever takes filters; its store may still refuse them."""
     return isinstance(retriever, VectorIndexRetriever)
 
 
-# it keeps nodes without the field; Qdrant's `!=` does not, nor did LlamaIndex's own store always
+# its `!=` keeps nodes without the field; Qdrant's does not, nor did LlamaIndex's store always
 _EXACT_NEGATION = {"ChromaVectorStore"}
 
 
 def check_negation(store: object, one: Filter) -> None:
-    """Refuse a filter with `Not` in it where a store may drop nodes without the field.
+    """Refuse a filter with `Not` if the store may drop nodes that lack the field.
 
     Raises:
-        FilterNotSupported: it may.
+        FilterNotSupported: the filter has a `Not` and the store may drop such nodes.
     """
     if _negates(one) and _EXACT_NEGATION.isdisjoint(kind.__name__ for kind in type(store).__mro__):
         remedy = f"{type(store).__name__} may drop nodes that lack the field"
@@ -147,13 +147,13 @@ def _negates(one: Filter) -> bool:
 
 
 def filtered(retriever: BaseRetriever, one: Filter, more: MetadataFilters) -> BaseRetriever:
-    """Return a copy that also honours a filter, beside those it has.
+    """Return a copy that also honours a filter, in addition to its own.
 
     Raises:
-        FilterNotSupported: the retriever takes none.
+        FilterNotSupported: the retriever takes no filters.
     """
     if not takes_filters(retriever):
-        remedy = f"{type(retriever).__name__} takes no filters; filter where it is made"
+        remedy = f"{type(retriever).__name__} takes no filters: set them when you make it"
         raise FilterNotSupported("filters", one, remedy)
     check_negation(retriever._vector_store, one)  # noqa: SLF001 - LlamaIndex has no public way
     clone = copy.copy(retriever)
@@ -163,7 +163,7 @@ def filtered(retriever: BaseRetriever, one: Filter, more: MetadataFilters) -> Ba
 
 
 def _both(left: MetadataFilters, right: MetadataFilters) -> MetadataFilters:
-    """Return filters that keep what both keep, flat where they can be: few stores nest."""
+    """Return filters that keep what both keep, flat if possible: few stores allow nesting."""
     parts: list[MetadataFilter | MetadataFilters] = []
     for one in (left, right):
         flat = one.condition in (FilterCondition.AND, None) or (
@@ -174,10 +174,10 @@ def _both(left: MetadataFilters, right: MetadataFilters) -> MetadataFilters:
 
 
 def awaitable(retriever: BaseRetriever) -> bool:
-    """Whether awaiting a retriever leaves the event loop free, as far as its classes tell.
+    """Whether awaiting a retriever leaves the event loop free, judged by its classes.
 
     LlamaIndex's defaults run synchronous code on the loop: `BaseRetriever._aretrieve`, and the
-    `aquery` of a vector store that has none of its own, such as Chroma's.
+    `aquery` that a vector store inherits, such as Chroma's.
     """
     if type(retriever)._aretrieve is BaseRetriever._aretrieve:  # noqa: SLF001 - what the base calls
         return False

@@ -65,6 +65,9 @@ def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of
     elif name == "blend":
         if value not in (None, "auto") and not is_share(value):
             raise InvalidArgument("blend", value, 'must be within 0 and 1, "auto" or None')
+    elif name == "provenance":
+        if not isinstance(value, bool):
+            raise InvalidArgument("provenance", value, "must be True or False")
     elif name == "group":
         as_grouping(value)
     elif name == "fusion":

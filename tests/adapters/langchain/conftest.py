@@ -26,7 +26,7 @@ def words(text: str) -> list[str]:
 
 
 class WordEmbeddings(Embeddings):
-    """Vectors of word counts, each word at its own place: near texts share words."""
+    """Vectors of word counts, one dimension a word: near texts share words."""
 
     def embed_documents(self, texts):
         return [self.embed_query(text) for text in texts]

@@ -23,7 +23,7 @@ def format_docs(documents):
 
 
 class Echo(FakeListChatModel):
-    """Answers always alike, and keeps the prompts it was given."""
+    """Gives the same answer every time, and keeps the prompts it gets."""
 
     prompts: list = []  # noqa: RUF012 - pydantic copies it
 
@@ -38,7 +38,7 @@ def model():
 
 
 def test_one_line_changes_a_chain(store, overlap, model):
-    """In an LCEL chain the best documents reach the prompt, and nothing of runoff's does."""
+    """In an LCEL chain the best documents reach the prompt, without runoff's metadata."""
     retriever = two_stage(store.as_retriever(), top_n=2, reranker=overlap)
     chain = (
         {"context": retriever | format_docs, "question": RunnablePassthrough()}
@@ -91,7 +91,7 @@ def test_it_is_a_tool(store, overlap):
 
 
 class TestClassic:
-    """For those who have langchain-classic."""
+    """Parts of langchain-classic."""
 
     @pytest.fixture(autouse=True)
     def _classic(self):
@@ -190,7 +190,7 @@ class TestClassic:
         assert "rerank_score" not in model.prompts[0]
 
     def test_in_a_compressor_pipeline(self, store, documents, overlap):
-        """`RunoffRerank` stands in a DocumentCompressorPipeline beside others."""
+        """`RunoffRerank` works in a DocumentCompressorPipeline beside others."""
         from langchain_classic.retrievers.document_compressors import DocumentCompressorPipeline
 
         pipeline = DocumentCompressorPipeline(

@@ -1,4 +1,4 @@
-"""`RunoffRerank`: what LangChain's users hold in their hands afterwards."""
+"""`RunoffRerank`: what LangChain's users get back."""
 
 import asyncio
 import copy
@@ -13,7 +13,8 @@ import pytest
 from langchain_core.documents import Document
 
 from runoff.errors import AuthenticationFailed, InvalidArgument, ScoreKindMismatch
-from runoff.langchain import RunoffRerank, provenance
+from runoff.langchain import RunoffRerank, TwoStageRetriever, provenance
+from runoff.recall import BM25
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ScoreKind, Threshold
 
@@ -21,7 +22,7 @@ QUESTION = "which cascade passes few documents to an expensive model"
 
 
 def test_results_keep_id_and_metadata_and_add_scores(documents, overlap):
-    """A result is the document it was, with a rerank score and provenance beside its metadata."""
+    """A result is its document, with a rerank score and provenance added to its metadata."""
     best = RunoffRerank(reranker=overlap, top_n=2).compress_documents(documents, QUESTION)[0]
     assert (best.id, best.page_content) == (documents[1].id, documents[1].page_content)
     assert {key: best.metadata[key] for key in ("topic", "year")} == documents[1].metadata
@@ -33,7 +34,7 @@ def test_results_keep_id_and_metadata_and_add_scores(documents, overlap):
 
 
 def test_inputs_are_never_changed(documents, overlap):
-    """What was passed in is afterwards what it was before, and no result is one of the inputs."""
+    """The documents passed in are unchanged, and results are copies."""
     before = copy.deepcopy(documents)
     results = RunoffRerank(reranker=overlap).compress_documents(documents, QUESTION)
     assert documents == before
@@ -42,7 +43,7 @@ def test_inputs_are_never_changed(documents, overlap):
 
 
 def test_provenance_is_one_json_string(documents, overlap):
-    """All that runoff adds besides the score is one string, which any store accepts."""
+    """Apart from the score runoff adds one string, which any store accepts."""
     for one in RunoffRerank(reranker=overlap).compress_documents(documents, QUESTION):
         assert set(one.metadata) == {"topic", "year", "relevance_score", "runoff"}
         assert isinstance(json.loads(one.metadata["runoff"]), dict)
@@ -60,7 +61,7 @@ def test_a_second_pass_replaces_provenance_and_never_shows_it(documents, overlap
 
 
 def test_the_tail_comes_after_with_none(documents, overlap):
-    """Below the window documents keep their order and carry None, whatever they carried before."""
+    """Documents below the window keep their order and get None in place of an earlier score."""
     documents[5].metadata["relevance_score"] = 0.99
     results = RunoffRerank(reranker=overlap, top_n=10, window=3).compress_documents(
         documents, QUESTION
@@ -80,7 +81,7 @@ def test_empty_documents_are_never_sent(documents, overlap):
 
 
 def test_documents_alike_are_all_kept(overlap):
-    """Two documents with one text or one id both come back, each with its own metadata."""
+    """Two documents with the same text or id both come back, each with its own metadata."""
     alike = [
         Document("the same text", metadata={"n": 1}),
         Document("the same text", metadata={"n": 2}),
@@ -120,7 +121,7 @@ def test_permanent_errors_raise_unless_told_otherwise(documents, failing):
 
 
 def test_raise_means_raise(documents, failing):
-    """With on_error="raise" a fault that may pass is raised as it came."""
+    """With on_error="raise" a fault that may pass is raised unchanged."""
     with pytest.raises(ConnectionError, match="refused"):
         RunoffRerank(reranker=failing, on_error="raise").compress_documents(documents, QUESTION)
 
@@ -192,7 +193,7 @@ def test_blend_reaches_the_pointwise_reranker(documents, overlap):
 
 
 async def test_async_gives_the_same(documents, overlap):
-    """Awaited and called, the compressor answers alike."""
+    """Awaited or called, the compressor gives the same answer."""
     compressor = RunoffRerank(reranker=overlap)
     awaited = await compressor.acompress_documents(documents, QUESTION)
     assert awaited == compressor.compress_documents(documents, QUESTION)
@@ -223,7 +224,7 @@ async def test_async_does_not_block_the_loop(documents, overlap):
 
 
 def test_one_instance_serves_two_event_loops(documents, overlap):
-    """Nothing of one loop is kept for the next."""
+    """One instance works in two event loops, one after the other."""
     compressor = RunoffRerank(reranker=overlap)
     first, second = (
         asyncio.run(compressor.acompress_documents(documents, QUESTION)) for _ in range(2)
@@ -271,7 +272,7 @@ def test_what_is_no_document_is_refused(given, overlap):
 
 
 def test_a_blank_query_is_refused(documents, overlap):
-    """A query that asks nothing raises InvalidArgument."""
+    """A blank query raises InvalidArgument."""
     with pytest.raises(InvalidArgument, match="blank"):
         RunoffRerank(reranker=overlap).compress_documents(documents, "  ")
 
@@ -302,6 +303,23 @@ def test_pickle_and_copies_answer_alike(documents, monkeypatch):
         assert other.compress_documents(documents, QUESTION) == expected
 
 
+def test_a_pickle_of_0_1_0_opens_with_its_settings():
+    """A state of 0.1.0 has `k`, lacks newer fields, and None in it is the default blend."""
+    new = TwoStageRetriever(retriever=BM25([("a", "tea")]), top_n=3)
+    state = new.__getstate__()
+    fields = {
+        name: value for name, value in new.__dict__.items() if name not in {"top_n", "filters"}
+    }
+    state["__dict__"] = {**fields, "k": 7, "blend": None}
+    state["__pydantic_fields_set__"] = {"retriever", "k"}
+    old = TwoStageRetriever.__new__(TwoStageRetriever)
+    old.__setstate__(state)
+    assert (old.top_n, old.blend, old.filters, old.window) == (7, "auto", None, 50)
+    off = RunoffRerank(blend=None)
+    assert pickle.loads(pickle.dumps(off)).blend is None
+    assert pickle.loads(pickle.dumps(RunoffRerank())).blend == "auto"
+
+
 def test_as_runnable_takes_query_and_documents(documents, overlap):
     """As a runnable it maps {"query", "documents"} to documents, called, awaited or batched."""
     compressor = RunoffRerank(reranker=overlap)
@@ -317,7 +335,7 @@ def test_as_runnable_takes_query_and_documents(documents, overlap):
 
 
 def test_a_compressor_is_a_reranker_too(overlap):
-    """`stage` hands over what the compressor reranks with, threshold included."""
+    """`stage` is what the compressor reranks with, threshold included."""
     bound = Threshold(0.4, ScoreKind.PROBABILITY)
     second = RunoffRerank(reranker=overlap, threshold=bound).stage
     assert second == Pointwise(overlap, threshold=bound)

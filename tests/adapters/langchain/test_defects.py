@@ -1,4 +1,4 @@
-"""Known defects of what people use today: first the peer doing wrong, then runoff doing right.
+"""Known defects of other packages: first the peer's wrong result, then runoff's right one.
 
 The peer's half runs where its package is installed; a peer that is mended fails its half, and the
 sentence in the documentation goes.
@@ -59,10 +59,10 @@ class Broken(BaseRetriever):
 
 
 class TestDefect07NoFallback:
-    """A failing reranker kills the whole retrieval."""
+    """A failing reranker makes the whole retrieval fail."""
 
     def test_peer(self, documents):
-        """LangChain's CrossEncoderReranker raises and no document comes."""
+        """LangChain's CrossEncoderReranker raises, and no document is returned."""
         classic = pytest.importorskip("langchain_classic.retrievers.document_compressors")
 
         class Down(Lengths):
@@ -150,7 +150,7 @@ class TestDefect11DocumentIdLost:
         assert results[0].metadata["relevance_score"] == 0.5
 
     def test_ours(self, documents, overlap):
-        """Every result of ours has the id it came with."""
+        """Every result of ours keeps its id."""
         results = RunoffRerank(reranker=overlap, top_n=10).compress_documents(documents, QUESTION)
         assert sorted(one.id for one in results) == sorted(one.id for one in documents)
 
@@ -241,7 +241,7 @@ class TestDefect14BM25:
         assert not any(hasattr(retriever, one) for one in ("persist", "save", "save_local"))
 
     def test_ours(self, documents, embeddings):
-        """Ours finds it whatever the case, scores it, and finds nothing where nothing is shared."""
+        """Ours ignores case, scores it, and finds nothing if no word is shared."""
         hybrid = HybridRetriever.from_documents(documents, embeddings, reranker=None)
         best = hybrid.invoke("apple")[0]
         assert best.id == "apple"
@@ -251,7 +251,7 @@ class TestDefect14BM25:
 
     @pytest.mark.parametrize("texts", [[], [" "]], ids=["none", "blank"])
     def test_ours_without_words(self, embeddings, texts):
-        """Ours is built, and no word of the question is found in it."""
+        """Ours can be built, and finds nothing."""
         hybrid = HybridRetriever.from_documents(
             [Document(page_content=one) for one in texts], embeddings, reranker=None
         )
@@ -305,23 +305,23 @@ class TestBlockedLoop:
 
 
 class TestDefect15Pins:
-    """LangChain's package for Hugging Face shuts out sentence-transformers 6."""
+    """LangChain's package for Hugging Face excludes sentence-transformers 6."""
 
     def test_peer(self):
-        """Its metadata stop below 6."""
+        """Its metadata require a version below 6."""
         pytest.importorskip("langchain_huggingface", reason="the peers group is not installed")
         (asked,) = _asked("langchain-huggingface")
         assert asked.contains("5.7.0")
         assert not asked.contains("6.2.0")
 
     def test_ours(self):
-        """Ours let 5 and 6 in."""
+        """Ours allow 5 and 6."""
         asked = _asked("runoff")
         assert asked
         assert all(one.contains("5.7.0") and one.contains("6.2.0") for one in asked)
 
 
 def _asked(package):
-    """Return what a package asks of sentence-transformers, in any of its extras."""
+    """Return a package's requirements of sentence-transformers, in any of its extras."""
     wanted = [Requirement(one) for one in importlib.metadata.requires(package) or []]
     return [one.specifier for one in wanted if one.name == "sentence-transformers"]

@@ -1,4 +1,4 @@
-"""Filters of a request: honoured exactly by known stores, refused by name by the others."""
+"""Filters of a request: honoured exactly by built-in stores, refused by name by others."""
 
 import itertools
 
@@ -47,7 +47,7 @@ _names = itertools.count()
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=repr)
 def test_filters_are_honoured_exactly(any_store, documents, overlap, wanted):
-    """Every document that passes is returned, and none that does not."""
+    """All documents that pass are returned, and no others."""
     results = two_stage(any_store, reranker=overlap, top_n=10).invoke(QUESTION, filter=wanted)
     expected = {one.id for one in documents if wanted.matches(one.metadata)}
     assert {one.id for one in results} == expected
@@ -55,7 +55,7 @@ def test_filters_are_honoured_exactly(any_store, documents, overlap, wanted):
 
 @pytest.mark.parametrize("wanted", [Not(Range("year", gte=2012)), Range("year", gte=2017)])
 def test_a_narrow_depth_is_filled_with_what_passes(any_store, documents, overlap, wanted):
-    """Where a store keeps more than the filter, it is asked again until the depth is filled."""
+    """A store that applies a filter roughly is asked again until the depth is filled."""
     retriever = TwoStageRetriever(retriever=any_store, reranker=overlap, k=2, depth=2)
     results = retriever.invoke(QUESTION, filter=wanted)
     assert len(results) == 2
@@ -63,7 +63,7 @@ def test_a_narrow_depth_is_filled_with_what_passes(any_store, documents, overlap
 
 
 async def test_awaited_filters_are_honoured_too(any_store, overlap):
-    """Awaited, the same documents come."""
+    """Awaited, the same documents are returned."""
     retriever = two_stage(any_store, reranker=overlap, top_n=10)
     wanted = Range("year", gte=2015)
     assert await retriever.ainvoke(QUESTION, filter=wanted) == retriever.invoke(
@@ -141,7 +141,7 @@ def test_two_filters_that_cannot_be_combined_are_refused(store, overlap):
 
 
 def test_who_cannot_filter_is_refused_by_name(documents, overlap):
-    """A retriever without filters per request raises FilterNotSupported; none is ignored."""
+    """A retriever that takes no filters per request raises FilterNotSupported."""
 
     class Listing(BaseRetriever):
         k: int = 4
@@ -155,7 +155,7 @@ def test_who_cannot_filter_is_refused_by_name(documents, overlap):
 
 
 def test_an_unknown_store_is_refused_by_name(documents, embeddings, overlap):
-    """A store whose filters are not known names translate_filter as the remedy."""
+    """For a store without built-in filters the error names translate_filter as the remedy."""
     from langchain_core.vectorstores import VectorStore
 
     class Plain(VectorStore):

@@ -1,4 +1,4 @@
-"""LangChain's own rerankers as second stages of runoff, in its pipelines too."""
+"""LangChain's own rerankers as second stages of runoff's retrievers and pipelines."""
 
 import pytest
 from cross_encoders import BaseCrossEncoder
@@ -25,7 +25,7 @@ class Lengths(BaseCrossEncoder):
 
 
 class Backwards(BaseDocumentCompressor):
-    """Turns the order round, as the `how` says it hands documents back."""
+    """Reverses the order; `how` says in which form it returns documents."""
 
     how: str = "same"
     top_n: int = 100
@@ -100,7 +100,7 @@ def test_a_compressors_order_is_kept_and_its_documents_recognised(documents, how
 
 
 def test_a_compressor_never_sees_runoffs_metadata(documents):
-    """What a compressor is given carries neither provenance nor an earlier relevance score."""
+    """A compressor gets documents without provenance and without an earlier relevance score."""
     first = reranked(Backwards(), documents)
     compressor = Backwards()
     reranked(compressor, first)
@@ -108,7 +108,7 @@ def test_a_compressor_never_sees_runoffs_metadata(documents):
 
 
 def test_what_a_compressor_removes_is_said(documents, store):
-    """Documents a compressor leaves out are dropped by its name in the trace."""
+    """Documents a compressor leaves out are dropped in the trace, with its name as the reason."""
     pipeline = TwoStage(
         {"bm25": BM25([one.page_content for one in documents])}, reranker=Backwards(top_n=2)
     )
@@ -131,7 +131,7 @@ def test_documents_from_nowhere_degrade(documents, how):
 
 
 async def test_a_compressor_that_awaits_is_awaited(documents):
-    """A compressor's own asynchronous method is used where it has one."""
+    """A compressor's own asynchronous method is used if it has one."""
 
     class Awaited(Backwards):
         def compress_documents(self, documents, query, callbacks=None):
@@ -151,7 +151,7 @@ async def test_a_compressor_that_awaits_is_awaited(documents):
 
 
 def test_texts_alike_are_paired_one_to_one(documents):
-    """Of documents with one text each comes back as itself, ids and metadata its own."""
+    """Documents with the same text keep their own ids and metadata."""
     alike = [Document("one text", id=f"{n}", metadata={"n": n}) for n in range(3)]
     for how in ("same", "rebuilt"):
         results = reranked(Backwards(how=how), alike)

@@ -1,4 +1,4 @@
-"""`HybridRetriever`: words and vectors over the same documents, under one identity."""
+"""`HybridRetriever`: BM25 and vectors over the same documents, with the same ids."""
 
 import copy
 import itertools
@@ -22,7 +22,7 @@ def hybrid(documents, embeddings, overlap):
 
 
 def test_both_sources_find_and_the_second_stage_decides(hybrid, overlap):
-    """Results know their rank in both sources and are in the reranker's order."""
+    """Results carry their rank in both sources and are in the reranker's order."""
     results = hybrid.invoke(QUESTION)
     told = provenance(results[0])
     assert set(told["sources"]) == {"bm25", "dense"}
@@ -73,7 +73,7 @@ def test_same_text_twice_is_kept_twice(embeddings):
 
 
 def test_add_replaces_and_delete_removes_in_both(hybrid):
-    """An added document is found by both sources, a replaced one by its new text, a deleted not."""
+    """Both sources find an added document and a replaced one's new text, and no deleted one."""
     (new,) = hybrid.add_documents([Document("Zebras graze at night")])
     (found,) = hybrid.invoke("zebras graze", k=1)
     assert found.id == new
@@ -93,7 +93,7 @@ async def test_awaited_changes_and_answers(hybrid, documents):
 
 
 def test_results_can_be_added_again(hybrid, request, embeddings):
-    """Results go back into a store, Chroma's too, without their provenance in the way."""
+    """Results can be added to a store again, Chroma too; their provenance is left out."""
     results = hybrid.invoke(QUESTION)
     hybrid.add_documents(results)
     assert [one.id for one in hybrid.invoke(QUESTION)] == [one.id for one in results]
@@ -142,10 +142,10 @@ def test_a_store_that_lists_nothing_needs_documents(documents):
         def from_texts(cls, texts, embedding, metadatas=None, **kwargs):
             raise NotImplementedError
 
-    with pytest.raises(InvalidArgument, match="Closed does not list its documents"):
+    with pytest.raises(InvalidArgument, match="Closed cannot list its documents"):
         HybridRetriever.from_vectorstore(Closed(), reranker=None)
     bare = [Document("no id")]
-    with pytest.raises(InvalidArgument, match="the id the store holds it by"):
+    with pytest.raises(InvalidArgument, match="the id that it has in the store"):
         HybridRetriever.from_vectorstore(Closed(), bare, reranker=None)
     hybrid = HybridRetriever.from_vectorstore(Closed(), documents, reranker=None, k=3)
     assert len(hybrid.invoke("cascade")) == 3
@@ -161,7 +161,7 @@ def test_k_is_configurable_and_indexes_are_kept(hybrid):
 
 
 def test_wrong_arguments_are_named(hybrid, store):
-    """What is no document, no list of ids and no index raises InvalidArgument."""
+    """Wrong documents, ids and indexes raise InvalidArgument."""
     with pytest.raises(InvalidArgument, match="documents='text'"):
         hybrid.add_documents(["text"])
     with pytest.raises(InvalidArgument, match="must be a list of ids"):

@@ -1,4 +1,4 @@
-"""Passages and groups through LangChain: what was read and what was put aside is told."""
+"""Passages and groups through LangChain: provenance shows what was read and what grouped."""
 
 import pytest
 from langchain_core.documents import Document

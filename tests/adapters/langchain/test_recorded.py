@@ -1,4 +1,4 @@
-"""LangChain's retrievers are recorded as they are, and replayed as they answer."""
+"""LangChain's retrievers are recorded unchanged, and replay their own answers."""
 
 import pytest
 from langchain_core.documents import BaseDocumentCompressor
@@ -104,13 +104,13 @@ def test_a_compressor_with_a_limit(store):
 
 @pytest.mark.filterwarnings("ignore:.*cannot be widened:UserWarning")
 def test_a_runnable(store):
-    """Any runnable from a question to documents is a system; what it cannot do, a warning says."""
+    """A runnable from a question to documents can be recorded; a warning says what it cannot do."""
     retriever = store.as_retriever(search_kwargs={"k": 5})
     runnable = RunnableLambda(retriever.invoke)
     _same(_recorded(runnable, 100), runnable)
 
 
 def test_a_bare_compressor_is_refused():
-    """A compressor retrieves nothing, and is refused by name."""
+    """A compressor cannot be recorded alone, and is refused by name."""
     with pytest.raises(InvalidArgument, match="TwoStage"):
         record(RunoffRerank(), QUESTIONS, progress=False)

@@ -21,7 +21,7 @@ QUESTION = "which cascade passes few documents to an expensive model"
 
 
 class Fixed(BaseRetriever):
-    """Returns what it was given, and notes under which config it was asked."""
+    """Returns given documents, and keeps the config it was called with."""
 
     found: list[Document] = []  # noqa: RUF012 - pydantic copies it
     k: int = 4
@@ -146,7 +146,7 @@ def test_configurable_reaches_a_runnable(documents, overlap):
 
 
 def test_tags_and_metadata_reach_the_base_retrievers(documents, overlap):
-    """What a call is tagged with, its retrievers are tagged with, in whichever thread they run."""
+    """A call's tags reach its retrievers, in whichever thread they run."""
     one, two = Fixed(found=documents[:5]), Fixed(found=documents[5:])
     retriever = TwoStageRetriever(retrievers={"one": one, "two": two}, reranker=overlap)
     retriever.invoke(QUESTION, {"tags": ["outer"], "metadata": {"user": "u1"}})
@@ -242,7 +242,7 @@ def test_id_key_identifies_and_tolerates_absence(documents):
 
 
 def test_a_failing_retriever_is_left_out_by_name(documents, overlap, caplog):
-    """When one retriever of two fails, the other's documents are reranked, and it is said."""
+    """If one of two retrievers fails, the other's documents are reranked; provenance says so."""
     retriever = TwoStageRetriever(
         retrievers={"good": Fixed(found=documents), "bad": Fixed(error=ConnectionError("down"))},
         reranker=overlap,
@@ -315,7 +315,7 @@ def test_one_retriever_serves_several_loops(store, overlap):
 
 
 async def test_a_synchronous_retriever_does_not_block_the_loop(documents, overlap):
-    """While a retriever that can only wait waits, the event loop goes on."""
+    """A retriever that blocks does not block the event loop."""
     ticks = 0
 
     async def tick():
@@ -332,7 +332,7 @@ async def test_a_synchronous_retriever_does_not_block_the_loop(documents, overla
 
 
 async def test_a_late_retriever_is_left_out_in_time(documents, overlap):
-    """Recall gets half the budget once one has answered; who is late is left out by name."""
+    """Recall gets half the budget once one has answered; a late retriever is left out by name."""
     retriever = TwoStageRetriever(
         retrievers={"fast": Fixed(found=documents), "slow": Fixed(found=documents, delay=2.0)},
         reranker=overlap,
@@ -376,7 +376,7 @@ def test_a_two_stage_retriever_nests(store, overlap):
     ],
 )
 def test_what_is_no_retriever_is_named(options, message):
-    """A retriever that is none raises InvalidArgument with a remedy."""
+    """What is not a retriever raises InvalidArgument with a remedy."""
     with pytest.raises(InvalidArgument, match=message):
         TwoStageRetriever(reranker=None, **options)
 

@@ -34,7 +34,7 @@ class TestTwoStageRetriever(_Standard):
 
 
 class TestHybridRetriever(_Standard):
-    """`HybridRetriever` is one too."""
+    """`HybridRetriever` is a LangChain retriever in every respect."""
 
     @pytest.fixture(autouse=True)
     def _params(self, store, overlap):

@@ -106,7 +106,7 @@ def filled(empty, named):
 
 
 def _labels(own):
-    """Return a list, or one label where this chromadb holds no lists."""
+    """Return a list, or one label if this chromadb cannot store lists."""
     from runoff.langchain._filters import _chroma_knows_lists
 
     pytest.importorskip("chromadb")
@@ -150,7 +150,7 @@ def test_scores_of_the_first_stage_are_the_stores(filled):
 
 
 def test_ids_are_kept(filled, named, overlap):
-    """A result has the id its store holds it by."""
+    """A result has the id that it has in its store."""
     results = two_stage(filled, reranker=overlap, top_n=10).invoke(QUESTION)
     assert ids(results) == {one.id for one in named}
     assert {provenance(one)["doc_id"] for one in results} == {one.id for one in named}
@@ -158,20 +158,20 @@ def test_ids_are_kept(filled, named, overlap):
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=repr)
 def test_filters_are_honoured_exactly(filled, named, overlap, wanted):
-    """Every document that passes is returned, and none that does not."""
+    """All documents that pass are returned, and no others."""
     results = two_stage(filled, reranker=overlap, top_n=10).invoke(QUESTION, filter=wanted)
     assert ids(results) == {one.id for one in named if wanted.matches(one.metadata)}
 
 
 @pytest.mark.parametrize("wanted", [Not(Range("year", gte=2012)), Range("year", gte=2017)])
 def test_a_narrow_depth_is_filled_with_what_passes(filled, overlap, wanted):
-    """A store that keeps more than the filter is asked again until the depth is full."""
+    """A store that applies a filter roughly is asked again until the depth is full."""
     retriever = TwoStageRetriever(retriever=filled, reranker=overlap, k=2, depth=2)
     assert len(retriever.invoke(QUESTION, filter=wanted)) == 2
 
 
 def test_filters_of_store_and_request_add_up(empty, named, overlap):
-    """What the retriever filters by stays in force beside the request's own."""
+    """The retriever's own filter holds in addition to the request's."""
     empty.add_documents(named, ids=[one.id for one in named])
     kind = type(empty).__name__
     if kind == "QdrantVectorStore":
@@ -212,7 +212,7 @@ def test_a_hybrid_adds_and_deletes_in_both(empty, named, overlap):
 
 
 def test_a_store_that_lists_nothing_says_what_to_pass(documents):
-    """A store of another kind has to be told its documents."""
+    """A store of another kind needs its documents passed in."""
 
     class Foreign(VectorStore):
         def similarity_search(self, query, k=4, **kwargs):
@@ -222,14 +222,14 @@ def test_a_store_that_lists_nothing_says_what_to_pass(documents):
         def from_texts(cls, texts, embedding, metadatas=None, **kwargs):
             return cls()
 
-    with pytest.raises(InvalidArgument, match="Foreign does not list its documents: pass doc"):
+    with pytest.raises(InvalidArgument, match="Foreign cannot list its documents: pass doc"):
         HybridRetriever.from_vectorstore(Foreign())
     with pytest.raises(FilterNotSupported, match="translate_filter="):
         store_kwargs(Foreign(), {}, Eq("a", 1), None, "dense")
 
 
 def test_a_lone_hit_keeps_its_direction(filled):
-    """One hit has no order to tell by: the store says whether it gave a distance."""
+    """A single hit has no order: the store's own function says whether its score is a distance."""
     told = [
         provenance(
             TwoStageRetriever(retriever=filled, reranker=None, depth=depth, k=1).invoke(QUESTION)[0]
@@ -278,7 +278,7 @@ def test_qdrants_numbers_are_ids_too(embeddings):
 
 
 def test_ids_that_qdrant_refuses_are_named(embeddings):
-    """An id that is no UUID raises InvalidArgument before anything is written."""
+    """An id that is not a UUID raises InvalidArgument before anything is written."""
     hybrid = HybridRetriever.from_vectorstore(qdrant_of(embeddings), reranker=None)
     with pytest.raises(InvalidArgument, match="UUID"):
         hybrid.add_documents([Document("Zebras", id="zebra")])

@@ -38,7 +38,7 @@ def tree(run):
 
 
 def test_the_compressor_is_a_run_under_its_callbacks(documents, overlap):
-    """`compress_documents` with callbacks is a run that tells ids, scores and the outcome."""
+    """`compress_documents` with callbacks is a run with ids, scores and the outcome."""
     tracer = Kept()
     results = RunoffRerank(reranker=overlap, top_n=2).compress_documents(
         documents, QUESTION, callbacks=[tracer]
@@ -54,7 +54,7 @@ def test_the_compressor_is_a_run_under_its_callbacks(documents, overlap):
 
 
 def test_texts_are_not_sent_twice(documents, overlap):
-    """A rerank run names documents by id; no text of theirs is in it."""
+    """A rerank run names documents by id, and contains no text."""
     tracer = Kept()
     RunoffRerank(reranker=overlap).compress_documents(documents, QUESTION, callbacks=[tracer])
     (run,) = tracer.roots
@@ -134,7 +134,7 @@ def test_the_retriever_has_sources_and_second_stage_beneath(store, documents, ov
 
 
 async def test_awaited_the_tree_is_the_same(store, overlap):
-    """Awaited, the runs hang in the same tree, with an asynchronous tracer."""
+    """Awaited, with an asynchronous tracer, the runs form the same tree."""
 
     class AsyncKept(AsyncBaseTracer):
         def __init__(self):
@@ -183,7 +183,7 @@ def test_events_stream_from_the_retriever(store, overlap):
 
 
 def test_a_failing_handler_fails_no_search(documents, overlap, caplog):
-    """A callback handler that raises is LangChain's to log; the documents come."""
+    """A callback handler that raises is logged by LangChain; the documents are returned."""
 
     class Broken(BaseCallbackHandler):
         def on_chain_start(self, *args, **kwargs):

@@ -16,7 +16,7 @@ QUESTION = "documents"
 
 
 class Numbers(BaseRetriever):
-    """Returns as many documents as its own count says."""
+    """Returns as many documents as its own count."""
 
     top_k: int = 3
 
@@ -66,7 +66,7 @@ def test_a_score_threshold_still_holds(store):
 
 
 def test_counts_by_other_names_are_raised():
-    """A retriever's own count is raised on a copy, by whichever name it goes."""
+    """A retriever's own count is raised on a copy, whatever it is called."""
     retriever = Numbers()
     assert len(two_stage(retriever, reranker=None, top_n=40).invoke(QUESTION)) == 40
     assert retriever.top_k == 3

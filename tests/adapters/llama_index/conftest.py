@@ -53,7 +53,7 @@ else:
             return self._vector(query)
 
     class Overlap:
-        """Score a pair by the share of the query's words in the text, and keep what was read."""
+        """Scores a pair by the share of the query's words in the text, and keeps the texts."""
 
         model = "overlap"
         keeps_deadline = False

@@ -56,7 +56,7 @@ class TestChatEngines:
         assert len(answer.source_nodes) == 3
 
     def test_the_conversation_goes_its_own_way(self, overlap, chat, memory):
-        """The copy knows what was said before, and neither hears the other afterwards."""
+        """The copy has the conversation so far; afterwards the two are independent."""
         engine = chat(memory())
         engine.chat("first")
         better = two_stage(engine, reranker=overlap())

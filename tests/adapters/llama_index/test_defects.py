@@ -1,4 +1,4 @@
-"""Defects of LlamaIndex's own parts: each class shows the peer doing wrong, then ours right."""
+"""Defects of LlamaIndex's own parts: the peer's wrong result, then ours."""
 
 import asyncio
 import json
@@ -150,7 +150,7 @@ class TestDefect4FusionNeedsAnLLM:
             QueryFusionRetriever([Fixed(scored)], num_queries=1)
 
     def test_ours(self, index, monkeypatch):
-        """Ours asks for none."""
+        """Ours needs no LLM."""
         monkeypatch.setattr(Settings, "_llm", None)
         hybrid = HybridRetriever.from_defaults(index=index, reranker=None)
         assert ids(hybrid.retrieve(QUERY))[0] == "sort"
@@ -161,7 +161,7 @@ class TestDefect5AsyncBlocksTheLoop:
     """Their default asynchronous retrieval runs on the event loop."""
 
     async def test_theirs(self, scored):
-        """Nothing else gets a turn meanwhile."""
+        """The event loop is blocked meanwhile."""
         assert await ticks_during(Fixed(scored, delay=0.2).aretrieve(QUERY)) <= 1
 
     async def test_ours(self, scored, overlap):
@@ -194,7 +194,7 @@ class TestDefect7NoFallback:
     """An error of their reranker or of one retriever kills the query."""
 
     def test_theirs(self, peer, scored, monkeypatch, llm):
-        """Both errors come through."""
+        """Both errors are raised."""
 
         def refuse(*args):
             raise ConnectionError("down")
@@ -210,7 +210,7 @@ class TestDefect7NoFallback:
             fusion.retrieve(QUERY)
 
     def test_ours(self, overlap, scored):
-        """The answer is degraded, named, and there."""
+        """An answer comes back, degraded, with the reason."""
         rerank = RunoffRerank(reranker=overlap(error=ServerFailed("503")), top_n=2)
         assert ids(rerank.postprocess_nodes(scored, query_str=QUERY)) == ids(scored)[:2]
         both = TwoStageRetriever(
@@ -249,7 +249,7 @@ class TestDefect8ProvenancePollutes:
         assert once[0].node.metadata["retrieval_score"] == 10.0
 
     def test_ours(self, overlap, scored):
-        """Nothing is changed, read or shown, and the first stage is still told."""
+        """Input is unchanged, no LLM or second pass reads scores; provenance keeps stage 1."""
         before = [one.model_dump_json() for one in scored]
         scorer = overlap()
         rerank = RunoffRerank(reranker=scorer, top_n=10)
@@ -262,16 +262,16 @@ class TestDefect8ProvenancePollutes:
 
 
 class TestDefect9EmptyAndImageNodesAreSent:
-    """Their rerankers send the empty string for them."""
+    """Their rerankers send an empty string to the model for nodes without text."""
 
     def test_theirs(self, peer, scored):
-        """The model is asked about nothing."""
+        """The model gets empty texts."""
         picture = NodeWithScore(node=ImageNode(image_path="a.png"), score=0.5)
         peer(top_n=2).postprocess_nodes([picture, scored[0]], query_str=QUERY)
         assert "" in peer.model.read
 
     def test_ours(self, overlap, scored):
-        """It is not, and the nodes are kept."""
+        """The model gets no empty text, and the nodes are kept."""
         scorer = overlap()
         given = [
             NodeWithScore(node=ImageNode(id_="picture", image_path="a.png"), score=0.5),
@@ -287,7 +287,7 @@ class TestDefect15Plumbing:
     """Their configuration is lost or wrong after a round trip, and scores are not JSON."""
 
     def test_theirs(self, peer, scored):
-        """Remote code is trusted while the record says otherwise; scores break JSON."""
+        """Remote code is trusted although the configuration says otherwise; scores break JSON."""
         theirs = peer(top_n=2)
         assert theirs._model.options["trust_remote_code"] is True
         assert theirs.to_dict()["trust_remote_code"] is False
@@ -296,7 +296,7 @@ class TestDefect15Plumbing:
             json.dumps(came[0].score)
 
     def test_ours(self, overlap, scored):
-        """What is written is what was set, and scores are plain floats."""
+        """The written configuration is what was set, and scores are plain floats."""
         ours = RunoffRerank(reranker=CrossEncoder("some/model", max_length=64), top_n=2)
         told = ours.to_dict()
         assert told["reranker"]["max_length"] == 64
@@ -307,16 +307,16 @@ class TestDefect15Plumbing:
 
 
 class TestNaNOrder:
-    """A score that is no number sorts first in theirs."""
+    """NaN sorts first in theirs."""
 
     def test_theirs(self, peer, scored):
-        """NaN wins."""
+        """The node scored NaN comes first."""
         peer.model.values = [1.0, float("nan"), 3.0]
         came = peer(top_n=3).postprocess_nodes(scored[:3], query_str=QUERY)
         assert ids(came) != ["json-load", "csv-dict", "csv-plain"]
 
     def test_ours_over_theirs(self, peer, scored):
-        """It comes last, without a score, and the answer says it is not complete."""
+        """The node scored NaN comes last, without a score, and the answer is not complete."""
         peer.model.values = [1.0, float("nan"), 3.0]
         came = RunoffRerank(reranker=peer()).postprocess_nodes(scored[:3], query_str=QUERY)
         assert ids(came) == ["json-load", "csv-dict", "csv-plain"]

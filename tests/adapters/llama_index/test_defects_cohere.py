@@ -53,7 +53,7 @@ class Outage:
 
 @pytest.fixture
 def outage(monkeypatch):
-    """A Cohere that is down."""
+    """An outage of Cohere."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = Outage()
@@ -106,7 +106,7 @@ class TestDefect6Outage:
 
     @pytest.mark.usefixtures("sleepless")
     async def test_ours_over_theirs_awaited(self, outage, scored):
-        """Awaited it keeps its deadline too, and the loop waits for nobody when it closes."""
+        """Awaited it keeps its deadline too, and closing the loop waits for no thread."""
         ours = RunoffRerank(reranker=make(outage.url), timeout=TIMEOUT, top_n=10)
         started = time.perf_counter()
         came = await ours.apostprocess_nodes(scored, query_str=QUERY)
@@ -120,19 +120,19 @@ class TestDefect15CoherePlumbing:
     """Pins, addresses, keys and pickles of their Cohere reranker."""
 
     def test_theirs_pins_old_clients(self):
-        """Its metadata shut out cohere 7."""
+        """Its metadata exclude cohere 7."""
         requires = importlib.metadata.requires(PACKAGE)
         assert any(one.startswith("cohere") and "<7" in one for one in requires)
 
     def test_ours_accepts_new_clients(self):
-        """What ours asks for of Cohere lets version 7 in."""
+        """Our requirement of cohere allows version 7."""
         asked = [Requirement(one) for one in importlib.metadata.requires("runoff") or []]
         clients = [one.specifier for one in asked if one.name == "cohere"]
         assert clients
         assert all(one.contains("7.3.1") for one in clients)
 
     def test_theirs_defeats_the_address_in_the_environment(self):
-        """CO_API_URL is heeded by the client, and lost by the explicit None they pass."""
+        """The client reads CO_API_URL, but the explicit None they pass overrides it."""
         script = (
             "import cohere\n"
             "from llama_index.postprocessor.cohere_rerank import CohereRerank\n"

@@ -44,7 +44,7 @@ class TestSilentTruncation:
 
     @pytest.mark.parametrize("model", ["BAAI/bge-reranker-v2-m3", "some/model-of-128-tokens"])
     def test_theirs(self, peer, two, model):
-        """The length is fixed, no argument changes it, and the answer tells nothing."""
+        """The length is fixed, no argument changes it, and truncation is not reported."""
         theirs = peer(model=model)
         assert theirs._model.options["max_length"] == 512
         with pytest.raises(TypeError):
@@ -78,13 +78,13 @@ class TestDefect15TwoLabels:
     """A cross-encoder with two labels crashes their rerankers."""
 
     def test_theirs(self, peer, two):
-        """Two numbers a pair cannot be sorted."""
+        """Their reranker fails on two numbers a pair."""
         peer.model.values = np.array([[0.1, 0.9], [0.8, 0.2]]).tolist()
         with pytest.raises(ValueError, match="ambiguous"):
             peer().postprocess_nodes(two, query_str=QUERY)
 
     def test_theirs_packaged(self, packaged, peer, two):
-        """Nor can the one in its own package make a number of them."""
+        """The reranker in its own package fails, too."""
         peer.model.values = np.array([[0.1, 0.9], [0.8, 0.2]]).tolist()
         with pytest.raises(TypeError):
             packaged(device="cpu").postprocess_nodes(two, query_str=QUERY)
@@ -99,10 +99,10 @@ class TestDefect15TwoLabels:
 
 
 class TestDefect15OptionsLost:
-    """What was set is not in what their packaged reranker writes down."""
+    """The configuration that their packaged reranker writes lacks options that were set."""
 
     def test_theirs(self, packaged):
-        """to_dict tells neither the device nor the folder the model is kept in."""
+        """to_dict leaves out the device and the cache folder of the model."""
         told = packaged(device="cpu", cache_folder="models").to_dict()
         assert not told.keys() & {"device", "cache_folder"}
 

@@ -54,7 +54,7 @@ class Recorder(BaseCallbackHandler):
 
 @pytest.fixture
 def recorded():
-    """Everything LlamaIndex's dispatcher is told during a test: events and finished spans."""
+    """All events and finished spans of LlamaIndex's dispatcher during a test."""
     events = []
 
     class Handler(BaseEventHandler):
@@ -77,7 +77,7 @@ def recorded():
 class TestEvents:
     @pytest.mark.parametrize("awaited", [False, True])
     async def test_the_postprocessor_is_heard_of(self, overlap, scored, recorded, awaited):
-        """Events of both kinds and a span tell query, nodes, model and result."""
+        """Events of both kinds and a span carry query, nodes, model and result."""
         events, spans = recorded
         callbacks = Recorder()
         rerank = RunoffRerank(

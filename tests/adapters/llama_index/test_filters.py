@@ -33,7 +33,7 @@ METADATA = st.dictionaries(FIELDS, st.integers(0, 4), max_size=2)
 
 @given(TREES, METADATA)
 def test_there_and_back_keeps_the_same_nodes(one, metadata):
-    """A filter made LlamaIndex's and ours again keeps and leaves the same metadata."""
+    """A filter converted to LlamaIndex's and back keeps the same metadata."""
     assert as_filter(to_metadata_filters(one)).matches(metadata) == one.matches(metadata)
 
 
@@ -85,7 +85,7 @@ def test_every_operator_has_its_equal(operator, value, ours):
     ],
 )
 def test_others_are_refused(operator, value):
-    """What has no exact equal is refused and named."""
+    """An operator without an exact equal is refused by name."""
     leaf = MetadataFilter(key="k", value=value, operator=FilterOperator(operator))
     with pytest.raises(FilterNotSupported, match="filters="):
         as_filter(MetadataFilters(filters=[leaf]))
@@ -111,12 +111,12 @@ def test_the_flat_stays_flat():
 
 
 def test_what_llama_index_cannot_say_is_refused():
-    """Booleans have no place in its filters."""
+    """LlamaIndex's filters take no booleans."""
     with pytest.raises(FilterNotSupported):
         to_metadata_filters(Eq("k", value=True))
 
 
 def test_anything_else_is_refused():
-    """A filter is one of theirs or one of ours."""
+    """Anything but a filter of theirs or ours is refused."""
     with pytest.raises(InvalidArgument, match="MetadataFilters"):
         as_filter({"k": 1})

@@ -88,7 +88,7 @@ class TestPostprocessorAsReranker:
             RunoffRerank(reranker=Adding()).postprocess_nodes(scored, query_str=QUERY)
 
     def test_two_nodes_of_one_id_stay_apart(self, scored):
-        """Scores are paired with the right one."""
+        """Two nodes with the same id get their own scores."""
         twin = NodeWithScore(
             node=TextNode(id_="csv-dict", text="other", metadata={"number": 50}), score=0.1
         )
@@ -101,7 +101,7 @@ class TestPostprocessorAsReranker:
         ]
 
     def test_it_takes_no_threshold(self):
-        """A threshold belongs to scores of a known kind."""
+        """A threshold is refused for scores of an unknown kind."""
         with pytest.raises(InvalidArgument, match="threshold"):
             RunoffRerank(reranker=Reverse(asked=[]), threshold=Threshold(1.0, "logit"))
 

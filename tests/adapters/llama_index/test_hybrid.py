@@ -40,7 +40,7 @@ def ids(nodes):
 
 class TestMaking:
     def test_an_index_is_searched_by_words_and_vectors(self, both):
-        """BM25 is made of what the index holds, whichever store it lies in."""
+        """BM25 is built from the index's nodes, whichever store they are in."""
         hybrid = HybridRetriever.from_defaults(index=both, reranker=None, top_n=10)
         came = hybrid.retrieve(QUERY)
         assert len(hybrid.bm25) == 10
@@ -50,7 +50,7 @@ class TestMaking:
 
     @pytest.mark.parametrize("given", ["nodes", "docstore", "vector_store"])
     def test_other_beginnings_give_the_same(self, given, nodes, embed_model, chroma, overlap):
-        """Nodes, a docstore or a vector store will do."""
+        """It can be made from nodes, a docstore or a vector store."""
         docstore = SimpleDocumentStore()
         docstore.add_documents(nodes)
         what = {"nodes": nodes, "docstore": docstore, "vector_store": chroma.vector_store}[given]
@@ -83,14 +83,14 @@ class TestMaking:
         assert nodes[9].excluded_llm_metadata_keys == []
 
     def test_an_empty_index_finds_nothing(self, embed_model, overlap):
-        """No nodes are no error."""
+        """An empty list of nodes is accepted."""
         hybrid = HybridRetriever.from_defaults(
             nodes=[], embed_model=embed_model, reranker=overlap()
         )
         assert hybrid.retrieve(QUERY) == []
 
     def test_images_do_no_harm(self, embed_model, nodes, overlap):
-        """Nodes without text cannot be found by words, and are not lost by vectors."""
+        """BM25 cannot find nodes without text; the vector index still does."""
         picture = ImageNode(id_="picture", image_path="a.png", text="a caption about sorting")
         hybrid = HybridRetriever.from_defaults(
             nodes=[*nodes, picture], embed_model=embed_model, reranker=overlap(), top_n=11
@@ -134,19 +134,21 @@ class TestMaking:
 
     @pytest.mark.parametrize("both_given", [("index", "vector_store"), ("nodes", "docstore")])
     def test_two_of_the_same_are_refused(self, both_given, index, nodes):
-        """What excludes each other is named."""
+        """The error names the arguments that exclude each other."""
         what = {
             "index": index,
             "vector_store": index.vector_store,
             "nodes": nodes,
             "docstore": index.docstore,
         }
-        with pytest.raises(InvalidArgument, match="excludes"):
+        with pytest.raises(
+            InvalidArgument, match=f"give either {both_given[0]}= or {both_given[1]}="
+        ):
             HybridRetriever.from_defaults(**{name: what[name] for name in both_given})
 
     def test_nothing_given_is_refused(self):
         """The error lists what could be given."""
-        with pytest.raises(InvalidArgument, match="nodes, a docstore or a vector_store"):
+        with pytest.raises(InvalidArgument, match="nodes=, docstore= or vector_store="):
             HybridRetriever.from_defaults()
 
     def test_a_store_that_does_not_list_its_nodes_asks_for_them(self, chroma, nodes):
@@ -165,13 +167,13 @@ class TestMaking:
         assert ids(hybrid.retrieve(QUERY))[0] == "sort"
 
     def test_one_id_with_two_texts_is_refused(self, embed_model):
-        """Ids identify nodes."""
+        """Two nodes with the same id and different text are refused."""
         twice = [TextNode(id_="a", text="one"), TextNode(id_="a", text="two")]
         with pytest.raises(DuplicateId):
             HybridRetriever.from_defaults(nodes=twice, embed_model=embed_model)
 
     def test_another_kind_of_index_is_refused(self, nodes):
-        """Only a vector index has vectors."""
+        """An index without vectors is refused."""
         with pytest.raises(InvalidArgument, match="VectorStoreIndex"):
             HybridRetriever(SummaryIndex(nodes), BM25())
 
@@ -220,7 +222,7 @@ class TestFilters:
     @pytest.mark.parametrize(("theirs", "ours", "numbers"), FILTERS)
     @pytest.mark.parametrize("top_n", [1, 3, 50])
     async def test_both_sources_honour_them(self, both, theirs, ours, numbers, top_n):
-        """No excluded node at any k, by construction or by query, theirs or ours."""
+        """No excluded node is returned at any k, for filters of either kind, set at any time."""
         filters = MetadataFilters(filters=[theirs])
         always = HybridRetriever.from_defaults(
             index=both, reranker=None, top_n=top_n, filters=filters
@@ -236,7 +238,7 @@ class TestFilters:
         assert provenance(found[0])["complete"] is True
 
     def test_conditions_combine(self, both):
-        """And, or and a query's own filters on top."""
+        """Nested filters hold, and a query's own are added."""
         either = MetadataFilters(
             filters=[
                 MetadataFilter(key="number", value=2),
@@ -291,7 +293,7 @@ class TestChanges:
         assert {one.text for one in found[:2]} == {"zebra stripes", "zebra sorting"}
 
     def test_deleted_nodes_are_found_by_neither(self, both):
-        """A deleted node is gone, and deleting it again says so."""
+        """A deleted node is gone; deleting it again returns 0."""
         hybrid = HybridRetriever.from_defaults(index=both, reranker=None, top_n=20)
         assert hybrid.delete_nodes(["sort", "unknown"]) == 1
         assert "sort" not in ids(hybrid.retrieve(QUERY))
@@ -318,7 +320,7 @@ class TestChanges:
         assert not {"a", "b"} & set(ids(hybrid.retrieve("zebra")))
 
     def test_refresh_takes_over_what_others_changed(self, chroma):
-        """What was added to or removed from the store elsewhere is known after a refresh."""
+        """Changes made in the store by others are found after a refresh."""
         hybrid = HybridRetriever.from_defaults(index=chroma, reranker=None, top_n=20)
         chroma.insert_nodes([TextNode(id_="new", text="zebra")])
         chroma.delete_nodes(["sort"])

@@ -1,4 +1,4 @@
-"""Passages and groups through LlamaIndex: what was read and what was put aside is told."""
+"""Passages and groups through LlamaIndex: provenance shows what was read and what grouped."""
 
 import pickle
 

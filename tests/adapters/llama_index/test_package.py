@@ -60,7 +60,7 @@ def test_nothing_unasked_for_is_loaded():
 
 
 def test_the_public_names_are_pinned():
-    """What the documentation promises is there, and nothing else."""
+    """The public names are these."""
     assert runoff.llama_index.__all__ == [
         "FilteredQueryBundle",
         "HybridRetriever",

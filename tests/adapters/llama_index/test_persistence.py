@@ -87,7 +87,7 @@ class TestPersistence:
         assert came.score > 0
 
     def test_an_empty_directory_is_named(self, tmp_path):
-        """There is nothing to open."""
+        """An empty directory raises IndexNotFound."""
         with pytest.raises(IndexNotFound):
             HybridRetriever.from_persist_dir(tmp_path / "none")
 

@@ -180,7 +180,7 @@ class TestText:
 
 class TestProvenance:
     def test_it_tells_every_stage(self, overlap, scored):
-        """Where a node stood before and after, and by what score, is in one JSON string."""
+        """One JSON string has a node's ranks and scores before and after."""
         came = RunoffRerank(reranker=overlap()).postprocess_nodes(scored, query_str=QUERY)
         told = provenance(came[0])
         assert isinstance(came[0].node.metadata[KEY], str)
@@ -195,7 +195,7 @@ class TestProvenance:
             assert KEY not in came[0].node.get_content(metadata_mode=mode)
 
     def test_a_node_without_it_has_none(self, nodes):
-        """A node nobody reranked has no provenance."""
+        """A node that runoff did not return has no provenance."""
         assert provenance(nodes[0]) is None
 
 
@@ -235,7 +235,7 @@ class TestFaults:
         assert ids(came) == ids(scored)[:5]
 
     def test_on_error_raise_raises(self, overlap, scored):
-        """The strict end hides nothing."""
+        """With on_error="raise" every fault is raised."""
         rerank = RunoffRerank(reranker=overlap(error=ServerFailed("503")), on_error="raise")
         with pytest.raises(ServerFailed):
             rerank.postprocess_nodes(scored, query_str=QUERY)
@@ -247,7 +247,7 @@ class TestFaults:
             rerank.postprocess_nodes(scored, query_str=QUERY)
 
     async def test_awaiting_leaves_the_loop_free(self, overlap, scored):
-        """A ticker goes on while a reranker that can only block is at work."""
+        """A reranker that blocks does not block the event loop."""
         ticks = 0
 
         async def tick():
@@ -308,7 +308,7 @@ class TestArguments:
         assert ids(rerank.postprocess_nodes(scored, query_str=QUERY)) == ["csv-dict"]
 
     def test_none_is_the_embedded_model(self):
-        """No reranker given means the default one."""
+        """None means the default reranker."""
         assert fields(RunoffRerank(reranker=None)) == fields(RunoffRerank())
         assert RunoffRerank().reranker == "runoff-mini"
 
@@ -325,13 +325,13 @@ class TestArguments:
             )
 
     def test_a_blank_query_is_refused(self, overlap, scored):
-        """A question that asks nothing raises."""
+        """A blank query raises."""
         with pytest.raises(InvalidArgument, match="blank"):
             RunoffRerank(reranker=overlap()).postprocess_nodes(scored, query_str="  ")
 
 
 def test_scores_of_nodes_stay_finite(overlap, scored):
-    """A score that is no number never gets through."""
+    """A non-finite score never reaches a result."""
 
     class Odd(overlap):
         @staticmethod

@@ -1,4 +1,4 @@
-"""LlamaIndex's retrievers and engines are recorded as they are, and replayed as they answer."""
+"""LlamaIndex's retrievers and engines are recorded unchanged, and replay their own answers."""
 
 import pytest
 from llama_index.core.postprocessor import LongContextReorder, SimilarityPostprocessor
@@ -87,7 +87,7 @@ def test_an_engine_with_several_postprocessors(index, peer, llm):
 
 
 def test_an_engine_over_two_stages_with_more_behind(index, overlap, llm):
-    """Our retriever with a postprocessor behind it is recorded as both."""
+    """Our retriever is recorded together with the postprocessor behind it."""
     retriever = TwoStageRetriever(index.as_retriever(), reranker=overlap(), top_n=10, depth=10)
     cutoff = SimilarityPostprocessor(similarity_cutoff=3)
     engine = RetrieverQueryEngine.from_args(retriever, llm=llm, node_postprocessors=[cutoff])

@@ -32,7 +32,7 @@ def ids(nodes):
 
 
 class Fixed(BaseRetriever):
-    """A retriever of given nodes that remembers the bundles it was asked with."""
+    """A retriever of given nodes that keeps the bundles it gets."""
 
     def __init__(self, found, similarity_top_k=2, error=None, delay=0.0):
         self.found = found
@@ -231,7 +231,7 @@ class TestFilters:
         assert ids(few.retrieve(more)) == ["thread"]
 
     def test_a_retriever_that_takes_none_refuses(self, fixed):
-        """Filters are never ignored."""
+        """A retriever that takes no filters refuses them."""
         with pytest.raises(FilterNotSupported, match="Fixed"):
             TwoStageRetriever(fixed, reranker=None).retrieve(
                 FilteredQueryBundle(QUERY, filters=Eq("number", 3))
@@ -257,7 +257,7 @@ class TestFaults:
         assert told["degraded"] == [{"stage": "recall", "source": "bad", "reason": "server_error"}]
 
     def test_when_all_fail_it_raises(self, overlap):
-        """No answer is made of nothing."""
+        """If all retrievers fail, the search raises."""
         with pytest.raises(RecallFailed):
             TwoStageRetriever(Fixed([], error=ServerFailed("503")), reranker=overlap()).retrieve(
                 QUERY
@@ -277,7 +277,7 @@ class TestFaults:
         assert provenance(came[0])["degraded"][0]["source"] == "slow"
 
     async def test_awaiting_leaves_the_loop_free(self, overlap, scored):
-        """A retriever that can only block runs elsewhere."""
+        """A retriever that blocks runs in a worker thread."""
         ticks = 0
 
         async def tick():

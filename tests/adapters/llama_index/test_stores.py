@@ -125,7 +125,7 @@ def test_scores_of_the_first_stage(index):
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=repr)
 def test_filters_are_honoured_exactly(index, named, overlap, wanted):
-    """Every node that passes is returned, and none that does not, whatever the store can say."""
+    """All nodes that pass are returned, and no others, in every store."""
     stage = two_stage(index.as_retriever(), reranker=overlap(), top_n=10)
     expected = sorted(one.node_id for one in named if wanted.matches(one.metadata))
     asked = FilteredQueryBundle(QUERY, filters=wanted)
@@ -134,14 +134,14 @@ def test_filters_are_honoured_exactly(index, named, overlap, wanted):
 
 
 def test_a_narrow_depth_is_filled(index, overlap):
-    """Where the store does not filter, it is asked again until the depth is full."""
+    """A store that does not filter is asked again until the depth is full."""
     stage = two_stage(index.as_retriever(), reranker=overlap(), depth=2, window=2, top_n=2)
     came = stage.retrieve(FilteredQueryBundle(QUERY, filters=Range("number", lt=3)))
     assert len(came) == 2
 
 
 def test_a_hybrid_over_it(kind, index, named, overlap):
-    """BM25 is made of what index and store list; both sources honour the filters."""
+    """BM25 is built from the nodes of index and store; both sources honour the filters."""
     hybrid = HybridRetriever.from_defaults(index=index, reranker=overlap(), top_n=10)
     came = hybrid.retrieve(QUERY)
     assert sorted(ids(came)) == sorted(ids_of(named))
@@ -178,7 +178,7 @@ def test_a_hybrid_adds_and_deletes(kind, index, named, overlap, embed_model):
 
 
 def test_a_retriever_that_takes_no_filters_refuses_them(index, overlap):
-    """What is not a vector index's retriever says that it takes none."""
+    """A retriever that is not a vector index's refuses filters."""
     from llama_index.core.retrievers import QueryFusionRetriever
 
     with warnings.catch_warnings():
@@ -195,14 +195,14 @@ def test_a_retriever_that_takes_no_filters_refuses_them(index, overlap):
 
 @pytest.mark.parametrize("more", [{}, {"nodes": []}])
 def test_a_store_without_text_says_what_to_pass(embed_model, request, more):
-    """A store of vectors alone has to come with its index."""
+    """A store without text is refused without its index."""
     store = make_store("faiss-l2", request)
-    with pytest.raises(InvalidArgument, match="vectors without text: give the index"):
+    with pytest.raises(InvalidArgument, match="vectors without text: pass the index"):
         HybridRetriever.from_defaults(vector_store=store, embed_model=embed_model, **more)
 
 
 def test_an_empty_qdrant_store_is_a_beginning(embed_model):
-    """A collection that is not there yet is an empty one."""
+    """A collection that does not exist yet counts as empty."""
     hybrid = HybridRetriever.from_defaults(
         vector_store=make_store("qdrant", None), embed_model=embed_model, reranker=None
     )
@@ -213,7 +213,7 @@ def test_an_empty_qdrant_store_is_a_beginning(embed_model):
 
 @pytest.mark.slow("3 s: 10,001 nodes in Qdrant")
 def test_qdrant_is_listed_to_its_end(embed_model):
-    """More nodes than LlamaIndex lists by itself (9,999) are all taken."""
+    """All nodes are listed, also beyond the 9,999 that LlamaIndex lists by default."""
     store = make_store("qdrant", None)
     store.add(
         [

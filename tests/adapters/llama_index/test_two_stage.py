@@ -58,7 +58,7 @@ def kinds(engine):
 
 
 class Recording(BaseNodePostprocessor):
-    """Pass nodes on and remember what came by."""
+    """Returns nodes unchanged and keeps them."""
 
     seen: list
 
@@ -93,7 +93,7 @@ class TestRetrieversAndIndexes:
         assert once.top_n == 2
 
     def test_recall_is_never_narrowed(self, overlap, index):
-        """A retriever that returns more than the default depth keeps doing so."""
+        """A retriever that returns more than the default depth still does."""
         wide = two_stage(index.as_retriever(similarity_top_k=250), reranker=overlap())
         assert wide.pipeline.depth == 250
         assert two_stage(index.as_retriever(), reranker=overlap()).pipeline.depth == 100
@@ -167,7 +167,7 @@ class TestQueryEngines:
         assert KEY not in str(answer)
 
     async def test_awaited_it_answers_the_same(self, overlap, index, llm):
-        """Aquery takes the asynchronous path to the same nodes."""
+        """`aquery` gives the same nodes."""
         better = two_stage(index.as_query_engine(llm=llm), reranker=overlap())
         awaited = await better.aquery(QUERY)
         assert ids(awaited.source_nodes) == ids(better.query(QUERY).source_nodes)
@@ -261,7 +261,7 @@ class TestQueryEngines:
         assert index.docstore.get_node("0").text == "sort by value"
 
     def test_another_reranker_is_kept_behind_and_warned_of(self, overlap, index, llm):
-        """A second stage that is there already orders what ours chose, and a warning says so."""
+        """Another reranker of the engine orders what ours chose, and a warning says so."""
         engine = index.as_query_engine(
             llm=llm, node_postprocessors=[FixedRecencyPostprocessor(date_key="number")]
         )
@@ -272,7 +272,7 @@ class TestQueryEngines:
     def test_our_own_is_replaced(self, overlap, index, llm):
         """Applied twice, one second stage is left."""
         once = two_stage(index.as_query_engine(llm=llm), reranker=overlap(), top_n=2)
-        with pytest.warns(UserWarning, match="takes its place"):
+        with pytest.warns(UserWarning, match="the new one replaces it"):
             twice = two_stage(once, reranker=overlap(), top_n=4)
         assert kinds(twice) == ["RunoffRerank"]
         assert len(twice.query(QUERY).source_nodes) == 4
@@ -382,7 +382,7 @@ class TestArguments:
             two_stage(index, top_n=0)
 
     def test_a_summary_index_is_an_index(self, overlap, nodes):
-        """Its retriever returns everything, which is all the widening there is."""
+        """Its retriever returns everything, so no widening is needed."""
         found = two_stage(SummaryIndex(nodes), top_n=1, reranker=overlap()).retrieve(QUERY)
         assert ids(found) == ["sort"]
 

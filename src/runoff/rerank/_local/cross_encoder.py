@@ -11,7 +11,7 @@ import numpy as np
 
 from runoff._onnx import languages, resolve
 from runoff._onnx.state import Loading, State
-from runoff._onnx.windows import windows as parted
+from runoff._onnx.windows import windows as windows_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DeadlineExceeded, InvalidArgument
@@ -42,15 +42,15 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, slots=True)
 class CrossEncoder:
-    """A model that reads query and document together and says how well they fit.
+    """A model that reads query and document together and scores how well they match.
 
     On ONNX Runtime each pair is one run on one core, unpadded, and the pairs of all callers share
     one queue with as many slots as cores: a score never depends on the pairs beside it, and at the
     deadline the caller has everything scored so far. The other backends take one run at a time,
-    which spreads over the cores or a GPU. Scores are the model's raw logits, whatever activation
-    its settings name, computed as the model computes them and kept in float32. A model with two
-    labels scores the log-odds of the second, `logit[1] - logit[0]`; a causal language model that of
-    the answers "yes" and "no".
+    which spreads over the cores or a GPU. Scores are the model's raw logits in float32; an
+    activation in its settings is not applied. For a model with two labels the score is the log-odds
+    of the second, `logit[1] - logit[0]`; for a causal language model, the log-odds of the answer
+    "yes" against "no".
 
     The model is loaded on first use, or by `warmup`; loading stops the deadline's clock. Instances
     are configuration and cheap to copy, replace and pickle: loaded models are kept per process.
@@ -79,7 +79,7 @@ class CrossEncoder:
             then kept to a pair, and 32 on a GPU.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     model: str | Path = "runoff-mini"
@@ -116,7 +116,7 @@ class CrossEncoder:
 
     @property
     def keeps_deadline(self) -> bool:
-        """True: at the deadline it returns by itself what it has."""
+        """True: at the deadline it returns the scores it has."""
         return True
 
     @property
@@ -170,7 +170,7 @@ class CrossEncoder:
             ModelDamaged: a file of it cannot be read.
             MissingExtra: an embedded model is asked for and `runoff-models` is not installed, or
                 the package of the backend.
-            InvalidArgument: the model is no cross-encoder, or an argument does not suit it.
+            InvalidArgument: the model is not a cross-encoder, or does not support an argument.
         """
         self._load()
 
@@ -220,25 +220,25 @@ class CrossEncoder:
         overlap: int = 0,
         deadline: Deadline | None = None,
     ) -> list[Iterator[tuple[int, int]]]:
-        """Part texts into windows that the model reads whole beside the query.
+        """Split texts into windows that fit the model beside the query.
 
         Args:
             query: what the windows will be paired with.
-            texts: what is parted.
-            length: tokens in a window at most; None takes all that the model reads.
-            overlap: tokens of a window that stand at the start of the next, at least; at most half
-                a window.
-            deadline: stands still while the model is loaded.
+            texts: what is split.
+            length: the most tokens in a window; None takes all that the model reads.
+            overlap: the fewest tokens that a window repeats of the one before; at most half a
+                window.
+            deadline: its clock stops while the model is loaded.
 
         Returns:
-            For each text its windows, made when they are asked for, as start and end in characters.
+            For each text an iterator over its windows, as start and end in characters.
 
         Raises:
             RunoffError: the model cannot be loaded; see `warmup`.
         """
         ready = self._load(Loading(deadline))
         room = min(ready.room(query), length or ready.encoder.max_length)
-        return [parted(ready.encoder, text, room, min(overlap, room // 2)) for text in texts]
+        return [windows_of(ready.encoder, text, room, min(overlap, room // 2)) for text in texts]
 
     @property
     def _backend(self) -> ModuleType:
@@ -255,7 +255,7 @@ class CrossEncoder:
         return ready
 
     def _nothing(self, count: int) -> PairScores:
-        """Answer without the model: there is nothing to score, or no time to."""
+        """Answer without the model: there are no pairs, or there is no time."""
         ready = self._state.current
         stated = ScoreKind.LOGIT if self.activation is None else ScoreKind.PROBABILITY
         return PairScores.none_of(
@@ -281,7 +281,7 @@ class CrossEncoder:
         notes = [*self.remarks(pairs)]
         broken = len(done) - int(finite.sum())
         if broken:
-            notes.append(f"{self.name} gave {broken} of {len(done)} pairs no finite score")
+            notes.append(f"{self.name} returned no finite score for {broken} of {len(done)} pairs")
         late = len(done) < len(pairs)
         return PairScores(
             _sigmoid(logits) if self.activation == "sigmoid" else logits.astype(np.float32),

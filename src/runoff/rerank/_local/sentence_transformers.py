@@ -155,7 +155,7 @@ def _names(directory: Path) -> list[str]:
 
 
 def _weights(names: Sequence[str], config: CrossEncoder) -> list[str]:
-    """Return which of a model's files hold what is run."""
+    """Return which of a model's files contain the weights to run."""
     if config.backend == "openvino" and _GRAPH in names:
         return [_GRAPH, _GRAPH.replace(".xml", ".bin")]
     found = [
@@ -184,16 +184,15 @@ def _digest(directory: ModelDirectory, config: CrossEncoder) -> str:
 
 
 def _check_architecture(directory: ModelDirectory) -> None:
-    """Refuse a model without a trained head: it would be given one of random weights."""
+    """Refuse a model without a trained head: it would get one with random weights."""
     named = (directory.config.get("architectures") or ["none"])[0]
-    says_so = directory.settings("config_sentence_transformers.json").get("model_type")
+    stated = directory.settings("config_sentence_transformers.json").get("model_type")
     has_head = (
         str(named).endswith(_HEADS) or _AUTO_MODEL in directory.config.get("auto_map", {})
     ) and "Pooling" not in directory.modules()
-    if not has_head and says_so != "CrossEncoder":
+    if not has_head and stated != "CrossEncoder":
         remedy = (
-            f"its architecture is {named}, and a cross-encoder's ends in {' or '.join(_HEADS)}: "
-            "it is another kind of model"
+            f"its architecture is {named}; that of a cross-encoder ends in {' or '.join(_HEADS)}"
         )
         raise InvalidArgument("model", directory.name, remedy)
 

@@ -1,9 +1,9 @@
-"""Connections that survive the cancellation of a request, one in each of httpx's clients.
+"""Connections that are not lost when a request is cancelled, each in an httpx client of its own.
 
-A request is cancelled at any point, also while its reply is being put away, and a pool that is
-interrupted there keeps the connection for ever, neither used nor closed. So every connection has a
-client, and a pool, of its own: one that came through a whole exchange is used again, and any other
-is closed with all that belongs to it, in a task that nobody cancels.
+A request may be cancelled at any point. A pool that is interrupted while it takes a connection back
+keeps it for ever, neither used nor closed. So every connection has its own client and pool: after a
+complete exchange it is used again, and otherwise it is closed with its client, in a task that
+nothing cancels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IDLE = 30.0  # seconds
 
 
 def no_cookies() -> CookieJar:
-    """Return a jar that stays empty: what a server sets for one key is no other key's business."""
+    """Return a jar that stays empty: cookies set for one key must not be sent with another."""
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
@@ -95,7 +95,7 @@ class Connections(httpx.AsyncBaseTransport):
         return _Connection(self._verify)
 
     def give_back(self, place: str, held: _Connection) -> None:
-        """Keep a connection that came through a whole exchange; close those idle for long."""
+        """Keep a connection after a complete exchange; close those idle for too long."""
         now = held.since = time.monotonic()
         self._idle.setdefault(place, []).append(held)
         for one, idle in list(self._idle.items()):
@@ -105,19 +105,19 @@ class Connections(httpx.AsyncBaseTransport):
                 del self._idle[one]
 
     def drop(self, held: _Connection) -> None:
-        """Close a connection, whatever state it is in."""
+        """Close a connection in any state."""
         task = asyncio.ensure_future(_closed(held))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
 
 async def _closed(held: _Connection) -> None:
-    with suppress(Exception):  # it is given up, however that goes
+    with suppress(Exception):  # it is given up even if closing fails
         await held.client.aclose()
 
 
 class _Reply(httpx.AsyncByteStream):
-    """A body that returns its connection once it was read to the end."""
+    """A body that gives its connection back once it is read to the end."""
 
     def __init__(
         self, response: httpx.Response, held: _Connection, place: str, owner: Connections

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_url", "client", "failed", "get", "host_of", "post", "ready", "status_error"]
 
-_REPLY_BYTES = 4 << 20  # a reply that repeats the texts it was sent may be as large as these, too
+_REPLY_BYTES = 4 << 20  # a reply may also repeat the texts that it was sent
 _ECHO = 4
 _LIMIT = "runoff_reply_bytes"
 
@@ -79,7 +79,7 @@ class _Bounded(httpx.AsyncByteStream):
 
 
 async def _bound(response: httpx.Response) -> None:
-    """Bound a reply's size before it is read; what is compressed could be any size."""
+    """Bound the size of a reply before it is read; a compressed one could have any size."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         msg = "the reply is compressed, which was not asked for"
         raise BadReply(msg)
@@ -101,7 +101,7 @@ def client(ca: str | None = None) -> httpx.AsyncClient:
         ca: a file of certificate authorities to trust in place of the usual ones.
 
     Raises:
-        InvalidArgument: that file is none.
+        InvalidArgument: the file cannot be read as certificates.
     """
     known = _clients.setdefault(private_loop.running(), {})
     if ca not in known:
@@ -136,7 +136,7 @@ async def post(url: str, body: Mapping[str, Any], *, access: Access, who: str) -
     Raises:
         RunoffError: what went wrong; never with the body or the headers in its message.
     """
-    sent = json.dumps(body).encode()  # only ASCII, so that lone surrogates do no harm
+    sent = json.dumps(body).encode()  # only ASCII, so that lone surrogates can be sent
     return await _reply("POST", url, sent, access, who)
 
 
@@ -182,7 +182,7 @@ def failed(error: Exception, who: str) -> RunoffError:
             f"{who}: its certificate is not trusted ({error_text(error)}); {remedy}"
         )
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return PermanentError(f"{who} has no usable url: {error_text(error)}")
+        return PermanentError(f"{who}: its url cannot be used: {error_text(error)}")
     if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects):
         return BadReply(f"{who}: {error_text(error)}")
     # not only TransportError: a socket's own errors come through as well
@@ -203,15 +203,15 @@ def status_error(
     hide: Callable[[str], str] = str,
     where: str = "url=, dialect=",
 ) -> RunoffError:
-    """Return the error for an HTTP status that is no success.
+    """Return the error for an HTTP status other than success.
 
     Args:
         status: the status.
-        said: the body, as far as it is JSON.
+        said: the body, if it is JSON.
         headers: of the reply.
-        who: who answered.
-        hide: masks what no message may hold.
-        where: the arguments that say where it is.
+        who: the name of the server.
+        hide: masks secrets.
+        where: the arguments that name its address, for the message.
     """
     message = Dialect.message(said, hide)
     text = f"{who} answered {status}" + (f": {message}" if message else "")
@@ -229,9 +229,9 @@ def status_error(
         target = urlsplit(hide(headers.get("location", ""))).hostname or "another place"
         msg = f"{text}: it redirects to {target}; redirects are not followed, give that url="
         return BadReply(msg)
-    if status < 400:  # noqa: PLR2004 - what should not be final, such as 204's lack of a body
-        return BadReply(f"{text}, which is no answer")
-    hint = "the account has to be settled" if status == _PAYMENT else f"check {where}"
+    if status < 400:  # noqa: PLR2004 - such as 204, without a body
+        return BadReply(f"{text}, which is not a reply with scores")
+    hint = "the account needs payment" if status == _PAYMENT else f"check {where}"
     return PermanentError(f"{text}; {hint}")
 
 
@@ -242,12 +242,12 @@ def host_of(url: str) -> str:
 
 
 def check_url(url: object, argument: str = "url") -> None:
-    """Refuse what is no HTTP URL, and one that carries a password."""
+    """Refuse anything but an HTTP URL without a password."""
     remedy = 'must be an http or https URL, such as "http://localhost:8080"'
     if not isinstance(url, str):
         raise InvalidArgument(argument, url, remedy)
     if "@" in re.split(r"[/?#]", url.partition("//")[2])[0]:
-        raise InvalidArgument(argument, "***", "holds a password: use api_key= or headers=")
+        raise InvalidArgument(argument, "***", "contains a password: use api_key= or headers=")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
