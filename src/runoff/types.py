@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from runoff._util.lazy import ask
+from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr, short_repr
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
@@ -419,9 +419,9 @@ class Response:
         Args:
             doc_id: a document to follow through every stage; None explains the whole answer.
         """
-        text: str = ask("runoff.report._explain", "explain")(self, doc_id)
+        text: str = import_name("runoff.report._explain", "explain")(self, doc_id)
         return text
 
     def _repr_html_(self) -> str:
-        page: str = ask("runoff.report._notebook", "response_html")(self)
+        page: str = import_name("runoff.report._notebook", "response_html")(self)
         return page

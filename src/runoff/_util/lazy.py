@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["ask", "lazily"]
+__all__ = ["import_name", "lazily"]
 
 
 def lazily(
@@ -34,7 +34,7 @@ def lazily(
     return load, names
 
 
-def ask(module: str, name: str) -> Any:  # noqa: ANN401 - the caller knows what the name is
+def import_name(module: str, name: str) -> Any:  # noqa: ANN401 - the caller knows what the name is
     """Import a module and return one of its names.
 
     For a type that can show itself: reports import the types, so the types may not import reports.
