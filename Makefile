@@ -81,7 +81,7 @@ test-pythons:
 	done
 
 # llama-index-core, langchain-core, Altair and all else as old as pyproject.toml allows; they warn of newer Python
-# the pages run with warnings as errors, and the export is none of these extras
+# the pages run with warnings as errors; the extra `export` is not installed here
 NOT_OLDEST := --ignore tests/adapters/test_quick_starts.py \
 	--deselect "tests/onnx/test_runtime.py::test_telemetry_is_off_before_the_import[the export]"
 test-oldest: pyproject.toml tests/oldest.txt
