@@ -192,7 +192,7 @@ def test_a_store_or_a_source_is_refused_with_what_can_be_recorded():
     store = SimpleNamespace(as_retriever=None)
     with pytest.raises(InvalidArgument, match=r"a LlamaIndex retriever.*pass its as_retriever\(\)"):
         record(store, JUDGED, progress=False)
-    with pytest.raises(InvalidArgument, match=r"TwoStage\({'name': it}, reranker=None\) is one"):
+    with pytest.raises(InvalidArgument, match=r"TwoStage\({'name': it}, reranker=None\)"):
         record(Listed("a"), JUDGED, progress=False)
 
 
