@@ -18,6 +18,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._waiting import exits
 from runoff.errors import BadReply, PoolFull
 
 if TYPE_CHECKING:
@@ -118,8 +119,12 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
     """Run a call in a worker thread, in a copy of the caller's context.
 
     Raises:
-        PoolFull: every thread is held by a call that was left behind.
+        PoolFull: every thread is held by a call that was left behind, or the interpreter exits.
     """
+    exits.check()
+    if exits.begun():
+        msg = "the interpreter is exiting, and no other thread runs any more"
+        raise PoolFull(msg)
     level = _level.get()
     future: Job[_T] = Job(_pool_of(level))
     context = contextvars.copy_context()
@@ -129,7 +134,8 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            result = context.run(call)
+            with exits.Native():  # as the call may be of code that is not ours
+                result = context.run(call)
         except StopIteration as error:
             # asyncio refuses this one, and whoever awaits the future would wait for ever
             hidden = RuntimeError("the call raised StopIteration")
@@ -158,9 +164,10 @@ def run(call: Callable[[], _T], deadline: Deadline, what: str) -> _T:
     """
     future = submit(call)
     try:
-        while not future.done():
-            deadline.check(what)
-            concurrent.futures.wait((future,), pause(deadline))
+        with exits.Waiting():
+            while not future.done():
+                deadline.check(what)
+                concurrent.futures.wait((future,), pause(deadline))
         return future.result()
     finally:
         leave(future)

@@ -15,7 +15,7 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
-from runoff._waiting import workers
+from runoff._waiting import exits, workers
 from runoff._waiting.drive import awaitable, first_done
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Flight:
     @property
     def late(self) -> bool:
         """Whether it is not worth waiting for."""
-        return self._left() <= 0
+        return exits.begun() or self._left() <= 0
 
     def land(self, entries: Mapping[bytes, Entry], *, gave_up: bool = False) -> None:
         """Hand out what there is; the first landing counts."""
