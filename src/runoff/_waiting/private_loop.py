@@ -14,6 +14,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from runoff._waiting import exits
 from runoff.errors import BadReply, DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], deadline: Deadline | None, 
         raise RuntimeError(msg)
     future = _spawn(work)
     try:
-        while not future.done():
-            concurrent.futures.wait((future,), _patience(deadline, what))
+        with exits.Waiting():
+            while not future.done():
+                concurrent.futures.wait((future,), _patience(deadline, what))
         return _result(future, what)
     finally:
         future.cancel()

@@ -51,6 +51,7 @@ _POINTER = "runoff.json"
 _GENERATIONS = "generations"
 _LOCK = ".lock"
 _OURS = {_POINTER, _GENERATIONS, _LOCK}
+_NAME = re.compile("[0-9a-f]{32}")  # of a generation
 _ATTEMPTS = 100
 _T = TypeVar("_T")
 
@@ -287,7 +288,7 @@ def _pointer(root: Path, kind: Kind) -> dict[str, Any]:
         )
         raise IndexTooNew(msg)
     checksum = pointer.pop("checksum", None)
-    if checksum != _checksum(pointer) or not re.fullmatch("[0-9a-f]{32}", pointer["generation"]):
+    if checksum != _checksum(pointer) or not _NAME.fullmatch(pointer["generation"]):
         raise damaged(path, "was altered: its checksum differs")
     return pointer
 
@@ -312,6 +313,13 @@ def _prepare(root: Path) -> None:
         if _POINTER not in names and not names <= _OURS:
             raise InvalidArgument(
                 "path", str(root), "contains other files and no index: pass an empty directory"
+            )
+        if (root / _GENERATIONS).is_symlink():
+            raise InvalidArgument(
+                "path",
+                str(root),
+                f"holds a symbolic link named {_GENERATIONS!r}, and an index has a folder there: "
+                "remove the link, or name an empty directory",
             )
     new = not root.exists()
     (root / _GENERATIONS).mkdir(parents=True, exist_ok=True)
@@ -351,11 +359,18 @@ def _counting(root: Path) -> str | None:
 
 def _clear(root: Path, keep: str | None) -> None:
     """Remove every generation but one; what cannot be removed now is left for the next writer."""
-    if keep is None:
+    if keep is None or (root / _GENERATIONS).is_symlink():
         return
     for folder in (root / _GENERATIONS).iterdir():
-        if folder.name != keep:
+        if folder.name != keep and _is_generation(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_generation(folder: Path) -> bool:
+    """Whether a folder has the name of a generation and holds, as one does, files alone."""
+    if not _NAME.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(one.is_file() and not one.is_symlink() for one in folder.iterdir())
 
 
 @contextmanager
