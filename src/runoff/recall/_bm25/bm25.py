@@ -248,9 +248,13 @@ class BM25:
         Args:
             path: the directory.
             mmap: leave arrays and documents on the disk, read when needed and shared between
-                processes; False reads everything into memory, which makes hits a little faster.
-            verify: compare the checksum of every file, which reads all of them once (about a second
-                for a gigabyte); False compares their sizes only.
+                processes. A program that reads a mapped file which another program cuts short is
+                ended by the operating system (SIGBUS), and no error can be raised: where other
+                programs may write to the directory, use False, which reads everything into memory
+                and makes hits a little faster. `save` never changes a file that is in use.
+            verify: compare the checksum of every file and check that the columns fit together,
+                which reads all of them once (about a second for a gigabyte); False compares their
+                sizes only, and trusts what they contain.
             analyzer: the callable the index was made with, where it was one: code is not saved.
 
         Raises:
