@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.engine import EagerScores, Formula
     from runoff.recall._bm25.postings import Postings
 
-__all__ = ["check_offsets", "check_postings", "check_scores", "check_words"]
+__all__ = ["check_offsets", "check_postings", "check_scores", "check_words", "require"]
 
 _SAMPLE = 4096  # scores that are computed again
 _CLOSE = 1e-3  # float32, and formulas that round in another order
@@ -33,12 +33,12 @@ def check_words(ids: object, terms: object) -> None:
         ValueError: says what is wrong.
     """
     for name, words in (("ids", ids), ("terms", terms)):
-        _require(isinstance(words, list) and is_text(*words), f"the {name} are not a list of texts")
+        require(isinstance(words, list) and is_text(*words), f"the {name} are not a list of texts")
     assert isinstance(ids, list)  # noqa: S101 - for mypy: checked above
     assert isinstance(terms, list)  # noqa: S101 - as above
     ascending = all(one < other for one, other in pairwise(ids))
-    _require(ascending and (not ids or ids[0] != ""), "the ids are empty, repeated or out of order")
-    _require(len(set(terms)) == len(terms), "a term is repeated")
+    require(ascending and (not ids or ids[0] != ""), "the ids are empty, repeated or out of order")
+    require(len(set(terms)) == len(terms), "a term is repeated")
 
 
 def check_offsets(offsets: NDArray[np.int64], documents: int, ends: list[int]) -> None:
@@ -47,7 +47,7 @@ def check_offsets(offsets: NDArray[np.int64], documents: int, ends: list[int]) -
     Raises:
         ValueError: says what is wrong.
     """
-    _require(
+    require(
         offsets.shape == (2, documents + 1)
         and not offsets[:, 0].any()
         and offsets[:, -1].tolist() == ends
@@ -67,7 +67,7 @@ def check_postings(postings: Postings, *, values: bool) -> None:
         ValueError: says what is wrong.
     """
     starts, rows, counts = postings.starts, postings.rows, postings.counts
-    _require(
+    require(
         starts.size == len(postings.terms) + 1
         and int(starts[0]) == 0
         and int(starts[-1]) == rows.size == counts.size
@@ -78,13 +78,13 @@ def check_postings(postings: Postings, *, values: bool) -> None:
         return
     size = postings.lengths.size
     inside = not rows.size or (int(rows.min()) >= 0 and int(rows.max()) < size)
-    _require(inside, "a posting names a document that does not exist")
+    require(inside, "a posting names a document that does not exist")
     ascending = rows[1:] > rows[:-1]
     ascending[starts[1:-1] - 1] = True  # the next term begins anew
-    _require(bool(ascending.all()), "the postings of a term are out of order")
-    _require(not counts.size or int(counts.min()) > 0, "a term occurs less than once")
+    require(bool(ascending.all()), "the postings of a term are out of order")
+    require(not counts.size or int(counts.min()) > 0, "a term occurs less than once")
     total = np.bincount(rows, weights=counts, minlength=size)
-    _require(bool((total == postings.lengths).all()), "the documents' lengths are not their terms'")
+    require(bool((total == postings.lengths).all()), "the documents' lengths are not their terms'")
 
 
 def check_scores(scoring: EagerScores, formula: Formula, *, values: bool) -> None:
@@ -100,27 +100,27 @@ def check_scores(scoring: EagerScores, formula: Formula, *, values: bool) -> Non
     """
     scores, base, postings = scoring.scores, scoring.base, scoring.postings
     expected = len(postings.terms) if formula.method in {"bm25l", "bm25+"} else 0
-    _require(
+    require(
         scores.size == postings.rows.size and base.size == expected,
         "the scores do not fit the postings",
     )
     if not values or not scores.size:
         return
     lowest, highest = scores.min(), scores.max()
-    _require(bool(np.isfinite(lowest) and np.isfinite(highest)), "a score is not a finite number")
-    _require((lowest > 0) == scoring.positive, "the lowest score is not what was recorded")
+    require(bool(np.isfinite(lowest) and np.isfinite(highest)), "a score is not a finite number")
+    require((lowest > 0) == scoring.positive, "the lowest score is not what was recorded")
     spread = np.linspace(0, scores.size - 1, min(scores.size, _SAMPLE)).astype(np.int64)
     chosen = np.concatenate([[scores.argmin(), scores.argmax()], spread])
     made, of_base = _computed(postings, formula, chosen)
     terms = np.searchsorted(postings.starts, chosen, "right") - 1
     found = scores[chosen].astype(np.float64)
     if base.size:
-        _require(bool(np.isfinite(base).all()), "a score is not a finite number")
-        _require(
+        require(bool(np.isfinite(base).all()), "a score is not a finite number")
+        require(
             np.allclose(base[terms], of_base, _CLOSE, _CLOSE), "the scores are of another index"
         )
         made = made - of_base
-    _require(np.allclose(found, made, _CLOSE, _CLOSE * 0.01), "the scores are of another index")
+    require(np.allclose(found, made, _CLOSE, _CLOSE * 0.01), "the scores are of another index")
 
 
 def _computed(
@@ -161,6 +161,7 @@ def _computed(
         return idf * saturate(tf, long), idf * without
 
 
-def _require(holds: object, what: str) -> None:
+def require(holds: object, what: str) -> None:
+    """Raise a ValueError that says what is wrong, unless it holds."""
     if not holds:
         raise ValueError(what)

@@ -24,7 +24,13 @@ import numpy as np
 from runoff._util.stored import is_text
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.recall._analyzers import make_analyzer
-from runoff.recall._bm25.check import check_offsets, check_postings, check_scores, check_words
+from runoff.recall._bm25.check import (
+    check_offsets,
+    check_postings,
+    check_scores,
+    check_words,
+    require,
+)
 from runoff.recall._bm25.documents import Documents
 from runoff.recall._bm25.engine import EagerScores, Formula
 from runoff.recall._bm25.postings import Postings
@@ -178,21 +184,18 @@ def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
             stored.array(f"{name}.bin", np.int32) for name in ("rows", "counts", "lengths")
         )
         postings = Postings(terms, starts, rows, counts, lengths)
-        if not len(ids) == lengths.size == facts.get("documents"):
-            msg = "they are of different numbers of documents"
-            raise ValueError(msg)
+        same = len(ids) == lengths.size == facts.get("documents")
+        require(same, "they are of different numbers of documents")
         check_postings(postings, values=values)
         kept = _StoredDocuments(ids, stored)
         scoring = None
         if formula.engine == "bm25s":
             scores, base = (stored.array(f"{name}.bin", np.float32) for name in ("scores", "base"))
             positive = facts.get("positive")
-            if not isinstance(positive, bool):
-                msg = "nothing says whether the scores are positive"
-                raise TypeError(msg)
-            scoring = EagerScores(postings, scores, base, positive=positive)
+            require(isinstance(positive, bool), "nothing says whether the scores are positive")
+            scoring = EagerScores(postings, scores, base, positive=positive is True)
             check_scores(scoring, formula, values=values)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise damaged(stored.folder, f"holds files that do not belong together: {error}") from error
     documents = Documents(range(len(kept)), kept) if stored.mmap else Documents(kept[:])
     return Snapshot(analyzer, formula, ids, documents, postings, scoring)
