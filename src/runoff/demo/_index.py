@@ -175,9 +175,7 @@ def _emptied(path: Path) -> None:
         remedy = f"contains {foreign[0]!r}, which is not the demo's: choose another folder"
         raise InvalidArgument("cache", str(path), remedy)
     if names and _MARKER not in names:
-        remedy = (
-            f"holds {sorted(names)[0]!r} and no {_MARKER!r}: remove it, or choose another folder"
-        )
+        remedy = f"holds {min(names)!r} and no {_MARKER!r}: remove it, or choose another folder"
         raise InvalidArgument("cache", str(path), remedy)
     if path.exists():
         shutil.rmtree(path)
