@@ -208,7 +208,7 @@ def test_counts_are_whole_numbers_from_one(argument, value):
 
 
 def test_a_window_above_the_depth_reads_everything(mini):
-    """Whatever the sources found is reranked, and nothing is left for the tail."""
+    """With a window beyond the candidates, all are reranked and there is no tail."""
     response = both(pipeline(reranker=mini, depth=2, window=1000), ASKED)
     assert response.outcome.scored == response.outcome.total == len(response)
     assert {fate.scoring for fate in response.trace.fates} == {"reranked"}

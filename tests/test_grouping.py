@@ -70,7 +70,7 @@ def test_one_of_each_parent_is_read_and_the_window_holds_others(group):
 
 
 def test_nothing_is_dropped_silently():
-    """Trace, explanation and provenance tell of what was put aside, and under which."""
+    """Trace, explanation and provenance show grouped candidates and what stands for them."""
     pipeline = TwoStage({"s": Listed(*CHUNKS)}, reranker=Backwards(), group="parent")
     response = pipeline.search("q", top_k=2)
     fates = {
@@ -138,14 +138,14 @@ def test_short_and_unspaced_texts():
 
 
 def test_a_duplicate_goes_under_one_that_stays():
-    """What is put aside stands for nothing: those near it only are kept."""
+    """A grouped candidate stands for nothing: one that is near it alone is kept."""
     texts = [TEXT, changed(TEXT, 8), changed(changed(TEXT, 8), 16)]
     kept = Grouping(duplicates=0.8).group(candidates(*texts))
     assert grouped(kept) == {"d1": ["d2"], "d3": []}
 
 
 def test_duplicates_across_groups_take_their_group_along():
-    """When one that stands for its parent is a duplicate, both go under the one that stays."""
+    """When the head of a group is a duplicate, its group goes under the text that is kept."""
     documents = [
         Document("b1", "the same text", {"p": "b"}),
         Document("a1", "The same  text", {"p": "a"}),
@@ -156,7 +156,7 @@ def test_duplicates_across_groups_take_their_group_along():
 
 
 def test_what_is_compared_can_be_chosen():
-    """A callable picks the text that duplicates are told by."""
+    """A callable returns the text that is compared to find duplicates."""
     documents = [Document("a", "page 1: body"), Document("b", "page 2: body")]
     by_body = Grouping(duplicates=1, text=lambda one: one.text.partition(": ")[2])
     assert len(by_body.group(candidates(*documents))) == 1
@@ -204,14 +204,14 @@ def alike(one, other, threshold):
 
 
 def test_images_keep_their_place_among_those_that_stay():
-    """An image without text stands where it stood, the candidates put aside left out."""
+    """An image without text keeps its place among the candidates that are kept."""
     documents = [*CHUNKS[:2], Document("image", "", image=True), *CHUNKS[2:]]
     pipeline = TwoStage({"s": Listed(*documents)}, reranker=Backwards(), group="parent")
     assert ids(pipeline.search("q")) == ["c1", "image", "b1", "a1"]
 
 
 async def test_awaited_duplicates_are_compared_off_the_event_loop():
-    """Comparing many texts takes a while, so it happens in another thread than the loop's."""
+    """Comparing many texts is slow, so it runs outside the event loop's thread."""
     threads = set()
 
     def text(document):

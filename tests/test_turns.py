@@ -59,7 +59,7 @@ def test_a_step_that_fails_or_is_cancelled_gives_its_turn_back():
 
 
 def test_a_closed_loop_is_forgotten():
-    """Loops that come and go leave nothing behind."""
+    """A closed loop leaves no lock behind."""
 
     async def main():
         async def step():

@@ -69,7 +69,7 @@ def test_an_interrupted_index_is_built_again(folder, cache):
     [
         (("demo", "--path", "absent", "question"), 2, "is not a folder"),
         (("demo", "--path", "."), 2, "give a question to ask about the files of --path"),
-        (("demo", "   "), 2, "is blank"),
+        (("demo", "   "), 2, "must not be blank"),
         (("demo", "question", "--top-k", "0"), 2, "top_k=0: must be a whole number"),
         (("demo", "--wrong"), 2, "No such option"),
         (("nonsense",), 2, "No such command"),

@@ -74,7 +74,7 @@ def test_what_was_saved_comes_back(saved, mmap, verify):
     ],
 )
 def test_configuration_comes_back(tmp_path, options):
-    """Analyzer and parameters are saved: nothing has to be said again, and scores are the same."""
+    """Analyzer and parameters are saved: `load` needs none, and scores are the same."""
     index = BM25([*PLANETS, "Die Häuser am See"], **options)
     index.save(tmp_path)
     again = BM25.load(tmp_path)

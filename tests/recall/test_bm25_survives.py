@@ -1,4 +1,4 @@
-"""What an index directory survives: damage, kills, full disks, and other writers."""
+"""An index directory survives damage, kills, full disks and other writers."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_nothing_is_pickled(saved):
 
 
 def test_no_index(tmp_path):
-    """No path, a file, an empty directory and a first save that was killed are no damage."""
+    """A missing path, a file, an empty directory and a killed first save are not called damage."""
     (tmp_path / "killed" / "generations" / "0123").mkdir(parents=True)
     (tmp_path / "killed" / ".lock").touch()
     (tmp_path / "empty").mkdir()
@@ -81,7 +81,7 @@ def test_foreign_directories(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"runoff": "dense"}', b"\xff\xfe"])
 def test_pointers_that_are_none(saved, content):
-    """A pointer file that is no pointer to a BM25 index is damage."""
+    """A pointer file that does not point to a BM25 index is damage."""
     (saved / "runoff.json").write_bytes(content)
     with pytest.raises(IndexDamaged, match=r"runoff\.json"):
         BM25.load(saved)
@@ -123,7 +123,7 @@ def test_missing_and_short_files(saved, verify):
 
 
 def test_files_that_do_not_belong_together(saved):
-    """Files that are each whole but contradict each other are damage."""
+    """Files that are intact but contradict each other are damage."""
     files = pointer(saved)["files"]
     del files["lengths.bin"]
     point(saved, files=files)
@@ -150,7 +150,7 @@ def test_unreadable_documents_are_named(saved):
 
 
 def test_saving_over_damage_repairs(saved):
-    """Saving over a damaged index makes it whole."""
+    """Saving over a damaged index repairs it."""
     (saved / "runoff.json").write_bytes(b"{")
     BM25(PLANETS).save(saved)
     assert answers(BM25.load(saved)) == answers(BM25(PLANETS))
@@ -158,7 +158,7 @@ def test_saving_over_damage_repairs(saved):
 
 
 def test_readers_keep_what_they_opened(saved):
-    """An index that was loaded goes on answering when others save over its files."""
+    """A loaded index keeps answering when others save over its files."""
     reader = BM25.load(saved)
     for n in range(3):
         BM25([("new", f"new text {n}")]).save(saved)
@@ -166,7 +166,7 @@ def test_readers_keep_what_they_opened(saved):
 
 
 def test_savers_and_loaders_at_once(tmp_path):
-    """While several save, every load finds a whole index, and one of theirs."""
+    """While several processes save, every load finds one of their indexes, complete."""
     indexes = [BM25([(f"{n}", f"word number{n}")]) for n in range(4)]
     indexes[0].save(tmp_path)
     done, failures = threading.Event(), []
@@ -215,7 +215,7 @@ def test_a_killed_save_leaves_the_old_or_the_new(tmp_path, kills):
 
 
 def test_a_full_disk_leaves_the_old_index(tmp_path):
-    """When the disk is full, saving raises an OSError with the path, and the old index stands."""
+    """When the disk is full, saving raises an OSError with the path, and the old index remains."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_the_old_index(tmp_path):
 
 
 def test_a_file_limit_leaves_the_old_index(tmp_path):
-    """Where no file may grow as large as needed, saving raises, and the old index stands."""
+    """When a file size limit is too small, saving raises, and the old index remains."""
     BM25(PLANETS).save(tmp_path)
     code = (
         "import resource, sys\n"
@@ -258,7 +258,7 @@ def test_a_file_limit_leaves_the_old_index(tmp_path):
 
 
 def test_a_directory_that_cannot_be_written(tmp_path):
-    """Saving where writing is forbidden raises an OSError with the path; loading still works."""
+    """Saving to a read-only directory raises an OSError with the path; loading still works."""
     path = tmp_path / "index"
     BM25(PLANETS).save(path)
     code = (

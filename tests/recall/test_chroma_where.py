@@ -163,7 +163,7 @@ def test_the_clause_never_loses_a_document(make_collection, held, condition):
     ],
 )
 def test_clauses_are_as_small_as_they_can_be(condition, clause):
-    """Negations reach the leaves, nesting is flat, and what decides nothing is left out."""
+    """Negations are pushed to the leaves, nesting is flattened, neutral clauses are left out."""
     assert where_of(condition, lists=False) == clause
 
 

@@ -1,4 +1,4 @@
-"""What an index of embeddings takes in, and how it changes."""
+"""What a dense index accepts, and how it changes."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def test_a_frameworks_embedding_object_is_refused_with_the_remedy():
 
 
 def test_repr_shows_size_and_similarity():
-    """`repr` tells how many documents, of how many dimensions, by which similarity."""
+    """`repr` shows the number of documents, the dimensions and the similarity."""
     assert (
         repr(Dense(documents(2), embed)) == f"Dense(2 documents, {DIMENSIONS} dimensions, 'cosine')"
     )

@@ -15,8 +15,7 @@ from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8,
 from runoff.export._folder import appearing, check_absent, write_checksums, write_json
 from runoff.export._graph import need_onnx, to_int8, to_onnx
 from runoff.export._samples import sample_pairs, traced_with
-from runoff.rerank._local import backends as local
-from runoff.rerank._local import sentence_transformers
+from runoff.rerank._local import backends, sentence_transformers
 from runoff.rerank._local.cross_encoder import CrossEncoder
 from runoff.rerank._local.torch_model import LoadedModel
 
@@ -166,7 +165,7 @@ def _check_kind(directory: ModelDirectory) -> None:
         raise InvalidArgument("model", directory.name, remedy)
 
 
-def _check_prompt(directory: ModelDirectory, ready: local.Ready) -> None:
+def _check_prompt(directory: ModelDirectory, ready: backends.Ready) -> None:
     loaded: Any = ready.loaded
     if loaded.chat or loaded.prompts.get(loaded.default_prompt):
         remedy = (
@@ -177,7 +176,7 @@ def _check_prompt(directory: ModelDirectory, ready: local.Ready) -> None:
 
 
 def _write_graph(
-    original: CrossEncoder, directory: ModelDirectory, ready: local.Ready, folder: Path
+    original: CrossEncoder, directory: ModelDirectory, ready: backends.Ready, folder: Path
 ) -> None:
     """Write the fp32 graph and the tokenizer.
 
@@ -214,7 +213,7 @@ def _write_graph(
     loaded.tokenizer.save(str(folder / TOKENIZER))
 
 
-def _settings(directory: ModelDirectory, ready: local.Ready) -> dict[str, object]:
+def _settings(directory: ModelDirectory, ready: backends.Ready) -> dict[str, object]:
     """Return the model's own settings and those that `CrossEncoder` needs besides."""
     own = {name: value for name, value in directory.config.items() if name != "auto_map"}
     packages = ("sentence-transformers", "torch", "transformers")
@@ -226,7 +225,7 @@ def _settings(directory: ModelDirectory, ready: local.Ready) -> dict[str, object
         "source": {
             "model": directory.name,
             "checksum": ready.identity.revision,
-            **dict(zip(packages, local.versions(*packages), strict=True)),
+            **dict(zip(packages, backends.versions(*packages), strict=True)),
         },
     }
     if ready.english:

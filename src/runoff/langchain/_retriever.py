@@ -16,7 +16,7 @@ from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_con
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from runoff._util.options import Plain, refuse_unknown, short_repr
+from runoff._util.options import Plain, brief_repr, refuse_unknown
 from runoff.errors import InvalidArgument
 from runoff.fusion import RRF
 from runoff.langchain._convert import answer
@@ -342,7 +342,7 @@ class TwoStageRetriever(StagedRetriever):
         """Show the retrievers by name and class, then what `SecondStage` shows."""
         own = {"retriever", "retrievers"}
         options = [one for one in super().__repr_args__() if one[0] not in own]
-        return [(None, Plain(short_repr(dict(self._parts())))), *options]
+        return [(None, Plain(brief_repr(dict(self._parts())))), *options]
 
     def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
         given: Any = self.retriever if self.retrievers is None else self.retrievers

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from runoff._util.faults import OnError
-from runoff._util.options import Plain, refuse_positional, refuse_unknown, short_repr
+from runoff._util.options import Plain, brief_repr, refuse_positional, refuse_unknown
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.langchain._convert import template
 from runoff.langchain._tracing import Observed
@@ -126,7 +126,7 @@ class SecondStage(BaseModel):
                 shown[name] = Plain(model_name(value))
             elif name in {"reranker", "top_n"} or value != field.default:
                 shown[name] = value
-        return [(name, Plain(short_repr(value))) for name, value in shown.items()]
+        return [(name, Plain(brief_repr(value))) for name, value in shown.items()]
 
     __str__ = BaseModel.__repr__
 

@@ -13,7 +13,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
 
-from runoff._util.options import Plain, short_repr, strict_options
+from runoff._util.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.fusion import RRF
 from runoff.llama_index._convert import Reading, to_nodes, to_query
@@ -177,8 +177,8 @@ class TwoStageRetriever(BaseRetriever):
         shown = {"reranker": reranker, "top_n": self.top_n, **self._changed()}
         if reranker is not None:
             shown["reranker"] = Plain(model_name(reranker))
-        options = "".join(f", {name}={short_repr(value)}" for name, value in shown.items())
-        return f"{type(self).__name__}({short_repr(parts)}{options})"
+        options = "".join(f", {name}={brief_repr(value)}" for name, value in shown.items())
+        return f"{type(self).__name__}({brief_repr(parts)}{options})"
 
     def _changed(self) -> dict[str, object]:
         defaults = signature(TwoStageRetriever.__init__).parameters

@@ -9,7 +9,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from runoff._util.options import Plain, short_repr, strict_options
+from runoff._util.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import Reading, to_hits, to_nodes, to_query
 from runoff.llama_index._serialize import from_config, to_config, to_state
@@ -141,7 +141,7 @@ class RunoffRerank(BaseNodePostprocessor):
             if (value := getattr(self, name)) != fields[name].default
         }
         changed["reranker"] = Plain(model_name(self.reranker))
-        return [(name, Plain(short_repr(changed[name]))) for name in fields if name in changed]
+        return [(name, Plain(brief_repr(changed[name]))) for name in fields if name in changed]
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set a field; a wrong value is refused as in the constructor."""

@@ -15,10 +15,9 @@ from runoff._onnx.windows import windows as windows_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DeadlineExceeded, InvalidArgument
-from runoff.rerank import _pairs as pairs_of
 from runoff.rerank._amounts import pair_tokens
-from runoff.rerank._local import backends as local
-from runoff.rerank._local import onnx, sentence_transformers
+from runoff.rerank._local import backends, onnx, sentence_transformers
+from runoff.rerank._pairs import checked, texts
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class CrossEncoder:
         resolve.check_length(self.max_length)
         if self.activation not in (None, "sigmoid"):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
-        local.check(self)
+        backends.check(self)
 
     @property
     def name(self) -> str:
@@ -131,7 +130,7 @@ class CrossEncoder:
         ready = self._state.current
         if ready is not None:
             return ready.default_blend
-        return None if resolve.needs_hub(self.model) else local.default_blend(self._files())
+        return None if resolve.needs_hub(self.model) else backends.default_blend(self._files())
 
     @property
     def cache_key(self) -> str:
@@ -155,8 +154,8 @@ class CrossEncoder:
     def remarks(self, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         """Return a sentence when an English model is given texts in other scripts."""
         ready = self._state.current
-        english = local.english(self._files()) if ready is None else ready.english
-        sentence = languages.note(self.name, pairs_of.texts(pairs)) if english else ""
+        english = backends.english(self._files()) if ready is None else ready.english
+        sentence = languages.note(self.name, texts(pairs)) if english else ""
         if not sentence:
             return ()
         languages.warn_once(self.name, sentence)
@@ -197,7 +196,7 @@ class CrossEncoder:
     def _asking(
         self, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
     ) -> Asking[PairScores]:
-        given = pairs_of.checked(pairs)
+        given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
             return self._nothing(len(given))
         ready, loading = self._state.current, Loading(deadline)
