@@ -150,7 +150,7 @@ def test_a_changed_index_equals_a_fresh_one(steps):
     for text in ("red", "fish two", "grey"):
         found = source.retrieve(Query(text), depth=10)
         assert found == fresh.retrieve(Query(text), depth=10)
-        assert all(hit.document is held[hit.doc_id] for hit in found)
+        assert all(hit.document == held[hit.doc_id] for hit in found)
 
 
 def test_adding_one_by_one_does_not_copy_the_index():

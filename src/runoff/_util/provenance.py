@@ -10,6 +10,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.isolated import isolated
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -85,5 +87,5 @@ def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def without(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the metadata without provenance."""
-    return {key: value for key, value in metadata.items() if key != KEY}
+    """Return a copy of the metadata, deep where it is nested, without provenance."""
+    return {key: isolated(value) for key, value in metadata.items() if key != KEY}

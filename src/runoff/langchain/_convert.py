@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document as LangChainDocument
 
 from runoff._util import provenance as core
+from runoff._util.isolated import isolated
 from runoff._util.template import Template
 from runoff._util.text import text_key
 from runoff.types import Document
@@ -67,7 +68,7 @@ def plain(document: Document) -> LangChainDocument:
     return LangChainDocument(
         id=document.doc_id if document.own_id else None,
         page_content=document.text,
-        metadata=dict(document.metadata),
+        metadata=isolated(dict(document.metadata)),
     )
 
 

@@ -11,6 +11,7 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 from pydantic import Field, field_validator
 
+from runoff._util.isolated import frozen
 from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried
@@ -205,7 +206,8 @@ class HybridRetriever(StagedRetriever):
 
 
 def _indexed(document: LangChainDocument, doc_id: str) -> Document:
-    return Carried(doc_id, document.page_content, document.metadata, origin=document)
+    own = document.model_copy(update={"metadata": frozen(document.metadata)})
+    return Carried(doc_id, own.page_content, own.metadata, origin=own)
 
 
 def _ids(ids: Sequence[str]) -> list[str]:

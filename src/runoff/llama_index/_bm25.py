@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import IndexNode, NodeWithScore
 
+from runoff._util.isolated import frozen
 from runoff._util.provenance import without
 from runoff.llama_index._convert import (
     NODE,
@@ -70,7 +71,8 @@ def to_documents(nodes: Iterable[BaseNode], reading: Reading) -> list[NodeDocume
     """Return a document for each node, over a copy without embedding and provenance."""
     documents = []
     for node in nodes:
-        own = node.model_copy(update={"metadata": without(node.metadata), "embedding": None})
+        metadata = frozen(without(node.metadata))
+        own = node.model_copy(update={"metadata": metadata, "embedding": None})
         read = reading.document(NodeWithScore(node=own))
         documents.append(
             NodeDocument(

@@ -20,6 +20,7 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore.utils import json_to_doc
 
+from runoff._util.isolated import isolated
 from runoff._util.provenance import KEY, decode, encode, without
 from runoff._util.template import Template
 from runoff.errors import InvalidArgument
@@ -249,7 +250,7 @@ def _marked(response: Response, result: Result, score: float | None) -> NodeWith
         result = replace(result, passages=within(result.passages, result.text, content))
     marked = node.model_copy(
         update={
-            "metadata": {**node.metadata, KEY: encode(response, result)},
+            "metadata": {**without(node.metadata), KEY: encode(response, result)},
             "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
             "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
             "relationships": dict(node.relationships),
@@ -262,7 +263,7 @@ def plain_node(document: Document) -> NodeWithScore:
     """Return the node of a document; a new one if it was not made from a node."""
     if isinstance(document, NodeDocument) and document.node is not None:
         return document.node
-    metadata = dict(document.metadata)
+    metadata = isolated(dict(document.metadata))
     written = metadata.pop(NODE, None)
     if isinstance(written, str):
         return NodeWithScore(node=from_json(written))

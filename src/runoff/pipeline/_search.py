@@ -15,6 +15,7 @@ from runoff._util.names import name_of
 from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.pipeline import _stages as stages
+from runoff.pipeline._boundary import within
 from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
 from runoff.pipeline._recall import Answer
@@ -124,14 +125,18 @@ class Search:
         complete = {name: answers.get(name, late) for name in self.sources}
         recalled = stages.collect(complete, self.depth, self.on_error)
         watch = Watch(self.deadline)
-        rankings, notes = identify(recalled.rankings, self.id_of)
+        inside = recalled.rankings
+        left_out: list[str] = []
+        if self.query.filters is not None:
+            inside, left_out = within(inside, self.query.filters)
+        rankings, notes = identify(inside, self.id_of)
         every = {name: rankings.get(name, []) for name in self.sources}
         candidates = stages.fuse(every, self.fusion)
         heads = candidates if self.grouping is None else self.grouping.group(candidates)
         split = stages.split(heads, self.window)
         entered = sum(map(len, rankings.values()))
         fusion = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
-        return Nominated(recalled, fusion, split, grouped_fates(heads), tuple(notes))
+        return Nominated(recalled, fusion, split, grouped_fates(heads), (*left_out, *notes))
 
     def scored_nothing(self, nominated: Nominated, reply: Reply) -> bool:
         """Return whether the second stage degrades the answer and scored no candidate at all."""

@@ -30,21 +30,18 @@ class Given:
 
     def retrieve(
         self,
-        query: Query,
+        query: Query,  # noqa: ARG002 - the pipeline applies its filters, and says what they remove
         *,
         depth: int,
         deadline: Deadline | None = None,  # noqa: ARG002 - the hits are there already
     ) -> Sequence[Hit]:
-        """Return the first `depth` hits that the query's filters keep."""
-        hits, keep = self.hits, query.filters
-        if keep is not None:
-            hits = [hit for hit in hits if keep.matches(hit.document.metadata)]
-        return hits[:depth]
+        """Return the first `depth` hits."""
+        return self.hits[:depth]
 
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        """Return the first `depth` hits that the query's filters keep."""
+        """Return the first `depth` hits."""
         return self.retrieve(query, depth=depth, deadline=deadline)
 
 
