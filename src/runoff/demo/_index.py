@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import __version__
+from runoff._util import optout
 from runoff.errors import (
     IndexDamaged,
     IndexNotFound,
@@ -175,9 +176,7 @@ def _emptied(path: Path) -> None:
         remedy = f"holds {foreign[0]!r}, which is not the demo's: choose another folder"
         raise InvalidArgument("cache", str(path), remedy)
     if names and _MARKER not in names:
-        remedy = (
-            f"holds {sorted(names)[0]!r} and no {_MARKER!r}: remove it, or choose another folder"
-        )
+        remedy = f"holds {min(names)!r} and no {_MARKER!r}: remove it, or choose another"
         raise InvalidArgument("cache", str(path), remedy)
     if path.exists():
         shutil.rmtree(path)
@@ -217,6 +216,7 @@ def _mark(path: Path, key: str, documents: int) -> None:
 
 
 def _client(path: Path) -> ClientAPI:
+    optout.apply()
     try:
         import chromadb  # noqa: PLC0415 - a large package, for the demo only
         from chromadb.config import Settings  # noqa: PLC0415 - as above
