@@ -59,7 +59,7 @@ def test_torch_keeps_a_containers_quota(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_model.cpu, "cores", lambda: 1)
     try:
         torch.set_num_threads(2)
-        CrossEncoder(torch_tiny.save(tmp_path / "model"), backend="torch").warmup()
+        CrossEncoder(torch_tiny.bert(tmp_path / "model"), backend="torch").warmup()
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

@@ -8,4 +8,9 @@ def _bundled(name: str) -> bool:
 
 
 datas = collect_data_files("runoff")
-hiddenimports = [*collect_submodules("runoff", _bundled, on_error="ignore"), "runoff_models"]
+hiddenimports = [
+    *collect_submodules("runoff", _bundled, on_error="ignore"),
+    *collect_submodules("bm25s", on_error="ignore"),
+    "onnxruntime",
+    "runoff_models",
+]
