@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -178,6 +179,12 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
     try:
         directory = package.path(name)
     except package.ModelDamagedError as error:
+        if getattr(sys, "frozen", False) and not error.file.exists():
+            msg = (
+                f"{name}: the model is not bundled with this application: {error.file} is missing. "
+                "Build it with the data of runoff_models: pyinstaller --collect-data runoff_models"
+            )
+            raise ModelNotFound(msg) from error
         raise ModelDamaged(str(error)) from error
     files = in_directory(directory, name=name, precision="auto")
     made = files.config.get("precision")

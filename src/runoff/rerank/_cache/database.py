@@ -126,6 +126,10 @@ class Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    if _is_read_only(path):
+        # as nothing can write to it, SQLite needs neither locks nor the files beside it
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, OPENING / 1000, isolation_level=None,
                                  check_same_thread=False)  # fmt: skip
@@ -147,6 +151,14 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether a cache exists and this process can write neither to it nor to its folder."""
+    if not path.is_file() or os.access(path, os.W_OK) or os.access(path.parent, os.W_OK):
+        return False
+    log = path.with_name(f"{path.name}-wal")
+    return not log.exists() or log.stat().st_size == 0
 
 
 def _create(connection: sqlite3.Connection) -> None:
