@@ -21,13 +21,16 @@ except ModuleNotFoundError as missing:
     raise MissingExtra("pyarrow", "eval") from missing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from runoff.evaluation._setup import Setup
 
-__all__ = ["check_columns", "check_heads", "check_schema"]
+__all__ = ["check_columns", "check_heads", "check_row", "check_schema"]
 
 _MAY_LACK = {"keys", "tokens", "billed_units", "cost"}  # null means something there
+_KINDS = {*ScoreKind}
 _STAGES = {"recall", "fusion", "rerank"}
 # per candidate: the least value, and the most (None: below the number of candidates)
 _RANGES: dict[str, tuple[int, int | None]] = {
@@ -100,18 +103,21 @@ def check_columns(table: pa.Table, expected: pa.Schema, setup: Setup) -> None:
     for name in ("pair_score", "rerank_score", *(f"step:{at}" for at in range(len(setup.steps)))):
         _require(not np.isinf(_values(table, name)).any(), name)
     _check_near(_values(table, "near"), _lengths(table, "near"), many)
-    for row in table.select(["text", "doc_ids", "keys", "stages", "degraded", "kind"]).to_pylist():
-        _check_row(row)
     for name in ("scored", "total"):
         _check_range(table[name].to_numpy(), 0, 2**31 - 1, name)
 
 
-def _check_row(row: dict[str, Any]) -> None:
+def check_row(row: Mapping[str, Any]) -> None:
+    """Check what is stored of one query beside its columns of numbers.
+
+    Raises:
+        ValueError: says which column is wrong.
+    """
     keys = row["doc_ids"] if row["keys"] is None else row["keys"]
     _require(all(row["doc_ids"]), "doc_ids")
     _require(len(set(keys)) == len(row["doc_ids"]), "keys")
     _require(row["text"].strip(), "text")
-    _require(row["kind"] in set(ScoreKind), "kind")
+    _require(row["kind"] in _KINDS, "kind")
     for at, one in enumerate(row["stages"]):
         counted = ("pairs", "requests", "cached", "entered", "left")
         _require(-1 <= one["parent"] < at and one["stage"] in _STAGES, "stages")

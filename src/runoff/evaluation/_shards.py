@@ -181,20 +181,21 @@ class Folder(Stored):
                 check_columns(table, self._schema, self.setup)
             else:
                 check_heads(table)
-        except (
-            OSError,
-            pa.ArrowException,
-            ValueError,
-            TypeError,
-            LookupError,
-            MemoryError,
-        ) as error:
-            msg = (
-                f"{shard} cannot be read ({error}): delete it and record again to restore its "
-                "queries"
-            )
-            raise RecordingDamaged(msg) from error
+        except _UNREADABLE as error:
+            raise _unreadable(shard, error) from error
         return table
+
+    def _read(self, shard: Path) -> list[RecordedQuery]:
+        """Return the queries of a shard.
+
+        Raises:
+            RecordingDamaged: as for `_table`.
+        """
+        table = self._table(shard)
+        try:
+            return list(queries_of(table, self.setup))
+        except ValueError as error:
+            raise _unreadable(shard, error) from error
 
     def _check_mark(self, data: bytes) -> None:
         """Compare a shard's checksum; version 0.1.0 wrote none.
@@ -222,7 +223,7 @@ class Folder(Stored):
     def __iter__(self) -> Iterator[RecordedQuery]:
         """Iterate over the queries, shard by shard."""
         for shard in list(self._shards):
-            for row, query in enumerate(queries_of(self._table(shard), self.setup)):
+            for row, query in enumerate(self._read(shard)):
                 if self._index[query.query_id][:2] == (shard, row):
                     yield query
 
@@ -234,7 +235,7 @@ class Folder(Stored):
         """Return one query; its shard stays in memory for the next call."""
         shard, row = self._index[query_id][:2]
         if self._held is None or self._held[0] != shard:
-            self._held = shard, list(queries_of(self._table(shard), self.setup))
+            self._held = shard, self._read(shard)
         return self._held[1][row]
 
     @property
@@ -291,6 +292,12 @@ def _span(shard: Path) -> tuple[int, int]:
         msg = f"{shard} does not belong to a recording: move it elsewhere"
         raise RecordingDamaged(msg)
     return int(found[2]), int(found[1])
+
+
+def _unreadable(shard: Path, error: BaseException) -> RecordingDamaged:
+    return RecordingDamaged(
+        f"{shard} cannot be read ({error}): delete it and record again to restore its queries"
+    )
 
 
 def _encoded(table: pa.Table) -> bytes:
