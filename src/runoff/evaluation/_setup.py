@@ -172,6 +172,7 @@ class Setup:
             TypeError: a value has the wrong type.
             ValueError: a value is out of its range.
         """
+        "".join(self.sources).encode()  # they name columns
         sizes = (self.depth, self.window, self.top_k, self.recorded_depth, self.recorded_window)
         parts, group = self.parts, self.group
         whole = (
