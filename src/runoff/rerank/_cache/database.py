@@ -65,7 +65,8 @@ def named(path: str | Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:  # locked, full, read-only, unreadable
         msg = f"{path}: {error}"
         raise OSError(msg) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        # a damaged file also holds text that is not UTF-8, and other types than were written
         msg = f"{path}: {error}: delete the file"
         raise OSError(msg) from error
 
