@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from runoff._util.messages import error_text
 from runoff._util.permanent import BY_CLASS, BY_MESSAGE, rule_of
 from runoff.errors import (
     BadReply,
@@ -17,7 +18,15 @@ from runoff.errors import (
 if TYPE_CHECKING:
     from runoff.types import Reranking
 
-__all__ = ["OnError", "check_on_error", "degrades", "is_permanent", "lacks", "reason_of"]
+__all__ = [
+    "OnError",
+    "check_on_error",
+    "degrades",
+    "is_permanent",
+    "lacks",
+    "reason_of",
+    "unreadable",
+]
 
 OnError: TypeAlias = Literal["transient", "degrade", "raise"]
 
@@ -26,6 +35,8 @@ _REJECTED_STATUS = {400, 413, 422}
 _PERMANENT_STATUS = {401, 402, 403, 404, 405, 410, 498}  # 498: Cohere's "invalid token"
 # clients whose errors do not derive from the built-in ones, by module and by part of a class name
 _CLIENT_MODULES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp", "botocore")
+# what LangChain, pydantic and json raise about a text that they cannot parse
+_PARSING = {"OutputParserException", "ValidationError", "JSONDecodeError"}
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 _NO_THREAD = "can't start new thread"
 _GRPC = {
@@ -157,6 +168,21 @@ def degrades(error: BaseException, on_error: OnError) -> str:
     if not reason and on_error == "degrade":
         return "permanent" if is_permanent(error) else "error"
     return reason
+
+
+def unreadable(error: Exception, name: str) -> BadReply | None:
+    """Return a `BadReply` for an error that a foreign reranker raises about its model's reply.
+
+    A language model may return an index that does not exist, or something that is not JSON.
+
+    Args:
+        error: what the reranker raised.
+        name: the reranker's name.
+    """
+    parsing = any(kind.__name__ in _PARSING for kind in type(error).__mro__)
+    if not parsing and not isinstance(error, IndexError):
+        return None
+    return BadReply(f"{name} cannot use the reply of its model: {error_text(error)}")
 
 
 def lacks(reranking: Reranking) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import ssl
 from dataclasses import dataclass
@@ -47,6 +49,7 @@ _DIMENSION = re.compile(
     f"{_SIZE}.{{0,80}}{_WRONG}|{_WRONG}.{{0,80}}{_SIZE}", re.IGNORECASE | re.DOTALL
 )
 _NO_ASYNC = re.compile(r"async[ _-]?(?:engine|driver|mode|client)|not async\b", re.IGNORECASE)
+_EXHAUSTED = re.compile(re.escape(os.strerror(errno.EMFILE)), re.IGNORECASE)
 _HOST = re.compile(r"\bidna\b|label (?:empty|too long|or too long)", re.IGNORECASE)
 
 
@@ -116,7 +119,7 @@ BY_CLASS = (
     Rule(
         "`ImportError`",
         "a package is missing, such as `socksio` for a SOCKS proxy, until it is installed",
-        lambda error: isinstance(error, ImportError),
+        lambda error: isinstance(error, ImportError) and not _says(_EXHAUSTED)(error),
     ),
     Rule(
         "`FileNotFoundError`, `IsADirectoryError`, `NotADirectoryError`, `PermissionError`",
