@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff._onnx import hub
-from runoff._onnx.files import PRECISIONS, SETTINGS, ModelFiles, choose, in_directory
+from runoff._onnx.files import (
+    PRECISIONS,
+    SETTINGS,
+    ModelFiles,
+    check_exhausted,
+    choose,
+    in_directory,
+)
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, ModelNotFound
 
 if TYPE_CHECKING:
@@ -179,6 +186,7 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
     try:
         directory = package.path(name)
     except package.ModelDamagedError as error:
+        check_exhausted(error.__cause__, error.file)
         if getattr(sys, "frozen", False) and not error.file.exists():
             msg = (
                 f"{name}: the model is not bundled with this application: {error.file} is missing. "
