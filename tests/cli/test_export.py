@@ -30,8 +30,10 @@ def names(folder):
         (("there", "out"), 1, "it has no .safetensors file"),
     ],
 )
-def test_what_cannot_be_exported_is_told(tmp_path, arguments, code, message):
+def test_what_cannot_be_exported_is_told(tmp_path, monkeypatch, arguments, code, message):
     """The message names what is wrong, nothing is written, and no traceback is shown."""
+    # read from the environment at its first import, which may have been in another test
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "there").mkdir()
     done = runoff("export", *arguments, cwd=tmp_path, HF_HUB_OFFLINE="1")
     assert done.returncode == code, done.stderr

@@ -50,13 +50,13 @@ def test_nothing_is_pickled(saved):
     files = pointer(saved)["files"]
     files["rows.bin"]["dtype"] = "|O"
     point(saved, files=files)
-    with pytest.raises(IndexDamaged, match=r"rows\.bin does not have"):
+    with pytest.raises(IndexDamaged, match=r"rows\.bin is not an array"):
         BM25.load(saved)
 
 
 def test_no_index(tmp_path):
-    """A missing path, a file, an empty directory and a killed first save are not called damage."""
-    (tmp_path / "killed" / "generations" / "0123").mkdir(parents=True)
+    """No path, a file, an empty directory and a first save that was killed are no damage."""
+    (tmp_path / "killed" / "generations" / ("01" * 16)).mkdir(parents=True)
     (tmp_path / "killed" / ".lock").touch()
     (tmp_path / "empty").mkdir()
     for name in ("nowhere", "empty", "killed", __file__):
@@ -65,6 +65,41 @@ def test_no_index(tmp_path):
             BM25.load(path)
     BM25(PLANETS).save(tmp_path / "killed")
     assert generation_count(tmp_path / "killed") == 1
+
+
+def test_a_linked_folder_of_generations_is_refused(tmp_path):
+    """Where `generations` is a link to another folder, nothing in that folder is deleted."""
+    index, precious = tmp_path / "index", tmp_path / "precious"
+    BM25(PLANETS).save(index)
+    (index / "generations").rename(precious)
+    (precious / "thesis").mkdir()
+    (precious / "thesis" / "chapter.txt").write_text("years of work")
+    (index / "generations").symlink_to(precious)
+    before = sorted(precious.rglob("*"))
+    with pytest.raises(InvalidArgument, match="symbolic link named 'generations'"):
+        BM25(PLANETS).save(index)
+    assert sorted(precious.rglob("*")) == before
+
+
+def test_saving_removes_nothing_but_generations(tmp_path):
+    """What lies among the generations and is none of them stays: other names, links, folders."""
+    BM25(PLANETS).save(tmp_path / "index")
+    others = tmp_path / "index" / "generations"
+    (others / "thesis").mkdir()
+    (others / "thesis" / "chapter.txt").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "chapter.txt").touch()
+    (others / ("ab" * 16)).symlink_to(tmp_path / "elsewhere")
+    (others / ("cd" * 16) / "folder").mkdir(parents=True)
+    (others / ("ef" * 16)).mkdir()
+    (others / ("ef" * 16) / "half-written").touch()
+    BM25(PLANETS).save(tmp_path / "index")
+    assert (others / "thesis" / "chapter.txt").exists()
+    assert (tmp_path / "elsewhere" / "chapter.txt").exists()
+    assert (others / ("ab" * 16)).is_symlink()
+    assert (others / ("cd" * 16) / "folder").is_dir()
+    assert not (others / ("ef" * 16)).exists()
+    assert generation_count(tmp_path / "index") == 4
 
 
 def test_foreign_directories(tmp_path):

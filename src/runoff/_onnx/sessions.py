@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 
 from runoff._onnx import runtime
+from runoff._util import optout
+from runoff._waiting import exits
 from runoff.errors import InvalidArgument, ModelDamaged
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ class Loaded:
 
 
 def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is imported late
+    optout.apply()
     from tokenizers import Tokenizer  # noqa: PLC0415 - imported where models are used
 
     try:
@@ -140,15 +143,21 @@ def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onn
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(
-            str(files.onnx), options, providers=["CPUExecutionProvider"]
-        )
+        with exits.Native(lambda: _cancel(options)):
+            return onnxruntime.InferenceSession(
+                str(files.onnx), options, providers=["CPUExecutionProvider"]
+            )
     except Exception as error:  # onnxruntime's errors share no base below Exception
         msg = (
             f"{files.name}: {files.onnx} cannot be loaded ({_summary(error)}): fetch the model "
             "again, or update onnxruntime if the file is newer than it"
         )
         raise ModelDamaged(msg) from error
+
+
+def _cancel(options: Any) -> None:  # noqa: ANN401 - as above
+    if hasattr(options, "set_load_cancellation_flag"):  # since onnxruntime 1.21
+        options.set_load_cancellation_flag(True)
 
 
 def _summary(error: Exception) -> str:

@@ -9,7 +9,6 @@ running ones are interrupted.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import math
 import os
 import threading
@@ -17,8 +16,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runoff._onnx import cpu
-from runoff._waiting import workers
-from runoff.errors import DeadlineExceeded
+from runoff._waiting import exits, workers
+from runoff.errors import DeadlineExceeded, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +28,7 @@ __all__ = ["Interrupt", "Slots", "shared"]
 
 _T = TypeVar("_T")
 _PROGRESS_EVERY = 0.1  # seconds
-_EXIT_WAIT = 2.0  # seconds that interrupted tasks get to end when the interpreter exits
+_STOP_WAIT = 2.0  # seconds that interrupted tasks get to return
 
 
 class Interrupt:
@@ -141,7 +140,7 @@ class Slots:
         woken = threading.Event()
         call = self._enter(count, task, deadline, woken.set)
         try:
-            while not woken.wait(_patience(deadline, progress)):
+            while not _woken(woken, _patience(deadline, progress)):
                 if progress is not None:
                     progress(call.done, count)
                 if deadline is not None and deadline.expired:
@@ -150,6 +149,7 @@ class Slots:
             self._leave(call)
         if progress is not None:
             progress(call.done, count)
+        exits.check()
         return _outcome(call)
 
     async def arun(
@@ -176,14 +176,18 @@ class Slots:
 
     def stop(self) -> None:
         """Drop waiting tasks, interrupt running ones, and end the threads."""
+        self.close()
+        for thread in self._threads:
+            thread.join(_STOP_WAIT)
+
+    def close(self) -> None:
+        """Drop waiting tasks and interrupt running ones; later calls return no results."""
         with self._changed:
             self._stopping = True
             for call in self._open:
                 call.close()
             self._calls.clear()
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join(_EXIT_WAIT)
 
     def _enter(
         self,
@@ -200,7 +204,13 @@ class Slots:
             while len(self._threads) < self._size:
                 name = f"runoff-slot-{len(self._threads) + 1}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    if self._threads:
+                        break  # fewer slots, until a thread can be started
+                    msg = f"no thread can be started for models: {error}"
+                    raise PoolFull(msg) from error
                 self._threads.append(thread)
             self._open.add(call)
             self._calls.append(call)
@@ -236,7 +246,8 @@ class Slots:
     def _run_one(self, call: _Call[Any], index: int, interrupt: Interrupt) -> None:
         result, failure = None, None
         try:
-            result = call.task(index, interrupt)
+            with exits.Native():
+                result = call.task(index, interrupt)
         except BaseException as error:  # noqa: BLE001 - the caller gets it
             failure = error
         with self._changed:
@@ -255,6 +266,11 @@ class Slots:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _woken(event: threading.Event, seconds: float | None) -> bool:
+    with exits.Waiting():
+        return event.wait(seconds)
 
 
 def _outcome(call: _Call[_T]) -> list[_T | None]:
@@ -287,15 +303,13 @@ def shared(device: str = _CORES) -> Slots:
         found = _slots.get(device)
         if found is None:
             found = _slots[device] = Slots(None if device == _CORES else 1)
-            atexit.register(found.stop)
+            exits.at_exit(found.close)
         return found
 
 
 def _forget() -> None:
     global _lock  # noqa: PLW0603 - threads and held locks do not survive a fork
     _lock = threading.Lock()
-    for slots in _slots.values():
-        atexit.unregister(slots.stop)
     _slots.clear()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._waiting import exits
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -146,7 +147,9 @@ class TextEncoder:
         return self._pair.fill(asked[:kept], read[:left], truncated=cut)
 
     def _encode(self, text: str) -> Encoding:
-        return self._tokenizer.encode(clean(text), add_special_tokens=False)
+        text = clean(text)
+        with exits.Native():
+            return self._tokenizer.encode(text, add_special_tokens=False)
 
     def _learn(self, first: str, second: str | None = None) -> _Template:
         """Read the template off an encoding of one-word texts, and check it on longer ones."""

@@ -21,6 +21,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from runoff._waiting import exits
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Collection
@@ -80,7 +82,9 @@ def first_done(futures: Collection[Future[_T]], seconds: float | None) -> Asking
     some: Any = futures  # all of one kind, as `run` or `run_async` needs them
 
     def wait() -> set[Future[_T]]:
-        return set(concurrent.futures.wait(some, seconds, concurrent.futures.FIRST_COMPLETED)[0])
+        with exits.Waiting():
+            done, _ = concurrent.futures.wait(some, seconds, concurrent.futures.FIRST_COMPLETED)
+        return set(done)
 
     async def wait_async() -> set[Future[_T]]:
         import asyncio  # noqa: PLC0415 - as above

@@ -17,6 +17,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._waiting import exits
 from runoff.errors import BadReply, PoolFull
 
 if TYPE_CHECKING:
@@ -117,8 +118,12 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
     """Run a call in a worker thread, in a copy of the caller's context.
 
     Raises:
-        PoolFull: abandoned calls occupy every thread.
+        PoolFull: abandoned calls occupy every thread, or the interpreter is exiting.
     """
+    exits.check()
+    if exits.begun():
+        msg = "the interpreter is exiting, and no other thread runs any more"
+        raise PoolFull(msg)
     level = _level.get()
     future: Job[_T] = Job(_pool_of(level))
     context = contextvars.copy_context()
@@ -128,7 +133,8 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            result = context.run(call)
+            with exits.Native():  # as the call may be of code that is not ours
+                result = context.run(call)
         except StopIteration as error:
             # asyncio refuses this error, and awaiting the future would never end
             hidden = RuntimeError("the call raised StopIteration")
@@ -157,9 +163,10 @@ def run(call: Callable[[], _T], deadline: Deadline, what: str) -> _T:
     """
     future = submit(call)
     try:
-        while not future.done():
-            deadline.check(what)
-            concurrent.futures.wait((future,), pause(deadline))
+        with exits.Waiting():
+            while not future.done():
+                deadline.check(what)
+                concurrent.futures.wait((future,), pause(deadline))
         return future.result()
     finally:
         leave(future)

@@ -26,7 +26,7 @@ from runoff.langchain._settings import SecondStage
 from runoff.langchain._sources import RetrieverSource, as_retriever, check_own_filters
 from runoff.langchain._widen import widened
 from runoff.pipeline import TwoStage
-from runoff.pipeline._second_stage import checked
+from runoff.pipeline._second_stage import OnBlank, checked, is_skipped
 from runoff.pipeline._sources import by_name, cannot_widen
 from runoff.protocols import Fusion, RecallSource, Warmable
 from runoff.types import Query
@@ -71,6 +71,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     filters: Filters | None = None
     filter: Filters | None = None  # what a config sets; the constructor joins both
     id_of: IdOf = None
+    on_blank: OnBlank = "empty"
 
     if not TYPE_CHECKING:  # type checkers know the fields
 
@@ -193,6 +194,8 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         run_manager: CallbackManagerForRetrieverRun,
         **kwargs: Any,  # noqa: ANN401 - `invoke` names them
     ) -> list[LangChainDocument]:
+        if is_skipped(query, self.on_blank):
+            return []
         asked, how = self._call(query, **kwargs)
         child = run_manager.get_child
         pipeline = self._pipeline(child, child, how["top_k"])
@@ -209,6 +212,8 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         run_manager: AsyncCallbackManagerForRetrieverRun,
         **kwargs: Any,  # noqa: ANN401 - `invoke` names them
     ) -> list[LangChainDocument]:
+        if is_skipped(query, self.on_blank):
+            return []
         asked, how = self._call(query, **kwargs)
         child, achild = run_manager.get_sync().get_child, run_manager.get_child
         pipeline = self._pipeline(child, achild, how["top_k"])
@@ -313,6 +318,8 @@ class TwoStageRetriever(StagedRetriever):
             fields and the values they must equal; `filter` is another name for it. Those of a call
             come on top.
         id_of: what identifies a document across retrievers if its id does not.
+        on_blank: what a blank query gets: `"empty"`, an empty list and a warning in the log, or
+            `"raise"`, an `InvalidArgument`.
         id_key: the metadata field that holds a document's id; without it ids identify documents
             across retrievers if every retriever supplies them, else the texts do.
         translate_filter: makes a vector store's search arguments of one of `runoff.filters`, for

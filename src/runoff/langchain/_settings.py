@@ -33,7 +33,7 @@ __all__ = ["SecondStage"]
 
 _CHECKED = (
     "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "provenance",
-    "fusion", "id_of",
+    "fusion", "id_of", "on_blank",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from runoff.llama_index._sources import RetrieverSource, source_of
 from runoff.llama_index._tracing import dispatcher, observed
 from runoff.llama_index._widen import check_own_filters
 from runoff.pipeline import TwoStage
-from runoff.pipeline._second_stage import DEFAULT_RERANKER, model_name, second_stage
+from runoff.pipeline._second_stage import DEFAULT_RERANKER, is_skipped, model_name, second_stage
 from runoff.pipeline._sources import by_name
 from runoff.protocols import RecallSource, Reranker
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from runoff._util.faults import OnError
     from runoff.filters import Filter
     from runoff.llama_index._filters import Filters
-    from runoff.pipeline._second_stage import Blend, Group, IdOf
+    from runoff.pipeline._second_stage import Blend, Group, IdOf, OnBlank
     from runoff.protocols import Fusion
     from runoff.scores import Threshold
     from runoff.types import Response
@@ -88,6 +88,8 @@ class TwoStageRetriever(BaseRetriever):
         metadata_mode: as for `RunoffRerank`.
         text_template: as for `RunoffRerank`.
         id_of: what identifies a node across retrievers if its id does not.
+        on_blank: what a blank query without an embedding or an image gets: `"empty"`, an empty list
+            and a warning in the log, or `"raise"`, an `InvalidArgument`.
         group: as for `RunoffRerank`.
         provenance: as for `RunoffRerank`.
         callback_manager: LlamaIndex's.
@@ -116,6 +118,7 @@ class TwoStageRetriever(BaseRetriever):
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
         text_template: str | None = None,
         id_of: IdOf = None,
+        on_blank: OnBlank = "empty",
         group: Group = None,
         provenance: bool = True,
         callback_manager: CallbackManager | None = None,
@@ -135,12 +138,14 @@ class TwoStageRetriever(BaseRetriever):
             "metadata_mode": metadata_mode,
             "text_template": text_template,
             "id_of": id_of,
+            "on_blank": on_blank,
             "group": group,
             "provenance": provenance,
         }
         options = {name: checked(name, value) for name, value in self._options.items()}
         self.top_n: int = options["top_n"]
         self.timeout: float | None = options["timeout"]
+        self._on_blank: OnBlank = options["on_blank"]
         self._filters = as_filter(filters)
         self._target = _one_of(retriever, retrievers)
         self._reading = Reading(options["metadata_mode"], text_template)
@@ -233,6 +238,8 @@ class TwoStageRetriever(BaseRetriever):
         return _named_sources(self._target, self._reading, depth)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if self._skips(query_bundle):
+            return []
         response = self._traced().search(
             to_query(query_bundle),
             top_k=self.top_n,
@@ -242,12 +249,20 @@ class TwoStageRetriever(BaseRetriever):
 
     @dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if self._skips(query_bundle):
+            return []
         response = await self._traced().asearch(
             to_query(query_bundle),
             top_k=self.top_n,
             timeout=self.timeout,
         )
         return self._nodes(response)
+
+    def _skips(self, bundle: QueryBundle) -> bool:
+        """Whether a bundle has no question in it, and is answered with an empty list."""
+        if bundle.embedding is not None or bundle.custom_embedding_strs or bundle.image_path:
+            return False
+        return is_skipped(bundle.query_str, self._on_blank)
 
     def _traced(self) -> TwoStage:
         second = self._pipeline.reranker

@@ -30,6 +30,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from runoff._util.lock import lock
+from runoff._util.stored import is_count, is_text, parse_json, path_of
 from runoff.errors import IndexDamaged, IndexNotFound, IndexTooNew, InvalidArgument
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ _POINTER = "runoff.json"
 _GENERATIONS = "generations"
 _LOCK = ".lock"
 _OURS = {_POINTER, _GENERATIONS, _LOCK}
+_NAME = re.compile("[0-9a-f]{32}")  # of a generation
 _ATTEMPTS = 100
 _T = TypeVar("_T")
+_KINDS: dict[str, np.dtype[Any]] = {
+    f"{order}{kind}": np.dtype(f"{order}{kind}") for order in "<>" for kind in ("i4", "i8", "f4")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +153,31 @@ class StoredGeneration:
         """Return the content of a JSON file."""
         path = self._checked(name)
         try:
-            return json.loads(path.read_bytes())
+            return parse_json(path.read_bytes())
         except ValueError as error:
-            raise damaged(path, "is not JSON") from error
+            raise damaged(path, f"cannot be read as JSON ({error})") from error
 
-    def array(self, name: str) -> NDArray[Any]:
-        """Return an array of numbers, read-only."""
+    def array(self, name: str, kind: type[np.generic], dimensions: int = 1) -> NDArray[Any]:
+        """Return an array of numbers, which cannot be written to.
+
+        Args:
+            name: the file's name.
+            kind: the type that its numbers must have, in any byte order.
+            dimensions: how many the array must have.
+        """
         path = self._checked(name)
         recorded = self.files[name]
-        dtype, shape = np.dtype(recorded["dtype"]), tuple(recorded["shape"])
-        if dtype.kind not in "iuf" or dtype.itemsize * math.prod(shape) != recorded["bytes"]:
-            raise damaged(path, "does not have the recorded type and shape")
+        shape, written = recorded.get("shape"), recorded.get("dtype")
+        dtype = _KINDS.get(written) if isinstance(written, str) else None
+        if (
+            dtype is None
+            or dtype.newbyteorder("=") != np.dtype(kind)
+            or not isinstance(shape, list)
+            or len(shape) != dimensions
+            or not all(map(is_count, shape))
+            or dtype.itemsize * math.prod(shape) != recorded["bytes"]
+        ):
+            raise damaged(path, "is not an array of the expected type and shape")
         array: NDArray[Any] = self._mapped(path).view(dtype)
         return array.reshape(shape)
 
@@ -206,7 +225,7 @@ def publish(path: str | os.PathLike[str], kind: Kind) -> Iterator[NewGeneration]
         OSError: something cannot be written, such as on a full disk; the previous generation stays
             current.
     """
-    root = Path(path)
+    root = path_of("path", path)
     try:
         _prepare(root)
         with _locked(root / _LOCK):
@@ -240,7 +259,7 @@ def read(
         IndexDamaged: the directory is foreign, incomplete or altered.
         IndexTooNew: a newer version of runoff wrote it.
     """
-    root = Path(path)
+    root = path_of("path", path)
     for _ in range(_ATTEMPTS):
         pointer = _pointer(root, kind)
         name = pointer["generation"]
@@ -254,6 +273,9 @@ def read(
         except FileNotFoundError as error:
             if _pointer(root, kind)["generation"] == name:
                 raise damaged(Path(error.filename or folder), "is missing") from error
+        except OSError as error:
+            what = f"cannot be read ({error.strerror or error})"
+            raise damaged(Path(error.filename or folder), what) from error
     msg = f"{root} was replaced {_ATTEMPTS} times while it was read: try again"
     raise IndexDamaged(msg)
 
@@ -264,7 +286,7 @@ def current_generation(path: str | os.PathLike[str], kind: Kind) -> str:
     Raises:
         IndexNotFound, IndexDamaged, IndexTooNew: as for `read`.
     """
-    return str(_pointer(Path(path), kind)["generation"])
+    return str(_pointer(path_of("path", path), kind)["generation"])
 
 
 def _pointer(root: Path, kind: Kind) -> dict[str, Any]:
@@ -273,23 +295,40 @@ def _pointer(root: Path, kind: Kind) -> dict[str, Any]:
         raw = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _absent(root) from error
+    except OSError as error:
+        raise damaged(path, f"cannot be read ({error.strerror or error})") from error
     try:
-        pointer = json.loads(raw)
+        pointer = parse_json(raw)
     except ValueError as error:
-        raise damaged(path, "is not JSON") from error
+        raise damaged(path, f"cannot be read as JSON ({error})") from error
     if not isinstance(pointer, dict) or pointer.get("runoff") != kind.name:
         raise damaged(path, f"does not describe a runoff {kind.name} index")
     version = pointer.get("version")
-    if isinstance(version, int) and version > kind.version:
+    if not is_count(version, 1):
+        raise damaged(path, "does not state the version of its format")
+    if version > kind.version:
         msg = (
             f"{root} has format {version}, and this version of runoff reads up to {kind.version}: "
             "pip install --upgrade runoff"
         )
         raise IndexTooNew(msg)
     checksum = pointer.pop("checksum", None)
-    if checksum != _checksum(pointer) or not re.fullmatch("[0-9a-f]{32}", pointer["generation"]):
+    if checksum != _checksum(pointer):
         raise damaged(path, "was altered: its checksum differs")
+    name, facts, files = (pointer.get(one) for one in ("generation", "facts", "files"))
+    if (
+        not isinstance(name, str)
+        or not _NAME.fullmatch(name)
+        or not isinstance(facts, dict)
+        or not isinstance(files, dict)
+        or not all(map(_describes, files.values()))
+    ):
+        raise damaged(path, "does not describe a generation of files")
     return pointer
+
+
+def _describes(file: object) -> bool:
+    return isinstance(file, dict) and is_count(file.get("bytes")) and is_text(file.get("sha256"))
 
 
 def _absent(root: Path) -> IndexNotFound | IndexDamaged:
@@ -312,6 +351,13 @@ def _prepare(root: Path) -> None:
         if _POINTER not in names and not names <= _OURS:
             raise InvalidArgument(
                 "path", str(root), "contains other files and no index: pass an empty directory"
+            )
+        if (root / _GENERATIONS).is_symlink():
+            raise InvalidArgument(
+                "path",
+                str(root),
+                f"holds a symbolic link named {_GENERATIONS!r}, and an index has a folder there: "
+                "remove the link, or name an empty directory",
             )
     new = not root.exists()
     (root / _GENERATIONS).mkdir(parents=True, exist_ok=True)
@@ -342,7 +388,7 @@ def _point(root: Path, kind: Kind, new: NewGeneration) -> None:
 def _counting(root: Path) -> str | None:
     """Return the name of the current generation, or None if the pointer has none."""
     try:
-        pointer = json.loads((root / _POINTER).read_bytes())
+        pointer = parse_json((root / _POINTER).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
     name = pointer.get("generation") if isinstance(pointer, dict) else None
@@ -351,11 +397,18 @@ def _counting(root: Path) -> str | None:
 
 def _clear(root: Path, keep: str | None) -> None:
     """Remove every generation but one; what cannot be removed now is left for the next writer."""
-    if keep is None:
+    if keep is None or (root / _GENERATIONS).is_symlink():
         return
     for folder in (root / _GENERATIONS).iterdir():
-        if folder.name != keep:
+        if folder.name != keep and _is_generation(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_generation(folder: Path) -> bool:
+    """Whether a folder has the name of a generation and holds, as one does, files alone."""
+    if not _NAME.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(one.is_file() and not one.is_symlink() for one in folder.iterdir())
 
 
 @contextmanager

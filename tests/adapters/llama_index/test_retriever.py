@@ -262,7 +262,8 @@ class TestFaults:
         came = both.retrieve(QUERY)
         told = provenance(came[0])
         assert came[0].node_id == "sort"
-        assert told["degraded"] == [{"stage": "recall", "source": "bad", "reason": "server_error"}]
+        why = {"stage": "recall", "source": "bad", "reason": "server_error"}
+        assert told["degraded"] == [{**why, "detail": "ServerFailed: 503"}]
 
     def test_when_all_fail_it_raises(self, overlap):
         """If all retrievers fail, the search raises."""

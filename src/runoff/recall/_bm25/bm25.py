@@ -247,9 +247,13 @@ class BM25:
         Args:
             path: the directory.
             mmap: leave arrays and documents on the disk, to be read when needed and shared between
-                processes; False reads everything into memory, which makes hits a little faster.
-            verify: compare the checksum of every file, which reads all of them once (about a second
-                for a gigabyte); False compares only their sizes.
+                processes; False reads everything into memory, which makes hits a little faster. If
+                another program truncates a mapped file, the operating system ends this process
+                (SIGBUS): use False where other programs may write to the directory. `save` never
+                changes a file that is in use.
+            verify: compare the checksum of every file and check that the columns fit together,
+                which reads all of them once (about a second for a gigabyte); False compares only
+                their sizes and trusts what they contain.
             analyzer: the callable the index was made with, if it was one: code is not saved.
 
         Raises:

@@ -15,14 +15,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from runoff._util.stored import is_text
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.recall._analyzers import make_analyzer
+from runoff.recall._bm25.check import (
+    check_offsets,
+    check_postings,
+    check_scores,
+    check_words,
+    require,
+)
 from runoff.recall._bm25.documents import Documents
 from runoff.recall._bm25.engine import EagerScores, Formula
 from runoff.recall._bm25.postings import Postings
@@ -33,6 +41,7 @@ from runoff.types import Document
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from runoff.recall._analyzers import Analyze, Analyzer
     from runoff.recall._generations import StoredGeneration
@@ -56,10 +65,8 @@ class _StoredDocuments(Sequence[Document]):
     def __init__(self, ids: Sequence[str], stored: StoredGeneration) -> None:
         self._ids = ids
         self._texts, self._extras = stored.content("texts.bin"), stored.content("extras.bin")
-        self._offsets = stored.array("offsets.bin")
-        ends = [self._texts.size, self._extras.size]
-        if self._offsets.shape != (2, len(ids) + 1) or self._offsets[:, -1].tolist() != ends:
-            raise damaged(stored.folder, "contains files that do not belong together")
+        self._offsets = stored.array("offsets.bin", np.int64, dimensions=2)
+        check_offsets(self._offsets, len(ids), [self._texts.size, self._extras.size])
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._read)
 
     def __len__(self) -> int:
@@ -81,10 +88,28 @@ class _StoredDocuments(Sequence[Document]):
             if extra == extra_end:
                 return Document(self._ids[row], words)
             said = json.loads(self._extras[extra:extra_end].tobytes())
+            _check_extra(said)
             return Document(self._ids[row], words, **said)
-        except (ValueError, TypeError) as error:
-            msg = f"document {self._ids[row]!r} cannot be read: build the index and save it again"
+        except (ValueError, RecursionError) as error:
+            msg = (
+                f"document {self._ids[row]!r} cannot be read ({error}): build the index and save "
+                "it again"
+            )
             raise IndexDamaged(msg) from error
+
+
+def _check_extra(said: object) -> None:
+    """Check what a document has besides id and text.
+
+    Raises:
+        ValueError: it is not what `_extra` writes.
+    """
+    kinds = {"metadata": dict, "own_id": bool, "image": bool}
+    if not isinstance(said, dict) or not all(
+        isinstance(value, kinds.get(name, ())) for name, value in said.items()
+    ):
+        msg = "its metadata is not a JSON object"
+        raise ValueError(msg)
 
 
 def save_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> str:
@@ -133,7 +158,7 @@ def load_snapshot(
     """
 
     def use(stored: StoredGeneration) -> tuple[Snapshot, str]:
-        return _snapshot(stored, _same_analyzer(stored.facts, analyzer)), stored.name
+        return _snapshot(stored, _same_analyzer(stored.facts, analyzer, stored.folder)), stored.name
 
     return read(path, _KIND, use, verify=verify, mmap=mmap)
 
@@ -148,28 +173,58 @@ def saved_generation(path: str | os.PathLike[str]) -> str:
 
 
 def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
-    facts = stored.facts
-    formula = Formula(**facts["formula"])
-    ids, terms = stored.json("ids.json"), stored.json("terms.json")
-    counts = [stored.array(f"{name}.bin") for name in ("starts", "rows", "counts", "lengths")]
-    postings = Postings(terms, *counts)
-    kept = _StoredDocuments(ids, stored)
-    sizes = {len(ids), postings.lengths.size, facts["documents"]}
-    columns = {postings.rows.size, postings.counts.size, int(postings.starts[-1])}
-    scoring = None
-    if formula.engine == "bm25s":
-        scores, base = stored.array("scores.bin"), stored.array("base.bin")
-        scoring = EagerScores(postings, scores, base, positive=facts["positive"])
-        columns.add(scores.size)
-    if len(sizes) > 1 or len(columns) > 1 or postings.starts.size != len(terms) + 1:
-        raise damaged(stored.folder, "contains files that do not belong together")
+    facts, values = stored.facts, stored.verify
+    try:
+        formula = _formula(facts.get("formula"))
+        ids, terms = stored.json("ids.json"), stored.json("terms.json")
+        check_words(ids, terms)
+        starts = stored.array("starts.bin", np.int64)
+        rows, counts, lengths = (
+            stored.array(f"{name}.bin", np.int32) for name in ("rows", "counts", "lengths")
+        )
+        postings = Postings(terms, starts, rows, counts, lengths)
+        same = len(ids) == lengths.size == facts.get("documents")
+        require(same, "they are of different numbers of documents")
+        check_postings(postings, values=values)
+        kept = _StoredDocuments(ids, stored)
+        scoring = None
+        if formula.engine == "bm25s":
+            scores, base = (stored.array(f"{name}.bin", np.float32) for name in ("scores", "base"))
+            positive = facts.get("positive")
+            require(isinstance(positive, bool), "nothing says whether the scores are positive")
+            scoring = EagerScores(postings, scores, base, positive=positive is True)
+            check_scores(scoring, formula, values=values)
+    except ValueError as error:
+        raise damaged(
+            stored.folder, f"contains files that do not belong together: {error}"
+        ) from error
     documents = Documents(range(len(kept)), kept) if stored.mmap else Documents(kept[:])
     return Snapshot(analyzer, formula, ids, documents, postings, scoring)
 
 
-def _same_analyzer(facts: Mapping[str, Any], given: str | Analyze | None) -> Analyzer:
+def _formula(stored: object) -> Formula:
+    """Return the formula that the pointer states.
+
+    Raises:
+        ValueError: it states none.
+    """
+    names = {one.name for one in fields(Formula)}
+    if (
+        not isinstance(stored, dict)
+        or stored.keys() != names
+        or not is_text(stored["engine"], stored["method"])
+    ):
+        msg = "the formula is missing or incomplete"
+        raise ValueError(msg)
+    return Formula(**stored)
+
+
+def _same_analyzer(facts: Mapping[str, Any], given: str | Analyze | None, folder: Path) -> Analyzer:
     """Return the analyzer the index was made with."""
-    name, by_name = facts["analyzer"], facts["analyzer_by_name"]
+    name, by_name = facts.get("analyzer"), facts.get("analyzer_by_name")
+    probe = facts.get("analyzer_probe")
+    if not isinstance(name, str) or not isinstance(probe, str) or not isinstance(by_name, bool):
+        raise damaged(folder, "does not name its analyzer")
     if given is None and not by_name:
         remedy = f"the index was made with the callable {name}: pass it as load(path, analyzer=...)"
         raise InvalidArgument("analyzer", None, remedy)
@@ -177,7 +232,7 @@ def _same_analyzer(facts: Mapping[str, Any], given: str | Analyze | None) -> Ana
     if by_name and analyzer.name != name:
         remedy = f"the index was made with {name!r}: leave the argument out"
         raise InvalidArgument("analyzer", analyzer.name, remedy)
-    if _probe(analyzer) != facts["analyzer_probe"]:
+    if _probe(analyzer) != probe:
         remedy = (
             "gives other tokens than when the index was saved (another function, or another "
             "version of PyStemmer): build and save the index again"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from runoff._util import optout
+from runoff._waiting import exits
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import BadReply, IndexNotFound, InvalidArgument, MissingExtra
 from runoff.recall._arguments import check_question
@@ -241,13 +242,15 @@ class Chroma:
     def _ask(
         self, vector: NDArray[np.float64], results: int, where: dict[str, Any] | None
     ) -> Asking[_Reply]:
-        call: Callable[[], Any] = partial(
-            self._collection.query,
-            query_embeddings=vector.astype(np.float32)[None, :],
-            n_results=results,
-            where=where,
-            include=["documents", "metadatas", "distances"],
-        )
+        def call() -> Any:  # noqa: ANN401 - an async collection returns an awaitable
+            with exits.Native():
+                return self._collection.query(
+                    query_embeddings=vector.astype(np.float32)[None, :],
+                    n_results=results,
+                    where=where,
+                    include=["documents", "metadatas", "distances"],
+                )
+
         # an async collection is always awaited, and any other never
         reply: _Reply = yield from ask(call, call)
         return reply
@@ -331,6 +334,7 @@ def _supports_lists() -> bool:
 
 def _chromadb() -> tuple[Any, Any]:
     """Return chromadb and settings that send no telemetry."""
+    optout.apply()
     try:
         import chromadb  # noqa: PLC0415 - an optional package of some 190 MB
         from chromadb.config import Settings  # noqa: PLC0415 - as above

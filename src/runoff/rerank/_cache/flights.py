@@ -15,7 +15,7 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
-from runoff._waiting import workers
+from runoff._waiting import exits, workers
 from runoff._waiting.drive import awaitable, first_done
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Flight:
 
     @property
     def late(self) -> bool:
-        """Whether it has taken too long for others to go on waiting."""
-        return self._left() <= 0
+        """Whether it has taken too long for others to go on waiting, or the interpreter exits."""
+        return exits.begun() or self._left() <= 0
 
     def land(self, entries: Mapping[bytes, Entry], *, gave_up: bool = False) -> None:
         """Give the scores to all who wait; further calls change nothing."""

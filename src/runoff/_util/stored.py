@@ -1,0 +1,89 @@
+"""JSON and paths from outside, read on the assumption that they may be damaged or hostile."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from runoff.errors import InvalidArgument
+
+__all__ = ["is_count", "is_finite", "is_text", "parse_json", "path_of"]
+
+_DEEPEST = 64  # levels of lists and objects that a file of ours can have
+
+
+def parse_json(raw: bytes | str, *, deepest: int = _DEEPEST) -> Any:  # noqa: ANN401 - any JSON
+    """Return what JSON says.
+
+    Args:
+        raw: the JSON.
+        deepest: how many levels of lists and objects are allowed.
+
+    Raises:
+        ValueError: it is not JSON, has a number of thousands of digits, or is nested too deeply.
+    """
+    try:
+        value = json.loads(raw)
+    except RecursionError:
+        value, opening = None, deepest + 1
+    else:
+        opening = (
+            raw.count("[") + raw.count("{")
+            if isinstance(raw, str)
+            else raw.count(b"[") + raw.count(b"{")
+        )
+    # few brackets cannot be nested deeply, so that most files need no second pass
+    if opening > deepest and (value is None or _depth_exceeds(value, deepest)):
+        msg = f"lists and objects are nested more than {deepest} levels deep"
+        raise ValueError(msg)
+    return value
+
+
+def _depth_exceeds(value: object, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, list | dict)
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, list | dict)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def is_count(value: object, least: int = 0, most: int = 2**63 - 1) -> TypeGuard[int]:
+    """Whether it is a whole number within bounds, and not True or False."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number that a float can hold: not NaN, infinite, True or False."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type] # as checked
+
+
+def is_text(*values: object) -> bool:
+    """Whether all of them are strings."""
+    return all(isinstance(value, str) for value in values)
+
+
+def path_of(argument: str, value: object) -> Path:
+    """Return a path that a caller gave.
+
+    Raises:
+        InvalidArgument: it is not a path, is blank, or contains a NUL character.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise InvalidArgument(argument, value, "must be a path")
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path.strip():
+        raise InvalidArgument(argument, value, "must be a path")
+    if "\0" in path:
+        raise InvalidArgument(argument, value, "must be a path without NUL characters")
+    return Path(path)
