@@ -108,6 +108,9 @@ def client(ca: str | None = None) -> httpx.AsyncClient:
 
     Args:
         ca: a file of certificate authorities to trust in place of the usual ones.
+
+    Raises:
+        InvalidArgument: the file cannot be read as certificates.
     """
     known = _clients.setdefault(private_loop.running(), {})
     if ca not in known:
