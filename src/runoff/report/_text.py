@@ -61,7 +61,7 @@ def number(value: float) -> str:
 def folded(text: str, further: int = 4) -> str:
     """Wrap long lines at 80 columns; continuation lines are indented `further` columns more."""
     lines = []
-    for line in text.splitlines():
+    for line in visible(text).splitlines():
         indent = " " * (len(line) - len(line.lstrip()) + further)
         lines += textwrap.wrap(line, _WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [
             ""
