@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import ssl
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,11 +92,12 @@ def _sql(error: Exception) -> bool:
 
 def _untrusted(error: BaseException | None) -> bool:
     """Return whether a certificate was refused: clients wrap that as a lost connection."""
+    ssl = sys.modules.get("ssl")  # who raises its error has imported it, and not everyone needs it
     for _ in range(10):
-        if error is None or isinstance(error, ssl.SSLCertVerificationError):
-            break
+        if ssl is None or error is None or isinstance(error, ssl.SSLCertVerificationError):
+            return error is not None and ssl is not None
         error = error.__cause__ or error.__context__
-    return isinstance(error, ssl.SSLCertVerificationError)
+    return False
 
 
 def _grpc(error: Exception) -> bool:

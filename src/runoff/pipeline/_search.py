@@ -190,7 +190,7 @@ class Search:
             len(split.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,
-            (*nominated.notes, *(reranking.notes if reranking else ())),
+            tuple(map(visible, (*nominated.notes, *(reranking.notes if reranking else ())))),
         )
         trace = Trace(
             tuple(traced),

@@ -316,6 +316,7 @@ async def _once(way: Way, work: Batches, indices: list[int]) -> None:
     work.usage += Usage(requests=1)
     query = work.pairs[indices[0]][0]
     limit = asyncio.timeout(way.timeout)
+    reply = None
     try:
         async with limit:
             texts = [_sendable(work.pairs[one][1]) for one in indices]
@@ -323,8 +324,9 @@ async def _once(way: Way, work: Batches, indices: list[int]) -> None:
     except TimeoutError:
         if not limit.expired():
             raise
+    if reply is None:  # raised here: the context would have frames with the headers that were sent
         msg = f"{way.who} did not answer within {way.timeout:g} s"
-        raise DeadlineExceeded(msg) from None
+        raise DeadlineExceeded(msg)
     work.take(indices, reply, way.who)
 
 
