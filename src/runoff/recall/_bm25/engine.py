@@ -30,6 +30,7 @@ __all__ = ["EagerScores", "Engine", "Formula", "Scoring", "bm25s_module", "make_
 Engine: TypeAlias = Literal["bm25s", "rank-bm25"]
 
 _METHODS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
+_LARGEST = float(np.finfo(np.float64).max)
 _SHIFTED = ("bm25l", "bm25+")  # a document without the term scores above 0 too
 
 
@@ -73,7 +74,7 @@ class Formula:
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int | float)
-                or not math.isfinite(value)
+                or not abs(value) <= _LARGEST  # true of NaN, and of whole numbers no float holds
                 or not least <= value <= most
             ):
                 top = "" if most == math.inf else f" and at most {most:g}"
