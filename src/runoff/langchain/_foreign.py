@@ -22,6 +22,7 @@ from runoff.langchain._convert import RELEVANCE, plain
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
+from runoff.rerank._pairs import check_queries
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 from runoff.types import Dropped, Ranked, Reranking
@@ -143,11 +144,13 @@ class CompressorReranker:
         """Order the candidates; see `Reranker.rerank`.
 
         Raises:
+            RequestRejected: the query is blank.
             BadReply: it returned a document that was not among the candidates, or cannot use what
                 its language model returned.
         """
         if deadline is not None:
             deadline.check(self.name)
+        check_queries(self.name, (query.text,))
         copies = [_copy(candidate) for candidate in candidates]
         try:
             kept = self._asked(copies).compress_documents(
@@ -171,6 +174,7 @@ class CompressorReranker:
             )
         if deadline is not None:
             deadline.check(self.name)
+        check_queries(self.name, (query.text,))
         copies = [_copy(candidate) for candidate in candidates]
         try:
             kept = await self._asked(copies).acompress_documents(

@@ -40,6 +40,7 @@ logger = logging.getLogger("runoff")
 # about five milliseconds of fusion, or of hashing the texts of documents without ids
 _MANY_HITS = 500
 _MUCH_TEXT = 4_000_000
+_GROUPING = 0.25  # of the time left that finding duplicates may take
 _NO_MODEL = ModelIdentity("")
 
 
@@ -133,7 +134,11 @@ class Search:
         rankings, notes = identify(inside, self.id_of)
         every = {name: rankings.get(name, []) for name in self.sources}
         candidates = stages.fuse(every, self.fusion)
-        heads = candidates if self.grouping is None else self.grouping.group(candidates)
+        heads = candidates
+        if self.grouping is not None:
+            share = self.deadline.remaining() * _GROUPING
+            heads, skipped = self.grouping.group_within(candidates, share)
+            notes = [*notes, *skipped]
         split = stages.split(heads, self.window)
         entered = sum(map(len, rankings.values()))
         fusion = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))

@@ -58,11 +58,19 @@ Memo: TypeAlias = "dict[str, tuple[list[int], bool]]"
 
 
 class Scored(NamedTuple):
-    """The result for one pair: its logit or probability, whether text was lost, tokens read."""
+    """The result for one pair: its logit or probability, and how much of it was read.
+
+    Attributes:
+        logit: the score.
+        truncated: whether text of the document was lost.
+        tokens: tokens read.
+        query_cut: whether text of the query was lost.
+    """
 
     logit: float
     truncated: bool
     tokens: int
+    query_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -133,7 +133,7 @@ class _Run:
             for index, row in zip(group, values, strict=True):
                 logits[index] = backends.logit(row)
         return [
-            backends.Scored(value, one.truncated, len(one))
+            backends.Scored(value, one.truncated, len(one), one.query_cut)
             for value, one in zip(logits, encoded, strict=True)
         ]
 

@@ -44,7 +44,6 @@ __all__ = [
     "Batches",
     "Reply",
     "Way",
-    "check_queries",
     "gate_of",
     "load",
     "pair_scores",
@@ -198,17 +197,6 @@ class Batches:
             found = ", ".join(filter(None, problems))
             msg = f"{who} was sent {len(indices)} texts and returned {found}"
             raise BadReply(msg)
-
-
-def check_queries(who: str, pairs: Sequence[tuple[str, str]]) -> None:
-    """Refuse pairs whose queries are all blank, which servers reject with 400.
-
-    Raises:
-        RequestRejected: no query has text.
-    """
-    if not any(query.strip() for query, _ in pairs):
-        msg = f"{who}: the query is blank; give it text, or search without a reranker"
-        raise RequestRejected(msg)
 
 
 async def score(way: Way, pairs: Sequence[tuple[str, str]], deadline: Deadline | None) -> Batches:

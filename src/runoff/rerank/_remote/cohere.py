@@ -25,7 +25,7 @@ from runoff.errors import (
     RunoffError,
 )
 from runoff.rerank import _amounts as amounts
-from runoff.rerank._pairs import has_text
+from runoff.rerank._pairs import check_queries, has_text
 from runoff.rerank._remote import batches
 from runoff.rerank._remote.access import Key, Secret, as_key, masked, scope_of
 from runoff.rerank._remote.breaker import Circuit, breaker_of
@@ -194,7 +194,7 @@ class CohereRerank(RemoteScorer):
         return ScoreKind.PROBABILITY
 
     async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
-        batches.check_queries(self.name, pairs)
+        check_queries(self.name, (query for query, _ in pairs))
         client, key, load_ms = self.client, Secret[str | None](None), 0.0
         where = self._where()
         if client is None:
