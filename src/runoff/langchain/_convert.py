@@ -44,6 +44,11 @@ class Carried(Document):
 
     origin: LangChainDocument | None = field(default=None, compare=False, repr=False)
 
+    def rewritten(self, text: str) -> Carried:
+        """Return a copy with another text."""
+        origin = plain(self).model_copy(update={"page_content": text})
+        return replace(self, text=text, origin=origin)
+
 
 def carried(document: LangChainDocument, id_key: str | None = None) -> Carried:
     """Return a LangChain document as a core document.

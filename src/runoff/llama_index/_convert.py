@@ -90,6 +90,13 @@ class NodeDocument(Document):
 
     node: NodeWithScore | None = field(default=None, compare=False, repr=False)
 
+    def rewritten(self, text: str) -> NodeDocument:
+        """Return a copy with another text, which becomes the content of a copy of the node."""
+        found = plain_node(self)
+        node = found.node.model_copy()
+        node.set_content(text)
+        return replace(self, text=text, node=found.model_copy(update={"node": node}))
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
