@@ -88,8 +88,11 @@ class PostprocessorReranker:
 
     def _asked(self, number: int) -> BaseNodePostprocessor:
         fields = type(self.postprocessor).model_fields
-        named = [name for name in ("top_n", "top_k") if name in fields]
-        changes = {name: number for name in named if type(getattr(self.postprocessor, name)) is int}
+        changes: dict[str, object] = {
+            name: number
+            for name in ("top_n", "top_k")
+            if name in fields and type(getattr(self.postprocessor, name)) is int
+        }
         return self.postprocessor.model_copy(update=changes) if changes else self.postprocessor
 
     def _reranking(
