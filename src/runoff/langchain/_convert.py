@@ -93,7 +93,7 @@ def answer(response: Response, *, reranked: bool, marked: bool) -> list[LangChai
     documents = []
     for result in response.results:
         origin = plain(result.document)
-        metadata = core.without(origin.metadata)
+        metadata = core.Marked(core.without(origin.metadata))
         if scored:
             score = result.rerank_score
             metadata[RELEVANCE] = None if score is None else float(score)

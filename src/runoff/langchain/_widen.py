@@ -10,6 +10,8 @@ from langchain_core.runnables.configurable import RunnableConfigurableFields
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel
 
+from runoff.langchain._multi_query import interleaved_queries, is_multi_query
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -55,7 +57,8 @@ def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | N
             return _copy(retriever, {name: depth})
     for kind_of, fields in _WRAPPERS:
         if kind_of(retriever):
-            return _rewrapped(retriever, fields, depth)
+            copy = _rewrapped(retriever, fields, depth)
+            return interleaved_queries(copy) if copy and is_multi_query(copy) else copy
     return None
 
 
