@@ -16,6 +16,7 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables.config import ensure_config
 
 from runoff._util import provenance
+from runoff._util.numbers import as_array
 from runoff._waiting import workers
 from runoff.errors import BadReply
 from runoff.langchain._convert import RELEVANCE, plain
@@ -103,7 +104,7 @@ class CrossEncoderScorer:
             deadline.check(self.name)
         raw = self.model.score(list(pairs))
         try:
-            values = np.asarray(raw, dtype=np.float32).reshape(-1)
+            values = as_array(raw).astype(np.float32).reshape(-1)
         except (TypeError, ValueError) as error:
             msg = f"{self.name} returned scores that are not numbers"
             raise BadReply(msg) from error

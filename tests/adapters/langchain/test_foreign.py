@@ -1,5 +1,6 @@
 """LangChain's own rerankers as second stages of runoff's retrievers and pipelines."""
 
+import numpy as np
 import pytest
 from cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -247,3 +248,36 @@ def test_a_compression_retriever_that_extracts_keeps_its_extracts(documents, sto
     results = two_stage(given).invoke(QUESTION)
     assert len(results) == 5
     assert all(len(one.page_content.split()) == 2 for one in results)
+
+
+class Tensor(list):
+    """A stand-in for a tensor that NumPy cannot read, such as bfloat16 or on a GPU."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+    def tolist(self):
+        return list(self)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(lambda scores: map(float, scores), id="map"),
+        pytest.param(lambda scores: (one for one in scores), id="generator"),
+        pytest.param(lambda scores: dict(enumerate(scores)).values(), id="values"),
+        pytest.param(Tensor, id="tensor"),
+        pytest.param(lambda scores: [Tensor([one]) for one in scores], id="tensors"),
+        pytest.param(lambda scores: np.array(scores)[:, None], id="column"),
+    ],
+)
+def test_scores_in_any_iterable(documents, form):
+    """A cross-encoder may return a map, as LangChain's does for two labels, or other iterables."""
+
+    class Formed(Lengths):
+        def score(self, text_pairs):
+            return form(super().score(text_pairs))
+
+    results = reranked(Formed(), documents, on_error="raise")
+    scores = [one.metadata["relevance_score"] for one in results]
+    assert scores == sorted((float(len(one.page_content)) for one in documents), reverse=True)
