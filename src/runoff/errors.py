@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import error_text, short_repr
+from runoff._util.messages import error_text, short_repr, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,10 @@ __all__ = [
 
 class RunoffError(Exception):
     """Base of every error runoff raises."""
+
+    def __str__(self) -> str:
+        """Return the message without control characters: it may quote a server or a name."""
+        return visible(super().__str__())
 
 
 class InvalidArgument(RunoffError, ValueError):
@@ -248,7 +252,7 @@ class RequestRejected(TransientError):
 
 
 class PoolFull(TransientError):
-    """Every worker thread is busy with calls that have not returned."""
+    """Every worker thread is busy, or the process has no thread or file descriptor left."""
 
     reason = "pool_full"
 

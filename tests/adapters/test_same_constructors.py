@@ -36,6 +36,7 @@ LANGCHAIN_ALONE = {
     "TwoStageRetriever": {
         "id_key": "LangChain's stores invent ids, so a document's own may stand in its metadata",
         "translate_filter": "LangChain's stores share no language of filters; LlamaIndex's do",
+        "filter": "LangChain's stores say filter; a config sets it for one call",
         "name": "LangChain's runnables",
         "tags": "LangChain's retrievers",
         "metadata": "LangChain's retrievers",
@@ -45,6 +46,7 @@ LANGCHAIN_ALONE = {
         "search_kwargs": "the arguments of a vector store's search",
         "search_type": "the kinds of search of a vector store",
         "translate_filter": "as above",
+        "filter": "as above",
         "name": "as above",
         "tags": "as above",
         "metadata": "as above",
@@ -170,6 +172,7 @@ def test_the_same_subject_has_the_same_file_name():
     )
     assert ours - theirs == {"_bm25.py", "_serialize.py"}  # nodes on disk, rerankers as JSON
     assert theirs - ours == {
-        "_scoring.py",  # distances told from similarities
+        "_binding.py",  # what bind does
         "_multi_query.py",  # LlamaIndex fuses the answers to several queries itself
+        "_scoring.py",  # distances told from similarities
     }

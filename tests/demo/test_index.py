@@ -53,7 +53,7 @@ def test_another_programs_chroma_is_left_alone(tmp_path):
     """A folder that the demo has not marked is not emptied, whatever its names are."""
     (tmp_path / "chroma").mkdir()
     (tmp_path / "chroma" / "chroma.sqlite3").write_text("precious")
-    with pytest.raises(InvalidArgument, match=r"holds 'chroma' and no 'index.json'"):
+    with pytest.raises(InvalidArgument, match=r"holds 'chroma' and no 'index\.json'"):
         opened(tmp_path)
     assert (tmp_path / "chroma" / "chroma.sqlite3").read_text() == "precious"
 

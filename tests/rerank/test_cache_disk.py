@@ -65,6 +65,29 @@ def test_it_is_there_for_the_next_process(path):
     assert [(one.stdout.strip(), one.stderr) for one in counts] == [("0", ""), ("50", "")]
 
 
+def test_a_read_only_cache_is_read(path, monkeypatch):
+    """A filled cache where nothing can be written gives its scores, and is left as it is."""
+    score(path)
+    DiskCache(path).close()
+    copy = path.parent.parent / "mounted" / "scores.db"
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    before = copy.read_bytes()
+    monkeypatch.setattr(database.os, "access", lambda *_: False)  # root may write anything
+    scores = score(copy)
+    assert right(scores)
+    assert scores.usage.cached == len(PAIRS)
+    with pytest.raises(OSError, match="readonly"):
+        DiskCache(copy).put(DiskCache(path).get(list_keys(path)))
+    assert [one.name for one in copy.parent.iterdir()] == ["scores.db"]
+    assert copy.read_bytes() == before
+
+
+def list_keys(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM scores LIMIT 3")]
+
+
 def test_texts_are_not_in_it(path):
     """The file contains hashes and numbers, and no text."""
     score(path, [("a secret question", "a secret document")])

@@ -53,6 +53,18 @@ def bert(tmp_path_factory):
     return torch_tiny.bert(tmp_path_factory.mktemp("bert"))
 
 
+def test_torch_keeps_a_containers_quota(tmp_path, monkeypatch):
+    """Loading a model leaves torch no more threads than this process may use cores."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch_model.cpu, "cores", lambda: 1)
+    try:
+        torch.set_num_threads(2)
+        CrossEncoder(torch_tiny.bert(tmp_path / "model"), backend="torch").warmup()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_scores_are_the_models_logits_in_input_order(bert):
     """Scores are those of sentence-transformers without activation, in the order given."""
     scores = make(bert).score(PAIRS)

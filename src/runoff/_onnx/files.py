@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._onnx import cpu
-from runoff.errors import ModelDamaged, ModelNotFound
+from runoff._util.faults import reason_of
+from runoff.errors import ModelDamaged, ModelNotFound, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -88,6 +89,7 @@ class ModelDirectory:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
+            check_exhausted(error, path)
             msg = f"{self.name}: {path} cannot be read ({error}): fetch the model again"
             raise ModelDamaged(msg) from error
         return read
@@ -264,6 +266,14 @@ def checksum(path: Path) -> str:
                 known = hashlib.file_digest(stream, "sha256").hexdigest()
             _known[key] = known
     except OSError as error:
+        check_exhausted(error, path)
         msg = f"{path} cannot be read ({error.strerror}): fetch the model again"
         raise ModelNotFound(msg) from error
     return known
+
+
+def check_exhausted(error: BaseException | None, path: Path) -> None:
+    """Raise PoolFull if a file could not be opened because too many are open."""
+    if error is not None and reason_of(error) == PoolFull.reason:
+        msg = f"{path} cannot be opened: no file descriptor is left ({error}); see `ulimit -n`"
+        raise PoolFull(msg) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runoff._onnx.files import SETTINGS
+from runoff._util import optout
 from runoff.errors import ModelNotFound
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def fetch(
         ModelNotFound: no such model or revision, no fitting files, neither network nor cached
             files, or a cache that cannot be written.
     """
+    optout.apply()
     import huggingface_hub  # noqa: PLC0415 - half a second that only Hub models cost
     from huggingface_hub import constants  # noqa: PLC0415 - as above
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff._onnx import hub
-from runoff._onnx.files import PRECISIONS, SETTINGS, ModelFiles, choose, in_directory
+from runoff._onnx.files import (
+    PRECISIONS,
+    SETTINGS,
+    ModelFiles,
+    check_exhausted,
+    choose,
+    in_directory,
+)
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, ModelNotFound
 
 if TYPE_CHECKING:
@@ -178,6 +186,13 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
     try:
         directory = package.path(name)
     except package.ModelDamagedError as error:
+        check_exhausted(error.__cause__, error.file)
+        if getattr(sys, "frozen", False) and not error.file.exists():
+            msg = (
+                f"{name}: the model is not bundled with this application: {error.file} is missing. "
+                "Build it with the data of runoff_models: pyinstaller --collect-data runoff_models"
+            )
+            raise ModelNotFound(msg) from error
         raise ModelDamaged(str(error)) from error
     files = in_directory(directory, name=name, precision="auto")
     made = files.config.get("precision")

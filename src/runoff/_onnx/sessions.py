@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 
 from runoff._onnx import runtime
+from runoff._util import optout
 from runoff._waiting import exits
 from runoff.errors import InvalidArgument, ModelDamaged
 
@@ -118,6 +119,7 @@ class Loaded:
 
 
 def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is imported late
+    optout.apply()
     from tokenizers import Tokenizer  # noqa: PLC0415 - imported where models are used
 
     try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runoff._onnx import cpu
 from runoff._waiting import exits, workers
-from runoff.errors import DeadlineExceeded
+from runoff.errors import DeadlineExceeded, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,7 +204,13 @@ class Slots:
             while len(self._threads) < self._size:
                 name = f"runoff-slot-{len(self._threads) + 1}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    if self._threads:
+                        break  # fewer slots, until a thread can be started
+                    msg = f"no thread can be started for models: {error}"
+                    raise PoolFull(msg) from error
                 self._threads.append(thread)
             self._open.add(call)
             self._calls.append(call)

@@ -58,9 +58,9 @@ def encode(response: Response, result: Result) -> str:
 
     It contains no text: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
     `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
-    `complete`; for a degraded answer `degraded` (stage, source and reason of each); where the score
-    came from parts of the text, `passages` (start, end and score of each, best first); and if it
-    stands for others, `grouped` (their ids).
+    `complete`; for a degraded answer `degraded` (stage, source, reason and the cause, `detail`, of
+    each); where the score came from parts of the text, `passages` (start, end and score of each,
+    best first); and if it stands for others, `grouped` (their ids).
     """
     outcome = response.outcome
     record: dict[str, Any] = {
@@ -82,7 +82,12 @@ def encode(response: Response, result: Result) -> str:
     }
     if not outcome.complete:
         record["degraded"] = [
-            {"stage": one.stage, "source": one.source, "reason": one.reason}
+            {
+                "stage": one.stage,
+                "source": one.source,
+                "reason": one.reason,
+                "detail": one.detail,
+            }
             for one in outcome.degraded
         ]
     if result.passages:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["is_count", "is_text", "parse_json", "path_of"]
+__all__ = ["is_count", "is_finite", "is_text", "parse_json", "path_of"]
 
 _DEEPEST = 64  # levels of lists and objects that a file of ours can have
 
@@ -59,6 +60,12 @@ def _depth_exceeds(value: object, limit: int) -> bool:
 def is_count(value: object, least: int = 0, most: int = 2**63 - 1) -> TypeGuard[int]:
     """Whether it is a whole number within bounds, and not True or False."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number that a float can hold: not NaN, infinite, True or False."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type] # as checked
 
 
 def is_text(*values: object) -> bool:

@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff._waiting import exits
-from runoff.errors import BadReply, DeadlineExceeded
+from runoff.errors import BadReply, DeadlineExceeded, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,9 +34,18 @@ _LONGEST_WAIT = 3600.0
 
 class _Loop:
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        try:
+            self.loop = asyncio.new_event_loop()
+        except OSError as error:
+            msg = f"no file descriptor is left for an event loop ({error}): see `ulimit -n`"
+            raise PoolFull(msg) from error
         self.thread = threading.Thread(target=self._serve, name="runoff-loop", daemon=True)
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError as error:
+            self.loop.close()
+            msg = f"no thread can be started for an event loop: {error}"
+            raise PoolFull(msg) from error
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -61,7 +70,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def running() -> asyncio.AbstractEventLoop:
-    """Return the loop, and start it if it is not running."""
+    """Return the loop, and start it if it is not running.
+
+    Raises:
+        PoolFull: the process has no thread or no file descriptor left.
+    """
     global _current  # noqa: PLW0603 - one for the process
     with _lock:
         if _current is None:
@@ -70,7 +83,8 @@ def running() -> asyncio.AbstractEventLoop:
 
 
 def _spawn(work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
-    return asyncio.run_coroutine_threadsafe(work(), running())
+    loop = running()  # it may raise, and a coroutine made before that would never be awaited
+    return asyncio.run_coroutine_threadsafe(work(), loop)
 
 
 def run(work: Callable[[], Coroutine[Any, Any, _T]], deadline: Deadline | None, what: str) -> _T:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import __version__
+from runoff._util import optout
 from runoff.errors import (
     IndexDamaged,
     IndexNotFound,
@@ -215,6 +216,7 @@ def _mark(path: Path, key: str, documents: int) -> None:
 
 
 def _client(path: Path) -> ClientAPI:
+    optout.apply()
     try:
         import chromadb  # noqa: PLC0415 - a large package, for the demo only
         from chromadb.config import Settings  # noqa: PLC0415 - as above

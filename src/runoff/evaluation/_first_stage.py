@@ -118,7 +118,7 @@ class Prepared:
         for name, rows in self._by_rank.items():
             near = rows[:depth]
             share = np.zeros(len(self.query))
-            share[near] = weights[name] / (constant + np.arange(1, len(near) + 1))
+            share[near] = weights[name] / (float(constant) + np.arange(1, len(near) + 1))
             shares.append(share)
         return _summed(shares)
 

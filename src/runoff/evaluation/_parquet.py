@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff.errors import MissingExtra
+from runoff.evaluation._columns import check_row
 from runoff.evaluation._recording import Origin, RecordedQuery
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import StageTrace
@@ -181,7 +182,11 @@ class _Lists:
 
 
 def queries_of(table: pa.Table, setup: Setup) -> Iterator[RecordedQuery]:
-    """Yield the recorded query of each row; its arrays are read-only views of the table."""
+    """Yield the recorded query of each row; its arrays are read-only views of the table.
+
+    Raises:
+        ValueError: a row holds what no query can have.
+    """
     listed = [
         *_COLUMNS,
         *(f"{name}:{source}" for source in setup.sources for name in _ORIGIN),
@@ -192,6 +197,7 @@ def queries_of(table: pa.Table, setup: Setup) -> Iterator[RecordedQuery]:
     arrays = {name: _Lists(table[name]) for name in listed}
     others = [name for name in table.column_names if name not in arrays]
     for row, stored in enumerate(table.select(others).to_pylist()):
+        check_row(stored)
         doc_ids = tuple(stored["doc_ids"])
         columns = {name: arrays[name][row] for name in _COLUMNS}
         yield RecordedQuery(

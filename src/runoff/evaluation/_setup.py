@@ -7,13 +7,16 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.arguments import is_share
 from runoff._util.messages import short_repr
 from runoff._util.moved import current
+from runoff._util.stored import is_count, is_finite, is_text
 from runoff.errors import RecordingMismatch
 from runoff.fusion._convex import Convex
 from runoff.fusion._normalize import MinMax, TheoreticalMinMax, ZScore
 from runoff.fusion._rrf import RRF
-from runoff.scores import Threshold
+from runoff.fusion._weights import Weights
+from runoff.scores import ScoreKind, Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +34,8 @@ __all__ = [
 ]
 
 _NORMALIZERS = {"minmax": MinMax, "theoretical": TheoreticalMinMax, "zscore": ZScore}
+_MOST = 2**31 - 1
+_THRESHOLD = 3  # value, kind and model
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,26 @@ class StepSetup:
     keep: int | None = None
     margin: float | None = None
 
+    def possible(self, *, last: bool) -> bool:
+        """Whether every value, as read from a file, is one that a stage can have."""
+        limit, margin = self.threshold, self.margin
+        return (
+            is_text(self.name)
+            and isinstance(self.pointwise, bool)
+            and (self.blend is None or is_share(self.blend))
+            and (self.keep is None if last else is_count(self.keep, 1, _MOST))
+            and (margin is None or (is_finite(margin) and margin > 0))
+            and (
+                limit is None
+                or (
+                    len(limit) == _THRESHOLD
+                    and is_finite(limit[0])
+                    and limit[1] in {*ScoreKind}
+                    and is_text(limit[2])
+                )
+            )
+        )
+
     def limit(self) -> Threshold | None:
         """Return the threshold as `Pointwise` takes it."""
         return None if self.threshold is None else Threshold(*self.threshold)  # type: ignore[arg-type] # by its name
@@ -73,6 +98,11 @@ class GroupSetup:
     by: str
     duplicates: float | None
     per_group: int
+
+    def possible(self) -> bool:
+        """Whether every value, as read from a file, is one that a grouping can have."""
+        shares = self.duplicates is None or is_share(self.duplicates)
+        return is_text(self.by) and shares and is_count(self.per_group, 1, _MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +149,53 @@ class Setup:
         Raises:
             KeyError: a field is missing.
             TypeError: a field is unknown or has the wrong type.
+            ValueError: a field has a value that it cannot have.
         """
+        if not all(isinstance(stored[name], list) for name in ("steps", "sources")):
+            msg = "the steps and sources must be lists"
+            raise TypeError(msg)
         steps = [
             StepSetup(**{**one, "threshold": one["threshold"] and tuple(one["threshold"])})
             for one in stored["steps"]
         ]
-        group = stored["group"] and GroupSetup(**stored["group"])
+        group = None if stored["group"] is None else GroupSetup(**stored["group"])
         sources = tuple(stored["sources"])
-        return cls(**{**stored, "sources": sources, "steps": tuple(steps), "group": group})
+        made = cls(**{**stored, "sources": sources, "steps": tuple(steps), "group": group})
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        """Check every value of a setup that was stored.
+
+        Raises:
+            KeyError: the fusion lacks a field.
+            TypeError: a value has the wrong type.
+            ValueError: a value is out of its range.
+        """
+        "".join(self.sources).encode()  # they name columns
+        sizes = (self.depth, self.window, self.top_k, self.recorded_depth, self.recorded_window)
+        parts, group = self.parts, self.group
+        whole = (
+            all(is_count(one, 1, _MOST) for one in sizes)
+            and is_text(*self.sources, self.queries)
+            and 0 < len(set(self.sources)) == len(self.sources)
+            and isinstance(parts, dict)
+            and is_text(*parts.values())
+            and isinstance(self.texts, bool)
+            and all(
+                one.possible(last=at == len(self.steps)) for at, one in enumerate(self.steps, 1)
+            )
+            and (group is None or group.possible())
+        )
+        if not whole:
+            msg = "a value is out of its range"
+            raise ValueError(msg)
+        if not isinstance(self.fusion, dict) or not is_text(self.fusion["kind"]):
+            msg = "the fusion is not described"
+            raise TypeError(msg)
+        fusion = fusion_from_json(self.fusion)
+        if isinstance(fusion.weights if fusion else None, Weights):
+            fusion.weights.check_names(self.sources)  # type: ignore[union-attr] # as checked
 
     def check_same(self, other: Setup, where: str) -> None:
         """Raise unless the other setup is the same.

@@ -7,15 +7,17 @@ because its answer was degraded, the last record counts.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import re
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import runoff
 from runoff._util.lock import lock, unlock
+from runoff._util.stored import is_count, parse_json, path_of
 from runoff.errors import (
     InvalidArgument,
     MissingExtra,
@@ -32,10 +34,12 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingExtra("pyarrow", "eval") from missing
 
-from runoff.evaluation._parquet import queries_of, table_of
+from runoff.evaluation._columns import check_columns, check_heads, check_schema
+from runoff.evaluation._parquet import queries_of, schema, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from typing import Self
 
     from runoff.evaluation._recording import RecordedQuery
@@ -49,6 +53,9 @@ _LOCK = "lock"
 _SHARD = re.compile(r"part-(\d{8})-(\d{8})\.parquet")
 _PARTIAL = re.compile(r"part-\d{8}-\d{8}\.partial")
 _HEADS = ["query_id", "candidates", "degraded"]
+_MARK = b"runoff-sha256:"  # in a shard's metadata, before the checksum of all its other bytes
+_BLANK = b"0" * 64
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError)
 _MERGED = 64  # small shards from which they are merged
 
 
@@ -65,8 +72,9 @@ class Folder(Stored):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.setup = _read_manifest(self.path)
+        self.path = path_of("path", path)
+        self.setup, self._all_marked = _read_manifest(self.path)
+        self._schema = schema(self.setup)
         self._index: dict[str, tuple[Path, int, bool, int]] = {}
         self._shards: list[Path] = []
         self._next = 1
@@ -79,7 +87,7 @@ class Folder(Stored):
         self._shards.clear()
         for shard in sorted(self.path.glob("part-*.parquet"), key=_span):
             try:
-                self._add(shard, _table(shard, _HEADS))
+                self._add(shard, self._table(shard, _HEADS))
             except RecordingDamaged:
                 if shard.exists():
                     raise
@@ -94,7 +102,7 @@ class Folder(Stored):
             RecordingMismatch: the recording is of another system or of other queries.
             InvalidArgument: the directory holds other files.
         """
-        folder = Path(path)
+        folder = path_of("path", path)
         manifest = folder / _MANIFEST
         if manifest.is_file():
             found = cls(folder)
@@ -102,12 +110,14 @@ class Folder(Stored):
         else:
             _check_new(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            content = {
+            content: dict[str, Any] = {
                 "format": _FORMAT,
                 "version": VERSION,
                 "runoff": runoff.__version__,
+                "checksums": True,
                 "setup": setup.to_json(),
             }
+            content["checksum"] = _checksum(content)
             partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
             partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
             partial.replace(manifest)
@@ -128,11 +138,11 @@ class Folder(Stored):
 
     def _is_merged(self, shard: Path, number: int) -> bool:
         """Whether all queries of a small shard are in one that spans its number."""
-        asked = set(_table(shard, _HEADS)["query_id"].to_pylist())
+        asked = set(self._table(shard, _HEADS)["query_id"].to_pylist())
         return any(
             first <= number <= last
             and first < last
-            and asked <= set(_table(other, _HEADS)["query_id"].to_pylist())
+            and asked <= set(self._table(other, _HEADS)["query_id"].to_pylist())
             for other in self._shards
             for last, first in (_span(other),)
         )
@@ -150,7 +160,7 @@ class Folder(Stored):
         if len(small) < 2:  # noqa: PLR2004 - nothing to merge
             return
         last = _span(small[-1])[0]
-        whole = pa.concat_tables([_table(shard) for shard in small])
+        whole = pa.concat_tables([self._table(shard) for shard in small])
         self._shards = [shard for shard in self._shards if shard not in set(small)]
         self._write(whole, last, _span(small[0])[1])
         for shard in small:
@@ -160,11 +170,60 @@ class Folder(Stored):
         shard = self.path / f"part-{first:08}-{last:08}.parquet"
         partial = shard.with_suffix(".partial")
         try:
-            pq.write_table(table, partial, compression="zstd", write_statistics=False)
-        except OSError as error:  # arrow's message lacks the path
+            partial.write_bytes(_marked(_encoded(table)))
+        except OSError as error:
             raise OSError(error.errno, os.strerror(error.errno or 0), str(partial)) from error
         partial.replace(shard)
         self._add(shard, table.select(_HEADS))
+
+    def _table(self, shard: Path, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a shard, or some of its columns, and check them.
+
+        Raises:
+            RecordingDamaged: it cannot be read, or is not what was written.
+        """
+        try:
+            data = shard.read_bytes()
+            self._check_mark(data)
+            with pq.ParquetFile(pa.BufferReader(data)) as opened:
+                check_schema(opened.schema_arrow, self._schema)
+                # shards are small: threads would cost more than they save
+                table = opened.read(None if columns is None else list(columns), use_threads=False)
+            if columns is None:
+                check_columns(table, self._schema, self.setup)
+            else:
+                check_heads(table)
+        except _UNREADABLE as error:
+            raise _unreadable(shard, error) from error
+        return table
+
+    def _read(self, shard: Path) -> list[RecordedQuery]:
+        """Return the queries of a shard.
+
+        Raises:
+            RecordingDamaged: as for `_table`.
+        """
+        table = self._table(shard)
+        try:
+            return list(queries_of(table, self.setup))
+        except ValueError as error:
+            raise _unreadable(shard, error) from error
+
+    def _check_mark(self, data: bytes) -> None:
+        """Compare a shard's checksum; version 0.1.0 wrote none.
+
+        Raises:
+            ValueError: it differs, or is missing where every shard has one.
+        """
+        footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+        at = data.rfind(_MARK, max(0, footer)) + len(_MARK)
+        if at < len(_MARK):
+            if self._all_marked:
+                msg = "it has no checksum"
+                raise ValueError(msg)
+        elif data[at : at + len(_BLANK)] != _digest(data, at).encode("ascii"):
+            msg = "it was altered: its checksum differs"
+            raise ValueError(msg)
 
     def _add(self, shard: Path, heads: pa.Table) -> None:
         for row, head in enumerate(heads.to_pylist()):
@@ -176,7 +235,7 @@ class Folder(Stored):
     def __iter__(self) -> Iterator[RecordedQuery]:
         """Iterate over the queries, shard by shard."""
         for shard in list(self._shards):
-            for row, query in enumerate(queries_of(_table(shard), self.setup)):
+            for row, query in enumerate(self._read(shard)):
                 if self._index[query.query_id][:2] == (shard, row):
                     yield query
 
@@ -188,7 +247,7 @@ class Folder(Stored):
         """Return one query; its shard stays in memory for the next call."""
         shard, row = self._index[query_id][:2]
         if self._held is None or self._held[0] != shard:
-            self._held = shard, list(queries_of(_table(shard), self.setup))
+            self._held = shard, self._read(shard)
         return self._held[1][row]
 
     @property
@@ -214,7 +273,7 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         InvalidArgument: another process is recording into it, or it holds other files.
     """
-    folder = Path(path)
+    folder = path_of("path", path)
     if not (folder / _MANIFEST).is_file():
         _check_new(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -247,20 +306,37 @@ def _span(shard: Path) -> tuple[int, int]:
     return int(found[2]), int(found[1])
 
 
-def _table(shard: Path, columns: Iterable[str] | None = None) -> pa.Table:
-    try:
-        with pq.ParquetFile(shard) as opened:
-            # shards are small: threads would cost more than they save
-            return opened.read(None if columns is None else list(columns), use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        msg = f"{shard} cannot be read ({error}): delete it and record again to restore its queries"
-        raise RecordingDamaged(msg) from error
+def _unreadable(shard: Path, error: BaseException) -> RecordingDamaged:
+    return RecordingDamaged(
+        f"{shard} cannot be read ({error}): delete it and record again to restore its queries"
+    )
 
 
-def _read_manifest(path: Path) -> Setup:
+def _encoded(table: pa.Table) -> bytes:
+    """Return a table as a Parquet file with room for its checksum."""
+    out = io.BytesIO()
+    marked = table.replace_schema_metadata({"runoff": _MARK + _BLANK})
+    pq.write_table(marked, out, compression="zstd", write_statistics=False)
+    return out.getvalue()
+
+
+def _marked(data: bytes) -> bytes:
+    """Return a Parquet file with the checksum of all its other bytes in its metadata."""
+    at = data.rindex(_MARK) + len(_MARK)
+    return data[:at] + _digest(data, at).encode("ascii") + data[at + len(_BLANK) :]
+
+
+def _digest(data: bytes, at: int) -> str:
+    digest = hashlib.sha256(data[:at])
+    digest.update(data[at + len(_BLANK) :])
+    return digest.hexdigest()
+
+
+def _read_manifest(path: Path) -> tuple[Setup, bool]:
+    """Return the setup, and whether every shard has a checksum."""
     manifest = path / _MANIFEST
     try:
-        stored = json.loads(manifest.read_text(encoding="utf-8"))
+        stored = parse_json(manifest.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         msg = f"{path} is not a recording: it has no {_MANIFEST}"
         raise RecordingNotFound(msg) from None
@@ -271,15 +347,25 @@ def _read_manifest(path: Path) -> Setup:
         msg = f"{manifest} is not the manifest of a recording"
         raise RecordingDamaged(msg)
     version = stored.get("version")
-    if not isinstance(version, int) or version > VERSION:
+    if not is_count(version, 1):
+        msg = f"{manifest} does not state the version of its format: restore it from a copy"
+        raise RecordingDamaged(msg)
+    if version > VERSION:
         msg = (
             f"{path} has recording format {version}, written by runoff "
             f"{stored.get('runoff', '(unknown)')}; this version reads formats up to {VERSION}: "
             "install a newer runoff"
         )
         raise RecordingTooNew(msg)
+    if "checksum" in stored and stored.pop("checksum") != _checksum(stored):
+        msg = f"{manifest} was altered: its checksum differs; restore it from a copy"
+        raise RecordingDamaged(msg)
     try:
-        return Setup.from_json(stored["setup"])
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        return Setup.from_json(stored["setup"]), stored.get("checksums") is True
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         msg = f"{manifest} has missing or wrong fields: {error!r}"
         raise RecordingDamaged(msg) from error
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()

@@ -6,6 +6,7 @@ import math
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
+from runoff._util.stored import is_finite
 from runoff.errors import InvalidArgument
 from runoff.fusion._weights import Weights, rrf_weights
 
@@ -44,11 +45,7 @@ class RRF:
         if self.weights is not None and not isinstance(self.weights, Weights):
             object.__setattr__(self, "weights", Weights(self.weights))
         constant = self.rank_constant
-        if (
-            isinstance(constant, bool)
-            or not isinstance(constant, int | float)
-            or not 0 <= constant < math.inf
-        ):
+        if not is_finite(constant) or constant < 0:
             raise InvalidArgument("rank_constant", constant, "must be a finite number, 0 or more")
 
     def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> dict[str, float]:

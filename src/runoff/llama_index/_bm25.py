@@ -19,6 +19,7 @@ from runoff.llama_index._convert import (
     to_hits,
     to_json,
 )
+from runoff.pipeline._sources import Current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -100,17 +101,20 @@ class WordSource:
         bm25: the index.
         reading: how nodes become text.
         objects: returns the targets of index nodes without an object of their own, by `index_id`.
+        stored: returns the vector index's metadata by node id.
     """
 
     bm25: BM25
     reading: Reading
     objects: Callable[[], dict[str, Any]]
+    stored: Callable[[list[str]], Mapping[str, Mapping[str, Any]]]
 
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
         """Return at most `depth` hits, best first."""
-        hits = self.bm25.retrieve(query, depth=depth, deadline=deadline)
+        current = Current(self.bm25, self.stored)
+        hits = current.retrieve(query, depth=depth, deadline=deadline)
         if not any(_FOLLOW in hit.document.metadata for hit in hits):
             return hits
         found = [

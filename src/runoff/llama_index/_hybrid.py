@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from runoff.errors import InvalidArgument
 from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._sources import index_source
-from runoff.llama_index._stores import content
+from runoff.llama_index._stores import content, stored
 from runoff.recall._bm25.bm25 import BM25
 
 if TYPE_CHECKING:
@@ -264,7 +265,12 @@ class HybridRetriever(TwoStageRetriever):
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         del depth  # every search makes a new retriever of the depth it needs
-        words = WordSource(self._bm25, self._reading, lambda: self._index.as_retriever().object_map)
+        words = WordSource(
+            self._bm25,
+            self._reading,
+            lambda: self._index.as_retriever().object_map,
+            partial(stored, self._index),
+        )
         return {"bm25": words, "dense": index_source(self._index, self._reading)}
 
     def _remade(self, options: dict[str, Any]) -> Self:

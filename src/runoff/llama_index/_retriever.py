@@ -15,6 +15,7 @@ from llama_index.core.schema import MetadataMode
 
 from runoff._util.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
+from runoff.filters import And
 from runoff.fusion import RRF
 from runoff.llama_index._convert import Reading, to_nodes, to_query
 from runoff.llama_index._filters import as_filter
@@ -156,6 +157,7 @@ class TwoStageRetriever(BaseRetriever):
             on_error=on_error,
             id_of=id_of,
             group=node_grouping(group),
+            filters=self._filters,
         )
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
@@ -208,6 +210,12 @@ class TwoStageRetriever(BaseRetriever):
         """Return a copy that returns `depth` nodes, for use inside another retriever."""
         return self.replace(top_n=depth, depth=max(depth, self._pipeline.depth))
 
+    def narrowed(self, filters: Filter) -> Self:
+        """Return a copy with one more filter, for use inside another retriever."""
+        return self.replace(
+            filters=filters if self._filters is None else And(self._filters, filters)
+        )
+
     def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:  # noqa: ANN401 - LlamaIndex's
         """Return a query engine over it; options as for `RetrieverQueryEngine.from_args`."""
         return RetrieverQueryEngine.from_args(self, **options)
@@ -231,7 +239,6 @@ class TwoStageRetriever(BaseRetriever):
             to_query(query_bundle),
             top_k=self.top_n,
             timeout=self.timeout,
-            filters=self._filters,
         )
         return self._nodes(response)
 
@@ -243,7 +250,6 @@ class TwoStageRetriever(BaseRetriever):
             to_query(query_bundle),
             top_k=self.top_n,
             timeout=self.timeout,
-            filters=self._filters,
         )
         return self._nodes(response)
 

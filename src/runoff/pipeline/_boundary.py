@@ -7,17 +7,18 @@ match is left out here, and the user is told which source returned it.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from runoff._util.isolated import isolated
-from runoff.types import Candidate, Document
+from runoff.types import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runoff.filters import Filter
-    from runoff.types import Hit
+    from runoff.types import Document, Hit
 
 __all__ = ["isolate", "within"]
 
@@ -78,13 +79,23 @@ def _documents(count: int) -> str:
 
 def isolate(candidate: Candidate) -> Candidate:
     """Return a candidate whose metadata, and that of those grouped under it, is its own copy."""
-    document, grouped = candidate.document, candidate.grouped
-    metadata = isolated(document.metadata)
-    if type(document) is Document:
-        own = Document(document.doc_id, document.text, metadata, document.own_id, document.image)
-    else:
-        own = replace(document, metadata=metadata)
+    grouped = candidate.grouped
     return Candidate(
-        own, candidate.key, candidate.fusion_score, candidate.fusion_rank, candidate.placements,
-        tuple(map(isolate, grouped)) if grouped else (),
+        _copy(candidate.document), candidate.key, candidate.fusion_score, candidate.fusion_rank,
+        candidate.placements, tuple(map(isolate, grouped)) if grouped else (),
     )  # fmt: skip
+
+
+def _copy(document: Document) -> Document:
+    """Return a document with metadata of its own; its fields were checked when it was made."""
+    kind = type(document)
+    own = object.__new__(kind)
+    for name in _names(kind):
+        object.__setattr__(own, name, getattr(document, name))
+    object.__setattr__(own, "metadata", isolated(document.metadata))
+    return own
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
+    return tuple(one.name for one in fields(kind))

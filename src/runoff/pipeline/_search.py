@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
-from runoff._util.messages import error_text
+from runoff._util.masking import without_texts
+from runoff._util.messages import error_text, visible
 from runoff._util.names import name_of
 from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
@@ -180,8 +181,7 @@ class Search:
             traced.append(self._trace_rerank(nominated, reply, reranking, detail))
             if reason:
                 degraded.append(Degradation("rerank", traced[-1].source, reason, detail))
-        for one in degraded:
-            logger.warning("degraded answer: %s %s: %s", one.stage, one.source, one.reason)
+        degraded = self._logged(degraded, nominated)
         off = self.second is None
         ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
         outcome = Outcome(
@@ -202,6 +202,22 @@ class Search:
             self.top_k,
         )
         return Response(self.query, ordered.results, outcome, trace)
+
+    def _logged(self, degraded: list[Degradation], nominated: Nominated) -> list[Degradation]:
+        """Log what is missing and why, and return it without the texts that errors repeat."""
+        if not degraded:
+            return degraded
+        queries = (self.query.text, *self.query.embedding_texts)
+        documents = [one.document.text for one in nominated.split.readable]
+        safe = [
+            replace(one, detail=visible(without_texts(one.detail, queries, documents)))
+            for one in degraded
+        ]
+        for one in safe:
+            said = f" ({one.detail})" if one.detail else ""
+            place = visible(f"{one.stage} {one.source}")
+            logger.warning("degraded answer: %s: %s%s", place, one.reason, said)
+        return safe
 
     def _trace_rerank(
         self, nominated: Nominated, reply: Reply, reranking: Reranking | None, problem: str

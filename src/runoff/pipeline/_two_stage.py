@@ -66,6 +66,7 @@ class TwoStage:
         group: which candidates are grouped before the reranker reads them: a metadata field such as
             `"parent_id"`, a callable from document to group, or a `runoff.grouping.Grouping`, which
             finds duplicates too; None groups nothing.
+        filters: which documents any search may return, in addition to those of the search.
 
     Raises:
         InvalidArgument: names the argument, its value and what to pass instead.
@@ -79,6 +80,7 @@ class TwoStage:
     on_error: OnError = "transient"
     id_of: Callable[[Document], str] | None = None
     group: Grouping | str | Callable[[Document], object] | None = None
+    filters: Filter | None = None
     _second: Reranker | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
@@ -102,6 +104,10 @@ class TwoStage:
         object.__setattr__(self, "window", count("window", self.window))
         check_on_error(self.on_error)
         as_grouping(self.group)
+        if self.filters is not None:
+            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+
+            And(self.filters)  # refuses anything but a filter
         object.__setattr__(self, "_second", as_reranker(self.reranker))
 
     def search(
@@ -165,7 +171,7 @@ class TwoStage:
     ) -> Asking[Response]:
         """Recall, fuse, rerank and respond; `search` waits at each step and `asearch` awaits."""
         search = Search(
-            _joined(query, filters),
+            _joined(_joined(query, self.filters), filters),
             tuple(self.sources),
             self.fusion,
             self._second,

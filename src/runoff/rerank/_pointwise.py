@@ -197,7 +197,7 @@ class Pointwise:
             index = known[place]
             candidate, cut = candidates[index], bool(scores.truncated[index])
             found = scores.passages[index] if scores.passages else ()
-            passages = within(found, planned.texts[index], candidate.document.text)
+            passages = found and within(found, planned.texts[index], candidate.document.text)
             if own[place] < bar:
                 why = "below threshold"
                 dropped.append(Dropped(candidate, why, own[place], mixed[place], cut, passages))

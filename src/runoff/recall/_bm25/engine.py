@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from runoff._util.stored import is_finite
 from runoff.errors import InvalidArgument, MissingExtra
 
 if TYPE_CHECKING:
@@ -70,12 +71,7 @@ class Formula:
             ("b", self.b, 0, 1.0),
             ("delta", self.delta, 0, math.inf),
         ):
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not math.isfinite(value)
-                or not least <= value <= most
-            ):
+            if not is_finite(value) or not least <= value <= most:
                 top = "" if most == math.inf else f" and at most {most:g}"
                 raise InvalidArgument(
                     name, value, f"must be a finite number, at least {least:g}{top}"

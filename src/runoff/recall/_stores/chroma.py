@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from runoff._util import optout
 from runoff._waiting import exits
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import BadReply, IndexNotFound, InvalidArgument, MissingExtra
@@ -333,6 +334,7 @@ def _supports_lists() -> bool:
 
 def _chromadb() -> tuple[Any, Any]:
     """Return chromadb and settings that send no telemetry."""
+    optout.apply()
     try:
         import chromadb  # noqa: PLC0415 - an optional package of some 190 MB
         from chromadb.config import Settings  # noqa: PLC0415 - as above

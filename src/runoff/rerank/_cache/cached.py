@@ -17,7 +17,7 @@ from runoff._waiting.drive import ask, run, run_async
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, PoolFull, TransientError
 from runoff.rerank._cache.as_store import as_store
-from runoff.rerank._cache.entry import Entry
+from runoff.rerank._cache.entry import Entry, Found
 from runoff.rerank._cache.flights import claim
 from runoff.rerank._cache.keys import check_keyed, innermost, pair_keys, scorer_key
 from runoff.rerank._cache.memory import MemoryCache
@@ -171,10 +171,13 @@ class Cached(Wrapping):
     def _get(self, work: _Work, keys: list[bytes]) -> dict[bytes, Entry]:
         wanted = [key for key in keys if key not in work.ignored]
         try:
-            return self._store.get(wanted, _PATIENCE) if wanted else {}
+            found = self._store.get(wanted, _PATIENCE) if wanted else {}
         except OSError as error:
             work.notes.append(_warn(f"the score cache could not be read: {error}"))
             return {}
+        if isinstance(found, Found) and found.note:
+            work.notes.append(_warn(found.note))
+        return found
 
     def _put(self, work: _Work, entries: Mapping[bytes, Entry]) -> None:
         if scorer_key(self.scorer) != work.key:

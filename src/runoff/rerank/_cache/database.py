@@ -65,7 +65,8 @@ def named(path: str | Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:  # locked, full, read-only, unreadable
         msg = f"{path}: {error}"
         raise OSError(msg) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        # a damaged file also holds text that is not UTF-8, and other types than were written
         msg = f"{path}: {error}: delete the file"
         raise OSError(msg) from error
 
@@ -126,6 +127,10 @@ class Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    if _is_read_only(path):
+        # as nothing can write to it, SQLite needs neither locks nor the files beside it
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, OPENING / 1000, isolation_level=None,
                                  check_same_thread=False)  # fmt: skip
@@ -147,6 +152,14 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether a cache exists and this process can write neither to it nor to its folder."""
+    if not path.is_file() or os.access(path, os.W_OK) or os.access(path.parent, os.W_OK):
+        return False
+    log = path.with_name(f"{path.name}-wal")
+    return not log.exists() or log.stat().st_size == 0
 
 
 def _create(connection: sqlite3.Connection) -> None:

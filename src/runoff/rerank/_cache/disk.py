@@ -18,17 +18,18 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from runoff._util.stored import is_count, is_finite, is_text, parse_json, path_of
 from runoff.errors import InvalidArgument
 from runoff.rerank._cache.database import OPENING, check_header, database_of, named, transaction
-from runoff.rerank._cache.entry import Entry
+from runoff.rerank._cache.entry import Entry, Found
 from runoff.scores import ModelIdentity, Passage, ScoreKind
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Hashable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
 __all__ = ["DiskCache"]
 
@@ -66,9 +67,7 @@ class DiskCache:
 
     def __post_init__(self) -> None:
         """Check the arguments, and that the file, if there is one, is a cache of scores."""
-        if not isinstance(self.path, str | Path) or not str(self.path).strip():
-            raise InvalidArgument("path", self.path, "must be the path of a file")
-        path = Path(self.path).expanduser().absolute()
+        path = path_of("path", self.path).expanduser().absolute()
         object.__setattr__(self, "path", path)
         most = self.max_bytes
         if isinstance(most, bool) or not isinstance(most, int) or most < _LEAST_BYTES:
@@ -91,7 +90,7 @@ class DiskCache:
         return True
 
     def get(self, keys: Iterable[bytes], patience: float = 0.05) -> dict[bytes, Entry]:
-        """Return the entries there are.
+        """Return the entries there are; damaged ones are left out, and counted in a note.
 
         Args:
             keys: of the pairs wanted.
@@ -100,14 +99,22 @@ class DiskCache:
         Raises:
             OSError: the file cannot be read now.
         """
-        database, found = database_of(self.path), {}
+        database, found, damaged = database_of(self.path), Found(), 0
         with named(self.path), database.reading.open(_milliseconds(patience)) as connection:
             for batch in _batches(keys):
                 marks = ",".join("?" * len(batch))
                 asked = f"SELECT key, entry, mark FROM scores WHERE key IN ({marks})"  # noqa: S608 - only question marks
                 for key, entry, mark in connection.execute(asked, batch):
-                    if mark == zlib.crc32(entry, zlib.crc32(key)):
-                        found[key] = _decoded(entry)
+                    kept = _decoded(key, entry, mark)
+                    if kept is None:
+                        damaged += 1
+                    else:
+                        found[key] = kept
+        if damaged:
+            found.note = (
+                f"{damaged} entries in the cache of scores {self.path} are damaged and were not "
+                "used; their pairs are scored again"
+            )
         if database.touch(found) >= _TOUCHED:
             with suppress(OSError):  # the scores were read; only the order of use is lost
                 self.put({}, patience)
@@ -174,7 +181,8 @@ class DiskCache:
             (count,) = connection.execute("SELECT count(*) FROM scores").fetchone()
             if not count:
                 return
-            connection.execute(_EVICT, (max(1, count // 8),))
+            if connection.execute(_EVICT, (max(1, count // 8),)).rowcount < 1:
+                return  # a damaged file counts rows that it cannot find
 
 
 def _encoded(entry: Entry) -> bytes:
@@ -187,15 +195,33 @@ def _encoded(entry: Entry) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode("ascii")
 
 
-def _decoded(entry: bytes) -> Entry:
-    value, truncated, kind, name, revision, precision, *passages = json.loads(entry)
-    return Entry(
-        value,
-        truncated,
-        ScoreKind(kind),
-        ModelIdentity(name, revision, precision),
-        tuple(Passage(start, end, score) for start, end, score in passages),
+def _decoded(key: object, entry: object, mark: object) -> Entry | None:
+    """Return what a row keeps, or None where it is not what `put` wrote."""
+    if (
+        not isinstance(key, bytes)
+        or not isinstance(entry, bytes)
+        or mark != zlib.crc32(entry, zlib.crc32(key))
+    ):
+        return None
+    try:
+        value, truncated, kind, *model_and_passages = parse_json(entry)
+        name, revision, precision, *passages = model_and_passages
+        found = tuple(Passage(*one) for one in passages)
+        known = ScoreKind(kind)
+    except (ValueError, TypeError):
+        return None
+    whole = (
+        is_finite(value)
+        and isinstance(truncated, bool)
+        and is_text(name, revision, precision)
+        and all(
+            is_count(one.start) and is_count(one.end, one.start) and is_finite(one.score)
+            for one in found
+        )
     )
+    if not whole:
+        return None
+    return Entry(value, truncated, known, ModelIdentity(name, revision, precision), found)
 
 
 def _batches(values: Iterable[_T]) -> Iterator[list[_T]]:

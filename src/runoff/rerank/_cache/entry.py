@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runoff.scores import ModelIdentity, Passage, ScoreKind
 
-__all__ = ["Entry"]
+__all__ = ["Entry", "Found"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,9 @@ class Entry:
     kind: ScoreKind
     model: ModelIdentity
     passages: tuple[Passage, ...] = ()
+
+
+class Found(dict[bytes, Entry]):
+    """Entries by key, with a sentence about those that could not be read; empty if all could."""
+
+    note: str = ""

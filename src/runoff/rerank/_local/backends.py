@@ -8,7 +8,7 @@ import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from runoff._onnx import resolve
+from runoff._onnx import resolve, runtime
 from runoff.errors import InvalidArgument, ModelDamaged
 from runoff.scores import ScoreKind
 
@@ -110,8 +110,19 @@ def cache_key(config: CrossEncoder, directory: ModelDirectory, *further: object)
 
 
 def versions(*packages: str) -> tuple[str, ...]:
-    """Return the installed versions of packages that change the last bits of a score."""
-    return tuple(importlib.metadata.version(one) for one in packages)
+    """Return the installed versions of what changes the last bits of a score.
+
+    Where a package has another name (`onnxruntime-gpu`) or no metadata, as in a frozen application,
+    its module says the version.
+    """
+    return tuple(_version(one) for one in packages)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return str(runtime.load(package).__version__)
 
 
 def check(config: CrossEncoder) -> None:

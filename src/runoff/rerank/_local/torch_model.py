@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from runoff._onnx import sessions
+from runoff._onnx import cpu, sessions
+from runoff._util import optout
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, TransientError
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class LoadedModel:
 
 
 def _package(backend: str) -> Any:  # noqa: ANN401 - it may not be installed
+    optout.apply()
     try:
         package = importlib.import_module("sentence_transformers")
     except ModuleNotFoundError as error:
@@ -243,6 +245,8 @@ def _open(
 
         if "torch" in _forked_with:
             torch.set_num_threads(1)
+        elif torch.get_num_threads() > cpu.cores():  # torch knows nothing of a container's quota
+            torch.set_num_threads(cpu.cores())
         version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
         dtype = "dtype" if version >= _CALLED_DTYPE_SINCE else "torch_dtype"
         options = {dtype: getattr(torch, config.dtype or "float32"), "use_safetensors": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from runoff.errors import AuthenticationFailed, InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Access", "Headers", "Key", "as_headers", "as_key", "masked"]
+__all__ = ["Access", "Headers", "Key", "as_headers", "as_key", "masked", "scope_of"]
 
 
 class Key:
@@ -75,6 +76,16 @@ class Key:
         if callable(self._value):
             return await workers.run_async(partial(self.read, who), None, who)
         return self.read(who)
+
+    def identity(self) -> str:
+        """Return what tells this key from others: the key itself, so it must not be kept.
+
+        A callable stands for all the keys that it returns.
+        """
+        if callable(self._value):
+            return f"callable {id(self._value)}"
+        found = (os.environ.get(name, "") for name in self._variables)
+        return str(self._value or next((one for one in found if one.strip()), ""))
 
     @property
     def given(self) -> bool:
@@ -223,6 +234,19 @@ class Access:
             return dict(self.headers)
         key = await self.key.read_async(who)
         return {**self.headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+
+
+_SALT = os.urandom(16)
+
+
+def scope_of(model: str | None, key: Key, headers: Mapping[str, str] | None = None) -> str:
+    """Return a digest of model, key and headers, which only this process can make."""
+    parts = [
+        model or "",
+        key.identity(),
+        *(one for pair in (headers or {}).items() for one in pair),
+    ]
+    return hashlib.blake2b(repr(parts).encode(), key=_SALT, digest_size=16).hexdigest()
 
 
 def masked(text: str, sent: Mapping[str, str]) -> str:

@@ -29,7 +29,10 @@ _MEMORY = 0.2  # weight of the latest latency in the usual one
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """When requests to a failing server stop; all callers of one URL in a process share the state.
+    """When requests to a failing server stop.
+
+    All callers in a process with the same URL, model, key and headers share the state: a limit that
+    one key has reached stops no other.
 
     Attributes:
         failures: requests in a row that must fail: refused or reset connections, 408, 429, 5xx,
@@ -156,15 +159,28 @@ class Permit:
 
 
 _lock = threading.Lock()
-_breakers: dict[tuple[str, Circuit], Breaker] = {}
+_breakers: dict[tuple[str, str, Circuit], Breaker] = {}
+_KEPT = 1000  # breakers; keys that are replaced every hour must not fill the memory
 
 
-def breaker_of(url: str, circuit: Circuit | None, who: str) -> Breaker | None:
-    """Return the breaker that all callers of a URL share; None without a circuit."""
+def breaker_of(url: str, circuit: Circuit | None, who: str, scope: str = "") -> Breaker | None:
+    """Return the breaker that all callers of a URL share; None without a circuit.
+
+    Args:
+        url: of the server.
+        circuit: when the breaker opens.
+        who: the name of the server, for the error.
+        scope: a digest of what else divides callers: see `scope_of`.
+    """
     if circuit is None:
         return None
+    place = (url, scope, circuit)
     with _lock:
-        return _breakers.setdefault((url, circuit), Breaker(circuit, who))
+        found = _breakers.pop(place, None) or Breaker(circuit, who)
+        _breakers[place] = found  # the latest used is the last
+        while len(_breakers) > _KEPT:
+            del _breakers[next(iter(_breakers))]
+        return found
 
 
 def _forget() -> None:

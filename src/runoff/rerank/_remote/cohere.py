@@ -27,7 +27,7 @@ from runoff.errors import (
 from runoff.rerank import _amounts as amounts
 from runoff.rerank._pairs import has_text
 from runoff.rerank._remote import batches
-from runoff.rerank._remote.access import Key, as_key, masked
+from runoff.rerank._remote.access import Key, as_key, masked, scope_of
 from runoff.rerank._remote.breaker import Circuit, breaker_of
 from runoff.rerank._remote.dialects import DIALECTS
 from runoff.rerank._remote.retries import Retries
@@ -207,7 +207,9 @@ class CohereRerank(RemoteScorer):
             self.name,
             partial(self._ask, client, key, sdk.arguments(self, client, deadline)),
             self.retries,
-            breaker_of(where, self.circuit, self.name),
+            breaker_of(
+                where, self.circuit, self.name, scope_of(self.model, self.api_key or Key(None))
+            ),
             self.timeout,
             self.batch,
             batches.gate_of(where, self.concurrency),

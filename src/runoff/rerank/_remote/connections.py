@@ -14,7 +14,8 @@ from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
-from runoff.errors import MissingExtra
+from runoff.errors import MissingExtra, RunoffError
+from runoff.rerank._remote.environment import is_loopback, proxies_unusable, untrusting
 
 try:
     import httpx
@@ -23,7 +24,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 __all__ = ["Connections", "no_cookies"]
 
@@ -39,9 +40,10 @@ def no_cookies() -> CookieJar:
 class _Connection:
     """One client with at most one connection, and since when it has been idle."""
 
-    def __init__(self, verify: ssl.SSLContext) -> None:
+    def __init__(self, verify: ssl.SSLContext, *, environment: bool = True) -> None:
         self.client = httpx.AsyncClient(
             verify=verify,
+            trust_env=environment,
             timeout=None,  # noqa: S113 - the caller's
             limits=httpx.Limits(max_connections=1, keepalive_expiry=_IDLE),
             cookies=no_cookies(),
@@ -52,19 +54,25 @@ class _Connection:
 class Connections(httpx.AsyncBaseTransport):
     """A transport that lends each request a connection of its own.
 
+    Proxies and certificates that the environment names and that cannot be used are an error, except
+    for plain HTTP to this machine, which needs neither.
+
     Args:
-        verify: how TLS is verified.
+        verify: makes the TLS context; called again if it raised a `RunoffError`.
     """
 
-    def __init__(self, verify: ssl.SSLContext) -> None:
-        self._verify = verify
+    def __init__(self, verify: Callable[[], ssl.SSLContext]) -> None:
+        self._make = verify
+        self._verify: ssl.SSLContext | None = None
+        with suppress(RunoffError):  # raised when a request needs it
+            self._verify = verify()
         self._idle: dict[str, list[_Connection]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request over an idle connection, or a new one."""
         place = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-        held = self._take(place)
+        held = self._take(place) or self._opened(request.url)
         try:
             response = await held.client.send(request, stream=True)
         except BaseException:
@@ -85,14 +93,28 @@ class Connections(httpx.AsyncBaseTransport):
         self._idle.clear()
         await asyncio.gather(*self._closing)
 
-    def _take(self, place: str) -> _Connection:
+    def _opened(self, url: httpx.URL) -> _Connection:
+        plain = url.scheme == "http" and is_loopback(url.host)
+        try:
+            if self._verify is None:
+                self._verify = self._make()
+            return _Connection(self._verify)
+        except RunoffError:
+            if not plain:
+                raise
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            if not plain:
+                raise proxies_unusable(error) from error
+        return _Connection(untrusting(), environment=False)
+
+    def _take(self, place: str) -> _Connection | None:
         idle = self._idle.get(place, [])
         while idle:
             held = idle.pop()
             if time.monotonic() - held.since < _IDLE:
                 return held
             self.drop(held)
-        return _Connection(self._verify)
+        return None
 
     def give_back(self, place: str, held: _Connection) -> None:
         """Keep a connection after a complete exchange; close those idle for too long."""

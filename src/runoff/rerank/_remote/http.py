@@ -20,7 +20,7 @@ from runoff.rerank import _amounts as amounts
 from runoff.rerank._pairs import has_text
 from runoff.rerank._remote import batches, transport
 from runoff.rerank._remote.about import about, is_new
-from runoff.rerank._remote.access import Access, as_headers, as_key
+from runoff.rerank._remote.access import Access, as_headers, as_key, scope_of
 from runoff.rerank._remote.breaker import Circuit, breaker_of
 from runoff.rerank._remote.dialects import About, Dialect, as_dialect
 from runoff.rerank._remote.retries import Retries
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["HTTPRerank"]
 
 _KEY_WAIT = 0.2  # seconds, a quarter of which a server has to describe itself
-_learned: dict[str, int] = {}  # batch limits that servers named when they rejected a batch
+# batch limits that servers named when they rejected a batch, by URL and model
+_learned: dict[tuple[str, str | None], int] = {}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -207,17 +208,18 @@ class HTTPRerank(RemoteScorer):
 
     def _way(self, dialect: Dialect, known: About) -> batches.Way:
         where = _endpoint(self.url, dialect)
-        limits = (self.batch, known.batch, _learned.get(where))
+        limits = (self.batch, known.batch, _learned.get((where, self.model)))
+        scope = scope_of(self.model, self.api_key, as_headers(self.headers))
         return batches.Way(
             self.name,
             partial(self._ask, dialect, where),
             self.retries,
-            breaker_of(where, self.circuit, self.name),
+            breaker_of(where, self.circuit, self.name, scope),
             self.timeout,
             min((one for one in limits if one is not None), default=dialect.batch),
             batches.gate_of(where, self.concurrency),
             dialect.limit_in,
-            partial(_learned.__setitem__, where),
+            partial(_learned.__setitem__, (where, self.model)),
         )
 
     async def _ask(
