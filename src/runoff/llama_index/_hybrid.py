@@ -263,6 +263,9 @@ class HybridRetriever(TwoStageRetriever):
         self._bm25.delete(gone)
         return new, len(gone)
 
+    def _parts(self) -> dict[str, object]:
+        return {"index": self._index, "bm25": self._bm25}
+
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         del depth  # every search makes a new retriever of the depth it needs
         words = WordSource(

@@ -124,8 +124,19 @@ class Analyzer:
         """Return the stop words of a text, in order, repeats included, case-folded."""
         return [] if self._stop_words is None else self._stop_words(text)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a name, or the callable."""
+        if self.by_name:
+            return make_analyzer, (self.name,)
+        return _unpickled, (self.name, self._analyze)
+
     def __repr__(self) -> str:
         return f"Analyzer({self.name!r})"
+
+
+def _unpickled(name: str, analyze: Analyze) -> Analyzer:
+    """Return the analyzer of a callable; pickles name this function."""
+    return Analyzer(name, analyze, by_name=False)
 
 
 def make_analyzer(analyzer: str | Analyze) -> Analyzer:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BM25"]
 
+_TRANSIENT = {"_lock", "_saved", "_batches", "_added", "_removed", "_pending"}
+
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
@@ -186,6 +188,18 @@ class BM25:
     def documents(self) -> Sequence[Document]:
         """Return all documents in the order of their ids, without later changes."""
         return self._current().documents
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or a copy holds: the documents and their counts, and no lock."""
+        state = {name: one for name, one in vars(self).items() if name not in _TRANSIENT}
+        return {**state, "_snapshot": self._current()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled index; where it was saved is not known any more."""
+        vars(self).update(state)
+        self._lock = threading.RLock()
+        self._saved = None
+        self._forget_changes()
 
     def __contains__(self, doc_id: object) -> bool:
         """Whether a document has this id."""

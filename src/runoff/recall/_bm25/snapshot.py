@@ -115,6 +115,15 @@ class Snapshot:
         self._masks: OrderedDict[Filter, NDArray[np.bool_]] = OrderedDict()
         self._masks_lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the documents and their counts; the scores are computed again."""
+        kept = (self.analyzer, self.formula, list(self.ids), self.documents, self.postings)
+        return type(self), kept
+
+    def __deepcopy__(self, memo: object) -> Snapshot:
+        """Return itself: nothing in it changes."""
+        return self
+
     @classmethod
     def empty(cls, analyzer: Analyzer, formula: Formula) -> Snapshot:
         """Return the state of an index without documents."""
