@@ -1,6 +1,7 @@
 """Ways of naming a filter that once leaked, in both frameworks, each with the right answer."""
 
 import logging
+from random import Random
 
 import pytest
 
@@ -9,7 +10,15 @@ pytest.importorskip("llama_index.core")
 pytest.importorskip("langchain_classic")
 
 from boundary import Lengths
-from boundary_langchain import Claims, Vectors, children_of, documents, hybrid_of, store_of
+from boundary_langchain import (
+    Claims,
+    Vectors,
+    children_of,
+    documents,
+    hybrid_of,
+    self_query,
+    store_of,
+)
 from boundary_llama_index import hybrid_of as node_hybrid_of
 from boundary_llama_index import index_of, nodes
 from langchain_core.documents import Document
@@ -255,11 +264,15 @@ def _fresh_store(kind, folder):
 @pytest.fixture
 def rare():
     """Return an index of 400 nodes, of which 3 belong to a rare tenant."""
+    few = {390, 395, 399}
     made = [
-        TextNode(id_=str(number), text=f"{Q} {number}",
-                 metadata={"tenant": "rare" if number in {390, 395, 399} else "common"})
+        TextNode(
+            id_=str(number),
+            text="coal and gas" if number in few else Q,
+            metadata={"tenant": "rare" if number in few else "common"},
+        )
         for number in range(400)
-    ]  # fmt: skip
+    ]
     return VectorStoreIndex(made, embed_model=Vectors_())
 
 
@@ -314,6 +327,12 @@ class TestComposites:
         found = two_stage(words, reranker=None, top_n=4, depth=4).invoke(Q, filter=A)
         assert len(found) == 4
         assert tenants(found) == {"a"}
+
+    def test_a_self_query_may_not_replace_a_filter(self):
+        """A filter that a self-query retriever would replace by its own is refused by name."""
+        made = two_stage(self_query(store_of("memory"), {"filter": {"tenant": "a"}}, Random(1)))
+        with pytest.raises(InvalidArgument, match=r"search_kwargs\['filter'\].*replaces it"):
+            made.invoke(Q)
 
     def test_documents_without_metadata_are_refused(self):
         """A retriever whose documents have no metadata is refused by name."""

@@ -101,7 +101,7 @@ class NoFilters:
         return structured_query.query, {} if wanted is None else {"filter": wanted}
 
 
-def _self_query(store, arguments, chance):
+def self_query(store, arguments, chance):
     return SelfQueryRetriever.model_construct(
         vectorstore=store,
         query_constructor=RunnableLambda(
@@ -233,7 +233,7 @@ class LangChainDraw:
             arguments = {}
             if "search_kwargs" in named:
                 arguments["filter"] = own_filter("memory", named["search_kwargs"])
-            return _self_query(store_of("memory"), arguments, chance)
+            return self_query(store_of("memory"), arguments, chance)
         if name == "fallbacks":
             return inner.with_fallbacks([BM25Retriever.from_documents(documents(), k=3)])
         if name == "retry":
