@@ -185,7 +185,7 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
     try:
         directory = package.path(name)
     except package.ModelDamagedError as error:
-        check_exhausted(error.__cause__, error.file)
+        check_exhausted(error.__cause__, name)
         raise ModelDamaged(str(error)) from error
     files = in_directory(directory, name=name, precision="auto")
     made = files.config.get("precision")
