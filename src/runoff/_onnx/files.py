@@ -272,8 +272,8 @@ def checksum(path: Path) -> str:
     return known
 
 
-def check_exhausted(error: BaseException | None, path: Path) -> None:
+def check_exhausted(error: BaseException | None, what: Path | str) -> None:
     """Raise PoolFull if a file could not be opened because too many are open."""
     if error is not None and reason_of(error) == PoolFull.reason:
-        msg = f"{path} cannot be opened: no file descriptor is left ({error}); see `ulimit -n`"
+        msg = f"{what} cannot be opened: no file descriptor is left ({error}); see `ulimit -n`"
         raise PoolFull(msg) from error

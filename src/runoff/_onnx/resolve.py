@@ -186,7 +186,7 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
     try:
         directory = package.path(name)
     except package.ModelDamagedError as error:
-        check_exhausted(error.__cause__, error.file)
+        check_exhausted(error.__cause__, name)
         if getattr(sys, "frozen", False) and not error.file.exists():
             msg = (
                 f"{name}: the model is not bundled with this application: {error.file} is missing. "

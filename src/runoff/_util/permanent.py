@@ -44,11 +44,18 @@ _PATHS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionEr
 _SAID = 2000  # characters of a message that are searched
 
 _SIZE = r"(?:dimension\w*|\bdim\b|number of columns|vector (?:size|length)s?|shapes?)"
-_WRONG = r"(?:differ|mismatch|(?:not|n't) match|expect|not aligned|must be the same|error|wrong)"
+_WRONG = r"(?:differ|mismatch|(?:not|n't) match|\bexpect|not aligned|must be the same|\bwrong)"
 _DIMENSION = re.compile(
     f"{_SIZE}.{{0,80}}{_WRONG}|{_WRONG}.{{0,80}}{_SIZE}", re.IGNORECASE | re.DOTALL
 )
-_NO_ASYNC = re.compile(r"async[ _-]?(?:engine|driver|mode|client)|not async\b", re.IGNORECASE)
+_NO_ASYNC = re.compile(
+    r"async[ _-]?(?:engine|mode)\b|requires an async driver|\bnot async\b", re.IGNORECASE
+)
+_MISSING = re.compile(
+    r"(?:collection|table|index|namespace|column|relation)\b.{0,100}"
+    r"(?:not found|not exist|n't exist|no such)|no such (?:collection|table|index|column)",
+    re.IGNORECASE,
+)
 _EXHAUSTED = re.compile(re.escape(os.strerror(errno.EMFILE)), re.IGNORECASE)
 _HOST = re.compile(r"\bidna\b|label (?:empty|too long|or too long)", re.IGNORECASE)
 
@@ -176,7 +183,12 @@ BY_MESSAGE = (
         _says(_DIMENSION),
     ),
     Rule(
-        "a message about a missing async engine, driver, mode or client",
+        "a message that a collection, table, index, namespace or column does not exist",
+        "its name is wrong, or nothing was indexed",
+        _says(_MISSING),
+    ),
+    Rule(
+        "a message about a missing async engine, driver or mode",
         "the store was made for synchronous use",
         _says(_NO_ASYNC),
     ),
