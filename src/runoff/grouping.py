@@ -114,10 +114,11 @@ class Grouping:
             texts = [self.text_of(candidates[place].document) for place in left]
             found, unread = alike(texts, self.duplicates, seconds)
             if unread:
-                notes = (
+                note = (
                     f"{unread} of {len(texts)} candidates were not compared to find duplicates: "
-                    "they are too many or too long for the time",
+                    "they are too many or too long for the time"
                 )
+                notes = (note,)
             same = {left[at]: left[head] for at, head in found.items()}
             # a head that is itself a duplicate takes its group along
             heads = {place: same.get(head, head) for place, head in heads.items()} | same
