@@ -80,7 +80,7 @@ def _alike(texts: Sequence[str], least: float, until: float) -> tuple[dict[int, 
     left = 0
     try:
         for head, place in _near(distinct, least, every=False, until=until):
-            moved[place] = head  # noqa: PERF403 - what was found before it is late is kept
+            moved[place] = head  # noqa: PERF403 - what was found before time is up is kept
     except _Late as late:
         left = late.left
     return {place: moved.get(head, head) for place, head in heads.items()} | moved, left
@@ -133,7 +133,7 @@ def _numbers(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64
     return numbers, np.searchsorted(begins, starts, side="right") - 1
 
 
-def _near(  # noqa: C901 - one algorithm
+def _near(  # noqa: C901 - one loop whose steps share their state
     texts: Mapping[int, Sequence[str]], least: float, *, every: bool, until: float = math.inf
 ) -> Iterator[tuple[int, int]]:
     """Yield earlier and later place of near texts: of all, or of each with the first that stays.

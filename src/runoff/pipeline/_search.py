@@ -89,6 +89,7 @@ class Search:
         on_error: which faults degrade the answer.
         id_of: what identifies a document across sources; None for ids or texts.
         grouping: which candidates are put under one of them; None groups nothing.
+        notes: sentences for the user about the query.
     """
 
     query: Query
@@ -102,6 +103,7 @@ class Search:
     on_error: OnError
     id_of: Callable[[Document], str] | None
     grouping: Grouping | None
+    notes: tuple[str, ...] = ()
 
     def is_heavy(self, answers: Mapping[str, Answer]) -> bool:
         """Return whether fusing these answers would block an event loop for long."""
@@ -138,7 +140,7 @@ class Search:
         if self.grouping is not None:
             share = self.deadline.remaining() * _GROUPING
             heads, skipped = self.grouping.group_within(candidates, share)
-            notes = [*notes, *skipped]
+            notes += skipped
         split = stages.split(heads, self.window)
         entered = sum(map(len, rankings.values()))
         fusion = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
@@ -195,7 +197,12 @@ class Search:
             len(split.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,
-            tuple(map(visible, (*nominated.notes, *(reranking.notes if reranking else ())))),
+            tuple(
+                map(
+                    visible,
+                    (*self.notes, *nominated.notes, *(reranking.notes if reranking else ())),
+                )
+            ),
         )
         trace = Trace(
             tuple(traced),

@@ -12,7 +12,7 @@ Every analyzer made here takes the same steps:
    language for stemming algorithms", 2001). `Analyzer.stop_words` returns those that were dropped,
    for queries such as "to be or not to be" that have no other words.
 
-No text is cut, however long.
+No text is cut, however long; of more than 30 combining marks in a row, the first 30 are read.
 """
 
 from __future__ import annotations
@@ -243,8 +243,25 @@ class _Snowball:
 
 
 def _folded(text: str) -> str:
-    """Return NFKC of the case-folded text; folding may undo NFKC, so it is applied twice."""
+    """Return NFKC of the case-folded text; folding may undo NFKC, so it is applied twice.
+
+    Of more than 30 combining marks in a row only 30 are kept, as in Unicode's Stream-Safe Text
+    Format (UAX #15): ordering a run of n marks takes n * n steps.
+    """
+    text = _many_marks().sub(r"\1", text)
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+@cache
+def _many_marks() -> re.Pattern[str]:
+    """Compile the pattern of more than 30 characters in a row that NFKD begins with a mark."""
+    marks = "".join(
+        f"\\U{first:08x}-\\U{last:08x}"
+        for first, last in _runs(
+            lambda one: bool(unicodedata.combining(unicodedata.normalize("NFKD", one)[0]))
+        )
+    )
+    return re.compile(f"([{marks}]{{30}})[{marks}]+")
 
 
 def _bigrams(run: str) -> list[str]:
