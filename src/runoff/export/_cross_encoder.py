@@ -157,8 +157,8 @@ def export_cross_encoder(
 
 
 def _check_kind(directory: ModelDirectory) -> None:
-    named = (directory.config.get("architectures") or ["none"])[0]
-    if str(named).endswith("ForCausalLM"):
+    named = directory.architecture
+    if named.endswith("ForCausalLM"):
         remedy = (
             f'{named} answers "yes" or "no" to a chat, which the ONNX backend cannot ask: run it '
             'with CrossEncoder(..., backend="torch")'
