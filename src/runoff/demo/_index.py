@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import __version__
+from runoff._util.stored import parse_json
 from runoff.errors import (
     IndexDamaged,
     IndexNotFound,
@@ -141,10 +142,10 @@ def _is_of_chroma(error: Exception) -> bool:
 
 def _recorded_key(path: Path) -> str:
     try:
-        marker = json.loads((path / _MARKER).read_text(encoding="utf-8"))
+        marker = parse_json((path / _MARKER).read_bytes())
     except (OSError, ValueError):
         return ""
-    return str(marker.get("key", ""))
+    return str(marker.get("key", "")) if isinstance(marker, dict) else ""
 
 
 def _built(
