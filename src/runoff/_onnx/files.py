@@ -15,7 +15,7 @@ from runoff._util.stored import is_count, is_finite, is_text, parse_json
 from runoff.errors import ModelDamaged, ModelNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
     "CHECKSUMS",
@@ -187,6 +187,12 @@ class ModelFiles(ModelDirectory):
             msg = f"{self.onnx} cannot be read ({error.strerror}): fetch the model again"
             raise ModelNotFound(msg) from error
 
+    def _read(self) -> Iterator[Path]:
+        """Yield the files that scores depend on; the graph is checked before it is parsed."""
+        yield self.onnx
+        yield from self.external()
+        yield self.tokenizer
+
     def digest(self) -> str:
         """Return a checksum of the graph, its external data and the tokenizer (SHA-256, hex).
 
@@ -197,7 +203,7 @@ class ModelFiles(ModelDirectory):
         """
         whole = hashlib.sha256()
         recorded = self.settings(CHECKSUMS) if self.ours else {}
-        for path in (self.onnx, *self.external(), self.tokenizer):
+        for path in self._read():
             found = checksum(path)
             if recorded.get(path.relative_to(self.directory).as_posix(), found) != found:
                 msg = f"{self.name}: {path} is not as it was made: fetch or export the model again"
