@@ -36,7 +36,15 @@ if TYPE_CHECKING:
 __all__ = ["HybridRetriever"]
 
 # what LlamaIndex raises for files that are not as it wrote them
-_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 _WORDS = "bm25"
 _VECTORS = "index"
 _MAKE = "HybridRetriever.from_defaults(index=index) makes one of an index alone"
