@@ -208,7 +208,7 @@ def test_counts_are_whole_numbers_from_one(argument, value):
 
 
 def test_a_window_above_the_depth_reads_everything(mini):
-    """Whatever the sources found is reranked, and nothing is left for the tail."""
+    """With a window beyond the candidates, all are reranked and there is no tail."""
     response = both(pipeline(reranker=mini, depth=2, window=1000), ASKED)
     assert response.outcome.scored == response.outcome.total == len(response)
     assert {fate.scoring for fate in response.trace.fates} == {"reranked"}
@@ -288,7 +288,7 @@ def test_a_corrupt_model_is_named(model, fault):
         {"cut": whole[: len(whole) // 2], "text": b"not a graph", "empty": b""}[fault]
     )
     detail = degraded_by(pipeline(reranker=str(model)), ModelDamaged)
-    assert "model_int8.onnx is not as it was made: fetch or export the model again" in detail
+    assert "model_int8.onnx has another checksum: fetch or export the model again" in detail
     (model / "checksums.json").unlink(missing_ok=True)  # nobody knows what it should be
     detail = degraded_by(pipeline(reranker=str(model)), ModelDamaged)
     assert "model_int8.onnx cannot be loaded" in detail

@@ -1,4 +1,4 @@
-"""What `TwoStage` makes of sources and rerankers that break their contract."""
+"""What `TwoStage` does with sources and rerankers that break their contract."""
 
 import asyncio
 import threading
@@ -79,7 +79,7 @@ def test_a_hit_needs_a_number_as_score(score):
 
 @pytest.mark.parametrize("number", [np.float32, np.float64, np.int64, int])
 def test_any_number_may_be_a_score(number):
-    """Scores of NumPy become Python's own, so that provenance can be told in JSON."""
+    """NumPy scores become Python numbers, so that provenance can be written as JSON."""
     source = Found([Hit(Document("a", "text"), number(2))])
     rank = Fixed(lambda given: Reranking(tuple(Ranked(one, number(3)) for one in given)))
     response = both(TwoStage({"a": source}, fusion=Scores(number), reranker=rank))
@@ -173,7 +173,7 @@ class LoadingLate(Found):
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_source_that_was_left_behind_stops_no_clock(asynchronous):
-    """Its model is loaded on its own time: the reranker is left behind at the deadline."""
+    """Its loading does not stop the clock: the reranker is abandoned at the deadline."""
     late = LoadingLate(FOUND)
 
     def hangs(given):
@@ -192,7 +192,7 @@ def test_a_source_that_was_left_behind_stops_no_clock(asynchronous):
 
 
 def test_two_sources_that_load_are_timed_apart():
-    """Each one's trace shows the loading it did itself."""
+    """Each source's trace shows only its own loading."""
 
     class Loading(Found):
         def retrieve(self, query, *, depth, deadline=None):
@@ -248,7 +248,7 @@ def test_fusing_very_much_holds_up_no_loop(many):
 
 
 def test_pipelines_within_pipelines_do_not_starve_each_other(monkeypatch):
-    """Sources that search hold every thread, and what they wait for runs all the same."""
+    """Sources that are pipelines hold every thread, and the calls they wait for still run."""
     monkeypatch.setattr(workers, "_pools", [workers._Pool(2)])
     inner = TwoStage({"a": Found(FOUND), "b": Found(FOUND)}, reranker=None)
 

@@ -108,7 +108,7 @@ def test_a_branch_shares_the_time_and_counts_its_own_pauses():
 
 
 def test_a_branch_that_was_left_stops_no_clock():
-    """Neither a pause that goes on when it is left nor one that begins later."""
+    """After `leave`, neither a running pause nor a later one stops the shared clock."""
     clock = Clock()
     whole = Deadline(1, clock=clock)
     branch = whole.branch()
@@ -126,7 +126,7 @@ def test_a_branch_that_was_left_stops_no_clock():
 
 
 def test_a_branch_without_a_budget_never_ends():
-    """It counts its pauses nevertheless."""
+    """An abandoned branch still counts its own pauses."""
     clock = Clock()
     branch = Deadline(clock=clock).branch()
     with branch.paused():

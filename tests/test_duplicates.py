@@ -1,4 +1,4 @@
-"""Near duplicates are exactly those of the plain definition, however they are found."""
+"""Near duplicates are exactly those of the plain definition."""
 
 import random
 from itertools import accumulate, product
@@ -55,7 +55,7 @@ spelled = st.lists(st.sampled_from("abc"), max_size=40).map(" ".join)
 @example(texts=["a b c", "b c d", "a b c d"], least=0.5)
 @example(texts=[], least=0.5)
 def test_they_are_those_of_the_definition(texts, least):
-    """Whatever the texts and the similarity, each goes under the first it is like."""
+    """For any texts and similarity, each duplicate is assigned to the first text it is like."""
     assert alike(texts, least) == plain(texts, least)
 
 

@@ -1,4 +1,4 @@
-"""Filters over metadata: what each keeps, and what none accepts."""
+"""Filters over metadata: which documents each keeps, and which arguments are refused."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _HEAVY = (
     "transformers",
 )
 _ROUNDS = 5
-_MOST_MS = 150  # the aim is 60, see benchmarks/import_time.py; a busy machine must not fail this
+_MOST = 1.5  # of the time of NumPy; benchmarks/import_time.py has the aim in milliseconds
 
 
 def _fresh(code):
@@ -64,5 +64,5 @@ def test_import_takes_little_longer_than_numpy():
     for _ in range(_ROUNDS):
         for module, found in taken.items():
             found.append(milliseconds(module))
-    above = statistics.median(taken["runoff"]) - statistics.median(taken["numpy"])
-    assert above < _MOST_MS
+    numpy = statistics.median(taken["numpy"])
+    assert statistics.median(taken["runoff"]) - numpy < _MOST * numpy

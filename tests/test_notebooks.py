@@ -322,7 +322,7 @@ class TestDebugADisappointingQuery:
         assert number(r"dense: rank (\d+)", shown("absent-check")) > 100
         assert "divmod among them: False" in shown("absent-check")
         assert shown("absent-fix").startswith("divmod: returned at rank ")
-        assert shown("absent-fix").splitlines()[-1] == "1 better, 41 same, 0 worse"
+        assert shown("absent-fix").splitlines()[-1] == "1 better, 41 unchanged, 0 worse"
 
     def test_a_smaller_blend_takes_the_demotion_back(self, shown):
         """The rank improves as the reranker counts less, back to the vectors' sixth place."""
@@ -369,7 +369,8 @@ class TestChooseWindowAndFusion:
     def test_tuning_keeps_the_current_setting(self, shown):
         """Of about a hundred settings, the chosen one does not hold on held-out questions."""
         found = shown("tune")
-        assert found.startswith("keep what you have: the choice on all queries does not hold")
+        assert found.startswith("keep what you have: ")
+        assert "on held-out queries" in found.splitlines()[0]
         assert 50 <= number(r"(\d+) settings, ", found) <= 150
         expected, held_out = map(
             float, re.findall(r"([-+]\d\.\d+)", shown("chosen").splitlines()[1])

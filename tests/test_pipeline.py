@@ -60,7 +60,7 @@ def test_filters_of_query_and_call_are_joined():
 
 
 def test_documents_without_own_ids_are_merged_by_text():
-    """Invented ids do not keep one text apart; the first-declared source's copy is used."""
+    """Made-up ids do not separate equal texts; the first-declared source's copy is used."""
     mine = Document("doc-1", "same words")
     theirs = Document("5a2e-uuid", "same words", own_id=False)
     pipeline = TwoStage({"bm25": Listed(mine), "store": Listed(theirs)}, reranker=None)
@@ -191,7 +191,7 @@ def test_a_wrong_search_argument_is_named(argument, kwargs):
 
 
 def test_top_k_above_everything_returns_everything():
-    """Asking for more than there is gives all there is."""
+    """A top_k above the number of candidates returns all of them."""
     assert len(both(TwoStage({"a": Listed(*"abc")}, reranker=Backwards()), "q", top_k=10**9)) == 3
 
 

@@ -1,4 +1,4 @@
-"""What `TwoStage` does without a source, a score or the second stage."""
+"""What `TwoStage` returns when a source, a score or the second stage is missing."""
 
 import asyncio
 import dataclasses
@@ -71,7 +71,7 @@ def test_a_failed_source_is_left_out_by_name():
 
 @pytest.mark.parametrize("fusion", [RRF({"a": 1, "b": 2}), Convex({"a": 1, "b": 2})])
 def test_a_weighted_source_that_fails_is_left_out_too(fusion):
-    """A weight for a source that did not answer is no error; one for no source is, at once."""
+    """A weight for a failed source is accepted; one for an unknown source is refused at once."""
     sources = {"a": Listed("x", "y"), "b": Listed(error=OSError("down"))}
     response = both(TwoStage(sources, fusion=fusion, reranker=None), "q")
     assert ids(response) == ["x", "y"]
@@ -81,7 +81,7 @@ def test_a_weighted_source_that_fails_is_left_out_too(fusion):
 
 
 def test_when_every_source_fails_it_raises():
-    """No source, no answer: the error names every source and keeps its error."""
+    """If no source answers, the error names every source and keeps its error."""
     sources = {"a": Listed(error=ValueError("one")), "b": Listed(error=OSError("two"))}
     with pytest.raises(RecallFailed, match=r"a: ValueError: one; b: OSError: two") as caught:
         TwoStage(sources, reranker=None).search("q")
@@ -118,14 +118,16 @@ def test_a_late_source_is_left_out_at_half_the_budget():
 
 
 class Late(Listed):
-    """It answers once the reranker has been asked: late, and before the reranker answers."""
+    """It answers after the reranker was asked, and before the reranker answers."""
 
     def __init__(self, asked, *documents, error=None):
         super().__init__(*documents, error=error)
         self.after = asked
+        self.answered = threading.Event()
 
     def retrieve(self, query, *, depth, deadline=None):
         self.after.wait(10)
+        self.answered.set()
         return super().retrieve(query, depth=depth, deadline=deadline)
 
 
@@ -135,17 +137,19 @@ class AwaitedLate(Late):
     async def aretrieve(self, query, *, depth, deadline=None):
         while not self.after.is_set():  # noqa: ASYNC110 - it is set by another thread
             await asyncio.sleep(0.005)
+        self.answered.set()
         if self.error is not None:
             raise self.error
         return self.hits
 
 
-def asking(asked, answer):
-    """Return a reranker that says when it was asked, gives the late source time, and answers."""
+def asking(asked, late, answer):
+    """Return a reranker that sets `asked`, waits for the late source, and answers."""
 
     def make(given):
         asked.set()
-        time.sleep(0.1)
+        late.answered.wait(0.2)
+        time.sleep(0.02)
         return answer(given)
 
     return Fixed(make)
@@ -168,8 +172,9 @@ def searched(answer, source, *documents, error=None):
     """Search both ways where one source answers only once the reranker has been asked."""
     for asynchronous in (False, True):
         asked = threading.Event()
-        sources = {"quick": Listed(*"ab"), "late": source(asked, *documents, error=error)}
-        pipeline = TwoStage(sources, reranker=asking(asked, answer))
+        late = source(asked, *documents, error=error)
+        sources = {"quick": Listed(*"ab"), "late": late}
+        pipeline = TwoStage(sources, reranker=asking(asked, late, answer))
         if asynchronous:
             yield asyncio.run(pipeline.asearch("q", timeout=0.6))
         else:
@@ -179,7 +184,7 @@ def searched(answer, source, *documents, error=None):
 @pytest.mark.parametrize("source", [Late, AwaitedLate])
 @pytest.mark.parametrize("second", NO_SCORES)
 def test_what_a_late_source_found_is_used_when_nothing_was_scored(source, second):
-    """A second stage that gives nothing does not cost the source it was given half the time for."""
+    """When the second stage scores nothing, the hits of a late source are used."""
     for response in searched(NO_SCORES[second], source, *"cb"):
         assert ids(response) == ["b", "a", "c"]
         assert {one.stage for one in response.outcome.degraded} == {"rerank"}
@@ -190,7 +195,7 @@ def test_what_a_late_source_found_is_used_when_nothing_was_scored(source, second
 
 @pytest.mark.parametrize("source", [Late, AwaitedLate])
 def test_a_late_source_does_not_undo_what_was_scored(source):
-    """With a score or more, the answer is that of the sources that were in time."""
+    """When the second stage scored something, a late source stays left out."""
 
     def one_scored(given):
         return Reranking((Ranked(given[1], 1.0),), (given[0],), reason="timeout", detail="1 of 2")
@@ -221,7 +226,7 @@ class AwaitedNever(AwaitedLate, Never):
     ],
 )
 def test_a_late_source_that_has_nothing_to_give_stays_late(source, error):
-    """A source that is still out at the end, or fails after its share, is left out as before."""
+    """A source that never answers, or fails late, stays left out."""
     for response in searched(fails, source, "c", error=error):
         assert ids(response) == ["a", "b"]
         faults = {one.stage: one.reason for one in response.outcome.degraded}
@@ -245,7 +250,7 @@ def test_a_hung_reranker_is_left_behind_at_the_deadline(asynchronous):
 
 
 def test_no_time_left_for_the_only_source_raises():
-    """A search whose only source is late has no answer to give."""
+    """A search whose only source is late raises RecallFailed."""
     with pytest.raises(RecallFailed) as caught:
         TwoStage({"a": Listed("a", wait=1)}, reranker=None).search("q", timeout=0.02)
     assert isinstance(caught.value.failures["a"], DeadlineExceeded)
@@ -307,7 +312,7 @@ def test_after_a_threshold_nothing_unscored_follows():
 
 
 def test_a_threshold_drops_nothing_from_a_degraded_answer():
-    """With a source left out, what lies below the threshold comes back at its place."""
+    """With a source left out, candidates below the threshold are put back at their place."""
 
     class Scores:
         def score(self, pairs, *, deadline=None):
@@ -326,7 +331,7 @@ def test_a_threshold_drops_nothing_from_a_degraded_answer():
 
 
 def test_a_sources_refused_key_is_raised():
-    """401 and its like will not pass: the source is not just left out."""
+    """401 and other permanent statuses raise instead of leaving the source out."""
 
     class Refused(Exception):
         status_code = 401

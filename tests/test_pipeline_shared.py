@@ -63,7 +63,7 @@ print(len(TwoStage({"q": Quick(), "h": Hung()}, reranker=HungReranker()).search(
 
 
 def test_a_cancelled_search_stops_waiting():
-    """Cancelling `asearch` raises CancelledError in the caller while a source is still out."""
+    """Cancelling `asearch` raises CancelledError while a source has not answered."""
     released = threading.Event()
 
     class Hung(Listed):
@@ -100,7 +100,7 @@ def test_context_variables_reach_sources_in_threads():
 
 
 def test_calls_left_behind_fill_the_pool_and_then_degrade_at_once(monkeypatch):
-    """Busy threads queue; threads held by calls left behind make a source degrade at once."""
+    """Busy threads queue calls; once abandoned calls hold them all, a source degrades at once."""
     monkeypatch.setattr(workers, "_pools", [workers._Pool(2)])
     released = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What scores of pairs and thresholds hold and refuse."""
+"""Pair scores and thresholds: what they contain and refuse."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def scores(values, scored=None):
 
 @pytest.mark.parametrize("unfit", [float("nan"), float("inf"), -float("inf"), 1e300, -1e39])
 def test_what_is_no_finite_float32_is_unscored(unfit):
-    """A number that float32 cannot hold counts as none, like NaN and infinity."""
+    """A number beyond float32 counts as unscored, like NaN and infinity."""
     made = scores([1.0, unfit])
     assert made.scored.tolist() == [True, False]
     assert made.values.dtype == np.float32

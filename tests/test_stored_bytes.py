@@ -178,12 +178,14 @@ def attempt_hybrid(persisted, tmp_path):
     return one
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # LlamaIndex's own, about a missing field
 def test_a_damaged_hybrid_is_damage(persisted, tmp_path):
     """Each of some mutations is a named error, or leaves a hybrid that searches."""
     outcomes = tally(150, attempt_hybrid(persisted, tmp_path))
     assert outcomes["IndexDamaged"] > 30
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as above
 @pytest.mark.slow("2 minutes: 2,000 mutations of a persisted hybrid find what a few do not")
 def test_many_damaged_hybrids_are_damage(persisted, tmp_path):
     """Each of 2,000 mutations is a named error, or leaves a hybrid that searches."""

@@ -1,4 +1,4 @@
-"""What documents, queries and hits refuse to be."""
+"""Documents, queries and hits: what they refuse, and their short reprs."""
 
 import pickle
 import types
@@ -69,7 +69,7 @@ class Client:
 
 
 def test_errors_name_foreign_objects_by_their_class():
-    """A client handed to the wrong place does not tell its key."""
+    """An error about a client shows its class, not its key."""
     with pytest.raises(InvalidArgument, match=r"Client object>: must be one of") as caught:
         TwoStage({"bm25": BM25(["text"])}, reranker=Client())
     assert "secret" not in str(caught.value)

@@ -20,10 +20,10 @@ __all__ = ["Branch", "Deadline", "Watch"]
 class Deadline:
     """A point in time after which a stage returns what it has.
 
-    Loading a model stops the clock (`paused`), so that a first call is not judged by it.
+    Loading a model stops the clock (`paused`), so that it does not count against the first call.
 
     Args:
-        timeout: seconds from now; None or infinity never ends.
+        timeout: seconds from now; None or infinity for no limit.
         clock: a monotonic clock in seconds, replaceable in tests.
 
     Raises:
@@ -105,19 +105,19 @@ class Deadline:
         """Return a deadline for one of several calls: the same clock, its own count of pauses.
 
         Args:
-            share: how much of what is left now the call may take, above 0 and at most 1.
+            share: the share of the remaining budget that the call may use, above 0 and at most 1.
         """
         return Branch(self, self._clock, share)
 
     @property
     def paused_for(self) -> float:
-        """Seconds that finished pauses took."""
+        """Seconds spent in pauses that have ended."""
         with self._lock:
             return self._paused_for
 
     @property
     def stopped(self) -> bool:
-        """Whether the clock stands still now."""
+        """Whether the clock is stopped now."""
         return self._pauses > 0
 
     def __repr__(self) -> str:
@@ -130,8 +130,8 @@ class Deadline:
 class Branch(Deadline):
     """The deadline of one call among several that share a budget.
 
-    Its pauses stop the clock of all, until the call is left behind: what it loads from then on is
-    loaded on nobody's time.
+    Its pauses stop the clock for all calls until the call is abandoned; after that, loading a model
+    in it no longer stops the clock.
     """
 
     def __init__(self, whole: Deadline, clock: Callable[[], float], share: float = 1.0) -> None:
@@ -146,7 +146,7 @@ class Branch(Deadline):
         return self._whole.spent()
 
     def leave(self) -> None:
-        """Let the clock go on whatever this call does."""
+        """Abandon the call: from now on its pauses no longer stop the clock."""
         with self._lock:
             self._left = True
             while self._holding:
@@ -168,7 +168,7 @@ class Branch(Deadline):
 
 
 class Watch:
-    """Milliseconds since it was made, those spent loading models told apart."""
+    """Measures milliseconds from its creation, model loading separately."""
 
     __slots__ = ("_deadline", "_paused", "_started")
 
@@ -178,6 +178,6 @@ class Watch:
         self._started = time.perf_counter()
 
     def read(self) -> tuple[float, float]:
-        """Return the milliseconds that passed, pauses left out, and those that pauses took."""
+        """Return the milliseconds that passed without pauses, and those spent in pauses."""
         load_ms = (self._deadline.paused_for - self._paused) * 1000
         return max(0.0, (time.perf_counter() - self._started) * 1000 - load_ms), load_ms

@@ -15,7 +15,7 @@ RunoffError
 │   ├── IndexDamaged                   an index directory that is foreign, incomplete or altered
 │   ├── IndexTooNew                    an index written by a newer version of runoff
 │   ├── RecordingNotFound              no recording in this directory
-│   ├── RecordingDamaged               a recording of which a file cannot be read
+│   ├── RecordingDamaged               a recording has a file that cannot be read
 │   ├── RecordingTooNew                a recording written by a newer version of runoff
 │   ├── RecordingMismatch              a recording of another system or of other queries
 │   ├── EmbeddingError                 vectors of the wrong shape, or with NaN or infinity in them
@@ -27,9 +27,9 @@ RunoffError
 │   ├── ConnectionFailed               refused or reset
 │   ├── ServerFailed                   408, 429, 5xx
 │   ├── BadReply                       short, long, duplicate, out-of-range or non-finite scores
-│   ├── RequestRejected                400, 413, 422: the server will not read this data
+│   ├── RequestRejected                400, 413, 422: the server refuses this data
 │   ├── PoolFull                       every worker thread is busy
-│   └── CircuitOpen                    a server that failed lately is left alone for a while
+│   └── CircuitOpen                    a server that failed recently is not called for a while
 └── RecallFailed                       no source answered; `.failures` names each one's error
 ```
 """
@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import error_text, short_repr
+from runoff._util.messages import error_text, short_repr, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,14 +80,18 @@ __all__ = [
 class RunoffError(Exception):
     """Base of every error runoff raises."""
 
+    def __str__(self) -> str:
+        """Return the message without control characters: it may quote a server or a name."""
+        return visible(super().__str__())
+
 
 class InvalidArgument(RunoffError, ValueError):
     """An argument has a value it cannot have.
 
     Args:
-        argument: the name the caller knows it by, such as `"depth"`.
+        argument: its name, such as `"depth"`.
         value: what was given; its `repr` is shown, shortened.
-        remedy: what would be right, as a sentence without its subject.
+        remedy: what to pass instead, as a sentence without its subject.
     """
 
     def __init__(self, argument: str, value: object, remedy: str) -> None:
@@ -114,8 +118,8 @@ class MalformedData(RunoffError, ValueError):
 
     Args:
         where: the place, such as `"qrels.tsv line 7"`.
-        found: what stands there; its `repr` is shown, shortened.
-        remedy: what is wrong or what would be right.
+        found: what was found there; its `repr` is shown, shortened.
+        remedy: what is wrong, or what was expected.
     """
 
     def __init__(self, where: str, found: object, remedy: str) -> None:
@@ -133,8 +137,8 @@ class MissingExtra(RunoffError, ImportError):
     """An optional dependency is not installed.
 
     Args:
-        package: what is missing, such as `"chromadb"`.
-        extra: the extra of runoff that brings it, such as `"chroma"`.
+        package: the missing package, such as `"chromadb"`.
+        extra: the extra of runoff that installs it, such as `"chroma"`.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -160,7 +164,7 @@ class ModelDamaged(PermanentError):
 
 
 class ExportFailed(PermanentError):
-    """A model cannot be written as ONNX, or what was written scores otherwise."""
+    """A model cannot be written as ONNX, or its ONNX file gives other scores."""
 
 
 class IndexNotFound(PermanentError):
@@ -188,7 +192,7 @@ class RecordingTooNew(PermanentError):
 
 
 class RecordingMismatch(PermanentError):
-    """A recording was made of another system or of other queries, and is not mixed with these."""
+    """A recording was made with another system or other queries; these cannot be added to it."""
 
 
 class EmbeddingError(PermanentError):
@@ -200,7 +204,7 @@ class AuthenticationFailed(PermanentError):
 
 
 class CapExceeded(PermanentError):
-    """A query would use more than its cap allows, and was told to raise."""
+    """A query would use more than its cap allows, and the cap is set to raise."""
 
 
 class ScoreKindMismatch(PermanentError):
@@ -229,7 +233,7 @@ class ConnectionFailed(TransientError):
 
 
 class ServerFailed(TransientError):
-    """A server answered 408, 429 or 5xx; `retry_after` is how many seconds it asks to wait."""
+    """A server answered 408, 429 or 5xx; `retry_after` is how many seconds it asks us to wait."""
 
     reason = "server_error"
     retry_after: float | None = None
@@ -242,19 +246,19 @@ class BadReply(TransientError):
 
 
 class RequestRejected(TransientError):
-    """A server will not read this data (400, 413, 422), or would not: then it is not sent."""
+    """A server refuses this data (400, 413, 422), or would: then it is not sent."""
 
     reason = "request_rejected"
 
 
 class PoolFull(TransientError):
-    """Every worker thread is busy with calls that have not come back."""
+    """Every worker thread is busy, or the process has no thread or file descriptor left."""
 
     reason = "pool_full"
 
 
 class CircuitOpen(TransientError):
-    """A server that failed lately is left alone for a while."""
+    """A server that failed recently is not called for a while."""
 
     reason = "circuit_open"
 

@@ -7,8 +7,8 @@
 - A list in the metadata satisfies `Eq` and `In` when one of its elements does, and never a `Range`.
 
 Filters that keep the same documents by these rules are equal: `Eq("a", 1)` equals `Eq("a", 1.0)`,
-but not `Eq("a", True)`. Sources that cannot express a filter exactly raise `FilterNotSupported`;
-none ignores it.
+but not `Eq("a", True)`. A source that cannot honour a filter exactly raises `FilterNotSupported`;
+no source ignores a filter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
 Scalar: TypeAlias = "str | int | float | bool"
 _Meaning: TypeAlias = "tuple[bool, Scalar]"
 
-# `isinstance` is called for every document, and a union made anew each time would be half its cost
+# `isinstance` is called for every document; creating a union each time would double its cost
 _SCALARS = (str, int, float)
 _SEVERAL = (list, tuple, set, frozenset)
 
@@ -54,7 +54,7 @@ def _scalar(argument: str, value: object) -> Scalar:
 
 
 def _meaning(value: object) -> _Meaning | None:
-    """Return what a value is compared by, which tells True from 1; None equals nothing."""
+    """Return what a value is compared by, which distinguishes True from 1; None equals nothing."""
     kind = type(value)
     if kind is str or kind is int or kind is float:
         return False, value  # type: ignore[return-value]  # what `kind` is narrows nothing
@@ -67,7 +67,8 @@ class Eq:
     """The field equals a value.
 
     Raises:
-        InvalidArgument: the field is not a name, or the value no string, finite number or boolean.
+        InvalidArgument: the field is not a name, or the value is not a string, a finite number or a
+            boolean.
     """
 
     field: str
@@ -143,7 +144,7 @@ class Range:
 
     Raises:
         InvalidArgument: no bound is given, both `gt` and `gte` or both `lt` and `lte` are, or a
-            bound is no finite number.
+            bound is not a finite number.
     """
 
     field: str
@@ -198,7 +199,7 @@ class _Combined:
         object.__setattr__(self, "filters", filters)
 
     def __setattr__(self, name: str, value: object) -> None:
-        msg = f"{type(self).__name__} cannot be changed: make a new one"
+        msg = f"{type(self).__name__} is immutable: make a new one"
         raise AttributeError(msg)
 
     def __eq__(self, other: object) -> bool:
@@ -268,10 +269,10 @@ Filter: TypeAlias = "Eq | In | Range | And | Or | Not"
 
 
 def _check_filter(one: object) -> None:
-    """Refuse what is no filter.
+    """Refuse anything but a filter.
 
     Raises:
-        InvalidArgument: always names it.
+        InvalidArgument: it is not a filter.
     """
     if not isinstance(one, Eq | In | Range | And | Or | Not):
         raise InvalidArgument("filter", one, "must be one of Eq, In, Range, And, Or and Not")

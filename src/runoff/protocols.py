@@ -1,11 +1,11 @@
-"""Every seam of the library and its contract, and nothing else.
+"""The protocols that sources, fusions, scorers and rerankers follow, each with its contract.
 
 `runoff.testing.contracts` holds a test class for each: subclass it to check an implementation.
 
-The asynchronous seams are optional. Where a part lacks them, the pipeline runs its synchronous
+The asynchronous protocols are optional. If a part lacks them, the pipeline runs its synchronous
 method in a bounded pool of daemon threads, so an event loop is never blocked. `keeps_deadline` is
-optional too: a part that sets it to True returns by itself what it has when the deadline comes;
-any other part is run in the pool and left behind when time is up.
+optional too: a part that sets it to True returns what it has by itself when the deadline comes; any
+other part runs in the pool and is abandoned when time is up.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class AsyncRecallSource(Protocol):
 
 @runtime_checkable
 class Fusion(Protocol):
-    """A way of making one order out of several sources' hits."""
+    """Combines the hits of several sources into one order."""
 
     def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> Mapping[str, float]:
         """Map the `key` of every hit to its fusion_score, higher is better.
 
-        `rankings` has every source of the pipeline, with no hits where it found nothing or failed.
+        `rankings` has every source of the pipeline; a source that failed or found nothing has none.
         Pure arithmetic: the order in which sources are given changes nothing, not even the last
         bit. Every score is finite. The pipeline breaks ties: best rank in any source, then key.
         """
@@ -107,38 +107,38 @@ class AsyncPairScorer(Protocol):
 
 @runtime_checkable
 class Cacheable(Protocol):
-    """A scorer whose scores may be kept.
+    """A scorer whose scores may be cached.
 
-    It may have a method `remarks(pairs)` too, which returns the sentences for the user that depend
-    on the texts alone: they are said again when all scores come from a cache.
+    It may also have a method `remarks(pairs)`, which returns notes for the user that depend on the
+    texts alone: they are added even when all scores come from a cache.
     """
 
     @property
     def cache_key(self) -> str:
-        """All that its scores depend on besides the two texts, as a text without secrets.
+        """Everything its scores depend on besides the two texts, as a string without secrets.
 
-        Such as a checksum of the model, its precision, the tokens it reads, and the scale of its
-        scores. Equal keys promise equal scores, in other processes too. It may wait for a disk or a
-        server, and need not load the model.
+        For example a checksum of the model, its precision, the tokens it reads and the scale of its
+        scores. Equal keys promise equal scores, in other processes too. Reading it may wait for a
+        disk or a server, and need not load the model.
         """
         ...
 
 
 @runtime_checkable
 class Estimating(Protocol):
-    """A scorer that tells what a call will use before it is made."""
+    """A scorer that can predict what a call will use."""
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
-        """Return what scoring these pairs should use; None for what cannot be known.
+        """Return what scoring these pairs should use; fields that cannot be known are None.
 
-        It is arithmetic and waits for nothing. More pairs never use less.
+        This is arithmetic: it never waits. More pairs never use less.
         """
         ...
 
 
 @runtime_checkable
 class WindowedScorer(Protocol):
-    """A scorer that parts long texts by its own tokenizer."""
+    """A scorer that splits long texts by its own tokenizer."""
 
     def windows(
         self,
@@ -153,8 +153,8 @@ class WindowedScorer(Protocol):
 
         A window fits the model beside the query, and has at most `length` tokens. Windows cover
         every character; each begins with at least the last `overlap` tokens of the one before, or
-        half a window where that is less. A text that fits is one window. They are made when they
-        are asked for.
+        half a window if that is less. A text that fits is one window. Windows are computed as the
+        iterator is read.
         """
         ...
 
@@ -166,10 +166,10 @@ class Reranker(Protocol):
     def rerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
-        """Order candidates, which arrive in fused order and all have text.
+        """Order candidates, which all have text and come in fused order.
 
-        `ordered`, `unscored` and `dropped` partition the input exactly; ties keep fused order. In
-        a cascade, candidates arrive in the order of the stage before.
+        Each candidate is in exactly one of `ordered`, `unscored` and `dropped`; ties keep fused
+        order. In a cascade, candidates come in the order of the stage before.
 
         Raises:
             TransientError: nothing could be ordered, and trying again may help.
@@ -191,7 +191,7 @@ class AsyncReranker(Protocol):
 
 @runtime_checkable
 class Warmable(Protocol):
-    """A part that has something to load."""
+    """A part that has a model or other data to load."""
 
     def warmup(self) -> None:
         """Load it and run it once, so that the first search is as fast as the second."""

@@ -1,4 +1,4 @@
-"""What a score is: its kind, the model it came from, and the threshold bound to both."""
+"""Scores: their kind, the model that made them, and the threshold bound to both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ScoreKind(enum.StrEnum):
     PROBABILITY = "probability"  # within 0 and 1
     SIMILARITY = "similarity"  # cosine or inner product
     FUSED = "fused"  # made by fusion; only its order means anything
-    UNKNOWN = "unknown"  # a foreign reranker that does not say
+    UNKNOWN = "unknown"  # a reranker that does not declare it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a stage consumed.
+    """What a stage used.
 
     Attributes:
         pairs: (query, document) pairs scored.
         tokens: tokens read, special tokens included; None when unknown.
-        billed_units: units a vendor says it billed; None when it says nothing.
+        billed_units: units a vendor reports as billed; None when it reports none.
         requests: HTTP requests sent.
-        cached: pairs answered from a cache, in `pairs` no more.
-        cost: money, in the currency of the price that was given; None when none was.
+        cached: pairs answered from a cache, not counted in `pairs`.
+        cost: in the currency of the price that was given; None without a price.
     """
 
     pairs: int = 0
@@ -110,12 +110,12 @@ class PairScores:
         truncated: bool, shape (n,); True where text was lost to the model's token limit.
         kind: the scale of `values`.
         model: the model that made them.
-        usage: what scoring consumed.
+        usage: what scoring used.
         load_ms: milliseconds spent loading the model during this call; 0.0 when it was loaded.
         reason: why pairs are unscored, as in `Degradation.reason`; empty when all are scored.
         notes: sentences for the user, such as a language the model was not trained for.
         passages: for each pair, the parts of the document its score came from, best first; empty
-            where scores are of whole texts.
+            when whole texts were scored.
 
     Raises:
         InvalidArgument: the shapes differ.
@@ -135,11 +135,13 @@ class PairScores:
     __repr__ = fields_repr
 
     def __post_init__(self) -> None:
-        """Check the shapes, and unmark every pair whose value is not finite."""
+        """Check the shapes, and mark every pair whose value is not finite as unscored."""
         shape = self.values.shape
         if len(shape) != 1 or self.scored.shape != shape or self.truncated.shape != shape:
             got = (shape, self.scored.shape, self.truncated.shape)
-            raise InvalidArgument("values, scored, truncated", got, "all must have shape (n,)")
+            raise InvalidArgument(
+                "values, scored, truncated", got, "must all have the same shape (n,)"
+            )
         if self.passages and len(self.passages) != len(self.values):
             raise InvalidArgument("passages", self.passages, "must have one entry for each pair")
         with np.errstate(over="ignore"):
@@ -151,7 +153,7 @@ class PairScores:
 
     @classmethod
     def none_of(cls, count: int, kind: ScoreKind, model: ModelIdentity, reason: str) -> PairScores:
-        """Return the scores of n pairs of which none has one; without pairs there is no reason."""
+        """Return `count` unscored pairs, with the reason; without pairs there is no reason."""
         values = np.full(count, np.nan, np.float32)
         none = np.zeros(count, np.bool_)
         return cls(values, none, none.copy(), kind, model, reason=reason if count else "")
@@ -176,9 +178,9 @@ class Threshold:
     model: str = ""
 
     def __post_init__(self) -> None:
-        """Accept the kind by its name too, and refuse a value that is not finite."""
+        """Accept the name of a kind, and refuse a value that is not finite."""
         if not isinstance(self.value, Real) or not math.isfinite(self.value):
-            raise InvalidArgument("value", self.value, "a threshold must be a finite number")
+            raise InvalidArgument("value", self.value, "must be a finite number")
         try:
             object.__setattr__(self, "kind", ScoreKind(self.kind))
         except ValueError:

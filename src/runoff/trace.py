@@ -1,4 +1,4 @@
-"""What happened to every candidate at every stage, how long it took and what it consumed."""
+"""What happened to every candidate at every stage, how long it took and what it used."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class StageTrace:
         latency_ms: wall clock by a monotonic clock, model loading left out.
         entered: how many candidates it was given (for a source: the depth asked).
         left: how many it handed on.
-        load_ms: milliseconds spent loading a model, counted nowhere else.
-        usage: what it consumed.
+        load_ms: milliseconds spent loading a model, not part of `latency_ms`.
+        usage: what it used: pairs, tokens, requests, cost.
         error: what went wrong, as a sentence; empty when nothing did.
-        parts: the stages it is made of, such as those of a cascade; its own figures include theirs.
+        parts: its stages, such as those of a cascade; its own figures include theirs.
     """
 
     stage: str
@@ -118,7 +118,7 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The whole search.
+    """The trace of one search.
 
     Attributes:
         stages: in the order they ran; sources in the order declared.
@@ -142,7 +142,7 @@ class Trace:
 
     @property
     def usage(self) -> Usage:
-        """What all stages consumed together."""
+        """What all stages used together."""
         return sum((stage.usage for stage in self.stages), Usage())
 
     @property
@@ -152,7 +152,7 @@ class Trace:
 
     @property
     def load_ms(self) -> float:
-        """Milliseconds spent loading models; part of no latency."""
+        """Milliseconds spent loading models, not part of any latency."""
         return sum(stage.load_ms for stage in self.stages)
 
     def fate(self, doc_id: str) -> Fate | None:

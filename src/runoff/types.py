@@ -1,8 +1,8 @@
 """The data that flows through a search: frozen, slotted, never mutated.
 
 A source answers with hits, fusion turns hits into candidates, the reranker orders candidates, and
-the pipeline returns results. Each stage adds to what it was given and overwrites nothing, so a
-result still knows every rank and score it ever had. Ranks start at 1.
+the pipeline returns results. Each stage adds to its input and overwrites nothing, so a result keeps
+every rank and score it was given. Ranks start at 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from runoff._util.lazy import ask
+from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr, short_repr
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
@@ -50,16 +50,16 @@ class Document:
 
     Attributes:
         doc_id: its id, a non-empty string.
-        text: what is searched and reranked; may be empty.
-        metadata: what filters look at; it is kept as given and never changed.
+        text: the text that is searched and reranked; may be empty.
+        metadata: what filters test; it is kept as given and never changed.
         own_id: False where the id was made up because the document had none of its own; such
             documents are merged across sources by their text.
         image: True for a document whose content is an image; with no text it keeps its fused place
             and is never sent to a reranker.
 
     Raises:
-        InvalidArgument: the id or the text is not a string, the id is empty, or the metadata is no
-            mapping.
+        InvalidArgument: the id or the text is not a string, the id is empty, or the metadata is not
+            a mapping.
     """
 
     doc_id: str
@@ -88,7 +88,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked.
+    """A question, with its filters and, for dense sources, its vector.
 
     Attributes:
         text: the question as typed; BM25 and rerankers read this.
@@ -98,8 +98,9 @@ class Query:
             averaged.
 
     Raises:
-        InvalidArgument: `text` is not a string, or it is blank and nothing else says what is asked;
-            `filters` is no filter; `embedding_texts` is no tuple of strings.
+        InvalidArgument: `text` is not a string, or it is blank and there is neither `embedding` nor
+            `embedding_texts`; `filters` is not a filter; `embedding_texts` is not a tuple of
+            strings.
     """
 
     text: str
@@ -110,11 +111,15 @@ class Query:
     __repr__ = fields_repr
 
     def __post_init__(self) -> None:
-        """Refuse a query that asks nothing."""
+        """Check the fields, and refuse a query without a question."""
         if not isinstance(self.text, str):
             raise InvalidArgument("query", self.text, "must be a string or a Query")
         if not self.text.strip() and self.embedding is None and not self.embedding_texts:
-            raise InvalidArgument("query", self.text, "is blank: ask something")
+            raise InvalidArgument(
+                "query",
+                self.text,
+                "must not be blank, unless embedding or embedding_texts is given",
+            )
         if self.filters is not None:
             from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
 
@@ -129,7 +134,7 @@ class Hit:
     """One document from one source.
 
     Attributes:
-        document: what was found.
+        document: the document found.
         score: the source's own score, higher is better.
         score_range: the lowest and highest score this source can give, as far as it knows them;
             None for an unknown end.
@@ -137,7 +142,7 @@ class Hit:
             document's id until then.
 
     Raises:
-        InvalidArgument: the score is no number.
+        InvalidArgument: the score is not a number.
     """
 
     document: Document
@@ -148,7 +153,7 @@ class Hit:
     __repr__ = fields_repr
 
     def __post_init__(self) -> None:
-        """Keep the score as a `float`, and use the document's id as key where none is given."""
+        """Convert the score to a `float`, and use the document's id as the key if none is given."""
         if type(self.score) is not float:
             if not isinstance(self.score, Real):
                 remedy = f"must be a number (id {self.document.doc_id!r})"
@@ -177,12 +182,12 @@ class Candidate:
     """One document after fusion, not yet reranked.
 
     Attributes:
-        document: what was found; the first-declared source's copy where several had it.
+        document: what was found; the copy of the first-declared source that found it.
         key: what identifies it in this search.
-        fusion_score: made by the fusion; only its order means anything.
+        fusion_score: the score that fusion gave it; only its order means anything.
         fusion_rank: its place after fusion, from 1.
         placements: one for each source that found it, in the order the sources were declared.
-        grouped: those this one stands for, in fused order; they are not read and not returned.
+        grouped: the candidates it stands for, in fused order; they are neither read nor returned.
     """
 
     document: Document
@@ -220,14 +225,14 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A candidate that a reranker took out.
+    """A candidate that a reranker removed.
 
     Attributes:
         candidate: the candidate.
         reason: why, such as `"below threshold"`.
         pair_score: the scorer's own score; None where there is none.
-        rerank_score: what it would be ordered by, where a threshold took it out: the pipeline
-            puts it back into an answer that is degraded. None where it cannot come back.
+        rerank_score: what it would be ordered by, if a threshold removed it: the pipeline puts it
+            back when the answer is degraded. None if it stays out.
         truncated: whether text was lost to the model's token limit.
         passages: as in `Ranked`.
     """
@@ -244,23 +249,23 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """What a reranker made of its candidates: three lists that partition them exactly.
+    """A reranker's answer: each candidate is in exactly one of three lists.
 
     Attributes:
         ordered: best first; equal scores keep their fused order, and those without a score come
             last.
         unscored: those it could not score, in fused order.
-        dropped: those it took out, with the reason.
+        dropped: those it removed, with the reason.
         kind: the scale of the pair scores.
         model: the model behind them.
         usage: what it consumed.
-        reason: why some are unscored, as in `Degradation.reason`; empty when none is for a fault.
-        detail: the same as a sentence; with none unscored, what else the order had to do without,
+        reason: why some are unscored, as in `Degradation.reason`; empty when there was no fault.
+        detail: the same as a sentence; when none is unscored, what else is missing from the order,
             such as the last stage of a cascade.
         load_ms: milliseconds spent loading a model; they do not count against the deadline.
-        notes: sentences for the user.
+        notes: sentences for the user to read.
         thresholded: True when a threshold was applied, so that nothing unscored may follow.
-        parts: the stages it is made of, where there are several; `usage` is their sum.
+        parts: its stages, when there are several; `usage` is their sum.
     """
 
     ordered: tuple[Ranked, ...]
@@ -281,15 +286,15 @@ class Reranking:
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """One thing an answer had to do without.
+    """One thing that is missing from a degraded answer.
 
     Attributes:
         stage: `"recall"`, `"fusion"` or `"rerank"`.
         source: the source's name, or the reranker's.
         reason: a short, stable word: `timeout`, `connection`, `server_error`, `bad_reply`,
-            `request_rejected`, `pool_full`, `circuit_open` or `cap` for what may pass; `permanent`
-            for a `PermanentError`, and `error` for everything else.
-        detail: the same for a person.
+            `request_rejected`, `pool_full`, `circuit_open` or `cap` for faults that may pass;
+            `permanent` for a `PermanentError`, and `error` for everything else.
+        detail: the same as a sentence.
     """
 
     stage: Stage
@@ -300,15 +305,15 @@ class Degradation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Whether an answer is all it should be.
+    """Whether an answer is complete, and what is missing.
 
     Attributes:
-        degraded: what the answer had to do without, in the order it happened; empty when complete.
+        degraded: what is missing, in the order it happened; empty when the answer is complete.
         scored: candidates in the window that the reranker scored.
         total: candidates in the window that have text to score.
         budget_ms: the time budget in milliseconds; None when there was none.
         spent_ms: wall clock of the whole search in milliseconds, model loading left out.
-        notes: sentences that are worth reading but took nothing away.
+        notes: sentences for the user to read that do not make the answer degraded.
     """
 
     degraded: tuple[Degradation, ...] = ()
@@ -322,13 +327,13 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
-        """True when no stage and no source had to be left out."""
+        """True when no stage and no source was left out."""
         return not self.degraded
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One returned document with all it went through.
+    """One returned document, with its rank and score at every stage.
 
     Attributes:
         rank: its place in the answer, from 1.
@@ -378,7 +383,7 @@ class Result:
 
     @property
     def placements(self) -> tuple[Placement, ...]:
-        """One for each source that found it."""
+        """Its rank and score in each source that found it."""
         return self.candidate.placements
 
 
@@ -392,7 +397,7 @@ class Response:
     trace: Trace
 
     def __repr__(self) -> str:
-        """Show how much there is; `explain` tells what."""
+        """Show the question, the number of results and whether the answer is complete."""
         state = "complete" if self.outcome.complete else "degraded"
         return f"Response({short_repr(self.query.text)}, {len(self.results)} results, {state})"
 
@@ -405,18 +410,18 @@ class Response:
         return len(self.results)
 
     def __getitem__(self, index: int) -> Result:
-        """Return the result at a position, from 0 as in any sequence."""
+        """Return the result at an index, counted from 0."""
         return self.results[index]
 
     def explain(self, doc_id: str | None = None) -> str:
-        """Tell in plain text how the answer came about, or what became of one document.
+        """Explain in plain text how the answer came about, or what became of one document.
 
         Args:
             doc_id: a document to follow through every stage; None explains the whole answer.
         """
-        text: str = ask("runoff.report._explain", "explain")(self, doc_id)
+        text: str = import_name("runoff.report._explain", "explain")(self, doc_id)
         return text
 
     def _repr_html_(self) -> str:
-        page: str = ask("runoff.report._notebook", "response_html")(self)
+        page: str = import_name("runoff.report._notebook", "response_html")(self)
         return page

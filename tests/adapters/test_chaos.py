@@ -174,11 +174,14 @@ def test_a_server_that_gives_nothing_leaves_all_as_it_came(
     why = {"stage": "rerank", "source": reranker.name, "reason": FAULTS[fault].reason}
     for _, _, told in came:
         assert not told["complete"]
-        assert told["degraded"] == [why]
+        (lacking,) = told["degraded"]
+        assert {**why, "detail": lacking["detail"]} == lacking
+        assert lacking["detail"]
         assert told["rerank_score"] is None
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.getMessage() == f"degraded answer: rerank {reranker.name}: {why['reason']}"
+    place = f"degraded answer: rerank {reranker.name}: {why['reason']}"
+    assert record.getMessage() == f"{place} ({lacking['detail']})"
 
 
 def test_a_score_that_is_no_number_costs_one_document_its_score(

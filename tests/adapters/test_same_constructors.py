@@ -36,6 +36,7 @@ LANGCHAIN_ALONE = {
     "TwoStageRetriever": {
         "id_key": "LangChain's stores invent ids, so a document's own may stand in its metadata",
         "translate_filter": "LangChain's stores share no language of filters; LlamaIndex's do",
+        "filter": "LangChain's stores say filter; a config sets it for one call",
         "name": "LangChain's runnables",
         "tags": "LangChain's retrievers",
         "metadata": "LangChain's retrievers",
@@ -45,6 +46,7 @@ LANGCHAIN_ALONE = {
         "search_kwargs": "the arguments of a vector store's search",
         "search_type": "the kinds of search of a vector store",
         "translate_filter": "as above",
+        "filter": "as above",
         "name": "as above",
         "tags": "as above",
         "metadata": "as above",
@@ -143,6 +145,25 @@ class TestBlend:
             assert retriever.pipeline.reranker.blend == given
 
 
+def test_results_without_provenance():
+    """`provenance=False` leaves the key out, an earlier one too; scores are there all the same."""
+    source = BM25([("a", "one tea"), ("b", "two teas")])
+    ours = llama_index.TwoStageRetriever(source, provenance=False).retrieve("tea")
+    theirs = langchain.TwoStageRetriever(source, provenance=False).invoke("tea")
+    assert [set(one.node.metadata) for one in ours] == [set()] * len(ours)
+    assert [set(one.metadata) for one in theirs] == [{"relevance_score"}] * len(theirs)
+    marked = llama_index.TwoStageRetriever(source).retrieve("tea")
+    plain = llama_index.RunoffRerank(provenance=False)
+    again = plain.postprocess_nodes(marked, query_str="tea")
+    assert "runoff" in marked[0].node.metadata
+    assert again[0].score is not None
+    assert "runoff" not in again[0].node.metadata
+    documents = langchain.TwoStageRetriever(source).invoke("tea")
+    kept = langchain.RunoffRerank(provenance=False).compress_documents(documents, "tea")
+    assert "runoff" in documents[0].metadata
+    assert set(kept[0].metadata) == {"relevance_score"}
+
+
 def test_the_same_subject_has_the_same_file_name():
     """Both adapters have the same file names, except for subjects that one of them lacks."""
     ours, theirs = (
@@ -150,4 +171,5 @@ def test_the_same_subject_has_the_same_file_name():
         for face in (llama_index, langchain)
     )
     assert ours - theirs == {"_bm25.py", "_serialize.py"}  # nodes on disk, rerankers as JSON
-    assert theirs - ours == {"_scoring.py"}  # distances told from similarities
+    # what bind does; distances told from similarities
+    assert theirs - ours == {"_binding.py", "_scoring.py"}

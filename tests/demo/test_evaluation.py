@@ -11,6 +11,7 @@ import recorded
 
 from runoff.demo import _evaluation as evaluation
 from runoff.demo._questions import Question
+from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection
 from runoff.pipeline import TwoStage
 from runoff.recall import BM25
@@ -178,3 +179,17 @@ def test_json_has_the_advice_and_the_page(pipeline, collection, tmp_path, capsys
     assert told["against_single"]["source"] in {"bm25", "flat"}
     assert told["latency_ms"]["whole search"]["p95"] >= told["latency_ms"]["whole search"]["p50"]
     assert told["report"] == (tmp_path / evaluation.REPORT).as_uri()
+
+
+def test_a_recording_with_other_files_is_not_deleted(pipeline, collection, tmp_path):
+    """A folder named as the recording is, and one behind a link, keep what is not the demo's."""
+    folder = tmp_path / "recording"
+    folder.mkdir()
+    (folder / "song.wav").write_text("precious")
+    with pytest.raises(InvalidArgument, match=r"holds 'song.wav', which is not the demo's"):
+        evaluation._recorded(pipeline, collection, folder, fresh=True)
+    assert (folder / "song.wav").read_text() == "precious"
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(InvalidArgument, match="is a symbolic link"):
+        evaluation._recorded(pipeline, collection, tmp_path / "link", fresh=True)

@@ -49,6 +49,15 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     assert mine.read_text() == "three years of work"
 
 
+def test_another_programs_chroma_is_left_alone(tmp_path):
+    """A folder that the demo has not marked is not emptied, whatever its names are."""
+    (tmp_path / "chroma").mkdir()
+    (tmp_path / "chroma" / "chroma.sqlite3").write_text("precious")
+    with pytest.raises(InvalidArgument, match=r"holds 'chroma' and no 'index\.json'"):
+        opened(tmp_path)
+    assert (tmp_path / "chroma" / "chroma.sqlite3").read_text() == "precious"
+
+
 def test_an_index_that_cannot_be_written_is_named(tmp_path):
     """A damaged index is built again, even if only Chroma notices the damage."""
     (tmp_path / "file").write_text("")

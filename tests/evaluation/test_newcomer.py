@@ -190,9 +190,9 @@ def test_a_recording_of_failures_is_warned_of(caplog):
 def test_a_store_or_a_source_is_refused_with_what_can_be_recorded():
     """If only a part of a system is given, the message says how to make a system of it."""
     store = SimpleNamespace(as_retriever=None)
-    with pytest.raises(InvalidArgument, match=r"a LlamaIndex retriever.*as_retriever\(\) of it"):
+    with pytest.raises(InvalidArgument, match=r"a LlamaIndex retriever.*pass its as_retriever\(\)"):
         record(store, JUDGED, progress=False)
-    with pytest.raises(InvalidArgument, match=r"TwoStage\({'name': it}, reranker=None\) is one"):
+    with pytest.raises(InvalidArgument, match=r"TwoStage\({'name': it}, reranker=None\)"):
         record(Listed("a"), JUDGED, progress=False)
 
 

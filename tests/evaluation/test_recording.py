@@ -141,7 +141,8 @@ def test_small_shards_are_merged(tmp_path, monkeypatch):
     assert len(names) < 8
     kept = shards.Folder(tmp_path / "kept")
     twin = kept.path / "part-00000002-00000002.parquet"
-    twin.write_bytes((kept.path / "part-00000011-00000011.parquet").read_bytes())
+    (merged, *_) = kept.path.glob("part-00000001-*.parquet")
+    parquet.write_table(parquet.read_table(merged).slice(1, 1), twin)
     (kept.path / "part-00000099-00000099.partial").write_bytes(b"half")
     again = record(pipeline(), many, 30, path=kept.path, progress=False)
     assert not twin.exists()
@@ -197,6 +198,22 @@ def test_a_killed_recording_goes_on(tmp_path, many, wait, kills, pairs):
     whole = record(pipeline(many=pairs, depth=pairs), asked, pairs, progress=False)
     for one in made:
         same(one, whole[one.query_id])
+
+
+def test_going_on_deletes_only_what_a_recorder_left(tmp_path, monkeypatch):
+    """Half-written files of others stay, and a small shard that no merged one covers."""
+    from runoff.evaluation import _shards as shards
+
+    monkeypatch.setattr(shards, "_MERGED", 4)
+    many = questions(11)
+    record(pipeline(), many, 30, path=tmp_path / "kept", progress=False)
+    kept = shards.Folder(tmp_path / "kept")
+    alone = kept.path / "part-00000002-00000002.parquet"
+    alone.write_bytes((kept.path / "part-00000011-00000011.parquet").read_bytes())
+    (kept.path / "movie.partial").touch()
+    record(pipeline(), many, 30, path=kept.path, progress=False)
+    assert alone.exists()
+    assert (kept.path / "movie.partial").exists()
 
 
 class Faulty(Hashed):

@@ -1,4 +1,4 @@
-"""What holds for every ranking, found by search rather than by example."""
+"""Properties of every ranking, tested by hypothesis."""
 
 import math
 from dataclasses import replace
@@ -46,7 +46,7 @@ def fuse(fusion, table, low=None):
 @every_fusion
 @given(table=tables(any_float), low=st.none() | any_float)
 def test_every_key_gets_a_finite_score(fusion, table, low):
-    """Whatever the scores, NaN and infinity included: every key is there, and finite."""
+    """For any scores, even NaN and infinity, every key has a finite fusion score."""
     fused = fuse(fusion, table, low)
     assert fused.keys() == {key for scores in table.values() for key in scores}
     assert all(map(math.isfinite, fused.values()))
@@ -107,7 +107,7 @@ def test_agreement_preserved(fusion, table, low):
 @every_fusion
 @given(order=st.permutations(DOCS))
 def test_agreeing_sources_give_their_order(fusion, order):
-    """Where all sources agree on an order, that order comes out, without ties."""
+    """If all sources agree on an order, fusion returns that order, without ties."""
     table = {
         source: {key: scale * (9.0 - place) for place, key in enumerate(order)}
         for source, scale in zip(SOURCES, (1, 0.01, 40), strict=True)

@@ -63,6 +63,18 @@ def test_a_containers_quota_bounds_the_cores(monkeypatch, tmp_path, quota, expec
     """Cores are the affinity, bounded by the container's quota rounded up."""
     (tmp_path / "cpu.max").write_text(quota + "\n")
     monkeypatch.setattr(cpu, "_CGROUP_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(cpu, "_CGROUP_V1", tmp_path / "absent")
+    monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cpu.cores() == expected
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("150000", 2), ("50000", 1), ("-1", 8)])
+def test_a_quota_of_cgroup_v1_bounds_the_cores(monkeypatch, tmp_path, quota, expected):
+    """Where there is no cgroup v2, version 1 tells the quota; -1 means none."""
+    (tmp_path / "cpu.cfs_quota_us").write_text(quota + "\n")
+    (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
+    monkeypatch.setattr(cpu, "_CGROUP_QUOTA", tmp_path / "absent")
+    monkeypatch.setattr(cpu, "_CGROUP_V1", tmp_path)
     monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert cpu.cores() == expected
 
@@ -70,6 +82,7 @@ def test_a_containers_quota_bounds_the_cores(monkeypatch, tmp_path, quota, expec
 def test_cores_without_affinity(monkeypatch, tmp_path):
     """Systems without affinity count their cores."""
     monkeypatch.setattr(cpu, "_CGROUP_QUOTA", tmp_path / "absent")
+    monkeypatch.setattr(cpu, "_CGROUP_V1", tmp_path / "absent")
     monkeypatch.delattr(cpu.os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(cpu.os, "cpu_count", lambda: 6)
     assert cpu.cores() == 6

@@ -103,7 +103,7 @@ def test_a_directory_without_graph(model):
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\xff"])
 def test_a_damaged_config_is_an_error(model, text):
-    """A config.json that is no JSON object is damaged, not ignored."""
+    """A config.json that is not a JSON object is an error."""
     (model / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ModelDamaged, match=r"config\.json"):
         _ = in_directory(model, name="m", precision="auto").config
@@ -193,7 +193,7 @@ def test_a_file_that_has_gone_is_named(model):
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
 def test_a_file_that_is_not_as_it_was_made_is_refused(tmp_path, name):
-    """Of a model made for runoff the recorded checksums hold, as far as they go."""
+    """The recorded checksums of a model made for runoff are checked."""
     tiny.save(tmp_path, config={"kind": "cross-encoder"})
     files = in_directory(tmp_path, name="mine", precision="auto")
     whole = files.digest()
@@ -201,12 +201,12 @@ def test_a_file_that_is_not_as_it_was_made_is_refused(tmp_path, name):
     (tmp_path / "checksums.json").write_text(json.dumps(recorded))
     assert files.digest() == whole
     (tmp_path / "checksums.json").write_text(json.dumps({name: "0" * 64}))
-    with pytest.raises(ModelDamaged, match=f"{name} is not as it was made"):
+    with pytest.raises(ModelDamaged, match=f"{name} has another checksum"):
         files.digest()
 
 
 def test_checksums_of_foreign_models_are_theirs(tmp_path):
-    """A file of that name in a model of others may hold anything."""
+    """In another model, a file of that name is not read."""
     tiny.save(tmp_path)
     (tmp_path / "checksums.json").write_text('{"model.onnx": "0"}')
     in_directory(tmp_path, name="theirs", precision="auto").digest()

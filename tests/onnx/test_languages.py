@@ -47,7 +47,7 @@ def test_the_note_counts_and_names():
 
 @pytest.mark.parametrize("texts", [[], ["English", "déjà vu"]])
 def test_english_needs_no_note(texts):
-    """Latin script, and no text at all, say nothing."""
+    """Latin script, and no text at all, cause no sentence."""
     assert languages.note("m", texts) == ""
 
 

@@ -105,7 +105,7 @@ def test_without_the_distribution_the_pip_command_is_named(monkeypatch):
 
 @pytest.mark.parametrize("model", ["./absent", "/absent/model", "a/b/c", Path("absent")])
 def test_a_path_that_is_not_there_is_named(model):
-    """What looks like a path and is none is an error, not a download."""
+    """A path that does not exist is an error, not a download."""
     with pytest.raises(ModelNotFound, match="there is no directory"):
         resolve.resolve(model)
 
@@ -141,7 +141,7 @@ def test_arguments_that_cannot_name_a_model(argument, value):
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "512"])
 def test_a_limit_is_a_number_of_tokens(value):
-    """A `max_length` that is no positive integer is refused."""
+    """A `max_length` that is not a positive integer is refused."""
     with pytest.raises(InvalidArgument, match="must be a number of tokens"):
         resolve.check_length(value)
 

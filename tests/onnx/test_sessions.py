@@ -84,7 +84,7 @@ def test_many_threads_load_once(model, opened):
 
 
 def test_the_two_used_last_are_kept(tiny, tmp_path):
-    """A model nobody holds is kept while it is one of the last two used, then goes."""
+    """An unused model is kept while it is one of the last two used, and then freed."""
     models = [tiny.save(tmp_path / str(seed), seed=seed) for seed in range(3)]
     references = [weakref.ref(sessions.load(resolve(path))) for path in models]
     gc.collect()
@@ -102,7 +102,7 @@ def test_a_held_model_stays(tiny, tmp_path, opened):
 
 
 def test_a_corrupt_graph_is_damaged(model):
-    """A file that is no ONNX graph is ModelDamaged with file and remedy."""
+    """A file that is not an ONNX graph is ModelDamaged with file and remedy."""
     (model / "model.onnx").write_bytes(b"not a graph" * 100)
     with pytest.raises(ModelDamaged, match=r"model\.onnx cannot be loaded .*fetch the model again"):
         sessions.load(resolve(model))
@@ -121,7 +121,7 @@ def test_a_cut_graph_is_damaged(model, size):
 def test_a_corrupt_tokenizer_is_damaged(model, text):
     """A tokenizer that cannot be read is ModelDamaged with its file named."""
     (model / "tokenizer.json").write_text(text)
-    with pytest.raises(ModelDamaged, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(ModelDamaged, match=r"tokenizer\.json cannot be read as a tokenizer"):
         sessions.load(resolve(model))
 
 

@@ -37,7 +37,7 @@ def script(code, *, timeout=30):
 
 
 def test_results_come_in_order_of_index(make):
-    """Whatever finishes first, results stand at their index."""
+    """Results are at their index, whichever task finishes first."""
     assert make(4).run(50, lambda index, _: index * index) == [i * i for i in range(50)]
 
 
@@ -117,7 +117,7 @@ def test_a_paused_deadline_does_not_end_a_call(make):
 
 
 def test_the_deadline_interrupts_what_runs(make):
-    """A running task is told that nobody waits, so that its slot is free at once."""
+    """A running task is interrupted, so that its slot is free at once."""
     interrupted = threading.Event()
 
     def task(_, interrupt):
@@ -229,7 +229,7 @@ async def test_a_cancelled_callers_tasks_leave_the_queue(make):
 
 
 def test_a_closed_loop_does_not_disturb_the_slots(make):
-    """A loop that is gone when its task ends is nobody's problem."""
+    """A loop that is closed when its task ends does no harm."""
     slots, release = make(1), threading.Event()
 
     async def abandon():

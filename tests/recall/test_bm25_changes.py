@@ -168,7 +168,7 @@ def test_unknown_ids_are_passed_over():
 
 @pytest.mark.parametrize("ids", ["a", b"a", None, [1], [None], ["a", ("b",)]])
 def test_ids_to_delete_must_be_strings(ids):
-    """A lone string or ids that are none are refused, and nothing is deleted."""
+    """A lone string, or an id that is not a string, is refused, and nothing is deleted."""
     index = BM25([("a", "one")])
     with pytest.raises(InvalidArgument, match="ids="):
         index.delete(ids)
@@ -176,7 +176,7 @@ def test_ids_to_delete_must_be_strings(ids):
 
 
 def test_membership_of_what_is_no_id():
-    """What is no string is no id."""
+    """Only a string can be an id."""
     assert 3 not in BM25(["text"])
     assert BM25(["text"]).get("nothing") is None
 

@@ -1,4 +1,4 @@
-"""Scores, against the libraries that are known for them."""
+"""Scores equal those of bm25s and rank_bm25."""
 
 import subprocess
 import sys
@@ -99,7 +99,7 @@ def test_robertson_is_okapi_where_weights_are_positive(texts, asked):
 
 @given(texts=corpora, asked=st.lists(st.sampled_from("abcdefghz"), min_size=1, max_size=5))
 def test_the_okapi_engine_is_rank_bm25(texts, asked):
-    """The engine rank-bm25 scores as `rank_bm25.BM25Okapi` does, and finds what shares a token."""
+    """The engine rank-bm25 scores as `BM25Okapi` does, and finds documents that share a token."""
     split = [text.split() for text in texts]
     index = BM25(numbered(texts), analyzer=str.split, engine="rank-bm25", k1=1.5)
     hits = index.retrieve(Query(" ".join(asked)), depth=100)
@@ -131,7 +131,7 @@ def test_words_without_weight_are_found(options, lowest):
 
 
 def test_a_document_without_words_is_no_hit_in_bm25_plus():
-    """BM25+ gives absent words a score; a document without any is no hit even so."""
+    """BM25+ scores absent words too, but a document without any query word is not a hit."""
     index = BM25(["alpha", "beta"], method="bm25+")
     assert len(index.retrieve(Query("alpha"), depth=9)) == 1
 

@@ -1,4 +1,4 @@
-"""How well and how fast BM25 ranks real collections, beside what others make of them."""
+"""How well and how fast BM25 ranks real collections, compared with other libraries."""
 
 import time
 

@@ -74,7 +74,7 @@ def test_what_was_saved_comes_back(saved, mmap, verify):
     ],
 )
 def test_configuration_comes_back(tmp_path, options):
-    """Analyzer and parameters are saved: nothing has to be said again, and scores are the same."""
+    """Analyzer and parameters are saved: `load` needs none, and scores are the same."""
     index = BM25([*PLANETS, "Die Häuser am See"], **options)
     index.save(tmp_path)
     again = BM25.load(tmp_path)
@@ -226,11 +226,11 @@ def test_refresh_loses_nothing(saved):
     reader.add([("mine", "my own text")])
     BM25(PLANETS[:1]).save(saved)
     for _ in range(2):
-        with pytest.raises(InvalidArgument, match="not saved"):
+        with pytest.raises(InvalidArgument, match="unsaved changes"):
             reader.refresh()
         assert "mine" in reader
         reader.warmup()
-    with pytest.raises(InvalidArgument, match="neither saved nor loaded"):
+    with pytest.raises(InvalidArgument, match="no directory yet"):
         BM25(PLANETS).refresh()
 
 

@@ -107,7 +107,7 @@ def test_scores_of_unit_vectors_are_cosines(make_collection, space):
 
 
 def test_a_zero_query_points_nowhere(make_collection):
-    """A query whose vector is zero finds nothing, save by distance."""
+    """A query whose vector is zero finds nothing, except by distance."""
     for space, count in (("cosine", 0), ("ip", 0), ("l2", 2)):
         collection = make_collection(space=space, ids=["a", "b"], embeddings=[(1, 0), (0, 0)])
         source = Chroma(collection, embed=embed)
@@ -115,7 +115,7 @@ def test_a_zero_query_points_nowhere(make_collection):
 
 
 def test_equal_scores_are_ordered_by_id(make_collection):
-    """Records with one distance come in the order of their ids."""
+    """Records with equal distances are ordered by id."""
     ids = [f"{n:02}" for n in np.random.default_rng(0).permutation(40)]
     collection = make_collection(ids=ids, embeddings=[(1.0, 2.0)] * 40)
     found = Chroma(collection, embed=embed).retrieve(Query("?", embedding=(1.0, 1.0)), depth=40)
@@ -147,7 +147,7 @@ def test_any_depth_is_fine(make_collection):
 
 
 def test_what_is_searched_with(make_collection):
-    """`embedding` goes before `embedding_texts`, whose mean goes before the text."""
+    """`embedding` is used before `embedding_texts`, and their mean before the text."""
     collection = make_collection(space="ip", ids=["a", "b"], embeddings=[(1.0, 0.0), (0.0, 1.0)])
     rows = {"0": (1, 0), "1": (0, 1), "2": (3, 0)}
     source = Chroma(collection, embed=lambda texts: [rows[one] for one in texts])
@@ -236,7 +236,7 @@ def test_a_damaged_record_is_a_bad_reply(make_collection):
 
 
 def test_a_collection_deleted_meanwhile_is_not_found(chroma_client, make_collection):
-    """A search in a collection that is gone raises IndexNotFound, with Chroma's error behind."""
+    """A search in a deleted collection raises IndexNotFound, with Chroma's error as its cause."""
     collection = make_collection(ids=["a"], embeddings=embed(["fish"]))
     source = Chroma(collection, embed=embed)
     assert source.retrieve(Query("fish"), depth=1)
@@ -247,7 +247,7 @@ def test_a_collection_deleted_meanwhile_is_not_found(chroma_client, make_collect
 
 
 def test_other_errors_have_our_names(chromadb):
-    """Each of Chroma's errors has a name of ours, and one that is unknown stays as it is."""
+    """Each of Chroma's errors becomes one of runoff's; an unknown error stays as it is."""
     import httpx
     from chromadb import errors
 
@@ -276,7 +276,7 @@ def test_a_spent_deadline_raises(make_collection):
 
 
 def test_threads_share_a_source(make_collection):
-    """Sixteen threads get what one gets."""
+    """Sixteen threads get the hits that a single thread gets."""
     held = [Document(f"d{n}", f"word{n} fish", {"n": n}) for n in range(100)]
     source = Chroma(make_collection(**records(held)), embed=embed)
     queries = [Query(f"word{n}", filters=Not(Range("n", lt=n))) for n in range(16)]
@@ -304,7 +304,7 @@ def test_a_plain_collection_is_no_async_source(make_collection):
 
 
 def test_warmup_embeds_and_asks_once(make_collection):
-    """`warmup` loads what embeds and searches once."""
+    """`warmup` loads the embedding model and searches once."""
     asked = []
 
     def watch(texts):

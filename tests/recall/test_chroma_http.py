@@ -12,7 +12,7 @@ from runoff.errors import ConnectionFailed, EmbeddingError, IndexNotFound, Inval
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.protocols import AsyncRecallSource
 from runoff.recall import Chroma, Function
-from runoff.recall._stores.chroma import _knows_lists
+from runoff.recall._stores.chroma import _supports_lists
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Query
 
@@ -63,7 +63,7 @@ class TestContract(RecallSourceContract):
 
 
 pytest.importorskip("chromadb")
-LISTS = _knows_lists()  # since chromadb 1.5
+LISTS = _supports_lists()  # since chromadb 1.5
 HELD = [
     {"n": 1, "tag": "a"},
     {"n": 2.0},
@@ -109,7 +109,7 @@ def test_filters_are_exact_over_http(client, make_collection, condition):
 
 
 def test_a_collection_is_opened_by_name(client, make_collection, chroma_server):
-    """`from_http` opens a collection by its name, and lists the names there are otherwise."""
+    """`from_http` opens a collection by its name, and lists the existing names if there is none."""
     made = make_collection(client, space="cosine", ids=["a"], embeddings=embed(["fish"]))
     options = {"embed": embed, "host": "127.0.0.1", "port": chroma_server.port}
     source = Chroma.from_http(made.name, **options, headers={"X-Test": "1"})
@@ -131,7 +131,7 @@ def test_errors_over_http_have_our_names(client, make_collection):
 
 
 def test_a_server_without_lists_is_asked_again_without_them(client, make_collection):
-    """Where a server refuses `$contains`, as those of chromadb 1.0, filters go without it."""
+    """If a server refuses `$contains`, as chromadb 1.0 does, filters are sent without it."""
     from chromadb.errors import InvalidArgumentError
 
     made = make_collection(
@@ -156,7 +156,7 @@ def test_a_server_without_lists_is_asked_again_without_them(client, make_collect
 
 
 async def test_an_async_collection_is_awaited(client, make_collection, opened):
-    """A collection of AsyncHttpClient gives by `aretrieve` what a plain one gives."""
+    """`aretrieve` on an AsyncHttpClient's collection returns what `retrieve` does elsewhere."""
     held = [(f"d{n}", f"word{n} fish", {"n": n}) for n in range(30)]
     made = make_collection(
         client,

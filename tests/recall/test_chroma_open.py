@@ -46,7 +46,7 @@ class Recorded:
     ],
 )
 def test_the_space_is_read_from_the_configuration(configuration, metadata, given_, space):
-    """The configuration goes before older metadata; an old server's default is not believed."""
+    """The configuration is used before older metadata; an old server's default is ignored."""
     assert Chroma(Recorded(configuration, metadata), embed=embed, space=given_).space == space
 
 
@@ -57,7 +57,7 @@ def test_the_space_is_read_from_the_configuration(configuration, metadata, given
         ({}, {"hnsw:space": "hamming"}, None, "hamming"),
         ({"hnsw": None}, {}, None, "pass space="),
         ({"hnsw_configuration": {"space": "l2"}}, None, None, "pass space="),
-        ({"hnsw": {"space": "cosine"}}, None, "l2", "made with 'cosine'"),
+        ({"hnsw": {"space": "cosine"}}, None, "l2", "must be .cosine."),
         ({}, None, "euclid", "euclid"),
     ],
 )
@@ -87,19 +87,19 @@ def path(tmp_path_factory, chromadb, chroma_settings, make_collection):
 
 
 def test_a_collection_is_opened_by_name(path):
-    """A directory and a name are enough."""
+    """A collection opens from a directory and a name alone."""
     source = Chroma.from_path(path, "docs", embed=embed)
     assert told(source.retrieve(Query("fish"), depth=1)) == [("a", 1.0)]
 
 
 def test_an_unknown_collection_lists_those_there_are(path):
-    """A wrong name raises IndexNotFound with the names there are."""
+    """A wrong name raises IndexNotFound with the existing names."""
     with pytest.raises(IndexNotFound, match="docs"):
         Chroma.from_path(path, "dox", embed=embed)
 
 
 def test_a_directory_that_is_none_is_left_alone(tmp_path):
-    """A directory without a Chroma raises IndexNotFound, and none is made there."""
+    """A directory without a Chroma database raises IndexNotFound, and none is created there."""
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(IndexNotFound, match=r"chroma\.sqlite3"):
             Chroma.from_path(path, "docs", embed=embed)
@@ -127,7 +127,7 @@ def test_other_settings_are_named(path):
 
 
 def test_without_chromadb_the_extra_is_named(monkeypatch, tmp_path):
-    """Where chromadb is not installed, the conveniences name the pip command."""
+    """Without chromadb installed, `from_path` and `from_http` name the pip command."""
     monkeypatch.setitem(sys.modules, "chromadb", None)
     with pytest.raises(MissingExtra, match=r'pip install "runoff\[chroma\]"'):
         Chroma.from_path(tmp_path, "docs", embed=embed)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.recall import Chroma
-from runoff.recall._stores.chroma import _knows_lists
+from runoff.recall._stores.chroma import _supports_lists
 from runoff.recall._stores.chroma_where import where_of
 from runoff.types import Query
 
@@ -48,7 +48,7 @@ lists = (
     st.lists(st.sampled_from(STRINGS), min_size=1, max_size=3),
 )
 pytest.importorskip("chromadb")
-LISTS = _knows_lists()  # since chromadb 1.5
+LISTS = _supports_lists()  # since chromadb 1.5
 stored = st.one_of(plain, *lists) if LISTS else plain
 metadatas = st.lists(st.dictionaries(st.sampled_from(FIELDS[:2]), stored), min_size=1, max_size=12)
 fields = st.one_of(st.sampled_from(FIELDS[:2]), st.sampled_from(FIELDS + RESERVED))
@@ -163,7 +163,7 @@ def test_the_clause_never_loses_a_document(make_collection, held, condition):
     ],
 )
 def test_clauses_are_as_small_as_they_can_be(condition, clause):
-    """Negations reach the leaves, nesting is flat, and what decides nothing is left out."""
+    """Negations are pushed to the leaves, nesting is flattened, neutral clauses are left out."""
     assert where_of(condition, lists=False) == clause
 
 

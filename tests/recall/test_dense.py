@@ -110,7 +110,7 @@ def test_near_ties_beyond_float32_are_told_apart(similarity):
     rows = rows.astype(np.float32)
     query = generator.standard_normal(256).astype(np.float32).astype(float)
     source = Dense(documents(2000), embed, embeddings=rows, similarity=similarity)
-    wide = source._rows.shown.matrix.astype(float)
+    wide = source._rows.view.matrix.astype(float)
     truth = {
         "cosine": wide @ query / np.linalg.norm(wide, axis=1),
         "ip": wide @ query,
@@ -155,7 +155,7 @@ def test_products_beyond_float32_are_ordered():
 
 
 def test_a_zero_query_points_nowhere():
-    """A query whose vector is zero finds nothing, save by distance."""
+    """A query whose vector is zero finds nothing, except by distance."""
     for similarity, count in (("cosine", 0), ("ip", 0), ("l2", 2)):
         source = Dense(documents(2), vectors((1, 0), (0, 1)), similarity=similarity)
         assert len(source.retrieve(Query("?", embedding=(0.0, 0.0)), depth=5)) == count
@@ -204,7 +204,7 @@ def test_a_filter_is_asked_once_for_a_document():
 
 
 def test_what_is_searched_with():
-    """`embedding` goes before `embedding_texts`, whose mean goes before the text."""
+    """`embedding` is used before `embedding_texts`, and their mean before the text."""
     rows = vectors((1, 0), (0, 1), (3, 0))
     source = Dense(documents(2), rows, similarity="ip")
 
@@ -235,7 +235,7 @@ def test_queries_may_be_embedded_differently():
 @pytest.mark.parametrize(
     ("vector", "said"),
     [
-        ((1.0, 2.0), "2 dimensions, and the index has 3"),
+        ((1.0, 2.0), "2 dimensions, but the index has 3"),
         ((1.0, math.nan, 1.0), "NaN"),
         ((math.inf, 1.0, 1.0), "NaN, infinity"),
         ((), "shape"),

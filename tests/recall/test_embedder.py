@@ -87,7 +87,7 @@ def test_a_graph_that_pools_gives_what_pooling_gives(pooled, hidden):
 )
 @pytest.mark.parametrize("normalised", [True, False])
 def test_pooling_and_length_follow_the_model(hidden, pooling, pick, normalised):
-    """What modules.json and 1_Pooling/config.json say is what happens."""
+    """The settings in modules.json and 1_Pooling/config.json are followed."""
     modules(hidden, "Transformer", "Pooling", *["Normalize"] * normalised, pooling=pooling)
     expected = pick(token_vectors(hidden, TEXTS[1]))
     if normalised:
@@ -113,8 +113,8 @@ def test_unknown_pooling_is_refused(hidden, names, pooling, named):
 
 @pytest.mark.parametrize("options", [{}, {"labels": 2}])
 def test_a_cross_encoder_is_refused(tiny, tmp_path, options):
-    """A model that gives a score for a text makes no embeddings."""
-    with pytest.raises(InvalidArgument, match="another kind of model"):
+    """A model that gives one score for a text is refused."""
+    with pytest.raises(InvalidArgument, match="must be an embedding model"):
         Embedder(tiny.save(tmp_path / "m", **options)).warmup()
 
 
@@ -182,7 +182,7 @@ def test_loading_does_not_count(pooled, monkeypatch, awaited):
 def test_vectors_that_are_not_finite_are_an_error(tiny, tmp_path):
     """NaN and infinity never enter an index; the text is named."""
     embedder = Embedder(tiny.save(tmp_path / "m", output="sentence_embedding", broken=True))
-    with pytest.raises(EmbeddingError, match=r"texts\[0\] has NaN"):
+    with pytest.raises(EmbeddingError, match=r"texts\[0\] contains NaN"):
         embedder(["alpha"])
 
 

@@ -38,7 +38,7 @@ class TestContract(RecallSourceContract):
 
 
 class TestWithoutFiltersContract(RecallSourceContract):
-    """A function that says nothing about filters keeps the contract by refusing them."""
+    """A function that is not declared to honour filters keeps the contract by refusing them."""
 
     def make(self, documents):
         found = [(one.doc_id, one.text, -float(n)) for n, one in enumerate(documents)]
@@ -60,7 +60,7 @@ def test_the_function_is_given_the_query_and_the_depth():
 
 
 def test_hits_are_passed_on_as_they_are():
-    """A `Hit` comes back as the same object, whatever its range and key."""
+    """A `Hit` is returned as the same object, with its own range and key."""
     hits = [Hit(Document("a", "x"), 2.0, (0.0, 3.0), "key"), Hit(Document("b", ""), 1.0)]
     found = answer(*hits).retrieve(QUERY, depth=5)
     assert all(one is other for one, other in zip(found, hits, strict=True))
@@ -99,7 +99,7 @@ def test_no_more_is_read_than_the_depth():
 
 @given(st.lists(st.sampled_from("abcde"), max_size=12), st.integers(1, 8))
 def test_an_id_is_returned_once_at_its_best_place(ids, depth):
-    """Of an id that comes again the first hit stays, and the depth counts ids, not items."""
+    """For a repeated id the first hit is kept, and the depth counts ids, not items."""
     source = Function(lambda query, depth: [(one, str(n), 1.0) for n, one in enumerate(ids)])
     found = source.retrieve(QUERY, depth=depth)
     assert [hit.doc_id for hit in found] == list(dict.fromkeys(ids))[:depth]
@@ -130,7 +130,7 @@ def test_an_id_is_returned_once_at_its_best_place(ids, depth):
     ],
 )
 def test_anything_else_returned_is_refused(returned):
-    """What is no list of hits raises InvalidArgument at once."""
+    """A result that is not a list of hits raises InvalidArgument at once."""
     with pytest.raises(InvalidArgument):
         Function(lambda query, depth: returned).retrieve(QUERY, depth=3)
 
@@ -144,7 +144,7 @@ def test_a_score_that_is_not_finite_is_a_bad_reply(score):
 
 
 def test_filters_are_refused_unless_honoured():
-    """A query with filters raises, and reaches a function that declares it honours them."""
+    """A query with filters raises, unless the function is declared to honour them."""
     query = Query("what?", filters=Eq("lang", "de"))
     with pytest.raises(FilterNotSupported, match="honours_filters=True"):
         answer().retrieve(query, depth=3)
@@ -155,7 +155,7 @@ def test_filters_are_refused_unless_honoured():
 
 
 def test_what_a_function_raises_comes_through():
-    """An error of the function is its own, for the pipeline to judge."""
+    """An error of the function is raised as it is."""
 
     def broken(query, depth):
         raise ConnectionResetError

@@ -66,12 +66,12 @@ def keeps():
 @given(wanted=FILTERS)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_qdrant_keeps_what_the_filter_keeps(keeps, under, wanted):
-    """Whatever the filter and the metadata, nothing is lost and nothing comes besides."""
+    """For any filter and metadata, exactly the documents that the filter keeps are found."""
     expected = {number for number, one in enumerate(METADATA) if wanted.matches(one)}
     assert keeps(wanted, under) == expected
 
 
 def test_a_quote_in_a_name_is_refused():
-    """A name that Qdrant cannot quote is refused, not asked for by another meaning."""
+    """A field name that Qdrant cannot quote is refused, not silently changed."""
     with pytest.raises(FilterNotSupported, match="double quote"):
         qdrant_filter(Not(Eq('a"b', 1)))

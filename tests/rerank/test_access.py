@@ -13,7 +13,7 @@ PLANTED = "sk-planted-0123456789"
 
 
 def test_a_key_is_neither_shown_nor_pickled():
-    """Neither repr, str, format nor pickle of a key or of headers holds it."""
+    """Neither repr, str, format nor pickle of a key or of headers contains it."""
     for holder in (Key(PLANTED), Headers({"Api-Key": PLANTED})):
         for text in (repr(holder), str(holder), f"{holder}", repr([holder]), repr({"k": holder})):
             assert PLANTED not in text
@@ -47,7 +47,7 @@ def test_a_missing_key_says_where_it_would_be_read(monkeypatch):
 
 
 def test_a_key_left_behind_is_missed(monkeypatch):
-    """After unpickling, the environment stands in; without it the error says what happened."""
+    """After unpickling, the key is read from the environment; without one the error says why."""
     monkeypatch.delenv("ONE", raising=False)
     back = pickle.loads(pickle.dumps(as_key(PLANTED, ("ONE",))))
     with pytest.raises(AuthenticationFailed, match="not copied to this process"):
@@ -72,7 +72,7 @@ def test_what_is_no_key_is_refused_without_being_shown(wrong):
 
 
 def test_what_a_server_repeats_is_masked():
-    """The key and headers sent are masked in what a server says; short headers are no secrets."""
+    """The key and headers are masked in a server's message; short headers are not secrets."""
     sent = {"authorization": f"Bearer {PLANTED}", "Api-Key": "head-planted", "n": "1"}
     assert masked(f"bad {PLANTED} head-planted 1", sent) == "bad *** *** 1"
 
@@ -106,8 +106,10 @@ def test_what_are_no_headers_is_refused_without_being_shown(wrong):
 
 @pytest.mark.parametrize("value", ["", "  ", None, 5])
 def test_a_callable_that_returns_no_key_is_an_error(value):
-    """It is never taken as leave to go without, nor is the environment read instead."""
-    with pytest.raises(AuthenticationFailed, match="a callable, returned no key"):
+    """This is an error: the request is not sent without a key, and the environment is not read."""
+    with pytest.raises(
+        AuthenticationFailed, match=r"callable api_key= returned .* in place of a key"
+    ):
         as_key(lambda: value).read("me")
 
 
@@ -116,11 +118,11 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown():
     for key in ("sk-pla\nnted", "sk-plänted"):
         with pytest.raises(AuthenticationFailed, match="copy it again") as caught:
             as_key(key).read("me")
-        assert "pl" not in str(caught.value).removeprefix("me: its key holds characters")
+        assert "pl" not in str(caught.value).removeprefix("me: its key contains characters")
 
 
 def test_a_callable_may_return_a_secret():
-    """What holds a secret is understood from a callable, too."""
+    """A callable may return an object that wraps the secret."""
     assert as_key(lambda: SecretStr(PLANTED)).read("me") == PLANTED
 
 

@@ -48,7 +48,7 @@ class Foreign(BaseNodePostprocessor):
 
 @pytest.mark.parametrize("framework", FOREIGN)
 def test_a_frameworks_reranker_needs_no_import_of_its_adapter(framework):
-    """A LangChain compressor or LlamaIndex postprocessor stands in a pipeline just so."""
+    """A LangChain compressor or LlamaIndex postprocessor works in a pipeline as it is."""
     pytest.importorskip(framework, reason="the framework is not installed")
     code = (
         FOREIGN[framework]

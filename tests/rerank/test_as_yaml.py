@@ -1,4 +1,4 @@
-"""Structured documents as YAML, and parts of their text told again in the text itself."""
+"""Structured documents as YAML, and passages of the YAML as passages of the document's text."""
 
 import copy
 import datetime as dt
@@ -47,7 +47,7 @@ def test_odd_values_are_written():
 
 @given(st.text(), st.dictionaries(st.text("abcäß -:", min_size=1), st.text()))
 def test_it_can_be_read_back(text, metadata):
-    """Whatever the document holds, the YAML says it again, but for kinds of line ends."""
+    """The YAML can be read back to the same values, except for kinds of line ends."""
     metadata = {name: one for name, one in metadata.items() if name not in {"text", "runoff"}}
     read = AsYAML()(Document("a", text, metadata))
     try:
@@ -68,13 +68,13 @@ def test_it_is_configuration():
 
 @pytest.mark.parametrize("names", [(5,), ("",), ("title", "title"), ("text",), "title", 5])
 def test_names_that_cannot_be_are_refused(names):
-    """A name that is none, or stands there twice, is refused."""
+    """A name that is not a string, or is given twice, is refused."""
     with pytest.raises(InvalidArgument, match="fields"):
         AsYAML(names)
 
 
 def test_a_part_is_told_in_the_documents_own_text():
-    """A span of the YAML, indented there, is a passage of the text; one of a field is none."""
+    """A span of the indented text is a passage of the text; a span of another field is not."""
     read = AsYAML(["title"])(BOOK)
     start = read.index("Kaskaden")
     end = read.index(":", start)
@@ -84,7 +84,7 @@ def test_a_part_is_told_in_the_documents_own_text():
 
 
 def test_words_in_two_places_are_not_guessed():
-    """What stands in the text twice says nothing about where it was read."""
+    """Words that occur twice in the text give no passage."""
     read = "  a b\n  c a b"
     assert within([Passage(2, 5, 1.0)], read, "a b\nc a b") == ()
 

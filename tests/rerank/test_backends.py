@@ -51,34 +51,36 @@ def test_wrong_values_are_refused_at_once(argument, value):
 )
 def test_what_a_backend_cannot_honour_is_refused(backend, argument, value):
     """An argument of another backend is named, never ignored."""
-    with pytest.raises(InvalidArgument, match=f'backend="{backend}" has no such') as caught:
+    with pytest.raises(InvalidArgument, match=f'backend="{backend}" does not support it') as caught:
         CrossEncoder("./model", backend=backend, **{argument: value})
     assert caught.value.argument == argument
 
 
 def test_one_prompt_is_enough():
     """A prompt and the name of another are not given together."""
-    with pytest.raises(InvalidArgument, match="not both"):
+    with pytest.raises(InvalidArgument, match="together with prompt"):
         CrossEncoder("./model", backend="torch", prompt="a", prompt_name="b")
 
 
 def test_embedded_models_are_onnx():
     """The default model on another backend is refused with what to do."""
     for model in ("runoff-mini", "absent"):
-        with pytest.raises(InvalidArgument, match="those are ONNX") as caught:
+        with pytest.raises(
+            InvalidArgument, match="is an embedded model, which needs backend"
+        ) as caught:
             CrossEncoder(model, backend="torch")
         assert caught.value.argument == "backend"
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
 def test_a_missing_directory_is_named(tmp_path, backend):
-    """There is no model where the path leads."""
+    """A path without a model is an error that names it."""
     with pytest.raises(ModelNotFound, match="there is no directory"):
         CrossEncoder(tmp_path / "absent", backend=backend).warmup()
 
 
 def test_a_pickle_is_not_loaded(tmp_path):
-    """Weights that are a pickle are no weights, and the error says how to convert them."""
+    """Pickled weights are refused, and the error says how to convert them."""
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelNotFound, match=r"no \.safetensors.*save_pretrained"):
@@ -104,10 +106,10 @@ def test_a_missing_package_is_named_with_its_command(tmp_path, monkeypatch, back
     ],
 )
 def test_a_model_without_a_head_is_refused(tmp_path, settings):
-    """A model that is no cross-encoder is not given a head of random weights."""
+    """A model that is not a cross-encoder is refused; it gets no head of random weights."""
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(InvalidArgument, match="another kind of model"):
+    with pytest.raises(InvalidArgument, match="that of a cross-encoder ends in"):
         CrossEncoder(tmp_path, backend="torch").warmup()
 
 

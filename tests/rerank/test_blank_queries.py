@@ -1,4 +1,4 @@
-"""A query without text: servers refuse it, so none is sent one."""
+"""A blank query: servers reject it, so it is never sent."""
 
 import pytest
 from parts import Listed, both, ids
@@ -36,9 +36,9 @@ def _scorer(name, url, client):
 async def test_nothing_is_sent_and_the_reason_is_given(asked):
     """`score` and `ascore` refuse at once, count nothing as billed, and say what to do."""
     server, scorer = asked
-    with pytest.raises(RequestRejected, match="without text is not sent; give it text"):
+    with pytest.raises(RequestRejected, match="query is blank; give it text"):
         scorer.score(BLANK)
-    with pytest.raises(RequestRejected, match="without text is not sent; give it text"):
+    with pytest.raises(RequestRejected, match="query is blank; give it text"):
         await scorer.ascore(BLANK)
     assert server.requests == []
     estimate = scorer.estimate(BLANK)
@@ -59,7 +59,7 @@ def test_a_search_by_vector_alone_keeps_the_order_of_recall(asked):
 
 
 def test_other_queries_of_the_call_are_scored(asked):
-    """A blank query among others costs them nothing, and its pairs say why they have no score."""
+    """A blank query affects no other query, and its pairs are unscored with a reason."""
     server, scorer = asked
     scores = scorer.score([*BLANK, ("tea", "green tea")])
     assert scores.scored.tolist() == [False, False, True]

@@ -127,7 +127,7 @@ def test_a_blend_lets_nothing_overtake_what_was_late(reason):
     assert [one.key for one in answer.unscored] == ["d3", "d4", "d5"]
     assert answer.reason == reason
     assert "scored 2 of 5 " in answer.detail
-    assert "; 2 more below one without a score are not used" in answer.detail
+    assert "; 2 more scores, below a candidate without one, are not used" in answer.detail
 
 
 def test_a_blend_leaves_the_fused_order_when_the_first_was_late():

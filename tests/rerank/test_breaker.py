@@ -42,7 +42,7 @@ def test_it_opens_after_failures_in_a_row(breaker):
     assert breaker.state == "closed"
     fail(breaker)
     assert breaker.state == "open"
-    with pytest.raises(CircuitOpen, match=r"server failed 3 times \(connection\).*5\.0 s"):
+    with pytest.raises(CircuitOpen, match=r"server failed 3 times in a row \(connection\).*5\.0 s"):
         breaker.enter()
 
 
@@ -105,7 +105,7 @@ def test_impatience_is_not_a_failure(breaker, clock):
 
 
 def test_a_permit_is_settled_once(breaker):
-    """What is said after the first word changes nothing."""
+    """Only the first call on a permit counts."""
     permit = breaker.enter()
     permit.answered()
     for _ in range(5):

@@ -56,7 +56,7 @@ def test_what_else_is_said_of_a_pair_is_kept(store):
 
 
 def test_equal_pairs_of_one_call_are_sent_once(store):
-    """A pair that stands in one call twice is scored once and answered twice."""
+    """A pair that is twice in a call is scored once and answered twice."""
     scorer = Counting()
     scores = Cached(scorer, store=store).score([PAIRS[0], PAIRS[1], PAIRS[0]])
     assert scorer.calls == [PAIRS[:2]]
@@ -65,7 +65,7 @@ def test_equal_pairs_of_one_call_are_sent_once(store):
 
 
 def test_no_pairs(store):
-    """No pairs are no question to the store."""
+    """A call without pairs does not read the store."""
     assert len(Cached(Counting(), store=store).score([])) == 0
 
 
@@ -145,7 +145,7 @@ def test_a_model_replaced_behind_its_name(store):
 
 
 def test_two_models_by_turns(store):
-    """A server whose replies come from two models by turns is a bad reply, not an endless loop."""
+    """A model that changes with every reply is a bad reply, not an endless loop."""
 
     class Turns(Counting):
         def _answer(self, pairs, *, late=False):
@@ -279,8 +279,8 @@ def test_a_broken_store_costs_only_the_cache(caplog, monkeypatch):
         for scores in (cached.score(PAIRS), asyncio.run(cached.ascore(PAIRS))):
             assert scores.scored.all()
             assert [note.partition(":")[0] for note in scores.notes] == [
-                "the cache of scores could not be read",
-                "the cache of scores could not be written",
+                "the score cache could not be read",
+                "the score cache could not be written",
             ]
     assert len(caplog.records) == 2
 
@@ -299,7 +299,7 @@ STEPS = st.lists(
 @settings(max_examples=60)
 @given(STEPS, st.integers(1, 12), st.booleans())
 def test_a_cache_changes_no_answer(steps, size, on_disk):
-    """Whatever is asked in whatever order, of either model, answers are those without a cache."""
+    """In any order of calls, of either model, answers are those without a cache."""
     with tempfile.TemporaryDirectory() as folder:
         disk = DiskCache(Path(folder) / "scores.db")
         store = disk if on_disk else MemoryCache(size)
@@ -339,7 +339,7 @@ def test_a_cached_pipeline_answers_as_one_without(steps):
 
 class TestMemoryCache:
     def test_the_least_recently_used_leave(self):
-        """It holds no more than it may, and what was read last stays."""
+        """It keeps at most its limit, and the entries used last."""
         store = MemoryCache(3)
         cached = Cached(Counting(), store=store)
         for pair in (PAIRS[0], PAIRS[1], PAIRS[2], PAIRS[0], PAIRS[3]):

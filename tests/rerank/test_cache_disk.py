@@ -65,8 +65,31 @@ def test_it_is_there_for_the_next_process(path):
     assert [(one.stdout.strip(), one.stderr) for one in counts] == [("0", ""), ("50", "")]
 
 
+def test_a_read_only_cache_is_read(path, monkeypatch):
+    """A filled cache where nothing can be written gives its scores, and is left as it is."""
+    score(path)
+    DiskCache(path).close()
+    copy = path.parent.parent / "mounted" / "scores.db"
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    before = copy.read_bytes()
+    monkeypatch.setattr(database.os, "access", lambda *_: False)  # root may write anything
+    scores = score(copy)
+    assert right(scores)
+    assert scores.usage.cached == len(PAIRS)
+    with pytest.raises(OSError, match="readonly"):
+        DiskCache(copy).put(DiskCache(path).get(list_keys(path)))
+    assert [one.name for one in copy.parent.iterdir()] == ["scores.db"]
+    assert copy.read_bytes() == before
+
+
+def list_keys(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM scores LIMIT 3")]
+
+
 def test_texts_are_not_in_it(path):
-    """The file holds hashes and numbers, and nothing of what was asked or read."""
+    """The file contains hashes and numbers, and no text."""
     score(path, [("a secret question", "a secret document")])
     DiskCache(path).close()
     content = b"".join(one.read_bytes() for one in path.parent.iterdir())
@@ -263,7 +286,7 @@ def test_foreign_files_are_refused_and_left_alone(tmp_path, content):
     """A file of something else is named when the cache is made, and not touched."""
     path = tmp_path / "thesis.db"
     path.write_bytes(content)
-    with pytest.raises(InvalidArgument, match=r"path=.*something else: name another"):
+    with pytest.raises(InvalidArgument, match=r"path=.*is not a cache of scores: name another"):
         DiskCache(path)
     assert path.read_bytes() == content
     with pytest.raises(InvalidArgument, match="path="):
@@ -277,7 +300,7 @@ def test_a_database_of_someone_else(tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE notes (text)")
         connection.commit()
-    with pytest.raises(InvalidArgument, match="something else"):
+    with pytest.raises(InvalidArgument, match="not a cache of scores"):
         DiskCache(path)
     scores = score(store)
     assert right(scores)
@@ -294,7 +317,7 @@ def test_a_newer_file(path):
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(InvalidArgument, match="newer runoff: update it"):
+    with pytest.raises(InvalidArgument, match="newer runoff: update runoff"):
         DiskCache(path)
 
 
@@ -321,7 +344,7 @@ def test_it_is_configuration(path, monkeypatch):
 
 
 def test_clear_and_length(path):
-    """It counts its scores and forgets them when told to."""
+    """It counts its scores, and `clear` removes them."""
     store = DiskCache(path)
     score(store)
     assert len(store) == 50

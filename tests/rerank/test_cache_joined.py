@@ -1,4 +1,4 @@
-"""Pairs that several callers want at once are scored once, and nobody waits for ever."""
+"""Pairs that several callers need at once are scored once, and no caller waits for ever."""
 
 import asyncio
 import dataclasses
@@ -203,7 +203,7 @@ async def test_when_it_is_cancelled_another_takes_over(store):
 
 
 async def test_a_waiter_that_is_cancelled_disturbs_nobody(store):
-    """Who waits and is cancelled takes no score from the others."""
+    """Cancelling a caller that waits takes no score from the others."""
     scorer = Counting(wait=0.1)
     cached = Cached(scorer, store=store)
     tasks = [asyncio.create_task(cached.ascore(PAIRS)) for _ in range(5)]
@@ -234,7 +234,7 @@ def test_when_its_own_time_is_up_another_takes_over(store):
 
 
 def test_a_caller_that_hangs_is_not_waited_for(store):
-    """A caller that is long past its own deadline is left, and its late scores harm nobody."""
+    """A caller far beyond its deadline is not waited for, and its late scores change no answer."""
     free = threading.Event()
 
     class Hangs(Counting):

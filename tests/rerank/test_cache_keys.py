@@ -74,7 +74,7 @@ class TestWhatScoresDependOn:
         assert len(store) == 0
 
     def test_finding_a_model_is_part_of_loading_it(self, model, store, monkeypatch):
-        """The time it takes to find a model is no one's budget, and is not told again later."""
+        """Finding a model takes nothing from the budget, and is not counted again later."""
         from runoff._onnx import resolve
 
         find, now = resolve.resolve, [0.0]
@@ -127,12 +127,12 @@ class TestScorersThatDoNotSay:
 
     def test_not_for_a_file(self, tmp_path):
         """A file outlives the class, so it needs a `cache_key`."""
-        with pytest.raises(InvalidArgument, match=r"a file outlives .* property cache_key"):
+        with pytest.raises(InvalidArgument, match=r"a cache on disk .* property cache_key"):
             Cached(Plain(), store=tmp_path / "scores.db")
         assert list(tmp_path.iterdir()) == []
 
     def test_others_are_refused(self):
-        """What can change, hides something or holds an object is refused, with the remedy."""
+        """A scorer that is mutable, has hidden fields or contains an object is refused."""
 
         def made(*fields, frozen=True):
             methods = {"score": Plain.score}
@@ -140,17 +140,17 @@ class TestScorersThatDoNotSay:
 
         hidden = made(("url", str, dataclasses.field(repr=False)))
         refused = {
-            "no frozen dataclass": made(frozen=False)(),
+            "is not a frozen dataclass": made(frozen=False)(),
             "its api_key is secret": made("api_key")("k"),
             "its url is secret": hidden("x"),
-            "its client is secret or no plain value": made("client")(object()),
+            "its client is secret or not a plain value": made("client")(object()),
         }
         for why, scorer in refused.items():
             with pytest.raises(InvalidArgument, match=f"{why}.*property cache_key"):
                 Cached(scorer)
 
     def test_a_key_that_is_none(self):
-        """A `cache_key` that is no text is named."""
+        """A `cache_key` that is not a text is an error that names it."""
 
         class Empty(Counting):
             cache_key = ""

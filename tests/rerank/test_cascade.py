@@ -59,7 +59,7 @@ async def test_the_last_stage_orders_what_the_one_before_kept():
 
 
 async def test_three_stages_narrow_down():
-    """Each stage reads the first of the order so far; nobody's order is lost."""
+    """Each stage reads the first candidates of the order so far; the others keep their order."""
     middle = Table({"b": 1, "c": 2, "d": 0}, "middle")
     cascade = Cascade([(CHEAP, 3), (middle, 1), STRONG])
     answer = await both(cascade, QUERY, candidates("a", "b", "c", "d"))
@@ -81,7 +81,7 @@ async def test_ties_of_the_last_stage_go_back_to_fused_order():
     keep=st.integers(1, 14),
 )
 def test_the_partition_is_exact_and_ties_keep_fused_order(cheap, strong, keep):
-    """Whatever the scores and gaps: nobody is lost, scores fall, equal ones are in fused order."""
+    """For any scores and gaps: no candidate is lost, scores fall, equal ones keep fused order."""
     ids = [f"d{place:02}" for place in range(len(cheap))]
     first = Table(dict(zip(ids, cheap, strict=True)), "cheap")
     known = {one: score for one, score in zip(ids, strong, strict=False) if score is not None}
@@ -132,7 +132,7 @@ async def test_a_failed_last_stage_leaves_the_order_before_it(caplog):
 
 @pytest.mark.parametrize("made", [Table, AwaitedTable])
 async def test_a_hanging_last_stage_is_left_at_the_deadline(made):
-    """At the deadline the answer is the cheap order, reason timeout, and nobody waits for more."""
+    """At the deadline the answer is the cheap order, reason timeout, without waiting longer."""
     slow = made(STRONG.scores, "slow", wait=5.0)
     response = await search(Cascade([(CHEAP, 2), slow]), timeout=0.2)
     assert [one.doc_id for one in response] == ["d", "c", "b", "a"]
@@ -141,7 +141,7 @@ async def test_a_hanging_last_stage_is_left_at_the_deadline(made):
 
 
 async def test_a_part_of_the_last_stage_is_taken():
-    """What it scored in time comes first; all else is in the cheap order, and it says why."""
+    """Candidates it scored in time come first, the others in the cheap order, with the reason."""
     partly = Table({"c": 1.0}, "partly", reason="timeout")
     response = await search(Cascade([(CHEAP, 3), partly]))
     assert [one.doc_id for one in response] == ["c", "d", "b", "a"]
@@ -162,7 +162,7 @@ async def test_a_failed_first_stage_hands_on_the_fused_order():
 
 
 async def test_a_reply_that_loses_a_candidate_is_a_failed_stage():
-    """A stage whose answer is no partition is left out as a bad reply."""
+    """A stage that does not return every candidate once is left out as a bad reply."""
 
     class Loses:
         def rerank(self, query, some, *, deadline=None):
@@ -187,7 +187,7 @@ async def test_when_every_stage_fails_nothing_is_ordered():
 
 
 async def test_an_error_that_lasts_is_raised():
-    """A bad key in the last stage is no reason for a quiet answer."""
+    """A bad key in the last stage is raised."""
     strong = dataclasses.replace(STRONG, error=AuthenticationFailed("no key"))
     cascade = Cascade([(CHEAP, 2), strong])
     with pytest.raises(AuthenticationFailed):
@@ -205,7 +205,7 @@ def test_strict_pipelines_raise():
 
 
 async def test_a_clear_lead_skips_the_last_stage():
-    """With a margin and a lead above it the strong stage reads nothing, and it is said."""
+    """With a lead above the margin the strong stage is skipped, and a note says so."""
     clear = Table({"a": 0, "b": 1, "c": 0, "d": 10}, "clear")  # the lead is 2.1 deviations
     response = await search(Cascade([Step(clear, 2, margin=2.0), STRONG]))
     assert [one.doc_id for one in response] == ["d", "b", "a", "c"]
@@ -307,7 +307,7 @@ async def test_fifty_queries_at_once():
 
 
 def test_notes_of_the_stages_are_passed_on(caplog):
-    """What a stage says for the user is in the outcome; a whole answer warns of nothing."""
+    """A stage's notes are in the outcome; a complete answer logs no warning."""
     noted = dataclasses.replace(CHEAP, notes=("read with care",))
     with caplog.at_level(logging.WARNING):
         response = pipeline(Cascade([(noted, 2), STRONG])).search("what?")
@@ -317,7 +317,7 @@ def test_notes_of_the_stages_are_passed_on(caplog):
 
 
 def test_who_has_no_score_comes_last_in_a_reranking():
-    """A number after none, or none at all, is a bad reply; scores before none are an order."""
+    """A score below an unscored candidate, or no score at all, is a bad reply."""
     a, b, c = candidates("a", "b", "c")
     for wrong in ((2.0, None, 1.0), (None, None, None), (None, 2.0, 1.0)):
         ranked = tuple(map(Ranked, (a, b, c), wrong))

@@ -30,7 +30,7 @@ from runoff.testing.chaos import FAULTS  # noqa: E402 - see above
 slow = pytest.mark.slow("70 s: every fault of a server x every reranker, called and awaited")
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 BUDGET = 0.25
-TRIES = 3
+TRIES = 8
 LATE = 0.05  # seconds that a busy machine may add to those of a sleeping control
 QUERY = "how does a cascade of rankers work"
 WORDS = ["cascade", "ranker", "query", "document", "model", "score", "order", "index"]
@@ -86,7 +86,7 @@ BEYOND = {
 
 @dataclass
 class Cell:
-    """What one search under one fault came to."""
+    """The result of one search under one fault."""
 
     reranker: str
     fault: str

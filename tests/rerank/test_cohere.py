@@ -129,7 +129,7 @@ def test_keys_and_url_are_read_from_the_environment(server, monkeypatch):
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 429, 500, 200])
 @pytest.mark.parametrize("kind", ["text", "callable", "environment"])
 def test_a_server_that_repeats_the_key_does_not_make_us_do_so(status, kind, monkeypatch):
-    """Neither error nor traceback hold the key, wherever it came from."""
+    """Neither error nor traceback contains the key, wherever it was read from."""
     monkeypatch.setenv("CO_API_KEY", PLANTED if kind == "environment" else "")
     key = {"text": PLANTED, "callable": lambda: PLANTED, "environment": None}[kind]
 
@@ -155,7 +155,7 @@ def test_a_redirect_is_not_followed(server):
 
 
 def test_pickles_hold_no_key_and_read_the_environment(server, monkeypatch):
-    """An unpickled scorer says that its key stayed behind, or reads the environment."""
+    """An unpickled scorer reads its key from the environment, or says that it was left out."""
     scorer = make(server.url, relevant_spans={})
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         assert PLANTED.encode() not in pickle.dumps(scorer, protocol)
@@ -176,7 +176,7 @@ def test_copies_within_a_process_work(server):
     own = dataclasses.replace(CohereRerank(), client=Client())
     assert copy.deepcopy(own).client is own.client
     assert own.score(PAIRS).scored.all()
-    with pytest.raises(InvalidArgument, match="belongs to the client"):
+    with pytest.raises(InvalidArgument, match="cannot be given with client="):
         dataclasses.replace(scorer, client=Client(), base_url=None)
 
 
@@ -262,7 +262,7 @@ def test_a_key_says_what_scores_depend_on(monkeypatch):
     keys = {scorer.cache_key, *(one.cache_key for one in others)}
     monkeypatch.setenv("CO_API_URL", "http://elsewhere")
     assert len(keys | {scorer.cache_key}) == 5
-    with pytest.raises(InvalidArgument, match="only without client="):
+    with pytest.raises(InvalidArgument, match="scores cannot be cached"):
         _ = CohereRerank(client=Client()).cache_key
 
 

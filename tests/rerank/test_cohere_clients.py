@@ -151,6 +151,6 @@ def test_a_circuit_is_that_of_one_client():
             with pytest.raises(ConnectionFailed):
                 scorer.score(PAIRS)
         assert len(client.asked) == 5
-        with pytest.raises(TransientError, match="left alone"):
+        with pytest.raises(TransientError, match="no requests for another"):
             dataclasses.replace(scorer, batch=9).score(PAIRS)
         del client, scorer

@@ -1,4 +1,4 @@
-"""Connections survive whatever happens to requests: none is lost, none is left open."""
+"""Failed and cancelled requests lose no connection and leave none open."""
 
 import asyncio
 import threading

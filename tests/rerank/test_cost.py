@@ -20,7 +20,7 @@ PAIRS = [("why?", f"text {n}") for n in range(250)]
 
 
 class Vendor(Counting):
-    """Bills one unit for each hundred documents, or what it is told to."""
+    """Bills one unit for each hundred documents, or as many as a test sets."""
 
     def __init__(self, billed=None, **options):
         super().__init__(**options)
@@ -73,11 +73,11 @@ class TestPrice:
 
 class TestCost:
     def test_it_is_computed_from_what_was_billed(self):
-        """The cost follows the server's own count, and a note says where that was not expected."""
+        """The cost is computed from the billed units; a note says where they were not predicted."""
         metered = Metered(Vendor(billed=7), price=Price(per_search_unit=0.002))
         scores = both(metered, PAIRS)
         assert scores.usage.cost == pytest.approx(0.014)
-        assert scores.notes == ("counting billed 7 search units where 3 were predicted",)
+        assert scores.notes == ("counting billed 7 search units; 3 were predicted",)
 
     def test_what_was_expected_is_not_worth_a_note(self):
         """A bill as predicted is only shown as cost."""
@@ -86,7 +86,7 @@ class TestCost:
         assert scores.notes == ()
 
     def test_a_server_that_does_not_say(self):
-        """Where a server tells no units, the predicted ones are priced, and a note says so."""
+        """Where a server reports no units, the predicted ones are priced, and a note says so."""
         metered = Metered(Vendor(billed="nothing"), price=Price(per_search_unit=0.002))
         scores = both(metered, PAIRS)
         assert scores.usage.cost == pytest.approx(0.006)
@@ -101,7 +101,7 @@ class TestCost:
         assert Metered(Counting(), price=price).score(close).notes == ()
         scores = Metered(Counting(), price=price).score([("a", "b" * 100)])
         assert scores.usage.cost == 10 / 1_000_000
-        assert scores.notes == ("counting read 10 tokens where 29 were predicted",)
+        assert scores.notes == ("counting read 10 tokens; 29 were predicted",)
 
     def test_a_failure_has_no_cost(self):
         """The scorer's own error is raised as it is."""
@@ -154,10 +154,12 @@ class TestCap:
             assert scores.reason == "cap"
 
     def test_it_may_raise(self):
-        """With `on_exceed="raise"` nothing is sent, and the error says what it would have taken."""
+        """With `on_exceed="raise"` nothing is sent, and the error names the predicted usage."""
         vendor = Vendor()
         metered = Metered(vendor, cap=Cap(billed_units=2, on_exceed="raise"))
-        with pytest.raises(CapExceeded, match="250 pairs would take 3 search units where 2 are"):
+        with pytest.raises(
+            CapExceeded, match="250 pairs would take 3 search units, and the cap is 2"
+        ):
             metered.score(PAIRS)
         with pytest.raises(CapExceeded):
             asyncio.run(metered.ascore(PAIRS))
@@ -168,7 +170,7 @@ class TestCap:
         """Where the server bills more than was predicted and allowed, the note says so."""
         scores = Metered(Vendor(billed=9), cap=Cap(billed_units=3)).score(PAIRS)
         assert scores.notes == (
-            "counting billed 9 search units where 3 were predicted, above its cap",
+            "counting billed 9 search units; 3 were predicted, and it is above the cap",
         )
 
     def test_what_cannot_be_predicted_cannot_be_capped(self):
@@ -177,7 +179,7 @@ class TestCap:
             Metered(Counting(), cap=Cap(billed_units=2)).score(PAIRS)
 
     def test_what_the_scorer_left_out_keeps_its_reason(self):
-        """Where the scorer failed on some of what was sent, its reason stands before the cap's."""
+        """Where the scorer failed on some pairs, its reason is reported and not the cap's."""
         scorer = Counting(unscored={"text 1"})
         scores = Metered(scorer, cap=Cap(pairs=5)).score(PAIRS[:9])
         assert (int(scores.scored.sum()), scores.reason) == (4, "bad_reply")

@@ -148,9 +148,9 @@ def test_two_labels_score_their_log_odds(tiny, tmp_path):
     "options", [{"labels": 3}, {"output": "last_hidden_state"}, {"output": "sentence_embedding"}]
 )
 def test_another_kind_of_model_is_refused(tiny, tmp_path, options):
-    """A model that gives no score for a pair is refused with the shape it gives."""
+    """A model that returns no score for a pair is refused, with the shape of its output."""
     scorer = CrossEncoder(tiny.save(tmp_path / "m", **options))
-    with pytest.raises(InvalidArgument, match="another kind of model"):
+    with pytest.raises(InvalidArgument, match="a cross-encoder has one score or two labels"):
         scorer.score(PAIRS)
 
 
@@ -159,9 +159,9 @@ def ours(**config):
 
 
 def test_a_model_of_another_score_kind_is_refused(tiny, tmp_path):
-    """A bi-encoder of ours is refused by what its config says."""
+    """A bi-encoder made for runoff is refused because of its config."""
     directory = tiny.save(tmp_path / "m", config=ours(score_kind="similarity"))
-    with pytest.raises(InvalidArgument, match="is no cross-encoder"):
+    with pytest.raises(InvalidArgument, match="is not a cross-encoder"):
         CrossEncoder(directory).warmup()
 
 
@@ -169,17 +169,17 @@ def test_probabilities_are_not_squeezed_twice(tiny, tmp_path):
     """A model that gives probabilities says so, and a second sigmoid is refused."""
     directory = tiny.save(tmp_path / "m", config=ours(score_kind="probability"))
     assert CrossEncoder(directory).score(PAIRS).kind is ScoreKind.PROBABILITY
-    with pytest.raises(InvalidArgument, match="gives probabilities already"):
+    with pytest.raises(InvalidArgument, match="returns probabilities already"):
         CrossEncoder(directory, activation="sigmoid").score(PAIRS)
 
 
 def test_values_that_are_not_finite_leave_pairs_unscored(tiny, tmp_path):
-    """Infinity and NaN are no scores: the pairs are unscored and a note counts them."""
+    """Infinity and NaN leave their pairs unscored, and a note counts them."""
     scores = CrossEncoder(tiny.save(tmp_path / "m", broken=True)).score(PAIRS)
     assert not scores.scored.any()
     assert np.isnan(scores.values).all()
     assert scores.reason == "bad_reply"
-    assert "8 of 8 pairs no finite score" in scores.notes[0]
+    assert "no finite score for 8 of 8 pairs" in scores.notes[0]
 
 
 @pytest.mark.parametrize("activation", [None, "sigmoid"])
@@ -345,7 +345,7 @@ def test_an_english_model_warns_of_other_scripts(tiny, tmp_path, caplog, monkeyp
 
 
 def test_other_models_do_not_warn(scorer, caplog):
-    """A model that does not say it is English is not second-guessed."""
+    """A model whose config does not say English causes no remark."""
     assert scorer.score(CHINESE).notes == ()
     assert caplog.records == []
 

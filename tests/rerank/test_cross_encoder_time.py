@@ -104,7 +104,7 @@ def test_returned_arrays_never_change(scorer, runs):
 
 
 def test_no_time_left_scores_nothing(tiny, tmp_path):
-    """With the budget spent nothing is loaded, started or guessed."""
+    """With no time left nothing is loaded, run or guessed."""
     scorer = CrossEncoder(tiny.save(tmp_path / "m"))
     scores = scorer.score(PAIRS, deadline=Deadline(0))
     assert not scores.scored.any()
@@ -179,7 +179,7 @@ async def test_scoring_does_not_block_the_loop(scorer, runs):
 
 
 async def test_a_cancelled_call_leaves_the_queue(scorer, runs):
-    """After a cancellation none of its pairs is begun, and the next call is served."""
+    """After a cancellation none of its pairs is started, and the next call is served."""
     free, begun = threading.Event(), threading.Semaphore(0)
 
     def hold():

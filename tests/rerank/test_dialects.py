@@ -1,4 +1,4 @@
-"""What the servers say, by the examples of their documentation."""
+"""Replies of the servers, as in the examples of their documentation."""
 
 import json
 import math
@@ -93,7 +93,7 @@ def test_requests(dialect, body):
     ],
 )
 def test_replies(dialect, reply, usage):
-    """A reply of each dialect is understood, with what it says was used."""
+    """A reply of each dialect is parsed, with its usage."""
     said = json.loads(reply)
     assert dialect.read(said) == [Item(1, 0.75), Item(0, 0.5)]
     assert dialect.usage(said) == usage
@@ -146,7 +146,7 @@ def test_null_is_a_score_that_is_no_number():
 
 
 def test_descriptions():
-    """What TEI and vLLM say about themselves is understood, and nonsense says nothing."""
+    """The descriptions of TEI and vLLM are parsed, and invalid ones are ignored."""
 
     def read(said):
         return TEI.about[1](said, None)
@@ -249,7 +249,7 @@ def test_numbers_without_bound_are_read():
 
 
 def test_one_of_several_models_speaks_for_itself():
-    """Of the models a server lists, the one asked for counts, whatever stands first."""
+    """Of the models that a server lists, the one asked for is used, in any order."""
     listed = {"data": [{"id": "a", "max_model_len": 10}, {"id": "b", "max_model_len": 20}]}
     read = DIALECTS["infinity"].about[1]
     assert read(listed, "b") == About("b", max_length=20)
@@ -267,7 +267,7 @@ def test_one_of_several_models_speaks_for_itself():
     ],
 )
 def test_a_model_that_is_not_there_is_permanent(status, message, error):
-    """Whatever the status, a server that does not know the model says so, and it is raised."""
+    """An unknown model raises `ModelNotFound`, whatever status the server sends."""
     pytest.importorskip("httpx", reason="the http extra is not installed")
     from runoff.rerank._remote.transport import status_error
 

@@ -1,4 +1,4 @@
-"""A fallback gives the first whole answer within one deadline, and says who failed before it."""
+"""A fallback returns the first complete answer within one deadline, and says which failed."""
 
 import asyncio
 import dataclasses
@@ -60,7 +60,7 @@ def test_it_is_what_the_seams_ask_for():
 
 
 async def test_the_first_answer_is_taken(caplog):
-    """While the first answers, nobody else is asked and nothing is noted."""
+    """While the first answers, no other reranker is asked and nothing is noted."""
     answer = await both(Fallback([FIRST, SECOND]), QUERY, SOME)
     assert keys(answer.ordered) == ["c", "b", "a"]
     assert (answer.model.name, answer.kind, answer.notes) == (
@@ -162,7 +162,7 @@ async def test_a_part_of_an_answer_is_not_enough():
     ],
 )
 async def test_the_most_whole_of_partial_answers_stands(first, second, model):
-    """With no whole answer the one with the most scores stands, the first of equals; degraded."""
+    """With no complete answer, the one with the most scores is used, the first of equals."""
     reranker = Fallback([Table(first, "one"), Table(second, "two")])
     answer = await both(reranker, QUERY, SOME)
     assert answer.model.name == model
@@ -216,7 +216,7 @@ def test_a_threshold_stays_with_its_own_model():
     down=st.lists(st.booleans(), min_size=3, max_size=3),
 )
 def test_the_partition_is_exact_and_ties_keep_fused_order(lists, down):
-    """Whoever fails or scores a part: nobody is lost, and equal scores are in fused order."""
+    """Whichever fails or scores a part, no candidate is lost and equal scores keep fused order."""
     ids = [f"d{place}" for place in range(8)]
     rerankers = [
         Table(

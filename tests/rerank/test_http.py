@@ -97,7 +97,7 @@ def test_a_long_text_costs_no_other_its_score(dialect):
 
 
 def test_odd_texts_cost_no_other_its_score(spoken):
-    """Blank texts are never sent; half a surrogate pair is sent as what UTF-8 can hold."""
+    """Blank texts are never sent; half a surrogate pair is sent as U+FFFD."""
     dialect, server = spoken
     odd = ["", " \n", "green \ud83d tea", "nul \x00", "🫖 tea"]
     scores = make(server, dialect).score([PAIRS[0], *((QUERY, one) for one in odd), PAIRS[1]])
@@ -129,7 +129,7 @@ def test_batches_are_what_the_server_takes(server):
 
 @pytest.mark.parametrize("limit", [1, 4, 30])
 def test_a_batch_limit_is_learned_from_a_rejection(limit):
-    """A server that only says its limit when it refuses is split for, and refuses once per batch.
+    """A batch above a limit that the server names only when it rejects is split, at one rejection.
 
     The second call knows.
     """
@@ -280,7 +280,7 @@ def test_a_dialect_of_ones_own(server):
 
 @pytest.mark.parametrize("score", [1e39, -1e300])
 def test_a_score_beyond_float32_is_no_score(score):
-    """What float32 cannot hold stays unscored, with a reason and without a warning."""
+    """A score beyond float32 leaves its pair unscored, with a reason and without a warning."""
     reply = [{"index": 0, "score": score}, {"index": 1, "score": 1.5}]
     with serving(lambda asked: (200, reply) if asked.body else (404, {})) as server:
         scores = make(server).score(PAIRS[:2])
@@ -289,12 +289,12 @@ def test_a_score_beyond_float32_is_no_score(score):
 
 
 def test_scores_that_are_no_probabilities_say_so():
-    """A server whose scores leave 0 to 1 has a scale that nobody knows."""
+    """Scores outside 0 and 1 make the kind of the scores unknown."""
     results = [{"index": 0, "relevance_score": -3.5}, {"index": 1, "relevance_score": 2}]
     with serving(lambda _: (200, {"results": results})) as server:
         scores = make(server, "jina").score(PAIRS[:2])
     assert scores.kind is ScoreKind.UNKNOWN
-    assert "they are no probabilities" in scores.notes[0]
+    assert "they are not probabilities" in scores.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ class TestCohereApi(Contract):
 
 
 def test_replies_in_other_encodings_are_json_or_refused():
-    """Bytes that are no JSON text are one named error, whatever charset they claim."""
+    """Bytes that are not JSON raise one named error, for any charset."""
     for raw in (b"\xff\xfe\x00", json.dumps([]).encode("utf-16")[:-1], b"[" * 100_000):
         answer = serving(lambda asked, raw=raw: (200, raw) if asked.body else (404, {}))
         with answer as server, pytest.raises(BadReply):

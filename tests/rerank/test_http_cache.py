@@ -80,7 +80,7 @@ def test_a_server_that_hangs_holds_up_no_key_twice(monkeypatch):
 
 
 def test_the_first_key_holds_the_revision():
-    """A fresh process finds what another one kept, though the server takes a while to say who."""
+    """A new process has the same key, even if the server takes a while to describe itself."""
 
     def answer(_):
         time.sleep(0.2)

@@ -54,7 +54,7 @@ def test_a_redirect_is_not_followed(server):
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 405, 422, 429, 500, 200])
 @pytest.mark.parametrize("kind", ["text", "callable", "environment", "header"])
 def test_a_server_that_repeats_the_key_does_not_make_us_do_so(status, kind, monkeypatch):
-    """Neither error, notes nor traceback hold what the server was sent, wherever it came from."""
+    """Neither error, notes nor traceback contains the secrets that were sent."""
 
     def answer(asked):
         sent = " ".join(asked.headers.get(one, "") for one in ("authorization", "api-key"))
@@ -99,7 +99,7 @@ def test_neither_repr_nor_pickle_holds_a_secret():
 
 
 def test_an_unpickled_scorer_reads_the_environment_or_says_so(server, monkeypatch):
-    """Its key stayed behind: the environment stands in, and without it a named error tells."""
+    """The key is left out: it is read from the environment, and without one the error says so."""
     monkeypatch.delenv("JINA_API_KEY", raising=False)
     back = pickle.loads(pickle.dumps(make(server.url)))
     with pytest.raises(AuthenticationFailed, match=r"not copied .* set JINA_API_KEY"):
@@ -260,7 +260,7 @@ def test_a_private_authority_is_trusted_when_named(tls):
 
 
 def test_a_file_that_holds_no_authority_is_named(tmp_path):
-    """What is no certificate is a wrong argument, on first use."""
+    """A file that is not a certificate is a wrong argument, on first use."""
     (tmp_path / "ca.pem").write_text("no certificate")
     scorer = make("https://127.0.0.1:9", ca=tmp_path / "ca.pem")
     with pytest.raises(InvalidArgument, match=r"ca=.*certificate authorities in PEM"):

@@ -38,7 +38,7 @@ def by_id(reranking):
 
 @dataclasses.dataclass
 class Valued:
-    """A scorer without a tokenizer; a pair's score is the number its text holds, if any."""
+    """A scorer without a tokenizer; a pair's score is the number in its text, if any."""
 
     only: int | None = None  # how many pairs it has time for
     spans: bool = False
@@ -189,7 +189,7 @@ def test_a_deadline_leaves_the_score_of_the_windows_there_was_time_for(counts, d
 
 
 def test_no_time_to_part_means_the_start_is_read(scorer):
-    """When a fifth of the time is gone, texts not yet come to are given whole."""
+    """When a fifth of the time is over, texts that were not reached are scored whole."""
 
     class Late(Deadline):
         asked = 0
@@ -273,7 +273,7 @@ def test_a_scorer_without_a_tokenizer_gets_two_hundred_words():
 
 
 def test_a_scorers_own_passages_pass_through():
-    """What the scorer points to is told, in the whole text's characters."""
+    """Passages of the scorer are reported as offsets in the whole text."""
     long = sections(1, 2)
     start = long.index("2")
     answer = Pointwise(Valued(spans=True), passages=BY_TEN).rerank(QUERY, candidates(long, "5"))
@@ -284,7 +284,7 @@ def test_a_scorers_own_passages_pass_through():
 
 
 def test_passages_are_told_in_the_documents_own_text():
-    """With a template, offsets count from where the own text begins; else there are none."""
+    """With a template, offsets count from the start of the document's text; else there are none."""
     given_candidates = candidates(sections(1, 7))
     own = given_candidates[0].document.text
     titled = Pointwise(Valued(), passages=BY_TEN, text=lambda one: f"My title: {one.text}")
@@ -319,7 +319,7 @@ def test_a_wrong_number_of_scores_is_refused():
 
 
 def test_the_whole_search_tells_the_passage():
-    """Results, trace and explanation hold the winning passage, and usage counts windows."""
+    """Results, trace and explanation show the winning passage, and usage counts windows."""
     long = sections(1, 2, 8)
     source = Listed(Document("long", long), Document("short", "4"))
     response = TwoStage({"s": source}, reranker=Pointwise(Valued(), passages=BY_TEN)).search("q")

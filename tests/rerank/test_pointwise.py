@@ -87,7 +87,7 @@ def test_what_the_scorer_says_is_passed_on():
 
 
 def test_the_unscored_follow_in_fused_order():
-    """Candidates without a score are handed back apart, with the reason."""
+    """Candidates without a score are returned apart, with the reason."""
     scorer = Scorer([math.nan, 1, math.nan, 2], reason="timeout")
     answer = Pointwise(scorer).rerank(QUERY, candidates([4, 3, 2, 1]))
     assert keys(answer.ordered) == ["d4", "d2"]
@@ -170,7 +170,7 @@ def test_another_number_of_scores_is_a_bad_reply(count):
 
 
 def test_a_scorer_that_returns_something_else_is_named():
-    """A list of floats is no PairScores."""
+    """A list of floats in place of PairScores is an error."""
 
     class Listing:
         def score(self, pairs, *, deadline=None):
@@ -236,7 +236,7 @@ async def test_a_scorer_that_keeps_the_deadline_is_waited_for():
 
 
 def test_name_deadline_and_warmup_are_the_scorers():
-    """What the scorer says of itself, the reranker says too."""
+    """The reranker has the name, deadline and warmup of its scorer."""
 
     class Named(Scorer):
         name = "special"

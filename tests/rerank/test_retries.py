@@ -70,7 +70,7 @@ def test_retry_after_is_honoured_when_it_fits():
 
 
 def test_retry_after_is_understood():
-    """Milliseconds, seconds and dates are read, in any case; nonsense says nothing."""
+    """Milliseconds, seconds and dates are read, in any case; invalid values are ignored."""
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     assert retry_after({"retry-after-ms": "1500", "Retry-After": "9"}) == 1.5
     assert retry_after({"RETRY-AFTER": " 2 "}) == 2.0

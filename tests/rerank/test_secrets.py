@@ -90,7 +90,7 @@ def test_what_python_shows_of_a_reranker_holds_no_key(server, name):
 
 @pytest.mark.parametrize(("name", "situation"), CASES)
 def test_neither_answer_error_nor_log_holds_a_key(server, name, situation, caplog):
-    """Whatever the server does, and even where it repeats the key: every logger at DEBUG."""
+    """For every fault, even where the server repeats the key, and with every logger at DEBUG."""
     server.clear()
     server.fault = SITUATIONS[situation]
     pipeline = TwoStage(SOURCES, reranker=RERANKERS[name](server.url))

@@ -53,6 +53,18 @@ def bert(tmp_path_factory):
     return torch_tiny.bert(tmp_path_factory.mktemp("bert"))
 
 
+def test_torch_keeps_a_containers_quota(tmp_path, monkeypatch):
+    """Loading a model leaves torch no more threads than this process may use cores."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch_model.cpu, "cores", lambda: 1)
+    try:
+        torch.set_num_threads(2)
+        CrossEncoder(torch_tiny.bert(tmp_path / "model"), backend="torch").warmup()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_scores_are_the_models_logits_in_input_order(bert):
     """Scores are those of sentence-transformers without activation, in the order given."""
     scores = make(bert).score(PAIRS)
@@ -93,7 +105,7 @@ def test_two_labels_score_their_log_odds(tmp_path):
 
 def test_three_labels_are_another_kind_of_model(tmp_path):
     """A classifier of three classes is refused with the shape it gives."""
-    with pytest.raises(InvalidArgument, match=r"shape \(1, 3\).*another kind of model"):
+    with pytest.raises(InvalidArgument, match=r"shape \(1, 3\).*one score or two labels"):
         make(torch_tiny.bert(tmp_path, labels=3)).warmup()
 
 
@@ -118,7 +130,7 @@ def test_a_head_that_gives_probabilities_is_told_apart(tmp_path):
     assert scores.kind is ScoreKind.PROBABILITY
     assert ((scores.values > 0) & (scores.values < 1)).all()
     np.testing.assert_allclose(scores.values, plain(tmp_path / "whole", PAIRS), atol=1e-5)
-    with pytest.raises(InvalidArgument, match="gives probabilities already") as caught:
+    with pytest.raises(InvalidArgument, match="returns probabilities already") as caught:
         make(tmp_path / "whole", activation="sigmoid").warmup()
     assert caught.value.argument == "activation"
 
@@ -158,7 +170,7 @@ def test_openvino_agrees_on_golden_pairs(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [None, 1, 3, 32])
 def test_a_score_does_not_depend_on_the_pairs_beside_it(bert, batch_size):
-    """Whatever the batch, a pair scores what it scores alone, within 1e-5, in input order."""
+    """In any batch, a pair gets the score it gets alone, within 1e-5, in input order."""
     pairs = [("alpha beta", "gamma delta " * (number % 40)) for number in range(100)]
     scorer = make(bert, batch_size=batch_size)
     together = scorer.score(pairs).values
@@ -252,7 +264,7 @@ def test_a_damaged_model_is_named(tmp_path):
 
 def test_a_bi_encoder_is_refused(tmp_path):
     """An encoder without a head is not given a random one."""
-    with pytest.raises(InvalidArgument, match=r"BertModel.*another kind of model"):
+    with pytest.raises(InvalidArgument, match=r"BertModel; that of a cross-encoder ends in"):
         make(torch_tiny.bert(tmp_path, head=False)).warmup()
 
 
@@ -271,7 +283,7 @@ def test_running_out_of_memory_may_pass(bert, monkeypatch):
 
 
 def test_values_that_are_not_finite_leave_a_pair_unscored(bert, monkeypatch):
-    """A NaN of the model leaves its pair without a score and says so."""
+    """A NaN of the model leaves its pair unscored, and a note says so."""
     scorer = make(bert)
     scorer.warmup()
     run = torch_model.LoadedModel.run
@@ -310,7 +322,7 @@ def test_copies_never_load_again(bert, remake, monkeypatch):
 
 
 def test_a_model_goes_with_its_last_user(tmp_path):
-    """Loaded models are held weakly: nothing keeps one that nobody names."""
+    """Loaded models are referenced weakly: one that is not in use is freed."""
     scorer = make(torch_tiny.bert(tmp_path))
     scorer.warmup()
     held = weakref.ref(scorer._state.current.loaded)
@@ -329,7 +341,7 @@ def test_texts_never_enter_logs(bert, caplog):
 
 
 def test_an_interrupted_batch_stops_between_runs(bert):
-    """Nobody waiting for it, a batch runs no further group."""
+    """After an interrupt, a batch runs no further group."""
     scorer = make(bert, batch_size=8)
     scorer.warmup()
     interrupt = Interrupt()

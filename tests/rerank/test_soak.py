@@ -1,4 +1,4 @@
-"""Many searches in faults lose and leak nothing; hanging requests hold up no process."""
+"""Many searches under faults lose and leak nothing; hanging requests keep no process alive."""
 
 import gc
 import json

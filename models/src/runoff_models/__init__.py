@@ -1,4 +1,4 @@
-"""The embedded models of runoff: where each lies on disk, and whether it is whole.
+"""The embedded models of runoff: the folder of each, with verified checksums.
 
 Each model is a folder with ``model_int8.onnx``, ``tokenizer.json``, ``config.json``,
 ``checksums.json`` and its card ``README.md``. This package needs nothing but the standard library.
@@ -71,7 +71,7 @@ def path(name: str) -> Path:
 
 @cache
 def _verified(folder: Path) -> Path:
-    """The folder itself, its files being as recorded."""
+    """The folder itself, after its files were checked."""
     listing = folder / "checksums.json"
     try:
         recorded = json.loads(listing.read_bytes())

@@ -13,6 +13,7 @@ __all__ = ["cores", "int8_flavours"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_V1 = Path("/sys/fs/cgroup/cpu")  # a link where cpu and cpuacct are one
 _WINDOWS_HAS_AVX2 = 40  # PF_AVX2_INSTRUCTIONS_AVAILABLE of IsProcessorFeaturePresent
 
 
@@ -20,7 +21,7 @@ def cores() -> int:
     """Return how many cores this process may use, at least 1.
 
     The smallest of the machine's cores, the process's affinity and a container's CPU quota
-    (cgroup v2, rounded up): more threads than that only wait for each other.
+    (cgroup v2 or v1, rounded up): more threads than that only wait for each other.
     """
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
@@ -30,11 +31,22 @@ def cores() -> int:
 
 
 def _quota() -> int | None:
-    try:
-        quota, period = _CGROUP_QUOTA.read_text("ascii").split()[:2]
-        return -(-int(quota) // int(period))
-    except (OSError, ValueError):  # no cgroup v2, or "max": there is no quota
-        return None
+    for read in (_quota_v2, _quota_v1):
+        try:
+            quota, period = (int(number) for number in read())
+        except (OSError, ValueError):  # no cgroup of this version, or "max": there is no quota
+            continue
+        if quota > 0 and period > 0:  # version 1 says -1 for no quota
+            return -(-quota // period)
+    return None
+
+
+def _quota_v2() -> list[str]:
+    return _CGROUP_QUOTA.read_text("ascii").split()[:2]
+
+
+def _quota_v1() -> list[str]:
+    return [(_CGROUP_V1 / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period")]
 
 
 @cache

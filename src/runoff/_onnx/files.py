@@ -1,4 +1,4 @@
-"""The files of a model in a directory: which ONNX build to run, and what its settings say."""
+"""The files of a model in a directory: its ONNX builds and its settings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._onnx import cpu
 from runoff._onnx.external import external_files
+from runoff._util.faults import reason_of
 from runoff._util.stored import is_count, is_finite, is_text, parse_json
-from runoff.errors import ModelDamaged, ModelNotFound
+from runoff.errors import ModelDamaged, ModelNotFound, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +46,7 @@ SETTINGS = (
 )
 _INT8_NAMES = ("int8", "quantized", "uint8")
 _INT8 = re.compile(r"int8|quantized")
-_FOLDERS = ("onnx", "")  # where exports lie in a model directory, best first
+_FOLDERS = ("onnx", "")  # where exports are in a model directory, best first
 _MOST_LIKELY_A_SENTINEL = 1_000_000  # transformers writes 1e30 for "no limit"
 _UNLIMITED = 512
 _PADDED_POSITIONS = ("camembert", "roberta", "xlm-roberta")  # position ids start at padding + 1
@@ -53,11 +54,11 @@ _PADDED_POSITIONS = ("camembert", "roberta", "xlm-roberta")  # position ids star
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """A model on disk and what its settings say.
+    """A model on disk and its settings.
 
     Attributes:
         name: as the user gave it.
-        directory: where its files lie.
+        directory: with its files.
     """
 
     name: str
@@ -65,20 +66,20 @@ class ModelDirectory:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """What `config.json` says; empty when there is none."""
+        """The content of `config.json`; empty when there is none."""
         return self.settings("config.json")
 
     def settings(self, name: str) -> Mapping[str, Any]:
-        """Return what a JSON file of the model says; empty when there is no such file.
+        """Return the content of a JSON file of the model; empty when there is none.
 
         Raises:
-            ModelDamaged: the file holds no JSON object.
+            ModelDamaged: the file is not a JSON object.
         """
         read = self._json(name)
         if read is None:
             return {}
         if not isinstance(read, dict):
-            msg = f"{self.name}: {name} must hold a JSON object: fetch the model again"
+            msg = f"{self.name}: {name} is not a JSON object: fetch the model again"
             raise ModelDamaged(msg)
         return read
 
@@ -89,6 +90,7 @@ class ModelDirectory:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
+            check_exhausted(error, path)
             msg = f"{self.name}: {path} cannot be read ({error}): fetch the model again"
             raise ModelDamaged(msg) from error
         return read
@@ -105,7 +107,7 @@ class ModelDirectory:
         if not isinstance(listed, list) or not all(
             isinstance(one, dict) and is_text(one.get("type")) for one in listed
         ):
-            msg = f"{self.name}: modules.json must list modules: fetch the model again"
+            msg = f"{self.name}: modules.json is not a list of modules: fetch the model again"
             raise ModelDamaged(msg)
         return [one["type"].rpartition(".")[2] for one in listed]
 
@@ -122,7 +124,7 @@ class ModelDirectory:
 
     @cached_property
     def positions(self) -> int | None:
-        """How many tokens the model can read at most; None when nothing says."""
+        """The most tokens that the model can read; None when its settings do not say."""
         stated = self.config.get("max_position_embeddings")
         if not is_count(stated, 1):
             return None
@@ -139,11 +141,11 @@ class ModelDirectory:
 
     @cached_property
     def max_length(self) -> int:
-        """How many tokens the model was made to read, special tokens included.
+        """The tokens that the model was trained to read, special tokens included.
 
-        Said by `max_length` in `config.json` (models made for runoff), `max_seq_length` in
-        `sentence_bert_config.json`, `model_max_length` in `tokenizer_config.json` or the positions,
-        whichever comes first; 512 when nothing says.
+        The first of these: `max_length` in `config.json` (models made for runoff),
+        `max_seq_length` in `sentence_bert_config.json`, `model_max_length` in
+        `tokenizer_config.json`, the positions, 512.
         """
         stated = (
             self.config.get("max_length") if self.ours else None,
@@ -163,7 +165,7 @@ class ModelFiles(ModelDirectory):
 
     Attributes:
         onnx: the graph to run.
-        precision: `"int8"`, `"fp32"`, or what the file name or `config.json` says.
+        precision: `"int8"`, `"fp32"`, or another that the file name or `config.json` names.
     """
 
     onnx: Path
@@ -197,16 +199,16 @@ class ModelFiles(ModelDirectory):
         """Return a checksum of the graph, its external data and the tokenizer (SHA-256, hex).
 
         Raises:
-            ModelNotFound: a file has gone.
-            ModelDamaged: the model was made for runoff and a file is not as `checksums.json` says;
-                or as for `external`.
+            ModelNotFound: a file is missing.
+            ModelDamaged: the model was made for runoff and a file differs from `checksums.json`, or
+                as for `external`.
         """
         whole = hashlib.sha256()
         recorded = self.settings(CHECKSUMS) if self.ours else {}
         for path in self._read():
             found = checksum(path)
             if recorded.get(path.relative_to(self.directory).as_posix(), found) != found:
-                msg = f"{self.name}: {path} is not as it was made: fetch or export the model again"
+                msg = f"{self.name}: {path} has another checksum: fetch or export the model again"
                 raise ModelDamaged(msg)
             whole.update(found.encode("ascii"))
         return whole.hexdigest()
@@ -237,7 +239,7 @@ def in_directory(directory: Path, *, name: str, precision: Precision) -> ModelFi
 
 
 def choose(names: Iterable[str], precision: Precision, model: str) -> tuple[str, str]:
-    """Choose among a model's files the ONNX build for this machine.
+    """Choose the ONNX build for this machine among a model's files.
 
     With `"auto"` that is the int8 build made for the processor, else a general int8 build, else
     the fp32 build, else the only one there is.
@@ -286,10 +288,10 @@ _known: dict[tuple[str, int, int], str] = {}
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file in hex, remembered until its size or time of change differs.
+    """Return the SHA-256 of a file in hex, kept until its size or modification time changes.
 
     Raises:
-        ModelNotFound: the file has gone or cannot be read.
+        ModelNotFound: the file is missing or cannot be read.
     """
     try:
         state = path.stat()
@@ -300,6 +302,14 @@ def checksum(path: Path) -> str:
                 known = hashlib.file_digest(stream, "sha256").hexdigest()
             _known[key] = known
     except OSError as error:
+        check_exhausted(error, path)
         msg = f"{path} cannot be read ({error.strerror}): fetch the model again"
         raise ModelNotFound(msg) from error
     return known
+
+
+def check_exhausted(error: BaseException | None, path: Path) -> None:
+    """Raise PoolFull if a file could not be opened because too many are open."""
+    if error is not None and reason_of(error) == PoolFull.reason:
+        msg = f"{path} cannot be opened: no file descriptor is left ({error}); see `ulimit -n`"
+        raise PoolFull(msg) from error

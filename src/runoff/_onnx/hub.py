@@ -1,4 +1,4 @@
-"""Models of the Hugging Face Hub: the needed files only, from the cache when offline."""
+"""Models of the Hugging Face Hub: only the needed files, from the cache when offline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runoff._onnx.files import SETTINGS
+from runoff._util import optout
 from runoff.errors import ModelNotFound
 
 if TYPE_CHECKING:
@@ -40,14 +41,14 @@ def fetch(
     cache_dir: Path | None,
     local_files_only: bool,
 ) -> Path:
-    """Return the directory of a model, downloading what is not there yet.
+    """Return the directory of a model, after downloading missing files.
 
-    Without network, with `HF_HUB_OFFLINE=1` or `local_files_only`, the cache answers alone.
+    Without network, and with `HF_HUB_OFFLINE=1` or `local_files_only`, only the cache is used.
 
     Args:
         model: its name, `"org/name"`.
-        wanted: told the names of all its files, it returns the patterns of those to have; it
-            raises `ModelNotFound` where they are not what it takes.
+        wanted: a function from the names of all its files to patterns of those to download; it
+            raises `ModelNotFound` where a needed file is missing.
         revision: branch, tag or commit; None is the main branch.
         cache_dir: where models are kept; None is the Hub's own default.
         local_files_only: never use the network.
@@ -56,6 +57,7 @@ def fetch(
         ModelNotFound: no such model or revision, no fitting files, neither network nor cached
             files, or a cache that cannot be written.
     """
+    optout.apply()
     import huggingface_hub  # noqa: PLC0415 - half a second that only Hub models cost
     from huggingface_hub import constants  # noqa: PLC0415 - as above
 

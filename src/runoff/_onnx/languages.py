@@ -1,4 +1,4 @@
-"""Whether texts are in a script that an English model was never taught."""
+"""Whether texts are in a script that an English model was not trained on."""
 
 from __future__ import annotations
 

@@ -1,13 +1,21 @@
-"""From what a user calls a model to its files on disk."""
+"""From the name of a model to its files on disk."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff._onnx import hub
-from runoff._onnx.files import PRECISIONS, SETTINGS, ModelFiles, choose, in_directory
+from runoff._onnx.files import (
+    PRECISIONS,
+    SETTINGS,
+    ModelFiles,
+    check_exhausted,
+    choose,
+    in_directory,
+)
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, ModelNotFound
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ def check(
 
 
 def check_length(max_length: object) -> None:
-    """Refuse a `max_length` that is no number of tokens.
+    """Refuse a `max_length` that is not a number of tokens.
 
     Raises:
         InvalidArgument: always names it.
@@ -55,10 +63,10 @@ def check_length(max_length: object) -> None:
 
 
 def length(files: ModelDirectory, max_length: int | None) -> int:
-    """Return how many tokens to read: what the user says, else what the model says.
+    """Return how many tokens to read: as the user asks, or else by the model's settings.
 
     Raises:
-        InvalidArgument: the model cannot read as many.
+        InvalidArgument: the model cannot read so many.
     """
     if max_length is None:
         return files.max_length
@@ -85,7 +93,7 @@ def resolve(
 
     Raises:
         ModelNotFound: there is no such model, or a file of it is missing.
-        ModelDamaged: an embedded model is not as released.
+        ModelDamaged: a file of an embedded model differs from the release.
         MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
     """
     name = str(model)
@@ -120,13 +128,13 @@ def fetched(
     cache_dir: str | Path | None,
     local_files_only: bool,
 ) -> _F:
-    """Find a directory, or a model of the Hub, and return what `look` says of it.
+    """Find a directory or a model of the Hub, and return its files as `look` finds them.
 
     Args:
         model: a directory or `"org/name"`.
         look: finds a model's files in a directory, or raises `ModelNotFound`.
         wanted: as in `hub.fetch`.
-        kind: a word for what is wanted; the Hub is asked once for each.
+        kind: a word for what is wanted; the Hub is asked once per word and model.
         revision: as in `hub.fetch`.
         cache_dir: as in `hub.fetch`.
         local_files_only: as in `hub.fetch`.
@@ -154,7 +162,7 @@ def fetched(
 
 
 def needs_hub(model: str | Path) -> bool:
-    """Whether only the Hugging Face Hub or its cache can know this model."""
+    """Whether this model can only be on the Hugging Face Hub or in its cache."""
     return isinstance(model, str) and hub.is_name(model) and not Path(model).is_dir()
 
 
@@ -178,6 +186,13 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
     try:
         directory = package.path(name)
     except package.ModelDamagedError as error:
+        check_exhausted(error.__cause__, error.file)
+        if getattr(sys, "frozen", False) and not error.file.exists():
+            msg = (
+                f"{name}: the model is not bundled with this application: {error.file} is missing. "
+                "Build it with the data of runoff_models: pyinstaller --collect-data runoff_models"
+            )
+            raise ModelNotFound(msg) from error
         raise ModelDamaged(str(error)) from error
     files = in_directory(directory, name=name, precision="auto")
     made = files.config.get("precision")

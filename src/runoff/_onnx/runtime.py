@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
+
+from runoff._util import optout
 
 __all__ = ["load"]
 
@@ -15,5 +16,5 @@ def load(module: str = "onnxruntime") -> Any:  # noqa: ANN401 - onnxruntime has 
     Its telemetry is off unless the environment variable `ORT_DISABLE_TELEMETRY` says otherwise:
     onnxruntime reads the variable when it is imported.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    optout.apply()
     return importlib.import_module(module)

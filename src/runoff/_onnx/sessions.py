@@ -1,8 +1,8 @@
 """Loaded models: each is loaded once per process and shared by everything that names it.
 
-A loaded model is known by the checksum of its files and by how it is run. The cache is
-weak, so that a model goes when its last user goes, but the two used last are kept: an object that
-is rebuilt on every call finds its model again.
+A loaded model is identified by the checksum of its files and by how it is run. The cache is weak,
+so a model is freed with its last user, but the two used last are kept: an object that is rebuilt on
+every call finds its model again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 
 from runoff._onnx import runtime
 from runoff._onnx.external import is_linked
+from runoff._util import optout
+from runoff._waiting import exits
 from runoff.errors import InvalidArgument, ModelDamaged
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 class InProcess(Protocol):
-    """What can be shared: it knows the process it was loaded in by `generation`."""
+    """A loaded model that can be shared; `generation` says in which process it was loaded."""
 
     @property
     def generation(self) -> int:
@@ -76,8 +78,8 @@ class Loaded:
             raise InvalidArgument(
                 "model",
                 files.name,
-                f"its graph wants {', '.join(self._inputs)}; a text model wants input_ids and any "
-                f"of {', '.join(_INPUTS[1:])}",
+                f"its graph has the inputs {', '.join(self._inputs)}; a text model has input_ids "
+                f"and any of {', '.join(_INPUTS[1:])}",
             )
 
     def run(
@@ -112,12 +114,13 @@ class Loaded:
         try:
             (result,) = self._session.run([output], feeds, options)
         except Exception as error:
-            msg = f"{self._name}: it cannot be run: {_summary(error)}"
+            msg = f"{self._name} cannot be run: {_summary(error)}"
             raise ModelDamaged(msg) from error
         return np.asarray(result)
 
 
 def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is imported late
+    optout.apply()
     from tokenizers import Tokenizer  # noqa: PLC0415 - imported where models are used
 
     try:
@@ -127,7 +130,7 @@ def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is i
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         msg = (
-            f"{files.name}: {files.tokenizer} is no tokenizer ({_summary(error)}): "
+            f"{files.name}: {files.tokenizer} cannot be read as a tokenizer ({_summary(error)}): "
             "fetch the model again"
         )
         raise ModelDamaged(msg) from error
@@ -144,9 +147,10 @@ def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onn
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(
-            str(files.onnx), options, providers=["CPUExecutionProvider"]
-        )
+        with exits.Native(lambda: _cancel(options)):
+            return onnxruntime.InferenceSession(
+                str(files.onnx), options, providers=["CPUExecutionProvider"]
+            )
     except Exception as error:  # onnxruntime's errors share no base below Exception
         remedy = "fetch the model again, or update onnxruntime if the file is newer than it"
         if is_linked(files.onnx, files.external()):
@@ -156,6 +160,11 @@ def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onn
             )
         msg = f"{files.name}: {files.onnx} cannot be loaded ({_summary(error)}): {remedy}"
         raise ModelDamaged(msg) from error
+
+
+def _cancel(options: Any) -> None:  # noqa: ANN401 - as above
+    if hasattr(options, "set_load_cancellation_flag"):  # since onnxruntime 1.21
+        options.set_load_cancellation_flag(True)
 
 
 def _summary(error: BaseException) -> str:
@@ -174,7 +183,7 @@ class _Cache:
     def get(self, key: object, make: Callable[[], InProcess]) -> InProcess:
         with self._lock:
             loading = self._loading.setdefault(key, threading.Lock())
-        with loading:  # the second to want a model waits for the first to load it
+        with loading:  # a second caller waits until the first has loaded the model
             with self._lock:
                 loaded = self._weak.get(key)
             if loaded is None:
@@ -193,37 +202,37 @@ _generation = 0
 
 
 def load(files: ModelFiles, *, threads: int = 1) -> Loaded:
-    """Return a model, loading it unless this process holds it.
+    """Return a model, loading it unless this process has it.
 
     Args:
-        files: where it lies.
+        files: of the model.
         threads: threads inside one run; the slots run one input per core, so 1 is right there.
 
     Raises:
-        ModelNotFound: a file has gone.
+        ModelNotFound: a file is missing.
         ModelDamaged: the graph or the tokenizer cannot be read.
-        InvalidArgument: the graph wants inputs that texts do not have.
+        InvalidArgument: the graph has inputs that are not made from texts.
     """
     digest = files.digest()
     return shared((digest, files.precision, threads), lambda: Loaded(files, digest, threads))
 
 
 def shared(key: object, make: Callable[[], _M]) -> _M:
-    """Return what this process holds under a key, made by `make` unless it is there.
+    """Return the model that this process has under a key, made by `make` if it has none.
 
     Raises:
-        Exception: whatever `make` raises; the next call tries again.
+        Exception: any error of `make`; the next call tries again.
     """
     return cast("_M", _cache.get(key, make))
 
 
 def generation() -> int:
-    """Return how many forks lie between this process and the first; loaded models do not cross."""
+    """Return how many forks lie between this process and the first; models do not survive one."""
     return _generation
 
 
 def forget() -> None:
-    """Let go of every model that nothing else holds."""
+    """Free every model that is not in use."""
     global _cache  # noqa: PLW0603 - the cache is the process's
     _cache = _Cache()
 

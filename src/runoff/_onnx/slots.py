@@ -1,15 +1,14 @@
 """One queue of model runs for the whole process, with as many slots as cores.
 
-Each call brings a number of tasks. A slot takes one task of one call, then one of the next call,
-so that a long call delays a short one by a task and not by its length. Tasks of a call start in
-their order. When a call's deadline comes its caller gets what is there at once: its waiting tasks
-leave the queue and its running ones are interrupted.
+Each call has a number of tasks. A slot takes one task of one call, then one of the next call, so a
+long call delays a short one by a task and not by its whole length. Tasks of a call start in order.
+At its deadline, a call returns the results so far: its waiting tasks leave the queue and its
+running ones are interrupted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import math
 import os
 import threading
@@ -17,8 +16,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runoff._onnx import cpu
-from runoff._waiting import workers
-from runoff.errors import DeadlineExceeded
+from runoff._waiting import exits, workers
+from runoff.errors import DeadlineExceeded, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +28,11 @@ __all__ = ["Interrupt", "Slots", "shared"]
 
 _T = TypeVar("_T")
 _PROGRESS_EVERY = 0.1  # seconds
-_EXIT_WAIT = 2.0  # seconds that interrupted tasks get to come back when the interpreter exits
+_STOP_WAIT = 2.0  # seconds that interrupted tasks get to return
 
 
 class Interrupt:
-    """Tells a running task from another thread that nobody waits for its result."""
+    """Tells a running task, from another thread, that its result is not needed any more."""
 
     __slots__ = ("_stop", "stopped")
 
@@ -55,7 +54,7 @@ class Interrupt:
 
 
 class _Call(Generic[_T]):
-    """One caller's tasks and what became of them; every field is guarded by the slots' lock."""
+    """One caller's tasks and their results; every field is guarded by the slots' lock."""
 
     __slots__ = (
         "closed",
@@ -129,19 +128,19 @@ class Slots:
         Args:
             count: how many tasks there are.
             task: what to run; it is called in another thread.
-            deadline: when to return what is there; no task starts after it.
+            deadline: when to return the results so far; no task starts after it.
             progress: called about ten times a second in this thread with (done, count).
 
         Returns:
             The results by index; None for a task that did not finish in time.
 
         Raises:
-            Exception: whatever a task raised first; the others are dropped.
+            Exception: the first error of a task; the other tasks are dropped.
         """
         woken = threading.Event()
         call = self._enter(count, task, deadline, woken.set)
         try:
-            while not woken.wait(_patience(deadline, progress)):
+            while not _woken(woken, _patience(deadline, progress)):
                 if progress is not None:
                     progress(call.done, count)
                 if deadline is not None and deadline.expired:
@@ -150,6 +149,7 @@ class Slots:
             self._leave(call)
         if progress is not None:
             progress(call.done, count)
+        exits.check()
         return _outcome(call)
 
     async def arun(
@@ -162,28 +162,32 @@ class Slots:
         def wake() -> None:
             try:
                 loop.call_soon_threadsafe(_resolve, woken)
-            except RuntimeError:  # the loop is closed, so nobody waits
+            except RuntimeError:  # the loop is closed, so nothing waits
                 return
 
         call = self._enter(count, task, deadline, wake)
         try:
             await workers.wait(woken, deadline, "rerank")
         except DeadlineExceeded:
-            pass  # the results that are there are the answer
+            pass  # the results so far are the answer
         finally:
             self._leave(call)
         return _outcome(call)
 
     def stop(self) -> None:
-        """Drop what waits, interrupt what runs, and end the threads."""
+        """Drop waiting tasks, interrupt running ones, and end the threads."""
+        self.close()
+        for thread in self._threads:
+            thread.join(_STOP_WAIT)
+
+    def close(self) -> None:
+        """Drop waiting tasks and interrupt running ones; later calls return no results."""
         with self._changed:
             self._stopping = True
             for call in self._open:
                 call.close()
             self._calls.clear()
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join(_EXIT_WAIT)
 
     def _enter(
         self,
@@ -200,7 +204,13 @@ class Slots:
             while len(self._threads) < self._size:
                 name = f"runoff-slot-{len(self._threads) + 1}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    if self._threads:
+                        break  # fewer slots, until a thread can be started
+                    msg = f"no thread can be started for models: {error}"
+                    raise PoolFull(msg) from error
                 self._threads.append(thread)
             self._open.add(call)
             self._calls.append(call)
@@ -236,7 +246,8 @@ class Slots:
     def _run_one(self, call: _Call[Any], index: int, interrupt: Interrupt) -> None:
         result, failure = None, None
         try:
-            result = call.task(index, interrupt)
+            with exits.Native():
+                result = call.task(index, interrupt)
         except BaseException as error:  # noqa: BLE001 - the caller gets it
             failure = error
         with self._changed:
@@ -255,6 +266,11 @@ class Slots:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _woken(event: threading.Event, seconds: float | None) -> bool:
+    with exits.Waiting():
+        return event.wait(seconds)
 
 
 def _outcome(call: _Call[_T]) -> list[_T | None]:
@@ -277,7 +293,7 @@ _slots: dict[str, Slots] = {}
 
 
 def shared(device: str = _CORES) -> Slots:
-    """Return this process's slots for a device; the first call makes them.
+    """Return this process's slots for a device, which the first call makes.
 
     Args:
         device: by default the cores, each a slot. Any other name has one slot: a runtime that
@@ -287,15 +303,13 @@ def shared(device: str = _CORES) -> Slots:
         found = _slots.get(device)
         if found is None:
             found = _slots[device] = Slots(None if device == _CORES else 1)
-            atexit.register(found.stop)
+            exits.at_exit(found.close)
         return found
 
 
 def _forget() -> None:
     global _lock  # noqa: PLW0603 - threads and held locks do not survive a fork
     _lock = threading.Lock()
-    for slots in _slots.values():
-        atexit.unregister(slots.stop)
     _slots.clear()
 
 

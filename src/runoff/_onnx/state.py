@@ -1,4 +1,4 @@
-"""What frozen configuration holds besides its arguments: a loaded model, and how long that took."""
+"""The loaded model of a frozen configuration, and the time that loading it took."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from runoff._onnx import sessions
+from runoff._waiting import exits
 
 if TYPE_CHECKING:
     from runoff._onnx.sessions import InProcess
@@ -47,17 +48,23 @@ class State(Generic[_R]):
 
 
 class Loading:
-    """Stops a deadline's clock while a model loads, and measures how long that takes."""
+    """Stops a deadline's clock while a model loads, and measures how long that takes.
+
+    Loading is native work: see `runoff._waiting.exits`.
+    """
 
     def __init__(self, deadline: Deadline | None) -> None:
         self._pause = nullcontext() if deadline is None else deadline.paused()
+        self._native = exits.Native()
         self._began = 0.0
         self.took_ms = 0.0
 
     def __enter__(self) -> None:
+        self._native.__enter__()
         self._pause.__enter__()
         self._began = time.perf_counter()
 
     def __exit__(self, *error: object) -> None:
         self.took_ms = (time.perf_counter() - self._began) * 1000
         self._pause.__exit__(None, None, None)
+        self._native.__exit__(None, None, None)

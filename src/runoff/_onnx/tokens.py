@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._waiting import exits
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """What stands before, between and after the texts, as lists of ids and of type ids."""
+    """The special tokens before, between and after the texts, as ids and type ids."""
 
     ids: tuple[tuple[int, ...], ...]
     types: tuple[tuple[int, ...], ...]
@@ -69,17 +70,17 @@ class TextEncoder:
 
     Long texts are cut to a number of characters first, so that 10 MB cost no more than a few
     pages: tokens are made from the start of the text until there are clearly more than the limit,
-    and never from more than 100 characters for each token of the limit. What is lost that way
-    could not have been kept, save in texts whose words are longer than 100 characters; all of it
-    counts as truncated. Lone surrogates become U+FFFD.
+    and never from more than 100 characters for each token of the limit. Nothing is lost that way
+    that could have been kept, except in texts whose words are longer than 100 characters; all that
+    is lost counts as truncated. Lone surrogates become U+FFFD.
 
     Args:
         tokenizer: truncation and padding must be off; it is not changed and is shared by threads.
         max_length: the limit, special tokens included.
 
     Raises:
-        InvalidArgument: `max_length` leaves no room for text, or the tokenizer joins two texts in
-            a way that is not special tokens around each.
+        InvalidArgument: `max_length` leaves no room for text, or the tokenizer does not join two
+            texts by special tokens around each.
     """
 
     def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
@@ -146,7 +147,9 @@ class TextEncoder:
         return self._pair.fill(asked[:kept], read[:left], truncated=cut)
 
     def _encode(self, text: str) -> Encoding:
-        return self._tokenizer.encode(clean(text), add_special_tokens=False)
+        text = clean(text)
+        with exits.Native():
+            return self._tokenizer.encode(text, add_special_tokens=False)
 
     def _learn(self, first: str, second: str | None = None) -> _Template:
         """Read the template off an encoding of one-word texts, and check it on longer ones."""
@@ -166,7 +169,7 @@ class TextEncoder:
 
 
 def clean(text: str) -> str:
-    """Return a text with U+FFFD for each lone surrogate, which no tokenizer takes."""
+    """Return a text with U+FFFD for each lone surrogate, which no tokenizer accepts."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 

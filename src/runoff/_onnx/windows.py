@@ -1,4 +1,4 @@
-"""Where to part a text that is longer than a model reads."""
+"""Where to split a text that is longer than a model reads."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["windows"]
 
 
 def windows(encoder: TextEncoder, text: str, room: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Part a text into windows of at most `room` tokens that together cover every character.
+    """Split a text into windows of at most `room` tokens that together cover every character.
 
     Each begins with at least the last `overlap` tokens of the one before. Windows begin and end
-    between words, save inside a word that leaves no other place. Tokens are made window by window,
-    so that whoever takes only the first few pays for no more.
+    between words, except where a word is longer than a window. Tokens are made window by window, so
+    taking only the first few costs no more than these.
 
     Args:
         encoder: makes the tokens.
-        text: what is parted; an empty one has one empty window.
+        text: what is split; an empty one has one empty window.
         room: tokens in a window, 1 or more. A single character that needs more is a window too.
         overlap: tokens, 0 or more and less than `room`.
 
@@ -72,7 +72,7 @@ def _between_words(found: Encoding, at: int, least: int) -> int:
 
 
 def _place(found: Encoding, at: int) -> int:
-    """Return the character at which a token begins; never the text's first, save for no token."""
+    """Return the character at which a token begins; 0 only for the first token."""
     if at <= 0:
         return 0
     offsets = found.offsets

@@ -1,1 +1,1 @@
-"""What every room may use: arguments, texts, lazy names, locks, and which errors pass."""
+"""Helpers for every room: arguments, texts, messages, lazy imports, locks, and kinds of errors."""

@@ -11,7 +11,11 @@ __all__ = ["count", "is_share", "seconds"]
 
 
 def count(argument: str, value: object) -> int:
-    """Return a whole number of 1 or more, or say which argument is not one."""
+    """Return a whole number of 1 or more.
+
+    Raises:
+        InvalidArgument: names the argument.
+    """
     remedy = "must be a whole number, 1 or more"
     try:
         number = operator.index(value)  # type: ignore[arg-type]
@@ -23,12 +27,16 @@ def count(argument: str, value: object) -> int:
 
 
 def is_share(value: object) -> bool:
-    """Whether it is a number within 0 and 1."""
+    """Return whether a value is a number from 0 to 1."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def seconds(argument: str, value: object, *, zero: bool = False) -> None:
-    """Refuse what is no finite number of seconds above 0, or of 0 where that is allowed."""
+    """Refuse anything but a finite number of seconds above 0, or 0 if `zero` is set.
+
+    Raises:
+        InvalidArgument: names the argument.
+    """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and (0 < value < math.inf or (zero and value == 0)):  # type: ignore[operator] # as checked
         return

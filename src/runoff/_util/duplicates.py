@@ -1,4 +1,4 @@
-"""Which texts say the same: equal ones, and ones that share most of their three-word sequences."""
+"""Finds duplicate texts: equal ones, and ones that share most of their three-word sequences."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _COMMONEST = 255
 
 
 def alike(texts: Sequence[str], least: float) -> dict[int, int]:
-    """Map the place of each text that an earlier one stands for to the place of that one.
+    """Map the place of each duplicate to the place of the earlier text that stands for it.
 
     Two texts are alike when they have the same words, or, with `least` below 1, when their sets of
     three-word sequences have at least this Jaccard similarity. Each text is compared with the
-    earlier ones that stay, and goes under the first it is like. Blank texts say nothing, and are
-    like no other.
+    earlier ones that are kept, and is a duplicate of the first that it is like. A blank text is
+    never a duplicate.
     """
     split = _split(texts, least)
     first: dict[str, int] = {}
@@ -47,10 +47,10 @@ def alike(texts: Sequence[str], least: float) -> dict[int, int]:
 
 
 def near_pairs(texts: Sequence[str], least: float) -> list[tuple[int, int]]:
-    """Return the places of every two texts that are near, for a `least` below 1.
+    """Return the places of every two near texts, for a `least` below 1.
 
-    Texts of the same words are near as well if they have three. The earlier place is the first of
-    its pair, and the pairs are ordered by the later.
+    Texts with the same three or more words are near too. Each pair has the earlier place first, and
+    pairs are ordered by their later place.
     """
     return list(_near(_split(texts, least), least, every=True))
 
@@ -63,10 +63,10 @@ def _split(texts: Sequence[str], least: float) -> dict[int, list[str]]:
 
 
 def _possible(texts: Sequence[str], least: float) -> list[int]:
-    """Return the places of texts that may be like another: most have too much of their own.
+    """Return the places of texts that may be like another; most have too many words of their own.
 
-    It is told without splitting any, by the first letters of their words: texts with the same
-    words look the same to it, and some others do.
+    This needs no splitting: words are compared by their first letters, so that equal words always
+    count as equal, and some different ones do too.
     """
     numbers, owner = _numbers(texts)
     numbers, owner = _shingles(numbers, owner, _MIX)
@@ -100,8 +100,8 @@ def _near(
 
     Two sets this similar share one of the first few of either, in any order that is the same for
     all (Bayardo, Ma and Srikant 2007: prefix filtering), and enough can follow it in both (Xiao,
-    Wang, Lin and Yu 2008: positional filtering). Here the rare come first; those that stand in one
-    text alone come before all and are only counted.
+    Wang, Lin and Yu 2008: positional filtering). Here the rare come first; those that occur in only
+    one text come before all others and are only counted.
     """
     places = [place for place, found in texts.items() if len(found) >= _SHINGLE]
     split = [texts[place] for place in places]
@@ -160,7 +160,7 @@ def _shingles(
 
 
 def _counts(shingles: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return how often each stands among all, or a little more: some share a bin."""
+    """Return how often each one occurs, or a little more, since some share a bin."""
     shift = 64 - (4 * len(shingles)).bit_length()
     bins = (shingles * _MIX >> np.uint64(shift)).view(np.int64)
     counted: NDArray[np.int64] = np.bincount(bins)[bins]

@@ -5,12 +5,28 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from runoff.errors import BadReply, InvalidArgument, PermanentError, RunoffError, TransientError
+from runoff._util.messages import error_text
+from runoff._util.permanent import BY_CLASS, BY_MESSAGE, rule_of
+from runoff.errors import (
+    BadReply,
+    InvalidArgument,
+    PoolFull,
+    RunoffError,
+    TransientError,
+)
 
 if TYPE_CHECKING:
     from runoff.types import Reranking
 
-__all__ = ["OnError", "check_on_error", "degrades", "is_permanent", "lacks", "reason_of"]
+__all__ = [
+    "OnError",
+    "check_on_error",
+    "degrades",
+    "is_permanent",
+    "lacks",
+    "reason_of",
+    "unreadable",
+]
 
 OnError: TypeAlias = Literal["transient", "degrade", "raise"]
 
@@ -19,18 +35,35 @@ _REJECTED_STATUS = {400, 413, 422}
 _PERMANENT_STATUS = {401, 402, 403, 404, 405, 410, 498}  # 498: Cohere's "invalid token"
 # clients whose errors do not derive from the built-in ones, by module and by part of a class name
 _CLIENT_MODULES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp", "botocore")
+# what LangChain, pydantic and json raise about a text that they cannot parse
+_PARSING = {"OutputParserException", "ValidationError", "JSONDecodeError"}
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE}
+_NO_THREAD = "can't start new thread"
+_GRPC = {
+    "UNAVAILABLE": "connection",
+    "DEADLINE_EXCEEDED": "timeout",
+    "RESOURCE_EXHAUSTED": "server_error",
+    "INTERNAL": "server_error",
+}
+# classes of SQLSTATE: connection, rollback, resources, a lock, operator intervention, system
+_SQLSTATES = {"08": "connection"} | dict.fromkeys(("40", "53", "55", "57", "58"), "server_error")
 _UNREACHABLE = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 _CLIENT_ERRORS = {
     "Timeout": "timeout",
     "Connect": "connection",
     "Network": "connection",
+    "Proxy": "connection",
     "Protocol": "connection",
     "Disconnected": "connection",
 }
 
 
 def check_on_error(value: object) -> None:
-    """Refuse anything but the three ways to treat an error."""
+    """Refuse anything but the three values of `on_error`.
+
+    Raises:
+        InvalidArgument: lists the three.
+    """
     if value not in ("transient", "degrade", "raise"):
         remedy = 'must be "transient" (the default), "degrade" or "raise"'
         raise InvalidArgument("on_error", value, remedy)
@@ -42,27 +75,41 @@ def reason_of(error: BaseException) -> str:
     Errors of foreign clients are recognised by the built-in classes they derive from, by the HTTP
     status they or their `response` carry, by their name, or by the error they were raised from.
     """
+    return _judged(error)[0]
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Return whether trying again surely cannot help.
+
+    An error of another package is judged by its HTTP status, else by the table that
+    `docs/faults.md` shows; one that nothing is known about is neither transient nor permanent.
+    """
+    return _judged(error)[1]
+
+
+def _judged(error: BaseException) -> tuple[str, bool]:
+    """Return the reason of a transient error, and whether it is permanent."""
     seen: set[int] = set()
     inner: object = error
     while isinstance(inner, Exception) and id(inner) not in seen:
         seen.add(id(inner))
         if isinstance(inner, RunoffError):
-            return inner.reason if isinstance(inner, TransientError) else ""
+            transient = isinstance(inner, TransientError)
+            return (inner.reason if isinstance(inner, TransientError) else ""), not transient
         status = _status_of(inner)
         if status is not None:
-            return _reason_of_status(status)
-        reason = _reason_of_class(type(inner))
-        if reason or (isinstance(inner, OSError) and inner.errno in _UNREACHABLE):
-            return reason or "connection"
-        inner = inner.__cause__ or getattr(inner, "reason", None)  # urllib keeps it there
-    return ""
-
-
-def is_permanent(error: BaseException) -> bool:
-    """Return whether trying again surely cannot help: by the error's class or its HTTP status."""
-    if isinstance(error, RunoffError):
-        return not isinstance(error, TransientError)
-    return isinstance(error, Exception) and _status_of(error) in _PERMANENT_STATUS
+            permanent = status in _PERMANENT_STATUS
+            if status in _REJECTED_STATUS:
+                permanent = rule_of(inner, BY_MESSAGE) is not None
+            return ("" if permanent else _reason_of_status(status)), permanent
+        if rule_of(inner, BY_CLASS) is not None:
+            return "", True
+        reason = _reason_of_class(type(inner)) or _reason_of_code(inner)
+        if reason or rule_of(inner, BY_MESSAGE) is not None:
+            return reason, not reason
+        # urllib and SQLAlchemy keep the error there
+        inner = inner.__cause__ or getattr(inner, "reason", None) or getattr(inner, "orig", None)
+    return "", False
 
 
 def _status_of(error: Exception) -> int | None:
@@ -94,6 +141,22 @@ def _reason_of_class(error: type[BaseException]) -> str:
     return ""
 
 
+def _reason_of_code(error: Exception) -> str:
+    if isinstance(error, OSError):
+        if error.errno in _EXHAUSTED:
+            return PoolFull.reason
+        return "connection" if error.errno in _UNREACHABLE else ""
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        return PoolFull.reason
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if isinstance(state, str):
+        return _SQLSTATES.get(state[:2], "")
+    code = getattr(error, "code", None)
+    if type(error).__module__.partition(".")[0] == "grpc" and callable(code):
+        return _GRPC.get(getattr(code(), "name", ""), "")
+    return ""
+
+
 def degrades(error: BaseException, on_error: OnError) -> str:
     """Return the reason an error degrades the answer for, or an empty string when it is raised.
 
@@ -103,14 +166,29 @@ def degrades(error: BaseException, on_error: OnError) -> str:
         return ""
     reason = reason_of(error)
     if not reason and on_error == "degrade":
-        return "permanent" if isinstance(error, PermanentError) else "error"
+        return "permanent" if is_permanent(error) else "error"
     return reason
 
 
-def lacks(reranking: Reranking) -> tuple[str, str]:
-    """Return the reason and the detail of what a reranking had to do without, or two empty strings.
+def unreadable(error: Exception, name: str) -> BadReply | None:
+    """Return a `BadReply` for an error that a foreign reranker raises about its model's reply.
 
-    It lacks something when candidates are unscored, or when it says so in `detail`.
+    A language model may return an index that does not exist, or something that is not JSON.
+
+    Args:
+        error: what the reranker raised.
+        name: the reranker's name.
+    """
+    parsing = any(kind.__name__ in _PARSING for kind in type(error).__mro__)
+    if not parsing and not isinstance(error, IndexError):
+        return None
+    return BadReply(f"{name} cannot use the reply of its model: {error_text(error)}")
+
+
+def lacks(reranking: Reranking) -> tuple[str, str]:
+    """Return the reason and the detail of what a reranking lacks; two empty strings for nothing.
+
+    It lacks something when candidates are unscored, or when it has a `detail`.
     """
     if not reranking.unscored and not reranking.detail:
         return "", ""

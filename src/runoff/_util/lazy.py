@@ -1,4 +1,4 @@
-"""Imports that wait until a name is used, so that nobody pays for parts they do not use."""
+"""Imports made when a name is first used, so that importing a package stays quick (PEP 562)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["ask", "lazily"]
+__all__ = ["import_name", "lazily"]
 
 
 def lazily(
@@ -19,7 +19,7 @@ def lazily(
 
     Args:
         package: its `__name__`.
-        homes: the module below it that has each public name.
+        homes: for each public name, the module below the package that defines it.
     """
 
     def load(name: str) -> object:
@@ -34,7 +34,7 @@ def lazily(
     return load, names
 
 
-def ask(module: str, name: str) -> Any:  # noqa: ANN401 - the caller knows what the name is
+def import_name(module: str, name: str) -> Any:  # noqa: ANN401 - the caller knows what the name is
     """Import a module and return one of its names.
 
     For a type that can show itself: reports import the types, so the types may not import reports.

@@ -1,4 +1,4 @@
-"""A lock on an open file that ends with the process, whatever becomes of it."""
+"""A file lock that is released when the process ends, even if it is killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 
 def lock(file: IO[bytes], *, wait: bool) -> bool:
-    """Lock a file; return False where another holds it and there is no waiting.
+    """Lock a file, and return whether that worked; False only without `wait`, if it is locked.
 
     Raises:
         OSError: it cannot be locked.
@@ -35,7 +35,7 @@ def lock(file: IO[bytes], *, wait: bool) -> bool:
 
 
 def unlock(file: IO[bytes]) -> None:
-    """Let go of a lock, also where a forked process has the file open."""
+    """Release a lock, even if a forked process has the file open."""
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 - as above
 

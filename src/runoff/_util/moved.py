@@ -136,7 +136,7 @@ def current(text: str) -> str:
 
 
 class _Moved:
-    """Finds and loads the old path of a module: one that looks every name up in the present one."""
+    """Finds the old path of a module, and loads a stand-in that looks names up in the new one."""
 
     @staticmethod
     def find_spec(
@@ -169,7 +169,7 @@ class _Moved:
             stacklevel=2,
         )
 
-        def look_up(name: str) -> Any:  # noqa: ANN401 - whatever the module has
+        def look_up(name: str) -> Any:  # noqa: ANN401 - any attribute of the module
             if hasattr(present, name):
                 return getattr(present, name)
             message = f"module {old!r} has moved to {face} and has no attribute {name!r} any more"

@@ -16,7 +16,7 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["Plain", "refuse_positional", "refuse_unknown", "short_repr", "strict_options"]
+__all__ = ["Plain", "brief_repr", "refuse_positional", "refuse_unknown", "strict_options"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -133,7 +133,7 @@ def strict_options(advice: str = "") -> Callable[[Callable[_P, _R]], Callable[_P
     return decorated
 
 
-def short_repr(value: object) -> str:
+def brief_repr(value: object) -> str:
     """Return a value in a few words: a plain value as it is, of an object the class alone.
 
     An object's own `repr` may be a page long, or hold a key.
@@ -145,7 +145,7 @@ def short_repr(value: object) -> str:
     if isinstance(value, str):
         return repr(value if len(value) <= _LENGTH else f"{value[:_LENGTH]}…")
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}: {short_repr(one)}' for name, one in value.items())}}}"
+        return f"{{{', '.join(f'{name}: {brief_repr(one)}' for name, one in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(short_repr, value))}]"
+        return f"[{', '.join(map(brief_repr, value))}]"
     return getattr(value, "__name__", type(value).__name__)

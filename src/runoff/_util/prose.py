@@ -1,6 +1,6 @@
-"""English that every Python has: its language topics, for measuring and comparing models.
+"""English text that comes with Python, for measuring and comparing models.
 
-They are what `help("topics")` shows, reference prose with some code: some 80 texts of 65,000 words.
+It is what `help("topics")` shows: reference prose with some code, about 80 texts of 65,000 words.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ def words() -> list[str]:
     """Return the words in the order of the topics.
 
     Raises:
-        RunoffError: this Python comes without them.
+        RunoffError: this Python does not include them.
     """
     try:
         from pydoc_data.topics import topics  # noqa: PLC0415 - half a megabyte
     except ImportError as error:
-        msg = "this Python lacks pydoc_data: give texts of your own, or install all of Python"
+        msg = (
+            "this Python has no module pydoc_data: pass texts of your own, or install all of Python"
+        )
         raise RunoffError(msg) from error
     return list(itertools.chain.from_iterable(topics[name].split() for name in sorted(topics)))
 
 
 def stretches(lengths: Iterable[int], seed: int = 0) -> Iterator[str]:
-    """Yield texts of so many words each, from anywhere in the topics."""
+    """Yield texts with these numbers of words, from random places in the topics."""
     found, chance = words(), random.Random(seed)  # noqa: S311 - no secret
     for length in lengths:
         start = chance.randrange(max(1, len(found) - length))

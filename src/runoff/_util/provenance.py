@@ -10,6 +10,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.isolated import isolated
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,11 +25,11 @@ KEY = "runoff"
 def encode(response: Response, result: Result) -> str:
     """Return the provenance of one result as a JSON object in a string.
 
-    It holds no text: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
+    It contains no text: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
     `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
-    `complete`; for a degraded answer `degraded` (stage, source and reason of each); where the score
-    came from parts of the text, `passages` (start, end and score of each, best first); and where it
-    stands for others, `grouped` (their ids).
+    `complete`; for a degraded answer `degraded` (stage, source, reason and the cause, `detail`, of
+    each); where the score came from parts of the text, `passages` (start, end and score of each,
+    best first); and if it stands for others, `grouped` (their ids).
     """
     outcome = response.outcome
     record: dict[str, Any] = {
@@ -49,7 +51,12 @@ def encode(response: Response, result: Result) -> str:
     }
     if not outcome.complete:
         record["degraded"] = [
-            {"stage": one.stage, "source": one.source, "reason": one.reason}
+            {
+                "stage": one.stage,
+                "source": one.source,
+                "reason": one.reason,
+                "detail": one.detail,
+            }
             for one in outcome.degraded
         ]
     if result.passages:
@@ -85,5 +92,5 @@ def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def without(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the metadata without provenance."""
-    return {key: value for key, value in metadata.items() if key != KEY}
+    """Return a copy of the metadata, deep where it is nested, without provenance."""
+    return {key: isolated(value) for key, value in metadata.items() if key != KEY}

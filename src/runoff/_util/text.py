@@ -1,4 +1,4 @@
-"""What identifies a text, what its words are without a tokenizer, and how it is shown on a line."""
+"""Texts: their identity, their words without a tokenizer, and the start of one on a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["gaps", "snippet", "text_key", "units", "words"]
 
-_LONGEST = 16  # characters; longer ones are no words: identifiers, or a script not named below
+_LONGEST = 16  # characters; a longer run is an identifier or of a script not listed below
 # scripts that put no spaces between words: Thai to Khmer, kana, ideographs
 _RANGES = (
     (0x0E00, 0x0EFF),
@@ -41,14 +41,14 @@ def text_key(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text; a letter of a script without spaces is one by itself."""
+    """Return the words of a text; in scripts without spaces, each letter counts as a word."""
     return text.split() if text.isascii() else " ".join(_ALONE.split(text)).split()
 
 
 def gaps(
     letters: NDArray[np.uint8] | NDArray[np.uint32],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which code points are white space, and which are words by themselves."""
+    """Return which code points are white space, and which count as words by themselves."""
     space, alone = _kinds()
     known = letters if letters.dtype == np.uint8 else np.minimum(letters, len(space) - 1)
     return space[known], alone[known]
@@ -56,7 +56,7 @@ def gaps(
 
 @cache
 def _kinds() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the same of each code point, the last of which stands for all beyond it."""
+    """Return the same for each code point; the last one stands for all higher ones."""
     space = np.zeros(_RANGES[-1][1] + 2, np.bool_)
     space[: _LAST_SPACE + 1] = [chr(at).isspace() for at in range(_LAST_SPACE + 1)]
     alone = np.zeros_like(space)
@@ -66,12 +66,12 @@ def _kinds() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 def units(text: str) -> list[int]:
-    """Return where the words of a text begin; one longer than 16 characters counts as several."""
+    """Return where the words of a text begin; a word of over 16 characters counts as several."""
     return [found.start() for found in _UNIT.finditer(text)]
 
 
 def snippet(text: str, length: int) -> str:
-    """Return the start of a text on one line, with nothing in it that a terminal would act on."""
+    """Return the start of a text on one line, without control characters."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[: length * 4])
     line = " ".join(line.split())
     return line if len(line) <= length and len(text) <= length * 4 else f"{line[: length - 1]}…"

@@ -1,1 +1,1 @@
-"""Waiting: worker threads, the private event loop, and turns between searches."""
+"""Waiting: one body for sync and async, worker threads, a private event loop, turns on a loop."""

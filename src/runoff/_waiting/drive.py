@@ -21,6 +21,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from runoff._waiting import exits
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Collection
@@ -53,7 +55,7 @@ def ask(wait: Callable[[], _T], wait_async: Callable[[], Awaitable[_T]]) -> Aski
     """Ask for one thing and return the answer; see `Ask`.
 
     Raises:
-        Exception: whatever waiting for it raises.
+        Exception: any error that waiting for it raises.
     """
     found: _T = yield Ask(wait, wait_async)
     return found
@@ -80,7 +82,9 @@ def first_done(futures: Collection[Future[_T]], seconds: float | None) -> Asking
     some: Any = futures  # all of one kind, as `run` or `run_async` needs them
 
     def wait() -> set[Future[_T]]:
-        return set(concurrent.futures.wait(some, seconds, concurrent.futures.FIRST_COMPLETED)[0])
+        with exits.Waiting():
+            done, _ = concurrent.futures.wait(some, seconds, concurrent.futures.FIRST_COMPLETED)
+        return set(done)
 
     async def wait_async() -> set[Future[_T]]:
         import asyncio  # noqa: PLC0415 - as above
@@ -95,7 +99,7 @@ def run(asking: Asking[_T]) -> _T:
     """Drive a body, waiting for each answer in this thread.
 
     Raises:
-        Exception: whatever the body raises.
+        Exception: any error that the body raises.
     """
     try:
         step = next(asking)
@@ -115,7 +119,7 @@ async def run_async(asking: Asking[_T]) -> _T:
     """Drive a body, awaiting each answer.
 
     Raises:
-        Exception: whatever the body raises.
+        Exception: any error that the body raises.
     """
     try:
         step = next(asking)

@@ -1,8 +1,8 @@
-"""One private event loop per process, in a daemon thread, for everything that speaks HTTP.
+"""One private event loop per process, in a daemon thread, for all HTTP requests.
 
-Connections belong to the loop that opened them, and callers come from many: synchronous ones wait
-on a future, asynchronous ones await it from their own loop. A hung request keeps no process alive,
-and a child made by `fork` starts a loop of its own.
+Connections belong to the loop that opened them, but callers use many loops: synchronous callers
+wait for a future, asynchronous ones await it from their own loop. A hung request does not keep the
+process alive, and a child made by `fork` starts its own loop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from runoff.errors import BadReply, DeadlineExceeded
+from runoff._waiting import exits
+from runoff.errors import BadReply, DeadlineExceeded, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -26,21 +27,30 @@ __all__ = ["run", "run_async", "running"]
 
 _T = TypeVar("_T")
 
-# what runs here keeps the deadline itself; this is how long it may be late before it is left
+# coroutines here keep the deadline themselves; after this many seconds they are cancelled
 _GRACE = 0.03
 _LONGEST_WAIT = 3600.0
 
 
 class _Loop:
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        try:
+            self.loop = asyncio.new_event_loop()
+        except OSError as error:
+            msg = f"no file descriptor is left for an event loop ({error}): see `ulimit -n`"
+            raise PoolFull(msg) from error
         self.thread = threading.Thread(target=self._serve, name="runoff-loop", daemon=True)
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError as error:
+            self.loop.close()
+            msg = f"no thread can be started for an event loop: {error}"
+            raise PoolFull(msg) from error
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
         while True:
-            # a client that calls `sys.exit` ends no request but its own, whose caller gets it
+            # a client that calls `sys.exit` ends only its own request, whose caller gets the error
             with contextlib.suppress(SystemExit, KeyboardInterrupt):
                 self.loop.run_forever()
 
@@ -60,7 +70,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def running() -> asyncio.AbstractEventLoop:
-    """Return the loop, started if need be."""
+    """Return the loop, and start it if it is not running.
+
+    Raises:
+        PoolFull: the process has no thread or no file descriptor left.
+    """
     global _current  # noqa: PLW0603 - one for the process
     with _lock:
         if _current is None:
@@ -69,29 +83,31 @@ def running() -> asyncio.AbstractEventLoop:
 
 
 def _spawn(work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
-    return asyncio.run_coroutine_threadsafe(work(), running())
+    loop = running()  # it may raise, and a coroutine made before that would never be awaited
+    return asyncio.run_coroutine_threadsafe(work(), loop)
 
 
 def run(work: Callable[[], Coroutine[Any, Any, _T]], deadline: Deadline | None, what: str) -> _T:
     """Run a coroutine on the loop and wait for it.
 
     Args:
-        work: makes the coroutine, which returns by itself when the deadline comes.
-        deadline: past it, the coroutine is given 30 ms more and then cancelled.
-        what: who is late, for the error.
+        work: makes the coroutine, which should return by itself at the deadline.
+        deadline: the coroutine is cancelled 30 ms after it.
+        what: the name of the work, for the error.
 
     Raises:
         DeadlineExceeded: it did not return in time.
         BadReply: it cancelled itself.
-        RuntimeError: the caller is on the loop itself, and would wait for ever.
+        RuntimeError: it was called on the loop itself, where it would wait forever.
     """
     if _current is not None and threading.current_thread() is _current.thread:
         msg = f"{what} was called synchronously on runoff's own event loop: await it instead"
         raise RuntimeError(msg)
     future = _spawn(work)
     try:
-        while not future.done():
-            concurrent.futures.wait((future,), _patience(deadline, what))
+        with exits.Waiting():
+            while not future.done():
+                concurrent.futures.wait((future,), _patience(deadline, what))
         return _result(future, what)
     finally:
         future.cancel()
@@ -118,7 +134,7 @@ async def run_async(
 
 
 def _result(future: concurrent.futures.Future[_T] | asyncio.Future[_T], what: str) -> _T:
-    if future.cancelled():  # not by the caller, who would not be here
+    if future.cancelled():  # by itself: a cancelled caller never gets here
         msg = f"{what}: the call cancelled itself"
         raise BadReply(msg)
     return future.result()

@@ -1,8 +1,8 @@
 """Turns on an event loop for steps that compute for a millisecond or two.
 
 When many searches get their answers at the same moment, their next steps are all ready in one
-iteration of the loop, and it would run them all before it looks at anything else. A turn lasts
-until the following iteration, so that other callbacks and timers come in between.
+iteration of the loop, which would run them all before any other callback. A turn lasts until the
+next iteration, so that other callbacks and timers run in between.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _turns: dict[asyncio.AbstractEventLoop, _Turns] = {}
 
 
 class _Turns:
-    """The lock of one loop and how many steps want it; forgotten when none does."""
+    """The lock of one loop and the number of steps that want it; deleted when there are none."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         import asyncio  # noqa: PLC0415 - half of this package's import time
@@ -49,7 +49,7 @@ class _Turns:
 
 
 def turn() -> _Turns:
-    """Return what to enter (`async with`) for a step: no other runs in that iteration."""
+    """Return the context (`async with`) for a step: no other step runs in that iteration."""
     import asyncio  # noqa: PLC0415 - as above
 
     loop = asyncio.get_running_loop()

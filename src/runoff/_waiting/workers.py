@@ -1,12 +1,11 @@
 """A bounded pool of daemon threads for parts that can only be called synchronously.
 
-The standard pool joins its threads at exit, so one hung call would keep a process alive; these
-threads are daemons, and a caller whose time is up leaves its call behind. Calls wait their turn
-while threads are merely busy; once every thread is held by a call that was left behind, `PoolFull`
-says so at once.
+The standard pool joins its threads at exit, so one hung call would keep a process alive. These
+threads are daemons, and a caller whose time is up abandons its call. Calls wait in a queue while
+threads are busy; once abandoned calls occupy every thread, `PoolFull` is raised at once.
 
-Calls made by such calls, as of a source that is itself a pipeline, have threads of their own at
-each level: all threads of one level may wait for the next, and never for each other.
+A call made from such a call, as by a source that is itself a pipeline, runs in a pool of the next
+level: the threads of one level may all wait for the next level, but never for each other.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._waiting import exits
 from runoff.errors import BadReply, PoolFull
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Pool:
     def submit(self, job: Callable[[], None]) -> None:
         with self._lock:
             if len(self._left) >= self._size:
-                msg = f"all {self._size} worker threads are held by calls that were left behind"
+                msg = f"all {self._size} worker threads are busy with calls past their deadline"
                 raise PoolFull(msg)
             self._pending += 1
             if self._pending > self._idle and self._started < self._size:
@@ -93,7 +93,7 @@ _level: contextvars.ContextVar[int] = contextvars.ContextVar("runoff_level", def
 
 def _pool_of(level: int) -> _Pool:
     while len(_pools) <= level:
-        _pools.append(_Pool(MAX_WORKERS))  # one too many in a race is never used, and has no thread
+        _pools.append(_Pool(MAX_WORKERS))  # in a race one too many, without threads
     return _pools[level]
 
 
@@ -103,7 +103,7 @@ def _rebuild() -> None:
 
 
 class Job(concurrent.futures.Future[_T]):
-    """A call in a pool."""
+    """The future of a call in a pool."""
 
     def __init__(self, pool: _Pool) -> None:
         super().__init__()
@@ -118,8 +118,12 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
     """Run a call in a worker thread, in a copy of the caller's context.
 
     Raises:
-        PoolFull: every thread is held by a call that was left behind.
+        PoolFull: abandoned calls occupy every thread, or the interpreter is exiting.
     """
+    exits.check()
+    if exits.begun():
+        msg = "the interpreter is exiting, and no other thread runs any more"
+        raise PoolFull(msg)
     level = _level.get()
     future: Job[_T] = Job(_pool_of(level))
     context = contextvars.copy_context()
@@ -129,13 +133,14 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            result = context.run(call)
+            with exits.Native():  # as the call may be of code that is not ours
+                result = context.run(call)
         except StopIteration as error:
-            # asyncio refuses this one, and whoever awaits the future would wait for ever
+            # asyncio refuses this error, and awaiting the future would never end
             hidden = RuntimeError("the call raised StopIteration")
             hidden.__cause__ = error
             future.set_exception(hidden)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+        except BaseException as error:  # noqa: BLE001 - the future passes it on
             future.set_exception(error)
         else:
             future.set_result(result)
@@ -145,7 +150,7 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
 
 
 def leave(future: Job[Any]) -> None:
-    """Stop waiting for a call: it is taken out of the queue, or left behind if it has begun."""
+    """Abandon a call: remove it from the queue, or let it run on if it has begun."""
     future.pool.leave(future)
 
 
@@ -153,14 +158,15 @@ def run(call: Callable[[], _T], deadline: Deadline, what: str) -> _T:
     """Run a call in a worker thread and wait for it until the deadline.
 
     Raises:
-        DeadlineExceeded: time is up; the call is left behind.
-        PoolFull: every thread is held by a call that was left behind.
+        DeadlineExceeded: time is up; the call is abandoned.
+        PoolFull: abandoned calls occupy every thread.
     """
     future = submit(call)
     try:
-        while not future.done():
-            deadline.check(what)
-            concurrent.futures.wait((future,), pause(deadline))
+        with exits.Waiting():
+            while not future.done():
+                deadline.check(what)
+                concurrent.futures.wait((future,), pause(deadline))
         return future.result()
     finally:
         leave(future)
@@ -170,8 +176,8 @@ async def run_async(call: Callable[[], _T], deadline: Deadline | None, what: str
     """Run a call in a worker thread and await it until the deadline.
 
     Raises:
-        DeadlineExceeded: time is up; the call is left behind.
-        PoolFull: every thread is held by a call that was left behind.
+        DeadlineExceeded: time is up; the call is abandoned.
+        PoolFull: abandoned calls occupy every thread.
     """
     import asyncio  # noqa: PLC0415 - half of this package's import time
 
@@ -187,7 +193,7 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
 
     Raises:
         DeadlineExceeded: time is up.
-        BadReply: what was awaited cancelled itself.
+        BadReply: the awaited call cancelled itself.
     """
     import asyncio  # noqa: PLC0415 - as above
 
@@ -198,7 +204,7 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
             else:
                 deadline.check(what)
                 await asyncio.wait((future,), timeout=pause(deadline))
-        if future.cancelled():  # not by the caller, who would not be here
+        if future.cancelled():  # by itself: a cancelled caller never gets here
             msg = f"{what}: the call cancelled itself"
             raise BadReply(msg)
         return future.result()
@@ -207,5 +213,5 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
 
 
 def pause(deadline: Deadline) -> float:
-    """Return how long to wait before looking at a deadline again, in seconds."""
+    """Return how many seconds to wait before checking a deadline again."""
     return min(max(deadline.remaining(), _SHORTEST_WAIT), _LONGEST_WAIT)

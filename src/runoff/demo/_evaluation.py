@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ __all__ = ["RECORDING", "REPORT", "Evaluation", "evaluate", "judged"]
 
 RECORDING = "recording"
 REPORT = "report.html"
+_RECORDED = re.compile(r"manifest\.json|lock|part-\d{8}-\d{8}\.(parquet|partial)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,5 +145,11 @@ def _record(pipeline: TwoStage, collection: Collection, path: Path | None) -> Re
 
 
 def _forgotten(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)
+    """Delete an earlier recording, and refuse a folder that holds anything else."""
+    if not path.exists():
+        return
+    foreign = sorted(one.name for one in path.iterdir() if not _RECORDED.fullmatch(one.name))
+    if path.is_symlink() or foreign:
+        what = f"holds {foreign[0]!r}, which is" if foreign else "is a symbolic link and"
+        raise InvalidArgument("cache", str(path), f"{what} not the demo's: choose another folder")
+    shutil.rmtree(path)

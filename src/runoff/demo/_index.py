@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff import __version__
+from runoff._util import optout
 from runoff._util.stored import parse_json
 from runoff.errors import (
     IndexDamaged,
@@ -182,12 +183,16 @@ def _emptied(path: Path) -> None:
     if foreign:
         remedy = f"contains {foreign[0]!r}, which is not the demo's: choose another folder"
         raise InvalidArgument("cache", str(path), remedy)
+    if names and _MARKER not in names:
+        remedy = f"holds {min(names)!r} and no {_MARKER!r}: remove it, or choose another folder"
+        raise InvalidArgument("cache", str(path), remedy)
     if path.exists():
         shutil.rmtree(path)
     path.mkdir(parents=True)
 
 
 def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) -> None:
+    _mark(path, "", 0)  # the folder is known as the demo's from now on, and may be emptied again
     progress("BM25", 0, 1)
     BM25(found).save(path / "bm25")
     progress("BM25", 1, 1)
@@ -209,12 +214,17 @@ def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) 
             documents=[document.text for document in batch],
             metadatas=[dict(document.metadata) for document in batch],
         )
-    marker = {"key": key, "documents": len(found)}
+    _mark(path, key, len(found))
+
+
+def _mark(path: Path, key: str, documents: int) -> None:
+    marker = {"key": key, "documents": documents}
     (path / _MARKER).write_text(json.dumps(marker), encoding="utf-8")
 
 
 def _forget_clients() -> None:
     """Let go of clients that have a deleted index open, or failed to open a damaged one."""
+    optout.apply()
     try:
         from chromadb.api.shared_system_client import SharedSystemClient  # noqa: PLC0415 - as below
     except ImportError:
@@ -223,6 +233,7 @@ def _forget_clients() -> None:
 
 
 def _client(path: Path) -> ClientAPI:
+    optout.apply()
     try:
         import chromadb  # noqa: PLC0415 - a large package, for the demo only
         from chromadb.config import Settings  # noqa: PLC0415 - as above

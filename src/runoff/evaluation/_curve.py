@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.lazy import import_name
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._recording import Content
 from runoff.evaluation._replay import plan_replay, traversals
-from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._shown import html_by, pretty
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Curve:
             MissingExtra: Altair is not installed.
         """
         shown = self.measures[0] if measure is None else measure
-        chart: LayerChart = ask("report._plots", "curve_plot")(self, shown, against)
+        chart: LayerChart = import_name("runoff.report._plots", "curve_plot")(self, shown, against)
         return chart
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.lazy import import_name
 from runoff.errors import InvalidArgument
-from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -208,7 +209,7 @@ class Ledger:
         Raises:
             MissingExtra: Altair is not installed.
         """
-        chart: LayerChart = ask("report._plots", "ledger_plot")(self)
+        chart: LayerChart = import_name("runoff.report._plots", "ledger_plot")(self)
         return chart
 
     def to_dict(self) -> dict[str, Any]:

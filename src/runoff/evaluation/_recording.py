@@ -12,8 +12,9 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.lazy import import_name
 from runoff._util.messages import short_repr
-from runoff.evaluation._shown import ask, html_by
+from runoff.evaluation._shown import html_by
 from runoff.scores import ModelIdentity, ScoreKind
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ class Recording:
             RecordingDamaged: a file cannot be read.
             MissingExtra: pyarrow is not installed.
         """
-        folder = ask("evaluation._shards", "Folder")(path)
+        folder = import_name("runoff.evaluation._shards", "Folder")(path)
         return cls(folder.setup, folder)
 
     def verdict(self, collection: Judged, **options: Any) -> Verdict:  # noqa: ANN401 - see there
@@ -246,7 +247,7 @@ class Recording:
             InvalidArgument: the system has no second stage, or as `evaluate` and `verdict`.
             MissingExtra: ir-measures is not installed.
         """
-        found: Verdict = ask("evaluation._runs", "second_stage_verdict")(
+        found: Verdict = import_name("runoff.evaluation._runs", "second_stage_verdict")(
             self, collection, **options
         )
         return found
@@ -263,7 +264,7 @@ class Recording:
         Raises:
             InvalidArgument: as `losses` does.
         """
-        found: Ledger = ask("evaluation._losses", "losses")(
+        found: Ledger = import_name("runoff.evaluation._losses", "losses")(
             self, collection, cutoff=cutoff, **settings
         )
         return found
@@ -275,7 +276,7 @@ class Recording:
             InvalidArgument: as `curve` does.
             MissingExtra: ir-measures is not installed.
         """
-        found: Curve = ask("evaluation._curve", "curve")(self, collection, **options)
+        found: Curve = import_name("runoff.evaluation._curve", "curve")(self, collection, **options)
         return found
 
     def report(
@@ -292,7 +293,9 @@ class Recording:
             InvalidArgument: a judged query was not recorded.
             MissingExtra: ir-measures is not installed.
         """
-        advice: Advice = ask("report._page", "report")(self, collection, path, tuning=tuning)
+        advice: Advice = import_name("runoff.report._page", "report")(
+            self, collection, path, tuning=tuning
+        )
         return advice
 
     def health(self, *, reference: Recording | None = None) -> Health:
@@ -301,7 +304,9 @@ class Recording:
         Raises:
             InvalidArgument: the recording is empty.
         """
-        found: Health = ask("evaluation._health", "health")(self, reference=reference)
+        found: Health = import_name("runoff.evaluation._health", "health")(
+            self, reference=reference
+        )
         return found
 
     def plot_scores(self, collection: Judged) -> LayerChart:
@@ -314,7 +319,7 @@ class Recording:
             InvalidArgument: no second stage scored anything.
             MissingExtra: Altair is not installed.
         """
-        chart: LayerChart = ask("report._plots", "scores_plot")(self, collection)
+        chart: LayerChart = import_name("runoff.report._plots", "scores_plot")(self, collection)
         return chart
 
     def plot_latency(self) -> LayerChart:
@@ -323,7 +328,7 @@ class Recording:
         Raises:
             MissingExtra: Altair is not installed.
         """
-        chart: LayerChart = ask("report._plots", "latency_plot")(self)
+        chart: LayerChart = import_name("runoff.report._plots", "latency_plot")(self)
         return chart
 
     def __iter__(self) -> Iterator[RecordedQuery]:

@@ -51,6 +51,7 @@ _FORMAT = "runoff-recording"
 _MANIFEST = "manifest.json"
 _LOCK = "lock"
 _SHARD = re.compile(r"part-(\d{8})-(\d{8})\.parquet")
+_PARTIAL = re.compile(r"part-\d{8}-\d{8}\.partial")
 _HEADS = ["query_id", "candidates", "degraded"]
 _MARK = b"runoff-sha256:"  # in a shard's metadata, before the checksum of all its other bytes
 _BLANK = b"0" * 64
@@ -127,13 +128,24 @@ class Folder(Stored):
     def _tidy(self) -> None:
         """Delete what a killed process left: half-written files and small shards already merged."""
         for left in self.path.glob("*.partial"):
-            left.unlink()
-        spans = [_span(shard) for shard in self._shards]
-        merged = [(first, last) for last, first in spans if first < last]
-        for shard, (last, first) in zip(self._shards, spans, strict=True):
-            if first == last and any(low <= first <= high for low, high in merged):
+            if _PARTIAL.fullmatch(left.name):
+                left.unlink()
+        for shard in self._shards:
+            last, first = _span(shard)
+            if first == last and self._is_merged(shard, first):
                 shard.unlink()
         self._list()
+
+    def _is_merged(self, shard: Path, number: int) -> bool:
+        """Whether all queries of a small shard are in one that spans its number."""
+        asked = set(self._table(shard, _HEADS)["query_id"].to_pylist())
+        return any(
+            first <= number <= last
+            and first < last
+            and asked <= set(self._table(other, _HEADS)["query_id"].to_pylist())
+            for other in self._shards
+            for last, first in (_span(other),)
+        )
 
     def append(self, query: RecordedQuery) -> None:
         """Write one query; once this returns, the query survives a crash."""

@@ -5,13 +5,14 @@ HTML and charts are made by `runoff.report`, which reads this package and is imp
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from runoff._util.lazy import import_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ask", "html_by", "pretty"]
+__all__ = ["html_by", "pretty"]
 
 
 class Printer(Protocol):
@@ -31,21 +32,11 @@ def pretty(result: object, printer: Printer, cycle: bool) -> None:  # noqa: FBT0
     printer.text(str(result))
 
 
-def ask(module: str, name: str) -> Any:  # noqa: ANN401 - the caller states the type
-    """Import a module of runoff when it is asked for, and return one of its names.
-
-    Args:
-        module: its path below `runoff`, such as `"report._sections"`.
-        name: the name to return.
-    """
-    return getattr(import_module(f"runoff.{module}"), name)
-
-
 def html_by(name: str) -> Callable[[object], str]:
     """Return a `_repr_html_` that calls this function of `runoff.report._sections`."""
 
     def _repr_html_(self: object) -> str:
-        page: str = ask("report._sections", name)(self)
+        page: str = import_name("runoff.report._sections", name)(self)
         return page
 
     return _repr_html_

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.lazy import import_name
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import grid_settings
-from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._shown import html_by, pretty
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Tuning:
             InvalidArgument: `against` is unknown, or was not recorded.
             MissingExtra: Altair is not installed.
         """
-        chart: LayerChart = ask("report._plots", "tuning_plot")(self, against)
+        chart: LayerChart = import_name("runoff.report._plots", "tuning_plot")(self, against)
         return chart
 
     def to_dict(self) -> dict[str, Any]:

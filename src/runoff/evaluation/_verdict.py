@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.lazy import import_name
 from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._pairing import paired, questions
-from runoff.evaluation._shown import ask, html_by, pretty
+from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -176,7 +177,7 @@ class Verdict:
         Raises:
             MissingExtra: Altair is not installed.
         """
-        chart: LayerChart = ask("report._plots", "verdict_plot")(self)
+        chart: LayerChart = import_name("runoff.report._plots", "verdict_plot")(self)
         return chart
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """From a Hugging Face cross-encoder to a folder that `CrossEncoder` runs without torch.
 
-Names are imported when they are first used: torch and onnx are needed here alone.
+Names are imported when they are first used: only this package needs torch and onnx.
 """
 
 from __future__ import annotations

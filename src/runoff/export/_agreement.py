@@ -1,4 +1,4 @@
-"""Whether an export scores as the model it was made of does, and what is refused."""
+"""Checks that an exported model scores as the original does."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ def check_fp32(name: str, difference: float) -> None:
     """Refuse an fp32 graph whose scores differ from the network's.
 
     Raises:
-        ExportFailed: by more than `LARGEST_DIFFERENCE`, or by no number.
+        ExportFailed: by more than `LARGEST_DIFFERENCE`, or by NaN.
     """
-    if not difference <= LARGEST_DIFFERENCE:  # NaN is not, either
+    if not difference <= LARGEST_DIFFERENCE:  # false for NaN, too
         msg = (
-            f"{name}: its ONNX graph scores otherwise than torch, by up to {difference:.2g} where "
-            f'{LARGEST_DIFFERENCE:g} are allowed: run it with CrossEncoder(..., backend="torch")'
+            f"{name}: the scores of its ONNX graph differ from torch's by up to {difference:.2g}, "
+            f'above {LARGEST_DIFFERENCE:g}: run it with CrossEncoder(..., backend="torch")'
         )
         raise ExportFailed(msg)
 
 
 def check_int8(name: str, agreement: float, least: float = SMALLEST_AGREEMENT) -> None:
-    """Refuse an int8 graph that orders texts otherwise than the fp32 one.
+    """Refuse an int8 graph that orders texts differently from fp32.
 
     Raises:
-        ExportFailed: their correlation is below `least`, or is no number.
+        ExportFailed: their correlation is below `least`, or NaN.
     """
     if not agreement >= least:
         msg = (
-            f"{name}: int8 agrees with fp32 only to a Spearman correlation of {agreement:.4f} "
-            f'where {least:g} is asked for: take fp32 alone (precision="fp32"), or ask for less'
+            f"{name}: Spearman's correlation of int8 with fp32 is {agreement:.4f}, less than "
+            f'{least:g}: export fp32 alone (precision="fp32"), or lower agreement='
         )
         raise ExportFailed(msg)
 

@@ -1,4 +1,4 @@
-"""A Hugging Face cross-encoder as a folder of ONNX, compared with torch before it counts."""
+"""Export a Hugging Face cross-encoder as a folder of ONNX, after comparing it with torch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8,
 from runoff.export._folder import appearing, check_absent, write_checksums, write_json
 from runoff.export._graph import need_onnx, to_int8, to_onnx
 from runoff.export._samples import sample_pairs, traced_with
-from runoff.rerank._local import backends as local
-from runoff.rerank._local import sentence_transformers
+from runoff.rerank._local import backends, sentence_transformers
 from runoff.rerank._local.cross_encoder import CrossEncoder
 from runoff.rerank._local.torch_model import LoadedModel
 
@@ -35,10 +34,10 @@ _OUTPUT = "logits"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A model that was exported.
+    """An exported model.
 
     Attributes:
-        folder: where it lies: `CrossEncoder(folder)` runs it.
+        folder: of the model: `CrossEncoder(folder)` runs it.
         bytes: the size of each graph with its weights, by precision.
         max_length: tokens read of each pair.
         kind: of the scores, `"logit"` or `"probability"`.
@@ -69,32 +68,32 @@ def export_cross_encoder(
     local_files_only: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Exported:
-    """Write a cross-encoder as ONNX, with its tokenizer and settings, and check what it scores.
+    """Write a cross-encoder as ONNX, with its tokenizer and settings, and check its scores.
 
-    The graph computes what the model computes, the activation that its settings name left out, as
-    `CrossEncoder` does. Every graph is run on 64 pairs before the folder appears: fp32 must score
-    as torch does within 1e-4, read the same tokens and cut the same texts, and int8 must order the
-    pairs as fp32 does.
+    The graph computes the model's scores without the activation of its settings, as `CrossEncoder`
+    does. Every graph is run on 64 pairs before the folder appears: fp32 must score as torch does
+    within 1e-4, read the same tokens and truncate the same texts, and int8 must order the pairs as
+    fp32 does.
 
     Args:
         model: a directory or `"org/name"` of a sequence classifier with one or two labels, as
             transformers or sentence-transformers save it, with safetensors weights. Python code
             that comes with a model is never run.
-        out: the folder to make; it must not exist.
-        precision: which graphs to write. `CrossEncoder` takes int8 where both are there.
+        out: the folder to create; it must not exist.
+        precision: which graphs to write. `CrossEncoder` uses int8 where there are both.
         agreement: Spearman's correlation with fp32 that int8 must have, within 0 and 1.
         max_length: tokens the export reads of each pair; None asks the model.
         revision: branch, tag or commit on the Hugging Face Hub.
         local_files_only: never use the network.
-        progress: called with what begins.
+        progress: called with the name of each step as it begins.
 
     Raises:
-        InvalidArgument: an argument cannot be right, or the model is of a kind that has no ONNX
-            form here: a causal language model, or one that wants a prompt.
+        InvalidArgument: an argument has an invalid value, or the model cannot be exported: a
+            causal language model, or one that needs a prompt.
         MissingExtra: sentence-transformers, torch or onnx is not installed.
         ModelNotFound: there is no such model, or it has no safetensors weights.
         ModelDamaged: a file of it cannot be read.
-        ExportFailed: torch cannot trace it, or what was written scores otherwise.
+        ExportFailed: torch cannot trace it, or the export scores differently.
         RunoffError: the folder cannot be written.
     """
     if precision not in get_args(Precisions):
@@ -160,24 +159,24 @@ def _check_kind(directory: ModelDirectory) -> None:
     named = directory.architecture
     if named.endswith("ForCausalLM"):
         remedy = (
-            f'{named} answers "yes" or "no" to a chat, which the ONNX backend cannot ask: run it '
+            f"{named} is a causal language model, which the ONNX backend does not support: run it "
             'with CrossEncoder(..., backend="torch")'
         )
         raise InvalidArgument("model", directory.name, remedy)
 
 
-def _check_prompt(directory: ModelDirectory, ready: local.Ready) -> None:
+def _check_prompt(directory: ModelDirectory, ready: backends.Ready) -> None:
     loaded: Any = ready.loaded
     if loaded.chat or loaded.prompts.get(loaded.default_prompt):
         remedy = (
-            "its settings put a text before each query, which the ONNX backend cannot: run it with "
+            "its settings put a text before each query, which the ONNX backend cannot: use "
             'CrossEncoder(..., backend="torch")'
         )
         raise InvalidArgument("model", directory.name, remedy)
 
 
 def _write_graph(
-    original: CrossEncoder, directory: ModelDirectory, ready: local.Ready, folder: Path
+    original: CrossEncoder, directory: ModelDirectory, ready: backends.Ready, folder: Path
 ) -> None:
     """Write the fp32 graph and the tokenizer.
 
@@ -205,17 +204,17 @@ def _write_graph(
         with torch.no_grad():
             to_onnx(Scoring().eval(), inputs, _OUTPUT, folder / _FP32)
     except Exception as error:  # torch raises many kinds here
-        told = (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
+        reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
         msg = (
-            f"{original.name}: torch cannot trace it: {told}: run it with "
+            f"{original.name}: torch cannot trace it: {reason}: run it with "
             'CrossEncoder(..., backend="torch")'
         )
         raise ExportFailed(msg) from error
     loaded.tokenizer.save(str(folder / TOKENIZER))
 
 
-def _settings(directory: ModelDirectory, ready: local.Ready) -> dict[str, object]:
-    """Return the model's own settings and what `CrossEncoder` wants to know besides."""
+def _settings(directory: ModelDirectory, ready: backends.Ready) -> dict[str, object]:
+    """Return the model's own settings and those that `CrossEncoder` needs besides."""
     own = {name: value for name, value in directory.config.items() if name != "auto_map"}
     packages = ("sentence-transformers", "torch", "transformers")
     made = {
@@ -226,7 +225,7 @@ def _settings(directory: ModelDirectory, ready: local.Ready) -> dict[str, object
         "source": {
             "model": directory.name,
             "checksum": ready.identity.revision,
-            **dict(zip(packages, local.versions(*packages), strict=True)),
+            **dict(zip(packages, backends.versions(*packages), strict=True)),
         },
     }
     if ready.english:
@@ -237,18 +236,18 @@ def _settings(directory: ModelDirectory, ready: local.Ready) -> dict[str, object
 
 
 def _difference(name: str, expected: PairScores, found: PairScores) -> float:
-    """Return the largest difference of two scorers.
+    """Return the largest difference between the scores of two scorers.
 
     Raises:
-        ExportFailed: they read or cut the texts otherwise.
+        ExportFailed: they read or truncate the texts differently.
     """
     if (
         expected.usage.tokens != found.usage.tokens
         or expected.truncated.tolist() != found.truncated.tolist()
     ):
         msg = (
-            f"{name}: the export reads {found.usage.tokens} tokens where torch reads "
-            f"{expected.usage.tokens}: its tokenizer was not saved as it works"
+            f"{name}: the export reads {found.usage.tokens} tokens and torch reads "
+            f"{expected.usage.tokens}: the saved tokenizer is not the same"
         )
         raise ExportFailed(msg)
     if not (expected.scored.all() and found.scored.all()):

@@ -1,4 +1,4 @@
-"""A model's folder that is there whole or not at all."""
+"""A model's folder that appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def check_absent(out: Path) -> None:
     if out.exists() or out.is_symlink():
         raise InvalidArgument("out", str(out), "exists already: remove it, or name another folder")
     if not out.parent.is_dir():
-        raise InvalidArgument("out", str(out), f"there is no folder {out.parent} to write it in")
+        raise InvalidArgument("out", str(out), f"its parent folder {out.parent} does not exist")
 
 
 @contextmanager
 def appearing(out: Path) -> Iterator[Path]:
-    """Fill a folder in the block; under its own name it appears when the block has ended well.
+    """Fill a folder in the block; it appears under its own name when the block succeeds.
 
-    It is filled beside its place, in a hidden folder whose name ends in `.partial`, forced to the
-    disk and then renamed. A process that is killed leaves that hidden folder at most.
+    It is filled as a hidden folder beside it, whose name ends in `.partial`, flushed to the disk
+    and then renamed. A process that is killed leaves at most that hidden folder.
 
     Raises:
         InvalidArgument: as `check_absent`, before and after the block.
@@ -47,12 +47,12 @@ def appearing(out: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(suffix=".partial", prefix=f".{out.name}-", dir=out.parent))
         try:
             yield folder
-            folder.chmod(0o755)  # it was made for this user alone
+            folder.chmod(0o755)  # mkdtemp makes it readable for this user only
             for path in (*folder.iterdir(), folder):
-                _force(path)
+                _flush(path)
             check_absent(out)  # renaming would replace an empty folder
             folder.rename(out)
-            _force(out.parent)
+            _flush(out.parent)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -71,8 +71,8 @@ def write_checksums(folder: Path, names: list[str]) -> None:
     write_json(folder / CHECKSUMS, {name: checksum(folder / name) for name in sorted(names)})
 
 
-def _force(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk; Windows does the latter by itself."""
+def _flush(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk; Windows does the latter by itself."""
     if path.is_dir() and os.name != "posix":
         return
     number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -1,4 +1,4 @@
-"""From a torch network to ONNX files: fp32 as it is traced, and int8 made of that."""
+"""From a torch network to ONNX files: traced as fp32, and quantised to int8."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def need_onnx() -> Any:  # noqa: ANN401 - it may not be installed
 def to_onnx(net: Any, inputs: Mapping[str, Any], output: str, target: Path) -> None:  # noqa: ANN401 - torch publishes types only where it is installed
     """Write a network as fp32 ONNX, with the axes of batch and tokens dynamic.
 
-    Weights of 2 GB and more lie beside the graph, in one file whose name ends in `_data`.
+    Weights of 2 GB and more are in one file beside the graph, whose name ends in `_data`.
 
     Args:
         net: takes the inputs by position and returns one tensor, shape (batch, ...).
@@ -49,7 +49,7 @@ def to_onnx(net: Any, inputs: Mapping[str, Any], output: str, target: Path) -> N
         target: the file to write.
 
     Raises:
-        Exception: whatever torch raises where the network cannot be traced.
+        Exception: torch's error where the network cannot be traced.
     """
     import torch  # noqa: PLC0415 - an extra
 
@@ -81,13 +81,13 @@ def to_onnx(net: Any, inputs: Mapping[str, Any], output: str, target: Path) -> N
 
 
 def to_int8(source: Path, target: Path) -> None:
-    """Quantise weights to int8 per output channel, activations as they come.
+    """Quantise weights to int8 per output channel, and activations dynamically.
 
     The 7-bit range (`reduce_range`) keeps AVX2 machines without VNNI from saturating 16-bit sums.
 
     Args:
         source: an fp32 graph that `to_onnx` wrote.
-        target: the file to write; large weights lie beside it as those of the source do.
+        target: the file to write; large weights are beside it, as those of the source are.
 
     Raises:
         MissingExtra: onnx is not installed.
@@ -116,5 +116,5 @@ def _size(graph: Path) -> int:
 
 
 def _no_hint(record: logging.LogRecord) -> bool:
-    """Leave out the advice to prepare images' networks first."""
+    """Drop the advice to pre-process the graph, which is for image models."""
     return "pre-processing before quantization" not in record.getMessage()

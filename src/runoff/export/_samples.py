@@ -1,4 +1,4 @@
-"""Pairs of text on which an export is compared with the model it was made of."""
+"""Pairs of text on which an export is compared with the original model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ASKED = 8  # words in a query
 def sample_pairs(max_length: int) -> list[tuple[str, str]]:
     """Return 64 pairs of English, from a few words to more than `max_length` tokens.
 
-    Of each length there is a document that answers, since it has the query in it, one about the
-    same, one whose first half is, and a strange one: a model's scores of them lie apart.
+    For each length there are four documents: one that contains the query, one on the same subject,
+    one whose first half is on it, and one on another subject. A model's scores of them differ.
     """
     ratio = (max_length / _SHORTEST) ** (1 / (_LENGTHS - 1))
     pairs = []

@@ -1,4 +1,4 @@
-"""Fusion: one order out of several sources' hits."""
+"""Fusion: combines the hits of several sources into one order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RRF", "Convex", "MinMax", "Normalizer", "TheoreticalMinMax", "ZScore"]
 
-# a pipeline needs RRF alone, and `import runoff` is to be quick
+# a pipeline needs RRF only, and `import runoff` must be quick
 _MODULES = {
     "RRF": "_rrf",
     "Convex": "_convex",

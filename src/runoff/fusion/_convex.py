@@ -28,19 +28,20 @@ _BY_NAME: dict[str, Callable[[], Normalizer]] = {
 class Convex:
     """Fuse by score: a document scores the weighted mean of its normalised scores.
 
-    Each source's scores are normalised on their own, query by query; a document that a source did
-    not return gets there what the normalizer says a missing one is worth, never more than the worst
-    hit. Bruch, Gai and Ingber (TOIS 2023, arXiv 2210.11934) found this ahead of rank fusion on most
-    collections, and a few judged queries enough to choose the weights.
+    Each source's scores are normalised separately for each query. For a document that a source did
+    not return, the normalizer says what a missing score is worth: never more than the worst hit.
+    Bruch, Gai and Ingber (TOIS 2023, arXiv 2210.11934) found this better than rank fusion on most
+    collections, with a few judged queries enough to choose the weights.
 
     Attributes:
-        weights: by name of the source, for every source; they are divided by their sum. None
-            weighs all sources alike.
+        weights: source name to weight, for every source; they are divided by their sum. None gives
+            all sources equal weights.
         normalizer: `MinMax()`, `TheoreticalMinMax()`, `ZScore()`, their short names `"minmax"`,
             `"theoretical"` and `"zscore"`, or anything with the methods of `Normalizer`.
 
     Raises:
-        InvalidArgument: a weight is negative, NaN, infinite or no number, or `normalizer` is none.
+        InvalidArgument: a weight is not a finite number of 0 or more, or `normalizer` is not a
+            normalizer.
     """
 
     weights: Mapping[str, float] | None = None
@@ -50,7 +51,7 @@ class Convex:
     )
 
     def __post_init__(self) -> None:
-        """Check the weights and put a normalizer in place of its name."""
+        """Check the weights, and replace the name of a normalizer by the normalizer."""
         if self.weights is not None and not isinstance(self.weights, Weights):
             object.__setattr__(self, "weights", Weights(self.weights))
         object.__setattr__(self, "normalizer", normalizer_of(self.normalizer))
@@ -58,19 +59,21 @@ class Convex:
     def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> dict[str, float]:
         """Map the key of every hit to its fusion_score, higher is better.
 
-        A key that occurs twice in one list counts once, at its better rank. The sum is rounded
-        once (`math.fsum`), so that the order of the sources changes nothing.
+        A key that occurs twice in one list counts once, at its better rank. `math.fsum` rounds the
+        sum once, so the order of the sources changes nothing.
 
         Args:
-            rankings: every source of the pipeline by name, an empty list where it found nothing.
+            rankings: the hits of every source of the pipeline, by its name; empty where it found
+                nothing.
 
         Returns:
             finite scores on the normalizer's scale: 0 to 1, up to rounding, for both kinds of
             min-max.
 
         Raises:
-            InvalidArgument: a weight names no source, a source has no weight, the weights of all
-                sources are 0, or the normalizer returned too few, too many or non-finite values.
+            InvalidArgument: a weight is for an unknown source, a source has no weight, the weights
+                of all sources are 0, or the normalizer returned too few, too many or non-finite
+                values.
         """
         normalizer = normalizer_of(self.normalizer)
         weights = shares(self.weights, rankings)
@@ -103,10 +106,10 @@ class Convex:
 
 
 def normalizer_of(given: object) -> Normalizer:
-    """Return a normalizer, given as it is or by its short name.
+    """Return a normalizer as it was given, or the one with this short name.
 
     Raises:
-        InvalidArgument: it is none.
+        InvalidArgument: it is neither.
     """
     if isinstance(given, str) and given in _BY_NAME:
         return _BY_NAME[given]()

@@ -1,6 +1,6 @@
-"""Scores of one source brought to a common scale, query by query.
+"""Normalizers: they bring one source's scores to a common scale, query by query.
 
-Every normalizer keeps the order of the scores and returns finite numbers, whatever it is given:
+Every normalizer keeps the order of the scores and always returns finite numbers:
 
 | List | `MinMax` | `ZScore` | `TheoreticalMinMax` |
 |---|---|---|---|
@@ -12,8 +12,8 @@ Every normalizer keeps the order of the scores and returns finite numbers, whate
 | score NaN or -inf | as a document not in the list | the same | the same |
 | score +inf | as the best finite score | the same | the same |
 
-A lone hit is worth the most, not the least: it is the source's best answer, and a formula that
-makes 0 / 0 of it must not turn it into nothing.
+A lone hit gets the highest value, not the lowest: it is the source's best answer, although the
+formula alone would be 0 / 0.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Normalizer(Protocol):
         ...
 
     def missing(self, normalized: Sequence[float]) -> float:
-        """Return what a document that is not in the list is worth, at most its lowest value."""
+        """Return the value of a document that is not in the list: at most the list's lowest."""
         ...
 
 
@@ -98,8 +98,7 @@ class ZScore:
     """Count standard deviations from the mean of the list: (s - mean) / deviation.
 
     The deviation is that of the list itself (divided by n). Nothing changes when all scores are
-    multiplied by a positive number or shifted. Of n hits, none is further than sqrt(n - 1) away
-    from 0.
+    multiplied by a positive number or shifted. Of n hits, every value is within sqrt(n - 1) of 0.
     """
 
     def normalize(self, hits: Sequence[Hit]) -> list[float]:
@@ -117,13 +116,13 @@ class ZScore:
         return [worst if score is None else next(values) for score in scores]
 
     def missing(self, normalized: Sequence[float]) -> float:
-        """Return the lowest of the list; -1 where all its scores are equal, or there are none."""
+        """Return the lowest value of the list; -1 if all its scores are equal, or it is empty."""
         worst = min(normalized, default=0.0)
         return worst if worst < 0 else -1.0
 
 
 def _clean(hits: Sequence[Hit]) -> tuple[list[float | None], list[float]]:
-    """Return every score, and those that count.
+    """Return every score, and those that count as present.
 
     NaN and -inf become None and do not count; +inf becomes the best finite score, or 0 without one.
     """
@@ -136,7 +135,7 @@ def _clean(hits: Sequence[Hit]) -> tuple[list[float | None], list[float]]:
 
 
 def _scaled(score: float, low: float, high: float) -> float:
-    """Return where a score lies between two ends, from 0 to 1; 1 where the ends are equal."""
+    """Return where a score lies between two bounds, from 0 to 1; 1 if the bounds are equal."""
     if score >= high:
         return 1.0
     if math.isinf(high - low):

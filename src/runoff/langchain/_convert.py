@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document as LangChainDocument
 
 from runoff._util import provenance as core
+from runoff._util.isolated import isolated
 from runoff._util.template import Template
 from runoff._util.text import text_key
 from runoff.types import Document
@@ -67,11 +68,11 @@ def plain(document: Document) -> LangChainDocument:
     return LangChainDocument(
         id=document.doc_id if document.own_id else None,
         page_content=document.text,
-        metadata=dict(document.metadata),
+        metadata=isolated(dict(document.metadata)),
     )
 
 
-def answer(response: Response, *, reranked: bool) -> list[LangChainDocument]:
+def answer(response: Response, *, reranked: bool, marked: bool) -> list[LangChainDocument]:
     """Return the results as LangChain documents: copies with their id, text and metadata.
 
     If the second stage scored any document, `relevance_score` is the rerank score, or None for a
@@ -81,16 +82,18 @@ def answer(response: Response, *, reranked: bool) -> list[LangChainDocument]:
     Args:
         response: the core's answer.
         reranked: whether there was a second stage.
+        marked: whether documents carry provenance.
     """
     scored = reranked and response.outcome.scored > 0
     documents = []
     for result in response.results:
         origin = plain(result.document)
-        metadata = dict(origin.metadata)
+        metadata = core.without(origin.metadata)
         if scored:
             score = result.rerank_score
             metadata[RELEVANCE] = None if score is None else float(score)
-        metadata[core.KEY] = core.encode(response, result)
+        if marked:
+            metadata[core.KEY] = core.encode(response, result)
         documents.append(origin.model_copy(update={"metadata": metadata}))
     return documents
 

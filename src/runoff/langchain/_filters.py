@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document as LangChainDocument
     from langchain_core.vectorstores import VectorStore
 
-__all__ = ["Filters", "Translate", "as_filter", "joined", "store_kwargs"]
+__all__ = [
+    "BOUND",
+    "Filters",
+    "Translate",
+    "as_filter",
+    "is_filter_argument",
+    "joined",
+    "own_filters",
+    "store_kwargs",
+]
+
+BOUND = "bound_filters"
+"""The argument under which `bind` keeps filters, so that those of a call do not replace them."""
 
 Filters: TypeAlias = "Filter | dict[str, Any]"
 Translate: TypeAlias = "Callable[[Filter], Mapping[str, Any]]"
@@ -51,8 +63,18 @@ def as_filter(value: object) -> Filter | None:
 
 def joined(*filters: Filter | None) -> Filter | None:
     """Return the filter that keeps what all of them keep; None if there are no filters."""
-    given = [one for one in filters if one is not None]
+    given = list(dict.fromkeys(one for one in filters if one is not None))
     return And(*given) if len(given) > 1 else given[0] if given else None
+
+
+def is_filter_argument(name: str) -> bool:
+    """Whether a vector store's search argument of this name says which documents it returns."""
+    return "filter" in name or name in {"where", "where_document", "expr"}
+
+
+def own_filters(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filters among a vector store's search arguments."""
+    return {name: one for name, one in arguments.items() if is_filter_argument(name) and one}
 
 
 def store_kwargs(

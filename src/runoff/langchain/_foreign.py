@@ -15,6 +15,7 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables.config import ensure_config
 
 from runoff._util import provenance
+from runoff._util.faults import unreadable
 from runoff._waiting import workers
 from runoff.errors import BadReply
 from runoff.langchain._convert import RELEVANCE, plain
@@ -142,14 +143,21 @@ class CompressorReranker:
         """Order the candidates; see `Reranker.rerank`.
 
         Raises:
-            BadReply: it returned a document that was not among the candidates.
+            BadReply: it returned a document that was not among the candidates, or cannot use what
+                its language model returned.
         """
         if deadline is not None:
             deadline.check(self.name)
         copies = [_copy(candidate) for candidate in candidates]
-        kept = self._asked(copies).compress_documents(
-            copies, query.text, callbacks=ensure_config().get("callbacks")
-        )
+        try:
+            kept = self._asked(copies).compress_documents(
+                copies, query.text, callbacks=ensure_config().get("callbacks")
+            )
+        except Exception as error:
+            bad = unreadable(error, self.name)
+            if bad is None:
+                raise
+            raise bad from error
         return self._reranking(candidates, copies, kept)
 
     async def arerank(
@@ -164,9 +172,15 @@ class CompressorReranker:
         if deadline is not None:
             deadline.check(self.name)
         copies = [_copy(candidate) for candidate in candidates]
-        kept = await self._asked(copies).acompress_documents(
-            copies, query.text, callbacks=ensure_config().get("callbacks")
-        )
+        try:
+            kept = await self._asked(copies).acompress_documents(
+                copies, query.text, callbacks=ensure_config().get("callbacks")
+            )
+        except Exception as error:
+            bad = unreadable(error, self.name)
+            if bad is None:
+                raise
+            raise bad from error
         return self._reranking(candidates, copies, kept)
 
     def _asked(self, copies: Sequence[LangChainDocument]) -> BaseDocumentCompressor:

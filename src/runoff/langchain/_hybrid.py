@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.documents import Document as LangChainDocument
@@ -11,11 +12,14 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 from pydantic import Field, field_validator
 
+from runoff._util.isolated import frozen
 from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried
+from runoff.langchain._filters import is_filter_argument
 from runoff.langchain._retriever import StagedRetriever
-from runoff.langchain._stores import content, deletable, replaced, stored_id
+from runoff.langchain._stores import content, deletable, replaced, stored, stored_id
+from runoff.pipeline._sources import Current
 from runoff.recall._bm25.bm25 import BM25
 
 if TYPE_CHECKING:
@@ -72,7 +76,7 @@ class HybridRetriever(StagedRetriever):
     @classmethod
     def _check_search_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, given in value.items():
-            if "filter" in name or name in {"where", "where_document", "expr"}:
+            if is_filter_argument(name):
                 remedy = "filters the vector store alone, and not BM25; pass filters= instead"
                 raise InvalidArgument(f"search_kwargs[{name!r}]", given, remedy)
         return value
@@ -201,11 +205,14 @@ class HybridRetriever(StagedRetriever):
     def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401 - as above
         if isinstance(part, Runnable):
             how["translate"] = self.translate_filter
+        elif isinstance(part, BM25):
+            return Current(part, partial(stored, self.vectorstore))
         return super()._source(name, part, **how)
 
 
 def _indexed(document: LangChainDocument, doc_id: str) -> Document:
-    return Carried(doc_id, document.page_content, document.metadata, origin=document)
+    own = document.model_copy(update={"metadata": frozen(document.metadata)})
+    return Carried(doc_id, own.page_content, own.metadata, origin=own)
 
 
 def _ids(ids: Sequence[str]) -> list[str]:

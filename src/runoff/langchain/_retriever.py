@@ -16,16 +16,17 @@ from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_con
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from runoff._util.options import Plain, refuse_unknown, short_repr
+from runoff._util.options import Plain, brief_repr, refuse_unknown
 from runoff.errors import InvalidArgument
 from runoff.fusion import RRF
+from runoff.langchain._binding import Bindable, ConfigurableRetriever
 from runoff.langchain._convert import answer
-from runoff.langchain._filters import as_filter, joined
+from runoff.langchain._filters import BOUND, as_filter, joined
 from runoff.langchain._settings import SecondStage
-from runoff.langchain._sources import RetrieverSource, as_retriever
+from runoff.langchain._sources import RetrieverSource, as_retriever, check_own_filters
 from runoff.langchain._widen import widened
 from runoff.pipeline import TwoStage
-from runoff.pipeline._second_stage import checked
+from runoff.pipeline._second_stage import OnBlank, checked, is_skipped
 from runoff.pipeline._sources import by_name, cannot_widen
 from runoff.protocols import Fusion, RecallSource, Warmable
 from runoff.types import Query
@@ -53,24 +54,32 @@ __all__ = ["StagedRetriever", "TwoStageRetriever"]
 _FAMILIAR = {"BM25": "bm25", "BM25Retriever": "bm25", "VectorStoreRetriever": "dense"}
 # BaseRetriever hands on callbacks alone; `invoke` leaves the whole config here for the sources
 _config: ContextVar[RunnableConfig | None] = ContextVar("runoff_langchain_config", default=None)
-_PER_CALL = {"top_n", "k", "depth", "window", "timeout", "filters", "filter"}
+_PER_CALL = {"top_n", "k", "depth", "window", "timeout", "filters", "filter", BOUND}
 
 
-class StagedRetriever(SecondStage, BaseRetriever):
+class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     """A LangChain retriever over the core's pipeline; subclasses name its sources."""
 
     model_config = ConfigDict(extra="forbid")  # LangChain's own would ignore unknown options
 
     takes_depth: ClassVar[bool] = True
-    _aliases: ClassVar[dict[str, str]] = {"k": "top_n", "filter": "filters"}
+    _aliases: ClassVar[dict[str, str]] = {"k": "top_n"}
 
     top_n: int = Field(default=5, description="Documents to return.")
     depth: int = Field(default=100, description="Documents asked of each retriever.")
     fusion: Fusion | None = None
     filters: Filters | None = None
+    filter: Filters | None = None  # what a config sets; the constructor joins both
     id_of: IdOf = None
+    on_blank: OnBlank = "empty"
 
-    @field_validator("filters", mode="before")
+    if not TYPE_CHECKING:  # type checkers know the fields
+
+        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - fields
+            both = joined(*(as_filter(options.pop(name, None)) for name in ("filters", "filter")))
+            super().__init__(*args, **options, filters=both, filter=both)
+
+    @field_validator("filters", "filter", mode="before")
     @classmethod
     def _check_filters(cls, value: object) -> object:
         return as_filter(value)
@@ -85,7 +94,6 @@ class StagedRetriever(SecondStage, BaseRetriever):
 
     if TYPE_CHECKING:  # so that type checkers take the other names too
         k: int = 5
-        filter: Filters | None = None
     else:
 
         @property
@@ -93,14 +101,13 @@ class StagedRetriever(SecondStage, BaseRetriever):
             """Another name for `top_n`, as LangChain's retrievers have it."""
             return self.top_n
 
-        @property
-        def filter(self) -> Filters | None:
-            """Another name for `filters`, as LangChain's vector stores have it."""
-            return self.filters
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show what `SecondStage` shows; `filters` holds the filters under both names."""
+        return [one for one in super().__repr_args__() if one[0] != "filter"]
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it."""
+        """The runoff pipeline behind it, with the retriever's filters: search, explain it."""
 
         def child(**_: Any) -> CallbackManager:  # noqa: ANN401 - a tag
             return CallbackManager([])
@@ -108,9 +115,14 @@ class StagedRetriever(SecondStage, BaseRetriever):
         return replace(self._pipeline(child, child, self.top_n), reranker=self._unobserved())
 
     def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:  # noqa: ANN401 - LangChain's
-        """Make fields configurable at run time; `k` and `filter` are accepted too."""
-        named = {self._aliases.get(name, name): field for name, field in kwargs.items()}
-        return super().configurable_fields(**named)
+        """Make fields configurable at run time; `k` and `filter` are accepted too.
+
+        A filter that is configured is added to the retriever's own and never replaces it.
+        """
+        names = {**self._aliases, "filters": "filter"}
+        named = {names.get(name, name): field for name, field in kwargs.items()}
+        made: Any = super().configurable_fields(**named)
+        return ConfigurableRetriever(default=made.default, fields=made.fields)
 
     def warmup(self) -> None:
         """Load the models of the second stage and of runoff's own sources, and run each once."""
@@ -182,10 +194,16 @@ class StagedRetriever(SecondStage, BaseRetriever):
         run_manager: CallbackManagerForRetrieverRun,
         **kwargs: Any,  # noqa: ANN401 - `invoke` names them
     ) -> list[LangChainDocument]:
+        if is_skipped(query, self.on_blank):
+            return []
         asked, how = self._call(query, **kwargs)
         child = run_manager.get_child
         pipeline = self._pipeline(child, child, how["top_k"])
-        return answer(pipeline.search(asked, **how), reranked=self.reranker is not None)
+        return answer(
+            pipeline.search(asked, **how),
+            reranked=self.reranker is not None,
+            marked=self.provenance,
+        )
 
     async def _aget_relevant_documents(
         self,
@@ -194,11 +212,13 @@ class StagedRetriever(SecondStage, BaseRetriever):
         run_manager: AsyncCallbackManagerForRetrieverRun,
         **kwargs: Any,  # noqa: ANN401 - `invoke` names them
     ) -> list[LangChainDocument]:
+        if is_skipped(query, self.on_blank):
+            return []
         asked, how = self._call(query, **kwargs)
         child, achild = run_manager.get_sync().get_child, run_manager.get_child
         pipeline = self._pipeline(child, achild, how["top_k"])
         response = await pipeline.asearch(asked, **how)
-        return answer(response, reranked=self.reranker is not None)
+        return answer(response, reranked=self.reranker is not None, marked=self.provenance)
 
     def _call(
         self,
@@ -209,13 +229,14 @@ class StagedRetriever(SecondStage, BaseRetriever):
         timeout: float | None = None,
         filter: object = None,  # noqa: A002 - as vector stores call it
         filters: object = None,
+        bound_filters: object = None,
         **how: Any,  # noqa: ANN401 - depth and window
     ) -> tuple[Query, dict[str, Any]]:
         """Return the query and the arguments of one search."""
         if k is not None and top_n is not None and k != top_n:
             raise InvalidArgument("k", k, f"is another name for top_n, which is {top_n}")
         count = self.top_n if k is None and top_n is None else top_n if k is None else k
-        wanted = joined(*map(as_filter, (self.filters, filters, filter)))
+        wanted = joined(*map(as_filter, (bound_filters, filters, filter)))
         how |= {
             "top_k": checked("k" if top_n is None else "top_n", count),
             "timeout": self.timeout if timeout is None else timeout,
@@ -233,6 +254,9 @@ class StagedRetriever(SecondStage, BaseRetriever):
         Its depth is never smaller than the number of documents to return.
         """
         config = ensure_config(_config.get())
+        parts = self._parts()
+        if len(parts) > 1:
+            check_own_filters(parts, config)
 
         def tagged(make: Callable[..., BaseCallbackManager], name: str) -> BaseCallbackManager:
             return make(tag=f"source:{name}")
@@ -245,7 +269,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
                 callbacks=lambda name=name: tagged(child, name),
                 acallbacks=lambda name=name: tagged(achild, name),
             )
-            for name, part in self._parts().items()
+            for name, part in parts.items()
         }
         return TwoStage(
             sources=sources,
@@ -256,6 +280,7 @@ class StagedRetriever(SecondStage, BaseRetriever):
             on_error=self.on_error,
             id_of=self.id_of,
             group=self.group,
+            filters=as_filter(self.filters),
         )
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:  # noqa: ANN401 - LangChain's
@@ -289,11 +314,13 @@ class TwoStageRetriever(StagedRetriever):
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
         timeout: seconds for the whole call; the answer is the best that fits. None for no limit.
-        on_error, threshold, blend, text_template, group: as for `RunoffRerank`.
+        on_error, threshold, blend, text_template, group, provenance: as for `RunoffRerank`.
         filters: which documents may be returned by any call: one of `runoff.filters`, or a dict of
             fields and the values they must equal; `filter` is another name for it. Those of a call
             come on top.
         id_of: what identifies a document across retrievers if its id does not.
+        on_blank: what a blank query gets: `"empty"`, an empty list and a warning in the log, or
+            `"raise"`, an `InvalidArgument`.
         id_key: the metadata field that holds a document's id; without it ids identify documents
             across retrievers if every retriever supplies them, else the texts do.
         translate_filter: makes a vector store's search arguments of one of `runoff.filters`, for
@@ -328,14 +355,14 @@ class TwoStageRetriever(StagedRetriever):
         self.__dict__[argument] = _checked(argument, getattr(self, argument))
         for name, part in self._parts().items():
             if _is_fixed(part, self.depth):
-                warnings.warn(cannot_widen(name, part, self.depth), stacklevel=6)
+                warnings.warn(cannot_widen(name, part, self.depth), stacklevel=7)
         return self
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show the retrievers by name and class, then what `SecondStage` shows."""
         own = {"retriever", "retrievers"}
         options = [one for one in super().__repr_args__() if one[0] not in own]
-        return [(None, Plain(short_repr(dict(self._parts())))), *options]
+        return [(None, Plain(brief_repr(dict(self._parts())))), *options]
 
     def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
         given: Any = self.retriever if self.retrievers is None else self.retrievers

@@ -63,6 +63,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
         group: which documents are put under one of them before reranking: a metadata field such as
             `"parent_id"`, a callable from runoff's document to group, or a
             `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
+        provenance: whether results carry provenance; `relevance_score` is there in any case.
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.
@@ -116,7 +117,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             run.on_chain_error(error)
             raise
         run.on_chain_end(run_outputs(response))
-        return answer(response, reranked=True)
+        return answer(response, reranked=True, marked=self.provenance)
 
     async def acompress_documents(
         self,
@@ -140,7 +141,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             await run.on_chain_error(error)
             raise
         await run.on_chain_end(run_outputs(response))
-        return answer(response, reranked=True)
+        return answer(response, reranked=True, marked=self.provenance)
 
     def as_runnable(self) -> Runnable[dict[str, Any], list[LangChainDocument]]:
         """Return a runnable from `{"query": str, "documents": list}` to documents.
@@ -150,13 +151,19 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
 
         def call(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
             query, given = _inputs(inputs)
-            return answer(self._compress(given, query, config), reranked=True) if given else []
+            return (
+                answer(self._compress(given, query, config), reranked=True, marked=self.provenance)
+                if given
+                else []
+            )
 
         async def acall(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
             query, given = _inputs(inputs)
             if not given:
                 return []
-            return answer(await self._acompress(given, query, config), reranked=True)
+            return answer(
+                await self._acompress(given, query, config), reranked=True, marked=self.provenance
+            )
 
         return RunnableLambda(call, acall, name=RUN_NAME)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from runoff._util.faults import OnError
-from runoff._util.options import Plain, refuse_positional, refuse_unknown, short_repr
+from runoff._util.options import Plain, brief_repr, refuse_positional, refuse_unknown
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.langchain._convert import template
 from runoff.langchain._tracing import Observed
@@ -32,8 +32,8 @@ else:  # `checked` looks at the values; pydantic need not
 __all__ = ["SecondStage"]
 
 _CHECKED = (
-    "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "fusion",
-    "id_of",
+    "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "provenance",
+    "fusion", "id_of", "on_blank",
 )  # fmt: skip
 
 
@@ -48,8 +48,8 @@ def _named_errors() -> Iterator[None]:
         if isinstance(cause, RunoffError):
             raise cause from None
         missing = first["type"] == "missing"
-        argument = ".".join(map(str, first["loc"]))
-        remedy = "is required" if missing else first["msg"].lower()
+        argument, message = ".".join(map(str, first["loc"])), first["msg"]
+        remedy = "is required" if missing else f"{message[:1].lower()}{message[1:]}"
         raise InvalidArgument(argument, None if missing else first["input"], remedy) from None
 
 
@@ -84,6 +84,7 @@ class SecondStage(BaseModel):
     blend: Blend = "auto"
     text_template: str | None = None
     group: Group = None
+    provenance: bool = True
 
     if not TYPE_CHECKING:  # type checkers know the fields
 
@@ -102,6 +103,19 @@ class SecondStage(BaseModel):
             with _named_errors():
                 super().__init__(**kwargs)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle; those of 0.1.0 say `k` for top_n, and None for `blend="auto"`."""
+        fields = state["__dict__"]
+        if "k" in fields:
+            fields["top_n"] = fields.pop("k")
+        if "blend" not in state["__pydantic_fields_set__"]:
+            fields["blend"] = "auto"
+        defaults = {
+            name: one.get_default(call_default_factory=True)
+            for name, one in type(self).model_fields.items()
+        }
+        super().__setstate__({**state, "__dict__": {**defaults, **fields}})
+
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show the reranker, and what differs from the defaults; objects by their class alone."""
         fields = type(self).model_fields
@@ -112,7 +126,7 @@ class SecondStage(BaseModel):
                 shown[name] = Plain(model_name(value))
             elif name in {"reranker", "top_n"} or value != field.default:
                 shown[name] = value
-        return [(name, Plain(short_repr(value))) for name, value in shown.items()]
+        return [(name, Plain(brief_repr(value))) for name, value in shown.items()]
 
     __str__ = BaseModel.__repr__
 

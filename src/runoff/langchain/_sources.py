@@ -14,8 +14,10 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from runoff._waiting import workers
 from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.langchain._binding import Bound
 from runoff.langchain._convert import carried
-from runoff.langchain._filters import as_filter, joined, store_kwargs
+from runoff.langchain._filters import BOUND, as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._narrow import check_self_query, counts_what_it_finds, narrowed
 from runoff.langchain._scoring import (
     ScoredRetriever,
     gives_scores,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.types import Query
 
-__all__ = ["RetrieverSource", "Retrievers", "as_retriever"]
+__all__ = ["RetrieverSource", "Retrievers", "as_retriever", "check_own_filters"]
 
 _WIDEN = 4
 
@@ -71,6 +73,7 @@ class _Asking:
     config: RunnableConfig
     arguments: dict[str, Any]
     filtered: bool = False
+    sifted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class RetrieverSource:
             FilterNotSupported: the request has a filter this retriever cannot honour exactly.
             InvalidArgument: the retriever did not return a list of documents.
         """
-        wide = depth
+        wide, before = depth, 0
         while True:
             if deadline is not None:
                 deadline.check(self.name)
@@ -114,9 +117,9 @@ class RetrieverSource:
             config = patch_config(asking.config, callbacks=self.callbacks())
             found = asking.retriever.invoke(query.text, config, **asking.arguments)
             hits = self._hits(asking.retriever, found, query)
-            if self._enough(asking, len(hits), len(found), wide, depth):
+            if self._enough(asking, hits, found, (wide, before, depth)):
                 return hits[:depth]
-            wide *= _WIDEN
+            wide, before = wide * _WIDEN, len(found)
 
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
@@ -125,7 +128,7 @@ class RetrieverSource:
 
         Retrievers that only search synchronously run in runoff's bounded pool of daemon threads.
         """
-        wide = depth
+        wide, before = depth, 0
         while True:
             asking = self._asking(query, wide)
             if asking is None:
@@ -139,14 +142,33 @@ class RetrieverSource:
             config = patch_config(asking.config, callbacks=self.acallbacks())
             found = await asking.retriever.ainvoke(query.text, config, **asking.arguments)
             hits = self._hits(asking.retriever, found, query)
-            if self._enough(asking, len(hits), len(found), wide, depth):
+            if self._enough(asking, hits, found, (wide, before, depth)):
                 return hits[:depth]
-            wide *= _WIDEN
+            wide, before = wide * _WIDEN, len(found)
 
     @staticmethod
-    def _enough(asking: _Asking, kept: int, found: int, wide: int, depth: int) -> bool:
-        """Whether there are enough, or no more; only a filtered answer is ever asked for again."""
-        return kept >= depth or found < wide or not asking.filtered
+    def _enough(
+        asking: _Asking,
+        hits: Sequence[Hit],
+        found: Sequence[LangChainDocument],
+        counts: tuple[int, int, int],
+    ) -> bool:
+        """Return whether there are enough hits, or no more.
+
+        Only a filtered answer is asked for again. A composite may return fewer documents than it
+        was asked for although there are more: it is asked until its answer no longer grows.
+
+        Args:
+            asking: what was asked.
+            hits: what passed the filter.
+            found: what was found.
+            counts: how many were asked for, how many the call before found, and how many are
+                wanted.
+        """
+        wide, before, depth = counts
+        if len(hits) >= depth or not asking.filtered:
+            return True
+        return len(found) <= before if asking.sifted else len(found) < wide
 
     def _asking(self, query: Query, depth: int) -> _Asking | None:
         """Return the copy to call and how; None if no document can pass the filter.
@@ -157,12 +179,12 @@ class RetrieverSource:
         retriever, config, arguments = _resolved(self.retriever, self.config)
         wanted = query.filters
         if getattr(retriever, "takes_depth", False):  # another one of ours
-            bound = [as_filter(arguments.pop(name, None)) for name in ("filter", "filters")]
+            bound = [as_filter(arguments.pop(name, None)) for name in ("filter", "filters", BOUND)]
             arguments |= {"top_n": depth, "k": depth, "depth": depth}
             arguments["filters"] = joined(*bound, wanted)
             return _Asking(retriever, config, arguments)
         if isinstance(retriever, VectorStoreRetriever):
-            given = {**retriever.search_kwargs, **arguments}
+            given = _with_bound(self.name, retriever.search_kwargs, arguments)
             given = search_kwargs(given, retriever.search_type, depth)
             if wanted is not None:
                 store = retriever.vectorstore
@@ -173,13 +195,19 @@ class RetrieverSource:
             copy = scored(retriever) if gives_scores(retriever) else retriever.model_copy()
             copy.search_kwargs = given
             return _Asking(copy, config, {}, filtered=wanted is not None)
-        if wanted is not None:
+        check_self_query(retriever)
+        if wanted is None:
+            return _Asking(widened(retriever, depth) or retriever, config, arguments)
+        narrow = narrowed(retriever, wanted, depth, translate=self.translate, name=self.name)
+        if narrow is None:
             remedy = (
-                f"{self.name} ({type(retriever).__name__}) takes no filter per request; give the "
-                "retriever its own filter, or use its vector store"
+                f"{self.name} ({type(retriever).__name__}) takes no filter per request, and it "
+                "cannot be asked for more documents to choose from; give the retriever its own "
+                "filter, or use its vector store"
             )
             raise FilterNotSupported("filter", wanted, remedy)
-        return _Asking(widened(retriever, depth) or retriever, config, arguments)
+        sifted = not counts_what_it_finds(retriever)
+        return _Asking(narrow, config, arguments, filtered=True, sifted=sifted)
 
     def _hits(self, retriever: RetrieverLike, found: object, query: Query) -> list[Hit]:
         if not isinstance(found, list | tuple) or not all(
@@ -198,11 +226,57 @@ class RetrieverSource:
             scores = [1 / rank for rank in range(1, len(found) + 1)]
             score_range = (0.0, 1.0)
         wanted = query.filters
+        if wanted is not None and found and not any(document.metadata for document in found):
+            remedy = f"{self.name} returned documents without metadata, which a filter cannot check"
+            raise FilterNotSupported("filter", wanted, remedy)
         return [
             Hit(carried(document, self.id_key), score, score_range)
             for document, score in zip(found, scores, strict=True)
             if wanted is None or wanted.matches(document.metadata)
         ]
+
+
+def _with_bound(
+    name: str, given: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a vector store's search arguments with bound ones, which replace them.
+
+    Raises:
+        FilterNotSupported: both have a filter, and one would replace the other.
+    """
+    own, bound = own_filters(given), own_filters(arguments)
+    if own and bound and own != bound:
+        remedy = (
+            f"{name} has {next(iter(own))}= in search_kwargs too, which this would replace: "
+            "pass one of them as filters= instead, so that both apply"
+        )
+        raise FilterNotSupported(next(iter(bound)), next(iter(bound.values())), remedy)
+    return {**given, **arguments}
+
+
+def check_own_filters(parts: Mapping[str, Any], config: RunnableConfig) -> None:
+    """Refuse several retrievers of which some have a filter that the others lack.
+
+    Raises:
+        InvalidArgument: names the filter and its retriever.
+    """
+    filters = {}
+    for name, part in parts.items():
+        own = {}
+        if isinstance(part, Runnable):
+            retriever, _, arguments = _resolved(part, config)
+            if not getattr(retriever, "takes_depth", False):
+                own = own_filters({**getattr(retriever, "search_kwargs", {}), **arguments})
+        filters[name] = own
+    first = next(iter(filters.values()))
+    if any(own != first for own in filters.values()):
+        name = next(name for name, own in filters.items() if own)
+        argument, value = next(iter(filters[name].items()))
+        remedy = (
+            "filters this retriever alone, and not the others: pass filters= instead, which "
+            "reaches all of them"
+        )
+        raise InvalidArgument(f"{name}.search_kwargs[{argument!r}]", value, remedy)
 
 
 def _resolved(
@@ -213,7 +287,11 @@ def _resolved(
     while True:
         if isinstance(retriever, DynamicRunnable):
             retriever, config = retriever.prepare(config)
-        elif type(retriever) is RunnableBinding and not retriever.config_factories:
+        elif (
+            isinstance(retriever, RunnableBinding)
+            and type(retriever) in {RunnableBinding, Bound}
+            and not retriever.config_factories
+        ):
             config = merge_configs(retriever.config, config)
             arguments = {**retriever.kwargs, **arguments}
             retriever = retriever.bound

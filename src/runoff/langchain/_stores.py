@@ -13,7 +13,7 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["content", "deletable", "kind_of", "replaced", "stored_id"]
+__all__ = ["content", "deletable", "kind_of", "replaced", "stored", "stored_id"]
 
 Kind = Literal["memory", "chroma", "faiss", "qdrant"]
 
@@ -84,6 +84,15 @@ def _points(store: Any) -> list[LangChainDocument]:  # noqa: ANN401 - Qdrant's c
         ]
         if offset is None:
             return documents
+
+
+def stored(store: VectorStore, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the store's metadata by id; empty for a store that cannot be asked by id."""
+    try:
+        found = store.get_by_ids(ids)
+    except NotImplementedError:
+        return {}
+    return {str(one.id): one.metadata for one in found if one.id is not None}
 
 
 def stored_id(store: VectorStore, doc_id: str) -> str:

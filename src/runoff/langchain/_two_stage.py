@@ -41,6 +41,7 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
     options["top_n"] = options.pop("k", top_n)
     if isinstance(target, StagedRetriever):
         kept = {name: getattr(target, name) for name in type(target).model_fields}
+        kept.pop("filter")
         more = (options.pop("filter", None), options.pop("filters", None))
         kept["filters"] = joined(*map(as_filter, (target.filters, *more)))
         return type(target)(**{**kept, **options})

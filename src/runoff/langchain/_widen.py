@@ -13,7 +13,7 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["recall_of", "search_kwargs", "widened"]
+__all__ = ["parts_of", "recall_of", "replaced_parts", "search_kwargs", "widened"]
 
 # how retrievers name the number of documents they return
 _COUNTS = ("k", "top_k", "top_n", "top_k_results", "limit")
@@ -49,14 +49,23 @@ def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | N
         kind = str(kind.value if isinstance(kind, Enum) else kind)
         wide = search_kwargs(getattr(retriever, "search_kwargs"), kind, depth)  # noqa: B009 - checked
         return _copy(retriever, {"search_kwargs": wide})
-    for name in _COUNTS:
-        value = getattr(retriever, name, None)
-        if name in type(retriever).model_fields and type(value) is int:
-            return _copy(retriever, {name: depth})
-    for kind_of, fields in _WRAPPERS:
-        if kind_of(retriever):
-            return _rewrapped(retriever, fields, depth)
-    return None
+    if count := _counts(retriever):
+        return _copy(retriever, {count: depth})
+    parts = {
+        name: [widened(one, depth) for one in several]
+        for name, several in parts_of(retriever).items()
+    }
+    if not parts or any(one is None for several in parts.values() for one in several):
+        return None
+    return replaced_parts(retriever, parts)
+
+
+def _counts(retriever: BaseModel) -> str:
+    """Return the name of the field that says how many documents a retriever returns."""
+    fields = type(retriever).model_fields
+    return next(
+        (name for name in _COUNTS if name in fields and type(getattr(retriever, name)) is int), ""
+    )
 
 
 def _has_search_kwargs(retriever: BaseModel) -> bool:
@@ -80,17 +89,27 @@ _WRAPPERS: tuple[tuple[Callable[[BaseModel], bool], tuple[str, ...]], ...] = (
 )
 
 
-def _rewrapped(
-    retriever: BaseModel, fields: tuple[str, ...], depth: int
-) -> Runnable[Any, Any] | None:
-    changes: dict[str, Any] = {}
-    for name in fields:
-        inner = getattr(retriever, name)
-        several = isinstance(inner, list | tuple)
-        wide = [widened(one, depth) for one in (inner if several else (inner,))]
-        if any(one is None for one in wide):
-            return None
-        changes[name] = type(inner)(wide) if several else wide[0]
+def parts_of(retriever: object) -> dict[str, list[Runnable[Any, Any]]]:
+    """Return the retrievers inside one that only combines them, by field; empty for any other."""
+    if not isinstance(retriever, BaseModel) or _counts(retriever) or _has_search_kwargs(retriever):
+        return {}
+    fields = next((fields for kind_of, fields in _WRAPPERS if kind_of(retriever)), ())
+    held = {name: getattr(retriever, name) for name in fields}
+    return {
+        name: list(inner) if isinstance(inner, list | tuple) else [inner]
+        for name, inner in held.items()
+    }
+
+
+def replaced_parts(
+    retriever: Runnable[Any, Any], parts: dict[str, list[Any]]
+) -> Runnable[Any, Any]:
+    """Return a copy of a retriever with other retrievers inside, as `parts_of` returns them."""
+    changes = {}
+    for name, made in parts.items():
+        held = getattr(retriever, name)
+        changes[name] = type(held)(made) if isinstance(held, list | tuple) else made[0]
+    assert isinstance(retriever, BaseModel)  # noqa: S101 - for mypy: only those have parts
     return _copy(retriever, changes)
 
 
@@ -111,10 +130,8 @@ def recall_of(retriever: object) -> int | None:
         return None
     if isinstance(retriever, VectorStoreRetriever) or _has_search_kwargs(retriever):
         return int(getattr(retriever, "search_kwargs").get("k", _DEFAULT_K))  # noqa: B009 - checked
-    for name in _COUNTS:
-        value = getattr(retriever, name, None)
-        if name in type(retriever).model_fields and type(value) is int:
-            return value
+    if count := _counts(retriever):
+        return int(getattr(retriever, count))
     for kind_of, fields in _WRAPPERS:
         if kind_of(retriever):
             inner = getattr(retriever, fields[0])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import IndexNode, NodeWithScore
 
+from runoff._util.isolated import frozen
 from runoff._util.provenance import without
 from runoff.llama_index._convert import (
     NODE,
@@ -18,6 +19,7 @@ from runoff.llama_index._convert import (
     to_hits,
     to_json,
 )
+from runoff.pipeline._sources import Current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,7 +72,8 @@ def to_documents(nodes: Iterable[BaseNode], reading: Reading) -> list[NodeDocume
     """Return a document for each node, over a copy without embedding and provenance."""
     documents = []
     for node in nodes:
-        own = node.model_copy(update={"metadata": without(node.metadata), "embedding": None})
+        metadata = frozen(without(node.metadata))
+        own = node.model_copy(update={"metadata": metadata, "embedding": None})
         read = reading.document(NodeWithScore(node=own))
         documents.append(
             NodeDocument(
@@ -98,17 +101,20 @@ class WordSource:
         bm25: the index.
         reading: how nodes become text.
         objects: returns the targets of index nodes without an object of their own, by `index_id`.
+        stored: returns the vector index's metadata by node id.
     """
 
     bm25: BM25
     reading: Reading
     objects: Callable[[], dict[str, Any]]
+    stored: Callable[[list[str]], Mapping[str, Mapping[str, Any]]]
 
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
         """Return at most `depth` hits, best first."""
-        hits = self.bm25.retrieve(query, depth=depth, deadline=deadline)
+        current = Current(self.bm25, self.stored)
+        hits = current.retrieve(query, depth=depth, deadline=deadline)
         if not any(_FOLLOW in hit.document.metadata for hit in hits):
             return hits
         found = [

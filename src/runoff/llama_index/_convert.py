@@ -20,6 +20,7 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore.utils import json_to_doc
 
+from runoff._util.isolated import isolated
 from runoff._util.provenance import KEY, decode, encode, without
 from runoff._util.template import Template
 from runoff.errors import IndexDamaged, InvalidArgument
@@ -200,7 +201,7 @@ def to_bundle(query: Query) -> QueryBundle:
     )
 
 
-def to_nodes(response: Response, sources: int) -> list[NodeWithScore]:
+def to_nodes(response: Response, sources: int, *, marked: bool = True) -> list[NodeWithScore]:
     """Return copies of the answer's nodes with their scores and provenance.
 
     A list never mixes scales. If any node was reranked, scores are the reranker's, and nodes that
@@ -211,10 +212,12 @@ def to_nodes(response: Response, sources: int) -> list[NodeWithScore]:
     Args:
         response: the answer.
         sources: how many sources the pipeline has.
+        marked: whether nodes carry provenance.
     """
     reranked = response.outcome.scored > 0
+    node = _marked if marked else _plain
     return [
-        _node(response, result, _score(result, sources, reranked=reranked)) for result in response
+        node(response, result, _score(result, sources, reranked=reranked)) for result in response
     ]
 
 
@@ -229,7 +232,17 @@ def _score(result: Result, sources: int, *, reranked: bool) -> float | None:
     return None if math.isnan(score) else float(score)
 
 
-def _node(response: Response, result: Result, score: float | None) -> NodeWithScore:
+def _plain(response: Response, result: Result, score: float | None) -> NodeWithScore:
+    del response  # nothing of it is kept
+    found = plain_node(result.document)
+    update = {
+        "metadata": without(found.node.metadata),
+        "relationships": dict(found.node.relationships),
+    }
+    return found.model_copy(update={"node": found.node.model_copy(update=update), "score": score})
+
+
+def _marked(response: Response, result: Result, score: float | None) -> NodeWithScore:
     found = plain_node(result.document)
     node = found.node
     if result.passages:
@@ -237,7 +250,7 @@ def _node(response: Response, result: Result, score: float | None) -> NodeWithSc
         result = replace(result, passages=within(result.passages, result.text, content))
     marked = node.model_copy(
         update={
-            "metadata": {**node.metadata, KEY: encode(response, result)},
+            "metadata": {**without(node.metadata), KEY: encode(response, result)},
             "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
             "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
             "relationships": dict(node.relationships),
@@ -250,7 +263,7 @@ def plain_node(document: Document) -> NodeWithScore:
     """Return the node of a document; a new one if it was not made from a node."""
     if isinstance(document, NodeDocument) and document.node is not None:
         return document.node
-    metadata = dict(document.metadata)
+    metadata = isolated(dict(document.metadata))
     written = metadata.pop(NODE, None)
     if isinstance(written, str):
         return NodeWithScore(node=from_json(written))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore
 
+from runoff._util.faults import unreadable
 from runoff._waiting import workers
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import plain_node, to_bundle
@@ -62,10 +63,18 @@ class PostprocessorReranker:
 
         Raises:
             InvalidArgument: it returned a node that was not among the candidates.
+            BadReply: it cannot use what its language model returned.
         """
         del deadline  # LlamaIndex's postprocessors take none; the pipeline leaves a late one behind
         given = _copies(candidates)
-        kept = self._asked(len(given)).postprocess_nodes(list(given.values()), to_bundle(query))
+        nodes = list(given.values())
+        try:
+            kept = self._asked(len(given)).postprocess_nodes(nodes, to_bundle(query))
+        except Exception as error:
+            bad = unreadable(error, self.name)
+            if bad is None:
+                raise
+            raise bad from error
         return self._reranking(candidates, given, kept)
 
     async def arerank(
@@ -80,7 +89,13 @@ class PostprocessorReranker:
             )
         given = _copies(candidates)
         asked = self._asked(len(given))
-        kept = await asked.apostprocess_nodes(list(given.values()), to_bundle(query))
+        try:
+            kept = await asked.apostprocess_nodes(list(given.values()), to_bundle(query))
+        except Exception as error:
+            bad = unreadable(error, self.name)
+            if bad is None:
+                raise
+            raise bad from error
         return self._reranking(candidates, given, kept)
 
     def _asked(self, number: int) -> BaseNodePostprocessor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._sources import index_source
-from runoff.llama_index._stores import content
+from runoff.llama_index._stores import content, stored
 from runoff.recall._bm25.bm25 import BM25
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class HybridRetriever(TwoStageRetriever):
             InvalidArgument: nothing is given, or two that exclude each other, or a store cannot
                 list its nodes and they are not given.
         """
+        refuse_unknown(cls.__name__, options, _OPTIONS)  # before anything is embedded
         _one_at_most(index=index, vector_store=vector_store)
         _one_at_most(nodes=nodes, docstore=docstore)
         _check_text(vector_store)
@@ -281,7 +283,12 @@ class HybridRetriever(TwoStageRetriever):
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         del depth  # every search makes a new retriever of the depth it needs
-        words = WordSource(self._bm25, self._reading, lambda: self._index.as_retriever().object_map)
+        words = WordSource(
+            self._bm25,
+            self._reading,
+            lambda: self._index.as_retriever().object_map,
+            partial(stored, self._index),
+        )
         return {"bm25": words, "dense": index_source(self._index, self._reading)}
 
     def _remade(self, options: dict[str, Any]) -> Self:

@@ -13,8 +13,9 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
 
-from runoff._util.options import Plain, short_repr, strict_options
+from runoff._util.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
+from runoff.filters import And
 from runoff.fusion import RRF
 from runoff.llama_index._convert import Reading, to_nodes, to_query
 from runoff.llama_index._filters import as_filter
@@ -22,7 +23,7 @@ from runoff.llama_index._settings import checked, node_grouping
 from runoff.llama_index._sources import RetrieverSource, source_of
 from runoff.llama_index._tracing import dispatcher, observed
 from runoff.pipeline import TwoStage
-from runoff.pipeline._second_stage import DEFAULT_RERANKER, model_name, second_stage
+from runoff.pipeline._second_stage import DEFAULT_RERANKER, is_skipped, model_name, second_stage
 from runoff.pipeline._sources import by_name
 from runoff.protocols import RecallSource, Reranker
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from runoff._util.faults import OnError
     from runoff.filters import Filter
     from runoff.llama_index._filters import Filters
-    from runoff.pipeline._second_stage import Blend, Group, IdOf
+    from runoff.pipeline._second_stage import Blend, Group, IdOf, OnBlank
     from runoff.protocols import Fusion
     from runoff.scores import Threshold
     from runoff.types import Response
@@ -86,7 +87,10 @@ class TwoStageRetriever(BaseRetriever):
         metadata_mode: as for `RunoffRerank`.
         text_template: as for `RunoffRerank`.
         id_of: what identifies a node across retrievers if its id does not.
+        on_blank: what a blank query without an embedding or an image gets: `"empty"`, an empty list
+            and a warning in the log, or `"raise"`, an `InvalidArgument`.
         group: as for `RunoffRerank`.
+        provenance: as for `RunoffRerank`.
         callback_manager: LlamaIndex's.
         verbose: LlamaIndex's.
 
@@ -113,7 +117,9 @@ class TwoStageRetriever(BaseRetriever):
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
         text_template: str | None = None,
         id_of: IdOf = None,
+        on_blank: OnBlank = "empty",
         group: Group = None,
+        provenance: bool = True,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -131,11 +137,14 @@ class TwoStageRetriever(BaseRetriever):
             "metadata_mode": metadata_mode,
             "text_template": text_template,
             "id_of": id_of,
+            "on_blank": on_blank,
             "group": group,
+            "provenance": provenance,
         }
         options = {name: checked(name, value) for name, value in self._options.items()}
         self.top_n: int = options["top_n"]
         self.timeout: float | None = options["timeout"]
+        self._on_blank: OnBlank = options["on_blank"]
         self._filters = as_filter(filters)
         self._target = _one_of(retriever, retrievers)
         self._reading = Reading(options["metadata_mode"], text_template)
@@ -148,12 +157,16 @@ class TwoStageRetriever(BaseRetriever):
             on_error=on_error,
             id_of=id_of,
             group=node_grouping(group),
+            filters=self._filters,
         )
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it."""
+        """The runoff pipeline behind it: search, explain or evaluate it.
+
+        It does not apply the retriever's `filters`: pass them to its `search`.
+        """
         return self._pipeline
 
     @property
@@ -171,8 +184,8 @@ class TwoStageRetriever(BaseRetriever):
         shown = {"reranker": reranker, "top_n": self.top_n, **self._changed()}
         if reranker is not None:
             shown["reranker"] = Plain(model_name(reranker))
-        options = "".join(f", {name}={short_repr(value)}" for name, value in shown.items())
-        return f"{type(self).__name__}({short_repr(parts)}{options})"
+        options = "".join(f", {name}={brief_repr(value)}" for name, value in shown.items())
+        return f"{type(self).__name__}({brief_repr(parts)}{options})"
 
     def _changed(self) -> dict[str, object]:
         defaults = signature(TwoStageRetriever.__init__).parameters
@@ -197,6 +210,12 @@ class TwoStageRetriever(BaseRetriever):
         """Return a copy that returns `depth` nodes, for use inside another retriever."""
         return self.replace(top_n=depth, depth=max(depth, self._pipeline.depth))
 
+    def narrowed(self, filters: Filter) -> Self:
+        """Return a copy with one more filter, for use inside another retriever."""
+        return self.replace(
+            filters=filters if self._filters is None else And(self._filters, filters)
+        )
+
     def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:  # noqa: ANN401 - LlamaIndex's
         """Return a query engine over it; options as for `RetrieverQueryEngine.from_args`."""
         return RetrieverQueryEngine.from_args(self, **options)
@@ -214,23 +233,31 @@ class TwoStageRetriever(BaseRetriever):
         return _named_sources(self._target, self._reading, depth)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if self._skips(query_bundle):
+            return []
         response = self._traced().search(
             to_query(query_bundle),
             top_k=self.top_n,
             timeout=self.timeout,
-            filters=self._filters,
         )
         return self._nodes(response)
 
     @dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if self._skips(query_bundle):
+            return []
         response = await self._traced().asearch(
             to_query(query_bundle),
             top_k=self.top_n,
             timeout=self.timeout,
-            filters=self._filters,
         )
         return self._nodes(response)
+
+    def _skips(self, bundle: QueryBundle) -> bool:
+        """Whether a bundle has no question in it, and is answered with an empty list."""
+        if bundle.embedding is not None or bundle.custom_embedding_strs or bundle.image_path:
+            return False
+        return is_skipped(bundle.query_str, self._on_blank)
 
     def _traced(self) -> TwoStage:
         second = self._pipeline.reranker
@@ -239,7 +266,9 @@ class TwoStageRetriever(BaseRetriever):
         return replace(self._pipeline, reranker=observed(second, self.callback_manager, self.top_n))
 
     def _nodes(self, response: Response) -> list[NodeWithScore]:
-        return to_nodes(response, len(self._pipeline.sources))
+        return to_nodes(
+            response, len(self._pipeline.sources), marked=bool(self._options["provenance"])
+        )
 
     def _handle_recursive_retrieval(
         self,

@@ -9,7 +9,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from runoff._util.options import Plain, short_repr, strict_options
+from runoff._util.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import Reading, to_hits, to_nodes, to_query
 from runoff.llama_index._serialize import from_config, to_config, to_state
@@ -68,6 +68,7 @@ class RunoffRerank(BaseNodePostprocessor):
         group: which nodes are put under one of them before reranking: `"ref_doc_id"` for the nodes
             of one source document, a metadata field, a callable from document to group, or a
             `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
+        provenance: whether results carry provenance.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -91,6 +92,7 @@ class RunoffRerank(BaseNodePostprocessor):
         default=None, description='Layout of metadata and content, such as "{title}: {text}".'
     )
     group: Any = Field(default=None, description="Which nodes are put under one of them.")
+    provenance: bool = Field(default=True, description="Whether results carry provenance.")
 
     _second: tuple[tuple[object, ...], Reranker] | None = PrivateAttr(default=None)
 
@@ -108,6 +110,7 @@ class RunoffRerank(BaseNodePostprocessor):
         metadata_mode: MetadataMode | str = MetadataMode.EMBED,
         text_template: str | None = None,
         group: Group = None,
+        provenance: bool = True,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         options = {
@@ -121,6 +124,7 @@ class RunoffRerank(BaseNodePostprocessor):
             "metadata_mode": metadata_mode,
             "text_template": text_template,
             "group": group,
+            "provenance": provenance,
         }
         options = {name: _checked(name, value) for name, value in options.items()}
         manager = CallbackManager() if callback_manager is None else callback_manager
@@ -137,7 +141,7 @@ class RunoffRerank(BaseNodePostprocessor):
             if (value := getattr(self, name)) != fields[name].default
         }
         changed["reranker"] = Plain(model_name(self.reranker))
-        return [(name, Plain(short_repr(changed[name]))) for name in fields if name in changed]
+        return [(name, Plain(brief_repr(changed[name]))) for name in fields if name in changed]
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set a field; a wrong value is refused as in the constructor."""
@@ -196,7 +200,7 @@ class RunoffRerank(BaseNodePostprocessor):
             response = self._pipeline(nodes).search(
                 to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
-            found.extend(to_nodes(response, sources=1))
+            found.extend(to_nodes(response, 1, marked=self.provenance))
         return found
 
     @dispatcher.span
@@ -211,7 +215,7 @@ class RunoffRerank(BaseNodePostprocessor):
             response = await self._pipeline(nodes).asearch(
                 to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
-            found.extend(to_nodes(response, sources=1))
+            found.extend(to_nodes(response, 1, marked=self.provenance))
         return found
 
     def _traced(

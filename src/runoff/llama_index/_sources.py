@@ -17,6 +17,8 @@ from runoff.llama_index._widen import (
     awaitable,
     check_negation,
     filtered,
+    narrowed,
+    returns_all_it_finds,
     takes_filters,
     widened,
 )
@@ -59,14 +61,30 @@ class RetrieverSource:
         """Return at most `depth` hits in the retriever's order.
 
         If the store refuses a filter, or LlamaIndex cannot express it, more nodes are retrieved
-        without it and filtered here, until there are enough or no more.
+        without it and filtered here, until there are enough or no more. So it is with retrievers
+        that take no filters, and with those that combine others.
 
         Raises:
-            FilterNotSupported: the query has filters and the retriever takes none, or they keep
-                too few of 10,000 nodes.
+            FilterNotSupported: the query has filters, and the retriever takes none and cannot be
+                widened, or they keep too few of 10,000 nodes, or the nodes have no metadata.
         """
         del deadline  # LlamaIndex's retrievers take none; the pipeline leaves a late one behind
         bundle = to_bundle(query)
+        if query.filters is not None and self._combines:
+            before, push = 0, True
+            for wide in (depth, *_wider(depth)):
+                try:
+                    with _named(query):
+                        nodes = self._narrowed(query, wide, push=push).retrieve(bundle)
+                except FilterNotSupported:
+                    if not push:
+                        raise
+                    push = False  # a store inside refuses it
+                    nodes = self._narrowed(query, wide, push=push).retrieve(bundle)
+                if self._complete(nodes, query, (depth, wide, before)):
+                    break
+                before = len(nodes)
+            return self._hits(nodes, query, depth)
         try:
             with _named(query):
                 nodes = self._prepared(query, depth).retrieve(bundle)
@@ -84,6 +102,50 @@ class RetrieverSource:
         if query.filters is not None:
             retriever = filtered(retriever, query.filters, to_metadata_filters(query.filters))
         return retriever
+
+    @property
+    def _combines(self) -> bool:
+        """Whether filters are passed on to retrievers inside, and results sifted."""
+        return not takes_filters(self.retriever)
+
+    def _narrowed(self, query: Query, depth: int, *, push: bool) -> BaseRetriever:
+        retriever, wanted = widened(self.retriever, depth), query.filters
+        assert wanted is not None  # noqa: S101 - for mypy: it is only called with a filter
+        if retriever is None:
+            remedy = (
+                f"{type(self.retriever).__name__} takes no filters, and cannot be asked for more "
+                "nodes to choose from: set them when you make it"
+            )
+            raise FilterNotSupported("filters", wanted, remedy)
+        if not push:
+            return retriever
+        try:
+            more = to_metadata_filters(wanted)
+        except FilterNotSupported:
+            more = None  # LlamaIndex cannot express it: all results are checked anyway
+        return narrowed(retriever, wanted, more)
+
+    def _complete(
+        self, nodes: Sequence[NodeWithScore], query: Query, counts: tuple[int, int, int]
+    ) -> bool:
+        """Return whether enough nodes pass the filter, or there are no more.
+
+        Args:
+            nodes: what was found.
+            query: the query, with the filter.
+            counts: how many are wanted, how many were asked for, and how many the call before
+                found.
+        """
+        depth, wide, before = counts
+        keep = query.filters
+        if nodes and not any(one.node.metadata for one in nodes):
+            remedy = "the nodes have no metadata, which a filter could check"
+            raise FilterNotSupported("filters", keep, remedy)
+        if sum(keep is None or keep.matches(one.node.metadata) for one in nodes) >= depth:
+            return True
+        if returns_all_it_finds(self.retriever):
+            return len(nodes) < wide
+        return len(nodes) <= before
 
     def _unfiltered(self, depth: int, refused: FilterNotSupported) -> BaseRetriever:
         """Return a retriever without the query's filters, whose results can be filtered here."""
@@ -145,6 +207,21 @@ class AwaitableSource(RetrieverSource):
         """Do what `retrieve` does, awaited."""
         del deadline  # as in `retrieve`
         bundle = to_bundle(query)
+        if query.filters is not None and self._combines:
+            before, push = 0, True
+            for wide in (depth, *_wider(depth)):
+                try:
+                    with _named(query):
+                        nodes = await self._narrowed(query, wide, push=push).aretrieve(bundle)
+                except FilterNotSupported:
+                    if not push:
+                        raise
+                    push = False  # a store inside refuses it
+                    nodes = await self._narrowed(query, wide, push=push).aretrieve(bundle)
+                if self._complete(nodes, query, (depth, wide, before)):
+                    break
+                before = len(nodes)
+            return self._hits(nodes, query, depth)
         try:
             with _named(query):
                 nodes = await self._prepared(query, depth).aretrieve(bundle)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from llama_index.core import VectorStoreIndex
     from llama_index.core.schema import BaseNode
 
-__all__ = ["content"]
+__all__ = ["content", "stored"]
 
 
 def content(index: VectorStoreIndex) -> list[BaseNode]:
@@ -38,6 +38,18 @@ def content(index: VectorStoreIndex) -> list[BaseNode]:
         remedy = f"{type(store).__name__} cannot list its nodes: pass nodes= or docstore= too"
         raise InvalidArgument("vector_store", type(store).__name__, remedy) from None
     return [kept.get(node.node_id, node) for node in found]
+
+
+def stored(index: VectorStoreIndex, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the index's metadata by node id; empty for a store that cannot be asked by id."""
+    if not index.vector_store.stores_text:
+        found = index.docstore.get_nodes(ids, raise_error=False)
+    else:
+        try:
+            found = index.vector_store.get_nodes(ids)
+        except NotImplementedError:
+            return {}
+    return {node.node_id: node.metadata for node in found}
 
 
 def _is_qdrant(store: object) -> bool:

@@ -31,6 +31,7 @@ from llama_index.core.query_engine import TransformQueryEngine
 from runoff.errors import InvalidArgument
 from runoff.filters import And
 from runoff.llama_index._filters import as_filter
+from runoff.llama_index._narrow import BundleRetriever, WithinFilters
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.llama_index._settings import checked
@@ -58,6 +59,8 @@ _FINISHERS = (
     PrevNextNodePostprocessor,
     SentenceEmbeddingOptimizer,
 )
+# they add nodes that no retriever was asked for
+_ADDERS = (AutoPrevNextNodePostprocessor, PrevNextNodePostprocessor)
 _ORDERERS = (
     EmbeddingRecencyPostprocessor,
     FixedRecencyPostprocessor,
@@ -167,8 +170,9 @@ def _engine(
         wide = copy.copy(retriever)
     before, after = _around(kept)
     rerank = RunoffRerank(top_n=top_n, callback_manager=engine.callback_manager, **options)
-    clone._retriever = wide  # noqa: SLF001 - as above
-    clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after)]  # noqa: SLF001 - as above
+    added = [WithinFilters()] if any(isinstance(one, _ADDERS) for one in after) else []
+    clone._retriever = BundleRetriever(wide, depth)  # noqa: SLF001 - as above
+    clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after), *added]  # noqa: SLF001 - as above
     return clone
 
 

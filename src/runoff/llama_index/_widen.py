@@ -34,7 +34,16 @@ from runoff.filters import And, Not, Or
 if TYPE_CHECKING:
     from runoff.filters import Filter
 
-__all__ = ["awaitable", "check_negation", "filtered", "recall_of", "takes_filters", "widened"]
+__all__ = [
+    "awaitable",
+    "check_negation",
+    "filtered",
+    "narrowed",
+    "recall_of",
+    "returns_all_it_finds",
+    "takes_filters",
+    "widened",
+]
 
 # they return all nodes (or none), so there is nothing to widen
 _WHOLE = (SummaryIndexRetriever, TreeAllLeafRetriever, EmptyIndexRetriever)
@@ -48,6 +57,10 @@ class Widenable(Protocol):
 
     def widened(self, depth: int) -> BaseRetriever:
         """Return a copy that returns `depth` nodes."""
+        ...
+
+    def narrowed(self, filters: Filter) -> BaseRetriever:
+        """Return a copy with one more filter."""
         ...
 
 
@@ -160,6 +173,42 @@ def filtered(retriever: BaseRetriever, one: Filter, more: MetadataFilters) -> Ba
     own = retriever._filters  # noqa: SLF001 - LlamaIndex has no public way
     clone._filters = more if own is None else _both(own, more)  # noqa: SLF001 - as above
     return clone
+
+
+def narrowed(retriever: BaseRetriever, one: Filter, more: MetadataFilters | None) -> BaseRetriever:
+    """Return a copy in which every retriever that takes a filter honours it, in addition.
+
+    Those that take none, or whose store refuses it, are left as they are: the results must be
+    checked.
+
+    Args:
+        retriever: the retriever.
+        one: the filter.
+        more: the same for LlamaIndex; None if LlamaIndex cannot express it.
+    """
+    if isinstance(retriever, Widenable):
+        return retriever.narrowed(one)
+    if takes_filters(retriever) and more is not None:
+        try:
+            return filtered(retriever, one, more)
+        except FilterNotSupported:
+            return retriever
+    inner = _inner(retriever)
+    if not inner:
+        return retriever
+    clone = copy.copy(retriever)
+    _rewrap(clone, [narrowed(part, one, more) for part in inner])
+    return clone
+
+
+def returns_all_it_finds(retriever: BaseRetriever) -> bool:
+    """Return whether fewer nodes than asked for mean that there are no more.
+
+    That is not so where nodes are merged into their parents, or stand for others.
+    """
+    if isinstance(retriever, AutoMergingRetriever | RecursiveRetriever):
+        return False
+    return all(map(returns_all_it_finds, _inner(retriever)))
 
 
 def _both(left: MetadataFilters, right: MetadataFilters) -> MetadataFilters:

@@ -1,4 +1,4 @@
-"""Which hits of different sources are one document."""
+"""Decides which hits of different sources are the same document."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def identify(
 ) -> tuple[dict[str, list[Hit]], list[str]]:
     """Give every hit the key that identifies its document across sources.
 
-    The key is what `id_of` says; else the document's id when every document of every source has
-    one of its own; else the text, unless that is blank. A single source has nothing to merge with,
-    so its hits stay apart, even two with one id. A document a source lists twice counts at its
-    better rank.
+    The key is what `id_of` returns; without it, the document's id if every document of every source
+    has its own id; otherwise a hash of the text, or the id if the text is blank. With a single
+    source nothing is merged: its hits stay apart, even two with the same id. A document that a
+    source lists twice counts at its better rank.
 
     Returns:
-        The rankings with keys, and sentences about anything that had to be decided.
+        The rankings with keys, and a note for each duplicate and each conflict of texts.
     """
     if len(rankings) == 1 and id_of is None:
         ((name, hits),) = rankings.items()
@@ -63,7 +63,7 @@ def identify(
 
 
 def _text_key(document: Document) -> str:
-    # a blank text, such as an image's, says nothing about which document it is
+    # a blank text, such as an image's, does not identify a document
     return text_key(document.text) if document.text.strip() else document.doc_id
 
 

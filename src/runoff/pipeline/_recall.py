@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runoff._util.messages import short_repr
-from runoff._waiting import workers
+from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask, first_done, run, run_async
 from runoff.deadline import Branch, Watch
 from runoff.errors import BadReply, PoolFull
@@ -179,7 +179,8 @@ class _Call:
         return Answer(hits, None, *watch.read())
 
     def _retrieve(self) -> object:
-        return self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
+        with exits.Native():  # the source may be of anyone's making
+            return self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
 
     async def _aretrieve(self) -> object:
         import asyncio  # noqa: PLC0415 - half of this package's import time

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
-from runoff._util.messages import error_text
+from runoff._util.masking import without_texts
+from runoff._util.messages import error_text, visible
 from runoff._util.names import name_of
 from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.pipeline import _stages as stages
+from runoff.pipeline._boundary import within
 from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
 from runoff.pipeline._recall import Answer
@@ -124,14 +126,18 @@ class Search:
         complete = {name: answers.get(name, late) for name in self.sources}
         recalled = stages.collect(complete, self.depth, self.on_error)
         watch = Watch(self.deadline)
-        rankings, notes = identify(recalled.rankings, self.id_of)
+        inside = recalled.rankings
+        left_out: list[str] = []
+        if self.query.filters is not None:
+            inside, left_out = within(inside, self.query.filters)
+        rankings, notes = identify(inside, self.id_of)
         every = {name: rankings.get(name, []) for name in self.sources}
         candidates = stages.fuse(every, self.fusion)
         heads = candidates if self.grouping is None else self.grouping.group(candidates)
         split = stages.split(heads, self.window)
         entered = sum(map(len, rankings.values()))
         fusion = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
-        return Nominated(recalled, fusion, split, grouped_fates(heads), tuple(notes))
+        return Nominated(recalled, fusion, split, grouped_fates(heads), (*left_out, *notes))
 
     def scored_nothing(self, nominated: Nominated, reply: Reply) -> bool:
         """Return whether the second stage degrades the answer and scored no candidate at all."""
@@ -175,8 +181,7 @@ class Search:
             traced.append(self._trace_rerank(nominated, reply, reranking, detail))
             if reason:
                 degraded.append(Degradation("rerank", traced[-1].source, reason, detail))
-        for one in degraded:
-            logger.warning("degraded answer: %s %s: %s", one.stage, one.source, one.reason)
+        degraded = self._logged(degraded, nominated)
         off = self.second is None
         ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
         outcome = Outcome(
@@ -197,6 +202,22 @@ class Search:
             self.top_k,
         )
         return Response(self.query, ordered.results, outcome, trace)
+
+    def _logged(self, degraded: list[Degradation], nominated: Nominated) -> list[Degradation]:
+        """Log what is missing and why, and return it without the texts that errors repeat."""
+        if not degraded:
+            return degraded
+        queries = (self.query.text, *self.query.embedding_texts)
+        documents = [one.document.text for one in nominated.split.readable]
+        safe = [
+            replace(one, detail=visible(without_texts(one.detail, queries, documents)))
+            for one in degraded
+        ]
+        for one in safe:
+            said = f" ({one.detail})" if one.detail else ""
+            place = visible(f"{one.stage} {one.source}")
+            logger.warning("degraded answer: %s: %s%s", place, one.reason, said)
+        return safe
 
     def _trace_rerank(
         self, nominated: Nominated, reply: Reply, reranking: Reranking | None, problem: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -30,19 +31,28 @@ __all__ = [
     "Blend",
     "Group",
     "IdOf",
+    "OnBlank",
     "Wrapped",
     "checked",
+    "is_skipped",
     "model_name",
     "second_stage",
 ]
 
 DEFAULT_RERANKER = "runoff-mini"
 
+_logger = logging.getLogger("runoff")
+
 Blend: TypeAlias = 'float | Literal["auto"] | None'
 Group: TypeAlias = "Grouping | str | Callable[[Document], object] | None"
 IdOf: TypeAlias = "Callable[[Document], str] | None"
+OnBlank: TypeAlias = Literal["empty", "raise"]
 
 _COUNTS = {"top_n", "k", "window", "depth"}
+_CHOICES: dict[str, tuple[object, object]] = {
+    "provenance": (True, False),
+    "on_blank": ("empty", "raise"),
+}
 
 
 def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of any type
@@ -65,6 +75,10 @@ def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of
     elif name == "blend":
         if value not in (None, "auto") and not is_share(value):
             raise InvalidArgument("blend", value, 'must be within 0 and 1, "auto" or None')
+    elif name in _CHOICES:
+        if not isinstance(value, str | bool) or value not in _CHOICES[name]:
+            remedy = f"must be {' or '.join(map(repr, _CHOICES[name]))}"
+            raise InvalidArgument(name, value, remedy)
     elif name == "group":
         as_grouping(value)
     elif name == "fusion":
@@ -100,6 +114,19 @@ def second_stage(
         remedy = f"applies to scorers; {type(made).__name__} brings its own order"
         raise InvalidArgument(name, value, remedy)
     return replace(made, **given)
+
+
+def is_skipped(text: object, on_blank: OnBlank) -> bool:
+    """Whether a blank question is answered with an empty list, which a warning then says.
+
+    An agent's model sometimes calls its retriever with an empty string; an error would end the run.
+    """
+    if on_blank == "raise" or not isinstance(text, str) or text.strip():
+        return False
+    _logger.warning(
+        'the query is blank: the answer is an empty list (on_blank="raise" makes it an error)'
+    )
+    return True
 
 
 def model_name(part: object) -> str:

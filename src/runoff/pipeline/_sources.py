@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runoff.errors import InvalidArgument
+from runoff.protocols import Warmable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runoff.deadline import Deadline
+    from runoff.protocols import RecallSource
     from runoff.types import Hit, Query
 
-__all__ = ["Given", "by_name", "cannot_widen"]
+__all__ = ["Current", "Given", "by_name", "cannot_widen"]
+
+logger = logging.getLogger("runoff")
+_WIDEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +36,65 @@ class Given:
 
     def retrieve(
         self,
-        query: Query,
+        query: Query,  # noqa: ARG002 - the pipeline applies its filters, and says what they remove
         *,
         depth: int,
         deadline: Deadline | None = None,  # noqa: ARG002 - the hits are there already
     ) -> Sequence[Hit]:
-        """Return the first `depth` hits that the query's filters keep."""
-        hits, keep = self.hits, query.filters
-        if keep is not None:
-            hits = [hit for hit in hits if keep.matches(hit.document.metadata)]
-        return hits[:depth]
+        """Return the first `depth` hits."""
+        return self.hits[:depth]
 
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        """Return the first `depth` hits that the query's filters keep."""
+        """Return the first `depth` hits."""
         return self.retrieve(query, depth=depth, deadline=deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A source beside a store of the same documents, whose metadata decides who may see them.
+
+    A document whose metadata was changed in the store alone is still found by the source's old
+    metadata; it is left out if the store's are outside the filter. Documents that the store does
+    not know by their id cannot be checked.
+
+    Attributes:
+        source: the source, such as a BM25 index.
+        stored: returns the store's metadata by id, for the ids that it can be asked about.
+    """
+
+    source: RecallSource
+    stored: Callable[[list[str]], Mapping[str, Mapping[str, Any]]]
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Return at most `depth` hits of the source, best first."""
+        wanted, wide = query.filters, depth
+        while True:
+            hits = self.source.retrieve(query, depth=wide, deadline=deadline)
+            if wanted is None or not hits:
+                return hits
+            there = self.stored([hit.doc_id for hit in hits])
+            kept = [
+                hit for hit in hits if hit.doc_id not in there or wanted.matches(there[hit.doc_id])
+            ]
+            if len(kept) == len(hits) or len(kept) >= depth or len(hits) < wide:
+                break
+            wide *= _WIDEN
+        if len(kept) < len(hits):
+            logger.warning(
+                "%d documents found by BM25 were left out: their metadata in the vector store is "
+                "outside the filter, so BM25's is out of date: update both together",
+                len(hits) - len(kept),
+            )
+        return kept[:depth]
+
+    def warmup(self) -> None:
+        """Load what the source loads."""
+        if isinstance(self.source, Warmable):
+            self.source.warmup()
 
 
 def by_name(argument: str, given: Any, name_of: Callable[[object], str]) -> dict[str, Any]:  # noqa: ANN401 - the adapter checks the parts

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runoff._util.faults import OnError, degrades, is_permanent
 from runoff._util.messages import error_text
 from runoff.errors import BadReply, RecallFailed
+from runoff.pipeline._boundary import isolate
 from runoff.trace import Fate, FateKind, Scoring, StageTrace
 from runoff.types import (
     Candidate,
@@ -260,6 +261,7 @@ def _cut(final: Sequence[_Read], dropped: Sequence[tuple[Dropped, Scoring]], top
     kind = FateKind.RETURNED
     for rank, (candidate, scoring, reason, rerank_rank, scores) in enumerate(final, 1):
         if rank <= top_k:
+            candidate = isolate(candidate)  # noqa: PLW2901 - the same candidate
             results.append(Result(rank, candidate, rerank_rank, *scores))
         else:
             kind = FateKind.CUT

@@ -1,7 +1,7 @@
-"""Whatever a user wants recorded or explained, seen as a two-stage pipeline.
+"""Turns anything that can be recorded or explained into a two-stage pipeline.
 
-Adapters register converters for their framework's retrievers and engines, so that evaluation knows
-no framework.
+Adapters register converters for their framework's retrievers and engines, so that evaluation
+depends on no framework.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["System", "as_system", "register_system"]
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A system as a pipeline.
+    """A system that can be recorded, as a pipeline.
 
     Attributes:
-        pipeline: what it does.
+        pipeline: the pipeline.
         top_k: how many results it returns.
-        filters: which documents it may return, for every query.
+        filters: which documents it may return, in every query.
     """
 
     pipeline: TwoStage
@@ -43,7 +43,7 @@ class _Converter:
 
 
 _converters: dict[str, _Converter] = {}
-# an object of a framework stands for its adapter, which may not have been imported yet
+# the adapter of an object's framework may not have been imported yet
 _ADAPTERS = {
     "langchain_core": "runoff.langchain",
     "llama_index": "runoff.llama_index",
@@ -51,27 +51,29 @@ _ADAPTERS = {
 _KINDS = {
     "a LangChain retriever",
     "a LlamaIndex retriever or an engine over one",
-}  # what they will register, for the message
+}  # what the adapters register, for the message
 
 
 def register_system(
     name: str, matches: Callable[[object], bool], convert: Callable[[object], System]
 ) -> None:
-    """Teach `as_system` a foreign kind of system; a name registered again is replaced.
+    """Register a converter for a kind of system that `as_system` does not know.
+
+    Registering a name again replaces its converter.
 
     Args:
-        name: what the error message calls it, such as `"a LangChain retriever"`.
-        matches: whether an object is of that kind.
-        convert: makes a `System` of it.
+        name: the kind, as the error message lists it, such as `"a LangChain retriever"`.
+        matches: returns whether an object is of that kind.
+        convert: returns it as a `System`.
     """
     _converters[name] = _Converter(matches, convert)
 
 
 def as_system(given: object) -> System:
-    """Return the system a user handed over.
+    """Return an object as a `System`.
 
     Raises:
-        InvalidArgument: it is nothing that can be recorded; the message lists what can.
+        InvalidArgument: it cannot be recorded; the message lists what can.
     """
     if isinstance(given, TwoStage):
         return System(given)
@@ -87,7 +89,7 @@ def as_system(given: object) -> System:
     accepted = ", ".join(["a TwoStage", *sorted({*_converters, *_KINDS})])
     remedy = f"must be one of: {accepted}"
     if hasattr(given, "as_retriever"):
-        remedy = f"{remedy}; as_retriever() of it is one"
+        remedy = f"{remedy}; pass its as_retriever()"
     elif hasattr(given, "retrieve"):
-        remedy = f"{remedy}; TwoStage({{'name': it}}, reranker=None) is one"
+        remedy = f"{remedy}; wrap it: TwoStage({{'name': it}}, reranker=None)"
     raise InvalidArgument("system", given, remedy)

@@ -53,22 +53,23 @@ class TwoStage:
     Args:
         sources: first-stage retrievers by name, such as `{"bm25": bm25, "dense": dense}`. The
             first-declared one's copy of a document is used where several have it.
-        fusion: makes one order out of several sources' hits.
+        fusion: combines the hits of several sources into one order.
         reranker: the second stage: a reranker, a pair scorer, or the name of a cross-encoder; the
             embedded one by default; None for recall alone.
         depth: hits asked of each source.
         window: candidates the reranker reads; those below follow in fused order.
-        on_error: `"transient"` degrades the answer for faults that may pass and raises the others,
-            save that a source's errors that are not runoff's own leave it out as well when another
-            source answered; `"degrade"` degrades it for every fault of a source or the reranker;
-            `"raise"` raises every fault.
-        id_of: what identifies a document across sources, where neither ids nor texts do.
-        group: which candidates are put under one of them before the reranker reads any: a metadata
-            field such as `"parent_id"`, a callable from document to group, or a
-            `runoff.grouping.Grouping`, which finds duplicates too; None groups nothing.
+        on_error: `"transient"` degrades the answer for faults that may pass and raises all others,
+            except that a source which raises an error that is not from runoff is left out if
+            another source answered; `"degrade"` degrades the answer for every fault of a source or
+            the reranker; `"raise"` raises every fault.
+        id_of: returns what identifies a document across sources, if neither ids nor texts do.
+        group: which candidates are grouped before the reranker reads them: a metadata field such as
+            `"parent_id"`, a callable from document to group, or a `runoff.grouping.Grouping`, which
+            finds duplicates too; None groups nothing.
+        filters: which documents any search may return, in addition to those of the search.
 
     Raises:
-        InvalidArgument: names the argument, its value and what would be right.
+        InvalidArgument: names the argument, its value and what to pass instead.
     """
 
     sources: Mapping[str, RecallSource]
@@ -79,10 +80,11 @@ class TwoStage:
     on_error: OnError = "transient"
     id_of: Callable[[Document], str] | None = None
     group: Grouping | str | Callable[[Document], object] | None = None
+    filters: Filter | None = None
     _second: Reranker | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        """Check every argument and make a `Reranker` of what was given."""
+        """Check every argument, and turn `reranker` into a `Reranker`."""
         try:
             sources = dict(self.sources)
         except (TypeError, ValueError):
@@ -102,6 +104,10 @@ class TwoStage:
         object.__setattr__(self, "window", count("window", self.window))
         check_on_error(self.on_error)
         as_grouping(self.group)
+        if self.filters is not None:
+            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+
+            And(self.filters)  # refuses anything but a filter
         object.__setattr__(self, "_second", as_reranker(self.reranker))
 
     def search(
@@ -116,14 +122,14 @@ class TwoStage:
     ) -> Response:
         """Answer a query.
 
-        Recall may take half of the budget once a source has answered. What a late source found is
-        used all the same when the second stage comes back without a single score.
+        Recall may use half of the budget once a source has answered. The hits of a late source are
+        still used if the second stage returns no score at all.
 
         Args:
             query: the question.
             top_k: results to return, 1 or more; fewer come back where fewer were found.
-            timeout: seconds for the whole search; None for no limit. The answer is the best that
-                fits; `Response.outcome` says what had to be left out.
+            timeout: seconds for the whole search; None for no limit. The answer is the best one
+                possible in that time; `Response.outcome` says what was left out.
             filters: which documents may be returned, in addition to `query.filters`.
             depth: hits asked of each source, for this search.
             window: candidates the reranker reads, for this search.
@@ -149,7 +155,7 @@ class TwoStage:
         return await run_async(self._steps(query, top_k, timeout, filters, depth, window))
 
     def warmup(self) -> None:
-        """Load every model of the sources and the reranker and run each once."""
+        """Load every model of the sources and the reranker, and run each one once."""
         for part in (*self.sources.values(), self._second):
             if isinstance(part, Warmable):
                 part.warmup()
@@ -165,7 +171,7 @@ class TwoStage:
     ) -> Asking[Response]:
         """Recall, fuse, rerank and respond; `search` waits at each step and `asearch` awaits."""
         search = Search(
-            _joined(query, filters),
+            _joined(_joined(query, self.filters), filters),
             tuple(self.sources),
             self.fusion,
             self._second,

@@ -1,6 +1,6 @@
-"""Sources, the first stage: each finds documents for a query, one source per file.
+"""Sources, the first stage: each finds documents for a query.
 
-The names below load when they are first used, so importing this package loads no index, model or
+The names below are imported on first use, so importing this package loads no index, model or
 database.
 """
 

@@ -1,15 +1,15 @@
-"""How a text becomes tokens: the same way for documents and queries.
+"""Analyzers: they turn documents and queries into tokens in the same way.
 
-Every analyzer made here goes through the same steps:
+Every analyzer made here takes the same steps:
 
-1. Unicode NFKC and case folding, so that full-width, ligature and upper-case forms meet.
-2. Words are runs of letters, digits and the marks that belong to them, in any script; everything
-   else separates, the underscore too (`read_csv` is found by "read csv").
+1. Unicode NFKC and case folding, so that full-width, ligature and upper-case forms are equal.
+2. Words are runs of letters, digits and their combining marks, in any script; everything else
+   separates words, even the underscore (`read_csv` is found by "read csv").
 3. Scripts written without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), and
-   Korean, give character bigrams and the characters themselves, so that a query of one character
-   finds something. That holds for every language: an English index finds Chinese text.
-4. A language drops its stop words and stems the rest by Snowball (Porter, "Snowball: a language for
-   stemming algorithms", 2001).
+   Korean, give character bigrams and single characters, so that a query of one character finds
+   something. This applies to every language: an English index finds Chinese text.
+4. A language drops its stop words and stems the other words by Snowball (Porter, "Snowball: a
+   language for stemming algorithms", 2001).
 
 No text is cut, however long.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Analyze", "Analyzer", "analyzer_names", "make_analyzer"]
 
 Analyze: TypeAlias = Callable[[str], list[str]]
-"""Anything that turns a text into tokens."""
+"""A callable that turns a text into tokens."""
 
 _UNICODE = "unicode"
 _ALIASES = {
@@ -47,7 +47,7 @@ _ALIASES = {
 _MEMO_SIZE = 500_000  # words
 _MEMO_LENGTH = 64  # characters
 
-# Scripts whose words are not told apart by spaces, and Hangul, whose particles cling to the noun.
+# Scripts without spaces between words, and Hangul, whose particles are written with the noun.
 _BIGRAM_RANGES = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Burmese
@@ -68,7 +68,7 @@ _LAST_SCANNED = 0x1FFFF  # beyond lie Chinese characters only
 _ASCII_WORDS = re.compile(r"[a-z0-9]+").findall
 _TURKISH = str.maketrans({"I": "\u0131", "\u0130": "i"})
 
-# The stop words of Lucene's English analyzer, and what an apostrophe leaves behind.
+# The stop words of Lucene's English analyzer, and the letters that follow an apostrophe.
 _ENGLISH = (
     "a an and are as at be but by for if in into is it no not of on or such that the their then "
     "there these they this to was will with s t d ll m re ve"
@@ -81,17 +81,17 @@ _ARABIC = (
 
 
 class Analyzer:
-    """A way of turning a text into tokens, with the name an index remembers it by.
+    """Turns a text into tokens, and has the name that a saved index stores.
 
-    Calling it returns the tokens in order, repeats included. It is safe in any number of threads.
+    Calling it returns the tokens in order, repeats included. Any number of threads may use it.
 
     Attributes:
         name: the analyzer's name, or `module:qualname` of a callable.
-        by_name: whether `make_analyzer(name)` makes it again; False for a callable.
+        by_name: whether `make_analyzer(name)` returns it again; False for a callable.
 
     Args:
         name: see above.
-        analyze: does the work.
+        analyze: turns a text into tokens.
         by_name: see above.
     """
 
@@ -106,7 +106,7 @@ class Analyzer:
         """Return the tokens of a text.
 
         Raises:
-            InvalidArgument: a callable returned something else than a list of strings.
+            InvalidArgument: a callable returned anything but a list of strings.
         """
         tokens = self._analyze(text)
         if not self.by_name and (
@@ -125,10 +125,10 @@ def make_analyzer(analyzer: str | Analyze) -> Analyzer:
     Args:
         analyzer: a Snowball language such as `"english"` or `"arabic"`; `"unicode"` for words as
             they are, without stop words or stemming; `"cjk"`, `"chinese"`, `"japanese"`,
-            `"korean"`, `"thai"` and `"none"`, which are other names of it; or a callable.
+            `"korean"`, `"thai"` and `"none"`, which are aliases of it; or a callable.
 
     Raises:
-        InvalidArgument: there is no analyzer of this name, or it is neither name nor callable.
+        InvalidArgument: there is no analyzer of this name, or it is neither a name nor a callable.
     """
     if isinstance(analyzer, Analyzer):
         return analyzer
@@ -160,7 +160,7 @@ def _named(name: str) -> Analyzer:
 
 
 class _Words:
-    """Fold, split, make bigrams, and map each word to its token."""
+    """Folds and splits texts, makes bigrams, and maps each word to its token."""
 
     __slots__ = ("_memo", "_turkish")
 
@@ -184,7 +184,7 @@ class _Words:
 
 
 class _Memo(dict[str, str]):
-    """From a word to its token, computed once; an empty token marks a stop word."""
+    """Maps a word to its token, computed once; the token of a stop word is empty."""
 
     def __init__(self, stem: Callable[[str], str], stop_words: frozenset[str]) -> None:
         super().__init__(dict.fromkeys(stop_words, ""))
@@ -214,17 +214,17 @@ class _Snowball:
 
 
 def _folded(text: str) -> str:
-    """Return NFKC of the case-folded text; folding may undo NFKC, so it comes twice."""
+    """Return NFKC of the case-folded text; folding may undo NFKC, so it is applied twice."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _bigrams(run: str) -> list[str]:
-    """Return the characters of a run, and every two that are neighbours."""
+    """Return the characters of a run, and every two neighbours."""
     return [*run, *map(operator.add, run, run[1:])]
 
 
 def _stop_words(language: str) -> tuple[str, ...]:
-    """Return a language's stop words; where neither bm25s nor this file has any, none."""
+    """Return a language's stop words; empty if neither bm25s nor this file has any."""
     if language in {"english", "porter"}:
         return tuple(_ENGLISH.split())
     if language == "arabic":
@@ -249,7 +249,7 @@ def _is_word_character(character: str) -> bool:
 def _word_pattern() -> re.Pattern[str]:
     r"""Compile the pattern of words: runs of bigram scripts, and runs of all other scripts.
 
-    `\w` will not do: it leaves out the vowel signs of Hindi or Thai and the points of Arabic.
+    `\w` is not enough: it omits the vowel signs of Hindi and Thai and the points of Arabic.
     """
     bigram: list[str] = []
     other: list[str] = []

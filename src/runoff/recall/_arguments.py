@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from runoff._util.isolated import frozen
 from runoff.errors import InvalidArgument
 from runoff.types import Document, Query
 
@@ -34,7 +36,8 @@ def as_documents(documents: Iterable[Given]) -> Iterator[Document]:
 
 def _document(given: Any) -> Document:  # noqa: ANN401 - any value a user may pass
     if isinstance(given, Document):
-        return given
+        metadata = frozen(given.metadata)
+        return given if metadata is given.metadata else replace(given, metadata=metadata)
     if isinstance(given, str):
         return Document.without_id(given)
     if isinstance(given, tuple) and len(given) == 2:  # noqa: PLR2004 - a pair

@@ -31,24 +31,24 @@ class Function:
     """A source made of a function `(query, depth) -> hits`.
 
     The function is called with the `Query` (its question is `query.text`) and the depth, by
-    position, and returns an iterable, best first. Its order is the order: scores are passed on and
-    never sorted by. Each item is a `Hit`, `(Document, score)` or `(doc_id, text, score)`. A list of
-    bare `Document`s is accepted too and gets the reciprocal of the rank as score, with the range
-    (0, 1); items with and without scores are not mixed. An id that comes again is left out, so that
-    several passages of one document may be returned: the best placed one stands for it. What goes
-    beyond `depth` is cut off, and no more is read from an iterator.
+    position, and returns an iterable, best first. Its order is kept: scores are passed on and never
+    used for sorting. Each item is a `Hit`, `(Document, score)` or `(doc_id, text, score)`. A list
+    of bare `Document`s is accepted too; their score is the reciprocal of the rank, with the range
+    (0, 1). Items with and without scores cannot be mixed. A repeated id is left out, so a function
+    may return several passages of one document: the first stands for it. Items beyond `depth` are
+    cut, and an iterator is read no further.
 
-    An async function is accepted as well: it is awaited by `asearch`, and `search` refuses it.
+    An async function is accepted too: `asearch` awaits it, and `search` refuses it.
 
     Attributes:
         function: the function.
-        honours_filters: set it to True where the function reads `query.filters` and honours them
-            exactly; otherwise a query with filters is refused.
-        score_range: the lowest and highest score the function can give, for items that are no
-            `Hit`; None for an unknown end.
+        honours_filters: True if the function reads `query.filters` and honours them exactly;
+            otherwise a query with filters is refused.
+        score_range: the lowest and highest score the function can give, for items that are not
+            `Hit`s; None for an unknown bound.
 
     Raises:
-        InvalidArgument: `function` cannot be called, or `score_range` is no pair.
+        InvalidArgument: `function` cannot be called, or `score_range` is not a pair.
     """
 
     function: Callable[[Query, int], Iterable[Found] | Awaitable[Iterable[Found]]]
@@ -66,7 +66,7 @@ class Function:
         """Check the function and the range."""
         check_callable("function", self.function, "must be a callable (query, depth) -> hits")
         if not isinstance(self.score_range, tuple) or len(self.score_range) != 2:  # noqa: PLR2004 - a pair
-            remedy = "must be the pair (lowest, highest), None for an unknown end"
+            remedy = "must be a pair (lowest, highest), with None for an unknown bound"
             raise InvalidArgument("score_range", self.score_range, remedy)
 
     def retrieve(
@@ -75,20 +75,19 @@ class Function:
         """Call the function and return what it found, at most `depth` hits.
 
         Raises:
-            FilterNotSupported: the query has filters, and the function does not say it honours
-                them.
-            InvalidArgument: the function returned something else than it may, or it is async.
+            FilterNotSupported: the query has filters, and `honours_filters` is False.
+            InvalidArgument: the function returned a wrong type, or it is async.
             BadReply: a score is not finite.
         """
-        del deadline  # a function knows none; the pipeline leaves it behind when time is up
+        del deadline  # functions take none; the pipeline abandons the call when time is up
         self._check(query, depth)
         found = self.function(query, depth)
         if inspect.isawaitable(found):
             _close(found)
             remedy = (
-                "is async: only asearch() can await it"
+                "is async: use asearch(), which awaits it"
                 if isinstance(self, _AsyncFunction)
-                else 'returned something to await: make it an "async def", so that it is awaited'
+                else 'returned an awaitable: declare it "async def", so that asearch() awaits it'
             )
             raise InvalidArgument("function", self.function, remedy)
         return self._hits(found, depth)
@@ -97,7 +96,7 @@ class Function:
         check_question(query, depth)
         if query.filters is not None and not self.honours_filters:
             remedy = (
-                "this function does not say that it honours filters: if it does, declare "
+                "this function is not declared to honour filters: if it does, pass "
                 "Function(..., honours_filters=True)"
             )
             raise FilterNotSupported("filters", query.filters, remedy)
@@ -110,7 +109,7 @@ class Function:
         for item in found:
             bare.add(isinstance(item, Document))
             if len(bare) > 1:
-                raise InvalidArgument("function", item, f"{_REMEDY}; some have a score, some none")
+                raise InvalidArgument("function", item, f"{_REMEDY}; all with a score, or none")
             hit = self._hit(item, len(hits) + 1)
             hits.setdefault(hit.doc_id, hit)
             if len(hits) == depth:
@@ -126,7 +125,7 @@ class Function:
             document, score = _parts(item)
             hit = Hit(document, score, self.score_range)
         if not math.isfinite(hit.score):
-            msg = f"the function gave document {hit.doc_id!r} the score {hit.score}"
+            msg = f"scores must be finite: the function returned {hit.score} for {hit.doc_id!r}"
             raise BadReply(msg)
         return hit
 
@@ -153,7 +152,7 @@ def _is_async(function: object) -> bool:
 
 
 def _close(found: Any) -> None:  # noqa: ANN401 - any awaitable
-    """Keep a coroutine that nobody will await from warning about it."""
+    """Close a coroutine that is never awaited, so that Python does not warn about it."""
     if inspect.iscoroutine(found):
         found.close()
 

@@ -1,16 +1,16 @@
-"""A directory of files that is whole at every moment, whoever is killed while writing it.
+"""A directory of files that stays complete even if a process is killed while writing to it.
 
 ```
 PATH/runoff.json          the pointer: kind, version, facts, and name, size and SHA-256 of every
-                          file of the one generation that counts
+                          file of the current generation
 PATH/generations/NAME/    files that never change
 PATH/.lock                held by the process that writes
 ```
 
-Writing makes a new generation, forces it to the disk and replaces the pointer, which is one atomic
-rename; what came before is removed afterwards. A process killed at any moment leaves the old state
-or the new one, and the next to write clears up after it. Readers that hold an older generation open
-keep it.
+A writer makes a new generation, forces it to the disk and replaces the pointer, which is one atomic
+rename; then it removes the previous generation. A process killed at any moment leaves the old state
+or the new one, and the next writer removes its leftovers. Readers that have an older generation
+open keep it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Kind", "NewGeneration", "StoredGeneration", "current_generation", "publish", "read"]
+__all__ = [
+    "Kind",
+    "NewGeneration",
+    "StoredGeneration",
+    "current_generation",
+    "damaged",
+    "publish",
+    "read",
+]
 
 _POINTER = "runoff.json"
 _GENERATIONS = "generations"
 _LOCK = ".lock"
 _OURS = {_POINTER, _GENERATIONS, _LOCK}
+_NAME = re.compile("[0-9a-f]{32}")  # of a generation
 _ATTEMPTS = 100
 _T = TypeVar("_T")
 _KINDS: dict[str, np.dtype[Any]] = {
@@ -53,11 +62,11 @@ _KINDS: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a directory holds.
+    """What a directory contains.
 
     Attributes:
         name: such as `"bm25"`.
-        version: of the files' format; a reader knows its own and every earlier one.
+        version: the version of the file format; a reader reads its own and all earlier ones.
     """
 
     name: str
@@ -66,11 +75,11 @@ class Kind:
 
 @dataclass(slots=True)
 class NewGeneration:
-    """Files being written.
+    """The files of a generation that is being written.
 
     Attributes:
-        folder: where.
-        facts: what the pointer will say about them; fill it before the block ends.
+        folder: the directory they are written to.
+        facts: what the pointer will say about them; set them before the block ends.
         files: size and SHA-256 of each file written so far.
     """
 
@@ -89,10 +98,10 @@ class NewGeneration:
         self.write(name, (json.dumps(value).encode("ascii"),))
 
     def write_array(self, name: str, array: NDArray[Any]) -> None:
-        """Write an array's numbers; the pointer says their type and shape.
+        """Write an array's numbers; the pointer has their type and shape.
 
-        NumPy's own format would tell both as Python source, and CPython 3.11 fails where two
-        threads parse source at once.
+        NumPy's own format has both as Python source, and CPython 3.11 fails when two threads parse
+        source at once.
         """
         self.write(name, (np.ascontiguousarray(array).data.cast("B") if array.size else b"",))
         self.files[name] |= {"dtype": array.dtype.str, "shape": array.shape}
@@ -107,7 +116,7 @@ class NewGeneration:
 
 
 class _Hashed:
-    """A file to write to that knows the size and checksum of what it was given."""
+    """A file to write to, with the size and checksum of what was written."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -126,7 +135,7 @@ class StoredGeneration:
 
     Attributes:
         name: the generation's name.
-        folder: where the files lie.
+        folder: the directory of the files.
         facts: what the pointer says about them.
         files: size and SHA-256 of each.
         verify: whether checksums are compared; sizes always are.
@@ -141,7 +150,7 @@ class StoredGeneration:
     mmap: bool
 
     def json(self, name: str) -> Any:  # noqa: ANN401 - any JSON
-        """Return what a JSON file says."""
+        """Return the content of a JSON file."""
         path = self._checked(name)
         try:
             return parse_json(path.read_bytes())
@@ -173,7 +182,7 @@ class StoredGeneration:
         return array.reshape(shape)
 
     def content(self, name: str) -> NDArray[np.uint8]:
-        """Return the bytes of a file, which cannot be written to."""
+        """Return the bytes of a file, read-only."""
         return self._mapped(self._checked(name))
 
     def _mapped(self, path: Path) -> NDArray[np.uint8]:
@@ -187,11 +196,11 @@ class StoredGeneration:
         path = self.folder / name
         recorded = self.files.get(name)
         if recorded is None:
-            raise damaged(path, "is not recorded")
+            raise damaged(path, "is not listed in runoff.json")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size != recorded["bytes"]:
-                raise damaged(path, f"has {size} bytes, {recorded['bytes']} were written")
+                raise damaged(path, f"has {size} bytes instead of {recorded['bytes']}")
             if (
                 self.verify
                 and hashlib.file_digest(file, "sha256").hexdigest() != recorded["sha256"]
@@ -201,19 +210,20 @@ class StoredGeneration:
 
 
 def damaged(path: Path, what: str) -> IndexDamaged:
-    """Return the error that says what is wrong with a file, and the remedy."""
+    """Return an error that names the file, what is wrong with it, and the remedy."""
     return IndexDamaged(f"{path} {what}: restore the index from a copy, or build and save it again")
 
 
 @contextmanager
 def publish(path: str | os.PathLike[str], kind: Kind) -> Iterator[NewGeneration]:
-    """Write a new generation in the block; it counts once the block has ended well.
+    """Write a new generation in the block; it becomes current when the block ends without error.
 
-    Writers wait for each other, in one process or several; the last one counts.
+    Writers wait for each other, in one process or several; the last one wins.
 
     Raises:
-        InvalidArgument: the path is a file, or a directory that holds other things.
-        OSError: something cannot be written, such as on a full disk; what was there before counts.
+        InvalidArgument: the path is a file, or a directory with other content.
+        OSError: something cannot be written, such as on a full disk; the previous generation stays
+            current.
     """
     root = path_of("path", path)
     try:
@@ -230,7 +240,7 @@ def publish(path: str | os.PathLike[str], kind: Kind) -> Iterator[NewGeneration]
                 raise
             _clear(root, keep=new.folder.name)
     except OSError as error:
-        why = f"not saved, and what was saved before still counts: {error.strerror or error}"
+        why = f"not saved, and the previous save is unchanged: {error.strerror or error}"
         raise OSError(error.errno, why, str(root)) from error
 
 
@@ -242,10 +252,10 @@ def read(
     verify: bool,
     mmap: bool,
 ) -> _T:
-    """Call `use` with the generation that counts, and again when it is replaced meanwhile.
+    """Call `use` with the current generation, and again if it is replaced meanwhile.
 
     Raises:
-        IndexNotFound: there is none.
+        IndexNotFound: there is no index.
         IndexDamaged: the directory is foreign, incomplete or altered.
         IndexTooNew: a newer version of runoff wrote it.
     """
@@ -271,12 +281,10 @@ def read(
 
 
 def current_generation(path: str | os.PathLike[str], kind: Kind) -> str:
-    """Return the name of the generation that counts.
+    """Return the name of the current generation.
 
     Raises:
-        IndexNotFound: as for `read`, like the others.
-        IndexDamaged: see there.
-        IndexTooNew: see there.
+        IndexNotFound, IndexDamaged, IndexTooNew: as for `read`.
     """
     return str(_pointer(path_of("path", path), kind)["generation"])
 
@@ -300,7 +308,7 @@ def _pointer(root: Path, kind: Kind) -> dict[str, Any]:
         raise damaged(path, "does not state the version of its format")
     if version > kind.version:
         msg = (
-            f"{root} has format {version}, and this runoff reads up to {kind.version}: "
+            f"{root} has format {version}, and this version of runoff reads up to {kind.version}: "
             "pip install --upgrade runoff"
         )
         raise IndexTooNew(msg)
@@ -310,7 +318,7 @@ def _pointer(root: Path, kind: Kind) -> dict[str, Any]:
     name, facts, files = (pointer.get(one) for one in ("generation", "facts", "files"))
     if (
         not isinstance(name, str)
-        or not re.fullmatch("[0-9a-f]{32}", name)
+        or not _NAME.fullmatch(name)
         or not isinstance(facts, dict)
         or not isinstance(files, dict)
         or not all(map(_describes, files.values()))
@@ -325,8 +333,8 @@ def _describes(file: object) -> bool:
 
 def _absent(root: Path) -> IndexNotFound | IndexDamaged:
     if root.is_dir() and any(one.name not in _OURS for one in root.iterdir()):
-        return IndexDamaged(f"{root} holds other files and no runoff index: check the path")
-    what = "is a file" if root.is_file() else "holds no index"
+        return IndexDamaged(f"{root} contains other files but no runoff index: check the path")
+    what = "is a file" if root.is_file() else "contains no index"
     return IndexNotFound(f"{root} {what}: check the path, or save one there")
 
 
@@ -335,14 +343,21 @@ def _checksum(pointer: Mapping[str, Any]) -> str:
 
 
 def _prepare(root: Path) -> None:
-    """Make the directory, and refuse one that is somebody else's."""
+    """Make the directory, and refuse one with other content."""
     if root.exists() and not root.is_dir():
-        raise InvalidArgument("path", str(root), "is a file: name a directory")
+        raise InvalidArgument("path", str(root), "is a file: pass a directory")
     if root.is_dir():
         names = {one.name for one in root.iterdir()}
         if _POINTER not in names and not names <= _OURS:
             raise InvalidArgument(
-                "path", str(root), "holds other files and no index: name an empty directory"
+                "path", str(root), "contains other files and no index: pass an empty directory"
+            )
+        if (root / _GENERATIONS).is_symlink():
+            raise InvalidArgument(
+                "path",
+                str(root),
+                f"holds a symbolic link named {_GENERATIONS!r}, and an index has a folder there: "
+                "remove the link, or name an empty directory",
             )
     new = not root.exists()
     (root / _GENERATIONS).mkdir(parents=True, exist_ok=True)
@@ -351,7 +366,7 @@ def _prepare(root: Path) -> None:
 
 
 def _point(root: Path, kind: Kind, new: NewGeneration) -> None:
-    """Force a generation to the disk and make it the one that counts."""
+    """Force a generation to the disk and make it the current one."""
     pointer: dict[str, Any] = {
         "runoff": kind.name,
         "version": kind.version,
@@ -371,7 +386,7 @@ def _point(root: Path, kind: Kind, new: NewGeneration) -> None:
 
 
 def _counting(root: Path) -> str | None:
-    """Return the name of the generation that counts, or None where the pointer does not tell."""
+    """Return the name of the current generation, or None if the pointer has none."""
     try:
         pointer = parse_json((root / _POINTER).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -381,17 +396,24 @@ def _counting(root: Path) -> str | None:
 
 
 def _clear(root: Path, keep: str | None) -> None:
-    """Remove every generation but one; what cannot be removed now goes another time."""
-    if keep is None:
+    """Remove every generation but one; what cannot be removed now is left for the next writer."""
+    if keep is None or (root / _GENERATIONS).is_symlink():
         return
     for folder in (root / _GENERATIONS).iterdir():
-        if folder.name != keep:
+        if folder.name != keep and _is_generation(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_generation(folder: Path) -> bool:
+    """Whether a folder has the name of a generation and holds, as one does, files alone."""
+    if not _NAME.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(one.is_file() and not one.is_symlink() for one in folder.iterdir())
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process."""
+    """Hold a lock that is released when the process ends."""
     with path.open("ab") as file:
         lock(file, wait=True)
         yield
@@ -403,7 +425,7 @@ def _force(file: IO[bytes]) -> None:
 
 
 def _force_folder(folder: Path) -> None:
-    """Force the names in a folder to the disk; Windows does so by itself."""
+    """Force the names in a folder to the disk; Windows does this by itself."""
     if os.name == "posix":
         number = os.open(folder, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""The second stage: scorers that read pairs, and the rerankers made of them.
+"""The second stage: scorers of pairs, and the rerankers made of them.
 
-Names are imported when they are first used, so that nobody waits for a part they do not use.
+Names are imported when they are first used, so that importing one part does not load the others.
 """
 
 from __future__ import annotations

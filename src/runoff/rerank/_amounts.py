@@ -1,4 +1,4 @@
-"""How much a request is, as far as that is known before it is sent."""
+"""Estimates of the tokens and search units of a request, before it is sent."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _SPECIAL = 3  # tokens around query and document
 
 
 def tokens(text: str) -> int:
-    """Return about how many tokens a text has: a quarter of its bytes."""
+    """Estimate the tokens of a text: a quarter of its bytes."""
     return len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN
 
 
 def pair_tokens(pair: tuple[str, str]) -> int:
-    """Return about how many tokens a pair has: a quarter of its bytes, and 3."""
+    """Estimate the tokens of a pair: a quarter of its bytes, and 3 special tokens."""
     sizes = (len(text.encode("utf-8", "surrogatepass")) for text in pair)
     return math.ceil(sum(sizes) / _BYTES_PER_TOKEN) + _SPECIAL
 
 
 def units(pairs: Sequence[tuple[str, str]], batch: int) -> float:
-    """Return the search units that pairs with text cost: one for each query and 100 documents."""
+    """Return the search units of pairs with text: one for each query and 100 documents of it."""
     documents = Counter(pair[0] for pair in pairs if has_text(pair))
     return float(
         sum(

@@ -1,7 +1,7 @@
-"""Whatever a user hands over as second stage, made a `Reranker`.
+"""Make a `Reranker` of what a user gives as second stage.
 
-Adapters register converters for their framework's own rerankers, so that this room knows no
-framework and any of them can stand in any pipeline.
+Adapters register converters for the rerankers of their framework. So this package imports no
+framework, and every framework's rerankers work in any pipeline.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class _Converter:
 
 
 _converters: dict[str, _Converter] = {}
-# an object of a framework stands for its adapter, which may not have been imported yet
+# an object of a framework needs its adapter, which may not have been imported yet
 _ADAPTERS = {"langchain_core": "runoff.langchain", "llama_index": "runoff.llama_index"}
 
 
 def register_converter(
     name: str, matches: Callable[[object], bool], convert: Callable[[object], Reranker]
 ) -> None:
-    """Teach `as_reranker` a foreign kind of reranker; a name registered again is replaced.
+    """Make `as_reranker` accept another kind of reranker; a name registered again is replaced.
 
     Args:
         name: what the error message calls it, such as `"LangChain document compressor"`.
@@ -62,8 +62,8 @@ def as_reranker(reranker: object) -> Reranker | None:
 
         return Pointwise(CrossEncoder(reranker))
     if not isinstance(reranker, type):
-        _meet_adapters(type(reranker))
-        # foreign classes come first: theirs too may have a `rerank` or `score` that means another
+        _import_adapters(type(reranker))
+        # converters come first: the `rerank` or `score` of a framework may mean something else
         for converter in _converters.values():
             if converter.matches(reranker):
                 return converter.convert(reranker)
@@ -75,7 +75,7 @@ def as_reranker(reranker: object) -> Reranker | None:
     raise InvalidArgument("reranker", reranker, f"must be one of: {', '.join(accepted)}")
 
 
-def _meet_adapters(kind: type) -> None:
+def _import_adapters(kind: type) -> None:
     packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
     for package in _ADAPTERS.keys() & packages:
         importlib.import_module(_ADAPTERS[package])

@@ -1,4 +1,4 @@
-"""Documents with fields as YAML, which is how Cohere's rerankers are best given them."""
+"""Documents with fields as YAML, the form that Cohere recommends for its rerankers."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class AsYAML:
     Pointwise(CohereRerank(), text=AsYAML(["title", "author"]))
     ```
 
-    Rerankers lose the end of what is too long, so fields come in the order given, important ones
-    first. Absent fields are left out, and letters beyond ASCII stay letters. Values that YAML has
-    no word for are written as `str` shows them.
+    Rerankers cut a long text at its end, so name important fields first. Absent fields are left
+    out, and non-ASCII letters are not escaped. Values that YAML cannot express are written by
+    `str`.
 
     Attributes:
-        fields: names of metadata fields; none takes all that a document has, in its order.
+        fields: names of metadata fields, in order; empty takes all that a document has.
         text: the name under which the text follows; an empty one leaves it out.
 
     Raises:
-        InvalidArgument: a name is no string, or stands there twice.
+        InvalidArgument: a name is not a string, or is given twice.
         MissingExtra: PyYAML is not installed; raised on first use.
     """
 
@@ -44,7 +44,9 @@ class AsYAML:
 
     def __post_init__(self) -> None:
         """Check the names."""
-        remedy = "must be a list of names of metadata fields, none of them twice, nor the text's"
+        remedy = (
+            "must list names of metadata fields, each once and none equal to the name of the text"
+        )
         if isinstance(self.fields, str) or not isinstance(self.fields, Iterable):
             raise InvalidArgument("fields", self.fields, remedy)
         names = tuple(self.fields)
@@ -57,7 +59,7 @@ class AsYAML:
     def __call__(self, document: Document) -> str:
         """Return the document as YAML."""
         try:
-            import yaml  # noqa: PLC0415 - only who has structured documents needs it
+            import yaml  # noqa: PLC0415 - only structured documents need it
         except ImportError as error:
             raise MissingExtra("pyyaml", "cohere") from error
         names = self.fields or [name for name in document.metadata if name != KEY]
@@ -70,7 +72,7 @@ class AsYAML:
             held[self.text] = document.text
 
         class Dumper(yaml.SafeDumper):
-            """Writes texts of several lines as they stand, so that parts of them are found."""
+            """Writes texts of several lines unchanged, so that passages are found in them."""
 
         def text(dumper: Any, value: str) -> Any:  # noqa: ANN401 - PyYAML has no types here
             style = "|" if "\n" in value else None

@@ -1,4 +1,4 @@
-"""A cascade: a cheap reranker reads many candidates, a stronger one the few that it puts first."""
+"""A cascade: a cheap reranker reads many candidates, and a stronger one the best of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Step:
             its own (population) standard deviations above its second best; None never skips.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     reranker: Inner
@@ -72,27 +72,27 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Stages in turn, each reading the best that the one before left.
+    """Rerankers in sequence: each reads the best candidates of the one before.
 
     ```python
     Cascade([Step(cheap, keep=20), "runoff-mini"])
     ```
 
-    The first stage reads every candidate, each later one the first `keep` of the order so far. It
-    reorders those alone; what it did not read follows in the order of the stage before. Scores of
-    two stages are never compared: only what the last stage scored has a `rerank_score` and a
-    `pair_score`, and `kind` and `model` are that stage's. Equal scores keep their fused order.
+    The first stage reads every candidate. Each later stage reads the first `keep` of the order so
+    far and reorders only those; the others keep their order below. Scores of two stages are never
+    compared: only candidates that the last stage scored have a `rerank_score` and a `pair_score`,
+    and `kind` and `model` are that stage's. Equal scores keep their fused order.
 
-    All stages share one deadline, and each may take what is left of it. A stage that fails for a
-    reason that may pass is left out, and one that comes back with a part is taken at that; the
-    answer is the best order there is, and it is degraded. An error that lasts is raised.
+    All stages share one deadline, and each may use all that is left of it. A stage with a transient
+    error is left out, and a stage that scores only some candidates reorders those; either way the
+    answer is degraded. A permanent error is raised.
 
     Attributes:
         steps: a `Step`, or a pair of reranker and keep, for each stage; the last may be a bare
             reranker.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     steps: Sequence[Step | tuple[Inner, int] | Inner]
@@ -113,10 +113,10 @@ class Cascade:
                 remedy = "must say how many candidates the next stage reads"
                 raise InvalidArgument(f"steps[{place}].keep", None, remedy)
             if _threshold(step) is not None:
-                remedy = "a threshold belongs to the last stage, whose scores the answer has"
+                remedy = "only the last stage may have a threshold: the answer has its scores"
                 raise InvalidArgument(f"steps[{place}]", _threshold(step), remedy)
             if step.margin is not None and _threshold(last) is not None:
-                remedy = "would skip the last stage and its threshold: set one or the other"
+                remedy = "could skip the last stage and its threshold: set one or the other"
                 raise InvalidArgument(f"steps[{place}].margin", step.margin, remedy)
         for name in ("keep", "margin"):
             if (value := getattr(last, name)) is not None:
@@ -130,11 +130,11 @@ class Cascade:
 
     @property
     def keeps_deadline(self) -> bool:
-        """True: a stage that does not come back in time is left behind."""
+        """True: at the deadline it answers without the stages that are late."""
         return True
 
     def warmup(self) -> None:
-        """Warm every stage up that can be."""
+        """Load and run every stage's model once."""
         for step in self._stages:
             if isinstance(step.second, Warmable):
                 step.second.warmup()
@@ -142,10 +142,10 @@ class Cascade:
     def rerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
-        """Let each stage in turn order what it is to read.
+        """Rerank with one stage after another.
 
         Raises:
-            Exception: a stage's error that trying again cannot help.
+            Exception: a permanent error of a stage.
         """
         return run(self._asking(query, candidates, deadline or Deadline()))
 
@@ -210,7 +210,7 @@ def lead(scores: Sequence[float] | NDArray[np.float64]) -> float:
 
 
 class _Order:
-    """The order so far: what some stage placed, then the unread in fused order."""
+    """The order so far: candidates that a stage placed, then the others in fused order."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._place = {one.key: place for place, one in enumerate(candidates)}
@@ -245,7 +245,7 @@ class _Order:
         if reason:
             self._faults.append((reason, detail))
         if not answer.ordered and reason:
-            return  # it answered for nothing, and the scores of the stage before stand
+            return  # it scored nothing, so the scores of the stage before stand
         self._answered = answer
         self._dropped += answer.dropped
         moved = {one.candidate.key for one in answer.ordered}
@@ -255,7 +255,7 @@ class _Order:
             for one in self._placed
             if one.candidate.key not in moved
         ]
-        # a stage reads in the order of the one before, and its ties go back to the fused order
+        # the stage saw the order of the one before, but equal scores keep the fused order
         ahead = sorted(
             answer.ordered,
             key=lambda one: (
@@ -273,7 +273,7 @@ class _Order:
         self._notes.append(note)
 
     def reranking(self) -> Reranking:
-        """Return the order with what it had to do without."""
+        """Return the order, with what is missing from it."""
         return Reranking(
             tuple(self._placed),
             tuple(self._unread),

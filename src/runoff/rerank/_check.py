@@ -1,4 +1,4 @@
-"""What every reranking must be, whoever made it."""
+"""The checks that every reranking must pass."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = ["check_reranking"]
 
 
 def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
-    """Return a reranking that loses, invents and repeats no candidate and orders by numbers.
+    """Return a reranking that has every candidate once and is ordered by finite scores.
 
-    Those without a score, which an earlier stage of a cascade placed, come last.
+    Candidates without a score, which an earlier stage of a cascade ordered, must come last.
 
     Raises:
-        BadReply: it is no such thing; says why.
+        BadReply: a check failed; says which.
     """
     if not isinstance(reranking, Reranking):
-        msg = f"the reranker returned {short_repr(reranking)} and not a Reranking"
+        msg = f"the reranker returned {short_repr(reranking)}, not a Reranking"
         raise BadReply(msg)
     try:
         back = [one.candidate.key for one in reranking.ordered]
         back += [candidate.key for candidate in reranking.unscored]
         back += [one.candidate.key for one in reranking.dropped]
     except (AttributeError, TypeError) as error:
-        msg = f"the reranker returned a Reranking that holds something else than it says: {error}"
+        msg = f"the reranker returned a Reranking that contains the wrong types: {error}"
         raise BadReply(msg) from error
     if sorted(back) != sorted(candidate.key for candidate in given):
         known = {candidate.key for candidate in given}
@@ -45,14 +45,17 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
         )
         raise BadReply(msg)
     if reranking.ordered and not reranking.dropped and reranking.ordered[0].rerank_score is None:
-        msg = "the reranker gave none of what it ordered a score"
+        msg = "the reranker ordered candidates but scored none"
         raise BadReply(msg)
-    after = ""
+    unscored = False
     for one in reranking.ordered:
-        score = one.rerank_score
+        doc_id, score = one.candidate.document.doc_id, one.rerank_score
         if score is None:
-            after = " after one without a score"
-        elif after or not isinstance(score, Real) or not math.isfinite(score):
-            msg = f"the reranker ordered {one.candidate.document.doc_id!r} by {score}{after}"
+            unscored = True
+        elif not isinstance(score, Real) or not math.isfinite(score):
+            msg = f"the reranker gave {doc_id!r} the score {score}, which is not a finite number"
+            raise BadReply(msg)
+        elif unscored:
+            msg = f"the reranker placed {doc_id!r}, with a score, below a candidate without one"
             raise BadReply(msg)
     return reranking

@@ -1,4 +1,4 @@
-"""What scoring costs: prices, caps on one search, and the scorer that keeps to them."""
+"""Prices, caps on what one search may use, and the scorer that applies both."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _LIMITS = {
     "pairs": "pairs",
     "tokens": "tokens",
     "billed_units": "search units",
-    "cost": "in money",
+    "cost": "of cost",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a scorer costs, as its vendor's price list says; the parts add up.
+    """What a scorer costs, by its vendor's price list; several prices add up.
 
     Attributes:
         per_search_unit: for each unit the vendor bills (`Usage.billed_units`).
@@ -44,7 +44,7 @@ class Price:
         currency: for messages; prices in one pipeline should share it, as their costs are summed.
 
     Raises:
-        InvalidArgument: a part is no number of 0 or more, or there is none.
+        InvalidArgument: a price is not a number of 0 or more, or none is given.
     """
 
     per_search_unit: float | None = None
@@ -68,7 +68,7 @@ class Price:
             raise InvalidArgument("currency", self.currency, 'must be a name such as "USD"')
 
     def of(self, usage: Usage) -> float | None:
-        """Return what was consumed as money; None where `usage` does not tell what is priced."""
+        """Return the cost of a usage; None where the usage lacks a quantity that has a price."""
         parts = (
             (self.per_search_unit, usage.billed_units, 1),
             (self.per_1k_pairs, usage.pairs, 1_000),
@@ -98,7 +98,7 @@ class Cap:
             unscored, reason `cap`; `"raise"` sends nothing and raises `CapExceeded`.
 
     Raises:
-        InvalidArgument: a limit is no number above 0, there is none, or `on_exceed` is no choice.
+        InvalidArgument: a limit is not a number above 0, none is given, or `on_exceed` is wrong.
     """
 
     pairs: int | None = None
@@ -119,10 +119,10 @@ class Cap:
             raise InvalidArgument("on_exceed", self.on_exceed, 'must be "degrade" or "raise"')
 
     def exceeded(self, usage: Usage) -> str:
-        """Return the first limit that a usage is above, as a phrase; empty when it fits.
+        """Return the first limit that a usage exceeds, as a phrase; empty when there is none.
 
         Raises:
-            InvalidArgument: the usage does not tell what is limited.
+            InvalidArgument: the usage lacks a quantity that has a limit.
         """
         for name, unit in _LIMITS.items():
             limit, amount = getattr(self, name), getattr(usage, name)
@@ -132,12 +132,12 @@ class Cap:
                 remedy = "the scorer cannot predict it: cap pairs instead"
                 raise InvalidArgument(f"cap.{name}", limit, remedy)
             if amount > limit:
-                return f"{amount:g} {unit} where {limit:g} are allowed"
+                return f"{amount:g} {unit}, and the cap is {limit:g}"
         return ""
 
 
 class _Plan(NamedTuple):
-    """How many pairs are sent, what they should use, and why the others are not sent."""
+    """How many pairs are sent, their predicted usage, and why the others are not sent."""
 
     sent: int
     predicted: Usage
@@ -146,20 +146,19 @@ class _Plan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Metered(Wrapping):
-    """A scorer that predicts what a call will use, keeps to a cap and says what it cost.
+    """A scorer that predicts the usage of a call, stays within a cap and reports the cost.
 
     The prediction is the scorer's `estimate(pairs)`, or the pairs and a quarter of their bytes as
-    tokens. Cost is computed from what was consumed and billed in truth; where that differs from the
-    prediction a note says so. A call that fails costs nothing here, whatever the vendor makes of
-    it.
+    tokens. The cost is computed from the actual usage; a note says where that differs from the
+    prediction. A call that fails counts as free, even if the vendor bills it.
 
     Attributes:
         scorer: what scores the pairs.
-        price: what it costs; None leaves `Usage.cost` as the scorer has it.
-        cap: the most one call may use; None is no cap.
+        price: what it costs; None keeps the `Usage.cost` of the scorer.
+        cap: the most one call may use; None sets no limit.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     scorer: PairScorer
@@ -193,7 +192,7 @@ class Metered(Wrapping):
 
         Raises:
             CapExceeded: they do not all fit, and the cap is to raise.
-            RunoffError: whatever the scorer raises.
+            RunoffError: any error of the scorer.
         """
         return run(self._asking(pairs, deadline))
 
@@ -230,18 +229,18 @@ class Metered(Wrapping):
     def _settled(self, plan: _Plan, scores: PairScores, total: int) -> PairScores:
         usage, notes = scores.usage, list(scores.notes)
         if bool(scores.scored.all()):
-            notes += self._surprises(plan.predicted, usage)
+            notes += self._differences(plan.predicted, usage)
         if self.price is not None:
             used = usage
             if plan.sent and usage.billed_units is None and self.price.per_search_unit is not None:
                 used = replace(usage, billed_units=plan.predicted.billed_units)
-                notes.append(f"{self.name} did not say what it billed: the cost is an estimate")
+                notes.append(f"{self.name} did not report what it billed: the cost is an estimate")
             usage = replace(usage, cost=self.price.of(used) if plan.sent else 0.0)
         scores = replace(scores, usage=usage, notes=tuple(notes))
         return _padded(scores, total, f"{self.name}: {plan.why}") if plan.why else scores
 
-    def _surprises(self, predicted: Usage, usage: Usage) -> list[str]:
-        """Return a sentence for each quantity that came out otherwise than predicted."""
+    def _differences(self, predicted: Usage, usage: Usage) -> list[str]:
+        """Return a sentence for each quantity that differs from its prediction."""
         counted = [("billed_units", "billed", 0.0)]
         capped = self.cap is not None and self.cap.tokens is not None
         if capped or (self.price is not None and self.price.per_million_tokens is not None):
@@ -252,16 +251,15 @@ class Metered(Wrapping):
             if before is None or after is None or abs(before - after) <= tolerance * after:
                 continue
             limit = None if self.cap is None else getattr(self.cap, name)
-            above = ", above its cap" if limit is not None and after > limit else ""
+            above = ", and it is above the cap" if limit is not None and after > limit else ""
             notes.append(
-                f"{self.name} {did} {after:g} {_LIMITS[name]} where {before:g} were "
-                f"predicted{above}"
+                f"{self.name} {did} {after:g} {_LIMITS[name]}; {before:g} were predicted{above}"
             )
         return notes
 
 
 def _padded(scores: PairScores, total: int, why: str) -> PairScores:
-    """Return scores of the first pairs as scores of all, the others unscored for the cap."""
+    """Return the scores of the first pairs as scores of all, the others unscored."""
     more = total - len(scores)
     return PairScores(
         np.concatenate([scores.values, np.full(more, np.nan, np.float32)]),

@@ -30,28 +30,26 @@ logger = logging.getLogger("runoff")
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Rerankers in order of preference; the first whole answer is taken.
+    """Rerankers in order of preference; the first complete answer is used.
 
-    The next one is asked, for all candidates, when one fails for a reason that may pass, does not
-    come back in its time, or leaves candidates without a score. When none gives a whole answer, the
-    one that left the fewest without a score stands, the earlier of equals, and the answer is
-    degraded. A whole answer of a later one is complete: a note, a WARNING and the trace say who
-    failed and why. `kind` and `model` are those of the one that answered, and only its own
-    threshold applies.
+    When a reranker has a transient error, is late or leaves candidates without a score, the next
+    one is asked to score all candidates. If none scores them all, the answer with the fewest
+    unscored candidates is used (of equals, the first), and it is degraded. A complete answer of a
+    later reranker is complete; a note, a WARNING and the trace say which ones failed and why.
+    `kind`, `model` and the threshold are those of the reranker that answered.
 
-    With a deadline, each may take `share` of what is left as long as another follows, and the last
-    may take all: one that hangs leaves the next its time. Without a deadline there is nothing to
-    share, and one that hangs is waited for.
+    With a deadline, each reranker but the last may use `share` of the time left, so that one that
+    hangs leaves time for the next. Without a deadline, a reranker that hangs is waited for.
 
     Attributes:
         rerankers: a reranker, a scorer, a model name, or a reranker of LlamaIndex or LangChain for
             each, best first.
-        share: what each but the last may take of the time left, above 0 and below 1.
-        on_permanent: what an error does that trying again cannot help, such as a bad key: `"raise"`
-            raises it, `"next"` asks the next reranker.
+        share: the part of the time left that each but the last may use, above 0 and below 1.
+        on_permanent: on a permanent error, such as a bad key, `"raise"` raises it and `"next"`
+            asks the next reranker.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     rerankers: Sequence[Inner]
@@ -80,11 +78,11 @@ class Fallback:
 
     @property
     def keeps_deadline(self) -> bool:
-        """True: a reranker that does not come back in time is left behind."""
+        """True: at the deadline it answers without the rerankers that are late."""
         return True
 
     def warmup(self) -> None:
-        """Warm every reranker up that can be."""
+        """Load and run every reranker's model once."""
         for one in self._second:
             if isinstance(one, Warmable):
                 one.warmup()
@@ -92,11 +90,11 @@ class Fallback:
     def rerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
-        """Ask one reranker after the other until one gives a whole answer.
+        """Ask one reranker after another until one scores every candidate.
 
         Raises:
-            Exception: an error that trying again cannot help, unless `on_permanent` is `"next"` and
-                another reranker gave an answer.
+            Exception: a permanent error, unless `on_permanent` is `"next"` and another reranker
+                answered.
         """
         return run(self._asking(query, candidates, deadline or Deadline()))
 
@@ -117,12 +115,12 @@ class Fallback:
             answer = yield from asked(one, query, candidates, deadline.branch(share))
             answers.append(answer)
             if answer.error is None and not lacks(answer.reranking)[0]:
-                return self._whole(answers)
+                return self._complete(answers)
             if answer.error is not None and self.on_permanent == "raise" and not _reason(answer):
                 raise answer.error
         return _best(answers, candidates)
 
-    def _whole(self, answers: Sequence[StageAnswer]) -> Reranking:
+    def _complete(self, answers: Sequence[StageAnswer]) -> Reranking:
         """Return the last answer, with a note for each reranker that failed before it."""
         *failed, last = answers
         notes = []
@@ -136,7 +134,7 @@ class Fallback:
 
 
 def _reason(answer: StageAnswer) -> str:
-    """Return why an answer is not whole; an empty string for a permanent error."""
+    """Return why an answer is incomplete; an empty string for a permanent error."""
     if answer.error is not None:
         return degrades(answer.error, "transient")
     return lacks(answer.reranking)[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from runoff._util.faults import lacks
 from runoff._util.messages import error_text
 from runoff._util.names import name_of
-from runoff._waiting import workers
+from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask
 from runoff.deadline import Watch
 from runoff.errors import InvalidArgument
@@ -66,7 +66,8 @@ def reranked(
 
     def wait() -> Reranking:
         if limit is None or not limit.finite:
-            return call()
+            with exits.Native():  # the reranker may be of anyone's making
+                return call()
         return workers.run(call, limit, what)
 
     async def wait_async() -> Reranking:

@@ -1,4 +1,4 @@
-"""What every scorer is given: pairs of query text and document text."""
+"""Pairs of query text and document text, which every scorer is given."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def has_text(pair: tuple[str, str]) -> bool:
-    """Whether query and document both say something: no server is sent a pair that does not."""
+    """Whether neither text is blank; a pair with a blank text is never sent to a server."""
     query, document = pair
     return bool(query.strip() and document.strip())
 

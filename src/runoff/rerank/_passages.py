@@ -1,4 +1,4 @@
-"""Long documents: parted into windows, each scored by itself, and folded into one score again."""
+"""Long documents: split into windows, which are scored one by one and make one score."""
 
 from __future__ import annotations
 
@@ -26,31 +26,30 @@ __all__ = ["Fold", "Passages", "Plan", "as_passages", "plan", "within"]
 Fold: TypeAlias = Literal["first", "max", "top-m"]
 
 _WORDS = 200  # some 270 tokens of English: with any question they fit models that read 512
-_SHARE = 0.2  # of the time left, for parting texts; scoring them takes some fifty times as long
+_SHARE = 0.2  # of the time left, for splitting texts; scoring them takes some fifty times as long
 
 
 @dataclass(frozen=True, slots=True)
 class Passages:
     """How a document longer than its scorer reads is scored.
 
-    Each window is a pair of its own, and counts as one in the usage. A document that fits is one
-    pair and scored as ever.
+    Each window is a pair and counts as one in the usage. A document that fits is a single pair.
 
     Attributes:
-        fold: what becomes the document's score: `"max"` takes its best window's, `"top-m"` the mean
-            of its `m` best (of all, where it has fewer); `"first"` parts nothing: the scorer reads
-            the start and loses the rest.
+        fold: how the scores of windows become the document's: `"max"` takes the best, `"top-m"` the
+            mean of the `m` best (of all, where there are fewer); `"first"` splits nothing: the
+            scorer reads only the start.
         m: for `"top-m"`, 1 or more.
-        length: tokens in a window at most. None takes all that the scorer reads beside the query.
-            A scorer that cannot part texts (no `windows`) gets windows of that many words, or of
-            200; a letter of a script without spaces counts as one, 16 characters without a space
-            as another.
-        overlap: tokens (or words) of a window that stand again at the start of the next, at
-            least; at most half a window.
-        at_most: windows of one document; a document that goes on beyond them is marked truncated.
+        length: the most tokens in a window; None takes all that the scorer reads beside the
+            query. A scorer that cannot split texts (no `windows`) gets windows of that many words,
+            or of 200; a letter of a script without spaces counts as a word, and so do 16
+            characters without a space.
+        overlap: the fewest tokens (or words) that a window repeats of the one before; at most half
+            a window.
+        at_most: the most windows of one document; a longer document is marked truncated.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have.
+        InvalidArgument: an argument has an invalid value.
     """
 
     fold: Fold = "max"
@@ -126,7 +125,7 @@ class Plan:
         notes = scores.notes
         if partly.any():
             why = f" ({scores.reason})" if scores.reason else ""
-            notes += (f"{partly.sum()} long documents were scored by some of their passages{why}",)
+            notes += (f"only some passages of {partly.sum()} long documents were scored{why}",)
         return replace(
             scores,
             values=np.array(
@@ -137,7 +136,7 @@ class Plan:
             reason="" if scored.all() else scores.reason,
             notes=notes,
             passages=tuple(
-                self._passages(pairs, scores, parted=len(held[at]) > 1 or bool(unread[at]))
+                self._passages(pairs, scores, split=len(held[at]) > 1 or bool(unread[at]))
                 for at, pairs in enumerate(best)
             ),
         )
@@ -148,16 +147,16 @@ class Plan:
         return known[: self.how.m if self.how.fold == "top-m" else 1]
 
     def _passages(
-        self, pairs: list[int], scores: PairScores, *, parted: bool
+        self, pairs: list[int], scores: PairScores, *, split: bool
     ) -> tuple[Passage, ...]:
-        """Return what the score came from; what the scorer itself points to, where it does."""
+        """Return the passages that made the score: those of the scorer, or else the windows."""
         found: list[Passage] = []
         for pair in pairs:
             _, start, end = self.spans[pair]
             own = scores.passages[pair] if scores.passages else ()
             if own:
                 found += [Passage(start + one.start, start + one.end, one.score) for one in own]
-            elif parted:
+            elif split:
                 found.append(Passage(start, end, float(scores.values[pair])))
         return tuple(found)
 
@@ -173,13 +172,13 @@ def plan(
     texts: Sequence[str],
     deadline: Deadline | None = None,
 ) -> Plan:
-    """Part texts for a scorer.
+    """Split texts for a scorer.
 
-    With a deadline, parting takes at most a fifth of the time left: texts it did not come to are
-    given whole, as with `"first"`, and further windows are left out.
+    With a deadline, splitting takes at most a fifth of the time left. Texts that were not reached
+    by then are scored as with `"first"`, and further windows are left out.
 
     Raises:
-        RunoffError: what the scorer raises, such as for a model that cannot be loaded.
+        RunoffError: the scorer's error, such as for a model that cannot be loaded.
     """
     if how.fold == "first" or (deadline is not None and deadline.expired):
         return Plan(how, query, texts, [(at, 0, len(text)) for at, text in enumerate(texts)])
@@ -229,11 +228,12 @@ def _by_words(text: str, length: int, overlap: int) -> Iterator[tuple[int, int]]
 
 
 def within(passages: Sequence[Passage], read: str, own: str) -> tuple[Passage, ...]:
-    """Return passages of what a scorer read as passages of the document's own text.
+    """Return passages of the text that a scorer read as passages of the document's own text.
 
-    Where the own text stands in what was read, as in a template, they are moved there and what lies
-    outside it is left out. White space around it may be gone. Where it stands there otherwise
-    spaced, as in YAML, a passage is told when its words are found in one place of the own text.
+    Where the text that was read contains the document's, as in a template, their offsets are
+    shifted, and parts outside it are left out; white space around it may be missing. Where it
+    contains the document's text with other spacing, as in YAML, a passage is returned if its words
+    occur exactly once in the document.
     """
     if read == own or not passages:
         return tuple(passages)
@@ -252,7 +252,7 @@ def within(passages: Sequence[Passage], read: str, own: str) -> tuple[Passage, .
 
 
 def _again(part: str, own: str) -> tuple[int, int] | None:
-    """Return where the words of a part stand in a text, if they do so exactly once."""
+    """Return where the words of a part occur in a text, if they do so exactly once."""
     pattern = r"\s+".join(map(re.escape, part.split()))
     ends = [one.span() for one in islice(re.finditer(pattern, own), 2)] if pattern else []
     return ends[0] if len(ends) == 1 else None

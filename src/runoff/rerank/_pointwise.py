@@ -44,16 +44,17 @@ __all__ = ["Pointwise"]
 
 @dataclass(frozen=True, slots=True)
 class Pointwise:
-    """A reranker that scores each candidate by itself and orders them by that.
+    """A reranker that scores each candidate on its own and orders candidates by their scores.
 
-    With a blend, the order is that of `blend * z(pair_score) + (1 - blend) * z(fusion_score)`, z
-    being the distance from the mean in (population) standard deviations over the candidates that
-    were scored, 0 where all are equal or there is one. It is written on the scale of the pair
-    scores, `blend * pair_score + (1 - blend) * (mean + deviation * z(fusion_score))`, which orders
-    alike and leaves a lone candidate its own score. Equal scores keep their fused order. What
-    could not be scored is handed back in fused order, with the reason. With a blend that includes
-    what was scored out of turn: when the time is up, or a request fails, before a candidate has its
-    score, those below it may not overtake it.
+    With a blend, the order is that of `blend * z(pair_score) + (1 - blend) * z(fusion_score)`,
+    where z is the distance from the mean in (population) standard deviations over the scored
+    candidates, and 0 where all are equal. The score is written on the scale of the pair scores,
+    `blend * pair_score + (1 - blend) * (mean + deviation * z(fusion_score))`, which gives the same
+    order and leaves a single candidate its own score. Equal scores keep their fused order.
+
+    Candidates without a score are returned in fused order, with the reason. With a blend, a score
+    is not used where a candidate above it is unscored because time was up or a request failed: a
+    partial answer is no evidence against the fused order.
 
     Attributes:
         scorer: what scores the pairs.
@@ -62,18 +63,18 @@ class Pointwise:
         threshold: candidates whose pair score lies below it are dropped; it is bound to the kind
             and model of the scores, refuses others, and is not applied when a candidate could not
             be scored.
-        text: what the scorer reads of a document; None is its text. Passages are told as parts of
-            the document's own text, where that stands in what was read, and else not at all.
-        passages: how documents longer than the scorer reads are scored: `"first"` loses what is
-            beyond, `"max"` and `"top-m"` score them window by window; see `Passages`. With a
-            deadline the first windows of all candidates come before any second window.
+        text: what the scorer reads of a document; None is its text. Passages are reported only
+            where this contains the document's own text.
+        passages: how documents longer than the scorer reads are scored: `"first"` reads only the
+            start, `"max"` and `"top-m"` score them window by window; see `Passages`. With a
+            deadline the first windows of all candidates are scored before any second window.
         cache: where scores are kept for the next search: True or a `MemoryCache`, a path or a
             `DiskCache`; None keeps none. See `runoff.rerank.Cached`.
         price: what the scorer costs, for `usage.cost`.
         cap: the most that one search may use. See `runoff.rerank.Metered` for both.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     scorer: PairScorer
@@ -128,7 +129,7 @@ class Pointwise:
         Raises:
             BadReply: the scorer returned another number of scores than it was given pairs.
             ScoreKindMismatch: the threshold was made for other scores.
-            RunoffError: whatever the scorer raises.
+            RunoffError: any error of the scorer.
         """
         return run(self._asking(query, candidates, deadline))
 
@@ -140,7 +141,7 @@ class Pointwise:
         A scorer without `ascore` is run in the bounded pool of worker threads.
 
         Raises:
-            DeadlineExceeded: such a scorer did not come back in time.
+            DeadlineExceeded: such a scorer did not return in time.
             PoolFull: every worker thread is busy.
             RunoffError: as `rerank`.
         """
@@ -196,7 +197,7 @@ class Pointwise:
             index = known[place]
             candidate, cut = candidates[index], bool(scores.truncated[index])
             found = scores.passages[index] if scores.passages else ()
-            passages = within(found, planned.texts[index], candidate.document.text)
+            passages = found and within(found, planned.texts[index], candidate.document.text)
             if own[place] < bar:
                 why = "below threshold"
                 dropped.append(Dropped(candidate, why, own[place], mixed[place], cut, passages))
@@ -222,7 +223,7 @@ class Pointwise:
         """The weight of the pair scores, with `"auto"` resolved; None leaves fusion out.
 
         Raises:
-            InvalidArgument: the scorer's `default_blend` is none.
+            InvalidArgument: the `default_blend` of the scorer is not a weight.
         """
         if self.blend != "auto":
             return self.blend
@@ -240,7 +241,9 @@ class Pointwise:
             "cap": "within its cap",
         }
         total, unused = len(scored), int(scored.sum()) - used
-        rest = f"; {unused} more below one without a score are not used" if unused else ""
+        rest = (
+            f"; {unused} more scores, below a candidate without one, are not used" if unused else ""
+        )
         if self.threshold is not None:
             rest += "; the threshold was not applied"
         return f"{self.name} scored {used} of {total} {why.get(reason, f'({reason})')}{rest}"
@@ -249,8 +252,8 @@ class Pointwise:
 def _in_turn(scores: PairScores) -> NDArray[np.bool_]:
     """Return which scores a blend may use: all but those below one that was late or failed.
 
-    Fusion says that the candidate above is the better one, and half an answer does not say
-    otherwise. A reply that was bad for one pair alone holds nobody back.
+    Fusion ranks the candidate above higher, and a partial answer is no evidence against that. A
+    bad value of a single pair affects no other pair.
     """
     if scores.scored.all() or scores.reason in ("", "bad_reply"):
         return scores.scored

@@ -13,7 +13,8 @@ import pytest
 from langchain_core.documents import Document
 
 from runoff.errors import AuthenticationFailed, InvalidArgument, ScoreKindMismatch
-from runoff.langchain import RunoffRerank, provenance
+from runoff.langchain import RunoffRerank, TwoStageRetriever, provenance
+from runoff.recall import BM25
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ScoreKind, Threshold
 
@@ -104,7 +105,9 @@ def test_a_degraded_answer_leaves_incoming_scores(documents, failing, caplog):
     assert "relevance_score" not in results[1].metadata
     told = provenance(results[0])
     assert told["complete"] is False
-    assert told["degraded"] == [{"stage": "rerank", "source": "failing", "reason": "connection"}]
+    (lacking,) = told["degraded"]
+    assert lacking.pop("detail") in caplog.text
+    assert lacking == {"stage": "rerank", "source": "failing", "reason": "connection"}
     assert "degraded answer" in caplog.text
 
 
@@ -300,6 +303,23 @@ def test_pickle_and_copies_answer_alike(documents, monkeypatch):
         compressor.model_copy(),
     ):
         assert other.compress_documents(documents, QUESTION) == expected
+
+
+def test_a_pickle_of_0_1_0_opens_with_its_settings():
+    """A state of 0.1.0 has `k`, lacks newer fields, and None in it is the default blend."""
+    new = TwoStageRetriever(retriever=BM25([("a", "tea")]), top_n=3)
+    state = new.__getstate__()
+    fields = {
+        name: value for name, value in new.__dict__.items() if name not in {"top_n", "filters"}
+    }
+    state["__dict__"] = {**fields, "k": 7, "blend": None}
+    state["__pydantic_fields_set__"] = {"retriever", "k"}
+    old = TwoStageRetriever.__new__(TwoStageRetriever)
+    old.__setstate__(state)
+    assert (old.top_n, old.blend, old.filters, old.window) == (7, "auto", None, 50)
+    off = RunoffRerank(blend=None)
+    assert pickle.loads(pickle.dumps(off)).blend is None
+    assert pickle.loads(pickle.dumps(RunoffRerank())).blend == "auto"
 
 
 def test_as_runnable_takes_query_and_documents(documents, overlap):

@@ -141,15 +141,14 @@ def test_two_filters_that_cannot_be_combined_are_refused(store, overlap):
 
 
 def test_who_cannot_filter_is_refused_by_name(documents, overlap):
-    """A retriever that takes no filters per request raises FilterNotSupported."""
+    """A retriever that takes no filter and no count per request raises FilterNotSupported."""
 
     class Listing(BaseRetriever):
-        k: int = 4
-
         def _get_relevant_documents(self, query, *, run_manager):
             return [Document(page_content="x", metadata={"year": 1})]
 
-    retriever = TwoStageRetriever(retrievers={"list": Listing()}, reranker=overlap)
+    with pytest.warns(UserWarning, match="cannot be widened"):
+        retriever = TwoStageRetriever(retrievers={"list": Listing()}, reranker=overlap)
     with pytest.raises(FilterNotSupported, match=r"list \(Listing\) takes no filter per request"):
         retriever.invoke(QUESTION, filter={"year": 2011})
 

@@ -1,8 +1,15 @@
 """LangChain's own rerankers as second stages of runoff's retrievers and pipelines."""
 
+import asyncio
+import json
+
 import pytest
 from cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.runnables import RunnableLambda
+from pydantic import ConfigDict, TypeAdapter
 
 from runoff import TwoStage
 from runoff.errors import BadReply
@@ -123,9 +130,9 @@ def test_documents_from_nowhere_degrade(documents, how):
     """A document that was not among the candidates, or comes twice, is a bad reply."""
     results = reranked(Backwards(how=how), documents)
     assert [one.id for one in results] == [one.id for one in documents]
-    assert provenance(results[0])["degraded"] == [
-        {"stage": "rerank", "source": "Backwards", "reason": "bad_reply"}
-    ]
+    (lacking,) = provenance(results[0])["degraded"]
+    assert "not among its candidates" in lacking.pop("detail")
+    assert lacking == {"stage": "rerank", "source": "Backwards", "reason": "bad_reply"}
     with pytest.raises(BadReply, match="not among its candidates"):
         reranked(Backwards(how=how), documents, on_error="raise")
 
@@ -170,3 +177,60 @@ def test_a_retriever_takes_a_foreign_second_stage(store):
     results = two_stage(store, reranker=Lengths(), top_n=3).invoke(QUESTION)
     lengths = [len(one.page_content) for one in results]
     assert lengths == sorted(lengths, reverse=True)
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_language_model_that_returns_a_wrong_id_degrades(documents, awaited):
+    """LangChain's list-wise reranker raises IndexError for an id of no document: a bad reply."""
+    listwise = pytest.importorskip(
+        "langchain_classic.retrievers.document_compressors.listwise_rerank"
+    )
+
+    class Wrong(FakeListChatModel):
+        def with_structured_output(self, schema, **_):
+            return RunnableLambda(lambda _: schema(ranked_document_ids=[1, 99]))
+
+    reranker = listwise.LLMListwiseRerank.from_llm(Wrong(responses=[]))
+    rerank = RunoffRerank(reranker=reranker, top_n=20)
+    if awaited:
+        results = asyncio.run(rerank.acompress_documents(documents, QUESTION))
+    else:
+        results = rerank.compress_documents(documents, QUESTION)
+    assert [one.id for one in results] == [one.id for one in documents]
+    (lacking,) = provenance(results[0])["degraded"]
+    assert lacking["reason"] == "bad_reply"
+    assert "cannot use the reply of its model: IndexError" in lacking["detail"]
+    with pytest.raises(BadReply, match="IndexError"):
+        reranked(reranker, documents, on_error="raise")
+
+
+class Confused(BaseDocumentCompressor):
+    """Raises an error of its own."""
+
+    error: Exception
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    def compress_documents(self, documents, query, callbacks=None):
+        raise self.error
+
+
+def test_what_a_model_wrote_and_nobody_can_parse_degrades(documents):
+    """OutputParserException, pydantic's ValidationError and JSONDecodeError are bad replies."""
+    errors = [OutputParserException("no list in: sorry, I cannot")]
+    for parse in (TypeAdapter(int).validate_json, json.loads):
+        try:
+            parse("sorry")
+        except ValueError as error:
+            errors.append(error)
+    assert len(errors) == 3
+    for error in errors:
+        results = reranked(Confused(error=error), documents)
+        assert provenance(results[0])["degraded"][0]["reason"] == "bad_reply"
+
+
+def test_a_bug_of_a_compressor_is_raised_as_it_is(documents):
+    """A KeyError is not about the reply of a model."""
+    error = KeyError("title")
+    with pytest.raises(KeyError) as caught:
+        reranked(Confused(error=error), documents)
+    assert caught.value is error

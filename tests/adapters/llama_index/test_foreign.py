@@ -139,3 +139,31 @@ class TestPostprocessorAsReranker:
         data = {"reranker": {"type": "llama_index", "class_name": "NoSuchRerank"}}
         with pytest.raises(InvalidArgument, match="import the package of NoSuchRerank"):
             RunoffRerank.from_dict(data)
+
+
+class Guessing(BaseNodePostprocessor):
+    """Picks the nodes that a language model names, as LLMRerank does."""
+
+    places: list[int]
+
+    def _postprocess_nodes(self, nodes, query_bundle=None):
+        return [nodes[place] for place in self.places]
+
+
+class GuessingAwaited(Guessing):
+    async def _apostprocess_nodes(self, nodes, query_bundle=None):
+        return self._postprocess_nodes(nodes, query_bundle)
+
+
+@pytest.mark.parametrize("kind", [Guessing, GuessingAwaited])
+async def test_a_language_model_that_returns_a_wrong_index_degrades(scored, kind):
+    """An IndexError of a postprocessor is a bad reply, called and awaited."""
+    rerank = RunoffRerank(reranker=kind(places=[0, 99]), top_n=20)
+    for came in (
+        rerank.postprocess_nodes(scored, query_str=QUERY),
+        await rerank.apostprocess_nodes(scored, query_str=QUERY),
+    ):
+        assert ids(came) == ids(scored)
+        (lacking,) = provenance(came[0])["degraded"]
+        assert lacking["reason"] == "bad_reply"
+        assert "IndexError" in lacking["detail"]

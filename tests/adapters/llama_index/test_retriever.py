@@ -230,12 +230,20 @@ class TestFilters:
         more = FilteredQueryBundle(QUERY, filters=Range("number", gte=4))
         assert ids(few.retrieve(more)) == ["thread"]
 
-    def test_a_retriever_that_takes_none_refuses(self, fixed):
-        """A retriever that takes no filters refuses them."""
+    def test_a_retriever_that_takes_none_is_sifted(self, fixed):
+        """What a retriever that takes no filters returns is sifted."""
+        bundle = FilteredQueryBundle(QUERY, filters=Eq("number", 3))
+        found = TwoStageRetriever(fixed, reranker=None).retrieve(bundle)
+        assert ids(found) == ["path-glob"]
+
+    def test_a_retriever_that_cannot_be_widened_either_refuses(self, fixed):
+        """A retriever that takes neither filters nor a count refuses filters."""
+        del fixed.similarity_top_k
+        with pytest.warns(UserWarning, match="cannot be widened"):
+            retriever = TwoStageRetriever(fixed, reranker=None)
+        bundle = FilteredQueryBundle(QUERY, filters=Eq("number", 3))
         with pytest.raises(FilterNotSupported, match="Fixed"):
-            TwoStageRetriever(fixed, reranker=None).retrieve(
-                FilteredQueryBundle(QUERY, filters=Eq("number", 3))
-            )
+            retriever.retrieve(bundle)
 
     def test_a_postprocessor_honours_them_too(self, overlap, scored):
         """A filtered bundle that reaches RunoffRerank filters what it was handed."""
@@ -254,7 +262,8 @@ class TestFaults:
         came = both.retrieve(QUERY)
         told = provenance(came[0])
         assert came[0].node_id == "sort"
-        assert told["degraded"] == [{"stage": "recall", "source": "bad", "reason": "server_error"}]
+        why = {"stage": "recall", "source": "bad", "reason": "server_error"}
+        assert told["degraded"] == [{**why, "detail": "ServerFailed: 503"}]
 
     def test_when_all_fail_it_raises(self, overlap):
         """If all retrievers fail, the search raises."""

@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.errors import InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.llama_index import FilteredQueryBundle, HybridRetriever, provenance, two_stage
 
@@ -177,8 +177,8 @@ def test_a_hybrid_adds_and_deletes(kind, index, named, overlap, embed_model):
     assert new.node_id not in ids(hybrid.retrieve("sort a list of numbers"))
 
 
-def test_a_retriever_that_takes_no_filters_refuses_them(index, overlap):
-    """A retriever that is not a vector index's refuses filters."""
+def test_a_retriever_of_several_passes_filters_on(index, overlap):
+    """A retriever that combines others finds what the filter keeps, whatever its store takes."""
     from llama_index.core.retrievers import QueryFusionRetriever
 
     with warnings.catch_warnings():
@@ -189,8 +189,8 @@ def test_a_retriever_that_takes_no_filters_refuses_them(index, overlap):
             [index.as_retriever()], llm=MockLLM(), num_queries=1, use_async=False
         )
     stage = two_stage(fusion, reranker=overlap())
-    with pytest.raises(FilterNotSupported, match="QueryFusionRetriever takes no filters"):
-        stage.retrieve(FilteredQueryBundle(QUERY, filters=Eq("number", 3)))
+    found = stage.retrieve(FilteredQueryBundle(QUERY, filters=Eq("number", 3)))
+    assert [one.node.metadata["number"] for one in found] == [3]
 
 
 @pytest.mark.parametrize("more", [{}, {"nodes": []}])

@@ -1,4 +1,4 @@
-"""BM25 over documents in memory or in a directory: the source named `"bm25"`."""
+"""BM25 over documents in memory or in a directory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["BM25"]
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """Where an index was last saved or loaded, and as what."""
+    """Where an index was last saved or loaded, and with which options."""
 
     path: Path
     generation: str
@@ -44,34 +44,34 @@ class _Saved:
 
 
 class BM25:
-    """Find the documents that share words with the query, weighted by BM25.
+    """A source that finds the documents that share words with the query, scored by BM25.
 
     score(q, d) = sum over the query's tokens t of idf(t) * tf(t, d) / (tf(t, d) + k1 * (1 - b + b *
     |d| / mean |d|)) with idf(t) = ln(1 + (N - df(t) + 0.5) / (df(t) + 0.5)): Robertson et al.,
     "Okapi at TREC-3", 1994, as Lucene computes it. A hit shares at least one token with the query,
-    whatever its score; equal scores are ordered by id. Scores depend on the documents alone, not on
-    the order or the number of steps in which they came.
+    even if its score is not positive; equal scores are ordered by id. Scores depend on the
+    documents alone, not on the order or the number of steps in which they were added.
 
     Any number of threads may search while others add, update and delete: a search sees the index
-    before a change or after it, never between, and never misses a change that was made before it
-    began. Changes gather until the next search, which computes the scores anew.
+    before a change or after it, never in between, and sees every change that was made before it
+    began. Changes are collected until the next search, which recomputes the scores.
 
     Args:
-        documents: `Document`s, `(id, text)` pairs or plain strings; a string gets an id made of its
-            text.
+        documents: `Document`s, `(id, text)` pairs or plain strings; the id of a string is a hash of
+            its text.
         engine: `"bm25s"` (fast), or `"rank-bm25"` (Okapi as in `rank_bm25`, slow; the extra
             `rank-bm25`).
         analyzer: a Snowball language, `"unicode"`, `"cjk"` or a callable `(str) -> list[str]`; see
-            `runoff.recall._analyzers`. Queries and documents go through the same one.
+            `make_analyzer`. Queries and documents use the same one.
         k1: how slowly repeats of a word saturate, 0 or more.
         b: how much a document's length counts, 0 to 1.
         method: the variant, with the engine bm25s: `"lucene"` (the default), `"robertson"`,
             `"atire"`, `"bm25l"` or `"bm25+"`.
-        delta: what a present word earns at least, in `"bm25l"` and `"bm25+"`.
+        delta: the least score of a word that occurs, in `"bm25l"` and `"bm25+"`.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
-        DuplicateId: one id has two different texts.
+        DuplicateId: two documents have the same id and different texts.
         MissingExtra: the engine is rank-bm25, and it is not installed.
     """
 
@@ -99,12 +99,12 @@ class BM25:
         """Return the best hits, at most `depth`, best first.
 
         Args:
-            query: what is asked; its text is what BM25 reads.
-            depth: how many hits at most; above the number of documents it changes nothing.
+            query: the question; BM25 reads its text.
+            depth: how many hits to return at most.
             deadline: ignored: an answer takes about a millisecond.
 
         Raises:
-            InvalidArgument: `query` is not a `Query`, or `depth` not a whole number, 1 or more.
+            InvalidArgument: `query` is not a `Query`, or `depth` is not a whole number, 1 or more.
         """
         del deadline
         check_question(query, depth)
@@ -113,19 +113,19 @@ class BM25:
     def add(self, documents: Iterable[Given]) -> int:
         """Add documents, and return how many were new.
 
-        A document whose id and text are both known already is kept as it was, its metadata too: to
-        change that, `update` it. When anything is wrong, nothing is added.
+        A document whose id and text are both known is left as it is, with its old metadata; use
+        `update` to change that. If an error is raised, nothing is added.
 
         Raises:
-            InvalidArgument: `documents` is not an iterable of documents, or one is none.
-            DuplicateId: an id is known with another text, or given twice with two texts.
+            InvalidArgument: `documents` is not an iterable of documents, strings or pairs.
+            DuplicateId: an id is known with another text, or given twice with different texts.
         """
         given = unique_documents(documents)
         with self._lock:
             self._new(given)
         batch = Batch.of(given, self._snapshot.analyzer)
         with self._lock:
-            new = self._new(given)  # once more: others may have added while this was analyzed
+            new = self._new(given)  # again: another thread may have added some meanwhile
             for row in new:
                 self._added[given[row].doc_id] = (len(self._batches), row)
             if new:
@@ -136,11 +136,11 @@ class BM25:
     def update(self, documents: Iterable[Given]) -> int:
         """Add documents, replacing those whose ids are known; return how many were replaced.
 
-        When anything is wrong, nothing is changed.
+        If an error is raised, nothing is changed.
 
         Raises:
-            InvalidArgument: `documents` is not an iterable of documents, or one is none.
-            DuplicateId: an id is given twice with two texts.
+            InvalidArgument: `documents` is not an iterable of documents, strings or pairs.
+            DuplicateId: an id is given twice with different texts.
         """
         given = unique_documents(documents)
         batch = Batch.of(given, self._snapshot.analyzer)
@@ -154,7 +154,7 @@ class BM25:
         return replaced
 
     def delete(self, ids: Iterable[str]) -> int:
-        """Delete documents by id, and return how many there were; unknown ids are passed over.
+        """Delete documents by id, and return how many were deleted; unknown ids are ignored.
 
         Raises:
             InvalidArgument: `ids` is a string, or an id is not one.
@@ -184,7 +184,7 @@ class BM25:
             return self._snapshot.documents[bisect_left(self._snapshot.ids, doc_id)]
 
     def documents(self) -> Sequence[Document]:
-        """Return all documents in the order of their ids; later changes do not show in it."""
+        """Return all documents in the order of their ids, without later changes."""
         return self._current().documents
 
     def __contains__(self, doc_id: object) -> bool:
@@ -212,22 +212,21 @@ class BM25:
         )
 
     def warmup(self) -> None:
-        """Bring the scores up to date and search once, so that the first search is fast."""
+        """Compute the scores and search once, so that the first search is fast."""
         snapshot = self._current()
         snapshot.search(Query("warm up"), 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the index to a directory, which is made where there is none.
+        """Save the index to a directory, which is created if it does not exist.
 
-        The directory holds the old index or the new one at every moment, even when the process is
-        killed or the disk is full. Of several processes that save, the last one counts. Searches go
-        on meanwhile. In metadata tuples become lists, and
-        NumPy's numbers Python's.
+        The directory always contains either the old index or the new one, even if the process is
+        killed or the disk is full. If several processes save, the last one wins. Searches can run
+        meanwhile. In metadata, tuples become lists and NumPy numbers become Python numbers.
 
         Raises:
-            InvalidArgument: the path is a file or holds other things, or metadata cannot be told in
-                JSON: the message names the document and the key.
-            OSError: something cannot be written; what was saved before still counts.
+            InvalidArgument: the path is a file or has other content, or metadata cannot be written
+                as JSON: the message names the document and the key.
+            OSError: something cannot be written; the previous save is unchanged.
         """
         snapshot = self._current()
         generation = save_snapshot(path, snapshot)
@@ -247,21 +246,21 @@ class BM25:
 
         Args:
             path: the directory.
-            mmap: leave arrays and documents on the disk, read when needed and shared between
-                processes. A program that reads a mapped file which another program cuts short is
-                ended by the operating system (SIGBUS), and no error can be raised: where other
-                programs may write to the directory, use False, which reads everything into memory
-                and makes hits a little faster. `save` never changes a file that is in use.
+            mmap: leave arrays and documents on the disk, to be read when needed and shared between
+                processes; False reads everything into memory, which makes hits a little faster. If
+                another program truncates a mapped file, the operating system ends this process
+                (SIGBUS): use False where other programs may write to the directory. `save` never
+                changes a file that is in use.
             verify: compare the checksum of every file and check that the columns fit together,
-                which reads all of them once (about a second for a gigabyte); False compares their
-                sizes only, and trusts what they contain.
-            analyzer: the callable the index was made with, where it was one: code is not saved.
+                which reads all of them once (about a second for a gigabyte); False compares only
+                their sizes and trusts what they contain.
+            analyzer: the callable the index was made with, if it was one: code is not saved.
 
         Raises:
             IndexNotFound: there is no index.
             IndexDamaged: it is foreign, incomplete or altered.
             IndexTooNew: a newer version of runoff wrote it.
-            InvalidArgument: the analyzer is missing, or makes other tokens than it did.
+            InvalidArgument: the analyzer is missing, or gives other tokens than when it was saved.
         """
         snapshot, generation = load_snapshot(path, mmap=mmap, verify=verify, analyzer=analyzer)
         index = cls()
@@ -270,18 +269,18 @@ class BM25:
         return index
 
     def refresh(self) -> bool:
-        """Take over what was saved since, by this process or another; return whether there was.
+        """Load a newer save of this index, by any process; return whether there was one.
 
         Raises:
-            InvalidArgument: this index was neither saved nor loaded, or has changes of its own that
-                were not saved; or what was saved has another analyzer.
-            IndexNotFound: as for `load`, like the others; the index stays as it was.
-            IndexDamaged: see `load`.
-            IndexTooNew: see `load`.
+            InvalidArgument: this index was neither saved nor loaded, or has unsaved changes; or the
+                newer save has another analyzer.
+            IndexNotFound, IndexDamaged, IndexTooNew: as for `load`; the index is unchanged.
         """
         saved = self._saved
         if saved is None:
-            raise InvalidArgument("path", None, "this index was neither saved nor loaded")
+            raise InvalidArgument(
+                "path", None, "this index has no directory yet: save() or load() it first"
+            )
         if saved_generation(saved.path) == saved.generation:
             return False
         snapshot, generation = load_snapshot(
@@ -290,7 +289,7 @@ class BM25:
         with self._lock:
             if self._pending or self._snapshot is not saved.snapshot:
                 raise InvalidArgument(
-                    "path", str(saved.path), "this index has changes that were not saved: save it"
+                    "path", str(saved.path), "this index has unsaved changes: save() it first"
                 )
             self._snapshot = snapshot
             self._saved = replace(saved, generation=generation, snapshot=snapshot)
@@ -300,13 +299,13 @@ class BM25:
     def from_chroma(cls, collection: Any, *, batch: int = 1000, **options: Any) -> BM25:  # noqa: ANN401 - chromadb need not be installed
         """Make an index of the documents of a Chroma collection, with their ids and metadata.
 
-        Records without a document cannot be found by their words: they are left out, and a warning
-        counts them.
+        Records without a document have no words to be found by: they are left out, and a warning
+        says how many.
 
         Args:
             collection: a `chromadb` collection; it is only read.
             batch: how many records are fetched at a time.
-            options: what `BM25` takes besides documents.
+            options: arguments of `BM25` other than documents.
 
         Raises:
             InvalidArgument: `batch` is not a whole number, 1 or more, or as for `BM25`.
@@ -327,13 +326,13 @@ class BM25:
         if without:
             warnings.warn(
                 f"{without} of {read} records of the Chroma collection {collection.name!r} have no "
-                "document: BM25 cannot find them",
+                "document, so BM25 cannot find them",
                 stacklevel=2,
             )
         return index
 
     def _current(self) -> Snapshot:
-        """Return the state with every change made so far."""
+        """Return the snapshot with every change made so far."""
         if not self._pending:
             return self._snapshot
         with self._lock:

@@ -1,10 +1,10 @@
-"""A snapshot of a BM25 index as files, and back; nothing is pickled.
+"""Writes a snapshot of a BM25 index to files and reads it back; nothing is pickled.
 
 ```
 ids.json terms.json              in their order
 texts.bin                        the documents' texts, UTF-8, one after the other
-extras.bin                       what else they have, as JSON; nothing where they have nothing
-offsets.bin                      where each text (row 0) and extra (row 1) begins; the last ends
+extras.bin                       their other fields, as JSON; empty where all are defaults
+offsets.bin                      where each text (row 0) and extra (row 1) begins, and the ends
 starts.bin rows.bin counts.bin lengths.bin        the counts
 scores.bin base.bin              the scores, with the engine bm25s
 ```
@@ -51,7 +51,7 @@ __all__ = ["load_snapshot", "save_snapshot", "saved_generation"]
 _KIND = Kind("bm25", 1)
 _REMEMBERED = 4096
 
-# Every analyzer worth the name makes something of this, and two different ones make two things.
+# Different analyzers give different tokens for this text.
 _PROBE = (
     "The quick foxes' running, jumped over read_csv twice. Die größten Häuser; les élèves "
     "étudiaient; las niñas corrían. 東京都の猫がいる。 ภาษาไทย 한국어는 "
@@ -60,7 +60,7 @@ _PROBE = (
 
 
 class _StoredDocuments(Sequence[Document]):
-    """Documents read from files when asked for; the last few thousand are remembered."""
+    """Documents read from files on access; the last few thousand are cached."""
 
     def __init__(self, ids: Sequence[str], stored: StoredGeneration) -> None:
         self._ids = ids
@@ -116,7 +116,8 @@ def save_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> str:
     """Save a snapshot and return the name of its generation.
 
     Raises:
-        InvalidArgument: a document's metadata cannot be told in JSON, or the path is taken.
+        InvalidArgument: a document's metadata cannot be written as JSON, or the directory has
+            other content.
         OSError: something cannot be written.
     """
     postings, scoring = snapshot.postings, snapshot.scoring
@@ -147,13 +148,13 @@ def save_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> str:
 def load_snapshot(
     path: str | os.PathLike[str], *, mmap: bool, verify: bool, analyzer: str | Analyze | None
 ) -> tuple[Snapshot, str]:
-    """Return what was saved, and the name of its generation.
+    """Return the saved snapshot, and the name of its generation.
 
     Raises:
         IndexNotFound: there is no index.
         IndexDamaged: it is foreign, incomplete or altered.
         IndexTooNew: a newer version of runoff wrote it.
-        InvalidArgument: the analyzer is needed and was not given, or is another one.
+        InvalidArgument: the analyzer is missing, or is not the one the index was made with.
     """
 
     def use(stored: StoredGeneration) -> tuple[Snapshot, str]:
@@ -166,9 +167,7 @@ def saved_generation(path: str | os.PathLike[str]) -> str:
     """Return the name of the generation saved last.
 
     Raises:
-        IndexNotFound: as for `load_snapshot`, like the others.
-        IndexDamaged: see there.
-        IndexTooNew: see there.
+        IndexNotFound, IndexDamaged, IndexTooNew: as for `load_snapshot`.
     """
     return current_generation(path, _KIND)
 
@@ -196,7 +195,9 @@ def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
             scoring = EagerScores(postings, scores, base, positive=positive is True)
             check_scores(scoring, formula, values=values)
     except ValueError as error:
-        raise damaged(stored.folder, f"holds files that do not belong together: {error}") from error
+        raise damaged(
+            stored.folder, f"contains files that do not belong together: {error}"
+        ) from error
     documents = Documents(range(len(kept)), kept) if stored.mmap else Documents(kept[:])
     return Snapshot(analyzer, formula, ids, documents, postings, scoring)
 
@@ -225,7 +226,7 @@ def _same_analyzer(facts: Mapping[str, Any], given: str | Analyze | None, folder
     if not isinstance(name, str) or not isinstance(probe, str) or not isinstance(by_name, bool):
         raise damaged(folder, "does not name its analyzer")
     if given is None and not by_name:
-        remedy = f"the index was made with the callable {name}: load(path, analyzer=...) needs it"
+        remedy = f"the index was made with the callable {name}: pass it as load(path, analyzer=...)"
         raise InvalidArgument("analyzer", None, remedy)
     analyzer = make_analyzer(name if given is None else given)
     if by_name and analyzer.name != name:
@@ -233,7 +234,7 @@ def _same_analyzer(facts: Mapping[str, Any], given: str | Analyze | None, folder
         raise InvalidArgument("analyzer", analyzer.name, remedy)
     if _probe(analyzer) != probe:
         remedy = (
-            "makes other tokens than when the index was saved (another function, or another "
+            "gives other tokens than when the index was saved (another function, or another "
             "version of PyStemmer): build and save the index again"
         )
         raise InvalidArgument("analyzer", analyzer.name, remedy)
@@ -241,12 +242,12 @@ def _same_analyzer(facts: Mapping[str, Any], given: str | Analyze | None, folder
 
 
 def _probe(analyzer: Analyzer) -> str:
-    """Return a checksum of what an analyzer makes of a fixed text."""
+    """Return a checksum of the tokens of a fixed text."""
     return hashlib.sha256(json.dumps(analyzer(_PROBE)).encode("ascii")).hexdigest()
 
 
 def _counted(chunks: Iterable[bytes], sizes: list[int]) -> Iterator[bytes]:
-    """Pass chunks on and note the size of each."""
+    """Yield the chunks, and record the size of each."""
     for chunk in chunks:
         sizes.append(len(chunk))
         yield chunk
@@ -257,7 +258,7 @@ def _text(document: Document) -> bytes:
 
 
 def _extra(document: Document) -> bytes:
-    """Return what a document has besides id and text, as the arguments that make it again."""
+    """Return a document's other fields, as the arguments of `Document`."""
     extra: dict[str, Any] = {}
     if document.metadata:
         extra["metadata"] = _plain(document.metadata, document.doc_id, "")
@@ -269,10 +270,10 @@ def _extra(document: Document) -> bytes:
 
 
 def _plain(value: Any, doc_id: str, key: str) -> Any:  # noqa: ANN401 - any metadata
-    """Return a value as JSON can tell it: tuples become lists, NumPy's numbers Python's.
+    """Return a value that JSON can hold: tuples become lists, NumPy numbers Python numbers.
 
     Raises:
-        InvalidArgument: it cannot.
+        InvalidArgument: the value has another type.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -283,7 +284,7 @@ def _plain(value: Any, doc_id: str, key: str) -> Any:  # noqa: ANN401 - any meta
     if isinstance(value, Mapping):
         for name in value:
             if not isinstance(name, str):
-                remedy = f"document {doc_id!r}, key {key!r}: JSON has only strings as names"
+                remedy = f"document {doc_id!r}, key {key!r}: keys saved as JSON must be strings"
                 raise InvalidArgument("metadata", name, remedy)
         return {
             name: _plain(one, doc_id, f"{key}.{name}" if key else name)

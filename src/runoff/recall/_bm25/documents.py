@@ -1,4 +1,4 @@
-"""Documents as they are given to an index, and as it keeps them."""
+"""Documents as an index receives and stores them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def unique_documents(documents: Iterable[Given]) -> list[Document]:
     """Return documents with each id once.
 
     Raises:
-        InvalidArgument: `documents` is not an iterable of documents, or one is none.
-        DuplicateId: an id is given twice with two texts.
+        InvalidArgument: `documents` is not an iterable of documents, strings or pairs.
+        DuplicateId: an id is given twice with different texts.
     """
     unique: dict[str, Document] = {}
     for document in as_documents(documents):
@@ -36,11 +36,11 @@ def unique_documents(documents: Iterable[Given]) -> list[Document]:
 
 
 class Documents(Sequence[Document]):
-    """Documents in the order of their ids, in memory or read from a file when asked for.
+    """Documents in the order of their ids, in memory or read from a file on access.
 
     Args:
         entries: documents, or places in `stored`.
-        stored: documents that lie elsewhere.
+        stored: the documents of a saved index.
     """
 
     __slots__ = ("_entries", "_stored")
@@ -76,7 +76,7 @@ class Documents(Sequence[Document]):
     def rearranged(
         self, rows: NDArray[np.int64], added: Sequence[Document], order: Sequence[int]
     ) -> Documents:
-        """Return the documents at `rows`, then `added`, brought into an order."""
+        """Return the documents at `rows`, then `added`, in the order given."""
         entries = [self._entries[row] for row in rows.tolist()]
         entries.extend(added)
         return Documents([entries[place] for place in order], self._stored)

@@ -1,9 +1,9 @@
-"""From counts to scores: two engines with one face.
+"""BM25 scores from term counts, by one of two engines.
 
 `"bm25s"` sums columns of precomputed scores (eager sparse scoring: Lù, "BM25S: Orders of magnitude
 faster lexical search via eager sparse scoring", 2024); the formulas are those of bm25s itself,
-applied to all postings at once where bm25s goes document by document. `"rank-bm25"` asks
-`rank_bm25.BM25Okapi`, which computes every score when asked.
+applied to all postings at once, while bm25s goes document by document. `"rank-bm25"` uses
+`rank_bm25.BM25Okapi`, which computes the scores of every document for each query.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["EagerScores", "Engine", "Formula", "Scoring", "bm25s_module", "make_
 Engine: TypeAlias = Literal["bm25s", "rank-bm25"]
 
 _METHODS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
-_SHIFTED = ("bm25l", "bm25+")  # a document without the term has a score too
+_SHIFTED = ("bm25l", "bm25+")  # a document without the term scores above 0 too
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class Formula:
             (compared by Kamphuis et al., "Which BM25 do you mean?", ECIR 2020); `"okapi"` with
             rank-bm25.
         k1: how slowly repeats of a term saturate, 0 or more; at least 0.001 in `"bm25l"` and
-            `"bm25+"`, where 0 divides by 0.
+            `"bm25+"`, where 0 would divide by 0.
         b: how much a document's length counts, 0 to 1.
-        delta: what a present term earns at least, in `"bm25l"` and `"bm25+"` alone.
+        delta: the least score of a term that occurs, in `"bm25l"` and `"bm25+"` only.
 
     Raises:
-        InvalidArgument: a value is out of its range, or the engine does not know the method.
+        InvalidArgument: a value is out of its range, or the engine has no such method.
     """
 
     engine: Engine
@@ -79,7 +79,7 @@ class Formula:
 
 
 class Scoring(Protocol):
-    """What an engine offers for one corpus."""
+    """An engine's scores for one corpus."""
 
     @property
     def lowest(self) -> float | None:
@@ -89,10 +89,10 @@ class Scoring(Protocol):
     def score(
         self, terms: Mapping[int, int]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32] | NDArray[np.float64]]:
-        """Score every document that holds a query term.
+        """Score every document that contains a query term.
 
         Args:
-            terms: how often each term, by number, stands in the query; not empty.
+            terms: how often each term, by its number, occurs in the query; not empty.
 
         Returns:
             the rows in ascending order, and their scores.
@@ -123,7 +123,7 @@ def make_scoring(postings: Postings, formula: Formula) -> Scoring:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EagerScores:
-    """A score for every posting, ready to be summed.
+    """The score of every posting, ready to be summed.
 
     Attributes:
         postings: the counts behind the scores.
@@ -171,7 +171,7 @@ class EagerScores:
         return 0.0
 
     def score(self, terms: Mapping[int, int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Score every document that holds a query term; see `Scoring.score`."""
+        """Score every document that contains a query term; see `Scoring.score`."""
         starts, rows = self.postings.starts.data, self.postings.rows
         total = np.zeros(self.postings.lengths.size, dtype=np.float32)
         shared = None if self.positive else np.zeros(total.size, dtype=np.bool_)
@@ -190,7 +190,7 @@ class EagerScores:
 
 
 class _Okapi:
-    """`rank_bm25.BM25Okapi` over term numbers; every query walks the whole corpus."""
+    """`rank_bm25.BM25Okapi` over term numbers; every query reads the whole corpus."""
 
     def __init__(self, postings: Postings, formula: Formula) -> None:
         try:
@@ -209,7 +209,7 @@ class _Okapi:
         return None if negative else 0.0
 
     def score(self, terms: Mapping[int, int]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Score every document that holds a query term; see `Scoring.score`."""
+        """Score every document that contains a query term; see `Scoring.score`."""
         starts, rows = self._postings.starts, self._postings.rows
         found = np.unique(np.concatenate([rows[starts[one] : starts[one + 1]] for one in terms]))
         query = [term for term, times in terms.items() for _ in range(times)]
@@ -219,8 +219,8 @@ class _Okapi:
 def _documents(postings: Postings) -> list[list[int]]:
     """Return each document as term numbers, in alphabetical order of the terms.
 
-    The order of terms must not depend on the index's past, or the last bit of Okapi's mean weight
-    would.
+    The order of terms must not depend on the index's history, or the last bit of Okapi's mean
+    weight would too.
     """
     place = np.empty(len(postings.terms), dtype=np.int64)
     place[np.argsort(np.array(postings.terms, dtype=object))] = np.arange(place.size)

@@ -1,8 +1,8 @@
-"""Which term stands how often in which document: integer arrays that add up.
+"""How often each term occurs in each document, as integer arrays.
 
-Scores bake in document frequencies and the mean length, so every change of the corpus changes all
+Scores depend on document frequencies and the mean length, so every change of the corpus changes all
 of them; the counts do not change. An index therefore keeps the counts, joins and prunes them when
-documents come and go, and computes the scores anew.
+documents are added and deleted, and recomputes the scores.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Postings:
         terms: the v terms; a term's place is its number.
         starts: int64, shape (v + 1,); term t owns the postings from `starts[t]` to `starts[t + 1]`.
         rows: int32, shape (p,); the document of each posting, ascending within a term.
-        counts: int32, shape (p,); how often the term stands in that document, at least 1.
+        counts: int32, shape (p,); how often the term occurs in that document, at least 1.
         lengths: int32, shape (n,); how many tokens each document has, repeats included.
     """
 
@@ -46,7 +46,7 @@ class Postings:
 
     @property
     def frequencies(self) -> NDArray[np.int64]:
-        """In how many documents each term stands, int64, shape (v,)."""
+        """In how many documents each term occurs, int64, shape (v,)."""
         return np.diff(self.starts)
 
 
@@ -73,10 +73,10 @@ def join(parts: Sequence[tuple[Postings, NDArray[np.int64]]], size: int) -> Post
 
     Args:
         parts: postings, each with the new row of every one of its rows: int64, shape (n,); -1
-            leaves a document out. No new row is given twice.
+            leaves a document out. No new row occurs twice.
         size: how many documents there are afterwards.
 
-    Terms that no document has any more are left out.
+    Terms that occur in no document any more are left out.
     """
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
@@ -93,7 +93,7 @@ def join(parts: Sequence[tuple[Postings, NDArray[np.int64]]], size: int) -> Post
         keys.append(key[rows >= 0])
         counts.append(part.counts[rows >= 0])
     key, count = np.concatenate(keys), np.concatenate(counts)
-    # the parts are sorted already where rows keep their order: a merging sort passes once over them
+    # parts whose rows keep their order are sorted already: a merge sort passes over them once
     order = np.argsort(key, kind="stable")
     return _grouped(tuple(numbers), key[order], count[order], lengths)
 
@@ -104,7 +104,7 @@ def _grouped(
     counts: NDArray[np.int32],
     lengths: NDArray[np.int32],
 ) -> Postings:
-    """Make postings of sorted keys `term * max(1, n) + row`, without the terms that have none."""
+    """Make postings of sorted keys `term * max(1, n) + row`, without unused terms."""
     of_term, rows = np.divmod(keys, max(1, lengths.size))
     frequencies = np.bincount(of_term, minlength=len(terms))
     used = frequencies > 0

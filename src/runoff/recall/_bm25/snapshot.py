@@ -1,4 +1,4 @@
-"""One unchanging state of a BM25 index: searches read it, changes make the next one."""
+"""One immutable state of a BM25 index: searches read it, and a change makes a new one."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _hits(
 ) -> list[Hit]:
     """Make hits a column at a time.
 
-    A hundred calls of a frozen class take longer than the search that found them; this takes a
-    third, and gives the same.
+    A hundred calls of a frozen class take longer than the search itself; this takes a third of
+    that, with the same result.
     """
     hits = [*map(object.__new__, repeat(Hit, len(keys)))]
     for member, column in zip(
@@ -71,15 +71,15 @@ def _hits(
 class Snapshot:
     """A corpus in the order of its ids, its counts and its scores.
 
-    Everything but the memory of filter masks is fixed, so any number of threads may search it.
+    Nothing but the cache of filter masks ever changes, so any number of threads may search it.
 
     Args:
-        analyzer: what made the terms; queries go through it.
+        analyzer: the analyzer that made the terms; it is used for queries too.
         formula: which BM25 is computed.
         ids: ascending; row i is document i.
         documents: in the order of `ids`.
         postings: their counts.
-        scoring: the engine's scores of them; computed where None.
+        scoring: the engine's scores of them; None computes them.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Snapshot:
             lowest = rows.size - depth
             sorted_there = scores.copy()
             sorted_there.partition(lowest)
-            # all that tie with the last one stay until they are ordered
+            # keep all that tie with the last one until they are ordered
             kept = (scores >= sorted_there[lowest]).nonzero()[0]
             rows, scores = rows.take(kept), scores.take(kept)
         order = (-scores).argsort(kind="stable")[:depth]
@@ -142,13 +142,13 @@ class Snapshot:
         added: Mapping[str, tuple[int, int]],
         removed: Collection[str],
     ) -> Snapshot:
-        """Return the state after documents have come and gone.
+        """Return the state after documents are added, replaced and deleted.
 
         Args:
             batches: analyzed documents.
-            added: the ids that join, or replace their namesake, each with its batch and its row
-                there; what a batch holds besides is left out.
-            removed: the ids that go.
+            added: the ids to add or replace, each with its batch and its row there; other documents
+                of a batch are ignored.
+            removed: the ids to delete.
         """
         gone = [row for one in (*added, *removed) if (row := self.row(one)) is not None]
         staying = np.ones(len(self.ids), dtype=np.bool_)
@@ -177,7 +177,7 @@ class Snapshot:
         )
 
     def _terms(self, text: str) -> dict[int, int]:
-        """Return how often each known term stands in a text, in order of first appearance."""
+        """Return how often each known term occurs in a text, in order of first appearance."""
         terms: dict[int, int] = {}
         for number in map(self._numbers.get, self.analyzer(text)):
             if number is not None:
@@ -185,7 +185,7 @@ class Snapshot:
         return terms
 
     def _mask(self, condition: Filter) -> NDArray[np.bool_]:
-        """Return which documents a filter keeps, remembered for the filters used last."""
+        """Return which documents a filter keeps, cached for the filters used last."""
         with self._masks_lock:
             mask = self._masks.get(condition)
             if mask is not None:

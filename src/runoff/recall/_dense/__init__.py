@@ -1,1 +1,1 @@
-"""Exact search over embeddings."""
+"""Dense: exact search over embeddings, and a local embedding model."""

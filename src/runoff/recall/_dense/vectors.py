@@ -1,4 +1,4 @@
-"""From what embedding callables return to checked vectors."""
+"""Checks the vectors that embedding callables return, and embeds queries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
     "QueryEmbedder",
     "as_matrix",
     "as_vector",
-    "lends",
+    "has_query_methods",
 ]
 
 Embed: TypeAlias = "Callable[[list[str]], ArrayLike]"
@@ -46,20 +46,20 @@ _MATRIX = 2
 
 
 def as_matrix(value: object, names: Sequence[str], dimension: int | None) -> NDArray[np.floating]:
-    """Check that a value holds one finite vector for each name.
+    """Return a value as an array, after checking that it has one finite vector for each name.
 
     Args:
         value: an array or nested sequence of shape (n, d), or an iterator over n vectors.
-        names: what the n vectors are of, for the message, such as `"document 'a'"`.
+        names: what the n vectors are for, as the error says it, such as `"document 'a'"`.
         dimension: the d it must have; None accepts any.
 
     Raises:
-        EmbeddingError: the shape differs, or a value is not a finite float32; names the first one.
+        EmbeddingError: the shape is wrong, or a value is not a finite float32; names the first.
     """
     try:
         matrix = np.asarray(list(value) if isinstance(value, Iterator) else value)
     except (TypeError, ValueError) as error:
-        msg = f"the embedding of {_listed(names)} is no array of numbers: {error}"
+        msg = f"the embedding of {_listed(names)} is not an array of numbers: {error}"
         raise EmbeddingError(msg) from error
     if matrix.dtype.kind not in "fiu" or matrix.ndim != _MATRIX or matrix.shape[1] == 0:
         msg = (
@@ -68,11 +68,11 @@ def as_matrix(value: object, names: Sequence[str], dimension: int | None) -> NDA
         )
         raise EmbeddingError(msg)
     if len(matrix) != len(names):
-        msg = f"{len(matrix)} vectors came back for {len(names)} texts ({_listed(names)})"
+        msg = f"embed returned {len(matrix)} vectors for {len(names)} texts ({_listed(names)})"
         raise EmbeddingError(msg)
     if dimension is not None and matrix.shape[1] != dimension:
         msg = (
-            f"the embedding of {_listed(names)} has {matrix.shape[1]} dimensions, and the index "
+            f"the embedding of {_listed(names)} has {matrix.shape[1]} dimensions, but the index "
             f"has {dimension}: embed queries and documents with the same model"
         )
         raise EmbeddingError(msg)
@@ -81,13 +81,13 @@ def as_matrix(value: object, names: Sequence[str], dimension: int | None) -> NDA
     fits = (np.abs(matrix) <= _LARGEST).all(axis=1)
     if not fits.all():
         name = names[int(np.argmin(fits))]
-        msg = f"the embedding of {name} has NaN, infinity or a number beyond float32 in it"
+        msg = f"the embedding of {name} contains NaN, infinity or a number too large for float32"
         raise EmbeddingError(msg)
     return matrix
 
 
 def as_vector(value: object, name: str, dimension: int | None) -> NDArray[np.float64]:
-    """Check that a value is one finite vector, of shape (d,) or (1, d).
+    """Return a value as a vector, after checking that it is finite, of shape (d,) or (1, d).
 
     Raises:
         EmbeddingError: as `as_matrix`.
@@ -95,7 +95,7 @@ def as_vector(value: object, name: str, dimension: int | None) -> NDArray[np.flo
     try:
         array = np.asarray(list(value) if isinstance(value, Iterator) else value)
     except (TypeError, ValueError) as error:
-        msg = f"the embedding of {name} is no array of numbers: {error}"
+        msg = f"the embedding of {name} is not an array of numbers: {error}"
         raise EmbeddingError(msg) from error
     rows = array[None, :] if array.ndim == 1 else array
     vector: NDArray[np.float64] = as_matrix(rows, (name,), dimension)[0].astype(np.float64)
@@ -111,13 +111,13 @@ def _listed(names: Sequence[str]) -> str:
 class QueryEmbedder:
     """Makes the vector that a dense source searches with.
 
-    `Query.embedding` is taken as it is. Otherwise each of `Query.embedding_texts`, or else the
-    text, is embedded by `embed_query`, or by `embed` where there is none, and the mean of the
-    vectors is taken. Blank texts are not embedded; where nothing else is left, there is no vector.
+    `Query.embedding` is used as it is. Otherwise each of `Query.embedding_texts`, or else the text,
+    is embedded by `embed_query`, or by `embed` without one, and the mean of the vectors is used.
+    Blank texts are not embedded; if all are blank, there is no vector.
 
-    An `embed` with deadline-aware `embed_query` and `aembed_query` of its own, as
-    `runoff.recall.Embedder` has them, lends them where none is given. Callables that accept
-    `deadline=` are given it, so that loading a model does not count against it.
+    If `embed` has deadline-aware methods `embed_query` and `aembed_query`, as
+    `runoff.recall.Embedder` does, they are the defaults. Callables that accept `deadline=` get it,
+    so that loading a model does not count against it.
 
     Raises:
         InvalidArgument: one of the three cannot be called.
@@ -128,7 +128,7 @@ class QueryEmbedder:
     aembed_query: AsyncEmbedQuery | None = None
 
     def __post_init__(self) -> None:
-        """Check that they can be called, and borrow what is missing."""
+        """Check that they can be called, and set the defaults."""
         remedy = "must be a callable (list of n texts) -> (n, d) numbers"
         for framework, method in _FRAMEWORK_METHODS:
             if hasattr(self.embed, method):
@@ -136,7 +136,7 @@ class QueryEmbedder:
         check_callable("embed", self.embed, remedy)
         if self.embed_query is not None:
             check_callable("embed_query", self.embed_query, "must be a callable (text) -> (d,)")
-        elif self.aembed_query is None and lends(self.embed):
+        elif self.aembed_query is None and has_query_methods(self.embed):
             object.__setattr__(self, "embed_query", getattr(self.embed, "embed_query", None))
             object.__setattr__(self, "aembed_query", getattr(self.embed, "aembed_query", None))
         if self.aembed_query is not None:
@@ -185,7 +185,7 @@ class QueryEmbedder:
         return _mean_of(await asyncio.gather(*vectors), texts, dimension)
 
     def warmup(self) -> None:
-        """Load what embeds: its own `warmup` where it has one, else by embedding a word."""
+        """Call the `warmup` of `embed`, or embed a word if it has none."""
         warm = getattr(self.embed, "warmup", None)
         if callable(warm):
             warm()
@@ -193,10 +193,10 @@ class QueryEmbedder:
             run(self.vector(Query("warmup"), None))
 
 
-def lends(embed: object) -> bool:
-    """Whether an `embed` has deadline-aware ways of embedding a query of its own.
+def has_query_methods(embed: object) -> bool:
+    """Return whether `embed` has its own methods for queries that accept a deadline.
 
-    The deadline tells them from foreign methods of the same name that expect something else.
+    The deadline distinguishes them from methods of other libraries with the same names.
     """
     own = (getattr(embed, "embed_query", None), getattr(embed, "aembed_query", None))
     return all(callable(one) and _options(one, Deadline()) for one in own)
@@ -205,7 +205,7 @@ def lends(embed: object) -> bool:
 def _options(call: Callable[..., object], deadline: Deadline | None) -> dict[str, Any]:
     try:
         takes = "deadline" in inspect.signature(call).parameters
-    except (TypeError, ValueError):  # a callable of C that does not tell
+    except (TypeError, ValueError):  # a callable written in C may have no signature
         takes = False
     return {"deadline": deadline} if takes else {}
 

@@ -1,1 +1,1 @@
-"""Vector stores as sources: one file per engine."""
+"""Vector stores as sources, and filters in their languages."""

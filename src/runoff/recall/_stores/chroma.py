@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from runoff._util import optout
+from runoff._waiting import exits
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import BadReply, IndexNotFound, InvalidArgument, MissingExtra
 from runoff.recall._arguments import check_question
@@ -46,38 +47,38 @@ class Chroma:
     """A source over an existing Chroma collection: embedded, persistent or over HTTP.
 
     Embeddings are always passed, so the collection's own embedding function never runs and nothing
-    is downloaded. Distances become similarities by the collection's space: `"cosine"` and `"ip"`
-    give 1 - distance, the cosine and the inner product; `"l2"`, Chroma's default, whose distance is
-    squared, gives 1 - distance / 2, which for vectors of length 1 is their cosine. Equal scores are
-    ordered by id. A record without a document has an empty text. A query whose vector is zero finds
-    nothing, save in `"l2"`.
+    is downloaded. The collection's space says how distances become similarities: for `"cosine"` and
+    `"ip"`, 1 - distance, which is the cosine or the inner product; for `"l2"`, Chroma's default,
+    whose distance is squared, 1 - distance / 2, which is the cosine for vectors of length 1. Equal
+    scores are ordered by id. A record without a document has an empty text. A query whose vector is
+    zero finds nothing, except in `"l2"`.
 
     Chroma's index is approximate: with many records it may miss some of the nearest.
 
-    Filters are translated to `where`, and every hit is checked with `Filter.matches`, so none is
-    returned that a filter excludes. Where Chroma cannot say a filter exactly, as for a `Not` of a
-    `Range`, more records are asked for until `depth` of them pass, in the end all there are.
+    Filters are translated to `where`, and every hit is checked with `Filter.matches`, so no hit is
+    returned that a filter excludes. If Chroma cannot express a filter exactly, such as a `Not` of a
+    `Range`, more and more records are fetched until `depth` of them pass.
 
-    A collection of `chromadb.AsyncHttpClient` is accepted as well: it is awaited by `asearch`, and
-    `search` refuses it.
+    A collection of `chromadb.AsyncHttpClient` is accepted too: `asearch` awaits it, and `search`
+    refuses it.
 
     Args:
         collection: the collection, of chromadb 1.0 or later.
-        embed: a callable, list of n texts -> (n, d) numbers, of the model that made the vectors in
-            the collection.
+        embed: a callable, list of n texts -> (n, d) numbers, with the model that made the vectors
+            in the collection.
         embed_query: a callable, text -> (d,) numbers, for models that embed queries differently.
         aembed_query: the same, async, for an async collection.
-        space: `"cosine"`, `"l2"` or `"ip"`, needed only where the collection does not tell, as on
+        space: `"cosine"`, `"l2"` or `"ip"`, needed only if the collection does not record it, as on
             servers of chromadb 1.0.
 
     Raises:
-        InvalidArgument: `collection` is none, or its space is unknown or another than `space`.
+        InvalidArgument: `collection` is not a collection, or its space is unknown or not `space`.
     """
 
     def __new__(  # noqa: PYI034 - it may be the class below
         cls, collection: object = None, **_options: object
     ) -> Chroma:
-        """Choose the class that can be awaited for an async collection."""
+        """Choose the awaitable class for an async collection."""
         awaitable = inspect.iscoroutinefunction(getattr(collection, "query", None))
         return object.__new__(_AsyncChroma if cls is Chroma and awaitable else cls)
 
@@ -96,7 +97,7 @@ class Chroma:
         self._collection = collection
         self._embedder = QueryEmbedder(embed, embed_query, aembed_query)
         self._space = _space(collection, space)
-        self._lists = _knows_lists()
+        self._lists = _supports_lists()
 
     @classmethod
     def from_path(
@@ -117,7 +118,7 @@ class Chroma:
         """
         chromadb, settings = _chromadb()
         if not (Path(path) / "chroma.sqlite3").is_file():
-            msg = f"{path} is no directory of a persistent Chroma: it has no chroma.sqlite3"
+            msg = f"{path} is not the directory of a persistent Chroma: it has no chroma.sqlite3"
             raise IndexNotFound(msg)
         try:
             client = chromadb.PersistentClient(str(path), settings=settings)
@@ -178,26 +179,27 @@ class Chroma:
     ) -> Sequence[Hit]:
         """Return the `depth` records most similar to the query, best first.
 
-        `Query.embedding` is searched with as it is; otherwise the mean of the embedded
-        `Query.embedding_texts`, or the embedded text.
+        The query's vector is `Query.embedding`, else the mean of the embedded
+        `Query.embedding_texts`, else the embedded text.
 
         Raises:
-            InvalidArgument: `query` is no Query, `depth` is not 1 or more, or the collection is
-                async.
-            EmbeddingError: the query's vector has another dimension than the collection, or NaN or
-                infinity in it.
-            IndexNotFound: the collection was deleted meanwhile.
-            ConnectionFailed, ServerFailed, DeadlineExceeded: as their names say.
-            BadReply: a distance is not finite: the collection holds a vector that is not.
+            InvalidArgument: `query` is not a `Query`, `depth` is not a whole number, 1 or more, or
+                the collection is async.
+            EmbeddingError: the query's vector has another dimension than the collection, or
+                contains NaN or infinity.
+            IndexNotFound: the collection was deleted.
+            ConnectionFailed, ServerFailed, DeadlineExceeded: the server cannot be reached, fails,
+                or does not answer in time.
+            BadReply: a distance is not finite: a vector in the collection is damaged.
         """
         check_question(query, depth)
         if isinstance(self, _AsyncChroma):
-            remedy = "is async: only asearch() can await it"
+            remedy = "is async: use asearch(), which awaits it"
             raise InvalidArgument("collection", self._collection, remedy)
         return run(self._search(query, depth, deadline))
 
     def warmup(self) -> None:
-        """Load what embeds the queries, and ask the collection once, which loads its index."""
+        """Load the embedding model, and query the collection once, which loads its index."""
         self._embedder.warmup()
         self.retrieve(Query("warmup"), depth=1)
 
@@ -240,13 +242,15 @@ class Chroma:
     def _ask(
         self, vector: NDArray[np.float64], results: int, where: dict[str, Any] | None
     ) -> Asking[_Reply]:
-        call: Callable[[], Any] = partial(
-            self._collection.query,
-            query_embeddings=vector.astype(np.float32)[None, :],
-            n_results=results,
-            where=where,
-            include=["documents", "metadatas", "distances"],
-        )
+        def call() -> Any:  # noqa: ANN401 - an async collection returns an awaitable
+            with exits.Native():
+                return self._collection.query(
+                    query_embeddings=vector.astype(np.float32)[None, :],
+                    n_results=results,
+                    where=where,
+                    include=["documents", "metadatas", "distances"],
+                )
+
         # an async collection is always awaited, and any other never
         reply: _Reply = yield from ask(call, call)
         return reply
@@ -269,7 +273,7 @@ class Chroma:
 
     def _score(self, doc_id: str, distance: float) -> float:
         if distance is None or not math.isfinite(distance):
-            msg = f"{self!r} gave record {doc_id!r} the distance {distance}: its vector is damaged"
+            msg = f"{self!r} returned distance {distance} for {doc_id!r}: its vector is damaged"
             raise BadReply(msg)
         score = 1.0 - (float(distance) / 2 if self._space == "l2" else float(distance))
         # rounding takes a cosine some 1e-7 beyond its range
@@ -287,35 +291,37 @@ class _AsyncChroma(Chroma):
         return await run_async(self._search(query, depth, deadline))
 
     def warmup(self) -> None:
-        """Load what embeds the queries; the server has loaded its index."""
+        """Load the embedding model; the server has loaded its index."""
         self._embedder.warmup()
 
 
 def _space(collection: Any, given: Space | None) -> Space:  # noqa: ANN401 - as in `Chroma`
     """Return the collection's space, from its configuration or from its older metadata.
 
-    Servers of chromadb 1.0 write `hnsw_configuration` with a space that is always `"l2"`, whatever
-    the collection's is, so that is not read.
+    Servers of chromadb 1.0 write `hnsw_configuration` with a space that is always `"l2"`, even if
+    the collection has another, so it is not read.
     """
     configuration = collection.configuration_json or {}
     parts = (configuration.get(kind) or {} for kind in ("hnsw", "spann"))
-    told = [part["space"] for part in parts if part.get("space")]
-    told += [space for space in [(collection.metadata or {}).get("hnsw:space")] if space]
-    space: Any = told[0] if told else given
+    known = [part["space"] for part in parts if part.get("space")]
+    known += [space for space in [(collection.metadata or {}).get("hnsw:space")] if space]
+    space: Any = known[0] if known else given
     name = f"space of collection {collection.name!r}"
     if space is None:
         remedy = f"is not recorded: pass space= one of {', '.join(map(repr, _SCORE_RANGES))}"
         raise InvalidArgument(name, None, remedy)
     if given is not None and given != space:
-        raise InvalidArgument("space", given, f"the collection was made with {space!r}")
+        raise InvalidArgument(
+            "space", given, f"must be {space!r}, the space the collection was made with"
+        )
     if space not in _SCORE_RANGES:
         raise InvalidArgument(name, space, f"must be one of {', '.join(_SCORE_RANGES)}")
-    known: Space = space
-    return known
+    checked: Space = space
+    return checked
 
 
-def _knows_lists() -> bool:
-    """Whether the installed chromadb can say that a list contains a value."""
+def _supports_lists() -> bool:
+    """Return whether the installed chromadb can filter by a value in a list."""
     from chromadb.api import types  # noqa: PLC0415 - an optional package
 
     check: Callable[[Any], None] = types.validate_where
@@ -328,6 +334,7 @@ def _knows_lists() -> bool:
 
 def _chromadb() -> tuple[Any, Any]:
     """Return chromadb and settings that send no telemetry."""
+    optout.apply()
     try:
         import chromadb  # noqa: PLC0415 - an optional package of some 190 MB
         from chromadb.config import Settings  # noqa: PLC0415 - as above
@@ -338,7 +345,7 @@ def _chromadb() -> tuple[Any, Any]:
 
 def _existing(client: Any, name: str, where: str) -> Any:  # noqa: ANN401 - as in `Chroma`
     try:
-        # without an embedding function: the default one would be the wrong one
+        # without an embedding function: embeddings are always passed
         return client.get_collection(name, embedding_function=None)
     except Exception as error:
         known = named(error, where)
@@ -349,6 +356,6 @@ def _existing(client: Any, name: str, where: str) -> Any:  # noqa: ANN401 - as i
         listed = client.list_collections()
         names = sorted(getattr(one, "name", one) for one in listed)
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        shown = ", ".join(names[:_MOST_NAMES]) or "none"
-        msg = f"{where} has no collection {name!r}; it has {shown}{more}"
+        listed_names = ", ".join(names[:_MOST_NAMES]) or "none"
+        msg = f"{where} has no collection {name!r}; it has {listed_names}{more}"
         raise IndexNotFound(msg) from error

@@ -1,4 +1,4 @@
-"""Chroma's errors, and those of its HTTP client, under the names of ours."""
+"""Translates the errors of Chroma and its HTTP client into runoff's."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BUSY = {408, 429}
 
 
 def named(error: Exception, doing: str) -> Exception:
-    """Return the error to raise in place of one of Chroma's; one it does not know comes back.
+    """Return runoff's error for one of Chroma's; an unknown error is returned as it is.
 
     Args:
-        error: what was raised.
-        doing: what was being done, such as `"collection 'docs'"`.
+        error: the error that was raised.
+        doing: what it concerns, such as `"collection 'docs'"`.
     """
     if isinstance(error, RunoffError):
         return error
@@ -45,7 +45,7 @@ def named(error: Exception, doing: str) -> Exception:
         return DeadlineExceeded(message)
     code = getattr(error, "code", None)
     status = code() if callable(code) else 0
-    # chromadb raises a bare Exception for a server's reply that it cannot read, such as a proxy's
+    # chromadb raises a bare Exception for a reply that it cannot read, such as a proxy's
     if type(error) is Exception or status >= _SERVER_FAULT or status in _BUSY:
         return ServerFailed(message)
     return error

@@ -1,15 +1,15 @@
-"""From a filter to Chroma's `where`, which keeps every document that the filter keeps.
+"""Translates a filter to Chroma's `where`, which keeps every document that the filter keeps.
 
-The clause may keep more than the filter: Chroma cannot say `Not(Range(...))` of documents without
-the field, and some values are beyond it. `Chroma` checks every hit with `Filter.matches`, so a
-clause that keeps too much costs time and one that keeps too little would lose documents. Negations
-are pushed down to the leaves first; in what is left, every clause that Chroma cannot say exactly
-may stand aside as "everything".
+The clause may keep more than the filter: Chroma cannot express `Not(Range(...))` for documents
+without the field, nor some values. `Chroma` checks every hit with `Filter.matches`, so a clause
+that keeps too much costs time, while one that keeps too little would lose documents. Negations are
+first pushed down to the leaves; after that, every clause that Chroma cannot express exactly is
+replaced by "everything".
 
-Facts it rests on, of chromadb 1.0 to 1.5: `$ne` and `$nin` keep records without the field; numbers
-compare by value, whether int or float, but not near 2**53 and beyond; booleans and numbers never
-compare; operators other than `$contains` and `$not_contains` ignore lists, and those two only look
-into lists, telling int from float; fields starting with `#`, `$` or `chroma:` are Chroma's own.
+This relies on facts about chromadb 1.0 to 1.5: `$ne` and `$nin` keep records without the field;
+numbers compare by value, int or float, but not near 2**53 and beyond; booleans and numbers never
+compare; operators other than `$contains` and `$not_contains` ignore lists, and those two look only
+into lists and distinguish int from float; fields starting with `#`, `$` or `chroma:` are reserved.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Where: TypeAlias = "dict[str, Any] | bool"
 
 _LARGEST_EXACT = 2**51
 _OWN_FIELDS = ("#", "$", "chroma:")
-# SQLite, below Chroma, refuses 32,767 values and an expression 1,000 deep; a clause in a clause
-# counts as deeper than one, and far beyond that the process crashes
+# SQLite, below Chroma, refuses 32,767 values and expressions 1,000 deep; nested clauses add more
+# than one level each, and far beyond the limit the process crashes
 _MOST_CLAUSES = 200
 _MOST_VALUES = 8192
 _DEEPEST = 16
@@ -42,13 +42,13 @@ def where_of(wanted: Filter, *, lists: bool) -> Where:
 
     Args:
         wanted: the filter.
-        lists: whether this Chroma can hold lists in metadata, and so knows `$contains`.
+        lists: whether this Chroma supports lists in metadata, and so `$contains`.
     """
     return _Translation(lists=lists).of(wanted, positive=True, depth=0)
 
 
 class _Translation:
-    """One filter's translation, which counts what it has used of Chroma's limits."""
+    """The translation of one filter, which counts what it uses of Chroma's limits."""
 
     def __init__(self, *, lists: bool) -> None:
         self._lists = lists
@@ -63,7 +63,7 @@ class _Translation:
                 return True
             parts = [self.of(inner, positive=positive, depth=depth + 1) for inner in one.filters]
             return _all(parts) if isinstance(one, And) == positive else _any(parts)
-        if one.field.startswith(_OWN_FIELDS) or not _sayable(one.field):
+        if one.field.startswith(_OWN_FIELDS) or not _is_exact(one.field):
             return True
         if isinstance(one, Range):
             return self._range(one) if positive else True
@@ -73,7 +73,7 @@ class _Translation:
     def _one_of(self, name: str, values: Sequence[Scalar], *, positive: bool) -> Where:
         if not values:
             return not positive
-        if len(values) > _MOST_VALUES or not all(map(_sayable, values)):
+        if len(values) > _MOST_VALUES or not all(map(_is_exact, values)):
             return True
         clauses: list[Where] = []
         for group in _by_type(values):
@@ -91,7 +91,7 @@ class _Translation:
         clauses: list[Where] = [
             {one.field: {operator: bound}}
             for operator, bound in bounds.items()
-            if bound is not None and _sayable(bound)
+            if bound is not None and _is_exact(bound)
         ]
         return _all(clauses) if self._affordable(len(clauses), len(clauses)) else True
 
@@ -106,15 +106,15 @@ class _Translation:
         return fits
 
 
-def _sayable(value: Scalar) -> bool:
-    """Whether Chroma compares a value exactly as `Filter.matches` does."""
+def _is_exact(value: Scalar) -> bool:
+    """Return whether Chroma compares a value exactly as `Filter.matches` does."""
     if isinstance(value, str):
         return value.encode("utf-8", "ignore").decode() == value
     return isinstance(value, bool) or abs(value) <= _LARGEST_EXACT
 
 
 def _by_type(values: Iterable[Scalar]) -> list[list[Scalar]]:
-    """Sort values into one list for each of Chroma's types, numbers as floats, none twice."""
+    """Return one list for each of Chroma's types, without repeats, with numbers as floats."""
     groups: dict[type, dict[Scalar, None]] = {}
     for value in values:
         plain = value if isinstance(value, bool | str) else float(value)
@@ -123,7 +123,7 @@ def _by_type(values: Iterable[Scalar]) -> list[list[Scalar]]:
 
 
 def _forms(values: Iterable[Scalar]) -> list[Scalar]:
-    """Return every value as the elements of a list may hold it: whole numbers as int and float."""
+    """Return the values as they may occur in a list: whole numbers as both int and float."""
     forms: dict[tuple[type, Scalar], Scalar] = {}
     for value in values:
         both: tuple[Scalar, ...] = (value,)
@@ -142,7 +142,7 @@ def _any(parts: Iterable[Where]) -> Where:
 
 
 def _joined(operator: str, parts: Iterable[Where], *, neutral: bool) -> Where:
-    """Join clauses, flat; one that decides the whole stands for it, and neutral ones go."""
+    """Join clauses, flattened: one that decides the result replaces all, neutral ones go."""
     clauses: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, bool):

@@ -1,10 +1,10 @@
-"""From a filter to Qdrant's, which keeps exactly the documents that the filter keeps.
+"""Translates a filter to Qdrant's, which keeps exactly the documents that the filter keeps.
 
-Facts it rests on, of qdrant-client 1.15 to 1.20 in local mode, which mirrors the server: a match
-tells integers, floats and booleans apart, so that numbers are compared by a range of one value; a
-condition on a list holds where it holds of one element; `field[]` looks into lists alone, by which
-a `Range` passes them over; `must_not` keeps points without the field, and an empty `has_id` keeps
-none. Whole numbers beyond 2**53, which a range would round, are matched as integers.
+This relies on facts about qdrant-client 1.15 to 1.20 in local mode, which mirrors the server: a
+match distinguishes integers, floats and booleans, so numbers are compared by a range of one value;
+a condition on a list is true if it is true of one element; `field[]` looks only into lists, which
+lets a `Range` skip them; `must_not` keeps points without the field, and an empty `has_id` keeps no
+point. Whole numbers beyond 2**53, which a range would round, are matched as integers.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def qdrant_filter(wanted: Filter, *, under: str = "") -> dict[str, Any]:
 
     Args:
         wanted: the filter.
-        under: the payload key that holds the metadata; empty where they are the payload itself.
+        under: the payload key that contains the metadata; empty if it is the payload itself.
 
     Raises:
-        FilterNotSupported: a field's name has a double quote in it, which Qdrant cannot say.
+        FilterNotSupported: a field's name contains a double quote, which Qdrant cannot express.
     """
     if isinstance(wanted, Not):
         return {"must_not": [qdrant_filter(wanted.filter, under=under)]}
@@ -56,7 +56,9 @@ def qdrant_filter(wanted: Filter, *, under: str = "") -> dict[str, Any]:
 
 def _key(one: Eq | In | Range, under: str) -> str:
     if '"' in one.field:
-        raise FilterNotSupported("filters", one, "Qdrant takes no double quote in a field's name")
+        raise FilterNotSupported(
+            "filters", one, "Qdrant does not support double quotes in field names"
+        )
     name = one.field if _PLAIN.fullmatch(one.field) else f'"{one.field}"'
     return f"{under}.{name}" if under else name
 

@@ -19,10 +19,10 @@ __all__ = ["as_store"]
 def as_store(cache: object) -> Store | None:
     """Return the store that an argument `cache` stands for.
 
-    True is a `MemoryCache()` of its own, a path is a `DiskCache`, None and False are no cache.
+    True is a `MemoryCache()` of its own, a path is a `DiskCache`, None and False mean no cache.
 
     Raises:
-        InvalidArgument: it is none of these.
+        InvalidArgument: it is something else.
     """
     if cache is None or cache is False:
         return None

@@ -1,4 +1,4 @@
-"""Scores of pairs kept for the next search, and scored once when many ask at once."""
+"""A scorer that keeps scores for later calls, and scores a pair once for concurrent calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, PoolFull,
 from runoff.rerank._cache.as_store import as_store
 from runoff.rerank._cache.entry import Entry, Found
 from runoff.rerank._cache.flights import claim
-from runoff.rerank._cache.keys import check_keyed, innermost, pair_keys, stated
+from runoff.rerank._cache.keys import check_keyed, innermost, pair_keys, scorer_key
 from runoff.rerank._cache.memory import MemoryCache
 from runoff.rerank._wrapping import Wrapping, check_scorer, scored
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
@@ -45,23 +45,24 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Cached(Wrapping):
-    """A scorer that asks another only for pairs whose scores it does not know.
+    """A scorer that asks another only for pairs whose scores are not in the cache.
 
-    A score is known by what the scorer says its scores depend on (`cache_key`) and by the SHA-256
-    of both texts as they are sent; never by an id, so that a text that changed is scored again. A
-    pair that another caller is scoring is waited for and not scored twice, by threads and
-    coroutines alike. Pairs without a score, and failures, are not kept.
+    A score is kept under the scorer's `cache_key` and the SHA-256 of both texts as they are sent,
+    never under an id, so a text that changed is scored again. A pair that another thread or
+    coroutine is scoring is waited for and not scored twice. Pairs without a score, and failures,
+    are not kept.
 
-    Pairs from the cache count in `usage.cached` and nowhere else. Where the scorer fails in passing
-    and some pairs are known, those are given and the rest stay unscored. A store that cannot be
-    read or written in time costs the cache and never the search: a note and one WARNING say so.
+    Pairs from the cache count only in `usage.cached`. When the scorer has a transient error and
+    some pairs are in the cache, these are returned and the others stay unscored. A store that
+    cannot be read or written in time never fails a search: pairs are scored anew, and a note and
+    one WARNING say so.
 
     Attributes:
         scorer: what scores the pairs.
         store: a `MemoryCache` or a `DiskCache`; a path is a `DiskCache`.
 
     Raises:
-        InvalidArgument: the scorer does not say what its scores depend on, or the store is none.
+        InvalidArgument: the scorer does not say what its scores depend on, or the store is not one.
     """
 
     scorer: PairScorer
@@ -84,7 +85,7 @@ class Cached(Wrapping):
 
         Raises:
             DeadlineExceeded: another caller was scoring all of them until the deadline.
-            RunoffError: whatever the scorer raises, when no score is known.
+            RunoffError: the scorer's error, when no pair is in the cache.
         """
         return run(self._asking(pairs, deadline or Deadline()))
 
@@ -115,7 +116,7 @@ class Cached(Wrapping):
                 if not reason_of(error):
                     raise
                 work.failed(flight.keys, error)
-            except BaseException:  # cancelled or interrupted: another may do it instead
+            except BaseException:  # cancelled or interrupted: another caller may score them
                 flight.land({}, gave_up=True)
                 raise
             for other, wanted in theirs.items():
@@ -132,7 +133,7 @@ class Cached(Wrapping):
         """Score the pairs of a flight, keep their scores and hand them out."""
         if not flight.keys:
             return
-        with suppress(PoolFull):  # another may have landed since the first look
+        with suppress(PoolFull):  # another caller may have landed since the first look
             found = yield from self._aside(partial(self._get, work, flight.keys), deadline)
             work.take(found)
         mine = [key for key in flight.keys if key not in work.entries]
@@ -164,7 +165,7 @@ class Cached(Wrapping):
     def _keys(
         self, pairs: Sequence[tuple[str, str]], deadline: Deadline
     ) -> tuple[str, list[bytes]]:
-        key = stated(self.scorer, deadline)
+        key = scorer_key(self.scorer, deadline)
         return key, pair_keys(key, pairs)
 
     def _get(self, work: _Work, keys: list[bytes]) -> dict[bytes, Entry]:
@@ -172,36 +173,36 @@ class Cached(Wrapping):
         try:
             found = self._store.get(wanted, _PATIENCE) if wanted else {}
         except OSError as error:
-            work.notes.append(_warn(f"the cache of scores could not be read: {error}"))
+            work.notes.append(_warn(f"the score cache could not be read: {error}"))
             return {}
         if isinstance(found, Found) and found.note:
             work.notes.append(_warn(found.note))
         return found
 
     def _put(self, work: _Work, entries: Mapping[bytes, Entry]) -> None:
-        if stated(self.scorer) != work.key:
+        if scorer_key(self.scorer) != work.key:
             return  # the model's files were replaced after its key was asked and before it loaded
         try:
             self._store.put(entries, _PATIENCE)
         except OSError as error:
-            work.notes.append(_warn(f"the cache of scores could not be written: {error}"))
+            work.notes.append(_warn(f"the score cache could not be written: {error}"))
 
     def _remarks(self, pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-        """Return what the scorer has to say of texts, whether or not they are scored anew."""
+        """Return the scorer's remarks on texts, whether or not they are scored anew."""
         remarks = getattr(innermost(self.scorer), "remarks", None)
         return () if remarks is None else tuple(remarks(list(pairs)))
 
 
 class _Work:
-    """What is known of the pairs of one call.
+    """What one call knows about its pairs.
 
     Attributes:
         key: what the scores depend on.
         asked: each distinct pair by its key.
         entries: the scores so far.
-        ignored: keys whose kept scores are of another model than the scorer has now.
-        sent: keys that this call had scored itself, or tried to.
-        alone: whether another caller failed, so that waiting for the next would only take longer.
+        ignored: keys whose kept scores come from another model than the scorer has now.
+        sent: keys of pairs that this call sent to the scorer.
+        alone: whether to wait for no other caller, because one has failed already.
         notes: sentences for the user.
     """
 
@@ -228,14 +229,14 @@ class _Work:
         return [key for key in self.asked if key not in self.entries and key not in self.sent]
 
     def meet(self, found: Mapping[bytes, Entry]) -> None:
-        """Take the first look at a store; scores of several models tell that one was replaced."""
+        """Take what the store has; scores of several models mean that the model was replaced."""
         if len({(one.kind, one.model) for one in found.values()}) > 1:
             self.ignored.update(found)
         else:
             self.take(found)
 
     def take(self, entries: Mapping[bytes, Entry]) -> None:
-        """Take scores from elsewhere, but only of one model."""
+        """Take scores of the store or another caller, but only of one model."""
         for key, one in entries.items():
             if self._identity is None:
                 self._identity = one.kind, one.model
@@ -246,13 +247,13 @@ class _Work:
                 self.alone = True
 
     def joined(self, keys: list[bytes], landed: Landed | None) -> None:
-        """Take what another caller landed; None when it was too late."""
+        """Take the scores of another caller; None when it was too late."""
         if landed is not None:
             self.take({key: landed.entries[key] for key in keys if key in landed.entries})
             self.alone |= not landed.gave_up and any(key not in landed.entries for key in keys)
 
     def made(self, keys: list[bytes], scores: PairScores) -> dict[bytes, Entry]:
-        """Take scores of the scorer itself, and return those worth keeping."""
+        """Take scores of the scorer itself, and return those to keep."""
         identity = scores.kind, scores.model
         any_scored = bool(scores.scored.any())
         replaced = any_scored and self._identity not in (None, identity)
@@ -263,9 +264,9 @@ class _Work:
         self._cut.update(key for key, cut in zip(keys, scores.truncated, strict=True) if cut)
         if replaced:
             if self._replaced:
-                msg = f"scores came from {scores.model} and other models by turns"
+                msg = f"the model of the scorer keeps changing: now it is {scores.model}"
                 raise BadReply(msg)
-            self._replaced = self.alone = True  # what was kept before is worth nothing
+            self._replaced = self.alone = True  # what was kept before is of the old model
             self.ignored.update(self.entries)
             self.entries, self.sent = {}, {}
         if any_scored:
@@ -288,7 +289,7 @@ class _Work:
         return made
 
     def failed(self, keys: list[bytes], error: Exception) -> None:
-        """Note that the scorer failed on these pairs, in passing."""
+        """Note that the scorer had a transient error on these pairs."""
         self.sent.update(dict.fromkeys(keys))
         self._error = error
         self._reason = reason_of(error)
@@ -304,7 +305,7 @@ class _Work:
             raise self._error
         identity = self._identity or self._stated
         if identity is None:
-            msg = "other searches were scoring these pairs until the deadline"
+            msg = "other searches were still scoring these pairs at the deadline"
             raise DeadlineExceeded(msg)
         found = [self.entries.get(key) for key in keys]
         scored = np.array([one is not None for one in found], np.bool_)

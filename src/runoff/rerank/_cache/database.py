@@ -1,4 +1,4 @@
-"""The SQLite file of a cache, as one process has it open: safe for threads, others and forks."""
+"""The open SQLite file of a cache: safe for threads, forks and several processes."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _SCHEMA = (
 
 
 def check_header(path: Path) -> None:
-    """Refuse a file that is not ours; no file, and an empty one, will be.
+    """Refuse a file that is not a cache of scores; a missing or empty one is fine.
 
     Raises:
-        InvalidArgument: it is another's, or newer.
+        InvalidArgument: it is something else, or of a newer version.
     """
     try:
         with path.open("rb") as stream:
@@ -50,10 +50,10 @@ def check_header(path: Path) -> None:
         return
     application, version = (int.from_bytes(header[at : at + 4]) for at in (68, 60))
     if not header.startswith(_MAGIC) or application != _APPLICATION:
-        raise InvalidArgument("path", path, "is a file of something else: name another")
+        raise InvalidArgument("path", path, "is not a cache of scores: name another file")
     if version > _FORMAT:
         raise InvalidArgument(
-            "path", path, "was made by a newer runoff: update it, or name another"
+            "path", path, "was made by a newer runoff: update runoff, or name another file"
         )
 
 
@@ -73,7 +73,7 @@ def named(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write all of it or nothing, with no other process between."""
+    """Write everything in the block or nothing, while no other process writes."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -95,12 +95,13 @@ class Connection:
 
     @contextmanager
     def open(self, patience_ms: int) -> Iterator[sqlite3.Connection]:
-        """Lend the connection; other processes are waited for so many milliseconds.
+        """Lend the connection, waiting up to `patience_ms` milliseconds for other processes.
 
-        Where that was not enough the next callers do without, so that they do not wait in a row.
+        After a wait that failed, the next callers fail at once for a while: they do not wait one
+        after another.
         """
         if not self.lock.acquire(timeout=_QUEUE):
-            raise sqlite3.OperationalError("too many threads want it")
+            raise sqlite3.OperationalError("too many threads are waiting for it")
         try:
             yield self._ready(patience_ms)
         except sqlite3.OperationalError as error:
@@ -126,6 +127,10 @@ class Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    if _is_read_only(path):
+        # as nothing can write to it, SQLite needs neither locks nor the files beside it
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, OPENING / 1000, isolation_level=None,
                                  check_same_thread=False)  # fmt: skip
@@ -133,12 +138,12 @@ def _connect(path: Path) -> sqlite3.Connection:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application == 0:
             with transaction(connection):
-                _found(connection)
+                _create(connection)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if (application, version) != (_APPLICATION, _FORMAT):
             raise sqlite3.DatabaseError("another file has taken its place")  # noqa: TRY301 - closed below
-        # one that cannot be switched now works as well, but readers and writers wait
+        # a file that cannot be switched now works too, but readers and writers wait
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
@@ -149,8 +154,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _found(connection: sqlite3.Connection) -> None:
-    """Make an empty file ours; all of it in one transaction, or none."""
+def _is_read_only(path: Path) -> bool:
+    """Whether a cache exists and this process can write neither to it nor to its folder."""
+    if not path.is_file() or os.access(path, os.W_OK) or os.access(path.parent, os.W_OK):
+        return False
+    log = path.with_name(f"{path.name}-wal")
+    return not log.exists() or log.stat().st_size == 0
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make a cache of an empty file, in the transaction of the caller."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables:
         connection.execute(_SCHEMA)
@@ -159,7 +172,7 @@ def _found(connection: sqlite3.Connection) -> None:
 
 
 class Database:
-    """What this process has open of one file."""
+    """The connections of this process to one file."""
 
     def __init__(self, path: Path) -> None:
         self.reading, self.writing = Connection(path), Connection(path)
@@ -167,7 +180,7 @@ class Database:
         self.lock = threading.Lock()
 
     def touch(self, keys: Iterable[bytes]) -> int:
-        """Note that entries were used; return how many are noted."""
+        """Note that entries were used; return how many notes there are."""
         with self.lock:
             for key in keys:
                 self.touched.pop(key, None)
@@ -192,7 +205,7 @@ _registry = threading.Lock()
 
 
 def database_of(path: str | Path) -> Database:
-    """Return what this process has open of a file; it is opened when first used."""
+    """Return this process's connections to a file, which open on first use."""
     with _registry:
         found = _databases.get(str(path))
         if found is None:

@@ -48,25 +48,25 @@ _EVICT = "DELETE FROM scores WHERE used IN (SELECT used FROM scores ORDER BY use
 
 @dataclass(frozen=True, slots=True)
 class DiskCache:
-    """Scores kept in a file for this process and the next; the least recently used leave first.
+    """Scores kept in a file across processes; the least recently used are discarded first.
 
-    It holds hashes and scores, no text. The file and its folder are made when first used. A file
-    that is locked, damaged or on a full disk costs the cache and never a search: see `Cached`.
+    The file contains hashes and scores, no text; it and its folder are made on first use. A file
+    that is locked, damaged or on a full disk never fails a search: see `Cached`.
 
     Attributes:
-        path: the file; two more lie beside it while it is in use, named `-wal` and `-shm`. It must
-            be on a disk of this machine, as SQLite's locks do not hold across a network.
+        path: the file; while it is in use there are two more beside it, named `-wal` and `-shm`. It
+            must be on a disk of this machine, as SQLite's locks do not hold across a network.
         max_bytes: about how large the file may grow, 1 MB or more.
 
     Raises:
-        InvalidArgument: the path is no file of this kind, or of a newer version; it is left alone.
+        InvalidArgument: the file is something else or of a newer version; it is not changed.
     """
 
     path: str | Path
     max_bytes: int = 256_000_000
 
     def __post_init__(self) -> None:
-        """Check the arguments, and whose file it is if there is one."""
+        """Check the arguments, and that the file, if there is one, is a cache of scores."""
         path = path_of("path", self.path).expanduser().absolute()
         object.__setattr__(self, "path", path)
         most = self.max_bytes
@@ -116,7 +116,7 @@ class DiskCache:
                 "used; their pairs are scored again"
             )
         if database.touch(found) >= _TOUCHED:
-            with suppress(OSError):  # what was read counts, not who remembers that it was
+            with suppress(OSError):  # the scores were read; only the order of use is lost
                 self.put({}, patience)
         return found
 
@@ -187,12 +187,12 @@ class DiskCache:
 
 def _encoded(entry: Entry) -> bytes:
     model, passages = entry.model, entry.passages
-    told = [
+    values = [
         float(entry.value), bool(entry.truncated), str(entry.kind),
         model.name, model.revision, model.precision,
         *((one.start, one.end, float(one.score)) for one in passages),
     ]  # fmt: skip
-    return json.dumps(told, separators=(",", ":")).encode("ascii")
+    return json.dumps(values, separators=(",", ":")).encode("ascii")
 
 
 def _decoded(key: object, entry: object, mark: object) -> Entry | None:

@@ -1,9 +1,9 @@
-"""Scoring in progress: whoever wants a pair that another caller is scoring waits for that one.
+"""Scoring in progress: a caller that needs a pair which another one is scoring waits for it.
 
-A caller claims the pairs it will score, scores them, and lands: what it has goes to all who wait.
-Each scores its own pairs before it waits for others', so no two ever wait for each other. When the
-one waited for gives up (cancelled, or out of its own time), one of those waiting takes over; when
-it fails, each tries for itself.
+A caller claims the pairs it will score, scores them, and lands: its scores go to all who wait.
+Each scores its own pairs before it waits, so two callers never wait for each other. When a caller
+gives up (cancelled, or out of time), one of those who wait takes over; when it fails, each scores
+for itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
-from runoff._waiting import workers
+from runoff._waiting import exits, workers
 from runoff._waiting.drive import awaitable, first_done
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ __all__ = ["Flight", "Landed", "claim"]
 
 _STALE = 60.0  # seconds after which a caller without deadline is waited for no more
 _GRACE = 0.1  # seconds that a caller may be late
-_LOOK = 0.05  # seconds between looks at whether the one waited for is loading a model
+_LOOK = 0.05  # seconds between checks whether the other caller is loading a model
 
 
 class Landed(NamedTuple):
-    """What a caller got, and whether it gave up rather than failed on the rest."""
+    """The scores of a caller, and whether it gave up on the rest (it did not fail)."""
 
     entries: Mapping[bytes, Entry]
     gave_up: bool
@@ -54,15 +54,15 @@ class Flight:
         self._scope = scope
         self._started = time.monotonic()
         self._future: concurrent.futures.Future[Landed] = concurrent.futures.Future()
-        self._future.set_running_or_notify_cancel()  # no one who waits can cancel it
+        self._future.set_running_or_notify_cancel()  # callers that wait cannot cancel it
 
     @property
     def late(self) -> bool:
-        """Whether it is not worth waiting for."""
-        return self._left() <= 0
+        """Whether it has taken too long for others to go on waiting, or the interpreter exits."""
+        return exits.begun() or self._left() <= 0
 
     def land(self, entries: Mapping[bytes, Entry], *, gave_up: bool = False) -> None:
-        """Hand out what there is; the first landing counts."""
+        """Give the scores to all who wait; further calls change nothing."""
         with _lock:
             for key in self.keys:
                 if _flights.get((self._scope, key)) is self:
@@ -94,7 +94,7 @@ class Flight:
         return max(0.001, min(workers.pause(deadline), self._left(), longest))
 
     def _pause(self, deadline: Deadline) -> AbstractContextManager[None]:
-        """Stop the clock of whoever waits while the model loads, as if it loaded it itself."""
+        """Stop the waiting caller's clock while the model loads, as if it loaded it itself."""
         return deadline.paused() if self.deadline.stopped else nullcontext()
 
 
@@ -131,7 +131,7 @@ def claim(
 
 
 def _after_fork() -> None:
-    global _lock  # noqa: PLW0603 - whoever was scoring is not in this process
+    global _lock  # noqa: PLW0603 - callers that were scoring are not in this process
     _lock = threading.Lock()
     _flights.clear()
 

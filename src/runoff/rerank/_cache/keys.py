@@ -1,4 +1,4 @@
-"""What identifies the score of a pair: all that it depends on, and no id."""
+"""The key of a pair's score: a hash of everything that the score depends on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.protocols import Cacheable, PairScorer
 
-__all__ = ["check_keyed", "innermost", "pair_keys", "stated"]
+__all__ = ["check_keyed", "innermost", "pair_keys", "scorer_key"]
 
 _SECRET = ("key", "token", "secret", "password", "authorization", "headers")  # how names end
 _REMEDY = "give it a property cache_key, a text that says what its scores depend on"
@@ -32,49 +32,49 @@ def innermost(scorer: PairScorer) -> PairScorer:
 
 
 def check_keyed(scorer: PairScorer, *, persistent: bool) -> None:
-    """Refuse a scorer of which nobody knows what its scores depend on.
+    """Refuse a scorer that does not say what its scores depend on.
 
-    One without `cache_key` is known by its class and arguments, where those are frozen and plain;
-    another process may give that name to another class, so it is not enough for a file.
+    In memory, a frozen dataclass with plain values is identified by its class and arguments. A
+    file needs `cache_key`, since another process may have another class of that name.
 
     Raises:
-        InvalidArgument: says what it lacks.
+        InvalidArgument: says what is missing.
     """
     scorer = innermost(scorer)
     if hasattr(type(scorer), "cache_key"):
         return
     if persistent:
-        raise InvalidArgument("cache", scorer, f"a file outlives the scorer: {_REMEDY}")
-    _stated(scorer)
+        raise InvalidArgument("cache", scorer, f"a cache on disk cannot identify it: {_REMEDY}")
+    _by_arguments(scorer)
 
 
-def stated(scorer: PairScorer, deadline: Deadline | None = None) -> str:
+def scorer_key(scorer: PairScorer, deadline: Deadline | None = None) -> str:
     """Return what a scorer's scores depend on, as a text.
 
     Finding a model for the first time is part of loading it, and stops the deadline's clock.
 
     Raises:
-        InvalidArgument: the scorer's `cache_key` is no text.
+        InvalidArgument: the scorer's `cache_key` is not a text.
         RunoffError: as `cache_key` of the scorer.
     """
     scorer = innermost(scorer)
     if not hasattr(type(scorer), "cache_key"):
-        return _stated(scorer)
+        return _by_arguments(scorer)
     config = repr(scorer) if is_dataclass(scorer) else ""
     first = bool(config) and config not in _found
     with deadline.paused() if first and deadline is not None else nullcontext():
         key: object = cast("Cacheable", scorer).cache_key
     if not isinstance(key, str) or not key:
-        raise InvalidArgument("cache_key", key, "must be a text that is not empty")
+        raise InvalidArgument("cache_key", key, "must be a non-empty text")
     if config:
         _found.add(config)
     return key
 
 
 def pair_keys(key: str, pairs: Sequence[tuple[str, str]]) -> list[bytes]:
-    """Return what identifies each pair's score, 32 bytes.
+    """Return the key of each pair's score, 32 bytes.
 
-    It is the SHA-256 of three: those of what the scores depend on, the query and the document.
+    It is a SHA-256 over three others: of the scorer's key, the query and the document.
 
     Raises:
         InvalidArgument: a pair is not two strings.
@@ -103,25 +103,25 @@ def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _stated(scorer: object) -> str:
+def _by_arguments(scorer: object) -> str:
     """Return a scorer's class and arguments as a text.
 
     Raises:
-        InvalidArgument: it is no frozen dataclass, or an argument is secret or no plain value.
+        InvalidArgument: it is not a frozen dataclass, or an argument is secret or not plain.
     """
     kind = type(scorer)
     if not is_dataclass(scorer) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise InvalidArgument("cache", scorer, f"it is no frozen dataclass: {_REMEDY}")
-    told = []
+        raise InvalidArgument("cache", scorer, f"is not a frozen dataclass: {_REMEDY}")
+    arguments = []
     for one in fields(scorer):
         if not one.compare:
             continue
         value = getattr(scorer, one.name)
         if not one.repr or one.name.lower().endswith(_SECRET) or not _plain(value):
-            remedy = f"its {one.name} is secret or no plain value: {_REMEDY}"
+            remedy = f"its {one.name} is secret or not a plain value: {_REMEDY}"
             raise InvalidArgument("cache", scorer, remedy)
-        told.append(f"{one.name}={value!r}")
-    return f"{kind.__module__}.{kind.__qualname__}({id(kind)}, {', '.join(told)})"
+        arguments.append(f"{one.name}={value!r}")
+    return f"{kind.__module__}.{kind.__qualname__}({id(kind)}, {', '.join(arguments)})"
 
 
 def _plain(value: object) -> bool:

@@ -20,7 +20,7 @@ __all__ = ["MemoryCache"]
 
 
 class _Recent:
-    """The entries used last; a copy or pickle starts empty."""
+    """The entries, least recently used first; a copy or pickle starts empty."""
 
     __slots__ = ("__weakref__", "entries", "lock")
 
@@ -37,7 +37,7 @@ _all: weakref.WeakSet[_Recent] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for recent in list(_all):  # a thread that is not in this process may have held the lock
+    for recent in list(_all):  # a thread that is not in this process may hold the lock
         recent.lock = threading.Lock()
         recent.entries = OrderedDict()
 
@@ -48,13 +48,13 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(frozen=True, slots=True)
 class MemoryCache:
-    """Scores kept in this process, those used least recently leaving first.
+    """Scores kept in this process; the least recently used are discarded first.
 
     Attributes:
         max_entries: the most pairs kept; one takes about 250 bytes. Texts are not kept.
 
     Raises:
-        InvalidArgument: `max_entries` is no number above 0.
+        InvalidArgument: `max_entries` is not a whole number above 0.
     """
 
     max_entries: int = 10_000

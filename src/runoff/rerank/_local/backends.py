@@ -1,4 +1,4 @@
-"""What the backends of a local cross-encoder share: what they make, and what its numbers mean."""
+"""What the backends of a local cross-encoder share: checks, loaded models, kinds of scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from runoff._onnx import resolve
+from runoff._onnx import resolve, runtime
 from runoff.errors import InvalidArgument, ModelDamaged
 from runoff.scores import ScoreKind
 
@@ -58,7 +58,7 @@ Memo: TypeAlias = "dict[str, tuple[list[int], bool]]"
 
 
 class Scored(NamedTuple):
-    """What one pair gave: its logit (or probability), whether text was lost, tokens read."""
+    """The result for one pair: its logit or probability, whether text was lost, tokens read."""
 
     logit: float
     truncated: bool
@@ -67,11 +67,11 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """A loaded model with what one configuration adds to it.
+    """A loaded model, and what a configuration adds to it.
 
     Attributes:
         loaded: the model, shared by all who name it.
-        slots: the queue its runs go through.
+        slots: the queue of its runs.
         batch: pairs in a run.
         run: scores at most `batch` pairs in a slot; its answer is dropped once the `Interrupt` is
             stopped.
@@ -79,7 +79,7 @@ class Ready:
         identity: the model that makes them.
         encoder: its tokenizer and how many tokens it reads.
         room: how many tokens of a document it reads beside a query.
-        english: whether it was made for English alone.
+        english: whether it was trained on English only.
         cache_key: what its scores depend on.
         default_blend: the weight its `config.json` asks for, or None.
     """
@@ -97,11 +97,11 @@ class Ready:
     default_blend: float | None
 
 
-_READING = 1  # raised when runoff reads a pair otherwise than before
+_READING = 1  # raised when runoff changes how it encodes a pair
 
 
 def cache_key(config: CrossEncoder, directory: ModelDirectory, *further: object) -> str:
-    """Return what scores depend on: the configuration, the model's own word, and what is given."""
+    """Return what scores depend on: configuration, settings of the model, and what is given."""
     # where the files came from changes nothing
     asked = replace(config, revision=None, cache_dir=None, local_files_only=False)
     kind = directory.config.get("score_kind") if directory.ours else None
@@ -110,12 +110,23 @@ def cache_key(config: CrossEncoder, directory: ModelDirectory, *further: object)
 
 
 def versions(*packages: str) -> tuple[str, ...]:
-    """Return the installed versions of what changes the last bits of a score."""
-    return tuple(importlib.metadata.version(one) for one in packages)
+    """Return the installed versions of what changes the last bits of a score.
+
+    Where a package has another name (`onnxruntime-gpu`) or no metadata, as in a frozen application,
+    its module says the version.
+    """
+    return tuple(_version(one) for one in packages)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return str(runtime.load(package).__version__)
 
 
 def check(config: CrossEncoder) -> None:
-    """Refuse a backend that is none, and what the backend asked for cannot honour.
+    """Refuse an unknown backend, and arguments that the backend does not support.
 
     Raises:
         InvalidArgument: names the argument.
@@ -123,20 +134,24 @@ def check(config: CrossEncoder) -> None:
     backend, device, size = config.backend, config.device, config.batch_size
     asked, named = config.prompt, config.prompt_name
     number = isinstance(size, int) and not isinstance(size, bool)
-    elsewhere = f'backend="{backend}" has no such choice: leave it, or take another backend'
+    elsewhere = f'backend="{backend}" does not support it: leave it out, or choose another backend'
     refused = _NOT_ONNX if backend == "onnx" else _TORCH_ONLY if backend == "openvino" else {}
     embedded = (
-        f"{config.model} names an embedded model, and those are ONNX: leave backend, or name a "
-        'directory ("./model") or "org/name"'
+        f'{config.model} is an embedded model, which needs backend="onnx"; other models are named '
+        'as a directory ("./model") or "org/name"'
     )
     rules = [
         ("backend", backend in BACKENDS, f"must be one of {', '.join(BACKENDS)}"),
-        ("device", device is None or isinstance(device, str), 'must be one, such as "cuda:0"'),
+        (
+            "device",
+            device is None or isinstance(device, str),
+            'must be the name of a device, such as "cuda:0"',
+        ),
         ("dtype", config.dtype in _DTYPES, "must be float32, float16, bfloat16 or None"),
         ("trust_remote_code", config.trust_remote_code in (True, False), "must be True or False"),
         ("prompt", isinstance(asked, str | None), "must be a text or None"),
         ("prompt_name", isinstance(named, str | None), "must be a name or None"),
-        ("prompt_name", asked is None or named is None, "give it or prompt, not both"),
+        ("prompt_name", asked is None or named is None, "cannot be given together with prompt"),
         ("batch_size", size is None or (number and size > 0), "must be a number of pairs, or None"),
         *[(name, getattr(config, name) == usual, elsewhere) for name, usual in refused.items()],
         ("precision", backend == "onnx" or config.precision != "int8", elsewhere),
@@ -158,22 +173,23 @@ def kind(
         probability: whether the model itself ends in a sigmoid.
 
     Raises:
-        InvalidArgument: the model is no cross-encoder, or probabilities would be squeezed again.
+        InvalidArgument: the model is not a cross-encoder, or it returns probabilities and
+            `activation` is given.
     """
     made = "probability" if probability else "logit"
     if directory.ours:
         made = directory.config.get("score_kind", made)
     if made not in ["logit", "probability"]:  # a list takes any JSON
-        remedy = f"its scores are of kind {made}: it is no cross-encoder"
+        remedy = f"its scores are of kind {made}: it is not a cross-encoder"
         raise InvalidArgument("model", directory.name, remedy)
     if made == "probability" and activation is not None:
-        remedy = f"{directory.name} gives probabilities already: leave it"
+        remedy = f"{directory.name} returns probabilities already: leave it out"
         raise InvalidArgument("activation", activation, remedy)
     return ScoreKind.LOGIT if activation is None and made == "logit" else ScoreKind.PROBABILITY
 
 
 def check_shape(name: str, output: str, shape: tuple[int, ...]) -> None:
-    """Refuse a model by the shape of what it gives for one pair.
+    """Refuse a model by the shape of its output for one pair.
 
     Raises:
         InvalidArgument: it is not (1, labels) or (1,) with one or two labels.
@@ -182,8 +198,8 @@ def check_shape(name: str, output: str, shape: tuple[int, ...]) -> None:
         raise InvalidArgument(
             "model",
             name,
-            f"its output {output} has shape {shape} for one pair, and a cross-encoder gives one "
-            "score or two labels: it is another kind of model",
+            f"its output {output} has shape {shape} for one pair; a cross-encoder has one score or "
+            "two labels",
         )
 
 
@@ -193,7 +209,7 @@ def logit(values: NDArray[np.float64]) -> float:
 
 
 def english(directory: ModelDirectory) -> bool:
-    """Whether a model is known to be made for English alone."""
+    """Whether a model is known to be trained on English only."""
     return directory.name.startswith(_ENGLISH) or directory.config.get("language") == "en"
 
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from runoff._onnx import languages, resolve
 from runoff._onnx.state import Loading, State
-from runoff._onnx.windows import windows as parted
+from runoff._onnx.windows import windows as windows_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DeadlineExceeded, InvalidArgument
-from runoff.rerank import _pairs as pairs_of
 from runoff.rerank._amounts import pair_tokens
-from runoff.rerank._local import backends as local
-from runoff.rerank._local import onnx, sentence_transformers
+from runoff.rerank._local import backends, onnx, sentence_transformers
+from runoff.rerank._pairs import checked, texts
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -42,15 +41,15 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, slots=True)
 class CrossEncoder:
-    """A model that reads query and document together and says how well they fit.
+    """A model that reads query and document together and scores how well they match.
 
     On ONNX Runtime each pair is one run on one core, unpadded, and the pairs of all callers share
     one queue with as many slots as cores: a score never depends on the pairs beside it, and at the
     deadline the caller has everything scored so far. The other backends take one run at a time,
-    which spreads over the cores or a GPU. Scores are the model's raw logits, whatever activation
-    its settings name, computed as the model computes them and kept in float32. A model with two
-    labels scores the log-odds of the second, `logit[1] - logit[0]`; a causal language model that of
-    the answers "yes" and "no".
+    which spreads over the cores or a GPU. Scores are the model's raw logits in float32; an
+    activation in its settings is not applied. For a model with two labels the score is the log-odds
+    of the second, `logit[1] - logit[0]`; for a causal language model, the log-odds of the answer
+    "yes" against "no".
 
     The model is loaded on first use, or by `warmup`; loading stops the deadline's clock. Instances
     are configuration and cheap to copy, replace and pickle: loaded models are kept per process.
@@ -79,7 +78,7 @@ class CrossEncoder:
             then kept to a pair, and 32 on a GPU.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     model: str | Path = "runoff-mini"
@@ -107,7 +106,7 @@ class CrossEncoder:
         resolve.check_length(self.max_length)
         if self.activation not in (None, "sigmoid"):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
-        local.check(self)
+        backends.check(self)
 
     @property
     def name(self) -> str:
@@ -116,7 +115,7 @@ class CrossEncoder:
 
     @property
     def keeps_deadline(self) -> bool:
-        """True: at the deadline it returns by itself what it has."""
+        """True: at the deadline it returns the scores it has."""
         return True
 
     @property
@@ -131,7 +130,7 @@ class CrossEncoder:
         ready = self._state.current
         if ready is not None:
             return ready.default_blend
-        return None if resolve.needs_hub(self.model) else local.default_blend(self._files())
+        return None if resolve.needs_hub(self.model) else backends.default_blend(self._files())
 
     @property
     def cache_key(self) -> str:
@@ -155,8 +154,8 @@ class CrossEncoder:
     def remarks(self, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         """Return a sentence when an English model is given texts in other scripts."""
         ready = self._state.current
-        english = local.english(self._files()) if ready is None else ready.english
-        sentence = languages.note(self.name, pairs_of.texts(pairs)) if english else ""
+        english = backends.english(self._files()) if ready is None else ready.english
+        sentence = languages.note(self.name, texts(pairs)) if english else ""
         if not sentence:
             return ()
         languages.warn_once(self.name, sentence)
@@ -170,7 +169,7 @@ class CrossEncoder:
             ModelDamaged: a file of it cannot be read.
             MissingExtra: an embedded model is asked for and `runoff-models` is not installed, or
                 the package of the backend.
-            InvalidArgument: the model is no cross-encoder, or an argument does not suit it.
+            InvalidArgument: the model is not a cross-encoder, or does not support an argument.
         """
         self._load()
 
@@ -197,7 +196,7 @@ class CrossEncoder:
     def _asking(
         self, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
     ) -> Asking[PairScores]:
-        given = pairs_of.checked(pairs)
+        given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
             return self._nothing(len(given))
         ready, loading = self._state.current, Loading(deadline)
@@ -220,25 +219,25 @@ class CrossEncoder:
         overlap: int = 0,
         deadline: Deadline | None = None,
     ) -> list[Iterator[tuple[int, int]]]:
-        """Part texts into windows that the model reads whole beside the query.
+        """Split texts into windows that fit the model beside the query.
 
         Args:
             query: what the windows will be paired with.
-            texts: what is parted.
-            length: tokens in a window at most; None takes all that the model reads.
-            overlap: tokens of a window that stand at the start of the next, at least; at most half
-                a window.
-            deadline: stands still while the model is loaded.
+            texts: what is split.
+            length: the most tokens in a window; None takes all that the model reads.
+            overlap: the fewest tokens that a window repeats of the one before; at most half a
+                window.
+            deadline: its clock stops while the model is loaded.
 
         Returns:
-            For each text its windows, made when they are asked for, as start and end in characters.
+            For each text an iterator over its windows, as start and end in characters.
 
         Raises:
             RunoffError: the model cannot be loaded; see `warmup`.
         """
         ready = self._load(Loading(deadline))
         room = min(ready.room(query), length or ready.encoder.max_length)
-        return [parted(ready.encoder, text, room, min(overlap, room // 2)) for text in texts]
+        return [windows_of(ready.encoder, text, room, min(overlap, room // 2)) for text in texts]
 
     @property
     def _backend(self) -> ModuleType:
@@ -255,7 +254,7 @@ class CrossEncoder:
         return ready
 
     def _nothing(self, count: int) -> PairScores:
-        """Answer without the model: there is nothing to score, or no time to."""
+        """Answer without the model: there are no pairs, or there is no time."""
         ready = self._state.current
         stated = ScoreKind.LOGIT if self.activation is None else ScoreKind.PROBABILITY
         return PairScores.none_of(
@@ -281,7 +280,7 @@ class CrossEncoder:
         notes = [*self.remarks(pairs)]
         broken = len(done) - int(finite.sum())
         if broken:
-            notes.append(f"{self.name} gave {broken} of {len(done)} pairs no finite score")
+            notes.append(f"{self.name} returned no finite score for {broken} of {len(done)} pairs")
         late = len(done) < len(pairs)
         return PairScores(
             _sigmoid(logits) if self.activation == "sigmoid" else logits.astype(np.float32),

@@ -9,7 +9,7 @@ import numpy as np
 
 from runoff._onnx import cpu, resolve, sessions, slots
 from runoff._onnx.tokens import TextEncoder
-from runoff.rerank._local import backends as local
+from runoff.rerank._local import backends
 from runoff.scores import ModelIdentity
 
 if TYPE_CHECKING:
@@ -37,21 +37,21 @@ def find(config: CrossEncoder) -> ModelFiles:
     )
 
 
-def prepare(config: CrossEncoder) -> local.Ready:
+def prepare(config: CrossEncoder) -> backends.Ready:
     """Find and load a model, run it once, and check that it is a cross-encoder.
 
     Raises:
         RunoffError: as `CrossEncoder.warmup` says.
     """
     files = find(config)
-    kind = local.kind(files, config.activation)
+    kind = backends.kind(files, config.activation)
     length = resolve.length(files, config.max_length)
     loaded = sessions.load(files)
     encoder = TextEncoder(loaded.tokenizer, length)
     output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]
     shape = loaded.run(encoder.pair(encoder.query("query"), "document"), output).shape
-    local.check_shape(config.name, output, shape)
-    return local.Ready(
+    backends.check_shape(config.name, output, shape)
+    return backends.Ready(
         loaded,
         slots.shared(),
         1,
@@ -60,9 +60,9 @@ def prepare(config: CrossEncoder) -> local.Ready:
         ModelIdentity(config.name, loaded.digest[:_REVISION_LENGTH], files.precision),
         encoder,
         lambda query: encoder.room(encoder.query(query)),
-        local.english(files),
+        backends.english(files),
         _cache_key(config, files, loaded.digest),
-        local.default_blend(files),
+        backends.default_blend(files),
     )
 
 
@@ -74,8 +74,8 @@ def cache_key(config: CrossEncoder) -> str:
 
 def _cache_key(config: CrossEncoder, files: ModelFiles, digest: str) -> str:
     # int8 kernels differ between processors by more than the last bits
-    versions = local.versions("onnxruntime", "tokenizers")
-    return local.cache_key(config, files, digest, files.precision, versions, cpu.int8_flavours())
+    versions = backends.versions("onnxruntime", "tokenizers")
+    return backends.cache_key(config, files, digest, files.precision, versions, cpu.int8_flavours())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ class _Run:
     output: str
 
     def __call__(
-        self, pairs: Sequence[tuple[str, str]], memo: local.Memo, interrupt: Interrupt
-    ) -> list[local.Scored]:
+        self, pairs: Sequence[tuple[str, str]], memo: backends.Memo, interrupt: Interrupt
+    ) -> list[backends.Scored]:
         ((query, document),) = pairs
         asked = memo.get(query)
         if asked is None:
             asked = memo[query] = self.encoder.query(query)
         encoded = self.encoder.pair(asked, document)
         values = self.loaded.run(encoded, self.output, interrupt).ravel().astype(np.float64)
-        return [local.Scored(local.logit(values), encoded.truncated, len(encoded))]
+        return [backends.Scored(backends.logit(values), encoded.truncated, len(encoded))]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from runoff._onnx import resolve, sessions, slots
 from runoff._onnx.files import ModelDirectory, checksum
 from runoff.errors import InvalidArgument, ModelNotFound
-from runoff.rerank._local import backends as local
+from runoff.rerank._local import backends
 from runoff.rerank._local.torch_model import LoadedModel
 from runoff.rerank._local.torch_texts import ChatTexts, PlainTexts
 from runoff.scores import ModelIdentity
@@ -69,7 +69,7 @@ def find(config: CrossEncoder) -> ModelDirectory:
     )
 
 
-def prepare(config: CrossEncoder) -> local.Ready:
+def prepare(config: CrossEncoder) -> backends.Ready:
     """Find and load a model, run it once, and check that it is a cross-encoder.
 
     Raises:
@@ -82,15 +82,15 @@ def prepare(config: CrossEncoder) -> local.Ready:
     precision = _SHORT[config.dtype]
     key = (digest, config.backend, config.device, precision, config.trust_remote_code)
     loaded = sessions.shared(key, lambda: LoadedModel(config, directory))
-    kind = local.kind(directory, config.activation, probability=loaded.ends_in_sigmoid)
+    kind = backends.kind(directory, config.activation, probability=loaded.ends_in_sigmoid)
     prompt = _prompt(config, loaded)
     texts = (ChatTexts if loaded.chat else PlainTexts)(loaded, prompt, length)
     encoded = texts.encode("query", "document", {})
-    local.check_shape(config.name, "scores", loaded.run([encoded]).shape)
+    backends.check_shape(config.name, "scores", loaded.run([encoded]).shape)
     size = config.batch_size or (1 if loaded.on_cpu else _ON_GPU)
     batch = size if loaded.can_batch else 1
     revision = hashlib.sha256(f"{config.backend}\0{prompt}\0{digest}".encode()).hexdigest()
-    return local.Ready(
+    return backends.Ready(
         loaded,
         slots.shared(loaded.device),
         batch,
@@ -99,9 +99,9 @@ def prepare(config: CrossEncoder) -> local.Ready:
         ModelIdentity(config.name, revision[:_REVISION_LENGTH], precision),
         texts.encoder,
         texts.room,
-        local.english(directory),
+        backends.english(directory),
         _cache_key(config, directory, digest),
-        local.default_blend(directory),
+        backends.default_blend(directory),
     )
 
 
@@ -112,8 +112,8 @@ def cache_key(config: CrossEncoder) -> str:
 
 
 def _cache_key(config: CrossEncoder, directory: ModelDirectory, digest: str) -> str:
-    versions = local.versions("sentence-transformers", "transformers", "torch", "tokenizers")
-    return local.cache_key(config, directory, digest, versions)
+    versions = backends.versions("sentence-transformers", "transformers", "torch", "tokenizers")
+    return backends.cache_key(config, directory, digest, versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,8 @@ class _Run:
     texts: PlainTexts | ChatTexts
 
     def __call__(
-        self, pairs: Sequence[tuple[str, str]], memo: local.Memo, interrupt: Interrupt
-    ) -> list[local.Scored]:
+        self, pairs: Sequence[tuple[str, str]], memo: backends.Memo, interrupt: Interrupt
+    ) -> list[backends.Scored]:
         encoded = [self.texts.encode(query, document, memo) for query, document in pairs]
         logits = [0.0] * len(pairs)
         for group in _groups(encoded, padded=not self.loaded.on_cpu):
@@ -131,9 +131,9 @@ class _Run:
                 break
             values = self.loaded.run([encoded[index] for index in group])
             for index, row in zip(group, values, strict=True):
-                logits[index] = local.logit(row)
+                logits[index] = backends.logit(row)
         return [
-            local.Scored(value, one.truncated, len(one))
+            backends.Scored(value, one.truncated, len(one))
             for value, one in zip(logits, encoded, strict=True)
         ]
 
@@ -155,7 +155,7 @@ def _names(directory: Path) -> list[str]:
 
 
 def _weights(names: Sequence[str], config: CrossEncoder) -> list[str]:
-    """Return which of a model's files hold what is run."""
+    """Return which of a model's files contain the weights to run."""
     if config.backend == "openvino" and _GRAPH in names:
         return [_GRAPH, _GRAPH.replace(".xml", ".bin")]
     found = [
@@ -184,16 +184,15 @@ def _digest(directory: ModelDirectory, config: CrossEncoder) -> str:
 
 
 def _check_architecture(directory: ModelDirectory) -> None:
-    """Refuse a model without a trained head: it would be given one of random weights."""
+    """Refuse a model without a trained head: it would get one with random weights."""
     named = directory.architecture
-    says_so = directory.settings("config_sentence_transformers.json").get("model_type")
+    stated = directory.settings("config_sentence_transformers.json").get("model_type")
     has_head = (
         named.endswith(_HEADS) or _AUTO_MODEL in str(directory.config.get("auto_map"))
     ) and "Pooling" not in directory.modules()
-    if not has_head and says_so != "CrossEncoder":
+    if not has_head and stated != "CrossEncoder":
         remedy = (
-            f"its architecture is {named}, and a cross-encoder's ends in {' or '.join(_HEADS)}: "
-            "it is another kind of model"
+            f"its architecture is {named}; that of a cross-encoder ends in {' or '.join(_HEADS)}"
         )
         raise InvalidArgument("model", directory.name, remedy)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from runoff._onnx import sessions
+from runoff._onnx import cpu, sessions
+from runoff._util import optout
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, TransientError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class LoadedModel:
 
     Args:
         config: backend, device and dtype are taken from it.
-        directory: where the model lies and what its settings say.
+        directory: the files and settings of the model.
         attention: how torch computes attention, as transformers names it; None is its default.
 
     Attributes:
@@ -51,8 +52,8 @@ class LoadedModel:
         chat: whether it has a chat template, so that texts are rendered as messages.
         can_batch: whether several inputs may share a run.
         ends_in_sigmoid: whether its own last layer makes probabilities.
-        prompts: texts before the query that its settings name.
-        default_prompt: the name of the one to use when nothing is said; None for none.
+        prompts: texts before the query that its settings contain, by name.
+        default_prompt: the name of the prompt to use by default; None for none.
         tokenizer: a tokenizer of its own, with truncation and padding off.
 
     Raises:
@@ -70,7 +71,7 @@ class LoadedModel:
         self.device = "cpu" if config.backend == "openvino" else _device(config)
         self.on_cpu = self.device.partition(":")[0] == "cpu"
         if self.on_cpu and config.dtype not in (None, "float32"):
-            remedy = "needs a GPU: on a CPU it is slower and makes ties; leave it"
+            remedy = "needs a GPU: on a CPU it is slower and causes ties; leave it out"
             raise InvalidArgument("dtype", config.dtype, remedy)
         self._model = _open(package, config, directory, self.device, attention)
         self._modular = hasattr(self._model, "preprocess")  # since 5.4
@@ -100,9 +101,9 @@ class LoadedModel:
         self.tokenizer = _fast(self._tokenizer, config.name)
         self._reads_types = _reads_types(self._model, directory)
         self._model.eval()
-        # what the layers are told besides tensors, such as that of many logits one is read
-        told = self._preprocess("query", "document") if self._modular else {}
-        self._told = {name: one for name, one in told.items() if isinstance(one, str | int)}
+        # options that the layers need besides tensors, such as how many logits to compute
+        made = self._preprocess("query", "document") if self._modular else {}
+        self._options = {name: one for name, one in made.items() if isinstance(one, str | int)}
 
     def render(self, query: str, document: str, prompt: str) -> list[int]:
         """Return the token ids of a pair in the model's chat template, however many they are.
@@ -151,14 +152,14 @@ class LoadedModel:
             )
             raise TransientError(msg) from error
         except Exception as error:
-            msg = f"{self.name}: it cannot be run: {_summary(error)}"
+            msg = f"{self.name} cannot be run: {_summary(error)}"
             raise ModelDamaged(msg) from error
         return values
 
     def _scores(self, features: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tensor
         if not self._modular:
             return self._model.model(**features).logits
-        return self._model({**features, **self._told})["scores"]
+        return self._model({**features, **self._options})["scores"]
 
     def traceable(
         self, inputs: Sequence[Encoded]
@@ -195,6 +196,7 @@ class LoadedModel:
 
 
 def _package(backend: str) -> Any:  # noqa: ANN401 - it may not be installed
+    optout.apply()
     try:
         package = importlib.import_module("sentence_transformers")
     except ModuleNotFoundError as error:
@@ -243,6 +245,8 @@ def _open(
 
         if "torch" in _forked_with:
             torch.set_num_threads(1)
+        elif torch.get_num_threads() > cpu.cores():  # torch knows nothing of a container's quota
+            torch.set_num_threads(cpu.cores())
         version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
         dtype = "dtype" if version >= _CALLED_DTYPE_SINCE else "torch_dtype"
         options = {dtype: getattr(torch, config.dtype or "float32"), "use_safetensors": True}
@@ -269,10 +273,10 @@ def _open(
 
 
 def _reads_types(model: Any, directory: ModelDirectory) -> bool:  # noqa: ANN401 - as above
-    """Whether a model is told which tokens are the query's and which the document's.
+    """Whether a model's input tells query tokens and document tokens apart.
 
-    Of a tokenizer without a class of its own transformers 4 says yes and transformers 5 no; it is
-    the model that knows then.
+    For a tokenizer without a class of its own, transformers 4 says yes and transformers 5 no, so
+    the model's configuration decides.
     """
     stated = directory.settings("tokenizer_config.json").get("model_input_names")
     if stated is None and type(model.tokenizer).__name__ in _OF_NO_CLASS:
@@ -285,7 +289,7 @@ def _fast(tokenizer: Any, name: str) -> Tokenizer:  # noqa: ANN401 - no types be
     from tokenizers import Tokenizer  # noqa: PLC0415 - imported where models are used
 
     if not getattr(tokenizer, "is_fast", False):
-        remedy = "its tokenizer has no fast version (tokenizer.json), and one is needed"
+        remedy = "it needs a fast tokenizer (tokenizer.json)"
         raise InvalidArgument("model", name, remedy)
     made = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     made.no_truncation()

@@ -1,4 +1,4 @@
-"""What a server says about itself, asked once in a while."""
+"""What a server says about itself, fetched again every few minutes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEPT, _MISSED = 300.0, 30.0  # seconds until a server is asked again
 
 
 class _Asked:
-    """The request for a description of a server, and what it said of itself before."""
+    """The request for a server's description, and the description before."""
 
     def __init__(self, task: asyncio.Task[About], before: About) -> None:
         self.task = task
@@ -58,17 +58,17 @@ async def about(
     who: str,
     left: float,
 ) -> About:
-    """Return what a server says about itself, or said before when it does not say so in time.
+    """Return a server's description, or the one before when the server is late or fails.
 
-    Callers share the request and its answer. What is wrong will show in the request itself.
+    Callers share the request and its answer. Errors are ignored: the scoring request reports them.
 
     Args:
-        url: where it describes itself.
-        model: the model that will be asked for, where it has several.
-        read: understands what it says.
+        url: of the description.
+        model: the model to describe, where the server has several.
+        read: parses the reply.
         access: key and headers.
-        who: its name, for errors.
-        left: seconds left of the deadline; a quarter of them, or one, may be spent.
+        who: the name of the server, for errors.
+        left: seconds left of the deadline; at most a quarter of them, and one second, are used.
     """
     asked = _asked.get((url, model))
     if asked is None or asked.old:
@@ -80,7 +80,7 @@ async def about(
 
 
 def is_new(url: str, model: str | None) -> bool:
-    """Whether nobody asked there for this model yet."""
+    """Whether this description has never been requested in this process."""
     return (url, model) not in _asked
 
 

@@ -1,7 +1,8 @@
-"""Who we are to a server: keys and headers that do not leak."""
+"""Keys and headers for a server, which stay out of logs, errors and pickles."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,17 +15,18 @@ from runoff.errors import AuthenticationFailed, InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Access", "Headers", "Key", "as_headers", "as_key", "masked"]
+__all__ = ["Access", "Headers", "Key", "as_headers", "as_key", "masked", "scope_of"]
 
 
 class Key:
-    """A key or a way to get one; shown as `***` and never pickled.
+    """A key, or a way to get one; shown as `***` and never pickled.
 
     Args:
         value: the key; a callable that returns it, asked for each request; None to look in the
             environment.
         variables: environment variables to look in, the first that is set.
-        needed: whether going without is an error.
+        needed: whether having none is an error.
+        lost: whether a key was given and left out by pickle.
     """
 
     __slots__ = ("_lost", "_needed", "_value", "_variables")
@@ -45,14 +47,14 @@ class Key:
         self._lost = lost
 
     def read(self, who: str) -> str | None:
-        """Return the key, or None where none is needed.
+        """Return the key, or None where none is set and none is needed.
 
         Raises:
-            AuthenticationFailed: there is none; names the variables that would be read.
+            AuthenticationFailed: a key is needed and missing, or it is invalid; says how to set it.
         """
         value = _revealed(self._value() if callable(self._value) else self._value)
         if callable(self._value) and not (isinstance(value, str) and value.strip()):
-            msg = f"{who}: its api_key=, a callable, returned no key but {_kind(value)}"
+            msg = f"{who}: the callable api_key= returned {_kind(value)} in place of a key"
             raise AuthenticationFailed(msg)
         if value is None:
             found = (os.environ.get(name, "") for name in self._variables)
@@ -65,23 +67,33 @@ class Key:
             raise AuthenticationFailed(msg)
         value = value.strip() if isinstance(value, str) else None
         if value is not None and not _is_sendable(value):
-            msg = f"{who}: its key holds characters that no header can carry; copy it again"
+            msg = f"{who}: its key contains characters that a header cannot have; copy it again"
             raise AuthenticationFailed(msg)
         return value
 
     async def read_async(self, who: str) -> str | None:
-        """Do what `read` does; a callable, which may ask a server, blocks no loop."""
+        """Do what `read` does; a callable, which may ask a server, runs in a worker thread."""
         if callable(self._value):
             return await workers.run_async(partial(self.read, who), None, who)
         return self.read(who)
 
+    def identity(self) -> str:
+        """Return what tells this key from others: the key itself, so it must not be kept.
+
+        A callable stands for all the keys that it returns.
+        """
+        if callable(self._value):
+            return f"callable {id(self._value)}"
+        found = (os.environ.get(name, "") for name in self._variables)
+        return str(self._value or next((one for one in found if one.strip()), ""))
+
     @property
     def given(self) -> bool:
-        """Whether it was given, and is not only looked for in the environment."""
+        """Whether it was given, and is not only read from the environment."""
         return self._value is not None
 
     def bound(self, variables: Iterable[str], *, needed: bool) -> Key:
-        """Return the same key, looked for in other variables where it was not given."""
+        """Return the same key; one that was not given is read from these variables."""
         return Key(self._value, variables, needed=needed, lost=self._lost)
 
     def __repr__(self) -> str:
@@ -104,7 +116,7 @@ class Key:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Key], tuple[object, ...]]:
-        """Leave the key behind; who unpickles it reads the environment."""
+        """Leave the key out; the unpickled one reads the environment."""
         return _left_behind, (self._variables, self._needed, self._value is not None or self._lost)
 
 
@@ -113,14 +125,14 @@ def _left_behind(variables: tuple[str, ...], needed: bool, lost: bool) -> Key:  
 
 
 def as_key(value: Any, variables: Iterable[str] = (), *, needed: bool = False) -> Key:  # noqa: ANN401 - checked by Key
-    """Return a `Key` for what a user gave; one that is a key already looks where this says."""
+    """Return a `Key` for what a user gave; a `Key` gets these variables."""
     if isinstance(value, Key):
         return value.bound(variables, needed=needed)
     return Key(_revealed(value), variables, needed=needed)
 
 
 def _revealed(value: Any) -> Any:  # noqa: ANN401 - as above
-    """Return what pydantic's SecretStr and its like hold, and anything else as it is."""
+    """Return the value of pydantic's SecretStr and the like; anything else as it is."""
     reveal = getattr(value, "get_secret_value", None)
     return reveal() if callable(reveal) else value
 
@@ -136,11 +148,11 @@ def _is_sendable(value: str) -> bool:
 class Headers(Mapping[str, str]):
     """Headers that are neither shown nor pickled.
 
-    They are no `dict`, which JSON and pydantic would write out.
+    They are not a `dict`, which JSON and pydantic would write out.
 
     Args:
         values: header values by name.
-        lost: whether they stayed behind when their holder was pickled.
+        lost: whether headers were given and left out by pickle.
     """
 
     __slots__ = ("_values", "lost")
@@ -178,10 +190,10 @@ def _headers_left(lost: bool) -> Headers:  # noqa: FBT001 - pickle's
 
 
 def as_headers(headers: object) -> Headers:
-    """Return `Headers` for what a user gave; those that are some already stay as they are.
+    """Return `Headers` for what a user gave; `Headers` are returned as they are.
 
     Raises:
-        InvalidArgument: they are no names and values that can be sent.
+        InvalidArgument: a name or value cannot be sent.
     """
     if isinstance(headers, Headers):
         return headers
@@ -192,15 +204,15 @@ def as_headers(headers: object) -> Headers:
     return Headers(headers)
 
 
-_SECRET_LENGTH = 8  # a shorter header's value, such as a number, is no secret
+_SECRET_LENGTH = 8  # a shorter value, such as a number, is not a secret
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a request carries besides its body.
+    """What a request needs besides its body.
 
     Attributes:
-        key: sent as `Authorization: Bearer`, where there is one.
+        key: sent as `Authorization: Bearer`, if there is one.
         headers: further headers; an `Authorization` among them takes the key's place.
         ca: a file of certificate authorities to trust in place of the usual ones.
     """
@@ -222,6 +234,19 @@ class Access:
             return dict(self.headers)
         key = await self.key.read_async(who)
         return {**self.headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+
+
+_SALT = os.urandom(16)
+
+
+def scope_of(model: str | None, key: Key, headers: Mapping[str, str] | None = None) -> str:
+    """Return a digest of model, key and headers, which only this process can make."""
+    parts = [
+        model or "",
+        key.identity(),
+        *(one for pair in (headers or {}).items() for one in pair),
+    ]
+    return hashlib.blake2b(repr(parts).encode(), key=_SALT, digest_size=16).hexdigest()
 
 
 def masked(text: str, sent: Mapping[str, str]) -> str:

@@ -1,8 +1,8 @@
 """Scoring pairs by requests: batches, retries, the circuit breaker and one deadline.
 
-Pairs are grouped by query and cut into batches. Every batch is a task of the private loop; what has
-come back at the deadline counts, and the rest is cancelled. A batch that a server will not read is
-halved, so that one bad text costs no other its score.
+Pairs are grouped by query and split into batches. Every batch is a task of the private loop. At the
+deadline the replies that have arrived are used and the other requests are cancelled. A batch that a
+server rejects is halved, so that one bad text costs no other text its score.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ __all__ = [
     "score",
 ]
 
-# requests that one call may spend on finding the texts a server will not read: few while it has
-# scored nothing, for then the texts may not be what is wrong
+# requests that one call may use to find the texts a server rejects: few while nothing is scored,
+# since then something else may be wrong
 _SPLITS, _SPLITS_BLIND = 64, 16
 _LARGEST = float(np.finfo(np.float32).max)
-_SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 can hold it, and servers refuse its escape
+_SURROGATE = re.compile("[\ud800-\udfff]")  # UTF-8 cannot encode it, and servers reject its escape
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for one batch: its items, in any order, and what that used."""
+    """The reply to one batch: its items, in any order, and its usage."""
 
     items: Sequence[Item]
     usage: Usage = field(default_factory=Usage)
 
 
 def read(dialect: Dialect, said: object, who: str) -> Reply:
-    """Understand what a server said.
+    """Parse a server's reply.
 
     Raises:
         BadReply: it does not have the form of the dialect.
@@ -85,18 +85,18 @@ Ask = Callable[[str, Sequence[str]], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a server is asked.
+    """How requests are sent to a server.
 
     Attributes:
         who: its name, for errors.
         ask: sends one query with one batch of texts.
-        retries: when it is asked again.
-        breaker: whether it is asked at all; None always asks.
-        timeout: seconds for one request, as far as the deadline allows.
+        retries: when a request is sent again.
+        breaker: stops requests to a server that keeps failing; None stops none.
+        timeout: seconds for one request, if the deadline allows as many.
         batch: texts in one request.
-        gate: where requests of one process to one server wait their turn.
+        gate: limits the concurrent requests of this process to the server.
         limit_in: the batch limit that a rejection names, or None.
-        learned: takes that limit, for the next call.
+        learned: stores that limit for the next call.
     """
 
     who: str
@@ -116,13 +116,13 @@ _gates: weakref.WeakKeyDictionary[
 
 
 def gate_of(url: str, concurrency: int) -> asyncio.Semaphore:
-    """Return where all requests to one URL wait on the running loop."""
+    """Return the semaphore of all requests to one URL on the running loop."""
     known = _gates.setdefault(asyncio.get_running_loop(), {})
     return known.setdefault((url, concurrency), asyncio.Semaphore(concurrency))
 
 
 class Batches:
-    """The scores of one call as they come in."""
+    """The scores of one call as they arrive."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]], deadline: Deadline | None = None) -> None:
         self.pairs = pairs
@@ -136,7 +136,7 @@ class Batches:
         self.splits = 0
 
     def may_split(self, pieces: int) -> bool:
-        """Whether a rejected batch is worth so many more requests; they count."""
+        """Whether a rejected batch may be sent as so many smaller ones; they are counted."""
         most = _SPLITS if np.isfinite(self.values).any() else _SPLITS_BLIND
         if self.splits + pieces > most:
             return False
@@ -163,16 +163,16 @@ class Batches:
         """Pair a reply with its batch, by index and never by position.
 
         Raises:
-            BadReply: an index is out of range, comes twice or is missing. What was scored once
-                and in range counts nevertheless, unless an index was out of range: then nothing
-                says which text is meant.
+            BadReply: an index is out of range, duplicated or missing, or a score is not finite.
+                The other scores are kept, except where an index is out of range: then none can
+                be trusted.
         """
         self.usage += reply.usage
         seen: dict[int, Item] = {}
         twice: set[int] = set()
         for item in reply.items:
             if not 0 <= item.index < len(indices):
-                msg = f"{who} scored text {item.index} of {len(indices)}, which there is not"
+                msg = f"{who} returned index {item.index} for a batch of {len(indices)}"
                 raise BadReply(msg)
             if item.index in seen:
                 twice.add(item.index)
@@ -181,7 +181,7 @@ class Batches:
         for place, item in seen.items():
             if place in twice:
                 continue
-            if not abs(item.score) <= _LARGEST:  # NaN is not, either
+            if not abs(item.score) <= _LARGEST:  # false for NaN, too
                 odd += 1
                 continue
             index = indices[place]
@@ -190,24 +190,24 @@ class Batches:
             self.passages[index] = tuple(one for one in item.passages if one.end <= length)
         missing = len(indices) - len(seen)
         problems = [
-            f"{missing} without a score" * bool(missing),
-            f"{len(twice)} scored twice" * bool(twice),
-            f"{odd} with a score that is no number" * bool(odd),
+            f"no score for {missing}" * bool(missing),
+            f"two scores for {len(twice)}" * bool(twice),
+            f"a score that is not finite for {odd}" * bool(odd),
         ]
         if any(problems):
-            told = ", ".join(filter(None, problems))
-            msg = f"{who} answered {len(indices)} texts, {told}"
+            found = ", ".join(filter(None, problems))
+            msg = f"{who} was sent {len(indices)} texts and returned {found}"
             raise BadReply(msg)
 
 
 def check_queries(who: str, pairs: Sequence[tuple[str, str]]) -> None:
-    """Refuse pairs whose queries are all blank, before anything is sent; servers answer 400.
+    """Refuse pairs whose queries are all blank, which servers reject with 400.
 
     Raises:
         RequestRejected: no query has text.
     """
     if not any(query.strip() for query, _ in pairs):
-        msg = f"{who}: a query without text is not sent; give it text, or leave the reranker out"
+        msg = f"{who}: the query is blank; give it text, or search without a reranker"
         raise RequestRejected(msg)
 
 
@@ -226,11 +226,11 @@ async def score(way: Way, pairs: Sequence[tuple[str, str]], deadline: Deadline |
         late = sum(not task.done() for task in tasks)
         for task in tasks:
             task.cancel()
-    if late and work.failed:  # what it was being sent again for says more than that time is up
+    if late and work.failed:  # the error that was being retried says more than a timeout
         work.errors.append(work.failed[-1])
     elif late and deadline is not None:
         msg = (
-            f"{way.who}: {late} of {len(tasks)} requests did not come back within "
+            f"{way.who}: {late} of {len(tasks)} requests were not answered within "
             f"{deadline.budget * 1000:.0f} ms"
         )
         work.errors.append(DeadlineExceeded(msg))
@@ -259,7 +259,7 @@ async def _gathered(tasks: list[asyncio.Task[None]], deadline: Deadline | None) 
 
 
 async def _batch(way: Way, work: Batches, indices: list[int]) -> None:
-    """Score one batch; what may pass is kept among the errors, and the rest is raised."""
+    """Score one batch; transient errors are kept, permanent ones are raised."""
     try:
         await _asked(way, work, indices)
     except RequestRejected as error:
@@ -284,27 +284,27 @@ async def _batch(way: Way, work: Batches, indices: list[int]) -> None:
 
 
 async def _asked(way: Way, work: Batches, indices: list[int]) -> None:
-    """Send a request, again where that may help; tell the breaker how it went."""
+    """Send a request, with retries, and report the outcome to the breaker."""
     failures: list[TransientError] = []
     while True:
         async with way.gate:
             try:
                 permit = None if way.breaker is None else way.breaker.enter()
             except CircuitOpen:
-                if failures:  # this very request opened it: its own error says more
+                if failures:  # this request opened the circuit: its own error says more
                     raise failures[-1] from None
                 raise
             try:
                 return await _once(way, work, indices)
             except TransientError as error:
                 failures.append(error)
-                _tell(permit, error)
+                _report(permit, error)
             except BaseException as error:
-                _tell(permit, error)
+                _report(permit, error)
                 raise
             finally:
                 if permit is not None:
-                    permit.answered()  # unless it was told of an error
+                    permit.answered()  # ignored once an error was reported
         pause = way.retries.pause(len(failures), failures[-1], work.left())
         if pause is None:
             raise failures[-1]
@@ -332,7 +332,7 @@ def _sendable(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)  # as long as it was, so that passages keep their place
 
 
-def _tell(permit: Permit | None, raised: BaseException) -> None:
+def _report(permit: Permit | None, raised: BaseException) -> None:
     if permit is None:
         return
     if isinstance(raised, asyncio.CancelledError | DeadlineExceeded):
@@ -352,7 +352,7 @@ def pair_scores(
     load_ms: float = 0.0,
     notes: Sequence[str] = (),
 ) -> PairScores:
-    """Return what came in as `PairScores`."""
+    """Return the scores that have arrived as `PairScores`."""
     scored = np.isfinite(work.values)
     reason = work.errors[0].reason if work.errors else ""
     if work.blank and not reason:
@@ -372,7 +372,7 @@ def pair_scores(
 
 
 async def load(make: Callable[[], object], deadline: Deadline | None, who: str) -> float:
-    """Make a client in a worker thread, which stops the deadline's clock; return milliseconds."""
+    """Make a client in a worker thread, the deadline's clock stopped; return milliseconds."""
     began = time.perf_counter()
     with nullcontext() if deadline is None else deadline.paused():
         await workers.run_async(make, None, who)

@@ -1,8 +1,8 @@
-"""A circuit breaker: a server that keeps failing is left alone for a while.
+"""A circuit breaker: a server that keeps failing gets no requests for a while.
 
-Closed, requests pass. After several failures in a row it opens, and requests are refused at once
-instead of waiting for a server that is down. When its cooldown is over it is half open: one request
-is let through as a probe. Its success closes the circuit, its failure opens it for twice as long.
+While it is closed, requests pass. After several failures in a row it opens, and requests fail at
+once in place of waiting for a server that is down. After a cooldown it is half open: one request
+passes as a probe. If it succeeds the circuit closes; if it fails, it opens for twice as long.
 (M. Nygard, Release It!, 2007.)
 """
 
@@ -22,24 +22,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Breaker", "Circuit", "Permit", "breaker_of"]
 
-_PATIENCE = 2.0  # a request given up before this many times the usual latency proves nothing
-_SHORTEST = 0.1  # seconds; nor does one that was given less, where nothing is known yet
+_PATIENCE = 2.0  # a request given up before so many times the usual latency proves nothing
+_SHORTEST = 0.1  # seconds; nor does one given less than this, while no latency is known
 _MEMORY = 0.2  # weight of the latest latency in the usual one
 
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """When a server is left alone; all callers of one URL in a process share its state.
+    """When requests to a failing server stop.
+
+    All callers in a process with the same URL, model, key and headers share the state: a limit that
+    one key has reached stops no other.
 
     Attributes:
         failures: requests in a row that must fail: refused or reset connections, 408, 429, 5xx,
-            broken replies, and timeouts, save those of a caller with less patience than the server
-            usually needs.
-        cooldown: seconds until a probe is let through; doubled each time the probe fails.
+            broken replies, and timeouts, except of callers that allow less time than the server
+            usually takes.
+        cooldown: seconds until a probe may pass; doubled each time the probe fails.
         longest: seconds that the cooldown never exceeds.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     failures: int = 5
@@ -86,18 +89,19 @@ class Breaker:
             return "open" if self._clock() < self._opened_at + self._cooldown else "half-open"
 
     def enter(self) -> Permit:
-        """Let a request pass.
+        """Let a request pass, or refuse it.
 
         Raises:
-            CircuitOpen: the server is left alone; says for how long, and what it failed of.
+            CircuitOpen: the circuit is open; says for how long, and why.
         """
         with self._lock:
             if not self._cooldown:
                 return Permit(self, self._clock())
             left = self._opened_at + self._cooldown - self._clock()
             if left > 0 or self._probing:
-                until = f"for another {left:.1f} s" if left > 0 else "until a probe has answered"
-                msg = f"{self._who} failed {self._failed} times ({self._last}): left alone {until}"
+                until = f"for another {left:.1f} s" if left > 0 else "until a probe succeeds"
+                failed = f"{self._who} failed {self._failed} times in a row ({self._last})"
+                msg = f"{failed}: no requests {until}"
                 raise CircuitOpen(msg)
             self._probing = True
             return Permit(self, self._clock(), probe=True)
@@ -126,7 +130,7 @@ class Breaker:
 
 
 class Permit:
-    """One request that was let pass; exactly one of its methods is called, once, at its end."""
+    """One request that may pass; at its end, the first of its methods to be called counts."""
 
     __slots__ = ("_breaker", "_settled", "probe", "since")
 
@@ -137,7 +141,7 @@ class Permit:
         self.probe = probe
 
     def answered(self) -> None:
-        """The server answered, if only to say that it cannot read this."""
+        """The server answered, even if it rejected the data."""
         self._settle("answered", "")
 
     def failed(self, error: TransientError) -> None:
@@ -155,15 +159,28 @@ class Permit:
 
 
 _lock = threading.Lock()
-_breakers: dict[tuple[str, Circuit], Breaker] = {}
+_breakers: dict[tuple[str, str, Circuit], Breaker] = {}
+_KEPT = 1000  # breakers; keys that are replaced every hour must not fill the memory
 
 
-def breaker_of(url: str, circuit: Circuit | None, who: str) -> Breaker | None:
-    """Return the breaker that all callers of a URL share; None without a circuit."""
+def breaker_of(url: str, circuit: Circuit | None, who: str, scope: str = "") -> Breaker | None:
+    """Return the breaker that all callers of a URL share; None without a circuit.
+
+    Args:
+        url: of the server.
+        circuit: when the breaker opens.
+        who: the name of the server, for the error.
+        scope: a digest of what else divides callers: see `scope_of`.
+    """
     if circuit is None:
         return None
+    place = (url, scope, circuit)
     with _lock:
-        return _breakers.setdefault((url, circuit), Breaker(circuit, who))
+        found = _breakers.pop(place, None) or Breaker(circuit, who)
+        _breakers[place] = found  # the latest used is the last
+        while len(_breakers) > _KEPT:
+            del _breakers[next(iter(_breakers))]
+        return found
 
 
 def _forget() -> None:

@@ -1,4 +1,4 @@
-"""Cohere Rerank through its official SDK, or through any object with a `rerank` like it."""
+"""Cohere Rerank through its official SDK, or through any object with a similar `rerank`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from runoff.errors import (
 from runoff.rerank import _amounts as amounts
 from runoff.rerank._pairs import has_text
 from runoff.rerank._remote import batches
-from runoff.rerank._remote.access import Key, as_key, masked
+from runoff.rerank._remote.access import Key, as_key, masked, scope_of
 from runoff.rerank._remote.breaker import Circuit, breaker_of
 from runoff.rerank._remote.dialects import DIALECTS
 from runoff.rerank._remote.retries import Retries
@@ -55,21 +55,21 @@ _PRODUCTION = "https://api.cohere.com"
 class CohereRerank(RemoteScorer):
     """Cohere Rerank.
 
-    The SDK's own retries, which sleep for up to a minute, and its timeout of five minutes are
-    replaced by those here, which keep the deadline. More documents than `batch` are split and
-    merged. What was billed is read from the reply, never guessed.
+    The SDK's own retries, which sleep for up to a minute, and its timeout of five minutes are off;
+    those here keep the deadline. More documents than `batch` are sent in several requests. Billed
+    units are read from the reply, never guessed.
 
     Attributes:
         model: such as `"rerank-v4.0-fast"`, or the name that your deployment has.
         client: an object with a method `rerank(model=, query=, documents=)`, synchronous or not:
             Cohere's clients for Bedrock, SageMaker or Azure, or one of your own; None makes
-            Cohere's. It holds a key, so that it cannot be pickled.
+            Cohere's. It contains a key, so it cannot be pickled.
         api_key: a string, or a callable that returns one; None reads `CO_API_KEY`, then
             `COHERE_API_KEY`. It is never shown or pickled.
         base_url: where a private deployment is; None reads `CO_API_URL`, and is Cohere without it.
         max_tokens_per_doc: tokens read of each document, 1 or more; None leaves it to Cohere,
-            which reads 4,096 whatever the model could. What is longer by an estimate of 4 bytes a
-            token is marked as truncated.
+            which reads 4,096 even where the model could read more. Documents that are longer, by
+            an estimate of 4 bytes a token, are marked as truncated.
         priority: of the request, as Cohere has it: 0 is the highest. From cohere 5.20.
         relevant_spans: True, or Cohere's settings for it: the parts of each document that the score
             came from, as `passages`. From cohere 7.3.
@@ -77,10 +77,10 @@ class CohereRerank(RemoteScorer):
         concurrency: requests of this process at a time, 1 or more.
         timeout: seconds for one request where the deadline allows more.
         retries: how often and when a request is sent again.
-        circuit: when the service is left alone; None never leaves it.
+        circuit: when requests stop because the service keeps failing; None never stops them.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
         MissingExtra: cohere is not installed; raised on first use.
     """
 
@@ -125,7 +125,9 @@ class CohereRerank(RemoteScorer):
             object.__setattr__(self, "api_key", None)
         for name in ("api_key", "base_url"):
             if getattr(self, name) is not None:
-                raise InvalidArgument(name, "***", "belongs to the client that was given")
+                raise InvalidArgument(
+                    name, "***", "cannot be given with client=: set it on the client"
+                )
 
     def __repr__(self) -> str:
         """Show the model and where it is, without the key."""
@@ -143,10 +145,10 @@ class CohereRerank(RemoteScorer):
         """Return the fields, for pickle; keys stay behind.
 
         Raises:
-            InvalidArgument: there is a client, which holds a key.
+            InvalidArgument: there is a client, which contains a key.
         """
         if self.client is not None:
-            remedy = "holds a key and is not pickled: make it where it is used"
+            remedy = "contains a key and is not pickled: make it in the process that uses it"
             raise InvalidArgument("client", self.client, remedy)
         return [getattr(self, name) for name in self.__slots__]
 
@@ -162,16 +164,16 @@ class CohereRerank(RemoteScorer):
         Cohere does not say when a model changes under its name.
 
         Raises:
-            InvalidArgument: there is a client, of which nobody knows where it leads.
+            InvalidArgument: there is a client, whose endpoint is unknown.
         """
         if self.client is not None:
-            remedy = "leads nobody knows where: scores are cached only without client="
+            remedy = "its endpoint is unknown, so scores cannot be cached"
             raise InvalidArgument("client", self.client, remedy)
         where = self._where().partition("?")[0]
         return json.dumps(["cohere", self.model, where, self.max_tokens_per_doc])
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
-        """Return what scoring these pairs would use, as far as that is known before."""
+        """Return the predicted pairs and billed units; tokens are not known in advance."""
         number = sum(map(has_text, pairs))
         return Usage(pairs=number, billed_units=amounts.units(pairs, self.batch))
 
@@ -205,7 +207,9 @@ class CohereRerank(RemoteScorer):
             self.name,
             partial(self._ask, client, key, sdk.arguments(self, client, deadline)),
             self.retries,
-            breaker_of(where, self.circuit, self.name),
+            breaker_of(
+                where, self.circuit, self.name, scope_of(self.model, self.api_key or Key(None))
+            ),
             self.timeout,
             self.batch,
             batches.gate_of(where, self.concurrency),
@@ -255,12 +259,12 @@ class CohereRerank(RemoteScorer):
         except Exception as error:  # noqa: BLE001 - the SDK's and botocore's have no base in common
             failed = self._failed(error, key)
         if failed is not None:
-            raise failed  # here, so that the SDK's, with body and headers, is not its context
+            raise failed  # here, so that the SDK's error, with body and headers, is not its context
         said = sdk.plain(reply)
         return batches.read(_DIALECT, said, self.name)
 
     def _failed(self, error: Exception, key: str | None) -> Exception:
-        """Return runoff's error for one of the SDK's, or itself where it is none of theirs."""
+        """Return runoff's error for one of the SDK; other errors are returned as they are."""
         status, said, headers = sdk.answer(error)
         key = key or sdk.key_of(self.client)
         hide = partial(masked, sent={"Authorization": key} if key else {})

@@ -1,4 +1,4 @@
-"""What Cohere's SDK needs to be told and how it answers; features are detected, not versions."""
+"""How Cohere's SDK is called and its replies are read; features are detected, not versions."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
 def named(client: Any) -> str:  # noqa: ANN401 - anything with rerank()
-    """Return a name for a client of the user's that none of another time had, where it can be."""
+    """Return a name for a user's client, different from all others where that is possible."""
     kind = type(client).__qualname__
     try:
         return _names.setdefault(client, f"{kind}#{next(_numbers)}")
@@ -78,10 +78,10 @@ def arguments(
     client: Any,  # noqa: ANN401 - see `client`
     deadline: Deadline | None,
 ) -> dict[str, Any]:
-    """Return the further arguments of `rerank`, as far as this client knows them.
+    """Return the optional arguments of `rerank` that were asked for.
 
     Raises:
-        InvalidArgument: one that was asked for is unknown to it.
+        InvalidArgument: this client does not know one of them.
     """
     spans = config.relevant_spans
     wanted = {
@@ -107,7 +107,7 @@ def arguments(
 
 
 def misread(error: BaseException) -> bool:
-    """Whether an error was raised inside Cohere's SDK, while it read a reply of another form."""
+    """Whether Cohere's SDK raised an error because a reply has an unexpected form."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
@@ -115,7 +115,7 @@ def misread(error: BaseException) -> bool:
     return module.partition(".")[0] in {"cohere", "json", "pydantic", "pydantic_core"}
 
 
-def _get(holder: object, name: str) -> Any:  # noqa: ANN401 - whatever is there
+def _get(holder: object, name: str) -> Any:  # noqa: ANN401 - any value
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
 
 

@@ -1,9 +1,9 @@
-"""Connections that survive the cancellation of a request, one in each of httpx's clients.
+"""Connections that are not lost when a request is cancelled, each in an httpx client of its own.
 
-A request is cancelled at any point, also while its reply is being put away, and a pool that is
-interrupted there keeps the connection for ever, neither used nor closed. So every connection has a
-client, and a pool, of its own: one that came through a whole exchange is used again, and any other
-is closed with all that belongs to it, in a task that nobody cancels.
+A request may be cancelled at any point. A pool that is interrupted while it takes a connection back
+keeps it for ever, neither used nor closed. So every connection has its own client and pool: after a
+complete exchange it is used again, and otherwise it is closed with its client, in a task that
+nothing cancels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
-from runoff.errors import MissingExtra
+from runoff.errors import MissingExtra, RunoffError
+from runoff.rerank._remote.environment import is_loopback, proxies_unusable, untrusting
 
 try:
     import httpx
@@ -23,7 +24,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 __all__ = ["Connections", "no_cookies"]
 
@@ -32,16 +33,17 @@ _IDLE = 30.0  # seconds
 
 
 def no_cookies() -> CookieJar:
-    """Return a jar that stays empty: what a server sets for one key is no other key's business."""
+    """Return a jar that stays empty: cookies set for one key must not be sent with another."""
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 class _Connection:
     """One client with at most one connection, and since when it has been idle."""
 
-    def __init__(self, verify: ssl.SSLContext) -> None:
+    def __init__(self, verify: ssl.SSLContext, *, environment: bool = True) -> None:
         self.client = httpx.AsyncClient(
             verify=verify,
+            trust_env=environment,
             timeout=None,  # noqa: S113 - the caller's
             limits=httpx.Limits(max_connections=1, keepalive_expiry=_IDLE),
             cookies=no_cookies(),
@@ -52,19 +54,25 @@ class _Connection:
 class Connections(httpx.AsyncBaseTransport):
     """A transport that lends each request a connection of its own.
 
+    Proxies and certificates that the environment names and that cannot be used are an error, except
+    for plain HTTP to this machine, which needs neither.
+
     Args:
-        verify: how TLS is verified.
+        verify: makes the TLS context; called again if it raised a `RunoffError`.
     """
 
-    def __init__(self, verify: ssl.SSLContext) -> None:
-        self._verify = verify
+    def __init__(self, verify: Callable[[], ssl.SSLContext]) -> None:
+        self._make = verify
+        self._verify: ssl.SSLContext | None = None
+        with suppress(RunoffError):  # raised when a request needs it
+            self._verify = verify()
         self._idle: dict[str, list[_Connection]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request over an idle connection, or a new one."""
         place = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-        held = self._take(place)
+        held = self._take(place) or self._opened(request.url)
         try:
             response = await held.client.send(request, stream=True)
         except BaseException:
@@ -85,17 +93,31 @@ class Connections(httpx.AsyncBaseTransport):
         self._idle.clear()
         await asyncio.gather(*self._closing)
 
-    def _take(self, place: str) -> _Connection:
+    def _opened(self, url: httpx.URL) -> _Connection:
+        plain = url.scheme == "http" and is_loopback(url.host)
+        try:
+            if self._verify is None:
+                self._verify = self._make()
+            return _Connection(self._verify)
+        except RunoffError:
+            if not plain:
+                raise
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            if not plain:
+                raise proxies_unusable(error) from error
+        return _Connection(untrusting(), environment=False)
+
+    def _take(self, place: str) -> _Connection | None:
         idle = self._idle.get(place, [])
         while idle:
             held = idle.pop()
             if time.monotonic() - held.since < _IDLE:
                 return held
             self.drop(held)
-        return _Connection(self._verify)
+        return None
 
     def give_back(self, place: str, held: _Connection) -> None:
-        """Keep a connection that came through a whole exchange; close those idle for long."""
+        """Keep a connection after a complete exchange; close those idle for too long."""
         now = held.since = time.monotonic()
         self._idle.setdefault(place, []).append(held)
         for one, idle in list(self._idle.items()):
@@ -105,19 +127,19 @@ class Connections(httpx.AsyncBaseTransport):
                 del self._idle[one]
 
     def drop(self, held: _Connection) -> None:
-        """Close a connection, whatever state it is in."""
+        """Close a connection in any state."""
         task = asyncio.ensure_future(_closed(held))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
 
 async def _closed(held: _Connection) -> None:
-    with suppress(Exception):  # it is given up, however that goes
+    with suppress(Exception):  # it is given up even if closing fails
         await held.client.aclose()
 
 
 class _Reply(httpx.AsyncByteStream):
-    """A body that returns its connection once it was read to the end."""
+    """A body that gives its connection back once it is read to the end."""
 
     def __init__(
         self, response: httpx.Response, held: _Connection, place: str, owner: Connections

@@ -1,7 +1,7 @@
-"""What the rerank servers of this world say, one row for each.
+"""The request and reply formats of rerank servers, one row for each.
 
-They agree that a query and a list of texts go out and that (index, score) pairs come back, and
-differ in names, limits and in what they do with a text that is too long. The next vendor is a row.
+All of them take a query and a list of texts and return pairs of index and score. They differ in
+names, limits, and in what they do with a text that is too long. Another vendor is another row.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One line of a reply.
+    """One result of a reply.
 
     Attributes:
         index: which of the texts that were sent, from 0.
-        score: what the server says, which need not be finite.
-        passages: the parts it says the score came from.
+        score: as the server returns it; it may not be finite.
+        passages: the parts of the text that the score came from, by the server.
     """
 
     index: int
@@ -59,11 +59,11 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one kind of rerank server is spoken to.
+    """The request and reply format of one kind of rerank server.
 
     Attributes:
         name: such as `"tei"`.
-        path: where it answers, below the server's URL.
+        path: of the endpoint, below the server's URL.
         query: the name of the query in a request.
         documents: the name of the list of texts.
         fixed: further fields of every request, such as one that asks to cut long texts.
@@ -71,16 +71,16 @@ class Dialect:
         results: where the list is in a reply; empty when the reply is the list.
         score: the name of a score in it.
         kind: the scale of the scores.
-        raw: the fields to add for logits, which do not pile up at 1.0; None where there is no way.
+        raw: fields that ask for logits, which do not saturate at 1.0; None where there are none.
         batch: texts to send in one request unless the server or the user says otherwise.
         model_needed: whether a request must name a model.
         length: the field for a limit of tokens per text; empty for none.
-        reads: tokens read of a text unless told otherwise; None when it depends on the model.
+        reads: tokens read of a text by default; None when it depends on the model.
         tokens: where a reply counts the tokens read.
         billed_units: where a reply counts what is billed.
-        about: where the server describes itself, and how that is read for the model asked for,
-            which may be None; None where it does not.
-        too_many: what it says about a batch that is too large, with its limit as the group.
+        about: the path of the server's description, and a function that parses it for a model,
+            which may be None; None where there is no description.
+        too_many: a pattern for its error about too large a batch, with the limit as the group.
         variables: environment variables that hold the key.
     """
 
@@ -140,12 +140,13 @@ class Dialect:
             known = one if isinstance(one, dict) else {}
             index, score = known.get("index"), known.get(self.score)
             if not _is_whole(index):
-                msg = f"a result has {_what(index)} as index ({self.name} dialect)"
+                msg = f"a result has {_what(index)} as index, not a number ({self.name} dialect)"
                 raise BadReply(msg)
             if score is None and self.score in known:
                 score = math.nan  # how strict JSON writes it
             if not _is_number(score):
-                msg = f"a result has {_what(score)} as {self.score} ({self.name} dialect)"
+                expected = f"{self.score}, not a number ({self.name} dialect)"
+                msg = f"a result has {_what(score)} as {expected}"
                 raise BadReply(msg)
             items.append(Item(index, _as_float(score), _spans(known.get("relevant_spans"))))
         return items
@@ -166,11 +167,11 @@ class Dialect:
 
     @staticmethod
     def message(reply: object, hide: Callable[[str], str] = str) -> str:
-        """Return what an error body says, shortened; the forms of all servers are understood.
+        """Return the message of an error body of any server, shortened.
 
         Args:
             reply: the body.
-            hide: masks what is not to be shown, before the text is shortened.
+            hide: masks secrets, before the text is shortened.
         """
         said = reply
         for _ in range(4):
@@ -185,7 +186,7 @@ class Dialect:
 
 
 def _complaint(one: object) -> str:
-    """Return what FastAPI says of one field; never its `input`, which repeats the texts."""
+    """Return FastAPI's message about one field, without its `input`, which repeats the texts."""
     known = one if isinstance(one, dict) else {}
     place, said = known.get("loc"), known.get("msg")
     where = ".".join(map(str, place[1:])) if isinstance(place, list) else ""
@@ -328,7 +329,7 @@ def as_dialect(dialect: object) -> Dialect:
     """Return a dialect by its name, or the one that was given.
 
     Raises:
-        InvalidArgument: there is none of that name; lists those there are.
+        InvalidArgument: there is no dialect of that name; lists all names.
     """
     if isinstance(dialect, Dialect):
         return dialect

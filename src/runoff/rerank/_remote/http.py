@@ -1,4 +1,4 @@
-"""Any rerank server as a scorer: TEI, vLLM, Jina, infinity, Cohere's API and what imitates them."""
+"""A rerank server as a scorer: TEI, vLLM, Jina, infinity, Cohere's API and compatible ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runoff.rerank import _amounts as amounts
 from runoff.rerank._pairs import has_text
 from runoff.rerank._remote import batches, transport
 from runoff.rerank._remote.about import about, is_new
-from runoff.rerank._remote.access import Access, as_headers, as_key
+from runoff.rerank._remote.access import Access, as_headers, as_key, scope_of
 from runoff.rerank._remote.breaker import Circuit, breaker_of
 from runoff.rerank._remote.dialects import About, Dialect, as_dialect
 from runoff.rerank._remote.retries import Retries
@@ -37,20 +37,21 @@ if TYPE_CHECKING:
 __all__ = ["HTTPRerank"]
 
 _KEY_WAIT = 0.2  # seconds, a quarter of which a server has to describe itself
-_learned: dict[str, int] = {}  # batch limits that servers named when they rejected a batch
+# batch limits that servers named when they rejected a batch, by URL and model
+_learned: dict[tuple[str, str | None], int] = {}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HTTPRerank(RemoteScorer):
     """A rerank server.
 
-    Texts go out in batches of what the server takes, several at a time; what comes back is paired
-    by index, and a reply that is short, long, twice or not finite costs only the scores concerned.
-    Requests are sent again while the deadline allows, and a server that keeps failing is left alone
-    for a while. Connections are kept and shared; TLS is verified; redirects are not followed.
+    Texts are sent in batches of a size that the server takes, several at a time. Scores are matched
+    by index: one that is missing, duplicated or not finite affects no other. Requests are retried
+    while the deadline allows, and a server that keeps failing gets no requests for a while.
+    Connections are kept and shared; TLS is verified; redirects are not followed.
 
-    Scores are logits where the server can be asked for them (TEI, infinity), because probabilities
-    pile up at 1.0; else what it gives, and the kind of the scores says which.
+    Scores are logits where the server offers them (TEI, infinity), because probabilities saturate
+    at 1.0; otherwise they are what the server returns. The kind of the scores says which.
 
     Attributes:
         url: the server, such as `"http://localhost:8080"`; a path that ends in `/rerank` is taken
@@ -68,11 +69,11 @@ class HTTPRerank(RemoteScorer):
             as truncated, by an estimate of 4 bytes a token. Cohere's dialect sends it along.
         timeout: seconds for one request where the deadline allows more.
         retries: how often and when a request is sent again.
-        circuit: when the server is left alone; None never leaves it.
+        circuit: when requests stop because the server keeps failing; None never stops them.
         ca: a file of certificate authorities to trust in place of the usual ones.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
         MissingExtra: httpx is not installed.
     """
 
@@ -96,7 +97,9 @@ class HTTPRerank(RemoteScorer):
         dialect = as_dialect(self.dialect)
         transport.check_url(self.url)
         if self.model is None and dialect.model_needed:
-            raise InvalidArgument("model", None, f"the {dialect.name} dialect has to name a model")
+            raise InvalidArgument(
+                "model", None, f"the {dialect.name} dialect needs the name of a model"
+            )
         if self.activation not in (None, "sigmoid"):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
         for name in ("batch", "max_length"):
@@ -109,7 +112,9 @@ class HTTPRerank(RemoteScorer):
         key = as_key(self.api_key, dialect.variables)
         headers = as_headers({} if self.headers is None else self.headers)
         if key.given and any(name.lower() == "authorization" for name in headers):
-            raise InvalidArgument("headers", "***", "hold an Authorization beside api_key=")
+            raise InvalidArgument(
+                "headers", "***", "contain an Authorization, which cannot be given with api_key="
+            )
         object.__setattr__(self, "api_key", key)
         object.__setattr__(self, "headers", headers)
 
@@ -128,9 +133,9 @@ class HTTPRerank(RemoteScorer):
     def cache_key(self) -> str:
         """What its scores depend on: the server, its model as far as it says, and the arguments.
 
-        A server that does not say which version of a model it serves may change it unnoticed; name
-        the version as `model`, or empty the cache. It waits for the server to say, a second the
-        first time and 50 ms later on.
+        A server that does not report the version of its model may change it unnoticed: name the
+        version in `model`, or clear the cache. This waits for the server's description: at most a
+        second the first time and 50 ms later.
         """
         dialect = as_dialect(self.dialect)
         first = False
@@ -162,7 +167,7 @@ class HTTPRerank(RemoteScorer):
         return Usage(pairs=len(sent), tokens=int(read), billed_units=units)
 
     def warmup(self) -> None:
-        """Connect, and ask the server who it is where it can say; nothing is scored or billed."""
+        """Connect, and fetch the description of the server, if any; nothing is scored or billed."""
         self._client()
         private_loop.run(lambda: self._described(math.inf), None, self.name)
 
@@ -189,7 +194,7 @@ class HTTPRerank(RemoteScorer):
         outside = np.isfinite(work.values) & ((work.values < 0) | (work.values > 1))
         if kind is ScoreKind.PROBABILITY and outside.any():
             kind = ScoreKind.UNKNOWN
-            notes.append(f"{self.name} gives scores outside 0 and 1: they are no probabilities")
+            notes.append(f"{self.name} returns scores outside 0 and 1: they are not probabilities")
         truncated, limit = self._truncated(dialect, known, pairs)
         if truncated.any():
             notes.append(
@@ -203,17 +208,18 @@ class HTTPRerank(RemoteScorer):
 
     def _way(self, dialect: Dialect, known: About) -> batches.Way:
         where = _endpoint(self.url, dialect)
-        limits = (self.batch, known.batch, _learned.get(where))
+        limits = (self.batch, known.batch, _learned.get((where, self.model)))
+        scope = scope_of(self.model, self.api_key, as_headers(self.headers))
         return batches.Way(
             self.name,
             partial(self._ask, dialect, where),
             self.retries,
-            breaker_of(where, self.circuit, self.name),
+            breaker_of(where, self.circuit, self.name, scope),
             self.timeout,
             min((one for one in limits if one is not None), default=dialect.batch),
             batches.gate_of(where, self.concurrency),
             dialect.limit_in,
-            partial(_learned.__setitem__, where),
+            partial(_learned.__setitem__, (where, self.model)),
         )
 
     async def _ask(

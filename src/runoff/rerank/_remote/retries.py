@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Retries", "retry_after"]
 
-_SPREAD = 0.5  # of each pause is random, so that callers who failed together come back apart
+_SPREAD = 0.5  # of each pause is random, so that callers that failed together retry apart
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
     """How often and when to try again after a refused or reset connection, 408, 409, 429 or 5xx.
 
-    The pause doubles each time; a server's Retry-After takes its place. Where the pause does not
-    fit into what is left of the deadline, the error is reported at once instead.
+    The pause doubles each time; a server's Retry-After replaces it. If the pause does not fit into
+    the time left, the error is raised at once.
 
     Attributes:
         attempts: requests sent at most, the first included, 1 or more.
         first_pause: seconds before the second attempt.
-        longest_pause: seconds; a server that asks for more is not waited for.
+        longest_pause: seconds; if a server asks for more, the error is raised at once.
 
     Raises:
-        InvalidArgument: an argument cannot be right.
+        InvalidArgument: an argument has an invalid value.
     """
 
     attempts: int = 3
@@ -47,7 +47,7 @@ class Retries:
         seconds("longest_pause", self.longest_pause, zero=True)
 
     def pause(self, failed: int, error: Exception, left: float) -> float | None:
-        """Return the seconds to wait before the next attempt; None when there is to be none.
+        """Return the seconds to wait before the next attempt; None when there is no next one.
 
         Args:
             failed: attempts that failed so far, 1 or more.
@@ -68,8 +68,8 @@ class Retries:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds a server asks to wait, from `retry-after-ms` or `retry-after`.
 
-    The latter may be seconds or an HTTP date (RFC 9110, 10.2.3). None when it says nothing that
-    can be understood.
+    The latter may be seconds or an HTTP date (RFC 9110, 10.2.3). None when neither is there or
+    valid.
     """
     known = {name.lower(): value for name, value in headers.items()}
     try:

@@ -28,6 +28,7 @@ from runoff.errors import (
 from runoff.rerank._remote.access import masked
 from runoff.rerank._remote.connections import Connections, no_cookies
 from runoff.rerank._remote.dialects import Dialect
+from runoff.rerank._remote.environment import trusted
 from runoff.rerank._remote.retries import retry_after
 
 try:
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_url", "client", "failed", "get", "host_of", "post", "ready", "status_error"]
 
-_REPLY_BYTES = 4 << 20  # a reply that repeats the texts it was sent may be as large as these, too
+_LABEL = 63  # bytes of one part of a host's name
+_REPLY_BYTES = 4 << 20  # a reply may also repeat the texts that it was sent
 _ECHO = 4
 _LIMIT = "runoff_reply_bytes"
 
@@ -55,6 +57,13 @@ _NO_MODEL = re.compile(
     r"(invalid|unknown|no such) model|model.{0,80}(not found|does not exist|not exist)",
     re.IGNORECASE,
 )
+# llama.cpp and others answer 500 in place of 413 when one text is too long
+_TOO_LONG = re.compile(
+    r"too (?:large|long|many (?:input )?tokens)|maximum (?:context|sequence|input) length"
+    r"|(?:exceed\w*|longer than|larger than|greater than|more than).{0,60}(?:token|context|length)",
+    re.IGNORECASE,
+)
+_RATE = re.compile(r"\brate\b|per (?:second|minute|hour|day)|quota", re.IGNORECASE)
 _PAYMENT, _NOT_FOUND, _FAILED_DEPENDENCY, _SERVER = 402, 404, 424, 500
 
 
@@ -79,7 +88,7 @@ class _Bounded(httpx.AsyncByteStream):
 
 
 async def _bound(response: httpx.Response) -> None:
-    """Bound a reply's size before it is read; what is compressed could be any size."""
+    """Bound the size of a reply before it is read; a compressed one could have any size."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         msg = "the reply is compressed, which was not asked for"
         raise BadReply(msg)
@@ -99,14 +108,11 @@ def client(ca: str | None = None) -> httpx.AsyncClient:
 
     Args:
         ca: a file of certificate authorities to trust in place of the usual ones.
-
-    Raises:
-        InvalidArgument: that file is none.
     """
     known = _clients.setdefault(private_loop.running(), {})
     if ca not in known:
         made = httpx.AsyncClient(
-            transport=Connections(httpx.create_ssl_context() if ca is None else _trusting(ca)),
+            transport=Connections(partial(trusted, ca)),
             timeout=None,  # noqa: S113 - see above
             follow_redirects=False,
             cookies=no_cookies(),
@@ -115,14 +121,6 @@ def client(ca: str | None = None) -> httpx.AsyncClient:
         )
         known.setdefault(ca, made)  # of threads that make one at the same time, the first wins
     return known[ca]
-
-
-def _trusting(ca: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except OSError as error:  # ssl's errors are some
-        remedy = f"cannot be read as certificate authorities in PEM format: {error_text(error)}"
-        raise InvalidArgument("ca", ca, remedy) from error
 
 
 def ready(ca: str | None) -> bool:
@@ -136,7 +134,7 @@ async def post(url: str, body: Mapping[str, Any], *, access: Access, who: str) -
     Raises:
         RunoffError: what went wrong; never with the body or the headers in its message.
     """
-    sent = json.dumps(body).encode()  # only ASCII, so that lone surrogates do no harm
+    sent = json.dumps(body).encode()  # only ASCII, so that lone surrogates can be sent
     return await _reply("POST", url, sent, access, who)
 
 
@@ -181,8 +179,10 @@ def failed(error: Exception, who: str) -> RunoffError:
         return PermanentError(
             f"{who}: its certificate is not trusted ({error_text(error)}); {remedy}"
         )
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return PermanentError(f"{who} has no usable url: {error_text(error)}")
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
+        return PermanentError(f"{who}: its url cannot be used: {error_text(error)}")
+    if isinstance(error, ImportError):
+        return PermanentError(f"{who}: {error_text(error)}")
     if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects):
         return BadReply(f"{who}: {error_text(error)}")
     # not only TransportError: a socket's own errors come through as well
@@ -203,15 +203,15 @@ def status_error(
     hide: Callable[[str], str] = str,
     where: str = "url=, dialect=",
 ) -> RunoffError:
-    """Return the error for an HTTP status that is no success.
+    """Return the error for an HTTP status other than success.
 
     Args:
         status: the status.
-        said: the body, as far as it is JSON.
+        said: the body, if it is JSON.
         headers: of the reply.
-        who: who answered.
-        hide: masks what no message may hold.
-        where: the arguments that say where it is.
+        who: the name of the server.
+        hide: masks secrets.
+        where: the arguments that name its address, for the message.
     """
     message = Dialect.message(said, hide)
     text = f"{who} answered {status}" + (f": {message}" if message else "")
@@ -219,7 +219,8 @@ def status_error(
         return AuthenticationFailed(f"{text}; give it a valid api_key=")
     if status == _NOT_FOUND or (status in _REJECTED and _NO_MODEL.search(message)):
         return ModelNotFound(f"{text}; check {where} and model=")
-    if status in _REJECTED:
+    too_long = status in {_SERVER, _FAILED_DEPENDENCY} and _TOO_LONG.search(message)
+    if status in _REJECTED or (too_long and not _RATE.search(message)):
         return RequestRejected(text)
     if status in _RETRIED or status == _FAILED_DEPENDENCY or status >= _SERVER:
         error = ServerFailed(text)
@@ -229,9 +230,9 @@ def status_error(
         target = urlsplit(hide(headers.get("location", ""))).hostname or "another place"
         msg = f"{text}: it redirects to {target}; redirects are not followed, give that url="
         return BadReply(msg)
-    if status < 400:  # noqa: PLR2004 - what should not be final, such as 204's lack of a body
-        return BadReply(f"{text}, which is no answer")
-    hint = "the account has to be settled" if status == _PAYMENT else f"check {where}"
+    if status < 400:  # noqa: PLR2004 - such as 204, without a body
+        return BadReply(f"{text}, which is not a reply with scores")
+    hint = "the account needs payment" if status == _PAYMENT else f"check {where}"
     return PermanentError(f"{text}; {hint}")
 
 
@@ -242,16 +243,24 @@ def host_of(url: str) -> str:
 
 
 def check_url(url: object, argument: str = "url") -> None:
-    """Refuse what is no HTTP URL, and one that carries a password."""
+    """Refuse anything but an HTTP URL without a password."""
     remedy = 'must be an http or https URL, such as "http://localhost:8080"'
     if not isinstance(url, str):
         raise InvalidArgument(argument, url, remedy)
     if "@" in re.split(r"[/?#]", url.partition("//")[2])[0]:
-        raise InvalidArgument(argument, "***", "holds a password: use api_key= or headers=")
+        raise InvalidArgument(argument, "***", "contains a password: use api_key= or headers=")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        usable = usable and _has_name(httpx.URL(url))
+    except (ValueError, httpx.InvalidURL):
         usable = False
     if not usable:
         raise InvalidArgument(argument, url.partition("?")[0], remedy)  # a key may follow
+
+
+def _has_name(url: httpx.URL) -> bool:
+    """Return whether a server may have the host of a URL as its name (RFC 1035, RFC 5890)."""
+    labels = url.raw_host.removesuffix(b".").split(b".")
+    valid = all(0 < len(label) <= _LABEL for label in labels)
+    return valid and bool(url.host)  # which decodes IDNA, and raises a ValueError

@@ -1,0 +1,220 @@
+"""The end of the interpreter: no thread is left inside native code.
+
+CPython before 3.14 ends a daemon thread when it next asks for the interpreter lock, by unwinding
+its stack. C++ and Rust code that the thread returns from then aborts the process. So calls into
+native code are counted. At exit, what runs is interrupted and the exit waits shortly for it to
+return. Every thread but the exiting one that would enter native code then ends with `SystemExit`,
+in silence.
+
+The hook is an `atexit` function, so functions registered after this module was imported run before
+it and find everything as usual. Those that run after it can search too: what needs another thread
+is refused at once, and the answer is degraded.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["Native", "Waiting", "at_exit", "begun", "check", "close"]
+
+_LONGEST_WAIT = 0.3  # seconds that native calls get to return
+_THREADS_HANG_SINCE = (3, 14)  # instead of being unwound
+
+
+class _State(threading.local):
+    """How deep this thread is in native sections."""
+
+    depth = 0
+
+
+class _Gate:
+    """The native sections of one process."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition(threading.Lock())
+        self.here = _State()
+        self.inside = 0  # threads
+        self.interrupts: dict[object, Callable[[], None]] = {}
+        self.hooks: list[Callable[[], None]] = []
+        self.closer: int | None = None  # the thread that ends the interpreter
+
+    def enter(self) -> None:
+        """Count this thread.
+
+        Raises:
+            SystemExit: the interpreter is exiting, by another thread.
+        """
+        with self.changed:
+            self.check()
+            self.inside += 1
+
+    def leave(self) -> None:
+        """Count this thread no more."""
+        with self.changed:
+            self.inside -= 1
+            if self.closer is not None:
+                self.changed.notify_all()
+
+    def check(self) -> None:
+        """Raise `SystemExit` in any thread but the one that ends the interpreter."""
+        if self.closer is not None and self.closer != threading.get_ident():
+            raise SystemExit("the interpreter is exiting")
+
+    def close(self) -> bool:
+        """Interrupt what runs, and wait for it; return whether all of it returned."""
+        with self.changed:
+            self.closer = threading.get_ident()
+            stops = [*self.hooks, *self.interrupts.values()]
+        for stop in stops:
+            stop()
+        until = time.monotonic() + _LONGEST_WAIT
+        with self.changed:
+            while self.inside > 0:
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                self.changed.wait(left)
+        return True
+
+
+_gate = _Gate()
+
+
+class Native:
+    """A context in which this thread may be inside native code; contexts may be nested.
+
+    Args:
+        interrupt: called by the exiting thread to make the native code return.
+
+    Raises:
+        SystemExit: at either end, in all threads but the exiting one, once the interpreter exits.
+    """
+
+    __slots__ = ("_gate", "_interrupt")
+
+    def __init__(self, interrupt: Callable[[], None] | None = None) -> None:
+        self._interrupt = interrupt
+
+    def __enter__(self) -> None:
+        gate = self._gate = _gate
+        if not gate.here.depth:
+            gate.enter()
+        gate.here.depth += 1
+        if self._interrupt is not None:
+            with gate.changed:
+                gate.interrupts[self] = self._interrupt
+                late = gate.closer is not None
+            if late:
+                self._interrupt()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        gate = self._gate
+        if gate is not _gate:
+            return  # in a child, forked meanwhile
+        if self._interrupt is not None:
+            with gate.changed:
+                gate.interrupts.pop(self, None)
+        gate.here.depth -= 1
+        if not gate.here.depth:
+            gate.leave()
+            gate.check()
+
+
+class Waiting:
+    """A context in which this thread only waits: it is not counted, whatever it is within.
+
+    Raises:
+        SystemExit: as `Native`, at the end.
+    """
+
+    __slots__ = ("_depth", "_gate")
+
+    def __enter__(self) -> None:
+        gate = self._gate = _gate
+        self._depth = gate.here.depth
+        if self._depth:
+            gate.here.depth = 0
+            gate.leave()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        gate = self._gate
+        if self._depth and gate is _gate:
+            with gate.changed:
+                gate.inside += 1
+            gate.here.depth = self._depth
+            gate.check()
+
+
+def at_exit(stop: Callable[[], None]) -> None:
+    """Have a function called when the interpreter exits, before native calls are waited for."""
+    with _gate.changed:
+        _gate.hooks.append(stop)
+
+
+def begun() -> bool:
+    """Whether the interpreter is exiting, so that no other thread will do anything any more."""
+    return _gate.closer is not None
+
+
+def check() -> None:
+    """Raise `SystemExit` in any thread but the one that ends the interpreter."""
+    _gate.check()
+
+
+def close() -> None:
+    """End native work, as the interpreter does at exit."""
+    if not _gate.close():
+        _hang_instead_of_aborting()
+
+
+def _hang_instead_of_aborting() -> None:
+    """Let a thread that would abort the process sleep instead, until the process ends.
+
+    For native code that neither returns in time nor can be interrupted. As such code goes on while
+    the process ends, the destructors of C++ libraries are not run under it either.
+    """
+    if sys.platform != "linux" or sys.version_info >= _THREADS_HANG_SINCE:
+        return  # no other system unwinds native frames
+    import ctypes  # noqa: PLC0415 - only here
+
+    libc = ctypes.CDLL(None)
+    pause, end = (ctypes.cast(one, ctypes.c_void_p) for one in (libc.pause, libc["_exit"]))
+    libc.signal(signal.SIGABRT, pause)
+    try:
+        cpp = ctypes.CDLL("libstdc++.so.6", mode=os.RTLD_NOW | os.RTLD_NOLOAD)
+        cpp._ZSt13set_terminatePFvvE(pause)  # noqa: SLF001 - the name of std::set_terminate
+    except (OSError, AttributeError):
+        pass  # no C++ is loaded
+    libc.fflush(None)
+    if hasattr(libc, "on_exit"):
+        libc.on_exit(end, None)  # called with the exit code, before anything registered earlier
+
+
+def _after_fork() -> None:
+    global _gate  # noqa: PLW0603 - no other thread, and no native call of one, crosses a fork
+    _gate = _Gate()
+
+
+atexit.register(close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

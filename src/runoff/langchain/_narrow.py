@@ -1,0 +1,99 @@
+"""Copies of LangChain's retrievers that honour one more filter, for one request.
+
+A filter is passed on to every vector store and every retriever of runoff's inside a composite, so
+that they find what it keeps; all results are checked afterwards, since a composite may return
+documents (parents, another retriever's) that no store was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import Runnable
+from langchain_core.vectorstores import VectorStoreRetriever
+from pydantic import BaseModel
+
+from runoff.errors import InvalidArgument
+from runoff.langchain._filters import as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._widen import parts_of, replaced_parts, search_kwargs, widened
+
+if TYPE_CHECKING:
+    from runoff.filters import Filter
+    from runoff.langchain._filters import Translate
+
+__all__ = ["check_self_query", "counts_what_it_finds", "narrowed"]
+
+
+def narrowed(
+    retriever: Runnable[Any, Any],
+    wanted: Filter,
+    depth: int,
+    *,
+    translate: Translate | None,
+    name: str,
+) -> Runnable[Any, Any] | None:
+    """Return a copy that finds `depth` documents, if possible within a filter.
+
+    Its results must be checked. None if the retriever cannot be asked for more documents.
+
+    Raises:
+        FilterNotSupported: a vector store inside it needs `translate`.
+    """
+    if getattr(retriever, "takes_depth", False) and isinstance(retriever, BaseModel):
+        both = joined(as_filter(getattr(retriever, "filters", None)), wanted)
+        changes = {"filters": both, "filter": both, "top_n": depth, "depth": depth}
+        return _runnable(retriever.model_copy(update=changes))
+    if isinstance(retriever, VectorStoreRetriever):
+        wide = search_kwargs(retriever.search_kwargs, retriever.search_type, depth)
+        asked = store_kwargs(retriever.vectorstore, wide, wanted, translate, name)
+        # a filter that no document can pass: whatever is found is removed by the check
+        return retriever.model_copy(update={"search_kwargs": wide if asked is None else asked})
+    parts = parts_of(retriever)
+    if not parts:
+        return widened(retriever, depth)
+    made = {}
+    for field, several in parts.items():
+        inner = [narrowed(one, wanted, depth, translate=translate, name=name) for one in several]
+        if any(one is None for one in inner):
+            return None
+        made[field] = inner
+    return replaced_parts(retriever, made)
+
+
+def check_self_query(retriever: object) -> None:
+    """Refuse a filter in the search arguments of a retriever that writes filters itself.
+
+    Raises:
+        InvalidArgument: LangChain replaces the filter by the one that its model writes.
+    """
+    for several in parts_of(retriever).values():
+        for one in several:
+            check_self_query(one)
+    if not hasattr(retriever, "structured_query_translator"):
+        return
+    for name, value in own_filters(getattr(retriever, "search_kwargs", {})).items():
+        remedy = (
+            f"{type(retriever).__name__} replaces it by the filter that its model writes: pass "
+            "filters= to the two-stage retriever instead"
+        )
+        raise InvalidArgument(f"search_kwargs[{name!r}]", value, remedy)
+
+
+def counts_what_it_finds(retriever: object) -> bool:
+    """Return whether fewer documents than asked for mean that there are no more.
+
+    That is not so where documents are merged into their parents, or removed by a compressor.
+    """
+    fields = getattr(type(retriever), "model_fields", {})
+    if {"docstore", "id_key"} <= fields.keys() or "base_compressor" in fields:
+        return False
+    return all(
+        counts_what_it_finds(one) for several in parts_of(retriever).values() for one in several
+    )
+
+
+def _runnable(copy: object) -> Runnable[Any, Any]:
+    if not isinstance(copy, Runnable):  # nothing else gets here
+        msg = f"expected a runnable, got {type(copy).__name__}"
+        raise TypeError(msg)
+    return copy

@@ -1,0 +1,138 @@
+"""What makes an engine honour the filters of one query: in its recall, and after its last step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import QueryBundle
+
+from runoff._waiting import workers
+from runoff.filters import And
+from runoff.llama_index._convert import (
+    FilteredQueryBundle,
+    Reading,
+    plain_node,
+    to_query,
+)
+from runoff.llama_index._filters import as_filter
+from runoff.llama_index._sources import AwaitableSource, RetrieverSource
+from runoff.llama_index._widen import awaitable, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llama_index.core.schema import NodeWithScore
+
+    from runoff.filters import Filter
+    from runoff.types import Hit
+
+__all__ = ["BundleRetriever", "WithinFilters"]
+
+
+class BundleRetriever(BaseRetriever):
+    """A retriever that honours the filters of a `FilteredQueryBundle`; LlamaIndex's ignore them.
+
+    Without filters, queries go to the retriever as they are.
+
+    Args:
+        retriever: the retriever.
+        depth: how many nodes it is to return.
+        filters: which nodes any query may return.
+    """
+
+    def __init__(self, retriever: BaseRetriever, depth: int, filters: Filter | None = None) -> None:
+        self._retriever = retriever
+        self._depth = depth
+        self._filters = filters
+        super().__init__(
+            callback_manager=retriever.callback_manager, object_map=retriever.object_map
+        )
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the retriever's own
+        """Return an attribute of the retriever inside."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._retriever, name)
+
+    def widened(self, depth: int) -> BaseRetriever:
+        """Return a copy that returns `depth` nodes."""
+        wide = widened(self._retriever, depth) or self._retriever
+        return BundleRetriever(wide, depth, self._filters)
+
+    def narrowed(self, filters: Filter) -> BaseRetriever:
+        """Return a copy with one more filter."""
+        return BundleRetriever(self._retriever, self._depth, _both(self._filters, filters))
+
+    def retrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
+        """Return the nodes that pass the filters."""
+        bundle = _bundle(str_or_query_bundle)
+        wanted = _both(self._filters, _filters_of(bundle))
+        if wanted is None:
+            return self._retriever.retrieve(bundle)
+        query = to_query(_with(bundle, wanted))
+        source = RetrieverSource(self._retriever, Reading())
+        return _nodes(source.retrieve(query, depth=self._depth))
+
+    async def aretrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
+        """Return the nodes that pass the filters, without blocking the event loop."""
+        bundle = _bundle(str_or_query_bundle)
+        wanted = _both(self._filters, _filters_of(bundle))
+        if wanted is None:
+            return await self._retriever.aretrieve(bundle)
+        if not awaitable(self._retriever):
+            return await workers.run_async(lambda: self.retrieve(bundle), None, "recall")
+        query = to_query(_with(bundle, wanted))
+        source = AwaitableSource(self._retriever, Reading())
+        return _nodes(await source.aretrieve(query, depth=self._depth))
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return self.retrieve(query_bundle)
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await self.aretrieve(query_bundle)
+
+
+class WithinFilters(BaseNodePostprocessor):
+    """Removes what earlier postprocessors added from outside the filters of a query."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that serialised components carry."""
+        return "WithinFilters"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        wanted = None if query_bundle is None else _filters_of(query_bundle)
+        if wanted is None:
+            return nodes
+        return [one for one in nodes if wanted.matches(one.node.metadata)]
+
+
+def _bundle(given: str | QueryBundle) -> QueryBundle:
+    return QueryBundle(given) if isinstance(given, str) else given
+
+
+def _filters_of(bundle: QueryBundle) -> Filter | None:
+    return as_filter(bundle.filters) if isinstance(bundle, FilteredQueryBundle) else None
+
+
+def _both(left: Filter | None, right: Filter | None) -> Filter | None:
+    return And(left, right) if left is not None and right is not None else left or right
+
+
+def _with(bundle: QueryBundle, wanted: Filter) -> FilteredQueryBundle:
+    """Return a bundle with these filters in place of its own."""
+    return FilteredQueryBundle(
+        bundle.query_str,
+        image_path=bundle.image_path,
+        custom_embedding_strs=bundle.custom_embedding_strs,
+        embedding=bundle.embedding,
+        filters=wanted,
+    )
+
+
+def _nodes(hits: Sequence[Hit]) -> list[NodeWithScore]:
+    return [plain_node(hit.document) for hit in hits]

@@ -1,0 +1,101 @@
+"""Filters are a boundary: every hit is checked once more before fusion, and results are isolated.
+
+A source may ignore `query.filters`, or honour them by metadata that is out of date. What does not
+match is left out here, and the user is told which source returned it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from runoff._util.isolated import isolated
+from runoff.types import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runoff.filters import Filter
+    from runoff.types import Document, Hit
+
+__all__ = ["isolate", "within"]
+
+logger = logging.getLogger("runoff")
+
+
+def within(
+    rankings: Mapping[str, Sequence[Hit]], wanted: Filter
+) -> tuple[dict[str, Sequence[Hit]], list[str]]:
+    """Return the hits whose metadata matches a filter, and a note about every source that leaked.
+
+    Where two sources disagree about the metadata of one document, it is left out of both: one of
+    them is out of date. A copy without any metadata says nothing about the other source's copy.
+    """
+    kept: dict[str, list[Hit]] = {}
+    leaked: dict[str, int] = {}
+    outside: set[str] = set()
+    for name, hits in rankings.items():
+        kept[name] = []
+        for hit in hits:
+            document = hit.document
+            if wanted.matches(document.metadata):
+                kept[name].append(hit)
+                continue
+            leaked[name] = leaked.get(name, 0) + 1
+            if document.own_id and document.metadata:
+                outside.add(document.doc_id)
+    notes = [_leak(name, count) for name, count in leaked.items()]
+    for name, hits in kept.items() if outside else ():
+        left = [hit for hit in hits if not (hit.document.own_id and hit.doc_id in outside)]
+        if len(left) < len(hits):
+            notes.append(_stale(name, len(hits) - len(left)))
+            kept[name] = left
+    for note in notes:
+        logger.warning("%s", note)
+    return {**kept}, notes
+
+
+def _leak(name: str, count: int) -> str:
+    return (
+        f"source {name!r} returned {count} {_documents(count)} outside the filter, which "
+        f"{'was' if count == 1 else 'were'} left out: the source must honour query.filters and "
+        "return the metadata that they read"
+    )
+
+
+def _stale(name: str, count: int) -> str:
+    return (
+        f"{count} {_documents(count)} of source {name!r} left out: another source has metadata for "
+        f"{'it' if count == 1 else 'them'} that is outside the filter, so that {name!r} may be out "
+        "of date"
+    )
+
+
+def _documents(count: int) -> str:
+    return "document" if count == 1 else "documents"
+
+
+def isolate(candidate: Candidate) -> Candidate:
+    """Return a candidate whose metadata, and that of those grouped under it, is its own copy."""
+    grouped = candidate.grouped
+    return Candidate(
+        _copy(candidate.document), candidate.key, candidate.fusion_score, candidate.fusion_rank,
+        candidate.placements, tuple(map(isolate, grouped)) if grouped else (),
+    )  # fmt: skip
+
+
+def _copy(document: Document) -> Document:
+    """Return a document with metadata of its own; its fields were checked when it was made."""
+    kind = type(document)
+    own = object.__new__(kind)
+    for name in _names(kind):
+        object.__setattr__(own, name, getattr(document, name))
+    object.__setattr__(own, "metadata", isolated(document.metadata))
+    return own
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
+    return tuple(one.name for one in fields(kind))
