@@ -187,7 +187,7 @@ def kind(
     made = "probability" if probability else "logit"
     if directory.ours:
         made = directory.config.get("score_kind", made)
-    if made not in {"logit", "probability"}:
+    if made not in ["logit", "probability"]:  # a list takes any JSON
         remedy = f"its scores are of kind {made}: it is not a cross-encoder"
         raise InvalidArgument("model", directory.name, remedy)
     if made == "probability" and activation is not None:
