@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
@@ -15,7 +16,6 @@ from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._recording import Content
 from runoff.evaluation._replay import plan_replay, traversals
-from runoff.evaluation._shown import html_by, pretty
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:

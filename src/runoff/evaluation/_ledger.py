@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation._remarks import check_judged, foreign
-from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

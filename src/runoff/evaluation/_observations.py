@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._recording import Recording
 from runoff.evaluation._replay import plan_replay, traversals
-from runoff.evaluation._shown import html_by, pretty
 from runoff.trace import FateKind, Scoring, Trace
 from runoff.types import Response
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import grid_settings
-from runoff.evaluation._shown import html_by, pretty
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._pairing import paired, questions
-from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

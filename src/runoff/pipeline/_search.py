@@ -191,18 +191,14 @@ class Search:
         degraded = self._logged(degraded, nominated)
         off = self.second is None
         ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
+        notes = [*self.notes, *nominated.notes, *(reranking.notes if reranking else ())]
         outcome = Outcome(
             tuple(degraded),
             sum(fate.scoring is Scoring.RERANKED for fate in ordered.fates),
             len(split.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,
-            tuple(
-                map(
-                    visible,
-                    (*self.notes, *nominated.notes, *(reranking.notes if reranking else ())),
-                )
-            ),
+            tuple(map(visible, notes)),
         )
         trace = Trace(
             tuple(traced),
