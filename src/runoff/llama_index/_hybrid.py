@@ -301,11 +301,13 @@ class HybridRetriever(TwoStageRetriever):
 
 
 def _check_vectors(stored: StorageContext) -> None:
-    """Check the vectors that LlamaIndex loaded: numbers, and all of one length.
+    """Check what LlamaIndex loaded: every node can be read, and vectors are of one length.
 
     Raises:
-        ValueError: a vector is not one, or another length.
+        Exception: whatever LlamaIndex raises for a node that it cannot read.
+        ValueError: a vector is not one, or has another length.
     """
+    _ = stored.docstore.docs  # parses every node; a search would otherwise meet the damage
     data = getattr(stored.vector_store, "data", None)
     vectors = [*data.embedding_dict.values()] if data is not None else []
     values = np.asarray(vectors, dtype=np.float64)  # raises where lengths differ
