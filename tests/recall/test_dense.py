@@ -330,3 +330,22 @@ def test_warmup_embeds_a_word():
     source = Dense([], embed, embed_query=lambda text: asked.append(text) or embed([text])[0])
     source.warmup()
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("form", ["map", "tensor"])
+def test_vectors_in_any_iterable(form):
+    """An embedding may return a map, or a tensor that NumPy cannot read."""
+
+    class Tensor(list):
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("Got unsupported ScalarType BFloat16")
+
+        def tolist(self):
+            return list(self)
+
+    def embed(texts):
+        vectors = [[float(len(text)), 1.0] for text in texts]
+        return map(Tensor, vectors) if form == "map" else Tensor(vectors)
+
+    dense = Dense([("a", "one"), ("b", "three")], embed=embed)
+    assert [hit.document.doc_id for hit in dense.retrieve(Query("three"), depth=1)] == ["b"]

@@ -137,6 +137,21 @@ def graph(
     return made
 
 
+def save_apart(directory: Path, weights: str, **options) -> Path:
+    """Write a model directory whose weights lie in a file of their own."""
+    save(directory, **options)
+    (directory / weights).parent.mkdir(parents=True, exist_ok=True)
+    onnx.save_model(
+        graph(**options),
+        directory / "model.onnx",
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=weights,
+        size_threshold=0,
+    )
+    return directory
+
+
 def save(directory: Path, *, file: str = "model.onnx", config: object = None, **options) -> Path:
     """Write a model directory: the graph, the tokenizer and `config.json`."""
     (directory / file).parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 
 from runoff._onnx import runtime
+from runoff._onnx.external import is_linked
 from runoff._util import optout
 from runoff._waiting import exits
 from runoff.errors import InvalidArgument, ModelDamaged
@@ -124,7 +125,10 @@ def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is i
 
     try:
         tokenizer = Tokenizer.from_file(str(files.tokenizer))
-    except Exception as error:  # tokenizers raises plain Exception
+        tokenizer.encode("a", "b")  # one that cannot encode panics, and that is no Exception
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         msg = (
             f"{files.name}: {files.tokenizer} cannot be read as a tokenizer ({_summary(error)}): "
             "fetch the model again"
@@ -148,10 +152,13 @@ def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onn
                 str(files.onnx), options, providers=["CPUExecutionProvider"]
             )
     except Exception as error:  # onnxruntime's errors share no base below Exception
-        msg = (
-            f"{files.name}: {files.onnx} cannot be loaded ({_summary(error)}): fetch the model "
-            "again, or update onnxruntime if the file is newer than it"
-        )
+        remedy = "fetch the model again, or update onnxruntime if the file is newer than it"
+        if is_linked(files.onnx, files.external()):
+            remedy = (
+                "its weights are a link to another folder, which this version of onnxruntime may "
+                'not follow: update it, or copy the model with "hf download --local-dir"'
+            )
+        msg = f"{files.name}: {files.onnx} cannot be loaded ({_summary(error)}): {remedy}"
         raise ModelDamaged(msg) from error
 
 
@@ -160,7 +167,7 @@ def _cancel(options: Any) -> None:  # noqa: ANN401 - as above
         options.set_load_cancellation_flag(True)
 
 
-def _summary(error: Exception) -> str:
+def _summary(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
 

@@ -17,9 +17,40 @@ if TYPE_CHECKING:
 
     from runoff.types import Response, Result
 
-__all__ = ["KEY", "decode", "encode", "without"]
+__all__ = ["KEY", "Marked", "decode", "encode", "without"]
 
 KEY = "runoff"
+_PER_QUERY = (KEY, "relevance_score")
+
+
+class Marked(dict[str, Any]):
+    """A result's metadata: two results are equal whichever queries found them.
+
+    Retrievers that ask several queries, such as LangChain's `MultiQueryRetriever`, keep one of
+    equal documents; LlamaIndex's `QueryFusionRetriever` keeps one of those with the same hash,
+    which is made of `str(metadata)`. Provenance and scores differ from query to query. Two results
+    are compared without them, and `str` leaves provenance out. Compared with any other dict, all
+    keys count.
+    """
+
+    __slots__ = ()
+
+    __hash__ = None  # as of every dict
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Marked):
+            return _lasting(self) == _lasting(other)
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __str__(self) -> str:
+        return repr(without(self))
+
+
+def _lasting(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in metadata.items() if name not in _PER_QUERY}
 
 
 def encode(response: Response, result: Result) -> str:
@@ -86,7 +117,7 @@ def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from runoff._util.arguments import count
 from runoff._util.lazy import import_name
+from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import own_setting
@@ -188,7 +189,7 @@ class Curve:
             f"queries {self.regret:+.4f} [{low:+.4f}, {high:+.4f}], {self.agreement:.0%} of folds "
             "agree"
         )
-        return "\n".join([*lines, *self.notes])
+        return visible("\n".join([*lines, *self.notes]))
 
 
 def curve(  # noqa: PLR0913 - every setting has a default

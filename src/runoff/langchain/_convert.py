@@ -44,6 +44,11 @@ class Carried(Document):
 
     origin: LangChainDocument | None = field(default=None, compare=False, repr=False)
 
+    def rewritten(self, text: str) -> Carried:
+        """Return a copy with another text."""
+        origin = plain(self).model_copy(update={"page_content": text})
+        return replace(self, text=text, origin=origin)
+
 
 def carried(document: LangChainDocument, id_key: str | None = None) -> Carried:
     """Return a LangChain document as a core document.
@@ -88,7 +93,7 @@ def answer(response: Response, *, reranked: bool, marked: bool) -> list[LangChai
     documents = []
     for result in response.results:
         origin = plain(result.document)
-        metadata = core.without(origin.metadata)
+        metadata = core.Marked(core.without(origin.metadata))
         if scored:
             score = result.rerank_score
             metadata[RELEVANCE] = None if score is None else float(score)

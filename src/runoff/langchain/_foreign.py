@@ -6,8 +6,9 @@ Once `runoff.langchain` is imported, every runoff pipeline takes them as `rerank
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 from langchain_core.documents import BaseDocumentCompressor
@@ -16,12 +17,15 @@ from langchain_core.runnables.config import ensure_config
 
 from runoff._util import provenance
 from runoff._util.faults import unreadable
+from runoff._util.numbers import as_array
 from runoff._waiting import workers
 from runoff.errors import BadReply
 from runoff.langchain._convert import RELEVANCE, plain
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
+from runoff.rerank._foreign import rewritten, unfilled
+from runoff.rerank._pairs import check_queries
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 from runoff.types import Dropped, Ranked, Reranking
@@ -33,7 +37,11 @@ if TYPE_CHECKING:
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query
 
-__all__ = ["CompressorReranker", "CrossEncoderScorer", "register", "second_stage"]
+__all__ = ["CompressorReranker", "CrossEncoderScorer", "limit_of", "register", "second_stage"]
+
+
+# how compressors name the number of documents they return
+_LIMITS = ("top_n", "top_k", "k")
 
 
 class _ScoresPairs(Protocol):
@@ -98,7 +106,7 @@ class CrossEncoderScorer:
             deadline.check(self.name)
         raw = self.model.score(list(pairs))
         try:
-            values = np.asarray(raw, dtype=np.float32).reshape(-1)
+            values = as_array(raw).astype(np.float32).reshape(-1)
         except (TypeError, ValueError) as error:
             msg = f"{self.name} returned scores that are not numbers"
             raise BadReply(msg) from error
@@ -121,16 +129,16 @@ class CompressorReranker:
 
     It gets copies without runoff's metadata. Its order is kept. Its `relevance_score`s are the
     rerank scores if every document it keeps has one and they fall with its order; otherwise the
-    rerank score is 1 / rank. Documents it leaves out are dropped, with its name as the reason;
-    texts it rewrites are ignored.
+    rerank score is 1 / rank. Its own limit (`top_n`, `top_k` or `k`), and those of compressors
+    inside it, are raised on a copy to the number of candidates, since the pipeline cuts. Documents
+    it leaves out all the same are dropped, with its name as the reason, and nothing that it has not
+    read takes their place. A result has the text that it returned.
 
     Attributes:
         compressor: any `langchain_core.documents.BaseDocumentCompressor`.
-        whole: whether to raise its `top_n`, on a copy, so that it keeps all candidates.
     """
 
     compressor: BaseDocumentCompressor
-    whole: bool = False
 
     @property
     def name(self) -> str:
@@ -143,14 +151,16 @@ class CompressorReranker:
         """Order the candidates; see `Reranker.rerank`.
 
         Raises:
+            RequestRejected: the query is blank.
             BadReply: it returned a document that was not among the candidates, or cannot use what
                 its language model returned.
         """
         if deadline is not None:
             deadline.check(self.name)
+        check_queries(self.name, (query.text,))
         copies = [_copy(candidate) for candidate in candidates]
         try:
-            kept = self._asked(copies).compress_documents(
+            kept = _raised(self.compressor, len(copies)).compress_documents(
                 copies, query.text, callbacks=ensure_config().get("callbacks")
             )
         except Exception as error:
@@ -171,9 +181,10 @@ class CompressorReranker:
             )
         if deadline is not None:
             deadline.check(self.name)
+        check_queries(self.name, (query.text,))
         copies = [_copy(candidate) for candidate in candidates]
         try:
-            kept = await self._asked(copies).acompress_documents(
+            kept = await _raised(self.compressor, len(copies)).acompress_documents(
                 copies, query.text, callbacks=ensure_config().get("callbacks")
             )
         except Exception as error:
@@ -183,11 +194,6 @@ class CompressorReranker:
             raise bad from error
         return self._reranking(candidates, copies, kept)
 
-    def _asked(self, copies: Sequence[LangChainDocument]) -> BaseDocumentCompressor:
-        if not self.whole or "top_n" not in type(self.compressor).model_fields:
-            return self.compressor
-        return self.compressor.model_copy(update={"top_n": len(copies)})
-
     def _reranking(
         self,
         candidates: Sequence[Candidate],
@@ -196,14 +202,24 @@ class CompressorReranker:
     ) -> Reranking:
         positions = _paired(copies, kept, self.name)
         scores = [_score(document) for document in kept]
-        notes: tuple[str, ...] = ()
+        notes: list[str] = []
         given = [score for score in scores if score is not None]
         agree = len(given) == len(kept) and given == sorted(given, reverse=True)
         if not agree:
             order_only = f"{self.name} returned an order without scores: rerank_score is 1 / rank"
-            notes = (order_only,) if kept else ()
+            notes += [order_only] * bool(kept)
+        if left_out := len(candidates) - len(kept):
+            notes.append(unfilled(self.name, left_out, len(candidates)))
+        texts = [one.page_content for one in kept]
+        pairs = zip(positions, texts, strict=True)
+        if changed := sum(copies[at].page_content != text for at, text in pairs):
+            notes.append(f"{self.name} rewrote {changed} texts: the results have the new ones")
         ordered = tuple(
-            Ranked(candidates[position], given[rank] if agree else 1 / (rank + 1), scores[rank])
+            Ranked(
+                rewritten(candidates[position], copies[position].page_content, texts[rank]),
+                given[rank] if agree else 1 / (rank + 1),
+                scores[rank],
+            )
             for rank, position in enumerate(positions)
         )
         placed = set(positions)
@@ -217,8 +233,41 @@ class CompressorReranker:
             ),
             model=ModelIdentity(model_name(self.compressor)),
             usage=Usage(pairs=len(candidates)),
-            notes=notes,
+            notes=tuple(notes),
+            thresholded=left_out > 0,
         )
+
+
+def limit_of(compressor: object) -> int | None:
+    """Return how many documents a compressor returns at most, by its own limits; None for all."""
+    limits = [value for _, value in _limits(compressor)]
+    limits += [one for part in _transformers(compressor) if (one := limit_of(part)) is not None]
+    return min(limits, default=None)
+
+
+def _limits(compressor: object) -> list[tuple[str, int]]:
+    fields = getattr(type(compressor), "model_fields", {})
+    named = [(name, getattr(compressor, name)) for name in _LIMITS if name in fields]
+    return [(name, value) for name, value in named if type(value) is int]
+
+
+def _transformers(compressor: object) -> list[object]:
+    """Return the parts of a `DocumentCompressorPipeline`."""
+    parts = getattr(compressor, "transformers", None)
+    return parts if isinstance(parts, list) else []
+
+
+def _raised(compressor: BaseDocumentCompressor, number: int) -> BaseDocumentCompressor:
+    """Return a copy of a compressor that returns up to `number` documents."""
+    changes: dict[str, object] = {
+        name: number for name, value in _limits(compressor) if value < number
+    }
+    if parts := _transformers(compressor):
+        changes["transformers"] = [
+            _raised(one, number) if isinstance(one, BaseDocumentCompressor) else one
+            for one in parts
+        ]
+    return compressor.model_copy(update=changes) if changes else compressor
 
 
 def _copy(candidate: Candidate) -> LangChainDocument:
@@ -243,30 +292,20 @@ def _paired(
 ) -> list[int]:
     """Return the position of the candidate that each returned document is.
 
-    A document is recognised by identity, else by its id, its text and metadata, its text alone, or
-    its metadata alone, in this order; among equal candidates the first unused one is taken.
+    A document is recognised by identity, else by its id, its text and metadata, its text alone, its
+    metadata if no other candidate has the same, or its metadata and a candidate's text that
+    contains its own, in this order; among equal candidates the first unused one is taken.
     """
     by_identity = {id(copy): position for position, copy in enumerate(copies)}
     found: list[int | None] = [by_identity.get(id(document)) for document in kept]
     taken = {position for position in found if position is not None}
-    stripped = [{**document.metadata} for document in kept]
-    for metadata in stripped:
-        metadata.pop(RELEVANCE, None)
-
-    def same(how: int, rank: int, copy: LangChainDocument) -> bool:
-        document = kept[rank]
-        if how == 0:
-            return document.id is not None and document.id == copy.id
-        text = document.page_content == copy.page_content
-        metadata = stripped[rank] == copy.metadata
-        return (text and metadata, text, bool(metadata and copy.metadata))[how - 1]
-
-    for how in range(4):
+    for same in _ways(copies):
         for rank, position in enumerate(found):
             if position is not None:
                 continue
+            document = _unscored(kept[rank])
             for candidate, copy in enumerate(copies):
-                if candidate not in taken and same(how, rank, copy):
+                if candidate not in taken and same(document, copy):
                     found[rank] = candidate
                     taken.add(candidate)
                     break
@@ -274,3 +313,32 @@ def _paired(
         msg = f"{name} returned a document that was not among its candidates, or one of them twice"
         raise BadReply(msg)
     return [position for position in found if position is not None]
+
+
+_Same: TypeAlias = Callable[[LangChainDocument, LangChainDocument], bool]
+
+
+def _ways(copies: Sequence[LangChainDocument]) -> tuple[_Same, ...]:
+    """Return the ways to recognise a returned document, the surest first."""
+
+    def is_only(metadata: dict[str, object]) -> bool:
+        return sum(one.metadata == metadata for one in copies) == 1
+
+    return (
+        lambda one, copy: one.id is not None and one.id == copy.id,
+        lambda one, copy: _text(one) == _text(copy) and one.metadata == copy.metadata,
+        lambda one, copy: _text(one) == _text(copy),
+        lambda one, copy: bool(one.metadata) and one.metadata == copy.metadata
+        and is_only(copy.metadata),
+        lambda one, copy: one.metadata == copy.metadata and bool(_text(one).strip())
+        and _text(one) in _text(copy),
+    )  # fmt: skip
+
+
+def _text(document: LangChainDocument) -> str:
+    return document.page_content
+
+
+def _unscored(document: LangChainDocument) -> LangChainDocument:
+    metadata = {name: one for name, one in document.metadata.items() if name != RELEVANCE}
+    return document.model_copy(update={"metadata": metadata})

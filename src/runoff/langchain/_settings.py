@@ -6,7 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from runoff._util.faults import OnError
 from runoff._util.options import Plain, brief_repr, refuse_positional, refuse_unknown
@@ -65,6 +74,14 @@ class _Rendered:
 
     def __call__(self, document: Document) -> str:
         return template(self.text).render(document.text, document.metadata)
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_json, (*value, *value.values())))
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 class SecondStage(BaseModel):
@@ -129,6 +146,11 @@ class SecondStage(BaseModel):
         return [(name, Plain(brief_repr(value))) for name, value in shown.items()]
 
     __str__ = BaseModel.__repr__
+
+    @field_serializer("*", mode="wrap", when_used="json")
+    def _as_json(self, value: Any, plain: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401 - any field; JSON
+        """Write plain values; of other objects the class alone, since they may hold a key."""
+        return plain(value) if _is_json(value) else brief_repr(value)
 
     @field_validator("reranker")
     @classmethod

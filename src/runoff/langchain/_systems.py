@@ -8,7 +8,7 @@ from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.runnables import Runnable
 
 from runoff.langchain._filters import as_filter
-from runoff.langchain._foreign import CompressorReranker
+from runoff.langchain._foreign import CompressorReranker, limit_of
 from runoff.langchain._retriever import StagedRetriever, TwoStageRetriever
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.langchain._widen import recall_of
@@ -41,10 +41,9 @@ def _compressing(retriever: Any, compressor: Any) -> TwoStageRetriever:  # noqa:
         options = {name: getattr(compressor, name) for name in names}
     else:
         is_compressor = isinstance(compressor, BaseDocumentCompressor)
-        reranker = CompressorReranker(compressor, whole=True) if is_compressor else compressor
+        reranker = CompressorReranker(compressor) if is_compressor else compressor
         options = {"reranker": reranker, "window": many}
-    top_n = getattr(compressor, "top_n", None)
-    top_n = top_n if isinstance(top_n, int) else many
+    top_n = limit_of(compressor) or many
     return TwoStageRetriever(retriever=retriever, top_n=top_n, depth=many, **options)
 
 

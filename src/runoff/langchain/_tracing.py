@@ -115,7 +115,7 @@ class Observed(Wrapped):
             given = self._shown(candidates)
             with set_config_context(config) as context:
                 reranking = context.run(self.inner.rerank, query, given, deadline=deadline)
-            reranking = self._restored(reranking, candidates)
+            reranking = self._restored(reranking, candidates, given)
             outputs.update(_ordered(reranking))
         return reranking
 
@@ -131,8 +131,9 @@ class Observed(Wrapped):
             manager = await parent.on_chain_start(None, inputs, name=RUN_NAME)
             config = patch_config(config, callbacks=manager.get_child())
         try:
-            reranking = await self._awaited(query, self._shown(candidates), config, deadline)
-            reranking = self._restored(reranking, candidates)
+            given = self._shown(candidates)
+            reranking = await self._awaited(query, given, config, deadline)
+            reranking = self._restored(reranking, candidates, given)
         except BaseException as error:
             if manager:
                 await manager.on_chain_error(error)
@@ -182,11 +183,21 @@ class Observed(Wrapped):
             return candidates
         return [shown(self.template, candidate) for candidate in candidates]
 
-    def _restored(self, reranking: Reranking, candidates: Sequence[Candidate]) -> Reranking:
-        """Put the original candidates back, after a template has changed their text."""
+    def _restored(
+        self, reranking: Reranking, candidates: Sequence[Candidate], given: Sequence[Candidate]
+    ) -> Reranking:
+        """Put the original candidates back, after a template has changed their text.
+
+        A text that the reranker has rewritten stays.
+        """
         if self.template is None:
             return reranking
+        texts = {one.key: one.document.text for one in given}
         back = {candidate.key: candidate for candidate in candidates}
+        for one in reranking.ordered:
+            shown = one.candidate
+            if shown.document.text != texts.get(shown.key):
+                back[shown.key] = shown
         return replace(
             reranking,
             ordered=tuple(_put_back(one, back) for one in reranking.ordered),

@@ -10,6 +10,8 @@ from langchain_core.runnables.configurable import RunnableConfigurableFields
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel
 
+from runoff.langchain._multi_query import interleaved_queries, is_multi_query
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,7 +59,8 @@ def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | N
     }
     if not parts or any(one is None for several in parts.values() for one in several):
         return None
-    return replaced_parts(retriever, parts)
+    copy = replaced_parts(retriever, parts)
+    return interleaved_queries(copy) if copy and is_multi_query(copy) else copy
 
 
 def _counts(retriever: BaseModel) -> str:

@@ -21,9 +21,9 @@ from llama_index.core.schema import (
 from llama_index.core.storage.docstore.utils import json_to_doc
 
 from runoff._util.isolated import isolated
-from runoff._util.provenance import KEY, decode, encode, without
+from runoff._util.provenance import KEY, Marked, decode, encode, without
 from runoff._util.template import Template
-from runoff.errors import InvalidArgument
+from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._filters import as_filter
 from runoff.rerank._passages import within
 from runoff.types import Document, Hit, Query
@@ -89,6 +89,13 @@ class NodeDocument(Document):
     """A document with the node it was made from, and that node's incoming score."""
 
     node: NodeWithScore | None = field(default=None, compare=False, repr=False)
+
+    def rewritten(self, text: str) -> NodeDocument:
+        """Return a copy with another text, which becomes the content of a copy of the node."""
+        found = plain_node(self)
+        node = found.node.model_copy()
+        node.set_content(text)
+        return replace(self, text=text, node=found.model_copy(update={"node": node}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +257,7 @@ def _marked(response: Response, result: Result, score: float | None) -> NodeWith
         result = replace(result, passages=within(result.passages, result.text, content))
     marked = node.model_copy(
         update={
-            "metadata": {**without(node.metadata), KEY: encode(response, result)},
+            "metadata": Marked({**without(node.metadata), KEY: encode(response, result)}),
             "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
             "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
             "relationships": dict(node.relationships),
@@ -305,5 +312,13 @@ def _as_json(node: BaseNode) -> dict[str, Any]:
 
 
 def from_json(written: str) -> BaseNode:
-    """Return the node that `to_json` wrote."""
-    return json_to_doc(json.loads(written))
+    """Return the node that `to_json` wrote.
+
+    Raises:
+        IndexDamaged: it wrote something else.
+    """
+    try:
+        return json_to_doc(json.loads(written))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        msg = f"a node of the saved index cannot be read ({error}): build it and persist it again"
+        raise IndexDamaged(msg) from error

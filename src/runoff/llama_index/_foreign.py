@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import NodeWithScore
+from llama_index.core.schema import MetadataMode, NodeWithScore
 
 from runoff._util.faults import unreadable
 from runoff._waiting import workers
@@ -18,6 +18,8 @@ from runoff.llama_index._convert import plain_node, to_bundle
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
+from runoff.rerank._foreign import rewritten, unfilled
+from runoff.rerank._pairs import check_queries
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
 
@@ -35,8 +37,10 @@ __all__ = ["PostprocessorReranker", "register"]
 class PostprocessorReranker:
     """A LlamaIndex node postprocessor as a reranker.
 
-    It gets copies of the nodes. If it has a `top_n`, that is raised on a copy to all nodes, since
-    the pipeline cuts. Nodes it leaves out are dropped, with its name as the reason. If its scores
+    It gets copies of the nodes. If it has a `top_n` or a `top_k`, that is raised on a copy to all
+    nodes, since the pipeline cuts. Nodes it leaves out all the same are dropped, with its name as
+    the reason, and nothing that it has not read takes their place. A result has the content that
+    it returned. If its scores
     do not fall with its order, because it keeps first-stage scores for example, its order alone
     counts and rerank_score is 1 / rank.
 
@@ -62,10 +66,12 @@ class PostprocessorReranker:
         """Order the candidates as the postprocessor does.
 
         Raises:
+            RequestRejected: the query is blank.
             InvalidArgument: it returned a node that was not among the candidates.
             BadReply: it cannot use what its language model returned.
         """
         del deadline  # LlamaIndex's postprocessors take none; the pipeline leaves a late one behind
+        check_queries(self.name, (query.text,))
         given = _copies(candidates)
         nodes = list(given.values())
         try:
@@ -87,6 +93,7 @@ class PostprocessorReranker:
             return await workers.run_async(
                 lambda: self.rerank(query, candidates), deadline, self.name
             )
+        check_queries(self.name, (query.text,))
         given = _copies(candidates)
         asked = self._asked(len(given))
         try:
@@ -99,9 +106,13 @@ class PostprocessorReranker:
         return self._reranking(candidates, given, kept)
 
     def _asked(self, number: int) -> BaseNodePostprocessor:
-        if "top_n" not in type(self.postprocessor).model_fields:
-            return self.postprocessor
-        return self.postprocessor.model_copy(update={"top_n": number})
+        fields = type(self.postprocessor).model_fields
+        changes: dict[str, object] = {
+            name: number
+            for name in ("top_n", "top_k")
+            if name in fields and type(getattr(self.postprocessor, name)) is int
+        }
+        return self.postprocessor.model_copy(update=changes) if changes else self.postprocessor
 
     def _reranking(
         self,
@@ -124,13 +135,20 @@ class PostprocessorReranker:
             order.sort(key=lambda one: -(places[one] or 0.0))
         own = [score for one in order if (score := places[one]) is not None]
         falling = all(high >= low for high, low in pairwise(own))
-        notes: tuple[str, ...] = ()
+        notes: list[str] = []
         if len(own) < len(order) or not falling:
             own = [1 / rank for rank in range(1, len(order) + 1)]
-            notes = (f"{self.name} returned an order without scores: rerank_score is 1 / rank",)
+            notes.append(f"{self.name} returned an order without scores: rerank_score is 1 / rank")
+        if left_out := len(given) - len(places):
+            notes.append(unfilled(self.name, left_out, len(given)))
+        contents = {node.node_id: _content(node) for node in kept}
+        before = {one: _content(plain_node(by_id[one].document)) for one in contents}
+        if changed := sum(before[one] != contents[one] for one in contents):
+            notes.append(f"{self.name} rewrote {changed} nodes: the results have the new content")
         return Reranking(
             ordered=tuple(
-                Ranked(by_id[one], float(score)) for one, score in zip(order, own, strict=True)
+                Ranked(rewritten(by_id[one], before[one], contents[one]), float(score))
+                for one, score in zip(order, own, strict=True)
             ),
             unscored=tuple(by_id[one] for one in given if one in set(unscored)),
             dropped=tuple(
@@ -141,8 +159,13 @@ class PostprocessorReranker:
             reason="bad_reply" if unscored else "",
             detail=f"{self.name} returned {len(unscored)} scores that are not finite numbers"
             * bool(unscored),
-            notes=notes,
+            notes=tuple(notes),
+            thresholded=left_out > 0,
         )
+
+
+def _content(found: NodeWithScore) -> str:
+    return found.node.get_content(metadata_mode=MetadataMode.NONE)
 
 
 def _not_finite(score: float) -> bool:

@@ -7,12 +7,14 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.vector_stores.simple import SimpleVectorStore
 
 from runoff._util.options import refuse_unknown, strict_options
+from runoff._util.stored import path_of
 from runoff._waiting import workers
-from runoff.errors import InvalidArgument
+from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._sources import index_source
@@ -34,6 +36,16 @@ if TYPE_CHECKING:
 
 __all__ = ["HybridRetriever"]
 
+# what LlamaIndex raises for files that are not as it wrote them
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 _WORDS = "bm25"
 _VECTORS = "index"
 _MAKE = "HybridRetriever.from_defaults(index=index) makes one of an index alone"
@@ -161,7 +173,7 @@ class HybridRetriever(TwoStageRetriever):
         """
         _one_at_most(index=index, vector_store=vector_store)
         _check_text(vector_store)
-        bm25 = BM25.load(Path(path) / _WORDS, analyzer=analyzer)
+        bm25 = BM25.load(path_of("path", path) / _WORDS, analyzer=analyzer)
         if index is None and vector_store is not None:
             index = VectorStoreIndex.from_vector_store(
                 vector_store, embed_model=_embedding(embed_model)
@@ -171,8 +183,14 @@ class HybridRetriever(TwoStageRetriever):
             if not folder.is_dir():
                 remedy = "the vectors are not in this directory: pass index= or vector_store="
                 raise InvalidArgument("index", None, remedy)
-            stored = StorageContext.from_defaults(persist_dir=str(folder))
-            loaded = load_index_from_storage(stored, embed_model=_embedding(embed_model))
+            embedding = _embedding(embed_model)
+            try:
+                stored = StorageContext.from_defaults(persist_dir=str(folder))
+                loaded = load_index_from_storage(stored, embed_model=embedding)
+                _check_vectors(stored)
+            except _UNREADABLE as error:
+                msg = f"{folder} cannot be read ({error}): build the index and persist it again"
+                raise IndexDamaged(msg) from error
             return cls(loaded, bm25, **options)  # type: ignore[arg-type] # the constructor checks
         return cls(index, bm25, **options)
 
@@ -195,7 +213,7 @@ class HybridRetriever(TwoStageRetriever):
         Raises:
             InvalidArgument: a node cannot be saved; the message names it.
         """
-        self._bm25.save(Path(path) / _WORDS)
+        self._bm25.save(path_of("path", path) / _WORDS)
         if isinstance(self._index.vector_store, SimpleVectorStore):
             self._index.storage_context.persist(persist_dir=str(Path(path) / _VECTORS))
 
@@ -263,6 +281,9 @@ class HybridRetriever(TwoStageRetriever):
         self._bm25.delete(gone)
         return new, len(gone)
 
+    def _parts(self) -> dict[str, object]:
+        return {"index": self._index, "bm25": self._bm25}
+
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         del depth  # every search makes a new retriever of the depth it needs
         words = WordSource(
@@ -277,6 +298,20 @@ class HybridRetriever(TwoStageRetriever):
         return type(self)(
             options.pop("index", self._index), options.pop("bm25", self._bm25), **options
         )
+
+
+def _check_vectors(stored: StorageContext) -> None:
+    """Check the vectors that LlamaIndex loaded: numbers, and all of one length.
+
+    Raises:
+        ValueError: a vector is not one, or another length.
+    """
+    data = getattr(stored.vector_store, "data", None)
+    vectors = [*data.embedding_dict.values()] if data is not None else []
+    values = np.asarray(vectors, dtype=np.float64)  # raises where lengths differ
+    if vectors and (values.ndim != 2 or not np.isfinite(values).all()):  # noqa: PLR2004 - rows
+        msg = "a vector is not a list of finite numbers"
+        raise ValueError(msg)
 
 
 def _one_at_most(**given: object) -> None:

@@ -198,6 +198,16 @@ class TwoStageRetriever(BaseRetriever):
             name: value for name, value in self._options.items() if value != defaults[name].default
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the retrievers and the options; callbacks are left out."""
+        return _unpickled, (type(self), self._parts(), self._options, self.object_map)
+
+    def __copy__(self) -> Self:
+        """Return a shallow copy, with the callbacks."""
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self))
+        return copy
+
     def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - what the constructor takes
         """Return a copy with other options, as the constructor takes them."""
         made = self._remade(
@@ -233,6 +243,10 @@ class TwoStageRetriever(BaseRetriever):
         retrievers = options.pop("retrievers", None)
         given = options.pop("retriever", self._target if retrievers is None else retrievers)
         return type(self)(given, **options)
+
+    def _parts(self) -> dict[str, object]:
+        """Return what it was made of, by the constructor's names."""
+        return {"retriever": self._target}
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         return _named_sources(self._target, self._reading, depth)
@@ -301,6 +315,18 @@ class TwoStageRetriever(BaseRetriever):
 
     def _update_prompts(self, prompts: PromptDictType) -> None:
         """Nothing of its own to update; LlamaIndex updates the sources'."""
+
+
+def _unpickled(
+    kind: type[TwoStageRetriever],
+    parts: dict[str, Any],
+    options: dict[str, Any],
+    objects: dict[str, Any],
+) -> TwoStageRetriever:
+    """Make a retriever of what was pickled; pickles name this function."""
+    made = kind(**parts, **options)
+    made.object_map = objects
+    return made
 
 
 def _one_of(retriever: Retrievers | None, retrievers: Retrievers | None) -> Retrievers:

@@ -41,8 +41,8 @@ class RunoffRerank(BaseNodePostprocessor):
     LlamaIndex retrieves 2 nodes by default: widen the recall too, or use `two_stage`.
 
     Results are copies with provenance (`runoff.llama_index.provenance`) in one metadata key, which
-    is kept out of prompts and embeddings; the nodes passed in are not changed. A copy has the same
-    id but another `node.hash`, since LlamaIndex hashes all metadata.
+    is kept out of prompts, embeddings and the hash of text nodes; the nodes passed in are not
+    changed.
 
     If the answer is complete, scores are the reranker's, and nodes that it did not read (below the
     window, images, empty nodes) follow with None. If the reranker could not answer, nodes keep

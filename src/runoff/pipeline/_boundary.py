@@ -88,7 +88,7 @@ def isolate(candidate: Candidate) -> Candidate:
 
 def _copy(document: Document) -> Document:
     """Return a document with metadata of its own; its fields were checked when it was made."""
-    kind: Any = type(document)  # mypy takes it for unhashable
+    kind: Any = type(document)
     own: Document = object.__new__(kind)
     for name in _names(kind):
         object.__setattr__(own, name, getattr(document, name))

@@ -192,7 +192,7 @@ class Order:
     fates: tuple[Fate, ...]
 
 
-_UNSCORED_BY_THRESHOLD = "without a score, and a threshold is set"
+_UNSCORED_BY_THRESHOLD = "without a score, where the second stage removes candidates"
 
 
 class _Read(NamedTuple):

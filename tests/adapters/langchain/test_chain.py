@@ -175,6 +175,27 @@ class TestClassic:
         assert len(retriever.invoke(QUESTION)) < 10
         assert len(two_stage(retriever, reranker=overlap, top_n=10).invoke(QUESTION)) == 10
 
+    @pytest.mark.parametrize("awaited", [False, True])
+    async def test_all_queries_of_a_multi_query_retriever_are_read(self, store, awaited):
+        """The answers to its queries are interleaved: each query's best documents come first."""
+        from langchain_classic.retrievers import MultiQueryRetriever
+
+        llm = FakeListChatModel(responses=["otters sleep\ntea steep\nbread yeast"])
+        retriever = MultiQueryRetriever.from_llm(store.as_retriever(), llm)
+        made = two_stage(retriever, reranker=None, top_n=3)
+        results = await made.ainvoke(QUESTION) if awaited else made.invoke(QUESTION)
+        assert {one.id for one in results} == {"otter", "tea", "bread"}
+
+    @pytest.mark.parametrize("awaited", [False, True])
+    async def test_inside_a_multi_query_retriever(self, store, overlap, awaited):
+        """A multi-query retriever returns a document once, whichever of its queries found it."""
+        from langchain_classic.retrievers import MultiQueryRetriever
+
+        llm = FakeListChatModel(responses=["otters\ntea\nbread"])
+        retriever = MultiQueryRetriever.from_llm(two_stage(store, reranker=overlap, top_n=10), llm)
+        results = await retriever.ainvoke(QUESTION) if awaited else retriever.invoke(QUESTION)
+        assert len(results) == len({one.id for one in results}) == 10
+
     def test_in_create_retrieval_chain(self, store, overlap, model):
         """`create_retrieval_chain` takes it, and its context keeps provenance."""
         from langchain_classic.chains import create_retrieval_chain

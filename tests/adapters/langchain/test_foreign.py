@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import numpy as np
 import pytest
 from cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -35,7 +36,8 @@ class Backwards(BaseDocumentCompressor):
     """Reverses the order; `how` says in which form it returns documents."""
 
     how: str = "same"
-    top_n: int = 100
+    top_n: int = 3
+    most: int | None = None
     seen: list[Document] = []  # noqa: RUF012 - pydantic copies it
 
     def rerank(self, documents):
@@ -43,7 +45,7 @@ class Backwards(BaseDocumentCompressor):
 
     def compress_documents(self, documents, query, callbacks=None):
         self.seen.extend(documents)
-        back = list(reversed(documents))[: self.top_n]
+        back = list(reversed(documents))[: self.top_n][: self.most]
         if self.how == "rebuilt":
             return [
                 Document(one.page_content, metadata={**one.metadata, "relevance_score": 9.0 - rank})
@@ -96,7 +98,8 @@ def test_a_compressors_order_is_kept_and_its_documents_recognised(documents, how
     """Returned as they were, rebuilt, or with other texts, documents are paired with candidates."""
     results = reranked(Backwards(how=how), documents)
     assert [one.id for one in results] == [one.id for one in documents][::-1]
-    assert [one.page_content for one in results] == [one.page_content for one in documents][::-1]
+    texts = [one.page_content[: 5 if how == "extracts" else None] for one in documents]
+    assert [one.page_content for one in results] == texts[::-1]
     scores = [one.metadata["relevance_score"] for one in results]
     expected = (
         [9.0 - rank for rank in range(10)]
@@ -117,7 +120,7 @@ def test_a_compressor_never_sees_runoffs_metadata(documents):
 def test_what_a_compressor_removes_is_said(documents, store):
     """Documents a compressor leaves out are dropped in the trace, with its name as the reason."""
     pipeline = TwoStage(
-        {"bm25": BM25([one.page_content for one in documents])}, reranker=Backwards(top_n=2)
+        {"bm25": BM25([one.page_content for one in documents])}, reranker=Backwards(most=2)
     )
     response = pipeline.search("a documents query rankers expensive")
     fates = {(one.kind, one.reason) for one in response.trace.fates}
@@ -177,6 +180,114 @@ def test_a_retriever_takes_a_foreign_second_stage(store):
     results = two_stage(store, reranker=Lengths(), top_n=3).invoke(QUESTION)
     lengths = [len(one.page_content) for one in results]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def numbered(count):
+    return BM25([(f"d{n:02}", f"tea number {n}") for n in range(count)])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_compressors_own_limit_is_raised(nested):
+    """A compressor's `top_n` of 3 does not cut an answer of 5, also inside a pipeline of them."""
+    compressor = Backwards()
+    if nested:
+        classic = pytest.importorskip("langchain_classic.retrievers.document_compressors")
+        compressor = classic.DocumentCompressorPipeline(transformers=[compressor])
+    results = two_stage(numbered(60), reranker=compressor, top_n=5).invoke("tea")
+    assert [one.id for one in results] == ["d49", "d48", "d47", "d46", "d45"]
+    assert compressor == type(compressor)(**dict(compressor))  # the user's own is unchanged
+
+
+def test_langchains_own_limits_are_raised():
+    """LangChain's cross-encoder, Cohere and listwise rerankers, which return 3, return all."""
+    classic = pytest.importorskip("langchain_classic.retrievers.document_compressors")
+    made = classic.CrossEncoderReranker(model=Lengths())
+    results = two_stage(numbered(60), reranker=made, top_n=5).invoke("tea")
+    assert [one.id for one in results] == [f"d{n}" for n in range(10, 15)]
+    assert made.top_n == 3
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_unread_candidates_do_not_fill_places(kept):
+    """What a compressor leaves out is not replaced by candidates below the window, and is said."""
+    pipeline = TwoStage({"bm25": numbered(60)}, reranker=Backwards(most=kept), window=50)
+    response = pipeline.search("tea", top_k=5)
+    assert [one.document.doc_id for one in response] == ["d49", "d48", "d47"][:kept]
+    assert response.outcome.complete
+    assert any(f"left out {50 - kept} of 50" in note for note in response.outcome.notes)
+
+
+class Extracts(BaseDocumentCompressor):
+    """Keeps the last two words of each text, as a document without an id."""
+
+    def compress_documents(self, documents, query, callbacks=None):
+        return [
+            Document(" ".join(one.page_content.split()[-2:]), metadata=dict(one.metadata))
+            for one in documents
+        ]
+
+
+@pytest.mark.parametrize("template", [None, "{text}"])
+def test_rewritten_texts_are_kept(documents, store, template):
+    """A compressor that extracts has its texts in the results, with the ids of the documents."""
+    retriever = two_stage(store, reranker=Extracts(), top_n=10, text_template=template)
+    results = {one.id: one.page_content for one in retriever.invoke(QUESTION)}
+    assert results == {one.id: " ".join(one.page_content.split()[-2:]) for one in documents}
+
+
+def test_rewritten_texts_without_metadata_are_not_confused():
+    """Extracts of documents without metadata belong to the documents that contain them."""
+    given = [Document(f"some words {n}", id=f"{n}") for n in (2, 1, 3)]
+    results = reranked(Extracts(), given)
+    assert [(one.id, one.page_content) for one in results] == [
+        ("2", "words 2"),
+        ("1", "words 1"),
+        ("3", "words 3"),
+    ]
+
+
+def test_a_compression_retriever_that_extracts_keeps_its_extracts(documents, store):
+    """`two_stage` of LangChain's retriever with an extracting compressor returns the extracts."""
+    classic = pytest.importorskip("langchain_classic.retrievers")
+    given = classic.ContextualCompressionRetriever(
+        base_compressor=Extracts(), base_retriever=store.as_retriever()
+    )
+    results = two_stage(given).invoke(QUESTION)
+    assert len(results) == 5
+    assert all(len(one.page_content.split()) == 2 for one in results)
+
+
+class Tensor(list):
+    """A stand-in for a tensor that NumPy cannot read, such as bfloat16 or on a GPU."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+    def tolist(self):
+        return list(self)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(lambda scores: map(float, scores), id="map"),
+        pytest.param(lambda scores: (one for one in scores), id="generator"),
+        pytest.param(lambda scores: dict(enumerate(scores)).values(), id="values"),
+        pytest.param(Tensor, id="tensor"),
+        pytest.param(lambda scores: [Tensor([one]) for one in scores], id="tensors"),
+        pytest.param(lambda scores: np.array(scores)[:, None], id="column"),
+    ],
+)
+def test_scores_in_any_iterable(documents, form):
+    """A cross-encoder may return a map, as LangChain's does for two labels, or other iterables."""
+
+    class Formed(Lengths):
+        def score(self, text_pairs):
+            return form(super().score(text_pairs))
+
+    results = reranked(Formed(), documents, on_error="raise")
+    scores = [one.metadata["relevance_score"] for one in results]
+    assert scores == sorted((float(len(one.page_content)) for one in documents), reverse=True)
 
 
 @pytest.mark.parametrize("awaited", [False, True])

@@ -141,6 +141,35 @@ class TestPostprocessorAsReranker:
             RunoffRerank.from_dict(data)
 
 
+class Shortens(BaseNodePostprocessor):
+    """Keeps the first `most` nodes, and one word of each."""
+
+    most: int = 100
+    top_k: int = 3
+
+    def _postprocess_nodes(self, nodes, query_bundle=None):
+        for one in nodes:
+            one.node.set_content(one.node.get_content(metadata_mode="none").split()[0])
+        return nodes[: self.top_k][: self.most]
+
+
+def test_rewritten_content_is_kept(nodes):
+    """A postprocessor that rewrites nodes has its content in the results, on copies."""
+    before = [one.text for one in nodes]
+    found = [NodeWithScore(node=one, score=1.0) for one in nodes]
+    results = RunoffRerank(reranker=Shortens(), top_n=5).postprocess_nodes(found, query_str="csv")
+    assert [one.node.text for one in results] == [text.split()[0] for text in before[:5]]
+    assert [one.text for one in nodes] == before
+
+
+def test_unread_nodes_do_not_fill_places(nodes):
+    """What a postprocessor leaves out is not replaced by nodes below the window."""
+    found = [NodeWithScore(node=one, score=1.0) for one in nodes]
+    rerank = RunoffRerank(reranker=Shortens(most=2), top_n=5, window=4)
+    results = rerank.postprocess_nodes(found, query_str="csv")
+    assert [one.node_id for one in results] == [one.node_id for one in nodes[:2]]
+
+
 class Guessing(BaseNodePostprocessor):
     """Picks the nodes that a language model names, as LLMRerank does."""
 

@@ -364,3 +364,12 @@ class TestArguments:
         wide = TwoStageRetriever(index.as_retriever(), reranker=None)
         assert wide.get_prompts() == {}
         assert set(wide._get_prompt_modules()) == {"dense"}
+
+
+def test_a_fusion_of_queries_keeps_a_node_once(index, overlap):
+    """LlamaIndex's fusion of several queries, which compares hashes, returns each node once."""
+    made = TwoStageRetriever(index.as_retriever(), reranker=overlap(), top_n=10)
+    found = [made.retrieve(query) for query in ("read a csv file", "sort by value")]
+    hashes = [{one.node_id: one.node.hash for one in nodes} for nodes in found]
+    assert hashes[0] == hashes[1] == {one: node.hash for one, node in index.docstore.docs.items()}
+    assert "runoff" in found[0][0].node.metadata

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from runoff.errors import DuplicateId
 from runoff.recall._arguments import as_documents
@@ -50,6 +50,10 @@ class Documents(Sequence[Document]):
     ) -> None:
         self._entries = entries
         self._stored = stored
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the documents themselves, not the file that they are read from."""
+        return type(self), ([*self],)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -187,6 +187,17 @@ class Dense:
         """The number of dimensions; None if no document has a vector."""
         matrix = self._rows.view.matrix
         return matrix.shape[1] if len(matrix) else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or a copy holds: documents, vectors and `embed`, and no lock."""
+        with self._writing:
+            state = {name: one for name, one in vars(self).items() if name != "_writing"}
+            return {**state, "_rows": self._rows.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled index."""
+        vars(self).update(state)
+        self._writing = threading.Lock()
 
     def __len__(self) -> int:
         """Return the number of documents, blank ones included."""

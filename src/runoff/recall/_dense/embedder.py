@@ -307,7 +307,7 @@ def _pooling(files: ModelFiles, modules: list[str]) -> Pooling:
         "cls": "cls",
         "pooling_mode_cls_token": "cls",
     }
-    if foreign or len(modes) > 1 or mode not in known:
+    if foreign or len(modes) > 1 or not isinstance(mode, str) or mode not in known:
         raise InvalidArgument(
             "model",
             files.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -115,6 +115,30 @@ class Rows:
         for doc_id in doc_ids & self._without.keys():
             del self._without[doc_id]
         return before - len(self)
+
+    def copy(self) -> Rows:
+        """Return the same rows in buffers of their own, without room for more."""
+        copy = Rows(unit=self._unit)
+        view = self.view
+        count = len(view.matrix)
+        copy._documents = list(self._documents[:count])
+        copy._matrix, copy._lengths = view.matrix.copy(), view.lengths.copy()
+        copy._row, copy._without = dict(self._row), dict(self._without)
+        copy._publish()
+        return copy
+
+    def __deepcopy__(self, memo: object) -> Rows:
+        """Copy the buffers; documents do not change."""
+        return self.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore pickled rows; a view is of the buffers, not a second copy of them."""
+        vars(self).update(state)
+        self._publish()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but the view."""
+        return {name: one for name, one in vars(self).items() if name != "view"}
 
     def _rebuild(self, gone: set[str], renewed: dict[int, Document]) -> None:
         left = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from runoff._util.numbers import as_array
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run
 from runoff.deadline import Deadline
@@ -18,6 +18,8 @@ from runoff.recall._arguments import check_callable
 from runoff.types import Query
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from runoff._waiting.drive import Asking
@@ -57,7 +59,7 @@ def as_matrix(value: object, names: Sequence[str], dimension: int | None) -> NDA
         EmbeddingError: the shape is wrong, or a value is not a finite float32; names the first.
     """
     try:
-        matrix = np.asarray(list(value) if isinstance(value, Iterator) else value)
+        matrix = as_array(value)
     except (TypeError, ValueError) as error:
         msg = f"the embedding of {_listed(names)} is not an array of numbers: {error}"
         raise EmbeddingError(msg) from error
@@ -93,7 +95,7 @@ def as_vector(value: object, name: str, dimension: int | None) -> NDArray[np.flo
         EmbeddingError: as `as_matrix`.
     """
     try:
-        array = np.asarray(list(value) if isinstance(value, Iterator) else value)
+        array = as_array(value)
     except (TypeError, ValueError) as error:
         msg = f"the embedding of {name} is not an array of numbers: {error}"
         raise EmbeddingError(msg) from error

@@ -93,4 +93,8 @@ class _Run:
             asked = memo[query] = self.encoder.query(query)
         encoded = self.encoder.pair(asked, document)
         values = self.loaded.run(encoded, self.output, interrupt).ravel().astype(np.float64)
-        return [backends.Scored(backends.logit(values), encoded.truncated, len(encoded))]
+        return [
+            backends.Scored(
+                backends.logit(values), encoded.truncated, len(encoded), encoded.query_cut
+            )
+        ]

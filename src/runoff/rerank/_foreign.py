@@ -1,0 +1,39 @@
+"""What rerankers of a framework have in common: they may leave candidates out or rewrite texts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from runoff.types import Candidate
+
+__all__ = ["Rewritable", "rewritten", "unfilled"]
+
+
+@runtime_checkable
+class Rewritable(Protocol):
+    """A document that carries a framework's own, whose text must change with it."""
+
+    def rewritten(self, text: str) -> Self:
+        """Return a copy with another text."""
+
+
+def rewritten(candidate: Candidate, before: str, after: str) -> Candidate:
+    """Return a candidate with the text that a reranker returned, if it is another one."""
+    if before == after:
+        return candidate
+    document = candidate.document
+    if isinstance(document, Rewritable):
+        return replace(candidate, document=document.rewritten(after))
+    return replace(candidate, document=replace(document, text=after))
+
+
+def unfilled(name: str, left_out: int, number: int) -> str:
+    """Return the note that candidates below the window do not replace those that were removed."""
+    return (
+        f"{name} left out {left_out} of {number} candidates; candidates that it has not read do "
+        "not take their places, so there may be fewer results"
+    )
