@@ -31,7 +31,7 @@ from llama_index.core.schema import TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 
 from runoff.errors import FilterNotSupported, InvalidArgument
-from runoff.filters import And, Eq
+from runoff.filters import And, Eq, Not
 from runoff.langchain import HybridRetriever, TwoStageRetriever, two_stage
 from runoff.llama_index import FilteredQueryBundle, RunoffRerank
 from runoff.llama_index import HybridRetriever as NodeHybrid
@@ -343,6 +343,14 @@ class TestComposites:
 
         with pytest.raises(FilterNotSupported, match="without metadata"):
             two_stage(Bare(), reranker=None).invoke(Q, filter=A)
+
+    def test_a_store_without_metadata_keeps_what_a_negation_keeps(self):
+        """A vector store's documents without metadata pass a `Not`, as everywhere."""
+        store = InMemoryVectorStore(Vectors())
+        store.add_documents([Document(id="1", page_content=Q)])
+        made = two_stage(store, reranker=None)
+        assert [one.id for one in made.invoke(Q, filter=Not(A))] == ["1"]
+        assert made.invoke(Q, filter=A) == []
 
     def test_two_stages_of_nodes_inside_each_other(self):
         """A filter of one query reaches a two-stage retriever inside another."""

@@ -228,7 +228,9 @@ class RetrieverSource:
             scores = [1 / rank for rank in range(1, len(found) + 1)]
             score_range = (0.0, 1.0)
         wanted = query.filters
-        if wanted is not None and found and not any(document.metadata for document in found):
+        honours = isinstance(retriever, VectorStoreRetriever) or hasattr(retriever, "takes_depth")
+        bare = found and not any(document.metadata for document in found)
+        if wanted is not None and bare and not honours:
             remedy = f"{self.name} returned documents without metadata, which a filter cannot check"
             raise FilterNotSupported("filter", wanted, remedy)
         return [
