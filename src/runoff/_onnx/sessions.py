@@ -17,9 +17,10 @@ import numpy as np
 
 from runoff._onnx import runtime
 from runoff._onnx.external import is_linked
+from runoff._onnx.slots import Interrupt
 from runoff._util import optout
 from runoff._waiting import exits
-from runoff.errors import InvalidArgument, ModelDamaged
+from runoff.errors import DeadlineExceeded, InvalidArgument, ModelDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff._onnx.files import ModelFiles
-    from runoff._onnx.slots import Interrupt
     from runoff._onnx.tokens import Encoded
+    from runoff.deadline import Deadline
 
 __all__ = ["InProcess", "Loaded", "forget", "generation", "load", "shared"]
 
 _KEPT = 2
+_PROBE_LEAST, _PROBE_MOST = 0.05, 60.0  # seconds
 _QUIET = 4  # only fatal errors: every other one is raised as an exception anyway
 _DTYPES: dict[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
@@ -117,6 +119,35 @@ class Loaded:
             msg = f"{self._name} cannot be run: {_summary(error)}"
             raise ModelDamaged(msg) from error
         return np.asarray(result)
+
+    def probe(self, encoded: Encoded, output: str, deadline: Deadline | None) -> NDArray[Any]:
+        """Do what `run` does with a short input, once after loading, in limited time.
+
+        Args:
+            encoded: see `run`.
+            output: see `run`.
+            deadline: how long it may take, though 50 ms at least; without one, a minute. Its clock
+                may be stopped.
+
+        Raises:
+            DeadlineExceeded: it did not end in the time of the deadline.
+            ModelDamaged: it did not end in a minute, or cannot be computed.
+        """
+        finite = deadline is not None and deadline.finite
+        seconds = max(_PROBE_LEAST, deadline.remaining()) if deadline and finite else _PROBE_MOST
+        interrupt = Interrupt()
+        timer = threading.Timer(seconds, interrupt.stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.run(encoded, output, interrupt)
+        except ModelDamaged as error:
+            if not interrupt.stopped:
+                raise
+            msg = f"{self._name}: its first run, of a few tokens, did not end in {seconds:.2g} s"
+            raise (DeadlineExceeded if finite else ModelDamaged)(msg) from error
+        finally:
+            timer.cancel()
 
 
 def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is imported late

@@ -258,8 +258,9 @@ class CrossEncoder:
     def _load(self, loading: Loading | None = None) -> Ready:
         ready = self._state.current
         if ready is None:
-            with loading or Loading(None):
-                ready = self._state.current = self._backend.prepare(self)
+            with (loading := loading or Loading(None)):
+                ready = self._backend.prepare(self, loading.deadline)
+                self._state.current = ready
         return ready
 
     def _nothing(self, count: int) -> PairScores:

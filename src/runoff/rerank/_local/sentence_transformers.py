@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from runoff._onnx.slots import Interrupt
     from runoff._onnx.tokens import Encoded
+    from runoff.deadline import Deadline
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
 __all__ = ["cache_key", "find", "prepare"]
@@ -69,12 +70,13 @@ def find(config: CrossEncoder) -> ModelDirectory:
     )
 
 
-def prepare(config: CrossEncoder) -> backends.Ready:
+def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.Ready:
     """Find and load a model, run it once, and check that it is a cross-encoder.
 
     Raises:
         RunoffError: as `CrossEncoder.warmup` says.
     """
+    del deadline  # torch cannot be interrupted
     directory = find(config)
     _check_architecture(directory)
     length = resolve.length(directory, config.max_length)

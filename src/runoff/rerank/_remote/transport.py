@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
@@ -37,7 +38,6 @@ except ImportError as error:
     raise MissingExtra("httpx", "http") from error
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from runoff.rerank._remote.access import Access
@@ -67,6 +67,8 @@ _SECRET_VALUE = re.compile(
 _LABEL = 63  # bytes of one part of a host's name
 _REPLY_BYTES = 4 << 20  # a reply may also repeat the texts that it was sent
 _ECHO = 4
+_TURN = 64  # chunks
+_CHUNKS, _CHUNK_BYTES = 4096, 16  # after so many chunks, how large they must be on average
 _LIMIT = "runoff_reply_bytes"
 
 _RETRIED = {408, 409, 425, 429, 499}  # 499: Cohere's "client closed request"
@@ -88,16 +90,28 @@ _PAYMENT, _NOT_FOUND, _FAILED_DEPENDENCY, _SERVER = 402, 404, 424, 500
 
 
 class _Bounded(httpx.AsyncByteStream):
-    """A body that ends in `BadReply` when it is larger than a reply may be."""
+    """A body that ends in `BadReply` when it is larger than a reply may be, or in tiny chunks.
+
+    Chunks that have arrived together are read without a pause, so a body of many tiny ones would
+    keep the loop from all other requests: between any 64 of them the others get their turn.
+    """
 
     def __init__(self, stream: Any, limit: int) -> None:  # noqa: ANN401 - httpx keeps it untyped
         self._stream = stream
         self._limit = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        size = chunks = 0
         async for chunk in self._stream:
             size += len(chunk)
+            chunks += 1
+            if chunks % _TURN == 0:
+                await asyncio.sleep(0)
+            if chunks > _CHUNKS and size < chunks * _CHUNK_BYTES:
+                msg = (
+                    f"the reply comes in {chunks} parts of fewer than {_CHUNK_BYTES} bytes a chunk"
+                )
+                raise BadReply(msg)
             if size > self._limit:
                 msg = f"the reply is larger than {self._limit} bytes"
                 raise BadReply(msg)
