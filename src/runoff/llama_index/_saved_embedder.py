@@ -58,8 +58,8 @@ def check_embedder(folder: Path, model: BaseEmbedding, *, chosen: bool) -> None:
         return
     remedy = (
         f"the nodes in {folder} were embedded by {_shown(kind, name)}, and queries would be "
-        f"embedded by {_shown(type(model).__name__, model.model_name)}: vectors of two models cannot "
-        "be compared"
+        f"embedded by {_shown(type(model).__name__, model.model_name)}: vectors of two models "
+        "cannot be compared"
     )
     if not chosen:
         raise InvalidArgument("embed_model", None, f"{remedy}; pass embed_model= with the first")
