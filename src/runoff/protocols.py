@@ -36,7 +36,11 @@ __all__ = [
 
 @runtime_checkable
 class RecallSource(Protocol):
-    """A first-stage retriever."""
+    """A first-stage retriever.
+
+    It is called in any thread. One that must be called in the thread that searches, such as one
+    with a `sqlite3` connection, has an attribute `thread = "caller"`.
+    """
 
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None

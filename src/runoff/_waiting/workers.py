@@ -26,14 +26,30 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["MAX_WORKERS", "Job", "leave", "pause", "run", "run_async", "submit", "wait"]
+__all__ = [
+    "MAX_WORKERS",
+    "Job",
+    "is_worker",
+    "leave",
+    "pause",
+    "run",
+    "run_async",
+    "submit",
+    "wait",
+]
 
 MAX_WORKERS = 64
+_NAME = "runoff-worker-"
 # a paused deadline may resume at any moment, so no wait is shorter or longer than these, in seconds
 _SHORTEST_WAIT = 0.001
 _LONGEST_WAIT = 3600.0
 
 _T = TypeVar("_T")
+
+
+def is_worker() -> bool:
+    """Whether this is one of the pool's threads."""
+    return threading.current_thread().name.startswith(_NAME)
 
 
 class _Pool:
@@ -53,7 +69,7 @@ class _Pool:
                 raise PoolFull(msg)
             self._pending += 1
             if self._pending > self._idle and self._started < self._size:
-                name = f"runoff-worker-{self._started + 1}"
+                name = f"{_NAME}{self._started + 1}"
                 try:
                     threading.Thread(target=self._work, name=name, daemon=True).start()
                 except RuntimeError as error:

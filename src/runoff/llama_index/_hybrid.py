@@ -17,6 +17,7 @@ from runoff._waiting import workers
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
 from runoff.llama_index._retriever import TwoStageRetriever
+from runoff.llama_index._saved_embedder import check_embedder, save_embedder
 from runoff.llama_index._sources import index_source
 from runoff.llama_index._stores import content, stored
 from runoff.recall._bm25.bm25 import BM25
@@ -162,37 +163,40 @@ class HybridRetriever(TwoStageRetriever):
             index: the vector index; needed, unless `vector_store` is given, if the vectors are kept
                 elsewhere.
             vector_store: the vector store, in place of an index.
-            embed_model: as for `from_defaults`.
+            embed_model: embeds queries, as for `from_defaults`; it must be the model that embedded
+                the saved nodes.
             analyzer: the callable it was made with, if it was a callable: code is not saved.
             options: as for `TwoStageRetriever`; they are not saved.
 
         Raises:
             IndexNotFound: there is no index in the directory.
             IndexDamaged: the directory is foreign, incomplete or altered.
-            InvalidArgument: the vectors are kept elsewhere, and neither index nor store is given.
+            InvalidArgument: the vectors are kept elsewhere, and neither index nor store is given;
+                or the nodes were embedded by another model than the default one.
         """
         _one_at_most(index=index, vector_store=vector_store)
         _check_text(vector_store)
         bm25 = BM25.load(path_of("path", path) / _WORDS, analyzer=analyzer)
-        if index is None and vector_store is not None:
-            index = VectorStoreIndex.from_vector_store(
-                vector_store, embed_model=_embedding(embed_model)
-            )
-        elif index is None:
-            folder = Path(path) / _VECTORS
-            if not folder.is_dir():
-                remedy = "the vectors are not in this directory: pass index= or vector_store="
-                raise InvalidArgument("index", None, remedy)
-            embedding = _embedding(embed_model)
-            try:
-                stored = StorageContext.from_defaults(persist_dir=str(folder))
-                loaded = load_index_from_storage(stored, embed_model=embedding)
-                _check_vectors(stored)
-            except _UNREADABLE as error:
-                msg = f"{folder} cannot be read ({error}): build the index and persist it again"
-                raise IndexDamaged(msg) from error
-            return cls(loaded, bm25, **options)  # type: ignore[arg-type] # the constructor checks
-        return cls(index, bm25, **options)
+        if index is not None:
+            check_embedder(Path(path), _model_of(index), chosen=True)
+            return cls(index, bm25, **options)
+        folder = Path(path) / _VECTORS
+        if vector_store is None and not folder.is_dir():
+            remedy = "the vectors are not in this directory: pass index= or vector_store="
+            raise InvalidArgument("index", None, remedy)
+        model = _embedding(embed_model)
+        check_embedder(Path(path), model, chosen=embed_model is not None)
+        if vector_store is not None:
+            index = VectorStoreIndex.from_vector_store(vector_store, embed_model=model)
+            return cls(index, bm25, **options)
+        try:
+            stored = StorageContext.from_defaults(persist_dir=str(folder))
+            loaded = load_index_from_storage(stored, embed_model=model)
+            _check_vectors(stored)
+        except _UNREADABLE as error:
+            msg = f"{folder} cannot be read ({error}): build the index and persist it again"
+            raise IndexDamaged(msg) from error
+        return cls(loaded, bm25, **options)  # type: ignore[arg-type] # the constructor checks
 
     @property
     def index(self) -> VectorStoreIndex:
@@ -207,6 +211,8 @@ class HybridRetriever(TwoStageRetriever):
     def persist(self, path: str | os.PathLike[str]) -> None:
         """Save the BM25 index and the nodes to a directory, and vectors that are in memory only.
 
+        The name of the embedding model is saved, too: `from_persist_dir` refuses another one.
+
         The BM25 index is replaced atomically, with its analyzer and parameters; LlamaIndex writes
         the vectors. A vector store that saves itself, such as Chroma, is not touched.
 
@@ -214,6 +220,7 @@ class HybridRetriever(TwoStageRetriever):
             InvalidArgument: a node cannot be saved; the message names it.
         """
         self._bm25.save(path_of("path", path) / _WORDS)
+        save_embedder(Path(path), _model_of(self._index))
         if isinstance(self._index.vector_store, SimpleVectorStore):
             self._index.storage_context.persist(persist_dir=str(Path(path) / _VECTORS))
 
@@ -326,6 +333,10 @@ def _check_text(store: BasePydanticVectorStore | None) -> None:
     if store is not None and not store.stores_text:
         remedy = "stores vectors without text: pass the index made over it as index="
         raise InvalidArgument("vector_store", type(store).__name__, remedy)
+
+
+def _model_of(index: VectorStoreIndex) -> BaseEmbedding:
+    return index._embed_model  # noqa: SLF001 - LlamaIndex has no public name for it
 
 
 def _embedding(given: BaseEmbedding | None) -> BaseEmbedding:

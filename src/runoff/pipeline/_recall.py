@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import short_repr
+from runoff._util.messages import error_text, short_repr
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask, first_done, run, run_async
 from runoff.deadline import Branch, Watch
-from runoff.errors import BadReply, PoolFull
+from runoff.errors import BadReply, InvalidArgument, PoolFull
 from runoff.protocols import AsyncRecallSource
 from runoff.types import Hit
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from runoff.types import Query
 
 __all__ = ["Answer", "Recall"]
+
+# how sqlite3, asyncio, signal, greenlet and others say that they are used in the wrong thread
+_BOUND_TO_THREAD = re.compile(
+    r"same thread|created in a thread|no current event loop in thread|(different|wrong|main) thread"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,8 @@ class Recall:
     ) -> None:
         self._deadline = deadline
         self._calls = {
-            name: _Call(source, query, depth, deadline.branch()) for name, source in sources.items()
+            name: _Call(name, source, query, depth, deadline.branch())
+            for name, source in sources.items()
         }
         self._futures: dict[str, Future[Answer]] = {}
         self._jobs: list[workers.Job[Answer]] = []
@@ -105,27 +112,44 @@ class Recall:
     def _start(self) -> None:
         """Start a call to every source in worker threads.
 
-        Without a deadline no call is ever abandoned, so the last one runs in the caller's thread.
+        Sources that ask for the caller's thread run there, when the others have started. Without a
+        deadline no call is ever abandoned, so the last one runs there, too.
         """
-        *names, last = self._calls
-        for name in names if not self._deadline.finite else self._calls:
+        here = self._of_caller()
+        names = [name for name in self._calls if name not in here]
+        if not self._deadline.finite and not here:
+            here = [names.pop()]
+        for name in names:
             job = self._submit(name)
             if job is not None:
                 self._futures[name] = job
             elif not self._deadline.finite:
                 self._answers[name] = self._calls[name].wait()
-        if not self._deadline.finite:
-            self._answers[last] = self._calls[last].wait()
+        for name in here:
+            self._answers[name] = self._calls[name].wait()
 
     async def _start_async(self) -> None:
         """Start a call to every source, in worker threads where it cannot be awaited."""
         import asyncio  # noqa: PLC0415 - half of this package's import time
 
+        here = self._of_caller()
         for name, call in self._calls.items():
+            if name in here:
+                continue
             if isinstance(call.source, AsyncRecallSource):
                 self._futures[name] = asyncio.ensure_future(call.wait_async())
             elif (job := self._submit(name)) is not None:
                 self._futures[name] = asyncio.wrap_future(job)
+        for name in here:
+            self._answers[name] = self._calls[name].wait()
+
+    def _of_caller(self) -> list[str]:
+        """Return the sources that must be called in the thread that searches."""
+        return [
+            name
+            for name, call in self._calls.items()
+            if getattr(call.source, "thread", "any") == "caller"
+        ]
 
     def _submit(self, name: str) -> workers.Job[Answer] | None:
         """Call a source in a worker thread; with no thread free, that error is its answer."""
@@ -158,6 +182,7 @@ class Recall:
 class _Call:
     """One call to one source; an error counts as an answer."""
 
+    name: str
     source: RecallSource
     query: Query
     depth: int
@@ -175,8 +200,20 @@ class _Call:
             found = yield from ask(self._retrieve, self._aretrieve)
             hits = _checked(found, self.depth)
         except Exception as error:  # noqa: BLE001 - `collect` decides what it means
-            return Answer(None, error, *watch.read())
+            return Answer(None, self._explained(error), *watch.read())
         return Answer(hits, None, *watch.read())
+
+    def _explained(self, error: Exception) -> Exception:
+        """Return an error that says what to do about a source that is bound to a thread."""
+        if not (workers.is_worker() and _BOUND_TO_THREAD.search(str(error))):
+            return error
+        remedy = (
+            f"was called in a worker thread, and must be called in another ({error_text(error)}): "
+            'give it an attribute thread = "caller", as Function(..., thread="caller") has'
+        )
+        explained = InvalidArgument(f"sources[{self.name!r}]", type(self.source).__name__, remedy)
+        explained.__cause__ = error
+        return explained
 
     def _retrieve(self) -> object:
         with exits.Native():  # the source may be of anyone's making

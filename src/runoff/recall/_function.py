@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument
 from runoff.recall._arguments import check_callable, check_question
@@ -48,13 +48,19 @@ class Function:
         score_range: the lowest and highest score the function can give, for items that are not
             `Hit`s; None for an unknown bound.
 
+        thread: `"any"`, or `"caller"` for a function that must run in the thread that searches,
+            such as one with a `sqlite3` connection. With `timeout=` the answer then waits for it,
+            and `asearch` blocks the event loop meanwhile.
+
     Raises:
-        InvalidArgument: `function` cannot be called, or `score_range` is not a pair.
+        InvalidArgument: `function` cannot be called, `score_range` is not a pair, or `thread` is
+            neither of the two.
     """
 
     function: Callable[[Query, int], Iterable[Found] | Awaitable[Iterable[Found]]]
     honours_filters: bool = False
     score_range: tuple[float | None, float | None] = (None, None)
+    thread: Literal["any", "caller"] = "any"
 
     def __new__(  # noqa: PYI034 - it may be the class below
         cls, function: object = None, *_args: object, **_options: object
@@ -69,6 +75,8 @@ class Function:
         if not isinstance(self.score_range, tuple) or len(self.score_range) != 2:  # noqa: PLR2004 - a pair
             remedy = "must be a pair (lowest, highest), with None for an unknown bound"
             raise InvalidArgument("score_range", self.score_range, remedy)
+        if self.thread not in ("any", "caller"):
+            raise InvalidArgument("thread", self.thread, 'must be "any" or "caller"')
 
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None

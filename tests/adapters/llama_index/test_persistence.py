@@ -1,4 +1,7 @@
+import warnings
+
 import pytest
+from llama_index.core import MockEmbedding, Settings
 from llama_index.core.schema import (
     IndexNode,
     NodeRelationship,
@@ -7,7 +10,7 @@ from llama_index.core.schema import (
 )
 
 from runoff._util.provenance import KEY
-from runoff.errors import IndexNotFound, InvalidArgument
+from runoff.errors import IndexDamaged, IndexNotFound, InvalidArgument
 from runoff.filters import Eq
 from runoff.llama_index import (
     FilteredQueryBundle,
@@ -45,7 +48,7 @@ class TestPersistence:
         """With Chroma only words and nodes are saved, and the store is given again."""
         hybrid = HybridRetriever.from_defaults(index=chroma, reranker=None, top_n=10)
         hybrid.persist(tmp_path)
-        assert [one.name for one in tmp_path.iterdir()] == ["bm25"]
+        assert {one.name for one in tmp_path.iterdir()} == {"bm25", "embedder.json"}
         with pytest.raises(InvalidArgument, match="vector_store"):
             HybridRetriever.from_persist_dir(tmp_path)
         back = HybridRetriever.from_persist_dir(
@@ -99,3 +102,43 @@ class TestPersistence:
         )
         with pytest.raises(InvalidArgument, match="cannot be saved"):
             hybrid.persist(tmp_path)
+
+
+class TestEmbedder:
+    """The model that embedded the nodes must embed the queries."""
+
+    def test_another_default_is_refused(self, index, tmp_path, monkeypatch):
+        """Without `embed_model=`, a retriever that another model embedded is not opened."""
+        HybridRetriever.from_defaults(index=index, reranker=None).persist(tmp_path)
+        with pytest.raises(InvalidArgument, match="embedded by WordEmbedding"):
+            HybridRetriever.from_persist_dir(tmp_path)
+        monkeypatch.setattr(Settings, "_embed_model", MockEmbedding(embed_dim=8))
+        with pytest.raises(InvalidArgument, match="MockEmbedding"):
+            HybridRetriever.from_persist_dir(tmp_path)
+
+    def test_another_choice_is_warned_about(self, index, tmp_path):
+        """A model that the caller passes is used, and a warning names both."""
+        HybridRetriever.from_defaults(index=index, reranker=None).persist(tmp_path)
+        with pytest.warns(UserWarning, match=r"WordEmbedding.*MockEmbedding"):
+            HybridRetriever.from_persist_dir(tmp_path, embed_model=MockEmbedding(embed_dim=8))
+
+    def test_the_same_model_has_many_names(self, index, tmp_path):
+        """One model is the same in another class, and with or without its organisation."""
+        named = MockEmbedding(embed_dim=8, model_name="org/model")
+        nodes = [TextNode(id_="a", text="one")]
+        made = HybridRetriever.from_defaults(nodes=nodes, embed_model=named, reranker=None)
+        made.persist(tmp_path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again = index._embed_model.model_copy(update={"model_name": "model"})
+            HybridRetriever.from_persist_dir(tmp_path, embed_model=again)
+
+    @pytest.mark.parametrize("written", ["", "[]", "{}", '{"class": 1, "model": "m"}', "[" * 9999])
+    def test_a_damaged_file_is_named(self, index, embed_model, tmp_path, written):
+        """A file that names no model is damage; without the file nothing is checked."""
+        HybridRetriever.from_defaults(index=index, reranker=None).persist(tmp_path)
+        (tmp_path / "embedder.json").write_text(written)
+        with pytest.raises(IndexDamaged, match=r"embedder\.json"):
+            HybridRetriever.from_persist_dir(tmp_path, embed_model=embed_model)
+        (tmp_path / "embedder.json").unlink()
+        HybridRetriever.from_persist_dir(tmp_path, embed_model=embed_model)
