@@ -55,7 +55,7 @@ class HTTPRerank(RemoteScorer):
 
     Attributes:
         url: the server, such as `"http://localhost:8080"`; a path that ends in `/rerank` is taken
-            as it is, and any other is completed by the dialect.
+            as it is, and any other is completed by the dialect. Its parameters must not be keys.
         dialect: `"tei"`, `"vllm"`, `"jina"`, `"infinity"` or `"cohere"`, or your own `Dialect`.
         model: the name to ask for, where a server has several.
         api_key: sent as `Authorization: Bearer`; a string, or a callable that returns one; None
