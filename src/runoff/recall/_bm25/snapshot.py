@@ -117,8 +117,8 @@ class Snapshot:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the documents and their counts; the scores are computed again."""
-        kept = (self.analyzer, self.formula, list(self.ids), self.documents, self.postings)
-        return type(self), kept
+        kept = (self.analyzer, self.formula, list(self.ids), self.documents)
+        return type(self), (*kept, self.postings, self.stops)
 
     def __deepcopy__(self, memo: object) -> Snapshot:
         """Return itself: nothing in it changes."""
