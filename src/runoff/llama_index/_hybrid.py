@@ -19,6 +19,7 @@ from runoff.llama_index._saved_embedder import check_embedder, save_embedder
 from runoff.llama_index._sources import index_source
 from runoff.llama_index._stores import content, stored
 from runoff.recall._bm25.bm25 import BM25
+from runoff.recall._bm25.documents import taken_over
 
 if TYPE_CHECKING:
     import os
@@ -254,22 +255,11 @@ class HybridRetriever(TwoStageRetriever):
             InvalidArgument: the store cannot list its nodes.
         """
         documents = to_documents(content(self._index), self._reading)
-        there = {one.doc_id for one in documents}
-        gone = [one.doc_id for one in self._bm25.documents() if one.doc_id not in there]
-        changed = []
-        new = 0
-        for one in documents:
-            known = self._bm25.get(one.doc_id)
-            new += known is None
-            if (
-                known is None
-                or known.text != one.text
-                or dict(known.metadata) != dict(one.metadata)
-            ):
-                changed.append(one)
-        self._bm25.update(changed)
-        self._bm25.delete(gone)
-        return new, len(gone)
+        return taken_over(self._bm25, documents)
+
+    def sync(self) -> tuple[int, int]:
+        """Do what `refresh` does; LangChain's hybrid retriever has the same name for it."""
+        return self.refresh()
 
     def _parts(self) -> dict[str, object]:
         return {"index": self._index, "bm25": self._bm25}
