@@ -11,7 +11,7 @@ from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertRespons
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from runoff._util.isolated import frozen, isolated
 from runoff._util.options import refuse_unknown
@@ -20,7 +20,8 @@ from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried, plain
 from runoff.langchain._filters import is_filter_argument
 from runoff.langchain._retriever import StagedRetriever
-from runoff.langchain._stores import content, deletable, replaced, stored, stored_id
+from runoff.langchain._stores import absent, content, count, deletable, replaced, stored, stored_id
+from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap
 from runoff.pipeline._sources import Current
 from runoff.recall._bm25.bm25 import BM25
 from runoff.recall._bm25.documents import taken_over
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForRetrieverRun,
+        CallbackManagerForRetrieverRun,
+    )
     from langchain_core.embeddings import Embeddings
 
     from runoff.protocols import RecallSource
@@ -55,6 +60,9 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         search_kwargs: search arguments for the store; `k` is set by `depth`, and filters are given
             as `filters`.
         search_type: `"similarity"`, `"mmr"` or `"similarity_score_threshold"`.
+        refresh: what happens when the store was changed without BM25, where that can be noticed
+            at no cost (`InMemoryVectorStore`, FAISS): `"manual"` logs a warning, `"auto"` calls
+            `sync` before the search.
         translate_filter: makes the store's search arguments of one of `runoff.filters`, for stores
             other than Chroma, FAISS, Qdrant and `InMemoryVectorStore`.
 
@@ -69,6 +77,14 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
     search_kwargs: dict[str, Any] = Field(default_factory=dict)
     search_type: str = "similarity"
     translate_filter: Any = None
+    refresh: Refresh = "manual"
+
+    _drift: Drift = PrivateAttr(default_factory=Drift)
+
+    @model_validator(mode="after")
+    def _check_ids(self) -> HybridRetriever:
+        self._check_agreement()
+        return self
 
     @field_validator("bm25", mode="before")
     @classmethod
@@ -140,6 +156,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
             raise InvalidArgument("documents", missing.page_content, remedy)
         made = cls(bm25=BM25(analyzer=analyzer), vectorstore=vectorstore, **options)
         made.bm25.add([_indexed(one, str(one.id)) for one in given])
+        made._check_agreement()
         return made
 
     def add_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
@@ -235,7 +252,51 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
             InvalidArgument: the store cannot list its documents.
         """
         given = [_indexed(one, str(one.id)) for one in content(self.vectorstore)]
-        return taken_over(self.bm25, given)
+        changed = taken_over(self.bm25, given)
+        self._agree()
+        return changed
+
+    def _absent(self, ids: list[str]) -> set[str]:
+        return absent(self.vectorstore, ids)
+
+    def _check_agreement(self) -> None:
+        if len(self.bm25):
+            check_overlap(self.bm25.documents(), self._absent)
+        self._agree()
+
+    def _agree(self) -> None:
+        self._drift.agree(count(self.vectorstore), len(self.bm25))
+
+    def _drifted(self) -> bool:
+        """Whether BM25 is to be brought up to date; a warning says so if that is not wanted."""
+        held, known = count(self.vectorstore), len(self.bm25)
+        if not self._drift.has_come(held, known):
+            return False
+        if self.refresh == "manual":
+            self._drift.tell(held, known)
+        return self.refresh == "auto"
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401 - the base's
+    ) -> list[LangChainDocument]:
+        if self._drifted():
+            self.sync()
+        return super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401 - the base's
+    ) -> list[LangChainDocument]:
+        if self._drifted():
+            await run_in_executor(None, self.sync)
+        return await super()._aget_relevant_documents(query, run_manager=run_manager, **kwargs)
 
     def _forgotten(self, ids: list[str]) -> DeleteResponse:
         known = [one for one in dict.fromkeys(ids) if one in self.bm25]
@@ -271,7 +332,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         if isinstance(part, Runnable):
             how["translate"] = self.translate_filter
         elif isinstance(part, BM25):
-            return Current(part, partial(stored, self.vectorstore))
+            return Present(Current(part, partial(stored, self.vectorstore)), self._absent)
         return super()._source(name, part, **how)
 
 

@@ -77,3 +77,46 @@ def test_sync_takes_over_what_changed_in_the_store(hybrid, documents):
     assert "tea" not in hybrid.bm25
     assert hybrid.bm25.get(documents[1].id).metadata == {"topic": "other"}
     assert hybrid.sync() == (0, 0)
+
+
+def warned(caplog):
+    return [one.message for one in caplog.records if one.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_store_changed_alone_is_told(hybrid, documents, caplog, awaited):
+    """Documents deleted from the store alone do not come back, and a warning says it, once."""
+    hybrid.add_documents(documents)
+    hybrid.invoke(QUERY)
+    assert warned(caplog) == []
+    hybrid.vectorstore.delete(["query", "bm25"])
+    for _ in range(2):
+        found = asyncio.run(hybrid.ainvoke(QUERY)) if awaited else hybrid.invoke(QUERY)
+        assert not {"query", "bm25"} & {one.id for one in found}
+    told = [one for one in warned(caplog) if "changed without BM25" in one]
+    assert len(told) == 1
+    assert "sync()" in told[0]
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_refresh_auto_takes_changes_over(embeddings, documents, caplog, awaited):
+    """With `refresh="auto"` a search first takes over what was changed in the store alone."""
+    hybrid = HybridRetriever.from_documents(
+        documents, embeddings, reranker=None, top_n=20, refresh="auto"
+    )
+    hybrid.vectorstore.delete(["query"])
+    hybrid.vectorstore.add_documents([Document("rankers", id="r"), Document("query", id="q")])
+    found = asyncio.run(hybrid.ainvoke(QUERY)) if awaited else hybrid.invoke(QUERY)
+    assert {"r", "q"} <= {one.id for one in found}
+    assert "query" not in hybrid.bm25
+    assert "r" in hybrid.bm25
+    assert warned(caplog) == []
+
+
+def test_ids_that_do_not_overlap_are_told(store, documents, caplog):
+    """BM25 over documents with other ids than the store's is warned about."""
+    others = [one.model_copy(update={"id": f"whole-{one.id}"}) for one in documents]
+    HybridRetriever.from_vectorstore(store, documents, reranker=None)
+    assert warned(caplog) == []
+    HybridRetriever.from_vectorstore(store, others, reranker=None)
+    assert any("10 of 10 ids in BM25, such as 'whole-apple'" in one for one in warned(caplog))
