@@ -1,6 +1,7 @@
 """The table of foreign errors that cannot pass: real errors of each row, and the page with it."""
 
 import errno
+import os
 import re
 import sqlite3
 import ssl
@@ -95,6 +96,11 @@ PERMANENT = {
         RuntimeError("query dim(3) doesn't match the column vector dim(4)"),
         RuntimeError("vector lengths don't match: 4 vs 3"),
     ],
+    "a message that a collection": [
+        ValueError("Collection nope not found"),
+        RuntimeError('relation "texts" does not exist'),
+        RuntimeError("index_not_found_exception: no such index [texts]"),
+    ],
     "a message about a missing async": [
         RuntimeError("_async_engine is missing"),
         RuntimeError("The loaded 'psycopg2' is not async."),
@@ -113,6 +119,9 @@ PASSING = [
     (Status("texts are too long"), "request_rejected"),
     (LOCKED, ""),
     (ValueError("broken"), ""),
+    (RuntimeError("unexpected error, dimension 4: overloaded"), ""),
+    (RuntimeError("the async client is closed"), ""),
+    (ImportError(os.strerror(errno.EMFILE)), ""),
     (KeyError("hits"), ""),
     (OSError("down"), ""),
     (TimeoutError("dimension mismatch"), "timeout"),

@@ -8,6 +8,7 @@ the one that stands for them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -36,7 +37,8 @@ class Grouping:
         duplicates: above 0 and at most 1; None keeps duplicates. At 1, texts that differ only in
             whitespace and case are duplicates; below 1, so are texts whose sets of three-word
             sequences have at least this Jaccard similarity (shared sequences divided by all
-            sequences of the two). One of them is always kept.
+            sequences of the two). One of them is always kept. With a deadline, finding them takes
+            a quarter of the time left at most, and a note says how many were not compared.
         per_group: how many candidates of a group are kept; the first stands for all others.
         text: returns the text that is compared to find duplicates; None compares the document's
             text.
@@ -75,6 +77,26 @@ class Grouping:
         Raises:
             InvalidArgument: a document's group is not hashable, so groups cannot be compared.
         """
+        return self.group_within(candidates, math.inf)[0]
+
+    def group_within(
+        self, candidates: Sequence[Candidate], seconds: float
+    ) -> tuple[list[Candidate], tuple[str, ...]]:
+        """Do what `group` does in limited time.
+
+        Candidates that there is no time to compare with others are kept as they are.
+
+        Args:
+            candidates: in fused order.
+            seconds: how long finding duplicates may take.
+
+        Returns:
+            the candidates that are kept, and a sentence for the user when some were not compared.
+
+        Raises:
+            InvalidArgument: as for `group`.
+        """
+        notes: tuple[str, ...] = ()
         heads: dict[int, int] = {}  # place of a grouped candidate: place of its head
         if self.by is not None:
             seen: dict[Hashable, list[int]] = {}
@@ -90,17 +112,25 @@ class Grouping:
         if self.duplicates is not None:
             left = [place for place in range(len(candidates)) if place not in heads]
             texts = [self.text_of(candidates[place].document) for place in left]
-            same = {left[at]: left[head] for at, head in alike(texts, self.duplicates).items()}
+            found, unread = alike(texts, self.duplicates, seconds)
+            if unread:
+                note = (
+                    f"{unread} of {len(texts)} candidates were not compared to find duplicates: "
+                    "they are too many or too long for the time"
+                )
+                notes = (note,)
+            same = {left[at]: left[head] for at, head in found.items()}
             # a head that is itself a duplicate takes its group along
             heads = {place: same.get(head, head) for place, head in heads.items()} | same
         under: dict[int, list[Candidate]] = {}
         for place in sorted(heads):
             under.setdefault(heads[place], []).append(candidates[place])
-        return [
+        kept = [
             replace(one, grouped=(*one.grouped, *under[place])) if place in under else one
             for place, one in enumerate(candidates)
             if place not in heads
         ]
+        return kept, notes
 
     def group_of(self, document: Document) -> Hashable | None:
         """Return the group of a document by `by`; None or an empty string for no group.

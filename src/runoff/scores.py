@@ -107,7 +107,8 @@ class PairScores:
         values: float32, shape (n,); NaN where `scored` is False.
         scored: bool, shape (n,); False where the deadline, a fault or a non-finite value left a
             pair without a score.
-        truncated: bool, shape (n,); True where text was lost to the model's token limit.
+        truncated: bool, shape (n,); True where text of the document was lost to the model's token
+            limit; `notes` say when the query was cut.
         kind: the scale of `values`.
         model: the model that made them.
         usage: what scoring used.

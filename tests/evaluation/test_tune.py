@@ -261,8 +261,13 @@ def test_every_shard_is_read_once(tmp_path, monkeypatch):
     asked = questions(70)
     record(pipeline(), asked, 40, path=tmp_path / "made", progress=False)
     opened = Recording.open(tmp_path / "made")
-    read, whole = [], shards._table
-    monkeypatch.setattr(shards, "_table", lambda shard: read.append(shard) or whole(shard))
+    read, whole = [], shards.Folder._table
+
+    def counted(folder, shard, columns=None):
+        read.append(shard)
+        return whole(folder, shard, columns)
+
+    monkeypatch.setattr(shards.Folder, "_table", counted)
     ids = sorted(asked.queries, key=lambda one: one[::-1])
     assert [one.query_id for one in Answers(opened, ids).queries] == ids
     assert len(read) == len(set(read)) == 7  # 64 queries in one, and 6 alone

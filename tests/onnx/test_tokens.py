@@ -44,10 +44,10 @@ def test_pairs_that_fit_are_what_the_tokenizer_makes(encoder, tokenizer, query, 
     if len(expected.ids) <= LIMIT:
         assert made.ids.tolist() == [expected.ids]
         assert made.type_ids.tolist() == [expected.type_ids]
-        assert not made.truncated
+        assert (made.truncated, made.query_cut) == (False, False)
     else:
         assert len(made) == LIMIT
-        assert made.truncated
+        assert made.truncated or made.query_cut
 
 
 def test_the_document_is_cut_first(encoder, tokenizer):
@@ -117,10 +117,10 @@ def test_ten_megabytes_cost_no_more_than_pages(tiny, text):
 
 
 def test_a_megabyte_query_is_cut(encoder):
-    """A 1 MB query leaves room for the document and counts as truncated."""
+    """A 1 MB query leaves room for the document, and only the query counts as cut."""
     made = encode(encoder, "alpha " * 200_000, "beta")
     assert len(made) == LIMIT
-    assert made.truncated
+    assert (made.query_cut, made.truncated) == (True, False)
 
 
 @pytest.mark.parametrize("length", [1, 3, 4])

@@ -102,6 +102,7 @@ def test_room_beside_a_query_is_what_a_pair_reads(words):
     query = ENCODER.query("beta " * words)
     room = ENCODER.room(query)
     reads_query = words <= 32
-    assert ENCODER.pair(query, "alpha " * room).truncated is not reads_query
+    assert ENCODER.pair(query, "alpha " * room).query_cut is not reads_query
+    assert not ENCODER.pair(query, "alpha " * room).truncated
     assert ENCODER.pair(query, "alpha " * (room + 1)).truncated
     assert len(ENCODER.pair(query, "alpha " * room)) == 64

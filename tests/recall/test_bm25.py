@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from index_directory import point, pointer
 
 from runoff import Document, Query
 from runoff.deadline import Deadline
@@ -71,7 +72,44 @@ def test_only_documents_that_share_a_token(planets):
     """Documents without a word of the query are not hits, whatever the depth."""
     assert ids(planets, "rings of ice", depth=100) == ["saturn"]
     assert ids(planets, "galaxy", depth=100) == []
-    assert ids(planets, "the of", depth=100) == []
+    assert ids(planets, "the galaxy", depth=100) == []
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+def test_stop_words_count_when_nothing_else_is_left(engine, tmp_path):
+    """A query of stop words alone finds the documents that have them, also once saved."""
+    index = BM25([("play", "To be, or not to be: that is the question"), ("other", "A cold day")])
+    index = BM25(index.documents(), engine=engine)
+    index.add([("dept", "Call IT when it fails"), ("late", "Nothing of that")])
+    index.add([("gone", "to be or not to be")])
+    index.delete(["gone"])
+    index.save(tmp_path / "index")
+    for one in (index, BM25.load(tmp_path / "index"), BM25.load(tmp_path / "index", mmap=False)):
+        assert ids(one, "IT") == ["dept"]
+        assert ids(one, "to be or not to be")[0] == "play"
+        assert ids(one, "of") == ["late"]
+        assert ids(one, "IT fails") == ids(one, "fails") == ["dept"]  # nothing but "fails" counts
+
+
+def test_stop_words_change_no_score_of_another_query():
+    """Documents are as long as without their stop words, so other scores stay as they were."""
+    texts = [("a", "cold river"), ("b", "a river that is to be the longest")]
+    bare = [("a", "cold river"), ("b", "river longest")]
+    question = Query("the river")
+    found = [hit.score for hit in BM25(texts).retrieve(question, depth=5)]
+    assert found == [hit.score for hit in BM25(bare).retrieve(question, depth=5)]
+
+
+def test_an_index_saved_without_stop_words_opens(tmp_path):
+    """An index of version 0.1 has no counts of stop words: it opens, and finds the rest."""
+    BM25([("a", "call it today")]).save(tmp_path)
+    files = {name: size for name, size in pointer(tmp_path)["files"].items() if "stop" not in name}
+    point(tmp_path, files=files)
+    index = BM25.load(tmp_path)
+    assert ids(index, "it") == []
+    assert ids(index, "today") == ["a"]
+    index.add([("b", "it is late")])
+    assert ids(index, "it") == ["b"]
 
 
 def test_rare_words_weigh_more(planets):

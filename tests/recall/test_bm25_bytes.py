@@ -18,7 +18,8 @@ DOCUMENTS = [
     for number in range(12)
 ]
 ASKED = [Query(text) for text in ("alpha", "beta beta word3", "土 word7", "nothing known")]
-ARRAYS = ("starts", "rows", "counts", "lengths", "scores", "base", "offsets")
+COUNTED = ("starts", "rows", "counts", "lengths")
+ARRAYS = (*COUNTED, *(f"stop_{name}" for name in COUNTED), "scores", "base", "offsets")
 ODD = (-1, 0, 1, 2, 11, 12, 1000, 2**31 - 1, -(2**31))
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from runoff.errors import AuthenticationFailed, InvalidArgument
-from runoff.rerank._remote.access import Access, Headers, Key, as_headers, as_key, masked
+from runoff.rerank._remote.access import Access, Headers, Key, Secret, as_headers, as_key, masked
 
 PLANTED = "sk-planted-0123456789"
 
@@ -74,16 +74,18 @@ def test_what_is_no_key_is_refused_without_being_shown(wrong):
 def test_what_a_server_repeats_is_masked():
     """The key and headers are masked in a server's message; short headers are not secrets."""
     sent = {"authorization": f"Bearer {PLANTED}", "Api-Key": "head-planted", "n": "1"}
-    assert masked(f"bad {PLANTED} head-planted 1", sent) == "bad *** *** 1"
+    assert masked(f"bad {PLANTED} head-planted 1", Secret(sent)) == "bad *** *** 1"
 
 
 async def test_a_request_carries_both():
     """Headers and key are sent, and an Authorization of the user's own takes the key's place."""
     access = Access(Key(PLANTED), Headers({"X": "y"}))
-    assert await access.sent("me") == {"X": "y", "Authorization": f"Bearer {PLANTED}"}
-    assert await Access(Key(None), Headers()).sent("me") == {}
+    sent = await access.sent("me")
+    assert sent.reveal() == {"X": "y", "Authorization": f"Bearer {PLANTED}"}
+    assert repr(sent) == "***"
+    assert await Access(Key(None), Headers()).sent("me") == Secret({})
     own = {"authorization": "Basic abc"}
-    assert await Access(Key(PLANTED), Headers(own)).sent("me") == own
+    assert await Access(Key(PLANTED), Headers(own)).sent("me") == Secret(own)
 
 
 async def test_headers_left_behind_are_missed():
@@ -94,7 +96,7 @@ async def test_headers_left_behind_are_missed():
     with pytest.raises(AuthenticationFailed, match="headers were not copied to this process"):
         await Access(Key(None), back).sent("me")
     none = pickle.loads(pickle.dumps(as_headers({})))
-    assert await Access(Key(None), none).sent("me") == {}
+    assert await Access(Key(None), none).sent("me") == Secret({})
 
 
 @pytest.mark.parametrize("wrong", [{"a": 1}, {"a": "b\nc"}, {"ü": "b"}, [("a", "b")], "a: b"])

@@ -1,12 +1,20 @@
 """A blank query: servers reject it, so it is never sent."""
 
+import numpy as np
 import pytest
 from parts import Listed, both, ids
 
 httpx = pytest.importorskip("httpx", reason="the http extra is not installed")
 from runoff import Query, TwoStage  # noqa: E402 - see above
 from runoff.errors import RequestRejected  # noqa: E402 - see above
-from runoff.rerank import HTTPRerank  # noqa: E402 - see above
+from runoff.rerank import (  # noqa: E402 - see above
+    Cascade,
+    CrossEncoder,
+    Fallback,
+    HTTPRerank,
+    Pointwise,
+)
+from runoff.scores import ModelIdentity, PairScores, ScoreKind  # noqa: E402 - see above
 from runoff.testing.chaos import ChaosServer  # noqa: E402 - see above
 
 BLANK = [("", "green tea"), ("\u3000\n", "a river")]
@@ -65,3 +73,36 @@ def test_other_queries_of_the_call_are_scored(asked):
     assert scores.scored.tolist() == [False, False, True]
     assert scores.reason == RequestRejected.reason
     assert [one.method for one in server.requests].count("POST") == 1
+
+
+def _around(inner):
+    """A scorer as it is, and in every reranker that takes one."""
+    return {
+        "scorer": inner,
+        "Pointwise": Pointwise(inner, passages="max"),
+        "Fallback": Fallback([inner, Reversed()]),
+        "Cascade": Cascade([(inner, 2), Reversed()]),
+    }
+
+
+class Reversed:
+    """Scores later pairs higher, whatever they say."""
+
+    def score(self, pairs, *, deadline=None):
+        del deadline
+        values = np.arange(len(pairs), dtype=np.float32)
+        whole = np.ones(len(pairs), np.bool_)
+        return PairScores(values, whole, ~whole, ScoreKind.LOGIT, ModelIdentity("reversed"))
+
+
+@pytest.mark.parametrize("kind", ["scorer", "Pointwise", "Fallback", "Cascade"])
+@pytest.mark.parametrize("local", [True, False])
+def test_a_local_reranker_keeps_the_order_of_recall(kind, local, model):
+    """A local model, and a scorer of the user's, order nothing by a blank query and say so."""
+    reranker = _around(CrossEncoder(model) if local else Reversed())[kind]
+    pipeline = TwoStage({"s": Listed("one", "two", "three")}, reranker=reranker)
+    response = both(pipeline, Query(" ", embedding=(1.0, 0.0)))
+    assert ids(response) == ids(TwoStage(pipeline.sources, reranker=None).search("q"))
+    assert [one.reason for one in response.outcome.degraded] == ["request_rejected"]
+    assert "query is blank" in response.outcome.degraded[0].detail
+    assert response.outcome.scored == 0

@@ -9,9 +9,11 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
+from parts import Listed
 
+from runoff import TwoStage
 from runoff._onnx import languages, sessions
-from runoff.errors import InvalidArgument, ModelDamaged, ModelNotFound
+from runoff.errors import InvalidArgument, ModelDamaged, ModelNotFound, RequestRejected
 from runoff.protocols import AsyncPairScorer, PairScorer, Warmable
 from runoff.rerank import CrossEncoder
 from runoff.scores import ModelIdentity, ScoreKind
@@ -102,9 +104,32 @@ def test_no_pairs_need_no_model():
 
 
 def test_truncation_is_counted_per_pair(scorer):
-    """A pair that loses text is marked, and only that one."""
+    """A pair whose document loses text is marked, and only that one."""
     pairs = [("alpha", "beta"), ("alpha", "beta " * 500), ("alpha " * 500, "beta")]
-    assert scorer.score(pairs).truncated.tolist() == [False, True, True]
+    assert scorer.score(pairs).truncated.tolist() == [False, True, False]
+
+
+def test_a_query_that_is_cut_is_noted(scorer):
+    """A query longer than the token limit is named in a note; no document counts as cut."""
+    scores = scorer.score([("alpha " * 500, "beta"), ("alpha", "beta")])
+    assert not scores.truncated.any()
+    assert [one for one in scores.notes if "the query is too long" in one]
+    assert scorer.score([("alpha", "beta " * 500)]).notes == ()
+    pipeline = TwoStage({"s": Listed("beta", "gamma")}, reranker=scorer)
+    explained = pipeline.search("alpha " * 500).explain()
+    assert "the query is too long" in explained
+    assert "documents were read only in part" not in explained
+
+
+def test_a_blank_query_scores_nothing(scorer):
+    """No order is made by a blank query: alone it is refused, and beside others it is unscored."""
+    with pytest.raises(RequestRejected, match="query is blank; give it text"):
+        scorer.score([("", "alpha"), ("\u3000\n", "beta")])
+    scores = scorer.score([("alpha", "beta"), (" ", "beta"), ("gamma", "beta")])
+    assert scores.scored.tolist() == [True, False, True]
+    assert scores.reason == RequestRejected.reason
+    alone = scorer.score([("alpha", "beta"), ("gamma", "beta")])
+    assert scores.values[[0, 2]].tolist() == alone.values.tolist()
 
 
 def test_max_length_bounds_the_tokens(tiny, model):
@@ -196,7 +221,8 @@ def test_infinity_is_no_probability(tiny, tmp_path, activation):
 )
 def test_strange_texts_have_scores(scorer, text):
     """Empty, huge and malformed texts are scored like any other, as query and as document."""
-    assert scorer.score([("alpha", text), (text, "alpha")]).scored.all()
+    pairs = [("alpha", text), (text if text.strip() else "alpha", "alpha")]
+    assert scorer.score(pairs).scored.all()
 
 
 @pytest.mark.parametrize(

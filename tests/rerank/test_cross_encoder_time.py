@@ -9,9 +9,13 @@ import time
 
 import numpy as np
 import pytest
+from parts import Listed
 
+from runoff import TwoStage
 from runoff._onnx import cpu, sessions
 from runoff.deadline import Deadline
+from runoff.errors import DeadlineExceeded, ModelDamaged
+from runoff.recall._dense.embedder import Embedder
 from runoff.rerank import CrossEncoder
 
 CORES = cpu.cores()
@@ -275,3 +279,32 @@ def test_a_process_that_is_scoring_exits_at_once(tiny, tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "leaving\n", "")
+
+
+def test_a_model_that_never_ends_is_under_the_deadline(tiny, tmp_path):
+    """A graph that loops for ever ends with the deadline, also in the first run after loading."""
+    endless = CrossEncoder(tiny.save(tmp_path / "endless", endless=True))
+    for _ in range(2):
+        deadline = Deadline(0.2)
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match="did not end in"):
+            endless.score([("alpha", "beta")], deadline=deadline)
+        assert time.monotonic() - began < 5  # it never came back, and loading takes a moment
+    pipeline = TwoStage({"s": Listed("alpha", "beta")}, reranker=endless)
+    response = pipeline.search("alpha", timeout=0.2)
+    assert len(response) == 2
+    assert [one.reason for one in response.outcome.degraded] == ["timeout"]
+
+
+def test_without_a_deadline_a_model_that_never_ends_is_damaged(tiny, tmp_path, monkeypatch):
+    """Warming up gives such a model a minute, here less, and says what is wrong with it."""
+    monkeypatch.setattr(sessions, "_PROBE_MOST", 0.1)
+    with pytest.raises(ModelDamaged, match="did not end in"):
+        CrossEncoder(tiny.save(tmp_path / "endless", endless=True)).warmup()
+
+
+def test_an_embedder_that_never_ends_is_under_the_deadline(tiny, tmp_path):
+    """The first run of an embedding model ends with the deadline, too."""
+    directory = tiny.save(tmp_path / "endless", endless=True, output="sentence_embedding")
+    with pytest.raises(DeadlineExceeded, match="did not end in"):
+        Embedder(directory).embed_query("alpha", deadline=Deadline(0.2))

@@ -96,6 +96,13 @@ def test_a_long_text_costs_no_other_its_score(dialect):
     assert "1 of 3 texts are longer" in scores.notes[0]
 
 
+def test_a_query_over_the_limit_is_noted():
+    """Where the limit is known, a query that is longer than all of it has a note of its own."""
+    with ChaosServer(dialect="vllm", token_limit=64) as server:
+        scores = make(server, "vllm", max_length=64).score([("green tea " * 500, "a river")])
+    assert "the query alone is longer" in scores.notes[-1]
+
+
 def test_odd_texts_cost_no_other_its_score(spoken):
     """Blank texts are never sent; half a surrogate pair is sent as U+FFFD."""
     dialect, server = spoken

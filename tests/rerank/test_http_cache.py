@@ -37,7 +37,7 @@ def test_a_key_says_what_scores_depend_on(server):
     same = {
         dataclasses.replace(scorer, api_key="other"),
         dataclasses.replace(scorer, batch=5, concurrency=2, timeout=1.0, max_length=100),
-        dataclasses.replace(scorer, url=server.url + "/rerank?sig=1"),
+        dataclasses.replace(scorer, url=server.url + "/rerank?trace=1"),
         pickle.loads(pickle.dumps(scorer)),
     }
     assert {one.cache_key for one in same} == {scorer.cache_key}

@@ -24,7 +24,7 @@ from runoff.errors import (
     RequestRejected,
     RunoffError,
 )
-from runoff.rerank import HTTPRerank, Retries
+from runoff.rerank import CohereRerank, HTTPRerank, Retries
 from runoff.scores import Passage
 from runoff.testing.chaos import FAULTS, ChaosServer
 
@@ -87,15 +87,45 @@ def test_nothing_of_the_texts_is_in_an_error_of_form():
 
 
 def test_neither_repr_nor_pickle_holds_a_secret():
-    """Key, headers and what follows a `?` in the URL are neither shown nor pickled."""
-    scorer = make(f"http://host/rerank?sig={PLANTED}", headers={"api-key": PLANTED + "h"})
+    """Key and headers are neither shown nor pickled."""
+    scorer = make("http://host/rerank", headers={"api-key": PLANTED + "h"})
     for text in (repr(scorer), str(scorer), f"{scorer!r:}", repr([scorer])):
         assert PLANTED not in text
-    scorer = dataclasses.replace(scorer, url="http://host")
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         assert PLANTED.encode() not in pickle.dumps(scorer, protocol)
     assert PLANTED not in repr(dataclasses.asdict(scorer))
     assert PLANTED not in scorer.cache_key
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"key={PLANTED}", "x=1&api_key=a", "sig=a", "subscription-key=a", "accessToken=a",
+        "code=a", f"x={PLANTED}", "x=0123456789abcdef0123456789abcdef", "KEY",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("sign", ["?", "#"])
+def test_a_key_in_a_url_is_refused_without_being_shown(query, sign, monkeypatch):
+    """A URL is logged and saved: the error names the parameter and the remedy."""
+    if (query, sign) == ("KEY", "#"):
+        pytest.skip("the name of a part of a page")
+    url = f"http://host/rerank{sign}{query}"
+    monkeypatch.setenv("CO_API_URL", url)
+    ways = [lambda: make(url), lambda: CohereRerank(api_key="k", base_url=url)]
+    ways.append(lambda: CohereRerank(api_key="k").score(PAIRS))
+    for way in ways:
+        with pytest.raises(InvalidArgument, match=r"api_key=.*headers=") as caught:
+            way()
+        assert PLANTED not in f"{caught.value} {caught.value.value}"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["api-version=2024-05-01-preview", "deployment=rerank-v2-2024-eu-west", "region=eu", "n=3", ""],
+)
+def test_other_parameters_of_a_url_are_taken(query):
+    """What Azure and others ask for is no secret."""
+    assert make(f"http://host/rerank?{query}").url.endswith(query)
 
 
 def test_an_unpickled_scorer_reads_the_environment_or_says_so(server, monkeypatch):

@@ -1,10 +1,11 @@
 """A planted key is looked for in everything a reranker shows, and is found nowhere."""
 
 import asyncio
+import dataclasses
 import logging
 
 import pytest
-from planted import HEADER, KEY, SITUATIONS, answered, check, logged, texts, told
+from planted import HEADER, KEY, SITUATIONS, answered, check, framed, logged, texts, told
 
 pytest.importorskip("httpx")
 
@@ -105,3 +106,29 @@ def test_neither_answer_error_nor_log_holds_a_key(server, name, situation, caplo
                 check(answered(response), "answered")
                 assert [one.doc_id for one in response]
     check(logged(caplog.records), "logged")
+
+
+FAULTY = ("401", "503", "hang", "reset", "nan", "200 html", "200 coding", "307 place", "422 plain")
+
+
+@pytest.mark.parametrize("situation", FAULTY)
+@pytest.mark.parametrize("name", ALONE)
+def test_no_variable_of_what_raises_holds_a_key(server, name, situation):
+    """Error reporters write out the variables of each frame: none there shows key or header."""
+    server.clear()
+    server.fault = SITUATIONS[situation]
+    reranker = dataclasses.replace(RERANKERS[name](server.url), timeout=0.3)
+    with pytest.raises(RunoffError) as caught:
+        reranker.score([("otters", "otters sleep afloat")])
+    check(framed(caught.value), "frame")
+    with pytest.raises(RunoffError) as caught:
+        asyncio.run(reranker.ascore([("otters", "otters sleep afloat")]))
+    check(framed(caught.value), "frame")
+
+
+@pytest.mark.parametrize("key", [KEY + "\n\u2026", lambda: KEY + "\u2026"])
+def test_a_key_that_cannot_be_sent_is_in_no_variable(server, key):
+    """The error about the key is raised where no variable holds it."""
+    with pytest.raises(RunoffError) as caught:
+        http("tei", api_key=key)(server.url).score([("otters", "otters sleep afloat")])
+    check(framed(caught.value), "frame")

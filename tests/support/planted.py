@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pickle
 import traceback
+from collections.abc import Mapping
 
 from runoff._util.provenance import encode
 from runoff.errors import InvalidArgument, RunoffError
@@ -124,3 +125,23 @@ def check(found, where=""):
         if part in text
     ]
     assert not leaks, "\n".join(leaks)
+
+
+def framed(error):
+    """Yield every local variable of the frames of an error and of its causes, tests left out."""
+    seen = set()
+    left = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            place = frame.f_code.co_filename
+            if "/tests/" in place or "runoff/testing" in place:
+                continue
+            for name, value in frame.f_locals.items():
+                yield f"{place}:{name}", repr(value)
+                if isinstance(value, Mapping):  # some reporters write these out whatever their repr
+                    yield f"{place}:{name}", repr(dict(value))
+        left += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]

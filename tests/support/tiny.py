@@ -40,7 +40,7 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def graph(
+def graph(  # noqa: PLR0913 - one argument for each kind of model
     *,
     labels: int = 1,
     inputs: tuple[str, ...] = ("input_ids", "attention_mask", "token_type_ids"),
@@ -50,6 +50,7 @@ def graph(
     broken: bool = False,
     output: str = "logits",
     extra_input: str | None = None,
+    endless: bool = False,
 ) -> onnx.ModelProto:
     """A graph that embeds tokens (and types), mixes them and makes one output.
 
@@ -62,6 +63,7 @@ def graph(
         broken: divide by zero, so that the output is not finite.
         output: `logits`, `sentence_embedding` or `last_hidden_state`.
         extra_input: an input that no text has.
+        endless: loop for ever before the output.
     """
     random = np.random.default_rng(seed)
     weights = {
@@ -111,10 +113,12 @@ def graph(
         nodes.append(helper.make_node("LpNormalization", ["mean"], ["raw"], axis=1, p=2))
     else:
         nodes.append(helper.make_node("Identity", [last], ["raw"]))
+    if endless:
+        nodes.append(helper.make_node("Loop", ["", "true", "raw"], ["looped"], body=_forever()))
     nodes.append(
         helper.make_node("Div", ["raw", "zero"], [output])
         if broken
-        else helper.make_node("Identity", ["raw"], [output])
+        else helper.make_node("Identity", ["looped" if endless else "raw"], [output])
     )
     asked = [helper.make_tensor_value_info(name, dtype, ["batch", "tokens"]) for name in inputs]
     if extra_input:
@@ -128,13 +132,47 @@ def graph(
             [
                 numpy_helper.from_array(value.astype(np.float32), name)
                 for name, value in weights.items()
-            ],
+            ]
+            + [numpy_helper.from_array(np.ones((), np.bool_), "true")],
         ),
         opset_imports=[helper.make_opsetid("", 17)],
     )
     made.ir_version = 8
     onnx.checker.check_model(made)
     return made
+
+
+def save_apart(directory: Path, weights: str, **options) -> Path:
+    """Write a model directory whose weights lie in a file of their own."""
+    save(directory, **options)
+    (directory / weights).parent.mkdir(parents=True, exist_ok=True)
+    onnx.save_model(
+        graph(**options),
+        directory / "model.onnx",
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=weights,
+        size_threshold=0,
+    )
+    return directory
+
+
+def _forever() -> onnx.GraphProto:
+    """The body of a loop whose condition stays true."""
+    value = helper.make_tensor_value_info
+    return helper.make_graph(
+        [
+            helper.make_node("Identity", ["condition"], ["again"]),
+            helper.make_node("Tanh", ["before"], ["after"]),
+        ],
+        "forever",
+        [
+            value("turn", TensorProto.INT64, []),
+            value("condition", TensorProto.BOOL, []),
+            value("before", TensorProto.FLOAT, None),
+        ],
+        [value("again", TensorProto.BOOL, []), value("after", TensorProto.FLOAT, None)],
+    )
 
 
 def save(directory: Path, *, file: str = "model.onnx", config: object = None, **options) -> Path:

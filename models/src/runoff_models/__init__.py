@@ -74,9 +74,11 @@ def _verified(folder: Path) -> Path:
     """The folder itself, after its files were checked."""
     listing = folder / "checksums.json"
     try:
-        recorded: dict[str, str] = json.loads(listing.read_bytes())
-    except (OSError, ValueError) as error:
+        recorded = json.loads(listing.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelDamagedError(listing, expected="a JSON object", found=str(error)) from error
+    if not isinstance(recorded, dict):
+        raise ModelDamagedError(listing, expected="a JSON object", found="another value")
     for file in _CHECKED:
         expected = f"SHA-256 {recorded.get(file, 'recorded in checksums.json')}"
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._onnx import cpu
+from runoff._onnx.external import external_files
 from runoff._util.faults import reason_of
+from runoff._util.stored import is_count, is_finite, is_text, parse_json
 from runoff.errors import ModelDamaged, ModelNotFound, PoolFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
     "CHECKSUMS",
@@ -48,7 +49,7 @@ _INT8 = re.compile(r"int8|quantized")
 _FOLDERS = ("onnx", "")  # where exports are in a model directory, best first
 _MOST_LIKELY_A_SENTINEL = 1_000_000  # transformers writes 1e30 for "no limit"
 _UNLIMITED = 512
-_PADDED_POSITIONS = {"camembert", "roberta", "xlm-roberta"}  # position ids start at padding + 1
+_PADDED_POSITIONS = ("camembert", "roberta", "xlm-roberta")  # position ids start at padding + 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class ModelDirectory:
     def _json(self, name: str) -> object:
         path = self.directory / name
         try:
-            read: object = json.loads(path.read_text("utf-8"))
+            read: object = parse_json(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
@@ -100,27 +101,43 @@ class ModelDirectory:
         Raises:
             ModelDamaged: the file cannot be read as sentence-transformers writes it.
         """
-        listed: Any = self._json("modules.json")
-        try:
-            return [str(one["type"]).rpartition(".")[2] for one in listed or ()]
-        except (TypeError, KeyError) as error:
+        listed = self._json("modules.json")
+        if listed is None:
+            return []
+        if not isinstance(listed, list) or not all(
+            isinstance(one, dict) and is_text(one.get("type")) for one in listed
+        ):
             msg = f"{self.name}: modules.json is not a list of modules: fetch the model again"
-            raise ModelDamaged(msg) from error
+            raise ModelDamaged(msg)
+        return [one["type"].rpartition(".")[2] for one in listed]
 
     @property
     def ours(self) -> bool:
         """Whether `config.json` is written for runoff, as that of the embedded models is."""
         return "kind" in self.config
 
+    @property
+    def architecture(self) -> str:
+        """The first of the architectures in `config.json`; `"none"` when there is none."""
+        named = self.config.get("architectures")
+        return str(named[0]) if isinstance(named, list) and named else "none"
+
     @cached_property
     def positions(self) -> int | None:
         """The most tokens that the model can read; None when its settings do not say."""
         stated = self.config.get("max_position_embeddings")
-        if not isinstance(stated, int):
+        if not is_count(stated, 1):
             return None
+        if self.config.get("model_type") not in _PADDED_POSITIONS:
+            return stated
         padding = self.config.get("pad_token_id") or 0
-        padded = self.config.get("model_type") in _PADDED_POSITIONS
-        return stated - padding - 1 if padded else stated
+        if not is_count(padding, most=stated - 2):
+            msg = (
+                f"{self.name}: config.json has {stated} positions and the padding token "
+                f"{padding!r}, which do not fit together: fetch the model again"
+            )
+            raise ModelDamaged(msg)
+        return stated - padding - 1
 
     @cached_property
     def max_length(self) -> int:
@@ -137,7 +154,7 @@ class ModelDirectory:
             self.positions,
         )
         for length in stated:
-            if isinstance(length, int | float) and 0 < length < _MOST_LIKELY_A_SENTINEL:
+            if is_finite(length) and 1 <= length < _MOST_LIKELY_A_SENTINEL:
                 return min(int(length), self.positions or int(length))
         return _UNLIMITED
 
@@ -159,17 +176,36 @@ class ModelFiles(ModelDirectory):
         """The tokenizer's file."""
         return self.directory / TOKENIZER
 
+    def external(self) -> list[Path]:
+        """Return the files beside the graph that hold its weights.
+
+        Raises:
+            ModelNotFound: the graph cannot be opened.
+            ModelDamaged: the graph cannot be read, or a file is missing or outside the folder.
+        """
+        try:
+            return external_files(self.onnx, self.name)
+        except OSError as error:
+            msg = f"{self.onnx} cannot be read ({error.strerror}): fetch the model again"
+            raise ModelNotFound(msg) from error
+
+    def _read(self) -> Iterator[Path]:
+        """Yield the files that scores depend on; the graph is checked before it is parsed."""
+        yield self.onnx
+        yield from self.external()
+        yield self.tokenizer
+
     def digest(self) -> str:
         """Return a checksum of the graph, its external data and the tokenizer (SHA-256, hex).
 
         Raises:
             ModelNotFound: a file is missing.
-            ModelDamaged: the model was made for runoff and a file differs from `checksums.json`.
+            ModelDamaged: the model was made for runoff and a file differs from `checksums.json`, or
+                as for `external`.
         """
         whole = hashlib.sha256()
-        external = sorted(self.onnx.parent.glob(f"{self.onnx.name}[._]data*"))
         recorded = self.settings(CHECKSUMS) if self.ours else {}
-        for path in (self.onnx, *external, self.tokenizer):
+        for path in self._read():
             found = checksum(path)
             if recorded.get(path.relative_to(self.directory).as_posix(), found) != found:
                 msg = f"{self.name}: {path} has another checksum: fetch or export the model again"
@@ -272,8 +308,8 @@ def checksum(path: Path) -> str:
     return known
 
 
-def check_exhausted(error: BaseException | None, path: Path) -> None:
+def check_exhausted(error: BaseException | None, what: Path | str) -> None:
     """Raise PoolFull if a file could not be opened because too many are open."""
     if error is not None and reason_of(error) == PoolFull.reason:
-        msg = f"{path} cannot be opened: no file descriptor is left ({error}); see `ulimit -n`"
+        msg = f"{what} cannot be opened: no file descriptor is left ({error}); see `ulimit -n`"
         raise PoolFull(msg) from error

@@ -38,13 +38,13 @@ def check(
     Raises:
         InvalidArgument: names the argument.
     """
-    if not isinstance(model, str | Path) or not str(model).strip():
+    if not isinstance(model, str | Path) or not str(model).strip() or "\0" in str(model):
         raise InvalidArgument("model", model, "must be a model's name or the path of its directory")
     if precision not in PRECISIONS:
         raise InvalidArgument("precision", precision, f"must be one of {', '.join(PRECISIONS)}")
     if revision is not None and (not isinstance(revision, str) or not revision):
         raise InvalidArgument("revision", revision, "must be a branch, tag or commit, or None")
-    if cache_dir is not None and not isinstance(cache_dir, str | Path):
+    if cache_dir is not None and (not isinstance(cache_dir, str | Path) or "\0" in str(cache_dir)):
         raise InvalidArgument("cache_dir", cache_dir, "must be a path or None")
     if not isinstance(local_files_only, bool):
         raise InvalidArgument("local_files_only", local_files_only, "must be True or False")
@@ -186,7 +186,7 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
     try:
         directory = package.path(name)
     except package.ModelDamagedError as error:
-        check_exhausted(error.__cause__, error.file)
+        check_exhausted(error.__cause__, name)
         if getattr(sys, "frozen", False) and not error.file.exists():
             msg = (
                 f"{name}: the model is not bundled with this application: {error.file} is missing. "

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 
 from runoff._onnx import runtime
+from runoff._onnx.external import is_linked
+from runoff._onnx.slots import Interrupt
 from runoff._util import optout
 from runoff._waiting import exits
-from runoff.errors import InvalidArgument, ModelDamaged
+from runoff.errors import DeadlineExceeded, InvalidArgument, ModelDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff._onnx.files import ModelFiles
-    from runoff._onnx.slots import Interrupt
     from runoff._onnx.tokens import Encoded
+    from runoff.deadline import Deadline
 
 __all__ = ["InProcess", "Loaded", "forget", "generation", "load", "shared"]
 
 _KEPT = 2
+_PROBE_LEAST, _PROBE_MOST = 0.05, 60.0  # seconds
 _QUIET = 4  # only fatal errors: every other one is raised as an exception anyway
 _DTYPES: dict[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
@@ -117,6 +120,35 @@ class Loaded:
             raise ModelDamaged(msg) from error
         return np.asarray(result)
 
+    def probe(self, encoded: Encoded, output: str, deadline: Deadline | None) -> NDArray[Any]:
+        """Do what `run` does with a short input, once after loading, in limited time.
+
+        Args:
+            encoded: see `run`.
+            output: see `run`.
+            deadline: how long it may take, though 50 ms at least; without one, a minute. Its clock
+                may be stopped.
+
+        Raises:
+            DeadlineExceeded: it did not end in the time of the deadline.
+            ModelDamaged: it did not end in a minute, or cannot be computed.
+        """
+        finite = deadline is not None and deadline.finite
+        seconds = max(_PROBE_LEAST, deadline.remaining()) if deadline and finite else _PROBE_MOST
+        interrupt = Interrupt()
+        timer = threading.Timer(seconds, interrupt.stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.run(encoded, output, interrupt)
+        except ModelDamaged as error:
+            if not interrupt.stopped:
+                raise
+            msg = f"{self._name}: its first run, of a few tokens, did not end in {seconds:.2g} s"
+            raise (DeadlineExceeded if finite else ModelDamaged)(msg) from error
+        finally:
+            timer.cancel()
+
 
 def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is imported late
     optout.apply()
@@ -124,7 +156,10 @@ def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is i
 
     try:
         tokenizer = Tokenizer.from_file(str(files.tokenizer))
-    except Exception as error:  # tokenizers raises plain Exception
+        tokenizer.encode("a", "b")  # one that cannot encode panics, and that is no Exception
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         msg = (
             f"{files.name}: {files.tokenizer} cannot be read as a tokenizer ({_summary(error)}): "
             "fetch the model again"
@@ -148,10 +183,13 @@ def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onn
                 str(files.onnx), options, providers=["CPUExecutionProvider"]
             )
     except Exception as error:  # onnxruntime's errors share no base below Exception
-        msg = (
-            f"{files.name}: {files.onnx} cannot be loaded ({_summary(error)}): fetch the model "
-            "again, or update onnxruntime if the file is newer than it"
-        )
+        remedy = "fetch the model again, or update onnxruntime if the file is newer than it"
+        if is_linked(files.onnx, files.external()):
+            remedy = (
+                "its weights are a link to another folder, which this version of onnxruntime may "
+                'not follow: update it, or copy the model with "hf download --local-dir"'
+            )
+        msg = f"{files.name}: {files.onnx} cannot be loaded ({_summary(error)}): {remedy}"
         raise ModelDamaged(msg) from error
 
 
@@ -160,7 +198,7 @@ def _cancel(options: Any) -> None:  # noqa: ANN401 - as above
         options.set_load_cancellation_flag(True)
 
 
-def _summary(error: Exception) -> str:
+def _summary(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
 

@@ -54,6 +54,7 @@ class Loading:
     """
 
     def __init__(self, deadline: Deadline | None) -> None:
+        self.deadline = deadline
         self._pause = nullcontext() if deadline is None else deadline.paused()
         self._native = exits.Native()
         self._began = 0.0

@@ -31,12 +31,14 @@ class Encoded:
     Attributes:
         ids: token ids, int64, shape (1, n).
         type_ids: 0 for the first text and 1 for the second, as the tokenizer says; same shape.
-        truncated: whether text was lost to the limit.
+        truncated: whether text was lost to the limit; of a pair, text of the document.
+        query_cut: whether text of a pair's query was lost.
     """
 
     ids: NDArray[np.int64]
     type_ids: NDArray[np.int64]
     truncated: bool
+    query_cut: bool = False
 
     def __len__(self) -> int:
         """Return the number of tokens."""
@@ -55,14 +57,15 @@ class _Template:
     def special(self) -> int:
         return sum([len(part) for part in self.ids])
 
-    def fill(self, *texts: list[int], truncated: bool) -> Encoded:
+    def fill(self, *texts: list[int], truncated: bool, query_cut: bool = False) -> Encoded:
         ids, types = list(self.ids[0]), list(self.types[0])
         for number, text in enumerate(texts):
             ids += text
             types += [self.text_types[number]] * len(text)
             ids += self.ids[number + 1]
             types += self.types[number + 1]
-        return Encoded(np.array([ids], np.int64), np.array([types], np.int64), truncated)
+        made = np.array([ids], np.int64), np.array([types], np.int64)
+        return Encoded(*made, truncated, query_cut)
 
 
 class TextEncoder:
@@ -143,8 +146,12 @@ class TextEncoder:
         read, read_cut = self.ids(document, room)
         kept = min(len(asked), max(self.max_length // 2, room - len(read)), room - (len(read) > 0))
         left = room - kept
-        cut = asked_cut or read_cut or kept < len(asked) or left < len(read)
-        return self._pair.fill(asked[:kept], read[:left], truncated=cut)
+        return self._pair.fill(
+            asked[:kept],
+            read[:left],
+            truncated=read_cut or left < len(read),
+            query_cut=asked_cut or kept < len(asked),
+        )
 
     def _encode(self, text: str) -> Encoding:
         text = clean(text)

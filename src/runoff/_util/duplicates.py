@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import defaultdict
 from itertools import chain, count, pairwise
 from typing import TYPE_CHECKING
@@ -23,16 +25,48 @@ _MASKS = np.array([(1 << 8 * size) - 1 for size in range(_FIRST + 1)], np.uint64
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that the upper bits depend on all
 _BITS = 56  # of a shingle's number; the 8 above them say how common it is
 _COMMONEST = 255
+_PER_SECOND = 5_000_000  # characters: a third of what one core reads
 
 
-def alike(texts: Sequence[str], least: float) -> dict[int, int]:
+class _Late(Exception):
+    """Time is up; `left` texts were not compared."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(left)
+        self.left = left
+
+
+def alike(
+    texts: Sequence[str], least: float, seconds: float = math.inf
+) -> tuple[dict[int, int], int]:
     """Map the place of each duplicate to the place of the earlier text that stands for it.
 
     Two texts are alike when they have the same words, or, with `least` below 1, when their sets of
     three-word sequences have at least this Jaccard similarity. Each text is compared with the
     earlier ones that are kept, and is a duplicate of the first that it is like. A blank text is
     never a duplicate.
+
+    Args:
+        texts: in order of rank.
+        least: the similarity, above 0 and at most 1.
+        seconds: how long this may take. Texts that are too long for it, and the last ones when time
+            is up, are compared with no other.
+
+    Returns:
+        the duplicates, and how many texts were not compared.
     """
+    until = time.monotonic() + seconds
+    room, read = seconds * _PER_SECOND, []
+    for place, text in enumerate(texts):
+        if len(text) <= room:
+            room -= len(text)
+            read.append(place)
+    found, left = _alike([texts[place] for place in read], least, until)
+    heads = {read[place]: read[head] for place, head in found.items()}
+    return heads, left + len(texts) - len(read)
+
+
+def _alike(texts: Sequence[str], least: float, until: float) -> tuple[dict[int, int], int]:
     split = _split(texts, least)
     first: dict[str, int] = {}
     heads: dict[int, int] = {}
@@ -40,10 +74,16 @@ def alike(texts: Sequence[str], least: float) -> dict[int, int]:
         if found and (head := first.setdefault(" ".join(found), place)) != place:
             heads[place] = head
     if least == 1:
-        return heads
-    left = {place: split[place] for place in first.values()}
-    moved = {place: head for head, place in _near(left, least, every=False)}
-    return {place: moved.get(head, head) for place, head in heads.items()} | moved
+        return heads, 0
+    distinct = {place: split[place] for place in first.values()}
+    moved: dict[int, int] = {}
+    left = 0
+    try:
+        for head, place in _near(distinct, least, every=False, until=until):
+            moved[place] = head  # noqa: PERF403 - what was found before time is up is kept
+    except _Late as late:
+        left = late.left
+    return {place: moved.get(head, head) for place, head in heads.items()} | moved, left
 
 
 def near_pairs(texts: Sequence[str], least: float) -> list[tuple[int, int]]:
@@ -93,8 +133,8 @@ def _numbers(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64
     return numbers, np.searchsorted(begins, starts, side="right") - 1
 
 
-def _near(
-    texts: Mapping[int, Sequence[str]], least: float, *, every: bool
+def _near(  # noqa: C901 - one loop whose steps share their state
+    texts: Mapping[int, Sequence[str]], least: float, *, every: bool, until: float = math.inf
 ) -> Iterator[tuple[int, int]]:
     """Yield earlier and later place of near texts: of all, or of each with the first that stays.
 
@@ -102,6 +142,9 @@ def _near(
     all (Bayardo, Ma and Srikant 2007: prefix filtering), and enough can follow it in both (Xiao,
     Wang, Lin and Yu 2008: positional filtering). Here the rare come first; those that occur in only
     one text come before all others and are only counted.
+
+    Raises:
+        _Late: the monotonic clock reached `until`.
     """
     places = [place for place, found in texts.items() if len(found) >= _SHINGLE]
     split = [texts[place] for place in places]
@@ -127,6 +170,8 @@ def _near(
     stay: dict[int, tuple[NDArray[np.uint64], int]] = {}
     having: dict[int, list[tuple[int, int]]] = {}  # shingle: texts that stay, and how many are left
     for place, (start, end) in enumerate(_bounds(owner, len(split))):
+        if time.monotonic() > until:
+            raise _Late(len(split) - place)
         own, total = shingles[start:end], int(totals[place])
         few = own[: max(0, firsts[place])].tolist()
         most: dict[int, int] = {}  # that an earlier text can have in common with this one
@@ -134,6 +179,8 @@ def _near(
             for rival, others in having.get(shingle, ()):
                 most.setdefault(rival, min(follow, others))
         for rival in sorted(most):
+            if time.monotonic() > until:
+                raise _Late(len(split) - place)
             theirs, size = stay[rival]
             if _jaccard(most[rival], total, size) < least:
                 continue

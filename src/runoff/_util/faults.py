@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from runoff._util.messages import error_text
+from runoff._util.messages import error_text, visible
 from runoff._util.permanent import BY_CLASS, BY_MESSAGE, rule_of
 from runoff.errors import (
     BadReply,
@@ -193,4 +193,4 @@ def lacks(reranking: Reranking) -> tuple[str, str]:
     if not reranking.unscored and not reranking.detail:
         return "", ""
     detail = reranking.detail or f"{len(reranking.unscored)} candidates have no score"
-    return reranking.reason or BadReply.reason, detail
+    return reranking.reason or BadReply.reason, visible(detail)

@@ -34,7 +34,10 @@ def short_repr(value: object) -> str:
     kind = type(value)
     if kind.__module__.partition(".")[0] not in _PLAIN:
         return f"<{kind.__module__}.{kind.__qualname__} object>"
-    text = repr(value[: _LENGTH * 2] if isinstance(value, str | bytes) else value)
+    try:
+        text = repr(value[: _LENGTH * 2] if isinstance(value, str | bytes) else value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or deep nesting
+        return f"<{kind.__qualname__} too large to show>"
     return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 1]}…"
 
 

@@ -49,6 +49,7 @@ _MOVED = {
     "evaluation.moves": "evaluation._losses",
     "evaluation.parts": "evaluation._capture",
     "evaluation.progress": "evaluation._record",
+    "evaluation.shown": "_util.display",
     "evaluation.reading": "evaluation._capture",
     "evaluation.recorder": "evaluation._record",
     "evaluation.replays": "evaluation._replay",

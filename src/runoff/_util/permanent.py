@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import ssl
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,11 +44,18 @@ _PATHS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionEr
 _SAID = 2000  # characters of a message that are searched
 
 _SIZE = r"(?:dimension\w*|\bdim\b|number of columns|vector (?:size|length)s?|shapes?)"
-_WRONG = r"(?:differ|mismatch|(?:not|n't) match|expect|not aligned|must be the same|error|wrong)"
+_WRONG = r"(?:differ|mismatch|(?:not|n't) match|\bexpect|not aligned|must be the same|\bwrong)"
 _DIMENSION = re.compile(
     f"{_SIZE}.{{0,80}}{_WRONG}|{_WRONG}.{{0,80}}{_SIZE}", re.IGNORECASE | re.DOTALL
 )
-_NO_ASYNC = re.compile(r"async[ _-]?(?:engine|driver|mode|client)|not async\b", re.IGNORECASE)
+_NO_ASYNC = re.compile(
+    r"async[ _-]?(?:engine|mode)\b|requires an async driver|\bnot async\b", re.IGNORECASE
+)
+_MISSING = re.compile(
+    r"(?:collection|table|index|namespace|column|relation)\b.{0,100}"
+    r"(?:not found|not exist|n't exist|no such)|no such (?:collection|table|index|column)",
+    re.IGNORECASE,
+)
 _EXHAUSTED = re.compile(re.escape(os.strerror(errno.EMFILE)), re.IGNORECASE)
 _HOST = re.compile(r"\bidna\b|label (?:empty|too long|or too long)", re.IGNORECASE)
 
@@ -92,11 +99,12 @@ def _sql(error: Exception) -> bool:
 
 def _untrusted(error: BaseException | None) -> bool:
     """Return whether a certificate was refused: clients wrap that as a lost connection."""
+    ssl = sys.modules.get("ssl")  # who raises its error has imported it, and not everyone needs it
     for _ in range(10):
-        if error is None or isinstance(error, ssl.SSLCertVerificationError):
-            break
+        if ssl is None or error is None or isinstance(error, ssl.SSLCertVerificationError):
+            return error is not None and ssl is not None
         error = error.__cause__ or error.__context__
-    return isinstance(error, ssl.SSLCertVerificationError)
+    return False
 
 
 def _grpc(error: Exception) -> bool:
@@ -175,7 +183,12 @@ BY_MESSAGE = (
         _says(_DIMENSION),
     ),
     Rule(
-        "a message about a missing async engine, driver, mode or client",
+        "a message that a collection, table, index, namespace or column does not exist",
+        "its name is wrong, or nothing was indexed",
+        _says(_MISSING),
+    ),
+    Rule(
+        "a message about a missing async engine, driver or mode",
         "the store was made for synchronous use",
         _says(_NO_ASYNC),
     ),

@@ -117,7 +117,7 @@ def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

@@ -44,7 +44,7 @@ def parse_json(raw: bytes | str, *, deepest: int = _DEEPEST) -> Any:  # noqa: AN
 
 def _depth_exceeds(value: object, limit: int) -> bool:
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             inner
             for one in level

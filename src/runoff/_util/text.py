@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.messages import visible
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -72,6 +74,7 @@ def units(text: str) -> list[int]:
 
 def snippet(text: str, length: int) -> str:
     """Return the start of a text on one line, without control characters."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text[: length * 4])
+    start = visible(text[: length * 4])
+    line = "".join(letter if letter.isprintable() else " " for letter in start)
     line = " ".join(line.split())
     return line if len(line) <= length and len(text) <= length * 4 else f"{line[: length - 1]}…"

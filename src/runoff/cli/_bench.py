@@ -16,6 +16,7 @@ from rich.text import Text
 
 from runoff._util.arguments import count
 from runoff._util.arguments import seconds as check_seconds
+from runoff._util.messages import visible
 from runoff.bench import _machine as machine
 from runoff.cli._output import say_table
 from runoff.cli._system import attribute, call
@@ -148,7 +149,7 @@ def _print(found: Measured, reranker: str, what: str, facts: dict[str, object]) 
     out = Console(highlight=False)
 
     def say(text: str, style: str = "") -> None:
-        out.print(Text(text), style=style, soft_wrap=True)
+        out.print(Text(visible(text)), style=style, soft_wrap=True)
 
     say(f"{reranker} over {what}", "bold")
     packages = cast("list[str]", facts["packages"])

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.cli._built_in import built_in_pipeline
 from runoff.cli._collection import open_collection
@@ -145,7 +146,7 @@ def _print(found: Evaluated) -> None:
     out = Console(highlight=False)
 
     def say(text: str, style: str = "") -> None:
-        out.print(Text(text), style=style, soft_wrap=True)
+        out.print(Text(visible(text)), style=style, soft_wrap=True)
 
     queries = len(next(iter(found.measured.values())).query_ids)
     say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")

@@ -7,6 +7,7 @@ import io
 import sys
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import visible
 from runoff.errors import InvalidArgument, MissingExtra, RunoffError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def app() -> None:
         sys.stderr.write(f"runoff: {error}\n")
         raise SystemExit(EXIT_USAGE if isinstance(error, InvalidArgument) else EXIT_ERROR) from None
     except OSError as error:  # such as a full disk or an unreadable file
-        sys.stderr.write(f"runoff: {error}\n")
+        sys.stderr.write(f"runoff: {visible(str(error))}\n")
         raise SystemExit(EXIT_ERROR) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._runs import RERANKED
 from runoff.report._explain import headline, result_table, stage_table
@@ -153,7 +154,7 @@ class TerminalReport:
         """Print nothing."""
 
     def _say(self, text: str, style: str = "") -> None:
-        self._out.print(Text(text), style=style, soft_wrap=True)
+        self._out.print(Text(visible(text)), style=style, soft_wrap=True)
 
 
 def _provenance_rows(pair: BeforeAfter) -> list[tuple[str, ...]]:

@@ -7,6 +7,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING
 
+from runoff._util.stored import parse_json
 from runoff.demo._corpus import split_text
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.types import Document
@@ -100,7 +101,7 @@ def _records(path: Path, name: str) -> Iterator[Document]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             if "\\u" in line:  # an escape may be a lone surrogate
                 json.dumps(record, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from runoff import __version__
 from runoff._util import optout
+from runoff._util.stored import parse_json
 from runoff.errors import (
     IndexDamaged,
     IndexNotFound,
@@ -116,7 +117,7 @@ def open_index(
     if _recorded_key(path) == key:
         try:
             return _opened(path)
-        except Exception as error:
+        except BaseException as error:
             if not _is_damage(error):
                 raise
     _built(path, key, documents, progress)
@@ -128,12 +129,19 @@ def _opened(path: Path) -> DemoIndex:
     embedder = Embedder()
     client = _client(path)
     collection = client.get_collection(_COLLECTION, embedding_function=None)
+    if collection.count() != len(bm25):
+        raise IndexDamaged(f"{path}: the two indexes have different numbers of documents")
     return DemoIndex(path, bm25, Chroma(collection, embed=embedder), client, collection, embedder)
 
 
-def _is_damage(error: Exception) -> bool:
-    """Whether an error means that a finished index is damaged."""
-    return isinstance(error, IndexDamaged | IndexNotFound | IndexTooNew) or _is_of_chroma(error)
+def _is_damage(error: BaseException) -> bool:
+    """Whether an error means that a finished index is damaged.
+
+    Chroma raises almost anything for a damaged database, and its native part panics.
+    """
+    if isinstance(error, RunoffError):
+        return isinstance(error, IndexDamaged | IndexNotFound | IndexTooNew)
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _is_of_chroma(error: Exception) -> bool:
@@ -142,10 +150,10 @@ def _is_of_chroma(error: Exception) -> bool:
 
 def _recorded_key(path: Path) -> str:
     try:
-        marker = json.loads((path / _MARKER).read_text(encoding="utf-8"))
+        marker = parse_json((path / _MARKER).read_bytes())
     except (OSError, ValueError):
         return ""
-    return str(marker.get("key", ""))
+    return str(marker.get("key", "")) if isinstance(marker, dict) else ""
 
 
 def _built(
@@ -188,8 +196,7 @@ def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) 
     progress("BM25", 0, 1)
     BM25(found).save(path / "bm25")
     progress("BM25", 1, 1)
-    client = _client(path)
-    client.clear_system_cache()  # the cached client may still have the deleted index open
+    _forget_clients()
     collection = _client(path).create_collection(
         _COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
     )
@@ -213,6 +220,16 @@ def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) 
 def _mark(path: Path, key: str, documents: int) -> None:
     marker = {"key": key, "documents": documents}
     (path / _MARKER).write_text(json.dumps(marker), encoding="utf-8")
+
+
+def _forget_clients() -> None:
+    """Let go of clients that have a deleted index open, or failed to open a damaged one."""
+    optout.apply()
+    try:
+        from chromadb.api.shared_system_client import SharedSystemClient  # noqa: PLC0415 - as below
+    except ImportError:
+        raise MissingExtra("chromadb", "demo") from None
+    SharedSystemClient.clear_system_cache()
 
 
 def _client(path: Path) -> ClientAPI:

@@ -6,13 +6,13 @@ changed because of an answer. Every relevant id exists on CPython 3.11, 3.12 and
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from runoff._util.messages import short_repr
+from runoff._util.stored import parse_json
 from runoff.errors import RunoffError
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def parse_questions(lines: str) -> list[Question]:
 def _question(line: str, where: str) -> Question:
     """Read one line."""
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
+        record = parse_json(line)
+    except ValueError as error:
         raise RunoffError(f"{where}: not JSON: {error}") from error
     expected = {"query_id", "text", "relevant"}
     if not isinstance(record, dict) or record.keys() != expected:

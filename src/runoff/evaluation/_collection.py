@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.stored import path_of
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument, MalformedData, MissingExtra
 from runoff.evaluation._formats import (
@@ -171,7 +172,7 @@ class Collection:
             InvalidArgument: a file is missing, or a judged query has no text.
             MalformedData: a line cannot be read.
         """
-        folder, gathered = Path(path), Gathered()
+        folder, gathered = path_of("path", path), Gathered()
         named = [f"qrels/{split}.tsv", f"qrels.{split}.tsv"]
         if split == "test":
             named.append("qrels.tsv")
@@ -198,8 +199,8 @@ class Collection:
             MalformedData: a line cannot be read.
         """
         gathered = Gathered()
-        read_qrels(Path(qrels), gathered)
-        read_topics(Path(topics), gathered)
+        read_qrels(path_of("qrels", qrels), gathered)
+        read_topics(path_of("topics", topics), gathered)
         return _made(gathered, name or Path(qrels).name)
 
     @classmethod
@@ -214,7 +215,7 @@ class Collection:
         Raises:
             MalformedData: a row cannot be read; the message names the line.
         """
-        file = Path(path)
+        file = path_of("path", path)
         tabs = file.name.lower().removesuffix(".gz").endswith(".tsv")
         return _rows(csv_rows(file, delimiter or ("\t" if tabs else ",")), file.name)
 
@@ -238,7 +239,7 @@ class Collection:
         Raises:
             MalformedData: a line cannot be read.
         """
-        file, gathered = Path(path), Gathered()
+        file, gathered = path_of("path", path), Gathered()
         for where, row in json_objects(file):
             text = row.get("query", row.get("text"))
             query_id = gathered.query(where, row.get("query_id"), text)
@@ -375,6 +376,9 @@ def _relevant(where: str, gathered: Gathered, query_id: str, relevant: object) -
         raise MalformedData(
             where, relevant, "`relevant` must be a list of ids, or map ids to grades"
         )
-    grades = relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1)
+    try:
+        grades = relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1)
+    except TypeError:  # a list among the ids
+        raise MalformedData(where, relevant, "the document ids must be strings") from None
     for doc_id, grade in grades.items():
         gathered.judge(where, query_id, doc_id, grade)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
+from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._recording import Content
 from runoff.evaluation._replay import plan_replay, traversals
-from runoff.evaluation._shown import html_by, pretty
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Curve:
             f"queries {self.regret:+.4f} [{low:+.4f}, {high:+.4f}], {self.agreement:.0%} of folds "
             "agree"
         )
-        return "\n".join([*lines, *self.notes])
+        return visible("\n".join([*lines, *self.notes]))
 
 
 def curve(  # noqa: PLR0913 - every setting has a default

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import csv
 import gzip
-import json
 import operator
 import re
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from runoff._util.messages import short_repr
+from runoff._util.stored import parse_json
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.types import Document
@@ -104,8 +105,8 @@ def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     for where, line in numbered_lines(path):
         try:
-            value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            value = parse_json(line)
+        except ValueError as error:
             raise MalformedData(where, line, f"is not JSON: {error}") from None
         if not isinstance(value, dict):
             raise MalformedData(where, value, "must be a JSON object")
@@ -200,19 +201,20 @@ def _id(where: str, what: str, value: object) -> str:
 
 
 def _grade(where: str, value: object) -> int:
+    grade: int | None = None
     if isinstance(value, str):
         # spreadsheets and pandas write 1.0 in a column of whole numbers with gaps
         found = re.fullmatch(r"\s*([+-]?\d{1,9})(?:\.0*)?\s*", value)
-        if found is not None:
-            return int(found[1])
-    elif isinstance(value, float) and value.is_integer():
-        return int(value)
+        grade = None if found is None else int(found[1])
+    elif isinstance(value, float):
+        grade = int(value) if value.is_integer() else None
     elif not isinstance(value, bool):
-        try:
-            return operator.index(cast("int", value))
-        except TypeError:
-            pass
-    raise MalformedData(where, value, "the grade must be a whole number")
+        with suppress(TypeError):
+            grade = operator.index(cast("int", value))
+    if grade is None or abs(grade) > _MOST:
+        remedy = f"the grade must be a whole number, at most {_MOST:,} either way"
+        raise MalformedData(where, value, remedy)
+    return grade
 
 
 def read_queries(path: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.arguments import count, is_share
+from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._recording import Recording, Stored
 from runoff.evaluation._replay import replay
@@ -72,13 +73,13 @@ class Setting:
         if len(self.sources) > 1:
             parts.append("fused as recorded" if self.fusion is None else _fusion_text(self.fusion))
         if not self.window:
-            return ", ".join([*parts, "no reranker"])
+            return visible(", ".join([*parts, "no reranker"]))
         parts.append(f"window {self.window}")
         if self.blend is not None:
             parts.append(f"blend {self.blend:g}")
         if self.threshold is not None:
             parts.append(f"threshold {self.threshold.value:g}")
-        return ", ".join(parts)
+        return visible(", ".join(parts))
 
 
 def _fusion_text(fusion: Fusion) -> str:

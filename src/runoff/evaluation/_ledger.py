@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
+from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,7 +144,7 @@ class Move:
             gain = f"could bring {self.at_most:.3f} at most"
         else:
             gain = f"brings {self.brings:+.3f} on these queries"
-        return f"{self.action}: {gain}; {self.loss:.3f} is lost there"
+        return visible(f"{self.action}: {gain}; {self.loss:.3f} is lost there")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -245,7 +246,7 @@ class Ledger:
         if self.moves:
             lines += ["", "next moves"]
             lines += [f"  {rank}. {move}" for rank, move in enumerate(self.moves, 1)]
-        return "\n".join([*lines, *self.notes])
+        return visible("\n".join([*lines, *self.notes]))
 
 
 def _row(label: str, value: float, sign: str = "") -> str:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from runoff._util.display import html_by, pretty
+from runoff._util.messages import visible
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation._remarks import check_judged, foreign
-from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +101,7 @@ class Measured:
         for name in self.values:
             judged = f"{judged_name(name)} {self.judged_share(name):.3f}"
             lines.append(f"{name:<10} {self.mean(name):.4f}  ({judged})")
-        return "\n".join([*lines, f"{len(self.query_ids)} judged queries", *self.notes])
+        return visible("\n".join([*lines, f"{len(self.query_ids)} judged queries", *self.notes]))
 
 
 class Evaluator:

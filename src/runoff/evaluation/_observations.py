@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.display import html_by, pretty
+from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._recording import Recording
 from runoff.evaluation._replay import plan_replay, traversals
-from runoff.evaluation._shown import html_by, pretty
 from runoff.trace import FateKind, Scoring, Trace
 from runoff.types import Response
 
@@ -220,7 +221,7 @@ class Finding:
         """Return the finding in one line."""
         mark = {True: "look", False: "fine", None: "none"}[self.odd]
         advice = f" Try: {self.advice}" if self.advice else ""
-        return f"{mark}  {self.check:<12} {self.sentence}{advice}"
+        return visible(f"{mark}  {self.check:<12} {self.sentence}{advice}")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -258,7 +259,7 @@ class Health:
 
     def __str__(self) -> str:
         """Return one line for each finding."""
-        return "\n".join([f"{self.queries} queries", *map(str, self.findings)])
+        return visible("\n".join([f"{self.queries} queries", *map(str, self.findings)]))
 
     _repr_pretty_ = pretty
 

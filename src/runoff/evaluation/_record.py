@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from runoff._util.arguments import count
 from runoff._util.faults import degrades
-from runoff._util.messages import error_text
+from runoff._util.messages import error_text, visible
 from runoff._waiting import workers as _workers
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed
@@ -130,7 +130,7 @@ def record(
 def _warned(recording: Recording) -> Recording:
     """Log a warning if answers are degraded, and return the recording."""
     for sentence in degraded(recording):
-        logger.warning("%s", sentence)
+        logger.warning("%s", visible(sentence))
     return recording
 
 

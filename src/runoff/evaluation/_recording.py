@@ -12,9 +12,9 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.display import html_by
 from runoff._util.lazy import import_name
 from runoff._util.messages import short_repr
-from runoff.evaluation._shown import html_by
 from runoff.scores import ModelIdentity, ScoreKind
 
 if TYPE_CHECKING:

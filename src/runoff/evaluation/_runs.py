@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._formats import numbered_lines
 from runoff.evaluation._measures import MEASURES, Evaluator
@@ -123,7 +123,7 @@ def read_scored_run(path: str | PathLike[str]) -> dict[str, list[tuple[str, floa
         MalformedData: as `read_run`.
     """
     rows: dict[str, dict[str, tuple[float, int]]] = {}
-    for where, line in numbered_lines(Path(path)):
+    for where, line in numbered_lines(path_of("path", path)):
         cells = line.split()
         if len(cells) != _COLUMNS:
             raise MalformedData(
@@ -168,7 +168,7 @@ def write_run(
         InvalidArgument: an id or the tag is empty or contains white space, a query repeats a
             document, or a score is not finite or beyond 1e38.
     """
-    file = Path(path)
+    file = path_of("path", path)
     _word("tag", tag)
     lines = [line for query_id, hits in run.items() for line in _lines(query_id, hits, tag)]
     content = "".join(lines).encode()

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
+from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._grid import grid_settings
-from runoff.evaluation._shown import html_by, pretty
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Trial:
     def __str__(self) -> str:
         """Return the trial in one line."""
         cost = "" if self.cost is None else f"  cost {self.cost:.4g}"
-        return (
+        return visible(
             f"{self.quality:.4f}  p95 {self.p95_ms:.0f} ms  {self.pairs:.0f} pairs{cost}  "
             f"{self.setting}"
         )
@@ -168,7 +169,9 @@ class Tuning:
             *(f"  {one}" for one in self.front[-_SHOWN:]),
         ]
         more = len(self.front) - _SHOWN
-        return "\n".join([*lines, *([f"  and {more} below"] if more > 0 else []), *self.notes])
+        return visible(
+            "\n".join([*lines, *([f"  and {more} below"] if more > 0 else []), *self.notes])
+        )
 
 
 def tune(  # noqa: PLR0913 - every setting has a default

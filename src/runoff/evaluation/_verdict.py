@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
+from runoff._util.messages import visible
 from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._pairing import paired, questions
-from runoff.evaluation._shown import html_by, pretty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ class Comparison:
         where = "all queries" if self.slice is None else snippet("=".join(self.slice), _LINE)
         low, high = self.interval
         judged = "" if self.judged is None else "  judged {:.2f} -> {:.2f}".format(*self.judged)
-        return (
+        return visible(
             f"{self.measure:<8} {where} ({self.queries}): {self.before:.4f} -> {self.after:.4f}  "
             f"{self.difference:+.4f} [{low:+.4f}, {high:+.4f}]  p {self.adjusted_p:.4f}  "
             f"{self.wins} better, {self.ties} unchanged, {self.losses} worse{judged}"
@@ -194,7 +195,7 @@ class Verdict:
         lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
         for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
             lines += [f"{title} {one}" for one in changes]
-        return "\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)])
+        return visible("\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)]))
 
 
 def verdict(

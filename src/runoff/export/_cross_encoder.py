@@ -156,8 +156,8 @@ def export_cross_encoder(
 
 
 def _check_kind(directory: ModelDirectory) -> None:
-    named = (directory.config.get("architectures") or ["none"])[0]
-    if str(named).endswith("ForCausalLM"):
+    named = directory.architecture
+    if named.endswith("ForCausalLM"):
         remedy = (
             f"{named} is a causal language model, which the ONNX backend does not support: run it "
             'with CrossEncoder(..., backend="torch")'

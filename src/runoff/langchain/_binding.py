@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 
 from runoff.langchain._filters import BOUND, as_filter, joined
@@ -80,3 +81,11 @@ def _bound(made: Runnable[str, _Documents]) -> Runnable[str, _Documents]:
 
 class ConfigurableRetriever(Bindable, RunnableConfigurableFields[str, _Documents]):
     """A retriever with fields that are configured for each call."""
+
+    def with_config(
+        self,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401 - LangChain's
+    ) -> Runnable[str, _Documents]:
+        """Add a config to the one it has; LangChain's own method would drop a configured filter."""
+        return super().with_config(merge_configs(self.config, config), **kwargs)

@@ -25,6 +25,7 @@ from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
 from runoff.rerank._foreign import rewritten, unfilled
+from runoff.rerank._pairs import check_queries
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 from runoff.types import Dropped, Ranked, Reranking
@@ -150,11 +151,13 @@ class CompressorReranker:
         """Order the candidates; see `Reranker.rerank`.
 
         Raises:
+            RequestRejected: the query is blank.
             BadReply: it returned a document that was not among the candidates, or cannot use what
                 its language model returned.
         """
         if deadline is not None:
             deadline.check(self.name)
+        check_queries(self.name, (query.text,))
         copies = [_copy(candidate) for candidate in candidates]
         try:
             kept = _raised(self.compressor, len(copies)).compress_documents(
@@ -178,6 +181,7 @@ class CompressorReranker:
             )
         if deadline is not None:
             deadline.check(self.name)
+        check_queries(self.name, (query.text,))
         copies = [_copy(candidate) for candidate in candidates]
         try:
             kept = await _raised(self.compressor, len(copies)).acompress_documents(

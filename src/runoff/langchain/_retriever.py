@@ -255,8 +255,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         """
         config = ensure_config(_config.get())
         parts = self._parts()
-        if len(parts) > 1:
-            check_own_filters(parts, config)
+        check_own_filters(parts, config, as_filter(self.filters))
 
         def tagged(make: Callable[..., BaseCallbackManager], name: str) -> BaseCallbackManager:
             return make(tag=f"source:{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
@@ -25,16 +26,17 @@ from runoff.langchain._scoring import (
     scored,
     searches_natively_async,
 )
-from runoff.langchain._widen import search_kwargs, widened
+from runoff.langchain._widen import parts_of, search_kwargs, widened
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.runnables import RunnableConfig
 
     from runoff.deadline import Deadline
+    from runoff.filters import Filter
     from runoff.langchain._filters import Translate
     from runoff.protocols import RecallSource
     from runoff.types import Query
@@ -226,7 +228,9 @@ class RetrieverSource:
             scores = [1 / rank for rank in range(1, len(found) + 1)]
             score_range = (0.0, 1.0)
         wanted = query.filters
-        if wanted is not None and found and not any(document.metadata for document in found):
+        honours = isinstance(retriever, VectorStoreRetriever) or hasattr(retriever, "takes_depth")
+        bare = found and not any(document.metadata for document in found)
+        if wanted is not None and bare and not honours:
             remedy = f"{self.name} returned documents without metadata, which a filter cannot check"
             raise FilterNotSupported("filter", wanted, remedy)
         return [
@@ -254,29 +258,62 @@ def _with_bound(
     return {**given, **arguments}
 
 
-def check_own_filters(parts: Mapping[str, Any], config: RunnableConfig) -> None:
-    """Refuse several retrievers of which some have a filter that the others lack.
+def check_own_filters(
+    parts: Mapping[str, Any], config: RunnableConfig, shared: Filter | None
+) -> None:
+    """Refuse several retrievers, or one that combines several, if a filter does not reach all.
+
+    Args:
+        parts: the retrievers and sources by name.
+        config: the call's config.
+        shared: the filter that reaches all of them anyway.
 
     Raises:
         InvalidArgument: names the filter and its retriever.
+        FilterNotSupported: a retriever has a filter that one bound to it would replace.
     """
-    filters = {}
-    for name, part in parts.items():
-        own = {}
-        if isinstance(part, Runnable):
-            retriever, _, arguments = _resolved(part, config)
-            if not getattr(retriever, "takes_depth", False):
-                own = own_filters({**getattr(retriever, "search_kwargs", {}), **arguments})
-        filters[name] = own
-    first = next(iter(filters.values()))
-    if any(own != first for own in filters.values()):
-        name = next(name for name, own in filters.items() if own)
-        argument, value = next(iter(filters[name].items()))
+    leaves = [leaf for name, part in parts.items() for leaf in _leaves(name, part, config, shared)]
+    if len(leaves) > 1 and any(own != leaves[0][1] for _, own in leaves):
+        name, own = next(leaf for leaf in leaves if leaf[1])
+        argument, value = next(iter(own.items()))
         remedy = (
-            "filters this retriever alone, and not the others: pass filters= instead, which "
+            "filters this retriever alone, and not those beside it: pass filters= instead, which "
             "reaches all of them"
         )
-        raise InvalidArgument(f"{name}.search_kwargs[{argument!r}]", value, remedy)
+        raise InvalidArgument(f"{name}: {argument}", value, remedy)
+
+
+def _leaves(
+    name: str,
+    part: Any,  # noqa: ANN401 - a retriever or a source
+    config: RunnableConfig,
+    shared: Filter | None,
+    outer: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the retrievers that are asked in the end, by name, with the filters they have.
+
+    Arguments that are bound to a retry or to fallbacks reach the retrievers inside.
+    """
+    if not isinstance(part, Runnable):
+        yield name, {}
+        return
+    retriever, config, arguments = _resolved(part, config)
+    arguments = {**arguments, **outer}
+    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:  # noqa: SLF001 - LangChain has no public way
+        for argument, value in own_filters(arguments).items():
+            remedy = f"{name} ({type(retriever).__name__}) ignores it when bound: pass filters="
+            raise FilterNotSupported(argument, value, remedy)
+    inner = [one for several in parts_of(retriever).values() for one in several]
+    if inner:
+        for one in inner:
+            yield from _leaves(f"{name} ({type(one).__name__})", one, config, shared, arguments)
+    elif getattr(retriever, "takes_depth", False):
+        bound = [as_filter(arguments.get(one)) for one in ("filter", "filters", BOUND)]
+        own = joined(getattr(retriever, "filters", None), *bound)
+        yield name, {} if own is None or own == shared else {"filters": own}
+    else:
+        given = getattr(retriever, "search_kwargs", {})
+        yield name, own_filters(_with_bound(name, given, arguments))
 
 
 def _resolved(

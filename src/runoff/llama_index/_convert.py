@@ -23,7 +23,7 @@ from llama_index.core.storage.docstore.utils import json_to_doc
 from runoff._util.isolated import isolated
 from runoff._util.provenance import KEY, Marked, decode, encode, without
 from runoff._util.template import Template
-from runoff.errors import InvalidArgument
+from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._filters import as_filter
 from runoff.rerank._passages import within
 from runoff.types import Document, Hit, Query
@@ -312,5 +312,13 @@ def _as_json(node: BaseNode) -> dict[str, Any]:
 
 
 def from_json(written: str) -> BaseNode:
-    """Return the node that `to_json` wrote."""
-    return json_to_doc(json.loads(written))
+    """Return the node that `to_json` wrote.
+
+    Raises:
+        IndexDamaged: it wrote something else.
+    """
+    try:
+        return json_to_doc(json.loads(written))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        msg = f"a node of the saved index cannot be read ({error}): build it and persist it again"
+        raise IndexDamaged(msg) from error

@@ -19,6 +19,7 @@ from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
 from runoff.rerank._foreign import rewritten, unfilled
+from runoff.rerank._pairs import check_queries
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
 
@@ -65,10 +66,12 @@ class PostprocessorReranker:
         """Order the candidates as the postprocessor does.
 
         Raises:
+            RequestRejected: the query is blank.
             InvalidArgument: it returned a node that was not among the candidates.
             BadReply: it cannot use what its language model returned.
         """
         del deadline  # LlamaIndex's postprocessors take none; the pipeline leaves a late one behind
+        check_queries(self.name, (query.text,))
         given = _copies(candidates)
         nodes = list(given.values())
         try:
@@ -90,6 +93,7 @@ class PostprocessorReranker:
             return await workers.run_async(
                 lambda: self.rerank(query, candidates), deadline, self.name
             )
+        check_queries(self.name, (query.text,))
         given = _copies(candidates)
         asked = self._asked(len(given))
         try:

@@ -7,12 +7,14 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.vector_stores.simple import SimpleVectorStore
 
 from runoff._util.options import refuse_unknown, strict_options
+from runoff._util.stored import path_of
 from runoff._waiting import workers
-from runoff.errors import InvalidArgument
+from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._saved_embedder import check_embedder, save_embedder
@@ -37,6 +39,16 @@ if TYPE_CHECKING:
 
 __all__ = ["HybridRetriever"]
 
+# what LlamaIndex raises for files that are not as it wrote them
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 _WORDS = "bm25"
 _VECTORS = "index"
 _MAKE = "HybridRetriever.from_defaults(index=index) makes one of an index alone"
@@ -177,7 +189,7 @@ class HybridRetriever(TwoStageRetriever):
         """
         _one_at_most(index=index, vector_store=vector_store)
         _check_text(vector_store)
-        bm25 = BM25.load(Path(path) / _WORDS, analyzer=analyzer)
+        bm25 = BM25.load(path_of("path", path) / _WORDS, analyzer=analyzer)
         if index is not None:
             check_embedder(Path(path), _model_of(index), chosen=True)
             return cls(index, bm25, **options)
@@ -190,8 +202,13 @@ class HybridRetriever(TwoStageRetriever):
         if vector_store is not None:
             index = VectorStoreIndex.from_vector_store(vector_store, embed_model=model)
             return cls(index, bm25, **options)
-        stored = StorageContext.from_defaults(persist_dir=str(folder))
-        loaded = load_index_from_storage(stored, embed_model=model)
+        try:
+            stored = StorageContext.from_defaults(persist_dir=str(folder))
+            loaded = load_index_from_storage(stored, embed_model=model)
+            _check_vectors(stored)
+        except _UNREADABLE as error:
+            msg = f"{folder} cannot be read ({error}): build the index and persist it again"
+            raise IndexDamaged(msg) from error
         return cls(loaded, bm25, **options)  # type: ignore[arg-type] # the constructor checks
 
     @property
@@ -215,7 +232,7 @@ class HybridRetriever(TwoStageRetriever):
         Raises:
             InvalidArgument: a node cannot be saved; the message names it.
         """
-        self._bm25.save(Path(path) / _WORDS)
+        self._bm25.save(path_of("path", path) / _WORDS)
         save_embedder(Path(path), _model_of(self._index))
         if isinstance(self._index.vector_store, SimpleVectorStore):
             self._index.storage_context.persist(persist_dir=str(Path(path) / _VECTORS))
@@ -320,6 +337,22 @@ class HybridRetriever(TwoStageRetriever):
     def _remade(self, options: dict[str, Any]) -> Self:
         kept = self._parts()
         return type(self)(**{**kept, **options})
+
+
+def _check_vectors(stored: StorageContext) -> None:
+    """Check what LlamaIndex loaded: every node can be read, and vectors are of one length.
+
+    Raises:
+        Exception: whatever LlamaIndex raises for a node that it cannot read.
+        ValueError: a vector is not one, or has another length.
+    """
+    _ = stored.docstore.docs  # parses every node; a search would otherwise meet the damage
+    data = getattr(stored.vector_store, "data", None)
+    vectors = [*data.embedding_dict.values()] if data is not None else []
+    values = np.asarray(vectors, dtype=np.float64)  # raises where lengths differ
+    if vectors and (values.ndim != 2 or not np.isfinite(values).all()):  # noqa: PLR2004 - rows
+        msg = "a vector is not a list of finite numbers"
+        raise ValueError(msg)
 
 
 def _one_at_most(**given: object) -> None:

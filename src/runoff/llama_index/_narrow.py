@@ -18,7 +18,7 @@ from runoff.llama_index._convert import (
 )
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._sources import AwaitableSource, RetrieverSource
-from runoff.llama_index._widen import awaitable, widened
+from runoff.llama_index._widen import awaitable, check_own_filters, widened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,7 @@ class BundleRetriever(BaseRetriever):
     """
 
     def __init__(self, retriever: BaseRetriever, depth: int, filters: Filter | None = None) -> None:
+        check_own_filters({type(retriever).__name__: retriever}, filters)
         self._retriever = retriever
         self._depth = depth
         self._filters = filters
@@ -55,6 +56,11 @@ class BundleRetriever(BaseRetriever):
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._retriever, name)
+
+    @property
+    def filters(self) -> Filter | None:
+        """Which nodes any query may return."""
+        return self._filters
 
     def widened(self, depth: int) -> BaseRetriever:
         """Return a copy that returns `depth` nodes."""
@@ -95,7 +101,13 @@ class BundleRetriever(BaseRetriever):
 
 
 class WithinFilters(BaseNodePostprocessor):
-    """Removes what earlier postprocessors added from outside the filters of a query."""
+    """Removes what earlier postprocessors added from outside the filters.
+
+    Attributes:
+        filters: the retriever's own filter, in addition to those of a query.
+    """
+
+    filters: Any = None
 
     @classmethod
     def class_name(cls) -> str:
@@ -105,7 +117,8 @@ class WithinFilters(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        wanted = None if query_bundle is None else _filters_of(query_bundle)
+        asked = None if query_bundle is None else _filters_of(query_bundle)
+        wanted = _both(self.filters, asked)
         if wanted is None:
             return nodes
         return [one for one in nodes if wanted.matches(one.node.metadata)]

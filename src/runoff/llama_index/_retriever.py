@@ -22,6 +22,7 @@ from runoff.llama_index._filters import as_filter
 from runoff.llama_index._settings import checked, node_grouping
 from runoff.llama_index._sources import RetrieverSource, source_of
 from runoff.llama_index._tracing import dispatcher, observed
+from runoff.llama_index._widen import check_own_filters
 from runoff.pipeline import TwoStage
 from runoff.pipeline._second_stage import DEFAULT_RERANKER, is_skipped, model_name, second_stage
 from runoff.pipeline._sources import by_name
@@ -148,8 +149,12 @@ class TwoStageRetriever(BaseRetriever):
         self._filters = as_filter(filters)
         self._target = _one_of(retriever, retrievers)
         self._reading = Reading(options["metadata_mode"], text_template)
+        sources = self._sources(options["depth"])
+        check_own_filters(
+            {name: getattr(one, "retriever", one) for name, one in sources.items()}, self._filters
+        )
         self._pipeline = TwoStage(
-            sources=self._sources(options["depth"]),
+            sources=sources,
             fusion=RRF() if fusion is None else fusion,
             reranker=second_stage(reranker, threshold, blend),
             depth=options["depth"],

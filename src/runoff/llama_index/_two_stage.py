@@ -35,7 +35,7 @@ from runoff.llama_index._narrow import BundleRetriever, WithinFilters
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.llama_index._settings import checked
-from runoff.llama_index._widen import recall_of, widened
+from runoff.llama_index._widen import own_filter, recall_of, widened
 from runoff.pipeline._sources import cannot_widen
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ def _engine(
         wide = copy.copy(retriever)
     before, after = _around(kept)
     rerank = RunoffRerank(top_n=top_n, callback_manager=engine.callback_manager, **options)
-    added = [WithinFilters()] if any(isinstance(one, _ADDERS) for one in after) else []
+    adds = any(isinstance(one, _ADDERS) for one in after)
+    added = [WithinFilters(filters=own_filter(retriever))] if adds else []
     clone._retriever = BundleRetriever(wide, depth)  # noqa: SLF001 - as above
     clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after), *added]  # noqa: SLF001 - as above
     return clone

@@ -28,17 +28,22 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from runoff.errors import FilterNotSupported
-from runoff.filters import And, Not, Or
+from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.filters import And, Eq, In, Not, Or, Range
+from runoff.llama_index._filters import as_filter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from runoff.filters import Filter
 
 __all__ = [
     "awaitable",
     "check_negation",
+    "check_own_filters",
     "filtered",
     "narrowed",
+    "own_filter",
     "recall_of",
     "returns_all_it_finds",
     "takes_filters",
@@ -61,6 +66,11 @@ class Widenable(Protocol):
 
     def narrowed(self, filters: Filter) -> BaseRetriever:
         """Return a copy with one more filter."""
+        ...
+
+    @property
+    def filters(self) -> Filter | None:
+        """Which nodes may be returned by any query."""
         ...
 
 
@@ -199,6 +209,56 @@ def narrowed(retriever: BaseRetriever, one: Filter, more: MetadataFilters | None
     clone = copy.copy(retriever)
     _rewrap(clone, [narrowed(part, one, more) for part in inner])
     return clone
+
+
+def check_own_filters(named: Mapping[str, object], shared: Filter | None) -> None:
+    """Refuse several retrievers, or one that combines several, if a filter does not reach all.
+
+    Args:
+        named: the retrievers and sources by name.
+        shared: the filter that reaches all of them anyway.
+
+    Raises:
+        InvalidArgument: names the filter and its retriever.
+    """
+    leaves = [leaf for name, one in named.items() for leaf in _leaves(name, one)]
+    held = [(name, None if own == shared else own) for name, own in leaves]
+    if any(own != held[0][1] for _, own in held):
+        name, own = next(leaf for leaf in held if leaf[1] is not None)
+        remedy = (
+            "filters this retriever alone, and not those beside it: pass filters= to the two-stage "
+            "retriever instead, which reaches all of them"
+        )
+        raise InvalidArgument(f"{name}: filters", own, remedy)
+
+
+def own_filter(retriever: BaseRetriever) -> Filter | None:
+    """Return the filter that a retriever has, if runoff has such a filter."""
+    own = next(_leaves("", retriever))[1]
+    return own if isinstance(own, Eq | In | Range | And | Or | Not) else None
+
+
+def _leaves(name: str, one: object) -> Iterator[tuple[str, object]]:
+    """Yield the retrievers that are asked in the end, by name, with the filters they have."""
+    if not isinstance(one, BaseRetriever):
+        yield name, None
+    elif isinstance(one, Widenable):
+        yield name, one.filters
+    elif takes_filters(one):
+        yield name, _read(one._filters)  # noqa: SLF001 - LlamaIndex has no public way
+    elif inner := _inner(one):
+        for part in inner:
+            yield from _leaves(f"{name} ({type(part).__name__})", part)
+    else:
+        yield name, None
+
+
+def _read(own: MetadataFilters | None) -> object:
+    """Return a filter to compare: runoff's, or LlamaIndex's own if runoff has no such filter."""
+    try:
+        return as_filter(own)
+    except FilterNotSupported:
+        return own
 
 
 def returns_all_it_finds(retriever: BaseRetriever) -> bool:

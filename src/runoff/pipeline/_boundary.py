@@ -88,8 +88,8 @@ def isolate(candidate: Candidate) -> Candidate:
 
 def _copy(document: Document) -> Document:
     """Return a document with metadata of its own; its fields were checked when it was made."""
-    kind = type(document)
-    own = object.__new__(kind)
+    kind: Any = type(document)
+    own: Document = object.__new__(kind)
     for name in _names(kind):
         object.__setattr__(own, name, getattr(document, name))
     object.__setattr__(own, "metadata", isolated(document.metadata))

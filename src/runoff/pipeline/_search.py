@@ -40,6 +40,7 @@ logger = logging.getLogger("runoff")
 # about five milliseconds of fusion, or of hashing the texts of documents without ids
 _MANY_HITS = 500
 _MUCH_TEXT = 4_000_000
+_GROUPING = 0.25  # of the time left that finding duplicates may take
 _NO_MODEL = ModelIdentity("")
 
 
@@ -88,6 +89,7 @@ class Search:
         on_error: which faults degrade the answer.
         id_of: what identifies a document across sources; None for ids or texts.
         grouping: which candidates are put under one of them; None groups nothing.
+        notes: sentences for the user about the query.
     """
 
     query: Query
@@ -101,6 +103,7 @@ class Search:
     on_error: OnError
     id_of: Callable[[Document], str] | None
     grouping: Grouping | None
+    notes: tuple[str, ...] = ()
 
     def is_heavy(self, answers: Mapping[str, Answer]) -> bool:
         """Return whether fusing these answers would block an event loop for long."""
@@ -133,7 +136,11 @@ class Search:
         rankings, notes = identify(inside, self.id_of)
         every = {name: rankings.get(name, []) for name in self.sources}
         candidates = stages.fuse(every, self.fusion)
-        heads = candidates if self.grouping is None else self.grouping.group(candidates)
+        heads = candidates
+        if self.grouping is not None:
+            share = self.deadline.remaining() * _GROUPING
+            heads, skipped = self.grouping.group_within(candidates, share)
+            notes += skipped
         split = stages.split(heads, self.window)
         entered = sum(map(len, rankings.values()))
         fusion = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
@@ -184,13 +191,14 @@ class Search:
         degraded = self._logged(degraded, nominated)
         off = self.second is None
         ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
+        notes = [*self.notes, *nominated.notes, *(reranking.notes if reranking else ())]
         outcome = Outcome(
             tuple(degraded),
             sum(fate.scoring is Scoring.RERANKED for fate in ordered.fates),
             len(split.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,
-            (*nominated.notes, *(reranking.notes if reranking else ())),
+            tuple(map(visible, notes)),
         )
         trace = Trace(
             tuple(traced),

@@ -170,8 +170,9 @@ class TwoStage:
         window: int | None,
     ) -> Asking[Response]:
         """Recall, fuse, rerank and respond; `search` waits at each step and `asearch` awaits."""
+        asked = _joined(_joined(query, self.filters), filters)
         search = Search(
-            _joined(_joined(query, self.filters), filters),
+            asked,
             tuple(self.sources),
             self.fusion,
             self._second,
@@ -182,6 +183,7 @@ class TwoStage:
             self.on_error,
             self.id_of,
             as_grouping(self.group),
+            _unread(self.sources, asked.text),
         )
         with Recall(self.sources, search.query, search.depth, search.deadline) as recall:
             answers = yield from recall.ask_all()
@@ -195,6 +197,16 @@ class TwoStage:
                 again = partial(search.nominate_again, late, reply)
                 nominated, reply = yield from _compute(again, partial(search.is_heavy, late))
             return (yield from _compute(partial(search.respond, nominated, reply), heavy))
+
+
+def _unread(sources: Mapping[str, RecallSource], text: str) -> tuple[str, ...]:
+    """Return a sentence for each source that reads only the start of the query."""
+    limits = {name: getattr(source, "query_characters", None) for name, source in sources.items()}
+    return tuple(
+        f"{name} reads the first {limit} characters of the query, which has {len(text)}"
+        for name, limit in limits.items()
+        if isinstance(limit, int) and len(text) > limit
+    )
 
 
 def _joined(query: str | Query, filters: Filter | None) -> Query:

@@ -9,9 +9,10 @@ Every analyzer made here takes the same steps:
    Korean, give character bigrams and single characters, so that a query of one character finds
    something. This applies to every language: an English index finds Chinese text.
 4. A language drops its stop words and stems the other words by Snowball (Porter, "Snowball: a
-   language for stemming algorithms", 2001).
+   language for stemming algorithms", 2001). `Analyzer.stop_words` returns those that were dropped,
+   for queries such as "to be or not to be" that have no other words.
 
-No text is cut, however long.
+No text is cut, however long; of more than 30 combining marks in a row, the first 30 are read.
 """
 
 from __future__ import annotations
@@ -93,14 +94,18 @@ class Analyzer:
         name: see above.
         analyze: turns a text into tokens.
         by_name: see above.
+        stop_words: returns the stop words of a text; None for an analyzer that drops none.
     """
 
-    __slots__ = ("_analyze", "by_name", "name")
+    __slots__ = ("_analyze", "_stop_words", "by_name", "name")
 
-    def __init__(self, name: str, analyze: Analyze, *, by_name: bool) -> None:
+    def __init__(
+        self, name: str, analyze: Analyze, *, by_name: bool, stop_words: Analyze | None = None
+    ) -> None:
         self.name = name
         self.by_name = by_name
         self._analyze = analyze
+        self._stop_words = stop_words
 
     def __call__(self, text: str) -> list[str]:
         """Return the tokens of a text.
@@ -114,6 +119,10 @@ class Analyzer:
         ):
             raise InvalidArgument("analyzer", self.name, "must return a list of strings")
         return tokens
+
+    def stop_words(self, text: str) -> list[str]:
+        """Return the stop words of a text, in order, repeats included, case-folded."""
+        return [] if self._stop_words is None else self._stop_words(text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a name, or the callable."""
@@ -167,16 +176,18 @@ def _named(name: str) -> Analyzer:
         raise InvalidArgument(
             "analyzer", name, f"must be a callable or one of {', '.join(analyzer_names())}"
         )
-    return Analyzer(name, _Words(name, _Snowball(name)).tokens, by_name=True)
+    words = _Words(name, _Snowball(name))
+    return Analyzer(name, words.tokens, by_name=True, stop_words=words.stop_words)
 
 
 class _Words:
     """Folds and splits texts, makes bigrams, and maps each word to its token."""
 
-    __slots__ = ("_memo", "_turkish")
+    __slots__ = ("_memo", "_stops", "_turkish")
 
     def __init__(self, language: str, stem: Callable[[str], str]) -> None:
-        self._memo = _Memo(stem, frozenset(map(_folded, _stop_words(language))))
+        self._stops = frozenset(map(_folded, _stop_words(language)))
+        self._memo = _Memo(stem, self._stops)
         self._turkish = language == "turkish"
 
     def tokens(self, text: str) -> list[str]:
@@ -192,6 +203,13 @@ class _Words:
             elif token := token_of(word):
                 tokens.append(token)
         return tokens
+
+    def stop_words(self, text: str) -> list[str]:
+        if self._turkish:
+            text = text.translate(_TURKISH)
+        if text.isascii():
+            return [*filter(self._stops.__contains__, _ASCII_WORDS(text.lower()))]
+        return [*filter(self._stops.__contains__, _word_pattern().findall(_folded(text)))]
 
 
 class _Memo(dict[str, str]):
@@ -225,8 +243,25 @@ class _Snowball:
 
 
 def _folded(text: str) -> str:
-    """Return NFKC of the case-folded text; folding may undo NFKC, so it is applied twice."""
+    """Return NFKC of the case-folded text; folding may undo NFKC, so it is applied twice.
+
+    Of more than 30 combining marks in a row only 30 are kept, as in Unicode's Stream-Safe Text
+    Format (UAX #15): ordering a run of n marks takes n * n steps.
+    """
+    text = _many_marks().sub(r"\1", text)
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+@cache
+def _many_marks() -> re.Pattern[str]:
+    """Compile the pattern of more than 30 characters in a row that NFKD begins with a mark."""
+    marks = "".join(
+        f"\\U{first:08x}-\\U{last:08x}"
+        for first, last in _runs(
+            lambda one: bool(unicodedata.combining(unicodedata.normalize("NFKD", one)[0]))
+        )
+    )
+    return re.compile(f"([{marks}]{{30}})[{marks}]+")
 
 
 def _bigrams(run: str) -> list[str]:

@@ -43,7 +43,8 @@ class Function:
     Attributes:
         function: the function.
         honours_filters: True if the function reads `query.filters` and honours them exactly;
-            otherwise a query with filters is refused.
+            otherwise a query with filters is refused. A pipeline checks what it returns, by the
+            metadata of the hits: (doc_id, text, score) has none, so return `Document`s.
         score_range: the lowest and highest score the function can give, for items that are not
             `Hit`s; None for an unknown bound.
 

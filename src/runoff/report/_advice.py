@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._curve import curve
 from runoff.evaluation._health import health
@@ -93,7 +94,9 @@ class Advice:
 
     def __str__(self) -> str:
         """Return the page as text."""
-        return "\n\n".join(f"{heading}\n{text}" for heading, text in self.sections().items())
+        return visible(
+            "\n\n".join(f"{heading}\n{text}" for heading, text in self.sections().items())
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

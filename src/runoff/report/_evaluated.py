@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._measures import MEASURES, Evaluator, judged_name
 from runoff.evaluation._verdict import verdict
@@ -111,7 +112,7 @@ class Evaluated:
                 ]
         notes = [*self.remarks(), *(found.notes if found is not None else ())]
         parts += [f"> {_inert(note, math.inf)}" for note in notes]
-        return "\n\n".join(parts) + "\n"
+        return visible("\n\n".join(parts) + "\n")
 
 
 def evaluated(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.report._text import number, table
 from runoff.trace import FateKind, Scoring
@@ -27,11 +28,11 @@ def explain(response: Response, doc_id: str | None = None) -> str:
         doc_id: the document to follow; None explains the whole answer.
     """
     if doc_id is not None:
-        return _follow(response, doc_id)
+        return visible(_follow(response, doc_id))
     parts = [headline(response), table(stage_table(response), align="<<><")]
     rows = result_table(response)
     parts.append(table(rows, align=">" * (len(rows[0]) - 2) + "<<"))
-    return "\n\n".join(parts)
+    return visible("\n\n".join(parts))
 
 
 def headline(response: Response) -> str:
@@ -59,7 +60,7 @@ def headline(response: Response) -> str:
     if grouped:
         lines.append(f"{grouped} candidates are grouped under another one, which represents them")
     lines += [f"note: {snippet(note, _SENTENCE)}" for note in outcome.notes]
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def stage_table(response: Response) -> list[tuple[str, ...]]:

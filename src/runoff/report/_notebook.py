@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import visible
 from runoff.report._explain import headline, result_table, stage_table
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def response_html(response: Response) -> str:
 
 
 def framed(body: str) -> str:
-    """Return HTML with its style, which applies to nothing else in the notebook."""
-    return f'<div class="runoff"><style>{STYLE}</style>{body}</div>'
+    """Return HTML with its style, which applies to nothing else, and without control characters."""
+    return f'<div class="runoff"><style>{STYLE}</style>{visible(body)}</div>'
 
 
 def table_html(rows: Sequence[Sequence[str]]) -> str:

@@ -1,7 +1,8 @@
 """One HTML file with all findings about a recording.
 
 It works offline: it has no scripts and loads nothing, which its content security policy enforces.
-Every text from outside (queries, documents, labels, names) is escaped.
+Every text from outside (queries, documents, labels, names) is escaped, and control characters and
+marks that turn the direction of text are left out.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runoff import __version__
+from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._measures import MEASURES
 from runoff.report._advice import advise
@@ -119,7 +121,7 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
         f"<section><h2>{html.escape(snippet(name, 200))}</h2>{content}</section>"
         for name, content in sections.items()
     )
-    return (
+    return visible(
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"

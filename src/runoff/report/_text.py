@@ -6,6 +6,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import visible
 from runoff._util.text import snippet
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def table(rows: Sequence[Sequence[str]], align: str, width: int | None = None) -
         align: `<` or `>` for each column.
         width: cut the last column so that no line is longer; None cuts nothing.
     """
+    rows = [tuple(map(visible, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if width is not None:
         left = width - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
@@ -59,7 +61,7 @@ def number(value: float) -> str:
 def folded(text: str, further: int = 4) -> str:
     """Wrap long lines at 80 columns; continuation lines are indented `further` columns more."""
     lines = []
-    for line in text.splitlines():
+    for line in visible(text).splitlines():
         indent = " " * (len(line) - len(line.lstrip()) + further)
         lines += textwrap.wrap(line, _WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [
             ""

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 from runoff._util.faults import degrades, lacks
+from runoff._util.messages import visible
 from runoff._util.names import name_of
 from runoff._waiting.drive import run, run_async
 from runoff.deadline import Deadline
@@ -128,7 +129,7 @@ class Fallback:
             note = f"{last.name} answered in place of {answer.name} ({answer.trace.error})"
             if getattr(one, "threshold", None) is not None:
                 note += f"; the threshold of {answer.name} was not applied"
-            logger.warning("fallback: %s", note)
+            logger.warning("fallback: %s", visible(note))
             notes.append(note)
         return _with(last.reranking, answers, notes)
 

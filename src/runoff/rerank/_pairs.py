@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runoff.errors import InvalidArgument
+from runoff.errors import InvalidArgument, RequestRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["checked", "has_text", "texts"]
+__all__ = ["check_queries", "checked", "has_text", "texts"]
 
 _TEXTS = 2  # a pair is a query and a document
 
@@ -30,6 +30,17 @@ def checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
             raise InvalidArgument(f"pairs[{index}]", pair, "must be (query text, document text)")
         found.append((pair[0], pair[1]))
     return found
+
+
+def check_queries(who: str, queries: Iterable[str]) -> None:
+    """Refuse to score when every query is blank: an order by nothing is no better than none.
+
+    Raises:
+        RequestRejected: no query has text.
+    """
+    if not any(query.strip() for query in queries):
+        msg = f"{who}: the query is blank; give it text, or search without a reranker"
+        raise RequestRejected(msg)
 
 
 def has_text(pair: tuple[str, str]) -> bool:

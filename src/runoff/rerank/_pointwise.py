@@ -18,6 +18,7 @@ from runoff.rerank._blend import blended
 from runoff.rerank._cache.as_store import as_store
 from runoff.rerank._cache.cached import Cached
 from runoff.rerank._cost import Metered
+from runoff.rerank._pairs import check_queries
 from runoff.rerank._passages import as_passages, plan, within
 from runoff.rerank._wrapping import check_scorer, scored
 from runoff.scores import Threshold
@@ -128,7 +129,8 @@ class Pointwise:
 
         Raises:
             BadReply: the scorer returned another number of scores than it was given pairs.
-            ScoreKindMismatch: the threshold was made for other scores.
+            RequestRejected: the query is blank.
+        ScoreKindMismatch: the threshold was made for other scores.
             RunoffError: any error of the scorer.
         """
         return run(self._asking(query, candidates, deadline))
@@ -152,6 +154,7 @@ class Pointwise:
     ) -> Asking[Reranking]:
         if not candidates:
             return Reranking(())
+        check_queries(self.name, (query.text,))
         making = partial(self._plan, query, candidates, deadline)
         if as_passages(self.passages).fold == "first":
             planned = making()

@@ -7,6 +7,8 @@ extras.bin                       their other fields, as JSON; empty where all ar
 offsets.bin                      where each text (row 0) and extra (row 1) begins, and the ends
 starts.bin rows.bin counts.bin lengths.bin        the counts
 scores.bin base.bin              the scores, with the engine bm25s
+stop_terms.json stop_starts.bin stop_rows.bin stop_counts.bin stop_lengths.bin
+                                 the counts of stop words; absent in indexes of version 0.1
 ```
 """
 
@@ -33,7 +35,7 @@ from runoff.recall._bm25.check import (
 )
 from runoff.recall._bm25.documents import Documents
 from runoff.recall._bm25.engine import EagerScores, Formula
-from runoff.recall._bm25.postings import Postings
+from runoff.recall._bm25.postings import Postings, count_terms
 from runoff.recall._bm25.snapshot import Snapshot
 from runoff.recall._generations import Kind, current_generation, damaged, publish, read
 from runoff.types import Document
@@ -128,9 +130,10 @@ def save_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> str:
             new.write(name, _counted(map(encoded, snapshot.documents), sizes[-1]))
         new.write_array("offsets.bin", np.cumsum(sizes, axis=1, dtype=np.int64))
         new.write_json("ids.json", [*snapshot.ids])
-        new.write_json("terms.json", [*postings.terms])
-        for name in ("starts", "rows", "counts", "lengths"):
-            new.write_array(f"{name}.bin", getattr(postings, name))
+        for prefix, counted in (("", postings), ("stop_", snapshot.stops)):
+            new.write_json(f"{prefix}terms.json", [*counted.terms])
+            for name in ("starts", "rows", "counts", "lengths"):
+                new.write_array(f"{prefix}{name}.bin", getattr(counted, name))
         new.facts |= {
             "documents": len(snapshot.ids),
             "analyzer": snapshot.analyzer.name,
@@ -176,16 +179,12 @@ def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
     facts, values = stored.facts, stored.verify
     try:
         formula = _formula(facts.get("formula"))
-        ids, terms = stored.json("ids.json"), stored.json("terms.json")
-        check_words(ids, terms)
-        starts = stored.array("starts.bin", np.int64)
-        rows, counts, lengths = (
-            stored.array(f"{name}.bin", np.int32) for name in ("rows", "counts", "lengths")
-        )
-        postings = Postings(terms, starts, rows, counts, lengths)
-        same = len(ids) == lengths.size == facts.get("documents")
-        require(same, "they are of different numbers of documents")
-        check_postings(postings, values=values)
+        ids = stored.json("ids.json")
+        postings = _postings(stored, "", ids)
+        if "stop_terms.json" in stored.files:
+            stops = _postings(stored, "stop_", ids)
+        else:
+            stops = count_terms(("" for _ in ids), lambda _: [])
         kept = _StoredDocuments(ids, stored)
         scoring = None
         if formula.engine == "bm25s":
@@ -199,7 +198,26 @@ def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
             stored.folder, f"contains files that do not belong together: {error}"
         ) from error
     documents = Documents(range(len(kept)), kept) if stored.mmap else Documents(kept[:])
-    return Snapshot(analyzer, formula, ids, documents, postings, scoring)
+    return Snapshot(analyzer, formula, ids, documents, postings, stops, scoring)
+
+
+def _postings(stored: StoredGeneration, prefix: str, ids: object) -> Postings:
+    """Return the counts in the files with this prefix.
+
+    Raises:
+        ValueError: they do not belong to these ids, or to each other.
+    """
+    terms = stored.json(f"{prefix}terms.json")
+    check_words(ids, terms)
+    starts = stored.array(f"{prefix}starts.bin", np.int64)
+    rows, counts, lengths = (
+        stored.array(f"{prefix}{name}.bin", np.int32) for name in ("rows", "counts", "lengths")
+    )
+    postings = Postings(terms, starts, rows, counts, lengths)
+    same = isinstance(ids, list) and len(ids) == lengths.size == stored.facts.get("documents")
+    require(same, "they are of different numbers of documents")
+    check_postings(postings, values=stored.verify)
+    return postings
 
 
 def _formula(stored: object) -> Formula:

@@ -31,6 +31,7 @@ __all__ = ["EagerScores", "Engine", "Formula", "Scoring", "bm25s_module", "make_
 Engine: TypeAlias = Literal["bm25s", "rank-bm25"]
 
 _METHODS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
+_LARGEST = float(np.finfo(np.float64).max)
 _SHIFTED = ("bm25l", "bm25+")  # a document without the term scores above 0 too
 
 

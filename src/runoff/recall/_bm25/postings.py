@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.recall._analyzers import Analyzer
+    from runoff.recall._analyzers import Analyze
 
 __all__ = ["Postings", "count_terms", "join"]
 
@@ -50,14 +50,14 @@ class Postings:
         return np.diff(self.starts)
 
 
-def count_terms(texts: Iterable[str], analyzer: Analyzer) -> Postings:
+def count_terms(texts: Iterable[str], analyze: Analyze) -> Postings:
     """Count the terms of texts; row i is the i-th text."""
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
     number_of = numbers.__getitem__
     parts: list[NDArray[np.int32]] = []
     for text in texts:
-        tokens = analyzer(text)
+        tokens = analyze(text)
         parts.append(np.fromiter(map(number_of, tokens), dtype=Int32, count=len(tokens)))
     lengths = np.fromiter((part.size for part in parts), dtype=Int32, count=len(parts))
     flat = np.concatenate(parts) if parts else np.empty(0, dtype=Int32)

@@ -33,15 +33,23 @@ _MASKS = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Documents that were added together, and their counts by row."""
+    """Documents that were added together, and their counts by row.
+
+    Attributes:
+        documents: what was added.
+        postings: the counts of their terms.
+        stops: the counts of their stop words.
+    """
 
     documents: Sequence[Document]
     postings: Postings
+    stops: Postings
 
     @classmethod
     def of(cls, documents: Sequence[Document], analyzer: Analyzer) -> Batch:
         """Analyze documents."""
-        return cls(documents, count_terms((one.text for one in documents), analyzer))
+        texts = [one.text for one in documents]
+        return cls(documents, count_terms(texts, analyzer), count_terms(texts, analyzer.stop_words))
 
 
 _MEMBERS: tuple[Any, ...] = tuple(
@@ -71,7 +79,8 @@ def _hits(
 class Snapshot:
     """A corpus in the order of its ids, its counts and its scores.
 
-    Nothing but the cache of filter masks ever changes, so any number of threads may search it.
+    Nothing but the cache of filter masks and the scores of stop words, computed when they are first
+    needed, ever changes, so any number of threads may search it.
 
     Args:
         analyzer: the analyzer that made the terms; it is used for queries too.
@@ -79,7 +88,8 @@ class Snapshot:
         ids: ascending; row i is document i.
         documents: in the order of `ids`.
         postings: their counts.
-        scoring: the engine's scores of them; None computes them.
+        stops: the counts of stop words; an index saved without them has no terms here.
+        scoring: the engine's scores of `postings`; None computes them.
     """
 
     def __init__(
@@ -89,6 +99,7 @@ class Snapshot:
         ids: Sequence[str],
         documents: Documents,
         postings: Postings,
+        stops: Postings,
         scoring: Scoring | None = None,
     ) -> None:
         self.analyzer = analyzer
@@ -97,7 +108,10 @@ class Snapshot:
         self.documents = documents
         self.postings = postings
         self.scoring = make_scoring(postings, formula) if scoring is None else scoring
+        self.stops = stops
         self._numbers = {term: number for number, term in enumerate(postings.terms)}
+        self._stop_numbers = {term: number for number, term in enumerate(stops.terms)}
+        self._stop_scoring: Scoring | None = None
         self._masks: OrderedDict[Filter, NDArray[np.bool_]] = OrderedDict()
         self._masks_lock = threading.Lock()
 
@@ -113,7 +127,8 @@ class Snapshot:
     @classmethod
     def empty(cls, analyzer: Analyzer, formula: Formula) -> Snapshot:
         """Return the state of an index without documents."""
-        return cls(analyzer, formula, [], Documents([]), count_terms((), analyzer))
+        nothing = count_terms((), analyzer)
+        return cls(analyzer, formula, [], Documents([]), nothing, nothing)
 
     def row(self, doc_id: str) -> int | None:
         """Return a document's row, or None."""
@@ -123,12 +138,17 @@ class Snapshot:
     def search(self, query: Query, depth: int) -> list[Hit]:
         """Return the best `depth` documents that share a token with the query and pass its filters.
 
-        Equal scores are ordered by id.
+        A query of stop words alone finds the documents that share one of them. Equal scores are
+        ordered by id.
         """
-        terms = self._terms(query.text)
+        tokens, scoring = self.analyzer(query.text), self.scoring
+        terms = _counted(tokens, self._numbers)
+        if not tokens and self._stop_numbers:
+            terms = _counted(self.analyzer.stop_words(query.text), self._stop_numbers)
+            scoring = self._scoring_of_stops()
         if not terms:
             return []
-        rows, scores = self.scoring.score(terms)
+        rows, scores = scoring.score(terms)
         if query.filters is not None:
             kept = self._mask(query.filters).take(rows).nonzero()[0]
             rows, scores = rows.take(kept), scores.take(kept)
@@ -142,7 +162,7 @@ class Snapshot:
         order = (-scores).argsort(kind="stable")[:depth]
         best = rows.take(order).tolist()
         keys = [*map(self.ids.__getitem__, best)]
-        score_range = (self.scoring.lowest, None)
+        score_range = (scoring.lowest, None)
         return _hits(self.documents.at(best), scores.take(order).tolist(), score_range, keys)
 
     def changed(
@@ -171,27 +191,31 @@ class Snapshot:
 
         moved = np.full(len(self.ids), -1, dtype=np.int64)
         moved[rows] = place[: rows.size]
-        parts = [(self.postings, moved)]
         targets = [np.full(len(one.documents), -1, dtype=np.int64) for one in batches]
         for (batch, row), target in zip(added.values(), place[rows.size :].tolist(), strict=True):
             targets[batch][row] = target
-        parts += [(one.postings, target) for one, target in zip(batches, targets, strict=True)]
+        joined, stops = (
+            join([(held, moved), *zip(new, targets, strict=True)], len(ids))
+            for held, new in (
+                (self.postings, [one.postings for one in batches]),
+                (self.stops, [one.stops for one in batches]),
+            )
+        )
         joining = [batches[batch].documents[row] for batch, row in added.values()]
         return Snapshot(
             self.analyzer,
             self.formula,
             [ids[one] for one in order],
             self.documents.rearranged(rows, joining, order),
-            join(parts, len(ids)),
+            joined,
+            stops,
         )
 
-    def _terms(self, text: str) -> dict[int, int]:
-        """Return how often each known term occurs in a text, in order of first appearance."""
-        terms: dict[int, int] = {}
-        for number in map(self._numbers.get, self.analyzer(text)):
-            if number is not None:
-                terms[number] = terms.get(number, 0) + 1
-        return terms
+    def _scoring_of_stops(self) -> Scoring:
+        """Return the scores of stop words; two threads may both compute them, with one result."""
+        if self._stop_scoring is None:
+            self._stop_scoring = make_scoring(self.stops, self.formula)
+        return self._stop_scoring
 
     def _mask(self, condition: Filter) -> NDArray[np.bool_]:
         """Return which documents a filter keeps, cached for the filters used last."""
@@ -210,3 +234,12 @@ class Snapshot:
             if len(self._masks) > _MASKS:
                 self._masks.popitem(last=False)
         return mask
+
+
+def _counted(tokens: Sequence[str], numbers: Mapping[str, int]) -> dict[int, int]:
+    """Return how often each known term occurs, by its number, in order of first appearance."""
+    terms: dict[int, int] = {}
+    for number in map(numbers.get, tokens):
+        if number is not None:
+            terms[number] = terms.get(number, 0) + 1
+    return terms

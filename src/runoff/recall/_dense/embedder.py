@@ -209,7 +209,7 @@ class Embedder:
     def _load(self, loading: Loading | None = None) -> _Ready:
         ready = self._state.current
         if ready is None:
-            with loading or Loading(None):
+            with (loading := loading or Loading(None)):
                 files = resolve.resolve(
                     self.model,
                     precision=self.precision,
@@ -217,7 +217,7 @@ class Embedder:
                     cache_dir=self.cache_dir,
                     local_files_only=self.local_files_only,
                 )
-                ready = self._state.current = _prepare(self, files)
+                ready = self._state.current = _prepare(self, files, loading.deadline)
         return ready
 
     def _one(
@@ -263,13 +263,13 @@ def _checked(texts: Sequence[str]) -> list[str]:
     return checked
 
 
-def _prepare(config: Embedder, files: ModelFiles) -> _Ready:
+def _prepare(config: Embedder, files: ModelFiles, deadline: Deadline | None) -> _Ready:
     """Load a model, run it once, and check that it is an embedding model."""
     length = resolve.length(files, config.max_length)
     loaded = sessions.load(files)
     encoder = TextEncoder(loaded.tokenizer, length)
     output = next((one for one in (_POOLED, *_HIDDEN) if one in loaded.outputs), loaded.outputs[0])
-    shape = loaded.run(encoder.text("text"), output).shape
+    shape = loaded.probe(encoder.text("text"), output, deadline).shape
     hidden = len(shape) == _HIDDEN_DIMS
     if len(shape) not in {2, _HIDDEN_DIMS} or shape[-1] <= 2:  # noqa: PLR2004 - (1, labels)
         raise InvalidArgument(
@@ -307,7 +307,7 @@ def _pooling(files: ModelFiles, modules: list[str]) -> Pooling:
         "cls": "cls",
         "pooling_mode_cls_token": "cls",
     }
-    if foreign or len(modes) > 1 or mode not in known:
+    if foreign or len(modes) > 1 or not isinstance(mode, str) or mode not in known:
         raise InvalidArgument(
             "model",
             files.name,

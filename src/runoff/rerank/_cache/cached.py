@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from runoff._util.faults import reason_of
+from runoff._util.messages import visible
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.deadline import Deadline
@@ -340,5 +341,5 @@ def _warn(sentence: str) -> str:
     """Log a sentence as a WARNING, once per process, and return it."""
     if sentence not in _warned:
         _warned.add(sentence)
-        _logger.warning("%s", sentence)
+        _logger.warning("%s", visible(sentence))
     return sentence

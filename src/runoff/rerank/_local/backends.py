@@ -58,11 +58,19 @@ Memo: TypeAlias = "dict[str, tuple[list[int], bool]]"
 
 
 class Scored(NamedTuple):
-    """The result for one pair: its logit or probability, whether text was lost, tokens read."""
+    """The result for one pair: its logit or probability, and how much of it was read.
+
+    Attributes:
+        logit: the score.
+        truncated: whether text of the document was lost.
+        tokens: tokens read.
+        query_cut: whether text of the query was lost.
+    """
 
     logit: float
     truncated: bool
     tokens: int
+    query_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,7 +187,7 @@ def kind(
     made = "probability" if probability else "logit"
     if directory.ours:
         made = directory.config.get("score_kind", made)
-    if made not in {"logit", "probability"}:
+    if made not in ["logit", "probability"]:  # a list takes any JSON
         remedy = f"its scores are of kind {made}: it is not a cross-encoder"
         raise InvalidArgument("model", directory.name, remedy)
     if made == "probability" and activation is not None:

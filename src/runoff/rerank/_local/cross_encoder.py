@@ -14,10 +14,10 @@ from runoff._onnx.state import Loading, State
 from runoff._onnx.windows import windows as windows_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
-from runoff.errors import DeadlineExceeded, InvalidArgument
+from runoff.errors import DeadlineExceeded, InvalidArgument, RequestRejected
 from runoff.rerank._amounts import pair_tokens
 from runoff.rerank._local import backends, onnx, sentence_transformers
-from runoff.rerank._pairs import checked, texts
+from runoff.rerank._pairs import check_queries, checked, texts
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -179,10 +179,12 @@ class CrossEncoder:
         """Score n pairs of (query text, document text), in input order.
 
         Pairs start in input order; at the deadline the rest stay unscored, reason `timeout`. A
-        value that is not finite leaves its pair unscored, reason `bad_reply`.
+        value that is not finite leaves its pair unscored, reason `bad_reply`; so does a blank
+        query, reason `request_rejected`.
 
         Raises:
             InvalidArgument: a pair is not two strings.
+            RequestRejected: every query is blank.
             RunoffError: the model cannot be loaded or run; see `warmup`.
         """
         return run(self._asking(pairs, deadline))
@@ -199,16 +201,23 @@ class CrossEncoder:
         given = checked(pairs)
         if not given or (deadline is not None and deadline.expired):
             return self._nothing(len(given))
+        check_queries(self.name, (query for query, _ in given))
+        asked = [index for index, (query, _) in enumerate(given) if query.strip()]
         ready, loading = self._state.current, Loading(deadline)
         if ready is None:
             load = partial(self._load, loading)
             ready = yield from ask(load, partial(workers.run_async, load, deadline, "load"))
-        count, task = _tasks(ready, given)
+        count, task = _tasks(ready, [given[index] for index in asked])
         slots = ready.slots
         batches = yield from ask(
             partial(slots.run, count, task, deadline), partial(slots.arun, count, task, deadline)
         )
-        return self._scores(ready, given, batches, loading.took_ms)
+        missing: list[None] = [None] * ready.batch
+        found = [one for batch in batches for one in batch or missing]
+        results: list[Scored | None] = [None] * len(given)
+        for index, one in zip(asked, found, strict=False):  # the last batch may not be full
+            results[index] = one
+        return self._scores(ready, given, results, loading.took_ms)
 
     def windows(
         self,
@@ -249,8 +258,9 @@ class CrossEncoder:
     def _load(self, loading: Loading | None = None) -> Ready:
         ready = self._state.current
         if ready is None:
-            with loading or Loading(None):
-                ready = self._state.current = self._backend.prepare(self)
+            with (loading := loading or Loading(None)):
+                ready = self._backend.prepare(self, loading.deadline)
+                self._state.current = ready
         return ready
 
     def _nothing(self, count: int) -> PairScores:
@@ -268,11 +278,9 @@ class CrossEncoder:
         self,
         ready: Ready,
         pairs: list[tuple[str, str]],
-        batches: list[list[Scored] | None],
+        results: list[Scored | None],
         load_ms: float,
     ) -> PairScores:
-        missing: list[None] = [None] * ready.batch
-        results = [one for batch in batches for one in batch or missing][: len(pairs)]
         done = [index for index, one in enumerate(results) if one is not None]
         logits = np.array([math.nan if one is None else one.logit for one in results])
         logits[np.abs(logits) > _LARGEST] = math.nan
@@ -281,7 +289,14 @@ class CrossEncoder:
         broken = len(done) - int(finite.sum())
         if broken:
             notes.append(f"{self.name} returned no finite score for {broken} of {len(done)} pairs")
-        late = len(done) < len(pairs)
+        if any(one is not None and one.query_cut for one in results):
+            notes.append(
+                f"{self.name} reads {ready.encoder.max_length} tokens of a query and a document "
+                "together: the query is too long, and its end was not read"
+            )
+        blank = sum(not query.strip() for query, _ in pairs)
+        late = len(done) < len(pairs) - blank
+        reason = "timeout" if late else "bad_reply" if broken else ""
         return PairScores(
             _sigmoid(logits) if self.activation == "sigmoid" else logits.astype(np.float32),
             finite,
@@ -290,7 +305,7 @@ class CrossEncoder:
             ready.identity,
             Usage(pairs=len(done), tokens=sum(one.tokens for one in results if one is not None)),
             load_ms,
-            "timeout" if late else "bad_reply" if broken else "",
+            reason or (RequestRejected.reason if blank else ""),
             tuple(notes),
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runoff._onnx.files import ModelFiles
     from runoff._onnx.sessions import Loaded
     from runoff._onnx.slots import Interrupt
+    from runoff.deadline import Deadline
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
 __all__ = ["cache_key", "find", "prepare"]
@@ -37,10 +38,15 @@ def find(config: CrossEncoder) -> ModelFiles:
     )
 
 
-def prepare(config: CrossEncoder) -> backends.Ready:
+def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.Ready:
     """Find and load a model, run it once, and check that it is a cross-encoder.
 
+    Args:
+        config: names the model.
+        deadline: how long the first run may take; loading is not limited.
+
     Raises:
+        DeadlineExceeded: the first run did not end in time.
         RunoffError: as `CrossEncoder.warmup` says.
     """
     files = find(config)
@@ -49,7 +55,8 @@ def prepare(config: CrossEncoder) -> backends.Ready:
     loaded = sessions.load(files)
     encoder = TextEncoder(loaded.tokenizer, length)
     output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]
-    shape = loaded.run(encoder.pair(encoder.query("query"), "document"), output).shape
+    pair = encoder.pair(encoder.query("query"), "document")
+    shape = loaded.probe(pair, output, deadline).shape
     backends.check_shape(config.name, output, shape)
     return backends.Ready(
         loaded,
@@ -93,4 +100,8 @@ class _Run:
             asked = memo[query] = self.encoder.query(query)
         encoded = self.encoder.pair(asked, document)
         values = self.loaded.run(encoded, self.output, interrupt).ravel().astype(np.float64)
-        return [backends.Scored(backends.logit(values), encoded.truncated, len(encoded))]
+        return [
+            backends.Scored(
+                backends.logit(values), encoded.truncated, len(encoded), encoded.query_cut
+            )
+        ]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from runoff._onnx.slots import Interrupt
     from runoff._onnx.tokens import Encoded
+    from runoff.deadline import Deadline
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
 __all__ = ["cache_key", "find", "prepare"]
@@ -69,12 +70,13 @@ def find(config: CrossEncoder) -> ModelDirectory:
     )
 
 
-def prepare(config: CrossEncoder) -> backends.Ready:
+def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.Ready:
     """Find and load a model, run it once, and check that it is a cross-encoder.
 
     Raises:
         RunoffError: as `CrossEncoder.warmup` says.
     """
+    del deadline  # torch cannot be interrupted
     directory = find(config)
     _check_architecture(directory)
     length = resolve.length(directory, config.max_length)
@@ -133,7 +135,7 @@ class _Run:
             for index, row in zip(group, values, strict=True):
                 logits[index] = backends.logit(row)
         return [
-            backends.Scored(value, one.truncated, len(one))
+            backends.Scored(value, one.truncated, len(one), one.query_cut)
             for value, one in zip(logits, encoded, strict=True)
         ]
 
@@ -185,10 +187,10 @@ def _digest(directory: ModelDirectory, config: CrossEncoder) -> str:
 
 def _check_architecture(directory: ModelDirectory) -> None:
     """Refuse a model without a trained head: it would get one with random weights."""
-    named = (directory.config.get("architectures") or ["none"])[0]
+    named = directory.architecture
     stated = directory.settings("config_sentence_transformers.json").get("model_type")
     has_head = (
-        str(named).endswith(_HEADS) or _AUTO_MODEL in directory.config.get("auto_map", {})
+        named.endswith(_HEADS) or _AUTO_MODEL in str(directory.config.get("auto_map"))
     ) and "Pooling" not in directory.modules()
     if not has_head and stated != "CrossEncoder":
         remedy = (

@@ -72,15 +72,16 @@ class ChatTexts:
         """Render a pair and encode it, cutting texts until it fits."""
         bound = LONGEST_TOKEN * self._limit
         asked, read = clean(query[:bound]), clean(document[:bound])
-        cut = len(query) > bound or len(document) > bound
+        query_cut, cut = len(query) > bound, len(document) > bound
         ids = self._render(asked, read)
         if len(ids) > self._limit:
-            cut = True
-            ids = self._fit(asked, read)
+            ids, kept, left = self._fit(asked, read)
+            query_cut, cut = query_cut or kept < len(asked), cut or left < len(read)
         made = np.array([ids], np.int64)
-        return Encoded(made, np.zeros_like(made), cut)
+        return Encoded(made, np.zeros_like(made), cut, query_cut)
 
-    def _fit(self, query: str, document: str) -> list[int]:
+    def _fit(self, query: str, document: str) -> tuple[list[int], int, int]:
+        """Return the ids, and how many characters of query and document they hold."""
         asked, read = self._ends(query), self._ends(document)
         room = self._limit - self._frame
         while True:
@@ -88,7 +89,7 @@ class ChatTexts:
             left = min(len(read) - 1, room - kept)
             ids = self._render(query[: asked[kept]], document[: read[left]])
             if len(ids) <= self._limit:
-                return ids
+                return ids, asked[kept], read[left]
             room = max(0, room - (len(ids) - self._limit))  # tokens join others than when alone
 
     def _ends(self, text: str) -> list[int]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runoff._waiting import workers
 from runoff.errors import AuthenticationFailed, InvalidArgument
@@ -15,7 +15,41 @@ from runoff.errors import AuthenticationFailed, InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Access", "Headers", "Key", "as_headers", "as_key", "masked", "scope_of"]
+__all__ = [
+    "Access",
+    "Headers",
+    "Key",
+    "Secret",
+    "as_headers",
+    "as_key",
+    "masked",
+    "scope_of",
+]
+
+
+_T = TypeVar("_T")
+
+
+class Secret(Generic[_T]):
+    """A value that nothing shows: error reporters and debuggers write out local variables."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: _T) -> None:
+        self._value = value
+
+    def reveal(self) -> _T:
+        """Return the value; keep it in no variable of a function that may raise."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
 
 
 class Key:
@@ -55,6 +89,7 @@ class Key:
         value = _revealed(self._value() if callable(self._value) else self._value)
         if callable(self._value) and not (isinstance(value, str) and value.strip()):
             msg = f"{who}: the callable api_key= returned {_kind(value)} in place of a key"
+            value = None  # error reporters write out the variables of what raises
             raise AuthenticationFailed(msg)
         if value is None:
             found = (os.environ.get(name, "") for name in self._variables)
@@ -67,6 +102,7 @@ class Key:
             raise AuthenticationFailed(msg)
         value = value.strip() if isinstance(value, str) else None
         if value is not None and not _is_sendable(value):
+            value = None  # as above
             msg = f"{who}: its key contains characters that a header cannot have; copy it again"
             raise AuthenticationFailed(msg)
         return value
@@ -221,7 +257,7 @@ class Access:
     headers: Headers
     ca: str | None = None
 
-    async def sent(self, who: str) -> dict[str, str]:
+    async def sent(self, who: str) -> Secret[dict[str, str]]:
         """Return the headers to send.
 
         Raises:
@@ -231,9 +267,9 @@ class Access:
             msg = f"{who}: its headers were not copied to this process: give headers="
             raise AuthenticationFailed(msg)
         if any(name.lower() == "authorization" for name in self.headers):
-            return dict(self.headers)
+            return Secret(dict(self.headers))
         key = await self.key.read_async(who)
-        return {**self.headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+        return Secret({**self.headers, **({"Authorization": f"Bearer {key}"} if key else {})})
 
 
 _SALT = os.urandom(16)
@@ -249,9 +285,9 @@ def scope_of(model: str | None, key: Key, headers: Mapping[str, str] | None = No
     return hashlib.blake2b(repr(parts).encode(), key=_SALT, digest_size=16).hexdigest()
 
 
-def masked(text: str, sent: Mapping[str, str]) -> str:
+def masked(text: str, sent: Secret[dict[str, str]]) -> str:
     """Return a text with the key and the headers that were sent replaced by `***`."""
-    for name, value in sent.items():
+    for name, value in sent.reveal().items():
         if name.lower() == "authorization":
             value = value.rpartition(" ")[2]  # noqa: PLW2901 - without the scheme
         elif len(value) < _SECRET_LENGTH:

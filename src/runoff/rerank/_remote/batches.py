@@ -44,7 +44,6 @@ __all__ = [
     "Batches",
     "Reply",
     "Way",
-    "check_queries",
     "gate_of",
     "load",
     "pair_scores",
@@ -200,17 +199,6 @@ class Batches:
             raise BadReply(msg)
 
 
-def check_queries(who: str, pairs: Sequence[tuple[str, str]]) -> None:
-    """Refuse pairs whose queries are all blank, which servers reject with 400.
-
-    Raises:
-        RequestRejected: no query has text.
-    """
-    if not any(query.strip() for query, _ in pairs):
-        msg = f"{who}: the query is blank; give it text, or search without a reranker"
-        raise RequestRejected(msg)
-
-
 async def score(way: Way, pairs: Sequence[tuple[str, str]], deadline: Deadline | None) -> Batches:
     """Score pairs as far as the deadline allows.
 
@@ -316,6 +304,7 @@ async def _once(way: Way, work: Batches, indices: list[int]) -> None:
     work.usage += Usage(requests=1)
     query = work.pairs[indices[0]][0]
     limit = asyncio.timeout(way.timeout)
+    reply = None
     try:
         async with limit:
             texts = [_sendable(work.pairs[one][1]) for one in indices]
@@ -323,8 +312,9 @@ async def _once(way: Way, work: Batches, indices: list[int]) -> None:
     except TimeoutError:
         if not limit.expired():
             raise
+    if reply is None:  # raised here: the context would have frames with the headers that were sent
         msg = f"{way.who} did not answer within {way.timeout:g} s"
-        raise DeadlineExceeded(msg) from None
+        raise DeadlineExceeded(msg)
     work.take(indices, reply, way.who)
 
 

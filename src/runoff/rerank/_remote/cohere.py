@@ -25,9 +25,9 @@ from runoff.errors import (
     RunoffError,
 )
 from runoff.rerank import _amounts as amounts
-from runoff.rerank._pairs import has_text
+from runoff.rerank._pairs import check_queries, has_text
 from runoff.rerank._remote import batches
-from runoff.rerank._remote.access import Key, as_key, masked, scope_of
+from runoff.rerank._remote.access import Key, Secret, as_key, masked, scope_of
 from runoff.rerank._remote.breaker import Circuit, breaker_of
 from runoff.rerank._remote.dialects import DIALECTS
 from runoff.rerank._remote.retries import Retries
@@ -187,18 +187,18 @@ class CohereRerank(RemoteScorer):
         """
         client = self.client
         if client is None:
-            client = sdk.client_of(self.api_key.read(self.name), self._where())
+            client = sdk.client_of(Secret(self.api_key.read(self.name)), self._where())
         sdk.arguments(self, client, None)
 
     def _kind(self) -> ScoreKind:
         return ScoreKind.PROBABILITY
 
     async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
-        batches.check_queries(self.name, pairs)
-        client, key, load_ms = self.client, None, 0.0
+        check_queries(self.name, (query for query, _ in pairs))
+        client, key, load_ms = self.client, Secret[str | None](None), 0.0
         where = self._where()
         if client is None:
-            key = await self.api_key.read_async(self.name)
+            key = Secret(await self.api_key.read_async(self.name))
             make = partial(sdk.client_of, key, where)
             if not sdk.ready(key, where):
                 load_ms = await batches.load(make, deadline, self.name)
@@ -233,12 +233,15 @@ class CohereRerank(RemoteScorer):
     def _where(self) -> str:
         if self.client is not None:
             return sdk.named(self.client)
-        return self.base_url or os.environ.get("CO_API_URL") or _PRODUCTION
+        named = os.environ.get("CO_API_URL")
+        if named and not self.base_url:
+            transport.check_url(named, "CO_API_URL")
+        return self.base_url or named or _PRODUCTION
 
     async def _ask(
         self,
         client: Any,  # noqa: ANN401 - anything with rerank()
-        key: str | None,
+        key: Secret[str | None],
         arguments: dict[str, Any],
         query: str,
         texts: Sequence[str],
@@ -246,7 +249,7 @@ class CohereRerank(RemoteScorer):
         call = partial(
             client.rerank, model=self.model, query=query, documents=list(texts), **arguments
         )
-        failed = None
+        failed: BaseException | None = None
         try:
             if inspect.iscoroutinefunction(client.rerank):
                 reply = await call()
@@ -254,8 +257,8 @@ class CohereRerank(RemoteScorer):
                 reply = await workers.run_async(call, None, self.name)
                 if inspect.isawaitable(reply):
                     reply = await reply
-        except RunoffError:
-            raise
+        except RunoffError as error:
+            failed = transport.without_frames(error)
         except Exception as error:  # noqa: BLE001 - the SDK's and botocore's have no base in common
             failed = self._failed(error, key)
         if failed is not None:
@@ -263,11 +266,11 @@ class CohereRerank(RemoteScorer):
         said = sdk.plain(reply)
         return batches.read(_DIALECT, said, self.name)
 
-    def _failed(self, error: Exception, key: str | None) -> Exception:
+    def _failed(self, error: Exception, key: Secret[str | None]) -> Exception:
         """Return runoff's error for one of the SDK; other errors are returned as they are."""
         status, said, headers = sdk.answer(error)
-        key = key or sdk.key_of(self.client)
-        hide = partial(masked, sent={"Authorization": key} if key else {})
+        known = key.reveal() or sdk.key_of(self.client)
+        hide = partial(masked, sent=Secret({"Authorization": known} if known else {}))
         if status is not None:
             where = "base_url=" if self.client is None else "client="
             failed = transport.status_error(status, said, headers, self.name, hide, where)

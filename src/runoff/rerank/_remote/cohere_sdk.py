@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     import asyncio
 
     from runoff.deadline import Deadline
+    from runoff.rerank._remote.access import Secret
     from runoff.rerank._remote.cohere import CohereRerank
 
 __all__ = ["answer", "arguments", "client_of", "key_of", "misread", "plain", "ready"]
 
 _clients: weakref.WeakKeyDictionary[
-    asyncio.AbstractEventLoop, dict[tuple[str | None, str], Any]
+    asyncio.AbstractEventLoop, dict[tuple[Secret[str | None], str], Any]
 ] = weakref.WeakKeyDictionary()
 
 
-def client_of(key: str | None, where: str) -> Any:  # noqa: ANN401 - the SDK's
+def client_of(key: Secret[str | None], where: str) -> Any:  # noqa: ANN401 - the SDK's
     """Return the private loop's client for a key and a URL.
 
     Raises:
@@ -40,13 +41,16 @@ def client_of(key: str | None, where: str) -> Any:  # noqa: ANN401 - the SDK's
         except ModuleNotFoundError as error:
             raise MissingExtra("cohere", "cohere") from error
         made = cohere.AsyncClientV2(
-            api_key=key, base_url=where, client_name="runoff", httpx_client=transport.client()
+            api_key=key.reveal(),
+            base_url=where,
+            client_name="runoff",
+            httpx_client=transport.client(),
         )
         return known.setdefault((key, where), made)
     return known[key, where]
 
 
-def ready(key: str | None, where: str) -> bool:
+def ready(key: Secret[str | None], where: str) -> bool:
     """Whether there is a client: importing the SDK takes about a second."""
     return (key, where) in _clients.get(private_loop.running(), {})
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
-from runoff.errors import MissingExtra, RunoffError
+from runoff.errors import MissingExtra, PermanentError, RunoffError, TransientError
 from runoff.rerank._remote.environment import is_loopback, proxies_unusable, untrusting
 
 try:
@@ -58,13 +58,17 @@ class Connections(httpx.AsyncBaseTransport):
     for plain HTTP to this machine, which needs neither.
 
     Args:
-        verify: makes the TLS context; called again if it raised a `RunoffError`.
+        verify: makes the TLS context; called again when a request needs one and it raised a
+            PermanentError or a TransientError.
+
+    Raises:
+        InvalidArgument: from `verify`.
     """
 
     def __init__(self, verify: Callable[[], ssl.SSLContext]) -> None:
         self._make = verify
         self._verify: ssl.SSLContext | None = None
-        with suppress(RunoffError):  # raised when a request needs it
+        with suppress(PermanentError, TransientError):  # raised when a request needs it
             self._verify = verify()
         self._idle: dict[str, list[_Connection]] = {}
         self._closing: set[asyncio.Task[None]] = set()

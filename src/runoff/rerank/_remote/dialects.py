@@ -11,6 +11,7 @@ import re
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
+from runoff._util.messages import visible
 from runoff.errors import BadReply, InvalidArgument
 from runoff.scores import Passage, ScoreKind, Usage
 
@@ -181,7 +182,7 @@ class Dialect:
             said = next((said[name] for name in names if said.get(name)), None)
         if isinstance(said, list):
             said = "; ".join(filter(None, map(_complaint, said)))
-        text = " ".join(hide(said).split()) if isinstance(said, str) else ""
+        text = " ".join(visible(hide(said)).split()) if isinstance(said, str) else ""
         return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 

@@ -17,7 +17,7 @@ from runoff._util.arguments import count
 from runoff._waiting import private_loop
 from runoff.errors import InvalidArgument
 from runoff.rerank import _amounts as amounts
-from runoff.rerank._pairs import has_text
+from runoff.rerank._pairs import check_queries, has_text
 from runoff.rerank._remote import batches, transport
 from runoff.rerank._remote.about import about, is_new
 from runoff.rerank._remote.access import Access, as_headers, as_key, scope_of
@@ -55,7 +55,7 @@ class HTTPRerank(RemoteScorer):
 
     Attributes:
         url: the server, such as `"http://localhost:8080"`; a path that ends in `/rerank` is taken
-            as it is, and any other is completed by the dialect.
+            as it is, and any other is completed by the dialect. Its parameters must not be keys.
         dialect: `"tei"`, `"vllm"`, `"jina"`, `"infinity"` or `"cohere"`, or your own `Dialect`.
         model: the name to ask for, where a server has several.
         api_key: sent as `Authorization: Bearer`; a string, or a callable that returns one; None
@@ -183,7 +183,7 @@ class HTTPRerank(RemoteScorer):
         return ScoreKind.LOGIT if raw else dialect.kind
 
     async def _scored(self, pairs: list[tuple[str, str]], deadline: Deadline | None) -> PairScores:
-        batches.check_queries(self.name, pairs)
+        check_queries(self.name, (query for query, _ in pairs))
         load_ms = 0.0
         if not transport.ready(self._ca()):
             load_ms = await batches.load(self._client, deadline, self.name)
@@ -201,6 +201,8 @@ class HTTPRerank(RemoteScorer):
                 f"{self.name} reads {limit} tokens: {int(truncated.sum())} of {len(pairs)} texts "
                 "are longer by an estimate of 4 bytes a token"
             )
+        if limit and any(amounts.tokens(query) > limit for query in {query for query, _ in pairs}):
+            notes.append(f"{self.name} reads {limit} tokens: the query alone is longer")
         identity = ModelIdentity(self.name, known.model, known.precision)
         return batches.pair_scores(
             work, kind=kind, model=identity, truncated=truncated, load_ms=load_ms, notes=notes

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from runoff._util.messages import error_text
 from runoff._util.version import __version__
@@ -37,16 +38,37 @@ except ImportError as error:
     raise MissingExtra("httpx", "http") from error
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from runoff.rerank._remote.access import Access
 
-__all__ = ["check_url", "client", "failed", "get", "host_of", "post", "ready", "status_error"]
+__all__ = [
+    "check_url",
+    "client",
+    "failed",
+    "get",
+    "host_of",
+    "post",
+    "ready",
+    "status_error",
+    "without_frames",
+]
 
+# parameters of a URL that hold a secret: by the end of the name, or by what keys look like
+_SECRET_NAME = re.compile(
+    r"(?:key|token|secret|passw(?:or)?d|pwd|signature|credentials?|authorization)s?$"
+    r"|^(?:sig|auth|code|jwt|sas|pass)$",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(
+    r"(?:sk|hf|pa|co|ghp|nvapi|jina|bearer)[-_ ].{12,}|(?=.*\d)(?=.*[a-z])[a-z0-9]{24,}",
+    re.IGNORECASE,
+)
 _LABEL = 63  # bytes of one part of a host's name
 _REPLY_BYTES = 4 << 20  # a reply may also repeat the texts that it was sent
 _ECHO = 4
+_TURN = 64  # chunks
+_CHUNKS, _CHUNK_BYTES = 4096, 16  # after so many chunks, how large they must be on average
 _LIMIT = "runoff_reply_bytes"
 
 _RETRIED = {408, 409, 425, 429, 499}  # 499: Cohere's "client closed request"
@@ -68,16 +90,28 @@ _PAYMENT, _NOT_FOUND, _FAILED_DEPENDENCY, _SERVER = 402, 404, 424, 500
 
 
 class _Bounded(httpx.AsyncByteStream):
-    """A body that ends in `BadReply` when it is larger than a reply may be."""
+    """A body that ends in `BadReply` when it is larger than a reply may be, or in tiny chunks.
+
+    Chunks that have arrived together are read without a pause, so a body of many tiny ones would
+    keep the loop from all other requests: between any 64 of them the others get their turn.
+    """
 
     def __init__(self, stream: Any, limit: int) -> None:  # noqa: ANN401 - httpx keeps it untyped
         self._stream = stream
         self._limit = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        size = chunks = 0
         async for chunk in self._stream:
             size += len(chunk)
+            chunks += 1
+            if chunks % _TURN == 0:
+                await asyncio.sleep(0)
+            if chunks > _CHUNKS and size < chunks * _CHUNK_BYTES:
+                msg = (
+                    f"the reply comes in {chunks} parts of fewer than {_CHUNK_BYTES} bytes a chunk"
+                )
+                raise BadReply(msg)
             if size > self._limit:
                 msg = f"the reply is larger than {self._limit} bytes"
                 raise BadReply(msg)
@@ -108,6 +142,9 @@ def client(ca: str | None = None) -> httpx.AsyncClient:
 
     Args:
         ca: a file of certificate authorities to trust in place of the usual ones.
+
+    Raises:
+        InvalidArgument: the file cannot be read as certificates.
     """
     known = _clients.setdefault(private_loop.running(), {})
     if ca not in known:
@@ -146,28 +183,48 @@ async def get(url: str, *, access: Access, who: str) -> Any:  # noqa: ANN401 - J
 async def _reply(method: str, url: str, sent: bytes, access: Access, who: str) -> Any:  # noqa: ANN401 - JSON
     own = await access.sent(who)
     form = {"Content-Type": "application/json"} if sent else {}
+    response: httpx.Response | None = None
+    failure: RunoffError | None = None
     try:
         response = await client(access.ca).request(
             method,
             url,
             content=sent or None,
-            headers={"Accept": "application/json", **form, **own},
+            headers={"Accept": "application/json", **form, **own.reveal()},
             extensions={_LIMIT: _REPLY_BYTES + _ECHO * len(sent)},
         )
-    except Exception as error:
-        raise failed(error, who) from error
+    except Exception as error:  # noqa: BLE001 - `failed` names it
+        failure = failed(error, who)
+        failure.__cause__ = without_frames(error)
+    if response is None or failure is not None:
+        raise failure or BadReply(f"{who} did not answer")  # here, so that no context is set
     try:
         said = json.loads(response.content)
     except (ValueError, RecursionError):
         said = None
     hide = partial(masked, sent=own)  # a server may repeat the key it was sent
     if not response.is_success:
-        raise status_error(response.status_code, said, response.headers, who, hide)
+        failure = status_error(response.status_code, said, response.headers, who, hide)
+        said = None  # for the same reason: it may repeat them
+        raise failure
     if said is None:
         kind = hide(response.headers.get("content-type", "")).split(";")[0][:40] or "something"
         msg = f"{who} answered {response.status_code} with {kind} that is not JSON"
         raise BadReply(msg)
     return said
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Return an error without its traceback, whose local variables include the headers sent."""
+    left: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            left += [one.__cause__, one.__context__]
+    return error
 
 
 def failed(error: Exception, who: str) -> RunoffError:
@@ -243,20 +300,35 @@ def host_of(url: str) -> str:
 
 
 def check_url(url: object, argument: str = "url") -> None:
-    """Refuse anything but an HTTP URL without a password."""
+    """Refuse anything but an HTTP URL without a password and without a key in its query.
+
+    httpx logs URLs, and frameworks write out the field: a header is neither logged nor written.
+
+    Raises:
+        InvalidArgument: names the argument, without the secret.
+    """
     remedy = 'must be an http or https URL, such as "http://localhost:8080"'
     if not isinstance(url, str):
         raise InvalidArgument(argument, url, remedy)
     if "@" in re.split(r"[/?#]", url.partition("//")[2])[0]:
         raise InvalidArgument(argument, "***", "contains a password: use api_key= or headers=")
+    shown = re.split(r"[?#]", url)[0]  # a key may follow
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
         usable = usable and _has_name(httpx.URL(url))
+        given = parse_qsl(parts.query, keep_blank_values=True) + parse_qsl(parts.fragment)
     except (ValueError, httpx.InvalidURL):
-        usable = False
+        usable, given = False, []
     if not usable:
-        raise InvalidArgument(argument, url.partition("?")[0], remedy)  # a key may follow
+        raise InvalidArgument(argument, shown, remedy)
+    for name, value in given:
+        if _SECRET_NAME.search(name) or _SECRET_VALUE.fullmatch(value):
+            why = (
+                f"has {name[:40]!r} in its query, where a key would be logged and saved: give it "
+                "as api_key= or in headers=, which are not"
+            )
+            raise InvalidArgument(argument, shown, why)
 
 
 def _has_name(url: httpx.URL) -> bool:
