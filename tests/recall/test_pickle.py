@@ -71,6 +71,7 @@ def test_a_copy_answers_alike_and_is_apart(make, again, tmp_path):
     other = again(source)
     assert type(other) is type(source)
     assert found(other) == found(source)
+    assert found(other, "and") == found(source, "and")  # a stop word
     assert repr(other) == repr(source)
     before = found(source)
     other.add([Document("d", "green bread")])

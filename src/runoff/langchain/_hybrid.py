@@ -7,25 +7,33 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.documents import Document as LangChainDocument
+from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertResponse
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from runoff._util.isolated import frozen
+from runoff._util.isolated import frozen, isolated
+from runoff._util.options import refuse_unknown
 from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
-from runoff.langchain._convert import Carried, carried
+from runoff.langchain._convert import Carried, carried, plain
 from runoff.langchain._filters import is_filter_argument
 from runoff.langchain._retriever import StagedRetriever
-from runoff.langchain._stores import content, deletable, replaced, stored, stored_id
+from runoff.langchain._stores import absent, content, count, deletable, replaced, stored, stored_id
+from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap
 from runoff.pipeline._sources import Current
 from runoff.recall._bm25.bm25 import BM25
+from runoff.recall._bm25.documents import taken_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForRetrieverRun,
+        CallbackManagerForRetrieverRun,
+    )
     from langchain_core.embeddings import Embeddings
 
     from runoff.protocols import RecallSource
@@ -36,8 +44,11 @@ __all__ = ["HybridRetriever"]
 _MAKE = "HybridRetriever.from_vectorstore(store) makes one of a vector store alone"
 
 
-class HybridRetriever(StagedRetriever):
+class HybridRetriever(StagedRetriever, DocumentIndex):
     """BM25 and a vector store over the same documents, fused and reranked.
+
+    It is a `DocumentIndex`: `langchain_core.indexing.index` keeps both up to date. `sync` takes
+    over what was changed in the store alone.
 
     Make one with `from_documents` or `from_vectorstore`. Every document has the same id in both;
     documents without an id get one when they are added. Results and all other arguments are as for
@@ -49,6 +60,9 @@ class HybridRetriever(StagedRetriever):
         search_kwargs: search arguments for the store; `k` is set by `depth`, and filters are given
             as `filters`.
         search_type: `"similarity"`, `"mmr"` or `"similarity_score_threshold"`.
+        refresh: what happens when the store was changed without BM25, where that can be noticed
+            at no cost (`InMemoryVectorStore`, FAISS): `"manual"` logs a warning, `"auto"` calls
+            `sync` before the search.
         translate_filter: makes the store's search arguments of one of `runoff.filters`, for stores
             other than Chroma, FAISS, Qdrant and `InMemoryVectorStore`.
 
@@ -63,6 +77,14 @@ class HybridRetriever(StagedRetriever):
     search_kwargs: dict[str, Any] = Field(default_factory=dict)
     search_type: str = "similarity"
     translate_filter: Any = None
+    refresh: Refresh = "manual"
+
+    _drift: Drift = PrivateAttr(default_factory=Drift)
+
+    @model_validator(mode="after")
+    def _check_ids(self) -> HybridRetriever:
+        self._check_agreement()
+        return self
 
     @field_validator("bm25", mode="before")
     @classmethod
@@ -134,6 +156,7 @@ class HybridRetriever(StagedRetriever):
             raise InvalidArgument("documents", missing.page_content, remedy)
         made = cls(bm25=BM25(analyzer=analyzer), vectorstore=vectorstore, **options)
         made.bm25.add([_indexed(one, str(one.id)) for one in given])
+        made._check_agreement()
         return made
 
     def add_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
@@ -162,19 +185,122 @@ class HybridRetriever(StagedRetriever):
             await self.vectorstore.aadd_documents(fresh, ids=ids)
         return await run_in_executor(None, self._indexed, fresh)
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Delete documents from both by id; return how many BM25 had."""
+    def upsert(
+        self,
+        items: Sequence[LangChainDocument],
+        /,
+        **kwargs: Any,  # noqa: ANN401 - LangChain's; there are none
+    ) -> UpsertResponse:
+        """Do what `add_documents` does, as a `DocumentIndex`."""
+        refuse_unknown("upsert", kwargs, ())
+        return {"succeeded": self.add_documents(items), "failed": []}
+
+    async def aupsert(
+        self,
+        items: Sequence[LangChainDocument],
+        /,
+        **kwargs: Any,  # noqa: ANN401 - as above
+    ) -> UpsertResponse:
+        """Do what `upsert` does without blocking the event loop."""
+        refuse_unknown("aupsert", kwargs, ())
+        return {"succeeded": await self.aadd_documents(items), "failed": []}
+
+    def get(
+        self,
+        ids: Sequence[str],
+        /,
+        **kwargs: Any,  # noqa: ANN401 - as above
+    ) -> list[LangChainDocument]:
+        """Return copies of the documents with these ids; unknown ids are left out."""
+        refuse_unknown("get", kwargs, ())
+        known = [self.bm25.get(one) for one in dict.fromkeys(_ids(ids))]
+        return [
+            document.model_copy(update={"metadata": isolated(document.metadata)})
+            for document in map(plain, filter(None, known))
+        ]
+
+    def delete(
+        self,
+        ids: Sequence[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as above
+    ) -> DeleteResponse:
+        """Delete documents from both by id; the answer says which of them BM25 had."""
+        refuse_unknown("delete", kwargs, ())
         listed = _ids(ids)
         if there := deletable(self.vectorstore, listed):
             self.vectorstore.delete(there)
-        return int(self.bm25.delete(listed))
+        return self._forgotten(listed)
 
-    async def adelete(self, ids: Sequence[str]) -> int:
+    async def adelete(
+        self,
+        ids: Sequence[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as above
+    ) -> DeleteResponse:
         """Do what `delete` does without blocking the event loop."""
+        refuse_unknown("adelete", kwargs, ())
         listed = _ids(ids)
         if there := deletable(self.vectorstore, listed):
             await self.vectorstore.adelete(there)
-        return int(self.bm25.delete(listed))
+        return self._forgotten(listed)
+
+    def sync(self) -> tuple[int, int]:
+        """Bring BM25 up to date with the store; return how many documents were (added, removed).
+
+        Documents whose text or metadata has changed are replaced.
+
+        Raises:
+            InvalidArgument: the store cannot list its documents.
+        """
+        given = [_indexed(one, str(one.id)) for one in content(self.vectorstore)]
+        changed = taken_over(self.bm25, given)
+        self._agree()
+        return changed
+
+    def _absent(self, ids: list[str]) -> set[str]:
+        return absent(self.vectorstore, ids)
+
+    def _check_agreement(self) -> None:
+        if len(self.bm25):
+            check_overlap(self.bm25.documents(), self._absent)
+        self._agree()
+
+    def _agree(self) -> None:
+        self._drift.agree(count(self.vectorstore), len(self.bm25))
+
+    def _drifted(self) -> bool:
+        """Whether BM25 is to be brought up to date; a warning says so if that is not wanted."""
+        held, known = count(self.vectorstore), len(self.bm25)
+        if not self._drift.has_come(held, known):
+            return False
+        if self.refresh == "manual":
+            self._drift.tell(held, known)
+        return self.refresh == "auto"
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401 - the base's
+    ) -> list[LangChainDocument]:
+        if self._drifted():
+            self.sync()
+        return super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401 - the base's
+    ) -> list[LangChainDocument]:
+        if self._drifted():
+            await run_in_executor(None, self.sync)
+        return await super()._aget_relevant_documents(query, run_manager=run_manager, **kwargs)
+
+    def _forgotten(self, ids: list[str]) -> DeleteResponse:
+        known = [one for one in dict.fromkeys(ids) if one in self.bm25]
+        return {"succeeded": known, "num_deleted": self.bm25.delete(known), "num_failed": 0}
 
     def _with_ids(self, documents: Iterable[LangChainDocument]) -> list[LangChainDocument]:
         """Return copies that all have an id, and no provenance."""
@@ -206,7 +332,7 @@ class HybridRetriever(StagedRetriever):
         if isinstance(part, Runnable):
             how["translate"] = self.translate_filter
         elif isinstance(part, BM25):
-            return Current(part, partial(stored, self.vectorstore))
+            return Present(Current(part, partial(stored, self.vectorstore)), self._absent)
         return super()._source(name, part, **how)
 
 
@@ -215,7 +341,7 @@ def _indexed(document: LangChainDocument, doc_id: str) -> Document:
     return Carried(doc_id, own.page_content, own.metadata, origin=own)
 
 
-def _ids(ids: Sequence[str]) -> list[str]:
-    if isinstance(ids, str):
+def _ids(ids: Sequence[str] | None) -> list[str]:
+    if ids is None or isinstance(ids, str):
         raise InvalidArgument("ids", ids, "must be a list of ids")
     return list(ids)

@@ -13,7 +13,7 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["content", "deletable", "kind_of", "replaced", "stored", "stored_id"]
+__all__ = ["absent", "content", "count", "deletable", "kind_of", "replaced", "stored", "stored_id"]
 
 Kind = Literal["memory", "chroma", "faiss", "qdrant"]
 
@@ -84,6 +84,22 @@ def _points(store: Any) -> list[LangChainDocument]:  # noqa: ANN401 - Qdrant's c
         ]
         if offset is None:
             return documents
+
+
+def count(store: VectorStore) -> int | None:
+    """Return how many documents a store in this process has; None for another store."""
+    if isinstance(store, InMemoryVectorStore):
+        return len(store.store)
+    rows = getattr(store, "index_to_docstore_id", None)  # FAISS
+    return len(rows) if isinstance(rows, dict) else None
+
+
+def absent(store: VectorStore, ids: list[str]) -> set[str]:
+    """Return which ids a store does not have; empty for one that cannot say it at no cost."""
+    if isinstance(store, InMemoryVectorStore):
+        return {one for one in ids if one not in store.store}
+    held = getattr(getattr(store, "docstore", None), "_dict", None)  # FAISS
+    return {one for one in ids if one not in held} if isinstance(held, dict) else set()
 
 
 def stored(store: VectorStore, ids: list[str]) -> dict[str, dict[str, Any]]:

@@ -19,10 +19,12 @@ from runoff.llama_index._convert import (
     to_hits,
     to_json,
 )
+from runoff.pipeline._drift import Present
 from runoff.pipeline._sources import Current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from llama_index.core.schema import BaseNode, QueryBundle
 
@@ -102,18 +104,20 @@ class WordSource:
         reading: how nodes become text.
         objects: returns the targets of index nodes without an object of their own, by `index_id`.
         stored: returns the vector index's metadata by node id.
+        absent: returns which of these ids the vector index does not have.
     """
 
     bm25: BM25
     reading: Reading
     objects: Callable[[], dict[str, Any]]
     stored: Callable[[list[str]], Mapping[str, Mapping[str, Any]]]
+    absent: Callable[[list[str]], AbstractSet[str]]
 
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
         """Return at most `depth` hits, best first."""
-        current = Current(self.bm25, self.stored)
+        current = Current(Present(self.bm25, self.absent), self.stored)
         hits = current.retrieve(query, depth=depth, deadline=deadline)
         if not any(_FOLLOW in hit.document.metadata for hit in hits):
             return hits

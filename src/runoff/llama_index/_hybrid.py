@@ -19,8 +19,10 @@ from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._saved_embedder import check_embedder, save_embedder
 from runoff.llama_index._sources import index_source
-from runoff.llama_index._stores import content, stored
+from runoff.llama_index._stores import absent, content, count, stored, unknown
+from runoff.pipeline._drift import Drift, Refresh, check_overlap
 from runoff.recall._bm25.bm25 import BM25
+from runoff.recall._bm25.documents import taken_over
 
 if TYPE_CHECKING:
     import os
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from llama_index.core.base.embeddings.base import BaseEmbedding
-    from llama_index.core.schema import BaseNode
+    from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
     from llama_index.core.storage.docstore import BaseDocumentStore
     from llama_index.core.vector_stores.types import BasePydanticVectorStore
 
@@ -54,7 +56,7 @@ _MAKE = "HybridRetriever.from_defaults(index=index) makes one of an index alone"
 
 _OPTIONS = signature(TwoStageRetriever.__init__).parameters.keys() - {
     "self", "retriever", "retrievers"
-}  # fmt: skip
+} | {"refresh"}  # fmt: skip
 
 
 class HybridRetriever(TwoStageRetriever):
@@ -71,6 +73,9 @@ class HybridRetriever(TwoStageRetriever):
     Args:
         index: the vector index.
         bm25: a BM25 index over the same nodes.
+        refresh: what happens when the index was changed without BM25, where that can be noticed at
+            no cost (nodes in LlamaIndex's own stores): `"manual"` logs a warning, `"auto"` calls
+            `sync` before the search.
         options: as for `TwoStageRetriever`.
 
     Raises:
@@ -81,6 +86,8 @@ class HybridRetriever(TwoStageRetriever):
         self,
         index: VectorStoreIndex | None = None,
         bm25: BM25 | None = None,
+        *,
+        refresh: Refresh = "manual",
         **options: Any,  # noqa: ANN401 - as documented
     ) -> None:
         if not isinstance(index, VectorStoreIndex):
@@ -89,9 +96,14 @@ class HybridRetriever(TwoStageRetriever):
             remedy = f"must be a runoff.recall.BM25 over the same nodes; {_MAKE}"
             raise InvalidArgument("bm25", bm25, remedy)
         self._index = index
+        if refresh not in ("manual", "auto"):
+            raise InvalidArgument("refresh", refresh, 'must be "manual" or "auto"')
         self._bm25 = bm25
+        self._refresh = refresh
+        self._drift = Drift()
         refuse_unknown(type(self).__name__, options, _OPTIONS)
         super().__init__({}, **options)
+        self._check_agreement()
 
     @classmethod
     @strict_options("HybridRetriever.from_defaults(index=index)")
@@ -143,6 +155,7 @@ class HybridRetriever(TwoStageRetriever):
             )
         made = cls(index, BM25(analyzer=analyzer), **options)
         made._bm25.add(to_documents(content(index) if held is None else held, made._reading))
+        made._check_agreement()
         return made
 
     @classmethod
@@ -271,25 +284,41 @@ class HybridRetriever(TwoStageRetriever):
             InvalidArgument: the store cannot list its nodes.
         """
         documents = to_documents(content(self._index), self._reading)
-        there = {one.doc_id for one in documents}
-        gone = [one.doc_id for one in self._bm25.documents() if one.doc_id not in there]
-        changed = []
-        new = 0
-        for one in documents:
-            known = self._bm25.get(one.doc_id)
-            new += known is None
-            if (
-                known is None
-                or known.text != one.text
-                or dict(known.metadata) != dict(one.metadata)
-            ):
-                changed.append(one)
-        self._bm25.update(changed)
-        self._bm25.delete(gone)
-        return new, len(gone)
+        changed = taken_over(self._bm25, documents)
+        self._drift.agree(count(self._index), len(self._bm25))
+        return changed
+
+    def sync(self) -> tuple[int, int]:
+        """Do what `refresh` does; LangChain's hybrid retriever has the same name for it."""
+        return self.refresh()
+
+    def _check_agreement(self) -> None:
+        if len(self._bm25):
+            check_overlap(self._bm25.documents(), partial(unknown, self._index))
+        self._drift.agree(count(self._index), len(self._bm25))
+
+    def _drifted(self) -> bool:
+        """Whether BM25 is to be brought up to date; a warning says so if that is not wanted."""
+        held, known = count(self._index), len(self._bm25)
+        if not self._drift.has_come(held, known):
+            return False
+        if self._refresh == "manual":
+            self._drift.tell(held, known)
+        return self._refresh == "auto"
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if self._drifted():
+            self.sync()
+        return super()._retrieve(query_bundle)
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if self._drifted():
+            await workers.run_async(self.sync, None, "sync")
+        found: list[NodeWithScore] = await super()._aretrieve(query_bundle)
+        return found
 
     def _parts(self) -> dict[str, object]:
-        return {"index": self._index, "bm25": self._bm25}
+        return {"index": self._index, "bm25": self._bm25, "refresh": self._refresh}
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         del depth  # every search makes a new retriever of the depth it needs
@@ -298,13 +327,16 @@ class HybridRetriever(TwoStageRetriever):
             self._reading,
             lambda: self._index.as_retriever().object_map,
             partial(stored, self._index),
+            partial(absent, self._index),
         )
-        return {"bm25": words, "dense": index_source(self._index, self._reading)}
+        return {
+            "bm25": words,
+            "dense": index_source(self._index, self._reading),
+        }
 
     def _remade(self, options: dict[str, Any]) -> Self:
-        return type(self)(
-            options.pop("index", self._index), options.pop("bm25", self._bm25), **options
-        )
+        kept = self._parts()
+        return type(self)(**{**kept, **options})
 
 
 def _check_vectors(stored: StorageContext) -> None:

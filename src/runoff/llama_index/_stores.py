@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from llama_index.core import VectorStoreIndex
     from llama_index.core.schema import BaseNode
 
-__all__ = ["content", "stored"]
+__all__ = ["absent", "content", "count", "stored", "unknown"]
 
 
 def content(index: VectorStoreIndex) -> list[BaseNode]:
@@ -38,6 +38,30 @@ def content(index: VectorStoreIndex) -> list[BaseNode]:
         remedy = f"{type(store).__name__} cannot list its nodes: pass nodes= or docstore= too"
         raise InvalidArgument("vector_store", type(store).__name__, remedy) from None
     return [kept.get(node.node_id, node) for node in found]
+
+
+def count(index: VectorStoreIndex) -> int | None:
+    """Return how many nodes an index in this process has; None if its store would be asked."""
+    return None if index.vector_store.stores_text else len(index.index_struct.nodes_dict)
+
+
+def absent(index: VectorStoreIndex, ids: list[str]) -> set[str]:
+    """Return which ids an index does not have; empty if its store would be asked."""
+    if index.vector_store.stores_text:
+        return set()
+    return {one for one in ids if not index.docstore.document_exists(one)}
+
+
+def unknown(index: VectorStoreIndex, ids: list[str]) -> set[str]:
+    """Return which ids are neither in an index nor in its store; empty if that cannot be asked."""
+    if not index.vector_store.stores_text:
+        known = set(index.index_struct.nodes_dict.values())
+        return {one for one in ids if one not in known}
+    try:
+        found = {node.node_id for node in index.vector_store.get_nodes(ids)}
+    except (NotImplementedError, ValueError):
+        return set()
+    return set(ids) - found
 
 
 def stored(index: VectorStoreIndex, ids: list[str]) -> dict[str, dict[str, Any]]:

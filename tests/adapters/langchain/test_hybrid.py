@@ -80,7 +80,7 @@ def test_add_replaces_and_delete_removes_in_both(hybrid):
     assert set(provenance(found)["sources"]) == {"bm25", "dense"}
     hybrid.add_documents([Document("Zebras sleep by day", id=new)])
     assert hybrid.invoke("zebras", k=1)[0].page_content == "Zebras sleep by day"
-    assert hybrid.delete([new, "unknown"]) == 1
+    assert hybrid.delete([new, "unknown"])["num_deleted"] == 1
     assert new not in {one.id for one in hybrid.invoke("zebras", k=20)}
 
 
@@ -88,7 +88,7 @@ async def test_awaited_changes_and_answers(hybrid, documents):
     """Adding, asking and deleting can be awaited."""
     (new,) = await hybrid.aadd_documents([Document("Zebras graze at night")])
     assert (await hybrid.ainvoke("zebras graze", k=1))[0].id == new
-    assert await hybrid.adelete([new]) == 1
+    assert (await hybrid.adelete([new]))["num_deleted"] == 1
     assert await hybrid.ainvoke(QUESTION) == hybrid.invoke(QUESTION)
 
 

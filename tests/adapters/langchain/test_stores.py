@@ -207,7 +207,7 @@ def test_a_hybrid_adds_and_deletes_in_both(empty, named, overlap):
     hybrid = HybridRetriever.from_vectorstore(empty, [], reranker=overlap, k=10)
     assert hybrid.add_documents(named[:6]) == [one.id for one in named[:6]]
     assert ids(hybrid.invoke(QUESTION)) == {one.id for one in named[:6]}
-    assert hybrid.delete([named[0].id]) == 1
+    assert hybrid.delete([named[0].id])["num_deleted"] == 1
     assert ids(hybrid.invoke(QUESTION)) == {one.id for one in named[1:6]}
 
 
@@ -255,8 +255,8 @@ async def test_add_replace_and_delete_reach_both(filled):
     found = [one.page_content for one in hybrid.invoke("zebras sleep")]
     assert found[0] == "Zebras sleep by day"
     assert "Zebras graze at night" not in found
-    assert hybrid.delete([new, "unknown"]) == 1
-    assert await hybrid.adelete([new]) == 0
+    assert hybrid.delete([new, "unknown"])["num_deleted"] == 1
+    assert (await hybrid.adelete([new]))["num_deleted"] == 0
     assert not any("Zebras" in one.page_content for one in hybrid.invoke("zebras"))
 
 
@@ -273,7 +273,7 @@ def test_qdrants_numbers_are_ids_too(embeddings):
     store.add_texts(["Zebras graze", "Otters sleep"], ids=[7, 8])
     hybrid = HybridRetriever.from_vectorstore(store, reranker=None)
     assert set(provenance(hybrid.invoke("zebras")[0])["sources"]) == {"bm25", "dense"}
-    assert hybrid.delete(["7"]) == 1
+    assert hybrid.delete(["7"])["num_deleted"] == 1
     assert [one.page_content for one in hybrid.invoke("zebras")] == ["Otters sleep"]
 
 

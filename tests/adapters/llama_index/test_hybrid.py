@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from llama_index.core import Settings, SummaryIndex, VectorStoreIndex
 from llama_index.core.schema import (
+    Document,
     ImageNode,
     IndexNode,
     MetadataMode,
@@ -356,3 +357,41 @@ class TestEmbedding:
         pytest.importorskip("runoff_models")
         hybrid = HybridRetriever.from_defaults(nodes=nodes, reranker=None, top_n=1)
         assert ids(hybrid.retrieve("how do I order a dict by what it holds?")) == ["sort"]
+
+
+class TestChangedAlone:
+    """The index, or what it is made of, is changed without BM25."""
+
+    def test_deleted_nodes_do_not_come_back(self, index, caplog):
+        """Nodes deleted from the index alone are left out, and a warning says it, once."""
+        hybrid = HybridRetriever.from_defaults(index=index, reranker=None, top_n=10)
+        hybrid.retrieve("sort dictionaries")
+        assert caplog.records == []
+        index.delete_nodes(["sort"], delete_from_docstore=True)
+        for _ in range(2):
+            assert "sort" not in [one.node_id for one in hybrid.retrieve("sort dictionaries")]
+        assert sum("changed without BM25" in one.message for one in caplog.records) == 1
+
+    @pytest.mark.parametrize("awaited", [False, True])
+    async def test_refresh_auto(self, index, awaited):
+        """With `refresh="auto"` a search first takes over what was changed in the index alone."""
+        hybrid = HybridRetriever.from_defaults(
+            index=index, reranker=None, top_n=20, refresh="auto"
+        ).replace(top_n=12)
+        index.insert_nodes([TextNode(id_="new", text="sort dictionaries by key")])
+        nodes = await hybrid.aretrieve("key") if awaited else hybrid.retrieve("key")
+        assert "new" in [one.node_id for one in nodes]
+        assert "new" in hybrid.bm25
+        assert hybrid.sync() == (0, 0)
+
+    def test_a_docstore_with_whole_documents_is_told(self, both, caplog):
+        """A docstore whose ids are not the index's, as an ingestion pipeline's, is warned about."""
+        docstore = SimpleDocumentStore()
+        docstore.add_documents([Document(id_=f"doc{n}", text="a whole one") for n in range(5)])
+        HybridRetriever.from_defaults(index=both, docstore=docstore, reranker=None)
+        assert any("5 of 5 ids in BM25, such as 'doc0'" in one.message for one in caplog.records)
+
+    def test_other_values_are_refused(self, index):
+        """Another value of `refresh` is refused by name."""
+        with pytest.raises(InvalidArgument, match="refresh"):
+            HybridRetriever.from_defaults(index=index, reranker=None, refresh="daily")

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.recall._arguments import Given
+    from runoff.recall._bm25.bm25 import BM25
 
-__all__ = ["Documents", "unique_documents"]
+__all__ = ["Documents", "taken_over", "unique_documents"]
 
 
 def unique_documents(documents: Iterable[Given]) -> list[Document]:
@@ -33,6 +34,24 @@ def unique_documents(documents: Iterable[Given]) -> list[Document]:
         if known.text != document.text:
             raise DuplicateId("doc_id", document.doc_id, "was given twice with different texts")
     return list(unique.values())
+
+
+def taken_over(bm25: BM25, documents: Sequence[Document]) -> tuple[int, int]:
+    """Make an index hold these documents alone; return how many were (added, removed).
+
+    Documents whose text or metadata has changed are replaced.
+    """
+    there = {one.doc_id for one in documents}
+    gone = [one.doc_id for one in bm25.documents() if one.doc_id not in there]
+    changed, new = [], 0
+    for one in documents:
+        known = bm25.get(one.doc_id)
+        new += known is None
+        if known is None or known.text != one.text or dict(known.metadata) != dict(one.metadata):
+            changed.append(one)
+    bm25.update(changed)
+    bm25.delete(gone)
+    return new, len(gone)
 
 
 class Documents(Sequence[Document]):

@@ -117,11 +117,11 @@ class Snapshot:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the documents and their counts; the scores are computed again."""
-        kept = (self.analyzer, self.formula, list(self.ids), self.documents)
-        return type(self), (*kept, self.postings, self.stops)
+        counts = (self.postings, self.stops)
+        return type(self), (self.analyzer, self.formula, [*self.ids], self.documents, *counts)
 
     def __deepcopy__(self, memo: object) -> Snapshot:
-        """Return itself: nothing in it changes."""
+        """Return itself: nothing in it changes but what it has computed."""
         return self
 
     @classmethod

@@ -1,0 +1,104 @@
+"""Whether a store was changed without the BM25 index beside it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from runoff.deadline import Deadline
+    from runoff.protocols import RecallSource
+    from runoff.types import Document, Hit, Query
+
+__all__ = ["Drift", "Present", "Refresh", "check_overlap"]
+
+Refresh: TypeAlias = Literal["manual", "auto"]
+
+_logger = logging.getLogger("runoff")
+_SAMPLE = 50
+_REMEDY = 'call sync(), or make the retriever with refresh="auto"'
+
+
+@dataclass(slots=True)
+class Drift:
+    """How many more documents a store has than BM25: a change shows that one alone was changed.
+
+    Attributes:
+        more: the difference when both were last known to agree; None for a store that cannot be
+            counted at no cost.
+    """
+
+    more: int | None = None
+
+    def agree(self, stored: int | None, indexed: int) -> None:
+        """Note that both hold the same documents now."""
+        self.more = None if stored is None else stored - indexed
+
+    def has_come(self, stored: int | None, indexed: int) -> bool:
+        """Whether one of them was changed alone since."""
+        return self.more is not None and stored is not None and stored - indexed != self.more
+
+    def tell(self, stored: int | None, indexed: int) -> None:
+        """Log a warning, once for each change."""
+        _logger.warning(
+            "the store was changed without BM25: it has %s documents, and BM25 has %d; %s",
+            stored, indexed, _REMEDY,
+        )  # fmt: skip
+        self.agree(stored, indexed)
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A source without the documents that the store beside it has lost.
+
+    Attributes:
+        source: the source.
+        absent: returns which of these ids the store does not have.
+    """
+
+    source: RecallSource
+    absent: Callable[[list[str]], AbstractSet[str]]
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Return the hits of the source that the store has, at most `depth`."""
+        hits = self.source.retrieve(query, depth=depth, deadline=deadline)
+        gone = self.absent([hit.doc_id for hit in hits])
+        if not gone:
+            return hits
+        _logger.warning(
+            "%d documents found by BM25 were left out: the store does not have them any more; %s",
+            len(gone), _REMEDY,
+        )  # fmt: skip
+        return [hit for hit in hits if hit.doc_id not in gone]
+
+    def warmup(self) -> None:
+        """Load what the source loads."""
+        warmup = getattr(self.source, "warmup", None)
+        if callable(warmup):
+            warmup()
+
+
+def check_overlap(
+    indexed: Sequence[Document], absent: Callable[[list[str]], AbstractSet[str]]
+) -> None:
+    """Log a warning if BM25's ids are not the store's, as when one holds chunks of the other's.
+
+    Args:
+        indexed: BM25's documents; the first ids are looked up.
+        absent: returns which of these ids the store does not have.
+    """
+    sample = [one.doc_id for one in indexed[:_SAMPLE]]
+    gone = absent(sample)
+    if not sample or len(gone) <= len(sample) // 2:
+        return
+    _logger.warning(
+        "%d of %d ids in BM25, such as %r, are not in the store: BM25 may hold whole documents and "
+        "the store their chunks, and one answer may hold both; index the same nodes in both",
+        len(gone), len(sample), min(gone),
+    )  # fmt: skip
