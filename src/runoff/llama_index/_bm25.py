@@ -129,6 +129,11 @@ class WordSource:
             followed = [one for one in followed if query.filters.matches(one.node.metadata)]
         return to_hits(followed[:depth], self.reading)
 
+    @property
+    def query_characters(self) -> int:
+        """How many characters of a query the index reads with a deadline."""
+        return self.bm25.query_characters
+
     def warmup(self) -> None:
         """Bring the index up to date."""
         self.bm25.warmup()

@@ -8,6 +8,8 @@ score does not depend on the pairs beside it.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -38,6 +40,11 @@ _SETTINGS = ("*.json", "*.txt", "*.jinja", "*.model", "*.py")
 _GRAPH = "openvino/openvino_model.xml"
 _HEADS = ("ForSequenceClassification", "ForCausalLM")
 _AUTO_MODEL = "AutoModelForSequenceClassification"
+# a classifier of any architecture of transformers; `score` is that of decoders
+_OF_A_HEAD = re.compile(
+    r"classif|score|logits_proj|\bhead\b|\bcls\b|seq_relationship|_head\b|linear"
+)
+_LARGEST_HEADER = 100 << 20  # bytes; the format's own limit
 _FOREIGN = {"onnx", "openvino", "original"}  # folders of builds for other runtimes
 
 
@@ -197,6 +204,39 @@ def _check_architecture(directory: ModelDirectory) -> None:
             f"its architecture is {named}; that of a cross-encoder ends in {' or '.join(_HEADS)}"
         )
         raise InvalidArgument("model", directory.name, remedy)
+    names = _tensors(directory.directory)
+    if (
+        str(named).endswith(_HEADS[0])
+        and "auto_map" not in directory.config
+        and names
+        and not any(map(_OF_A_HEAD.search, names))
+    ):
+        remedy = (
+            f"its architecture is {named}, and its files have no weights of a classifier: they "
+            "would be random, and so would the scores; save it with the head it was trained with"
+        )
+        raise InvalidArgument("model", directory.name, remedy)
+
+
+def _tensors(directory: Path) -> list[str]:
+    """Return the names of a model's tensors, by the headers of its safetensors files.
+
+    Nothing for files that cannot be read: loading them says what is wrong.
+    """
+    found: list[str] = []
+    for name in _names(directory):
+        if not name.endswith(".safetensors") or PurePosixPath(name).parts[0] in _FOREIGN:
+            continue
+        with (directory / name).open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            try:
+                header = json.loads(file.read(size)) if size <= _LARGEST_HEADER else None
+            except (ValueError, RecursionError):
+                header = None
+        if not isinstance(header, dict):
+            return []
+        found += map(str, header)
+    return found
 
 
 def _prompt(config: CrossEncoder, loaded: LoadedModel) -> str:
