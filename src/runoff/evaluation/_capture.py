@@ -16,6 +16,7 @@ from runoff.deadline import Deadline
 from runoff.evaluation._first_stage import group_recorded
 from runoff.evaluation._recording import Content, FateCode, Origin, RecordedQuery
 from runoff.evaluation._setup import StepSetup, threshold_to_json
+from runoff.pipeline._drift import Present
 from runoff.pipeline._sources import Current
 from runoff.protocols import Cacheable
 from runoff.rerank._as_reranker import as_reranker
@@ -96,7 +97,7 @@ def describe_part(part: object) -> str:
     One of runoff's own is described by its configuration, a scorer by what its scores depend on,
     and a foreign part by its class.
     """
-    if isinstance(part, Current):
+    if isinstance(part, Current | Present):
         return describe_part(part.source)
     kind = f"{type(part).__module__}.{type(part).__qualname__}"
     if isinstance(part, Pointwise):
