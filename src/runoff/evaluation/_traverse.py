@@ -209,6 +209,8 @@ def replay_steps(
         order = np.lexsort((place[kept], -mixed))
         limit = step.limit()
         thresholded = limit is not None and whole and scores.whole
+        if len(lost) and len(kept) + len(lost) == len(given) and scores.whole:
+            thresholded = True  # what a foreign reranker leaves out is not replaced either
         if limit is not None:
             limit.check(scores.kind, scores.model)
         moved[:] = False

@@ -114,3 +114,19 @@ def test_a_bare_compressor_is_refused():
     """A compressor cannot be recorded alone, and is refused by name."""
     with pytest.raises(InvalidArgument, match="TwoStage"):
         record(RunoffRerank(), QUESTIONS, progress=False)
+
+
+class Strict(Backwards):
+    """Keeps the first three documents."""
+
+    def compress_documents(self, documents, query, callbacks=None):
+        return list(documents)[:3]
+
+
+def test_what_theirs_leaves_out_is_not_replaced(store):
+    """A replay puts no unread candidate in the place of what a foreign compressor left out."""
+    one = TwoStageRetriever(
+        retriever=store.as_retriever(), reranker=Strict(), k=8, depth=10, window=5
+    )
+    made = _recorded(one)
+    _same(made, one)
