@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -103,6 +104,55 @@ def test_values_compare_within_their_type(stored, asked, same):
 def test_range_keeps_numbers_within_its_bounds(stored, kept):
     """`gt` leaves its bound out, `lte` lets it in; only numbers are within bounds."""
     assert Range("x", gt=1, lte=2).matches({"x": stored}) is kept
+
+
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
+SAME_NOON = [
+    NOON,
+    NOON.replace(tzinfo=None),
+    NOON.astimezone(timezone(timedelta(hours=9))),
+    "2026-11-29T12:00:00Z",
+    "2026-11-29T13:00+01:00",
+    "2026-11-29 12:00",
+    np.datetime64("2026-11-29T12:00", "ns"),
+]
+
+
+@pytest.mark.parametrize("stored", SAME_NOON, ids=repr)
+@pytest.mark.parametrize("asked", SAME_NOON, ids=repr)
+def test_times_compare_by_their_moment(stored, asked):
+    """Datetimes and ISO texts are the same moment in any notation; two texts stay two texts."""
+    same = bool(stored == asked) or not (isinstance(stored, str) and isinstance(asked, str))
+    assert Eq("x", asked).matches({"x": stored}) is same
+    assert In("x", ["never", asked]).matches({"x": [stored]}) is same
+    assert Range("x", gte=asked, lte=asked).matches({"x": stored})
+    assert not Range("x", gt=asked).matches({"x": stored})
+    assert Range("x", lt=asked).matches({"x": date(2026, 11, 29)})
+
+
+@pytest.mark.parametrize("stored", [5, True, None, "soon", "2026-13-45", [NOON], math.nan])
+def test_what_is_no_time_is_in_no_range_of_time(stored):
+    """A range of time keeps times alone, and a range of numbers keeps none of them."""
+    assert not Range("x", gte="1970-01-01").matches({"x": stored})
+    assert not Range("x", gte=0).matches({"x": NOON})
+    assert not Eq("x", NOON).matches({"x": stored if not isinstance(stored, list) else 5})
+
+
+def test_bounds_are_of_one_kind():
+    """A number and a time bound nothing together, and equal moments make equal ranges."""
+    with pytest.raises(InvalidArgument, match="both be times"):
+        Range("x", gt=1, lt=NOON)
+    assert Range("x", gt="2026-11-29") == Range("x", gt=date(2026, 11, 29))
+    assert Eq("x", NOON) == Eq("x", NOON.astimezone(timezone(timedelta(hours=9))))
+    assert Eq("x", NOON) != Eq("x", "2026-11-29T12:00:00Z")  # which keeps other texts
+
+
+def test_a_pickle_of_the_first_version_opens():
+    """A filter pickled by 0.1.0, with what it compared by as a tuple, still keeps the same."""
+    old = object.__new__(Eq)
+    old.__setstate__(["x", 1, (False, 1)])
+    assert old == Eq("x", 1)
+    assert old.matches({"x": 1.0})
 
 
 def test_ranges_hold_for_numbers_beyond_float():

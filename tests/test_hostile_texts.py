@@ -12,6 +12,7 @@ from parts import Listed
 
 from runoff import Document, Query, TwoStage
 from runoff._util.duplicates import alike
+from runoff.deadline import Deadline
 from runoff.grouping import Grouping
 from runoff.recall import BM25, make_analyzer
 
@@ -92,9 +93,9 @@ def test_a_query_of_two_million_characters_is_read_in_part():
     """Analysis holds the interpreter's lock: its work on a huge query is that on a long one."""
     index = BM25([(f"d{number}", f"alpha word{number} ก") for number in range(100)])
     huge = Query("alpha " + "ก" * 2_000_000)
-    index.retrieve(huge, depth=5)
+    index.retrieve(huge, depth=5)  # which reads it all, as without a deadline nothing is cut
     began = time.thread_time()
-    hits = index.retrieve(huge, depth=5)
+    hits = index.retrieve(huge, depth=5, deadline=Deadline(TIMEOUT))
     assert time.thread_time() - began < OVERRUN_MS / 1000  # it took .9 s
     assert len(hits) == 5
 
@@ -107,12 +108,15 @@ def test_a_huge_query_costs_little_more_than_a_long_one(reader, letters):
     def spent(asked):
         began = time.process_time()
         response = reader.search(asked, timeout=TIMEOUT)
-        return time.process_time() - began, response
+        return time.process_time() - began, response.outcome.spent_ms, response
 
-    usual = min(spent("alpha beta " * 1400)[0] for _ in range(3))
-    took, response = min((spent(query) for _ in range(3)), key=lambda one: one[0])
-    assert took <= usual + TIMEOUT + OVERRUN_MS / 1000
-    assert response.outcome.spent_ms <= (TIMEOUT * 1000 + OVERRUN_MS) * max(1, usual / TIMEOUT)
+    control = [spent("alpha beta " * 1400) for _ in range(5)]
+    found = [spent(query) for _ in range(5)]
+    response = found[0][2]
+    usual, took = (min(one[0] for one in runs) for runs in (control, found))
+    assert took <= usual + 2 * (TIMEOUT + OVERRUN_MS / 1000)  # two cores
+    usual_ms, took_ms = (min(one[1] for one in runs) for runs in (control, found))
+    assert took_ms <= max(usual_ms, TIMEOUT * 1000) + OVERRUN_MS
     assert response.query.text == query
     assert [
         one

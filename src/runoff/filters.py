@@ -4,6 +4,8 @@
   its inner filter is false, so `Not(Eq("year", 2020))` keeps documents without a year.
 - Numbers compare by value (`1 == 1.0`, NumPy's too), booleans only with booleans, strings only with
   strings.
+- Times compare by the moment: a date is its first moment, a time without a zone is in UTC, and a
+  text in ISO 8601, such as `2026-11-29` or `2026-11-29T12:00:00Z`, is a time beside a datetime.
 - A list in the metadata satisfies `Eq` and `In` when one of its elements does, and never a `Range`.
 
 Filters that keep the same documents by these rules are equal: `Eq("a", 1)` equals `Eq("a", 1.0)`,
@@ -15,8 +17,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -24,15 +28,17 @@ import numpy as np
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
 
-Scalar: TypeAlias = "str | int | float | bool"
+Scalar: TypeAlias = "str | int | float | bool | date"
+_Bound: TypeAlias = "float | date | str"
 _Meaning: TypeAlias = "tuple[bool, Scalar]"
 
 # `isinstance` is called for every document; creating a union each time would double its cost
 _SCALARS = (str, int, float)
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)").match
 _SEVERAL = (list, tuple, set, frozenset)
 
 
@@ -42,14 +48,19 @@ def _check_field(name: object) -> None:
 
 
 def _plain(value: object) -> object:
-    """Return Python's own number for one of NumPy's."""
+    """Return Python's own number or time for one of NumPy's."""
+    if isinstance(value, np.datetime64):
+        return value.astype("datetime64[us]").item()  # nanoseconds would become a whole number
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _scalar(argument: str, value: object) -> Scalar:
     value = _plain(value)
-    if not isinstance(value, _SCALARS) or (isinstance(value, float) and not math.isfinite(value)):
-        raise InvalidArgument(argument, value, "must be a string, a finite number or a boolean")
+    if not isinstance(value, (*_SCALARS, date)) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        remedy = "must be a string, a finite number, a boolean, a date or a datetime"
+        raise InvalidArgument(argument, value, remedy)
     return value
 
 
@@ -59,7 +70,54 @@ def _meaning(value: object) -> _Meaning | None:
     if kind is str or kind is int or kind is float:
         return False, value  # type: ignore[return-value]  # what `kind` is narrows nothing
     value = _plain(value)
+    if isinstance(value, date):
+        return False, _time(value)
     return (isinstance(value, bool), value) if isinstance(value, _SCALARS) else None
+
+
+def _time(value: date) -> datetime:
+    """Return a moment with a time zone: UTC if it has none; a date is its first moment."""
+    if not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return value.replace(tzinfo=UTC) if value.utcoffset() is None else value
+
+
+def _read_time(text: str) -> datetime | None:
+    """Return the moment that an ISO 8601 text names, such as `2026-11-29`, or None."""
+    if not _ISO(text):
+        return None
+    try:
+        return _time(datetime.fromisoformat(text))
+    except ValueError:
+        return None
+
+
+class _Wanted:
+    """The values that `Eq` and `In` keep: by what they mean and, of times, in the other notation.
+
+    A datetime equals a text that names the same moment, and a text that names a moment equals that
+    datetime; two texts are equal only letter by letter.
+    """
+
+    __slots__ = ("meanings", "texts", "times")
+
+    def __init__(self, values: Iterable[Scalar] = ()) -> None:
+        self.meanings = frozenset(map(_meaning, values))
+        said = [one[1] for one in self.meanings if one is not None]
+        self.times = frozenset(one for one in said if isinstance(one, datetime))
+        read = [_read_time(one) for one in said if isinstance(one, str)]
+        self.texts = frozenset(one for one in read if one is not None)
+
+    def keeps(self, value: object) -> bool:
+        meaning = _meaning(value)
+        if meaning in self.meanings:
+            return True
+        if meaning is None or not (self.times or self.texts):
+            return False
+        said = meaning[1]
+        if isinstance(said, datetime):
+            return said in self.texts
+        return isinstance(said, str) and bool(self.times) and _read_time(said) in self.times
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +125,40 @@ class Eq:
     """The field equals a value.
 
     Raises:
-        InvalidArgument: the field is not a name, or the value is not a string, a finite number or a
-            boolean.
+        InvalidArgument: the field is not a name, or the value is not a string, a finite number, a
+            boolean, a date or a datetime.
     """
 
     field: str
     value: Scalar
-    _wanted: _Meaning | None = dataclasses.field(
-        default=None, init=False, repr=False, compare=False
-    )
+    _wanted: _Wanted = dataclasses.field(default=_Wanted(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the field and the value."""
         _check_field(self.field)
         object.__setattr__(self, "value", _scalar("value", self.value))
-        object.__setattr__(self, "_wanted", _meaning(self.value))
+        object.__setattr__(self, "_wanted", _Wanted((self.value,)))
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Read a pickle; what is compared is computed again, as 0.1.0 kept it in another form."""
+        for name, value in zip(("field", "value"), state, strict=False):
+            object.__setattr__(self, name, value)
+        self.__post_init__()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Eq):
             return NotImplemented
-        return (self.field, self._wanted) == (other.field, other._wanted)
+        return (self.field, self._wanted.meanings) == (other.field, other._wanted.meanings)
 
     def __hash__(self) -> int:
-        return hash((self.field, self._wanted))
+        return hash((self.field, self._wanted.meanings))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
         value = metadata.get(self.field)
         if isinstance(value, _SEVERAL):
-            return any(_meaning(one) == self._wanted for one in value)
-        return _meaning(value) == self._wanted
+            return any(map(self._wanted.keeps, value))
+        return self._wanted.keeps(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +171,7 @@ class In:
 
     field: str
     values: tuple[Scalar, ...]
-    _wanted: frozenset[_Meaning | None] = dataclasses.field(
-        default=frozenset(), init=False, repr=False, compare=False
-    )
+    _wanted: _Wanted = dataclasses.field(default=_Wanted(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the field and every value, and keep them as a tuple."""
@@ -120,38 +180,47 @@ class In:
             raise InvalidArgument("values", self.values, "must be a list of values")
         values = tuple(_scalar("values", value) for value in self.values)
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "_wanted", frozenset(map(_meaning, values)))
+        object.__setattr__(self, "_wanted", _Wanted(values))
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Read a pickle; what is compared is computed again, as 0.1.0 kept it in another form."""
+        for name, value in zip(("field", "values"), state, strict=False):
+            object.__setattr__(self, name, value)
+        self.__post_init__()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, In):
             return NotImplemented
-        return (self.field, self._wanted) == (other.field, other._wanted)
+        return (self.field, self._wanted.meanings) == (other.field, other._wanted.meanings)
 
     def __hash__(self) -> int:
-        return hash((self.field, self._wanted))
+        return hash((self.field, self._wanted.meanings))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
         value = metadata.get(self.field)
         if isinstance(value, _SEVERAL):
-            return any(_meaning(one) in self._wanted for one in value)
-        return _meaning(value) in self._wanted
+            return any(map(self._wanted.keeps, value))
+        return self._wanted.keeps(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The field is a number within bounds; a bound left out is open.
+    """The field is a number, or a moment in time, within bounds; a bound left out is open.
+
+    Bounds that are dates, datetimes or ISO 8601 texts such as `"2026-11-29"` become datetimes with
+    a time zone, and keep documents whose field is any of these.
 
     Raises:
-        InvalidArgument: no bound is given, both `gt` and `gte` or both `lt` and `lte` are, or a
-            bound is not a finite number.
+        InvalidArgument: no bound is given, both `gt` and `gte` or both `lt` and `lte` are, one is
+            a number and the other a time, or a bound is neither a finite number nor a time.
     """
 
     field: str
-    gt: float | None = None
-    gte: float | None = None
-    lt: float | None = None
-    lte: float | None = None
+    gt: _Bound | None = None
+    gte: _Bound | None = None
+    lt: _Bound | None = None
+    lte: _Bound | None = None
 
     def __post_init__(self) -> None:
         """Check the field and the bounds."""
@@ -162,20 +231,21 @@ class Range:
             raise InvalidArgument(
                 "bounds", given, "give one of gt and gte, one of lt and lte, or one of each"
             )
-        for name, bound in given.items():
-            value = _plain(bound)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or (isinstance(value, float) and not math.isfinite(value))
-            ):
-                raise InvalidArgument(name, value, "must be a finite number")
-            object.__setattr__(self, name, value)
+        made = {name: _bound(name, value) for name, value in given.items()}
+        if len({isinstance(one, datetime) for one in made.values()}) > 1:
+            raise InvalidArgument("bounds", given, "must both be numbers, or both be times")
+        for name, bound in made.items():
+            object.__setattr__(self, name, bound)
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
-        value = _plain(metadata.get(self.field))
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        value: Any = _plain(metadata.get(self.field))
+        low = self.gte if self.gt is None else self.gt
+        if isinstance(self.lt if low is None else low, datetime) or isinstance(self.lte, datetime):
+            value = _moment(value)
+            if value is None:
+                return False
+        elif isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return (
             (self.gt is None or value > self.gt)
@@ -183,6 +253,27 @@ class Range:
             and (self.lt is None or value < self.lt)
             and (self.lte is None or value <= self.lte)
         )
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, date):
+        return _time(value)
+    return _read_time(value) if isinstance(value, str) else None
+
+
+def _bound(name: str, bound: object) -> float | datetime:
+    value = _plain(bound)
+    time = _moment(value)
+    if time is not None:
+        return time
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (isinstance(value, float) and not math.isfinite(value))
+    ):
+        remedy = 'must be a finite number, a date, a datetime or an ISO text such as "2026-11-29"'
+        raise InvalidArgument(name, value, remedy)
+    return value
 
 
 class _Combined:

@@ -1,6 +1,8 @@
 """Saving, loading and refreshing."""
 
+import json
 import shutil
+from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 
 import numpy as np
@@ -11,8 +13,9 @@ from index_directory import generation_count, memory, point, pointer
 
 from runoff import Document, Query
 from runoff.errors import IndexNotFound, InvalidArgument
-from runoff.filters import Eq
+from runoff.filters import Eq, Range
 from runoff.recall import BM25
+from runoff.recall._bm25.disk import _timed
 
 PLANETS = [
     Document("mars", "Mars is a cold red planet", {"moons": 2, "names": ["Phobos", "Deimos"]}),
@@ -259,3 +262,37 @@ def test_filters_work_on_mapped_documents(saved):
     """Filters read the metadata of documents that lie on the disk."""
     found = BM25.load(saved).retrieve(Query("planet", filters=Eq("names", "Phobos")), depth=9)
     assert [hit.doc_id for hit in found] == ["mars"]
+
+
+def test_times_in_metadata_come_back(tmp_path):
+    """Dates and datetimes are saved as what they are, nested and with their offset."""
+    noon = datetime(2026, 11, 29, 12, tzinfo=timezone(timedelta(hours=1)))
+    metadata = {"at": noon, "day": noon.date(), "all": [{"naive": datetime(2026, 1, 2, 3)}]}  # noqa: DTZ001 - as users have it
+    BM25([Document("a", "alpha", metadata), Document("b", "alpha", {"at": "2027-01-01"})]).save(
+        tmp_path / "times"
+    )
+    index = BM25.load(tmp_path / "times")
+    assert index.get("a").metadata == metadata
+    assert index.get("a").metadata["at"].utcoffset() == timedelta(hours=1)
+
+    def kept(condition):
+        found = index.retrieve(Query("alpha", filters=condition), depth=5)
+        return [hit.doc_id for hit in found]
+
+    assert kept(Range("at", lt="2026-12-01")) == ["a"]
+    assert kept(Range("at", gte=noon)) == ["a", "b"]
+    assert kept(Eq("day", noon.date())) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["$runoff.date", "$runoff.datetime"])
+def test_the_name_of_a_saved_time_is_refused_as_a_key(name, tmp_path):
+    """Metadata that would come back as a time is refused by name."""
+    with pytest.raises(InvalidArgument, match="used for saved times"):
+        BM25([Document("a", "alpha", {"x": {name: "2026-01-01"}})]).save(tmp_path / "times")
+
+
+@pytest.mark.parametrize("stored", ['{"$runoff.date": "soon"}', '{"$runoff.datetime": 5}'])
+def test_a_damaged_time_is_named(stored):
+    """A time that cannot be read is damage of that document."""
+    with pytest.raises(ValueError, match=r"soon|not a text"):
+        json.loads(stored, object_hook=_timed)

@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -251,6 +252,9 @@ def test_an_unusable_key_in_a_reply_changes_nothing_else(server):
         ("/v2/rerank?api-version=3", "vllm", "/v2/rerank?api-version=3"),
         ("/a/prefix", "tei", "/a/prefix/rerank"),
         ("/team-rerank", "tei", "/team-rerank/rerank"),
+        ("/v1/reranking", "jina", "/v1/reranking"),
+        ("/v1/retrieval/nvidia/reranking/", "vllm", "/v1/retrieval/nvidia/reranking"),
+        ("/v1/ranking", "vllm", "/v1/ranking"),
     ],
 )
 def test_urls_are_completed(url, dialect, path):
@@ -268,7 +272,8 @@ def test_a_host_named_rerank_is_no_path():
 
     assert _endpoint("http://rerank", DIALECTS["tei"]) == "http://rerank/rerank"
     assert _endpoint("http://my-rerank/", DIALECTS["vllm"]) == "http://my-rerank/v1/rerank"
-    for url in ("http://rerank", "http://rerank/v1", "http://rerank/v2/rerank?a=b"):
+    endpoints = ("http://rerank/v2/rerank?a=b", "http://rerank/v1/reranking")
+    for url in ("http://rerank", "http://rerank/v1", *endpoints):
         assert _base(url, DIALECTS["vllm"]) == "http://rerank"
 
 
@@ -283,6 +288,46 @@ def test_a_dialect_of_ones_own(server):
     with serving(answer) as other:
         scores = HTTPRerank(other.url, dialect=own, circuit=None).score(PAIRS[:2])
     assert scores.values.tolist() == [0.25, 0.75]
+
+
+def test_a_dialect_with_objects():
+    """NVIDIA's form, whose query and texts are objects, is a `Dialect` too."""
+    nvidia = Dialect(
+        "nvidia",
+        path="/v1/ranking",
+        documents="passages",
+        wrapped="text",
+        results=("rankings",),
+        score="logit",
+        kind=ScoreKind.LOGIT,
+    )
+
+    def answer(asked):
+        assert asked.body["query"] == {"text": PAIRS[0][0]}
+        assert asked.body["passages"] == [{"text": text} for _, text in PAIRS[:2]]
+        return 200, {"rankings": [{"index": 1, "logit": 7.5}, {"index": 0, "logit": -2.0}]}
+
+    with serving(answer) as other:
+        scores = HTTPRerank(other.url, dialect=nvidia, circuit=None).score(PAIRS[:2])
+        assert [one.path for one in other.asked] == ["/v1/ranking"]
+    assert scores.values.tolist() == [-2.0, 7.5]
+    assert scores.kind is ScoreKind.LOGIT
+
+
+def test_an_instruction_is_sent_where_there_is_a_field_for_it():
+    """A dialect's field holds the instruction, scores are cached by it, and others refuse it."""
+    own = Dialect("own", path="/v1/rerank", instruction="task")
+
+    def answer(asked):
+        assert asked.body["task"] == "find recipes"
+        return 200, {"results": [{"index": 0, "relevance_score": 0.5}]}
+
+    with serving(answer) as server:
+        scorer = HTTPRerank(server.url, dialect=own, instruction="find recipes", circuit=None)
+        assert scorer.score(PAIRS[:1]).scored.all()
+        assert scorer.cache_key != replace(scorer, instruction=None).cache_key
+    with pytest.raises(InvalidArgument, match="the tei dialect has no field for it"):
+        HTTPRerank("http://host", dialect="tei", instruction="find recipes")
 
 
 @pytest.mark.parametrize("score", [1e39, -1e300])

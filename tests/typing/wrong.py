@@ -51,7 +51,7 @@ def parts() -> None:
     Pointwise(CrossEncoder(), threshold=0.5)  # type: ignore[arg-type] # bound to a kind of score
     Threshold(0.5)  # type: ignore[call-arg] # of which kind?
     Eq("lang", None)  # type: ignore[arg-type] # not a scalar
-    Range("year", "1998")  # type: ignore[arg-type] # a number
+    Range("year", [1998])  # type: ignore[arg-type] # a number or a date
     bm25()
 
 

@@ -97,7 +97,7 @@ def describe_part(part: object) -> str:
     One of runoff's own is described by its configuration, a scorer by what its scores depend on,
     and a foreign part by its class.
     """
-    if isinstance(part, Current | Present):
+    if isinstance(part, Current | Present):  # an adapter's checks change with no configuration
         return describe_part(part.source)
     kind = f"{type(part).__module__}.{type(part).__qualname__}"
     if isinstance(part, Pointwise):

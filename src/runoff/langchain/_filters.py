@@ -6,6 +6,7 @@ is checked again, since stores differ in what a filter means.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import FilterNotSupported, InvalidArgument
@@ -53,7 +54,7 @@ def as_filter(value: object) -> Filter | None:
     )
     if not isinstance(value, dict) or not value:
         raise InvalidArgument("filter", value, remedy)
-    if any(not isinstance(one, str | int | float) for one in value.values()) or any(
+    if any(not isinstance(one, str | int | float | date) for one in value.values()) or any(
         str(name).startswith("$") for name in value
     ):
         raise InvalidArgument("filter", value, remedy)

@@ -183,7 +183,7 @@ class TwoStage:
             self.on_error,
             self.id_of,
             as_grouping(self.group),
-            _unread(self.sources, asked.text),
+            () if timeout is None else _unread(self.sources, asked.text),
         )
         with Recall(self.sources, search.query, search.depth, search.deadline) as recall:
             answers = yield from recall.ask_all()

@@ -103,22 +103,21 @@ class BM25:
         """Return the best hits, at most `depth`, best first.
 
         Args:
-            query: the question; BM25 reads its text, up to `query_characters`.
+            query: the question; BM25 reads its text, with a deadline up to `query_characters`.
             depth: how many hits to return at most.
-            deadline: ignored: an answer takes about a millisecond.
+            deadline: bounds how much of the query is read; an answer takes about a millisecond.
 
         Raises:
             InvalidArgument: `query` is not a `Query`, or `depth` is not a whole number, 1 or more.
         """
-        del deadline
         check_question(query, depth)
-        if len(query.text) > _READ:
+        if deadline is not None and deadline.finite and len(query.text) > _READ:
             query = replace(query, text=query.text[:_READ])
         return self._current().search(query, depth)
 
     @property
     def query_characters(self) -> int:
-        """How many characters of a query are read; a pipeline's answer notes a longer one."""
+        """How many characters of a query are read with a deadline; an answer notes a longer one."""
         return _READ
 
     def add(self, documents: Iterable[Given]) -> int:
@@ -244,7 +243,8 @@ class BM25:
 
         The directory always contains either the old index or the new one, even if the process is
         killed or the disk is full. If several processes save, the last one wins. Searches can run
-        meanwhile. In metadata, tuples become lists and NumPy numbers become Python numbers.
+        meanwhile. In metadata, tuples become lists, NumPy numbers become Python numbers, and
+        datetimes keep their offset and lose the name of their time zone.
 
         Raises:
             InvalidArgument: the path is a file or has other content, or metadata cannot be written

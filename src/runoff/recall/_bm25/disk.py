@@ -18,6 +18,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
 
@@ -52,6 +53,8 @@ __all__ = ["load_snapshot", "save_snapshot", "saved_generation"]
 
 _KIND = Kind("bm25", 1)
 _REMEMBERED = 4096
+# a time in metadata is stored as a mapping with one of these as its only key
+_DATE, _DATETIME, _TIMES = "$runoff.date", "$runoff.datetime", b'"$runoff.date'
 
 # Different analyzers give different tokens for this text.
 _PROBE = (
@@ -89,7 +92,8 @@ class _StoredDocuments(Sequence[Document]):
             words = self._texts[text:text_end].tobytes().decode("utf-8", "surrogatepass")
             if extra == extra_end:
                 return Document(self._ids[row], words)
-            said = json.loads(self._extras[extra:extra_end].tobytes())
+            stored = self._extras[extra:extra_end].tobytes()
+            said = json.loads(stored, object_hook=_timed if _TIMES in stored else None)
             _check_extra(said)
             return Document(self._ids[row], words, **said)
         except (ValueError, RecursionError) as error:
@@ -98,6 +102,21 @@ class _StoredDocuments(Sequence[Document]):
                 "it again"
             )
             raise IndexDamaged(msg) from error
+
+
+def _timed(read: dict[str, Any]) -> Any:  # noqa: ANN401 - a time or a mapping
+    """Return the time that a mapping stands for, else the mapping.
+
+    Raises:
+        ValueError: it does not name a time.
+    """
+    ((name, text),) = read.items() if len(read) == 1 else [("", None)]
+    if name not in {_DATE, _DATETIME}:
+        return read
+    if not isinstance(text, str):
+        msg = f"{name} is not a text"
+        raise ValueError(msg)  # noqa: TRY004 - what is stored is wrong, not an argument
+    return (date if name == _DATE else datetime).fromisoformat(text)
 
 
 def _check_extra(said: object) -> None:
@@ -290,26 +309,34 @@ def _extra(document: Document) -> bytes:
 def _plain(value: Any, doc_id: str, key: str) -> Any:  # noqa: ANN401 - any metadata
     """Return a value that JSON can hold: tuples become lists, NumPy numbers Python numbers.
 
+    Dates and datetimes become mappings, from which `_timed` makes them again.
+
     Raises:
         InvalidArgument: the value has another type.
     """
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]")  # nanoseconds would become a whole number
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, date):
+        return {_DATETIME if isinstance(value, datetime) else _DATE: value.isoformat()}
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, list | tuple):
         return [_plain(one, doc_id, key) for one in value]
     if isinstance(value, Mapping):
         for name in value:
-            if not isinstance(name, str):
+            if not isinstance(name, str) or name in {_DATE, _DATETIME}:
                 remedy = f"document {doc_id!r}, key {key!r}: keys saved as JSON must be strings"
+                if isinstance(name, str):
+                    remedy = f"document {doc_id!r}, key {key!r}: this name is used for saved times"
                 raise InvalidArgument("metadata", name, remedy)
         return {
             name: _plain(one, doc_id, f"{key}.{name}" if key else name)
             for name, one in value.items()
         }
     remedy = (
-        f"document {doc_id!r}, key {key!r}: cannot be saved; use strings, numbers, booleans, None, "
-        "and lists or mappings of them"
+        f"document {doc_id!r}, key {key!r}: cannot be saved; use strings, numbers, booleans, "
+        "dates, datetimes, None, and lists or mappings of them"
     )
     raise InvalidArgument("metadata", value, remedy)

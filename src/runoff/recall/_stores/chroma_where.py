@@ -14,6 +14,7 @@ into lists and distinguish int from float; fields starting with `#`, `$` or `chr
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.filters import And, Eq, Not, Or, Range
@@ -107,7 +108,9 @@ class _Translation:
 
 
 def _is_exact(value: Scalar) -> bool:
-    """Return whether Chroma compares a value exactly as `Filter.matches` does."""
+    """Return whether Chroma compares a value exactly as `Filter.matches` does; it has no times."""
+    if isinstance(value, date):
+        return False
     if isinstance(value, str):
         return value.encode("utf-8", "ignore").decode() == value
     return isinstance(value, bool) or abs(value) <= _LARGEST_EXACT
@@ -117,7 +120,7 @@ def _by_type(values: Iterable[Scalar]) -> list[list[Scalar]]:
     """Return one list for each of Chroma's types, without repeats, with numbers as floats."""
     groups: dict[type, dict[Scalar, None]] = {}
     for value in values:
-        plain = value if isinstance(value, bool | str) else float(value)
+        plain = value if isinstance(value, bool | str | date) else float(value)
         groups.setdefault(type(plain), {})[plain] = None
     return [list(group) for group in groups.values()]
 
@@ -127,7 +130,7 @@ def _forms(values: Iterable[Scalar]) -> list[Scalar]:
     forms: dict[tuple[type, Scalar], Scalar] = {}
     for value in values:
         both: tuple[Scalar, ...] = (value,)
-        if not isinstance(value, bool | str) and float(value).is_integer():
+        if not isinstance(value, bool | str | date) and float(value).is_integer():
             both = (int(value), float(value))
         forms |= {(type(one), one): one for one in both}
     return list(forms.values())

@@ -10,15 +10,16 @@ point. Whole numbers beyond 2**53, which a range would round, are matched as int
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from runoff.errors import FilterNotSupported
-from runoff.filters import And, Eq, In, Not, Or
+from runoff.filters import And, Eq, In, Not, Or, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from runoff.filters import Filter, Range, Scalar
+    from runoff.filters import Filter, Scalar
 
 __all__ = ["qdrant_filter"]
 
@@ -34,13 +35,17 @@ def qdrant_filter(wanted: Filter, *, under: str = "") -> dict[str, Any]:
         under: the payload key that contains the metadata; empty if it is the payload itself.
 
     Raises:
-        FilterNotSupported: a field's name contains a double quote, which Qdrant cannot express.
+        FilterNotSupported: a field's name contains a double quote, which Qdrant cannot express, or
+            a value is a date or a datetime.
     """
     if isinstance(wanted, Not):
         return {"must_not": [qdrant_filter(wanted.filter, under=under)]}
     if isinstance(wanted, And | Or):
         clause = "must" if isinstance(wanted, And) else "should"
         return {clause: [qdrant_filter(one, under=under) for one in wanted.filters]}
+    if any(isinstance(one, date) for one in _values(wanted)):
+        remedy = "Qdrant compares times by rules of its own: store and compare numbers or strings"
+        raise FilterNotSupported("filters", wanted, remedy)
     key = _key(wanted, under)
     if isinstance(wanted, Eq):
         return {"should": _one_of(key, [wanted.value])}
@@ -52,6 +57,12 @@ def qdrant_filter(wanted: Filter, *, under: str = "") -> dict[str, Any]:
         "must": [{"key": key, "range": within}],
         "must_not": [{"key": f"{key}[]", "range": within}],
     }
+
+
+def _values(one: Eq | In | Range) -> Sequence[object]:
+    if isinstance(one, Range):
+        return one.gt, one.gte, one.lt, one.lte
+    return (one.value,) if isinstance(one, Eq) else one.values
 
 
 def _key(one: Eq | In | Range, under: str) -> str:

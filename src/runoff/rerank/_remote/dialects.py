@@ -62,11 +62,22 @@ class About:
 class Dialect:
     """The request and reply format of one kind of rerank server.
 
+    That of NVIDIA's NIM, which takes objects and returns logits:
+
+    ```python
+    Dialect("nvidia", path="/v1/ranking", documents="passages", wrapped="text",
+            fixed={"truncate": "END"}, results=("rankings",), score="logit",
+            kind=ScoreKind.LOGIT, model_needed=True, variables=("NVIDIA_API_KEY",))
+    ```
+
     Attributes:
         name: such as `"tei"`.
         path: of the endpoint, below the server's URL.
         query: the name of the query in a request.
         documents: the name of the list of texts.
+        wrapped: the key of the object that holds each text, and the query; empty where they are
+            plain strings.
+        instruction: the field for what the model is told to look for; empty for none.
         fixed: further fields of every request, such as one that asks to cut long texts.
         top_n: the field that must hold the number of texts for all to come back; empty for none.
         results: where the list is in a reply; empty when the reply is the list.
@@ -90,6 +101,8 @@ class Dialect:
     path: str
     query: str = "query"
     documents: str = "documents"
+    wrapped: str = ""
+    instruction: str = ""
     fixed: Mapping[str, Any] = field(default_factory=dict, hash=False)
     top_n: str = ""
     results: Path = ("results",)
@@ -116,7 +129,10 @@ class Dialect:
         query, *texts = (
             _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", one) for one in (query, *texts)
         )
-        body: dict[str, Any] = {self.query: query, self.documents: texts, **self.fixed}
+        asked: list[Any] = [query, *texts]
+        if self.wrapped:
+            asked = [{self.wrapped: one} for one in asked]
+        body: dict[str, Any] = {self.query: asked[0], self.documents: asked[1:], **self.fixed}
         if model is not None:
             body["model"] = model
         if self.top_n:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HTTPRerank"]
 
+_ENDPOINT = re.compile("/(rerank|reranking|ranking)$")  # llama.cpp has the second, NVIDIA both
 _KEY_WAIT = 0.2  # seconds, a quarter of which a server has to describe itself
 # batch limits that servers named when they rejected a batch, by URL and model
 _learned: dict[tuple[str, str | None], int] = {}
@@ -54,10 +55,12 @@ class HTTPRerank(RemoteScorer):
     at 1.0; otherwise they are what the server returns. The kind of the scores says which.
 
     Attributes:
-        url: the server, such as `"http://localhost:8080"`; a path that ends in `/rerank` is taken
-            as it is, and any other is completed by the dialect. Its parameters must not be keys.
+        url: the server, such as `"http://localhost:8080"`; a path that ends in `/rerank`,
+            `/reranking` or `/ranking` is taken as it is; any other is completed by the dialect. Its
+            parameters must not be keys.
         dialect: `"tei"`, `"vllm"`, `"jina"`, `"infinity"` or `"cohere"`, or your own `Dialect`.
         model: the name to ask for, where a server has several.
+        instruction: what the model is told to look for; your own `Dialect` names the field.
         api_key: sent as `Authorization: Bearer`; a string, or a callable that returns one; None
             reads the dialect's environment variable, if it has one. It is never shown or pickled.
         headers: more headers for every request, such as `{"api-key": ...}`; never shown or pickled.
@@ -87,6 +90,7 @@ class HTTPRerank(RemoteScorer):
     batch: int | None = None
     concurrency: int = 16
     max_length: int | None = None
+    instruction: str | None = None
     timeout: float = 30.0
     retries: Retries = field(default_factory=Retries)
     circuit: Circuit | None = field(default_factory=Circuit)
@@ -102,6 +106,11 @@ class HTTPRerank(RemoteScorer):
             )
         if self.activation not in (None, "sigmoid"):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
+        if self.instruction is not None and not dialect.instruction:
+            remedy = f"the {dialect.name} dialect has no field for it: use a Dialect with one"
+            raise InvalidArgument("instruction", self.instruction, remedy)
+        if self.instruction is not None and not isinstance(self.instruction, str):
+            raise InvalidArgument("instruction", self.instruction, "must be a string or None")
         for name in ("batch", "max_length"):
             if getattr(self, name) is not None:
                 count(name, getattr(self, name))
@@ -152,6 +161,8 @@ class HTTPRerank(RemoteScorer):
             "max_length": self.max_length if dialect.length else None,
             "serves": (known.model, known.precision),
         }
+        if self.instruction is not None:
+            stated["instruction"] = self.instruction
         return json.dumps(stated)
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
@@ -228,6 +239,8 @@ class HTTPRerank(RemoteScorer):
         self, dialect: Dialect, where: str, query: str, texts: Sequence[str]
     ) -> batches.Reply:
         body = dialect.request(query, texts, self.model, raw=self.activation is None)
+        if self.instruction is not None:
+            body[dialect.instruction] = self.instruction
         if dialect.length and self.max_length is not None:
             body[dialect.length] = self.max_length
         said = await transport.post(where, body, access=self._access(), who=self.name)
@@ -261,7 +274,7 @@ class HTTPRerank(RemoteScorer):
 def _endpoint(url: str, dialect: Dialect) -> str:
     address, mark, query = url.partition("?")
     whole = address.rstrip("/")
-    if not urlsplit(whole).path.endswith("/rerank"):  # a host may be called so as well
+    if not _ENDPOINT.search(urlsplit(whole).path):  # a host may be called so as well
         version = dialect.path.rpartition("/")[0]  # which many write as part of a base URL
         whole = (whole.removesuffix(version) if version else whole) + dialect.path
     return whole + mark + query
@@ -269,4 +282,4 @@ def _endpoint(url: str, dialect: Dialect) -> str:
 
 def _base(url: str, dialect: Dialect) -> str:
     """Return the server's URL without version and path of its rerank endpoint."""
-    return re.sub(r"(/v\d)?/rerank$", "", _endpoint(url.partition("?")[0], dialect))
+    return re.sub(rf"(/v\d)?{_ENDPOINT.pattern}", "", _endpoint(url.partition("?")[0], dialect))
