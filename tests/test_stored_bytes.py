@@ -83,7 +83,7 @@ def test_a_damaged_collection_is_named_or_read(tmp_path):
     assert outcomes.keys() <= {"MalformedData", "InvalidArgument", "read"}
 
 
-@pytest.mark.slow("30 seconds: 2,500 mutations of a collection find what a few do not")
+@pytest.mark.slow("30 s: 2,500 mutations of a collection find what a few do not")
 def test_many_damaged_collections_are_named_or_read(tmp_path):
     """Each of 2,500 mutations of a collection's files names file and line, or is read."""
     outcomes = tally(2500, attempt_collection(tmp_path), first=1000)
@@ -186,7 +186,7 @@ def test_a_damaged_hybrid_is_damage(persisted, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as above
-@pytest.mark.slow("2 minutes: 2,000 mutations of a persisted hybrid find what a few do not")
+@pytest.mark.slow("120 s: 2,000 mutations of a persisted hybrid find what a few do not")
 def test_many_damaged_hybrids_are_damage(persisted, tmp_path):
     """Each of 2,000 mutations is a named error, or leaves a hybrid that searches."""
     outcomes = tally(2000, attempt_hybrid(persisted, tmp_path), first=1000)

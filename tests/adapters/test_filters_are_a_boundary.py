@@ -73,7 +73,7 @@ def test_no_document_outside_any_filter_is_returned():
     _drawn(range(500))
 
 
-@pytest.mark.slow("4 minutes: ten thousand draws, for rare combinations")
+@pytest.mark.slow("240 s: ten thousand draws, for rare combinations")
 @pytest.mark.timeout(1800)
 def test_no_document_outside_any_filter_is_returned_in_many_draws():
     """Ten thousand draws return no document outside the filters that were named."""

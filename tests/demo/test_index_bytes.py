@@ -66,7 +66,7 @@ def test_a_damaged_index_is_built_again(kept):
     assert outcomes["built again"] > 10
 
 
-@pytest.mark.slow("10 minutes: 2,000 mutations of the demo's index find what a few do not")
+@pytest.mark.slow("600 s: 2,000 mutations of the demo's index find what a few do not")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("first", range(1000, 3000, 200))
 def test_many_damaged_indexes_are_built_again(kept, first):

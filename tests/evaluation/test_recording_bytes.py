@@ -151,7 +151,7 @@ def test_a_damaged_recording_is_refused_or_right(recorded, mutate):
     assert outcomes["RecordingDamaged"] > 0
 
 
-@pytest.mark.slow("10 minutes: 3,000 mutations of a recording find what a few do not")
+@pytest.mark.slow("600 s: 3,000 mutations of a recording find what a few do not")
 @pytest.mark.parametrize("mutate", MUTATIONS)
 def test_many_damaged_recordings_are_refused_or_right(recorded, mutate):
     """Each of 3,000 mutations is a named error, or every analysis goes through."""

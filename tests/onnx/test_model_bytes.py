@@ -88,7 +88,7 @@ def test_damaged_settings_are_refused_or_right(kept, mutate):
     assert outcomes.total() == 20
 
 
-@pytest.mark.slow("4 minutes: 2,000 mutations of a model's files find what a few do not")
+@pytest.mark.slow("240 s: 2,000 mutations of a model's files find what a few do not")
 @pytest.mark.parametrize("mutate", [mutate_bytes, mutate_values, mutate_tokenizer])
 def test_many_damaged_settings_are_refused_or_right(kept, mutate):
     """Each of 2,100 mutations of a model's JSON is a named error or leaves a model that scores."""

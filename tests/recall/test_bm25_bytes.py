@@ -147,7 +147,7 @@ def test_a_damaged_index_is_refused_or_right(saved, mutate):
     assert outcomes["IndexDamaged"] > 0
 
 
-@pytest.mark.slow("2 minutes: 4,000 mutations of a BM25 index find what a few do not")
+@pytest.mark.slow("120 s: 4,000 mutations of a BM25 index find what a few do not")
 @pytest.mark.parametrize("mutate", MUTATIONS)
 def test_many_damaged_indexes_are_refused_or_right(saved, mutate):
     """Each of 4,000 mutations is a named error or leaves every answer as it was."""

@@ -99,7 +99,7 @@ def test_a_damaged_cache_is_a_miss(filled, tmp_path, mutate):
     assert outcomes["miss with a note"] > 10
 
 
-@pytest.mark.slow("3 minutes: 2,000 mutations of a cache find what a few do not")
+@pytest.mark.slow("180 s: 2,000 mutations of a cache find what a few do not")
 @pytest.mark.parametrize("mutate", [mutate_bytes, mutate_entries])
 def test_many_damaged_caches_are_a_miss(filled, tmp_path, mutate):
     """Each of 2,000 mutations costs scores or a named error, and never a wrong score."""

@@ -198,6 +198,7 @@ def test_no_time_to_part_means_the_start_is_read(scorer):
             self.asked += 1
             return 60.0 if self.asked < 4 else 40.0
 
+    scorer.warmup()  # loading looks at the clock too
     planned = plan(Passages(), scorer, QUERY.text, [LONG] * 3, Late(60))
     assert planned.spans[0][2] < len(LONG)
     assert planned.spans[1:] == [(1, 0, len(LONG)), (2, 0, len(LONG))]

@@ -20,7 +20,7 @@ from runoff._onnx.external import is_linked
 from runoff._onnx.slots import Interrupt
 from runoff._util import optout
 from runoff._waiting import exits
-from runoff.errors import DeadlineExceeded, InvalidArgument, ModelDamaged
+from runoff.errors import DeadlineExceeded, InvalidArgument, ModelDamaged, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,13 +132,18 @@ class Loaded:
         Raises:
             DeadlineExceeded: it did not end in the time of the deadline.
             ModelDamaged: it did not end in a minute, or cannot be computed.
+            PoolFull: no thread can be started to end it in time.
         """
         finite = deadline is not None and deadline.finite
         seconds = max(_PROBE_LEAST, deadline.remaining()) if deadline and finite else _PROBE_MOST
         interrupt = Interrupt()
         timer = threading.Timer(seconds, interrupt.stop)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError as error:
+            msg = f"{self._name}: no thread can be started for its first run: {error}"
+            raise PoolFull(msg) from error
         try:
             return self.run(encoded, output, interrupt)
         except ModelDamaged as error:

@@ -36,18 +36,28 @@ class Given:
 
     def retrieve(
         self,
-        query: Query,  # noqa: ARG002 - the pipeline applies its filters, and says what they remove
+        query: Query,
         *,
         depth: int,
         deadline: Deadline | None = None,  # noqa: ARG002 - the hits are there already
     ) -> Sequence[Hit]:
-        """Return the first `depth` hits."""
-        return self.hits[:depth]
+        """Return the first `depth` hits that match the query's filters."""
+        if query.filters is None:
+            return self.hits[:depth]
+        kept = [hit for hit in self.hits if query.filters.matches(hit.document.metadata)]
+        if len(kept) < len(self.hits):
+            logger.warning(
+                "%d of %d documents given to the reranker were outside the filter and were left "
+                "out: apply the filter in recall too, or use two_stage(...), which does",
+                len(self.hits) - len(kept),
+                len(self.hits),
+            )
+        return kept[:depth]
 
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        """Return the first `depth` hits."""
+        """Do what `retrieve` does; nothing is waited for."""
         return self.retrieve(query, depth=depth, deadline=deadline)
 
 
