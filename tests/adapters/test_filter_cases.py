@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("langchain_core")
 pytest.importorskip("llama_index.core")
 pytest.importorskip("langchain_classic")
+pytest.importorskip("langchain_community", reason="the peers group is not installed")
 
 from boundary import Lengths
 from boundary_langchain import (

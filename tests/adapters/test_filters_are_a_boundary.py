@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("langchain_core")
 pytest.importorskip("llama_index.core")
 pytest.importorskip("langchain_classic")
+pytest.importorskip("langchain_community", reason="the peers group is not installed")
 
 from boundary_langchain import LangChainDraw
 from boundary_llama_index import LlamaIndexDraw
