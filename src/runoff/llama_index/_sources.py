@@ -88,6 +88,8 @@ class RetrieverSource:
         try:
             with _named(query):
                 nodes = self._prepared(query, depth).retrieve(bundle)
+        except AssertionError as error:
+            nodes = _nothing_found(error)
         except FilterNotSupported as refused:
             for wide in _wider(depth):
                 nodes = self._unfiltered(wide, refused).retrieve(bundle)
@@ -181,6 +183,16 @@ def _enough(nodes: Sequence[NodeWithScore], query: Query, depth: int, wide: int)
     return kept >= depth or len(nodes) < wide
 
 
+def _nothing_found(error: AssertionError) -> list[NodeWithScore]:
+    """Return no nodes if LlamaIndex 0.13 asserted, for its log, that a store is not empty."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or last.tb_frame.f_code.co_name != "log_vector_store_query_result":
+        raise error
+    return []
+
+
 @contextmanager
 def _named(query: Query) -> Iterator[None]:
     """Raise a store's refusal of a filter as `FilterNotSupported`; stores raise various errors."""
@@ -225,6 +237,8 @@ class AwaitableSource(RetrieverSource):
         try:
             with _named(query):
                 nodes = await self._prepared(query, depth).aretrieve(bundle)
+        except AssertionError as error:
+            nodes = _nothing_found(error)
         except FilterNotSupported as refused:
             for wide in _wider(depth):
                 nodes = await self._unfiltered(wide, refused).aretrieve(bundle)
