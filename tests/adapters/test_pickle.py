@@ -71,7 +71,7 @@ def test_the_default_second_stage_is_pickled(make):
     retriever = make()
     ids(retriever)
     pickled = pickle.dumps(retriever)
-    assert len(pickled) < 50_000
+    assert len(pickled) < 1_000_000  # the model has 20 times as many bytes
     assert ids(pickle.loads(pickled)) == ids(retriever)
 
 
