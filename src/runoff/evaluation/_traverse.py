@@ -16,6 +16,7 @@ from runoff.evaluation._first_stage import grouped
 from runoff.evaluation._recording import Content, FateCode
 from runoff.rerank._blend import blended
 from runoff.rerank._cascade import lead
+from runoff.rerank._foreign import REMOVED_BY
 from runoff.types import Candidate, Document, Query
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class StageScores:
         model: the model that gave them.
         whole: whether the answer is complete; a threshold is applied to no other.
         truncated: by row, whether any stage lost text of it.
+        fills: whether candidates that were not read take the places of those that were dropped.
     """
 
     steps: Sequence[NDArray[np.float64]]
@@ -65,6 +67,7 @@ class StageScores:
     model: ModelIdentity
     whole: bool
     truncated: NDArray[np.bool_]
+    fills: bool = True
 
 
 ScoresOf: TypeAlias = "Callable[[RecordedQuery], StageScores]"
@@ -73,7 +76,14 @@ ScoresOf: TypeAlias = "Callable[[RecordedQuery], StageScores]"
 def recorded_scores(query: RecordedQuery) -> StageScores:
     """Return the scores that were recorded."""
     cut = np.logical_or.reduce((np.zeros(len(query), np.bool_), *query.step_truncated))
-    return StageScores(query.steps, query.fate, query.kind, query.model, not query.degraded, cut)
+    whole, fills = not query.degraded, _fills(query)
+    return StageScores(query.steps, query.fate, query.kind, query.model, whole, cut, fills)
+
+
+def _fills(query: RecordedQuery) -> bool:
+    """Whether unread candidates took the places of dropped ones, which a framework's prevents."""
+    dropped = np.flatnonzero(query.fate == _DROPPED).tolist() if query.why else []
+    return not any(query.why[row].startswith(REMOVED_BY) for row in dropped)
 
 
 def scores_of_other(recording: Recording, other: Recording) -> ScoresOf:
@@ -96,7 +106,7 @@ def scores_of_other(recording: Recording, other: Recording) -> ScoresOf:
         cut = np.append(np.logical_or.reduce((nothing, *theirs.step_truncated)), False)[rows]
         # scores that our own second stage lacks do not matter
         whole = not (theirs.degraded or query.failed_sources)
-        return StageScores(steps, fate, theirs.kind, theirs.model, whole, cut)
+        return StageScores(steps, fate, theirs.kind, theirs.model, whole, cut, _fills(theirs))
 
     return scores_of
 
@@ -148,7 +158,8 @@ def _scored_now(
     fate[[place[one.candidate.key] for one in last.dropped]] = FateCode.DROPPED
     cut = np.logical_or.reduce([truncated for _, truncated in columns])
     whole = not query.failed_sources and not lacks(last)[0]
-    return StageScores([one for one, _ in columns], fate, last.kind, last.model, whole, cut)
+    steps, fills = [one for one, _ in columns], not (last.thresholded and last.dropped)
+    return StageScores(steps, fate, last.kind, last.model, whole, cut, fills)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +220,8 @@ def replay_steps(
         order = np.lexsort((place[kept], -mixed))
         limit = step.limit()
         thresholded = limit is not None and whole and scores.whole
-        if len(lost) and len(kept) + len(lost) == len(given) and scores.whole:
-            thresholded = True  # what a foreign reranker leaves out is not replaced either
+        if len(lost) and not scores.fills and len(kept) + len(lost) == len(given):
+            thresholded = thresholded or scores.whole
         if limit is not None:
             limit.check(scores.kind, scores.model)
         moved[:] = False

@@ -24,7 +24,7 @@ from runoff.langchain._convert import RELEVANCE, plain
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
-from runoff.rerank._foreign import rewritten, unfilled
+from runoff.rerank._foreign import REMOVED_BY, rewritten, unfilled
 from runoff.rerank._pairs import check_queries
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
@@ -223,7 +223,7 @@ class CompressorReranker:
             for rank, position in enumerate(positions)
         )
         placed = set(positions)
-        reason = f"removed by {self.name}"
+        reason = f"{REMOVED_BY}{self.name}"
         return Reranking(
             ordered,
             dropped=tuple(

@@ -18,7 +18,7 @@ from runoff.llama_index._convert import plain_node, to_bundle
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
-from runoff.rerank._foreign import rewritten, unfilled
+from runoff.rerank._foreign import REMOVED_BY, rewritten, unfilled
 from runoff.rerank._pairs import check_queries
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
@@ -152,7 +152,9 @@ class PostprocessorReranker:
             ),
             unscored=tuple(by_id[one] for one in given if one in set(unscored)),
             dropped=tuple(
-                Dropped(by_id[one], f"removed by {self.name}") for one in given if one not in places
+                Dropped(by_id[one], f"{REMOVED_BY}{self.name}")
+                for one in given
+                if one not in places
             ),
             model=ModelIdentity(self.model),
             usage=Usage(pairs=len(given)),

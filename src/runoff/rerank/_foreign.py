@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
     from runoff.types import Candidate
 
-__all__ = ["Rewritable", "rewritten", "unfilled"]
+__all__ = ["REMOVED_BY", "Rewritable", "rewritten", "unfilled"]
+
+
+REMOVED_BY = "removed by "
+"""How the reason of every candidate begins that a framework's reranker left out."""
 
 
 @runtime_checkable
