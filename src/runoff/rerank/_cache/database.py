@@ -132,7 +132,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, OPENING / 1000, isolation_level=None,
+    connection = sqlite3.connect(path, timeout=OPENING / 1000, isolation_level=None,
                                  check_same_thread=False)  # fmt: skip
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
