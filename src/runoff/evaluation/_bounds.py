@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
-    from runoff.evaluation._pairing import Pair
+    from runoff.evaluation._pairing import Pair, Slice
     from runoff.evaluation._unjudged import Doubt, Extent
     from runoff.evaluation._verdict import Comparison, Decision, Verdict
     from runoff.types import Document
@@ -65,9 +65,7 @@ class Unjudged:
         """The difference under the worst and under the best judgments."""
         return self.worst.difference, self.best.difference
 
-    def rows(
-        self, documents: Mapping[str, Document | str] | None = None
-    ) -> list[tuple[str, ...]]:
+    def rows(self, documents: Mapping[str, Document | str] | None = None) -> list[tuple[str, ...]]:
         """Return headings and one row for each document to judge, with an empty grade to fill in.
 
         Args:
@@ -172,10 +170,6 @@ def in_doubt(
         _ordered(extent.doubts, worst, found, best),
         pair.texts,
     )
-    shared = {
-        name: tuple(one for one in getattr(found, name) if all(one in getattr(o, name) for o in every))
-        for name in ("keep_for", "remove_for")
-    }  # fmt: skip
     more = found.more_queries if decision == "undecided" and not decides else None
     reason = _asking(unjudged, found) if decides else found.reason
     return replace(
@@ -183,8 +177,9 @@ def in_doubt(
         decision=decision,
         reason=reason,
         more_queries=more,
+        keep_for=_shared(every, "keep_for"),
+        remove_for=_shared(every, "remove_for"),
         unjudged=unjudged,
-        **shared,
     )
 
 
@@ -201,9 +196,11 @@ def _decision(every: tuple[Verdict, ...]) -> Decision:
     return "undecided"
 
 
-def _shared(every: tuple[Verdict, ...], name: str) -> bool:
-    first, *others = (set(getattr(one, name)) for one in every)
-    return bool(first.intersection(*others))
+def _shared(
+    every: tuple[Verdict, ...], name: Literal["keep_for", "remove_for"]
+) -> tuple[Slice, ...]:
+    first, *others = (getattr(one, name) for one in every)
+    return tuple(one for one in first if all(one in other for other in others))
 
 
 def _ordered(
@@ -225,7 +222,7 @@ def _asking(unjudged: Unjudged, found: Verdict) -> str:
     main = found.main
     low, high = unjudged.range
     return (
-        f"judge these first: {main.measure} {main.difference:+.4f} on {main.queries} queries counts "
+        f"judge these first: {main.measure} {main.difference:+.4f} on {main.queries} queries takes "
         f"{unjudged.documents} results that nobody judged as not relevant; with their judgments it "
         f"lies between {low:+.4f} and {high:+.4f}."
     )

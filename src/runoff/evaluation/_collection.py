@@ -25,6 +25,7 @@ from runoff.evaluation._formats import (
     read_topics,
     unlisted,
 )
+from runoff.evaluation._rejudged import rejudged
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -141,6 +142,22 @@ class Collection:
         if ids is None:
             raise InvalidArgument("doc_ids", None, "must be given: the collection has no documents")
         return unlisted(self.qrels, ids)
+
+    def with_judgments(
+        self, judgments: str | PathLike[str] | Mapping[str, Mapping[str, int]] | Collection
+    ) -> Collection:
+        """Return this collection with further judgments; a new grade replaces an old one.
+
+        Args:
+            judgments: a table with the columns `query_id`, `doc_id` and `grade`, such as
+                `Verdict.unjudged.to_csv` writes, whose rows without a grade are left out; or query
+                id to document id to grade; or a collection.
+
+        Raises:
+            InvalidArgument: a query is not one of this collection, or a grade is invalid.
+            MalformedData: a row cannot be read; the message names the line.
+        """
+        return rejudged(self, judgments)
 
     def slices(self, label: str) -> dict[str, str]:
         """Return query id to value of one label, for `verdict(slices=...)`.

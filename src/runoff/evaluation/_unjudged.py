@@ -33,7 +33,8 @@ _EXACT = 12  # up to this many unjudged documents of a query, every number of th
 _FEW_ZEROS = 0.02  # of all judgments; with fewer the collection lists relevant documents only
 
 
-class Doubt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Doubt:
     """One document that nobody judged, within the counted results of a query.
 
     Attributes:
@@ -57,7 +58,7 @@ class Extent:
     """How far the unjudged documents could move the difference of every query.
 
     Attributes:
-        low: the lowest difference of each query, shape (queries,).
+        low: the lowest difference of each query, shape (queries,), by the highest chance.
         high: the highest.
         condensed: the difference of each query if unjudged documents are taken out of both
             results, shape (queries,).
@@ -84,7 +85,7 @@ def pooled(qrels: Mapping[str, Mapping[str, int]]) -> bool:
     return sum(grade <= 0 for grade in grades) > _FEW_ZEROS * len(grades)
 
 
-def doubt_of(before: Measured, after: Measured, measure: str) -> Extent | None:
+def doubt_of(before: Measured, after: Measured, measure: str, chance: float = 1.0) -> Extent | None:
     """Return what the unjudged documents could do to a difference; None where there are none.
 
     Bounds are exact for measures that reward a relevant document by its rank, if a query has at
@@ -95,6 +96,8 @@ def doubt_of(before: Measured, after: Measured, measure: str) -> Extent | None:
         before: the first system, measured by `evaluate`.
         after: the second system, on the same judgments.
         measure: its name; one that skips unjudged documents is not in doubt.
+        chance: the highest chance that such a document is relevant, above 0 and at most 1; the
+            bounds are those of the expected difference.
     """
     cutoff = cutoff_of(measure)
     if cutoff is None:
@@ -124,6 +127,7 @@ def doubt_of(before: Measured, after: Measured, measure: str) -> Extent | None:
         for one in found
     ]
     doubts.sort(key=lambda one: (-abs(one.effect), one.query_id, one.doc_id))
+    low, high = (plain + chance * (ends - plain) for ends in (low, high))
     condensed, beside = _condensed(before, after, measure), _beside(before, after)
     return Extent(low, high, condensed, beside, tuple(doubts), grade)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import count, is_share
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
@@ -210,7 +210,7 @@ class Verdict:
         return visible("\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)]))
 
 
-def verdict(
+def verdict(  # noqa: PLR0913 - every setting has a default
     before: Measured | Values,
     after: Measured | Values,
     *,
@@ -220,7 +220,7 @@ def verdict(
     smallest: int = 10,
     rounds: int = 10_000,
     seed: int = 0,
-    unjudged: Literal["unknown", "not relevant"] | None = None,
+    unjudged: float | None = None,
 ) -> Verdict:
     """Compare two systems on the same judged queries and decide.
 
@@ -242,9 +242,10 @@ def verdict(
         smallest: slices of fewer queries are not tested.
         rounds: random draws of each test and interval.
         seed: of the random draws; the same seed gives the same verdict.
-        unjudged: what a result without a judgment is. None takes `"unknown"` if more than 2% of the
-            judgments say "not relevant"; else the judgments are a list of the relevant documents,
-            and every other one is `"not relevant"`.
+        unjudged: the highest chance that a counted result without a judgment is relevant, 0 to 1.
+            With 1 such results may be anything, and with 0 they are not relevant. None takes 1 if
+            more than 2% of the judgments say "not relevant"; else the judgments list the relevant
+            documents, every other document is not relevant, and it takes 0.
 
     Raises:
         InvalidArgument: the two have different queries or measures, a value is not finite, or a
@@ -254,9 +255,8 @@ def verdict(
     for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
         if not 0 < value < most:
             raise InvalidArgument(name, value, f"must be above 0 and below {most:g}")
-    if unjudged not in {None, "unknown", "not relevant"}:
-        remedy = "must be 'unknown', 'not relevant', or None"
-        raise InvalidArgument("unjudged", unjudged, remedy)
+    if unjudged is not None and not is_share(unjudged):
+        raise InvalidArgument("unjudged", unjudged, "must be a chance within 0 and 1, or None")
 
     def decided(pair: Pair) -> Verdict:
         return _decided(pair, slices or {}, bound, level, smallest, rounds, seed)
@@ -267,22 +267,20 @@ def verdict(
 
 
 def _extent(
-    before: Measured | Values, after: Measured | Values, pair: Pair, unjudged: str | None
+    before: Measured | Values, after: Measured | Values, pair: Pair, chance: float | None
 ) -> Extent | None:
     """Return what unjudged documents could do to the first measure; None if nothing, or unknown."""
-    if unjudged == "not relevant" or not (
-        isinstance(before, Measured) and isinstance(after, Measured)
-    ):
+    if chance == 0 or not (isinstance(before, Measured) and isinstance(after, Measured)):
         return None
     # values that were not measured by `evaluate`, or by other judgments, have no common documents
     if not before.qrels or before.qrels != after.qrels or before.query_ids != after.query_ids:
         return None
-    if unjudged is None and not pooled(before.qrels):
+    if chance is None and not pooled(before.qrels):
         return None
-    return doubt_of(before, after, pair.measures[0])
+    return doubt_of(before, after, pair.measures[0], 1.0 if chance is None else chance)
 
 
-def _decided(  # noqa: PLR0913, PLR0917 - as `verdict` takes them
+def _decided(
     pair: Pair,
     slices: Mapping[str, Slicing],
     bound: float,
