@@ -237,17 +237,21 @@ class Recording:
         return cls(folder.setup, folder)
 
     def verdict(self, collection: Judged, **options: Any) -> Verdict:  # noqa: ANN401 - see there
-        """Return whether the second stage helps: its order compared with the first stage's.
+        """Return whether the second stage helps: its order against the best system without one.
+
+        That is the best of each source alone, the fused order, and other fusions of the sources,
+        chosen for each query on other queries. `keep` needs a proven gain over all of them.
 
         Args:
             collection: the judgments of the queries.
-            **options: `measures`, as `evaluate` takes them, and `slices`, as `verdict` does.
+            **options: `measures`, as `evaluate` takes them; `slices`, `unjudged` and the others, as
+                `verdict` does.
 
         Raises:
             InvalidArgument: the system has no second stage, or as `evaluate` and `verdict`.
             MissingExtra: ir-measures is not installed.
         """
-        found: Verdict = import_name("runoff.evaluation._runs", "second_stage_verdict")(
+        found: Verdict = import_name("runoff.evaluation._rivals", "second_stage_verdict")(
             self, collection, **options
         )
         return found
