@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from runoff.cli._built_in import built_in_pipeline
-from runoff.cli._collection import open_collection, texts_beside
+from runoff.cli._collection import open_collection, texts_beside, write_judge
 from runoff.cli._options import (
     CacheOption,
     CollectionArgument,
+    JudgeOption,
+    JudgmentsOption,
     ReportOption,
     RerankerOption,
     SaveOption,
@@ -19,6 +21,7 @@ from runoff.cli._options import (
     SplitOption,
     SystemOption,
     TopicsOption,
+    UnjudgedOption,
     check_writable,
     slicings,
 )
@@ -42,15 +45,20 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     save: SaveOption = None,
     cache: CacheOption = None,
     report: ReportOption = None,
+    unjudged: UnjudgedOption = None,
+    judge: JudgeOption = None,
+    judgments: JudgmentsOption = None,
 ) -> None:
     """Find out whether the second stage helps, where quality is lost, and what to do next.
 
     Exit codes: 0 success, 1 error, 2 wrong argument.
     """
     asked = None if system is None else named_system("system", system)
-    judged = open_collection(collection, split=split, topics=topics, documents=asked is None)
+    judged = open_collection(
+        collection, split=split, topics=topics, documents=asked is None, judgments=judgments
+    )
     slices = slicings(judged, slice_by or [])
-    check_writable(report=report)
+    check_writable(report=report, judge=judge)
     if asked is None:
         asked = built_in_pipeline(
             judged, sources=sources, reranker=reranker, window=window, depth=depth, cache=cache
@@ -60,7 +68,9 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     texts = None
     if judged.documents is None and not recording.setup.texts:
         texts = texts_beside(collection, recording)
-    advice = advised(recording, judged, slices=slices, texts=texts)
+    advice = advised(recording, judged, slices=slices, texts=texts, unjudged=unjudged)
+    if judge is not None:
+        write_judge("judge", advice.evaluated, judged, recording, judge)
     if report is not None:
         write(advice, recording, judged, report)
     typer.echo(str(advice))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict import Comparison, Decision, Verdict
     from runoff.types import Document
 
-__all__ = ["Unjudged", "in_doubt"]
+__all__ = ["COLUMNS", "Unjudged", "in_doubt"]
 
 _LISTED = 5
 _KEPT = ("keep", "keep for these slices")

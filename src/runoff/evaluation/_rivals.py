@@ -51,6 +51,7 @@ class Contest:
         others: the names of the other simple systems, which the system has to beat too.
         ms: name to the median milliseconds of a search, estimated from the recording.
         notes: how the best first stage was chosen, as sentences.
+        setting: the setting that was chosen most often as the best first stage.
     """
 
     runs: Mapping[str, Run]
@@ -58,6 +59,7 @@ class Contest:
     others: tuple[str, ...]
     ms: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    setting: str = ""
 
 
 def contest(recording: Recording, collection: Judged, measures: Iterable[object]) -> Contest:
@@ -102,7 +104,7 @@ def contest(recording: Recording, collection: Judged, measures: Iterable[object]
         f"{settings[most]}."
     )
     every = {**{name: runs[name] for name in names}, BEST: best, RERANKED: runs[RERANKED]}
-    return Contest(every, (BEST, RERANKED), tuple(names), ms, (note,))
+    return Contest(every, (BEST, RERANKED), tuple(names), ms, (note,), str(settings[most]))
 
 
 def second_stage_verdict(
@@ -164,6 +166,7 @@ def against(
             one.main.interval,
             one.decision in _KEPT,
             found.ms.get(name),
+            found.setting if name == BEST else "",
         )
         for name, one in {before: main, **singles}.items()
     )

@@ -123,6 +123,7 @@ class Rival:
         interval: 95% interval of the difference.
         beaten: whether the second system is proven better, at least on a slice.
         ms: median milliseconds of a search; None if unknown.
+        setting: for the best first stage, the setting that was chosen most often.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Rival:
     interval: tuple[float, float]
     beaten: bool
     ms: float | None = None
+    setting: str = ""
 
     def __str__(self) -> str:
         """Return the rival in one line."""
