@@ -16,6 +16,7 @@ from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._measures import MEASURES
 from runoff.report._advice import advise
+from runoff.report._changed import changed, changed_sections
 from runoff.report._notebook import STYLE, table_html
 from runoff.report._sections import (
     curve_section,
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._tune import Tuning
     from runoff.report._advice import Advice
+    from runoff.report._answer import Answer
+    from runoff.report._changed import Changed
 
-__all__ = ["page", "report", "write"]
+__all__ = ["changed_report", "page", "report", "write", "write_changed"]
 
 _PAGE = """
 :root {color-scheme: light dark}
@@ -131,7 +134,43 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     remarks = found.remarks()
     if remarks:
         sections["Notes"] = paragraphs(remarks)
-    title = html.escape(f"{snippet(found.collection, 100)}: {queries} judged queries")
+    return _whole(
+        f"{snippet(found.collection, 100)}: {queries} judged queries", advice.answer, sections
+    )
+
+
+def changed_report(recording: Recording, path: str | PathLike[str]) -> Changed:
+    """Write what can be said without judgments to one HTML file and return it.
+
+    Args:
+        recording: the recorded system.
+        path: the file; an existing one is replaced.
+
+    Raises:
+        InvalidArgument: the recording is empty.
+        OSError: the file cannot be written.
+    """
+    found = changed(recording)
+    write_changed(found, recording, path)
+    return found
+
+
+def write_changed(found: Changed, recording: Recording, path: str | PathLike[str]) -> None:
+    """Write what was found without judgments to an HTML file."""
+    sections = changed_sections(found)
+    if found.health is not None:
+        sections["Is anything wrong with the second stage?"] = health_section(found.health)
+    sections["Latency"] = latency_section(recording)
+    sections["The system"] = table_html([("part", "configuration"), *parts_rows(recording.setup)])
+    if found.notes:
+        sections["Notes"] = paragraphs(found.notes)
+    title = f"{found.queries} questions without judgments"
+    Path(path).write_text(_whole(title, found.answer, sections), encoding="utf-8")
+
+
+def _whole(title: str, answer: Answer, sections: Mapping[str, str]) -> str:
+    """Return a page with its title, the answer, and sections by their headings."""
+    title = html.escape(title)
     body = "".join(
         f"<section><h2>{html.escape(snippet(name, 200))}</h2>{content}</section>"
         for name, content in sections.items()
@@ -142,6 +181,6 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{_PAGE}{STYLE}</style></head>"
-        f'<body class="runoff"><h1>{title}</h1>{opening(advice.answer)}{body}'
+        f'<body class="runoff"><h1>{title}</h1>{opening(answer)}{body}'
         f"<footer>runoff {html.escape(__version__)}</footer></body></html>\n"
     )
