@@ -99,12 +99,12 @@ def contest(recording: Recording, collection: Judged, measures: Iterable[object]
     spent = [costs.of(one.sources, nothing).ms for one in settings]
     ms[BEST] = float(np.median([spent[at][place] for place, at in enumerate(chosen)]))
     (most, _), *_ = Counter(chosen).most_common()
+    likely = str(settings[most]).removesuffix(", no reranker")
     note = (
-        f"{BEST}: the best of {len(settings)} first stages on the other queries, mostly "
-        f"{settings[most]}."
+        f"{BEST}: the best of {len(settings)} first stages on the other queries, mostly {likely}."
     )
     every = {**{name: runs[name] for name in names}, BEST: best, RERANKED: runs[RERANKED]}
-    return Contest(every, (BEST, RERANKED), tuple(names), ms, (note,), str(settings[most]))
+    return Contest(every, (BEST, RERANKED), tuple(names), ms, (note,), likely)
 
 
 def second_stage_verdict(

@@ -186,6 +186,13 @@ def _next_steps(
     odd = () if health is None else health.odd
     broken = {"degraded", "kind", "constant"}  # the rest means little until these are fixed
     said = {one.check: f"{one.sentence} Try {one.advice}." for one in odd}
+    doubt = None if found.verdict is None else found.verdict.unjudged
+    if doubt is not None and doubt.decides:  # and so does what the window or the fusion is worth
+        return (
+            *(sentence for check, sentence in said.items() if check in broken),
+            _judging(doubt),
+            *(sentence for check, sentence in said.items() if check not in broken),
+        )
     return (
         *(sentence for check, sentence in said.items() if check in broken),
         *(() if found.verdict is None else _verdict(found.verdict)),
@@ -215,8 +222,6 @@ def _verdict(found: Verdict) -> Iterator[str]:
             f"Remove the second stage or try another one: its effect is proven to be at most "
             f"{found.bound:g} ({figure})."
         )
-    elif found.unjudged is not None and found.unjudged.decides:
-        yield _judging(found.unjudged)
     elif found.more_queries is not None and found.more_queries > _MANY:
         yield (
             f"Let latency and cost decide about the second stage: its effect ({figure}) is so "

@@ -79,33 +79,35 @@ def _named(found: Evaluated) -> str:
 
 def _sentence(found: Verdict, before: str) -> str:
     main = found.main
-    old, new = f"{main.measure} {main.before:.3f}", f"{main.after:.3f}"
+    old, new = f"{main.before:.3f} for {before}", f"{main.after:.3f}"
     spent = _instead(found)
     if found.decision == "keep":
-        return f"Yes, the second stage earns its time: it raises {old} of {before} to {new}{spent}."
+        return (
+            f"Yes, the second stage earns its time: {main.measure} is {new}, against {old}{spent}."
+        )
     if found.decision == "remove":
-        return f"No, the second stage does harm: {before} has {old}, with it {new} is left{spent}."
+        return f"No, the second stage does harm: {main.measure} is {new}, against {old}{spent}."
     if found.decision == "no effect":
         return (
-            f"No, the second stage does not earn its time: {before} has {old}, with it {new}, "
-            f"which differs by {found.bound:g} at most{spent}."
+            f"No, the second stage does not earn its time: {main.measure} is {new}, against "
+            f"{old}, a difference of {found.bound:g} at most{spent}."
         )
     if found.decision == "keep for these slices":
         kept = " and ".join(map("=".join, found.keep_for)) or "the queries that it does not harm"
         return (
-            f"In part: the second stage earns its time for {snippet(kept, 200)} ({old} of {before} "
-            f"becomes {new} on all queries{spent})."
+            f"In part: the second stage earns its time for {snippet(kept, 200)}; on all queries "
+            f"{main.measure} is {new}, against {old}{spent}."
         )
     if found.unjudged is not None and found.unjudged.decides:
         low, high = found.unjudged.range
         return (
-            f"Not known yet: {found.unjudged.documents} of the results were never judged, and with "
-            f"their judgments the second stage may change {old} of {before} by anything from "
-            f"{low:+.3f} to {high:+.3f}{spent}."
+            f"Not known yet: {found.unjudged.documents} of the results were never judged, and "
+            f"depending on them the second stage changes {main.measure} by {low:+.3f} to "
+            f"{high:+.3f}{spent}."
         )
     return (
-        f"Not shown: on {main.queries} queries the second stage is not proven to earn its time "
-        f"({before} has {old}, with it {new}{spent})."
+        f"Not shown: on {main.queries} queries the second stage is not proven to earn its time; "
+        f"{main.measure} is {new}, against {old}{spent}."
     )
 
 
@@ -113,7 +115,7 @@ def _instead(found: Verdict) -> str:
     old = found.rivals[0].ms if found.rivals else None
     if old is None or found.ms is None:
         return ""
-    return f", and a search takes {_ms(found.ms)} instead of {_ms(old)}"
+    return f"; a search takes {_ms(found.ms)} instead of {_ms(old)}"
 
 
 def _ms(value: float) -> str:

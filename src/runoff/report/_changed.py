@@ -271,7 +271,8 @@ def changed_sections(found: Changed) -> dict[str, str]:
     if found.overlaps:
         made["What changed"] = table_html(found.rows())
     if found.examples:
-        made["Examples of another first result"] = table_html(found.example_rows())
+        table = table_html(found.example_rows())
+        made["Examples of another first result"] = f'<div class="wrap">{table}</div>'
     return made
 
 

@@ -57,6 +57,7 @@ section {overflow-x: auto}
 .figures div {flex: 1 1 14em; border: 1px solid color-mix(in srgb, currentColor 30%, transparent);
   border-radius: .4em; padding: .6em .9em}
 .figures b {display: block; font-size: 1.25em}
+.runoff .wrap td {white-space: normal}
 .figures small {display: block; opacity: .75}
 h1 {font-size: 1.5em}
 h2 {font-size: 1.15em; margin-top: 2em; border-bottom: 1px solid; padding-bottom: .2em}
