@@ -8,7 +8,6 @@ import typer
 
 from runoff.cli._built_in import built_in_pipeline
 from runoff.cli._collection import (
-    is_questions,
     open_collection,
     open_questions,
     texts_beside,
@@ -64,16 +63,22 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     unjudged: UnjudgedOption = None,
     judge: JudgeOption = None,
     judgments: JudgmentsOption = None,
+    no_judgments: Annotated[
+        bool,
+        typer.Option(
+            "--no-judgments",
+            help="COLLECTION is a text file of questions, one a line, that nobody has judged.",
+        ),
+    ] = False,
 ) -> None:
     """Find out whether the second stage helps, where quality is lost, and what to do next.
 
-    A .txt file of questions, one a line, needs no judgments: it shows what the second stage changes
-    and, with --judge, writes what to judge.
+    With --no-judgments it shows what the second stage changes, and --judge writes what to judge.
 
     Exit codes: 0 success, 1 error, 2 wrong argument.
     """
     asked = None if system is None else named_system("system", system)
-    if is_questions(collection):
+    if no_judgments:
         check_writable(report=report, judge=judge)
         _without_judgments(collection, asked, depth, window, save, report, judge)
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runoff.report._evaluated import Evaluated
     from runoff.types import Document
 
-__all__ = ["is_questions", "open_collection", "open_questions", "texts_beside", "write_judge"]
+__all__ = ["open_collection", "open_questions", "texts_beside", "write_judge"]
 
 _DATASET = "ir_datasets:"
 
@@ -66,17 +66,14 @@ def _opened(name: str, *, split: str, topics: Path | None, documents: bool) -> C
     return Collection({one: one for one in gathered.qrels}, gathered.qrels, name=path.name)
 
 
-def is_questions(name: str) -> bool:
-    """Return whether an argument names a file of questions without judgments."""
-    return name.lower().removesuffix(".gz").endswith(".txt") and Path(name).is_file()
-
-
 def open_questions(name: str) -> list[str]:
     """Return the questions of a text file, one a line; blank lines are skipped.
 
     Raises:
-        InvalidArgument: the file has no question.
+        InvalidArgument: there is no such file, or it has no question.
     """
+    if not Path(name).is_file():
+        raise InvalidArgument("collection", name, "there is no such file")
     found = [line.strip() for _, line in numbered_lines(Path(name)) if line.strip()]
     if not found:
         raise InvalidArgument("collection", name, "must have at least one question, one a line")
