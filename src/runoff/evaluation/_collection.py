@@ -35,6 +35,7 @@ from runoff.evaluation._labels.relevance import (
 )
 from runoff.evaluation._labels.sheet import known_documents
 from runoff.evaluation._labels.tables import framed, read_csv, read_xlsx
+from runoff.evaluation._rejudged import rejudged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -192,6 +193,22 @@ class Collection:
             relevance=relevance,
             relevant_from=self.relevant_from if relevant_from is None else relevant_from,
         )
+
+    def with_judgments(
+        self, judgments: str | PathLike[str] | Mapping[str, Mapping[str, int]] | Collection
+    ) -> Collection:
+        """Return this collection with further judgments; a new grade replaces an old one.
+
+        Args:
+            judgments: a table with the columns `query_id`, `doc_id` and `grade`, such as
+                `Verdict.unjudged.to_csv` writes, whose rows without a grade are left out; or query
+                id to document id to grade; or a collection.
+
+        Raises:
+            InvalidArgument: a query is not one of this collection, or a grade is invalid.
+            MalformedData: a row cannot be read; the message names the line.
+        """
+        return rejudged(self, judgments)
 
     def slices(self, label: str) -> dict[str, str]:
         """Return query id to value of one label, for `verdict(slices=...)`.

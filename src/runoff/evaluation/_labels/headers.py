@@ -12,7 +12,16 @@ from runoff.errors import MalformedData
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Columns", "columns_of", "missing"]
+__all__ = ["IMPRESSIONS", "JUDGMENTS", "RETURNED", "Columns", "columns_of", "missing"]
+
+JUDGMENTS = ("query", "doc_id")
+"""The columns of a table of judgments; texts of answers may stand in place of ids."""
+
+IMPRESSIONS = ("query", "doc_id", "position", "clicked")
+"""The columns of a log of what was shown and clicked."""
+
+RETURNED = ("query_id", "doc_id", "grade")
+"""The columns of a table that was handed out to be judged, and came back."""
 
 # the first name of each is the one that the documentation shows, and wins over the others
 _NAMES = {
@@ -69,13 +78,13 @@ class Columns:
             yield f"a column of grades from each of {judges}"
 
 
-def columns_of(where: str, cells: Sequence[object], *, clicks: bool = False) -> Columns:
+def columns_of(where: str, cells: Sequence[object], needed: Sequence[str]) -> Columns:
     """Return where the columns are.
 
     Args:
         where: the place of the header.
         cells: the header.
-        clicks: whether it is a log of clicks.
+        needed: the columns that such a table has.
 
     Raises:
         MalformedData: two columns have one name, or could have one role.
@@ -85,6 +94,7 @@ def columns_of(where: str, cells: Sequence[object], *, clicks: bool = False) -> 
     if len(set(given)) < len(given):
         raise MalformedData(where, given, "names a column twice")
     folded = [_folded(name) for name in names]
+    clicks = needed == IMPRESSIONS
     roles = _CLICKS if clicks else _TABLE
     places: dict[str, list[int]] = {}
     for at, name in enumerate(folded):
@@ -107,9 +117,8 @@ def columns_of(where: str, cells: Sequence[object], *, clicks: bool = False) -> 
     )
 
 
-def missing(columns: Columns, *, clicks: bool = False) -> list[str]:
-    """Return the columns that a table needs and lacks."""
-    needed = ("query", "doc_id", "position", "clicked") if clicks else ("query", "doc_id")
+def missing(columns: Columns, needed: Sequence[str]) -> list[str]:
+    """Return the needed columns that a table lacks."""
     absent = [name for name in needed if name not in columns.role]
     if "answer" in columns.role and "doc_id" in absent:
         absent.remove("doc_id")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._labels.headers import Columns
     from runoff.evaluation._labels.tables import Table
 
-__all__ = ["Sheet", "known_documents", "read_sheet"]
+__all__ = ["Sheet", "cell_name", "known_documents", "read_sheet"]
 
 _LIST = re.compile(r"\s*[,;\n]\s*")
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)  # what Excel makes of a long number
@@ -145,7 +145,7 @@ class _Reader:
     def _query(self, where: str, cells: Sequence[object]) -> str:
         role = self._columns.role
         text = cells[role["query"]]
-        given = None if "query_id" not in role else _name(where, cells[role["query_id"]])
+        given = None if "query_id" not in role else cell_name(where, cells[role["query_id"]])
         if text is None:
             if self._above is None or self._gap:
                 remedy = (
@@ -180,7 +180,7 @@ class _Reader:
         if rated and none:
             self._counts["no grade"] += 1
             return
-        judge = None if "judge" not in role else _name(where, cells[role["judge"]])
+        judge = None if "judge" not in role else cell_name(where, cells[role["judge"]])
         if "judge" in role and judge is None:
             raise MalformedData(where, list(cells), "names no judge, as other rows do")
         if not columns.judges:
@@ -199,7 +199,7 @@ class _Reader:
             text = cell if isinstance(cell, str) else str(cell)
             self._sheet.answers.setdefault(key := text_key(text), Document(key, text))
             return [key]
-        doc_id = str(_name(where, cell))
+        doc_id = str(cell_name(where, cell))
         if _ROUNDED.fullmatch(doc_id):
             remedy = "is a long number that a spreadsheet rounded: format the column as text"
             raise MalformedData(where, doc_id, remedy)
@@ -239,8 +239,12 @@ class _Reader:
         return [f"Reading {self._table.name}: {'; '.join(parts)}."] if parts else []
 
 
-def _name(where: str, value: object) -> str | None:
-    """Return an id or a name as text."""
+def cell_name(where: str, value: object) -> str | None:
+    """Return an id or a name as text; None where the cell is empty.
+
+    Raises:
+        MalformedData: it is neither a text nor a whole number.
+    """
     if value is None:
         return None
     if isinstance(value, dt.date | dt.time | dt.timedelta):

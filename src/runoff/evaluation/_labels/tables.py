@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument, MalformedData, MissingExtra
-from runoff.evaluation._labels.headers import Columns, columns_of, missing
+from runoff.evaluation._labels.headers import JUDGMENTS, Columns, columns_of, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +52,7 @@ class Table:
 
 
 def read_csv(
-    path: Path, *, delimiter: str | None, encoding: str | None, clicks: bool = False
+    path: Path, *, delimiter: str | None, encoding: str | None, needed: Sequence[str] = JUDGMENTS
 ) -> Table:
     """Read a CSV file.
 
@@ -61,7 +61,7 @@ def read_csv(
         delimiter: None finds the one with which the header has the columns needed.
         encoding: None takes that of its byte order mark, else UTF-8, else Windows-1252 if only
             some letters are not ASCII.
-        clicks: whether it is a log of clicks.
+        needed: the columns that it must have.
 
     Raises:
         InvalidArgument: `delimiter` or `encoding` is unknown.
@@ -78,10 +78,10 @@ def read_csv(
     usual = "\t" if path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab")) else ","
     tried = [delimiter] if delimiter else [usual, *(one for one in _DELIMITERS if one != usual)]
     heads = {one: list(_head(path.name, text, one)) for one in tried}
-    fits = {one: found for one in tried if (found := _header(path.name, heads[one], clicks=clicks))}
+    fits = {one: found for one in tried if (found := _header(path.name, heads[one], needed))}
     if not fits:
         widest = max(tried, key=lambda one: max(map(_width, heads[one]), default=0))
-        raise _no_header(path.name, heads[widest], skipped, clicks=clicks)
+        raise _no_header(path.name, heads[widest], skipped, needed)
     # a tie goes to the usual one
     chosen = max(fits, key=lambda one: len(fits[one][1].role))
     at, columns = fits[chosen]
@@ -93,13 +93,13 @@ def read_csv(
     return Table(path.name, columns, _below(path.name, rows, at), told)
 
 
-def read_xlsx(path: Path, *, sheet: str | None, clicks: bool = False) -> Table:
+def read_xlsx(path: Path, *, sheet: str | None, needed: Sequence[str] = JUDGMENTS) -> Table:
     """Read a sheet of an Excel file.
 
     Args:
         path: the file.
         sheet: its name; None takes the one sheet that has the columns needed.
-        clicks: whether it is a log of clicks.
+        needed: the columns that it must have.
 
     Raises:
         MissingExtra: openpyxl is not installed.
@@ -139,11 +139,11 @@ def read_xlsx(path: Path, *, sheet: str | None, clicks: bool = False) -> Table:
     fits = {
         name: found
         for name, rows in cells.items()
-        if (found := _header(places[name], _numbered(rows[:_TITLES]), clicks=clicks))
+        if (found := _header(places[name], _numbered(rows[:_TITLES]), needed))
     }
     if not fits:
         name, rows = max(cells.items(), key=lambda item: len(item[1]), default=("", []))
-        raise _no_header(places.get(name, path.name), _numbered(rows[:_TITLES]), 0, clicks=clicks)
+        raise _no_header(places.get(name, path.name), _numbered(rows[:_TITLES]), 0, needed)
     if len(fits) > 1:
         raise InvalidArgument("sheet", None, f"must name one of the sheets {list(fits)}")
     ((name, (at, columns)),) = fits.items()
@@ -155,16 +155,20 @@ def read_xlsx(path: Path, *, sheet: str | None, clicks: bool = False) -> Table:
 
 
 def framed(
-    name: str, header: Sequence[object], rows: Iterable[Sequence[object]], *, clicks: bool = False
+    name: str,
+    header: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    *,
+    needed: Sequence[str] = JUDGMENTS,
 ) -> Table:
     """Return rows that are in memory as a table.
 
     Raises:
         MalformedData: a column is missing, or named twice.
     """
-    columns = columns_of(name, header, clicks=clicks)
-    if missing(columns, clicks=clicks):
-        raise _no_header(name, [(0, list(header))], 0, clicks=clicks)
+    columns = columns_of(name, header, needed)
+    if missing(columns, needed):
+        raise _no_header(name, [(0, list(header))], 0, needed)
     return Table(
         name, columns, ((f"{name} row {at}", list(map(_cell, row))) for at, row in enumerate(rows))
     )
@@ -256,25 +260,27 @@ def _width(row: tuple[int, Sequence[object]]) -> int:
 
 
 def _header(
-    name: str, rows: Sequence[tuple[int, Sequence[object]]], *, clicks: bool
+    name: str, rows: Sequence[tuple[int, Sequence[object]]], needed: Sequence[str]
 ) -> tuple[int, Columns] | None:
     """Return the place of the header among the first rows, and its columns."""
     for at, (line, cells) in enumerate(rows):
         if _width((line, cells)) > 1:
-            columns = columns_of(f"{name} line {line}", cells, clicks=clicks)
-            if not missing(columns, clicks=clicks):
+            columns = columns_of(f"{name} line {line}", cells, needed)
+            if not missing(columns, needed):
                 return at, columns
     return None
 
 
 def _no_header(
-    name: str, rows: Sequence[tuple[int, Sequence[object]]], skipped: int, *, clicks: bool
+    name: str, rows: Sequence[tuple[int, Sequence[object]]], skipped: int, needed: Sequence[str]
 ) -> MalformedData:
     line, cells = next((one for one in rows if _width(one)), (1, []))
     given = [cell for cell in cells if cell is not None]
-    absent = missing(columns_of(name, cells, clicks=clicks), clicks=clicks)
-    needed = "query, doc_id, position and clicked" if clicks else "query and doc_id (or answer)"
-    remedy = f"must name the columns {needed}; missing: {', '.join(absent)}"
+    absent = missing(columns_of(name, cells, needed), needed)
+    names = f"{', '.join(needed[:-1])} and {needed[-1]}"
+    if needed == JUDGMENTS:
+        names += " (or answer)"
+    remedy = f"must name the columns {names}; missing: {', '.join(absent)}"
     if len(given) == 1:
         remedy += "; if an unusual character separates the columns, pass delimiter="
     return MalformedData(f"{name} line {line + skipped}", given, remedy)
