@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runoff._util.stored import path_of
-from runoff.errors import InvalidArgument, MalformedData
-from runoff.evaluation._formats import Gathered, csv_rows
+from runoff.errors import InvalidArgument
+from runoff.evaluation._formats import Gathered
+from runoff.evaluation._labels.grades import Grades
+from runoff.evaluation._labels.headers import RETURNED
+from runoff.evaluation._labels.sheet import cell_name
+from runoff.evaluation._labels.tables import read_csv, read_xlsx
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -15,8 +20,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
 
 __all__ = ["rejudged"]
-
-_NEEDED = ("query_id", "doc_id", "grade")
 
 
 def rejudged(
@@ -43,26 +46,22 @@ def rejudged(
         notes.append(f"{changed} judgments were replaced by new ones.")
     if left:
         notes.append(f"{left} rows without a grade were left out: their documents stay unjudged.")
-    return type(collection)(
-        collection.queries,
-        qrels,
-        collection.documents,
-        collection.labels,
-        collection.name,
-        (*collection.notes, *notes),
-    )
+    return replace(collection, qrels=qrels, notes=(*collection.notes, *notes))
 
 
 def _read(path: PathLike[str]) -> tuple[dict[str, dict[str, int]], int]:
     """Return the judgments of a table and how many of its rows have no grade."""
-    file, gathered, left = path_of("judgments", path), Gathered(), 0
-    for where, row in csv_rows(file, "\t" if file.suffix == ".tsv" else ","):
-        absent = [name for name in _NEEDED if name not in row]
-        if absent:
-            remedy = f"must have the columns {', '.join(_NEEDED)}; missing: {', '.join(absent)}"
-            raise MalformedData(where, list(row), remedy)
-        if row["grade"]:
-            gathered.judge(where, row["query_id"], row["doc_id"], row["grade"])
-        else:
+    file, gathered, grades, left = path_of("judgments", path), Gathered(), Grades(), 0
+    if file.suffix.lower() == ".xlsx":
+        table = read_xlsx(file, sheet=None, needed=RETURNED)
+    else:
+        table = read_csv(file, delimiter=None, encoding=None, needed=RETURNED)
+    role = table.columns.role
+    for where, cells in table.rows:
+        given = cells[role["grade"]] if cells else None
+        if given is not None:
+            query_id, doc_id = (cell_name(where, cells[role[name]]) for name in RETURNED[:2])
+            gathered.judge(where, query_id, doc_id, grades.read(where, given))
+        elif any(cell is not None for cell in cells):
             left += 1
     return gathered.qrels, left
