@@ -14,8 +14,10 @@ from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
-from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._differences import compare_means, span_of
+from runoff.evaluation._needed import more_queries
 from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._statistics import detectable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,13 +50,17 @@ class Comparison:
         before: mean of the first system.
         after: mean of the second.
         difference: mean of after minus before.
-        interval: 95% bootstrap interval of the difference.
-        p: of the two-sided permutation test.
+        interval: of the difference, at the confidence that `level` leaves this test: 95% if it is
+            the only one, 96% for the first measure on all queries. It excludes 0 exactly if the
+            difference is proven.
+        p: two-sided; the larger of a permutation test's and of the interval's.
         adjusted_p: the same, adjusted for all tests (Holm).
         wins: queries on which the second system is better.
         ties: queries without a difference.
         losses: queries on which the second system is worse.
         judged: mean Judged@k of the first and of the second system; None if unknown.
+        worst: bounds of the difference that hold even if queries unlike those measured change as
+            much as the scale allows; "no effect" needs them within the bound.
     """
 
     measure: str
@@ -70,6 +76,7 @@ class Comparison:
     ties: int
     losses: int
     judged: tuple[float, float] | None = None
+    worst: tuple[float, float] = (-1.0, 1.0)
 
     def __repr__(self) -> str:
         """Show the line that `str` returns."""
@@ -115,7 +122,7 @@ class Verdict:
     Attributes:
         decision: `"keep"` if the second system is better, `"remove"` if it is worse, `"keep for
             these slices"` if it is better on some slices only, `"no effect"` if the difference is
-            shown to be within the bound on 100 queries or more, else `"undecided"`.
+            within the bound even in the worst case that the data allow, else `"undecided"`.
         reason: why, in a sentence.
         main: the first measure on all queries; it decides.
         comparisons: every measure on all queries, then the first measure on every slice.
@@ -124,8 +131,8 @@ class Verdict:
         remove_for: the slices that it is proven to harm.
         helped: the queries that gained most.
         hurt: the queries that lost most.
-        more_queries: how many more judged queries would decide with a power of .9, if the
-            difference and its spread stay as they are; None if decided.
+        more_queries: how many more judged queries would decide, from and to; None if decided, or if
+            these queries cannot say.
         detectable: the smallest difference that this many queries detect with a power of .9; None
             for a single query, which has no spread.
         bound: smaller differences count as no effect.
@@ -144,7 +151,7 @@ class Verdict:
     remove_for: tuple[Slice, ...]
     helped: tuple[Change, ...]
     hurt: tuple[Change, ...]
-    more_queries: int | None
+    more_queries: tuple[int, int] | None
     detectable: float | None
     bound: float
     level: float
@@ -212,15 +219,15 @@ def verdict(
     """Compare two systems on the same judged queries and decide.
 
     The first measure decides, on all queries and on each slice; the other measures are reported on
-    all queries. Differences are tested by permutation and their intervals are bootstrapped; Holm's
-    procedure keeps the chance of any false finding within `level`: .8 of it goes to the first
+    all queries. Each difference has a test and an interval that agree; Holm's procedure keeps the chance of any false finding within `level`: .8 of it goes to the first
     measure on all queries and the rest is shared evenly.
 
     Args:
         before: one system's values, such as `evaluate(...)` of the run without a reranker.
         after: the other system's values, of the same queries and measures.
         slices: name to slicing, such as `by_length(queries)` or `collection.slices(label)`.
-        bound: a difference whose 95% interval lies within plus or minus this is no effect.
+        bound: a difference that lies within plus or minus this, even in the worst case that the
+            data allow, is no effect.
         level: the accepted chance of a false finding.
         smallest: slices of fewer queries are not tested.
         rounds: random draws of each test and interval.
@@ -238,8 +245,8 @@ def verdict(
     asked, notes = questions(pair, slices or {}, smallest)
     shares = np.full(len(asked), (1 - _MAIN_SHARE) / max(1, len(asked) - 1))
     shares[0] = 1.0 if len(asked) == 1 else _MAIN_SHARE
-    compared = _compared(pair, asked, shares, rounds, seed)
-    if shares.min() * level * (rounds + 1) < 1:
+    compared = _compared(pair, asked, shares, level, rounds, seed)
+    if shares.min() * level * (rounds + 1) < 2:  # noqa: PLR2004 - a two-sided p is at least this
         notes.append(f"{rounds} rounds are too few to prove one of {len(asked)} comparisons.")
     main, main_level = compared[0], float(level * shares[0])
     several = main.queries > 1
@@ -248,10 +255,8 @@ def verdict(
     changes = _changes(pair)
     more = None
     if decision == "undecided":
-        needed = statistics.queries_needed(
-            main.difference, deviation, bound=bound, level=main_level, fewest=statistics.FEWEST
-        )
-        more = max(1, needed - main.queries)
+        span = span_of(pair.before[0], pair.after[0])
+        more = more_queries(pair.deltas[0], bound=bound, span=span, level=main_level, seed=seed)
     return Verdict(
         decision,
         _reason(decision, main, keep_for, remove_for, more, bound),
@@ -262,25 +267,32 @@ def verdict(
         tuple(one for one in changes[:_LISTED] if one.delta > _TIE),
         tuple(one for one in changes[: -_LISTED - 1 : -1] if one.delta < -_TIE),
         more,
-        statistics.detectable(deviation, main.queries, level=main_level) if several else None,
+        detectable(deviation, main.queries, level=main_level) if several else None,
         bound,
         level,
         rounds,
         seed,
-        (*notes, *pair.notes, *_cautions(main, decision, level)),
+        (*notes, *pair.notes, *_cautions(main, decision, bound, level)),
         changes,
     )
 
 
 def _compared(
-    pair: Pair, asked: Sequence[Question], shares: NDArray[np.float64], rounds: int, seed: int
+    pair: Pair,
+    asked: Sequence[Question],
+    shares: NDArray[np.float64],
+    level: float,
+    rounds: int,
+    seed: int,
 ) -> list[Comparison]:
     members = np.array([one.members for one in asked]).T
     rows = pair.deltas[[one.measure for one in asked]].T
     deltas = np.where(members, rows, 0.0)
-    p = statistics.permutation_p(deltas, rounds=rounds, seed=seed)
-    adjusted = statistics.holm(p, shares)
-    ends = statistics.bootstrap_intervals(deltas, members, rounds=rounds, seed=seed)
+    spans = [span_of(*sides) for sides in zip(pair.before, pair.after, strict=True)]
+    span = np.array([spans[one.measure] for one in asked])
+    found = compare_means(
+        deltas, members, span, shares=shares, level=level, rounds=rounds, seed=seed
+    )
     compared = []
     for at, one in enumerate(asked):
         inside = rows[one.members, at]
@@ -292,13 +304,14 @@ def _compared(
                 float(pair.before[one.measure, one.members].mean()),
                 float(pair.after[one.measure, one.members].mean()),
                 float(inside.mean()),
-                (float(ends[at, 0]), float(ends[at, 1])),
-                float(p[at]),
-                float(adjusted[at]),
+                (float(found.intervals[at, 0]), float(found.intervals[at, 1])),
+                float(found.p[at]),
+                float(found.adjusted[at]),
                 int((inside > _TIE).sum()),
                 int((np.abs(inside) <= _TIE).sum()),
                 int((inside < -_TIE).sum()),
                 pair.judged_shares(one.measure, one.members),
+                (float(found.worst[at, 0]), float(found.worst[at, 1])),
             )
         )
     return compared
@@ -315,8 +328,8 @@ def _decision(
     harmed = tuple(name for name, one in proven.items() if one.difference < 0)
     better = main.adjusted_p <= level and main.difference > 0
     worse = main.adjusted_p <= level and main.difference < 0
-    low, high = main.interval
-    shown = main.queries >= statistics.FEWEST and -bound <= low <= high <= bound
+    ends = (*main.interval, *main.worst)
+    shown = -bound <= min(ends) and max(ends) <= bound
     if shown and not helped and not harmed:
         return "no effect", (), ()
     if better and harmed:
@@ -335,7 +348,7 @@ def _reason(
     main: Comparison,
     keep_for: tuple[Slice, ...],
     remove_for: tuple[Slice, ...],
-    more: int | None,
+    more: tuple[int, int] | None,
     bound: float,
 ) -> str:
     low, high = main.interval
@@ -346,12 +359,21 @@ def _reason(
     removed = ", ".join(map("=".join, remove_for))
     harm = f"; it harms {removed}" if removed else ""
     if decision == "no effect":
-        return f"{found} is within {bound:g} either way."
+        low, high = main.worst
+        return (
+            f"{found} is within {bound:g} either way, even if queries unlike these change as much "
+            f"as they can [{low:+.4f}, {high:+.4f}]."
+        )
     if decision == "keep for these slices":
         return f"{found}; keep it for {kept or 'the queries that it does not harm'}{harm}."
     if decision != "undecided":
         return f"{found} is proven (p {main.adjusted_p:.4f}){harm}."
-    return f"{found}; about {more} more judged queries like these would decide{harm}."
+    if more is None:
+        return (
+            f"{found}; how many more judged queries would decide cannot be said from these{harm}."
+        )
+    few, many = more
+    return f"{found}; {few:,} to {many:,} more judged queries like these would decide{harm}."
 
 
 def _changes(pair: Pair) -> tuple[Change, ...]:
@@ -364,12 +386,18 @@ def _changes(pair: Pair) -> tuple[Change, ...]:
     )
 
 
-def _cautions(main: Comparison, decision: Decision, level: float) -> Iterator[str]:
-    if decision == "no effect" and main.ties == main.queries:
+def _cautions(main: Comparison, decision: Decision, bound: float, level: float) -> Iterator[str]:
+    if main.ties == main.queries:
         unseen = 1 - level ** (1 / main.queries)
         yield (
             f"No query changed, but a system that changes up to {unseen:.1%} of all queries could "
             "show the same."
+        )
+    elif decision == "undecided" and main.interval[0] >= -bound and main.interval[1] <= bound:
+        low, high = main.worst
+        yield (
+            f"The interval lies within {bound:g} either way, but {main.queries} queries cannot "
+            f"rule out rare changes, with which it may be from {low:+.4f} to {high:+.4f}."
         )
     if main.judged is not None and abs(main.judged[1] - main.judged[0]) > _JUDGED_GAP:
         fewer = "after" if main.judged[1] < main.judged[0] else "before"
