@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
+    from runoff.evaluation._comparisons import Comparison
     from runoff.evaluation._pairing import Pair, Slice
     from runoff.evaluation._unjudged import Doubt, Extent
-    from runoff.evaluation._verdict import Comparison, Decision, Verdict
+    from runoff.evaluation._verdict import Decision, Verdict
     from runoff.types import Document
 
 __all__ = ["COLUMNS", "Unjudged", "in_doubt"]
@@ -153,8 +154,14 @@ def in_doubt(
         found: the verdict that counts unjudged documents as not relevant.
     """
     worst, best = (
-        decided(replace(pair, after=np.vstack([pair.before[:1] + ends, pair.after[1:]])))
-        for ends in (extent.low, extent.high)
+        decided(
+            replace(
+                pair,
+                before=np.vstack([sides[:1], pair.before[1:]]),
+                after=np.vstack([sides[1:], pair.after[1:]]),
+            )
+        )
+        for sides in (extent.low, extent.high)
     )
     every = (worst, found, best)
     decision = _decision(every)

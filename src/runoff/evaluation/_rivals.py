@@ -15,12 +15,13 @@ import numpy as np
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._comparisons import Rival
 from runoff.evaluation._grid import Answers, default_grid, grid_settings, own_setting
 from runoff.evaluation._measures import MEASURES, Evaluator, measured_once
 from runoff.evaluation._remarks import check_judged, check_recorded, degraded
 from runoff.evaluation._runs import BEST, RERANKED, by_stage
 from runoff.evaluation._trials import Costs
-from runoff.evaluation._verdict import Rival, verdict
+from runoff.evaluation._verdict import verdict
 from runoff.fusion._convex import Convex
 
 if TYPE_CHECKING:
