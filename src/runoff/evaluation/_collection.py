@@ -19,8 +19,10 @@ from runoff.evaluation._formats import (
     read_topics,
     unlisted,
 )
+from runoff.evaluation._labels.matching import matched
 from runoff.evaluation._labels.reading import (
     beir,
+    impressions_of,
     ir_dataset,
     json_lines,
     pairs_of,
@@ -38,7 +40,7 @@ from runoff.evaluation._labels.tables import framed, read_csv, read_xlsx
 from runoff.evaluation._rejudged import rejudged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from runoff.types import Document
@@ -193,6 +195,25 @@ class Collection:
             relevance=relevance,
             relevant_from=self.relevant_from if relevant_from is None else relevant_from,
         )
+
+    def match_by_text(self, documents: object, *, least: float = 0.8) -> Collection:
+        """Return the judgments with the ids that their texts have among these documents.
+
+        For answers that were given as texts, and for documents whose ids changed, such as chunks
+        that were cut anew. A text is found in every document that has its words in a row, whatever
+        their case, white space and punctuation, and in one that is a part of it; else in the
+        document with most of its three-word sequences. `notes` have the share that was found, and
+        examples of the rest, which is left out.
+
+        Args:
+            documents: what the system finds: documents, a mapping of ids to texts, or a recording
+                with texts.
+            least: the share of a text's three-word sequences that a document must have.
+
+        Raises:
+            InvalidArgument: the collection has no texts of judged documents, or none is found.
+        """
+        return matched(self, documents, least)
 
     def with_judgments(
         self, judgments: str | PathLike[str] | Mapping[str, Mapping[str, int]] | Collection
@@ -400,6 +421,41 @@ class Collection:
                 False count as these).
         """
         return _made(votes_of(events, name), name)
+
+    @classmethod
+    def from_impressions(
+        cls,
+        impressions: str | PathLike[str] | Iterable[tuple[Any, ...]],
+        *,
+        propensity: Mapping[int, float] | Sequence[float] | None = None,
+        clip: float = 0.05,
+        name: str | None = None,
+    ) -> Collection:
+        """Take what users were shown, at which position, and what they clicked.
+
+        People look at the first positions most. That is allowed for by how likely each position is
+        looked at, so clicks there count less. A grade is the chance in percent that a document is
+        relevant, `relevant_from` is 50, and documents that were looked at too rarely to say are not
+        judged. `notes` have the fitted figures and their limits. Where those do not suffice,
+        `caveat` says so, and no verdict is proven.
+
+        Args:
+            impressions: (query text, document id, position from 1, clicked), and optionally how
+                often it was shown there, with `clicked` as a number; or a table with the columns
+                `query`, `doc_id`, `position`, `clicked` and optionally `shown`.
+            propensity: position to the chance that it is looked at, above 0 and at most 1, or a
+                list of these from position 1 on. None fits it, for which one query has to have
+                shown some documents at several positions.
+            clip: propensities below this count as this.
+            name: its name in reports; by default the file's, or `"impressions"`.
+
+        Raises:
+            InvalidArgument: an argument has a value it cannot have, no propensity can be fitted, or
+                no document was looked at often enough.
+            MalformedData: an impression is not such a tuple, or a row cannot be read.
+        """
+        gathered, named = impressions_of(impressions, propensity, clip)
+        return _made(gathered, name or named)
 
     @classmethod
     def from_ir_datasets(cls, name: str, *, documents: bool = False) -> Collection:

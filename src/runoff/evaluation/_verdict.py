@@ -16,8 +16,10 @@ from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._bounds import in_doubt
+from runoff.evaluation._labels.caveats import caveats_of, doubted
 from runoff.evaluation._measures import Measured
 from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._remarks import check_found
 from runoff.evaluation._unjudged import doubt_of, pooled
 
 if TYPE_CHECKING:
@@ -139,6 +141,7 @@ class Verdict:
         notes: caveats, as sentences.
         changes: every query, the largest gain first; left out of `to_dict`.
         unjudged: what the counted results that nobody judged could do; None if all were judged.
+        caveat: why nothing can be proven by the judgments, such as clicks; empty if it can.
     """
 
     decision: Decision
@@ -158,6 +161,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = field(default=(), repr=False)
     unjudged: Unjudged | None = None
+    caveat: str = ""
 
     @property
     def harms(self) -> bool:
@@ -170,7 +174,9 @@ class Verdict:
         if self.unjudged is not None:
             mains += [self.unjudged.worst, self.unjudged.best]
         worse = all(one.adjusted_p <= self.level and one.difference < 0 for one in mains)
-        return self.decision != "no effect" and (worse or bool(self.remove_for))
+        if self.caveat or self.decision == "no effect":
+            return False
+        return worse or bool(self.remove_for)
 
     _repr_pretty_ = pretty
 
@@ -248,8 +254,8 @@ def verdict(  # noqa: PLR0913 - every setting has a default
             documents, every other document is not relevant, and it takes 0.
 
     Raises:
-        InvalidArgument: the two have different queries or measures, a value is not finite, or a
-            number is out of its range.
+        InvalidArgument: the two have different queries or measures, a value is not finite, no
+            result of either is a judged document, or a number is out of its range.
     """
     rounds, smallest = count("rounds", rounds), count("smallest", smallest)
     for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
@@ -262,8 +268,11 @@ def verdict(  # noqa: PLR0913 - every setting has a default
         return _decided(pair, slices or {}, bound, level, smallest, rounds, seed)
 
     pair = paired(before, after)
+    if isinstance(before, Measured) and isinstance(after, Measured) and before.qrels:
+        check_found((before.answers, after.answers), before.qrels)
     found, extent = decided(pair), _extent(before, after, pair, unjudged)
-    return found if extent is None else in_doubt(pair, extent, decided, found)
+    found = found if extent is None else in_doubt(pair, extent, decided, found)
+    return doubted(found, caveats_of(before, after))
 
 
 def _extent(
