@@ -39,6 +39,7 @@ _STILL = 1e-8
 _UNSURE = 0.25  # standard error of the logarithm of a propensity
 _APART = 2.0  # attractiveness of relevant documents, in that of the others
 _PRIOR = 10.0  # documents that a position's share of relevant ones starts from
+_RARE = 0.02  # where fewer documents are relevant, or all others, that is no reason for doubt
 _RELIABLE = 0.9  # the least share of the variance of relevance that clicks have to explain
 
 
@@ -239,6 +240,7 @@ def _reliable(
         high: of relevant documents.
     """
     overlap = np.exp(-exposure * (math.sqrt(high) - math.sqrt(low)) ** 2 / 2)
+    share = np.clip(share, _RARE, 1 - _RARE)
     left = overlap / (2 * np.sqrt(share * (1 - share)))
     found: NDArray[np.bool_] = (left <= 1 - _RELIABLE) & (exposure > 0)
     return found
