@@ -177,5 +177,5 @@ def _show(found: Evaluated, *, json_output: bool, markdown: bool) -> None:
         out.print()
         say(f"VERDICT, {after} against {before}", "bold")
         say(verdict_text(found.verdict))
-    for note in found.remarks():
+    for note in found.remarks(beside_verdict=True):
         say(folded(snippet(note, 500)), "dim")

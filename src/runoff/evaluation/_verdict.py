@@ -17,9 +17,11 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._bounds import in_doubt
 from runoff.evaluation._comparisons import Change, Comparison, Rival
 from runoff.evaluation._differences import compare_means, span_of
+from runoff.evaluation._labels.caveats import caveats_of, doubted
 from runoff.evaluation._measures import Measured
 from runoff.evaluation._needed import more_queries
 from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._remarks import check_found
 from runoff.evaluation._statistics import detectable
 from runoff.evaluation._unjudged import doubt_of, pooled
 
@@ -73,6 +75,7 @@ class Verdict:
         unjudged: what the counted results that nobody judged could do; None if all were judged.
         rivals: the simple systems that a recorded one was compared with, the strongest first.
         ms: median milliseconds of a search of the second system; None if unknown.
+        caveat: why nothing can be proven by the judgments, such as clicks; empty if it can.
     """
 
     decision: Decision
@@ -94,6 +97,7 @@ class Verdict:
     unjudged: Unjudged | None = None
     rivals: tuple[Rival, ...] = ()
     ms: float | None = None
+    caveat: str = ""
 
     @property
     def harms(self) -> bool:
@@ -106,7 +110,9 @@ class Verdict:
         if self.unjudged is not None:
             mains += [self.unjudged.worst, self.unjudged.best]
         worse = all(one.adjusted_p <= self.level and one.difference < 0 for one in mains)
-        return self.decision != "no effect" and (worse or bool(self.remove_for))
+        if self.caveat or self.decision == "no effect":
+            return False
+        return worse or bool(self.remove_for)
 
     _repr_pretty_ = pretty
 
@@ -186,8 +192,8 @@ def verdict(  # noqa: PLR0913 - every setting has a default
             documents, every other document is not relevant, and it takes 0.
 
     Raises:
-        InvalidArgument: the two have different queries or measures, a value is not finite, or a
-            number is out of its range.
+        InvalidArgument: the two have different queries or measures, a value is not finite, no
+            result of either is a judged document, or a number is out of its range.
     """
     rounds, smallest = count("rounds", rounds), count("smallest", smallest)
     for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
@@ -200,8 +206,11 @@ def verdict(  # noqa: PLR0913 - every setting has a default
         return _decided(pair, slices or {}, bound, level, smallest, rounds, seed)
 
     pair = paired(before, after)
+    if isinstance(before, Measured) and isinstance(after, Measured) and before.qrels:
+        check_found((before.answers, after.answers), before.qrels)
     found, extent = decided(pair), _extent(before, after, pair, unjudged)
-    return found if extent is None else in_doubt(pair, extent, decided, found)
+    found = found if extent is None else in_doubt(pair, extent, decided, found)
+    return doubted(found, caveats_of(before, after))
 
 
 def _extent(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff._util.messages import visible
 from runoff._util.text import snippet
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from runoff.report._evaluated import Evaluated
 
 __all__ = ["Advice", "advise"]
+
+_Noted = TypeVar("_Noted", "Ledger", "Curve")
 
 _MOVES = 3
 _MANY = 1000  # more queries than anybody judges by hand
@@ -97,7 +99,7 @@ class Advice:
             made["SETTINGS"] = folded(str(self.tuning))
         if self.health is not None:
             made["HEALTH"] = folded(str(self.health), 19)
-        if remarks := found.remarks():
+        if remarks := found.remarks(beside_verdict=True):
             made["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
         return made
 
@@ -161,13 +163,20 @@ def advise(
         unjudged=unjudged,
         found=contest(recording, collection, asked) if staged else None,
     )
-    ledger = losses(recording, collection)
+    ledger = _own(losses(recording, collection), collection)
     if not staged:
         return Advice(found, ledger, None, None, tuning)
     if texts is None and collection.documents is not None:
         texts = {doc_id: one.text for doc_id, one in collection.documents.items()}
     odd = health(recording, texts=texts)
-    return Advice(found, ledger, curve(recording, collection), odd, tuning)
+    window = _own(curve(recording, collection), collection)
+    return Advice(found, ledger, window, odd, tuning)
+
+
+def _own(found: _Noted, collection: Collection) -> _Noted:
+    """Return a finding without the collection's notes, which the page has once."""
+    notes = tuple(note for note in found.notes if note not in collection.notes)
+    return replace(found, notes=notes)
 
 
 def _next_steps(
