@@ -13,8 +13,8 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from runoff._util.adapters.options import refuse_unknown
 from runoff._util.isolated import frozen, isolated
-from runoff._util.options import refuse_unknown
 from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried, plain

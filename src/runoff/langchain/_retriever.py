@@ -16,7 +16,7 @@ from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_con
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from runoff._util.options import Plain, brief_repr, refuse_unknown
+from runoff._util.adapters.options import Plain, brief_repr, refuse_unknown
 from runoff.errors import InvalidArgument
 from runoff.fusion import RRF
 from runoff.langchain._binding import Bindable, ConfigurableRetriever

@@ -11,7 +11,7 @@ import numpy as np
 from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.vector_stores.simple import SimpleVectorStore
 
-from runoff._util.options import refuse_unknown, strict_options
+from runoff._util.adapters.options import refuse_unknown, strict_options
 from runoff._util.stored import path_of
 from runoff._waiting import workers
 from runoff.errors import IndexDamaged, InvalidArgument

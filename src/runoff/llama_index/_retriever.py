@@ -13,7 +13,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
 
-from runoff._util.options import Plain, brief_repr, strict_options
+from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.filters import And
 from runoff.fusion import RRF
