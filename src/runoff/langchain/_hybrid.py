@@ -19,7 +19,7 @@ from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried, plain
 from runoff.langchain._filters import is_filter_argument
-from runoff.langchain._retriever import StagedRetriever
+from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._stores import absent, content, count, deletable, replaced, stored, stored_id
 from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap
 from runoff.pipeline._sources import Current
