@@ -90,6 +90,7 @@ class Search:
         id_of: what identifies a document across sources; None for ids or texts.
         grouping: which candidates are put under one of them; None groups nothing.
         notes: sentences for the user about the query.
+        isolated: whether results have metadata of their own; False where the caller copies it.
     """
 
     query: Query
@@ -104,6 +105,7 @@ class Search:
     id_of: Callable[[Document], str] | None
     grouping: Grouping | None
     notes: tuple[str, ...] = ()
+    isolated: bool = True
 
     def is_heavy(self, answers: Mapping[str, Answer]) -> bool:
         """Return whether fusing these answers would block an event loop for long."""
@@ -190,7 +192,9 @@ class Search:
                 degraded.append(Degradation("rerank", traced[-1].source, reason, detail))
         degraded = self._logged(degraded, nominated)
         off = self.second is None
-        ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
+        ordered = stages.order(
+            split, reranking, reason, off=off, top_k=self.top_k, isolated=self.isolated
+        )
         notes = [*self.notes, *nominated.notes, *(reranking.notes if reranking else ())]
         outcome = Outcome(
             tuple(degraded),
