@@ -30,7 +30,7 @@ from runoff.scores import ModelIdentity, PairScores, ScoreKind
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from harness import Options
 
@@ -208,9 +208,10 @@ def _forever(stack: contextlib.ExitStack) -> dict[str, Cell]:
 
 def _endless(folder: Path) -> CrossEncoder:
     """Save a cross-encoder whose graph is a loop without end."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: PLC0415 - as above
+
     import onnx  # noqa: PLC0415 - a benchmark may lack it
     from onnx import TensorProto, helper  # noqa: PLC0415 - as above
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: PLC0415 - as above
 
     words = {one: at for at, one in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"))}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))  # noqa: S106 - a token

@@ -4,6 +4,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -218,10 +219,8 @@ FORKED = """
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_long_text_is_encoded_after_a_fork(tiny):
     """The child neither hangs nor is warned about threads that it lacks."""
-    support = os.path.dirname(tiny.__file__)
-    command = [sys.executable, "-c", textwrap.dedent(FORKED), support]
-    variables = {**os.environ, "TOKENIZERS_PARALLELISM": ""}
-    del variables["TOKENIZERS_PARALLELISM"]
+    command = [sys.executable, "-c", textwrap.dedent(FORKED), str(Path(tiny.__file__).parent)]
+    variables = {k: v for k, v in os.environ.items() if k != "TOKENIZERS_PARALLELISM"}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=60, env=variables
     )
