@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict import Comparison, Decision, Verdict
     from runoff.types import Document
 
-__all__ = ["Unjudged", "in_doubt"]
+__all__ = ["COLUMNS", "Unjudged", "in_doubt"]
 
 _LISTED = 5
 _KEPT = ("keep", "keep for these slices")
@@ -129,10 +129,11 @@ class Unjudged:
         worst, best = self.worst, self.best
         beside = ", ".join(f"{name} {value:+.4f}" for name, value in self.beside.items())
         return (
-            f"{self.documents} counted results of {self.queries} queries were not judged: with "
-            f"their judgments {worst.measure} changes by {worst.difference:+.4f} "
-            f"[{worst.interval[0]:+.4f}] to {best.difference:+.4f} [{best.interval[1]:+.4f}]. "
-            f"Without them in the results it changes by {self.condensed:+.4f} ({beside})."
+            f"{self.documents} counted results of {self.queries} queries were not judged. With "
+            f"their judgments {worst.measure} changes by {worst.difference:+.4f} to "
+            f"{best.difference:+.4f} (with the 95% intervals {worst.interval[0]:+.4f} to "
+            f"{best.interval[1]:+.4f}); if they are taken out of the results, by "
+            f"{self.condensed:+.4f} ({beside})."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -321,9 +322,9 @@ def _parsed(ir_measures: Any, measure: object) -> Any:  # noqa: ANN401 - it publ
     if not isinstance(measure, str | ir_measures.Measure):
         raise InvalidArgument("measures", measure, "must be a name such as 'nDCG@10'")
     try:
-        found = ir_measures.parse_measure(measure)
+        found = _named(ir_measures, measure) if isinstance(measure, str) else measure
         found.validate_params()
-    except (AssertionError, ValueError, NameError, KeyError, SyntaxError, AttributeError) as error:
+    except (AssertionError, ValueError, KeyError, SyntaxError, TypeError, AttributeError) as error:
         remedy = f"must be a measure of ir-measures, such as 'nDCG@10': {error}"
         raise InvalidArgument("measures", measure, remedy) from None
     # trec_eval crashes the process on a cutoff of 0
@@ -357,6 +358,28 @@ def _scores(orders: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
         query_id: {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
         for query_id, order in orders.items()
     }
+
+
+def _named(ir_measures: Any, text: str) -> Any:  # noqa: ANN401 - it publishes no types
+    """Return the measure that a text such as `P(rel=2)@10` names.
+
+    ir-measures' own parser reads values by `ast.Num`, which warns from Python 3.12 on and is absent
+    from 3.14.
+    """
+    node = ast.parse(text.strip(), mode="eval").body
+    values = {}
+    cutoff = None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        cutoff, node = ast.literal_eval(node.right), node.left
+    if isinstance(node, ast.Call) and not node.args:
+        values = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
+        node = node.func
+    known = ir_measures.measures.registry
+    if not isinstance(node, ast.Name) or node.id not in known:
+        msg = f"it has no measure {ast.unparse(node)}"
+        raise ValueError(msg)
+    kind = known[node.id]
+    return kind(**values) if cutoff is None else kind(**values, **{kind.AT_PARAM: cutoff})
 
 
 def judged_name(measure: str) -> str:

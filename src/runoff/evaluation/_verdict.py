@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._pairing import Pair, Question, Slice, Slicing, Values
     from runoff.evaluation._unjudged import Extent
 
-__all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
+__all__ = ["Change", "Comparison", "Decision", "Rival", "Verdict", "verdict"]
 
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
@@ -114,6 +114,38 @@ class Change:
         return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A simple system that the second one has to beat.
+
+    Attributes:
+        name: a source's, `"fused"`, or `"best first stage"`.
+        value: its mean of the first measure.
+        difference: mean of the second system minus that.
+        interval: 95% interval of the difference.
+        beaten: whether the second system is proven better, at least on a slice.
+        ms: median milliseconds of a search; None if unknown.
+        setting: for the best first stage, the setting that was chosen most often.
+    """
+
+    name: str
+    value: float
+    difference: float
+    interval: tuple[float, float]
+    beaten: bool
+    ms: float | None = None
+    setting: str = ""
+
+    def __str__(self) -> str:
+        """Return the rival in one line."""
+        spent = "" if self.ms is None else f", {self.ms:.0f} ms"
+        low, high = self.interval
+        return visible(
+            f"against {snippet(self.name, 60)} ({self.value:.4f}{spent}): {self.difference:+.4f} "
+            f"[{low:+.4f}, {high:+.4f}]"
+        )
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
     """What a comparison of two systems shows.
@@ -142,6 +174,8 @@ class Verdict:
         changes: every query, the largest gain first; left out of `to_dict`.
         unjudged: what the counted results that nobody judged could do; None if all were judged.
         caveat: why nothing can be proven by the judgments, such as clicks; empty if it can.
+        rivals: the simple systems that a recorded one was compared with, the strongest first.
+        ms: median milliseconds of a search of the second system; None if unknown.
     """
 
     decision: Decision
@@ -162,6 +196,8 @@ class Verdict:
     changes: tuple[Change, ...] = field(default=(), repr=False)
     unjudged: Unjudged | None = None
     caveat: str = ""
+    rivals: tuple[Rival, ...] = ()
+    ms: float | None = None
 
     @property
     def harms(self) -> bool:
@@ -209,6 +245,7 @@ class Verdict:
     def __str__(self) -> str:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
         lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
+        lines += map(str, self.rivals[1:])
         if self.unjudged is not None:
             lines.append(str(self.unjudged))
         for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
