@@ -67,7 +67,7 @@ def runs(tmp_path_factory):
 
 
 def test_the_built_in_pipeline_stage_by_stage(folder, tmp_path):
-    """Every stage has its measures; the second stage is compared with the best."""
+    """Every stage has its measures; the second stage is compared with the best first one."""
     pytest.importorskip("pyarrow", reason="the eval extra is not installed")
     asked = ("evaluate", folder, "--cache", tmp_path, "--save", tmp_path / "saved", "--json")
     done = runoff(*asked)

@@ -236,13 +236,14 @@ def _verdict(found: Verdict) -> Iterator[str]:
             f"Remove the second stage or try another one: its effect is proven to be at most "
             f"{found.bound:g} ({figure})."
         )
-    elif found.more_queries is not None and found.more_queries > _MANY:
+    elif found.more_queries is not None and found.more_queries[0] > _MANY:
         yield (
             f"Let latency and cost decide about the second stage: its effect ({figure}) is so "
-            f"small that proving it would take about {found.more_queries:,} more judged queries."
+            f"small that proving it would take {found.more_queries[0]:,} more judged queries at "
+            "least."
         )
     else:
-        many = "" if found.more_queries is None else f"about {found.more_queries} "
+        many = "" if found.more_queries is None else "{:,} to {:,} ".format(*found.more_queries)
         yield (
             f"Judge {many}more queries: these prove neither that the second stage helps nor that "
             f"it does harm ({figure})."

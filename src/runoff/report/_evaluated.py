@@ -169,15 +169,15 @@ def evaluated(
     decided = None
     if compared is not None:
         # `remarks` already shows the notes of each run under its name
-        quiet = {
+        shown = {
             name: replace(one, notes=tuple(collection.notes)) for name, one in measured.items()
         }
         options: dict[str, Any] = {"slices": slices, "unjudged": unjudged}
         if found is not None:
-            decided = against(quiet, found, **options)
+            decided = against(shown, found, **options)
         else:
             before, after = compared
-            decided = verdict(quiet[before], quiet[after], **options)
+            decided = verdict(shown[before], shown[after], **options)
     return Evaluated(collection.name, measured, compared, decided, (*collection.notes, *notes))
 
 
