@@ -38,6 +38,7 @@ BENCHMARKS = (
     "replay",
     "verdict",
     "unjudged",
+    "clicks",
     "ledger",
     "tuning",
 )

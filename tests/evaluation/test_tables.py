@@ -87,6 +87,8 @@ def test_columns_that_could_be_the_same_are_refused(tmp_path):
         csv(tmp_path / "j.csv", "Frage,Question,doc_id\neins,one,d1\n")
     found = csv(tmp_path / "j.csv", "query,Question,doc_id\none,eins,d1\n")
     assert found.slices("Question") == {text_key("one"): "eins"}
+    found = csv(tmp_path / "j.csv", "query,Query,doc_id\none,eins,d1\n")
+    assert found.slices("Query") == {text_key("one"): "eins"}
 
 
 def test_empty_grades_and_merged_cells(tmp_path):
