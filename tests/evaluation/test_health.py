@@ -11,7 +11,7 @@ from recorded import Hashed, Questions, pipeline, questions
 from runoff import TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import health, record
-from runoff.evaluation._health import drifts
+from runoff.evaluation._drift import drifts
 from runoff.evaluation._observations import observations
 from runoff.evaluation._recording import Recording, Stored
 from runoff.rerank import Cascade, Pointwise, Step

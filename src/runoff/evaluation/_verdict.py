@@ -219,8 +219,9 @@ def verdict(
     """Compare two systems on the same judged queries and decide.
 
     The first measure decides, on all queries and on each slice; the other measures are reported on
-    all queries. Each difference has a test and an interval that agree; Holm's procedure keeps the chance of any false finding within `level`: .8 of it goes to the first
-    measure on all queries and the rest is shared evenly.
+    all queries. Each difference has a test and an interval that agree; Holm's procedure keeps the
+    chance of any false finding within `level`: .8 of it goes to the first measure on all queries
+    and the rest is shared evenly.
 
     Args:
         before: one system's values, such as `evaluate(...)` of the run without a reranker.
