@@ -38,6 +38,8 @@ BENCHMARKS = (
     "verdict",
     "ledger",
     "tuning",
+    "coverage",
+    "drift",
 )
 
 

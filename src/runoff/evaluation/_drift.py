@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["drifts"]
 
-# by chance, at most: scores .01, three shares .005 each, and all signals together .02
+# by chance, at most: scores .01, three shares .005 each, all signals .015, and documents .01
 _KOLMOGOROV = 1.628  # of two large samples of one distribution, 1% are further apart (Smirnov 1948)
 _CHANCE = 0.005
-_SIGNALS = 0.02
+_SIGNALS, _LOST = 0.015, 0.01
+_SOUGHT = 5000  # of the documents that several answers found, at most, the most frequent
 _OVERLAP = 0.8
 _EQUAL = 1e-7  # likelihoods that differ by less, relatively, are equal
 _FEW = 7  # questions or answers; fewer cannot differ by more than chance does
 _ROUNDS = 4000
+_EXCHANGES = 1000
 _SEED = 0
 
 
@@ -75,7 +78,10 @@ def drifts(
         yield _rate(name, [has(one) for one in now], [has(one) for one in then])
     groups = _groups(then, repeats)
     pairs = [(one, groups[one.query]) for one in now if one.query in groups]
-    yield from _signals(now, then, pairs)
+    paired = len(pairs) >= len(now) / 2
+    yield from _signals(now, then, pairs if paired else ())
+    if not paired:
+        yield _documents(now, then)
     yield _answers(pairs) if not repeats else _canaries(pairs)
 
 
@@ -155,12 +161,12 @@ def _signals(
     then: Sequence[Observation],
     pairs: Sequence[tuple[Observation, Sequence[Observation]]],
 ) -> Iterator[Finding]:
-    """Compare what the sources found and how the answers were ordered, question by question if
-    most questions are the same, else answers with answers.
-    """  # noqa: D205 - one sentence
+    """Compare what the sources found and how answers were ordered, by question if there are pairs.
+
+    Otherwise the answers of the two sides are compared as two samples.
+    """
     names = sorted({name for one in (*now, *then) for name in signals(one)})
-    paired = len(pairs) >= len(now) / 2
-    if paired:
+    if pairs:
         rows = [_values(one, names) for one, _ in pairs]
         means = [np.mean([_values(one, names) for one in group], axis=0) for _, group in pairs]
         columns = [np.array(rows), np.array(means)]
@@ -186,9 +192,50 @@ def _signals(
             check, lowest, odd,
             f"{what[:1].upper()}{what[1:]} {'differ' if odd else 'do not differ'} by more than "
             f"chance does (p {lowest:.4f}, {len(columns[0])} "
-            f"{'questions' if paired else 'answers'}): {moved}.",
+            f"{'questions' if pairs else 'answers'}): {moved}.",
             advice if odd else "",
         )  # fmt: skip
+
+
+def _documents(now: Sequence[Observation], then: Sequence[Observation]) -> Finding:
+    """Look for documents that several answers found before and none finds now.
+
+    Answers change sides at random: p is the share of exchanges after which one side misses as many
+    more than the other.
+    """
+    found = [{doc_id for ids, _ in one.sources.values() for doc_id in ids} for one in (*now, *then)]
+    often = Counter(doc_id for ids in found for doc_id in ids).most_common(_SOUGHT)
+    column = {doc_id: at for at, (doc_id, times) in enumerate(often) if times > 1}
+    check = "drift documents"
+    if min(len(now), len(then)) < _FEW or not column:
+        return Finding(check, None, None, "No document was found by several answers.")
+    finds = np.zeros((len(found), len(column)), np.float32)
+    for row, ids in enumerate(found):
+        finds[row, [column[doc_id] for doc_id in ids if doc_id in column]] = 1
+    sides = np.arange(len(found)) < len(now)
+
+    def missed(sides: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return how many more documents the first side misses, for each row of sides."""
+        here = (sides.astype(np.float32) @ finds == 0).sum(axis=-1)
+        there = ((~sides).astype(np.float32) @ finds == 0).sum(axis=-1)
+        # few new answers find less than many old ones, which is no loss
+        return np.asarray(here - there, np.float64)
+
+    rng = np.random.default_rng(_SEED)
+    drawn = [
+        missed(rng.permuted(np.tile(sides, (size, 1)), axis=1))
+        for size in chunks(_EXCHANGES, max(finds.shape))
+    ]
+    own = float(missed(sides))
+    p = float((np.concatenate(drawn) >= own).sum() + 1) / (_EXCHANGES + 1)
+    lost = float((finds[: len(now)].sum(axis=0) == 0).mean())
+    odd = p <= _LOST
+    return Finding(
+        check, lost, odd,
+        f"Of the documents that several answers found, {_percent(lost)} were not found again, "
+        f"{'more' if odd else 'no more'} than by chance (p {p:.3f}).",
+        "looking for documents that the index lost, or for other questions" if odd else "",
+    )  # fmt: skip
 
 
 def _mean(values: NDArray[np.float64]) -> str:
@@ -267,7 +314,7 @@ def _answers(pairs: Sequence[tuple[Observation, Sequence[Observation]]]) -> Find
         return Finding("drift answers", None, None, why)
     overlaps = [rank_biased_overlap(one.answer, group[0].answer) for one, group in pairs]
     mean = math.fsum(overlaps) / len(overlaps)
-    odd = mean < _OVERLAP
+    odd = mean < _OVERLAP and len(pairs) >= _FEW
     return Finding(
         "drift answers", mean, odd,
         f"For the {len(pairs)} questions of both sides, the answers overlap by {mean:.2f} "

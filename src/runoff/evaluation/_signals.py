@@ -30,8 +30,8 @@ _TOP = 10
 def signals(one: Observation) -> dict[tuple[str, str], float]:
     """Return check and name of each signal to its value.
 
-    Of each source: the score of its best hit, by how much the scores fall to the tenth, and how
-    many hits there are. Of several: how many of the first ten they share. Of the answer: the fused
+    Of each source: the score of its best hit, the mean of the first ten, and how many hits there
+    are. Of several: how many of the first ten they share. Of the answer: the fused
     places of its documents and of the first, and how far its order is that of the scores.
     """
     found: dict[tuple[str, str], float] = {}
@@ -40,7 +40,7 @@ def signals(one: Observation) -> dict[tuple[str, str], float]:
         found[first, f"hits of {name}"] = len(scores)
         if len(scores):
             found[first, f"best score of {name}"] = float(scores[0])
-            found[first, f"fall of the scores of {name}"] = float(scores[0] - scores[:_TOP][-1])
+            found[first, f"mean of ten scores of {name}"] = float(scores[:_TOP].mean())
     tops = [set(ids[:_TOP]) for ids, _ in one.sources.values()]
     shared = [len(a & b) / max(1, min(len(a), len(b))) for a, b in combinations(tops, 2)]
     if shared:

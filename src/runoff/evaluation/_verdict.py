@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -77,6 +77,12 @@ class Comparison:
     losses: int
     judged: tuple[float, float] | None = None
     worst: tuple[float, float] = (-1.0, 1.0)
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        """Take what version 0.1.0 pickled, which knew no worst case."""
+        given = [*state, (-1.0, 1.0)]
+        for one, value in zip(fields(self), given, strict=False):
+            object.__setattr__(self, one.name, value)
 
     def __repr__(self) -> str:
         """Show the line that `str` returns."""
