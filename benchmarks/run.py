@@ -36,6 +36,7 @@ BENCHMARKS = (
     "server",
     "replay",
     "verdict",
+    "unjudged",
     "ledger",
     "tuning",
     "coverage",

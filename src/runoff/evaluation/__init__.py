@@ -11,6 +11,7 @@ from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
+    from runoff.evaluation._comparisons import Comparison
     from runoff.evaluation._curve import Curve, Point, curve
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._health import health
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._runs import by_stage, read_run, read_scored_run, write_run
     from runoff.evaluation._slices import by_agreement, by_length, by_margin, by_script
     from runoff.evaluation._tune import Trial, Tuning, tune
-    from runoff.evaluation._verdict import Comparison, Verdict, verdict
+    from runoff.evaluation._verdict import Verdict, verdict
 
 
 __all__ = [
@@ -74,7 +75,7 @@ __all__ = [
 _HOMES = {
     "AS_RECORDED": "_replay",
     "Collection": "_collection",
-    "Comparison": "_verdict",
+    "Comparison": "_comparisons",
     "Content": "_recording",
     "Curve": "_curve",
     "Evaluator": "_measures",

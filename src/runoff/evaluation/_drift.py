@@ -32,8 +32,8 @@ _SOUGHT = 5000  # of the documents that several answers found, at most, the most
 _OVERLAP = 0.8
 _EQUAL = 1e-7  # likelihoods that differ by less, relatively, are equal
 _FEW = 7  # questions or answers; fewer cannot differ by more than chance does
-_ROUNDS = 4000
-_EXCHANGES = 1000
+_ROUNDS, _EXCHANGES = 4000, 1000
+_CELLS = 2_000_000  # answers times rounds, above which fewer rounds are drawn
 _SEED = 0
 
 
@@ -223,7 +223,7 @@ def _documents(now: Sequence[Observation], then: Sequence[Observation]) -> Findi
 
     rng = np.random.default_rng(_SEED)
     drawn = [
-        missed(rng.permuted(np.tile(sides, (size, 1)), axis=1))
+        missed(_exchanged(rng, size, len(found), len(now)))
         for size in chunks(_EXCHANGES, max(finds.shape))
     ]
     own = float(missed(sides))
@@ -260,12 +260,19 @@ def _unpaired(now: NDArray[np.float64], then: NDArray[np.float64]) -> NDArray[np
     rng = np.random.default_rng(_SEED)
     observed = np.abs(ranks[: len(now)].sum(axis=0))
     extreme = np.zeros(len(observed))
-    for size in chunks(_ROUNDS, len(both)):
-        place = rng.random((size, len(both)))
-        cut = np.partition(place, len(now) - 1, axis=1)[:, [len(now) - 1]]
-        largest = np.abs((place <= cut).astype(np.float64) @ ranks).max(axis=1)
+    rounds = min(_ROUNDS, max(_EXCHANGES, _CELLS // len(both)))
+    for size in chunks(rounds, len(both)):
+        sides = _exchanged(rng, size, len(both), len(now)).astype(np.float64)
+        largest = np.abs(sides @ ranks).max(axis=1)
         extreme += (largest[:, None] >= observed - 1e-9).sum(axis=0)
-    return np.asarray((extreme + 1) / (_ROUNDS + 1))
+    return np.asarray((extreme + 1) / (rounds + 1))
+
+
+def _exchanged(rng: np.random.Generator, rounds: int, answers: int, now: int) -> NDArray[np.bool_]:
+    """Return at random which answers are of the new side, shape (rounds, answers)."""
+    place = rng.random((rounds, answers), np.float32)
+    cut = np.partition(place, now - 1, axis=1)[:, [now - 1]]
+    return np.asarray(place <= cut)
 
 
 def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:

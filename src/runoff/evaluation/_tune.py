@@ -17,6 +17,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
 from runoff.evaluation._differences import mean_intervals
 from runoff.evaluation._grid import grid_settings
+from runoff.evaluation._labels.caveats import caveats_of, unsettled
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -219,7 +220,8 @@ def tune(  # noqa: PLR0913 - every setting has a default
     settings = grid_settings(recording.setup, grid)
     _check(bound, folds, rounds)
     trials = run_trials(recording, collection, settings, [measure], price)
-    return choose(trials, bound=bound, folds=folds, rounds=rounds, seed=seed)
+    found = choose(trials, bound=bound, folds=folds, rounds=rounds, seed=seed)
+    return unsettled(found, caveats_of(collection))
 
 
 def choose(

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import count, is_share
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
-from runoff._util.text import snippet, text_key
+from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
+from runoff.evaluation._bounds import in_doubt
+from runoff.evaluation._comparisons import Change, Comparison, Rival
 from runoff.evaluation._differences import compare_means, span_of
+from runoff.evaluation._labels.caveats import caveats_of, doubted
+from runoff.evaluation._measures import Measured
 from runoff.evaluation._needed import more_queries
 from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._remarks import check_found
 from runoff.evaluation._statistics import detectable
+from runoff.evaluation._unjudged import doubt_of, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +31,11 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
-    from runoff.evaluation._measures import Measured
+    from runoff.evaluation._bounds import Unjudged
     from runoff.evaluation._pairing import Pair, Question, Slice, Slicing, Values
+    from runoff.evaluation._unjudged import Extent
 
-__all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
+__all__ = ["Change", "Comparison", "Decision", "Rival", "Verdict", "verdict"]
 
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
@@ -37,88 +44,6 @@ _MAIN_SHARE = 0.8  # of the level, for the question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
 _LINE, _NOTE = 120, 1000  # characters shown of a line and of a note
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Comparison:
-    """One measure, on all queries or on a slice of them.
-
-    Attributes:
-        measure: its name.
-        slice: (name, value) of the slice; None means all queries.
-        queries: how many.
-        before: mean of the first system.
-        after: mean of the second.
-        difference: mean of after minus before.
-        interval: of the difference, at the confidence that `level` leaves this test: 95% if it is
-            the only one, 96% for the first measure on all queries. It excludes 0 exactly if the
-            difference is proven.
-        p: two-sided; the larger of a permutation test's and of the interval's.
-        adjusted_p: the same, adjusted for all tests (Holm).
-        wins: queries on which the second system is better.
-        ties: queries without a difference.
-        losses: queries on which the second system is worse.
-        judged: mean Judged@k of the first and of the second system; None if unknown.
-        worst: bounds of the difference that hold even if queries unlike those measured change as
-            much as the scale allows; "no effect" needs them within the bound.
-    """
-
-    measure: str
-    slice: Slice | None
-    queries: int
-    before: float
-    after: float
-    difference: float
-    interval: tuple[float, float]
-    p: float
-    adjusted_p: float
-    wins: int
-    ties: int
-    losses: int
-    judged: tuple[float, float] | None = None
-    worst: tuple[float, float] = (-1.0, 1.0)
-
-    def __setstate__(self, state: Sequence[object]) -> None:
-        """Take what version 0.1.0 pickled, which knew no worst case."""
-        given = [*state, (-1.0, 1.0)]
-        for one, value in zip(fields(self), given, strict=False):
-            object.__setattr__(self, one.name, value)
-
-    def __repr__(self) -> str:
-        """Show the line that `str` returns."""
-        return f"Comparison({self})"
-
-    def __str__(self) -> str:
-        """Return the comparison in one line."""
-        where = "all queries" if self.slice is None else snippet("=".join(self.slice), _LINE)
-        low, high = self.interval
-        judged = "" if self.judged is None else "  judged {:.2f} -> {:.2f}".format(*self.judged)
-        return visible(
-            f"{self.measure:<8} {where} ({self.queries}): {self.before:.4f} -> {self.after:.4f}  "
-            f"{self.difference:+.4f} [{low:+.4f}, {high:+.4f}]  p {self.adjusted_p:.4f}  "
-            f"{self.wins} better, {self.ties} unchanged, {self.losses} worse{judged}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one query gained or lost by the first measure."""
-
-    query_id: str
-    text: str
-    before: float
-    after: float
-
-    @property
-    def delta(self) -> float:
-        """After minus before."""
-        return self.after - self.before
-
-    def __str__(self) -> str:
-        """Return the change in one line, without an id that was derived from the text."""
-        derived = bool(self.text) and self.query_id == text_key(self.text)
-        name = "" if derived else f"{self.query_id}: "
-        return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -147,6 +72,10 @@ class Verdict:
         seed: of the random draws.
         notes: caveats, as sentences.
         changes: every query, the largest gain first; left out of `to_dict`.
+        unjudged: what the counted results that nobody judged could do; None if all were judged.
+        rivals: the simple systems that a recorded one was compared with, the strongest first.
+        ms: median milliseconds of a search of the second system; None if unknown.
+        caveat: why nothing can be proven by the judgments, such as clicks; empty if it can.
     """
 
     decision: Decision
@@ -165,15 +94,25 @@ class Verdict:
     seed: int
     notes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = field(default=(), repr=False)
+    unjudged: Unjudged | None = None
+    rivals: tuple[Rival, ...] = ()
+    ms: float | None = None
+    caveat: str = ""
 
     @property
     def harms(self) -> bool:
         """Whether the second system is proven worse, on all queries or on a slice.
 
-        A proven loss that is shown to be within the bound is no harm.
+        A proven loss that is shown to be within the bound is no harm, and neither is one that
+        judgments still missing could turn.
         """
-        worse = self.main.adjusted_p <= self.level and self.main.difference < 0
-        return self.decision != "no effect" and (worse or bool(self.remove_for))
+        mains = [self.main]
+        if self.unjudged is not None:
+            mains += [self.unjudged.worst, self.unjudged.best]
+        worse = all(one.adjusted_p <= self.level and one.difference < 0 for one in mains)
+        if self.caveat or self.decision == "no effect":
+            return False
+        return worse or bool(self.remove_for)
 
     _repr_pretty_ = pretty
 
@@ -206,12 +145,15 @@ class Verdict:
     def __str__(self) -> str:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
         lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
+        lines += map(str, self.rivals[1:])
+        if self.unjudged is not None:
+            lines.append(str(self.unjudged))
         for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
             lines += [f"{title} {one}" for one in changes]
         return visible("\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)]))
 
 
-def verdict(
+def verdict(  # noqa: PLR0913 - every setting has a default
     before: Measured | Values,
     after: Measured | Values,
     *,
@@ -221,6 +163,7 @@ def verdict(
     smallest: int = 10,
     rounds: int = 10_000,
     seed: int = 0,
+    unjudged: float | None = None,
 ) -> Verdict:
     """Compare two systems on the same judged queries and decide.
 
@@ -228,6 +171,10 @@ def verdict(
     all queries. Each difference has a test and an interval that agree; Holm's procedure keeps the
     chance of any false finding within `level`: .8 of it goes to the first measure on all queries
     and the rest is shared evenly.
+
+    Counted results that nobody judged are uncertainty: the decision has to hold for the worst and
+    for the best judgments that they could have, else it is undecided, and `Verdict.unjudged` lists
+    the documents to judge.
 
     Args:
         before: one system's values, such as `evaluate(...)` of the run without a reranker.
@@ -239,17 +186,58 @@ def verdict(
         smallest: slices of fewer queries are not tested.
         rounds: random draws of each test and interval.
         seed: of the random draws; the same seed gives the same verdict.
+        unjudged: the highest chance that a counted result without a judgment is relevant, 0 to 1.
+            With 1 such results may be anything, and with 0 they are not relevant. None takes 1 if
+            more than 2% of the judgments say "not relevant"; else the judgments list the relevant
+            documents, every other document is not relevant, and it takes 0.
 
     Raises:
-        InvalidArgument: the two have different queries or measures, a value is not finite, or a
-            number is out of its range.
+        InvalidArgument: the two have different queries or measures, a value is not finite, no
+            result of either is a judged document, or a number is out of its range.
     """
     rounds, smallest = count("rounds", rounds), count("smallest", smallest)
     for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
         if not 0 < value < most:
             raise InvalidArgument(name, value, f"must be above 0 and below {most:g}")
+    if unjudged is not None and not is_share(unjudged):
+        raise InvalidArgument("unjudged", unjudged, "must be a chance within 0 and 1, or None")
+
+    def decided(pair: Pair) -> Verdict:
+        return _decided(pair, slices or {}, bound, level, smallest, rounds, seed)
+
     pair = paired(before, after)
-    asked, notes = questions(pair, slices or {}, smallest)
+    if isinstance(before, Measured) and isinstance(after, Measured) and before.qrels:
+        check_found((before.answers, after.answers), before.qrels)
+    found, extent = decided(pair), _extent(before, after, pair, unjudged)
+    found = found if extent is None else in_doubt(pair, extent, decided, found)
+    return doubted(found, caveats_of(before, after))
+
+
+def _extent(
+    before: Measured | Values, after: Measured | Values, pair: Pair, chance: float | None
+) -> Extent | None:
+    """Return what unjudged documents could do to the first measure; None if nothing, or unknown."""
+    if chance == 0 or not (isinstance(before, Measured) and isinstance(after, Measured)):
+        return None
+    # values that were not measured by `evaluate`, or by other judgments, have no common documents
+    if not before.qrels or before.qrels != after.qrels or before.query_ids != after.query_ids:
+        return None
+    if chance is None and not pooled(before.qrels):
+        return None
+    return doubt_of(before, after, pair.measures[0], 1.0 if chance is None else chance)
+
+
+def _decided(
+    pair: Pair,
+    slices: Mapping[str, Slicing],
+    bound: float,
+    level: float,
+    smallest: int,
+    rounds: int,
+    seed: int,
+) -> Verdict:
+    """Return the verdict on two systems' values as they are."""
+    asked, notes = questions(pair, slices, smallest)
     shares = np.full(len(asked), (1 - _MAIN_SHARE) / max(1, len(asked) - 1))
     shares[0] = 1.0 if len(asked) == 1 else _MAIN_SHARE
     compared = _compared(pair, asked, shares, level, rounds, seed)
