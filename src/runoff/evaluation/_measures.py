@@ -16,6 +16,7 @@ from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation._labels.relevance import View
+from runoff.evaluation._providers import PlainEvaluator
 from runoff.evaluation._remarks import absent, check_found, check_judged, foreign
 
 if TYPE_CHECKING:
@@ -177,12 +178,13 @@ class Evaluator:
         try:
             # each with the cutoff at which results are looked at
             self._evaluators = [
-                (cutoff, ir_measures.evaluator(group, self._qrels))
+                (cutoff, PlainEvaluator(ir_measures, group, self._qrels))
                 for cutoff, group in _grouped(cutoffs).items()
             ]
             self._shares = None
             if not self._positive:
-                self._shares = ir_measures.evaluator(set(judged.values()), self._view.judged)
+                shares = set(judged.values())
+                self._shares = PlainEvaluator(ir_measures, shares, self._view.judged)
         except ValueError as error:
             raise InvalidArgument("measures", list(self.measures), str(error)) from None
 
