@@ -294,7 +294,7 @@ def measured_once(
         if query_id in places and order
     }
     plain = {query_id: dict(grades) for query_id, grades in qrels.items()}
-    for metric in ir_measures.iter_calc(list(named), plain, scored):
+    for metric in PlainEvaluator(ir_measures, list(named), plain).iter_calc(scored):
         if metric.query_id in scored:
             found[named[metric.measure]][places[metric.query_id]] = metric.value
     return found
@@ -372,7 +372,7 @@ def _named(ir_measures: Any, text: str) -> Any:  # noqa: ANN401 - it publishes n
     values = {}
     cutoff = None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-        node, cutoff = node.left, ast.literal_eval(node.right)
+        cutoff, node = ast.literal_eval(node.right), node.left
     if isinstance(node, ast.Call) and not node.args:
         values = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
         node = node.func
