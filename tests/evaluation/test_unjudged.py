@@ -148,6 +148,35 @@ def test_a_known_chance_narrows_the_bounds():
             _verdict(pool, first, second, unjudged=wrong)
 
 
+def test_what_is_likely_is_said_and_not_proven():
+    """If a few unjudged results, as relevant as the judged ones, cannot turn it, that is said."""
+    truth, first, _ = _world()
+    rng = np.random.default_rng(1)
+    second = {
+        one: sorted(found, key=lambda doc, one=one: (-truth[one][doc], doc))
+        if at % 3 == 0
+        else [*found[1:3], found[0], *found[3:]]
+        for at, (one, found) in enumerate(first.items())
+    }
+    pool = Collection(
+        QUERIES,
+        {
+            one: {doc: truth[one][doc] for doc in first[one] if rng.random() > 0.25} | {"x": 0}
+            for one in QUERIES
+        },
+    )
+    found = _verdict(pool, first, second)
+    assert (found.decision, found.unjudged.decides, found.unjudged.likely) == (
+        "undecided",
+        True,
+        "keep",
+    )
+    judged = [grade for one in QUERIES for doc, grade in pool.qrels[one].items() if doc != "x"]
+    assert found.unjudged.rate == pytest.approx(np.mean(judged))
+    assert f"({found.unjudged.rate:.0%}), the decision is 'keep'." in found.reason
+    assert _verdict(pool, first, second, unjudged=found.unjudged.rate).decision == "keep"
+
+
 def test_the_first_documents_narrow_the_range_most():
     """Judging the first 40 as not relevant narrows the range more than judging the last 40."""
     truth, first, second = _world()
