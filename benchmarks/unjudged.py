@@ -78,8 +78,8 @@ def run(options: Options) -> Report:
                 ("collection", "judged", "pools", *DECISIONS, "wrong"),
                 rows,
                 f"Shares of the pools. Systems: {', '.join(_NAMES)}; 30, 50 or 100 queries (three "
-                "quarters of them where there are fewer). Likely: what is said to be decided if unjudged "
-                "results are relevant no more often than judged ones.",
+                "quarters of them where there are fewer). Likely: what would be decided if "
+                "unjudged results were relevant no more often than judged ones.",
             )
         ],
         required,
