@@ -20,6 +20,7 @@ BENCHMARKS = (
     "import_time",
     "bm25_speed",
     "overhead",
+    "overrun",
     "grouping",
     "pairs",
     "backends",
@@ -36,6 +37,7 @@ BENCHMARKS = (
     "server",
     "replay",
     "verdict",
+    "unjudged",
     "ledger",
     "tuning",
 )

@@ -89,6 +89,7 @@ class Search:
         id_of: what identifies a document across sources; None for ids or texts.
         grouping: which candidates are put under one of them; None groups nothing.
         notes: sentences for the user about the query.
+        isolated: whether results have metadata of their own; False where the caller copies it.
     """
 
     query: Query
@@ -103,6 +104,7 @@ class Search:
     id_of: Callable[[Document], str] | None
     grouping: Grouping | None
     notes: tuple[str, ...] = ()
+    isolated: bool = True
 
     def is_heavy(self, answers: Mapping[str, Answer]) -> bool:
         """Return whether fusing these answers would block an event loop for long."""
@@ -189,7 +191,9 @@ class Search:
                 degraded.append(Degradation("rerank", traced[-1].source, reason, detail))
         degraded = self._logged(degraded, nominated)
         off = self.second is None
-        ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
+        ordered = stages.order(
+            split, reranking, reason, off=off, top_k=self.top_k, isolated=self.isolated
+        )
         notes = [*self.notes, *nominated.notes, *(reranking.notes if reranking else ())]
         outcome = Outcome(
             tuple(degraded),
