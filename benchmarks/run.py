@@ -37,6 +37,7 @@ BENCHMARKS = (
     "server",
     "replay",
     "verdict",
+    "unjudged",
     "ledger",
     "tuning",
 )

@@ -8,9 +8,9 @@ import pytest
 from parts import Backwards, Listed, both
 
 from runoff._util import provenance
-from runoff._util.masking import without_texts
 from runoff.errors import EmbeddingError
 from runoff.pipeline import TwoStage
+from runoff.pipeline._masking import without_texts
 from runoff.types import Query
 
 

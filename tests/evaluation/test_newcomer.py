@@ -106,8 +106,12 @@ def test_whole_numbers_may_have_a_point(tmp_path, grade):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "query;doc_id\none;d1\n", "delimiter"),
-        ("a.csv", "query,doc_id\none,d1\n".encode("utf-16"), "save the file as UTF-8"),
+        ("a.csv", "query^doc_id\none^d1\n", "delimiter"),
+        (
+            "a.csv",
+            "query,doc_id\n\u0434\u0432\u0430,d1\n".encode("cp1251"),
+            "save the file as UTF-8",
+        ),
         ("a.csv", "query,doc_id,grade\none,d1,1.5\n", "whole number"),
         ("a.jsonl", "[" * 100_000, "line 1"),
         ("a.csv", "", "a.csv"),

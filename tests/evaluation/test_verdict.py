@@ -287,7 +287,8 @@ def test_judged_shares_and_their_caution():
     before = evaluate({one: [f"{one}-a", f"{one}-b"] for one in queries}, collection)
     after = evaluate({one: ["new", f"{one}-a"] for one in queries}, collection)
     found = verdict(before, after)
-    assert found.decision == "remove"
+    assert found.decision == "undecided"  # the new document may be relevant
+    assert verdict(before, after, unjudged=0).decision == "remove"
     assert found.main.judged == (1.0, 0.5)
     assert "judged 1.00 -> 0.50" in str(found.main)
     assert "Fewer results of `after` were judged (100% before, 50% after)" in found.notes[0]

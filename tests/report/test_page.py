@@ -187,7 +187,15 @@ def test_advice_is_one_page_of_text(recording, judged):
     assert (
         text.index("VERDICT") < text.index("LOSSES") < text.index("WINDOW") < text.index("HEALTH")
     )
-    assert list(advice.evaluated.measured) == ["bm25", "noise", "fused", "reranked"]
+    assert list(advice.evaluated.measured) == [
+        "bm25",
+        "noise",
+        "fused",
+        "best first stage",
+        "reranked",
+    ]
+    assert text.startswith(f"ANSWER\n{advice.answer.sentence[:60]}")
+    assert len(advice.answer.figures) == 3
     found = advice.evaluated.verdict
     assert f"{found.main.difference:+.4f}" in text
     assert " ".join(found.reason.split()) in " ".join(text.split())

@@ -143,9 +143,12 @@ def test_a_curve_shows_its_points_in_their_intervals(made, judged):
     """The first measure by window, or another by p95, with the marks where the windows are."""
     found = made.curve(judged, windows=[5, 10, 20, 50])
     points, *_ = layers(found.plot())
+    base = found.points[0].values["nDCG@10"]
     assert [(row["x"], row["value"], row["low"], row["high"]) for row in points] == [
-        (one.window, one.values["nDCG@10"], *one.intervals["nDCG@10"]) for one in found.points
+        (one.window, one.values["nDCG@10"], *(base + end for end in one.gain_interval))
+        for one in found.points
     ]
+    assert (points[0]["low"], points[0]["high"]) == (base, base)  # the gain is over none
     points, *others = layers(found.plot("R@10", against="p95_ms"))
     assert [(row["x"], row["value"]) for row in points] == [
         (one.p95_ms, one.values["R@10"]) for one in found.points

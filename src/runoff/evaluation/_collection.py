@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.stored import path_of
 from runoff._util.text import snippet
-from runoff.errors import InvalidArgument, MalformedData, MissingExtra
+from runoff.errors import InvalidArgument
 from runoff.evaluation._formats import (
     Gathered,
     check_queries,
-    checked_grades,
-    csv_rows,
-    existing,
-    json_objects,
+    checked_judgments,
     oddities,
-    read_documents,
     read_qrels,
-    read_queries,
     read_topics,
     unlisted,
 )
-from runoff.types import Document
+from runoff.evaluation._labels.reading import (
+    beir,
+    ir_dataset,
+    json_lines,
+    pairs_of,
+    table_of,
+    votes_of,
+)
+from runoff.evaluation._labels.relevance import (
+    Parents,
+    as_documents,
+    check_counting,
+    resolved_parents,
+)
+from runoff.evaluation._labels.sheet import known_documents
+from runoff.evaluation._labels.tables import framed, read_csv, read_xlsx
+from runoff.evaluation._rejudged import rejudged
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Iterable, Mapping
     from os import PathLike
+
+    from runoff.types import Document
 
 __all__ = ["Collection"]
 
-_CELLS = {"query_id", "query", "doc_id", "grade"}
 _REPR = 200  # characters
-_FIELDS = {"query", "text", "query_id", "relevant"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,11 +62,16 @@ class Collection:
         labels: query id to label to value, such as `{"q1": {"language": "de"}}`; verdicts can be
             sliced by them.
         name: its name in reports.
-        notes: what is odd about the data, as sentences.
+        notes: how the data was read and what is odd about it, as sentences.
+        parents: chunk id to the id of its document, where documents are judged and chunks are
+            found; see `counting`.
+        relevance: `"each"`, `"any"` or `"all"`; see `counting`.
+        relevant_from: the lowest grade that measures without grades, such as `R@100`, count.
+        caveat: why nothing can be proven by these judgments; empty if it can.
 
     Raises:
-        InvalidArgument: no query is judged, a judged or labelled query has no text, or an id or a
-            grade is invalid.
+        InvalidArgument: no query is judged, a judged or labelled query has no text, or an id, a
+            grade or one of the last four is invalid.
     """
 
     queries: Mapping[str, str]
@@ -65,22 +80,16 @@ class Collection:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     name: str = "collection"
     notes: tuple[str, ...] = ()
+    parents: Parents | None = field(default=None, repr=False)
+    relevance: str = "each"
+    relevant_from: int = 1
+    caveat: str = ""
 
     def __post_init__(self) -> None:
         """Check the data, copy it, and note what is odd."""
         check_queries(self.queries)
-        if not isinstance(self.qrels, Mapping):
-            remedy = "must map query ids to document ids with grades"
-            raise InvalidArgument("qrels", self.qrels, remedy)
-        judged = {one: checked_grades(one, grades) for one, grades in self.qrels.items() if grades}
-        if not judged:
-            raise InvalidArgument("qrels", self.qrels, "needs at least one judgment")
-        for argument, given in (("qrels", judged), ("labels", self.labels)):
-            for query_id in given:
-                if query_id not in self.queries:
-                    raise InvalidArgument(
-                        argument, query_id, "must be a query id with a text in `queries`"
-                    )
+        check_counting(self.parents, self.relevance, self.relevant_from)
+        judged = checked_judgments(self.queries, self.qrels, self.labels)
         documents = None if self.documents is None else MappingProxyType(dict(self.documents))
         labels = {
             query_id: MappingProxyType({name: str(value) for name, value in given.items()})
@@ -89,7 +98,8 @@ class Collection:
         }
         queries = {one: text for one, text in self.queries.items() if one in judged}
         qrels = {one: MappingProxyType(judged[one]) for one in queries}
-        found = list(oddities(self.queries, qrels, documents))
+        known = None if documents is None else as_documents(self.parents, documents)
+        found = list(oddities(self.queries, qrels, known))
         frozen = {
             "queries": MappingProxyType(queries),
             "qrels": MappingProxyType(qrels),
@@ -110,6 +120,10 @@ class Collection:
             {query_id: dict(given) for query_id, given in self.labels.items()},
             self.name,
             self.notes,
+            self.parents,
+            self.relevance,
+            self.relevant_from,
+            self.caveat,
         )
 
     def __repr__(self) -> str:
@@ -118,6 +132,8 @@ class Collection:
         parts = [repr(self.name), f"{len(self.qrels)} queries", f"{judgments} judgments"]
         if self.documents is not None:
             parts.append(f"{len(self.documents)} documents")
+        if self.relevance != "each":
+            parts.append(f"{self.relevance} of the relevant documents")
         if names := self._label_names():
             parts.append(f"labels {', '.join(names)}")
         if self.notes:
@@ -132,15 +148,67 @@ class Collection:
         """Return the judged documents that are not among these ids, in order.
 
         Args:
-            doc_ids: the ids that can be retrieved; None takes the collection's own documents.
+            doc_ids: the ids that can be retrieved, of chunks where those are found; None takes the
+                collection's own documents.
 
         Raises:
             InvalidArgument: no ids are given, and the collection has no documents.
         """
-        ids: Container[str] | None = self.documents if doc_ids is None else set(doc_ids)
+        ids = self.documents if doc_ids is None else doc_ids
         if ids is None:
             raise InvalidArgument("doc_ids", None, "must be given: the collection has no documents")
-        return unlisted(self.qrels, ids)
+        return unlisted(self.qrels, as_documents(self.parents, ids))
+
+    def counting(
+        self,
+        *,
+        parent_of: str | Parents | None = None,
+        relevance: str = "each",
+        relevant_from: int | None = None,
+        documents: object = None,
+    ) -> Collection:
+        """Return the same judgments, with another rule of what they count.
+
+        Args:
+            parent_of: where documents are judged and chunks are found: maps chunk ids to document
+                ids, by a mapping, a function, or the name of a metadata field of the chunks. The
+                first chunk of a document holds its place, and its others take none.
+            relevance: `"each"` relevant document counts. `"any"` of them is enough: they count as
+                one, with the highest of their grades, at the rank of the first. `"all"` are
+                needed: they count as one at the rank of the last, less those before it, if all are
+                within the measure's cutoff; so a perfect answer has 1, and `R@10` is the share of
+                queries with all of them among the first 10.
+            relevant_from: the lowest grade that counts as relevant, where grades do not count by
+                themselves; None leaves it.
+            documents: the chunks, where `parent_of` names a metadata field of theirs; None takes
+                the collection's.
+
+        Raises:
+            InvalidArgument: an argument has a value it cannot have.
+        """
+        given, _ = known_documents(documents)
+        return replace(
+            self,
+            parents=resolved_parents(parent_of, self.documents if given is None else given),
+            relevance=relevance,
+            relevant_from=self.relevant_from if relevant_from is None else relevant_from,
+        )
+
+    def with_judgments(
+        self, judgments: str | PathLike[str] | Mapping[str, Mapping[str, int]] | Collection
+    ) -> Collection:
+        """Return this collection with further judgments; a new grade replaces an old one.
+
+        Args:
+            judgments: a table with the columns `query_id`, `doc_id` and `grade`, such as
+                `Verdict.unjudged.to_csv` writes, whose rows without a grade are left out; or query
+                id to document id to grade; or a collection.
+
+        Raises:
+            InvalidArgument: a query is not one of this collection, or a grade is invalid.
+            MalformedData: a row cannot be read; the message names the line.
+        """
+        return rejudged(self, judgments)
 
     def slices(self, label: str) -> dict[str, str]:
         """Return query id to value of one label, for `verdict(slices=...)`.
@@ -172,16 +240,8 @@ class Collection:
             InvalidArgument: a file is missing, or a judged query has no text.
             MalformedData: a line cannot be read.
         """
-        folder, gathered = path_of("path", path), Gathered()
-        named = [f"qrels/{split}.tsv", f"qrels.{split}.tsv"]
-        if split == "test":
-            named.append("qrels.tsv")
-        read_qrels(existing(folder, *named), gathered)
-        texts = read_queries(existing(folder, "queries.jsonl"))
-        # the file has the queries of all splits
-        gathered.queries = {one: text for one, text in texts.items() if one in gathered.qrels}
-        corpus = read_documents(existing(folder, "corpus.jsonl")) if documents else None
-        return _made(gathered, folder.resolve().name, corpus)
+        folder = path_of("path", path)
+        return _made(beir(folder, split, documents=documents), folder.resolve().name)
 
     @classmethod
     def from_trec(
@@ -204,30 +264,95 @@ class Collection:
         return _made(gathered, name or Path(qrels).name)
 
     @classmethod
-    def from_csv(cls, path: str | PathLike[str], *, delimiter: str | None = None) -> Collection:
-        """Read a table with one judgment in each row.
+    def from_csv(
+        cls,
+        path: str | PathLike[str],
+        *,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        documents: object = None,
+        judges: str = "majority",
+        grades: Mapping[str, int] | None = None,
+    ) -> Collection:
+        """Read a table with one judgment in each row; `notes` tell how it was read.
+
+        The header has `query`, `doc_id` (or `answer`, the text of an answer, see `match_by_text`)
+        and optionally `query_id` (by default derived from the text), `grade` (by default 1) and
+        `judge`, in any case and in their usual spellings and translations; every other column is a
+        label. Several columns such as `grade Ann` and `grade Ben` are several judges. Grades are
+        whole numbers or words such as yes and no; a row without a grade is not judged. An empty
+        query is the one above.
 
         Args:
-            path: its header names `query` and `doc_id`, and optionally `query_id` (by default
-                derived from the text) and `grade` (by default 1); every other column is a label.
-            delimiter: a tab for `.tsv` files and a comma for others by default.
+            path: a CSV file; it may be compressed.
+            delimiter: by default the one with which the header makes sense.
+            encoding: by default by the file's byte order mark, UTF-8 or Windows-1252.
+            documents: your documents or their ids; a cell with several of these ids is split.
+                Without them such a cell is refused.
+            judges: what several judges of one document count as: `"majority"` (of two grades that
+                as many gave, the lower) or `"mean"` (rounded, halves down).
+            grades: the grades of words that are not known here, such as `{"partly": 1}`.
 
         Raises:
-            MalformedData: a row cannot be read; the message names the line.
+            InvalidArgument: an argument has a value it cannot have.
+            MalformedData: the header lacks a column, or a row cannot be read.
+            MissingExtra: several judges graded, and krippendorff is not installed.
         """
         file = path_of("path", path)
-        tabs = file.name.lower().removesuffix(".gz").endswith(".tsv")
-        return _rows(csv_rows(file, delimiter or ("\t" if tabs else ",")), file.name)
+        table = read_csv(file, delimiter=delimiter, encoding=encoding)
+        return _made(table_of(table, documents=documents, judges=judges, grades=grades), file.name)
 
     @classmethod
-    def from_pandas(cls, frame: Any, *, name: str = "frame") -> Collection:  # noqa: ANN401 - no pandas here
-        """Take a data frame with one judgment in each row and the columns of `from_csv`."""
-        if not hasattr(frame, "to_dict") or not hasattr(frame, "notna"):
+    def from_xlsx(
+        cls,
+        path: str | PathLike[str],
+        *,
+        sheet: str | None = None,
+        documents: object = None,
+        judges: str = "majority",
+        grades: Mapping[str, int] | None = None,
+    ) -> Collection:
+        """Read a sheet of an Excel file with one judgment in each row, as `from_csv` reads a table.
+
+        Args:
+            path: an `.xlsx` file.
+            sheet: its name; by default the one sheet with the columns needed.
+            documents: as `from_csv` takes them.
+            judges: as `from_csv` takes it.
+            grades: as `from_csv` takes them.
+
+        Raises:
+            InvalidArgument: an argument has a value it cannot have, or several sheets would do.
+            MalformedData: the header lacks a column, or a row cannot be read.
+            MissingExtra: openpyxl is not installed.
+        """
+        file = path_of("path", path)
+        table = read_xlsx(file, sheet=sheet)
+        return _made(table_of(table, documents=documents, judges=judges, grades=grades), file.name)
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: Any,  # noqa: ANN401 - no pandas here
+        *,
+        name: str = "frame",
+        documents: object = None,
+        judges: str = "majority",
+        grades: Mapping[str, int] | None = None,
+    ) -> Collection:
+        """Take a data frame with one judgment in each row, as `from_csv` reads a table.
+
+        Raises:
+            InvalidArgument: it is no data frame, or an argument has a value it cannot have.
+            MalformedData: a column is missing, or a row cannot be read.
+        """
+        if not hasattr(frame, "itertuples") or not hasattr(frame, "notna"):
             raise InvalidArgument("frame", frame, "must be a data frame; for lists use from_pairs")
         # an empty cell is NaN, NaT or NA in a frame, and None here
         filled = frame.astype(object).where(frame.notna(), None)
-        records: list[dict[str, Any]] = filled.to_dict("records")
-        return _rows(((f"{name} row {at}", row) for at, row in enumerate(records)), name)
+        rows = filled.itertuples(index=False, name=None)
+        table = framed(name, list(frame.columns), rows)
+        return _made(table_of(table, documents=documents, judges=judges, grades=grades), name)
 
     @classmethod
     def from_jsonl(cls, path: str | PathLike[str]) -> Collection:
@@ -239,15 +364,8 @@ class Collection:
         Raises:
             MalformedData: a line cannot be read.
         """
-        file, gathered = path_of("path", path), Gathered()
-        for where, row in json_objects(file):
-            text = row.get("query", row.get("text"))
-            query_id = gathered.query(where, row.get("query_id"), text)
-            _relevant(where, gathered, query_id, row.get("relevant"))
-            for name, value in row.items():
-                if name not in _FIELDS and isinstance(value, str | int | float):
-                    gathered.label(where, query_id, name, value)
-        return _made(gathered, file.name)
+        file = path_of("path", path)
+        return _made(json_lines(file), file.name)
 
     @classmethod
     def from_pairs(
@@ -265,13 +383,7 @@ class Collection:
         Raises:
             MalformedData: an item is not such a pair.
         """
-        gathered = Gathered()
-        given = pairs.items() if isinstance(pairs, Mapping) else pairs
-        for at, pair in enumerate(given):
-            where = f"{name}[{at}]"
-            text, relevant = _parts(where, pair, 2, 2)
-            _relevant(where, gathered, gathered.query(where, None, text), relevant)
-        return _made(gathered, name)
+        return _made(pairs_of(pairs, name), name)
 
     @classmethod
     def from_clicks(
@@ -281,27 +393,13 @@ class Collection:
 
         The votes for a document are added up: above 0 it has grade 1, below 0 grade 0, and at 0 it
         counts as not judged. People click on what they are shown, mostly on the first results, so
-        such judgments favour the system they were collected with; a note says so.
+        such judgments favour the system they were collected with: no verdict on them is proven.
 
         Raises:
             MalformedData: an event is not such a tuple, or a vote is neither 1 nor -1 (True and
                 False count as these).
         """
-        gathered, votes = Gathered(), dict[tuple[str, str], int]()
-        for at, event in enumerate(events):
-            where = f"{name}[{at}]"
-            text, doc_id, vote = (*_parts(where, event, 2, 3), 1)[:3]
-            if isinstance(vote, bool):
-                vote = 1 if vote else -1
-            if vote not in {1, -1}:
-                raise MalformedData(where, vote, "a vote must be 1 (up) or -1 (down)")
-            key = gathered.query(where, None, text), doc_id
-            votes[key] = votes.get(key, 0) + vote
-        for (query_id, doc_id), total in votes.items():
-            if total:
-                gathered.judge(name, query_id, doc_id, int(total > 0))
-        note = "Judged by clicks or thumbs, so only documents that users were shown."
-        return _made(gathered, name, None, note)
+        return _made(votes_of(events, name), name)
 
     @classmethod
     def from_ir_datasets(cls, name: str, *, documents: bool = False) -> Collection:
@@ -313,72 +411,19 @@ class Collection:
             MissingExtra: ir_datasets is not installed.
             InvalidArgument: the name is unknown, or the data set has no judgments.
         """
-        try:
-            import ir_datasets  # noqa: PLC0415 - an extra
-        except ImportError:
-            raise MissingExtra("ir_datasets", "ir-datasets") from None
-        try:
-            dataset = ir_datasets.load(name)
-        except KeyError:
-            raise InvalidArgument(
-                "name", name, "must be the name of a data set of ir_datasets"
-            ) from None
-        if not dataset.has_queries() or not dataset.has_qrels():
-            raise InvalidArgument("name", name, "must have queries and judgments")
-        gathered = Gathered()
-        for at, query in enumerate(dataset.queries_iter()):
-            gathered.query(f"{name} query {at}", query.query_id, query.default_text())
-        for at, one in enumerate(dataset.qrels_iter()):
-            gathered.judge(f"{name} qrel {at}", one.query_id, one.doc_id, one.relevance)
-        corpus = None
-        if documents:
-            corpus = {
-                one.doc_id: Document(one.doc_id, one.default_text()) for one in dataset.docs_iter()
-            }
-        return _made(gathered, name, corpus)
+        return _made(ir_dataset(name, documents=documents), name)
 
 
-def _made(
-    gathered: Gathered, name: str, documents: dict[str, Document] | None = None, *notes: str
-) -> Collection:
+def _made(gathered: Gathered, name: str) -> Collection:
     if not gathered.qrels:
         raise InvalidArgument(name, gathered.qrels, "needs at least one judgment")
-    every = (*notes, *gathered.notes())
-    return Collection(gathered.queries, gathered.qrels, documents, gathered.labels, name, every)
-
-
-def _rows(rows: Iterator[tuple[str, dict[str, Any]]], name: str) -> Collection:
-    gathered = Gathered()
-    for where, row in rows:
-        absent = [one for one in ("query", "doc_id") if one not in row]
-        if absent:
-            remedy = f"must have the columns query and doc_id; missing: {', '.join(absent)}"
-            if len(row) == 1:
-                remedy += "; if another character separates the columns, pass delimiter="
-            raise MalformedData(where, list(row), remedy)
-        query_id = gathered.query(where, row.get("query_id"), row["query"])
-        gathered.judge(where, query_id, row["doc_id"], row.get("grade", 1))
-        for label, value in row.items():
-            if label not in _CELLS:
-                gathered.label(where, query_id, label, value)
-    return _made(gathered, name)
-
-
-def _parts(where: str, given: object, least: int, most: int) -> tuple[Any, ...]:
-    if not isinstance(given, tuple | list) or not least <= len(given) <= most:
-        many = f"{least}" if least == most else f"{least} or {most}"
-        raise MalformedData(where, given, f"must be a tuple of {many}")
-    return tuple(given)
-
-
-def _relevant(where: str, gathered: Gathered, query_id: str, relevant: object) -> None:
-    if isinstance(relevant, str) or not hasattr(relevant, "__iter__"):
-        raise MalformedData(
-            where, relevant, "`relevant` must be a list of ids, or map ids to grades"
-        )
-    try:
-        grades = relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1)
-    except TypeError:  # a list among the ids
-        raise MalformedData(where, relevant, "the document ids must be strings") from None
-    for doc_id, grade in grades.items():
-        gathered.judge(where, query_id, doc_id, grade)
+    return Collection(
+        gathered.queries,
+        gathered.qrels,
+        gathered.documents,
+        gathered.labels,
+        name,
+        gathered.notes(),
+        caveat=gathered.caveat,
+        relevant_from=gathered.relevant_from,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,7 +20,17 @@ from runoff.evaluation._remarks import check_judged, foreign
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MEASURES", "Evaluator", "Judged", "Measured", "Run", "evaluate", "judged_name"]
+__all__ = [
+    "MEASURES",
+    "Evaluator",
+    "Judged",
+    "Measured",
+    "Run",
+    "cutoff_of",
+    "evaluate",
+    "judged_name",
+    "measured_once",
+]
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 """The measures by default; the first decides a verdict."""
@@ -53,6 +64,8 @@ class Measured:
             shape (queries,); NaN for a query without results.
         texts: query id to text.
         notes: what is odd about the run, as sentences.
+        answers: query id to the results, best first, of the judged queries that have any.
+        qrels: query id to document id to grade: the judgments it was measured by.
     """
 
     query_ids: tuple[str, ...]
@@ -60,11 +73,14 @@ class Measured:
     judged: Mapping[str, NDArray[np.float64]]
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
+    answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    qrels: Mapping[str, Mapping[str, int]] = field(default_factory=dict, repr=False)
 
     def __reduce__(self) -> tuple[type[Measured], tuple[object, ...]]:
         """Rebuild from plain dictionaries, since read-only views cannot be pickled."""
         plain = (dict(self.values), dict(self.judged), dict(self.texts))
-        return type(self), (self.query_ids, *plain, self.notes)
+        qrels = {query_id: dict(grades) for query_id, grades in self.qrels.items()}
+        return type(self), (self.query_ids, *plain, self.notes, dict(self.answers), qrels)
 
     def mean(self, measure: str) -> float:
         """Return the mean over all judged queries; one without results counts as zero."""
@@ -182,6 +198,8 @@ class Evaluator:
             MappingProxyType(judged),
             self._texts,
             notes,
+            MappingProxyType({query_id: tuple(scores) for query_id, scores in scored.items()}),
+            MappingProxyType(self._qrels),
         )
 
 
@@ -200,6 +218,46 @@ def evaluate(run: Run, collection: Judged, measures: Iterable[object] = MEASURES
     return Evaluator(collection, measures).evaluate(run)
 
 
+def measured_once(
+    measures: Sequence[str],
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Run,
+) -> dict[str, NDArray[np.float64]]:
+    """Return measure to the value of every query of `qrels`, in their order.
+
+    Args:
+        measures: names that `Evaluator` accepts.
+        qrels: query id to document id to grade.
+        run: query id to document ids without repetitions, best first.
+    """
+    ir_measures = _ir_measures()
+    named = {_parsed(ir_measures, one): one for one in measures}
+    places = {query_id: at for at, query_id in enumerate(qrels)}
+    found = {name: np.zeros(len(places)) for name in measures}
+    scored = {
+        query_id: {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
+        for query_id, order in run.items()
+        if query_id in places and order
+    }
+    plain = {query_id: dict(grades) for query_id, grades in qrels.items()}
+    for metric in ir_measures.iter_calc(list(named), plain, scored):
+        if metric.query_id in scored:
+            found[named[metric.measure]][places[metric.query_id]] = metric.value
+    return found
+
+
+def cutoff_of(measure: str) -> float | None:
+    """Return how many results a measure counts, infinite for all; None if it skips unjudged ones.
+
+    Args:
+        measure: a name that `Evaluator` accepts.
+    """
+    params = _parsed(_ir_measures(), measure).params
+    if params.get("judged_only") or measure in {"Bpref", "infAP"}:
+        return None
+    return float(params.get("cutoff", np.inf))
+
+
 def _ir_measures() -> Any:  # noqa: ANN401 - it publishes no types
     try:
         import ir_measures  # noqa: PLC0415 - an extra
@@ -212,15 +270,37 @@ def _parsed(ir_measures: Any, measure: object) -> Any:  # noqa: ANN401 - it publ
     if not isinstance(measure, str | ir_measures.Measure):
         raise InvalidArgument("measures", measure, "must be a name such as 'nDCG@10'")
     try:
-        found = ir_measures.parse_measure(measure)
+        found = _named(ir_measures, measure) if isinstance(measure, str) else measure
         found.validate_params()
-    except (AssertionError, ValueError, NameError, KeyError, SyntaxError, AttributeError) as error:
+    except (AssertionError, ValueError, KeyError, SyntaxError, TypeError, AttributeError) as error:
         remedy = f"must be a measure of ir-measures, such as 'nDCG@10': {error}"
         raise InvalidArgument("measures", measure, remedy) from None
     # trec_eval crashes the process on a cutoff of 0
     if found.params.get("cutoff", 1) < 1:
         raise InvalidArgument("measures", measure, "must have a cutoff of 1 or more")
     return found
+
+
+def _named(ir_measures: Any, text: str) -> Any:  # noqa: ANN401 - it publishes no types
+    """Return the measure that a text such as `P(rel=2)@10` names.
+
+    ir-measures' own parser reads values by `ast.Num`, which warns from Python 3.12 on and is absent
+    from 3.14.
+    """
+    node = ast.parse(text.strip(), mode="eval").body
+    values = {}
+    cutoff = None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        node, cutoff = node.left, ast.literal_eval(node.right)
+    if isinstance(node, ast.Call) and not node.args:
+        values = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
+        node = node.func
+    known = ir_measures.measures.registry
+    if not isinstance(node, ast.Name) or node.id not in known:
+        msg = f"it has no measure {ast.unparse(node)}"
+        raise ValueError(msg)
+    kind = known[node.id]
+    return kind(**values) if cutoff is None else kind(**values, **{kind.AT_PARAM: cutoff})
 
 
 def judged_name(measure: str) -> str:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import count, is_share
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff._util.text import snippet, text_key
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._bounds import in_doubt
+from runoff.evaluation._measures import Measured
 from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._unjudged import doubt_of, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +26,11 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
-    from runoff.evaluation._measures import Measured
+    from runoff.evaluation._bounds import Unjudged
     from runoff.evaluation._pairing import Pair, Question, Slice, Slicing, Values
+    from runoff.evaluation._unjudged import Extent
 
-__all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
+__all__ = ["Change", "Comparison", "Decision", "Rival", "Verdict", "verdict"]
 
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
@@ -108,6 +112,38 @@ class Change:
         return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A simple system that the second one has to beat.
+
+    Attributes:
+        name: a source's, `"fused"`, or `"best first stage"`.
+        value: its mean of the first measure.
+        difference: mean of the second system minus that.
+        interval: 95% interval of the difference.
+        beaten: whether the second system is proven better, at least on a slice.
+        ms: median milliseconds of a search; None if unknown.
+        setting: for the best first stage, the setting that was chosen most often.
+    """
+
+    name: str
+    value: float
+    difference: float
+    interval: tuple[float, float]
+    beaten: bool
+    ms: float | None = None
+    setting: str = ""
+
+    def __str__(self) -> str:
+        """Return the rival in one line."""
+        spent = "" if self.ms is None else f", {self.ms:.0f} ms"
+        low, high = self.interval
+        return visible(
+            f"against {snippet(self.name, 60)} ({self.value:.4f}{spent}): {self.difference:+.4f} "
+            f"[{low:+.4f}, {high:+.4f}]"
+        )
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
     """What a comparison of two systems shows.
@@ -134,6 +170,9 @@ class Verdict:
         seed: of the random draws.
         notes: caveats, as sentences.
         changes: every query, the largest gain first; left out of `to_dict`.
+        unjudged: what the counted results that nobody judged could do; None if all were judged.
+        rivals: the simple systems that a recorded one was compared with, the strongest first.
+        ms: median milliseconds of a search of the second system; None if unknown.
     """
 
     decision: Decision
@@ -152,14 +191,21 @@ class Verdict:
     seed: int
     notes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = field(default=(), repr=False)
+    unjudged: Unjudged | None = None
+    rivals: tuple[Rival, ...] = ()
+    ms: float | None = None
 
     @property
     def harms(self) -> bool:
         """Whether the second system is proven worse, on all queries or on a slice.
 
-        A proven loss that is shown to be within the bound is no harm.
+        A proven loss that is shown to be within the bound is no harm, and neither is one that
+        judgments still missing could turn.
         """
-        worse = self.main.adjusted_p <= self.level and self.main.difference < 0
+        mains = [self.main]
+        if self.unjudged is not None:
+            mains += [self.unjudged.worst, self.unjudged.best]
+        worse = all(one.adjusted_p <= self.level and one.difference < 0 for one in mains)
         return self.decision != "no effect" and (worse or bool(self.remove_for))
 
     _repr_pretty_ = pretty
@@ -193,12 +239,15 @@ class Verdict:
     def __str__(self) -> str:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
         lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
+        lines += map(str, self.rivals[1:])
+        if self.unjudged is not None:
+            lines.append(str(self.unjudged))
         for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
             lines += [f"{title} {one}" for one in changes]
         return visible("\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)]))
 
 
-def verdict(
+def verdict(  # noqa: PLR0913 - every setting has a default
     before: Measured | Values,
     after: Measured | Values,
     *,
@@ -208,6 +257,7 @@ def verdict(
     smallest: int = 10,
     rounds: int = 10_000,
     seed: int = 0,
+    unjudged: float | None = None,
 ) -> Verdict:
     """Compare two systems on the same judged queries and decide.
 
@@ -215,6 +265,10 @@ def verdict(
     all queries. Differences are tested by permutation and their intervals are bootstrapped; Holm's
     procedure keeps the chance of any false finding within `level`: .8 of it goes to the first
     measure on all queries and the rest is shared evenly.
+
+    Counted results that nobody judged are uncertainty: the decision has to hold for the worst and
+    for the best judgments that they could have, else it is undecided, and `Verdict.unjudged` lists
+    the documents to judge.
 
     Args:
         before: one system's values, such as `evaluate(...)` of the run without a reranker.
@@ -225,6 +279,10 @@ def verdict(
         smallest: slices of fewer queries are not tested.
         rounds: random draws of each test and interval.
         seed: of the random draws; the same seed gives the same verdict.
+        unjudged: the highest chance that a counted result without a judgment is relevant, 0 to 1.
+            With 1 such results may be anything, and with 0 they are not relevant. None takes 1 if
+            more than 2% of the judgments say "not relevant"; else the judgments list the relevant
+            documents, every other document is not relevant, and it takes 0.
 
     Raises:
         InvalidArgument: the two have different queries or measures, a value is not finite, or a
@@ -234,8 +292,42 @@ def verdict(
     for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
         if not 0 < value < most:
             raise InvalidArgument(name, value, f"must be above 0 and below {most:g}")
+    if unjudged is not None and not is_share(unjudged):
+        raise InvalidArgument("unjudged", unjudged, "must be a chance within 0 and 1, or None")
+
+    def decided(pair: Pair) -> Verdict:
+        return _decided(pair, slices or {}, bound, level, smallest, rounds, seed)
+
     pair = paired(before, after)
-    asked, notes = questions(pair, slices or {}, smallest)
+    found, extent = decided(pair), _extent(before, after, pair, unjudged)
+    return found if extent is None else in_doubt(pair, extent, decided, found)
+
+
+def _extent(
+    before: Measured | Values, after: Measured | Values, pair: Pair, chance: float | None
+) -> Extent | None:
+    """Return what unjudged documents could do to the first measure; None if nothing, or unknown."""
+    if chance == 0 or not (isinstance(before, Measured) and isinstance(after, Measured)):
+        return None
+    # values that were not measured by `evaluate`, or by other judgments, have no common documents
+    if not before.qrels or before.qrels != after.qrels or before.query_ids != after.query_ids:
+        return None
+    if chance is None and not pooled(before.qrels):
+        return None
+    return doubt_of(before, after, pair.measures[0], 1.0 if chance is None else chance)
+
+
+def _decided(
+    pair: Pair,
+    slices: Mapping[str, Slicing],
+    bound: float,
+    level: float,
+    smallest: int,
+    rounds: int,
+    seed: int,
+) -> Verdict:
+    """Return the verdict on two systems' values as they are."""
+    asked, notes = questions(pair, slices, smallest)
     shares = np.full(len(asked), (1 - _MAIN_SHARE) / max(1, len(asked) - 1))
     shares[0] = 1.0 if len(asked) == 1 else _MAIN_SHARE
     compared = _compared(pair, asked, shares, rounds, seed)

@@ -20,9 +20,9 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore.utils import json_to_doc
 
+from runoff._util.adapters.template import Template
 from runoff._util.isolated import isolated
 from runoff._util.provenance import KEY, Marked, decode, encode, without
-from runoff._util.template import Template
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._filters import as_filter
 from runoff.rerank._passages import within

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
-from runoff._util.masking import without_texts
-from runoff._util.messages import error_text, visible
-from runoff._util.names import name_of
+from runoff._util.messages import error_text, name_of, visible
 from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.pipeline import _stages as stages
 from runoff.pipeline._boundary import within
 from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
+from runoff.pipeline._masking import without_texts
 from runoff.pipeline._recall import Answer
 from runoff.rerank._check import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Usage

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._measures import MEASURES, Evaluator, judged_name
+from runoff.evaluation._rivals import against
 from runoff.evaluation._verdict import verdict
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._measures import Measured, Run
     from runoff.evaluation._pairing import Slicing
+    from runoff.evaluation._rivals import Contest
     from runoff.evaluation._verdict import Verdict
 
-__all__ = ["Evaluated", "compared_rows", "evaluated"]
+__all__ = ["Evaluated", "compared_rows", "evaluated", "rival_rows"]
 
 _SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]|~#!@"})
 
@@ -105,6 +107,10 @@ class Evaluated:
         parts.append(_table(self.rows()))
         if found is not None:
             parts.append(_table(compared_rows(found)))
+            if len(found.rivals) > 1:
+                parts.append(_table(rival_rows(found)))
+            if found.unjudged is not None:
+                parts.append(_inert(found.unjudged.sentence, math.inf))
             for title, changes in (("helped", found.helped), ("hurt", found.hurt)):
                 parts += [
                     f"- {title} {one.after - one.before:+.3f}: {_inert(one.text or one.query_id)}"
@@ -123,6 +129,8 @@ def evaluated(
     measures: Iterable[object] = MEASURES,
     slices: Mapping[str, Slicing] | None = None,
     notes: Iterable[str] = (),
+    unjudged: float | None = None,
+    found: Contest | None = None,
 ) -> Evaluated:
     """Measure every run and compare two of them.
 
@@ -133,19 +141,29 @@ def evaluated(
         measures: names from ir-measures; the first decides the verdict.
         slices: slices of the queries for the verdict.
         notes: further remarks, as sentences.
+        unjudged: as `verdict` takes it.
+        found: the simple systems that a recorded one has to beat, instead of `runs` and `compared`.
 
     Raises:
         InvalidArgument: as raised by `Evaluator` and `verdict`.
         MissingExtra: ir-measures is not installed.
     """
+    if found is not None:
+        runs, compared = found.runs, found.compared
+        notes = (*notes, *found.notes)
     evaluator = Evaluator(collection, measures)
     measured = {name: evaluator.evaluate(run) for name, run in runs.items()}
-    found = None
+    decided = None
     if compared is not None:
         # `remarks` already shows the notes of each run under its name
-        before, after = (replace(measured[name], notes=()) for name in compared)
-        found = verdict(before, after, slices=slices)
-    return Evaluated(collection.name, measured, compared, found, (*collection.notes, *notes))
+        quiet = {name: replace(one, notes=()) for name, one in measured.items()}
+        options: dict[str, Any] = {"slices": slices, "unjudged": unjudged}
+        if found is not None:
+            decided = against(quiet, found, **options)
+        else:
+            before, after = compared
+            decided = verdict(quiet[before], quiet[after], **options)
+    return Evaluated(collection.name, measured, compared, decided, (*collection.notes, *notes))
 
 
 def compared_rows(found: Verdict) -> list[tuple[str, ...]]:
@@ -166,6 +184,25 @@ def compared_rows(found: Verdict) -> list[tuple[str, ...]]:
                 f"{low:+.4f} to {high:+.4f}",
                 f"{one.adjusted_p:.4f}",
                 f"{one.wins}/{one.ties}/{one.losses}",
+            )
+        )
+    return rows
+
+
+def rival_rows(found: Verdict) -> list[tuple[str, ...]]:
+    """Return headings and one row for each system that a recorded one has to beat."""
+    measure = found.main.measure
+    rows: list[tuple[str, ...]] = [("against", measure, "ms", "difference", "95%", "beaten")]
+    for one in found.rivals:
+        low, high = one.interval
+        rows.append(
+            (
+                one.name,
+                f"{one.value:.4f}",
+                "-" if one.ms is None else f"{one.ms:.0f}",
+                f"{one.difference:+.4f}",
+                f"{low:+.4f} to {high:+.4f}",
+                "yes" if one.beaten else "not proven",
             )
         )
     return rows

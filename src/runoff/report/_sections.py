@@ -13,7 +13,7 @@ from runoff._util.text import snippet
 from runoff.evaluation._ledger import CEILINGS
 from runoff.report import _figures as figures
 from runoff.report import _svg as svg
-from runoff.report._evaluated import compared_rows
+from runoff.report._evaluated import compared_rows, rival_rows
 from runoff.report._notebook import framed, table_html
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ def verdict_section(found: Verdict) -> str:
     return (
         f"<p><strong>{html.escape(found.decision)}</strong>: {html.escape(found.reason)}</p>"
         f"{table_html(compared_rows(found))}"
+        f"{table_html(rival_rows(found)) if len(found.rivals) > 1 else ''}"
+        f"{'' if found.unjudged is None else paragraphs([found.unjudged.sentence])}"
         f"{table_html(rows) if len(rows) > 1 else ''}{paragraphs(found.notes)}"
     )
 
@@ -177,7 +179,7 @@ def ledger_section(ledger: Ledger) -> str:
 def curve_section(curve: Curve) -> str:
     """Return quality against the window and the recommendation."""
     measure = curve.measures[0]
-    points = [(one.window, one.values[measure], *one.intervals[measure]) for one in curve.points]
+    points = [(one.window, one.gain, *one.gain_interval) for one in curve.points]
     rows: list[tuple[str, ...]] = [
         ("window", *curve.measures, "gain", "95%", "per 10 candidates", "ms", "p95 ms", "cost")
     ]
@@ -203,8 +205,8 @@ def curve_section(curve: Curve) -> str:
     )
     plot = svg.lines(
         points,
-        title=f"{measure} by window",
-        names=("candidates reranked", measure),
+        title=f"Gain in {measure} over no second stage by window, with its 95% interval",
+        names=("candidates reranked", f"gain in {measure}"),
         marks=figures.window_marks(curve),
     )
     return plot + paragraphs([said]) + table_html(rows) + paragraphs(curve.notes)
