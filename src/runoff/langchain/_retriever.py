@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from runoff._util.options import Plain, brief_repr, refuse_unknown
 from runoff.errors import InvalidArgument
-from runoff.fusion import RRF
+from runoff.fusion._default import default_fusion
 from runoff.langchain._binding import Bindable, ConfigurableRetriever
 from runoff.langchain._convert import answer
 from runoff.langchain._filters import BOUND, as_filter, joined
@@ -272,7 +272,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         }
         return TwoStage(
             sources=sources,
-            fusion=RRF() if self.fusion is None else self.fusion,
+            fusion=default_fusion() if self.fusion is None else self.fusion,
             reranker=self._observed(patch_config(config, callbacks=achild())),
             depth=max(self.depth, top_k),
             window=self.window,
@@ -308,7 +308,8 @@ class TwoStageRetriever(StagedRetriever):
             of runoff's sources; several of them in a list, or several by name.
         retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None for recall and fusion alone.
-        fusion: makes one order out of several retrievers' documents; None is `RRF()`.
+        fusion: makes one order out of several retrievers' documents; None is
+            `Convex(normalizer="zscore")`, or `RRF()` where a retriever gives no scores.
         top_n: documents to return; `k` is another name for it.
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
