@@ -135,6 +135,8 @@ def test_the_default_grid_holds_the_configured_values():
     assert every[0] == own_setting(made.setup)
     assert len(set(map(repr, every))) == len(every) < 400
     assert {one.sources for one in every} == {("good", "noise"), ("good",), ("noise",)}
+    alike = {one.fusion for one in every if not getattr(one.fusion, "weights", None)}
+    assert alike == {Convex(normalizer="zscore"), RRF()}
 
 
 @settings(max_examples=80, deadline=None)
