@@ -38,8 +38,11 @@ BENCHMARKS = (
     "replay",
     "verdict",
     "unjudged",
+    "clicks",
     "ledger",
     "tuning",
+    "coverage",
+    "drift",
 )
 
 

@@ -42,7 +42,7 @@ def test_a_query_without_results_counts_as_zero():
     assert found.by_query("RR@10") == {"q1": 1.0, "q2": 0.0, "q3": 0.0}
     assert found.mean("RR@10") == pytest.approx(1 / 3)
     assert found.judged_share("RR@10") == 1.0
-    assert found.notes == ("2 of 3 judged queries have no results and count as zero.",)
+    assert found.notes[-1] == "2 of 3 judged queries have no results and count as zero."
     nothing = evaluate({}, COLLECTION)
     assert nothing.mean("nDCG@10") == 0.0
     assert math.isnan(nothing.judged_share("nDCG@10"))
@@ -53,7 +53,7 @@ def test_unjudged_queries_are_left_out():
     run = {"q1": ["a"], "q2": ["a"], "q3": ["z"]}
     plain, more = evaluate(run, COLLECTION), evaluate({**run, "q9": ["a"]}, COLLECTION)
     assert more.by_query("nDCG@10") == plain.by_query("nDCG@10")
-    assert more.notes == ("1 queries of the run have no judgments and are left out.",)
+    assert more.notes[-1] == "1 queries of the run have no judgments and are left out."
 
 
 def test_names_and_objects():

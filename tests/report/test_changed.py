@@ -10,7 +10,7 @@ from parts import Listed
 
 from runoff import TwoStage
 from runoff.errors import InvalidArgument
-from runoff.evaluation import record
+from runoff.evaluation import Collection, record
 from runoff.report._changed import changed
 
 
@@ -70,6 +70,17 @@ def test_what_to_judge_is_drawn_and_written(recording, tmp_path):
     one = rows[0]["query_id"]
     listed = [row["doc_id"] for row in rows if row["query_id"] == one]
     assert len(listed) == len(set(listed)) >= 10
+    for at, row in enumerate(rows):
+        row["grade"] = ("yes", "no", "")[at % 3]
+    with path.open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+    pytest.importorskip("ir_measures")
+    judged = Collection.from_csv(path)
+    assert len(judged) == 30
+    assert not judged.labels
+    assert recording.verdict(judged).main.queries == 30
 
 
 def test_a_single_source_changes_nothing():

@@ -11,22 +11,24 @@ import numpy as np
 
 from runoff._util.messages import visible
 from runoff._util.stored import path_of
-from runoff._util.text import snippet
+from runoff._util.text import snippet, text_key
+from runoff.evaluation._labels.headers import BESIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
+    from runoff.evaluation._comparisons import Comparison
     from runoff.evaluation._pairing import Pair, Slice
     from runoff.evaluation._unjudged import Doubt, Extent
-    from runoff.evaluation._verdict import Comparison, Decision, Verdict
+    from runoff.evaluation._verdict import Decision, Verdict
     from runoff.types import Document
 
 __all__ = ["COLUMNS", "Unjudged", "in_doubt"]
 
 _LISTED = 5
 _KEPT = ("keep", "keep for these slices")
-COLUMNS = ("query_id", "query", "doc_id", "grade", "text", "rank_before", "rank_after", "effect")
+COLUMNS = ("query_id", "query", "doc_id", "grade", *BESIDE)
 """The columns of the documents to judge; the first four are those of `Collection.from_csv`."""
 
 
@@ -117,11 +119,15 @@ class Unjudged:
         lines = [self.sentence]
         if self.decides:
             lines += [
-                f"judge  {snippet(f'{one.query_id}: {one.doc_id}', 80)} ({one.effect:+.4f})  "
-                f"{snippet(self.texts.get(one.query_id, ''), 60)}"
+                snippet(f"judge  {one.doc_id} ({one.effect:+.4f}) for {self._named(one)}", 140)
                 for one in self.judge[:_LISTED]
             ]
         return visible("\n".join(lines))
+
+    def _named(self, one: Doubt) -> str:
+        """Return a query's text, with its id unless that was derived from the text."""
+        text = self.texts.get(one.query_id, "")
+        return text if text and one.query_id == text_key(text) else f"{one.query_id}: {text}"
 
     @property
     def sentence(self) -> str:
@@ -153,8 +159,14 @@ def in_doubt(
         found: the verdict that counts unjudged documents as not relevant.
     """
     worst, best = (
-        decided(replace(pair, after=np.vstack([pair.before[:1] + ends, pair.after[1:]])))
-        for ends in (extent.low, extent.high)
+        decided(
+            replace(
+                pair,
+                before=np.vstack([sides[:1], pair.before[1:]]),
+                after=np.vstack([sides[1:], pair.after[1:]]),
+            )
+        )
+        for sides in (extent.low, extent.high)
     )
     every = (worst, found, best)
     decision = _decision(every)
@@ -223,7 +235,7 @@ def _asking(unjudged: Unjudged, found: Verdict) -> str:
     main = found.main
     low, high = unjudged.range
     return (
-        f"judge these first: {main.measure} {main.difference:+.4f} on {main.queries} queries takes "
-        f"{unjudged.documents} results that nobody judged as not relevant; with their judgments it "
-        f"lies between {low:+.4f} and {high:+.4f}."
+        f"judge these first: {main.measure} {main.difference:+.4f} on {main.queries} queries holds "
+        f"if the {unjudged.documents} results that nobody judged are not relevant; with other "
+        f"judgments it lies between {low:+.4f} and {high:+.4f}."
     )

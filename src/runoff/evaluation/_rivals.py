@@ -15,12 +15,13 @@ import numpy as np
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._comparisons import Rival
 from runoff.evaluation._grid import Answers, default_grid, grid_settings, own_setting
-from runoff.evaluation._measures import MEASURES, Evaluator, measured_once
+from runoff.evaluation._measures import MEASURES, Evaluator
 from runoff.evaluation._remarks import check_judged, check_recorded, degraded
 from runoff.evaluation._runs import BEST, RERANKED, by_stage
 from runoff.evaluation._trials import Costs
-from runoff.evaluation._verdict import Rival, verdict
+from runoff.evaluation._verdict import verdict
 from runoff.fusion._convex import Convex
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Contest", "against", "contest", "second_stage_verdict"]
 
 _FOLDS = 5
+_WHOLE = 10  # from this many milliseconds on, no fraction is shown
 _KEPT = ("keep", "keep for these slices")
 
 
@@ -91,9 +93,9 @@ def contest(recording: Recording, collection: Judged, measures: Iterable[object]
     if len(setup.sources) == 1:
         return Contest(runs, (names[-1], RERANKED), tuple(names[:-1]), ms)
     settings, found = _first_stages(answers, setup)
-    first = Evaluator(collection, measures).measures[0]
-    qrels = {query_id: collection.qrels[query_id] for query_id in ids}
-    values = np.array([measured_once([first], qrels, one)[first] for one in found])
+    decisive = list(measures)[:1]
+    evaluator = Evaluator(collection, decisive)
+    values = np.array([evaluator.evaluate(one).values[evaluator.measures[0]] for one in found])
     chosen = _chosen(values)
     best = {query_id: list(found[at][query_id]) for query_id, at in zip(ids, chosen, strict=True)}
     spent = [costs.of(one.sources, nothing).ms for one in settings]
@@ -206,7 +208,11 @@ def _timed(reason: str, found: Contest) -> str:
     before, after = found.compared
     if before not in found.ms or after not in found.ms:
         return reason
-    return f"{reason} It takes {found.ms[after]:.0f} ms, the {before} {found.ms[before]:.0f} ms."
+    return f"{reason} It takes {_ms(found.ms[after])}, the {before} {_ms(found.ms[before])}."
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f} ms" if value < _WHOLE else f"{value:.0f} ms"
 
 
 def _only(measured: Measured, measure: str) -> Measured:

@@ -58,8 +58,9 @@ class Extent:
     """How far the unjudged documents could move the difference of every query.
 
     Attributes:
-        low: the lowest difference of each query, shape (queries,), by the highest chance.
-        high: the highest.
+        low: the values of both systems with the judgments that favour the first one most, shape
+            (2, queries).
+        high: the same with the judgments that favour the second one most.
         condensed: the difference of each query if unjudged documents are taken out of both
             results, shape (queries,).
         beside: measure for incomplete judgments to the mean difference.
@@ -110,17 +111,21 @@ def doubt_of(before: Measured, after: Measured, measure: str, chance: float = 1.
     if not open_ones:
         return None
     grade = max(1, *(grade for judged in before.qrels.values() for grade in judged.values()))
-    plain = after.values[measure] - before.values[measure]
+    plain = np.array([before.values[measure], after.values[measure]])
     low, high = plain.copy(), plain.copy()
     places = {query_id: at for at, query_id in enumerate(before.query_ids)}
     tried = list(_choices(open_ones))
-    changed = _changed(before, after, measure, cutoff, tried, grade).tolist()
     effects: dict[tuple[str, str], float] = {}
-    for (query_id, relevant), value in zip(tried, changed, strict=True):
+    sides = _relabelled(before, after, measure, cutoff, tried, grade)
+    for (query_id, relevant), values in zip(tried, sides.T, strict=True):
         at = places[query_id]
-        low[at], high[at] = min(low[at], value), max(high[at], value)
+        gain = values[1] - values[0]
+        if gain < low[1, at] - low[0, at]:
+            low[:, at] = values
+        if gain > high[1, at] - high[0, at]:
+            high[:, at] = values
         if len(relevant) == 1:
-            effects[query_id, relevant[0]] = (value - plain[at]) / len(plain)
+            effects[query_id, relevant[0]] = float(gain - plain[1, at] + plain[0, at]) / len(places)
     doubts = [
         Doubt(query_id, one.doc_id, one.before, one.after, effects[query_id, one.doc_id])
         for query_id, found in open_ones.items()
@@ -185,7 +190,7 @@ def _numbers(many: int) -> list[int]:
     return [int(one) for one in spread]
 
 
-def _changed(
+def _relabelled(
     before: Measured,
     after: Measured,
     measure: str,
@@ -193,7 +198,7 @@ def _changed(
     tried: Sequence[tuple[str, tuple[str, ...]]],
     grade: int,
 ) -> NDArray[np.float64]:
-    """Return the difference of a query for each choice of relevant documents."""
+    """Return both systems' values for each choice of relevant documents, shape (2, choices)."""
     # every choice is a query of its own, so that each system is measured once; a document that is
     # not relevant counts as one without a judgment
     relevant = {
@@ -206,15 +211,16 @@ def _changed(
         for name, (query_id, chosen) in asked.items()
     }
     most = None if cutoff == math.inf else int(cutoff)
-    first, second = (
-        measured_once(
-            [measure],
-            qrels,
-            {name: side.answers.get(one, ())[:most] for name, (one, _) in asked.items()},
-        )[measure]
-        for side in (before, after)
+    return np.array(
+        [
+            measured_once(
+                [measure],
+                qrels,
+                {name: side.answers.get(one, ())[:most] for name, (one, _) in asked.items()},
+            )[measure]
+            for side in (before, after)
+        ]
     )
-    return second - first
 
 
 def _condensed(before: Measured, after: Measured, measure: str) -> NDArray[np.float64]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff._util.messages import visible
 from runoff._util.text import snippet
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from runoff.report._evaluated import Evaluated
 
 __all__ = ["Advice", "advise"]
+
+_Noted = TypeVar("_Noted", "Ledger", "Curve")
 
 _MOVES = 3
 _MANY = 1000  # more queries than anybody judges by hand
@@ -97,7 +99,7 @@ class Advice:
             made["SETTINGS"] = folded(str(self.tuning))
         if self.health is not None:
             made["HEALTH"] = folded(str(self.health), 19)
-        if remarks := found.remarks():
+        if remarks := found.remarks(beside_verdict=True):
             made["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
         return made
 
@@ -161,13 +163,20 @@ def advise(
         unjudged=unjudged,
         found=contest(recording, collection, asked) if staged else None,
     )
-    ledger = losses(recording, collection)
+    ledger = _own(losses(recording, collection), collection)
     if not staged:
         return Advice(found, ledger, None, None, tuning)
     if texts is None and collection.documents is not None:
         texts = {doc_id: one.text for doc_id, one in collection.documents.items()}
     odd = health(recording, texts=texts)
-    return Advice(found, ledger, curve(recording, collection), odd, tuning)
+    window = _own(curve(recording, collection), collection)
+    return Advice(found, ledger, window, odd, tuning)
+
+
+def _own(found: _Noted, collection: Collection) -> _Noted:
+    """Return a finding without the collection's notes, which the page has once."""
+    notes = tuple(note for note in found.notes if note not in collection.notes)
+    return replace(found, notes=notes)
 
 
 def _next_steps(
@@ -210,7 +219,12 @@ def _verdict(found: Verdict) -> Iterator[str]:
     kept, removed = (
         " and ".join(map("=".join, slices)) for slices in (found.keep_for, found.remove_for)
     )
-    if found.decision == "keep":
+    if found.caveat:
+        yield (
+            f"Have some queries judged by people: the judgments are {found.caveat}, which prove "
+            f"neither that the second stage helps nor that it does harm ({figure})."
+        )
+    elif found.decision == "keep":
         yield f"Keep the second stage: it is proven to help ({figure})."
     elif found.decision == "remove":
         yield f"Remove the second stage or try another one: it is proven to do harm ({figure})."
@@ -222,13 +236,14 @@ def _verdict(found: Verdict) -> Iterator[str]:
             f"Remove the second stage or try another one: its effect is proven to be at most "
             f"{found.bound:g} ({figure})."
         )
-    elif found.more_queries is not None and found.more_queries > _MANY:
+    elif found.more_queries is not None and found.more_queries[0] > _MANY:
         yield (
             f"Let latency and cost decide about the second stage: its effect ({figure}) is so "
-            f"small that proving it would take about {found.more_queries:,} more judged queries."
+            f"small that proving it would take {found.more_queries[0]:,} more judged queries at "
+            "least."
         )
     else:
-        many = "" if found.more_queries is None else f"about {found.more_queries} "
+        many = "" if found.more_queries is None else "{:,} to {:,} ".format(*found.more_queries)
         yield (
             f"Judge {many}more queries: these prove neither that the second stage helps nor that "
             f"it does harm ({figure})."

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from runoff._util.text import snippet
 from runoff.evaluation._runs import BEST
 from runoff.report import _figures as figures
@@ -50,7 +48,9 @@ class Answer(NamedTuple):
 def nothing_judged(measured: Mapping[str, Measured]) -> bool:
     """Return whether none of the results of any system is a judged document."""
     return not any(
-        np.nansum(shares) > 0 for one in measured.values() for shares in one.judged.values()
+        not one.qrels[query_id].keys().isdisjoint(ids)
+        for one in measured.values()
+        for query_id, ids in one.answers.items()
     )
 
 
@@ -81,6 +81,11 @@ def _sentence(found: Verdict, before: str) -> str:
     main = found.main
     old, new = f"{main.before:.3f} for {before}", f"{main.after:.3f}"
     spent = _instead(found)
+    if found.caveat:
+        return (
+            f"Not to be proven: the judgments are {found.caveat}. By them {main.measure} is {new}, "
+            f"against {old}{spent}."
+        )
     if found.decision == "keep":
         return (
             f"Yes, the second stage earns its time: {main.measure} is {new}, against {old}{spent}."

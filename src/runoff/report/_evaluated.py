@@ -51,26 +51,39 @@ class Evaluated:
         return self.verdict is not None and self.verdict.harms
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return headings and one row for each system; Judged@k stands beside each measure."""
+        """Return headings and one row for each system; Judged@k beside each measure if known."""
         first = next(iter(self.measured.values()))
+        # where the collection lists relevant documents only, this share says nothing
+        told = [
+            measure
+            for measure in first.values
+            if not all(math.isnan(one.judged_share(measure)) for one in self.measured.values())
+        ]
         heads = ["system"]
         for measure in first.values:
-            heads += [measure, judged_name(measure)]
+            heads += [measure, judged_name(measure)] if measure in told else [measure]
         rows = [tuple(heads)]
         for name, one in self.measured.items():
             cells = [name]
             for measure in one.values:
-                share = one.judged_share(measure)
-                cells += [f"{one.mean(measure):.4f}", "-" if math.isnan(share) else f"{share:.3f}"]
+                cells.append(f"{one.mean(measure):.4f}")
+                if measure in told:
+                    share = one.judged_share(measure)
+                    cells.append("-" if math.isnan(share) else f"{share:.3f}")
             rows.append(tuple(cells))
         return rows
 
-    def remarks(self) -> list[str]:
-        """Return what is odd about the data and the runs, each once."""
+    def remarks(self, *, beside_verdict: bool = False) -> list[str]:
+        """Return what is odd about the data and the runs, each once.
+
+        Args:
+            beside_verdict: whether to leave out what the verdict's notes say, too.
+        """
         remarks = [*self.notes]
         for name, one in self.measured.items():
-            remarks += [f"{name}: {note}" for note in one.notes]
-        return list(dict.fromkeys(remarks))
+            remarks += [f"{name}: {note}" for note in one.notes if note not in self.notes]
+        said = self.verdict.notes if beside_verdict and self.verdict is not None else ()
+        return [one for one in dict.fromkeys(remarks) if one not in said]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON; an unknown share is None."""
@@ -116,7 +129,7 @@ class Evaluated:
                     f"- {title} {one.after - one.before:+.3f}: {_inert(one.text or one.query_id)}"
                     for one in changes
                 ]
-        notes = [*self.remarks(), *(found.notes if found is not None else ())]
+        notes = dict.fromkeys([*self.remarks(), *(found.notes if found is not None else ())])
         parts += [f"> {_inert(note, math.inf)}" for note in notes]
         return visible("\n\n".join(parts) + "\n")
 
@@ -156,13 +169,15 @@ def evaluated(
     decided = None
     if compared is not None:
         # `remarks` already shows the notes of each run under its name
-        quiet = {name: replace(one, notes=()) for name, one in measured.items()}
+        shown = {
+            name: replace(one, notes=tuple(collection.notes)) for name, one in measured.items()
+        }
         options: dict[str, Any] = {"slices": slices, "unjudged": unjudged}
         if found is not None:
-            decided = against(quiet, found, **options)
+            decided = against(shown, found, **options)
         else:
             before, after = compared
-            decided = verdict(quiet[before], quiet[after], **options)
+            decided = verdict(shown[before], shown[after], **options)
     return Evaluated(collection.name, measured, compared, decided, (*collection.notes, *notes))
 
 

@@ -129,10 +129,10 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     if advice.health is not None:
         sections["Is anything wrong with the second stage?"] = health_section(advice.health)
     if recording.setup.steps:
-        sections["Scores of the second stage"] = scores_section(recording, collection.qrels)
+        sections["Scores of the second stage"] = scores_section(recording, collection)
     sections["Latency"] = latency_section(recording)
     sections["The system"] = table_html([("part", "configuration"), *parts_rows(recording.setup)])
-    remarks = found.remarks()
+    remarks = found.remarks(beside_verdict=True)
     if remarks:
         sections["Notes"] = paragraphs(remarks)
     return _whole(

@@ -272,7 +272,7 @@ def scores_plot(recording: Recording, collection: Judged) -> alt.LayerChart:
     Raises:
         InvalidArgument: nothing was scored.
     """
-    found = figures.score_bins(recording, collection.qrels)
+    found = figures.score_bins(recording, collection)
     if found is None:
         raise InvalidArgument("recording", recording, "has no scores of a second stage")
     rows = []

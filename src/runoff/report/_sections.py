@@ -17,11 +17,11 @@ from runoff.report._evaluated import compared_rows, rival_rows
 from runoff.report._notebook import framed, table_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._measures import Measured
+    from runoff.evaluation._measures import Judged, Measured
     from runoff.evaluation._observations import Health
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._setup import Setup
@@ -250,9 +250,9 @@ def tuning_section(tuning: Tuning) -> str:
     )
 
 
-def scores_section(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> str:
+def scores_section(recording: Recording, collection: Judged) -> str:
     """Return the distribution of the second stage's scores by judgment."""
-    found = figures.score_bins(recording, qrels)
+    found = figures.score_bins(recording, collection)
     if found is None:
         return paragraphs(["The system has no second stage, so nothing was scored."])
     plot = svg.histogram(

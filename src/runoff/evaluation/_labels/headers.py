@@ -12,7 +12,7 @@ from runoff.errors import MalformedData
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["IMPRESSIONS", "JUDGMENTS", "RETURNED", "Columns", "columns_of", "missing"]
+__all__ = ["BESIDE", "IMPRESSIONS", "JUDGMENTS", "RETURNED", "Columns", "columns_of", "missing"]
 
 JUDGMENTS = ("query", "doc_id")
 """The columns of a table of judgments; texts of answers may stand in place of ids."""
@@ -22,6 +22,9 @@ IMPRESSIONS = ("query", "doc_id", "position", "clicked")
 
 RETURNED = ("query_id", "doc_id", "grade")
 """The columns of a table that was handed out to be judged, and came back."""
+
+BESIDE = ("text", "rank_before", "rank_after", "effect")
+"""What such a table shows beside them, of the document and not of the query: no labels."""
 
 # the first name of each is the one that the documentation shows, and wins over the others
 _NAMES = {
@@ -112,7 +115,11 @@ def columns_of(where: str, cells: Sequence[object], needed: Sequence[str]) -> Co
     return Columns(
         role,
         judges,
-        {name: at for at, name in enumerate(names) if name and at not in used},
+        {
+            name: at
+            for at, name in enumerate(names)
+            if name and at not in used and name not in BESIDE
+        },
         {one: names[at] for one, at in role.items() if folded[at] != _PLAIN[one]},
     )
 
@@ -128,9 +135,11 @@ def missing(columns: Columns, needed: Sequence[str]) -> list[str]:
 def _only(
     where: str, role: str, places: Sequence[int], names: Sequence[str], folded: Sequence[str]
 ) -> int:
+    exact = [at for at in places if names[at] == role]
     plain = [at for at in places if folded[at] == _PLAIN[role]]
-    if len(plain) == 1:
-        return plain[0]
+    for found in (exact, plain):
+        if len(found) == 1:
+            return found[0]
     if role == "grade":  # the last two names mean other things, too
         strict = [at for at in places if folded[at] not in {"relevant", "label"}]
         places = strict or places

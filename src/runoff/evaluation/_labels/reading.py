@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument, MalformedData, MissingExtra
 from runoff.evaluation._formats import (
     Gathered,
@@ -14,16 +16,21 @@ from runoff.evaluation._formats import (
     read_qrels,
     read_queries,
 )
-from runoff.evaluation._labels.sheet import known_documents, read_sheet
+from runoff.evaluation._labels.clicks import judge_by_clicks
+from runoff.evaluation._labels.grades import Grades, whole_grade
+from runoff.evaluation._labels.headers import IMPRESSIONS
+from runoff.evaluation._labels.sheet import cell_name, known_documents, read_sheet
+from runoff.evaluation._labels.tables import read_csv, read_xlsx
 from runoff.types import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from runoff.evaluation._labels.clicks import Impression
     from runoff.evaluation._labels.tables import Table
 
-__all__ = ["beir", "ir_dataset", "json_lines", "pairs_of", "table_of", "votes_of"]
+__all__ = ["beir", "impressions_of", "ir_dataset", "json_lines", "pairs_of", "table_of", "votes_of"]
 
 _FIELDS = {"query", "text", "query_id", "relevant"}
 _CLICKS_ALONE = (
@@ -102,6 +109,58 @@ def votes_of(events: Iterable[Any], name: str) -> Gathered:
     gathered.told = [_CLICKS_ALONE]
     gathered.caveat = "clicks without the positions at which the documents were shown"
     return gathered
+
+
+def impressions_of(given: Any, propensity: object, clip: float) -> tuple[Gathered, str]:  # noqa: ANN401 - as a user passes it
+    """Take impressions and clicks; see `Collection.from_impressions`."""
+    gathered = Gathered()
+    if isinstance(given, str | PathLike):
+        path = path_of("impressions", given)
+        read = read_xlsx if path.suffix.lower() == ".xlsx" else read_csv
+        name, rows = path.name, _logged(read(path, needed=IMPRESSIONS), gathered)
+    else:
+        name, rows = "impressions", _listed(given, gathered)
+    judge_by_clicks(gathered, rows, propensity=propensity, clip=clip)
+    return gathered, name
+
+
+def _listed(given: Iterable[Any], gathered: Gathered) -> Iterator[Impression]:
+    for at, one in enumerate(given):
+        where = f"impressions[{at}]"
+        text, doc_id, *numbers = _parts(where, one, 4, 5)
+        query_id = gathered.query(where, None, text)
+        if not isinstance(doc_id, str) or not doc_id:
+            raise MalformedData(where, doc_id, "the document id must be a non-empty string")
+        position, clicked, shown = (*(_number(where, value) for value in numbers), 1)[:3]
+        yield where, query_id, doc_id, position, clicked, shown
+
+
+def _logged(table: Table, gathered: Gathered) -> Iterator[Impression]:
+    role, yes = table.columns.role, Grades()
+    for where, cells in table.rows:
+        if all(cell is None for cell in cells):
+            continue
+        empty = [name for name in role if cells[role[name]] is None]
+        if empty:
+            raise MalformedData(where, list(cells), f"lacks {', '.join(empty)}")
+        given = None if "query_id" not in role else cell_name(where, cells[role["query_id"]])
+        query_id = gathered.query(where, given, str(cells[role["query"]]))
+        numbers = {
+            name: yes.read(where, cells[role[name]])
+            for name in ("position", "clicked", "shown")
+            if name in role
+        }
+        doc_id = str(cell_name(where, cells[role["doc_id"]]))
+        position, clicked = numbers["position"], numbers["clicked"]
+        yield where, query_id, doc_id, position, clicked, numbers.get("shown", 1)
+
+
+def _number(where: str, value: object) -> int:
+    found = int(value) if isinstance(value, bool) else whole_grade(value)
+    if found is None:
+        remedy = "position, clicked and shown must be whole numbers, and clicked may be True"
+        raise MalformedData(where, value, remedy)
+    return found
 
 
 def ir_dataset(name: str, *, documents: bool) -> Gathered:

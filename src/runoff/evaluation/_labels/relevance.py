@@ -66,6 +66,8 @@ class View:
             return dict(grades)
         self._sets[query_id] = together
         apart = {one: grade for one, grade in grades.items() if one not in together}
+        if self._relevance == "all":
+            apart |= dict.fromkeys(together, 0)  # judged, and nothing without the others
         return apart | {self.joined: max(grades[one] for one in together)}
 
     def documents(self, order: Iterable[str]) -> list[str]:
@@ -95,6 +97,13 @@ class View:
         last = places[-1]
         before = [one for one in counted[:last] if one not in together]
         return [*before, self.joined, *found[last + 1 :]]
+
+    def counted(self, query_id: str, doc_ids: Sequence[str]) -> list[str]:
+        """Return what each of some found ids counts as, in their order."""
+        together = self._sets.get(query_id, set())
+        parents = self._parents
+        named = doc_ids if parents is None else [_parent(parents, one) for one in doc_ids]
+        return [self.joined if one in together else one for one in named]
 
     def unreachable(self, cutoffs: Iterable[int]) -> int:
         """Return how many queries need more documents than the largest cutoff counts."""

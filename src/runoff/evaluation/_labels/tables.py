@@ -52,7 +52,11 @@ class Table:
 
 
 def read_csv(
-    path: Path, *, delimiter: str | None, encoding: str | None, needed: Sequence[str] = JUDGMENTS
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    needed: Sequence[str] = JUDGMENTS,
 ) -> Table:
     """Read a CSV file.
 
@@ -93,7 +97,7 @@ def read_csv(
     return Table(path.name, columns, _below(path.name, rows, at), told)
 
 
-def read_xlsx(path: Path, *, sheet: str | None, needed: Sequence[str] = JUDGMENTS) -> Table:
+def read_xlsx(path: Path, *, sheet: str | None = None, needed: Sequence[str] = JUDGMENTS) -> Table:
     """Read a sheet of an Excel file.
 
     Args:
