@@ -325,7 +325,11 @@ def _falling(query_id: str, given: object) -> dict[str, float]:
     scores = {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
     if len(scores) < len(order):
         twice = next(doc_id for at, doc_id in enumerate(order) if doc_id in order[:at])
-        raise InvalidArgument("run", twice, f"is repeated in the results of query {query_id!r}")
+        remedy = (
+            f"is repeated in the results of query {query_id!r}; where chunks stand for documents, "
+            "leave their own ids and use Collection.counting(parent_of=)"
+        )
+        raise InvalidArgument("run", twice, remedy)
     return scores
 
 
