@@ -41,6 +41,8 @@ BENCHMARKS = (
     "clicks",
     "ledger",
     "tuning",
+    "coverage",
+    "drift",
 )
 
 

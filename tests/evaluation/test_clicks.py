@@ -124,18 +124,19 @@ def test_the_position_model_is_found(world):
     )
 
 
+@pytest.mark.slow("6 s: 120 worlds of clicks")
 def test_intervals_cover_the_truth():
-    """Of 40 small worlds, at least .93 of the intervals hold the difference of all queries."""
+    """Of 120 small worlds, at least .93 of the intervals hold the difference of all queries."""
     whole = World(999, queries=200_000, sessions=0).gain()
     held, signs = 0, 0
-    for seed in range(40):
+    for seed in range(120):
         world = World(seed, queries=40, sessions=150)
         made = Collection.from_impressions(world.impressions(), propensity=SEEN.tolist())
         main = world.verdict(made, rounds=500).main
         held += main.interval[0] <= whole <= main.interval[1]
         signs += main.difference > 0
-    assert signs == 40
-    assert held >= 0.93 * 40
+    assert signs >= 118
+    assert held >= 0.93 * 120
 
 
 def test_documents_looked_at_too_rarely_are_not_judged():

@@ -14,6 +14,7 @@ is refused at once, and the answer is degraded.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -185,6 +186,25 @@ def close() -> None:
     """End native work, as the interpreter does at exit."""
     if not _gate.close():
         _hang_instead_of_aborting()
+    _remember_interrupt()
+
+
+def _remember_interrupt() -> None:
+    """Have a program that Ctrl-C ended die of the signal, as shells and supervisors expect.
+
+    CPython notes that while it unwinds the main program, and forgets it when any thread evaluates
+    source afterwards, as the threads do here that still import a model's packages: dataclasses and
+    named tuples are made of source. Raising the interrupt from source notes it again.
+    """
+    trace = getattr(sys, "last_traceback", None)
+    if trace is None or sys.last_type is not KeyboardInterrupt:
+        return
+    frame = trace.tb_frame
+    named = frame.f_globals.get("__name__")  # runpy runs the module of `python -m`
+    of_program = named in {"__main__", "runpy"} and frame.f_back is None
+    if of_program and not sys.flags.interactive and not hasattr(sys, "ps1"):
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
 
 
 def _hang_instead_of_aborting() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._losses import losses
     from runoff.evaluation._measures import Evaluator, Measured, evaluate
     from runoff.evaluation._observations import Finding, Health
+    from runoff.evaluation._overlap import rank_biased_overlap
     from runoff.evaluation._record import record
     from runoff.evaluation._recording import Content, FateCode, RecordedQuery, Recording
     from runoff.evaluation._replay import AS_RECORDED, Ranking, Runs, replay
@@ -61,6 +62,7 @@ __all__ = [
     "evaluate",
     "health",
     "losses",
+    "rank_biased_overlap",
     "read_run",
     "read_scored_run",
     "record",
@@ -103,6 +105,7 @@ _HOMES = {
     "evaluate": "_measures",
     "health": "_health",
     "losses": "_losses",
+    "rank_biased_overlap": "_overlap",
     "read_run": "_runs",
     "read_scored_run": "_runs",
     "record": "_record",

@@ -22,6 +22,7 @@ from runoff.evaluation._measure_names import (
     library,
     parsed_measure,
 )
+from runoff.evaluation._providers import PlainEvaluator
 from runoff.evaluation._remarks import check_found, check_judged, foreign
 
 if TYPE_CHECKING:
@@ -181,12 +182,13 @@ class Evaluator:
         try:
             # each with the cutoff at which results are looked at
             self._evaluators = [
-                (cutoff, ir_measures.evaluator(group, self._qrels))
+                (cutoff, PlainEvaluator(ir_measures, group, self._qrels))
                 for cutoff, group in _grouped(cutoffs).items()
             ]
             self._shares = None
             if not self._positive:
-                self._shares = ir_measures.evaluator(set(judged.values()), self._view.judged)
+                shares = set(judged.values())
+                self._shares = PlainEvaluator(ir_measures, shares, self._view.judged)
         except ValueError as error:
             raise InvalidArgument("measures", list(self.measures), str(error)) from None
 

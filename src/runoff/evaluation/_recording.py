@@ -329,14 +329,16 @@ class Recording:
         )
         return advice
 
-    def health(self, *, reference: Recording | None = None) -> Health:
+    def health(
+        self, *, reference: Recording | None = None, repeats: Sequence[Recording] = ()
+    ) -> Health:
         """Return what is odd about the second stage; see `runoff.evaluation.health`.
 
         Raises:
-            InvalidArgument: the recording is empty.
+            InvalidArgument: the recording is empty, or the repeats have no reference.
         """
         found: Health = import_name("runoff.evaluation._health", "health")(
-            self, reference=reference
+            self, reference=reference, repeats=repeats
         )
         return found
 

@@ -83,6 +83,10 @@ class BundledQuery(Query):
 
     image_path: str | None = None
 
+    def has_question(self) -> bool:
+        """Whether there is anything to search by; an image will do."""
+        return bool(self.image_path) or Query.has_question(self)
+
 
 @dataclass(frozen=True, slots=True)
 class NodeDocument(Document):
@@ -186,7 +190,7 @@ def to_query(bundle: QueryBundle) -> BundledQuery:
     """Return a bundle as a query.
 
     Raises:
-        InvalidArgument: its text is blank, or its filters cannot be translated.
+        InvalidArgument: it has nothing to search by, or its filters cannot be translated.
     """
     embedding = bundle.embedding
     return BundledQuery(
