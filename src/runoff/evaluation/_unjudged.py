@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from runoff.evaluation._measures import cutoff_of, measured_once
+from runoff.evaluation._measure_names import cutoff_of
+from runoff.evaluation._measures import measured_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
