@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from runoff.recall import _generations
+from runoff._util import generations as _generations
 
 
 def pointer(path):

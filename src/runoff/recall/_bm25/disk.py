@@ -38,7 +38,7 @@ from runoff.recall._bm25.documents import Documents
 from runoff.recall._bm25.engine import EagerScores, Formula
 from runoff.recall._bm25.postings import Postings, count_terms
 from runoff.recall._bm25.snapshot import Snapshot
-from runoff.recall._generations import Kind, current_generation, damaged, publish, read
+from runoff._util.generations import Kind, current_generation, damaged, publish, read
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runoff.recall._analyzers import Analyze, Analyzer
-    from runoff.recall._generations import StoredGeneration
+    from runoff._util.generations import StoredGeneration
 
 __all__ = ["load_snapshot", "save_snapshot", "saved_generation"]
 
