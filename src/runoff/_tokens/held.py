@@ -54,7 +54,7 @@ class Held:
         """Delete documents of every model, and return how many keys there were."""
         with self._lock:
             return sum(
-                any([shelf.drop([key]) for shelf in self._shelves.values()]) for key in keys
+                sum(shelf.drop([key]) for shelf in self._shelves.values()) > 0 for key in keys
             )
 
     def frequencies(self, model: str) -> Frequencies:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["QueryVectors", "TokenVectors", "cosines", "maxsim", "quantised"]
 
 _MOST = 127  # of int8, with the same bound on both sides
-_AT_ONCE = 4096  # tokens whose vectors are float32 at the same time
+_AT_ONCE = 2048  # tokens whose vectors are float32 at the same time
+# products of this size OpenBLAS computes in the calling thread: its others wait for each other by
+# spinning, and where the cores are busy, .5 ms become 300
+_SINGLE = 2**18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,24 +112,25 @@ def maxsim(
     Returns:
         Within -1 and 1, shape (n,).
     """
-    best = np.empty((len(query), len(documents)), np.float32)
+    best = np.empty((len(documents), len(query)), np.float32)
     sizes = np.array([len(one.scales) for one in documents])
-    room = max(_AT_ONCE, int(sizes.max(initial=0)))
-    block = np.empty((min(room, int(sizes.sum())), query.shape[1]), np.float32)
+    turned = np.ascontiguousarray(query.T)
+    rows = max(1, _SINGLE // turned.size)
+    room = -(-max(_AT_ONCE, int(sizes.max(initial=0))) // rows) * rows
+    block = np.zeros((room, len(turned)), np.float32)
     start = 0
     while start < len(documents):
-        # whole documents, as many as fit
         ends = np.cumsum(sizes[start:])
-        count = max(1, int(np.searchsorted(ends, room, "right")))
-        part = documents[start : start + count]
-        ends = ends[:count]
+        ends = ends[: int(np.searchsorted(ends, room, "right"))]  # whole documents, as many as fit
+        part = documents[start : start + len(ends)]
         for one, end in zip(part, ends.tolist(), strict=True):
             block[end - len(one.scales) : end] = one.codes
-        products = query @ block[: ends[-1]].T
-        products *= np.concatenate([one.scales for one in part])
-        begins = ends - sizes[start : start + count]
-        np.maximum.reduceat(products, begins, axis=1, out=best[:, start : start + count])
-        start += count
+        used = -(-int(ends[-1]) // rows)
+        small = np.matmul(block[: used * rows].reshape(used, rows, -1), turned)
+        products = small.reshape(used * rows, -1)[: ends[-1]]
+        products *= np.concatenate([one.scales for one in part])[:, None]
+        begins = ends - sizes[start : start + len(ends)]
+        np.maximum.reduceat(products, begins, axis=0, out=best[start : start + len(ends)])
+        start += len(ends)
     share = weights.astype(np.float64) / weights.sum(dtype=np.float64)
-    np.clip(best, -1.0, 1.0, out=best)
-    return (share @ best).astype(np.float32)
+    return (np.clip(best, -1.0, 1.0) @ share).astype(np.float32)

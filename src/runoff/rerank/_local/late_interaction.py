@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelFiles, Precision
     from runoff._tokens.frequencies import Frequencies
-    from runoff.rerank._token_store import TokenStore
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
+    from runoff.rerank._token_store import TokenStore
 
 __all__ = ["LateInteraction"]
 
