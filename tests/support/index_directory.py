@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from runoff._util import generations as _generations
+from runoff._util import generations
 
 
 def pointer(path):
@@ -17,7 +17,7 @@ def point(path, **changes):
     """Rewrite the pointer with a valid checksum."""
     said = pointer(path) | changes
     del said["checksum"]
-    said["checksum"] = _generations._checksum(said)
+    said["checksum"] = generations._checksum(said)
     (path / "runoff.json").write_text(json.dumps(said))
 
 

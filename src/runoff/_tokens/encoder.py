@@ -142,11 +142,10 @@ class TokenEncoder:
         """What makes the tokens of documents."""
         return self._document
 
-    @property
-    def plain(self) -> bool:
-        """Whether a document's first run is that of its pooled vector, too."""
-        side = self.settings.document
-        return not side.prefix and self._document.max_length == self.max_length
+    def shares(self, other: TextEncoder, loaded: Loaded) -> bool:
+        """Whether a document's first run is the run that another encoder of a text would make."""
+        same = loaded.digest == self._loaded.digest and other.max_length == self.max_length
+        return same and not self.settings.document.prefix
 
     def document(
         self, text: str, interrupt: Interrupt | None = None
@@ -246,8 +245,9 @@ class TokenEncoder:
         if self._mean is not None:
             made = made - self._mean
         made = made[:, : self.dims] if self._projection is None else made @ self._projection
-        lengths = np.sqrt((made.astype(np.float64) ** 2).sum(axis=1))
-        return (made / np.maximum(lengths, _TINY)[:, None]).astype(np.float32)
+        with np.errstate(invalid="ignore"):  # what is not finite is found later
+            lengths = np.sqrt((made.astype(np.float64) ** 2).sum(axis=1))
+            return np.asarray(made / np.maximum(lengths, _TINY)[:, None], np.float32)
 
     def _check_dimensions(self, name: str, dimensions: int, width: int) -> None:
         remedy = f"{name} has {width} dimensions: leave it out"

@@ -29,12 +29,23 @@ def key_of(text: str) -> bytes:
 
 
 class Counts:
-    """In how many documents each token occurs, kept up to date."""
+    """In how many documents each token occurs, kept up to date.
 
-    def __init__(self, documents: int = 0, counts: NDArray[np.int64] | None = None) -> None:
+    Args:
+        documents: how many there are so far.
+        counts: in how many of them each token occurs, by id; changed in place.
+        last: what was shown before this.
+    """
+
+    def __init__(
+        self,
+        documents: int = 0,
+        counts: NDArray[np.int64] | None = None,
+        last: Counts | None = None,
+    ) -> None:
         self.documents = documents
         self.counts = np.zeros(0, np.int64) if counts is None else counts
-        self._shown: Frequencies | None = None
+        self._shown: Frequencies | None = None if last is None else last._shown  # noqa: SLF001 - its own class
 
     def change(self, ids: NDArray[np.int32], by: int) -> None:
         """Count a document in (1) or out (-1)."""
@@ -95,6 +106,14 @@ class Shelf:
                 self.nbytes -= one.nbytes + OVERHEAD
                 self.counts.change(one.ids, -1)
         return dropped
+
+    def frequencies(self) -> Frequencies:
+        """Return in how many documents each token occurs."""
+        return self.counts.shown()
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return len(self.held)
 
     def shrink(self, most: int) -> int:
         """Delete the least recently used until at most so many bytes are left; return how many."""

@@ -93,7 +93,8 @@ def cosines(query: NDArray[np.float32], document: TokenVectors) -> NDArray[np.fl
         Within -1 and 1, shape (m, n).
     """
     made = (query @ document.codes.astype(np.float32).T) * document.scales
-    return np.clip(made, -1.0, 1.0)
+    clipped: NDArray[np.float32] = np.clip(made, -1.0, 1.0)
+    return clipped
 
 
 def maxsim(
@@ -133,4 +134,5 @@ def maxsim(
         np.maximum.reduceat(products, begins, axis=0, out=best[start : start + len(ends)])
         start += len(ends)
     share = weights.astype(np.float64) / weights.sum(dtype=np.float64)
-    return (np.clip(best, -1.0, 1.0) @ share).astype(np.float32)
+    scores: NDArray[np.float32] = (np.clip(best, -1.0, 1.0) @ share).astype(np.float32)
+    return scores

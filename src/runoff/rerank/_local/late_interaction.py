@@ -13,7 +13,7 @@ from runoff._onnx import cpu, languages, resolve, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.windows import windows as windows_of
 from runoff._tokens.encoder import check_options, vectors_key
-from runoff._tokens.keeps import Keeps
+from runoff._tokens.keeps import Encoding
 from runoff._tokens.settings import read_settings
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
@@ -21,7 +21,7 @@ from runoff.errors import DeadlineExceeded, InvalidArgument, RequestRejected
 from runoff.rerank._amounts import pair_tokens
 from runoff.rerank._local import backends, late
 from runoff.rerank._pairs import check_queries, checked, texts
-from runoff.rerank._token_store import shared
+from runoff.rerank._token_store import as_token_store, shared
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelFiles, Precision
     from runoff._tokens.frequencies import Frequencies
+    from runoff._tokens.keeps import Keeps
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.rerank._token_store import TokenStore
@@ -63,8 +64,9 @@ class LateInteraction:
         weights: how much a query token counts. `"auto"` takes the weights the model has learned,
             or else `"idf"`: how rare the token is among the documents in the store, once there are
             200 of the same model; until then, and with `"equal"`, all count alike.
-        store: where document vectors are kept: a `TokenStore`, or None for this process's own, in
-            memory (256 MB). Others may have the same three methods.
+        store: where document vectors are kept: a `TokenStore`, a path for one in that directory, or
+            None for this process's own in memory (256 MB). Any object with its methods `get`, `put`
+            and `frequencies` will do.
         dimensions: how many dimensions of the vectors are kept; None keeps all. Only for models
             whose `late.json` says that the first matter most.
         max_windows: windows read of a long document, 1 to 64; what lies beyond is truncated.
@@ -81,7 +83,7 @@ class LateInteraction:
     model: str | Path = "all-MiniLM-L6-v2"
     _: KW_ONLY
     weights: Literal["auto", "idf", "equal"] = "auto"
-    store: TokenStore | Keeps | None = None
+    store: TokenStore | Keeps | str | Path | None = None
     dimensions: int | None = None
     max_windows: int = 4
     precision: Precision = "auto"
@@ -100,9 +102,8 @@ class LateInteraction:
         check_options(self.dimensions, self.max_windows)
         if self.weights not in _KINDS:
             raise InvalidArgument("weights", self.weights, f"must be one of {', '.join(_KINDS)}")
-        if self.store is not None and not isinstance(self.store, Keeps):
-            remedy = "must be a TokenStore, an object with its get, put and frequencies, or None"
-            raise InvalidArgument("store", self.store, remedy)
+        # a copy made by `dataclasses.replace` goes on with the same store
+        object.__setattr__(self, "store", as_token_store(self.store))
 
     @property
     def name(self) -> str:
@@ -152,6 +153,14 @@ class LateInteraction:
         found = self._frequencies(key) if self.weights != "equal" else None
         counted = None if found is None else found.digest
         return repr(("late", key, identity, self.weights, counted, versions, machine))
+
+    @property
+    def encoding(self) -> Encoding:
+        """What makes its vectors, and where they are kept; loads the model.
+
+        `Embedder(late=...)` takes it, so that documents are encoded once for both stages.
+        """
+        return Encoding(self._load().encoder, self._store)
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
         """Return the pairs and, by a quarter of their bytes, the tokens it may read."""
@@ -259,7 +268,7 @@ class LateInteraction:
 
     @property
     def _store(self) -> Keeps:
-        return shared() if self.store is None else self.store
+        return self.store or shared()  # type: ignore[return-value] # made a store in __post_init__
 
     def _frequencies(self, key: str) -> Frequencies | None:
         found = self._store.frequencies(key)
