@@ -30,6 +30,7 @@ from runoff.rerank import (
     Pointwise,
     TokenStore,
 )
+from runoff.rerank._as_reranker import as_reranker
 from runoff.scores import ScoreKind, Threshold
 
 QUERY = "alpha, beta?"
@@ -387,7 +388,7 @@ def test_it_reranks_with_blend_threshold_passages_and_in_a_cascade(folder, model
     for reranker in (
         late,
         Pointwise(late, blend=0.5, threshold=low, cache=True, passages="max"),
-        Cascade(late, CrossEncoder(model)),
+        Cascade([(late, 3), CrossEncoder(model)]),
     ):
         response = TwoStage({"listed": source}, reranker=reranker).search("alpha beta", top_k=5)
         assert response.outcome.complete, response.outcome
@@ -484,3 +485,64 @@ def test_the_embedded_model_finds_what_answers():
         ]
     )
     assert found.values[0] > found.values[1]
+
+
+def test_it_blends_by_default(folder):
+    """A model that says nothing is mixed with the fused order; its config.json may say otherwise."""
+    assert Pointwise(LateInteraction(folder)).weight == 0.35
+    said = json.loads((folder / "config.json").read_text()) | {"default_blend": 1.0}
+    (folder / "config.json").write_text(json.dumps(said))
+    scorer = LateInteraction(folder)
+    assert scorer.default_blend == 1.0
+    scorer.warmup()
+    assert scorer.default_blend == 1.0
+
+
+def test_matches_add_up_to_the_score(folder):
+    """Shares times cosines are the score; words are whole, with their pieces together."""
+    scorer = LateInteraction(folder, store=TokenStore())
+    query, text = "alpha, xyz beta", "gamma xyz. delta " * 3
+    found = scorer.matches(query, text)
+    score = float(scorer.score([(query, text)]).values[0])
+    assert sum(one.share * one.cosine for one in found) == pytest.approx(score, abs=1e-5)
+    assert sum(one.share for one in found) == pytest.approx(1.0)
+    assert {one.query for one in found} >= {"alpha", "xyz", "beta"}
+    assert all(one.document in text for one in found)
+    parts = [one.share * one.cosine for one in found]
+    assert parts == sorted(parts, reverse=True)
+    assert scorer.matches("alpha", "")[0].document.startswith("[")
+    with pytest.raises(RequestRejected):
+        scorer.matches(" ", "alpha")
+
+
+def test_matches_of_long_documents_and_expanded_queries(folder):
+    """Windows, special tokens and expansion have words, too."""
+    expansion = {"id": 1, "length": 8, "attend": False}
+    settings(folder, query={"special": True, "skip": [], "expansion": expansion})
+    scorer = LateInteraction(folder, max_length=16, store=TokenStore())
+    found = scorer.matches("alpha", "gamma delta " * 15 + "alpha")
+    assert sum(one.share for one in found) == pytest.approx(1.0)
+    assert {"alpha", "[CLS]", "(expansion)"} <= {one.query for one in found}
+
+
+def test_an_answer_shows_which_words_met(folder, model):
+    """`explain`, one document's path and the notebook show pairs; a pickle goes without."""
+    source = Listed(*[Document(f"d{at}", text) for at, text in enumerate(DOCUMENTS)])
+    late = LateInteraction(folder, store=TokenStore())
+    for reranker in (late, Cached(late), Cascade([(late, 3), CrossEncoder(model)])):
+        response = TwoStage({"listed": source}, reranker=reranker).search("alpha beta", top_k=3)
+        assert "query ~ document" in response.explain()
+        assert "alpha ~ alpha" in response.explain()
+        assert "words of the query ~ of the document: " in response.explain("d1")
+        assert "alpha ~ alpha" in response._repr_html_()
+        back = pickle.loads(pickle.dumps(response))
+        assert back == response
+        assert "~" not in back.explain()
+    plain = TwoStage({"listed": source}, reranker=CrossEncoder(model)).search("alpha", top_k=3)
+    assert "~" not in plain.explain()
+
+
+def test_it_has_a_short_name():
+    """`reranker="late"` is late interaction with the embedded encoder."""
+    made = as_reranker("late")
+    assert made == Pointwise(LateInteraction())

@@ -1,7 +1,7 @@
 """Kill processes that flush a token store, again and again, and look at what they leave.
 
-Run as a script: `flush_until_killed.py DIRECTORY KILLS SEED`. Prints a JSON line: how many documents
-were read and found right, and how often a generation was left unfinished.
+Run as a script: `flush_until_killed.py DIRECTORY KILLS SEED`. Prints a JSON line: how many
+documents were read and found right, and how often a generation was left unfinished.
 """
 
 import os

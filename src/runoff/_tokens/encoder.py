@@ -211,9 +211,39 @@ class TokenEncoder:
         found = np.where(known, learned[np.where(known, ids, 0)], np.float32(1.0))
         return found if found.any() else np.ones_like(found)
 
-    def word(self, token: int) -> str:
-        """Return the text of a token; `"##"` marks one that continues a word."""
-        return str(self._loaded.tokenizer.id_to_token(token) or "")
+    def words(self, text: str, *, query: bool) -> list[tuple[int, str]]:
+        """Return the word that each vector of a query or document belongs to.
+
+        Returns:
+            For each vector, in order, where its word begins in what is read, and the word; a
+            token that is no part of the text is itself, and begins at -1.
+        """
+        side = self.settings.query if query else self.settings.document
+        encoder, text = (self._query if query else self._document), side.prefix + text
+        room = encoder.length
+        most = room if query else room * self._windows
+        found, _ = encoder.head(text, most)
+        words, offsets = found.word_ids[:most], found.offsets[:most]
+        ends: dict[int | None, int] = {}
+        starts: dict[int | None, int] = {}
+        for word, (start, end) in zip(words, offsets, strict=True):
+            starts.setdefault(word, start)
+            ends[word] = max(ends.get(word, 0), end)
+        spans = [(starts[word], text[starts[word] : ends[word]]) for word in words]
+        before, _after = encoder.around
+        tokenizer = self._loaded.tokenizer
+        made: list[tuple[int, str]] = []
+        kept = []
+        for at in range(0, max(len(spans), 1), room):
+            encoded = encoder.filled(found.ids[:most][at : at + room], truncated=False)
+            marks = [(-1, str(tokenizer.id_to_token(one))) for one in encoded.ids[0].tolist()]
+            part = spans[at : at + room]
+            made += [*marks[:before], *part, *marks[before + len(part) :]]
+            kept.append(self._kept(encoded, side))
+        chosen = np.concatenate(kept)
+        if not chosen.any():
+            chosen[:] = True
+        return [one for one, keep in zip(made, chosen.tolist(), strict=True) if keep]
 
     def _kept(self, encoded: Encoded, side: Side) -> NDArray[np.bool_]:
         """Return which tokens of an input have vectors that count, shape (n,)."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from runoff._onnx import resolve, sessions
 from runoff._tokens.encoder import TokenEncoder
-from runoff._tokens.vectors import QueryVectors, maxsim
+from runoff._tokens.vectors import QueryVectors, cosines, maxsim
 from runoff.rerank._local import backends
-from runoff.scores import ModelIdentity
+from runoff.scores import Match, ModelIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,9 +28,21 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank._local.late_interaction import LateInteraction
 
-__all__ = ["COLLECTION", "Ready", "Values", "Work", "english", "find", "identity", "prepare"]
+__all__ = [
+    "COLLECTION",
+    "USUAL_BLEND",
+    "Ready",
+    "Values",
+    "Work",
+    "blend_of",
+    "english",
+    "find",
+    "identity",
+    "prepare",
+]
 
 COLLECTION = 200  # documents of a store from which on their frequencies count
+USUAL_BLEND = 0.35  # for a model that says nothing: token vectors that nobody trained for this
 _REVISION_LENGTH = 16  # hexadecimal digits of the checksum
 _QUERIES = 64  # whose vectors are kept
 _ENGLISH = (
@@ -53,7 +65,7 @@ class Ready:
         encoder: makes the vectors.
         identity: the model that makes the scores.
         english: whether it was trained on English only.
-        default_blend: the weight its `config.json` asks for, or None.
+        default_blend: the weight its `config.json` asks for, or else `USUAL_BLEND`.
         queries: the vectors of the last queries.
     """
 
@@ -61,7 +73,7 @@ class Ready:
     encoder: TokenEncoder
     identity: ModelIdentity
     english: bool
-    default_blend: float | None
+    default_blend: float
     queries: OrderedDict[str, QueryVectors] = field(default_factory=OrderedDict)
 
     def keep(self, text: str, vectors: QueryVectors) -> None:
@@ -95,6 +107,12 @@ def english(files: ModelFiles) -> bool:
     return files.name.startswith(_ENGLISH) or backends.english(files)
 
 
+def blend_of(files: ModelFiles) -> float:
+    """Return the weight of the scores when mixed with fusion scores."""
+    stated = backends.default_blend(files)
+    return USUAL_BLEND if stated is None else stated
+
+
 def prepare(config: LateInteraction, deadline: Deadline | None = None) -> Ready:
     """Find and load a model, run it once, and check that it has token vectors.
 
@@ -118,7 +136,7 @@ def prepare(config: LateInteraction, deadline: Deadline | None = None) -> Ready:
         encoder,
         identity(config, files, loaded.digest),
         english(files),
-        backends.default_blend(files),
+        blend_of(files),
     )
 
 
@@ -217,6 +235,32 @@ class Work:
                 truncated[list(held)] = [one.truncated for one in held.values()]
         cut = any(one is not None and one.truncated for one in self._queries.values())
         return Values(scores, scored, truncated, tokens, cut)
+
+    def matches(self, kind: str, counting: Counting) -> tuple[Match, ...]:
+        """Return the matches of the only pair, which has been scored before."""
+        self.look()
+        ((query, document),) = self.pairs
+        asked, held = self._queries[query], self._documents[document]
+        if asked is None or held is None:
+            return ()
+        encoder = self._ready.encoder
+        weights = self._weights(asked.ids, kind, counting() if kind != "equal" else None)
+        found = cosines(asked.vectors, held)
+        ours, theirs = encoder.words(query, query=True), encoder.words(document, query=False)
+        ours += [(-1, "(expansion)")] * (len(asked.ids) - len(ours))
+        parts: dict[tuple[int, str], list[tuple[float, float, str]]] = {}
+        for at, word in enumerate(ours):
+            best = int(found[at].argmax())
+            part = (float(weights[at]), float(found[at, best]), theirs[best][1])
+            parts.setdefault(word, []).append(part)
+        total = float(weights.sum())
+        made = []
+        for (_, named), several in parts.items():
+            share = sum(weight for weight, _, _ in several)
+            mean = sum(weight * cosine for weight, cosine, _ in several) / (share or 1.0)
+            other = max(several, key=lambda one: one[0] * one[1])[2]
+            made.append(Match(named, other, mean, share / total))
+        return tuple(sorted(made, key=lambda one: -one.share * one.cosine))
 
     def _weights(
         self, ids: NDArray[np.int32], kind: str, frequencies: Frequencies | None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.rerank._token_store import TokenStore
+    from runoff.scores import Match
 
 __all__ = ["LateInteraction"]
 
@@ -116,10 +117,10 @@ class LateInteraction:
         return True
 
     @property
-    def default_blend(self) -> float | None:
-        """The weight its model's `config.json` asks for when mixed with fusion scores, or None.
+    def default_blend(self) -> float:
+        """The weight when mixed with fusion scores: as its model's `config.json` says, or .35.
 
-        Of models of the Hugging Face Hub it is known once they are loaded.
+        What the settings of models of the Hugging Face Hub say is known once they are loaded.
 
         Raises:
             RunoffError: the model cannot be found, as `score` would say.
@@ -127,7 +128,7 @@ class LateInteraction:
         ready = self._state.current
         if ready is not None:
             return ready.default_blend
-        return None if resolve.needs_hub(self.model) else backends.default_blend(self._files())
+        return late.USUAL_BLEND if resolve.needs_hub(self.model) else late.blend_of(self._files())
 
     @property
     def cache_key(self) -> str:
@@ -243,6 +244,19 @@ class LateInteraction:
         room = min(encoder.room, length or encoder.room)
         made = encoder.text_encoder
         return [windows_of(made, text, room, min(overlap, room // 2)) for text in texts]
+
+    def matches(self, query: str, document: str) -> tuple[Match, ...]:
+        """Return which word of a query met which word of a document, what counts most first.
+
+        Raises:
+            InvalidArgument: a text is not a string.
+            RequestRejected: the query is blank.
+            RunoffError: the model cannot be loaded or run; see `warmup`.
+        """
+        self.score([(query, document)])  # encodes what is not known yet
+        ready = self._load()
+        counting = partial(self._frequencies, ready.encoder.key)
+        return late.Work(ready, self._store, [(query, document)]).matches(self.weights, counting)
 
     def _asking(
         self, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
