@@ -164,19 +164,29 @@ class TokenEncoder:
         for start in range(0, max(len(ids), 1), room):
             yield self._document.filled(ids[start : start + room], truncated=cut)
 
+    def floats(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.int32], bool]:
+        """Return a document's vectors before rounding, their ids, and whether text was lost."""
+        runs = [(one, self._loaded.run(one, self.output)[0]) for one in self.windows(text)]
+        return (*self._floats(runs), runs[0][0].truncated)
+
     def gathered(self, runs: list[tuple[Encoded, NDArray[Any]]]) -> TokenVectors | None:
         """Return a document's vectors from the outputs of its runs, each of shape (n, hidden)."""
+        vectors, ids = self._floats(runs)
+        if not np.isfinite(vectors).all():
+            return None
+        codes, scales = quantised(vectors)
+        return TokenVectors(codes, scales, ids, runs[0][0].truncated)
+
+    def _floats(
+        self, runs: list[tuple[Encoded, NDArray[Any]]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         side = self.settings.document
         kept = [self._kept(encoded, side) for encoded, _ in runs]
         if not any(one.any() for one in kept):
             kept = [np.ones_like(one) for one in kept]
         hidden = np.concatenate([out[one] for (_, out), one in zip(runs, kept, strict=True)])
         ids = np.concatenate([run.ids[0][one] for (run, _), one in zip(runs, kept, strict=True)])
-        vectors = self._projected(hidden)
-        if not np.isfinite(vectors).all():
-            return None
-        codes, scales = quantised(vectors)
-        return TokenVectors(codes, scales, ids.astype(np.int32), runs[0][0].truncated)
+        return self._projected(hidden), ids.astype(np.int32)
 
     def query(self, text: str, interrupt: Interrupt | None = None) -> QueryVectors:
         """Return a query's vectors; those that are not finite are left in."""
