@@ -20,6 +20,7 @@ BENCHMARKS = (
     "import_time",
     "bm25_speed",
     "overhead",
+    "overrun",
     "grouping",
     "pairs",
     "backends",
@@ -36,8 +37,12 @@ BENCHMARKS = (
     "server",
     "replay",
     "verdict",
+    "unjudged",
+    "clicks",
     "ledger",
     "tuning",
+    "coverage",
+    "drift",
 )
 
 

@@ -75,10 +75,11 @@ def multi_vector(directory: Path, *, expansion=None, prompts=None, extra=()) -> 
 
 
 def colbert(directory: Path) -> Path:
-    """Save a checkpoint as Stanford's ColBERT does: `linear.weight` beside the encoder's weights."""
+    """Save a checkpoint as Stanford's ColBERT does: `linear.weight` beside the encoder's."""
     backbone(directory)
     torch.manual_seed(2)
-    weights = {f"bert.{name}": one for name, one in load_file(directory / "model.safetensors").items()}
+    encoder = load_file(directory / "model.safetensors")
+    weights = {f"bert.{name}": one for name, one in encoder.items()}
     weights["linear.weight"] = torch.randn(8, 32)
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((directory / "config.json").read_text())

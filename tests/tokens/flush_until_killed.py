@@ -4,6 +4,7 @@ Run as a script: `flush_until_killed.py DIRECTORY KILLS SEED`. Prints a JSON lin
 documents were read and found right, and how often a generation was left unfinished.
 """
 
+import json
 import os
 import random
 import signal
@@ -45,6 +46,7 @@ def main(path, kills, seed):
         there = [one is not None for one in store.get(MODEL, texts)]
         assert holds(store, texts) == there, "what is there is whole"
         right += sum(there)
+    print(json.dumps({"right": right, "unfinished": unfinished}))  # noqa: T201 - the answer
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.adapters.trend import trend
 from runoff._util.messages import error_text
-from runoff._util.trend import trend
 from runoff.errors import FilterNotSupported, RunoffError
 from runoff.llama_index._convert import Reading, to_bundle, to_hits
 from runoff.llama_index._filters import to_metadata_filters
