@@ -18,12 +18,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 from test_store import MODEL, holds, opened_anew, put
 
 
-def write_forever(path, seed):
+def write_forever(path, seed, said):
     store = opened_anew(path)
     for number in range(10**9):
         texts = [f"{seed} {number} {one}" for one in range(8)]
         put(store, texts)
         store.flush()
+        os.write(said, b".")
         if number % 5 == 4:
             store.delete(texts[:2])
 
@@ -32,12 +33,16 @@ def main(path, kills, seed):
     chance = random.Random(seed)
     right = unfinished = 0
     for kill in range(kills):
+        heard, said = os.pipe()
         child = os.fork()
         if not child:
-            write_forever(path, kill)
-        time.sleep(chance.uniform(0.05, 0.25))
+            write_forever(path, kill, said)
+        os.read(heard, 1)  # the first flush has ended
+        time.sleep(chance.uniform(0, 0.1))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
+        os.close(heard)
+        os.close(said)
         assert os.WTERMSIG(status) == signal.SIGKILL, "it did not end by itself"
         folder = Path(path) / MODEL / "generations"
         unfinished += folder.is_dir() and len([*folder.iterdir()]) > 1
