@@ -20,9 +20,10 @@ from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runoff.filters import Filter
+    from runoff.scores import Match
     from runoff.trace import StageTrace, Trace
 
 __all__ = [
@@ -139,7 +140,7 @@ class Hit:
 
     Attributes:
         document: the document found.
-        score: the source's own score, higher is better.
+        score: the source's own score, higher is better; NaN from a source that only ranks.
         score_range: the lowest and highest score this source can give, as far as it knows them;
             None for an unknown end.
         key: what identifies the document across sources; the pipeline sets it, and it is the
@@ -174,7 +175,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one source placed a candidate: its rank (from 1) and the source's own score."""
+    """Where one source placed a candidate: its rank (from 1) and the source's own score, or NaN."""
 
     source: str
     rank: int
@@ -270,6 +271,8 @@ class Reranking:
         notes: sentences for the user to read.
         thresholded: True when a threshold was applied, so that nothing unscored may follow.
         parts: its stages, when there are several; `usage` is their sum.
+        matcher: returns for a document which words of the query met which of its own, where the
+            model can say so; it is not pickled.
     """
 
     ordered: tuple[Ranked, ...]
@@ -284,6 +287,9 @@ class Reranking:
     notes: tuple[str, ...] = ()
     thresholded: bool = False
     parts: tuple[StageTrace, ...] = ()
+    matcher: Callable[[Document], tuple[Match, ...]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     __repr__ = fields_repr
 
