@@ -46,6 +46,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "output": "sentence_embedding",
         "max_length": 256,
         "dims": 384,
+        "score_spread": 0.063,  # of cosines, over the queries of docs/defaults.md
+        "default_blend": 0.5,  # of late interaction with its token vectors
     },
     "runoff-mini": {
         "kind": "cross-encoder",
