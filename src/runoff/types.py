@@ -114,7 +114,7 @@ class Query:
         """Check the fields, and refuse a query without a question."""
         if not isinstance(self.text, str):
             raise InvalidArgument("query", self.text, "must be a string or a Query")
-        if not self.text.strip() and self.embedding is None and not self.embedding_texts:
+        if not self.has_question():
             raise InvalidArgument(
                 "query",
                 self.text,
@@ -128,6 +128,10 @@ class Query:
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")
 
+    def has_question(self) -> bool:
+        """Whether there is anything to search by: a text, or what dense sources need."""
+        return bool(self.text.strip() or self.embedding is not None or self.embedding_texts)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -135,7 +139,7 @@ class Hit:
 
     Attributes:
         document: the document found.
-        score: the source's own score, higher is better.
+        score: the source's own score, higher is better; NaN from a source that only ranks.
         score_range: the lowest and highest score this source can give, as far as it knows them;
             None for an unknown end.
         key: what identifies the document across sources; the pipeline sets it, and it is the
@@ -170,7 +174,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one source placed a candidate: its rank (from 1) and the source's own score."""
+    """Where one source placed a candidate: its rank (from 1) and the source's own score, or NaN."""
 
     source: str
     rank: int

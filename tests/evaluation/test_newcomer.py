@@ -70,7 +70,7 @@ def test_what_is_no_collection_is_refused_by_name():
     calls = [
         lambda: evaluate({"q1": ["a"]}, {"q1": {"a": 1}}),
         lambda: evaluate([["a"]], JUDGED),
-        lambda: record(pipeline, {"q1": "one"}, progress=False),
+        lambda: record(pipeline, 3, progress=False),
         lambda: made.losses({"q1": {"a": 1}}),
     ]
     for call in calls:

@@ -54,7 +54,7 @@ def test_a_second_stage_that_beats_them_all_is_kept():
     assert [one.name for one in found.rivals] == ["best first stage", "good", "poor", "fused"]
     assert all(one.beaten and one.interval[0] > 0 for one in found.rivals)
     assert found.rivals[0].value >= max(one.value for one in found.rivals[1:]) - 0.02
-    assert f"It takes {found.ms:.0f} ms, the best first stage" in found.reason
+    assert f"It takes {found.ms:.1f} ms, the best first stage" in found.reason
     assert found.ms > found.rivals[0].ms >= 0
     assert any("first stages on the other queries, mostly" in note for note in found.notes)
     assert "against good (0." in str(found)

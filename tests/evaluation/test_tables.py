@@ -87,6 +87,8 @@ def test_columns_that_could_be_the_same_are_refused(tmp_path):
         csv(tmp_path / "j.csv", "Frage,Question,doc_id\neins,one,d1\n")
     found = csv(tmp_path / "j.csv", "query,Question,doc_id\none,eins,d1\n")
     assert found.slices("Question") == {text_key("one"): "eins"}
+    found = csv(tmp_path / "j.csv", "query,Query,doc_id\none,eins,d1\n")
+    assert found.slices("Query") == {text_key("one"): "eins"}
 
 
 def test_empty_grades_and_merged_cells(tmp_path):
@@ -185,7 +187,9 @@ def test_judges_who_disagree(tmp_path):
         (note,) = [note for note in found.notes if "alpha" in note]
         assert "3 judges; 4 documents have several of them, who differ on 3" in note
         assert "too little to rely on" in note
+        assert "alpha (ordinal)" in note
         mean = csv(tmp_path / "j.csv", text, judges="mean")
+        assert "alpha (interval)" in mean.notes[-1]
         assert judged(mean) == {one: {"d1": 1, "d2": 0}, two: {"d3": 1, "d4": 1}}
     with pytest.raises(InvalidArgument, match="judges='vote'"):
         csv(tmp_path / "j.csv", long, judges="vote")

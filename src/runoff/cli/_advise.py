@@ -13,6 +13,7 @@ from runoff.cli._collection import (
     texts_beside,
     write_judge,
 )
+from runoff.cli._labels import Labels, with_labels
 from runoff.cli._options import (
     CacheOption,
     CollectionArgument,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["advise"]
 
 
+@with_labels
 def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     collection: CollectionArgument,
     system: SystemOption = None,
@@ -70,6 +72,8 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
             help="COLLECTION is a text file of questions, one a line, that nobody has judged.",
         ),
     ] = False,
+    *,
+    labels: Labels,
 ) -> None:
     """Find out whether the second stage helps, where quality is lost, and what to do next.
 
@@ -83,7 +87,12 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         _without_judgments(collection, asked, depth, window, save, report, judge)
         return
     judged = open_collection(
-        collection, split=split, topics=topics, documents=asked is None, judgments=judgments
+        collection,
+        split=split,
+        topics=topics,
+        documents=asked is None,
+        judgments=judgments,
+        labels=labels,
     )
     slices = slicings(judged, slice_by or [])
     check_writable(report=report, judge=judge)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runoff.cli._labels import Labels
 from runoff.errors import InvalidArgument
 from runoff.evaluation._bounds import COLUMNS
 from runoff.evaluation._collection import Collection
 from runoff.evaluation._formats import Gathered, numbered_lines, read_qrels, read_texts
+from runoff.evaluation._labels.headers import JUDGMENTS, columns_of, missing
 
 if TYPE_CHECKING:
     from runoff.evaluation._recording import Recording
@@ -27,26 +29,32 @@ def open_collection(
     topics: Path | None,
     documents: bool,
     judgments: Path | None = None,
+    labels: Labels | None = None,
 ) -> Collection:
     """Return the collection that an argument names.
 
     Args:
-        name: a BEIR folder, a `.csv`, `.tsv` or `.jsonl` file, `ir_datasets:NAME`, or else a qrels
-            file.
+        name: a BEIR folder, a `.csv`, `.tsv`, `.xlsx` or `.jsonl` file, `ir_datasets:NAME`, or else
+            a qrels file.
         split: which judgments of a BEIR folder to use.
         topics: the queries of a qrels file; None uses each query's id as its text.
         documents: whether to read the documents.
         judgments: a table of further judgments.
+        labels: how labels are read and what they count; None takes the defaults.
 
     Raises:
         InvalidArgument: there is no such file or folder.
         MalformedData: a line cannot be read.
     """
-    found = _opened(name, split=split, topics=topics, documents=documents)
+    said = Labels() if labels is None else labels
+    whole = documents or said.match_by_text
+    found = said.applied(_opened(name, said, split=split, topics=topics, documents=whole))
     return found if judgments is None else found.with_judgments(judgments)
 
 
-def _opened(name: str, *, split: str, topics: Path | None, documents: bool) -> Collection:
+def _opened(
+    name: str, labels: Labels, *, split: str, topics: Path | None, documents: bool
+) -> Collection:
     if name.startswith(_DATASET):
         return Collection.from_ir_datasets(name.removeprefix(_DATASET), documents=documents)
     path = Path(name)
@@ -57,8 +65,11 @@ def _opened(name: str, *, split: str, topics: Path | None, documents: bool) -> C
     lower = path.name.lower().removesuffix(".gz")
     if lower.endswith((".jsonl", ".ndjson")):
         return Collection.from_jsonl(path)
-    if lower.endswith(".csv") or (lower.endswith(".tsv") and topics is None and _is_table(path)):
-        return Collection.from_csv(path)
+    tabs = lower.endswith(".tsv") and topics is None and (labels.clicks or _is_table(path))
+    if tabs or lower.endswith((".csv", ".xlsx")):
+        return labels.table(path)
+    if lower.endswith((".xls", ".ods", ".numbers")):
+        raise InvalidArgument("collection", name, "save the spreadsheet as .xlsx or .csv")
     if topics is not None:
         return Collection.from_trec(path, topics)
     gathered = Gathered()
@@ -83,7 +94,7 @@ def open_questions(name: str) -> list[str]:
 def _is_table(path: Path) -> bool:
     """Return whether a file's first line names the columns of `from_csv`, unlike BEIR's qrels."""
     _, first = next(numbered_lines(path), ("", ""))
-    return "query" in [cell.strip() for cell in first.split("\t")]
+    return not missing(columns_of(path.name, first.split("\t"), JUDGMENTS), JUDGMENTS)
 
 
 def texts_beside(name: str, recording: Recording) -> dict[str, str] | None:

@@ -14,6 +14,7 @@ from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.cli._built_in import built_in_pipeline
 from runoff.cli._collection import open_collection, write_judge
+from runoff.cli._labels import Labels, with_labels
 from runoff.cli._options import (
     CacheOption,
     CollectionArgument,
@@ -51,6 +52,7 @@ __all__ = ["EXIT_HARM", "evaluate"]
 EXIT_HARM = 3
 
 
+@with_labels
 def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     collection: CollectionArgument,
     system: SystemOption = None,
@@ -96,6 +98,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     unjudged: UnjudgedOption = None,
     judge: JudgeOption = None,
     judgments: JudgmentsOption = None,
+    *,
+    labels: Labels,
 ) -> None:
     """Measure a system on judged queries and compare it with a baseline.
 
@@ -109,7 +113,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     asked = None if system is None else named_system("system", system)
     old = None if baseline is None else named_system("baseline", baseline)
     judged = open_collection(
-        collection, split=split, topics=topics, documents=asked is None, judgments=judgments
+        collection,
+        split=split,
+        topics=topics,
+        documents=asked is None,
+        judgments=judgments,
+        labels=labels,
     )
     slices = slicings(judged, slice_by or [])
     check_writable(report=report, save_run=save_run, judge=judge)

@@ -36,7 +36,7 @@ __all__ = [
 CollectionArgument = Annotated[
     str,
     typer.Argument(
-        help="A BEIR folder, a TREC qrels file, judgments as .csv, .tsv or .jsonl, or "
+        help="A BEIR folder, a TREC qrels file, judgments as .csv, .tsv, .xlsx or .jsonl, or "
         "ir_datasets:NAME."
     ),
 ]

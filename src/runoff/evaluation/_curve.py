@@ -278,6 +278,7 @@ def curve_of(
     regret = float(regrets.mean())
     low, high = regret_ends(values, chosen, seed=seed)
     return Curve(
+        # no second stage gains nothing over itself, on any queries
         _points(trials, [(0.0, 0.0), *_intervals(values[1:] - values[0], seed)], seed),
         _shape(values, bound, seed),
         trials.settings[chosen].window,

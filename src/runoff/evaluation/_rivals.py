@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Contest", "against", "contest", "second_stage_verdict"]
 
 _FOLDS = 5
+_WHOLE = 10  # from this many milliseconds on, no fraction is shown
 _KEPT = ("keep", "keep for these slices")
 
 
@@ -207,7 +208,11 @@ def _timed(reason: str, found: Contest) -> str:
     before, after = found.compared
     if before not in found.ms or after not in found.ms:
         return reason
-    return f"{reason} It takes {found.ms[after]:.0f} ms, the {before} {found.ms[before]:.0f} ms."
+    return f"{reason} It takes {_ms(found.ms[after])}, the {before} {_ms(found.ms[before])}."
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f} ms" if value < _WHOLE else f"{value:.0f} ms"
 
 
 def _only(measured: Measured, measure: str) -> Measured:
@@ -222,7 +227,7 @@ def _only(measured: Measured, measure: str) -> Measured:
 def _first_stages(answers: Answers, setup: Setup) -> tuple[list[Setting], list[Run]]:
     """Return the settings without a second stage that can be replayed, and their answers."""
     grid = default_grid(setup)
-    fusions = [*grid["fusion"], Convex(normalizer="zscore")]
+    fusions = [*grid["fusion"], Convex()]
     given = {"fusion": fusions, "weights": grid["weights"], "window": [0]}
     unlike: dict[str, Setting] = {}
     for one in grid_settings(setup, given):

@@ -20,9 +20,10 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore.utils import json_to_doc
 
+from runoff._util.adapters.template import Template
+from runoff._util.adapters.trend import as_similarities
 from runoff._util.isolated import isolated
 from runoff._util.provenance import KEY, Marked, decode, encode, without
-from runoff._util.template import Template
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._filters import as_filter
 from runoff.rerank._passages import within
@@ -82,6 +83,10 @@ class BundledQuery(Query):
     """
 
     image_path: str | None = None
+
+    def has_question(self) -> bool:
+        """Whether there is anything to search by; an image will do."""
+        return bool(self.image_path) or Query.has_question(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +180,21 @@ def _has_image(node: BaseNode) -> bool:
 
 
 def to_hits(nodes: Iterable[NodeWithScore], reading: Reading) -> list[Hit]:
-    """Return one hit for each node, in the order given; a node without a score has NaN."""
-    return [
-        Hit(reading.document(found), math.nan if found.score is None else float(found.score))
-        for found in nodes
-    ]
+    """Return one hit for each node, in the order given; a node without a score has NaN.
+
+    Scores that rise along the order, best first, are distances, as FAISS gives, and are negated.
+    """
+    given = list(nodes)
+    scores = [math.nan if found.score is None else float(found.score) for found in given]
+    pairs = zip(given, as_similarities(scores), strict=True)
+    return [Hit(reading.document(found), score) for found, score in pairs]
 
 
 def to_query(bundle: QueryBundle) -> BundledQuery:
     """Return a bundle as a query.
 
     Raises:
-        InvalidArgument: its text is blank, or its filters cannot be translated.
+        InvalidArgument: it has nothing to search by, or its filters cannot be translated.
     """
     embedding = bundle.embedding
     return BundledQuery(
@@ -280,10 +288,11 @@ def plain_node(document: Document) -> NodeWithScore:
 def provenance(node: NodeWithScore | BaseNode) -> dict[str, Any] | None:
     """Return how a node was found and ranked, or None if runoff did not return it.
 
-    Keys: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`, `fusion_score`,
-    `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`, `complete`, and
-    `degraded` if something was left out; `passages` (start, end and score; parts of the node's
-    content) if parts were scored; `grouped` (ids) if other nodes were put under this one.
+    Keys: `doc_id`, `rank`, `sources` (name to rank and score, None where there was none), `fusion`
+    (its class), `fusion_rank`, `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`,
+    `truncated`, `model`, `kind`, `complete`, and `degraded` if something was left out; `passages`
+    (start, end and score; parts of the node's content) if parts were scored; `grouped` (ids) if
+    other nodes were put under this one.
     """
     return decode(node.metadata)
 

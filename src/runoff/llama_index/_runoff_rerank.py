@@ -9,7 +9,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from runoff._util.options import Plain, brief_repr, strict_options
+from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import Reading, to_hits, to_nodes, to_query
 from runoff.llama_index._serialize import from_config, to_config, to_state
@@ -59,9 +59,10 @@ class RunoffRerank(BaseNodePostprocessor):
             `"degrade"` degrades it for every fault; `"raise"` raises every fault.
         threshold: a `runoff.scores.Threshold`: nodes whose rerank score is below it are left out of
             a complete answer.
-        blend: the weight of the rerank score, within 0 and 1, against the incoming order; None or 1
-            leaves the incoming order out, and `"auto"` does what suits the model, as in
-            `runoff.rerank.Pointwise`.
+        blend: the weight of the rerank score, within 0 and 1, against the incoming one; None or 1
+            leaves the incoming one out, and `"auto"` does what suits the model, as in
+            `runoff.rerank.Pointwise`. The incoming scores of the nodes count if every node has one
+            and they fall along the order, or rise, as distances do; otherwise the ranks.
         metadata_mode: which metadata the reranker reads before the content; by default the metadata
             that was embedded.
         text_template: replaces the layout of metadata and content, such as `"{title}: {text}"`.

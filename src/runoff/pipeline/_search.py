@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
-from runoff._util.masking import without_texts
-from runoff._util.messages import error_text, visible
-from runoff._util.names import name_of
+from runoff._util.messages import error_text, name_of, visible
 from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
+from runoff.fusion._suited import suited
 from runoff.pipeline import _stages as stages
 from runoff.pipeline._boundary import within
 from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
+from runoff.pipeline._masking import without_texts
 from runoff.pipeline._recall import Answer
 from runoff.rerank._check import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Usage
@@ -90,6 +90,7 @@ class Search:
         id_of: what identifies a document across sources; None for ids or texts.
         grouping: which candidates are put under one of them; None groups nothing.
         notes: sentences for the user about the query.
+        isolated: whether results have metadata of their own; False where the caller copies it.
     """
 
     query: Query
@@ -104,6 +105,7 @@ class Search:
     id_of: Callable[[Document], str] | None
     grouping: Grouping | None
     notes: tuple[str, ...] = ()
+    isolated: bool = True
 
     def is_heavy(self, answers: Mapping[str, Answer]) -> bool:
         """Return whether fusing these answers would block an event loop for long."""
@@ -135,7 +137,8 @@ class Search:
             inside, left_out = within(inside, self.query.filters)
         rankings, notes = identify(inside, self.id_of)
         every = {name: rankings.get(name, []) for name in self.sources}
-        candidates = stages.fuse(every, self.fusion)
+        fusion, instead = suited(self.fusion, every)
+        candidates = stages.fuse(every, fusion)
         heads = candidates
         if self.grouping is not None:
             share = self.deadline.remaining() * _GROUPING
@@ -143,8 +146,9 @@ class Search:
             notes += skipped
         split = stages.split(heads, self.window)
         entered = sum(map(len, rankings.values()))
-        fusion = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
-        return Nominated(recalled, fusion, split, grouped_fates(heads), (*left_out, *notes))
+        traced = StageTrace("fusion", name_of(fusion), watch.read()[0], entered, len(candidates))
+        every_note = (*left_out, *notes, *filter(None, (instead,)))
+        return Nominated(recalled, traced, split, grouped_fates(heads), every_note)
 
     def scored_nothing(self, nominated: Nominated, reply: Reply) -> bool:
         """Return whether the second stage degrades the answer and scored no candidate at all."""
@@ -190,7 +194,9 @@ class Search:
                 degraded.append(Degradation("rerank", traced[-1].source, reason, detail))
         degraded = self._logged(degraded, nominated)
         off = self.second is None
-        ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
+        ordered = stages.order(
+            split, reranking, reason, off=off, top_k=self.top_k, isolated=self.isolated
+        )
         notes = [*self.notes, *nominated.notes, *(reranking.notes if reranking else ())]
         outcome = Outcome(
             tuple(degraded),

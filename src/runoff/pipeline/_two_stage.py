@@ -18,10 +18,11 @@ from runoff._waiting.turns import turn
 from runoff.deadline import Deadline, Watch
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
-from runoff.fusion._rrf import RRF
+from runoff.fusion._default import default_fusion
 from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._recall import Recall
 from runoff.pipeline._search import Reply, Search
+from runoff.pipeline._sources import Given
 from runoff.protocols import (
     Fusion,
     PairScorer,
@@ -53,7 +54,8 @@ class TwoStage:
     Args:
         sources: first-stage retrievers by name, such as `{"bm25": bm25, "dense": dense}`. The
             first-declared one's copy of a document is used where several have it.
-        fusion: combines the hits of several sources into one order.
+        fusion: combines the hits of several sources into one order; by default the mean of their
+            z-scores, or `RRF()` for a search in which a source gave no scores.
         reranker: the second stage: a reranker, a pair scorer, or the name of a cross-encoder; the
             embedded one by default; None for recall alone.
         depth: hits asked of each source.
@@ -73,7 +75,7 @@ class TwoStage:
     """
 
     sources: Mapping[str, RecallSource]
-    fusion: Fusion = field(default_factory=RRF)
+    fusion: Fusion = field(default_factory=default_fusion)
     reranker: Reranker | PairScorer | str | None = "runoff-mini"
     depth: int = 100
     window: int = 50
@@ -184,6 +186,7 @@ class TwoStage:
             self.id_of,
             as_grouping(self.group),
             () if timeout is None else _unread(self.sources, asked.text),
+            isolated=not all(isinstance(one, Given) for one in self.sources.values()),
         )
         with Recall(self.sources, search.query, search.depth, search.deadline) as recall:
             answers = yield from recall.ask_all()

@@ -219,7 +219,12 @@ def _verdict(found: Verdict) -> Iterator[str]:
     kept, removed = (
         " and ".join(map("=".join, slices)) for slices in (found.keep_for, found.remove_for)
     )
-    if found.decision == "keep":
+    if found.caveat:
+        yield (
+            f"Have some queries judged by people: the judgments are {found.caveat}, which prove "
+            f"neither that the second stage helps nor that it does harm ({figure})."
+        )
+    elif found.decision == "keep":
         yield f"Keep the second stage: it is proven to help ({figure})."
     elif found.decision == "remove":
         yield f"Remove the second stage or try another one: it is proven to do harm ({figure})."

@@ -135,9 +135,11 @@ def missing(columns: Columns, needed: Sequence[str]) -> list[str]:
 def _only(
     where: str, role: str, places: Sequence[int], names: Sequence[str], folded: Sequence[str]
 ) -> int:
+    exact = [at for at in places if names[at] == role]
     plain = [at for at in places if folded[at] == _PLAIN[role]]
-    if len(plain) == 1:
-        return plain[0]
+    for found in (exact, plain):
+        if len(found) == 1:
+            return found[0]
     if role == "grade":  # the last two names mean other things, too
         strict = [at for at in places if folded[at] not in {"relevant", "label"}]
         places = strict or places
