@@ -72,7 +72,7 @@ def run(options: Options) -> Report:
             ),
             _rare(samples, required),
             _more(4 if options.quick else 30),
-            _choices(20 if options.quick else 200, required),
+            _choices(20 if options.quick else 400, required),
             _regrets(10 if options.quick else 60, required),
         ],
         required if not options.quick else (),
@@ -116,7 +116,7 @@ def _coverage(
             cells.append(f"{shares[0]:.3f} -> {shares[1]:.3f}, x {wider:.2f}")
             aside = f"on {name}, {what} alike, {queries} queries"
             required.append(Requirement(f"coverage {aside}", shares[1], _COVERED, at_least=True))
-            if alike is None:
+            if alike is None and (found == 0).mean() < 0.5:  # noqa: PLR2004 - most change
                 required.append(Requirement(f"width {aside}", wider, _WIDER))
             own = _compared(deltas * rng.choice((-1.0, 1.0), shape))
             chance.append(f"{(own.p <= 1 - _COVERED - 0.02).mean():.3f}")
@@ -140,7 +140,10 @@ def _bootstrap(deltas: NDArray[np.float64]) -> NDArray[np.float64]:
     counts = np.random.default_rng(0).multinomial(
         queries, np.full(queries, 1 / queries), size=_ROUNDS
     )
-    return np.percentile(counts @ deltas / queries, (2.5, 97.5), axis=0)
+    means = np.sort(counts @ deltas / queries, axis=0)
+    # the same order statistics as those of the intervals that it stands beside
+    outside = int(0.025 * (_ROUNDS + 1))
+    return means[[outside - 1, _ROUNDS - outside]]
 
 
 def _inside(ends: NDArray[np.float64], truth: float) -> float:
