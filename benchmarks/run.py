@@ -33,6 +33,7 @@ BENCHMARKS = (
     "blend",
     "anytime",
     "cascade",
+    "late",
     "passages",
     "server",
     "replay",
