@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pairs
 import torch
@@ -32,6 +31,7 @@ from common import (
 from tokenizers import Tokenizer
 from torch import nn
 
+import onnx
 from runoff.export._agreement import check_fp32, check_int8, spearman
 from runoff.export._folder import write_checksums, write_json
 from runoff.export._graph import to_int8, to_onnx
@@ -87,7 +87,7 @@ def pair_scores(encoder: Encoder, texts: list[tuple[str, str]]) -> np.ndarray:
 
 
 def add_token_vectors(graph: Path) -> None:
-    """Give a bi-encoder's graph a second output: the vectors that it pools, for late interaction."""
+    """Give a bi-encoder's graph a second output: the token vectors that it pools."""
     model = onnx.load(graph)
     norms = [node for node in model.graph.node if node.op_type == "LayerNormalization"]
     shape = ["batch", "tokens", CONFIGS[BACKBONE.rpartition("/")[2]]["dims"]]

@@ -226,7 +226,7 @@ def _settings(name: str, original: Any) -> dict[str, Any]:  # noqa: ANN401 - as 
         raise InvalidArgument("model", name, remedy)
     reads = original[0]
     most = original.max_seq_length
-    skips = {"query": [], "document": []}
+    skips: dict[str, list[int]] = {"query": [], "document": []}
     for one in original:
         if type(one).__name__ == "MultiVectorMask":
             if one.keep_only_token_ids:

@@ -118,7 +118,7 @@ class LateInteraction:
 
     @property
     def default_blend(self) -> float:
-        """The weight when mixed with fusion scores: as its model's `config.json` says, or .35.
+        """The weight when mixed with fusion scores: as its model's `config.json` says, or .5.
 
         What the settings of models of the Hugging Face Hub say is known once they are loaded.
 
