@@ -46,6 +46,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "output": "sentence_embedding",
         "max_length": 256,
         "dims": 384,
+        "score_spread": 0.063,  # of cosines, over the queries of docs/defaults.md
+        "default_blend": 0.5,  # of late interaction with its token vectors
     },
     "runoff-mini": {
         "kind": "cross-encoder",
@@ -87,7 +89,7 @@ def pair_scores(encoder: Encoder, texts: list[tuple[str, str]]) -> np.ndarray:
 
 
 def add_token_vectors(graph: Path) -> None:
-    """Give a bi-encoder's graph a second output: the token vectors that it pools."""
+    """Give a bi-encoder's graph the vectors that it pools as a second output."""
     model = onnx.load(graph)
     norms = [node for node in model.graph.node if node.op_type == "LayerNormalization"]
     shape = ["batch", "tokens", CONFIGS[BACKBONE.rpartition("/")[2]]["dims"]]

@@ -35,12 +35,15 @@ class Frequencies:
         return said.hexdigest()[:16]
 
     def weights(self, ids: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return the inverse document frequency of tokens.
+        """Return the square root of the inverse document frequency of tokens.
 
-        `log(1 + (N - df + .5) / (df + .5))`, as in BM25 (Robertson and Spärck Jones): always above
-        0, and highest for a token that no document has.
+        That is `log(1 + (N - df + .5) / (df + .5))`, as in BM25 (Robertson and Spärck Jones):
+        always above 0, and highest for a token that no document has. Its root lies between equal
+        weights, which are better for questions, and the frequency itself, better for keywords; over
+        32 collections, fused with BM25 and cosines, the root is best (docs/defaults.md).
         """
         known = ids < len(self.counts)
         counts = np.where(known, self.counts[np.where(known, ids, 0)] if self.counts.size else 0, 0)
         counts = np.minimum(counts, self.documents)
-        return np.log1p((self.documents - counts + 0.5) / (counts + 0.5)).astype(np.float32)
+        idf = np.log1p((self.documents - counts + 0.5) / (counts + 0.5))
+        return np.sqrt(idf).astype(np.float32)

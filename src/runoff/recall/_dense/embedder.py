@@ -12,7 +12,7 @@ from runoff._onnx import languages, resolve, sessions, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.tokens import TextEncoder
 from runoff._waiting import workers
-from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument
+from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument, RunoffError
 from runoff.scores import ModelIdentity
 
 if TYPE_CHECKING:
@@ -219,18 +219,36 @@ class Embedder:
         results = await slots.shared().arun(1, partial(_run, ready, checked), deadline)
         return self._one(ready, checked, results)
 
+    @property
+    def score_spread(self) -> float | None:
+        """The usual deviation of the 100 best cosines of a query, as the model's settings say.
+
+        None where they do not say, or the model is on the Hub or cannot be found; nothing is
+        loaded.
+        """
+        if resolve.needs_hub(self.model):
+            return None
+        try:
+            stated = self._files().config.get("score_spread")
+        except RunoffError:
+            return None
+        known = isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0
+        return float(stated) if known else None
+
+    def _files(self) -> ModelFiles:
+        return resolve.resolve(
+            self.model,
+            precision=self.precision,
+            revision=self.revision,
+            cache_dir=self.cache_dir,
+            local_files_only=self.local_files_only,
+        )
+
     def _load(self, loading: Loading | None = None) -> _Ready:
         ready = self._state.current
         if ready is None:
             with (loading := loading or Loading(None)):
-                files = resolve.resolve(
-                    self.model,
-                    precision=self.precision,
-                    revision=self.revision,
-                    cache_dir=self.cache_dir,
-                    local_files_only=self.local_files_only,
-                )
-                ready = self._state.current = _prepare(self, files, loading.deadline)
+                ready = self._state.current = _prepare(self, self._files(), loading.deadline)
         return ready
 
     def _one(

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 COLLECTION = 200  # documents of a store from which on their frequencies count
-USUAL_BLEND = 0.5  # for a model that says nothing: token vectors that nobody trained for this
+USUAL_BLEND = 0.5  # for a model that says nothing; see docs/defaults.md
 _REVISION_LENGTH = 16  # hexadecimal digits of the checksum
 _QUERIES = 64  # whose vectors are kept
 _ENGLISH = (
