@@ -12,7 +12,7 @@ COHERE_VENV ?= .venv-cohere
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
 OLDEST := $(VENV)-oldest
-OLDEST_EXTRAS := chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report
+OLDEST_EXTRAS := chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report,xlsx
 pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 PIP := $(call pip,$(VENV))
 # how many processes run the tests

@@ -22,6 +22,7 @@ BENCHMARKS = (
     "import_time",
     "bm25_speed",
     "overhead",
+    "overrun",
     "grouping",
     "pairs",
     "backends",
@@ -38,8 +39,12 @@ BENCHMARKS = (
     "server",
     "replay",
     "verdict",
+    "unjudged",
+    "clicks",
     "ledger",
     "tuning",
+    "coverage",
+    "drift",
     "defaults",
 )
 _ONLY_BY_NAME = ("defaults",)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -136,6 +137,30 @@ def test_hits_of_an_index_cannot_be_changed(make):
         hit.document.metadata["tenant"] = "b"
     with pytest.raises(TypeError, match="cannot be changed"):
         hit.document.metadata["acl"].append("b")
+
+
+@dataclass(frozen=True, slots=True)
+class _Filed(Document):
+    """A document with a slot more."""
+
+    shelf: str = ""
+
+
+class _Noted(Document):
+    """A document that is no dataclass of its own, and has attributes of its own."""
+
+
+def test_documents_of_a_users_own_kind_are_isolated_whole():
+    """A subclass of Document keeps its own fields and attributes when its metadata is copied."""
+    filed, noted = _Filed("f", "oil", {"acl": ["a"]}, shelf="3"), _Noted("n", "oil", {"acl": ["a"]})
+    object.__setattr__(noted, "note", "kept")
+    response = both(TwoStage({"mine": Listed(filed, noted)}, reranker=None), "oil")
+    one, two = (result.document for result in response)
+    assert (type(one), one.shelf, one.text) == (_Filed, "3", "oil")
+    assert (type(two), two.note, two.text) == (_Noted, "kept", "oil")
+    for given, returned in ((filed, one), (noted, two)):
+        returned.metadata["acl"].append("b")
+        assert given.metadata == {"acl": ["a"]}
 
 
 def test_grouped_documents_are_isolated():

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -116,6 +117,47 @@ def test_native_code_that_cannot_be_interrupted_aborts_nothing(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(STUCK)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (3, "printed at the end\n", "")
+
+
+SOURCE = """
+    import signal, threading
+    from runoff._waiting import exits
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    unwound, evaluated = threading.Event(), threading.Event()
+
+    def evaluate():
+        unwound.wait()
+        exec("1")  # as an import does that makes a dataclass
+        evaluated.set()
+
+    def wait():
+        unwound.set()
+        evaluated.wait()
+
+    threading.Thread(target=evaluate, daemon=True).start()
+    exits.at_exit(wait)
+    {end}
+"""
+
+
+@pytest.mark.parametrize("how", ["-c", "-m"])
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("raise KeyboardInterrupt", -signal.SIGINT),
+        ("raise ValueError", 1),
+        ("raise SystemExit(3)", 3),
+        ("import sys; sys.last_type = KeyboardInterrupt", 0),
+    ],
+)
+def test_threads_that_evaluate_source_change_no_exit_code(how, end, code, tmp_path):
+    """A program that Ctrl-C ends dies of the signal, and no other does."""
+    program = textwrap.dedent(SOURCE.format(end=end))
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, how, program if how == "-c" else "program"]
+    done = subprocess.run(command, cwd=tmp_path, stderr=subprocess.DEVNULL, check=False, timeout=60)
+    assert done.returncode == code
 
 
 def test_an_exit_waits_for_native_code(gate):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from runoff._util.faults import degrades, is_permanent, reason_of
-from runoff._util.permanent import BY_CLASS, BY_MESSAGE, rule_of
+from runoff._util.faults.permanent import BY_CLASS, BY_MESSAGE, rule_of
 
 DOCS = Path(__file__).parents[1] / "docs" / "faults.md"
 

@@ -5,7 +5,6 @@ import json
 import pickle
 import shutil
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,9 +84,11 @@ def test_pickled_errors_say_what_they_said():
 def test_a_pickled_verdict_prints():
     """A verdict of 0.1.0 has the figures that one made now has; its notes stay as they were."""
     old, new = opened("verdict"), saved.judged()
-    assert old.main == new.main
-    assert len(old.notes) == len(new.notes)
-    assert str(replace(old, notes=())) == str(replace(new, notes=()))
+    kept = ("measure", "queries", "before", "after", "difference", "wins", "ties", "losses")
+    assert [getattr(old.main, one) for one in kept] == [getattr(new.main, one) for one in kept]
+    assert old.main.worst == (-1.0, 1.0)
+    assert old.notes
+    assert str(old).splitlines()[-1] == str(new).splitlines()[-1]
 
 
 def test_a_pickled_postprocessor_reranks():

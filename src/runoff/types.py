@@ -114,7 +114,7 @@ class Query:
         """Check the fields, and refuse a query without a question."""
         if not isinstance(self.text, str):
             raise InvalidArgument("query", self.text, "must be a string or a Query")
-        if not self.text.strip() and self.embedding is None and not self.embedding_texts:
+        if not self.has_question():
             raise InvalidArgument(
                 "query",
                 self.text,
@@ -127,6 +127,10 @@ class Query:
         texts = self.embedding_texts
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")
+
+    def has_question(self) -> bool:
+        """Whether there is anything to search by: a text, or what dense sources need."""
+        return bool(self.text.strip() or self.embedding is not None or self.embedding_texts)
 
 
 @dataclass(frozen=True, slots=True)

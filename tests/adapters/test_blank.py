@@ -7,8 +7,10 @@ import pytest
 pytest.importorskip("llama_index.core")
 pytest.importorskip("langchain_core")
 
+from boundary import Lengths
 from langchain_core.tools import create_retriever_tool
-from llama_index.core.schema import QueryBundle
+from llama_index.core.retrievers import BaseRetriever
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from runoff import langchain, llama_index
 from runoff.errors import InvalidArgument
@@ -75,3 +77,32 @@ def test_an_embedding_is_a_question():
     dense = Dense()
     llama_index.TwoStageRetriever(dense, reranker=None).retrieve(QueryBundle("", embedding=[1.0]))
     assert dense.asked == 1
+
+
+class _ByImage(BaseRetriever):
+    """A multi-modal retriever: it finds two nodes by the image of a bundle."""
+
+    def _retrieve(self, query_bundle):
+        assert query_bundle.image_path == "a.png"
+        return [
+            NodeWithScore(node=TextNode(id_=name, text=name), score=score)
+            for name, score in (("tea pot", 0.9), ("cup", 0.8))
+        ]
+
+
+@pytest.mark.filterwarnings("ignore:the recall of")
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_image_is_enough(text):
+    """A bundle with an image and no text keeps the retriever's order, and says why."""
+    bundle = QueryBundle(text, image_path="a.png")
+    retriever = llama_index.TwoStageRetriever(_ByImage(), reranker=Lengths())
+    reranker = llama_index.RunoffRerank(reranker=Lengths())
+    for found in (
+        retriever.retrieve(bundle),
+        asyncio.run(retriever.aretrieve(bundle)),
+        reranker.postprocess_nodes(_ByImage().retrieve(bundle), query_bundle=bundle),
+    ):
+        assert [(one.node.node_id, one.score) for one in found] == [("tea pot", 0.9), ("cup", 0.8)]
+        (degraded,) = llama_index.provenance(found[0])["degraded"]
+        assert (degraded["stage"], degraded["reason"]) == ("rerank", "request_rejected")
+        assert "query is blank" in degraded["detail"]

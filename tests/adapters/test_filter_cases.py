@@ -28,12 +28,13 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from llama_index.core import VectorStoreIndex
 from llama_index.core.llms import MockLLM
 from llama_index.core.postprocessor import PrevNextNodePostprocessor
-from llama_index.core.schema import TextNode
+from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Not
 from runoff.langchain import HybridRetriever, TwoStageRetriever, two_stage
+from runoff.langchain import RunoffRerank as Compressor
 from runoff.llama_index import FilteredQueryBundle, RunoffRerank
 from runoff.llama_index import HybridRetriever as NodeHybrid
 from runoff.llama_index import TwoStageRetriever as NodeRetriever
@@ -207,6 +208,18 @@ class TestIsolation:
             found.node.metadata["acl"].append("b")
             found.node.metadata["tenant"] = "b"
         assert made.bm25.get("1").metadata["acl"] == ["a"]
+
+    def test_rerankers(self):
+        """What RunoffRerank returns shares nothing with what it was given."""
+        given = [Document(id=one, page_content=Q, metadata={"acl": ["a"]}) for one in "12"]
+        wrapped = [TextNode(id_=one, text=Q, metadata={"acl": ["a"]}) for one in "12"]
+        found = Compressor(reranker=Lengths()).compress_documents(given, Q)
+        ranked = RunoffRerank(reranker=Lengths()).postprocess_nodes(
+            [NodeWithScore(node=one, score=1.0) for one in wrapped], query_str=Q
+        )
+        for one in (*found, *(one.node for one in ranked)):
+            one.metadata["acl"].append("b")
+        assert [one.metadata for one in (*given, *wrapped)] == [{"acl": ["a"]}] * 4
 
 
 def Vectors_():  # noqa: N802 - LlamaIndex's embedding of the same name

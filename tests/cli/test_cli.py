@@ -56,14 +56,6 @@ def test_the_table_names_every_stage(folder, cache):
         assert word in shown.stdout
 
 
-def test_an_interrupted_index_is_built_again(folder, cache):
-    """An index whose building was interrupted has a marker without a key, and is built again."""
-    asked = ("demo", "--path", str(folder), "--cache", cache, "--json", "bread")
-    path = Path(json.loads(runoff(*asked).stdout)["index"]["path"])
-    (path / "index.json").write_text('{"key": "", "documents": 0}')
-    assert json.loads(runoff(*asked).stdout)["index"]["built_s"] > 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

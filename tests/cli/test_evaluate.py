@@ -57,7 +57,7 @@ def runs(tmp_path_factory):
     """Qrels of 120 queries with three runs: all right, all wrong, and right with one exception."""
     folder = tmp_path_factory.mktemp("runs")
     ids = [f"q{at}" for at in range(120)]
-    (folder / "qrels.txt").write_text("".join(f"{one} 0 good 1\n" for one in ids))
+    (folder / "qrels.txt").write_text("".join(f"{one} 0 good 1\n{one} 0 bad 0\n" for one in ids))
     right = "".join(f"{one} Q0 good 1 2 t\n{one} Q0 bad 2 1 t\n" for one in ids)
     wrong = "".join(f"{one} Q0 bad 1 2 t\n{one} Q0 good 2 1 t\n" for one in ids)
     (folder / "right.run").write_text(right)
@@ -67,16 +67,17 @@ def runs(tmp_path_factory):
 
 
 def test_the_built_in_pipeline_stage_by_stage(folder, tmp_path):
-    """Every stage has its measures with Judged@k; the second stage is compared with the first."""
+    """Every stage has its measures; the second stage is compared with the best first one."""
     pytest.importorskip("pyarrow", reason="the eval extra is not installed")
     asked = ("evaluate", folder, "--cache", tmp_path, "--save", tmp_path / "saved", "--json")
     done = runoff(*asked)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert list(found["systems"]) == ["bm25", "dense", "fused", "reranked"]
+    assert list(found["systems"]) == ["bm25", "dense", "fused", "best first stage", "reranked"]
     assert found["systems"]["dense"]["means"]["RR@10"] == 1.0
-    assert found["systems"]["bm25"]["judged"]["nDCG@10"] < 1
-    assert found["compared"] == ["fused", "reranked"]
+    # the judgments list relevant documents only
+    assert found["systems"]["bm25"]["judged"]["nDCG@10"] is None
+    assert found["compared"] == ["best first stage", "reranked"]
     assert found["verdict"]["decision"] == "undecided"  # three queries prove nothing
     again = runoff("evaluate", folder, "--system", tmp_path / "saved", "--json")
     assert json.loads(again.stdout) == found
@@ -201,6 +202,48 @@ def test_advice_needs_more_than_a_run_file(runs):
     done = runoff("advise", "qrels.txt", "--system", "right.run", cwd=runs)
     assert done.returncode == 2
     assert "needs a recording" in done.stderr
+
+
+def test_what_was_not_judged_is_written_and_read_back(tmp_path):
+    """Harm that judgments could turn exits with 0; `--judge` writes them, `--judgments` reads."""
+    ids = [f"q{at}" for at in range(30)]
+    qrels = "".join(f"{one} 0 old{at} {at % 2}\n" for one in ids for at in range(10))
+    (tmp_path / "qrels.txt").write_text(qrels)
+    for name in ("old", "new"):
+        lines = (f"{one} Q0 {name}{at} {at + 1} {-at} t\n" for one in ids for at in range(10))
+        (tmp_path / f"{name}.run").write_text("".join(lines))
+    asked = ("evaluate", "qrels.txt", "--system", "new.run", "--baseline", "old.run")
+    asked = (*asked, "--fail-on-harm", "--json")
+    done = runoff(*asked, "--judge", "judge.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["verdict"]
+    assert found["decision"] == "undecided"
+    assert found["reason"].startswith("judge these first")
+    assert found["unjudged"]["documents"] == 300
+    assert runoff_process(*asked, "--unjudged", 0, cwd=tmp_path).returncode == 3
+    path = tmp_path / "judge.csv"
+    head, *rows = path.read_text("utf-8").splitlines()
+    assert head.startswith("query_id,query,doc_id,grade")
+    filled = [row.replace(",,", ",0,", 1) for row in rows]
+    path.write_text("\n".join([head, *filled]) + "\n", "utf-8")
+    again = runoff_process(*asked, "--judgments", path, cwd=tmp_path)
+    assert again.returncode == 3
+    assert json.loads(again.stdout)["verdict"]["unjudged"] is None
+    shown = runoff(*asked[:-1], cwd=tmp_path).stdout
+    assert "300 counted results of 30 queries were not judged" in " ".join(shown.split())
+
+
+def test_questions_without_judgments(folder, tmp_path):
+    """`advise --no-judgments` says what changes, and writes a report and what to judge."""
+    (tmp_path / "questions.txt").write_text("why does the sea rise\n\nhow is bread baked\n")
+    asked = ("advise", tmp_path / "questions.txt", "--no-judgments")
+    page, judge = tmp_path / "page.html", tmp_path / "judge.csv"
+    done = runoff(*asked, "--system", "system:wide", "--report", page, "--judge", judge, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "of 2 questions" in " ".join(done.stdout.split())
+    assert "2 questions without judgments" in page.read_text("utf-8")
+    assert "why does the sea rise,tides,," in judge.read_text("utf-8")
+    assert runoff(*asked).returncode == 2
 
 
 def test_an_answer_is_explained_stage_by_stage(folder):

@@ -118,14 +118,14 @@ def test_without_a_place_to_write_everything_is_shown(pipeline, collection, tmp_
     assert "cannot save the recording" in told
     assert "cannot write" in told
     kept = evaluation.evaluate(pipeline, collection, tmp_path)
-    assert kept.advice.evaluated.to_dict() == found.advice.evaluated.to_dict()
+    assert kept.advice.evaluated.rows() == found.advice.evaluated.rows()
 
 
 def test_a_question_without_results_counts_as_zero(pipeline, collection, tmp_path):
     """A question without results counts as 0, and missing judged documents are noted."""
     found = evaluation.evaluate(pipeline, collection, tmp_path)
     measured = found.advice.evaluated.measured
-    assert list(measured) == ["bm25", "flat", "fused", "reranked"]
+    assert list(measured) == ["bm25", "flat", "fused", "best first stage", "reranked"]
     assert measured["fused"].by_query("nDCG@10")["3"] == 0
     assert measured["fused"].mean("R@100") == pytest.approx((1 + 0.5 + 0) / 3)
     assert any("elsewhere" in note for note in found.advice.evaluated.remarks())
@@ -161,7 +161,7 @@ def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, m
     assert max(map(len, lines)) <= 80
     heads = [line.partition(",")[0] for line in lines]
     assert [one for one in heads if one.isupper()] == [
-        *("NEXT STEPS", "VERDICT", "VERDICT", "LOSSES", "WINDOW", "HEALTH", "NOTES")
+        *("ANSWER", "NEXT STEPS", "VERDICT", "LOSSES", "WINDOW", "HEALTH", "NOTES")
     ]
 
 
@@ -176,7 +176,9 @@ def test_json_has_the_advice_and_the_page(pipeline, collection, tmp_path, capsys
     report.finished()
     told = json.loads(capsys.readouterr().out)["evaluation"]
     assert told["advice"]["verdict"]["decision"] == found.advice.evaluated.verdict.decision
-    assert told["against_single"]["source"] in {"bm25", "flat"}
+    assert told["advice"]["answer"] == found.advice.answer.sentence
+    rivals = [one["name"] for one in told["advice"]["verdict"]["rivals"]]
+    assert rivals == ["best first stage", "bm25", "flat", "fused"]
     assert told["latency_ms"]["whole search"]["p95"] >= told["latency_ms"]["whole search"]["p50"]
     assert told["report"] == (tmp_path / evaluation.REPORT).as_uri()
 

@@ -39,6 +39,32 @@ def test_a_damaged_index_is_built_again(tmp_path, damage):
     assert found(again) == ["bread", "bread"]
 
 
+@pytest.mark.parametrize("step", ["BM25", "embedding"])
+def test_an_interrupted_index_is_built_again(tmp_path, step):
+    """What a build that was interrupted leaves is the demo's, and is not opened but built again."""
+    path = tmp_path / "index"
+
+    def interrupted(name, done, of):
+        if name == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_index(path, "key", lambda: DOCUMENTS, interrupted)
+    again = opened(path)
+    assert again.built_s > 0
+    assert found(again) == ["bread", "bread"]
+
+
+def test_what_0_1_0_left_half_built_is_refused_and_kept(tmp_path):
+    """It has no marker, and cannot be told from a user's own index: the error names it."""
+    path = tmp_path / "index"
+    opened(path).client.clear_system_cache()
+    (path / "index.json").unlink()
+    with pytest.raises(InvalidArgument, match=r"holds 'bm25' and no 'index\.json': remove it"):
+        opened(path)
+    assert sorted(one.name for one in path.iterdir()) == ["bm25", "chroma"]
+
+
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     """A cache folder with other files is refused and left as it is."""
     mine = tmp_path / "mine" / "thesis.txt"

@@ -44,6 +44,7 @@ def attempt(kept):
         path = folder / f"copy{next(numbers)}"
         shutil.copytree(original, path)
         files = [path / "index.json", path / "bm25/runoff.json", path / "chroma/chroma.sqlite3"]
+        files += sorted(path.glob("chroma/*/*.bin"))
         file = source.choice(files)
         if file.suffix == ".json" and source.random() < 0.5:
             file.write_text(written(mutated_json(json.loads(file.read_text()), source)))

@@ -169,7 +169,7 @@ def test_csv(tmp_path):
         (CSV + "how?,d4\n", "line 6.*must have 4 cells.*not 2"),
         (CSV + "how?,d4,1,fr\n", "line 6.*label 'language' was 'en' in judged.csv line 2"),
         (CSV + 'how?,"d4"x,1,en\n', "line 6.*not CSV"),
-        ("text,doc\nhow?,d1\n", "line 2.*columns query and doc_id; missing: query, doc_id"),
+        ("text,doc\nhow?,d1\n", "line 1.*columns query and doc_id.*; missing: query"),
         ("query,query\n", "line 1.*names a column twice"),
     ],
 )

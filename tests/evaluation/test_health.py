@@ -6,16 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ledgers import Listed, Told
-from recorded import Hashed, Questions, pipeline, questions
+from recorded import Hashed, Questions, digest, pipeline, questions
 
-from runoff import TwoStage
+from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import health, record
-from runoff.evaluation._health import drifts
+from runoff.evaluation._drift import drifts
 from runoff.evaluation._observations import observations
 from runoff.evaluation._recording import Recording, Stored
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
+from runoff.types import Hit
 
 IDS = " ".join(f"d{at:02}" for at in range(40))
 MANY = Questions({f"q{at}": f"text number {at}" for at in range(25)})
@@ -216,6 +217,113 @@ def test_drift_of_scores_is_seldom_seen_in_noise():
 
     found = [next(drifts(sample(), sample())).odd for _ in range(200)]
     assert sum(found) <= 5
+
+
+LIBRARY = {f"d{at:03}": f"text of d{at:03}" for at in range(300)}
+
+
+class Library:
+    """A source of 300 documents, of which each question has a best one and 20 near ones."""
+
+    def __init__(self, lost=frozenset(), flaky=0.0, seed=0):
+        self.lost, self.flaky = lost, flaky
+        self.draw = np.random.default_rng(seed)
+
+    def retrieve(self, query, *, depth, deadline=None):
+        rng = np.random.default_rng([3, int(query.text.rpartition(" ")[2])])
+        ids = rng.choice(list(LIBRARY), 40, replace=False).tolist()
+        scores = np.sort(rng.exponential(2, 40))[::-1] + 10
+        kept = [
+            Hit(Document(one, LIBRARY[one]), float(score))
+            for one, score in zip(ids, scores, strict=True)
+            if one not in self.lost and self.draw.random() >= self.flaky
+        ]
+        return kept[:depth]
+
+
+def asked(numbers, *, blend=None, **library):
+    """Return the answers to questions of these numbers."""
+    scores = {one: float(digest("score", one) % 1000) for one in LIBRARY}
+    reranker = Pointwise(Told(scores), blend=blend)
+    system = TwoStage({"s": Library(**library)}, reranker=reranker, depth=20, window=20)
+    return [system.search(f"question {at}") for at in numbers]
+
+
+def drifted(now, then, **options):
+    """Return the checks of drift that are odd."""
+    found = health(now, reference=then, **options)
+    return {one.check for one in found.odd if one.check.startswith("drift")}
+
+
+LOST = frozenset(list(LIBRARY)[::3])
+OLD, NEW = range(60), range(60, 120)
+
+
+def test_lost_documents_are_found_on_other_questions():
+    """A third of the documents lost shows on 60 new questions; the same index shows nothing."""
+    reference = asked(OLD)
+    assert "drift documents" in drifted(asked(NEW, lost=LOST), reference)
+    assert drifted(asked(NEW), reference) == set()
+
+
+def test_another_blend_is_found_on_other_questions():
+    """A blend with fusion changes the places of answers, which the scores alone do not show."""
+    reference = asked(OLD)
+    found = health(asked(NEW, blend=0.4), reference=reference)
+    assert found["drift ranks"].odd
+    assert "order by score" in found["drift ranks"].sentence
+    assert not found["drift documents"].odd
+
+
+def test_canaries_find_losses_with_few_questions():
+    """The same twenty questions show a loss in the first stage, and nothing if nothing changed."""
+    canaries = range(20)
+    reference = asked(canaries)
+    assert drifted(asked(canaries), reference) == set()
+    found = health(asked(canaries, lost=LOST), reference=reference)
+    assert found["drift first stage"].odd
+    assert "mean of ten scores of s" in found["drift first stage"].sentence
+
+
+def test_repeats_calibrate_what_a_flaky_system_may_do():
+    """Where answers vary by themselves, only what varies more than the repeats do is odd."""
+    canaries = range(25)
+    reference, *repeats = (asked(canaries, flaky=0.1, seed=at) for at in range(3))
+    same = health(asked(canaries, flaky=0.1, seed=9), reference=reference, repeats=repeats)
+    assert same["drift answers"].odd is False
+    worse = asked(canaries, flaky=0.1, seed=9, lost=LOST)
+    found = health(worse, reference=reference, repeats=repeats)["drift answers"]
+    assert found.odd
+    assert found.figure < same["drift answers"].figure
+
+
+def test_drift_is_the_same_in_a_recording_and_live():
+    """A recording compared with another has the findings of the live answers."""
+    system, others = (pipeline(Hashed(31), depth=at, window=8) for at in (20, 12))
+    questions_ = questions(8)
+    recordings = [
+        record(one, questions_, 40, progress=False, texts=True) for one in (system, others)
+    ]
+    live = [[one.search(text) for text in questions_.queries.values()] for one in (system, others)]
+    assert (
+        health(live[1], reference=live[0]).findings
+        == recordings[1].health(reference=recordings[0]).findings
+    )
+
+
+def test_repeats_need_a_reference_and_its_questions():
+    """Repeats without a reference, or of other questions, are refused."""
+    answers = asked(range(8))
+    with pytest.raises(InvalidArgument, match="need a `reference`"):
+        health(answers, repeats=[answers])
+    with pytest.raises(InvalidArgument, match="questions of `reference`"):
+        health(answers, reference=answers, repeats=[asked(range(20, 28))])
+
+
+def test_one_common_question_is_no_drift_of_answers():
+    """A single question of both sides, answered otherwise, does not make the answers odd."""
+    found = health(asked([0, *NEW], lost=LOST), reference=asked(OLD))["drift answers"]
+    assert (found.odd, found.figure < 1) == (False, True)
 
 
 def test_health_is_told_as_text_and_json():

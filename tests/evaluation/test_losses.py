@@ -291,6 +291,7 @@ def test_queries_must_be_recorded_and_those_without_judgments_are_left_out():
     fewer = Collection(QUESTIONS.queries, {"q0": {"d00": 1}, "q1": {"d00": 0}})
     found = recording.losses(fewer)
     assert len(found.queries) == 2
-    assert len(found.notes) == 2
+    assert found.notes[: len(fewer.notes)] == fewer.notes
+    assert len(found.notes) == len(fewer.notes) + 2
     with pytest.raises(InvalidArgument, match="pass cutoff="):
         recording.losses(fewer, top_k=3)

@@ -70,7 +70,7 @@ def test_what_is_no_collection_is_refused_by_name():
     calls = [
         lambda: evaluate({"q1": ["a"]}, {"q1": {"a": 1}}),
         lambda: evaluate([["a"]], JUDGED),
-        lambda: record(pipeline, {"q1": "one"}, progress=False),
+        lambda: record(pipeline, 3, progress=False),
         lambda: made.losses({"q1": {"a": 1}}),
     ]
     for call in calls:
@@ -106,8 +106,12 @@ def test_whole_numbers_may_have_a_point(tmp_path, grade):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "query;doc_id\none;d1\n", "delimiter"),
-        ("a.csv", "query,doc_id\none,d1\n".encode("utf-16"), "save the file as UTF-8"),
+        ("a.csv", "query^doc_id\none^d1\n", "delimiter"),
+        (
+            "a.csv",
+            "query,doc_id\n\u0434\u0432\u0430,d1\n".encode("cp1251"),
+            "save the file as UTF-8",
+        ),
         ("a.csv", "query,doc_id,grade\none,d1,1.5\n", "whole number"),
         ("a.jsonl", "[" * 100_000, "line 1"),
         ("a.csv", "", "a.csv"),

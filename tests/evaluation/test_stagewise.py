@@ -8,8 +8,7 @@ pytest.importorskip("ir_measures", reason="the eval extra is not installed")
 
 import recorded
 
-from runoff.errors import InvalidArgument
-from runoff.evaluation import Collection, by_stage, evaluate, record, verdict
+from runoff.evaluation import by_stage, record
 
 
 def test_the_runs_are_those_of_the_stages_asked_alone():
@@ -28,24 +27,6 @@ def test_the_runs_are_those_of_the_stages_asked_alone():
 
 def ids(response):
     return [result.doc_id for result in response]
-
-
-def test_the_verdict_is_on_the_second_stage():
-    """The second stage's verdict compares the reranked order with the reranker's input."""
-    questions = recorded.questions(12)
-    qrels = {one: {f"d{at:02}": 1} for at, one in enumerate(questions.queries)}
-    collection = Collection(questions.queries, qrels)
-    recording = record(recorded.pipeline(), collection, 40, progress=False)
-    runs = by_stage(recording)
-    found = recording.verdict(collection)
-    assert found == verdict(
-        evaluate(runs["fused"], collection), evaluate(runs["reranked"], collection)
-    )
-    assert found.main.wins + found.main.losses > 0
-    single = recorded.pipeline()
-    single = replace(single, sources={"bm25": single.sources["bm25"]}, reranker=None)
-    with pytest.raises(InvalidArgument, match="a system with a second stage"):
-        record(single, collection, 40, progress=False).verdict(collection)
 
 
 def test_what_grouping_does_is_not_booked_to_the_second_stage():

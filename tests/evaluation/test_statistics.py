@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from runoff.evaluation._statistics import (
-    bootstrap_intervals,
-    detectable,
-    holm,
-    permutation_p,
-    queries_needed,
-)
+from runoff.evaluation._differences import compare_means, mean_intervals
+from runoff.evaluation._statistics import holm, permutation_p
 
 SEEDED = np.random.default_rng(7)
 
@@ -61,54 +56,12 @@ def test_permutation_p_knows_no_direction_or_unit(deltas, scale):
     assert alone == pytest.approx(found[:1])
 
 
-@pytest.mark.parametrize("shape", ["spread", "skewed", "sparse"])
-def test_intervals_cover_the_truth(shape):
-    """In 400 trials of 100 queries about 95% of the intervals contain the true mean."""
-    rng = np.random.default_rng(11)
-    inside = 0
-    for at in range(400):
-        values = {
-            "spread": rng.normal(0.05, 0.2, 100),
-            "skewed": rng.exponential(0.05, 100),
-            "sparse": rng.normal(0.125, 0.3, 100) * (rng.random(100) < 0.4),
-        }[shape]
-        deltas = _column(values)
-        ((low, high),) = bootstrap_intervals(deltas, deltas == deltas, rounds=500, seed=at)  # noqa: PLR0124
-        inside += low <= 0.05 <= high
-    assert 0.91 <= inside / 400 <= 0.98
-
-
-def test_interval_agrees_with_scipy():
-    """The interval is SciPy's percentile bootstrap, up to chance."""
-    stats = pytest.importorskip("scipy.stats")
-    values = SEEDED.exponential(0.1, 150)
-    theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=1
-    ).confidence_interval
-    ((low, high),) = bootstrap_intervals(_column(values), np.ones((150, 1), bool), rounds=20_000)
-    assert (low, high) == pytest.approx(tuple(theirs), abs=0.0015)
-
-
-def test_interval_of_a_slice_is_that_of_its_queries_alone():
-    """A slice's interval is of the mean over its own queries, whose number varies by resample."""
-    values = SEEDED.normal(0.2, 0.3, 300)
-    members = np.arange(300) % 3 == 0
-    deltas = np.where(members, values, 0.0)[:, None]
-    ((low, high),) = bootstrap_intervals(deltas, members[:, None])
-    ((alone_low, alone_high),) = bootstrap_intervals(
-        values[members][:, None], np.ones((100, 1), bool), seed=5
-    )
-    assert (low, high) == pytest.approx((alone_low, alone_high), abs=0.01)
-    assert low < values[members].mean() < high
-
-
 def test_chunks_change_nothing_but_memory(monkeypatch):
     """Rounds that do not fit in memory are drawn in chunks, with nearly the same result."""
     values = _column(SEEDED.normal(0.05, 0.2, 80))
-    everything = np.ones((80, 1), bool)
-    whole = permutation_p(values, rounds=5000), bootstrap_intervals(values, everything, rounds=5000)
+    whole = permutation_p(values, rounds=5000), mean_intervals(values, rounds=5000)
     monkeypatch.setattr("runoff.evaluation._statistics._CELLS", 80 * 70)
-    parts = permutation_p(values, rounds=5000), bootstrap_intervals(values, everything, rounds=5000)
+    parts = permutation_p(values, rounds=5000), mean_intervals(values, rounds=5000)
     assert parts[0] == pytest.approx(whole[0], abs=0.02)
     assert parts[1] == pytest.approx(whole[1], abs=0.004)
 
@@ -134,40 +87,11 @@ def test_holm_is_between_p_and_bonferroni(p, seed):
     assert (found <= np.minimum(1, np.array(p) * shares.sum() / shares) + 1e-12).all()
 
 
-def test_queries_needed_decide():
-    """With the predicted number of queries the difference is found in about 90% of 300 trials."""
-    needed = queries_needed(0.05, 0.2, bound=0.01)
-    assert 165 <= needed <= 172
-    assert detectable(0.2, needed) == pytest.approx(0.05, rel=0.01)
-    rng = np.random.default_rng(2)
-    found = [
-        permutation_p(_column(rng.normal(0.05, 0.2, needed)), rounds=400, seed=at)[0] <= 0.05
-        for at in range(300)
-    ]
-    assert 0.85 < np.mean(found) < 0.95
-
-
-def test_queries_needed_for_no_effect():
-    """Without a difference, the predicted number of queries puts the interval within the bound."""
-    needed = queries_needed(0.0, 0.05, bound=0.01)
-    rng = np.random.default_rng(4)
-    inside = 0
-    for at in range(300):
-        values = _column(rng.normal(0, 0.05, needed))
-        ((low, high),) = bootstrap_intervals(
-            values, np.ones(values.shape, bool), rounds=300, seed=at
-        )
-        inside += -0.01 <= low <= high <= 0.01
-    assert 0.84 < inside / 300 < 0.97
-    assert queries_needed(0.0, 0.0, bound=0.01, fewest=100) == 100
-
-
 def test_ten_thousand_rounds_over_a_thousand_queries_are_quick():
     """Test and interval of 10,000 rounds over 1,000 queries take about a second of CPU time."""
     import time
 
     deltas = SEEDED.normal(0, 0.2, (1000, 3))
     started = time.process_time()
-    permutation_p(deltas)
-    bootstrap_intervals(deltas, np.ones(deltas.shape, bool))
+    compare_means(deltas, np.ones(deltas.shape, bool), np.ones(3))
     assert time.process_time() - started < 4

@@ -1,3 +1,11 @@
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +116,9 @@ def test_ten_megabytes_cost_no_more_than_pages(tiny, text):
             self.read += sum(len(one) for one in texts if one)
             return self.inner.encode(*texts, **options)
 
+        def encode_batch(self, texts, **options):
+            return [self.encode(one, **options) for one in texts]
+
     tokenizer = Counted()
     encoder = TextEncoder(tokenizer, 512)
     made = encoder.text(text)
@@ -169,3 +180,48 @@ def test_a_template_that_repeats_a_text_is_refused(tiny):
     )
     with pytest.raises(InvalidArgument, match="joins texts in a way"):
         TextEncoder(tokenizer, LIMIT)
+
+
+def test_other_threads_run_while_a_long_text_is_encoded(encoder):
+    """The interpreter's lock is free meanwhile, so that a deadline is noticed."""
+    done = threading.Event()
+
+    def encode():
+        encoder.ids("각" * 400_000, 4000)
+        done.set()
+
+    thread = threading.Thread(target=encode)
+    thread.start()
+    woken = 0
+    while not done.is_set():
+        time.sleep(0.001)
+        woken += 1
+    thread.join()
+    assert woken > 20  # it was 3: once for each length that is tried
+
+
+FORKED = """
+    import os, sys
+    sys.path[:0] = sys.argv[1:]
+    import tiny
+    from runoff._onnx.tokens import TextEncoder
+
+    encoder = TextEncoder(tiny.tokenizer(), 32)
+    text = "alpha beta " * 2000
+    expected = encoder.ids(text, 4000)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if encoder.ids(text, 4000) == expected else 1)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_long_text_is_encoded_after_a_fork(tiny):
+    """The child neither hangs nor is warned about threads that it lacks."""
+    command = [sys.executable, "-c", textwrap.dedent(FORKED), str(Path(tiny.__file__).parent)]
+    variables = {k: v for k, v in os.environ.items() if k != "TOKENIZERS_PARALLELISM"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60, env=variables
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -5,7 +5,7 @@ from parts import Fixed, Listed
 from tunable import Judge, collection, recording
 
 from runoff import TwoStage
-from runoff.evaluation import Collection, record
+from runoff.evaluation import Collection, by_stage, record
 from runoff.report._advice import advise
 from runoff.types import Reranking
 
@@ -70,3 +70,62 @@ def test_failures_come_before_the_verdict():
     advice = advise(record(pipeline, judged, progress=False), judged)
     assert advice.next_steps[0].startswith("100.0% of the answers are degraded, mostly rerank")
     assert "1 of 1 answers are degraded" in str(advice)
+
+
+def _pool(made, judged):
+    """Return the judgments of what the first stage found only."""
+    first = by_stage(made)["fused"]
+    return Collection(
+        judged.queries,
+        {one: {doc: judged.qrels[one].get(doc, 0) for doc in first[one][:10]} for one in first},
+    )
+
+
+def test_the_answer_comes_first_and_says_what_it_rests_on():
+    """One sentence answers; three figures have the gain, the time, and the queries."""
+    judged = collection(120)
+    good, bad, harm = (
+        recording(Judge(strength=strength), {"good": 0.7, "poor": 0.2}, many=120)
+        for strength in (2, 0.7, -2)
+    )
+    answer = advise(good, judged).answer
+    assert answer.sentence.startswith("Yes, the second stage earns its time: nDCG@10 is 0.9")
+    assert "for the best system without it; a search takes" in answer.sentence
+    assert [one.name for one in answer.figures] == [
+        "nDCG@10 with and without it",
+        "time of a search",
+        "queries",
+    ]
+    assert advise(harm, judged).answer.sentence.startswith("No, the second stage does harm")
+    weak = advise(bad, judged)
+    assert weak.answer.sentence.split(",")[0].split(":")[0] in {
+        "Not shown",
+        "No",
+    }
+    assert any("Try another first stage, good" in step for step in weak.next_steps)
+
+
+def test_what_was_not_judged_is_the_first_step():
+    """If missing judgments decide, the answer is not known, and only they are the next step."""
+    made = recording(Judge(strength=2), {"good": 0.7, "poor": 0.2}, many=60)
+    advice = advise(made, _pool(made, collection(60)))
+    assert advice.answer.sentence.startswith("Not known yet: ")
+    assert advice.answer.figures[-1].name == "results never judged"
+    steps = [step for step in advice.next_steps if "Judge these documents first" in step]
+    assert steps == [advice.next_steps[0]]
+    assert not any("window to" in step or "first stage" in step for step in advice.next_steps)
+    assert not advice.evaluated.harmed
+    assert advise(made, _pool(made, collection(60)), unjudged=0).evaluated.verdict.unjudged is None
+    text = str(advice)
+    assert text.index("ANSWER") < text.index("NEXT STEPS") < text.index("judged queries\n")
+
+
+def test_no_second_stage_that_does_better_is_a_step():
+    """If window 0 is best but the harm is not proven, a step says what leaving it out gains."""
+    made = recording(Judge(strength=0.4), {"good": 0.6}, many=20, window=20)
+    advice = advise(made, collection(20))
+    assert advice.curve.recommended == 0
+    assert advice.evaluated.verdict.decision == "undecided"
+    gain = -advice.curve.point(20).gain
+    (step,) = [one for one in advice.next_steps if "without the second stage (window 0)" in one]
+    assert f"{gain:+.3f}" in step

@@ -18,7 +18,7 @@ from runoff.scores import ModelIdentity, PairScores, ScoreKind  # noqa: E402 - s
 from runoff.testing.chaos import ChaosServer  # noqa: E402 - see above
 
 BLANK = [("", "green tea"), ("\u3000\n", "a river")]
-DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere")
+DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere", "nvidia")
 
 
 @pytest.fixture(params=[*DIALECTS, "CohereRerank", "CohereRerank, client given"])

@@ -57,6 +57,9 @@ class Held(Counting):
         assert self.free.wait(30)
         return self._answer(pairs)
 
+    async def ascore(self, pairs, *, deadline=None):
+        return await asyncio.to_thread(self.score, pairs, deadline=deadline)
+
 
 def until(condition):
     end = time.monotonic() + 10
@@ -190,13 +193,14 @@ def test_scores_that_land_between_look_and_claim_are_found():
 
 async def test_when_it_is_cancelled_another_takes_over(store):
     """The pairs of a cancelled caller are scored by one of those who waited, and once."""
-    scorer = Counting(wait=0.1)
+    scorer = Held()
     cached = Cached(scorer, store=store)
     first = asyncio.create_task(cached.ascore(PAIRS))
     await asyncio.to_thread(until, lambda: scorer.calls)
     others = [asyncio.create_task(cached.ascore(PAIRS)) for _ in range(10)]
     await asyncio.sleep(0.03)
     first.cancel()
+    scorer.free.set()
     assert all(map(right, await asyncio.gather(*others)))
     assert first.cancelled()
     assert scorer.calls == [PAIRS, PAIRS]
@@ -204,12 +208,13 @@ async def test_when_it_is_cancelled_another_takes_over(store):
 
 async def test_a_waiter_that_is_cancelled_disturbs_nobody(store):
     """Cancelling a caller that waits takes no score from the others."""
-    scorer = Counting(wait=0.1)
+    scorer = Held()
     cached = Cached(scorer, store=store)
     tasks = [asyncio.create_task(cached.ascore(PAIRS)) for _ in range(5)]
     await asyncio.to_thread(until, lambda: scorer.calls)
     await asyncio.sleep(0.02)
     tasks[3].cancel()
+    scorer.free.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(one, asyncio.CancelledError) for one in answers] == [0, 0, 0, 1, 0]
     assert all(right(one) for one in answers if not isinstance(one, asyncio.CancelledError))

@@ -41,7 +41,7 @@ DOCUMENTS = [
 WORDS_IN_COMMON = Letters(name="words")  # a local scorer that cannot fail
 NUMBERS = itertools.count()
 CLIENT = httpx.Client()
-DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere")
+DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere", "nvidia")
 
 
 def http(server, dialect):

@@ -216,8 +216,10 @@ def test_the_batch_limit_is_found_in_what_infinity_says():
 def test_lone_surrogates_are_not_sent(dialect):
     """Half a surrogate pair, over which servers fail for all texts, goes out as U+FFFD."""
     body = dialect.request("q\ud800", ["a\udfff", "\N{HONEYBEE}"], None, raw=True)
-    assert body[dialect.query] == "q\ufffd"
-    assert body[dialect.documents] == ["a\ufffd", "\N{HONEYBEE}"]
+    sent = [body[dialect.query], *body[dialect.documents]]
+    if dialect.wrapped:
+        sent = [one[dialect.wrapped] for one in sent]
+    assert sent == ["q\ufffd", "a\ufffd", "\N{HONEYBEE}"]
 
 
 def test_long_messages_are_shortened():

@@ -29,7 +29,7 @@ DIALECT = pytest.mark.parametrize("dialect", DIALECTS)
 
 def make(server, dialect="tei", **arguments):
     arguments.setdefault("circuit", None)
-    if dialect in {"jina", "cohere"}:
+    if dialect in {"jina", "cohere", "nvidia"}:
         arguments = {"model": "chaos", "api_key": "sk-chaos", **arguments}
     return HTTPRerank(server.url, dialect=dialect, **arguments)
 
@@ -60,21 +60,22 @@ def test_every_dialect_gives_the_right_scores(spoken):
     dialect, server = spoken
     scores = make(server, dialect).score(PAIRS)
     raw = scores.kind is ScoreKind.LOGIT
-    assert raw == (dialect in {"tei", "infinity"})
+    assert raw == (dialect in {"tei", "infinity", "nvidia"})
     assert np.allclose(scores.values, expected(PAIRS, raw=raw), atol=1e-6)
     assert scores.scored.all()
     assert not scores.reason
     assert scores.usage.requests == 1
-    assert (scores.usage.tokens or 0) > 0 or dialect in {"tei", "cohere", "infinity"}
+    assert (scores.usage.tokens or 0) > 0 or dialect not in {"vllm", "jina"}
     assert scores.usage.billed_units == (1 if dialect == "cohere" else None)
 
 
 def test_every_dialect_gives_probabilities(spoken):
-    """`activation="sigmoid"` asks every server for scores within 0 and 1."""
+    """`activation="sigmoid"` asks for scores within 0 and 1; NVIDIA's servers have only logits."""
     dialect, server = spoken
     scores = make(server, dialect, activation="sigmoid").score(PAIRS)
-    assert scores.kind is ScoreKind.PROBABILITY
-    assert np.allclose(scores.values, expected(PAIRS, raw=False), atol=1e-6)
+    raw = dialect == "nvidia"
+    assert scores.kind is (ScoreKind.LOGIT if raw else ScoreKind.PROBABILITY)
+    assert np.allclose(scores.values, expected(PAIRS, raw=raw), atol=1e-6)
 
 
 def test_every_dialect_pairs_by_index(spoken):
@@ -111,8 +112,9 @@ def test_odd_texts_cost_no_other_its_score(spoken):
     scores = make(server, dialect).score([PAIRS[0], *((QUERY, one) for one in odd), PAIRS[1]])
     assert scores.scored.tolist() == [True, False, False, True, True, True, True]
     assert scores.reason == "request_rejected"
-    field = "texts" if dialect == "tei" else "documents"
-    sent = posts(server)[0].body[field]
+    sent = posts(server)[0].body[DIALECTS[dialect].documents]
+    if dialect == "nvidia":
+        sent = [one["text"] for one in sent]
     assert sent == ["green tea", "green \ufffd tea", "nul \x00", "🫖 tea", "a river"]
     same = make(server, dialect).score([PAIRS[0], PAIRS[1]])
     assert scores.values[[0, 6]].tolist() == same.values.tolist()
@@ -290,28 +292,26 @@ def test_a_dialect_of_ones_own(server):
     assert scores.values.tolist() == [0.25, 0.75]
 
 
-def test_a_dialect_with_objects():
-    """NVIDIA's form, whose query and texts are objects, is a `Dialect` too."""
-    nvidia = Dialect(
-        "nvidia",
-        path="/v1/ranking",
-        documents="passages",
-        wrapped="text",
-        results=("rankings",),
-        score="logit",
-        kind=ScoreKind.LOGIT,
-    )
+def test_nvidias_objects():
+    """A reranking NIM gets query and passages as objects, cuts long ones, and returns logits."""
 
     def answer(asked):
-        assert asked.body["query"] == {"text": PAIRS[0][0]}
-        assert asked.body["passages"] == [{"text": text} for _, text in PAIRS[:2]]
+        assert asked.body == {
+            "query": {"text": PAIRS[0][0]},
+            "passages": [{"text": text} for _, text in PAIRS[:2]],
+            "truncate": "END",
+            "model": "m",
+        }
         return 200, {"rankings": [{"index": 1, "logit": 7.5}, {"index": 0, "logit": -2.0}]}
 
     with serving(answer) as other:
-        scores = HTTPRerank(other.url, dialect=nvidia, circuit=None).score(PAIRS[:2])
-        assert [one.path for one in other.asked] == ["/v1/ranking"]
-    assert scores.values.tolist() == [-2.0, 7.5]
-    assert scores.kind is ScoreKind.LOGIT
+        for url in (other.url, f"{other.url}/v1/retrieval/nvidia/m/reranking"):
+            scorer = HTTPRerank(url, dialect="nvidia", model="m", api_key="key", circuit=None)
+            scores = scorer.score(PAIRS[:2])
+            assert scores.values.tolist() == [-2.0, 7.5]
+            assert scores.kind is ScoreKind.LOGIT
+        paths = [one.path for one in other.asked if one.body]
+    assert paths == ["/v1/ranking", "/v1/retrieval/nvidia/m/reranking"]
 
 
 def test_an_instruction_is_sent_where_there_is_a_field_for_it():

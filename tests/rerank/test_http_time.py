@@ -28,7 +28,7 @@ HUGE = {"oversized", "oversized_chunked", "gzip_bomb"}
 
 def make(server, dialect="tei", **arguments):
     arguments.setdefault("circuit", None)
-    if dialect in {"jina", "cohere"}:
+    if dialect in {"jina", "cohere", "nvidia"}:
         arguments = {"model": "chaos", "api_key": "sk-chaos", **arguments}
     return HTTPRerank(server.url, dialect=dialect, **arguments)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -260,10 +261,19 @@ def test_without_a_tokenizer_windows_are_words(text, data):
     assert (spans[0][0], spans[-1][1]) == (0, len(text))
     kept = min(overlap, length // 2)
     for start, end in spans:
-        assert len(units(text[start:end])) <= length
+        assert len(list(units(text[start:end]))) <= length
     for (_, end), (again, _) in pairwise(spans):
         assert again <= end
-        assert len(units(text[again:end])) == kept
+        assert len(list(units(text[again:end]))) == kept
+
+
+def test_windows_by_words_read_no_more_than_they_need():
+    """The first windows of five million letters cost what those of a short text cost."""
+    how = Passages(length=200, at_most=8)
+    began = time.thread_time()
+    plans = [plan(how, Valued(), "q", [text]) for text in ("漢" * 5_000_000, "漢" * 5_000)]
+    assert time.thread_time() - began < 0.1  # it took over a second
+    assert plans[0].spans == plans[1].spans
 
 
 def test_a_scorer_without_a_tokenizer_gets_two_hundred_words():

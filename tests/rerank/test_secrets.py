@@ -36,7 +36,7 @@ SOURCES = {"bm25": BM25(DOCUMENTS)}
 
 
 def http(dialect, **changes):
-    model = "m" if dialect in {"jina", "cohere"} else None
+    model = "m" if dialect in {"jina", "cohere", "nvidia"} else None
     return lambda url: HTTPRerank(url, dialect=dialect, model=model, **ONCE, **({**OURS} | changes))
 
 
@@ -54,7 +54,7 @@ def sdk_of_the_user(url):
 tei = http("tei")
 
 ALONE = {
-    **{name: http(name) for name in ("tei", "vllm", "jina", "infinity", "cohere")},
+    **{name: http(name) for name in ("tei", "vllm", "jina", "infinity", "cohere", "nvidia")},
     "called for": http("tei", api_key=lambda: KEY),
     "sdk": sdk,
     "sdk of the user": sdk_of_the_user,

@@ -140,14 +140,25 @@ def test_a_model_without_yes_and_no_is_refused(tmp_path):
 
 
 @modular
-def test_without_a_template_the_texts_are_joined(tmp_path):
-    """A causal model without chat template reads the query and then the document."""
-    directory = torch_tiny.qwen(tmp_path, template=None)
+def test_without_a_template_declared_answers_are_read(tmp_path):
+    """A causal model saved as a cross-encoder without a template reads the texts joined."""
     model = sentence_transformers.CrossEncoder(
-        str(directory), device="cpu", activation_fn=torch.nn.Identity()
+        str(torch_tiny.qwen(tmp_path / "base", template=None)),
+        device="cpu",
+        activation_fn=torch.nn.Identity(),
     )
+    model.save_pretrained(str(tmp_path / "saved"))
     expected = [model.predict([pair])[0] for pair in PAIRS]
-    np.testing.assert_allclose(make(directory).score(PAIRS).values, expected, rtol=0, atol=1e-5)
+    scores = make(tmp_path / "saved").score(PAIRS)
+    np.testing.assert_allclose(scores.values, expected, rtol=0, atol=1e-5)
+
+
+@modular
+def test_a_language_model_that_nothing_asks_is_refused(tmp_path):
+    """Without template and declared answers it would go on with the text, and score at random."""
+    with pytest.raises(InvalidArgument, match="neither a chat template nor") as caught:
+        make(torch_tiny.qwen(tmp_path, template=None)).warmup()
+    assert caught.value.argument == "model"
 
 
 @modular

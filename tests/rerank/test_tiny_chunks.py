@@ -55,6 +55,7 @@ def slowest(good, requests=20):
     return max(times)
 
 
+@pytest.mark.slow("3 s: 20 requests beside a flood of chunks, by the clock")
 def test_another_server_is_not_starved(tiny_chunks):
     """Requests to another server take about as long as when no such reply is being read."""
     bad = [

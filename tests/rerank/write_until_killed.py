@@ -28,12 +28,13 @@ def pairs(numbers):
     return [("killed?", f"text {number} " + "word " * (number % 40)) for number in numbers]
 
 
-def write_forever(store, seed):
+def write_forever(store, seed, started):
     chance = random.Random(seed)
     cached = Cached(Counting(), store=store)
     while True:
         scores = cached.score(pairs(chance.sample(range(3000), chance.randint(1, 60))))
         assert scores.scored.all()
+        os.write(started, b".")
 
 
 def main(path, kills, seed):
@@ -42,16 +43,20 @@ def main(path, kills, seed):
     more = right = count = 0
     for kill in range(kills):
         children = []
+        started, wrote = os.pipe()
         for number in range(2):
             child = os.fork()
             if not child:
-                write_forever(store, kill * 2 + number)
+                write_forever(store, kill * 2 + number, wrote)
             children.append(child)
+        os.read(started, 1)  # one of them has written, however busy the machine is
         time.sleep(chance.uniform(0, 0.05))
         for child in children:
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             assert os.WTERMSIG(status) == signal.SIGKILL, "it did not end by itself"
+        os.close(started)
+        os.close(wrote)
         with closing(sqlite3.connect(path)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         asked = pairs(chance.sample(range(3000), 200))

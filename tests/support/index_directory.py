@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from runoff.recall import _generations
+from runoff.recall._generations.pointer import checksum
 
 
 def pointer(path):
@@ -17,7 +17,7 @@ def point(path, **changes):
     """Rewrite the pointer with a valid checksum."""
     said = pointer(path) | changes
     del said["checksum"]
-    said["checksum"] = _generations._checksum(said)
+    said["checksum"] = checksum(said)
     (path / "runoff.json").write_text(json.dumps(said))
 
 

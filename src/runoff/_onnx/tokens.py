@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ LONGEST_TOKEN = 100  # characters; WordPiece takes longer words for unknown
 _USUAL_TOKEN = 8  # characters; twice what prose needs
 _MARGIN = 64  # tokens beyond the limit after which the cut cannot reach back
 _GROWTH = 4
+_LONG = 2048  # characters; a longer text is encoded without the interpreter's lock
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -156,7 +158,11 @@ class TextEncoder:
     def _encode(self, text: str) -> Encoding:
         text = clean(text)
         with exits.Native():
-            return self._tokenizer.encode(text, add_special_tokens=False)
+            if len(text) <= _LONG or _forked:
+                return self._tokenizer.encode(text, add_special_tokens=False)
+            # `encode` holds the lock, so that no deadline would be noticed meanwhile
+            (found,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
+            return found
 
     def _learn(self, first: str, second: str | None = None) -> _Template:
         """Read the template off an encoding of one-word texts, and check it on longer ones."""
@@ -207,3 +213,15 @@ def _start(text: str, size: int) -> str:
     start = text[:size]
     end = max(start.rfind(" "), start.rfind("\n"))
     return start[:end] if end > size // 2 else start
+
+
+_forked = False  # the threads of `encode_batch` do not survive a fork
+
+
+def _after_fork() -> None:
+    global _forked  # noqa: PLW0603 - there is one process
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

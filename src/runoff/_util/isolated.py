@@ -13,19 +13,20 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["frozen", "isolated"]
+__all__ = ["PLAIN", "frozen", "isolated"]
 
-_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
+PLAIN = frozenset({str, int, float, bool, type(None), bytes})
+"""Types whose values cannot be changed; checked before a call where speed counts."""
 _DICTS = (dict, MappingProxyType)
 
 
 def isolated(value: Any) -> Any:  # noqa: ANN401 - any metadata
     """Return a copy that can be changed without changing the original."""
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in PLAIN:
         return value
     if isinstance(value, _DICTS):
-        return {name: one if type(one) in _PLAIN else isolated(one) for name, one in value.items()}
+        return {name: one if type(one) in PLAIN else isolated(one) for name, one in value.items()}
     if isinstance(value, list):
         return [isolated(one) for one in value]
     if kind is tuple:
@@ -43,11 +44,11 @@ def frozen(value: Any) -> Any:  # noqa: ANN401 - any metadata
     Dicts and lists stay dicts and lists, so that they compare, print and encode as before.
     """
     kind = type(value)
-    if kind in _PLAIN or kind is _FrozenDict or kind is _FrozenList:
+    if kind in PLAIN or kind is _FrozenDict or kind is _FrozenList:
         return value
     if isinstance(value, _DICTS):
         return _FrozenDict(
-            {name: one if type(one) in _PLAIN else frozen(one) for name, one in value.items()}
+            {name: one if type(one) in PLAIN else frozen(one) for name, one in value.items()}
         )
     if isinstance(value, list):
         return _FrozenList(map(frozen, value))

@@ -1,11 +1,11 @@
-"""Values and errors as text, short enough for a message and without secrets."""
+"""Values, errors and parts as text, short enough for a message and without secrets."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 
-__all__ = ["error_text", "fields_repr", "short_repr", "visible"]
+__all__ = ["error_text", "fields_repr", "name_of", "short_repr", "visible"]
 
 _LENGTH = 80
 _ERROR_LENGTH = 500
@@ -50,6 +50,11 @@ def error_text(error: BaseException) -> str:
     if len(message) > _ERROR_LENGTH:
         message = f"{message[: _ERROR_LENGTH - 1]}…"
     return f"{type(error).__name__}: {message}"
+
+
+def name_of(part: object) -> str:
+    """Return a part's own `name`, or the name of its class where it has none."""
+    return str(getattr(part, "name", type(part).__name__))
 
 
 def visible(text: str) -> str:

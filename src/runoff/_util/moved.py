@@ -63,7 +63,6 @@ _MOVED = {
     "evaluation.verdicts": "evaluation._verdict",
     "langchain.compressor": "langchain._runoff_rerank",
     "langchain.recorded": "langchain._systems",
-    "langchain.staged": "langchain._retriever",
     "llama_index.groups": "llama_index._settings",
     "llama_index.listing": "llama_index._stores",
     "llama_index.options": "llama_index._settings",

@@ -10,7 +10,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from runoff._util.isolated import isolated
+from runoff._util.isolated import PLAIN, isolated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,4 +126,8 @@ def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def without(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the metadata, deep where it is nested, without provenance."""
-    return {key: isolated(value) for key, value in metadata.items() if key != KEY}
+    return {
+        key: value if type(value) in PLAIN else isolated(value)
+        for key, value in metadata.items()
+        if key != KEY
+    }

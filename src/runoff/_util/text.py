@@ -11,6 +11,8 @@ import numpy as np
 from runoff._util.messages import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 __all__ = ["gaps", "snippet", "text_key", "units", "words"]
@@ -67,9 +69,9 @@ def _kinds() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return space, alone
 
 
-def units(text: str) -> list[int]:
-    """Return where the words of a text begin; a word of over 16 characters counts as several."""
-    return [found.start() for found in _UNIT.finditer(text)]
+def units(text: str) -> Iterator[int]:
+    """Yield where the words of a text begin; a word of over 16 characters counts as several."""
+    return (found.start() for found in _UNIT.finditer(text))
 
 
 def snippet(text: str, length: int) -> str:

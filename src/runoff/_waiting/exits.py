@@ -14,6 +14,7 @@ is refused at once, and the answer is degraded.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -185,17 +186,48 @@ def close() -> None:
     """End native work, as the interpreter does at exit."""
     if not _gate.close():
         _hang_instead_of_aborting()
+    _remember_interrupt()
+
+
+def _remember_interrupt() -> None:
+    """Have a program that Ctrl-C ended die of the signal, as shells and supervisors expect.
+
+    CPython notes that while it unwinds the main program, and forgets it when any thread evaluates
+    source afterwards, as the threads do here that still import a model's packages: dataclasses and
+    named tuples are made of source. Raising the interrupt from source notes it again.
+    """
+    trace = getattr(sys, "last_traceback", None)
+    if trace is None or sys.last_type is not KeyboardInterrupt:
+        return
+    frame = trace.tb_frame
+    named = frame.f_globals.get("__name__")  # runpy runs the module of `python -m`
+    of_program = named in {"__main__", "runpy"} and frame.f_back is None
+    if of_program and not sys.flags.interactive and not hasattr(sys, "ps1"):
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
 
 
 def _hang_instead_of_aborting() -> None:
     """Let a thread that would abort the process sleep instead, until the process ends.
 
-    For native code that neither returns in time nor can be interrupted. As such code goes on while
-    the process ends, the destructors of C++ libraries are not run under it either.
+    For native code that neither returns in time nor can be interrupted, such as a matrix product of
+    seconds in a user's own source. Nothing milder is left: Python 3.14 does the same to its daemon
+    threads, older ones cannot be told to, and the exit code is not known yet, so that the process
+    cannot simply be ended here. Three steps, each needed:
+
+    - `abort()` and `std::terminate` end in `pause()`; the latter would print that it was called.
+    - The process then ends by `_exit`, with its own code: the native code still runs, so that
+      destructors of C++ libraries would take its data from under it.
+    - What C libraries have buffered for output is written first, as `_exit` does not.
+
+    The price: a process whose exiting thread itself aborts after this, a second fault, hangs.
     """
     if sys.platform != "linux" or sys.version_info >= _THREADS_HANG_SINCE:
         return  # no other system unwinds native frames
-    import ctypes  # noqa: PLC0415 - only here
+    try:
+        import ctypes  # noqa: PLC0415 - only here
+    except ImportError:
+        return  # a Python built without libffi
 
     libc = ctypes.CDLL(None)
     pause, end = (ctypes.cast(one, ctypes.c_void_p) for one in (libc.pause, libc["_exit"]))
@@ -206,7 +238,7 @@ def _hang_instead_of_aborting() -> None:
     except (OSError, AttributeError):
         pass  # no C++ is loaded
     libc.fflush(None)
-    if hasattr(libc, "on_exit"):
+    if hasattr(libc, "on_exit"):  # of glibc; musl does not unwind threads
         libc.on_exit(end, None)  # called with the exit code, before anything registered earlier
 
 

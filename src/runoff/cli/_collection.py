@@ -5,32 +5,55 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runoff.cli._labels import Labels
 from runoff.errors import InvalidArgument
+from runoff.evaluation._bounds import COLUMNS
 from runoff.evaluation._collection import Collection
 from runoff.evaluation._formats import Gathered, numbered_lines, read_qrels, read_texts
+from runoff.evaluation._labels.headers import JUDGMENTS, columns_of, missing
 
 if TYPE_CHECKING:
     from runoff.evaluation._recording import Recording
+    from runoff.report._evaluated import Evaluated
+    from runoff.types import Document
 
-__all__ = ["open_collection", "texts_beside"]
+__all__ = ["open_collection", "open_questions", "texts_beside", "write_judge"]
 
 _DATASET = "ir_datasets:"
 
 
-def open_collection(name: str, *, split: str, topics: Path | None, documents: bool) -> Collection:
+def open_collection(
+    name: str,
+    *,
+    split: str,
+    topics: Path | None,
+    documents: bool,
+    judgments: Path | None = None,
+    labels: Labels | None = None,
+) -> Collection:
     """Return the collection that an argument names.
 
     Args:
-        name: a BEIR folder, a `.csv`, `.tsv` or `.jsonl` file, `ir_datasets:NAME`, or else a qrels
-            file.
+        name: a BEIR folder, a `.csv`, `.tsv`, `.xlsx` or `.jsonl` file, `ir_datasets:NAME`, or else
+            a qrels file.
         split: which judgments of a BEIR folder to use.
         topics: the queries of a qrels file; None uses each query's id as its text.
         documents: whether to read the documents.
+        judgments: a table of further judgments.
+        labels: how labels are read and what they count; None takes the defaults.
 
     Raises:
         InvalidArgument: there is no such file or folder.
         MalformedData: a line cannot be read.
     """
+    said = Labels() if labels is None else labels
+    found = said.applied(_opened(name, said, split=split, topics=topics, documents=documents))
+    return found if judgments is None else found.with_judgments(judgments)
+
+
+def _opened(
+    name: str, labels: Labels, *, split: str, topics: Path | None, documents: bool
+) -> Collection:
     if name.startswith(_DATASET):
         return Collection.from_ir_datasets(name.removeprefix(_DATASET), documents=documents)
     path = Path(name)
@@ -41,8 +64,11 @@ def open_collection(name: str, *, split: str, topics: Path | None, documents: bo
     lower = path.name.lower().removesuffix(".gz")
     if lower.endswith((".jsonl", ".ndjson")):
         return Collection.from_jsonl(path)
-    if lower.endswith(".csv") or (lower.endswith(".tsv") and topics is None and _is_table(path)):
-        return Collection.from_csv(path)
+    tabs = lower.endswith(".tsv") and topics is None and (labels.clicks or _is_table(path))
+    if tabs or lower.endswith((".csv", ".xlsx")):
+        return labels.table(path)
+    if lower.endswith((".xls", ".ods", ".numbers")):
+        raise InvalidArgument("collection", name, "save the spreadsheet as .xlsx or .csv")
     if topics is not None:
         return Collection.from_trec(path, topics)
     gathered = Gathered()
@@ -50,10 +76,24 @@ def open_collection(name: str, *, split: str, topics: Path | None, documents: bo
     return Collection({one: one for one in gathered.qrels}, gathered.qrels, name=path.name)
 
 
+def open_questions(name: str) -> list[str]:
+    """Return the questions of a text file, one a line; blank lines are skipped.
+
+    Raises:
+        InvalidArgument: there is no such file, or it has no question.
+    """
+    if not Path(name).is_file():
+        raise InvalidArgument("collection", name, "there is no such file")
+    found = [line.strip() for _, line in numbered_lines(Path(name)) if line.strip()]
+    if not found:
+        raise InvalidArgument("collection", name, "must have at least one question, one a line")
+    return found
+
+
 def _is_table(path: Path) -> bool:
     """Return whether a file's first line names the columns of `from_csv`, unlike BEIR's qrels."""
     _, first = next(numbered_lines(path), ("", ""))
-    return "query" in [cell.strip() for cell in first.split("\t")]
+    return not missing(columns_of(path.name, first.split("\t"), JUDGMENTS), JUDGMENTS)
 
 
 def texts_beside(name: str, recording: Recording) -> dict[str, str] | None:
@@ -71,3 +111,36 @@ def texts_beside(name: str, recording: Recording) -> dict[str, str] | None:
     if found is None:
         return None
     return read_texts(found, {doc_id for query in recording for doc_id in query.doc_ids})
+
+
+def write_judge(
+    argument: str,
+    found: Evaluated,
+    collection: Collection,
+    recording: Recording | None,
+    path: Path,
+) -> None:
+    """Write the documents to judge to a table, with their texts where they are known.
+
+    Args:
+        argument: the option that gave the path, for error messages.
+        found: has the verdict.
+        collection: may have the documents.
+        recording: may have their texts.
+        path: the file.
+
+    Raises:
+        InvalidArgument: nothing is compared, so that nothing is to be judged.
+        OSError: the file cannot be written.
+    """
+    if found.verdict is None:
+        remedy = "needs two systems to compare: documents are judged where they decide"
+        raise InvalidArgument(argument, str(path), remedy)
+    unjudged = found.verdict.unjudged
+    texts: dict[str, Document | str] = dict(collection.documents or {})
+    for query in recording if recording is not None and not texts else ():
+        texts |= dict(zip(query.doc_ids, query.texts, strict=False))
+    if unjudged is None:
+        path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+    else:
+        unjudged.to_csv(path, texts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeGuard
 
 import typer
 from rich.console import Console
@@ -13,11 +13,14 @@ from rich.text import Text
 from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.cli._built_in import built_in_pipeline
-from runoff.cli._collection import open_collection
+from runoff.cli._collection import open_collection, write_judge
+from runoff.cli._labels import Labels, with_labels
 from runoff.cli._options import (
     CacheOption,
     CollectionArgument,
     JsonOption,
+    JudgeOption,
+    JudgmentsOption,
     ReportOption,
     RerankerOption,
     SaveOption,
@@ -26,6 +29,7 @@ from runoff.cli._options import (
     SplitOption,
     SystemOption,
     TopicsOption,
+    UnjudgedOption,
     check_writable,
     slicings,
 )
@@ -33,12 +37,14 @@ from runoff.cli._system import Answers, named_system
 from runoff.errors import InvalidArgument
 from runoff.evaluation._measures import MEASURES, Evaluator
 from runoff.evaluation._remarks import degraded
+from runoff.evaluation._rivals import contest
 from runoff.evaluation._runs import write_run
 from runoff.report._evaluated import evaluated
 from runoff.report._page import report as write_report
 from runoff.report._text import columns, folded, verdict_text
 
 if TYPE_CHECKING:
+    from runoff.evaluation._recording import Recording
     from runoff.report._evaluated import Evaluated
 
 __all__ = ["EXIT_HARM", "evaluate"]
@@ -46,6 +52,7 @@ __all__ = ["EXIT_HARM", "evaluate"]
 EXIT_HARM = 3
 
 
+@with_labels
 def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     collection: CollectionArgument,
     system: SystemOption = None,
@@ -53,7 +60,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         str | None,
         typer.Option(
             help="What to compare with, in the same forms as --system.",
-            show_default="the system's own first stage",
+            show_default="the best of the system's own sources and fusions",
         ),
     ] = None,
     fail_on_harm: Annotated[
@@ -88,10 +95,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         bool, typer.Option("--markdown", help="Print a Markdown summary for a pull request.")
     ] = False,
     report: ReportOption = None,
+    unjudged: UnjudgedOption = None,
+    judge: JudgeOption = None,
+    judgments: JudgmentsOption = None,
+    *,
+    labels: Labels,
 ) -> None:
     """Measure a system on judged queries and compare it with a baseline.
 
-    Without --baseline a system is compared with its own first stage.
+    Without --baseline a system with a second stage is compared with the best of its sources and of
+    their fusions, chosen for each query on the other queries.
 
     Exit codes: 0 success, 1 error, 2 wrong argument, 3 proven harm with --fail-on-harm.
     """
@@ -99,9 +112,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         raise InvalidArgument("markdown", markdown, "cannot be combined with --json")
     asked = None if system is None else named_system("system", system)
     old = None if baseline is None else named_system("baseline", baseline)
-    judged = open_collection(collection, split=split, topics=topics, documents=asked is None)
+    judged = open_collection(
+        collection,
+        split=split,
+        topics=topics,
+        documents=asked is None,
+        judgments=judgments,
+        labels=labels,
+    )
     slices = slicings(judged, slice_by or [])
-    check_writable(report=report, save_run=save_run)
+    check_writable(report=report, save_run=save_run, judge=judge)
     measures = measure or MEASURES
     Evaluator(judged, measures)  # refuses an unknown measure before minutes of work
     if asked is None:
@@ -118,31 +138,41 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         runs = {before: previous.runs[previous.after]} | runs
     if fail_on_harm and before is None:
         raise InvalidArgument("fail_on_harm", fail_on_harm, "needs a --baseline to compare with")
+    made = answers.recording
     found = evaluated(
         judged,
         runs,
         None if before is None else (before, after),
         measures=measures,
         slices=slices,
-        notes=() if answers.recording is None else degraded(answers.recording),
+        notes=() if made is None else degraded(made),
+        unjudged=unjudged,
+        found=contest(made, judged, measures) if _staged(made) and old is None else None,
     )
     if save_run is not None:
         write_run(save_run, runs[after])
     if report is not None:
         recording = answers.recorded("report")
-        write_report(recording, judged, report, measures=measures, slices=slices)
-    if json_output:
-        print(json.dumps(found.to_dict(), indent=2))  # noqa: T201 - the output
-    elif markdown:
-        print(found.markdown(), end="")  # noqa: T201 - the output
-    else:
-        _print(found)
+        write_report(recording, judged, report, measures=measures, slices=slices, unjudged=unjudged)
+    if judge is not None:
+        write_judge("judge", found, judged, answers.recording, judge)
+    _show(found, json_output=json_output, markdown=markdown)
     if fail_on_harm and found.harmed:
         raise typer.Exit(EXIT_HARM)
 
 
-def _print(found: Evaluated) -> None:
-    """Print the measures and the verdict to the terminal."""
+def _staged(recording: Recording | None) -> TypeGuard[Recording]:
+    return recording is not None and bool(recording.setup.steps)
+
+
+def _show(found: Evaluated, *, json_output: bool, markdown: bool) -> None:
+    """Print the measures and the verdict as JSON, as Markdown, or to the terminal."""
+    if json_output:
+        print(json.dumps(found.to_dict(), indent=2))  # noqa: T201 - the output
+        return
+    if markdown:
+        print(found.markdown(), end="")  # noqa: T201 - the output
+        return
     out = Console(highlight=False)
 
     def say(text: str, style: str = "") -> None:
@@ -156,5 +186,5 @@ def _print(found: Evaluated) -> None:
         out.print()
         say(f"VERDICT, {after} against {before}", "bold")
         say(verdict_text(found.verdict))
-    for note in found.remarks():
+    for note in found.remarks(beside_verdict=True):
         say(folded(snippet(note, 500)), "dim")

@@ -18,6 +18,8 @@ __all__ = [
     "CacheOption",
     "CollectionArgument",
     "JsonOption",
+    "JudgeOption",
+    "JudgmentsOption",
     "ReportOption",
     "RerankerOption",
     "SaveOption",
@@ -26,6 +28,7 @@ __all__ = [
     "SplitOption",
     "SystemOption",
     "TopicsOption",
+    "UnjudgedOption",
     "check_writable",
     "slicings",
 ]
@@ -33,7 +36,7 @@ __all__ = [
 CollectionArgument = Annotated[
     str,
     typer.Argument(
-        help="A BEIR folder, a TREC qrels file, judgments as .csv, .tsv or .jsonl, or "
+        help="A BEIR folder, a TREC qrels file, judgments as .csv, .tsv, .xlsx or .jsonl, or "
         "ir_datasets:NAME."
     ),
 ]
@@ -70,6 +73,21 @@ SliceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+UnjudgedOption = Annotated[
+    float | None,
+    typer.Option(
+        help="The highest chance that a result without a judgment is relevant, 0 to 1.",
+        show_default="1, or 0 where only relevant documents are listed",
+    ),
+]
+JudgeOption = Annotated[
+    Path | None,
+    typer.Option(help="Write the documents to judge, the most decisive first, to this CSV file."),
+]
+JudgmentsOption = Annotated[
+    Path | None,
+    typer.Option(help="Add the judgments of this CSV file, such as the one that --judge wrote."),
+]
 ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")]
 
 

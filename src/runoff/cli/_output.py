@@ -17,10 +17,9 @@ from rich.text import Text
 
 from runoff._util.messages import visible
 from runoff._util.text import snippet
-from runoff.evaluation._runs import RERANKED
 from runoff.report._explain import headline, result_table, stage_table
 from runoff.report._figures import stage_spans
-from runoff.report._text import columns, number, table, verdict_text
+from runoff.report._text import columns, number, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,10 +136,7 @@ class TerminalReport:
         for stage, p50, p95 in stage_spans(evaluation.recording):
             rows.append((stage, f"{p50:.1f}", f"{p95:.1f}"))
         self._say(columns(rows))
-        sections = list(evaluation.advice.sections().items())
-        single = f"VERDICT, {RERANKED} against {evaluation.single} alone"
-        sections.insert(2, (single, verdict_text(evaluation.against_single)))
-        for heading, text in sections:
+        for heading, text in evaluation.advice.sections().items():
             self._out.print()
             self._say(heading, "bold")
             self._say(text)
@@ -224,10 +220,6 @@ class JsonReport:
                 for stage, p50, p95 in stage_spans(evaluation.recording)
             },
             "advice": evaluation.advice.to_dict(),
-            "against_single": {
-                "source": evaluation.single,
-                "verdict": evaluation.against_single.to_dict(),
-            },
             "report": None if page is None else page.resolve().as_uri(),
         }
 

@@ -13,8 +13,6 @@ from runoff.errors import InvalidArgument, RecordingDamaged, RecordingMismatch, 
 from runoff.evaluation._collection import Collection
 from runoff.evaluation._record import record
 from runoff.evaluation._recording import Recording, Stored
-from runoff.evaluation._runs import RERANKED
-from runoff.evaluation._verdict import verdict
 from runoff.report._advice import advise
 from runoff.report._page import write
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runoff.demo._questions import Question
-    from runoff.evaluation._verdict import Verdict
     from runoff.pipeline import TwoStage
     from runoff.recall._bm25.bm25 import BM25
     from runoff.report._advice import Advice
@@ -42,16 +39,12 @@ class Evaluation:
     Attributes:
         recording: the pipeline's answers to every question.
         advice: all findings.
-        single: the best single source by the first measure.
-        against_single: the verdict on both stages against that source.
         recorded: the day of an earlier recording; empty if it was recorded just now.
         report: the HTML report; None if it could not be written.
     """
 
     recording: Recording
     advice: Advice
-    single: str
-    against_single: Verdict
     recorded: str
     report: Path | None
 
@@ -92,17 +85,13 @@ def evaluate(
     """
     recording, recorded = _recorded(pipeline, collection, folder / RECORDING, fresh=fresh)
     advice = advise(recording, collection)
-    measured = advice.evaluated.measured
-    first = next(iter(measured[RERANKED].values))
-    single = max(recording.setup.sources, key=lambda name: measured[name].mean(first))
-    found = verdict(measured[single], measured[RERANKED])
     page: Path | None = folder / REPORT
     try:
         write(advice, recording, collection, folder / REPORT)
     except OSError as error:
         sys.stderr.write(f"runoff: cannot write {folder / REPORT}: {error.strerror}\n")
         page = None
-    return Evaluation(recording, advice, single, found, recorded, page)
+    return Evaluation(recording, advice, recorded, page)
 
 
 def _recorded(

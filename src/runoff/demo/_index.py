@@ -11,11 +11,12 @@ import json
 import shutil
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runoff import __version__
 from runoff._util import optout
 from runoff._util.stored import parse_json
+from runoff.demo._chroma_files import digest
 from runoff.errors import (
     IndexDamaged,
     IndexNotFound,
@@ -44,7 +45,8 @@ __all__ = ["DemoIndex", "cache_root", "fingerprint", "open_index"]
 _MARKER = "index.json"
 _COLLECTION = "runoff-demo"
 _BATCH = 500
-_OURS = {"bm25", "chroma", _MARKER, "recording", "report.html", "evaluation.json"}
+_CHROMA = "chroma"
+_OURS = {"bm25", _CHROMA, _MARKER, "recording", "report.html", "evaluation.json"}
 _UNFINISHED = ".recording."
 
 
@@ -114,14 +116,21 @@ def open_index(
         RunoffError: there are no documents, or the folder cannot be written.
     """
     started = time.perf_counter()
-    if _recorded_key(path) == key:
+    marker = _recorded(path)
+    if str(marker.get("key", "")) == key:
         try:
+            _check_chroma(path, marker)
             return _opened(path)
         except BaseException as error:
             if not _is_damage(error):
                 raise
     _built(path, key, documents, progress)
     return replace(_opened(path), built_s=time.perf_counter() - started)
+
+
+def _check_chroma(path: Path, marker: dict[str, Any]) -> None:
+    if marker.get("chroma") != digest(path / _CHROMA):
+        raise IndexDamaged(f"{path}: the Chroma database is not what was written")
 
 
 def _opened(path: Path) -> DemoIndex:
@@ -148,12 +157,12 @@ def _is_of_chroma(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] == "chromadb"
 
 
-def _recorded_key(path: Path) -> str:
+def _recorded(path: Path) -> dict[str, Any]:
     try:
         marker = parse_json((path / _MARKER).read_bytes())
     except (OSError, ValueError):
-        return ""
-    return str(marker.get("key", "")) if isinstance(marker, dict) else ""
+        return {}
+    return marker if isinstance(marker, dict) else {}
 
 
 def _built(
@@ -192,7 +201,7 @@ def _emptied(path: Path) -> None:
 
 
 def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) -> None:
-    _mark(path, "", 0)  # the folder is known as the demo's from now on, and may be emptied again
+    _mark(path, key="")  # the folder is known as the demo's from now on, and may be emptied again
     progress("BM25", 0, 1)
     BM25(found).save(path / "bm25")
     progress("BM25", 1, 1)
@@ -214,11 +223,10 @@ def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) 
             documents=[document.text for document in batch],
             metadatas=[dict(document.metadata) for document in batch],
         )
-    _mark(path, key, len(found))
+    _mark(path, key=key, documents=len(found), chroma=digest(path / _CHROMA))
 
 
-def _mark(path: Path, key: str, documents: int) -> None:
-    marker = {"key": key, "documents": documents}
+def _mark(path: Path, **marker: object) -> None:
     (path / _MARKER).write_text(json.dumps(marker), encoding="utf-8")
 
 
@@ -240,4 +248,4 @@ def _client(path: Path) -> ClientAPI:
     except ImportError:
         raise MissingExtra("chromadb", "demo") from None
     settings = Settings(anonymized_telemetry=False)
-    return chromadb.PersistentClient(path=str(path / "chroma"), settings=settings)
+    return chromadb.PersistentClient(path=str(path / _CHROMA), settings=settings)

@@ -11,6 +11,7 @@ from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
+    from runoff.evaluation._comparisons import Comparison
     from runoff.evaluation._curve import Curve, Point, curve
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._health import health
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from runoff.evaluation._losses import losses
     from runoff.evaluation._measures import Evaluator, Measured, evaluate
     from runoff.evaluation._observations import Finding, Health
+    from runoff.evaluation._overlap import rank_biased_overlap
     from runoff.evaluation._record import record
     from runoff.evaluation._recording import Content, FateCode, RecordedQuery, Recording
     from runoff.evaluation._replay import AS_RECORDED, Ranking, Runs, replay
     from runoff.evaluation._runs import by_stage, read_run, read_scored_run, write_run
     from runoff.evaluation._slices import by_agreement, by_length, by_margin, by_script
     from runoff.evaluation._tune import Trial, Tuning, tune
-    from runoff.evaluation._verdict import Comparison, Verdict, verdict
+    from runoff.evaluation._verdict import Verdict, verdict
 
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "evaluate",
     "health",
     "losses",
+    "rank_biased_overlap",
     "read_run",
     "read_scored_run",
     "record",
@@ -72,7 +75,7 @@ __all__ = [
 _HOMES = {
     "AS_RECORDED": "_replay",
     "Collection": "_collection",
-    "Comparison": "_verdict",
+    "Comparison": "_comparisons",
     "Content": "_recording",
     "Curve": "_curve",
     "Evaluator": "_measures",
@@ -102,6 +105,7 @@ _HOMES = {
     "evaluate": "_measures",
     "health": "_health",
     "losses": "_losses",
+    "rank_biased_overlap": "_overlap",
     "read_run": "_runs",
     "read_scored_run": "_runs",
     "record": "_record",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.faults import lacks
-from runoff._util.names import name_of
+from runoff._util.messages import name_of
 from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.evaluation._first_stage import group_recorded

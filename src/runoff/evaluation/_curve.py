@@ -13,6 +13,7 @@ from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._differences import mean_intervals, regret_ends
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._recording import Content
 from runoff.evaluation._replay import plan_replay, traversals
@@ -50,10 +51,10 @@ class Point:
     Attributes:
         window: candidates read at most; 0 is the first stage alone.
         values: measure to its mean.
-        intervals: measure to the 95% bootstrap interval of the mean.
+        intervals: measure to the 95% interval of the mean.
         gain: mean of the first measure minus that of the first stage alone.
-        gain_interval: 95% bootstrap interval of the gain, query by query: far narrower than those
-            of the means, since hard queries are hard with every window.
+        gain_interval: 95% interval of the gain, query by query: far narrower than those of the
+            means, since hard queries are hard with every window.
         pairs: mean pairs read.
         ms: mean milliseconds of the whole search.
         p95_ms: milliseconds that one search in twenty exceeds.
@@ -101,7 +102,8 @@ class Curve:
         configured: the window in use; 0 without a second stage.
         regret: what the recommendation loses against the best window, on queries that were not used
             for it. The best window is chosen with all queries, so this is rather too high.
-        regret_interval: 95% bootstrap interval of the regret.
+        regret_interval: what the recommendation may lose against the window that is best in truth,
+            at 95%: from 0, unless some window is proven better, to the most that any may be better.
         agreement: share of the folds that recommend the same window.
         measures: their names; the first decides.
         queries: how many.
@@ -273,14 +275,16 @@ def curve_of(
     )
     # a difference by rounding is no regret
     regrets = np.round(values[statistics.argmax(values)] - held.values, 12) + 0.0
-    ends = _intervals(np.vstack([values - values[0], regrets[None]]), seed)
+    regret = float(regrets.mean())
+    low, high = regret_ends(values, chosen, seed=seed)
     return Curve(
-        _points(trials, ends, seed),
+        # no second stage gains nothing over itself, on any queries
+        _points(trials, [(0.0, 0.0), *_intervals(values[1:] - values[0], seed)], seed),
         _shape(values, bound, seed),
         trials.settings[chosen].window,
         window,
-        float(regrets.mean()),
-        ends[-1],
+        regret,
+        (min(low, regret), max(high, regret)),
         held.chosen.count(chosen) / len(held.chosen),
         trials.measures,
         values.shape[1],
@@ -325,8 +329,7 @@ def _checked(recording: Recording, windows: Sequence[int]) -> list[int]:
 
 
 def _intervals(rows: NDArray[np.float64], seed: int) -> list[tuple[float, float]]:
-    columns = np.ascontiguousarray(rows.T)
-    ends = statistics.bootstrap_intervals(columns, np.ones(columns.shape, np.bool_), seed=seed)
+    ends = mean_intervals(np.ascontiguousarray(rows.T), seed=seed)
     return [(low, high) for low, high in ends.tolist()]
 
 
@@ -378,10 +381,8 @@ def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
     proven = statistics.holm(p, np.ones(len(p))) <= _LEVEL
     means = deltas.mean(axis=0)
     better, worse = proven & (means > 0), proven & (means < 0)
-    level = 1 - _LEVEL / len(p)
-    low, high = statistics.bootstrap_intervals(
-        deltas, np.ones(deltas.shape, np.bool_), seed=seed, level=level
-    ).T
+    level = _LEVEL / len(p)
+    low, high = mean_intervals(deltas, unseen=False, level=level, seed=seed).T
     enough = len(deltas) >= statistics.FEWEST
     if enough and (low[:last] >= -bound).all() and (high[:last] <= bound).all():
         return "flat"

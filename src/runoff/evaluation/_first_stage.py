@@ -14,10 +14,12 @@ import numpy as np
 
 from runoff._util.duplicates import near_pairs
 from runoff._util.text import words
+from runoff.errors import InvalidArgument
 from runoff.fusion._convex import Convex, normalizer_of
 from runoff.fusion._rrf import RRF
 from runoff.fusion._suited import falling, suited
 from runoff.fusion._weights import rrf_weights
+from runoff.pipeline._identity import other_texts
 from runoff.types import Document, Hit
 
 if TYPE_CHECKING:
@@ -67,7 +69,9 @@ class Prepared:
         query: the recorded query.
     """
 
-    __slots__ = ("_by_rank", "_falling", "_hits", "_last", "_normalized", "_tie", "query")
+    __slots__ = (
+        "_by_rank", "_falling", "_hits", "_last", "_normalized", "_others", "_tie", "query",
+    )  # fmt: skip
 
     def __init__(self, query: RecordedQuery) -> None:
         self.query = query
@@ -79,6 +83,7 @@ class Prepared:
             name: falling(query.origins[name].score[rows].tolist())
             for name, rows in self._by_rank.items()
         }
+        self._others = other_texts(query.outcome.notes, query.origins, query.doc_ids)
         self._last: tuple[object, int, Fused] | None = None
         self._hits: dict[str, list[_Scored]] = {}
         self._normalized: dict[str, list[tuple[int, object, NDArray[np.float64]]]] = {}
@@ -124,6 +129,35 @@ class Prepared:
     def _comparable(self, depth: int) -> bool:
         """Whether every source gave scores, which fall along its order: as `Convex.suited`."""
         return all(self._falling[name] >= len(rows[:depth]) for name, rows in self._by_rank.items())
+
+    def check_texts(self, rows: NDArray[np.int64], depth: int) -> None:
+        """Refuse rows of which another text would be read than the one recorded.
+
+        The text of the first source that finds a document is read. With a smaller depth or fewer
+        sources that may be another source, and nothing is known of what its text scores.
+
+        Args:
+            rows: whose texts are read.
+            depth: hits of each source.
+
+        Raises:
+            InvalidArgument: names the document and the sources.
+        """
+        if not self._others:
+            return
+        for row in rows.tolist():
+            found = (
+                name for name, origin in self.query.origins.items() if 0 < origin.rank[row] <= depth
+            )
+            name = next(found, None)
+            if name in self._others.get(row, ()):
+                remedy = (
+                    f"has not read the text that {name!r} holds of {self.query.doc_ids[row]!r} "
+                    f"(query {self.query.query_id!r}), which is read with these settings: give "
+                    "all sources the same text of a document, or record with the depth and the "
+                    "sources in use"
+                )
+                raise InvalidArgument("recording", f"depth {depth}", remedy)
 
     def _reciprocal(
         self, weights: dict[str, float], constant: float, depth: int

@@ -5,20 +5,19 @@ Every error about a file names the file and the line.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import operator
 import re
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from runoff._util.messages import short_repr
 from runoff._util.stored import parse_json
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument, MalformedData
+from runoff.evaluation._labels.grades import MOST, whole_grade
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Gathered",
     "check_queries",
-    "checked_grades",
-    "csv_rows",
+    "checked_judgments",
     "existing",
     "json_objects",
     "numbered_lines",
@@ -44,7 +42,6 @@ __all__ = [
 
 _QRELS_BEIR, _QRELS_TREC = 3, 4
 _EXAMPLES = 3  # in a note
-_MOST = 1_000_000  # the largest grade
 _HEADERS = {"score", "grade", "relevance", "rel", "label"}  # of the last column
 _NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]*)", re.IGNORECASE)
@@ -113,34 +110,6 @@ def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, value
 
 
-def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the place of each row and its cells by column name, stripped of white space.
-
-    Raises:
-        MalformedData: a row has more or fewer cells than the header, or broken quotes.
-    """
-    # people write a space after a comma
-    reader = csv.reader(
-        (line for _, line in _lines(path)), delimiter=delimiter, strict=True, skipinitialspace=True
-    )
-    header: list[str] | None = None
-    try:
-        for cells in reader:
-            where = f"{path.name} line {reader.line_num}"
-            if header is None:
-                header = [cell.strip() for cell in cells]
-                if len(set(header)) < len(header):
-                    raise MalformedData(where, cells, "names a column twice")
-            elif cells:
-                if len(cells) != len(header):
-                    remedy = f"must have {len(header)} cells like the header, not {len(cells)}"
-                    raise MalformedData(where, cells, remedy)
-                yield where, dict(zip(header, map(str.strip, cells), strict=True))
-    except csv.Error as error:
-        where = f"{path.name} line {reader.line_num}"
-        raise MalformedData(where, str(error), "is not CSV") from None
-
-
 @dataclass(slots=True)
 class Gathered:
     """Queries, judgments and labels while they are read, each with the place it was read from.
@@ -151,6 +120,10 @@ class Gathered:
     queries: dict[str, str] = field(default_factory=dict)
     qrels: dict[str, dict[str, int]] = field(default_factory=dict)
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    documents: dict[str, Document] | None = None
+    told: list[str] = field(default_factory=list)
+    caveat: str = ""
+    relevant_from: int = 1
     repeated: int = 0
     _places: dict[tuple[str, ...], str] = field(default_factory=dict)
 
@@ -181,8 +154,9 @@ class Gathered:
         given[name] = str(value)
 
     def notes(self) -> tuple[str, ...]:
-        """Return what was repeated, as sentences."""
-        return (f"{self.repeated} judgments are repeated.",) if self.repeated else ()
+        """Return how the data was read and what was repeated, as sentences."""
+        repeated = [f"{self.repeated} judgments are repeated."] if self.repeated else []
+        return (*self.told, *repeated)
 
     def _once(self, where: str, key: tuple[str, ...], old: object, new: object, what: str) -> None:
         first = self._places.setdefault(key, where)
@@ -201,18 +175,9 @@ def _id(where: str, what: str, value: object) -> str:
 
 
 def _grade(where: str, value: object) -> int:
-    grade: int | None = None
-    if isinstance(value, str):
-        # spreadsheets and pandas write 1.0 in a column of whole numbers with gaps
-        found = re.fullmatch(r"\s*([+-]?\d{1,9})(?:\.0*)?\s*", value)
-        grade = None if found is None else int(found[1])
-    elif isinstance(value, float):
-        grade = int(value) if value.is_integer() else None
-    elif not isinstance(value, bool):
-        with suppress(TypeError):
-            grade = operator.index(cast("int", value))
-    if grade is None or abs(grade) > _MOST:
-        remedy = f"the grade must be a whole number, at most {_MOST:,} either way"
+    grade = whole_grade(value)
+    if grade is None:
+        remedy = f"the grade must be a whole number, at most {MOST:,} either way"
         raise MalformedData(where, value, remedy)
     return grade
 
@@ -343,7 +308,31 @@ def check_queries(queries: Mapping[str, str]) -> None:
             )
 
 
-def checked_grades(query_id: str, judged: Mapping[str, int]) -> dict[str, int]:
+def checked_judgments(
+    queries: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+    labels: Mapping[str, Mapping[str, str]],
+) -> dict[str, dict[str, int]]:
+    """Return the judgments of the judged queries, with their grades as plain numbers.
+
+    Raises:
+        InvalidArgument: there is none, a judged or labelled query has no text, or an id or a grade
+            is invalid.
+    """
+    if not isinstance(qrels, Mapping):
+        raise InvalidArgument("qrels", qrels, "must map query ids to document ids with grades")
+    judged = {one: _checked_grades(one, grades) for one, grades in qrels.items() if grades}
+    if not judged:
+        raise InvalidArgument("qrels", qrels, "needs at least one judgment")
+    for argument, given in (("qrels", judged), ("labels", labels)):
+        for query_id in given:
+            if query_id not in queries:
+                remedy = "must be a query id with a text in `queries`"
+                raise InvalidArgument(argument, query_id, remedy)
+    return judged
+
+
+def _checked_grades(query_id: str, judged: Mapping[str, int]) -> dict[str, int]:
     """Return the grades of one query as plain numbers.
 
     Raises:
@@ -363,9 +352,9 @@ def checked_grades(query_id: str, judged: Mapping[str, int]) -> dict[str, int]:
             remedy = f"must be a whole number (query {query_id!r}, document {doc_id!r})"
             raise InvalidArgument("qrels", grade, remedy) from None
         # trec_eval counts every grade up to the highest, and overflows at some point
-        if abs(found[doc_id]) > _MOST:
+        if abs(found[doc_id]) > MOST:
             remedy = (
-                f"must be at most {_MOST:,} either way (query {query_id!r}, document {doc_id!r})"
+                f"must be at most {MOST:,} either way (query {query_id!r}, document {doc_id!r})"
             )
             raise InvalidArgument("qrels", grade, remedy)
     return found
@@ -374,7 +363,7 @@ def checked_grades(query_id: str, judged: Mapping[str, int]) -> dict[str, int]:
 def oddities(
     queries: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
-    documents: Mapping[str, Document] | None,
+    documents: Container[str] | None,
 ) -> Iterator[str]:
     """Yield what is odd about the data, as sentences."""
     unjudged = [query_id for query_id in queries if query_id not in qrels]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff.errors import InvalidArgument
+from runoff.evaluation._drift import drifts
 from runoff.evaluation._observations import Finding, Health, observations
 from runoff.scores import ScoreKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from runoff.trace import Trace
     from runoff.types import Response
 
-__all__ = ["drifts", "health"]
+__all__ = ["health"]
 
 _FEW = 20  # with fewer scores or queries, range and first results are not judged
 _DEGRADED, _TIES, _CUT, _PHANTOM = 0.01, 0.05, 0.1, 0.05
@@ -31,16 +32,13 @@ _ALIKE, _FLIPS = 0.95, 0.9
 _LAST, _PROMOTED = 0.75, 0.25  # the last quarter of the read; chance promotes as many from it
 _SIGMOID_0, _SIGMOID_1 = 0.5, 1 / (1 + np.exp(-1.0))  # of 0 and 1
 _ROUNDING = 1e-6
-_KOLMOGOROV = 1.628  # of two large samples of one distribution, 1% are further apart (Smirnov 1948)
-_CHANCE = 0.01
-_OVERLAP = 0.8
-_EQUAL = 1e-7  # likelihoods that differ by less, relatively, are equal
 
 
 def health(
     seen: Recording | Iterable[Response | Trace],
     *,
     reference: Recording | Iterable[Response | Trace] | None = None,
+    repeats: Sequence[Recording | Iterable[Response | Trace]] = (),
     analyzer: str | Analyze = "english",
     texts: Mapping[str, str] | None = None,
 ) -> Health:
@@ -49,18 +47,24 @@ def health(
     It checks degraded answers, the range of the scores, ties and saturation, cut texts, how far the
     second stage agrees with the first, the fused places of promoted documents, and results that
     share no word with their question (the phantom hits of Jacob et al. 2024, "Drowning in
-    Documents"). The bounds are rules of thumb, except those of drift, which chance crosses once in
-    a hundred times.
+    Documents"). The bounds are rules of thumb, except those of drift: chance crosses any of them
+    in at most 5% of comparisons.
+
+    A fixed set of questions (canaries), asked again of a system that should not have changed, finds
+    smaller changes than other questions do. If even the unchanged system answers them differently
+    from time to time, `repeats` says by how much.
 
     Args:
         seen: a recording, whose answers are those of the system as it is configured; or live
             responses or traces.
         reference: an earlier recording, or earlier responses or traces, to compare with.
+        repeats: the questions of `reference` asked again of the unchanged system, once or more.
         analyzer: how texts become words, for phantom hits, as `BM25` takes it.
         texts: document id to text, for phantom hits of a recording that kept no texts.
 
     Raises:
-        InvalidArgument: an argument is neither of these, or has no answer.
+        InvalidArgument: an argument is neither of these, or has no answer, or there are repeats
+            without a reference or without its questions.
     """
     found = observations("seen", seen, texts)
     findings = [
@@ -69,7 +73,10 @@ def health(
         _phantoms(found, analyzer),
     ]  # fmt: skip
     if reference is not None:
-        findings += drifts(found, observations("reference", reference))
+        again = [observations("repeats", one) for one in repeats]
+        findings += drifts(found, observations("reference", reference), again)
+    elif len(repeats):
+        raise InvalidArgument("repeats", repeats, "need a `reference` that they repeat")
     order = {True: 0, False: 1, None: 2}
     return Health(len(found), tuple(sorted(findings, key=lambda one: order[one.odd])))
 
@@ -259,114 +266,6 @@ def _phantom(one: Observation, asked: set[str], words: Analyze) -> bool:
 
 def _values(found: Sequence[Observation]) -> NDArray[np.float64]:
     return np.concatenate([one.score for one in found])
-
-
-def drifts(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
-    """Yield what differs between two sets of answers.
-
-    The best scores of the queries are compared by the largest difference of the two cumulative
-    distributions (Kolmogorov and Smirnov), and shares by their counts (Fisher's exact test). A
-    difference is odd if chance makes one as large less than once in a hundred times.
-    """
-    # an answer without scores, such as a degraded one, names no model
-    models = [
-        {f"{one.model} ({one.kind})" for one in side if len(one.score)} for side in (then, now)
-    ]
-    if changed := all(models) and models[0] != models[1]:
-        names = [" and ".join(sorted(side)) for side in models]
-        yield Finding(
-            "drift model", None, changed, f"The model was {names[0]} and is now {names[1]}.",
-            "choosing thresholds again, and recording a new reference",
-        )  # fmt: skip
-    else:
-        yield from _scores(now, then)
-    rates: dict[str, Callable[[Observation], bool]] = {
-        "degraded": lambda one: bool(one.degraded),
-        "truncation": lambda one: bool(one.truncated.any()),
-        "empty": lambda one: not one.answer,
-    }
-    for name, has in rates.items():
-        yield _rate(name, [has(one) for one in now], [has(one) for one in then])
-    yield from _answers(now, then)
-
-
-def _scores(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
-    best = [
-        np.sort([float(one.score.max()) for one in side if len(one.score)]) for side in (now, then)
-    ]
-    sizes = [len(side) for side in best]
-    if not all(sizes):
-        yield Finding("drift scores", None, None, "One of the two sides has no scores.")
-        return
-    apart = _apart(*best)
-    limit = _KOLMOGOROV * math.sqrt(sum(sizes) / math.prod(sizes))
-    medians = [float(np.median(side)) for side in best]
-    odd = apart > limit
-    yield Finding(
-        "drift scores", apart, odd,
-        f"The median of the queries' best scores is {medians[0]:.3g}; it was {medians[1]:.3g}. The "
-        f"distributions are {apart:.2f} apart (by chance up to {limit:.2f}).",
-        "looking for different queries, a changed index or a changed model" if odd else "",
-    )  # fmt: skip
-
-
-def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    every = np.concatenate((one, other))
-    steps = [np.searchsorted(side, every, side="right") / len(side) for side in (one, other)]
-    return float(np.abs(steps[0] - steps[1]).max())
-
-
-def _rate(name: str, now: Sequence[bool], then: Sequence[bool]) -> Finding:
-    shares = [sum(side) / len(side) for side in (now, then)]
-    odd = _chance(sum(now), len(now), sum(then), len(then)) < _CHANCE
-    what = {
-        "degraded": "are degraded",
-        "truncation": "have a cut text",
-        "empty": "are empty",
-    }
-    return Finding(
-        f"drift {name}", shares[0] - shares[1], odd,
-        f"{_percent(shares[0])} of the answers {what[name]}; it was {_percent(shares[1])}.",
-        "finding out what changed in between" if odd else "",
-    )  # fmt: skip
-
-
-def _chance(now: int, of_now: int, then: int, of_then: int) -> float:
-    """Return the p-value of two shares being equal (Fisher's exact test, two-sided)."""
-    both = now + then
-    parts = range(max(0, both - of_then), min(both, of_now) + 1)
-    ways = [_log_ways(of_now, at) + _log_ways(of_then, both - at) for at in parts]
-    most = max(ways)
-    likely = [math.exp(one - most) for one in ways]
-    own = likely[now - parts[0]] * (1 + _EQUAL)
-    return math.fsum(one for one in likely if one <= own) / math.fsum(likely)
-
-
-def _log_ways(of: int, some: int) -> float:
-    return math.lgamma(of + 1) - math.lgamma(some + 1) - math.lgamma(of - some + 1)
-
-
-def _answers(now: Sequence[Observation], then: Sequence[Observation]) -> Iterator[Finding]:
-    known = {one.query: one for one in then if one.query}
-    pairs = [(one, known[one.query]) for one in now if one.query in known]
-    if not pairs:
-        yield Finding("drift answers", None, None, "The two sides have no question in common.")
-        return
-    shared = [
-        len(set(one.answer) & set(other.answer)) / max(len(one.answer), len(other.answer), 1)
-        if one.answer or other.answer
-        else 1.0
-        for one, other in pairs
-    ]
-    mean = sum(shared) / len(shared)
-    odd = mean < _OVERLAP
-    yield Finding(
-        "drift answers", mean, odd,
-        f"For the {len(pairs)} questions of both sides, the answers share {_percent(mean)} of "
-        "their documents.",
-        "a `verdict` on judged queries, which says whether the change is for the better"
-        if odd else "",
-    )  # fmt: skip
 
 
 def _percent(share: float) -> str:

@@ -15,11 +15,12 @@ from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from altair import LayerChart
     from numpy.typing import NDArray
 
+    from runoff.evaluation._labels.relevance import View
     from runoff.evaluation._recording import RecordedQuery
 
 __all__ = [
@@ -259,14 +260,14 @@ class Gains:
     Attributes:
         cutoff: how many ranks count.
         grades: document id to grade, of the relevant documents.
-        gain: of every row of the recorded query, float64.
+        gain: of every row of the recorded query, float64; rows that count as one have the same.
         ideal: the best possible value: 1, or 0 if no document is relevant.
 
     Raises:
         InvalidArgument: a document is twice among the candidates.
     """
 
-    def __init__(self, query: RecordedQuery, grades: Mapping[str, int], cutoff: int) -> None:
+    def __init__(self, query: RecordedQuery, view: View, cutoff: int) -> None:
         if len(set(query.doc_ids)) < len(query):
             twice = Counter(query.doc_ids).most_common(1)[0][0]
             remedy = (
@@ -275,8 +276,12 @@ class Gains:
             )
             raise InvalidArgument("recording", twice, remedy)
         self.cutoff = cutoff
+        grades = view.qrels[query.query_id]
         self.grades = {one: grade for one, grade in grades.items() if grade > 0}
-        self.gain = np.array([self.grades.get(one, 0) for one in query.doc_ids], np.float64)
+        self._query, self._view = query, view
+        self._counted = view.counted(query.query_id, query.doc_ids)
+        gains = [self.grades.get(one, 0) for one in self._counted]
+        self.gain = np.array(gains, np.float64)
         self._discounts = 1 / np.log2(np.arange(2, cutoff + 2))
         best = sorted(self.grades.values(), reverse=True)[:cutoff]
         self._most = float(np.dot(best, self._discounts[: len(best)])) if best else 0.0
@@ -286,8 +291,23 @@ class Gains:
         """Return the nDCG of rows in this order."""
         if not self._most:
             return 0.0
-        gains = self.gain[rows[: self.cutoff]]
+        if self._view.plain:
+            gains = self.gain[rows[: self.cutoff]]
+        else:
+            gains = np.array([self.grades.get(one, 0) for one in self.ids(rows)], np.float64)
         return float(np.dot(gains, self._discounts[: len(gains)])) / self._most
+
+    def ids(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the ids that count of rows in this order, up to the cutoff."""
+        query, most = self._query, self.cutoff
+        if self._view.plain:
+            return [query.doc_ids[row] for row in rows[:most].tolist()]
+        found = [query.doc_ids[row] for row in rows.tolist()]
+        return self._view.seen(query.query_id, found, most)[:most]
+
+    def row(self, doc_id: str, rows: Iterable[int]) -> int | None:
+        """Return the first of these rows that counts as a document; None if none does."""
+        return next((row for row in rows if self._counted[row] == doc_id), None)
 
     def best(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return rows by their gain, the highest first; equal ones stay in order."""

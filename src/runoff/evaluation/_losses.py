@@ -11,6 +11,7 @@ import numpy as np
 
 from runoff._util.arguments import count
 from runoff.errors import InvalidArgument
+from runoff.evaluation._labels.relevance import View
 from runoff.evaluation._ledger import (
     CEILINGS,
     ENTRIES,
@@ -22,7 +23,14 @@ from runoff.evaluation._ledger import (
     QueryLedger,
 )
 from runoff.evaluation._recording import Content
-from runoff.evaluation._remarks import check_judged, check_recorded, degraded, foreign
+from runoff.evaluation._remarks import (
+    absent,
+    check_found,
+    check_judged,
+    check_recorded,
+    degraded,
+    foreign,
+)
 from runoff.evaluation._replay import plan_replay, traversals
 
 if TYPE_CHECKING:
@@ -77,20 +85,22 @@ def losses(
         raise InvalidArgument("collection", collection, "must have at least one judged query")
     plan = plan_replay(recording, **settings)
     check_recorded(recording, collection.qrels)
+    view = View(collection)
     booked: dict[str, QueryLedger] = {}
     bounds: list[_Bounds] = []
     found: dict[str, Sequence[str]] = {}
-    for one, gains in _judged(recording, collection, cutoff, plan):
+    for one, gains in _judged(recording, view, cutoff, plan):
         query_id = one.query.query_id
-        found[query_id] = one.query.doc_ids
+        found[query_id] = view.documents(one.query.doc_ids)
         booked[query_id] = _book(one, gains)
         bounds.append(_bounds(one, gains, booked[query_id]))
+    check_found([found], view.judged)
     queries = [booked[query_id] for query_id in collection.qrels]
     entries = _means([one.entries for one in queries])
     achieved = _mean([one.achieved for one in queries])
     brought: dict[str, float | None] = {}
     for name, changes in _changes(plan, recording.setup).items():
-        changed = _judged(recording, collection, cutoff, replace(plan, **changes))
+        changed = _judged(recording, view, cutoff, replace(plan, **changes))
         try:
             brought[name] = _mean([gains.value(one.answer) for one, gains in changed]) - achieved
         except InvalidArgument:  # it needs scores that were not recorded
@@ -103,17 +113,23 @@ def losses(
         _means([one.ceilings for one in queries]),
         _moves(entries, bounds, plan, recording.setup, brought),
         tuple(queries),
-        (*_notes(queries, len(recording)), *foreign(found, collection.qrels), *degraded(recording)),
+        (
+            *getattr(collection, "notes", ()),
+            *_notes(queries, len(recording)),
+            *foreign(found, view.judged),
+            *absent(found, view.judged),
+            *degraded(recording),
+        ),
     )
 
 
 def _judged(
-    recording: Recording, collection: Judged, cutoff: int, plan: Plan
+    recording: Recording, view: View, cutoff: int, plan: Plan
 ) -> Iterator[tuple[Traversal, Gains]]:
     """Yield every judged query taken through the stages, with its gains."""
     for one in traversals(recording, plan):
-        if (grades := collection.qrels.get(one.query.query_id)) is not None:
-            yield one, Gains(one.query, grades, cutoff)
+        if one.query.query_id in view.qrels:
+            yield one, Gains(one.query, view, cutoff)
 
 
 def _book(one: Traversal, gains: Gains) -> QueryLedger:
@@ -133,10 +149,7 @@ def _book(one: Traversal, gains: Gains) -> QueryLedger:
     }
     ceilings = {"judged": gains.ideal}
     ceilings |= {stage: gains.value(rows) for stage, rows in orders.items()}
-    ids = {
-        stage: [query.doc_ids[row] for row in rows[: gains.cutoff].tolist()]
-        for stage, rows in orders.items()
-    }
+    ids = {stage: gains.ids(rows) for stage, rows in orders.items()}
     ids["judged"] = _ideal_order(gains.grades, ids["recorded"])
     entries = dict.fromkeys(ENTRIES, 0.0)
     lost: list[LostDocument] = []
@@ -148,7 +161,8 @@ def _book(one: Traversal, gains: Gains) -> QueryLedger:
         whole = math.fsum(shares.values())
         cut = 0.0
         for doc_id, share in sorted(shares.items(), key=lambda item: -item[1]):
-            entry, where = _where_lost(one, after, doc_id)
+            rows = range(len(query)) if before == "judged" else orders[before].tolist()
+            entry, where = _where_lost(one, after, gains.row(doc_id, rows))
             own = loss * share / whole
             cut += own if entry == "truncated" else 0.0
             lost.append(
@@ -186,13 +200,12 @@ def _entry(one: Traversal, stage: str) -> str:
     return _BOOKED[stage]
 
 
-def _where_lost(one: Traversal, stage: str, doc_id: str) -> tuple[str, str]:
+def _where_lost(one: Traversal, stage: str, row: int | None) -> tuple[str, str]:
     """Return the entry that a document lost in a stage is booked under, and where it was lost."""
     query, entry = one.query, _entry(one, stage)
-    if doc_id not in query.doc_ids:
+    if row is None:
         failed = query.failed_sources
         return entry, f"not found, and {' and '.join(failed)} did not answer" if failed else ""
-    row = list(query.doc_ids).index(doc_id)
     if stage == "reranked" and one.scores.truncated[row]:
         return "truncated", f"rank {_place(one.before_threshold, row)}, its text cut"
     return entry, _where(one, stage, row)

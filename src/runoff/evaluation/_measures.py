@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,12 +15,24 @@ import numpy as np
 from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument, MissingExtra
-from runoff.evaluation._remarks import check_judged, foreign
+from runoff.evaluation._labels.relevance import View
+from runoff.evaluation._providers import PlainEvaluator
+from runoff.evaluation._remarks import absent, check_found, check_judged, foreign
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MEASURES", "Evaluator", "Judged", "Measured", "Run", "evaluate", "judged_name"]
+__all__ = [
+    "MEASURES",
+    "Evaluator",
+    "Judged",
+    "Measured",
+    "Run",
+    "cutoff_of",
+    "evaluate",
+    "judged_name",
+    "measured_once",
+]
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 """The measures by default; the first decides a verdict."""
@@ -50,9 +63,13 @@ class Measured:
         query_ids: the judged queries, in the collection's order.
         values: measure to float64 values, shape (queries,), in the order of `query_ids`; read-only.
         judged: measure to the share of the results within its cutoff that were judged, 0 to 1,
-            shape (queries,); NaN for a query without results.
+            shape (queries,); NaN for a query without results, and for all where no judgment says
+            "not relevant", so that this share says nothing.
         texts: query id to text.
-        notes: what is odd about the run, as sentences.
+        notes: those of the collection, and what is odd about the run, as sentences.
+        answers: query id to the results, best first, of the judged queries that have any.
+        qrels: query id to document id to grade: the judgments it was measured by.
+        caveat: why nothing can be proven by these judgments; empty if it can.
     """
 
     query_ids: tuple[str, ...]
@@ -60,11 +77,16 @@ class Measured:
     judged: Mapping[str, NDArray[np.float64]]
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
+    answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    qrels: Mapping[str, Mapping[str, int]] = field(default_factory=dict, repr=False)
+    caveat: str = ""
 
     def __reduce__(self) -> tuple[type[Measured], tuple[object, ...]]:
         """Rebuild from plain dictionaries, since read-only views cannot be pickled."""
         plain = (dict(self.values), dict(self.judged), dict(self.texts))
-        return type(self), (self.query_ids, *plain, self.notes)
+        qrels = {query_id: dict(grades) for query_id, grades in self.qrels.items()}
+        rest = (self.notes, dict(self.answers), qrels, self.caveat)
+        return type(self), (self.query_ids, *plain, *rest)
 
     def mean(self, measure: str) -> float:
         """Return the mean over all judged queries; one without results counts as zero."""
@@ -99,16 +121,18 @@ class Measured:
         """Return one line for each measure: its mean, and Judged@k."""
         lines = []
         for name in self.values:
-            judged = f"{judged_name(name)} {self.judged_share(name):.3f}"
-            lines.append(f"{name:<10} {self.mean(name):.4f}  ({judged})")
+            share = self.judged_share(name)
+            judged = "" if np.isnan(share) else f"  ({judged_name(name)} {share:.3f})"
+            lines.append(f"{name:<10} {self.mean(name):.4f}{judged}")
         return visible("\n".join([*lines, f"{len(self.query_ids)} judged queries", *self.notes]))
 
 
 class Evaluator:
     """Measures prepared once for a collection, for many runs.
 
-    There are no ties: a run is an order, and ir-measures receives scores that fall strictly with
-    the rank. A judged query without results counts as zero; an unjudged query is left out.
+    Judgments count as `Collection.counting` says. There are no ties: a run is an order, and
+    ir-measures receives scores that fall strictly with the rank. A judged query without results
+    counts as zero; an unjudged query is left out.
 
     Args:
         collection: has the judgments.
@@ -118,6 +142,7 @@ class Evaluator:
         measures: their names.
         query_ids: the judged queries, in the collection's order.
         deepest: the largest cutoff of the measures; None if one has no cutoff.
+        notes: what is odd about the judgments, as sentences.
 
     Raises:
         InvalidArgument: the collection has no judgments, no measure is given, a measure is unknown,
@@ -129,20 +154,51 @@ class Evaluator:
         ir_measures = _ir_measures()
         check_judged(collection)
         given = [measures] if isinstance(measures, str) else list(measures)
-        parsed = list(dict.fromkeys(_parsed(ir_measures, one) for one in given))
+        self._view = View(collection)
+        least = self._view.relevant_from
+        parsed = list(dict.fromkeys(_from(_parsed(ir_measures, one), least) for one in given))
         if not parsed:
             raise InvalidArgument("measures", measures, "must name at least one measure")
         self.measures = tuple(str(one) for one in parsed)
-        self.deepest = _deepest(parsed)
+        # fewer documents are left of chunks that are cut
+        self.deepest = _deepest(parsed) if self._view.plain else None
         self.query_ids = tuple(collection.qrels)
         self._texts = MappingProxyType({one: collection.queries[one] for one in self.query_ids})
         judged = {name: _parsed(ir_measures, judged_name(name)) for name in self.measures}
         self._judged = {name: str(measure) for name, measure in judged.items()}
-        self._qrels = {query_id: dict(grades) for query_id, grades in collection.qrels.items()}
+        self._qrels = self._view.qrels
+        self.notes = tuple(getattr(collection, "notes", ()))
+        self._caveat = str(getattr(collection, "caveat", ""))
+        grades = [grade for given in self._view.judged.values() for grade in given.values()]
+        self._positive = min(grades, default=1) > 0
+        cutoffs = {one: _cutoff(one) if self._view.by_cutoff else None for one in parsed}
+        if missed := self._view.unreachable(one for one in cutoffs.values() if one):
+            few = f"{missed} queries need more documents than any measure counts, and score 0."
+            self.notes = (*self.notes, few)
         try:
-            self._evaluator = ir_measures.evaluator({*parsed, *judged.values()}, self._qrels)
+            # each with the cutoff at which results are looked at
+            self._evaluators = [
+                (cutoff, PlainEvaluator(ir_measures, group, self._qrels))
+                for cutoff, group in _grouped(cutoffs).items()
+            ]
+            self._shares = None
+            if not self._positive:
+                shares = set(judged.values())
+                self._shares = PlainEvaluator(ir_measures, shares, self._view.judged)
         except ValueError as error:
             raise InvalidArgument("measures", list(self.measures), str(error)) from None
+
+    def check_found(self, found: Mapping[str, Sequence[str]]) -> None:
+        """Raise if no candidate of a judged query is a judged document.
+
+        Args:
+            found: query id to the ids of all candidates.
+
+        Raises:
+            InvalidArgument: none is, so no figure would mean anything.
+        """
+        documents = {one: self._view.documents(ids) for one, ids in found.items()}
+        check_found([documents], self._view.judged)
 
     def evaluate(self, run: Run) -> Measured:
         """Return every measure of every judged query.
@@ -163,25 +219,41 @@ class Evaluator:
         scored = {query_id: scores for query_id, scores in listed.items() if scores}
         places = {query_id: at for at, query_id in enumerate(self.query_ids)}
         found = {name: np.zeros(len(places)) for name in (*self.measures, *self._judged.values())}
-        for metric in self._evaluator.iter_calc(scored):
+        orders = {one: self._view.documents(scores) for one, scores in scored.items()}
+        for cutoff, evaluator in self._evaluators:
+            seen = {one: self._view.seen(one, scores, cutoff) for one, scores in scored.items()}
+            for metric in evaluator.iter_calc(_scores(seen)):
+                found[str(metric.measure)][places[metric.query_id]] = metric.value
+        shares = () if self._shares is None else self._shares.iter_calc(_scores(orders))
+        for metric in shares:
             found[str(metric.measure)][places[metric.query_id]] = metric.value
         empty = np.array([query_id not in scored for query_id in self.query_ids])
         for column in found.values():
             column[empty] = 0.0
         judged = {
-            name: np.where(empty, np.nan, found[self._judged[name]]) for name in self.measures
+            name: np.where(empty | self._positive, np.nan, found[self._judged[name]])
+            for name in self.measures
         }
         values = {name: found[name] for name in self.measures}
         for column in (*values.values(), *judged.values()):
             column.flags.writeable = False
-        found_ids = {**dict.fromkeys(run, ()), **scored}
-        notes = (*_oddities(run, self._qrels, int(empty.sum())), *foreign(found_ids, self._qrels))
+        ids = {**dict.fromkeys(run, ()), **orders}
+        notes = (
+            *self.notes,
+            *_oddities(run, self._qrels, int(empty.sum())),
+            *foreign(ids, self._view.judged),
+            *absent(orders, self._view.judged),
+        )
+        answers = {one: tuple(self._view.seen(one, scores)) for one, scores in scored.items()}
         return Measured(
             self.query_ids,
             MappingProxyType(values),
             MappingProxyType(judged),
             self._texts,
             notes,
+            MappingProxyType(answers),
+            MappingProxyType(self._qrels),
+            self._caveat,
         )
 
 
@@ -200,6 +272,46 @@ def evaluate(run: Run, collection: Judged, measures: Iterable[object] = MEASURES
     return Evaluator(collection, measures).evaluate(run)
 
 
+def measured_once(
+    measures: Sequence[str],
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Run,
+) -> dict[str, NDArray[np.float64]]:
+    """Return measure to the value of every query of `qrels`, in their order.
+
+    Args:
+        measures: names that `Evaluator` accepts.
+        qrels: query id to document id to grade.
+        run: query id to document ids without repetitions, best first.
+    """
+    ir_measures = _ir_measures()
+    named = {_parsed(ir_measures, one): one for one in measures}
+    places = {query_id: at for at, query_id in enumerate(qrels)}
+    found = {name: np.zeros(len(places)) for name in measures}
+    scored = {
+        query_id: {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
+        for query_id, order in run.items()
+        if query_id in places and order
+    }
+    plain = {query_id: dict(grades) for query_id, grades in qrels.items()}
+    for metric in ir_measures.iter_calc(list(named), plain, scored):
+        if metric.query_id in scored:
+            found[named[metric.measure]][places[metric.query_id]] = metric.value
+    return found
+
+
+def cutoff_of(measure: str) -> float | None:
+    """Return how many results a measure counts, infinite for all; None if it skips unjudged ones.
+
+    Args:
+        measure: a name that `Evaluator` accepts.
+    """
+    params = _parsed(_ir_measures(), measure).params
+    if params.get("judged_only") or measure in {"Bpref", "infAP"}:
+        return None
+    return float(params.get("cutoff", np.inf))
+
+
 def _ir_measures() -> Any:  # noqa: ANN401 - it publishes no types
     try:
         import ir_measures  # noqa: PLC0415 - an extra
@@ -212,15 +324,64 @@ def _parsed(ir_measures: Any, measure: object) -> Any:  # noqa: ANN401 - it publ
     if not isinstance(measure, str | ir_measures.Measure):
         raise InvalidArgument("measures", measure, "must be a name such as 'nDCG@10'")
     try:
-        found = ir_measures.parse_measure(measure)
+        found = _named(ir_measures, measure) if isinstance(measure, str) else measure
         found.validate_params()
-    except (AssertionError, ValueError, NameError, KeyError, SyntaxError, AttributeError) as error:
+    except (AssertionError, ValueError, KeyError, SyntaxError, TypeError, AttributeError) as error:
         remedy = f"must be a measure of ir-measures, such as 'nDCG@10': {error}"
         raise InvalidArgument("measures", measure, remedy) from None
     # trec_eval crashes the process on a cutoff of 0
     if found.params.get("cutoff", 1) < 1:
         raise InvalidArgument("measures", measure, "must have a cutoff of 1 or more")
     return found
+
+
+def _from(measure: Any, least: int) -> Any:  # noqa: ANN401 - it publishes no types
+    """Return a measure that counts grades from `least` on, if it does not say so itself."""
+    if least > 1 and "rel" in measure.SUPPORTED_PARAMS and "rel" not in measure.params:
+        return measure(rel=least)
+    return measure
+
+
+def _grouped(cutoffs: Mapping[Any, int | None]) -> dict[int | None, set[Any]]:
+    groups: dict[int | None, set[Any]] = {}
+    for measure, cutoff in cutoffs.items():
+        groups.setdefault(cutoff, set()).add(measure)
+    return groups
+
+
+def _cutoff(measure: Any) -> int | None:  # noqa: ANN401 - it publishes no types
+    cutoff: int | None = measure.params.get("cutoff")
+    return cutoff
+
+
+def _scores(orders: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """Return scores that fall with the rank, exact in single precision."""
+    return {
+        query_id: {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
+        for query_id, order in orders.items()
+    }
+
+
+def _named(ir_measures: Any, text: str) -> Any:  # noqa: ANN401 - it publishes no types
+    """Return the measure that a text such as `P(rel=2)@10` names.
+
+    ir-measures' own parser reads values by `ast.Num`, which warns from Python 3.12 on and is absent
+    from 3.14.
+    """
+    node = ast.parse(text.strip(), mode="eval").body
+    values = {}
+    cutoff = None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        node, cutoff = node.left, ast.literal_eval(node.right)
+    if isinstance(node, ast.Call) and not node.args:
+        values = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
+        node = node.func
+    known = ir_measures.measures.registry
+    if not isinstance(node, ast.Name) or node.id not in known:
+        msg = f"it has no measure {ast.unparse(node)}"
+        raise ValueError(msg)
+    kind = known[node.id]
+    return kind(**values) if cutoff is None else kind(**values, **{kind.AT_PARAM: cutoff})
 
 
 def judged_name(measure: str) -> str:

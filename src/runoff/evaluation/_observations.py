@@ -54,6 +54,9 @@ class Observation:
         top: fused place and text of those of the first three results that the second stage
             ordered; a text is None if it was not kept.
         degraded: what the answer lacks, each as stage, source and reason.
+        sources: each source's document ids and scores, best first.
+        answer_place: int64, the fused place of each of `answer`, from 1.
+        answer_score: float64, the last stage's own score of each of `answer`; NaN without one.
     """
 
     query: str
@@ -68,6 +71,9 @@ class Observation:
     promoted: tuple[Promoted, ...]
     top: tuple[tuple[int, str | None], ...]
     degraded: tuple[str, ...]
+    sources: Mapping[str, tuple[tuple[str, ...], NDArray[np.float64]]]
+    answer_place: NDArray[np.int64]
+    answer_score: NDArray[np.float64]
 
 
 def observations(
@@ -122,6 +128,14 @@ def _replayed(
     answer = one.answer[:top_k].tolist()
     reranked = np.isin(one.answer[:top_k], ordered).tolist()
     texts: Sequence[str | None] = query.texts or [*map(known_texts.get, query.doc_ids)]
+    step = np.full(len(query), np.nan)
+    if len(scored):
+        step[scored] = one.scores.steps[-1][scored]
+    sources = {}
+    for name, origin in query.origins.items():
+        rows = np.flatnonzero((origin.rank > 0) & (origin.rank <= depth))
+        rows = rows[np.argsort(origin.rank[rows], kind="stable")]
+        sources[name] = tuple(query.doc_ids[row] for row in rows.tolist()), origin.score[rows]
     return Observation(
         query=query.text,
         read=int(place[ordered].max(initial=0)),
@@ -146,6 +160,9 @@ def _replayed(
             if own
         ),
         degraded=tuple(f"{d.stage} {d.source} {d.reason}".strip() for d in query.outcome.degraded),
+        sources=sources,
+        answer_place=place[answer],
+        answer_score=step[answer],
     )
 
 
@@ -169,6 +186,7 @@ def _live(one: Response | Trace) -> Observation:
         degraded = [f"{d.stage} {d.source} {d.reason}".strip() for d in one.outcome.degraded]
     else:
         degraded = [f"{s.stage} {s.source}: {s.error}" for s in trace.stages if s.error]
+    own = {fate.candidate.key: score for fate, score in scored}
     return Observation(
         query=one.query.text if isinstance(one, Response) else "",
         read=max(
@@ -196,7 +214,23 @@ def _live(one: Response | Trace) -> Observation:
             if fate.scoring is Scoring.RERANKED
         ),
         degraded=tuple(degraded),
+        sources=_placed(trace),
+        answer_place=np.array([place[fate.candidate.key] for fate in answer], np.int64),
+        answer_score=np.array([own.get(one.candidate.key, np.nan) for one in answer], np.float64),
     )
+
+
+def _placed(trace: Trace) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
+    """Return each source's document ids and scores, best first."""
+    found: dict[str, list[tuple[int, str, float]]] = {}
+    for fate in trace.fates:
+        for at in fate.candidate.placements:
+            row = (at.rank, fate.candidate.document.doc_id, at.score)
+            found.setdefault(at.source, []).append(row)
+    return {
+        name: (tuple(doc_id for _, doc_id, _ in rows), np.array([score for *_, score in rows]))
+        for name, rows in ((name, sorted(rows)) for name, rows in found.items())
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from runoff._util.arguments import count
 from runoff._util.faults import degrades
 from runoff._util.messages import error_text, visible
+from runoff._util.text import text_key
 from runoff._waiting import workers as _workers
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed
@@ -27,7 +28,7 @@ from runoff.pipeline._systems import as_system
 from runoff.types import Degradation, Outcome, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
 
     from runoff.evaluation._capture import Stage
@@ -52,7 +53,7 @@ class Queries(Protocol):
 
 def record(
     system: object,
-    collection: Queries,
+    collection: Queries | Mapping[str, str] | Iterable[str],
     depth: int = 200,
     *,
     path: str | PathLike[str] | None = None,
@@ -70,7 +71,8 @@ def record(
 
     Args:
         system: a `TwoStage`, a LlamaIndex retriever or query engine, or a LangChain retriever.
-        collection: has `.queries`, query id to text.
+        collection: has `.queries`, query id to text; or these themselves; or a list of questions,
+            whose ids are derived from their texts. Judgments are not needed for recording.
         depth: hits asked of each source, at least as many as the system asks.
         path: a directory that is new, empty, or holds an interrupted recording of the same system
             and queries; None keeps the recording in memory.
@@ -94,12 +96,7 @@ def record(
             f"must be at least {known.pipeline.depth}, the depth the system asks of each source"
         )
         raise InvalidArgument("depth", depth, remedy)
-    if not isinstance(getattr(collection, "queries", None), Mapping):
-        remedy = "must have `.queries`, a mapping of query ids to texts, as a Collection has"
-        raise InvalidArgument("collection", collection, remedy)
-    queries = dict(collection.queries)
-    if not queries:
-        raise InvalidArgument("collection", queries, "must have at least one query")
+    queries = _queries(collection)
     asked = {query_id: _query(query_id, text) for query_id, text in queries.items()}
     widest = depth * len(known.pipeline.sources)
     window = widest if window is None else min(count("window", window), widest)
@@ -125,6 +122,29 @@ def record(
         for one in searched:
             folder.append(one)
     return _warned(Recording(setup, folder))
+
+
+def _queries(given: object) -> dict[str, str]:
+    found = given if isinstance(given, Mapping) else getattr(given, "queries", given)
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        remedy = "must have `.queries`, as a Collection has, map ids to texts, or list questions"
+        raise InvalidArgument("collection", given, remedy)
+    if isinstance(found, Mapping):
+        queries = dict(found)
+    else:
+        texts = list(found)
+        for text in texts:
+            if not isinstance(text, str):
+                raise InvalidArgument("collection", text, "must be a question: a text")
+        queries = {text_key(text): text for text in texts}
+        if len(queries) < len(texts):
+            logger.warning(
+                "%d of %d questions repeat another and are recorded once",
+                len(texts) - len(queries), len(texts),
+            )  # fmt: skip
+    if not queries:
+        raise InvalidArgument("collection", given, "must have at least one query")
+    return queries
 
 
 def _warned(recording: Recording) -> Recording:

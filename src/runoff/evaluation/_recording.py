@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from runoff._util.display import html_by
 from runoff._util.lazy import import_name
 from runoff._util.messages import short_repr
+from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, ScoreKind
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict import Verdict
     from runoff.report._advice import Advice
+    from runoff.report._changed import Changed
     from runoff.trace import StageTrace
     from runoff.types import Outcome
 
@@ -238,17 +240,21 @@ class Recording:
         return cls(folder.setup, folder)
 
     def verdict(self, collection: Judged, **options: Any) -> Verdict:  # noqa: ANN401 - see there
-        """Return whether the second stage helps: its order compared with the first stage's.
+        """Return whether the second stage helps: its order against the best system without one.
+
+        That is the best of each source alone, the fused order, and other fusions of the sources,
+        chosen for each query on other queries. `keep` needs a proven gain over all of them.
 
         Args:
             collection: the judgments of the queries.
-            **options: `measures`, as `evaluate` takes them, and `slices`, as `verdict` does.
+            **options: `measures`, as `evaluate` takes them; `slices`, `unjudged` and the others, as
+                `verdict` does.
 
         Raises:
             InvalidArgument: the system has no second stage, or as `evaluate` and `verdict`.
             MissingExtra: ir-measures is not installed.
         """
-        found: Verdict = import_name("runoff.evaluation._runs", "second_stage_verdict")(
+        found: Verdict = import_name("runoff.evaluation._rivals", "second_stage_verdict")(
             self, collection, **options
         )
         return found
@@ -280,33 +286,60 @@ class Recording:
         found: Curve = import_name("runoff.evaluation._curve", "curve")(self, collection, **options)
         return found
 
+    @overload
+    def report(self, path: str | PathLike[str]) -> Changed: ...
+    @overload
     def report(
-        self, path: str | PathLike[str], collection: Collection, *, tuning: Tuning | None = None
-    ) -> Advice:
+        self,
+        path: str | PathLike[str],
+        collection: Collection,
+        *,
+        tuning: Tuning | None = None,
+        unjudged: float | None = None,
+    ) -> Advice: ...
+    def report(
+        self,
+        path: str | PathLike[str],
+        collection: Collection | None = None,
+        *,
+        tuning: Tuning | None = None,
+        unjudged: float | None = None,
+    ) -> Advice | Changed:
         """Write every analysis of the recording to one HTML file.
 
         Args:
             path: the file to write.
-            collection: the judgments of the queries.
+            collection: the judgments of the queries; None reports what needs none: what the second
+                stage changes, how often, examples, and health.
             tuning: the result of `tune`, to be shown too.
+            unjudged: the highest chance that a result without a judgment is relevant, as `verdict`
+                takes it.
 
         Raises:
-            InvalidArgument: a judged query was not recorded.
+            InvalidArgument: a judged query was not recorded, or settings need a collection.
             MissingExtra: ir-measures is not installed.
         """
+        if collection is None:
+            if tuning is not None or unjudged is not None:
+                name, value = ("tuning", tuning) if tuning is not None else ("unjudged", unjudged)
+                raise InvalidArgument(name, value, "needs a collection with judgments")
+            changed: Changed = import_name("runoff.report._page", "changed_report")(self, path)
+            return changed
         advice: Advice = import_name("runoff.report._page", "report")(
-            self, collection, path, tuning=tuning
+            self, collection, path, tuning=tuning, unjudged=unjudged
         )
         return advice
 
-    def health(self, *, reference: Recording | None = None) -> Health:
+    def health(
+        self, *, reference: Recording | None = None, repeats: Sequence[Recording] = ()
+    ) -> Health:
         """Return what is odd about the second stage; see `runoff.evaluation.health`.
 
         Raises:
-            InvalidArgument: the recording is empty.
+            InvalidArgument: the recording is empty, or the repeats have no reference.
         """
         found: Health = import_name("runoff.evaluation._health", "health")(
-            self, reference=reference
+            self, reference=reference, repeats=repeats
         )
         return found
 

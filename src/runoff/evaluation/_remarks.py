@@ -9,12 +9,14 @@ from runoff._util.messages import short_repr
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from runoff.evaluation._recording import Recording
 
-__all__ = ["check_judged", "check_recorded", "degraded", "foreign"]
+__all__ = ["absent", "check_found", "check_judged", "check_recorded", "degraded", "foreign"]
 
+_FEWEST = 10  # queries
+_MANY = 0.5  # of the relevant documents
 _DETAIL = 300  # characters shown of an error
 
 
@@ -67,6 +69,54 @@ def foreign(
             f"found is {short_repr(next(iter(doc_ids)))}, a judged one "
             f"{short_repr(next(iter(qrels[query_id])))} (query {query_id!r})."
         )
+
+
+def absent(
+    found: Mapping[str, Collection[str]], qrels: Mapping[str, Mapping[str, int]]
+) -> Iterator[str]:
+    """Yield a sentence if most relevant documents are in no answer, of whichever query.
+
+    Args:
+        found: query id to the ids of the documents found.
+        qrels: the judgments.
+    """
+    held = {doc_id for ids in found.values() for doc_id in ids}
+    relevant = {one for grades in qrels.values() for one, grade in grades.items() if grade > 0}
+    missing = relevant - held
+    if relevant & held and len(missing) > _MANY * len(relevant):
+        yield (
+            f"{len(missing) / len(relevant):.0%} of the relevant documents ({len(missing)} of "
+            f"{len(relevant)}, such as {short_repr(min(missing))}) are in no answer at all. If "
+            "their ids changed since they were judged, match_by_text() finds them again."
+        )
+
+
+def check_found(
+    found: Iterable[Mapping[str, Collection[str]]], qrels: Mapping[str, Mapping[str, int]]
+) -> None:
+    """Raise if no answer to 10 or more judged queries holds a judged document.
+
+    For fewer queries `foreign` says it: a few may well be too hard.
+
+    Args:
+        found: of each system, query id to the ids of the documents found.
+        qrels: the judgments.
+
+    Raises:
+        InvalidArgument: none does, so no figure would mean anything.
+    """
+    every = list(found)
+    answered = [(one, ids) for run in every for one, ids in run.items() if one in qrels and ids]
+    many = len({one for one, _ in answered}) >= _FEWEST
+    if many and all(qrels[one].keys().isdisjoint(ids) for one, ids in answered):
+        query_id, ids = answered[0]
+        shown, judged = next(iter(ids)), next(iter(qrels[query_id]))
+        remedy = (
+            f"no result is a judged document, so nothing can be said. Are the ids the same? A "
+            f"document found is {short_repr(shown)}, a judged one {short_repr(judged)} (query "
+            f"{query_id!r}). If the index was built anew, match_by_text() finds the texts in it"
+        )
+        raise InvalidArgument("collection", judged, remedy)
 
 
 def degraded(recording: Recording) -> Iterator[str]:

@@ -168,7 +168,9 @@ def replay(  # noqa: PLR0913 - every setting has a default
     id for id, if two things hold: a source asked for fewer hits returns the first of those it
     returned, none of them twice; and the reranker scores each pair independently. For any other
     reranker (`StepSetup.pointwise` is False) the order it gave when it read every candidate is
-    kept. Queries recorded degraded answer without the parts that they lack.
+    kept. Queries recorded degraded answer without the parts that they lack. Where sources hold
+    different texts for one id, settings that would read another text than the one recorded are
+    refused.
 
     Args:
         recording: what `record` returned.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,27 +11,22 @@ import numpy as np
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._formats import numbered_lines
-from runoff.evaluation._measures import MEASURES, Evaluator
-from runoff.evaluation._remarks import check_judged, check_recorded, degraded
 from runoff.evaluation._replay import replay
-from runoff.evaluation._verdict import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
-    from runoff.evaluation._measures import Judged, Run
-    from runoff.evaluation._pairing import Slicing
+    from runoff.evaluation._measures import Run
     from runoff.evaluation._recording import Recording
-    from runoff.evaluation._verdict import Verdict
 
 __all__ = [
+    "BEST",
     "FUSED",
     "RERANKED",
     "by_stage",
     "read_run",
     "read_scored_run",
-    "second_stage_verdict",
     "write_run",
 ]
 
@@ -41,6 +35,8 @@ _MOST = 1e38  # single precision ends at 3.4e38
 
 FUSED = "fused"
 RERANKED = "reranked"
+BEST = "best first stage"
+"""The best source or fusion, chosen on other queries."""
 
 
 def by_stage(recording: Recording) -> dict[str, Run]:
@@ -68,35 +64,6 @@ def by_stage(recording: Recording) -> dict[str, Run]:
     if setup.steps:
         runs[RERANKED] = _plain(replay(recording, top_k=None))
     return runs
-
-
-def second_stage_verdict(
-    recording: Recording,
-    collection: Judged,
-    *,
-    measures: Iterable[object] = MEASURES,
-    slices: Mapping[str, Slicing] | None = None,
-) -> Verdict:
-    """Return the verdict on the second stage: its order compared with the first stage's.
-
-    Args:
-        recording: what `record` returned.
-        collection: the judgments of its queries.
-        measures: as ir-measures names them; the first decides.
-        slices: as `verdict` takes them.
-
-    Raises:
-        InvalidArgument: the system has no second stage, or as `Evaluator` and `verdict`.
-        MissingExtra: ir-measures is not installed.
-    """
-    check_judged(collection)
-    if not recording.setup.steps:
-        raise InvalidArgument("recording", recording, "must be of a system with a second stage")
-    check_recorded(recording, collection.qrels)
-    *_, before, after = by_stage(recording).values()
-    evaluator = Evaluator(collection, measures)
-    found = verdict(evaluator.evaluate(before), evaluator.evaluate(after), slices=slices)
-    return replace(found, notes=(*found.notes, *degraded(recording)))
 
 
 def _plain(run: Run) -> Run:

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEWEST",
+    "POWER",
     "HeldOut",
     "argmax",
-    "bootstrap_intervals",
+    "best_of",
     "cheapest_of_the_best",
+    "chunks",
     "detectable",
     "front",
     "held_out",
     "holm",
     "permutation_p",
-    "queries_needed",
 ]
 
 POWER = 0.9
@@ -39,6 +40,7 @@ FEWEST = 100
 
 _CELLS = 2_000_000  # random draws held at once: 16 MB
 _ROUNDING = 1e-10  # sums that differ by less, relative to what is summed, are equal
+_FAR, _STEPS = 6.0, 400  # standard errors, and places between
 _SLACK = 1e-12  # means that differ by less are equal
 
 
@@ -65,7 +67,7 @@ def permutation_p(
     total = deltas.sum(axis=0)
     bound = np.abs(total) - _ROUNDING * np.abs(deltas).sum(axis=0)
     extreme = np.zeros(columns, np.int64)
-    for size in _chunks(rounds, queries):
+    for size in chunks(rounds, queries):
         packed = rng.integers(0, 256, (size, -(-queries // 8)), np.uint8)
         kept = np.unpackbits(packed, axis=1, count=queries).astype(np.float64)
         # the differences that keep their sign minus those that change it
@@ -73,50 +75,66 @@ def permutation_p(
     return ((extreme + 1) / (rounds + 1)).astype(np.float64)
 
 
-def bootstrap_intervals(
-    deltas: NDArray[np.float64],
-    members: NDArray[np.bool_],
+def best_of(
+    values: NDArray[np.float64],
+    chosen: int,
     *,
-    rounds: int = 10_000,
+    level: float = 0.025,
+    rounds: int = 4000,
     seed: int = 0,
-    level: float = 0.95,
-) -> NDArray[np.float64]:
-    """Return a percentile bootstrap interval of each column's mean over its queries.
+) -> tuple[float, float]:
+    """Return the p-value of a setting's gain over the first, and how much of the gain is no luck.
 
-    Queries are drawn with replacement (Efron 1979); the same draws serve every column.
+    The largest gain of any setting, in standard errors, is compared with what it is when the signs
+    of each query's differences are flipped at random, for all settings at once (Westfall and Young
+    1993, the single-step maximum). However the setting was chosen, p is at most alpha with a
+    chance of alpha if the first setting is as good as the others.
+
+    A gain that passes the level is large by chance as well. What is left of it is the compromise of
+    Ghosh, Zou and Wright (2008): the mean of two estimates from the likelihood of a normal value
+    that is only seen beyond its threshold, the most likely and the average one.
 
     Args:
-        deltas: shape (queries, columns); 0 where a query is not in a column's slice.
-        members: the same shape; whether the query is in the column's slice.
-        rounds: how many resamples.
-        seed: of the random draws.
-        level: share of resampled means inside.
+        values: shape (settings, queries); the first row is the setting in use.
+        chosen: the setting's row.
+        level: that p is compared with.
+        rounds: random flips, n; p is (b + 1) / (n + 1).
+        seed: of the flips.
 
     Returns:
-        shape (columns, 2): lower and upper ends.
+        one-sided p, and the share of the gain that is left, 0 to 1.
     """
+    deltas = np.unique(np.vstack([values[chosen], values[1:]]) - values[0], axis=0)
+    own = values[chosen] - values[0]
+    norms = np.sqrt((deltas**2).sum(axis=1))
+    kept = deltas[norms > 0] / norms[norms > 0, None]
+    if not own.any():
+        return 1.0, 1.0
+    bound = float(own.sum() / np.sqrt((own**2).sum())) - _ROUNDING
     rng = np.random.default_rng(seed)
-    queries, columns = deltas.shape
-    belongs = members.astype(np.float64)
-    observed = deltas.sum(axis=0) / np.maximum(belongs.sum(axis=0), 1)
-    means = np.empty((rounds, columns))
-    done = 0
-    for size in _chunks(rounds, queries):
-        draws = rng.integers(0, queries, (size, queries))
-        draws += np.arange(0, size * queries, queries)[:, None]
-        counts = np.bincount(draws.ravel(), minlength=size * queries).astype(np.float64)
-        counts = counts.reshape(size, queries)
-        drawn = counts @ belongs
-        # a resample without any query of a small slice keeps the observed mean
-        means[done : done + size] = np.where(
-            drawn > 0, (counts @ deltas) / np.maximum(drawn, 1), observed
-        )
-        done += size
-    tail = 50 * (1 - level)
-    return np.ascontiguousarray(np.percentile(means, (tail, 100 - tail), axis=0).T)
+    largest = [
+        ((rng.integers(0, 2, (size, kept.shape[1])) * 2.0 - 1) @ kept.T).max(axis=1)
+        for size in chunks(rounds, max(kept.shape))
+    ]
+    drawn = np.concatenate(largest)
+    p = (int((drawn >= bound).sum()) + 1) / (rounds + 1)
+    return p, _kept(bound, float(np.quantile(drawn, 1 - level)))
 
 
-def _chunks(rounds: int, queries: int) -> list[int]:
+def _kept(found: float, threshold: float) -> float:
+    """Return the share of a normal value beyond its threshold that is left without the luck."""
+    if found <= 0:
+        return 1.0
+    true = np.linspace(-_FAR, found + _FAR, _STEPS)
+    normal = NormalDist()
+    seen = np.array([normal.cdf(at - threshold) + normal.cdf(-at - threshold) for at in true])
+    likely = np.exp(-((found - true) ** 2) / 2) / seen
+    estimates = true[np.argmax(likely)], (true * likely).sum() / likely.sum()
+    return float(np.clip(np.mean(estimates) / found, 0, 1))
+
+
+def chunks(rounds: int, queries: int) -> list[int]:
+    """Return how many rounds to draw at a time, so that memory stays bounded."""
     most = max(1, _CELLS // max(1, queries))
     return [most] * (rounds // most) + ([rounds % most] if rounds % most else [])
 
@@ -155,34 +173,6 @@ def detectable(deviation: float, queries: int, *, level: float = 0.05) -> float:
         level: of the two-sided test.
     """
     return _quantiles(1 - level / 2, POWER) * deviation / math.sqrt(queries)
-
-
-def queries_needed(
-    mean: float, deviation: float, *, bound: float, level: float = 0.05, fewest: int = 1
-) -> int:
-    """Return how many queries are needed to decide with a power of .9, at this mean and deviation.
-
-    They decide if the difference is proven not to be 0, or if its 95% interval is within the bound;
-    by the normal approximation, whichever needs fewer.
-
-    Args:
-        mean: of the differences over queries.
-        deviation: their standard deviation.
-        bound: differences up to this, either way, are no effect; above 0.
-        level: of the two-sided test.
-        fewest: the fewest queries on which no effect is claimed.
-    """
-    size, needed = abs(mean), math.inf
-    if size > 0:
-        # n queries that all agree have a p of 2 / 2**n
-        agreeing = 1 - math.log2(level)
-        apart = (_quantiles(1 - level / 2, POWER) * deviation / size) ** 2
-        needed = max(agreeing, apart)
-    if size < bound:
-        # either end may leave the bound, so each may do so in half of the cases
-        inside = (_quantiles(0.975, (1 + POWER) / 2) * deviation / (bound - size)) ** 2
-        needed = min(needed, max(inside, fewest))
-    return math.ceil(needed)
 
 
 def _quantiles(*shares: float) -> float:

@@ -351,14 +351,21 @@ class Traversal:
 
 
 def traverse(one: Prepared, plan: Plan) -> Traversal:
-    """Take one recorded query through the stages as the plan has them."""
+    """Take one recorded query through the stages as the plan has them.
+
+    Raises:
+        InvalidArgument: a text would be read that was not recorded.
+    """
     query = one.query
     fused = one.fused(plan.fusion, plan.weights, plan.depth)
+    if plan.group is not None and plan.group.duplicates is not None:
+        one.check_texts(fused.order, plan.depth)
     heads, under = grouped(query, plan.group, fused.order)
     scores = plan.scores_of(query)
     given, second = heads[:0], None
     if plan.steps:
         inside = heads[: plan.window]
+        one.check_texts(inside, plan.depth)
         given = inside[query.content[inside] == _TEXT]
         second = replay_steps(scores, plan.steps, given, fused.score)
     answer, score = _whole_order(heads, query.content, plan.window, second)

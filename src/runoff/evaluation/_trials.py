@@ -189,8 +189,8 @@ def run_trials(
     that needs what was not recorded is left out, with a note, except the first, which raises.
 
     Raises:
-        InvalidArgument: a judged query was not recorded, the first setting cannot be replayed, or
-            as `Evaluator`.
+        InvalidArgument: a judged query was not recorded, no candidate is a judged document, the
+            first setting cannot be replayed, or as `Evaluator`.
         ScoreKindMismatch: a threshold was made for other scores.
         MissingExtra: ir-measures is not installed.
     """
@@ -202,6 +202,7 @@ def run_trials(
                 "collection", query_id, "is a judged query that was not recorded: record it first"
             )
     answers = Answers(recording, evaluator.query_ids)
+    evaluator.check_found({one.query_id: one.doc_ids for one in answers.queries})
     costs = Costs(answers.queries, recording.setup.steps, price)
     top_k = evaluator.deepest
     done: list[Setting] = []
@@ -223,7 +224,7 @@ def run_trials(
         done.append(setting)
         pairs.append([runs[query_id].pairs for query_id in evaluator.query_ids])
         spent.append(costs.of(setting.sources, pairs[-1]))
-    notes = []
+    notes = list(evaluator.notes)
     if refused:
         notes.append(f"{len(refused)} settings were left out; the first because: {refused[0]}")
     if costs.cached:

@@ -15,7 +15,9 @@ from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._differences import mean_intervals
 from runoff.evaluation._grid import grid_settings
+from runoff.evaluation._labels.caveats import caveats_of, unsettled
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ __all__ = ["Axis", "Trial", "Tuning", "choose", "cost_rank", "tune"]
 Axis = Literal["p95_ms", "pairs", "cost"]
 """What quality can be plotted against."""
 
+_ONE_SIDED = 0.025
 _FEWEST = 20  # with fewer queries, no change is recommended
 _SHOWN = 10
 
@@ -87,10 +90,11 @@ class Tuning:
         recommended: the setting to run; the configured one if nothing is gained.
         configured: the setting in use.
         chosen: the setting that the rule chooses on all queries, recommended or not.
-        held_out: mean of the measure under settings chosen without the query at hand: what the
-            choice can be expected to achieve on new queries.
-        gain: held_out minus the configured setting's mean.
-        interval: 95% bootstrap interval of the gain.
+        held_out: the configured setting's mean plus the gain: what the choice can be expected to
+            achieve on new queries.
+        gain: mean gain under settings chosen without the query at hand; if the choice is proven
+            better, less what such a gain owes to chance.
+        interval: 95% interval of the gain; it is above 0 exactly if the choice is proven better.
         optimism: the chosen setting's mean on the queries it was chosen on, minus held_out.
         agreement: share of the folds that choose the same setting as all queries.
         front: the settings that no other beats in quality, p95 and usage, the worst first.
@@ -216,7 +220,8 @@ def tune(  # noqa: PLR0913 - every setting has a default
     settings = grid_settings(recording.setup, grid)
     _check(bound, folds, rounds)
     trials = run_trials(recording, collection, settings, [measure], price)
-    return choose(trials, bound=bound, folds=folds, rounds=rounds, seed=seed)
+    found = choose(trials, bound=bound, folds=folds, rounds=rounds, seed=seed)
+    return unsettled(found, caveats_of(collection))
 
 
 def choose(
@@ -227,11 +232,9 @@ def choose(
     queries = values.shape[1]
     chosen = statistics.cheapest_of_the_best(values, rank)
     ahead = statistics.held_out(values, rank, folds=folds, rounds=rounds, seed=seed)
-    gains = (ahead.values - values[0])[:, None]
-    everywhere = np.ones(gains.shape, np.bool_)
-    low, high = statistics.bootstrap_intervals(gains, everywhere, seed=seed)[0].tolist()
-    gain = float(gains.mean())
-    decision = _decision(chosen, queries, low, bound, cheaper=bool(rank[chosen] < rank[0]))
+    gain, (low, high), proven = gained(values, chosen, ahead.values, seed=seed)
+    cheaper = bool(rank[chosen] < rank[0])
+    decision = _decision(chosen, queries, low, bound, proven=proven, cheaper=cheaper)
     recommended = 0 if decision == "keep what you have" else chosen
     every = _trials(trials)
     usage = trials.pairs.mean(axis=1) if trials.cost is None else trials.cost.mean(axis=1)
@@ -239,10 +242,10 @@ def choose(
         np.array([one.quality for one in every]),
         [np.array([one.p95_ms for one in every]), usage],
     )
-    held = float(ahead.values.mean())
+    held = float(values[0].mean()) + gain
     return Tuning(
         decision,
-        _reason(decision, trials, chosen, gain, (low, high), bound),
+        _reason(decision, trials, chosen, gain, (low, high), bound, cheaper=cheaper),
         every[recommended],
         every[0],
         every[chosen],
@@ -261,6 +264,33 @@ def choose(
         seed,
         trials.notes,
     )
+
+
+def gained(
+    values: NDArray[np.float64], chosen: int, ahead: NDArray[np.float64], *, seed: int = 0
+) -> tuple[float, tuple[float, float], bool]:
+    """Return what a choice gains, its interval, and whether the gain is proven.
+
+    It is proven if the interval of the gain on held-out queries is above 0, and so is the gain of
+    the setting itself, corrected for all that were tried: the held-out values alone are not
+    enough, since the same queries take part in the choices of the other folds. The interval reaches
+    0 unless the gain is proven.
+
+    A gain that is proven is large by chance as well: what is promised is less, as `best_of` has it.
+
+    Args:
+        values: shape (settings, queries); the first row is the setting in use.
+        chosen: the setting chosen on all queries.
+        ahead: each query's value under settings chosen without it, shape (queries,).
+        seed: of all random draws.
+    """
+    gains = ahead - values[0]
+    low, high = mean_intervals(gains[:, None], seed=seed)[0].tolist()
+    gain = float(gains.mean())
+    p, left = statistics.best_of(values, chosen, level=_ONE_SIDED, seed=seed)
+    if low <= 0 or p > _ONE_SIDED:
+        return gain, (min(low, 0.0), high), False
+    return gain * left, (min(low, gain * left), high), True
 
 
 def cost_rank(trials: Trials) -> NDArray[np.int64]:
@@ -285,11 +315,11 @@ def _check(bound: float, folds: int, rounds: int) -> None:
 
 
 def _decision(
-    chosen: int, queries: int, low: float, bound: float, *, cheaper: bool
+    chosen: int, queries: int, low: float, bound: float, *, proven: bool, cheaper: bool
 ) -> Literal["better", "cheaper", "keep what you have"]:
     if chosen == 0 or queries < _FEWEST:
         return "keep what you have"
-    if low > 0:
+    if proven:
         return "better"
     spared = cheaper and low >= -bound and queries >= statistics.FEWEST
     return "cheaper" if spared else "keep what you have"
@@ -302,6 +332,8 @@ def _reason(
     gain: float,
     interval: tuple[float, float],
     bound: float,
+    *,
+    cheaper: bool,
 ) -> str:
     found = (
         f"{trials.measures[0]} {gain:+.4f} [{interval[0]:+.4f}, {interval[1]:+.4f}] on held-out "
@@ -320,7 +352,7 @@ def _reason(
         return f"{len(trials.query_ids)} queries are too few to change anything."
     if chosen == 0:
         return "no other setting is better by more than one standard error, or as good and cheaper."
-    if interval[0] >= -bound and len(trials.query_ids) < statistics.FEWEST:
+    if cheaper and gain >= -bound:
         return (
             f"the choice is not proven better, and {len(trials.query_ids)} queries are too few to "
             f"show that it loses no more than the bound: {found}."

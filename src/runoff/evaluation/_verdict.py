@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import count, is_share
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
-from runoff._util.text import snippet, text_key
+from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
-from runoff.evaluation import _statistics as statistics
+from runoff.evaluation._bounds import in_doubt
+from runoff.evaluation._comparisons import Change, Comparison, Rival
+from runoff.evaluation._differences import compare_means, span_of
+from runoff.evaluation._labels.caveats import caveats_of, doubted
+from runoff.evaluation._measures import Measured
+from runoff.evaluation._needed import more_queries
 from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._remarks import check_found
+from runoff.evaluation._statistics import detectable
+from runoff.evaluation._unjudged import doubt_of, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +31,11 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
-    from runoff.evaluation._measures import Measured
+    from runoff.evaluation._bounds import Unjudged
     from runoff.evaluation._pairing import Pair, Question, Slice, Slicing, Values
+    from runoff.evaluation._unjudged import Extent
 
-__all__ = ["Change", "Comparison", "Decision", "Verdict", "verdict"]
+__all__ = ["Change", "Comparison", "Decision", "Rival", "Verdict", "verdict"]
 
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
@@ -38,84 +47,13 @@ _LINE, _NOTE = 120, 1000  # characters shown of a line and of a note
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Comparison:
-    """One measure, on all queries or on a slice of them.
-
-    Attributes:
-        measure: its name.
-        slice: (name, value) of the slice; None means all queries.
-        queries: how many.
-        before: mean of the first system.
-        after: mean of the second.
-        difference: mean of after minus before.
-        interval: 95% bootstrap interval of the difference.
-        p: of the two-sided permutation test.
-        adjusted_p: the same, adjusted for all tests (Holm).
-        wins: queries on which the second system is better.
-        ties: queries without a difference.
-        losses: queries on which the second system is worse.
-        judged: mean Judged@k of the first and of the second system; None if unknown.
-    """
-
-    measure: str
-    slice: Slice | None
-    queries: int
-    before: float
-    after: float
-    difference: float
-    interval: tuple[float, float]
-    p: float
-    adjusted_p: float
-    wins: int
-    ties: int
-    losses: int
-    judged: tuple[float, float] | None = None
-
-    def __repr__(self) -> str:
-        """Show the line that `str` returns."""
-        return f"Comparison({self})"
-
-    def __str__(self) -> str:
-        """Return the comparison in one line."""
-        where = "all queries" if self.slice is None else snippet("=".join(self.slice), _LINE)
-        low, high = self.interval
-        judged = "" if self.judged is None else "  judged {:.2f} -> {:.2f}".format(*self.judged)
-        return visible(
-            f"{self.measure:<8} {where} ({self.queries}): {self.before:.4f} -> {self.after:.4f}  "
-            f"{self.difference:+.4f} [{low:+.4f}, {high:+.4f}]  p {self.adjusted_p:.4f}  "
-            f"{self.wins} better, {self.ties} unchanged, {self.losses} worse{judged}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one query gained or lost by the first measure."""
-
-    query_id: str
-    text: str
-    before: float
-    after: float
-
-    @property
-    def delta(self) -> float:
-        """After minus before."""
-        return self.after - self.before
-
-    def __str__(self) -> str:
-        """Return the change in one line, without an id that was derived from the text."""
-        derived = bool(self.text) and self.query_id == text_key(self.text)
-        name = "" if derived else f"{self.query_id}: "
-        return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
     """What a comparison of two systems shows.
 
     Attributes:
         decision: `"keep"` if the second system is better, `"remove"` if it is worse, `"keep for
             these slices"` if it is better on some slices only, `"no effect"` if the difference is
-            shown to be within the bound on 100 queries or more, else `"undecided"`.
+            within the bound even in the worst case that the data allow, else `"undecided"`.
         reason: why, in a sentence.
         main: the first measure on all queries; it decides.
         comparisons: every measure on all queries, then the first measure on every slice.
@@ -124,8 +62,8 @@ class Verdict:
         remove_for: the slices that it is proven to harm.
         helped: the queries that gained most.
         hurt: the queries that lost most.
-        more_queries: how many more judged queries would decide with a power of .9, if the
-            difference and its spread stay as they are; None if decided.
+        more_queries: how many more judged queries would decide, from and to; None if decided, or if
+            these queries cannot say.
         detectable: the smallest difference that this many queries detect with a power of .9; None
             for a single query, which has no spread.
         bound: smaller differences count as no effect.
@@ -134,6 +72,10 @@ class Verdict:
         seed: of the random draws.
         notes: caveats, as sentences.
         changes: every query, the largest gain first; left out of `to_dict`.
+        unjudged: what the counted results that nobody judged could do; None if all were judged.
+        rivals: the simple systems that a recorded one was compared with, the strongest first.
+        ms: median milliseconds of a search of the second system; None if unknown.
+        caveat: why nothing can be proven by the judgments, such as clicks; empty if it can.
     """
 
     decision: Decision
@@ -144,7 +86,7 @@ class Verdict:
     remove_for: tuple[Slice, ...]
     helped: tuple[Change, ...]
     hurt: tuple[Change, ...]
-    more_queries: int | None
+    more_queries: tuple[int, int] | None
     detectable: float | None
     bound: float
     level: float
@@ -152,15 +94,25 @@ class Verdict:
     seed: int
     notes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = field(default=(), repr=False)
+    unjudged: Unjudged | None = None
+    rivals: tuple[Rival, ...] = ()
+    ms: float | None = None
+    caveat: str = ""
 
     @property
     def harms(self) -> bool:
         """Whether the second system is proven worse, on all queries or on a slice.
 
-        A proven loss that is shown to be within the bound is no harm.
+        A proven loss that is shown to be within the bound is no harm, and neither is one that
+        judgments still missing could turn.
         """
-        worse = self.main.adjusted_p <= self.level and self.main.difference < 0
-        return self.decision != "no effect" and (worse or bool(self.remove_for))
+        mains = [self.main]
+        if self.unjudged is not None:
+            mains += [self.unjudged.worst, self.unjudged.best]
+        worse = all(one.adjusted_p <= self.level and one.difference < 0 for one in mains)
+        if self.caveat or self.decision == "no effect":
+            return False
+        return worse or bool(self.remove_for)
 
     _repr_pretty_ = pretty
 
@@ -193,12 +145,15 @@ class Verdict:
     def __str__(self) -> str:
         """Return the decision, every comparison, the queries that changed most, and the notes."""
         lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
+        lines += map(str, self.rivals[1:])
+        if self.unjudged is not None:
+            lines.append(str(self.unjudged))
         for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
             lines += [f"{title} {one}" for one in changes]
         return visible("\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)]))
 
 
-def verdict(
+def verdict(  # noqa: PLR0913 - every setting has a default
     before: Measured | Values,
     after: Measured | Values,
     *,
@@ -208,38 +163,85 @@ def verdict(
     smallest: int = 10,
     rounds: int = 10_000,
     seed: int = 0,
+    unjudged: float | None = None,
 ) -> Verdict:
     """Compare two systems on the same judged queries and decide.
 
     The first measure decides, on all queries and on each slice; the other measures are reported on
-    all queries. Differences are tested by permutation and their intervals are bootstrapped; Holm's
-    procedure keeps the chance of any false finding within `level`: .8 of it goes to the first
-    measure on all queries and the rest is shared evenly.
+    all queries. Each difference has a test and an interval that agree; Holm's procedure keeps the
+    chance of any false finding within `level`: .8 of it goes to the first measure on all queries
+    and the rest is shared evenly.
+
+    Counted results that nobody judged are uncertainty: the decision has to hold for the worst and
+    for the best judgments that they could have, else it is undecided, and `Verdict.unjudged` lists
+    the documents to judge.
 
     Args:
         before: one system's values, such as `evaluate(...)` of the run without a reranker.
         after: the other system's values, of the same queries and measures.
         slices: name to slicing, such as `by_length(queries)` or `collection.slices(label)`.
-        bound: a difference whose 95% interval lies within plus or minus this is no effect.
+        bound: a difference that lies within plus or minus this, even in the worst case that the
+            data allow, is no effect.
         level: the accepted chance of a false finding.
         smallest: slices of fewer queries are not tested.
         rounds: random draws of each test and interval.
         seed: of the random draws; the same seed gives the same verdict.
+        unjudged: the highest chance that a counted result without a judgment is relevant, 0 to 1.
+            With 1 such results may be anything, and with 0 they are not relevant. None takes 1 if
+            more than 2% of the judgments say "not relevant"; else the judgments list the relevant
+            documents, every other document is not relevant, and it takes 0.
 
     Raises:
-        InvalidArgument: the two have different queries or measures, a value is not finite, or a
-            number is out of its range.
+        InvalidArgument: the two have different queries or measures, a value is not finite, no
+            result of either is a judged document, or a number is out of its range.
     """
     rounds, smallest = count("rounds", rounds), count("smallest", smallest)
     for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
         if not 0 < value < most:
             raise InvalidArgument(name, value, f"must be above 0 and below {most:g}")
+    if unjudged is not None and not is_share(unjudged):
+        raise InvalidArgument("unjudged", unjudged, "must be a chance within 0 and 1, or None")
+
+    def decided(pair: Pair) -> Verdict:
+        return _decided(pair, slices or {}, bound, level, smallest, rounds, seed)
+
     pair = paired(before, after)
-    asked, notes = questions(pair, slices or {}, smallest)
+    if isinstance(before, Measured) and isinstance(after, Measured) and before.qrels:
+        check_found((before.answers, after.answers), before.qrels)
+    found, extent = decided(pair), _extent(before, after, pair, unjudged)
+    found = found if extent is None else in_doubt(pair, extent, decided, found)
+    return doubted(found, caveats_of(before, after))
+
+
+def _extent(
+    before: Measured | Values, after: Measured | Values, pair: Pair, chance: float | None
+) -> Extent | None:
+    """Return what unjudged documents could do to the first measure; None if nothing, or unknown."""
+    if chance == 0 or not (isinstance(before, Measured) and isinstance(after, Measured)):
+        return None
+    # values that were not measured by `evaluate`, or by other judgments, have no common documents
+    if not before.qrels or before.qrels != after.qrels or before.query_ids != after.query_ids:
+        return None
+    if chance is None and not pooled(before.qrels):
+        return None
+    return doubt_of(before, after, pair.measures[0], 1.0 if chance is None else chance)
+
+
+def _decided(
+    pair: Pair,
+    slices: Mapping[str, Slicing],
+    bound: float,
+    level: float,
+    smallest: int,
+    rounds: int,
+    seed: int,
+) -> Verdict:
+    """Return the verdict on two systems' values as they are."""
+    asked, notes = questions(pair, slices, smallest)
     shares = np.full(len(asked), (1 - _MAIN_SHARE) / max(1, len(asked) - 1))
     shares[0] = 1.0 if len(asked) == 1 else _MAIN_SHARE
-    compared = _compared(pair, asked, shares, rounds, seed)
-    if shares.min() * level * (rounds + 1) < 1:
+    compared = _compared(pair, asked, shares, level, rounds, seed)
+    if shares.min() * level * (rounds + 1) < 2:  # noqa: PLR2004 - a two-sided p is at least this
         notes.append(f"{rounds} rounds are too few to prove one of {len(asked)} comparisons.")
     main, main_level = compared[0], float(level * shares[0])
     several = main.queries > 1
@@ -248,10 +250,8 @@ def verdict(
     changes = _changes(pair)
     more = None
     if decision == "undecided":
-        needed = statistics.queries_needed(
-            main.difference, deviation, bound=bound, level=main_level, fewest=statistics.FEWEST
-        )
-        more = max(1, needed - main.queries)
+        span = span_of(pair.before[0], pair.after[0])
+        more = more_queries(pair.deltas[0], bound=bound, span=span, level=main_level, seed=seed)
     return Verdict(
         decision,
         _reason(decision, main, keep_for, remove_for, more, bound),
@@ -262,25 +262,32 @@ def verdict(
         tuple(one for one in changes[:_LISTED] if one.delta > _TIE),
         tuple(one for one in changes[: -_LISTED - 1 : -1] if one.delta < -_TIE),
         more,
-        statistics.detectable(deviation, main.queries, level=main_level) if several else None,
+        detectable(deviation, main.queries, level=main_level) if several else None,
         bound,
         level,
         rounds,
         seed,
-        (*notes, *pair.notes, *_cautions(main, decision, level)),
+        (*notes, *pair.notes, *_cautions(main, decision, bound, level)),
         changes,
     )
 
 
 def _compared(
-    pair: Pair, asked: Sequence[Question], shares: NDArray[np.float64], rounds: int, seed: int
+    pair: Pair,
+    asked: Sequence[Question],
+    shares: NDArray[np.float64],
+    level: float,
+    rounds: int,
+    seed: int,
 ) -> list[Comparison]:
     members = np.array([one.members for one in asked]).T
     rows = pair.deltas[[one.measure for one in asked]].T
     deltas = np.where(members, rows, 0.0)
-    p = statistics.permutation_p(deltas, rounds=rounds, seed=seed)
-    adjusted = statistics.holm(p, shares)
-    ends = statistics.bootstrap_intervals(deltas, members, rounds=rounds, seed=seed)
+    spans = [span_of(*sides) for sides in zip(pair.before, pair.after, strict=True)]
+    span = np.array([spans[one.measure] for one in asked])
+    found = compare_means(
+        deltas, members, span, shares=shares, level=level, rounds=rounds, seed=seed
+    )
     compared = []
     for at, one in enumerate(asked):
         inside = rows[one.members, at]
@@ -292,13 +299,14 @@ def _compared(
                 float(pair.before[one.measure, one.members].mean()),
                 float(pair.after[one.measure, one.members].mean()),
                 float(inside.mean()),
-                (float(ends[at, 0]), float(ends[at, 1])),
-                float(p[at]),
-                float(adjusted[at]),
+                (float(found.intervals[at, 0]), float(found.intervals[at, 1])),
+                float(found.p[at]),
+                float(found.adjusted[at]),
                 int((inside > _TIE).sum()),
                 int((np.abs(inside) <= _TIE).sum()),
                 int((inside < -_TIE).sum()),
                 pair.judged_shares(one.measure, one.members),
+                (float(found.worst[at, 0]), float(found.worst[at, 1])),
             )
         )
     return compared
@@ -315,8 +323,8 @@ def _decision(
     harmed = tuple(name for name, one in proven.items() if one.difference < 0)
     better = main.adjusted_p <= level and main.difference > 0
     worse = main.adjusted_p <= level and main.difference < 0
-    low, high = main.interval
-    shown = main.queries >= statistics.FEWEST and -bound <= low <= high <= bound
+    ends = (*main.interval, *main.worst)
+    shown = -bound <= min(ends) and max(ends) <= bound
     if shown and not helped and not harmed:
         return "no effect", (), ()
     if better and harmed:
@@ -335,7 +343,7 @@ def _reason(
     main: Comparison,
     keep_for: tuple[Slice, ...],
     remove_for: tuple[Slice, ...],
-    more: int | None,
+    more: tuple[int, int] | None,
     bound: float,
 ) -> str:
     low, high = main.interval
@@ -346,12 +354,21 @@ def _reason(
     removed = ", ".join(map("=".join, remove_for))
     harm = f"; it harms {removed}" if removed else ""
     if decision == "no effect":
-        return f"{found} is within {bound:g} either way."
+        low, high = main.worst
+        return (
+            f"{found} is within {bound:g} either way, even if queries unlike these change as much "
+            f"as they can [{low:+.4f}, {high:+.4f}]."
+        )
     if decision == "keep for these slices":
         return f"{found}; keep it for {kept or 'the queries that it does not harm'}{harm}."
     if decision != "undecided":
         return f"{found} is proven (p {main.adjusted_p:.4f}){harm}."
-    return f"{found}; about {more} more judged queries like these would decide{harm}."
+    if more is None:
+        return (
+            f"{found}; how many more judged queries would decide cannot be said from these{harm}."
+        )
+    few, many = more
+    return f"{found}; {few:,} to {many:,} more judged queries like these would decide{harm}."
 
 
 def _changes(pair: Pair) -> tuple[Change, ...]:
@@ -364,12 +381,18 @@ def _changes(pair: Pair) -> tuple[Change, ...]:
     )
 
 
-def _cautions(main: Comparison, decision: Decision, level: float) -> Iterator[str]:
-    if decision == "no effect" and main.ties == main.queries:
+def _cautions(main: Comparison, decision: Decision, bound: float, level: float) -> Iterator[str]:
+    if main.ties == main.queries:
         unseen = 1 - level ** (1 / main.queries)
         yield (
             f"No query changed, but a system that changes up to {unseen:.1%} of all queries could "
             "show the same."
+        )
+    elif decision == "undecided" and main.interval[0] >= -bound and main.interval[1] <= bound:
+        low, high = main.worst
+        yield (
+            f"The interval lies within {bound:g} either way, but {main.queries} queries cannot "
+            f"rule out rare changes, with which it may be from {low:+.4f} to {high:+.4f}."
         )
     if main.judged is not None and abs(main.judged[1] - main.judged[0]) > _JUDGED_GAP:
         fewer = "after" if main.judged[1] < main.judged[0] else "before"

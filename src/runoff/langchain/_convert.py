@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document as LangChainDocument
 
 from runoff._util import provenance as core
+from runoff._util.adapters.template import Template
 from runoff._util.isolated import isolated
-from runoff._util.template import Template
 from runoff._util.text import text_key
 from runoff.types import Document
 

@@ -13,13 +13,13 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from runoff._util.adapters.options import refuse_unknown
 from runoff._util.isolated import frozen, isolated
-from runoff._util.options import refuse_unknown
 from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried, plain
 from runoff.langchain._filters import is_filter_argument
-from runoff.langchain._retriever import StagedRetriever
+from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._stores import absent, content, count, deletable, replaced, stored, stored_id
 from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap
 from runoff.pipeline._sources import Current

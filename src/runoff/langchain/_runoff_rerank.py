@@ -16,7 +16,7 @@ from langchain_core.runnables.config import (
 )
 from pydantic import field_validator
 
-from runoff._util.trend import as_similarities
+from runoff._util.adapters.trend import as_similarities
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import answer, carried, relevance
 from runoff.langchain._settings import SecondStage

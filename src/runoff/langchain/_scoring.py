@@ -16,7 +16,7 @@ from langchain_core.vectorstores import (
 )
 from pydantic import Field
 
-from runoff._util.trend import trend
+from runoff._util.adapters.trend import trend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

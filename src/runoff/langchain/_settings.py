@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from runoff._util.adapters.options import Plain, brief_repr, refuse_positional, refuse_unknown
 from runoff._util.faults import OnError
-from runoff._util.options import Plain, brief_repr, refuse_positional, refuse_unknown
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.langchain._convert import template
 from runoff.langchain._tracing import Observed

@@ -9,8 +9,9 @@ from langchain_core.runnables import Runnable
 
 from runoff.langchain._filters import as_filter
 from runoff.langchain._foreign import CompressorReranker, limit_of
-from runoff.langchain._retriever import StagedRetriever, TwoStageRetriever
+from runoff.langchain._retriever import TwoStageRetriever
 from runoff.langchain._runoff_rerank import RunoffRerank
+from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._widen import recall_of
 from runoff.pipeline._systems import System, register_system
 

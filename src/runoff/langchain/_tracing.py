@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForChainRun
     from langchain_core.runnables import RunnableConfig
 
-    from runoff._util.template import Template
+    from runoff._util.adapters.template import Template
     from runoff.deadline import Deadline
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query, Reranking, Response

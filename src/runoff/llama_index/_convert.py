@@ -20,10 +20,10 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore.utils import json_to_doc
 
+from runoff._util.adapters.template import Template
+from runoff._util.adapters.trend import as_similarities
 from runoff._util.isolated import isolated
 from runoff._util.provenance import KEY, Marked, decode, encode, without
-from runoff._util.template import Template
-from runoff._util.trend import as_similarities
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._filters import as_filter
 from runoff.rerank._passages import within
@@ -83,6 +83,10 @@ class BundledQuery(Query):
     """
 
     image_path: str | None = None
+
+    def has_question(self) -> bool:
+        """Whether there is anything to search by; an image will do."""
+        return bool(self.image_path) or Query.has_question(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ def to_query(bundle: QueryBundle) -> BundledQuery:
     """Return a bundle as a query.
 
     Raises:
-        InvalidArgument: its text is blank, or its filters cannot be translated.
+        InvalidArgument: it has nothing to search by, or its filters cannot be translated.
     """
     embedding = bundle.embedding
     return BundledQuery(

@@ -11,11 +11,12 @@ import numpy as np
 from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.vector_stores.simple import SimpleVectorStore
 
-from runoff._util.options import refuse_unknown, strict_options
+from runoff._util.adapters.options import refuse_unknown, strict_options
 from runoff._util.stored import path_of
 from runoff._waiting import workers
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.llama_index._bm25 import WordSource, nodes_of, to_documents
+from runoff.llama_index._pickling import without_callbacks
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._saved_embedder import check_embedder, save_embedder
 from runoff.llama_index._sources import index_source
@@ -319,6 +320,9 @@ class HybridRetriever(TwoStageRetriever):
 
     def _parts(self) -> dict[str, object]:
         return {"index": self._index, "bm25": self._bm25, "refresh": self._refresh}
+
+    def _pickled_parts(self) -> dict[str, object]:
+        return {**self._parts(), "index": without_callbacks(self._index)}
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         del depth  # every search makes a new retriever of the depth it needs

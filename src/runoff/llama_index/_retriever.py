@@ -13,7 +13,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
 
-from runoff._util.options import Plain, brief_repr, strict_options
+from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.filters import And
 from runoff.fusion._default import default_fusion
@@ -201,7 +201,7 @@ class TwoStageRetriever(BaseRetriever):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the retrievers and the options; callbacks are left out."""
-        return _unpickled, (type(self), self._parts(), self._options, self.object_map)
+        return _unpickled, (type(self), self._pickled_parts(), self._options, self.object_map)
 
     def __copy__(self) -> Self:
         """Return a shallow copy, with the callbacks."""
@@ -248,6 +248,9 @@ class TwoStageRetriever(BaseRetriever):
     def _parts(self) -> dict[str, object]:
         """Return what it was made of, by the constructor's names."""
         return {"retriever": self._target}
+
+    def _pickled_parts(self) -> dict[str, object]:
+        return self._parts()
 
     def _sources(self, depth: int) -> dict[str, RecallSource]:
         return _named_sources(self._target, self._reading, depth)

@@ -9,7 +9,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from runoff._util.options import Plain, brief_repr, strict_options
+from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import Reading, to_hits, to_nodes, to_query
 from runoff.llama_index._serialize import from_config, to_config, to_state

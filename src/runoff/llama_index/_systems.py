@@ -9,7 +9,7 @@ from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.chat_engine.types import BaseChatEngine
 
-from runoff._util.names import name_of
+from runoff._util.messages import name_of
 from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.llama_index._convert import Reading

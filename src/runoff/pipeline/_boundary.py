@@ -90,12 +90,17 @@ def _copy(document: Document) -> Document:
     """Return a document with metadata of its own; its fields were checked when it was made."""
     kind: Any = type(document)
     own: Document = object.__new__(kind)
-    for name in _names(kind):
-        object.__setattr__(own, name, getattr(document, name))
+    for read, write in _slots(kind):
+        write(own, read(document))
+    if hasattr(document, "__dict__"):  # of a subclass without slots
+        own.__dict__.update(document.__dict__)
     object.__setattr__(own, "metadata", isolated(document.metadata))
     return own
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
-    return tuple(one.name for one in fields(kind))
+def _slots(kind: Any) -> tuple[tuple[Any, Any], ...]:  # noqa: ANN401 - a dataclass
+    """Return the functions that read and write each slot of a kind of document but `metadata`."""
+    names = [one.name for one in fields(kind) if one.name != "metadata"]
+    slots: list[Any] = [getattr(kind, name, None) for name in names]
+    return tuple((one.__get__, one.__set__) for one in slots if hasattr(one, "__set__"))

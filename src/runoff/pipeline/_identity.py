@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import visible
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runoff.types import Document
 
-__all__ = ["identify"]
+__all__ = ["identify", "other_texts"]
+
+_OTHER = " have different texts for "
+_USED = re.compile(rf"{_OTHER}(.+): the text of .+ is used", re.DOTALL)
 
 
 def identify(
@@ -55,11 +60,37 @@ def identify(
             known = first.setdefault(key, (name, hit))
             if known[1].document.text != document.text:
                 notes.append(
-                    f"{name} and {known[0]} have different texts for {document.doc_id!r}: "
+                    f"{name} and {known[0]}{_OTHER}{document.doc_id!r}: "
                     f"the text of {known[0]} is used"
                 )
         keyed[name] = kept
     return keyed, notes
+
+
+def other_texts(
+    notes: Iterable[str], sources: Iterable[str], doc_ids: Sequence[str]
+) -> dict[int, set[str]]:
+    """Return from the notes of an answer which sources have another text than the one used.
+
+    Args:
+        notes: of the answer's outcome.
+        sources: names of the sources.
+        doc_ids: the candidates.
+
+    Returns:
+        Position in `doc_ids` to the names of those sources, for documents with such a source.
+    """
+    said = [(note, found[1]) for note in notes if (found := _USED.search(note))]
+    if not said:
+        return {}
+    places = {visible(repr(doc_id)): at for at, doc_id in enumerate(doc_ids)}
+    names = list(sources)
+    others: dict[int, set[str]] = {}
+    for note, shown in said:
+        for name in names:
+            if shown in places and note.startswith(f"{name} and "):
+                others.setdefault(places[shown], set()).add(name)
+    return others
 
 
 def _text_key(document: Document) -> str:

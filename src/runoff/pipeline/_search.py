@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
-from runoff._util.masking import without_texts
-from runoff._util.messages import error_text, visible
-from runoff._util.names import name_of
+from runoff._util.messages import error_text, name_of, visible
 from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.fusion._suited import suited
@@ -20,6 +18,7 @@ from runoff.pipeline import _stages as stages
 from runoff.pipeline._boundary import within
 from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
+from runoff.pipeline._masking import without_texts
 from runoff.pipeline._recall import Answer
 from runoff.rerank._check import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Usage
@@ -91,6 +90,7 @@ class Search:
         id_of: what identifies a document across sources; None for ids or texts.
         grouping: which candidates are put under one of them; None groups nothing.
         notes: sentences for the user about the query.
+        isolated: whether results have metadata of their own; False where the caller copies it.
     """
 
     query: Query
@@ -105,6 +105,7 @@ class Search:
     id_of: Callable[[Document], str] | None
     grouping: Grouping | None
     notes: tuple[str, ...] = ()
+    isolated: bool = True
 
     def is_heavy(self, answers: Mapping[str, Answer]) -> bool:
         """Return whether fusing these answers would block an event loop for long."""
@@ -193,7 +194,9 @@ class Search:
                 degraded.append(Degradation("rerank", traced[-1].source, reason, detail))
         degraded = self._logged(degraded, nominated)
         off = self.second is None
-        ordered = stages.order(split, reranking, reason, off=off, top_k=self.top_k)
+        ordered = stages.order(
+            split, reranking, reason, off=off, top_k=self.top_k, isolated=self.isolated
+        )
         notes = [*self.notes, *nominated.notes, *(reranking.notes if reranking else ())]
         outcome = Outcome(
             tuple(degraded),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._util.arguments import count, is_share
 from runoff._util.faults import check_on_error
-from runoff._util.names import name_of
+from runoff._util.messages import name_of
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion

@@ -27,6 +27,9 @@ _WIDEN = 4
 class Given:
     """Hits that are there already, in the order given: what a reranker was handed.
 
+    Results of a pipeline over these alone share their metadata with what was given: the adapter
+    that made the hits returns copies of its framework's own objects.
+
     Attributes:
         hits: the hits, best first.
     """

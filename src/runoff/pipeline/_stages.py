@@ -207,7 +207,13 @@ class _Read(NamedTuple):
 
 
 def order(
-    parts: Split, reranking: Reranking | None, reason: str, *, off: bool, top_k: int
+    parts: Split,
+    reranking: Reranking | None,
+    reason: str,
+    *,
+    off: bool,
+    top_k: int,
+    isolated: bool = True,
 ) -> Order:
     """Order all candidates and cut the results at `top_k`.
 
@@ -220,6 +226,7 @@ def order(
         reason: why it did not answer; empty when it was not asked.
         off: whether there is no reranker.
         top_k: results to return.
+        isolated: whether results have metadata of their own; False where the caller copies it.
     """
     final: list[_Read] = []
     dropped: list[tuple[Dropped, Scoring]] = []
@@ -253,15 +260,22 @@ def order(
     ranks = sorted(candidate.fusion_rank for candidate in every)  # grouping leaves gaps
     for image in unread(parts.images, Scoring.IMAGE):
         final.insert(ranks.index(image.candidate.fusion_rank), image)
-    return _cut(final, dropped, top_k)
+    return _cut(final, dropped, top_k, isolated=isolated)
 
 
-def _cut(final: Sequence[_Read], dropped: Sequence[tuple[Dropped, Scoring]], top_k: int) -> Order:
+def _cut(
+    final: Sequence[_Read],
+    dropped: Sequence[tuple[Dropped, Scoring]],
+    top_k: int,
+    *,
+    isolated: bool,
+) -> Order:
     fates, results = [], []
     kind = FateKind.RETURNED
     for rank, (candidate, scoring, reason, rerank_rank, scores) in enumerate(final, 1):
         if rank <= top_k:
-            candidate = isolate(candidate)  # noqa: PLW2901 - the same candidate
+            if isolated:
+                candidate = isolate(candidate)  # noqa: PLW2901 - the same candidate
             results.append(Result(rank, candidate, rerank_rank, *scores))
         else:
             kind = FateKind.CUT

@@ -22,6 +22,7 @@ from runoff.fusion._default import default_fusion
 from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._recall import Recall
 from runoff.pipeline._search import Reply, Search
+from runoff.pipeline._sources import Given
 from runoff.protocols import (
     Fusion,
     PairScorer,
@@ -185,6 +186,7 @@ class TwoStage:
             self.id_of,
             as_grouping(self.group),
             () if timeout is None else _unread(self.sources, asked.text),
+            isolated=not all(isinstance(one, Given) for one in self.sources.values()),
         )
         with Recall(self.sources, search.query, search.depth, search.deadline) as recall:
             answers = yield from recall.ask_all()

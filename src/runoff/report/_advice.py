@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff._util.messages import visible
 from runoff._util.text import snippet
@@ -13,26 +11,31 @@ from runoff.evaluation._curve import curve
 from runoff.evaluation._health import health
 from runoff.evaluation._losses import losses
 from runoff.evaluation._measures import MEASURES
-from runoff.evaluation._remarks import degraded
-from runoff.evaluation._runs import RERANKED, by_stage
+from runoff.evaluation._remarks import check_recorded, degraded
+from runoff.evaluation._rivals import contest
+from runoff.evaluation._runs import by_stage
+from runoff.report._answer import answer_of, nothing_judged
 from runoff.report._evaluated import evaluated
 from runoff.report._text import columns, curve_text, folded, verdict_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from runoff.evaluation._bounds import Unjudged
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._measures import Measured
     from runoff.evaluation._observations import Health
     from runoff.evaluation._pairing import Slicing
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict import Verdict
+    from runoff.report._answer import Answer
     from runoff.report._evaluated import Evaluated
 
 __all__ = ["Advice", "advise"]
+
+_Noted = TypeVar("_Noted", "Ledger", "Curve")
 
 _MOVES = 3
 _MANY = 1000  # more queries than anybody judges by hand
@@ -67,17 +70,25 @@ class Advice:
         """What to do next, as sentences, the most urgent first."""
         return _next_steps(self.evaluated, self.ledger, self.curve, self.health)
 
+    @property
+    def answer(self) -> Answer:
+        """The answer in one sentence, and the three figures it rests on."""
+        return answer_of(self.evaluated)
+
     def sections(self) -> dict[str, str]:
         """Return the page as heading to text, wrapped at 80 characters except in tables."""
         found = self.evaluated
         queries = len(self.ledger.queries)
-        made = {
-            f"{snippet(found.collection, 100)}: {queries} judged queries": columns(found.rows())
-        }
+        answer = self.answer
+        lines = [folded(answer.sentence, 0)]
+        lines += [folded(f"- {one.name}: {one.value} ({one.note})", 2) for one in answer.figures]
+        made = {"ANSWER": "\n".join(lines)}
         if steps := self.next_steps:
             made["NEXT STEPS"] = "\n".join(
                 folded(f"{rank}. {snippet(one, 1000)}", 3) for rank, one in enumerate(steps, 1)
             )
+        title = f"{snippet(found.collection, 100)}: {queries} judged queries"
+        made[title] = columns(found.rows())
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
             made[f"VERDICT, {after} against {before}"] = verdict_text(found.verdict)
@@ -88,7 +99,7 @@ class Advice:
             made["SETTINGS"] = folded(str(self.tuning))
         if self.health is not None:
             made["HEALTH"] = folded(str(self.health), 19)
-        if remarks := found.remarks():
+        if remarks := found.remarks(beside_verdict=True):
             made["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
         return made
 
@@ -100,7 +111,10 @@ class Advice:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
+        answer = self.answer
         return self.evaluated.to_dict() | {
+            "answer": answer.sentence,
+            "figures": [one._asdict() for one in answer.figures],
             "next_steps": list(self.next_steps),
             "losses": self.ledger.to_dict(),
             "window": None if self.curve is None else self.curve.to_dict(),
@@ -117,6 +131,7 @@ def advise(
     slices: Mapping[str, Slicing] | None = None,
     tuning: Tuning | None = None,
     texts: Mapping[str, str] | None = None,
+    unjudged: float | None = None,
 ) -> Advice:
     """Find out what each stage of a recorded system is worth and what to do next.
 
@@ -128,29 +143,40 @@ def advise(
         tuning: what `tune` returned, to include it.
         texts: document id to text, to find phantom hits where the recording kept no texts; None
             uses the collection's documents.
+        unjudged: the highest chance that a result without a judgment is relevant, as `verdict`
+            takes it.
 
     Raises:
         InvalidArgument: a judged query was not recorded, or a measure is unknown.
         MissingExtra: ir-measures is not installed.
     """
-    runs = by_stage(recording)
-    names = list(runs)
-    compared = (names[-2], RERANKED) if names[-1] == RERANKED else None
+    asked = [measures] if isinstance(measures, str) else list(measures)
+    staged = bool(recording.setup.steps)
+    check_recorded(recording, collection.qrels)
     found = evaluated(
         collection,
-        runs,
-        compared,
-        measures=measures,
+        {} if staged else by_stage(recording),
+        None,
+        measures=asked,
         slices=slices,
         notes=degraded(recording),
+        unjudged=unjudged,
+        found=contest(recording, collection, asked) if staged else None,
     )
-    ledger = losses(recording, collection)
-    if compared is None:
+    ledger = _own(losses(recording, collection), collection)
+    if not staged:
         return Advice(found, ledger, None, None, tuning)
     if texts is None and collection.documents is not None:
         texts = {doc_id: one.text for doc_id, one in collection.documents.items()}
     odd = health(recording, texts=texts)
-    return Advice(found, ledger, curve(recording, collection), odd, tuning)
+    window = _own(curve(recording, collection), collection)
+    return Advice(found, ledger, window, odd, tuning)
+
+
+def _own(found: _Noted, collection: Collection) -> _Noted:
+    """Return a finding without the collection's notes, which the page has once."""
+    notes = tuple(note for note in found.notes if note not in collection.notes)
+    return replace(found, notes=notes)
 
 
 def _next_steps(
@@ -160,7 +186,7 @@ def _next_steps(
 
     Where no result is judged, the figures mean nothing and the only step is to check the ids.
     """
-    if not any(map(_judged, found.measured.values())):
+    if nothing_judged(found.measured):
         step = (
             "Check the ids first: none of the results is a judged document, so the figures below "
             "mean nothing. The notes show an id of each kind."
@@ -169,17 +195,22 @@ def _next_steps(
     odd = () if health is None else health.odd
     broken = {"degraded", "kind", "constant"}  # the rest means little until these are fixed
     said = {one.check: f"{one.sentence} Try {one.advice}." for one in odd}
+    doubt = None if found.verdict is None else found.verdict.unjudged
+    if doubt is not None and doubt.decides:  # and so does what the window or the fusion is worth
+        return (
+            *(sentence for check, sentence in said.items() if check in broken),
+            _judging(doubt),
+            *(sentence for check, sentence in said.items() if check not in broken),
+        )
     return (
         *(sentence for check, sentence in said.items() if check in broken),
         *(() if found.verdict is None else _verdict(found.verdict)),
+        *_first_stage(found.verdict),
         *(() if curve is None else _window(curve)),
+        *_without(found.verdict, ledger, curve),
         *_moves(ledger),
         *(sentence for check, sentence in said.items() if check not in broken),
     )
-
-
-def _judged(one: Measured) -> bool:
-    return any(np.nansum(shares) > 0 for shares in one.judged.values())
 
 
 def _verdict(found: Verdict) -> Iterator[str]:
@@ -188,7 +219,12 @@ def _verdict(found: Verdict) -> Iterator[str]:
     kept, removed = (
         " and ".join(map("=".join, slices)) for slices in (found.keep_for, found.remove_for)
     )
-    if found.decision == "keep":
+    if found.caveat:
+        yield (
+            f"Have some queries judged by people: the judgments are {found.caveat}, which prove "
+            f"neither that the second stage helps nor that it does harm ({figure})."
+        )
+    elif found.decision == "keep":
         yield f"Keep the second stage: it is proven to help ({figure})."
     elif found.decision == "remove":
         yield f"Remove the second stage or try another one: it is proven to do harm ({figure})."
@@ -200,13 +236,14 @@ def _verdict(found: Verdict) -> Iterator[str]:
             f"Remove the second stage or try another one: its effect is proven to be at most "
             f"{found.bound:g} ({figure})."
         )
-    elif found.more_queries is not None and found.more_queries > _MANY:
+    elif found.more_queries is not None and found.more_queries[0] > _MANY:
         yield (
             f"Let latency and cost decide about the second stage: its effect ({figure}) is so "
-            f"small that proving it would take about {found.more_queries:,} more judged queries."
+            f"small that proving it would take {found.more_queries[0]:,} more judged queries at "
+            "least."
         )
     else:
-        many = "" if found.more_queries is None else f"about {found.more_queries} "
+        many = "" if found.more_queries is None else "{:,} to {:,} ".format(*found.more_queries)
         yield (
             f"Judge {many}more queries: these prove neither that the second stage helps nor that "
             f"it does harm ({figure})."
@@ -215,9 +252,49 @@ def _verdict(found: Verdict) -> Iterator[str]:
         yield f"Leave the second stage out for {removed}: it is proven to do harm there."
 
 
+def _judging(found: Unjudged) -> str:
+    first = found.judge[0]
+    return (
+        f"Judge these documents first: {found.documents} results of {found.queries} queries were "
+        f"never judged, and the answer depends on them. Begin with {first.doc_id!r} for "
+        f"{found.texts.get(first.query_id, first.query_id)!r}; `unjudged.to_csv`, or `--judge` on "
+        "the command line, writes them all in the order that decides most."
+    )
+
+
+def _first_stage(found: Verdict | None) -> Iterator[str]:
+    """Yield the first stage that does better than the fused order, if there is one."""
+    if found is None or not found.rivals or not found.rivals[0].setting:
+        return
+    best, fused = found.rivals[0], found.rivals[-1]
+    if best.value - fused.value >= _GAIN and best.name != fused.name:
+        yield (
+            f"Try another first stage, {best.setting}: on queries that it was not chosen on it "
+            f"has {found.main.measure} {best.value:.3f} without a second stage, the order in use "
+            f"{fused.value:.3f}."
+        )
+
+
+def _without(found: Verdict | None, ledger: Ledger, curve: Curve | None) -> Iterator[str]:
+    """Yield that no second stage does better, where the verdict does not say so already."""
+    if found is None or curve is None or found.decision in {"remove", "no effect"}:
+        return
+    gains = [one.brings for one in ledger.moves if one.action.startswith("no second stage")]
+    gain = max((one for one in gains if one is not None), default=0.0)
+    points = {one.window: one for one in curve.points}
+    old, new = points.get(curve.configured), points[0]
+    if old is None or (curve.recommended and gain < _GAIN):
+        return
+    yield (
+        f"Try it without the second stage (window 0): {curve.measures[0]} changes by "
+        f"{-old.gain:+.3f} against the order in use, not proven either way, and the p95 of a "
+        f"search is {new.p95_ms:.0f} ms instead of {old.p95_ms:.0f} ms."
+    )
+
+
 def _window(found: Curve) -> Iterator[str]:
     first = found.measures[0]
-    # not window 0: the verdict says whether to have a second stage at all
+    # not window 0, which `_without` is about
     points = {one.window: one for one in found.points if one.window}
     old, new = points.get(found.configured), points.get(found.recommended)
     if old is not None and new is not None and old is not new:
@@ -236,7 +313,7 @@ def _moves(ledger: Ledger) -> Iterator[str]:
         move
         for move in ledger.moves
         if (move.at_most if move.brings is None else move.brings) >= _GAIN
-        # the verdict covers the second stage, and the curve covers the window
+        # said already, with the window
         and not move.action.startswith(("no second stage", "a window"))
     ]
     for move in worth[:_MOVES]:

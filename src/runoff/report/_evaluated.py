@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._measures import MEASURES, Evaluator, judged_name
+from runoff.evaluation._rivals import against
 from runoff.evaluation._verdict import verdict
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._measures import Measured, Run
     from runoff.evaluation._pairing import Slicing
+    from runoff.evaluation._rivals import Contest
     from runoff.evaluation._verdict import Verdict
 
-__all__ = ["Evaluated", "compared_rows", "evaluated"]
+__all__ = ["Evaluated", "compared_rows", "evaluated", "rival_rows"]
 
 _SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]|~#!@"})
 
@@ -49,26 +51,39 @@ class Evaluated:
         return self.verdict is not None and self.verdict.harms
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return headings and one row for each system; Judged@k stands beside each measure."""
+        """Return headings and one row for each system; Judged@k beside each measure if known."""
         first = next(iter(self.measured.values()))
+        # where the collection lists relevant documents only, this share says nothing
+        told = [
+            measure
+            for measure in first.values
+            if not all(math.isnan(one.judged_share(measure)) for one in self.measured.values())
+        ]
         heads = ["system"]
         for measure in first.values:
-            heads += [measure, judged_name(measure)]
+            heads += [measure, judged_name(measure)] if measure in told else [measure]
         rows = [tuple(heads)]
         for name, one in self.measured.items():
             cells = [name]
             for measure in one.values:
-                share = one.judged_share(measure)
-                cells += [f"{one.mean(measure):.4f}", "-" if math.isnan(share) else f"{share:.3f}"]
+                cells.append(f"{one.mean(measure):.4f}")
+                if measure in told:
+                    share = one.judged_share(measure)
+                    cells.append("-" if math.isnan(share) else f"{share:.3f}")
             rows.append(tuple(cells))
         return rows
 
-    def remarks(self) -> list[str]:
-        """Return what is odd about the data and the runs, each once."""
+    def remarks(self, *, beside_verdict: bool = False) -> list[str]:
+        """Return what is odd about the data and the runs, each once.
+
+        Args:
+            beside_verdict: whether to leave out what the verdict's notes say, too.
+        """
         remarks = [*self.notes]
         for name, one in self.measured.items():
-            remarks += [f"{name}: {note}" for note in one.notes]
-        return list(dict.fromkeys(remarks))
+            remarks += [f"{name}: {note}" for note in one.notes if note not in self.notes]
+        said = self.verdict.notes if beside_verdict and self.verdict is not None else ()
+        return [one for one in dict.fromkeys(remarks) if one not in said]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON; an unknown share is None."""
@@ -105,12 +120,16 @@ class Evaluated:
         parts.append(_table(self.rows()))
         if found is not None:
             parts.append(_table(compared_rows(found)))
+            if len(found.rivals) > 1:
+                parts.append(_table(rival_rows(found)))
+            if found.unjudged is not None:
+                parts.append(_inert(found.unjudged.sentence, math.inf))
             for title, changes in (("helped", found.helped), ("hurt", found.hurt)):
                 parts += [
                     f"- {title} {one.after - one.before:+.3f}: {_inert(one.text or one.query_id)}"
                     for one in changes
                 ]
-        notes = [*self.remarks(), *(found.notes if found is not None else ())]
+        notes = dict.fromkeys([*self.remarks(), *(found.notes if found is not None else ())])
         parts += [f"> {_inert(note, math.inf)}" for note in notes]
         return visible("\n\n".join(parts) + "\n")
 
@@ -123,6 +142,8 @@ def evaluated(
     measures: Iterable[object] = MEASURES,
     slices: Mapping[str, Slicing] | None = None,
     notes: Iterable[str] = (),
+    unjudged: float | None = None,
+    found: Contest | None = None,
 ) -> Evaluated:
     """Measure every run and compare two of them.
 
@@ -133,19 +154,31 @@ def evaluated(
         measures: names from ir-measures; the first decides the verdict.
         slices: slices of the queries for the verdict.
         notes: further remarks, as sentences.
+        unjudged: as `verdict` takes it.
+        found: the simple systems that a recorded one has to beat, instead of `runs` and `compared`.
 
     Raises:
         InvalidArgument: as raised by `Evaluator` and `verdict`.
         MissingExtra: ir-measures is not installed.
     """
+    if found is not None:
+        runs, compared = found.runs, found.compared
+        notes = (*notes, *found.notes)
     evaluator = Evaluator(collection, measures)
     measured = {name: evaluator.evaluate(run) for name, run in runs.items()}
-    found = None
+    decided = None
     if compared is not None:
         # `remarks` already shows the notes of each run under its name
-        before, after = (replace(measured[name], notes=()) for name in compared)
-        found = verdict(before, after, slices=slices)
-    return Evaluated(collection.name, measured, compared, found, (*collection.notes, *notes))
+        shown = {
+            name: replace(one, notes=tuple(collection.notes)) for name, one in measured.items()
+        }
+        options: dict[str, Any] = {"slices": slices, "unjudged": unjudged}
+        if found is not None:
+            decided = against(shown, found, **options)
+        else:
+            before, after = compared
+            decided = verdict(shown[before], shown[after], **options)
+    return Evaluated(collection.name, measured, compared, decided, (*collection.notes, *notes))
 
 
 def compared_rows(found: Verdict) -> list[tuple[str, ...]]:
@@ -166,6 +199,25 @@ def compared_rows(found: Verdict) -> list[tuple[str, ...]]:
                 f"{low:+.4f} to {high:+.4f}",
                 f"{one.adjusted_p:.4f}",
                 f"{one.wins}/{one.ties}/{one.losses}",
+            )
+        )
+    return rows
+
+
+def rival_rows(found: Verdict) -> list[tuple[str, ...]]:
+    """Return headings and one row for each system that a recorded one has to beat."""
+    measure = found.main.measure
+    rows: list[tuple[str, ...]] = [("against", measure, "ms", "difference", "95%", "beaten")]
+    for one in found.rivals:
+        low, high = one.interval
+        rows.append(
+            (
+                one.name,
+                f"{one.value:.4f}",
+                "-" if one.ms is None else f"{one.ms:.0f}",
+                f"{one.difference:+.4f}",
+                f"{low:+.4f} to {high:+.4f}",
+                "yes" if one.beaten else "not proven",
             )
         )
     return rows

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from runoff.evaluation._labels.relevance import View
 from runoff.evaluation._ledger import ENTRIES
 from runoff.evaluation._recording import FateCode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._ledger import Ledger
+    from runoff.evaluation._measures import Judged
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._tune import Trial, Tuning
 
@@ -114,20 +116,21 @@ def settings_shown(tuning: Tuning) -> list[tuple[str, Trial]]:
     ]
 
 
-def score_bins(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> Scores | None:
+def score_bins(recording: Recording, collection: Judged) -> Scores | None:
     """Return histograms of the last stage's scores, by the document's judgment.
 
     Args:
         recording: the recorded system.
-        qrels: query id to document id to grade; a document without a grade is unjudged.
+        collection: has the judgments; a document without a grade is unjudged.
 
     Returns:
         None where nothing was scored.
     """
+    view = View(collection)
     found: dict[str, list[float]] = {"relevant": [], "judged not relevant": [], "unjudged": []}
     kinds = set()
     for query in recording:
-        grades = qrels.get(query.query_id, {})
+        grades = view.graded(query.query_id, query.doc_ids)
         kinds.add(str(query.kind))
         for row in np.flatnonzero(query.fate == FateCode.RERANKED).tolist():
             score, grade = float(query.pair_score[row]), grades.get(query.doc_ids[row])

@@ -16,6 +16,7 @@ from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._measures import MEASURES
 from runoff.report._advice import advise
+from runoff.report._changed import changed, changed_sections
 from runoff.report._notebook import STYLE, table_html
 from runoff.report._sections import (
     curve_section,
@@ -30,6 +31,7 @@ from runoff.report._sections import (
     tuning_section,
     verdict_section,
 )
+from runoff.report._unjudged import judge_texts, opening, unjudged_section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,14 +42,23 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._tune import Tuning
     from runoff.report._advice import Advice
+    from runoff.report._answer import Answer
+    from runoff.report._changed import Changed
 
-__all__ = ["page", "report", "write"]
+__all__ = ["changed_report", "page", "report", "write", "write_changed"]
 
 _PAGE = """
 :root {color-scheme: light dark}
 body {font: 15px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em;
   background: Canvas; color: CanvasText}
 section {overflow-x: auto}
+.answer {font-size: 1.3em; line-height: 1.4; font-weight: 600; margin: .8em 0}
+.figures {display: flex; flex-wrap: wrap; gap: 1em; margin: 1em 0}
+.figures div {flex: 1 1 14em; border: 1px solid color-mix(in srgb, currentColor 30%, transparent);
+  border-radius: .4em; padding: .6em .9em}
+.figures b {display: block; font-size: 1.25em}
+.runoff .wrap td {white-space: normal}
+.figures small {display: block; opacity: .75}
 h1 {font-size: 1.5em}
 h2 {font-size: 1.15em; margin-top: 2em; border-bottom: 1px solid; padding-bottom: .2em}
 li {margin: .4em 0}
@@ -63,6 +74,7 @@ def report(
     measures: Iterable[object] = MEASURES,
     slices: Mapping[str, Slicing] | None = None,
     tuning: Tuning | None = None,
+    unjudged: float | None = None,
 ) -> Advice:
     """Write all findings about a recording to one HTML file and return them.
 
@@ -73,13 +85,16 @@ def report(
         measures: names from ir-measures; the first decides the verdict.
         slices: slices of the queries for the verdict.
         tuning: what `tune` returned, to include it.
+        unjudged: as `verdict` takes it.
 
     Raises:
         InvalidArgument: a judged query was not recorded, or a measure is unknown.
         MissingExtra: ir-measures is not installed.
         OSError: the file cannot be written.
     """
-    advice = advise(recording, collection, measures=measures, slices=slices, tuning=tuning)
+    advice = advise(
+        recording, collection, measures=measures, slices=slices, tuning=tuning, unjudged=unjudged
+    )
     write(advice, recording, collection, path)
     return advice
 
@@ -95,9 +110,13 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     """Return the page as HTML."""
     found = advice.evaluated
     queries = len(advice.ledger.queries)
-    sections = {"Measures after each stage": table_html(found.rows())}
+    sections = {}
     if advice.next_steps:
         sections["What to do next"] = numbered(advice.next_steps)
+    if found.verdict is not None and found.verdict.unjudged is not None:
+        texts = judge_texts(found.verdict.unjudged, recording, collection)
+        sections["What was not judged"] = unjudged_section(found.verdict.unjudged, texts)
+    sections["Measures after each stage"] = table_html(found.rows())
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared
         sections[f"Does it help? {after} against {before}"] = verdict_section(found.verdict)
@@ -110,13 +129,49 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     if advice.health is not None:
         sections["Is anything wrong with the second stage?"] = health_section(advice.health)
     if recording.setup.steps:
-        sections["Scores of the second stage"] = scores_section(recording, collection.qrels)
+        sections["Scores of the second stage"] = scores_section(recording, collection)
     sections["Latency"] = latency_section(recording)
     sections["The system"] = table_html([("part", "configuration"), *parts_rows(recording.setup)])
-    remarks = found.remarks()
+    remarks = found.remarks(beside_verdict=True)
     if remarks:
         sections["Notes"] = paragraphs(remarks)
-    title = html.escape(f"{snippet(found.collection, 100)}: {queries} judged queries")
+    return _whole(
+        f"{snippet(found.collection, 100)}: {queries} judged queries", advice.answer, sections
+    )
+
+
+def changed_report(recording: Recording, path: str | PathLike[str]) -> Changed:
+    """Write what can be said without judgments to one HTML file and return it.
+
+    Args:
+        recording: the recorded system.
+        path: the file; an existing one is replaced.
+
+    Raises:
+        InvalidArgument: the recording is empty.
+        OSError: the file cannot be written.
+    """
+    found = changed(recording)
+    write_changed(found, recording, path)
+    return found
+
+
+def write_changed(found: Changed, recording: Recording, path: str | PathLike[str]) -> None:
+    """Write what was found without judgments to an HTML file."""
+    sections = changed_sections(found)
+    if found.health is not None:
+        sections["Is anything wrong with the second stage?"] = health_section(found.health)
+    sections["Latency"] = latency_section(recording)
+    sections["The system"] = table_html([("part", "configuration"), *parts_rows(recording.setup)])
+    if found.notes:
+        sections["Notes"] = paragraphs(found.notes)
+    title = f"{found.queries} questions without judgments"
+    Path(path).write_text(_whole(title, found.answer, sections), encoding="utf-8")
+
+
+def _whole(title: str, answer: Answer, sections: Mapping[str, str]) -> str:
+    """Return a page with its title, the answer, and sections by their headings."""
+    title = html.escape(title)
     body = "".join(
         f"<section><h2>{html.escape(snippet(name, 200))}</h2>{content}</section>"
         for name, content in sections.items()
@@ -127,6 +182,6 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{_PAGE}{STYLE}</style></head>"
-        f'<body class="runoff"><h1>{title}</h1>{body}'
+        f'<body class="runoff"><h1>{title}</h1>{opening(answer)}{body}'
         f"<footer>runoff {html.escape(__version__)}</footer></body></html>\n"
     )

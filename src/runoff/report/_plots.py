@@ -137,12 +137,19 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
     if measure not in curve.measures:
         raise InvalidArgument("measure", measure, f"is not one of {list(curve.measures)}")
     _check(against, _BY_CURVE, curve.points)
+    # the gain's interval is what decides: that of the mean holds the spread of the queries too
+    first = measure == curve.measures[0]
+    base_value = curve.points[0].values[measure]
+    ends = [
+        tuple(base_value + end for end in one.gain_interval) if first else one.intervals[measure]
+        for one in curve.points
+    ]
     rows = [
         {
             "x": getattr(one, against),
             "value": one.values[measure],
-            "low": one.intervals[measure][0],
-            "high": one.intervals[measure][1],
+            "low": low,
+            "high": high,
             "window": one.window,
             "gain": one.gain,
             "gain_low": one.gain_interval[0],
@@ -150,7 +157,7 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
             "pairs": one.pairs,
             "p95_ms": one.p95_ms,
         }
-        for one in curve.points
+        for one, (low, high) in zip(curve.points, ends, strict=True)
     ]
     scale = alt.Scale(zero=against == "window")
     base = chart(rows).encode(x=alt.X("x:Q", title=_AXES[against], scale=scale))
@@ -180,8 +187,8 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
     return finished(
         [band, line, *marks(places, far(rows)), dots],
         f"{measure} by window: {curve.shape}",
-        f"{curve.queries} queries, with the 95% interval of the mean; recommended window "
-        f"{curve.recommended}, in use {curve.configured}",
+        f"{curve.queries} queries, with the 95% interval of the {'gain' if first else 'mean'}; "
+        f"recommended window {curve.recommended}, in use {curve.configured}",
     )
 
 
@@ -265,7 +272,7 @@ def scores_plot(recording: Recording, collection: Judged) -> alt.LayerChart:
     Raises:
         InvalidArgument: nothing was scored.
     """
-    found = figures.score_bins(recording, collection.qrels)
+    found = figures.score_bins(recording, collection)
     if found is None:
         raise InvalidArgument("recording", recording, "has no scores of a second stage")
     rows = []

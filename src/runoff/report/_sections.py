@@ -13,15 +13,15 @@ from runoff._util.text import snippet
 from runoff.evaluation._ledger import CEILINGS
 from runoff.report import _figures as figures
 from runoff.report import _svg as svg
-from runoff.report._evaluated import compared_rows
+from runoff.report._evaluated import compared_rows, rival_rows
 from runoff.report._notebook import framed, table_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._measures import Measured
+    from runoff.evaluation._measures import Judged, Measured
     from runoff.evaluation._observations import Health
     from runoff.evaluation._recording import Recording
     from runoff.evaluation._setup import Setup
@@ -126,6 +126,8 @@ def verdict_section(found: Verdict) -> str:
     return (
         f"<p><strong>{html.escape(found.decision)}</strong>: {html.escape(found.reason)}</p>"
         f"{table_html(compared_rows(found))}"
+        f"{table_html(rival_rows(found)) if len(found.rivals) > 1 else ''}"
+        f"{'' if found.unjudged is None else paragraphs([found.unjudged.sentence])}"
         f"{table_html(rows) if len(rows) > 1 else ''}{paragraphs(found.notes)}"
     )
 
@@ -177,7 +179,7 @@ def ledger_section(ledger: Ledger) -> str:
 def curve_section(curve: Curve) -> str:
     """Return quality against the window and the recommendation."""
     measure = curve.measures[0]
-    points = [(one.window, one.values[measure], *one.intervals[measure]) for one in curve.points]
+    points = [(one.window, one.gain, *one.gain_interval) for one in curve.points]
     rows: list[tuple[str, ...]] = [
         ("window", *curve.measures, "gain", "95%", "per 10 candidates", "ms", "p95 ms", "cost")
     ]
@@ -203,8 +205,8 @@ def curve_section(curve: Curve) -> str:
     )
     plot = svg.lines(
         points,
-        title=f"{measure} by window",
-        names=("candidates reranked", measure),
+        title=f"Gain in {measure} over no second stage by window, with its 95% interval",
+        names=("candidates reranked", f"gain in {measure}"),
         marks=figures.window_marks(curve),
     )
     return plot + paragraphs([said]) + table_html(rows) + paragraphs(curve.notes)
@@ -248,9 +250,9 @@ def tuning_section(tuning: Tuning) -> str:
     )
 
 
-def scores_section(recording: Recording, qrels: Mapping[str, Mapping[str, int]]) -> str:
+def scores_section(recording: Recording, collection: Judged) -> str:
     """Return the distribution of the second stage's scores by judgment."""
-    found = figures.score_bins(recording, qrels)
+    found = figures.score_bins(recording, collection)
     if found is None:
         return paragraphs(["The system has no second stage, so nothing was scored."])
     plot = svg.histogram(

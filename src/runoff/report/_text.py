@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runoff._util.messages import visible
 from runoff._util.text import snippet
+from runoff.report._evaluated import rival_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +94,10 @@ def verdict_text(found: Verdict) -> str:
         columns(rows),
         f"{main.measure}: {main.wins} better, {main.ties} unchanged, {main.losses} worse",
     ]
+    if len(found.rivals) > 1:
+        parts.append(columns(rival_rows(found)))
+    if found.unjudged is not None:
+        parts += map(folded, str(found.unjudged).splitlines())
     for title, changes in (("helped", found.helped), ("hurt", found.hurt)):
         parts += [
             f"  {title:<6}  {one.after - one.before:+.2f}  "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.faults import degrades, lacks
-from runoff._util.names import name_of
+from runoff._util.messages import name_of
 from runoff._waiting.drive import run, run_async
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument

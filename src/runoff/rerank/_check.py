@@ -52,7 +52,7 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
         doc_id, score = one.candidate.document.doc_id, one.rerank_score
         if score is None:
             unscored = True
-        elif not isinstance(score, Real) or not math.isfinite(score):
+        elif not (type(score) is float or isinstance(score, Real)) or not math.isfinite(score):
             msg = f"the reranker gave {doc_id!r} the score {score}, which is not a finite number"
             raise BadReply(msg)
         elif unscored:

@@ -9,8 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 from runoff._util.faults import degrades, lacks
-from runoff._util.messages import visible
-from runoff._util.names import name_of
+from runoff._util.messages import name_of, visible
 from runoff._waiting.drive import run, run_async
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument

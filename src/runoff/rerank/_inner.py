@@ -7,8 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from runoff._util.faults import lacks
-from runoff._util.messages import error_text
-from runoff._util.names import name_of
+from runoff._util.messages import error_text, name_of
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask
 from runoff.deadline import Watch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
@@ -219,9 +220,12 @@ def _windows(
 
 
 def _by_words(text: str, length: int, overlap: int) -> Iterator[tuple[int, int]]:
-    starts = units(text)
+    found, starts = units(text), array("Q")
     at = 0
-    while at + length < len(starts):
+    while True:
+        starts.extend(islice(found, at + length + 1 - len(starts)))
+        if at + length >= len(starts):
+            break
         yield (starts[at] if at else 0), starts[at + length]
         at += length - overlap
     yield (starts[at] if at else 0), len(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._util.arguments import is_share
-from runoff._util.names import name_of
+from runoff._util.messages import name_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import InvalidArgument

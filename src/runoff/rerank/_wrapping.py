@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runoff._util.names import name_of
+from runoff._util.messages import name_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
 from runoff.errors import BadReply, InvalidArgument

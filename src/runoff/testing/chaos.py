@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAULTS", "ChaosServer", "Fault", "Received", "expected_score"]
 
-_DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere")
+_DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere", "nvidia")
 _CLOSING = 5.0
 
 

@@ -91,6 +91,7 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
     precision = _SHORT[config.dtype]
     key = (digest, config.backend, config.device, precision, config.trust_remote_code)
     loaded = sessions.shared(key, lambda: LoadedModel(config, directory))
+    _check_question(directory, loaded)
     kind = backends.kind(directory, config.activation, probability=loaded.ends_in_sigmoid)
     prompt = _prompt(config, loaded)
     texts = (ChatTexts if loaded.chat else PlainTexts)(loaded, prompt, length)
@@ -214,6 +215,23 @@ def _check_architecture(directory: ModelDirectory) -> None:
         remedy = (
             f"its architecture is {named}, and its files have no weights of a classifier: they "
             "would be random, and so would the scores; save it with the head it was trained with"
+        )
+        raise InvalidArgument("model", directory.name, remedy)
+
+
+def _check_question(directory: ModelDirectory, loaded: LoadedModel) -> None:
+    """Refuse a causal language model that nothing asks whether the document is relevant.
+
+    Without a chat template it reads the query and then the document, and continues the document:
+    its log-odds of "yes" are then about nothing, unless it was saved as a cross-encoder, with the
+    answers that it was trained to give to just that.
+    """
+    declared = "LogitScore" in directory.modules()
+    if str(directory.architecture).endswith(_HEADS[1]) and not loaded.chat and not declared:
+        remedy = (
+            f"its architecture is {directory.architecture}, and it has neither a chat template nor "
+            "a LogitScore module that names its answers: its scores would mean nothing; save the "
+            "template it was trained with, or a sentence-transformers CrossEncoder"
         )
         raise InvalidArgument("model", directory.name, remedy)
 

@@ -62,12 +62,11 @@ class About:
 class Dialect:
     """The request and reply format of one kind of rerank server.
 
-    That of NVIDIA's NIM, which takes objects and returns logits:
+    That of a server which takes its texts as objects and returns logits:
 
     ```python
-    Dialect("nvidia", path="/v1/ranking", documents="passages", wrapped="text",
-            fixed={"truncate": "END"}, results=("rankings",), score="logit",
-            kind=ScoreKind.LOGIT, model_needed=True, variables=("NVIDIA_API_KEY",))
+    Dialect("mine", path="/v1/score", documents="passages", wrapped="text",
+            results=("scores",), score="logit", kind=ScoreKind.LOGIT)
     ```
 
     Attributes:
@@ -337,6 +336,20 @@ DIALECTS: Mapping[str, Dialect] = {
             tokens=("meta", "tokens", "input_tokens"),
             billed_units=("meta", "billed_units", "search_units"),
             variables=("CO_API_KEY", "COHERE_API_KEY"),
+        ),
+        # docs.nvidia.com/nim/nemo-retriever/text-reranking; the hosted service has a URL a model
+        Dialect(
+            "nvidia",
+            path="/v1/ranking",
+            documents="passages",
+            wrapped="text",
+            fixed={"truncate": "END"},
+            results=("rankings",),
+            score="logit",
+            kind=ScoreKind.LOGIT,
+            model_needed=True,
+            about=("/v1/models", _about_openai),
+            variables=("NVIDIA_API_KEY",),
         ),
     )
 }

@@ -58,7 +58,8 @@ class HTTPRerank(RemoteScorer):
         url: the server, such as `"http://localhost:8080"`; a path that ends in `/rerank`,
             `/reranking` or `/ranking` is taken as it is; any other is completed by the dialect. Its
             parameters must not be keys.
-        dialect: `"tei"`, `"vllm"`, `"jina"`, `"infinity"` or `"cohere"`, or your own `Dialect`.
+        dialect: `"tei"`, `"vllm"`, `"jina"`, `"infinity"`, `"cohere"` or `"nvidia"`, or your own
+            `Dialect`.
         model: the name to ask for, where a server has several.
         instruction: what the model is told to look for; your own `Dialect` names the field.
         api_key: sent as `Authorization: Bearer`; a string, or a callable that returns one; None
@@ -82,7 +83,7 @@ class HTTPRerank(RemoteScorer):
 
     url: str
     _: KW_ONLY
-    dialect: Literal["tei", "vllm", "jina", "infinity", "cohere"] | Dialect
+    dialect: Literal["tei", "vllm", "jina", "infinity", "cohere", "nvidia"] | Dialect
     model: str | None = None
     api_key: Any = None
     headers: Mapping[str, str] | None = field(default=None, hash=False)

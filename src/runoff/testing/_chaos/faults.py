@@ -149,8 +149,12 @@ def _good(exchange: Exchange) -> bytes:
 
 def _wrong_schema(exchange: Exchange) -> None:
     right: Any = reply(exchange.job, exchange.job.rows)
-    wrong = {"results": right} if isinstance(right, list) else right["results"]
+    wrong = {"results": right} if isinstance(right, list) else _listed(right)
     exchange.send(200, encode(wrong))
+
+
+def _listed(right: Any) -> Any:  # noqa: ANN401 - JSON
+    return next(value for name, value in right.items() if name in {"results", "rankings"})
 
 
 def _strings(rows: list[Row], _: int) -> list[Row]:

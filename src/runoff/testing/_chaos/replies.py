@@ -27,7 +27,7 @@ __all__ = [
     "tei_info",
 ]
 
-Dialect: TypeAlias = Literal["tei", "vllm", "jina", "infinity", "cohere"]
+Dialect: TypeAlias = Literal["tei", "vllm", "jina", "infinity", "cohere", "nvidia"]
 JSON: TypeAlias = Any
 
 TEI_BATCH = 32
@@ -40,7 +40,9 @@ _PATHS: Mapping[str, tuple[Dialect, ...]] = {
     "/rerank": ("tei", "infinity", "vllm"),
     "/v1/rerank": ("jina", "vllm"),
     "/v2/rerank": ("cohere", "vllm"),
+    "/v1/ranking": ("nvidia",),
 }
+_FIELDS = {"tei": "texts", "nvidia": "passages"}
 _TEI_ERRORS = {400: "Empty", 422: "Validation", 424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
 
 
@@ -106,7 +108,8 @@ def expected_score(query: str, text: str) -> float:
 
     `shared` counts the distinct words, in lower case, that query and text have in common, `all`
     those of both together. If a request asks for raw scores (`raw_scores` of TEI and infinity,
-    `use_activation: false` of vLLM), the server answers with the logit of this score.
+    `use_activation: false` of vLLM), and always in NVIDIA's dialect, the server answers with the
+    logit of this score.
     """
     asked, found = set(_words(query)), set(_words(text))
     return (len(asked & found) + 1) / (len(asked | found) + 2)
@@ -130,10 +133,12 @@ def read_job(dialect: Dialect, body: object, *, token_limit: int) -> Job:
     Raises:
         Refusal: with the status and the message of the real server.
     """
-    field = "texts" if dialect == "tei" else "documents"
+    field = _FIELDS.get(dialect, "documents")
     if not isinstance(body, Mapping):
         raise Refusal(400, "invalid request: the body is not a JSON object", "framework")
     query, sent = body.get("query"), body.get(field)
+    if dialect == "nvidia" and isinstance(query, Mapping):
+        query = query.get("text")
     if not isinstance(query, str) or not isinstance(sent, list):
         message = f"missing field: a string `query` and a list `{field}` are needed"
         raise Refusal(422, message, "framework")
@@ -168,6 +173,8 @@ def reply(job: Job, rows: tuple[Row, ...]) -> JSON:
                 "billed_units": {"search_units": math.ceil(chunks / _COHERE_UNIT)},
             },
         }
+    if job.dialect == "nvidia":
+        return {"rankings": [{"index": row.index, "logit": row.score} for row in rows]}
     model = job.body.get("model", "chaos")
     results = [_row(job, row) for row in rows]
     usage = {"prompt_tokens": job.words, "total_tokens": job.words}
@@ -262,8 +269,9 @@ def _error(dialect: Dialect | None, status: int, message: str, kind: str) -> JSO
 
 
 def _text(dialect: Dialect, field: str, sent: object) -> str:
-    """Return a text, which Jina also accepts inside an object."""
-    text = sent.get("text") if dialect == "jina" and isinstance(sent, Mapping) else sent
+    """Return a text, which Jina also accepts inside an object, and NVIDIA only there."""
+    inside = isinstance(sent, Mapping) and dialect in {"jina", "nvidia"}
+    text = sent.get("text") if inside else None if dialect == "nvidia" else sent  # type: ignore[attr-defined] # a mapping
     if not isinstance(text, str):
         raise Refusal(422, f"each of `{field}` must be a string", "framework")
     return text
@@ -281,7 +289,9 @@ def _raw(dialect: Dialect, body: Mapping[str, Any]) -> bool:
     """Whether the request asks for logits."""
     if dialect == "vllm":
         return body.get("use_activation") is False
-    return dialect in {"tei", "infinity"} and body.get("raw_scores") is True
+    return dialect == "nvidia" or (
+        dialect in {"tei", "infinity"} and body.get("raw_scores") is True
+    )
 
 
 def _text_of(texts: tuple[str, ...], row: Row) -> str | None:
@@ -328,6 +338,8 @@ def _read(dialect: Dialect, body: Mapping[str, Any], query: str, text: str, limi
         return text
     length = len(query.split()) + len(text.split())
     cut = _whole(body, "truncate_prompt_tokens", least=-1) if dialect == "vllm" else -1
+    if dialect == "nvidia" and body.get("truncate", "NONE") == "NONE":
+        cut = None
     if cut is None and length > limit:
         message = (
             f"This model's maximum context length is {limit} tokens. However, you requested "

@@ -1,12 +1,12 @@
-"""Which errors degrade an answer and which are raised."""
+"""Judges errors by class, status, code and the error they were raised from."""
 
 from __future__ import annotations
 
 import errno
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from runoff._util.faults.permanent import BY_CLASS, BY_MESSAGE, rule_of
 from runoff._util.messages import error_text, visible
-from runoff._util.permanent import BY_CLASS, BY_MESSAGE, rule_of
 from runoff.errors import (
     BadReply,
     InvalidArgument,

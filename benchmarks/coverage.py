@@ -1,0 +1,286 @@
+"""How often intervals contain the truth, on real differences, where all queries change or few.
+
+The queries of a collection, with their differences between BM25 and embeddings, are the population;
+samples of them are drawn with replacement. Sparse populations replace 95, 97 or 99% by queries that
+are alike. A system against itself gives each difference a random sign. The percentile bootstrap of
+version 0.1.0 stands beside for comparison. Choices among made-up settings and windows follow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from harness import Report, Requirement, Skipped, Table, say
+from judged import Collection
+from recalled import sources
+
+from runoff import Query
+from runoff.evaluation import Evaluator
+from runoff.evaluation._curve import recommended
+from runoff.evaluation._differences import compare_means, regret_ends
+from runoff.evaluation._needed import more_queries
+from runoff.evaluation._statistics import argmax, cheapest_of_the_best, held_out
+from runoff.evaluation._tune import gained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness import Options
+    from numpy.typing import NDArray
+
+__all__ = ["run"]
+
+COLLECTIONS = ("cranfield", "nfcorpus", "squad2-dev")
+SIZES = (30, 50, 100, 200)
+ALIKE = (None, 0.95, 0.97, 0.99)
+_QUERIES = 700  # of a collection at most
+_ROUNDS = 2000
+_BOUND = 0.01
+_SETTINGS = 12
+_WINDOWS = np.array([0, 5, 10, 15, 20, 30, 40, 50, 75, 100])
+_COVERED, _WIDER, _CHANCE, _REGRET, _HIDDEN = 0.93, 1.05, 0.03, 0.9, 0.025
+
+
+def run(options: Options) -> Report:
+    """Measure coverage, width, rare harm, predictions, and choices by chance."""
+    samples = 40 if options.quick else 2000
+    rows: list[Sequence[object]] = []
+    required: list[Requirement] = []
+    notes: list[str] = []
+    for name in options.collections or COLLECTIONS:
+        try:
+            collection = Collection.load(name, 8 if options.quick else options.queries or _QUERIES)
+            found = _differences(collection)
+        except Skipped as missing:
+            notes.append(f"skipped {name}: {missing}")
+            continue
+        say(f"{name}: {len(found)} differences")
+        rows += _coverage(name, found, samples, required)
+    if not rows:
+        raise Skipped("; ".join(notes))
+    sizes = [f"{one} queries" for one in SIZES]
+    say("rare harm, predictions, choices")
+    return Report(
+        [
+            Table(
+                "Share of 95% intervals that contain the true mean, and how wide they are",
+                ("collection", "alike", *sizes),
+                rows,
+                f"Before -> after, x width of before; {samples} samples. By chance: share of "
+                "samples in which a system differs from itself.",
+            ),
+            _rare(samples, required),
+            _more(4 if options.quick else 200),
+            _choices(20 if options.quick else 1000, required),
+            _regrets(10 if options.quick else 300, required),
+        ],
+        required if not options.quick else (),
+        notes,
+    )
+
+
+def _differences(collection: Collection) -> NDArray[np.float64]:
+    """Return every query's nDCG@10 by embeddings minus that by BM25."""
+    evaluator = Evaluator(collection, ["nDCG@10"])
+    values = []
+    for source in sources(collection, 10).values():
+        run = {
+            query_id: [hit.doc_id for hit in source.retrieve(Query(text), depth=10)]
+            for query_id, text in collection.queries.items()
+        }
+        values.append(evaluator.evaluate(run).values["nDCG@10"])
+    return np.asarray(values[1] - values[0])
+
+
+def _coverage(
+    name: str, found: NDArray[np.float64], samples: int, required: list[Requirement]
+) -> list[Sequence[object]]:
+    rng = np.random.default_rng(1)
+    changed = found[found != 0]
+    rows: list[Sequence[object]] = []
+    for alike in ALIKE:
+        cells, chance = [], []
+        for queries in SIZES:
+            shape = (queries, samples)
+            if alike is None:
+                deltas, truth = rng.choice(found, shape), float(found.mean())
+                what = f"{(found == 0).mean():.0%}, as found"
+            else:
+                deltas = rng.choice(changed, shape) * (rng.random(shape) >= alike)
+                truth, what = float((1 - alike) * changed.mean()), f"{alike:.0%}"
+            before, after = _bootstrap(deltas), _compared(deltas)
+            wide = (after.intervals[:, 1] - after.intervals[:, 0]).mean()
+            wider = float(wide / (before[1] - before[0]).mean())
+            shares = [_inside(ends, truth) for ends in (before, after.intervals.T)]
+            cells.append(f"{shares[0]:.3f} -> {shares[1]:.3f}, x {wider:.2f}")
+            aside = f"on {name}, {what} alike, {queries} queries"
+            required.append(Requirement(f"coverage {aside}", shares[1], _COVERED, at_least=True))
+            if alike is None:
+                required.append(Requirement(f"width {aside}", wider, _WIDER))
+            own = _compared(deltas * rng.choice((-1.0, 1.0), shape))
+            chance.append(f"{(own.p <= 1 - _COVERED - 0.02).mean():.3f}")
+            excludes = (own.intervals[:, 0] > 0) | (own.intervals[:, 1] < 0)
+            if (excludes != (own.adjusted <= 1 - _COVERED - 0.02)).any():
+                msg = "an interval and its test contradict each other"
+                raise RuntimeError(msg)
+        rows += [(name, what, *cells), (name, f"{what}, by chance", *chance)]
+    return rows
+
+
+def _compared(deltas: NDArray[np.float64]):  # noqa: ANN202 - private to the package
+    members, span = np.ones(deltas.shape, np.bool_), np.ones(deltas.shape[1])
+    return compare_means(deltas, members, span, rounds=_ROUNDS)
+
+
+def _bootstrap(deltas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the percentile bootstrap's intervals, shape (2, samples)."""
+    queries = len(deltas)
+    counts = np.random.default_rng(0).multinomial(
+        queries, np.full(queries, 1 / queries), size=_ROUNDS
+    )
+    return np.percentile(counts @ deltas / queries, (2.5, 97.5), axis=0)
+
+
+def _inside(ends: NDArray[np.float64], truth: float) -> float:
+    slack = 1e-12
+    return float(((ends[0] <= truth + slack) & (truth - slack <= ends[1])).mean())
+
+
+def _rare(samples: int, required: list[Requirement]) -> Table:
+    """Let few queries lose much, and see whether that is called no effect."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for share, loss in ((0.015, 1.0), (0.02, 0.75), (0.05, 0.3)):
+        cells = []
+        for queries in (100, 200, 400):
+            deltas = -loss * (rng.random((queries, samples)) < share)
+            ends, worst = _bootstrap(deltas), _compared(deltas).worst
+            before = float(((ends[0] >= -_BOUND) & (ends[1] <= _BOUND)).mean())
+            after = float((np.abs(worst).max(axis=1) <= _BOUND).mean())
+            cells.append(f"{before:.3f} -> {after:.3f}")
+            what = f"no effect where {share:.1%} of {queries} queries lose {loss:g}"
+            required.append(Requirement(what, after, _HIDDEN))
+        rows.append((f"{share:.1%} lose {loss:g}", share * loss, *cells))
+    return Table(
+        "Share of samples in which rare harm is called no effect (bound .01), before -> after",
+        ("harm", "true loss", "100 queries", "200 queries", "400 queries"),
+        rows,
+    )
+
+
+def _more(samples: int) -> Table:
+    """Predict how many more queries decide, add them, and see."""
+    rng = np.random.default_rng(3)
+    rows: list[Sequence[object]] = []
+    for spread in (0.04, 0.1):
+        for queries in (30, 50, 100):
+            said: list[tuple[int, int]] = []
+            decided: list[float] = []
+            for seed in range(samples):
+                first = rng.normal(-0.007, spread, (queries, 1))
+                found = (
+                    None if _decided(first) else more_queries(first[:, 0], bound=_BOUND, seed=seed)
+                )
+                if found is None:
+                    continue
+                said.append(found)
+                more = rng.normal(-0.007, spread, (min(found[1], 5000), 1))
+                decided.append(float(_decided(np.vstack([first, more]))))
+            low, high = np.median(said, axis=0) if said else (np.nan, np.nan)
+            share = np.mean(decided) if said else np.nan
+            rows.append((spread, queries, len(said) / samples, low, high, share))
+    return Table(
+        "How many more queries decide, for a true difference of -.007",
+        ("spread", "queries", "said in", "from", "to", "decided with the upper number"),
+        rows,
+        f"Share of {samples} samples in which a range is said (in the others it cannot be, or the "
+        "first queries decide), medians of its ends, and how often the upper end was enough.",
+    )
+
+
+def _decided(deltas: NDArray[np.float64]) -> bool:
+    found = _compared(deltas)
+    return bool(found.p[0] <= 0.05 or np.abs(found.worst).max() <= _BOUND)  # noqa: PLR2004 - the level
+
+
+def _choices(samples: int, required: list[Requirement]) -> Table:
+    """Choose among settings that are equally good, and among some that are not."""
+    rng = np.random.default_rng(4)
+    rows: list[Sequence[object]] = []
+    rank = np.zeros(_SETTINGS, np.int64)
+    for apart in (0.0, 0.02, 0.04):
+        for queries in (20, 30, 50, 100, 200):
+            figures: list[tuple[float, float]] = []
+            for seed in range(samples if apart == 0 else samples // 4):
+                true = rng.normal(0, apart, _SETTINGS)
+                noise = rng.normal(0, 0.15, (_SETTINGS, queries))
+                noise *= rng.random(noise.shape) < 0.5  # noqa: PLR2004 - half of the queries change
+                values = rng.beta(0.6, 0.5, queries) + noise
+                values = np.clip(values, 0, 1) if apart == 0 else values + true[:, None]
+                chosen = cheapest_of_the_best(values, rank)
+                if chosen == 0:
+                    continue
+                ahead = held_out(values, rank, folds=5, rounds=4, seed=seed)
+                gain, _, proven = gained(values, chosen, ahead.values, seed=seed)
+                if proven:
+                    figures.append((gain, float(true[chosen] - true[0])))
+            share = len(figures) / (samples if apart == 0 else samples // 4)
+            promised, real = np.mean(figures, axis=0) if figures else (np.nan, np.nan)
+            rows.append((apart, queries, share, promised, real if apart else 0.0))
+            if apart == 0:
+                what = f"better by chance, {queries} queries"
+                required.append(Requirement(what, share, _CHANCE))
+    return Table(
+        f"How often tune says better, of {_SETTINGS} settings, and what it then promises",
+        ("settings apart by", "queries", "better", "promised gain", "true gain"),
+        rows,
+        "The settings' true means have this standard deviation; with 0 all are equally good.",
+    )
+
+
+def _regrets(samples: int, required: list[Requirement]) -> Table:
+    """Recommend a window on made-up queries of which all windows' true means are known."""
+    rows: list[Sequence[object]] = []
+    for kind, decoys in (("peaks", 0.02), ("rises", 0.0005), ("hardly changes", 0.2)):
+        rng = np.random.default_rng(5)
+        every = _by_window(rng, decoys, flat=kind == "hardly changes")
+        means = every.mean(axis=1)
+        for queries in SIZES:
+            inside, widths = [], []
+            for seed in range(samples):
+                values = every[:, rng.integers(0, every.shape[1], queries)]
+                chosen = recommended(values)
+                regret = means.max() - means[chosen]
+                ranks = np.arange(len(values))
+                held = held_out(values, ranks, folds=5, rounds=2, seed=seed, tolerance=0.0025)
+                own = float((values[argmax(values)] - held.values).mean())
+                low, high = regret_ends(values, chosen, seed=seed)
+                inside.append(min(low, own) - 1e-12 <= regret <= max(high, own) + 1e-12)
+                widths.append(max(high, own))
+            share = float(np.mean(inside))
+            rows.append((kind, queries, share, float(np.mean(widths))))
+            what = f"regret intervals that hold, curve that {kind}, {queries} queries"
+            required.append(Requirement(what, share, _REGRET, at_least=True))
+    return Table(
+        "Share of regret intervals that contain the true regret",
+        ("curve", "queries", "share", "mean upper end"),
+        rows,
+    )
+
+
+def _by_window(rng: np.random.Generator, decoys: float, *, flat: bool) -> NDArray[np.float64]:
+    """Return values of 3,000 queries: a wider window finds more, and meets more decoys."""
+    count = 3000
+    rank = rng.geometric(0.05, count)
+    before = np.where(rank <= 10, 1 / np.log2(1 + rank), 0.0)  # noqa: PLR2004 - nDCG@10
+    finds, decoy = rng.random(count) < 0.8, rng.geometric(decoys, count)  # noqa: PLR2004 - most
+    slight = rng.normal(0, 0.02, count)
+    values = []
+    for window in _WINDOWS.tolist():
+        if flat:
+            values.append(before + np.where(decoy <= window, slight, 0.0))
+            continue
+        found = np.where((rank <= window) & finds, np.maximum(before, 0.9), before)
+        values.append(np.where(decoy <= window, 0.3 * found, found))
+    return np.array(values)

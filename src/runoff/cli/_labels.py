@@ -1,0 +1,203 @@
+"""The options that say how labels are read and what they count, shared by the commands."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation._collection import Collection
+from runoff.evaluation._formats import numbered_lines, read_documents
+from runoff.evaluation._labels.grades import whole_grade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runoff.types import Document
+
+__all__ = ["Labels", "with_labels"]
+
+_PANEL = "Labels"
+
+
+def _option(text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer returns it
+    return typer.Option(*names, help=text, rich_help_panel=_PANEL, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the options of one command say about its labels; see `Collection`."""
+
+    delimiter: Annotated[
+        str | None,
+        _option("What separates the columns of a CSV file.", show_default="found by itself"),
+    ] = None
+    encoding: Annotated[
+        str | None, _option("The encoding of a CSV file.", show_default="found by itself")
+    ] = None
+    sheet: Annotated[
+        str | None,
+        _option("The sheet of an .xlsx file.", show_default="the one with the columns needed"),
+    ] = None
+    judges: Annotated[
+        str, _option("What several judges of one document count as: majority or mean.")
+    ] = "majority"
+    grade: Annotated[
+        list[str] | None,
+        _option("The grade of a word in the table, such as partly=1; repeatable."),
+    ] = None
+    documents: Annotated[
+        Path | None,
+        _option(
+            "The documents as JSON lines with _id and text, or their ids, one a line: to split "
+            "cells with several ids, and for --match-by-text."
+        ),
+    ] = None
+    match_by_text: Annotated[
+        bool, _option("Find the judged texts among --documents, by their words.", "--match-by-text")
+    ] = False
+    least: Annotated[
+        float,
+        _option("The share of a text's three-word sequences that such a document must have."),
+    ] = 0.8
+    parent_of: Annotated[
+        str | None,
+        _option(
+            "Documents are judged and chunks are found: what a chunk's id has behind that of its "
+            "document, such as '#', or a JSON file that maps chunk ids to document ids."
+        ),
+    ] = None
+    relevance: Annotated[
+        str,
+        _option("Whether each relevant document counts, any of them is enough, or all are needed."),
+    ] = "each"
+    relevant_from: Annotated[
+        int | None,
+        _option("The lowest grade that counts as relevant.", show_default="1, or 50 for --clicks"),
+    ] = None
+    clicks: Annotated[
+        bool,
+        _option("The table is a log with query, doc_id, position and clicked.", "--clicks"),
+    ] = False
+    propensity: Annotated[
+        str | None,
+        _option(
+            "The chances that positions 1, 2, ... of --clicks are looked at, such as 1,0.6,0.4.",
+            show_default="fitted",
+        ),
+    ] = None
+    clip: Annotated[float, _option("Propensities below this count as this.")] = 0.05
+
+    def table(self, path: Path) -> Collection:
+        """Return the collection of a CSV or Excel file, or of a log of clicks.
+
+        Raises:
+            InvalidArgument: an option has a value it cannot have.
+            MalformedData: a row cannot be read.
+            MissingExtra: openpyxl or krippendorff is needed and not installed.
+        """
+        if self.clicks:
+            return Collection.from_impressions(path, propensity=self._chances(), clip=self.clip)
+        given: dict[str, Any] = {
+            "documents": self._documents() if not self.match_by_text else None,
+            "judges": self.judges,
+            "grades": self._grades(),
+        }
+        if path.name.lower().endswith(".xlsx"):
+            return Collection.from_xlsx(path, sheet=self.sheet, **given)
+        return Collection.from_csv(path, delimiter=self.delimiter, encoding=self.encoding, **given)
+
+    def applied(self, collection: Collection) -> Collection:
+        """Return the collection with its judgments matched and counted as the options say.
+
+        Raises:
+            InvalidArgument: an option has a value it cannot have.
+        """
+        if self.match_by_text:
+            known = self._documents()
+            if known is None:
+                remedy = "needs --documents, in which the texts are looked for"
+                raise InvalidArgument("match_by_text", True, remedy)
+            collection = collection.match_by_text(known, least=self.least)
+        if (self.parent_of, self.relevance, self.relevant_from) == (None, "each", None):
+            return collection
+        return collection.counting(
+            parent_of=self._parents(), relevance=self.relevance, relevant_from=self.relevant_from
+        )
+
+    def _documents(self) -> Mapping[str, Document] | list[str] | None:
+        if self.documents is None:
+            return None
+        if not self.documents.is_file():
+            raise InvalidArgument("documents", str(self.documents), "there is no such file")
+        name = self.documents.name.lower().removesuffix(".gz")
+        if name.endswith((".jsonl", ".ndjson")):
+            return read_documents(self.documents)
+        return [line.strip() for _, line in numbered_lines(self.documents)]
+
+    def _parents(self) -> Mapping[str, str] | Callable[[str], str] | None:
+        mark = self.parent_of
+        if not mark:
+            return None
+        path = Path(mark)
+        if not mark.lower().endswith(".json"):
+            return lambda chunk_id: chunk_id.rpartition(mark)[0] or chunk_id
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidArgument("parent_of", mark, f"cannot be read: {error}") from None
+        if not isinstance(found, dict):
+            raise InvalidArgument("parent_of", mark, "must map chunk ids to document ids")
+        return found
+
+    def _grades(self) -> dict[str, int] | None:
+        found = {}
+        for one in self.grade or ():
+            word, _, grade = one.rpartition("=")
+            value = whole_grade(grade)
+            if not word or value is None:
+                raise InvalidArgument("grade", one, "must be a word and its grade, as in partly=1")
+            found[word] = value
+        return found or None
+
+    def _chances(self) -> list[float] | None:
+        if self.propensity is None:
+            return None
+        try:
+            return [float(one) for one in self.propensity.split(",")]
+        except ValueError:
+            remedy = "must be numbers with commas between, for positions 1, 2, ..."
+            raise InvalidArgument("propensity", self.propensity, remedy) from None
+
+
+def with_labels(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with an option for each field of `Labels`; it gets these as `labels`."""
+    hints = get_type_hints(Labels, include_extras=True)
+    own = fields(Labels)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(one.name, kind, default=one.default, annotation=hints[one.name])
+        for one in own
+    ]
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:  # noqa: ANN401 - as typer passes them
+        labels = Labels(**{one.name: given.pop(one.name) for one in own})
+        command(**given, labels=labels)
+
+    known = inspect.signature(command).parameters
+    said = get_type_hints(command, include_extras=True)
+    parameters = [
+        one.replace(kind=kind, annotation=said[one.name])
+        for one in known.values()
+        if one.name != "labels"
+    ]
+    wrapped.__signature__ = inspect.Signature([*parameters, *options])  # type: ignore[attr-defined] # typer reads it
+    wrapped.__annotations__ = {one.name: one.annotation for one in [*parameters, *options]}
+    return wrapped

@@ -1,0 +1,1 @@
+"""Labels as teams have them: spreadsheets, several judges, texts in place of ids, clicks."""

@@ -1,0 +1,110 @@
+"""The grade in a cell: a whole number, or a word such as yes or no."""
+
+from __future__ import annotations
+
+import operator
+import re
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from runoff.errors import InvalidArgument, MalformedData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["MOST", "Grades", "whole_grade"]
+
+MOST = 1_000_000
+"""The largest grade either way: trec_eval counts every grade up to the highest."""
+
+# spreadsheets and pandas write 1.0 in a column of whole numbers with gaps
+_WHOLE = re.compile(r"\s*([+-]?\d{1,9})(?:\.0*)?\s*")
+_DECIMAL_COMMA = re.compile(r"([+-]?\d{1,9}),0*")
+_NO = (
+    *("no", "n", "false", "f", "irrelevant", "not relevant", "nonrelevant", "non relevant"),
+    *("nein", "falsch", "nicht relevant", "non", "faux", "non pertinent", "falso", "nee", "nej"),
+    *("no relevante", "non rilevante", "нет", "ложь", "いいえ", "否", "✗", "✘", "❌"),
+)
+_YES = (
+    *("yes", "y", "true", "t", "relevant", "ja", "j", "wahr", "richtig", "oui", "vrai", "si"),
+    *("sí", "sì", "pertinent", "verdadero", "vero", "sim", "tak", "relevante", "rilevante"),
+    *("да", "истина", "はい", "是", "✓", "✔", "✅"),
+)
+_WORDS = dict.fromkeys(_NO, 0) | dict.fromkeys(_YES, 1)
+
+
+def whole_grade(value: object) -> int | None:
+    """Return a grade given as a whole number; None if it is something else."""
+    grade: int | None = None
+    if isinstance(value, str):
+        found = _WHOLE.fullmatch(value)
+        grade = None if found is None else int(found[1])
+    elif isinstance(value, float):
+        grade = int(value) if value.is_integer() else None
+    elif not isinstance(value, bool):
+        with suppress(TypeError):
+            grade = operator.index(cast("int", value))
+    return None if grade is None or abs(grade) > MOST else grade
+
+
+class Grades:
+    """Reads the grades of one table and remembers which words it met.
+
+    Args:
+        own: the user's words and their grades; they come before the words known here.
+
+    Raises:
+        InvalidArgument: `own` does not map words to whole numbers.
+    """
+
+    def __init__(self, own: Mapping[str, int] | None = None) -> None:
+        self._words = dict(_WORDS)
+        self._met: dict[str, int] = {}
+        self._commas = False
+        if own is not None and not isinstance(own, Mapping):
+            raise InvalidArgument("grades", own, "must map words to whole numbers")
+        for word, given in (own or {}).items():
+            grade = whole_grade(given)
+            if not isinstance(word, str) or not word.strip() or grade is None:
+                remedy = "must map words to whole numbers, such as {'partly': 1}"
+                raise InvalidArgument("grades", {word: given}, remedy)
+            self._words[_folded(word)] = grade
+
+    def read(self, where: str, value: object) -> int:
+        """Return the grade in a cell that is not empty.
+
+        Raises:
+            MalformedData: it is neither a whole number nor a word with a known grade.
+        """
+        grade = whole_grade(value)
+        if grade is not None:
+            return grade
+        text = ("yes" if value else "no") if isinstance(value, bool) else value
+        if isinstance(text, str):
+            if found := _DECIMAL_COMMA.fullmatch(text.strip()):
+                self._commas = True
+                return int(found[1])
+            word = _folded(text)
+            if word in self._words:
+                self._met.setdefault(word, self._words[word])
+                return self._words[word]
+        remedy = f"the grade must be a whole number, at most {MOST:,} either way"
+        if isinstance(value, str) and any(map(str.isalpha, value)):
+            remedy += ", or a word such as yes or no; pass grades= for the grades of your own words"
+        raise MalformedData(where, value, remedy)
+
+    def told(self) -> Iterator[str]:
+        """Yield how words and decimal commas were read."""
+        if self._met:
+            pairs = [f"{word!r} is {grade}" for word, grade in self._met.items()]
+            more = f" and {len(pairs) - 6} more" if len(pairs) > 6 else ""  # noqa: PLR2004 - a line
+            yield f"as grades, {', '.join(pairs[:6])}{more}"
+        if self._commas:
+            yield "a comma in a grade is a decimal point"
+
+
+def _folded(word: str) -> str:
+    plain = unicodedata.normalize("NFKC", word).casefold()
+    return " ".join(plain.replace("_", " ").replace("-", " ").strip(" .!\u200b").split())

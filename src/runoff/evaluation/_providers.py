@@ -1,0 +1,123 @@
+"""Evaluators of ir-measures that compute every measure whatever the ids and the answers are."""
+
+from __future__ import annotations
+
+from subprocess import CalledProcessError
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+__all__ = ["PlainEvaluator", "Value"]
+
+_ACCURACY = "Accuracy"
+
+
+class Value(NamedTuple):
+    """One measure of one query."""
+
+    query_id: str
+    measure: object
+    value: float
+
+
+class PlainEvaluator:
+    """An evaluator of ir-measures, without two of its failures.
+
+    The Perl script behind ERR reads only ids that are numbers, so it receives numbers. Accuracy,
+    the share of pairs of a relevant and another result that are in the right order, divides by zero
+    where every counted result is relevant: no pair is in the wrong order, so it is 1.
+
+    Args:
+        ir_measures: the module.
+        measures: its measures.
+        qrels: query id to document id to grade.
+
+    Raises:
+        ValueError: no installed package computes a measure.
+    """
+
+    def __init__(
+        self,
+        ir_measures: Any,  # noqa: ANN401 - it publishes no types
+        measures: Collection[Any],
+        qrels: Mapping[str, Mapping[str, int]],
+    ) -> None:
+        self._qrels = qrels
+        self._accuracy = [one for one in measures if one.NAME == _ACCURACY]
+        numbered = [one for one in measures if _numbers_only(one)]
+        others = [one for one in measures if one not in numbered and one not in self._accuracy]
+        self._queries = {query_id: str(at) for at, query_id in enumerate(qrels, 1)}
+        self._names = {number: query_id for query_id, number in self._queries.items()}
+        self._documents: dict[str, str] = {}
+        evaluator = ir_measures.evaluator
+        self._others = evaluator(others, qrels) if others else None
+        self._numbered = evaluator(numbered, self._by_number(qrels)) if numbered else None
+        self._each = [(one, evaluator([one], qrels)) for one in self._accuracy]
+        self._measures = numbered
+
+    def iter_calc(self, run: Mapping[str, Mapping[str, float]]) -> Iterator[Value]:
+        """Yield every measure of every query of a run.
+
+        Args:
+            run: query id to document id to score, which falls with the rank.
+
+        Raises:
+            InvalidArgument: the script that computes ERR fails.
+        """
+        if self._others is not None:
+            yield from (_value(one) for one in self._others.iter_calc(run))
+        if self._numbered is not None:
+            yield from self._scripted(run)
+        for measure, evaluator in self._each:
+            perfect = {query_id for query_id in run if self._perfect(measure, query_id, run)}
+            rest = {one: scores for one, scores in run.items() if one not in perfect}
+            yield from (_value(one) for one in evaluator.iter_calc(rest))
+            yield from (Value(query_id, measure, 1.0) for query_id in perfect)
+
+    def _scripted(self, run: Mapping[str, Mapping[str, float]]) -> Iterator[Value]:
+        known = {one: scores for one, scores in run.items() if one in self._queries}
+        if not known:
+            return
+        assert self._numbered is not None  # noqa: S101 - told to the type checker
+        try:
+            for one in self._numbered.iter_calc(self._by_number(known)):
+                # the script ends with the mean of all queries
+                if one.query_id in self._names:
+                    yield Value(self._names[one.query_id], one.measure, one.value)
+        except CalledProcessError as error:
+            remedy = f"cannot be computed: its script takes grades up to 4 and ended with {error}"
+            raise InvalidArgument("measures", [str(m) for m in self._measures], remedy) from None
+
+    def _by_number(self, given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        number = self._documents
+        return {
+            self._queries[query_id]: {
+                number.setdefault(doc_id, str(len(number) + 1)): value
+                for doc_id, value in documents.items()
+            }
+            for query_id, documents in given.items()
+        }
+
+    def _perfect(
+        self,
+        measure: Any,  # noqa: ANN401 - it publishes no types
+        query_id: str,
+        run: Mapping[str, Mapping[str, float]],
+    ) -> bool:
+        """Return whether every counted result is relevant."""
+        grades = self._qrels.get(query_id, {})
+        scores = run[query_id]
+        counted = sorted(scores, key=lambda one: -scores[one])[: measure.params.get("cutoff")]
+        least: int = measure["rel"]
+        return bool(counted) and all(grades.get(doc_id, 0) >= least for doc_id in counted)
+
+
+def _value(metric: Any) -> Value:  # noqa: ANN401 - it publishes no types
+    return Value(metric.query_id, metric.measure, metric.value)
+
+
+def _numbers_only(measure: Any) -> bool:  # noqa: ANN401 - it publishes no types
+    return bool(measure.NAME == "ERR" or measure.params.get("dcg") == "exp-log2")

@@ -1,0 +1,45 @@
+"""Measures that ir-measures computes only for some ids and answers have the right values here."""
+
+import pytest
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation import Collection, evaluate
+
+pytest.importorskip("ir_measures")
+
+QUERIES = {"first query": "one", "q2": "two"}
+QRELS = {"first query": {"doc a": 1, "d-b": 0, "c": 2}, "q2": {"x": 1}}
+RUN = {"first query": ["d-b", "doc a", "c"], "q2": ["x"]}
+
+
+def test_err_takes_ids_that_are_not_numbers():
+    """ERR@20 is that of Chapelle (2009) for grades up to 4, worked out by hand."""
+    found = evaluate(RUN, Collection(QUERIES, QRELS), ["ERR@20"]).by_query("ERR@20")
+    gain = [0.0, 1 / 16, 3 / 16]
+    by_hand = gain[1] / 2 + (1 - gain[1]) * gain[2] / 3
+    assert found == pytest.approx({"first query": by_hand, "q2": 1 / 16}, abs=2e-5)
+
+
+def test_err_stands_beside_other_measures():
+    """Measures of several packages come back in one result, in their order."""
+    found = evaluate(RUN, Collection(QUERIES, QRELS), ["nDCG@10", "ERR@5", "Accuracy@10"])
+    assert list(found.values) == ["nDCG@10", "ERR@5", "Accuracy@10"]
+    assert found.mean("nDCG@10") > 0.5
+
+
+def test_err_of_grades_that_its_script_refuses_names_the_measure():
+    """A grade above 4 is an error that names ERR and the limit."""
+    judged = Collection({"q": "one"}, {"q": {"a": 5}})
+    with pytest.raises(InvalidArgument, match=r"ERR@20.*grades up to 4"):
+        evaluate({"q": ["a"]}, judged, ["ERR@20"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [(["doc a", "c"], 1.0), (["doc a", "d-b", "c"], 0.5), (["d-b", "doc a"], 0.0), (["d-b"], 0.0)],
+)
+def test_accuracy_is_1_where_every_result_is_relevant(answer, value):
+    """Without a result that is not relevant no pair is in the wrong order."""
+    judged = Collection({"q": "one"}, {"q": QRELS["first query"]})
+    found = evaluate({"q": answer}, judged, ["Accuracy@10"])
+    assert found.mean("Accuracy@10") == value
