@@ -10,6 +10,7 @@ import pytest
 
 from runoff._onnx.slots import Slots, shared
 from runoff.deadline import Deadline
+from runoff.errors import PoolFull
 
 
 @pytest.fixture
@@ -242,11 +243,13 @@ def test_a_closed_loop_does_not_disturb_the_slots(make):
     assert slots.run(1, lambda *_: 3) == [3]
 
 
-def test_stopped_slots_answer_with_nothing(make):
-    """After the end of the interpreter began, a call comes back empty instead of hanging."""
+def test_stopped_slots_say_why(make):
+    """After the end of the interpreter began, a call is refused instead of hanging."""
     slots = make(1)
     slots.stop()
-    assert slots.run(2, lambda index, _: index) == [None, None]
+    with pytest.raises(PoolFull, match="the interpreter is exiting"):
+        slots.run(2, lambda index, _: index)
+    assert slots.run(0, lambda index, _: index) == []
 
 
 def test_the_process_has_one_queue():

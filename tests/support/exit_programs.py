@@ -80,7 +80,11 @@ _BEFORE_IMPORT = """
 
     @atexit.register
     def last():
-        assert len(pipeline.search("oil", top_k=3).results) == 3
+        response = pipeline.search("oil", top_k=3)
+        assert len(response.results) == 3
+        (degraded,) = response.outcome.degraded
+        assert degraded.reason == "pool_full", degraded
+        assert "the interpreter is exiting" in degraded.detail
         ending()
 """
 _EXIT = """

@@ -135,6 +135,7 @@ class Slots:
             The results by index; None for a task that did not finish in time.
 
         Raises:
+            PoolFull: no thread can be started, or the interpreter is exiting.
             Exception: the first error of a task; the other tasks are dropped.
         """
         woken = threading.Event()
@@ -181,7 +182,7 @@ class Slots:
             thread.join(_STOP_WAIT)
 
     def close(self) -> None:
-        """Drop waiting tasks and interrupt running ones; later calls return no results."""
+        """Drop waiting tasks and interrupt running ones; later calls are refused."""
         with self._changed:
             self._stopping = True
             for call in self._open:
@@ -198,9 +199,12 @@ class Slots:
     ) -> _Call[_T]:
         call = _Call(count, task, deadline, wake)
         with self._changed:
-            if count == 0 or self._stopping:
+            if count == 0:
                 call.close()
                 return call
+            if self._stopping:
+                exits.check()
+                raise PoolFull("the interpreter is exiting, and models do not run any more")
             while len(self._threads) < self._size:
                 name = f"runoff-slot-{len(self._threads) + 1}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)

@@ -70,8 +70,15 @@ class Prepared:
     """
 
     __slots__ = (
-        "_by_rank", "_falling", "_hits", "_last", "_normalized", "_others", "_tie", "query",
-    )  # fmt: skip
+        "_by_rank",
+        "_falling",
+        "_hits",
+        "_last",
+        "_normalized",
+        "_others",
+        "_tie",
+        "query",
+    )
 
     def __init__(self, query: RecordedQuery) -> None:
         self.query = query
@@ -79,11 +86,11 @@ class Prepared:
         self._tie = np.empty(len(query), np.int64)
         self._tie[place] = np.arange(len(query))
         self._by_rank = {name: _by_rank(origin) for name, origin in query.origins.items()}
+        self._others = other_texts(query.outcome.notes, query.origins, query.doc_ids)
         self._falling = {
             name: falling(query.origins[name].score[rows].tolist())
             for name, rows in self._by_rank.items()
         }
-        self._others = other_texts(query.outcome.notes, query.origins, query.doc_ids)
         self._last: tuple[object, int, Fused] | None = None
         self._hits: dict[str, list[_Scored]] = {}
         self._normalized: dict[str, list[tuple[int, object, NDArray[np.float64]]]] = {}
@@ -116,7 +123,7 @@ class Prepared:
             weights = rrf_weights(by_rank.weights, query.origins)
             score = self._reciprocal(weights, by_rank.rank_constant, depth)
         elif type(fusion) is Convex:
-            score = self._convex(weights, normalizer_of(fusion.normalizer), depth)
+            score = self._convex(fusion, weights, depth)
         else:
             score = self._by_foreign(fusion, depth)
         found = np.flatnonzero(best != _NOT_FOUND)
@@ -125,10 +132,6 @@ class Prepared:
         if fusion is None or type(fusion) in (RRF, Convex):
             self._last = (fusion, depth, made)
         return made
-
-    def _comparable(self, depth: int) -> bool:
-        """Whether every source gave scores, which fall along its order: as `Convex.suited`."""
-        return all(self._falling[name] >= len(rows[:depth]) for name, rows in self._by_rank.items())
 
     def check_texts(self, rows: NDArray[np.int64], depth: int) -> None:
         """Refuse rows of which another text would be read than the one recorded.
@@ -159,6 +162,10 @@ class Prepared:
                 )
                 raise InvalidArgument("recording", f"depth {depth}", remedy)
 
+    def _comparable(self, depth: int) -> bool:
+        """Whether every source gave scores, which fall along its order: as `Convex.suited`."""
+        return all(self._falling[name] >= len(rows[:depth]) for name, rows in self._by_rank.items())
+
     def _reciprocal(
         self, weights: dict[str, float], constant: float, depth: int
     ) -> NDArray[np.float64]:
@@ -172,16 +179,17 @@ class Prepared:
 
     def _convex(
         self,
+        fusion: Convex,
         weights: dict[str, float],
-        normalizer: Normalizer,
         depth: int,
     ) -> NDArray[np.float64]:
-        return _summed(
-            [
-                weights[name] * self._normal(name, rows[:depth], normalizer, depth)
-                for name, rows in self._by_rank.items()
-            ]
-        )
+        normalizer = normalizer_of(fusion.normalizer)
+        shares = []
+        for name, rows in self._by_rank.items():
+            values = self._normal(name, rows[:depth], normalizer, depth)
+            share = fusion.share(name, self._hits[name][:depth])  # type: ignore[arg-type] # see `_Scored`
+            shares.append(weights[name] * share * values)
+        return _summed(shares)
 
     def _normal(
         self,

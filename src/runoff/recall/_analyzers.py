@@ -36,6 +36,8 @@ __all__ = ["Analyze", "Analyzer", "analyzer_names", "make_analyzer"]
 Analyze: TypeAlias = Callable[[str], list[str]]
 """A callable that turns a text into tokens."""
 
+Parted: TypeAlias = Callable[[str], tuple[list[str], list[str]]]
+
 _UNICODE = "unicode"
 _ALIASES = {
     "none": _UNICODE,
@@ -94,18 +96,19 @@ class Analyzer:
         name: see above.
         analyze: turns a text into tokens.
         by_name: see above.
-        stop_words: returns the stop words of a text; None for an analyzer that drops none.
+        parted: returns the tokens of a text and its stop words; None for an analyzer that drops
+            none.
     """
 
-    __slots__ = ("_analyze", "_stop_words", "by_name", "name")
+    __slots__ = ("_analyze", "_parted", "by_name", "name")
 
     def __init__(
-        self, name: str, analyze: Analyze, *, by_name: bool, stop_words: Analyze | None = None
+        self, name: str, analyze: Analyze, *, by_name: bool, parted: Parted | None = None
     ) -> None:
         self.name = name
         self.by_name = by_name
         self._analyze = analyze
-        self._stop_words = stop_words
+        self._parted = parted
 
     def __call__(self, text: str) -> list[str]:
         """Return the tokens of a text.
@@ -120,9 +123,17 @@ class Analyzer:
             raise InvalidArgument("analyzer", self.name, "must return a list of strings")
         return tokens
 
+    def parted(self, text: str) -> tuple[list[str], list[str]]:
+        """Return the tokens of a text and its stop words, in order, repeats included.
+
+        Raises:
+            InvalidArgument: as for a call.
+        """
+        return (self(text), []) if self._parted is None else self._parted(text)
+
     def stop_words(self, text: str) -> list[str]:
         """Return the stop words of a text, in order, repeats included, case-folded."""
-        return [] if self._stop_words is None else self._stop_words(text)
+        return self.parted(text)[1] if self._parted is not None else []
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a name, or the callable."""
@@ -177,7 +188,7 @@ def _named(name: str) -> Analyzer:
             "analyzer", name, f"must be a callable or one of {', '.join(analyzer_names())}"
         )
     words = _Words(name, _Snowball(name))
-    return Analyzer(name, words.tokens, by_name=True, stop_words=words.stop_words)
+    return Analyzer(name, words.tokens, by_name=True, parted=words.parted)
 
 
 class _Words:
@@ -191,25 +202,31 @@ class _Words:
         self._turkish = language == "turkish"
 
     def tokens(self, text: str) -> list[str]:
+        return self._tokens(self._words(text), ascii_only=text.isascii())
+
+    def parted(self, text: str) -> tuple[list[str], list[str]]:
+        words = self._words(text)
+        tokens = self._tokens(words, ascii_only=text.isascii())
+        return tokens, [*filter(self._stops.__contains__, words)]
+
+    def _words(self, text: str) -> list[str]:
         if self._turkish:
             text = text.translate(_TURKISH)
-        token_of = self._memo.__getitem__
         if text.isascii():
-            return [token for token in map(token_of, _ASCII_WORDS(text.lower())) if token]
+            return _ASCII_WORDS(text.lower())
+        return _word_pattern().findall(_folded(text))
+
+    def _tokens(self, words: list[str], *, ascii_only: bool) -> list[str]:
+        token_of = self._memo.__getitem__
+        if ascii_only:
+            return [token for token in map(token_of, words) if token]
         tokens: list[str] = []
-        for word in _word_pattern().findall(_folded(text)):
+        for word in words:
             if word[0] >= _FIRST_BIGRAM and _is_bigram_script(word[0]):
                 tokens.extend(_bigrams(word))
             elif token := token_of(word):
                 tokens.append(token)
         return tokens
-
-    def stop_words(self, text: str) -> list[str]:
-        if self._turkish:
-            text = text.translate(_TURKISH)
-        if text.isascii():
-            return [*filter(self._stops.__contains__, _ASCII_WORDS(text.lower()))]
-        return [*filter(self._stops.__contains__, _word_pattern().findall(_folded(text)))]
 
 
 class _Memo(dict[str, str]):

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from runoff.recall._analyzers import Analyze
 
-__all__ = ["Postings", "count_terms", "join"]
+__all__ = ["Counts", "Postings", "count_terms", "join"]
 
 Int32 = np.int32
 Int64 = np.int64
+_DENSE = 4  # cells of a table of all terms and rows, for each token, up to which it is made
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,22 +51,43 @@ class Postings:
         return np.diff(self.starts)
 
 
+class Counts:
+    """Counts the terms of texts that are added one by one; row i is the i-th text."""
+
+    def __init__(self) -> None:
+        self._numbers: defaultdict[str, int] = defaultdict()
+        self._numbers.default_factory = self._numbers.__len__
+        self._parts: list[NDArray[np.int32]] = []
+
+    def add(self, tokens: list[str]) -> None:
+        """Add the tokens of the next text."""
+        numbers = map(self._numbers.__getitem__, tokens)
+        self._parts.append(np.fromiter(numbers, dtype=Int32, count=len(tokens)))
+
+    def postings(self) -> Postings:
+        """Return the counts so far."""
+        parts = self._parts
+        lengths = np.fromiter((part.size for part in parts), dtype=Int32, count=len(parts))
+        flat = np.concatenate(parts) if parts else np.empty(0, dtype=Int32)
+        # one number per (term, row), so that a single sort groups and orders the postings
+        width = max(1, lengths.size)
+        keys = flat.astype(Int64) * width + np.repeat(np.arange(lengths.size, dtype=Int64), lengths)
+        cells = len(self._numbers) * width
+        if cells <= _DENSE * keys.size:  # few terms, as of stop words: no need to sort
+            table = np.bincount(keys, minlength=cells)
+            keys = np.flatnonzero(table)
+            counts = table[keys]
+        else:
+            keys, counts = np.unique(keys, return_counts=True)
+        return _grouped(tuple(self._numbers), keys, counts.astype(Int32), lengths)
+
+
 def count_terms(texts: Iterable[str], analyze: Analyze) -> Postings:
     """Count the terms of texts; row i is the i-th text."""
-    numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = numbers.__len__
-    number_of = numbers.__getitem__
-    parts: list[NDArray[np.int32]] = []
+    counts = Counts()
     for text in texts:
-        tokens = analyze(text)
-        parts.append(np.fromiter(map(number_of, tokens), dtype=Int32, count=len(tokens)))
-    lengths = np.fromiter((part.size for part in parts), dtype=Int32, count=len(parts))
-    flat = np.concatenate(parts) if parts else np.empty(0, dtype=Int32)
-    # one number per (term, row), so that a single sort groups and orders the postings
-    width = max(1, lengths.size)
-    keys = flat.astype(Int64) * width + np.repeat(np.arange(lengths.size, dtype=Int64), lengths)
-    keys, counts = np.unique(keys, return_counts=True)
-    return _grouped(tuple(numbers), keys, counts.astype(Int32), lengths)
+        counts.add(analyze(text))
+    return counts.postings()
 
 
 def join(parts: Sequence[tuple[Postings, NDArray[np.int64]]], size: int) -> Postings:

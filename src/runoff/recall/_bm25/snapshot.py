@@ -13,7 +13,7 @@ import numpy as np
 
 from runoff.recall._bm25.documents import Documents
 from runoff.recall._bm25.engine import make_scoring
-from runoff.recall._bm25.postings import Postings, count_terms, join
+from runoff.recall._bm25.postings import Counts, Postings, count_terms, join
 from runoff.types import Hit
 
 if TYPE_CHECKING:
@@ -48,8 +48,12 @@ class Batch:
     @classmethod
     def of(cls, documents: Sequence[Document], analyzer: Analyzer) -> Batch:
         """Analyze documents."""
-        texts = [one.text for one in documents]
-        return cls(documents, count_terms(texts, analyzer), count_terms(texts, analyzer.stop_words))
+        terms, stops = Counts(), Counts()
+        for one in documents:
+            kept, dropped = analyzer.parted(one.text)
+            terms.add(kept)
+            stops.add(dropped)
+        return cls(documents, terms.postings(), stops.postings())
 
 
 _MEMBERS: tuple[Any, ...] = tuple(
