@@ -25,6 +25,7 @@ class _Converter:
     convert: Callable[[object], Reranker]
 
 
+_LATE = "late"  # the one name that is no model
 _converters: dict[str, _Converter] = {}
 # an object of a framework needs its adapter, which may not have been imported yet
 _ADAPTERS = {"langchain_core": "runoff.langchain", "llama_index": "runoff.llama_index"}
@@ -46,8 +47,8 @@ def register_converter(
 def as_reranker(reranker: object) -> Reranker | None:
     """Return a `Reranker` for a reranker, a pair scorer, a model name or a foreign reranker.
 
-    A bare scorer is wrapped in `Pointwise`, a model name stands for `CrossEncoder(name)`, and None
-    stays None: no second stage.
+    A bare scorer is wrapped in `Pointwise`, a model name stands for `CrossEncoder(name)`, `"late"`
+    for `LateInteraction()`, and None stays None: no second stage.
 
     Raises:
         InvalidArgument: it is none of these; the message lists what is accepted.
@@ -57,6 +58,10 @@ def as_reranker(reranker: object) -> Reranker | None:
     from runoff.rerank._pointwise import Pointwise  # noqa: PLC0415 - keeps `import runoff` quick
 
     if isinstance(reranker, str):
+        if reranker == _LATE:
+            from runoff.rerank._local.late_interaction import LateInteraction  # noqa: PLC0415
+
+            return Pointwise(LateInteraction())
         # onnxruntime takes time to import; a pipeline without a local model never needs it
         from runoff.rerank._local.cross_encoder import CrossEncoder  # noqa: PLC0415
 
