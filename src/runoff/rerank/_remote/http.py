@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.gained import gained
 from runoff._waiting import private_loop
 from runoff.errors import InvalidArgument
 from runoff.rerank import _amounts as amounts
@@ -96,6 +97,8 @@ class HTTPRerank(RemoteScorer):
     retries: Retries = field(default_factory=Retries)
     circuit: Circuit | None = field(default_factory=Circuit)
     ca: str | Path | None = None
+
+    __setstate__ = gained("instruction")
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is sent."""
