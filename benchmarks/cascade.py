@@ -159,7 +159,7 @@ def _table(collection: Collection) -> Table:
         f"{_MEASURE} and pairs read by {strong.name} on {collection.name}",
         ("second stage", _MEASURE, "difference", "low", "high", "pairs a query", "skipped"),
         rows,
-        f"{count} judged queries, RRF of BM25 and dense, depth {DEPTH}; differences from the first "
-        "row with 95% bootstrap intervals. The similarity is that of the dense source: "
+        f"{count} judged queries, z-scores of BM25 and dense, depth {DEPTH}; differences from the "
+        "first row with 95% bootstrap intervals. The similarity is that of the dense source: "
         "its pairs cost nothing here. Skipped: share of queries the cross-encoder never saw.",
     )

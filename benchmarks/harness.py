@@ -30,6 +30,7 @@ __all__ = [
     "interleaved",
     "machine",
     "percentile",
+    "write_into",
 ]
 
 _PACKAGES = (
@@ -65,11 +66,13 @@ class Options:
             nothing.
         collections: names of collections to measure on; empty means the benchmark's own choice.
         queries: judged queries of each collection at most, evenly spread; None takes all.
+        stages: names of second stages to measure; empty means the benchmark's own choice.
     """
 
     quick: bool = False
     collections: tuple[str, ...] = ()
     queries: int | None = None
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,25 @@ def machine() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(measured_on.versions(_PACKAGES)),
     }
+
+
+def write_into(page: Path, name: str, report: Report, about: Mapping[str, str]) -> None:
+    """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->` in a page by the tables.
+
+    Raises:
+        SystemExit: the page has no such lines.
+    """
+    first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    text = page.read_text(encoding="utf-8")
+    before, found, rest = text.partition(first)
+    _, ended, after = rest.partition(last)
+    if not found or not ended:
+        sys.exit(f"{page} has no lines {first.strip()} and {last.strip()} to write between")
+    lines = [line for table in report.tables for line in table.lines()]
+    told = ("command", "date", "cpu", "load average", "python")
+    lines += [*(f"- {note}" for note in report.notes), ""] if report.notes else []
+    lines.append("; ".join(f"{one}: {about[one]}" for one in told if one in about) + ".")
+    page.write_text(before + first + "\n".join(["", *lines, "", last]) + after, encoding="utf-8")
 
 
 def load_average() -> str:

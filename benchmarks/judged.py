@@ -52,23 +52,28 @@ class Collection:
     given: dict[str, list[tuple[str, float]]]
 
     @classmethod
-    def load(cls, name: str, queries: int | None = None) -> Collection:
+    def load(cls, name: str, queries: int | None = None, split: str = "test") -> Collection:
         """Read a BEIR-style folder below the data root.
 
         Args:
             name: the folder.
             queries: how many judged queries to take at most, evenly spread over the judgments.
+            split: whose judgments: `"test"`, `"dev"` or `"train"`.
 
         Raises:
-            Skipped: the folder is not there.
+            Skipped: the folder is not there, or has no such judgments.
         """
         folder = data_root() / name
         if not (folder / "corpus.jsonl.gz").is_file():
             msg = f"no collection {name} in the data folder"
             raise Skipped(msg)
-        full = folder / "qrels.full.tsv"
+        files = ["qrels.full.tsv", "qrels.tsv"] if split == "test" else [f"qrels.{split}.tsv"]
+        judgments = next((folder / one for one in files if (folder / one).is_file()), None)
+        if judgments is None:
+            msg = f"{name} has no {split} judgments"
+            raise Skipped(msg)
         qrels: dict[str, dict[str, int]] = {}
-        for query_id, doc_id, grade in _rows(full if full.is_file() else folder / "qrels.tsv"):
+        for query_id, doc_id, grade in _rows(judgments):
             qrels.setdefault(query_id, {})[doc_id] = int(grade)
         if queries is not None and len(qrels) > queries:
             ids, places = list(qrels), np.linspace(0, len(qrels) - 1, queries, dtype=int)

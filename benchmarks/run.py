@@ -1,4 +1,6 @@
-"""Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, all of them.
+"""Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, most of them.
+
+`defaults` runs only when it is named: it takes hours.
 
 What is compared runs in turns within one process; the machine is printed beside absolute times.
 """
@@ -14,7 +16,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from harness import Options, Report, Skipped, load_average, machine
+from harness import Options, Report, Skipped, load_average, machine, write_into
 
 BENCHMARKS = (
     "import_time",
@@ -43,7 +45,9 @@ BENCHMARKS = (
     "tuning",
     "coverage",
     "drift",
+    "defaults",
 )
+_ONLY_BY_NAME = ("defaults",)
 
 
 def main(arguments: list[str]) -> int:
@@ -53,6 +57,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the figures to this file"
     )
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="also write the tables into this page"
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keep embeddings, scores and recordings here"
+    )
+    parser.add_argument("--stages", default="", help="second stages, separated by commas")
     parser.add_argument("--collections", default="", help="names, separated by commas")
     parser.add_argument("--queries", type=int, help="judged queries to use of each collection")
     parser.add_argument("--quick", action="store_true", help="run as little as shows that it works")
@@ -61,11 +72,18 @@ def main(arguments: list[str]) -> int:
     if unknown:
         names = ", ".join(BENCHMARKS)
         parser.error(f"unknown: {', '.join(unknown)}; the benchmarks are {names}")
-    options = Options(given.quick, tuple(filter(None, given.collections.split(","))), given.queries)
+    options = Options(
+        given.quick,
+        tuple(filter(None, given.collections.split(","))),
+        given.queries,
+        tuple(filter(None, given.stages.split(","))),
+    )
+    if given.cache:
+        os.environ["RUNOFF_BENCH_CACHE"] = str(given.cache)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     found: dict[str, object] = {}
     missed = ran = 0
-    for name in given.names or BENCHMARKS:
+    for name in given.names or [one for one in BENCHMARKS if one not in _ONLY_BY_NAME]:
         module = importlib.import_module(name)
         about = machine()
         started = time.perf_counter()
@@ -81,6 +99,8 @@ def main(arguments: list[str]) -> int:
         about["command"] = f"python benchmarks/run.py {name} {_options(given)}".strip()
         about["seconds"] = f"{time.perf_counter() - started:.0f}"
         missed += _show(report, about)
+        if given.markdown:
+            write_into(given.markdown, name, report, about)
         found[name] = {"about": about} | asdict(report)
     if given.json:
         given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -90,6 +110,7 @@ def main(arguments: list[str]) -> int:
 def _options(given: argparse.Namespace) -> str:
     parts = [f"--collections {given.collections}"] if given.collections else []
     parts += [f"--queries {given.queries}"] if given.queries else []
+    parts += [f"--stages {given.stages}"] if given.stages else []
     return " ".join([*parts, *(["--quick"] if given.quick else [])])
 
 

@@ -133,6 +133,41 @@ def test_tuning_is_measured(tmp_path, data):
     assert sorted(one.stat().st_mtime_ns for one in kept.glob("*.parquet")) == before
 
 
+@pytest.mark.slow("3 s each: a benchmark in a process of its own")
+@needs_models
+def test_defaults_are_measured_and_written(tmp_path, data):
+    """Train and test queries get tables of their own, in the page too; recordings are kept."""
+    pytest.importorskip("pyarrow")
+    judged = (data / "scifact" / "qrels.tsv").read_text()
+    (data / "scifact" / "qrels.train.tsv").write_text(judged)
+    page = tmp_path / "page.md"
+    page.write_text("# Defaults\n\n<!-- defaults -->\nof last year\n<!-- /defaults -->\n\nThe end.\n")
+    asked = ("defaults", "--collections", "scifact:train,scifact,wikiqa:dev", "--stages")
+    given = (*asked, "runoff-mini", "--markdown", str(page), "--cache", str(tmp_path / "kept"))
+    done, found = _run(tmp_path, data, *given)
+    assert done.returncode == 0, done.stderr
+    chosen, afterwards, against = found["defaults"]["tables"]
+    assert chosen["columns"] == ["system", "mean", "scifact:train (5)"]
+    assert afterwards["columns"] == ["system", "mean", "scifact (5)"]
+    assert {row[1] for row in chosen["rows"]} == {1.0}
+    names = [row[0] for row in against["rows"]]
+    assert names[:4] == ["BM25 alone", "dense alone", "RRF", "z-score"]
+    assert "z-score + runoff-mini, blend 0.5, window 100" in names
+    assert against["rows"][0][1] == "best"
+    assert found["defaults"]["notes"] == [
+        "skipped wikiqa:dev: no collection wikiqa in the data folder"
+    ]
+    text = page.read_text()
+    assert text.startswith("# Defaults\n\n<!-- defaults -->\n\n### Chosen on")
+    assert text.endswith(".\n\n<!-- /defaults -->\n\nThe end.\n")
+    assert "last year" not in text
+    kept = sorted((tmp_path / "kept" / "defaults").glob("*/*.parquet"))
+    before = [one.stat().st_mtime_ns for one in kept]
+    assert len(before) >= 4
+    _run(tmp_path, data, *given)
+    assert [one.stat().st_mtime_ns for one in kept] == before
+
+
 def test_absent_data_is_skipped_plainly(tmp_path):
     """Without collections a benchmark says what to set, and the exit code tells nothing ran."""
     done, found = _run(tmp_path, tmp_path / "nowhere", "languages")

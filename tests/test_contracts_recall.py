@@ -133,3 +133,11 @@ class TestFunction(RecallSourceContract):
 class TestFilteringFunction(RecallSourceContract):
     def make(self, documents):
         return Function(search(documents), honours_filters=True)
+
+
+class TestRankingFunction(RecallSourceContract):
+    """A function of bare documents: an order without scores."""
+
+    def make(self, documents):
+        found = search(documents)
+        return Function(lambda query, depth: [hit.document for hit in found(query, depth)])

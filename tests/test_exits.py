@@ -61,7 +61,23 @@ def faults(expected, ended, usual, folder):
     return []
 
 
-@pytest.mark.parametrize("kind", exit_programs.PROGRAMS)
+RARE = pytest.mark.slow("3 s: ends as another kind does that CI runs")
+LIKE_ANOTHER = {
+    "a task, warm",
+    "threads, cold",
+    "threads and an exception",
+    "a search in an exit function older than runoff",
+    "Ctrl-C, warm",
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=RARE if kind in LIKE_ANOTHER else ())
+        for kind in exit_programs.PROGRAMS
+    ],
+)
 def test_a_program_ends_in_mid_search(kind, usual, tmp_path):
     """Its exit code is right and nothing delays it, whatever its other threads are doing."""
     expected, program = exit_programs.PROGRAMS[kind]

@@ -32,8 +32,8 @@ def test_reranked_window_comes_before_the_tail_in_fused_order():
 
 def test_two_sources_are_fused_by_the_papers_formula():
     """A document both sources place first scores 2/61, and its placements name both."""
-    pipeline = TwoStage({"a": Listed("x", "y"), "b": Listed("x", "z")}, reranker=None)
-    response = both(pipeline, "q")
+    sources = {"a": Listed("x", "y"), "b": Listed("x", "z")}
+    response = both(TwoStage(sources, RRF(), reranker=None), "q")
     assert ids(response) == ["x", "y", "z"]
     assert response[0].fusion_score == pytest.approx(2 / 61)
     assert [(one.source, one.rank) for one in response[0].placements] == [("a", 1), ("b", 1)]

@@ -174,7 +174,7 @@ def searched(answer, source, *documents, error=None):
         asked = threading.Event()
         late = source(asked, *documents, error=error)
         sources = {"quick": Listed(*"ab"), "late": late}
-        pipeline = TwoStage(sources, reranker=asking(asked, late, answer))
+        pipeline = TwoStage(sources, RRF(), reranker=asking(asked, late, answer))
         if asynchronous:
             yield asyncio.run(pipeline.asearch("q", timeout=0.6))
         else:

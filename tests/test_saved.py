@@ -5,7 +5,6 @@ import json
 import pickle
 import shutil
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import pytest

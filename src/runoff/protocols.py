@@ -47,7 +47,8 @@ class RecallSource(Protocol):
     ) -> Sequence[Hit]:
         """Return at most `depth` hits, best first.
 
-        Higher scores are better, on the source's own scale; ids are unique; the list may be empty.
+        Higher scores are better, on the source's own scale, or all are NaN: the order alone counts.
+        Ids are unique; the list may be empty.
         `query.filters` are honoured exactly: a source that cannot raises `FilterNotSupported` and
         never ignores them. Nothing passed in is changed.
         """

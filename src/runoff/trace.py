@@ -46,7 +46,8 @@ class StageTrace:
 
     Attributes:
         stage: `"recall"`, `"fusion"` or `"rerank"`.
-        source: the source's or the reranker's name; empty for fusion.
+        source: the source's or the reranker's name; for fusion its class, `RRF` also where a
+            `Convex` had no scores to fuse.
         latency_ms: wall clock by a monotonic clock, model loading left out.
         entered: how many candidates it was given (for a source: the depth asked).
         left: how many it handed on.

@@ -139,7 +139,7 @@ class Hit:
 
     Attributes:
         document: the document found.
-        score: the source's own score, higher is better.
+        score: the source's own score, higher is better; NaN from a source that only ranks.
         score_range: the lowest and highest score this source can give, as far as it knows them;
             None for an unknown end.
         key: what identifies the document across sources; the pipeline sets it, and it is the
@@ -174,7 +174,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one source placed a candidate: its rank (from 1) and the source's own score."""
+    """Where one source placed a candidate: its rank (from 1) and the source's own score, or NaN."""
 
     source: str
     rank: int

@@ -27,7 +27,7 @@ from runoff.errors import (
     ServerFailed,
 )
 from runoff.evaluation import Content, FateCode, Recording, record, replay
-from runoff.fusion import RRF
+from runoff.fusion import RRF, Convex
 from runoff.grouping import Grouping
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
@@ -103,7 +103,7 @@ def test_what_is_recorded():
         for row, key in enumerate(one.keys):
             under = one.grouped_under[row]
             assert heads[key].grouped_under == (one.keys[under] if under >= 0 else "")
-        assert [stage.source for stage in one.stages] == ["bm25", "noise", "", "hashed"]
+        assert [stage.source for stage in one.stages] == ["bm25", "noise", "Convex", "hashed"]
         assert one.stages[-1].usage.pairs == (one.content == Content.TEXT).sum()
         assert one.outcome.complete
         assert (one.model.name, one.kind) == ("hashed", ScoreKind.LOGIT)
@@ -262,7 +262,8 @@ def test_a_query_without_any_source():
     [
         (pipeline(), questions(7), 30, "the queries differ"),
         (pipeline(), QUESTIONS, 35, "recorded_depth differs"),
-        (pipeline(fusion=RRF(rank_constant=9)), QUESTIONS, 30, "fusion.rank_constant differs"),
+        (pipeline(fusion=RRF()), QUESTIONS, 30, "fusion.kind differs"),
+        (pipeline(fusion=Convex()), QUESTIONS, 30, "fusion.normalizer differs"),
         (pipeline(many=61), QUESTIONS, 30, "source bm25 differs"),
         (pipeline(Pointwise(Hashed(), blend=0.5)), QUESTIONS, 30, "blend differs"),
         (pipeline(window=3), QUESTIONS, 30, "window differs"),

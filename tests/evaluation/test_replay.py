@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import Hashed, documents, pipeline, questions
+from recorded import Hashed, Noise, documents, pipeline, questions
 
 from runoff.errors import InvalidArgument, ScoreKindMismatch
 from runoff.evaluation import record, replay
 from runoff.fusion import RRF, Convex
 from runoff.grouping import Grouping
+from runoff.recall import BM25
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
 
@@ -121,6 +122,40 @@ def test_as_configured_is_the_default():
     agrees(replay(made), pipeline(scorer, **options))
 
 
+class Unsorted(Noise):
+    """A source whose scores rise once, after the twelfth hit, or that has no scores."""
+
+    def __init__(self, documents, *, scored):
+        super().__init__(documents)
+        self.scored = scored
+
+    def retrieve(self, query, *, depth, deadline=None):
+        hits = super().retrieve(query, depth=depth)
+        if not self.scored:
+            return [changed(hit, score=np.nan) for hit in hits]
+        return [changed(hit, score=hit.score + (at >= 12)) for at, hit in enumerate(hits)]
+
+
+@pytest.mark.parametrize("scored", [True, False])
+@pytest.mark.parametrize("fusion", [Convex(normalizer="zscore"), Convex({"bm25": 2, "noise": 1})])
+def test_ranks_are_fused_where_the_live_search_fuses_them(scored, fusion, tmp_path):
+    """Where scores are missing or in no order, at the depth replayed, both fuse by rank."""
+    given = documents()
+    sources = {"bm25": BM25(given), "noise": Unsorted(given, scored=scored)}
+    live = changed(pipeline(fusion=fusion), sources=sources)
+    made = record(live, QUESTIONS, DEPTH, path=tmp_path / "kept", progress=False)
+    by_rank = made["q0"]
+    assert [one.source for one in by_rank.stages if one.stage == "fusion"] == ["RRF"]
+    assert "fused by rank (RRF)" in by_rank.outcome.notes[-1]
+    for depth in (5, 12, 13, DEPTH):
+        agrees(replay(made, depth=depth), changed(live, depth=depth))
+    used = {
+        depth: [one.source for one in live.search("tide", depth=depth).trace.stages][2]
+        for depth in (12, 13)
+    }
+    assert used == {12: "Convex" if scored else "RRF", 13: "RRF"}
+
+
 def test_without_a_second_stage(plain):
     """`reranker=None` gives the fused order alone."""
     runs = replay(plain, reranker=None, depth=20)
@@ -202,8 +237,7 @@ def test_thresholds_keep_to_their_scale(plain):
 def test_what_was_never_scored_is_refused():
     """A window wider than what was recorded is refused, and a narrower one is not."""
     made = record(pipeline(), QUESTIONS, DEPTH, window=10, progress=False)
-    fusion = RRF()
-    agrees(replay(made, depth=DEPTH, window=10), pipeline(depth=DEPTH, window=10, fusion=fusion))
+    agrees(replay(made, depth=DEPTH, window=10), pipeline(depth=DEPTH, window=10))
     with pytest.raises(InvalidArgument, match="not scored"):
         replay(made, depth=DEPTH, window=40)
 

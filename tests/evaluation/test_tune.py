@@ -19,6 +19,7 @@ from runoff.evaluation._statistics import cheapest_of_the_best, front, held_out
 from runoff.evaluation._trials import Trials
 from runoff.evaluation._tune import choose
 from runoff.fusion import RRF, Convex
+from runoff.fusion._default import default_fusion
 from runoff.rerank import Price
 from runoff.scores import ScoreKind, Threshold
 
@@ -100,7 +101,7 @@ def test_that_nothing_is_lost_takes_many_queries():
 def test_a_source_left_out_is_as_if_it_did_not_exist():
     """Answers without a source are those of the live pipeline without it, id for id."""
     made, judged = recording(Judge(), {"good": 0.5, "noise": 0.0}, many=8), collection(8)
-    setting = Setting(("noise",), RRF(), 15, 20, 0.4)
+    setting = Setting(("noise",), default_fusion(), 15, 20, 0.4)
     runs = Answers(made, list(judged.queries)).to(setting, 30)
     live = TwoStage(
         {"noise": Source(0.0, "noise")}, reranker=Judge(default_blend=0.4), depth=15, window=20
@@ -135,6 +136,8 @@ def test_the_default_grid_holds_the_configured_values():
     assert every[0] == own_setting(made.setup)
     assert len(set(map(repr, every))) == len(every) < 400
     assert {one.sources for one in every} == {("good", "noise"), ("good",), ("noise",)}
+    alike = {one.fusion for one in every if not getattr(one.fusion, "weights", None)}
+    assert alike == {Convex(normalizer="zscore"), RRF()}
 
 
 @settings(max_examples=80, deadline=None)

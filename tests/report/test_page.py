@@ -129,7 +129,7 @@ def test_every_finding_shows_itself_in_a_notebook(recording, judged):
     listed = [
         (measured, [f"{measured.mean('nDCG@10'):.4f}", "12 judged queries."]),
         (health, [one.check for one in health.findings]),
-        (recording, ["12, 0 of them degraded", str(recording.pairs), "hashed 1", "kind=rrf"]),
+        (recording, ["12, 0 of them degraded", str(recording.pairs), "hashed 1", "kind=convex"]),
     ]
     for svgs, findings in ((1, plotted), (0, listed)):
         for finding, said in findings:

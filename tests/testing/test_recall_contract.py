@@ -73,6 +73,12 @@ class NumpyScores(Words):
         return hits
 
 
+class HalfScored(Words):
+    def retrieve(self, query, *, depth, deadline=None):
+        first, *rest = [*super().retrieve(query, depth=depth)] or [None]
+        return [] if first is None else [first, *(replace(hit, score=np.nan) for hit in rest)]
+
+
 class Twice(Words):
     def retrieve(self, query, *, depth, deadline=None):
         return [hit for hit in self.found(query) for _ in range(2)][:depth]
@@ -223,6 +229,7 @@ def test_sound_source_passes(verdicts, source):
         (Silent, "test_is_a_source"),
         (WorstFirst, "test_best_first"),
         (NumpyScores, "test_best_first"),
+        (HalfScored, "test_best_first"),
         (Twice, "test_unique_ids"),
         (TooMany, "test_at_most_depth"),
         (Shortened, "test_documents_as_held"),

@@ -56,11 +56,12 @@ def _lasting(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def encode(response: Response, result: Result) -> str:
     """Return the provenance of one result as a JSON object in a string.
 
-    It contains no text: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
-    `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
-    `complete`; for a degraded answer `degraded` (stage, source, reason and the cause, `detail`, of
-    each); where the score came from parts of the text, `passages` (start, end and score of each,
-    best first); and if it stands for others, `grouped` (their ids).
+    It contains no text: `doc_id`, `rank`, `sources` (name to rank and score, null where the source
+    gave none), `fusion` (its class), `fusion_rank`, `fusion_score`, `rerank_rank`, `rerank_score`,
+    `pair_score`, `truncated`, `model`, `kind`, `complete`; for a degraded answer `degraded` (stage,
+    source, reason and the cause, `detail`, of each); where the score came from parts of the text,
+    `passages` (start, end and score of each, best first); and if it stands for others, `grouped`
+    (their ids).
     """
     outcome = response.outcome
     record: dict[str, Any] = {
@@ -70,6 +71,7 @@ def encode(response: Response, result: Result) -> str:
             placement.source: {"rank": placement.rank, "score": _finite(placement.score)}
             for placement in result.placements
         },
+        "fusion": next((one.source for one in response.trace.stages if one.stage == "fusion"), ""),
         "fusion_rank": result.fusion_rank,
         "fusion_score": _finite(result.fusion_score),
         "rerank_rank": result.rerank_rank,

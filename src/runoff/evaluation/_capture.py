@@ -16,6 +16,7 @@ from runoff.deadline import Deadline
 from runoff.evaluation._first_stage import group_recorded
 from runoff.evaluation._recording import Content, FateCode, Origin, RecordedQuery
 from runoff.evaluation._setup import StepSetup, threshold_to_json
+from runoff.fusion._suited import suited
 from runoff.pipeline._drift import Present
 from runoff.pipeline._sources import Current
 from runoff.protocols import Cacheable
@@ -118,13 +119,23 @@ class FusionTap:
     """Another fusion's arithmetic, which keeps the rankings of one search."""
 
     def __init__(self, fusion: Fusion) -> None:
-        self._fusion = fusion
+        self._fusion = self._chosen = fusion
         self.rankings: Mapping[str, Sequence[Hit]] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of the fusion that was used."""
+        return name_of(self._chosen)
+
+    def suited(self, rankings: Mapping[str, Sequence[Hit]]) -> tuple[FusionTap, str]:
+        """Use what the fusion is replaced with for these hits."""
+        self._chosen, note = suited(self._fusion, rankings)
+        return self, note
 
     def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> Mapping[str, float]:
         """Fuse, and keep the rankings."""
         self.rankings = rankings
-        return self._fusion.fuse(rankings)
+        return self._chosen.fuse(rankings)
 
 
 class ScoreAll:

@@ -17,6 +17,8 @@ from runoff._util.text import words
 from runoff.errors import InvalidArgument
 from runoff.fusion._convex import Convex, normalizer_of
 from runoff.fusion._rrf import RRF
+from runoff.fusion._suited import falling, suited
+from runoff.fusion._weights import rrf_weights
 from runoff.pipeline._identity import other_texts
 from runoff.types import Document, Hit
 
@@ -67,7 +69,16 @@ class Prepared:
         query: the recorded query.
     """
 
-    __slots__ = ("_by_rank", "_hits", "_last", "_normalized", "_others", "_tie", "query")
+    __slots__ = (
+        "_by_rank",
+        "_falling",
+        "_hits",
+        "_last",
+        "_normalized",
+        "_others",
+        "_tie",
+        "query",
+    )
 
     def __init__(self, query: RecordedQuery) -> None:
         self.query = query
@@ -76,6 +87,10 @@ class Prepared:
         self._tie[place] = np.arange(len(query))
         self._by_rank = {name: _by_rank(origin) for name, origin in query.origins.items()}
         self._others = other_texts(query.outcome.notes, query.origins, query.doc_ids)
+        self._falling = {
+            name: falling(query.origins[name].score[rows].tolist())
+            for name, rows in self._by_rank.items()
+        }
         self._last: tuple[object, int, Fused] | None = None
         self._hits: dict[str, list[_Scored]] = {}
         self._normalized: dict[str, list[tuple[int, object, NDArray[np.float64]]]] = {}
@@ -103,6 +118,10 @@ class Prepared:
             score = query.fusion_score
         elif type(fusion) is RRF:
             score = self._reciprocal(weights, fusion.rank_constant, depth)
+        elif type(fusion) is Convex and not self._comparable(depth):
+            by_rank = RRF(fusion.weights)
+            weights = rrf_weights(by_rank.weights, query.origins)
+            score = self._reciprocal(weights, by_rank.rank_constant, depth)
         elif type(fusion) is Convex:
             score = self._convex(weights, normalizer_of(fusion.normalizer), depth)
         else:
@@ -142,6 +161,10 @@ class Prepared:
                     "sources in use"
                 )
                 raise InvalidArgument("recording", f"depth {depth}", remedy)
+
+    def _comparable(self, depth: int) -> bool:
+        """Whether every source gave scores, which fall along its order: as `Convex.suited`."""
+        return all(self._falling[name] >= len(rows[:depth]) for name, rows in self._by_rank.items())
 
     def _reciprocal(
         self, weights: dict[str, float], constant: float, depth: int
@@ -206,7 +229,7 @@ class Prepared:
                 )
                 for row in rows[:depth].tolist()
             ]
-        scores_by_key = fusion.fuse(rankings)
+        scores_by_key = suited(fusion, rankings)[0].fuse(rankings)
         return np.array([scores_by_key.get(key, -math.inf) for key in query.keys], np.float64)
 
 

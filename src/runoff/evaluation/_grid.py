@@ -15,6 +15,7 @@ from runoff.evaluation._replay import replay
 from runoff.evaluation._setup import fusion_from_json, fusion_to_json, threshold_to_json
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
+from runoff.fusion._default import default_fusion
 from runoff.fusion._rrf import RRF
 from runoff.fusion._weights import Weights
 from runoff.scores import Threshold
@@ -108,8 +109,7 @@ def own_setting(setup: Setup) -> Setting:
 def default_grid(setup: Setup) -> dict[str, Sequence[Any]]:
     """Return the grid that is tried by default; it includes the configured values."""
     own = own_setting(setup)
-    fusions: list[Fusion | None] = [own.fusion]
-    fusions += [kind() for kind in (RRF, Convex) if type(own.fusion) is not kind]
+    fusions: list[Fusion | None] = [own.fusion, default_fusion(), RRF()]
     widest = setup.recorded_window
     grid: dict[str, Sequence[Any]] = {
         "fusion": fusions if len(setup.sources) > 1 else [own.fusion],

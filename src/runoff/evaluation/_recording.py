@@ -68,7 +68,8 @@ class Origin:
 
     Attributes:
         rank: int32, shape (n,): its rank from 1; 0 where the source did not find the candidate.
-        score: float64, shape (n,): the source's own score; NaN where it did not find it.
+        score: float64, shape (n,): the source's own score; NaN where it did not find it or gave
+            no score.
         low: float64, shape (n,): the lowest score the source can give; NaN if unknown.
         high: float64, shape (n,): the highest score the source can give; NaN if unknown.
     """
@@ -174,7 +175,7 @@ class RecordedQuery:
 
     @property
     def scores(self) -> dict[str, NDArray[np.float64]]:
-        """Every source's own scores, NaN where it did not find the candidate."""
+        """Every source's own scores, NaN where it gave none or did not find the candidate."""
         return {name: origin.score for name, origin in self.origins.items()}
 
 

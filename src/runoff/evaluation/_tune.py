@@ -203,7 +203,7 @@ def tune(  # noqa: PLR0913 - every setting has a default
         grid: `fusion`, `weights`, `depth`, `window` (0 for no second stage), `blend` and
             `threshold`, each with the values to try; names left out stay as configured. Weights
             are for `RRF` and `Convex`, and a weight of 0 leaves a source out. None takes a grid of
-            a few hundred settings.
+            a few hundred settings, with the configured fusion, `RRF` and the default fusion.
         measure: the measure that decides, as ir-measures names it.
         price: of the reranker, if the recorded usage has no cost.
         bound: the loss that is accepted for a cheaper setting, in the measure's units.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from runoff.errors import InvalidArgument
 from runoff.fusion._normalize import MinMax, Normalizer, TheoreticalMinMax, ZScore
+from runoff.fusion._rrf import RRF
+from runoff.fusion._suited import without_order
 from runoff.fusion._weights import Weights, shares
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ class Convex:
     Bruch, Gai and Ingber (TOIS 2023, arXiv 2210.11934) found this better than rank fusion on most
     collections, with a few judged queries enough to choose the weights.
 
+    Scores that do not exist cannot be normalised: where a source gives no scores, or scores that
+    do not fall along its order, a pipeline fuses by rank instead, and says so (see `suited`).
+
     Attributes:
         weights: source name to weight, for every source; they are divided by their sum. None gives
             all sources equal weights.
@@ -55,6 +60,17 @@ class Convex:
         if self.weights is not None and not isinstance(self.weights, Weights):
             object.__setattr__(self, "weights", Weights(self.weights))
         object.__setattr__(self, "normalizer", normalizer_of(self.normalizer))
+
+    def suited(self, rankings: Mapping[str, Sequence[Hit]]) -> tuple[Convex | RRF, str]:
+        """Return what a pipeline fuses these hits with, and a sentence where it is not this.
+
+        It is `RRF` with the same weights if the scores of a source are NaN, or rise anywhere along
+        its order. A source without hits does not matter.
+        """
+        faults = without_order(rankings)
+        if not faults:
+            return self, ""
+        return RRF(self.weights), f"fused by rank (RRF) and not by score: {', '.join(faults)}"
 
     def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> dict[str, float]:
         """Map the key of every hit to its fusion_score, higher is better.

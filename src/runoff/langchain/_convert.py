@@ -6,6 +6,7 @@ parts read, and `runoff`, a JSON string with everything else.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "carried",
     "plain",
     "provenance",
+    "relevance",
     "shown",
     "template",
 ]
@@ -106,12 +108,23 @@ def answer(response: Response, *, reranked: bool, marked: bool) -> list[LangChai
 def provenance(document: LangChainDocument) -> dict[str, Any] | None:
     """Return how a result was found and ranked, or None if runoff did not return it.
 
-    The keys are `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`,
-    `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`,
-    `complete`; for a degraded answer `degraded`; `passages` (start, end and score) if parts of the
-    text were scored; `grouped` (ids) if other documents were put under this one.
+    The keys are `doc_id`, `rank`, `sources` (name to rank and score, None where there was none),
+    `fusion` (its class), `fusion_rank`, `fusion_score`, `rerank_rank`, `rerank_score`,
+    `pair_score`, `truncated`, `model`, `kind`, `complete`; for a degraded answer `degraded`;
+    `passages` (start, end and score) if parts of the text were scored; `grouped` (ids) if other
+    documents were put under this one.
     """
     return core.decode(document.metadata)
+
+
+def relevance(document: LangChainDocument) -> float | None:
+    """Return a document's `relevance_score`, or None if that is not a finite number."""
+    score = document.metadata.get(RELEVANCE)
+    try:
+        value = float(score)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def template(layout: str) -> Template:

@@ -5,7 +5,6 @@ Once `runoff.langchain` is imported, every runoff pipeline takes them as `rerank
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
@@ -20,7 +19,7 @@ from runoff._util.faults import unreadable
 from runoff._util.numbers import as_array
 from runoff._waiting import workers
 from runoff.errors import BadReply
-from runoff.langchain._convert import RELEVANCE, plain
+from runoff.langchain._convert import RELEVANCE, plain, relevance
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
@@ -201,7 +200,7 @@ class CompressorReranker:
         kept: Sequence[LangChainDocument],
     ) -> Reranking:
         positions = _paired(copies, kept, self.name)
-        scores = [_score(document) for document in kept]
+        scores = [relevance(document) for document in kept]
         notes: list[str] = []
         given = [score for score in scores if score is not None]
         agree = len(given) == len(kept) and given == sorted(given, reverse=True)
@@ -276,15 +275,6 @@ def _copy(candidate: Candidate) -> LangChainDocument:
     metadata = provenance.without(origin.metadata)
     metadata.pop(RELEVANCE, None)
     return origin.model_copy(update={"page_content": document.text, "metadata": metadata})
-
-
-def _score(document: LangChainDocument) -> float | None:
-    score = document.metadata.get(RELEVANCE)
-    try:
-        value = float(score)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _paired(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import BaseDocumentCompressor
@@ -15,8 +16,9 @@ from langchain_core.runnables.config import (
 )
 from pydantic import field_validator
 
+from runoff._util.adapters.trend import as_similarities
 from runoff.errors import InvalidArgument
-from runoff.langchain._convert import answer, carried
+from runoff.langchain._convert import answer, carried, relevance
 from runoff.langchain._settings import SecondStage
 from runoff.langchain._tracing import RUN_NAME, run_inputs, run_outputs
 from runoff.pipeline import TwoStage
@@ -54,9 +56,10 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             `"degrade"` degrades it for every fault; `"raise"` raises every fault.
         threshold: a `runoff.scores.Threshold`: documents whose rerank score is below it are left
             out of a complete answer.
-        blend: the weight of the rerank score, within 0 and 1, against the incoming order; None or 1
-            leaves the incoming order out, and `"auto"` does what suits the model, as in
-            `runoff.rerank.Pointwise`.
+        blend: the weight of the rerank score, within 0 and 1, against the incoming one; None or 1
+            leaves the incoming one out, and `"auto"` does what suits the model, as in
+            `runoff.rerank.Pointwise`. The incoming `relevance_score`s count if every document has
+            one and they fall along the order, or rise, as distances do; otherwise the ranks.
         text_template: what the reranker reads of a document, such as
             `"{title}\n{page_content}"`: `{page_content}`, or `{text}`, is the text, other names are
             metadata fields. None for the text alone.
@@ -191,10 +194,10 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
 
 
 def _hits(documents: Sequence[LangChainDocument]) -> list[Hit]:
-    """Return documents as hits in their order, scored 1 / rank."""
-    return [
-        Hit(carried(document), 1 / rank, (0.0, 1.0)) for rank, document in enumerate(documents, 1)
-    ]
+    """Return documents as hits in their order, with their `relevance_score` or NaN."""
+    scores = [math.nan if (one := relevance(document)) is None else one for document in documents]
+    pairs = zip(documents, as_similarities(scores), strict=True)
+    return [Hit(carried(document), score) for document, score in pairs]
 
 
 def _documents(documents: object) -> list[LangChainDocument]:

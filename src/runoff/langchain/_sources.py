@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -218,15 +219,13 @@ class RetrieverSource:
             remedy = f"returned {type(found).__name__}, not a list of documents"
             raise InvalidArgument(f"retrievers[{self.name!r}]", self.retriever, remedy)
         scores: Sequence[float] | None = None
-        score_range: tuple[float | None, float | None] = (None, None)
         if isinstance(retriever, ScoredRetriever) and len(retriever.scores) == len(found):
             if retriever.search_type == "similarity":
                 scores = oriented(retriever.vectorstore, retriever.scores)
             else:
                 scores = retriever.scores
         if scores is None:
-            scores = [1 / rank for rank in range(1, len(found) + 1)]
-            score_range = (0.0, 1.0)
+            scores = [math.nan] * len(found)  # the order alone counts
         wanted = query.filters
         honours = isinstance(retriever, VectorStoreRetriever) or hasattr(retriever, "takes_depth")
         bare = found and not any(document.metadata for document in found)
@@ -234,7 +233,7 @@ class RetrieverSource:
             remedy = f"{self.name} returned documents without metadata, which a filter cannot check"
             raise FilterNotSupported("filter", wanted, remedy)
         return [
-            Hit(carried(document, self.id_key), score, score_range)
+            Hit(carried(document, self.id_key), score)
             for document, score in zip(found, scores, strict=True)
             if wanted is None or wanted.matches(document.metadata)
         ]

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from runoff._util.adapters.options import refuse_unknown
 from runoff.errors import InvalidArgument
-from runoff.fusion import RRF
+from runoff.fusion._default import default_fusion
 from runoff.langchain._binding import Bindable, ConfigurableRetriever
 from runoff.langchain._convert import answer
 from runoff.langchain._filters import BOUND, as_filter, joined
@@ -265,7 +265,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         }
         return TwoStage(
             sources=sources,
-            fusion=RRF() if self.fusion is None else self.fusion,
+            fusion=default_fusion() if self.fusion is None else self.fusion,
             reranker=self._observed(patch_config(config, callbacks=achild())),
             depth=max(self.depth, top_k),
             window=self.window,

@@ -21,6 +21,7 @@ from llama_index.core.schema import (
 from llama_index.core.storage.docstore.utils import json_to_doc
 
 from runoff._util.adapters.template import Template
+from runoff._util.adapters.trend import as_similarities
 from runoff._util.isolated import isolated
 from runoff._util.provenance import KEY, Marked, decode, encode, without
 from runoff.errors import IndexDamaged, InvalidArgument
@@ -179,11 +180,14 @@ def _has_image(node: BaseNode) -> bool:
 
 
 def to_hits(nodes: Iterable[NodeWithScore], reading: Reading) -> list[Hit]:
-    """Return one hit for each node, in the order given; a node without a score has NaN."""
-    return [
-        Hit(reading.document(found), math.nan if found.score is None else float(found.score))
-        for found in nodes
-    ]
+    """Return one hit for each node, in the order given; a node without a score has NaN.
+
+    Scores that rise along the order, best first, are distances, as FAISS gives, and are negated.
+    """
+    given = list(nodes)
+    scores = [math.nan if found.score is None else float(found.score) for found in given]
+    pairs = zip(given, as_similarities(scores), strict=True)
+    return [Hit(reading.document(found), score) for found, score in pairs]
 
 
 def to_query(bundle: QueryBundle) -> BundledQuery:
@@ -284,10 +288,11 @@ def plain_node(document: Document) -> NodeWithScore:
 def provenance(node: NodeWithScore | BaseNode) -> dict[str, Any] | None:
     """Return how a node was found and ranked, or None if runoff did not return it.
 
-    Keys: `doc_id`, `rank`, `sources` (name to rank and score), `fusion_rank`, `fusion_score`,
-    `rerank_rank`, `rerank_score`, `pair_score`, `truncated`, `model`, `kind`, `complete`, and
-    `degraded` if something was left out; `passages` (start, end and score; parts of the node's
-    content) if parts were scored; `grouped` (ids) if other nodes were put under this one.
+    Keys: `doc_id`, `rank`, `sources` (name to rank and score, None where there was none), `fusion`
+    (its class), `fusion_rank`, `fusion_score`, `rerank_rank`, `rerank_score`, `pair_score`,
+    `truncated`, `model`, `kind`, `complete`, and `degraded` if something was left out; `passages`
+    (start, end and score; parts of the node's content) if parts were scored; `grouped` (ids) if
+    other nodes were put under this one.
     """
     return decode(node.metadata)
 

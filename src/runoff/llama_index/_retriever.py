@@ -16,7 +16,7 @@ from llama_index.core.schema import MetadataMode
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
 from runoff.filters import And
-from runoff.fusion import RRF
+from runoff.fusion._default import default_fusion
 from runoff.llama_index._convert import Reading, to_nodes, to_query
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._settings import checked, node_grouping
@@ -75,7 +75,8 @@ class TwoStageRetriever(BaseRetriever):
             or several by name.
         retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None fuses only.
-        fusion: makes one order out of several retrievers' nodes; None is `RRF()`.
+        fusion: makes one order out of several retrievers' nodes; None is
+            `Convex(normalizer="zscore")`, or `RRF()` where nodes have no scores.
         top_n: nodes to return.
         depth: nodes asked of each retriever.
         window: candidates the reranker reads.
@@ -155,7 +156,7 @@ class TwoStageRetriever(BaseRetriever):
         )
         self._pipeline = TwoStage(
             sources=sources,
-            fusion=RRF() if fusion is None else fusion,
+            fusion=default_fusion() if fusion is None else fusion,
             reranker=second_stage(reranker, threshold, blend),
             depth=options["depth"],
             window=options["window"],

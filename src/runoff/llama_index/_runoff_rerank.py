@@ -59,9 +59,10 @@ class RunoffRerank(BaseNodePostprocessor):
             `"degrade"` degrades it for every fault; `"raise"` raises every fault.
         threshold: a `runoff.scores.Threshold`: nodes whose rerank score is below it are left out of
             a complete answer.
-        blend: the weight of the rerank score, within 0 and 1, against the incoming order; None or 1
-            leaves the incoming order out, and `"auto"` does what suits the model, as in
-            `runoff.rerank.Pointwise`.
+        blend: the weight of the rerank score, within 0 and 1, against the incoming one; None or 1
+            leaves the incoming one out, and `"auto"` does what suits the model, as in
+            `runoff.rerank.Pointwise`. The incoming scores of the nodes count if every node has one
+            and they fall along the order, or rise, as distances do; otherwise the ranks.
         metadata_mode: which metadata the reranker reads before the content; by default the metadata
             that was embedded.
         text_template: replaces the layout of metadata and content, such as `"{title}: {text}"`.

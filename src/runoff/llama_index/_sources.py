@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runoff._util.adapters.trend import trend
 from runoff._util.messages import error_text
 from runoff.errors import FilterNotSupported, RunoffError
 from runoff.llama_index._convert import Reading, to_bundle, to_hits
@@ -159,14 +158,7 @@ class RetrieverSource:
     def _hits(self, nodes: Sequence[NodeWithScore], query: Query, depth: int) -> Sequence[Hit]:
         if query.filters is not None:  # stores differ in how they treat a missing field
             nodes = [one for one in nodes if query.filters.matches(one.node.metadata)]
-        return _rising_is_distance(to_hits(nodes[:depth], self.reading))
-
-
-def _rising_is_distance(hits: list[Hit]) -> list[Hit]:
-    """Negate scores that rise along the order, best first: they are distances, as FAISS gives."""
-    if trend([hit.score for hit in hits]) == "rises":
-        return [replace(hit, score=-hit.score) for hit in hits]
-    return hits
+        return to_hits(nodes[:depth], self.reading)
 
 
 def _wider(depth: int) -> Iterator[int]:

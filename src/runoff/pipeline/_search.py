@@ -13,6 +13,7 @@ from runoff._util.faults import OnError, degrades, lacks
 from runoff._util.messages import error_text, name_of, visible
 from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
+from runoff.fusion._suited import suited
 from runoff.pipeline import _stages as stages
 from runoff.pipeline._boundary import within
 from runoff.pipeline._grouping import grouped_fates
@@ -136,7 +137,8 @@ class Search:
             inside, left_out = within(inside, self.query.filters)
         rankings, notes = identify(inside, self.id_of)
         every = {name: rankings.get(name, []) for name in self.sources}
-        candidates = stages.fuse(every, self.fusion)
+        fusion, instead = suited(self.fusion, every)
+        candidates = stages.fuse(every, fusion)
         heads = candidates
         if self.grouping is not None:
             share = self.deadline.remaining() * _GROUPING
@@ -144,8 +146,9 @@ class Search:
             notes += skipped
         split = stages.split(heads, self.window)
         entered = sum(map(len, rankings.values()))
-        fusion = StageTrace("fusion", "", watch.read()[0], entered, len(candidates))
-        return Nominated(recalled, fusion, split, grouped_fates(heads), (*left_out, *notes))
+        traced = StageTrace("fusion", name_of(fusion), watch.read()[0], entered, len(candidates))
+        every_note = (*left_out, *notes, *filter(None, (instead,)))
+        return Nominated(recalled, traced, split, grouped_fates(heads), every_note)
 
     def scored_nothing(self, nominated: Nominated, reply: Reply) -> bool:
         """Return whether the second stage degrades the answer and scored no candidate at all."""

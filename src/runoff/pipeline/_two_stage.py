@@ -18,7 +18,7 @@ from runoff._waiting.turns import turn
 from runoff.deadline import Deadline, Watch
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
-from runoff.fusion._rrf import RRF
+from runoff.fusion._default import default_fusion
 from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._recall import Recall
 from runoff.pipeline._search import Reply, Search
@@ -54,7 +54,8 @@ class TwoStage:
     Args:
         sources: first-stage retrievers by name, such as `{"bm25": bm25, "dense": dense}`. The
             first-declared one's copy of a document is used where several have it.
-        fusion: combines the hits of several sources into one order.
+        fusion: combines the hits of several sources into one order; by default the mean of their
+            z-scores, or `RRF()` for a search in which a source gave no scores.
         reranker: the second stage: a reranker, a pair scorer, or the name of a cross-encoder; the
             embedded one by default; None for recall alone.
         depth: hits asked of each source.
@@ -74,7 +75,7 @@ class TwoStage:
     """
 
     sources: Mapping[str, RecallSource]
-    fusion: Fusion = field(default_factory=RRF)
+    fusion: Fusion = field(default_factory=default_fusion)
     reranker: Reranker | PairScorer | str | None = "runoff-mini"
     depth: int = 100
     window: int = 50

@@ -33,10 +33,10 @@ class Function:
     The function is called with the `Query` (its question is `query.text`) and the depth, by
     position, and returns an iterable, best first. Its order is kept: scores are passed on and never
     used for sorting. Each item is a `Hit`, `(Document, score)` or `(doc_id, text, score)`. A list
-    of bare `Document`s is accepted too; their score is the reciprocal of the rank, with the range
-    (0, 1). Items with and without scores cannot be mixed. A repeated id is left out, so a function
-    may return several passages of one document: the first stands for it. Items beyond `depth` are
-    cut, and an iterator is read no further.
+    of bare `Document`s is accepted too: their score is NaN, and a pipeline fuses by rank. Items
+    with and without scores cannot be mixed. A repeated id is left out, so a function may return
+    several passages of one document: the first stands for it. Items beyond `depth` are cut, and an
+    iterator is read no further.
 
     An async function is accepted too: `asearch` awaits it, and `search` refuses it.
 
@@ -119,17 +119,17 @@ class Function:
             bare.add(isinstance(item, Document))
             if len(bare) > 1:
                 raise InvalidArgument("function", item, f"{_REMEDY}; all with a score, or none")
-            hit = self._hit(item, len(hits) + 1)
+            hit = self._hit(item)
             hits.setdefault(hit.doc_id, hit)
             if len(hits) == depth:
                 break
         return list(hits.values())
 
-    def _hit(self, item: object, rank: int) -> Hit:
+    def _hit(self, item: object) -> Hit:
         if isinstance(item, Hit):
             hit = item
         elif isinstance(item, Document):
-            return Hit(item, 1 / rank, (0.0, 1.0))
+            return Hit(item, math.nan)
         else:
             document, score = _parts(item)
             hit = Hit(document, score, self.score_range)

@@ -153,7 +153,8 @@ def stage_spans(recording: Recording) -> list[Span]:
     spent: dict[str, list[float]] = {}
     for query in recording:
         for stage in query.stages:
-            name = f"{stage.stage} {stage.source}".strip()
+            source = "" if stage.stage == "fusion" else stage.source
+            name = f"{stage.stage} {source}".strip()
             spent.setdefault(name, []).append(stage.latency_ms)
         spent.setdefault("whole search", []).append(query.outcome.spent_ms)
     return [Span(name, *_percentiles(taken)) for name, taken in spent.items()]

@@ -30,7 +30,7 @@ def test_results_keep_id_and_metadata_and_add_scores(documents, overlap):
     told = provenance(best)
     assert told["rerank_score"] == best.metadata["relevance_score"]
     assert (told["rank"], told["complete"], told["model"]) == (1, True, "overlap")
-    assert told["sources"] == {"input": {"rank": 2, "score": 0.5}}
+    assert told["sources"] == {"input": {"rank": 2, "score": None}}
 
 
 def test_inputs_are_never_changed(documents, overlap):
@@ -186,6 +186,36 @@ def test_a_text_template_shows_metadata_to_the_reranker_alone(documents, overlap
     assert overlap.seen[0] == "life: River otters sleep afloat and hold hands"
     assert overlap.seen[1].startswith(": A cascade")
     assert results[0].page_content == "River otters sleep afloat and hold hands"
+
+
+@pytest.mark.parametrize(
+    ("relevance", "fusion", "counted"),
+    [
+        ((9.0, 8.0, 1.0), "Convex", (9.0, 8.0, 1.0)),
+        (("9", 8, np.float32(1)), "Convex", (9.0, 8.0, 1.0)),
+        ((0.1, 0.2, 0.9), "Convex", (-0.1, -0.2, -0.9)),  # distances
+        ((None, None, None), "RRF", None),
+        ((9.0, None, 1.0), "RRF", (9.0, None, 1.0)),
+        ((9.0, float("nan"), 1.0), "RRF", (9.0, None, 1.0)),
+        ((1.0, 9.0, 8.0), "RRF", (1.0, 9.0, 8.0)),
+    ],
+)
+def test_incoming_scores_reach_the_blend(documents, overlap, relevance, fusion, counted):
+    """Scores of the list count where they agree with its order, and its ranks where they do not."""
+    given = documents[:3]
+    for one, score in zip(given, relevance, strict=True):
+        one.metadata["relevance_score"] = score
+    compressor = RunoffRerank(reranker=overlap, blend=0.0, top_n=3)
+    found = [provenance(one) for one in compressor.compress_documents(given, QUESTION)]
+    assert [one["fusion"] for one in found] == [fusion] * 3
+    assert [one["fusion_rank"] for one in found] == [1, 2, 3]
+    known = (None, None, None) if counted is None else counted
+    assert [one["sources"]["input"]["score"] for one in found] == list(known)
+    if fusion == "RRF":
+        expected = [1 / 61, 1 / 62, 1 / 63]
+    else:
+        expected = (np.array(counted) - np.mean(counted)) / np.std(counted)
+    assert [one["fusion_score"] for one in found] == pytest.approx(list(expected))
 
 
 def test_blend_reaches_the_pointwise_reranker(documents, overlap):

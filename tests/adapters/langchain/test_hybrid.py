@@ -3,6 +3,7 @@
 import copy
 import itertools
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.runnables import ConfigurableField
@@ -31,14 +32,23 @@ def test_both_sources_find_and_the_second_stage_decides(hybrid, overlap):
     assert overlap.calls == [10]
 
 
-def test_without_a_second_stage_it_is_rrf(documents, embeddings):
-    """With reranker=None the order is RRF's, and no relevance score is made up."""
-    hybrid = HybridRetriever.from_documents(documents, embeddings, reranker=None, k=10)
+def z_scores(told, source):
+    """Return each result's z-score in a source that all of it is shown of; the worst if absent."""
+    found = [one["sources"][source]["score"] for one in told if source in one["sources"]]
+    values = ((np.array(found) - np.mean(found)) / np.std(found)).tolist()
+    left = iter(values)
+    return [next(left) if source in one["sources"] else min(values) for one in told]
+
+
+def test_without_a_second_stage_it_is_the_mean_of_z_scores(documents, embeddings):
+    """With reranker=None the order is the default fusion's, and no relevance score is made up."""
+    hybrid = HybridRetriever.from_documents(documents, embeddings, reranker=None, k=20)
     results = hybrid.invoke(QUESTION)
     told = [provenance(one) for one in results]
-    for one in told:
-        expected = sum(1 / (60 + placed["rank"]) for placed in one["sources"].values())
-        assert one["fusion_score"] == pytest.approx(expected)
+    columns = zip(z_scores(told, "bm25"), z_scores(told, "dense"), strict=True)
+    for one, (lexical, dense) in zip(told, columns, strict=True):
+        assert one["fusion"] == "Convex"
+        assert one["fusion_score"] == pytest.approx((lexical + dense) / 2)
     assert [one["fusion_score"] for one in told] == sorted(
         (one["fusion_score"] for one in told), reverse=True
     )

@@ -206,6 +206,20 @@ def test_weights_count(documents):
         assert retriever.invoke(QUESTION)[0].id == first
 
 
+def test_documents_without_scores_are_fused_by_rank(documents, store):
+    """One retriever without scores: RRF takes the default's place, and the answer says so."""
+    given = {"fixed": Fixed(found=documents, k=9), "dense": store}
+    default = TwoStageRetriever(retrievers=given, reranker=None, top_n=9)
+    found = default.invoke(QUESTION)
+    by_rank = default.model_copy(update={"fusion": RRF()}).invoke(QUESTION)
+    assert ids(found) == ids(by_rank)
+    told = [provenance(one) for one in found]
+    assert {one["fusion"] for one in told} == {"RRF"}
+    assert {one["sources"]["fixed"]["score"] for one in told if "fixed" in one["sources"]} == {None}
+    response = default.pipeline.search(QUESTION)
+    assert response.outcome.notes == ("fused by rank (RRF) and not by score: fixed gave no scores",)
+
+
 def test_documents_without_ids_merge_by_text(documents, store, overlap):
     """A store's invented ids and documents without any are one document when texts are the same."""
     bare = [Document(page_content=one.page_content) for one in documents]

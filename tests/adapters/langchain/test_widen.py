@@ -111,7 +111,7 @@ def test_a_subclass_of_the_store_retriever_keeps_its_ways(store):
     results = retriever.invoke("a query and documents")
     plain = two_stage(store, reranker=None, top_n=10).invoke("a query and documents")
     assert [one.id for one in results] == [one.id for one in plain][::-1]
-    assert provenance(results[1])["sources"]["Own"] == {"rank": 2, "score": 0.5}
+    assert provenance(results[1])["sources"]["Own"] == {"rank": 2, "score": None}
 
 
 def test_distances_and_similarities_are_told_apart(store, documents, embeddings, chroma_client):
@@ -171,4 +171,6 @@ async def test_a_store_that_only_awaits_is_awaited(documents, embeddings, overla
 
     results = await two_stage(OnlyAsync(), reranker=None, top_n=10).ainvoke(QUESTION)
     assert [one.id for one in results] == [one.id for one in documents]
-    assert provenance(results[3])["sources"]["dense"] == {"rank": 4, "score": 0.25}
+    told = provenance(results[3])
+    assert told["sources"]["dense"] == {"rank": 4, "score": None}
+    assert (told["fusion"], told["fusion_score"]) == ("RRF", 1 / 64)

@@ -87,6 +87,33 @@ class TestAnswers:
         with pytest.raises(ScoreKindMismatch):
             rerank.postprocess_nodes(scored, query_str=QUERY)
 
+    @pytest.mark.parametrize(
+        ("scores", "fusion", "counted"),
+        [
+            ((9.0, 8.0, 1.0), "Convex", (9.0, 8.0, 1.0)),
+            ((0.1, 0.2, 0.9), "Convex", (-0.1, -0.2, -0.9)),  # distances
+            ((None, None, None), "RRF", (None, None, None)),
+            ((9.0, None, 1.0), "RRF", (9.0, None, 1.0)),
+            ((9.0, math.nan, 1.0), "RRF", (9.0, None, 1.0)),
+            ((1.0, 9.0, 8.0), "RRF", (1.0, 9.0, 8.0)),
+        ],
+    )
+    def test_incoming_scores_reach_the_blend(self, overlap, nodes, scores, fusion, counted):
+        """Scores of the list count where they agree with its order; otherwise its ranks do."""
+        pairs = zip(nodes[:3], scores, strict=True)
+        given = [NodeWithScore(node=node, score=score) for node, score in pairs]
+        rerank = RunoffRerank(reranker=overlap(), blend=0.0, top_n=3)
+        found = [provenance(one) for one in rerank.postprocess_nodes(given, query_str=QUERY)]
+        assert [one["fusion"] for one in found] == [fusion] * 3
+        assert [one["fusion_rank"] for one in found] == [1, 2, 3]
+        assert [one["sources"]["input"]["score"] for one in found] == list(counted)
+        expected = [1 / 61, 1 / 62, 1 / 63]
+        if fusion == "Convex":
+            mean = sum(counted) / 3
+            deviation = math.sqrt(sum((one - mean) ** 2 for one in counted) / 3)
+            expected = [(one - mean) / deviation for one in counted]
+        assert [one["fusion_score"] for one in found] == pytest.approx(expected)
+
     def test_a_blend_mixes_in_the_incoming_order(self, overlap, scored):
         """With no weight on the reranker, the incoming order stays."""
         rerank = RunoffRerank(reranker=overlap(), blend=0.0, top_n=10)

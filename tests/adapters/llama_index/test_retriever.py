@@ -114,6 +114,25 @@ class TestAnswers:
         ).retrieve(QUERY)
         assert two[0].score == provenance(two[0])["fusion_score"] <= 2 / 61
 
+    def test_nodes_without_scores_are_fused_by_rank(self, index, nodes):
+        """One retriever without scores: RRF takes the default's place, and the answer says so."""
+        bare = Fixed([NodeWithScore(node=node) for node in nodes])
+        given = {"bare": bare, "dense": index.as_retriever()}
+        by_rank, default = (
+            TwoStageRetriever(given, reranker=None, fusion=fusion, top_n=10)
+            for fusion in (RRF(), None)
+        )
+        found = default.retrieve(QUERY)
+        assert [(one.node_id, one.score) for one in found] == [
+            (one.node_id, one.score) for one in by_rank.retrieve(QUERY)
+        ]
+        assert {provenance(one)["fusion"] for one in found} == {"RRF"}
+        assert provenance(found[0])["sources"]["bare"]["score"] is None
+        response = default.pipeline.search(QUERY)
+        assert "note: fused by rank (RRF) and not by score: bare gave no scores" in (
+            response.explain()
+        )
+
     def test_unnamed_retrievers_get_names(self, index, scored):
         """A list of retrievers is named by kind, and each name is used once."""
         both = TwoStageRetriever(

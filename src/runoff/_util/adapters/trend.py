@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["trend"]
+__all__ = ["as_similarities", "trend"]
 
 
 def trend(scores: Sequence[float]) -> Literal["falls", "rises", "level"] | None:
@@ -25,3 +25,8 @@ def trend(scores: Sequence[float]) -> Literal["falls", "rises", "level"] | None:
     if falls and rises:
         return None
     return "falls" if falls else "rises" if rises else "level"
+
+
+def as_similarities(scores: Sequence[float]) -> list[float]:
+    """Return the scores of a list, best document first, negated if they rise: distances do."""
+    return [-score for score in scores] if trend(scores) == "rises" else list(scores)

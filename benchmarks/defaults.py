@@ -1,0 +1,200 @@
+"""What the defaults are worth: sources alone, fusions, and second stages by blend and window.
+
+Everything is read off recordings by replay. Settings are chosen by train and dev queries; the test
+queries of the collections are looked at afterwards and choose nothing. `--collections` takes names
+with a split, such as `scifact:train`; recordings are kept in the folder `--cache`, so that a run
+that was stopped goes on. `--stages` names rerankers: a model, or a class of `runoff.rerank`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness import Report, Skipped, Table, cache_root, say
+from judged import Collection, bootstrap, mean, measured
+from recalled import sources
+
+import runoff.rerank
+from runoff import TwoStage
+from runoff.evaluation import Setting, record
+from runoff.evaluation._grid import Answers
+from runoff.fusion import RRF, Convex
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from harness import Options
+
+    from runoff.evaluation import Recording
+    from runoff.protocols import Fusion
+
+__all__ = ["run"]
+
+CHOSEN_ON = ("scifact:train", "nfcorpus:train", "nfcorpus:dev")
+SEEN_AFTERWARDS = ("scifact", "nfcorpus", "wikiqa", "dbpedia-50", "cranfield")
+STAGES = ("runoff-mini", "LateInteraction")  # a class that does not exist is left out
+BLENDS = (0.25, 0.5, 0.75, 1.0)
+WINDOWS = (20, 50, 100)
+DEPTH, WINDOW = 100, 50
+_MEASURE = "nDCG@10"
+_BOTH = ("bm25", "dense")
+_QUICK = 5
+_ENCODED = 64  # documents given to a token store at once
+
+_Values = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One system: what to replay, and whether it is one of the simple ones."""
+
+    sources: tuple[str, ...]
+    fusion: Fusion
+    stage: str = ""
+    window: int = 0
+    blend: float | None = None
+
+    @property
+    def name(self) -> str:
+        if len(self.sources) == 1:
+            return {"bm25": "BM25", "dense": "dense"}[self.sources[0]] + " alone"
+        if isinstance(self.fusion, RRF):
+            return "RRF"
+        weights = self.fusion.weights if isinstance(self.fusion, Convex) else None
+        first = "z-score" if weights is None else f"z-score, dense {weights['dense']:g}"
+        if not self.stage:
+            return first
+        return f"{first} + {self.stage}, blend {self.blend:g}, window {self.window}"
+
+    @property
+    def simple(self) -> bool:
+        return not self.stage and getattr(self.fusion, "weights", None) is None
+
+    def setting(self) -> Setting:
+        return Setting(self.sources, self.fusion, DEPTH, self.window, self.blend)
+
+
+def run(options: Options) -> Report:
+    """Record and replay every collection, and return both tables and the differences."""
+    stages = [one for one in options.stages or STAGES if options.stages or _exists(one)]
+    rows = _rows(stages)
+    limit = _QUICK if options.quick else options.queries
+    chosen: dict[str, _Values] = {}
+    afterwards: dict[str, _Values] = {}
+    notes: list[str] = []
+    for given in options.collections or (*CHOSEN_ON, *SEEN_AFTERWARDS):
+        name, _, split = given.partition(":")
+        try:
+            collection = Collection.load(name, limit, split or "test")
+        except Skipped as missing:
+            notes.append(f"skipped {given}: {missing}")
+            continue
+        part = afterwards if split in ("", "test") else chosen
+        part[f"{given} ({len(collection.qrels)})"] = _measured(collection, split, stages, rows)
+    if not chosen and not afterwards:
+        raise Skipped("; ".join(notes))
+    tables = []
+    if chosen:
+        tables.append(_means("Chosen on train and dev queries", rows, chosen))
+    if afterwards:
+        tables.append(
+            _means("Seen afterwards: test queries, which chose nothing", rows, afterwards)
+        )
+        tables.append(_against(rows, afterwards))
+    return Report(tables, notes=notes)
+
+
+def _exists(stage: str) -> bool:
+    return not stage[:1].isupper() or stage in runoff.rerank.__all__
+
+
+def _rows(stages: Sequence[str]) -> list[_Row]:
+    score = Convex(normalizer="zscore")
+    rows = [_Row((one,), score) for one in _BOTH]
+    rows += [_Row(_BOTH, RRF()), _Row(_BOTH, score)]
+    for dense in (0.3, 0.7):
+        weights = {"bm25": round(1 - dense, 2), "dense": dense}
+        rows.append(_Row(_BOTH, Convex(weights, normalizer="zscore")))
+    for stage in stages:
+        rows += [_Row(_BOTH, score, stage, WINDOW, blend) for blend in BLENDS]
+        rows += [_Row(_BOTH, score, stage, window, 0.5) for window in WINDOWS if window != WINDOW]
+    return rows
+
+
+def _measured(
+    collection: Collection, split: str, stages: Sequence[str], rows: Sequence[_Row]
+) -> _Values:
+    """Return the measure of every query by the name of the system."""
+    name = f"{collection.name}-{split or 'test'}-{len(collection.qrels)}"
+    found = sources(collection, DEPTH)
+    values: _Values = {}
+    for stage in ("", *stages):
+        say(f"{name}: {stage or 'first stage'}")
+        second = _second(stage, collection, cache_root() / "defaults" / "tokens")
+        recording: Recording = record(
+            TwoStage(found, Convex(normalizer="zscore"), second, depth=DEPTH, window=WINDOW),
+            collection,
+            DEPTH,
+            window=max(WINDOWS),
+            path=cache_root() / "defaults" / f"{name}-{stage.replace('/', '_') or 'recall'}",
+        )
+        answers = Answers(recording, list(collection.queries))
+        for row in rows:
+            if row.stage == stage:
+                orders = {one: list(it) for one, it in answers.to(row.setting(), 10).items()}
+                values[row.name] = measured(orders, collection, [_MEASURE])[_MEASURE]
+    return values
+
+
+def _second(stage: str, collection: Collection, tokens: Path) -> Any:  # noqa: ANN401 - what `TwoStage` takes
+    """Return a second stage by its name; one with a token store has seen all documents."""
+    if not stage or not stage[:1].isupper():
+        return stage or None
+    made = getattr(runoff.rerank, stage)()
+    if "store" in {one.name for one in dataclasses.fields(made)}:
+        made = dataclasses.replace(made, store=tokens / collection.name)
+        texts = [one.text for one in collection.documents]
+        for at in range(0, len(texts), _ENCODED):
+            made.score([("every document", text) for text in texts[at : at + _ENCODED]])
+    return made
+
+
+def _means(title: str, rows: Sequence[_Row], found: Mapping[str, _Values]) -> Table:
+    lines = []
+    for row in rows:
+        means = [mean(values[row.name]) for values in found.values()]
+        lines.append((row.name, sum(means) / len(means), *means))
+    return Table(
+        f"{title}: {_MEASURE}",
+        ("system", "mean", *found),
+        lines,
+        f"Depth {DEPTH}. In brackets: judged queries. Second stages read the fused order of "
+        "z-score with equal weights.",
+    )
+
+
+def _against(rows: Sequence[_Row], found: Mapping[str, _Values]) -> Table:
+    """Compare every system with the best simple one of each collection."""
+    best: dict[str, str] = {}
+    for name, values in found.items():
+        best[name] = max(
+            (row.name for row in rows if row.simple), key=lambda one: mean(values[one])
+        )
+    lines = []
+    for row in rows:
+        cells = []
+        for name, values in found.items():
+            one = bootstrap(values[row.name], values[best[name]])
+            same = row.name == best[name]
+            cells.append("best" if same else f"{one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})")
+        lines.append((row.name, *cells))
+    return Table(
+        f"{_MEASURE} minus that of the best simple system, test queries",
+        ("system", *found),
+        lines,
+        "The best of the sources alone, RRF and z-score with equal weights, on these very queries. "
+        "95% percentile bootstrap over queries, 10,000 resamples.",
+    )
