@@ -141,7 +141,8 @@ def test_defaults_are_measured_and_written(tmp_path, data):
     judged = (data / "scifact" / "qrels.tsv").read_text()
     (data / "scifact" / "qrels.train.tsv").write_text(judged)
     page = tmp_path / "page.md"
-    page.write_text("# Defaults\n\n<!-- defaults -->\nof last year\n<!-- /defaults -->\n\nThe end.\n")
+    old = "<!-- defaults -->\nof last year\n<!-- /defaults -->"
+    page.write_text(f"# Defaults\n\n{old}\n\nThe end.\n")
     asked = ("defaults", "--collections", "scifact:train,scifact,wikiqa:dev", "--stages")
     given = (*asked, "runoff-mini", "--markdown", str(page), "--cache", str(tmp_path / "kept"))
     done, found = _run(tmp_path, data, *given)

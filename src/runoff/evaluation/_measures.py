@@ -369,10 +369,11 @@ def _named(ir_measures: Any, text: str) -> Any:  # noqa: ANN401 - it publishes n
     from 3.14.
     """
     node = ast.parse(text.strip(), mode="eval").body
-    values = {}
+    values: dict[str, object] = {}
     cutoff = None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-        node, cutoff = node.left, ast.literal_eval(node.right)
+        cutoff = ast.literal_eval(node.right)
+        node = node.left
     if isinstance(node, ast.Call) and not node.args:
         values = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
         node = node.func
