@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -167,6 +168,8 @@ class HTTPRerank(RemoteScorer):
         }
         if self.instruction is not None:
             stated["instruction"] = self.instruction
+        if query := self.url.partition("?")[2]:  # it may choose a deployment; it is not shown
+            stated["query"] = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()
         return json.dumps(stated)
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
