@@ -293,7 +293,7 @@ def measured_once(
     found = {name: np.zeros(len(places)) for name in measures}
     scored = _scores({one: order for one, order in run.items() if one in places and order})
     plain = {query_id: dict(grades) for query_id, grades in qrels.items()}
-    for metric in ir_measures.iter_calc(list(named), plain, scored):
+    for metric in PlainEvaluator(ir_measures, list(named), plain).iter_calc(scored):
         if metric.query_id in scored:
             found[named[metric.measure]][places[metric.query_id]] = metric.value
     return found
