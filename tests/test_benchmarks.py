@@ -141,9 +141,8 @@ def test_defaults_are_measured_and_written(tmp_path, data):
     judged = (data / "scifact" / "qrels.tsv").read_text()
     (data / "scifact" / "qrels.train.tsv").write_text(judged)
     page = tmp_path / "page.md"
-    page.write_text(
-        "# Defaults\n\n<!-- defaults -->\nof last year\n<!-- /defaults -->\n\nThe end.\n"
-    )
+    old = "<!-- defaults -->\nof last year\n<!-- /defaults -->"
+    page.write_text(f"# Defaults\n\n{old}\n\nThe end.\n")
     asked = ("defaults", "--collections", "scifact:train,scifact,wikiqa:dev", "--stages")
     given = (*asked, "runoff-mini", "--markdown", str(page), "--cache", str(tmp_path / "kept"))
     done, found = _run(tmp_path, data, *given)
@@ -154,7 +153,7 @@ def test_defaults_are_measured_and_written(tmp_path, data):
     assert {row[1] for row in chosen["rows"]} == {1.0}
     names = [row[0] for row in against["rows"]]
     assert names[:4] == ["BM25 alone", "dense alone", "RRF", "z-score"]
-    assert "z-score + runoff-mini, blend 0.5, window 100" in names
+    assert "default + runoff-mini, blend 0.5, window 100" in names
     assert against["rows"][0][1] == "best"
     assert found["defaults"]["notes"] == [
         "skipped wikiqa:dev: no collection wikiqa in the data folder"

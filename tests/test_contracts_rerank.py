@@ -12,10 +12,12 @@ from runoff.rerank import (
     Cap,
     CrossEncoder,
     DiskCache,
+    LateInteraction,
     MemoryCache,
     Metered,
     Pointwise,
     Price,
+    TokenStore,
 )
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Threshold, Usage
 from runoff.testing.contracts import PairScorerContract, RerankerContract
@@ -56,6 +58,12 @@ class TestCrossEncoderAsProbability(PairScorerContract):
     def make(self):
         pytest.importorskip("runoff_models")
         return CrossEncoder(activation="sigmoid")
+
+
+class TestLateInteraction(PairScorerContract):
+    def make(self):
+        pytest.importorskip("runoff_models")
+        return LateInteraction(store=TokenStore())
 
 
 class TestCachedInMemory(PairScorerContract):
@@ -113,6 +121,12 @@ class TestPointwiseCrossEncoder(RerankerContract):
     def make(self):
         pytest.importorskip("runoff_models")
         return Pointwise(CrossEncoder())
+
+
+class TestPointwiseLateInteraction(RerankerContract):
+    def make(self):
+        pytest.importorskip("runoff_models")
+        return Pointwise(LateInteraction(), blend=0.5)
 
 
 class TestCrossEncoderAlone(RerankerContract):

@@ -31,10 +31,12 @@ from common import (
 from tokenizers import Tokenizer
 from torch import nn
 
+import onnx
 from runoff.export._agreement import check_fp32, check_int8, spearman
 from runoff.export._folder import write_checksums, write_json
 from runoff.export._graph import to_int8, to_onnx
 
+TOKENS = "token_embeddings"
 VERSION = "0.1.0"
 SOURCE = {"model": BACKBONE, "package": BACKBONE_PACKAGE, "model.safetensors": BACKBONE_SHA256}
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -44,6 +46,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "output": "sentence_embedding",
         "max_length": 256,
         "dims": 384,
+        "score_spread": 0.063,  # of cosines, over the queries of docs/defaults.md
+        "default_blend": 0.5,  # of late interaction with its token vectors
     },
     "runoff-mini": {
         "kind": "cross-encoder",
@@ -84,6 +88,18 @@ def pair_scores(encoder: Encoder, texts: list[tuple[str, str]]) -> np.ndarray:
     return np.array([encoder((query,)) @ encoder((document,)) for query, document in texts])
 
 
+def add_token_vectors(graph: Path) -> None:
+    """Give a bi-encoder's graph the vectors that it pools as a second output."""
+    model = onnx.load(graph)
+    norms = [node for node in model.graph.node if node.op_type == "LayerNormalization"]
+    shape = ["batch", "tokens", CONFIGS[BACKBONE.rpartition("/")[2]]["dims"]]
+    made = onnx.helper.make_tensor_value_info(TOKENS, onnx.TensorProto.FLOAT, shape)
+    model.graph.node.append(onnx.helper.make_node("Identity", [norms[-1].output[0]], [TOKENS]))
+    model.graph.output.append(made)
+    onnx.checker.check_model(model)
+    onnx.save(model, graph)
+
+
 def export(
     name: str, net: nn.Module, out: Path, texts: list[tuple[str, str]], *, keep_fp32: bool
 ) -> None:
@@ -103,6 +119,8 @@ def export(
         )
         to_onnx(net, {name: sample[name] for name in INPUTS}, config["output"], full)
         to_int8(full, small)
+        if config["kind"] == "bi-encoder":
+            add_token_vectors(small)
         reference = Encoder(full, vocabulary, config["max_length"])
         quantised = Encoder(small, vocabulary, config["max_length"])
         singles = [(document,) for _, document in texts]

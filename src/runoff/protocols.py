@@ -39,7 +39,9 @@ class RecallSource(Protocol):
     """A first-stage retriever.
 
     It is called in any thread. One that must be called in the thread that searches, such as one
-    with a `sqlite3` connection, has an attribute `thread = "caller"`.
+    with a `sqlite3` connection, has an attribute `thread = "caller"`. One that knows how far apart
+    its scores usually lie has an attribute `score_spread`: the standard deviation of a query's 100
+    best scores, as it is on average over queries; see `runoff.fusion.Convex`.
     """
 
     def retrieve(

@@ -16,7 +16,7 @@ from runoff.errors import InvalidArgument, ScoreKindMismatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ModelIdentity", "PairScores", "Passage", "ScoreKind", "Threshold", "Usage"]
+__all__ = ["Match", "ModelIdentity", "PairScores", "Passage", "ScoreKind", "Threshold", "Usage"]
 
 _N = TypeVar("_N", int, float)
 
@@ -97,6 +97,24 @@ class Passage:
     start: int
     end: int
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A word of a query, and the word of a document that late interaction matched it with.
+
+    Attributes:
+        query: the query's word.
+        document: the document's word.
+        cosine: of their vectors, within -1 and 1; of a word with several tokens, the weighted mean.
+        share: the part of all query weights that the word has, within 0 and 1. The score is the sum
+            of `share * cosine` over all words.
+    """
+
+    query: str
+    document: str
+    cosine: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True)

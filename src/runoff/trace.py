@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field, fields
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.messages import fields_repr
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from runoff.types import Candidate
+    from runoff.scores import Match
+    from runoff.types import Candidate, Document
 
 __all__ = ["Fate", "FateKind", "Scoring", "StageTrace", "Trace"]
 
@@ -129,6 +131,8 @@ class Trace:
         depth: hits asked of each source.
         window: candidates the reranker was to read.
         top_k: results asked for.
+        matcher: returns for a document which words of the query met which of its own, where the
+            model can say so; it is not pickled.
     """
 
     stages: tuple[StageTrace, ...]
@@ -138,8 +142,16 @@ class Trace:
     depth: int
     window: int
     top_k: int
+    matcher: Callable[[Document], tuple[Match, ...]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     __repr__ = fields_repr
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Read a pickle; one of version 0.1.0 has no matcher."""
+        for one, value in zip_longest(fields(self), state):
+            object.__setattr__(self, one.name, value)
 
     @property
     def usage(self) -> Usage:

@@ -20,9 +20,10 @@ from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runoff.filters import Filter
+    from runoff.scores import Match
     from runoff.trace import StageTrace, Trace
 
 __all__ = [
@@ -270,6 +271,8 @@ class Reranking:
         notes: sentences for the user to read.
         thresholded: True when a threshold was applied, so that nothing unscored may follow.
         parts: its stages, when there are several; `usage` is their sum.
+        matcher: returns for a document which words of the query met which of its own, where the
+            model can say so; it is not pickled.
     """
 
     ordered: tuple[Ranked, ...]
@@ -284,6 +287,9 @@ class Reranking:
     notes: tuple[str, ...] = ()
     thresholded: bool = False
     parts: tuple[StageTrace, ...] = ()
+    matcher: Callable[[Document], tuple[Match, ...]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     __repr__ = fields_repr
 

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from runoff.recall._generations.pointer import checksum
+from runoff._util.generations.pointer import checksum
 
 
 def pointer(path):

@@ -43,6 +43,8 @@ SETTINGS = (
     "sentence_bert_config.json",
     "modules.json",
     "*_Pooling/config.json",
+    "late.json",
+    "late_*.bin",
 )
 _INT8_NAMES = ("int8", "quantized", "uint8")
 _INT8 = re.compile(r"int8|quantized")

@@ -23,7 +23,7 @@ from runoff._waiting import exits
 from runoff.errors import DeadlineExceeded, InvalidArgument, ModelDamaged, PoolFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -100,10 +100,16 @@ class Loaded:
         Raises:
             ModelDamaged: the graph cannot be computed.
         """
+        return self.run_all(encoded, (output,), interrupt)[0]
+
+    def run_all(
+        self, encoded: Encoded, outputs: Sequence[str], interrupt: Interrupt | None = None
+    ) -> list[NDArray[Any]]:
+        """Do what `run` does for several outputs, in one run."""
         feeds = {}
         for name, dtype in self._inputs.items():
             if name == "attention_mask":
-                values = np.ones_like(encoded.ids)
+                values = np.ones_like(encoded.ids) if encoded.mask is None else encoded.mask
             elif name == "position_ids":
                 values = np.arange(len(encoded), dtype=np.int64)[None]
             else:
@@ -114,11 +120,11 @@ class Loaded:
         if interrupt is not None:
             interrupt.on_stop(lambda: setattr(options, "terminate", True))
         try:
-            (result,) = self._session.run([output], feeds, options)
+            results = self._session.run([*outputs], feeds, options)
         except Exception as error:
             msg = f"{self._name} cannot be run: {_summary(error)}"
             raise ModelDamaged(msg) from error
-        return np.asarray(result)
+        return [np.asarray(one) for one in results]
 
     def probe(self, encoded: Encoded, output: str, deadline: Deadline | None) -> NDArray[Any]:
         """Do what `run` does with a short input, once after loading, in limited time.

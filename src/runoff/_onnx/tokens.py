@@ -35,12 +35,14 @@ class Encoded:
         type_ids: 0 for the first text and 1 for the second, as the tokenizer says; same shape.
         truncated: whether text was lost to the limit; of a pair, text of the document.
         query_cut: whether text of a pair's query was lost.
+        mask: 0 for tokens that the others do not see, same shape; None lets all be seen.
     """
 
     ids: NDArray[np.int64]
     type_ids: NDArray[np.int64]
     truncated: bool
     query_cut: bool = False
+    mask: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return the number of tokens."""
@@ -128,9 +130,23 @@ class TextEncoder:
         room = self.max_length - self._pair.special
         return max(1, room - min(len(query[0]), self.max_length // 2))
 
+    @property
+    def length(self) -> int:
+        """How many tokens of a text are read alone."""
+        return self.max_length - self._single.special
+
+    @property
+    def around(self) -> tuple[int, int]:
+        """How many special tokens stand before a text and after it."""
+        return len(self._single.ids[0]), len(self._single.ids[1])
+
     def text(self, text: str) -> Encoded:
         """Encode one text."""
-        ids, truncated = self.ids(text, self.max_length - self._single.special)
+        ids, truncated = self.ids(text, self.length)
+        return self.filled(ids, truncated=truncated)
+
+    def filled(self, ids: list[int], *, truncated: bool) -> Encoded:
+        """Return the ids of a text among the special tokens."""
         return self._single.fill(ids, truncated=truncated)
 
     def query(self, text: str) -> tuple[list[int], bool]:

@@ -76,6 +76,7 @@ _MOVED = {
     "recall.bm25": "recall._bm25.bm25",
     "recall.bm25_store": "recall._bm25.disk",
     "recall.bm25s_module": "recall._bm25.engine",
+    "recall.generations": "_util.generations",
     "recall.given": "recall._arguments",
     **_each("recall.", "recall._dense.", "dense embedder nearest rows vectors"),
     **_each("recall.", "recall._stores.", "chroma chroma_errors chroma_where qdrant_filter"),

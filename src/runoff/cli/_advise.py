@@ -53,7 +53,7 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     collection: CollectionArgument,
     system: SystemOption = None,
     sources: SourcesOption = "bm25,dense",
-    reranker: RerankerOption = "runoff-mini",
+    reranker: RerankerOption = "default",
     window: Annotated[int, typer.Option(help="The widest window to look at.")] = 100,
     depth: Annotated[int, typer.Option(help="Hits to record of each source.")] = 200,
     slice_by: SliceOption = None,

@@ -67,7 +67,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         bool, typer.Option(help="Exit with 3 if the system is proven worse than the baseline.")
     ] = False,
     sources: SourcesOption = "bm25,dense",
-    reranker: RerankerOption = "runoff-mini",
+    reranker: RerankerOption = "default",
     window: Annotated[
         int,
         typer.Option(help="Candidates to rerank per query; more if --system reranks more."),

@@ -1,4 +1,4 @@
-"""`runoff export`: turn a Hugging Face cross-encoder into a folder that runs without torch."""
+"""`runoff export`: turn a reranking model into a folder that runs without torch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from runoff.errors import InvalidArgument
 
 __all__ = ["export"]
 
@@ -36,32 +38,43 @@ def export(
         bool, typer.Option("--json", help="Print JSON to standard output.")
     ] = False,
 ) -> None:
-    """Convert a cross-encoder to ONNX and check that it scores as it does in torch.
+    """Convert a cross-encoder or a late-interaction model to ONNX and check its scores.
 
-    CrossEncoder(OUT) then runs it with ONNX Runtime alone. Exporting needs the extra `export`.
+    CrossEncoder(OUT) or LateInteraction(OUT) then runs it with ONNX Runtime alone, as it scores in
+    torch. Exporting needs the extra `export`.
 
     Exit codes: 0 success, 1 error or different scores, 2 wrong argument.
     """
-    from runoff.export import export_cross_encoder  # noqa: PLC0415 - --help needs none of this
-
-    made = export_cross_encoder(
-        Path(model) if Path(model).is_dir() else model,
-        out,
-        precision=precision,  # type: ignore[arg-type] # it is checked there
-        agreement=agreement,
-        max_length=max_length,
-        revision=revision,
-        progress=partial(print, file=sys.stderr),
+    from runoff.export import (  # noqa: PLC0415 - --help needs none of this
+        export_cross_encoder,
+        export_late_interaction,
     )
+    from runoff.export._late_interaction import is_late_interaction  # noqa: PLC0415 - as above
+
+    given = Path(model) if Path(model).is_dir() else model
+    options: dict[str, Any] = {
+        "precision": precision,
+        "agreement": agreement,
+        "revision": revision,
+        "progress": partial(print, file=sys.stderr),
+    }
+    if is_late_interaction(given, revision=revision):
+        if max_length is not None:
+            remedy = "a late-interaction model states its own lengths: leave it out"
+            raise InvalidArgument("max_length", max_length, remedy)
+        made = export_late_interaction(given, out, **options)
+    else:
+        made = export_cross_encoder(given, out, max_length=max_length, **options)
     if json_output:
         print(json.dumps(asdict(made) | {"folder": str(made.folder)}, indent=2))  # noqa: T201 - the output
         return
     sizes = ", ".join(f"{kind} {size / 1e6:,.1f} MB" for kind, size in made.bytes.items())
-    typer.echo(f"{made.folder}: {sizes}; reads {made.max_length} tokens, scores are {made.kind}s")
+    kinds = made.kind.removesuffix("y") + ("ies" if made.kind.endswith("y") else "s")
+    typer.echo(f"{made.folder}: {sizes}; reads {made.max_length} tokens, scores are {kinds}")
     typer.echo(
         f"checked on {made.pairs} pairs, {made.truncated} of them truncated: torch and ONNX differ "
         f"by at most {made.difference:.1e}"
     )
     if made.agreement is not None:
         typer.echo(f"Spearman correlation of int8 with fp32: {made.agreement:.4f}")
-    typer.echo(f"to use it: CrossEncoder({str(made.folder.absolute())!r})")
+    typer.echo(f"to use it: {made.scorer}({str(made.folder.absolute())!r})")

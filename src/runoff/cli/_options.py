@@ -52,7 +52,9 @@ SourcesOption = Annotated[
 ]
 RerankerOption = Annotated[
     str,
-    typer.Option(help="Second stage of the built-in pipeline: a cross-encoder's name, or none."),
+    typer.Option(
+        help="Second stage of the built-in pipeline: default, a cross-encoder's name, or none."
+    ),
 ]
 SplitOption = Annotated[str, typer.Option(help="Which judgments of a BEIR folder to use.")]
 TopicsOption = Annotated[

@@ -123,7 +123,7 @@ class Prepared:
             weights = rrf_weights(by_rank.weights, query.origins)
             score = self._reciprocal(weights, by_rank.rank_constant, depth)
         elif type(fusion) is Convex:
-            score = self._convex(weights, normalizer_of(fusion.normalizer), depth)
+            score = self._convex(fusion, weights, depth)
         else:
             score = self._by_foreign(fusion, depth)
         found = np.flatnonzero(best != _NOT_FOUND)
@@ -179,16 +179,17 @@ class Prepared:
 
     def _convex(
         self,
+        fusion: Convex,
         weights: dict[str, float],
-        normalizer: Normalizer,
         depth: int,
     ) -> NDArray[np.float64]:
-        return _summed(
-            [
-                weights[name] * self._normal(name, rows[:depth], normalizer, depth)
-                for name, rows in self._by_rank.items()
-            ]
-        )
+        normalizer = normalizer_of(fusion.normalizer)
+        shares = []
+        for name, rows in self._by_rank.items():
+            values = self._normal(name, rows[:depth], normalizer, depth)
+            share = fusion.share(name, self._hits[name][:depth])  # type: ignore[arg-type] # see `_Scored`
+            shares.append(weights[name] * share * values)
+        return _summed(shares)
 
     def _normal(
         self,

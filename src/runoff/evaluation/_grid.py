@@ -90,6 +90,8 @@ def _fusion_text(fusion: Fusion) -> str:
         parts.append(f"rank_constant {fusion.rank_constant:g}")
     if isinstance(fusion, Convex) and fusion.normalizer != Convex().normalizer:
         parts.append(type(fusion.normalizer).__name__)
+    if isinstance(fusion, Convex) and fusion.spreads:
+        parts.append("weights by spread")
     return f"{name}({', '.join(parts)})" if parts else name
 
 

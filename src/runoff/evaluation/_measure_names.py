@@ -77,7 +77,7 @@ def _named(ir_measures: Any, text: str) -> Any:  # noqa: ANN401 - it publishes n
     from 3.14.
     """
     node = ast.parse(text.strip(), mode="eval").body
-    values = {}
+    values: dict[str, object] = {}
     cutoff = None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
         cutoff, node = ast.literal_eval(node.right), node.left

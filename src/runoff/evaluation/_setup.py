@@ -259,7 +259,8 @@ def fusion_to_json(fusion: Fusion) -> dict[str, Any]:
     if type(fusion) is Convex:
         for name, kind in _NORMALIZERS.items():
             if type(fusion.normalizer) is kind:
-                return {"kind": "convex", "weights": weights, "normalizer": name}
+                stored = {"kind": "convex", "weights": weights, "normalizer": name}
+                return stored | ({"spreads": dict(fusion.spreads)} if fusion.spreads else {})
     return {"kind": "own", "is": f"{type(fusion).__module__}.{type(fusion).__qualname__}"}
 
 
@@ -268,5 +269,7 @@ def fusion_from_json(stored: Mapping[str, Any]) -> RRF | Convex | None:
     if stored["kind"] == "rrf":
         return RRF(stored["weights"], rank_constant=stored["rank_constant"])
     if stored["kind"] == "convex":
-        return Convex(stored["weights"], normalizer=stored["normalizer"])
+        return Convex(
+            stored["weights"], normalizer=stored["normalizer"], spreads=stored.get("spreads")
+        )
     return None

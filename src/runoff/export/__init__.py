@@ -1,4 +1,4 @@
-"""From a Hugging Face cross-encoder to a folder that `CrossEncoder` runs without torch.
+"""From a model of the Hugging Face Hub to a folder that runs without torch.
 
 Names are imported when they are first used: only this package needs torch and onnx.
 """
@@ -11,10 +11,15 @@ from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
     from runoff.export._cross_encoder import Exported, export_cross_encoder
+    from runoff.export._late_interaction import export_late_interaction
 
-__all__ = ["Exported", "export_cross_encoder"]
+__all__ = ["Exported", "export_cross_encoder", "export_late_interaction"]
 
-_HOMES = {"Exported": "_cross_encoder", "export_cross_encoder": "_cross_encoder"}
+_HOMES = {
+    "Exported": "_cross_encoder",
+    "export_cross_encoder": "_cross_encoder",
+    "export_late_interaction": "_late_interaction",
+}
 
 if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
     __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -37,14 +37,15 @@ class Exported:
     """An exported model.
 
     Attributes:
-        folder: of the model: `CrossEncoder(folder)` runs it.
+        folder: of the model: `CrossEncoder(folder)` or `LateInteraction(folder)` runs it.
         bytes: the size of each graph with its weights, by precision.
-        max_length: tokens read of each pair.
-        kind: of the scores, `"logit"` or `"probability"`.
+        max_length: tokens read of each pair, or of each document.
+        kind: of the scores, `"logit"`, `"probability"` or `"similarity"`.
         difference: the largest, between the scores of torch and of fp32 ONNX.
         agreement: Spearman's correlation of int8 with fp32; None without int8.
         pairs: how many were compared.
         truncated: of those, how many were longer than the model reads.
+        scorer: the name of the class that runs it.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Exported:
     agreement: float | None
     pairs: int
     truncated: int
+    scorer: str = "CrossEncoder"
 
 
 def export_cross_encoder(

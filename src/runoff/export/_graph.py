@@ -37,7 +37,14 @@ def need_onnx() -> Any:  # noqa: ANN401 - it may not be installed
     return onnx
 
 
-def to_onnx(net: Any, inputs: Mapping[str, Any], output: str, target: Path) -> None:  # noqa: ANN401 - torch publishes types only where it is installed
+def to_onnx(
+    net: Any,  # noqa: ANN401 - torch publishes types only where it is installed
+    inputs: Mapping[str, Any],
+    output: str,
+    target: Path,
+    *,
+    by_token: bool = False,
+) -> None:
     """Write a network as fp32 ONNX, with the axes of batch and tokens dynamic.
 
     Weights of 2 GB and more are in one file beside the graph, whose name ends in `_data`.
@@ -47,13 +54,15 @@ def to_onnx(net: Any, inputs: Mapping[str, Any], output: str, target: Path) -> N
         inputs: int64 tensors of shape (batch, tokens) by name; what the graph is traced with.
         output: the name of the output.
         target: the file to write.
+        by_token: whether the output has shape (batch, tokens, ...).
 
     Raises:
         Exception: torch's error where the network cannot be traced.
     """
     import torch  # noqa: PLC0415 - an extra
 
-    axes = {name: {0: "batch", 1: "tokens"} for name in inputs} | {output: {0: "batch"}}
+    both = {0: "batch", 1: "tokens"}
+    axes = dict.fromkeys(inputs, both) | {output: both if by_token else {0: "batch"}}
     # a large network is written as one file for each weight
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         traced = Path(scratch) / target.name

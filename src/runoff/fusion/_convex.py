@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from runoff.errors import InvalidArgument
-from runoff.fusion._normalize import MinMax, Normalizer, TheoreticalMinMax, ZScore
+from runoff.fusion._normalize import MinMax, Normalizer, TheoreticalMinMax, ZScore, deviation
 from runoff.fusion._rrf import RRF
 from runoff.fusion._suited import without_order
 from runoff.fusion._weights import Weights, shares
@@ -38,15 +38,24 @@ class Convex:
     Scores that do not exist cannot be normalised: where a source gives no scores, or scores that
     do not fall along its order, a pipeline fuses by rank instead, and says so (see `suited`).
 
+    With `spreads`, weights follow the query. How far apart a source's scores lie says how much it
+    knows about a query: a list of near-equal scores has no opinion. A source's z-scores count in
+    proportion to the deviation of this query's scores, divided by the source's usual one, within
+    1/2 and 2.
+
     Attributes:
         weights: source name to weight, for every source; they are divided by their sum. None gives
             all sources equal weights.
+        spreads: source name to the deviation that its scores usually have within a list, above 0,
+            for the normalizer `ZScore`; a source that is not named counts the same for every query.
+            The default fusion of a pipeline takes the `score_spread` of its sources, if all have
+            one.
         normalizer: `MinMax()`, `TheoreticalMinMax()`, `ZScore()`, their short names `"minmax"`,
             `"theoretical"` and `"zscore"`, or anything with the methods of `Normalizer`.
 
     Raises:
-        InvalidArgument: a weight is not a finite number of 0 or more, or `normalizer` is not a
-            normalizer.
+        InvalidArgument: a weight is not a finite number of 0 or more, a spread is not a finite
+            number above 0 or the normalizer is no `ZScore`, or `normalizer` is not a normalizer.
     """
 
     weights: Mapping[str, float] | None = None
@@ -54,12 +63,32 @@ class Convex:
     normalizer: Normalizer | Literal["minmax", "theoretical", "zscore"] = field(
         default_factory=MinMax
     )
+    spreads: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Check the weights, and replace the name of a normalizer by the normalizer."""
         if self.weights is not None and not isinstance(self.weights, Weights):
             object.__setattr__(self, "weights", Weights(self.weights))
         object.__setattr__(self, "normalizer", normalizer_of(self.normalizer))
+        if self.spreads is not None:
+            object.__setattr__(self, "spreads", _spreads(self.spreads, self.normalizer))
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        # 0.1.0 saved no spreads
+        for name, value in zip(("weights", "normalizer", "spreads"), (*state, None), strict=False):
+            object.__setattr__(self, name, value)
+
+    def share(self, source: str, hits: Sequence[Hit]) -> float:
+        """Return how much a source counts for a query, beside its weight: 1/2 to 2.
+
+        Args:
+            source: its name.
+            hits: what it found.
+        """
+        usual = (self.spreads or {}).get(source)
+        if usual is None or len(hits) < 2:  # noqa: PLR2004 - one score has no deviation
+            return 1.0
+        return min(max(deviation(hits) / usual, 0.5), 2.0)
 
     def suited(self, rankings: Mapping[str, Sequence[Hit]]) -> tuple[Convex | RRF, str]:
         """Return what a pipeline fuses these hits with, and a sentence where it is not this.
@@ -94,31 +123,46 @@ class Convex:
         normalizer = normalizer_of(self.normalizer)
         weights = shares(self.weights, rankings)
         keys: dict[str, None] = {}
-        values: dict[str, dict[str, float]] = {}
-        missing: dict[str, float] = {}
+        parts: list[tuple[dict[str, float], float]] = []  # by key, and of a key that is absent
         for source, hits in rankings.items():
-            first: dict[str, Hit] = {}
-            for hit in hits:
-                first.setdefault(hit.key, hit)
+            first: dict[str, Hit] = {hit.key: hit for hit in hits}
+            if len(first) < len(hits):
+                first = {hit.key: hit for hit in reversed(hits)}
+                first = {hit.key: first[hit.key] for hit in hits}
             keys.update(dict.fromkeys(first))
             normalized = normalizer.normalize(tuple(first.values()))
-            missing[source] = normalizer.missing(normalized)
-            if len(normalized) != len(first) or not all(
-                map(math.isfinite, (*normalized, missing[source]))
-            ):
+            missing = normalizer.missing(normalized)
+            if len(normalized) != len(first) or not all(map(math.isfinite, (*normalized, missing))):
                 raise InvalidArgument(
                     "normalizer",
                     normalizer,
                     f"must return a finite number for each of the {len(first)} hits of {source!r}",
                 )
-            values[source] = dict(zip(first, normalized, strict=True))
-        return {
-            key: math.fsum(
-                weight * values[source].get(key, missing[source])
-                for source, weight in weights.items()
-            )
-            for key in keys
-        }
+            weight = weights[source] * self.share(source, tuple(first.values()))
+            weighted = zip(first, [weight * one for one in normalized], strict=True)
+            parts.append((dict(weighted), weight * missing))
+        if len(parts) == 1:
+            return parts[0][0]
+        if len(parts) == 2:  # noqa: PLR2004 - the usual number; a sum of two is rounded once anyway
+            (one, no_one), (two, no_two) = parts
+            fused = {key: value + two.get(key, no_two) for key, value in one.items()}
+            if len(keys) > len(one):
+                fused |= {key: no_one + two[key] for key in two if key not in one}
+            return fused
+        return {key: math.fsum([known.get(key, absent) for known, absent in parts]) for key in keys}
+
+
+def _spreads(given: object, normalizer: object) -> Weights:
+    if not isinstance(normalizer, ZScore):
+        raise InvalidArgument("spreads", given, 'needs normalizer="zscore"')
+    try:
+        spreads = Weights(given)  # type: ignore[arg-type] # which is checked
+    except InvalidArgument:
+        spreads = None
+    if spreads is None or not all(spreads.values()):
+        remedy = 'must map names of sources to deviations above 0, such as {"bm25": 1.06}'
+        raise InvalidArgument("spreads", given, remedy)
+    return spreads
 
 
 def normalizer_of(given: object) -> Normalizer:

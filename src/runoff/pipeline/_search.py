@@ -214,6 +214,7 @@ class Search:
             self.depth,
             self.window,
             self.top_k,
+            reranking.matcher if reranking else None,
         )
         return Response(self.query, ordered.results, outcome, trace)
 

@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion
 from runoff.pipeline._grouping import as_grouping
 from runoff.protocols import Warmable
-from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._as_reranker import DEFAULT_RERANKER, as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 
@@ -38,8 +38,6 @@ __all__ = [
     "model_name",
     "second_stage",
 ]
-
-DEFAULT_RERANKER = "runoff-mini"
 
 _logger = logging.getLogger("runoff")
 

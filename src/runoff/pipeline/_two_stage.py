@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from runoff._util.arguments import count
 from runoff._util.faults import OnError, check_on_error
+from runoff._util.gained import gained
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff._waiting.turns import turn
 from runoff.deadline import Deadline, Watch
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
-from runoff.fusion._default import default_fusion
+from runoff.fusion._default import default_fusion, following
 from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._recall import Recall
 from runoff.pipeline._search import Reply, Search
@@ -30,7 +31,7 @@ from runoff.protocols import (
     Reranker,
     Warmable,
 )
-from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._as_reranker import DEFAULT_RERANKER, as_reranker
 from runoff.rerank._inner import reranked
 from runoff.types import Query
 
@@ -56,8 +57,8 @@ class TwoStage:
             first-declared one's copy of a document is used where several have it.
         fusion: combines the hits of several sources into one order; by default the mean of their
             z-scores, or `RRF()` for a search in which a source gave no scores.
-        reranker: the second stage: a reranker, a pair scorer, or the name of a cross-encoder; the
-            embedded one by default; None for recall alone.
+        reranker: the second stage: a reranker, a pair scorer, or the name of a cross-encoder;
+            `"default"` is `LateInteraction()` with the embedded model, None recall alone.
         depth: hits asked of each source.
         window: candidates the reranker reads; those below follow in fused order.
         on_error: `"transient"` degrades the answer for faults that may pass and raises all others,
@@ -76,7 +77,7 @@ class TwoStage:
 
     sources: Mapping[str, RecallSource]
     fusion: Fusion = field(default_factory=default_fusion)
-    reranker: Reranker | PairScorer | str | None = "runoff-mini"
+    reranker: Reranker | PairScorer | str | None = DEFAULT_RERANKER
     depth: int = 100
     window: int = 50
     on_error: OnError = "transient"
@@ -84,6 +85,8 @@ class TwoStage:
     group: Grouping | str | Callable[[Document], object] | None = None
     filters: Filter | None = None
     _second: Reranker | None = field(init=False, repr=False, default=None)
+
+    __setstate__ = gained("filters")
 
     def __post_init__(self) -> None:
         """Check every argument, and turn `reranker` into a `Reranker`."""
@@ -100,6 +103,7 @@ class TwoStage:
             if isinstance(source, type) or not isinstance(source, RecallSource):
                 remedy = "must have retrieve(query, *, depth, deadline)"
                 raise InvalidArgument(f"sources[{name!r}]", source, remedy)
+        object.__setattr__(self, "fusion", following(self.fusion, sources))
         as_fusion(self.fusion).fuse(dict.fromkeys(sources, ()))  # weights may name no other source
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "depth", count("depth", self.depth))

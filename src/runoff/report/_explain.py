@@ -10,7 +10,9 @@ from runoff.report._text import number, table
 from runoff.trace import FateKind, Scoring
 
 if TYPE_CHECKING:
-    from runoff.scores import Usage
+    from collections.abc import Sequence
+
+    from runoff.scores import Match, Usage
     from runoff.trace import Fate, StageTrace, Trace
     from runoff.types import Response
 
@@ -18,6 +20,8 @@ __all__ = ["explain", "headline", "result_table", "stage_table"]
 
 _SNIPPET = 60
 _SENTENCE = 500
+_WORD = 20
+_FEW, _MANY = 3, 12  # pairs of words shown
 
 
 def explain(response: Response, doc_id: str | None = None) -> str:
@@ -31,7 +35,8 @@ def explain(response: Response, doc_id: str | None = None) -> str:
         return visible(_follow(response, doc_id))
     parts = [headline(response), table(stage_table(response), align="<<><")]
     rows = result_table(response)
-    parts.append(table(rows, align=">" * (len(rows[0]) - 2) + "<<"))
+    words = 2 if response.trace.matcher is None else 3
+    parts.append(table(rows, align=">" * (len(rows[0]) - words) + "<" * words))
     return visible("\n\n".join(parts))
 
 
@@ -106,11 +111,19 @@ def _used(usage: Usage) -> str:
 
 
 def result_table(response: Response) -> list[tuple[str, ...]]:
-    """Return one row for each result: its rank at every stage, its id and the start of its text."""
+    """Return one row for each result: its rank at every stage, its id and the start of its text.
+
+    Where the model can say which words met, a column has the three pairs that count most.
+    """
+    matcher = response.trace.matcher
     sources = [stage.source for stage in response.trace.stages if stage.stage == "recall"]
-    rows: list[tuple[str, ...]] = [("#", "rerank", "fused", *sources, "document", "text")]
+    met = () if matcher is None else ("query ~ document",)
+    rows: list[tuple[str, ...]] = [("#", "rerank", "fused", *sources, "document", *met, "text")]
     for result in response:
         placed = {one.source: f"{one.rank} ({number(one.score)})" for one in result.placements}
+        words: tuple[str, ...] = ()
+        if matcher is not None:
+            words = (_met(matcher(result.document), _FEW) if result.rerank_rank else "",)
         reranked = "-"
         if result.rerank_score is not None:
             reranked = f"{result.rerank_rank} ({number(result.rerank_score)})"
@@ -123,10 +136,20 @@ def result_table(response: Response) -> list[tuple[str, ...]]:
                 f"{result.fusion_rank} ({number(result.fusion_score)})",
                 *(placed.get(source, "-") for source in sources),
                 snippet(result.doc_id, 40),
+                *words,
                 snippet(result.text, _SNIPPET) + (" [truncated]" if result.truncated else ""),
             )
         )
     return rows
+
+
+def _met(matches: Sequence[Match], most: int) -> str:
+    """Return the pairs of words that count most, with their cosines."""
+    shown = (
+        f"{snippet(one.query, _WORD)} ~ {snippet(one.document, _WORD)} {one.cosine:.2f}"
+        for one in matches[:most]
+    )
+    return ", ".join(shown)
 
 
 def _follow(response: Response, doc_id: str) -> str:
@@ -166,6 +189,9 @@ def _follow(response: Response, doc_id: str) -> str:
             f"  best passage: characters {best.start} to {best.end}, score {number(best.score)}: "
             + snippet(candidate.document.text[best.start : best.end], _SNIPPET)
         )
+    if trace.matcher is not None and fate.rerank_rank is not None:
+        met = _met(trace.matcher(candidate.document), _MANY)
+        out.append(f"  words of the query ~ of the document: {met}")
     if candidate.grouped:
         ids = (snippet(one.document.doc_id, 40) for one in candidate.grouped)
         out.append(f"  represents: {', '.join(ids)}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runoff.rerank._cost import Cap, Metered, Price
     from runoff.rerank._fallback import Fallback
     from runoff.rerank._local.cross_encoder import CrossEncoder
+    from runoff.rerank._local.late_interaction import LateInteraction
     from runoff.rerank._passages import Passages
     from runoff.rerank._pointwise import Pointwise
     from runoff.rerank._remote.breaker import Circuit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from runoff.rerank._remote.dialects import Dialect
     from runoff.rerank._remote.http import HTTPRerank
     from runoff.rerank._remote.retries import Retries
+    from runoff.rerank._token_store import TokenStore
 
 __all__ = [
     "AsYAML",
@@ -38,6 +40,7 @@ __all__ = [
     "DiskCache",
     "Fallback",
     "HTTPRerank",
+    "LateInteraction",
     "MemoryCache",
     "Metered",
     "Passages",
@@ -45,6 +48,7 @@ __all__ = [
     "Price",
     "Retries",
     "Step",
+    "TokenStore",
 ]
 
 _HOMES = {
@@ -59,6 +63,7 @@ _HOMES = {
     "DiskCache": "_cache.disk",
     "Fallback": "_fallback",
     "HTTPRerank": "_remote.http",
+    "LateInteraction": "_local.late_interaction",
     "MemoryCache": "_cache.memory",
     "Metered": "_cost",
     "Passages": "_passages",
@@ -66,6 +71,7 @@ _HOMES = {
     "Price": "_cost",
     "Retries": "_remote.retries",
     "Step": "_cascade",
+    "TokenStore": "_token_store",
 }
 
 if not TYPE_CHECKING:  # a type checker then knows the names above, and no others

@@ -16,7 +16,7 @@ from runoff.protocols import PairScorer, Reranker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["as_reranker", "register_converter"]
+__all__ = ["DEFAULT_RERANKER", "as_reranker", "register_converter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class _Converter:
     convert: Callable[[object], Reranker]
 
 
+DEFAULT_RERANKER = "default"  # what it stands for is measured: see docs/defaults.md
+_LATE = frozenset({DEFAULT_RERANKER, "late"})  # the names that are no model's
 _converters: dict[str, _Converter] = {}
 # an object of a framework needs its adapter, which may not have been imported yet
 _ADAPTERS = {"langchain_core": "runoff.langchain", "llama_index": "runoff.llama_index"}
@@ -46,8 +48,8 @@ def register_converter(
 def as_reranker(reranker: object) -> Reranker | None:
     """Return a `Reranker` for a reranker, a pair scorer, a model name or a foreign reranker.
 
-    A bare scorer is wrapped in `Pointwise`, a model name stands for `CrossEncoder(name)`, and None
-    stays None: no second stage.
+    A bare scorer is wrapped in `Pointwise`, a model name stands for `CrossEncoder(name)`,
+    `"default"` and `"late"` stand for `LateInteraction()`, and None stays None: no second stage.
 
     Raises:
         InvalidArgument: it is none of these; the message lists what is accepted.
@@ -57,6 +59,10 @@ def as_reranker(reranker: object) -> Reranker | None:
     from runoff.rerank._pointwise import Pointwise  # noqa: PLC0415 - keeps `import runoff` quick
 
     if isinstance(reranker, str):
+        if reranker in _LATE:
+            from runoff.rerank._local.late_interaction import LateInteraction  # noqa: PLC0415
+
+            return Pointwise(LateInteraction())
         # onnxruntime takes time to import; a pipeline without a local model never needs it
         from runoff.rerank._local.cross_encoder import CrossEncoder  # noqa: PLC0415
 

@@ -22,11 +22,14 @@ from runoff.trace import StageTrace
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from runoff._waiting.drive import Asking
     from runoff.rerank._inner import StageAnswer
-    from runoff.types import Candidate, Dropped, Query, Ranked
+    from runoff.scores import Match
+    from runoff.types import Candidate, Document, Dropped, Query, Ranked
 
 __all__ = ["Cascade", "Step", "lead"]
 
@@ -221,6 +224,7 @@ class _Order:
         self._faults: list[tuple[str, str]] = []
         self._notes: list[str] = []
         self._answered = Reranking(())
+        self._matcher: Callable[[Document], tuple[Match, ...]] | None = None
 
     def first(self, count: int | None) -> list[Candidate]:
         """Return the first `count` candidates; None for all."""
@@ -247,6 +251,7 @@ class _Order:
         if not answer.ordered and reason:
             return  # it scored nothing, so the scores of the stage before stand
         self._answered = answer
+        self._matcher = answer.matcher or self._matcher  # of the last stage that can say
         self._dropped += answer.dropped
         moved = {one.candidate.key for one in answer.ordered}
         moved |= {one.candidate.key for one in answer.dropped}
@@ -287,4 +292,5 @@ class _Order:
             tuple(dict.fromkeys(self._notes)),
             self._answered.thresholded,
             tuple(self._parts),
+            self._matcher,
         )

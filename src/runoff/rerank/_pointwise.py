@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,7 @@ from runoff.rerank._blend import blended
 from runoff.rerank._cache.as_store import as_store
 from runoff.rerank._cache.cached import Cached
 from runoff.rerank._cost import Metered
+from runoff.rerank._matcher import matcher_of
 from runoff.rerank._pairs import check_queries
 from runoff.rerank._passages import as_passages, plan, within
 from runoff.rerank._wrapping import check_scorer, scored
@@ -162,7 +163,8 @@ class Pointwise:
             limit = None if self.keeps_deadline else deadline
             planned = yield from ask(making, partial(workers.run_async, making, limit, self.name))
         scores = yield from scored(self._layered(), planned.pairs, deadline)
-        return self._order(candidates, planned, scores)
+        order = self._order(candidates, planned, scores)
+        return replace(order, matcher=matcher_of(query.text, self.scorer, self.text))
 
     def _layered(self) -> PairScorer:
         """Return the scorer with its meter and, around that, its cache: what is cached is free."""

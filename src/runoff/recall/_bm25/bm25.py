@@ -33,6 +33,7 @@ __all__ = ["BM25"]
 
 _TRANSIENT = {"_lock", "_saved", "_batches", "_added", "_removed", "_pending"}
 # Analyzing so many takes 3 ms, or 35 ms if each becomes 18 others; Python's lock is held meanwhile.
+_SPREAD = 1.06  # see score_spread
 _READ = 8192
 
 
@@ -114,6 +115,16 @@ class BM25:
         if deadline is not None and deadline.finite and len(query.text) > _READ:
             query = replace(query, text=query.text[:_READ])
         return self._current().search(query, depth)
+
+    @property
+    def score_spread(self) -> float | None:
+        """The usual deviation of a query's 100 best scores; None where it was not measured.
+
+        Measured on 1,609 training and development queries of 32 English collections, 2026-11-29.
+        """
+        formula, analyzer = self._snapshot.formula, self._snapshot.analyzer
+        usual = Formula("bm25s", "lucene", 1.2, 0.75, 0.5)
+        return _SPREAD if formula == usual and analyzer.name == "english" else None
 
     @property
     def query_characters(self) -> int:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from runoff._util.generations import Kind, current_generation, damaged, publish, read
 from runoff._util.stored import is_text
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.recall._analyzers import make_analyzer
@@ -38,7 +39,6 @@ from runoff.recall._bm25.documents import Documents
 from runoff.recall._bm25.engine import EagerScores, Formula
 from runoff.recall._bm25.postings import Postings, count_terms
 from runoff.recall._bm25.snapshot import Snapshot
-from runoff.recall._generations import Kind, current_generation, damaged, publish, read
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from runoff._util.generations import StoredGeneration
     from runoff.recall._analyzers import Analyze, Analyzer
-    from runoff.recall._generations import StoredGeneration
 
 __all__ = ["load_snapshot", "save_snapshot", "saved_generation"]
 

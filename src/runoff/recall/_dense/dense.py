@@ -183,6 +183,12 @@ class Dense:
         self._embedder.warmup()
 
     @property
+    def score_spread(self) -> float | None:
+        """The usual deviation of a query's 100 best cosines, if what embeds knows it."""
+        spread: float | None = getattr(self._embedder.embed, "score_spread", None)
+        return spread if self._similarity == "cosine" else None
+
+    @property
     def dimension(self) -> int | None:
         """The number of dimensions; None if no document has a vector."""
         matrix = self._rows.view.matrix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from runoff._onnx import languages, resolve, sessions, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.tokens import TextEncoder
 from runoff._waiting import workers
-from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument
+from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument, RunoffError
 from runoff.scores import ModelIdentity
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from runoff._onnx.files import ModelFiles, Precision
     from runoff._onnx.sessions import Loaded
     from runoff._onnx.slots import Interrupt
+    from runoff._tokens.keeps import Encoding, Shares
+    from runoff._tokens.vectors import TokenVectors
     from runoff.deadline import Deadline
 
 __all__ = ["Embedder", "Embeddings"]
@@ -71,6 +73,7 @@ class _Embedded(NamedTuple):
     vector: NDArray[np.float32]
     truncated: bool
     tokens: int
+    token_vectors: TokenVectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,9 @@ class Embedder:
         revision: branch, tag or commit on the Hugging Face Hub.
         cache_dir: where Hub models are kept; None is the Hub's own default.
         local_files_only: never use the network.
+        late: a `LateInteraction` with the same model: the texts of `embed` (not those of
+            `embed_query`) get their token vectors in the same run, and they go into its store, so
+            that both stages cost one pass over the documents.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -106,6 +112,7 @@ class Embedder:
     revision: str | None = None
     cache_dir: str | Path | None = None
     local_files_only: bool = False
+    late: Shares | None = None
     _state: State[_Ready] = field(default_factory=State, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +121,8 @@ class Embedder:
             self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
         )
         resolve.check_length(self.max_length)
+        if self.late is not None and (isinstance(self.late, type) or not _shares(self.late)):
+            raise InvalidArgument("late", self.late, "must be a LateInteraction or None")
 
     @property
     def name(self) -> str:
@@ -166,10 +175,10 @@ class Embedder:
         """
         checked = _checked(texts)
         ready = self._load()
-        task = partial(_run, ready, checked)
-        return self._embeddings(
-            ready, checked, slots.shared().run(len(checked), task, progress=progress)
-        )
+        pass_ = _Pass.of(self.late, ready, checked)
+        results = slots.shared().run(len(checked), pass_.run, progress=progress)
+        pass_.keep(results)
+        return self._embeddings(ready, checked, results)
 
     async def aembed(self, texts: Sequence[str]) -> Embeddings:
         """Do what `embed` does without blocking the event loop; cancelling it leaves the queue."""
@@ -177,8 +186,12 @@ class Embedder:
         ready = self._state.current
         if ready is None:
             ready = await workers.run_async(self._load, None, "load")
-        task = partial(_run, ready, checked)
-        return self._embeddings(ready, checked, await slots.shared().arun(len(checked), task))
+        make = partial(_Pass.of, self.late, ready, checked)
+        pass_ = make() if self.late is None else await workers.run_async(make, None, "load")
+        results = await slots.shared().arun(len(checked), pass_.run)
+        if self.late is not None:
+            await workers.run_async(partial(pass_.keep, results), None, "embed")
+        return self._embeddings(ready, checked, results)
 
     def embed_query(self, text: str, *, deadline: Deadline | None = None) -> NDArray[np.float32]:
         """Return the embedding of one text, shape (d,).
@@ -206,18 +219,36 @@ class Embedder:
         results = await slots.shared().arun(1, partial(_run, ready, checked), deadline)
         return self._one(ready, checked, results)
 
+    @property
+    def score_spread(self) -> float | None:
+        """The usual deviation of the 100 best cosines of a query, as the model's settings say.
+
+        None where they do not say, or the model is on the Hub or cannot be found; nothing is
+        loaded.
+        """
+        if resolve.needs_hub(self.model):
+            return None
+        try:
+            stated = self._files().config.get("score_spread")
+        except RunoffError:
+            return None
+        known = isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0
+        return float(stated) if known else None
+
+    def _files(self) -> ModelFiles:
+        return resolve.resolve(
+            self.model,
+            precision=self.precision,
+            revision=self.revision,
+            cache_dir=self.cache_dir,
+            local_files_only=self.local_files_only,
+        )
+
     def _load(self, loading: Loading | None = None) -> _Ready:
         ready = self._state.current
         if ready is None:
             with (loading := loading or Loading(None)):
-                files = resolve.resolve(
-                    self.model,
-                    precision=self.precision,
-                    revision=self.revision,
-                    cache_dir=self.cache_dir,
-                    local_files_only=self.local_files_only,
-                )
-                ready = self._state.current = _prepare(self, files, loading.deadline)
+                ready = self._state.current = _prepare(self, self._files(), loading.deadline)
         return ready
 
     def _one(
@@ -317,11 +348,75 @@ def _pooling(files: ModelFiles, modules: list[str]) -> Pooling:
     return known[mode]
 
 
+def _shares(late: object) -> bool:
+    return hasattr(type(late), "encoding")  # a property that loads the model
+
+
 def _run(ready: _Ready, texts: list[str], index: int, interrupt: Interrupt) -> _Embedded:
     encoded = ready.encoder.text(texts[index])
-    vector = ready.loaded.run(encoded, ready.output, interrupt)[0].astype(np.float32, copy=False)
+    output = ready.loaded.run(encoded, ready.output, interrupt)
+    return _Embedded(_vector(ready, output), encoded.truncated, len(encoded))
+
+
+def _vector(ready: _Ready, output: NDArray[Any]) -> NDArray[np.float32]:
+    vector: NDArray[np.float32] = output[0].astype(np.float32, copy=False)
     if ready.pooling != "none":
         vector = vector[0] if ready.pooling == "cls" else vector.mean(axis=0)
     if ready.normalise:
         vector = vector / max(float(np.linalg.norm(vector)), _TINY)
-    return _Embedded(vector, encoded.truncated, len(encoded))
+    return vector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """One pass over texts, with their token vectors where late interaction wants them."""
+
+    ready: _Ready
+    texts: list[str]
+    encoding: Encoding | None
+    known: frozenset[str]
+
+    @classmethod
+    def of(cls, late: Shares | None, ready: _Ready, texts: list[str]) -> _Pass:
+        """Prepare a pass.
+
+        Raises:
+            InvalidArgument: late interaction has another model, or reads other windows.
+        """
+        if late is None:
+            return cls(ready, texts, None, frozenset())
+        encoding = late.encoding
+        if not encoding.encoder.shares(ready.encoder, ready.loaded):
+            remedy = "must have the same model, precision and max_length, and no document prefix"
+            raise InvalidArgument("late", late, remedy)
+        held = encoding.store.get(encoding.encoder.key, texts)
+        known = (text for text, one in zip(texts, held, strict=True) if one is not None)
+        return cls(ready, texts, encoding, frozenset(known))
+
+    def run(self, index: int, interrupt: Interrupt) -> _Embedded:
+        """Embed one text."""
+        ready, text = self.ready, self.texts[index]
+        if self.encoding is None or text in self.known:
+            return _run(ready, self.texts, index, interrupt)
+        encoder = self.encoding.encoder
+        first, *rest = encoder.windows(text)
+        names = list(dict.fromkeys((ready.output, encoder.output)))
+        found = ready.loaded.run_all(first, names, interrupt)
+        runs = [(first, found[-1][0])]
+        runs += [(one, ready.loaded.run(one, encoder.output, interrupt)[0]) for one in rest]
+        tokens = sum(len(one) for one, _ in runs)
+        truncated = first.truncated or bool(rest)
+        vector = _vector(ready, found[0])
+        return _Embedded(vector, truncated, tokens, encoder.gathered(runs))
+
+    def keep(self, results: list[_Embedded | None]) -> None:
+        """Keep the token vectors."""
+        if self.encoding is None:
+            return
+        made = {
+            text: one.token_vectors
+            for text, one in zip(self.texts, results, strict=True)
+            if one is not None and one.token_vectors is not None
+        }
+        if made:
+            self.encoding.store.put(self.encoding.encoder.key, list(made), list(made.values()))

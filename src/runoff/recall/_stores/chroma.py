@@ -99,6 +99,12 @@ class Chroma:
         self._space = _space(collection, space)
         self._lists = _supports_lists()
 
+    @property
+    def score_spread(self) -> float | None:
+        """The usual deviation of a query's 100 best cosines, if what embeds knows it."""
+        spread: float | None = getattr(self._embedder.embed, "score_spread", None)
+        return spread if self._space == "cosine" else None
+
     @classmethod
     def from_path(
         cls,

@@ -9,11 +9,8 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from runoff._util.lock import lock
-from runoff._util.stored import parse_json, path_of
-from runoff.errors import InvalidArgument
-from runoff.recall._generations.files import NewGeneration, force
-from runoff.recall._generations.pointer import (
+from runoff._util.generations.files import NewGeneration, force
+from runoff._util.generations.pointer import (
     GENERATIONS,
     LOCK,
     NAME,
@@ -22,6 +19,9 @@ from runoff.recall._generations.pointer import (
     Kind,
     checksum,
 )
+from runoff._util.lock import lock
+from runoff._util.stored import parse_json, path_of
+from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

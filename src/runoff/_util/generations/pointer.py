@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.generations.files import damaged
 from runoff._util.stored import is_count, is_text, parse_json
 from runoff.errors import IndexDamaged, IndexNotFound, IndexTooNew
-from runoff.recall._generations.files import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

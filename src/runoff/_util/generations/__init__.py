@@ -13,10 +13,10 @@ or the new one, and the next writer removes its leftovers. Readers that have an 
 open keep it.
 """
 
-from runoff.recall._generations.files import NewGeneration, StoredGeneration, damaged
-from runoff.recall._generations.pointer import Kind
-from runoff.recall._generations.publish import publish
-from runoff.recall._generations.read import current_generation, read
+from runoff._util.generations.files import NewGeneration, StoredGeneration, damaged
+from runoff._util.generations.pointer import Kind
+from runoff._util.generations.publish import publish
+from runoff._util.generations.read import current_generation, read
 
 __all__ = [
     "Kind",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from runoff._util.generations.files import StoredGeneration, damaged
+from runoff._util.generations.pointer import GENERATIONS, Kind, read_pointer
 from runoff._util.stored import path_of
 from runoff.errors import IndexDamaged
-from runoff.recall._generations.files import StoredGeneration, damaged
-from runoff.recall._generations.pointer import GENERATIONS, Kind, read_pointer
 
 if TYPE_CHECKING:
     import os
