@@ -11,6 +11,7 @@ import numpy as np
 from runoff._onnx import languages, resolve, sessions, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.tokens import TextEncoder
+from runoff._util.gained import gained
 from runoff._waiting import workers
 from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument, RunoffError
 from runoff.scores import ModelIdentity
@@ -114,6 +115,8 @@ class Embedder:
     local_files_only: bool = False
     late: Shares | None = None
     _state: State[_Ready] = field(default_factory=State, init=False, repr=False, compare=False)
+
+    __setstate__ = gained("late")
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is loaded yet."""
