@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -126,14 +126,6 @@ class Embedder:
         resolve.check_length(self.max_length)
         if self.late is not None and (isinstance(self.late, type) or not _shares(self.late)):
             raise InvalidArgument("late", self.late, "must be a LateInteraction or None")
-
-    def __setstate__(self, state: Sequence[object]) -> None:
-        names = [one.name for one in fields(self)]
-        if len(state) < len(names):  # 0.1.0 had no `late`
-            names.remove("late")
-            object.__setattr__(self, "late", None)
-        for name, value in zip(names, state, strict=True):
-            object.__setattr__(self, name, value)
 
     @property
     def name(self) -> str:
