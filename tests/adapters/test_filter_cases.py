@@ -173,6 +173,18 @@ class TestBindings:
         assert tenants(made.invoke(Q)) == {"a"}
 
 
+def test_a_filter_bound_around_another_is_refused():
+    """LangChain would replace the inner one, in a composite as in a retry."""
+    inner = store_of("faiss").as_retriever().bind(filter={"tenant": "a"})
+    compressed = ContextualCompressionRetriever(base_compressor=_Picky(), base_retriever=inner)
+    for outer in (compressed, inner.with_fallbacks([inner])):
+        made = TwoStageRetriever(outer.bind(filter={"tenant": "b"}), reranker=None)
+        with pytest.raises(FilterNotSupported, match="bound to it too"):
+            made.invoke(Q)
+        same = TwoStageRetriever(outer.bind(filter={"tenant": "a"}), reranker=None)
+        assert tenants(same.invoke(Q)) == {"a"}
+
+
 class _Picky(BaseDocumentCompressor):
     """A compressor that costs something, and removes every other document."""
 

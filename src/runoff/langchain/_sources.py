@@ -309,6 +309,13 @@ def _leaves(
         yield name, {}
         return
     retriever, config, arguments = _resolved(part, config)
+    own, around = own_filters(arguments), own_filters(outer)
+    if own and around and own != around:
+        remedy = (
+            f"{name} has {next(iter(own))}= bound to it too, which LangChain would replace by "
+            "this: pass one of them as filters= instead, so that both apply"
+        )
+        raise FilterNotSupported(next(iter(around)), next(iter(around.values())), remedy)
     arguments = {**arguments, **outer}
     if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:  # noqa: SLF001 - LangChain has no public way
         for argument, value in own_filters(arguments).items():
