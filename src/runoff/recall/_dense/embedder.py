@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -124,6 +124,14 @@ class Embedder:
         if self.late is not None and (isinstance(self.late, type) or not _shares(self.late)):
             raise InvalidArgument("late", self.late, "must be a LateInteraction or None")
 
+    def __setstate__(self, state: Sequence[object]) -> None:
+        names = [one.name for one in fields(self)]
+        if len(state) < len(names):  # 0.1.0 had no `late`
+            names.remove("late")
+            object.__setattr__(self, "late", None)
+        for name, value in zip(names, state, strict=True):
+            object.__setattr__(self, name, value)
+
     @property
     def name(self) -> str:
         """The model, as given."""
@@ -232,8 +240,9 @@ class Embedder:
             stated = self._files().config.get("score_spread")
         except RunoffError:
             return None
-        known = isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0
-        return float(stated) if known else None
+        if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
+            return float(stated)
+        return None
 
     def _files(self) -> ModelFiles:
         return resolve.resolve(
