@@ -309,10 +309,10 @@ def _leaves(
         yield name, {}
         return
     retriever, config, arguments = _resolved(part, config)
-    own, around = own_filters(arguments), own_filters(outer)
-    if own and around and own != around:
+    here, around = own_filters(arguments), own_filters(outer)
+    if here and around and here != around:
         remedy = (
-            f"{name} has {next(iter(own))}= bound to it too, which LangChain would replace by "
+            f"{name} has {next(iter(here))}= bound to it too, which LangChain would replace by "
             "this: pass one of them as filters= instead, so that both apply"
         )
         raise FilterNotSupported(next(iter(around)), next(iter(around.values())), remedy)
