@@ -152,13 +152,13 @@ def test_shown_frequencies_move_in_steps(store):
 
 
 def test_rare_tokens_weigh_more():
-    """Weights are log(1 + (N - df + .5) / (df + .5)), also for ids that were never seen."""
+    """Weights are the root of log(1 + (N - df + .5) / (df + .5)), also for unseen ids."""
     store = TokenStore()
     put(store, TEXTS)
     found = counted(store)
     ids = np.array([*range(50), 10_000], np.int32)
     df = np.array([found.counts[one] if one < len(found.counts) else 0 for one in ids])
-    expected = np.log1p((20 - df + 0.5) / (df + 0.5))
+    expected = np.sqrt(np.log1p((20 - df + 0.5) / (df + 0.5)))
     np.testing.assert_allclose(found.weights(ids), expected, rtol=1e-6)
     assert (found.weights(ids) > 0).all()
 
