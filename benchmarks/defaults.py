@@ -9,6 +9,7 @@ that was stopped goes on. `--stages` names rerankers: a model, or a class of `ru
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from runoff import TwoStage
 from runoff.evaluation import Setting, record
 from runoff.evaluation._grid import Answers
 from runoff.fusion import RRF, Convex
+from runoff.rerank import CrossEncoder, DiskCache, Pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,16 +45,17 @@ _MEASURE = "nDCG@10"
 _BOTH = ("bm25", "dense")
 _QUICK = 5
 _ENCODED = 64  # documents given to a token store at once
+_CACHED = 4_000_000_000  # bytes of pair scores
 
 _Values = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One system: what to replay, and whether it is one of the simple ones."""
+    """One system: what to replay; a fusion of None is the pipeline's default."""
 
     sources: tuple[str, ...]
-    fusion: Fusion
+    fusion: Fusion | None
     stage: str = ""
     window: int = 0
     blend: float | None = None
@@ -63,18 +66,20 @@ class _Row:
             return {"bm25": "BM25", "dense": "dense"}[self.sources[0]] + " alone"
         if isinstance(self.fusion, RRF):
             return "RRF"
+        if self.fusion is None:
+            if not self.stage:
+                return "default"
+            return f"default + {self.stage}, blend {self.blend:g}, window {self.window}"
         weights = self.fusion.weights if isinstance(self.fusion, Convex) else None
-        first = "z-score" if weights is None else f"z-score, dense {weights['dense']:g}"
-        if not self.stage:
-            return first
-        return f"{first} + {self.stage}, blend {self.blend:g}, window {self.window}"
+        return "z-score" if weights is None else f"z-score, dense {weights['dense']:g}"
 
     @property
     def simple(self) -> bool:
-        return not self.stage and getattr(self.fusion, "weights", None) is None
+        return self.fusion is not None and getattr(self.fusion, "weights", None) is None
 
-    def setting(self) -> Setting:
-        return Setting(self.sources, self.fusion, DEPTH, self.window, self.blend)
+    def setting(self, default: Fusion) -> Setting:
+        fusion = default if self.fusion is None else self.fusion
+        return Setting(self.sources, fusion, DEPTH, self.window, self.blend)
 
 
 def run(options: Options) -> Report:
@@ -118,9 +123,10 @@ def _rows(stages: Sequence[str]) -> list[_Row]:
     for dense in (0.3, 0.7):
         weights = {"bm25": round(1 - dense, 2), "dense": dense}
         rows.append(_Row(_BOTH, Convex(weights, normalizer="zscore")))
+    rows.append(_Row(_BOTH, None))
     for stage in stages:
-        rows += [_Row(_BOTH, score, stage, WINDOW, blend) for blend in BLENDS]
-        rows += [_Row(_BOTH, score, stage, window, 0.5) for window in WINDOWS if window != WINDOW]
+        rows += [_Row(_BOTH, None, stage, WINDOW, blend) for blend in BLENDS]
+        rows += [_Row(_BOTH, None, stage, window, 0.5) for window in WINDOWS if window != WINDOW]
     return rows
 
 
@@ -130,29 +136,40 @@ def _measured(
     """Return the measure of every query by the name of the system."""
     name = f"{collection.name}-{split or 'test'}-{len(collection.qrels)}"
     found = sources(collection, DEPTH)
+    folder = cache_root() / "defaults"
+    folder.mkdir(exist_ok=True)
+    default = TwoStage(found).fusion
+    fused = hashlib.sha256(repr(default).encode()).hexdigest()[:8]
     values: _Values = {}
     for stage in ("", *stages):
         say(f"{name}: {stage or 'first stage'}")
-        second = _second(stage, collection, cache_root() / "defaults" / "tokens")
+        second = _second(stage, collection, folder / "tokens")
         recording: Recording = record(
-            TwoStage(found, Convex(normalizer="zscore"), second, depth=DEPTH, window=WINDOW),
+            TwoStage(found, reranker=second, depth=DEPTH, window=WINDOW),
             collection,
             DEPTH,
             window=max(WINDOWS),
-            path=cache_root() / "defaults" / f"{name}-{stage.replace('/', '_') or 'recall'}",
+            path=folder / f"{name}-{stage.replace('/', '_') or 'recall'}-{fused}",
         )
         answers = Answers(recording, list(collection.queries))
         for row in rows:
             if row.stage == stage:
-                orders = {one: list(it) for one, it in answers.to(row.setting(), 10).items()}
+                setting = row.setting(default)
+                orders = {one: list(it) for one, it in answers.to(setting, 10).items()}
                 values[row.name] = measured(orders, collection, [_MEASURE])[_MEASURE]
     return values
 
 
 def _second(stage: str, collection: Collection, tokens: Path) -> Any:  # noqa: ANN401 - what `TwoStage` takes
-    """Return a second stage by its name; one with a token store has seen all documents."""
-    if not stage or not stage[:1].isupper():
-        return stage or None
+    """Return a second stage by its name; one with a token store has seen all documents.
+
+    Pair scores are kept, so that another fusion costs only the pairs it adds.
+    """
+    if not stage:
+        return None
+    if not stage[:1].isupper():
+        scores = DiskCache(tokens.parent / "scores.sqlite", max_bytes=_CACHED)
+        return Pointwise(CrossEncoder(stage), cache=scores)
     made = getattr(runoff.rerank, stage)()
     if "store" in {one.name for one in dataclasses.fields(made)}:
         made = dataclasses.replace(made, store=tokens / collection.name)
@@ -171,8 +188,8 @@ def _means(title: str, rows: Sequence[_Row], found: Mapping[str, _Values]) -> Ta
         f"{title}: {_MEASURE}",
         ("system", "mean", *found),
         lines,
-        f"Depth {DEPTH}. In brackets: judged queries. Second stages read the fused order of "
-        "z-score with equal weights.",
+        f"Depth {DEPTH}. In brackets: judged queries. Second stages read the fused order of the "
+        "default fusion.",
     )
 
 

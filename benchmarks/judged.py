@@ -110,12 +110,15 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 class Given:
-    """A source with ready hits for every query text."""
+    """A source with ready hits for every query text, and the spread of scores of their source."""
 
     keeps_deadline = True
 
-    def __init__(self, hits: Mapping[str, Sequence[Hit]]) -> None:
+    def __init__(
+        self, hits: Mapping[str, Sequence[Hit]], score_spread: float | None = None
+    ) -> None:
         self._hits = hits
+        self.score_spread = score_spread
 
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None

@@ -47,7 +47,10 @@ def sources(collection: Collection, depth: int = 100) -> dict[str, Given]:
         for text, vector in zip(texts, vectors, strict=True)
     }
     return {
-        name: Given({text: source.retrieve(query, depth=depth) for text, query in asked.items()})
+        name: Given(
+            {text: source.retrieve(query, depth=depth) for text, query in asked.items()},
+            getattr(source, "score_spread", None),
+        )
         for name, source in (("bm25", bm25), ("dense", dense))
     }
 

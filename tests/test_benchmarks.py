@@ -153,7 +153,7 @@ def test_defaults_are_measured_and_written(tmp_path, data):
     assert {row[1] for row in chosen["rows"]} == {1.0}
     names = [row[0] for row in against["rows"]]
     assert names[:4] == ["BM25 alone", "dense alone", "RRF", "z-score"]
-    assert "z-score + runoff-mini, blend 0.5, window 100" in names
+    assert "default + runoff-mini, blend 0.5, window 100" in names
     assert against["rows"][0][1] == "best"
     assert found["defaults"]["notes"] == [
         "skipped wikiqa:dev: no collection wikiqa in the data folder"
