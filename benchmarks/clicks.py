@@ -32,7 +32,7 @@ _SHARES = np.array([0.5, 0.4, 0.3, 0.25, 0.2, 0.2, 0.15, 0.15, 0.1, 0.1])  # of 
 _SEEN = 1 / np.arange(1, _PLACES + 1) ** 0.8
 _CLICKED = (0.08, 0.6)  # of what is looked at: other and relevant documents
 _SWAPPED = 0.2  # of the sessions
-_WORLDS = 60
+_WORLDS, _FEW_WORLDS = 150, 40
 _COVERAGE = 0.93
 _SKILLS = {"gains": 2.0, "changes nothing": 0.35, "loses": -0.3}
 _MEASURE = "nDCG@10"
@@ -106,7 +106,7 @@ def run(options: Options) -> Report:
     """Draw worlds and count what the verdicts on their clicks say."""
     rows: list[Sequence[object]] = []
     required: list[Requirement] = []
-    worlds, populations = (3, 2_000) if options.quick else (_WORLDS, 200_000)
+    many, few, populations = (3, 2, 2_000) if options.quick else (_WORLDS, _FEW_WORLDS, 200_000)
     for skill, strength in _SKILLS.items():
         whole = World.drawn(np.random.default_rng(0), populations, strength).gain()
         for queries, sessions, stops in (
@@ -116,23 +116,25 @@ def run(options: Options) -> Report:
             (200, 200, True),
         ):
             say(f"clicks: {skill}, {queries} queries, {sessions} sessions, stops={stops}")
+            # with fewer sessions, most documents stay unjudged
+            enough = sessions > 100 and not stops  # noqa: PLR2004 - as above
+            worlds = many if enough else few
             found = _counted(worlds, queries, sessions, whole, strength, stops=stops)
             users = "stop after a click" if stops else "by position"
-            rows.append((skill, users, queries, sessions, whole, *found))
+            rows.append((skill, users, queries, sessions, worlds, whole, *found))
             _, held, _, wrong = found
-            enough = sessions > 100  # noqa: PLR2004 - with fewer, most documents stay unjudged
-            if enough and not stops:
+            if enough:
                 what = f"coverage, {skill}, {queries} queries"
                 required.append(Requirement(what, held, _COVERAGE, at_least=True))
             if not stops:
                 what = f"wrong proven verdicts, {skill}, {queries} queries, {sessions} sessions"
                 required.append(Requirement(what, wrong, 0.02))
-    heads = ("second stage", "users", "queries", "sessions", "true", "estimate", "coverage")
+    heads = ("second stage", "users", "queries", "sessions", "worlds", "true", "estimate")
     return Report(
         [
             Table(
                 "Verdicts on clicks with positions",
-                (*heads, "proven", "wrong"),
+                (*heads, "coverage", "proven", "wrong"),
                 rows,
                 f"{_MEASURE}; sessions of each query, with two results swapped in "
                 f"{_SWAPPED:.0%} of them, and propensities fitted. Coverage is of the 95% interval "

@@ -25,7 +25,7 @@ from runoff import Document, Query, TwoStage
 from runoff.errors import MissingExtra, RunoffError
 from runoff.grouping import Grouping
 from runoff.recall import BM25
-from runoff.rerank import CrossEncoder, HTTPRerank, Pointwise, Retries
+from runoff.rerank import CrossEncoder, HTTPRerank, LateInteraction, Pointwise, Retries
 from runoff.scores import ModelIdentity, PairScores, ScoreKind
 from runoff.types import Hit
 
@@ -160,12 +160,16 @@ def _table(title: str, found: dict[str, list[float]], rounds: int) -> Table:
 def _queries() -> dict[str, Cell]:
     index = BM25([(f"d{number}", f"alpha word{number} ก 東京") for number in range(100)])
     sources = {"bm25": index, "s": _Listed(["alpha", "beta"])}
-    pipeline = TwoStage(sources, reranker=CrossEncoder("runoff-mini"))
-    pipeline.search("wärme")
-    return {
-        name: (pipeline, "alpha " + one * (_QUERY // len(one)) + "x")
-        for name, one in LETTERS.items()
-    }
+    cells = {}
+    for kind, reranker in (
+        ("cross-encoder", CrossEncoder("runoff-mini")),
+        ("late interaction", LateInteraction()),
+    ):
+        pipeline = TwoStage(sources, reranker=reranker)
+        pipeline.search("wärme")
+        for name, one in LETTERS.items():
+            cells[f"{name}, {kind}"] = pipeline, "alpha " + one * (_QUERY // len(one)) + "x"
+    return cells
 
 
 def _documents() -> dict[str, Cell]:
@@ -178,6 +182,7 @@ def _documents() -> dict[str, Cell]:
             ("the start", scorer),
             ("passages", Pointwise(scorer, passages="max")),
             ("passages by words", Pointwise(_Free(), passages="max")),
+            ("late interaction", LateInteraction()),
         ):
             cells[f"{name}, {how}"] = TwoStage(sources, reranker=reranker), "alpha"
     return cells

@@ -35,6 +35,7 @@ BENCHMARKS = (
     "blend",
     "anytime",
     "cascade",
+    "late",
     "passages",
     "server",
     "replay",

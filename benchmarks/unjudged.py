@@ -78,7 +78,8 @@ def run(options: Options) -> Report:
                 ("collection", "judged", "pools", *DECISIONS, "wrong"),
                 rows,
                 f"Shares of the pools. Systems: {', '.join(_NAMES)}; 30, 50 or 100 queries (three "
-                "quarters of them where there are fewer).",
+                "quarters of them where there are fewer). Likely: what would be decided if "
+                "unjudged results were relevant no more often than judged ones.",
             )
         ],
         required,
@@ -129,12 +130,12 @@ class _Counted:
     def shares(self) -> list[float]:
         return [self.decisions[decision] / self.many for decision in DECISIONS]
 
-    def add(self, found: Verdict, true: float) -> None:
-        self.decisions[found.decision] += 1
+    def add(self, decision: str, true: float) -> None:
+        self.decisions[decision] += 1
         self.wrong += (
-            (found.decision == "keep" and true <= 0)
-            or (found.decision == "remove" and true >= 0)
-            or (found.decision == "no effect" and abs(true) > _BOUND)
+            (decision == "keep" and true <= 0)
+            or (decision == "remove" and true >= 0)
+            or (decision == "no effect" and abs(true) > _BOUND)
         )
 
 
@@ -179,7 +180,10 @@ def _drawn(
             ]
             found = verdict(*sides, rounds=_ROUNDS, unjudged=unjudged)
             if condition:
-                counted.setdefault(condition, _Counted()).add(found, true)
+                counted.setdefault(condition, _Counted()).add(found.decision, true)
+            if condition and unjudged is None and condition != _ALL:
+                likely = found.decision if found.unjudged is None else found.unjudged.likely
+                counted.setdefault(f"{condition}: likely", _Counted()).add(likely, true)
             return found
 
         def all_of(one: str, shown: Callable[[str], set[str]] = shown) -> set[str]:

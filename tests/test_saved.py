@@ -3,6 +3,7 @@
 import importlib
 import json
 import pickle
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -23,7 +24,8 @@ EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 # what it makes afresh compares equal; the others are looked at below
 EQUAL = {
     "cached", "cascade", "collection", "convex", "cross_encoder", "document", "embedder",
-    "fallback", "filter", "grouping", "http", "metered", "pointwise", "query", "rrf", "threshold",
+    "fallback", "filter", "function", "grouping", "http", "metered", "pointwise", "query", "rrf",
+    "threshold", "two_stage",
 }  # fmt: skip
 
 
@@ -52,6 +54,9 @@ def test_a_pickled_part_is_what_it_was(name, parts):
     part, fresh = opened(name), parts[name]
     assert type(part) is type(fresh)
     assert repr(part) == repr(fresh)
+    if name == "http":  # whose `repr` leaves out what has its default
+        assert (part.timeout, part.instruction, part.ca) == (fresh.timeout, None, None)
+        assert part.retries == fresh.retries
 
 
 def test_every_pickle_is_looked_at():
@@ -88,7 +93,9 @@ def test_a_pickled_verdict_prints():
     assert [getattr(old.main, one) for one in kept] == [getattr(new.main, one) for one in kept]
     assert old.main.worst == (-1.0, 1.0)
     assert old.notes
-    assert str(old).splitlines()[-1] == str(new).splitlines()[-1]
+    assert (old.rivals, old.unjudged, old.ms) == ((), None, None)
+    assert str(old.main) in str(old)
+    assert old.notes[-1] in str(old)
 
 
 def test_a_pickled_postprocessor_reranks():
@@ -130,7 +137,8 @@ def test_a_recording_is_replayed_as_if_made_now(old, tmp_path):
     recording = Recording.open(old / "recording")
     fresh = record(saved.hybrid_retriever(), saved.collection(), path=tmp_path / "new", depth=100)
     judged = saved.collection()
-    assert str(recording.verdict(judged)) == str(fresh.verdict(judged))
+    verdicts = [str(one.verdict(judged)) for one in (recording, fresh)]
+    assert len({re.sub(r"[\d.]+ ms", "ms", one) for one in verdicts}) == 1  # each has its own times
     assert str(recording.losses(judged)) == str(fresh.losses(judged))
     assert str(recording.health()) == str(fresh.health())
     then, now = recording.curve(judged), fresh.curve(judged)

@@ -62,6 +62,14 @@ def test_options_of_what_counts(tmp_path, chunks):
         assert opened(path, parent_of=given).unknown(["d1#1"]) == []
 
 
+def test_a_folder_whose_ids_changed(tmp_path, chunks):
+    """The judged documents of a BEIR folder are found among others by their texts."""
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "old", "text": "High tide"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "when?"}\n')
+    (tmp_path / "qrels.tsv").write_text("q\told\t1\n")
+    assert grades(opened(tmp_path, match_by_text=True, documents=chunks)) == {"when?": {"d2#1": 1}}
+
+
 def test_options_of_clicks(tmp_path):
     """A log of clicks is read with its propensities."""
     rows = "".join(

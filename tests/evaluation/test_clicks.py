@@ -94,6 +94,18 @@ def test_clicks_with_positions_agree_with_the_truth(world):
     assert naive.decision == "undecided"
 
 
+def test_documents_never_shown_prove_no_harm(world):
+    """A second stage that finds what users were never shown is in doubt, and not harmful."""
+    made = Collection.from_impressions(world.impressions())
+    before, after = world.runs(made)
+    new = {one: ["new", *order[:4]] for one, order in after.items()}
+    found = verdict(evaluate(before, made, ["nDCG@5"]), evaluate(new, made, ["nDCG@5"]))
+    assert found.main.difference < -0.1
+    assert found.decision == "undecided"
+    assert not found.harms
+    assert found.unjudged.judge[0].doc_id == "new"
+
+
 def test_the_position_model_is_found(world):
     """Propensities and attractiveness are those of the simulation, and told with their limits."""
     made = Collection.from_impressions(world.impressions())

@@ -176,6 +176,20 @@ def test_every_byte_of_a_shard_is_covered(copied):
             Recording.open(copied)
 
 
+def test_what_is_read_again_is_checked_again(copied):
+    """A shard that changes while the recording is open is refused, whatever its checksum."""
+    shard = min(copied.glob("*.parquet"))
+    recording = Recording.open(copied)
+    before = [one.query_id for one in recording]
+    assert [one.query_id for one in recording] == before
+    table = parquet.read_table(shard, partitioning=None)
+    at = table.column_names.index("fusion_score")
+    wrong = [[float("nan")] * len(row) for row in table["fusion_score"].to_pylist()]
+    rewrite(shard, table.set_column(at, "fusion_score", pa.array(wrong, table.schema[at].type)))
+    with pytest.raises(RecordingDamaged):
+        list(recording)
+
+
 @pytest.mark.parametrize(
     "field", ["depth", "sources", "fusion", "steps", "group", "parts", "queries"]
 )

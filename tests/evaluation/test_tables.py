@@ -187,7 +187,9 @@ def test_judges_who_disagree(tmp_path):
         (note,) = [note for note in found.notes if "alpha" in note]
         assert "3 judges; 4 documents have several of them, who differ on 3" in note
         assert "too little to rely on" in note
+        assert "alpha (ordinal)" in note
         mean = csv(tmp_path / "j.csv", text, judges="mean")
+        assert "alpha (interval)" in mean.notes[-1]
         assert judged(mean) == {one: {"d1": 1, "d2": 0}, two: {"d3": 1, "d4": 1}}
     with pytest.raises(InvalidArgument, match="judges='vote'"):
         csv(tmp_path / "j.csv", long, judges="vote")

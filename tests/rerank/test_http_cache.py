@@ -37,7 +37,7 @@ def test_a_key_says_what_scores_depend_on(server):
     same = {
         dataclasses.replace(scorer, api_key="other"),
         dataclasses.replace(scorer, batch=5, concurrency=2, timeout=1.0, max_length=100),
-        dataclasses.replace(scorer, url=server.url + "/rerank?trace=1"),
+        dataclasses.replace(scorer, url=server.url + "/rerank"),
         pickle.loads(pickle.dumps(scorer)),
     }
     assert {one.cache_key for one in same} == {scorer.cache_key}
@@ -46,10 +46,12 @@ def test_a_key_says_what_scores_depend_on(server):
         dataclasses.replace(scorer, activation="sigmoid"),
         dataclasses.replace(scorer, dialect="infinity"),
         dataclasses.replace(scorer, url=server.url + "/elsewhere"),
+        dataclasses.replace(scorer, url=server.url + "/rerank?deployment=a"),
+        dataclasses.replace(scorer, url=server.url + "/rerank?deployment=b"),
         make(server.url, "cohere"),
         make(server.url, "cohere", max_length=10),
     }
-    assert len({scorer.cache_key, *(one.cache_key for one in other)}) == 7
+    assert len({scorer.cache_key, *(one.cache_key for one in other)}) == 9
 
 
 def test_a_key_is_the_same_in_another_process():

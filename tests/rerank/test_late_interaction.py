@@ -489,7 +489,7 @@ def test_the_embedded_model_finds_what_answers():
 
 def test_it_blends_by_default(folder):
     """A model that says nothing is mixed with the fused order, unless its config.json does."""
-    assert Pointwise(LateInteraction(folder)).weight == 0.35
+    assert Pointwise(LateInteraction(folder)).weight == 0.5
     said = json.loads((folder / "config.json").read_text()) | {"default_blend": 1.0}
     (folder / "config.json").write_text(json.dumps(said))
     scorer = LateInteraction(folder)

@@ -5,6 +5,7 @@ It uses only names that every version has.
 
 import hashlib
 import json
+import operator
 import pickle
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from runoff.evaluation import Collection, evaluate, record, verdict
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.fusion import RRF, Convex, TheoreticalMinMax
 from runoff.grouping import Grouping
-from runoff.recall import BM25, Embedder
+from runoff.recall import BM25, Embedder, Function
 from runoff.rerank import (
     Cached,
     Cascade,
@@ -135,6 +136,8 @@ def parts():
         "filter": Or(In("parent", ("1", "2")), Eq("even", value=False)),
         "rrf": RRF(weights={"bm25": 2.0}),
         "convex": Convex(normalizer=TheoreticalMinMax()),
+        "function": Function(operator.add),
+        "two_stage": TwoStage({"f": Function(operator.add)}, fusion=RRF(), reranker=None, depth=7),
         "grouping": Grouping("parent", per_group=2),
         "threshold": Threshold(0.5, ScoreKind.LOGIT, "digests"),
         "cross_encoder": CrossEncoder("runoff-mini"),

@@ -76,6 +76,11 @@ def recorded(pipeline: TwoStage) -> tuple[Recording, Collection]:
 def reports(recording: Recording, collection: Collection) -> list[object]:
     told: Verdict = recording.verdict(collection)
     main: Comparison = told.main
+    if told.unjudged is not None and told.unjudged.decides:
+        told.unjudged.to_csv("judge.csv")
+        assert_type(collection.with_judgments("judge.csv"), Collection)
+    assert_type([one.ms for one in told.rivals], list[float | None])
+    recording.report("changes.html").to_csv("judge.csv")
     assert_type(main.interval, tuple[float, float])
     ledger: Ledger = losses(recording, collection, cutoff=10)
     moves: tuple[Move, ...] = ledger.moves

@@ -10,7 +10,7 @@ import numpy as np
 
 from runoff import Deadline, Query
 from runoff.demo import load_questions, stdlib_documents
-from runoff.export import Exported, export_cross_encoder
+from runoff.export import Exported, export_cross_encoder, export_late_interaction
 from runoff.protocols import (
     AsyncPairScorer,
     AsyncReranker,
@@ -32,6 +32,7 @@ from runoff.rerank import (
     DiskCache,
     Fallback,
     HTTPRerank,
+    LateInteraction,
     MemoryCache,
     Metered,
     Passages,
@@ -39,8 +40,9 @@ from runoff.rerank import (
     Price,
     Retries,
     Step,
+    TokenStore,
 )
-from runoff.scores import ModelIdentity, PairScores, Passage, ScoreKind, Threshold, Usage
+from runoff.scores import Match, ModelIdentity, PairScores, Passage, ScoreKind, Threshold, Usage
 from runoff.types import Candidate, Dropped, Ranked, Reranking
 
 MODEL = ModelIdentity("lengths", revision="1", precision="float32")
@@ -161,3 +163,16 @@ def export() -> Exported:
 
 def demo() -> int:
     return len(load_questions()) + len(list(stdlib_documents()))
+
+
+def late_interaction() -> None:
+    """Token vectors: any encoder, a store of its own, and what met what."""
+    store = TokenStore("tokens", max_bytes=10_000_000)
+    scorer: PairScorer = LateInteraction("org/name", store=store, weights="idf", max_windows=2)
+    late = replace(LateInteraction(), store="tokens")
+    assert_type(late.matches("query", "document"), tuple[Match, ...])
+    assert_type(late.default_blend, float)
+    assert_type(store.delete(["text"]), int)
+    assert_type(store.refresh(), bool)
+    Cascade([(scorer, 20), CrossEncoder()])
+    assert_type(export_late_interaction("org/name", "out"), Exported)

@@ -4,6 +4,7 @@
 - What is read: `text` and its `duplicates`, `messages`, `display`, `prose`, `provenance`.
 - Errors: `faults`, which judges them.
 - Files shared with other processes: `lock`.
-- The package itself: `lazy` imports, the `version`, `moved` names, the `optout` of telemetry.
+- The package itself: `lazy` imports, the `version`, the `optout` of telemetry; what pickles of
+  earlier versions need, `moved` names and `gained` fields.
 - Both frameworks' adapters: `adapters`.
 """

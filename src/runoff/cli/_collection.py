@@ -47,7 +47,8 @@ def open_collection(
         MalformedData: a line cannot be read.
     """
     said = Labels() if labels is None else labels
-    found = said.applied(_opened(name, said, split=split, topics=topics, documents=documents))
+    whole = documents or said.match_by_text
+    found = said.applied(_opened(name, said, split=split, topics=topics, documents=whole))
     return found if judgments is None else found.with_judgments(judgments)
 
 

@@ -41,12 +41,15 @@ class Unjudged:
             results of either system.
         queries: how many queries have such documents.
         grade: the highest grade of the collection, which such a document might have.
+        rate: the share of relevant documents among the judged ones of the counted results.
         worst: the main comparison if their judgments favoured the first system most.
         best: the main comparison if their judgments favoured the second system most.
         condensed: the mean difference if they are taken out of both results (Sakai 2007).
         beside: `"Bpref"` and `"infAP"`, measures made for incomplete judgments, to the mean
             difference by them.
         decides: whether the decision depends on them.
+        likely: what would be decided if each were relevant with a chance of `rate` at most. That is
+            plausible and not proven: what a better system finds may be relevant more often.
         judge: the documents, in the order in which judging them decides most.
         texts: query id to text.
     """
@@ -54,11 +57,13 @@ class Unjudged:
     documents: int
     queries: int
     grade: int
+    rate: float
     worst: Comparison
     best: Comparison
     condensed: float
     beside: Mapping[str, float]
     decides: bool
+    likely: Decision
     judge: tuple[Doubt, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -158,28 +163,38 @@ def in_doubt(
         decided: returns the verdict on a pair.
         found: the verdict that counts unjudged documents as not relevant.
     """
-    worst, best = (
-        decided(
-            replace(
-                pair,
-                before=np.vstack([sides[:1], pair.before[1:]]),
-                after=np.vstack([sides[1:], pair.after[1:]]),
+
+    def at(chance: float) -> tuple[Verdict, Verdict, Verdict]:
+        worst, best = (
+            decided(
+                replace(
+                    pair,
+                    before=np.vstack([sides[:1], pair.before[1:]]),
+                    after=np.vstack([sides[1:], pair.after[1:]]),
+                )
             )
+            for sides in extent.ends(chance)
         )
-        for sides in (extent.low, extent.high)
-    )
-    every = (worst, found, best)
+        return worst, found, best
+
+    every = at(extent.chance)
+    worst, _, best = every
     decision = _decision(every)
     decides = decision == "undecided" and len({one.decision for one in every}) > 1
+    likely = decision
+    if decides and extent.rate < extent.chance:
+        likely = _decision(at(extent.rate))
     unjudged = Unjudged(
         len(extent.doubts),
         len({one.query_id for one in extent.doubts}),
         extent.grade,
+        extent.rate,
         worst.main,
         best.main,
         float(extent.condensed.mean()),
         extent.beside,
         decides,
+        likely,
         _ordered(extent.doubts, worst, found, best),
         pair.texts,
     )
@@ -237,5 +252,14 @@ def _asking(unjudged: Unjudged, found: Verdict) -> str:
     return (
         f"judge these first: {main.measure} {main.difference:+.4f} on {main.queries} queries holds "
         f"if the {unjudged.documents} results that nobody judged are not relevant; with other "
-        f"judgments it lies between {low:+.4f} and {high:+.4f}."
+        f"judgments it lies between {low:+.4f} and {high:+.4f}.{_likely(unjudged)}"
+    )
+
+
+def _likely(unjudged: Unjudged) -> str:
+    if unjudged.likely == "undecided":
+        return ""
+    return (
+        f" If they are relevant no more often than the judged ones ({unjudged.rate:.0%}), the "
+        f"decision is {unjudged.likely!r}."
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runoff._util.gained import gained
 from runoff._util.messages import visible
 from runoff._util.text import snippet, text_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runoff.evaluation._pairing import Slice
 
 __all__ = ["Change", "Comparison", "Rival"]
@@ -57,11 +56,7 @@ class Comparison:
     judged: tuple[float, float] | None = None
     worst: tuple[float, float] = (-1.0, 1.0)
 
-    def __setstate__(self, state: Sequence[object]) -> None:
-        """Take what version 0.1.0 pickled, which knew no worst case."""
-        given = [*state, (-1.0, 1.0)]
-        for one, value in zip(fields(self), given, strict=False):
-            object.__setattr__(self, one.name, value)
+    __setstate__ = gained("worst")
 
     def __repr__(self) -> str:
         """Show the line that `str` returns."""

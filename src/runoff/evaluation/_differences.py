@@ -21,7 +21,7 @@ __all__ = ["Compared", "compare_means", "mean_intervals", "regret_ends", "span_o
 
 _UNSEEN = 3  # queries whose change may be of any size, beside those that were seen to change
 _SPARSE, _DENSE = 12.0, 16.0  # changed queries, weighted up where they are not rare
-_STRETCH = 1.035  # at most: chosen so that dense differences get no needlessly wide interval
+_STRETCH = 1.03  # at most: chosen so that dense differences get no needlessly wide interval
 _ROUNDING = 1e-12
 
 
@@ -206,7 +206,7 @@ class _Draws:
         many = np.maximum(belongs.sum(axis=0), 1)
         changed = (np.abs(deltas) > _ROUNDING).sum(axis=0)
         largest = np.abs(deltas).max(axis=0, initial=0.0)
-        dense = changed * (1 + 2 * changed / many)
+        dense = changed * (1 + 2 * (changed / many) ** 2)
         share = np.clip((_DENSE - dense) / (_DENSE - _SPARSE), 0, 1)
         # Student's quantile for as many values as changed, and an unbiased variance
         stretch = np.sqrt((many + 1) / np.maximum(many - 1, 1)) * _student(changed)

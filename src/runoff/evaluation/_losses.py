@@ -23,14 +23,7 @@ from runoff.evaluation._ledger import (
     QueryLedger,
 )
 from runoff.evaluation._recording import Content
-from runoff.evaluation._remarks import (
-    absent,
-    check_found,
-    check_judged,
-    check_recorded,
-    degraded,
-    foreign,
-)
+from runoff.evaluation._remarks import check_found, check_judged, check_recorded, degraded, foreign
 from runoff.evaluation._replay import plan_replay, traversals
 
 if TYPE_CHECKING:
@@ -117,7 +110,6 @@ def losses(
             *getattr(collection, "notes", ()),
             *_notes(queries, len(recording)),
             *foreign(found, view.judged),
-            *absent(found, view.judged),
             *degraded(recording),
         ),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -14,10 +12,18 @@ import numpy as np
 
 from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
-from runoff.errors import InvalidArgument, MissingExtra
+from runoff.errors import InvalidArgument
 from runoff.evaluation._labels.relevance import View
+from runoff.evaluation._measure_names import (
+    counting_from,
+    cutoff_in,
+    deepest,
+    judged_name,
+    library,
+    parsed_measure,
+)
 from runoff.evaluation._providers import PlainEvaluator
-from runoff.evaluation._remarks import absent, check_found, check_judged, foreign
+from runoff.evaluation._remarks import check_found, check_judged, foreign
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,9 +34,7 @@ __all__ = [
     "Judged",
     "Measured",
     "Run",
-    "cutoff_of",
     "evaluate",
-    "judged_name",
     "measured_once",
 ]
 
@@ -39,8 +43,6 @@ MEASURES = ("nDCG@10", "RR@10", "R@100")
 
 Run = Mapping[str, Sequence[str]]
 """Query id to document ids, best first."""
-
-_CUTOFF = re.compile(r"@(\d+)$")
 
 
 class Judged(Protocol):
@@ -151,27 +153,29 @@ class Evaluator:
     """
 
     def __init__(self, collection: Judged, measures: Iterable[object] = MEASURES) -> None:
-        ir_measures = _ir_measures()
+        ir_measures = library()
         check_judged(collection)
         given = [measures] if isinstance(measures, str) else list(measures)
         self._view = View(collection)
         least = self._view.relevant_from
-        parsed = list(dict.fromkeys(_from(_parsed(ir_measures, one), least) for one in given))
+        parsed = list(
+            dict.fromkeys(counting_from(parsed_measure(ir_measures, one), least) for one in given)
+        )
         if not parsed:
             raise InvalidArgument("measures", measures, "must name at least one measure")
         self.measures = tuple(str(one) for one in parsed)
         # fewer documents are left of chunks that are cut
-        self.deepest = _deepest(parsed) if self._view.plain else None
+        self.deepest = deepest(parsed) if self._view.plain else None
         self.query_ids = tuple(collection.qrels)
         self._texts = MappingProxyType({one: collection.queries[one] for one in self.query_ids})
-        judged = {name: _parsed(ir_measures, judged_name(name)) for name in self.measures}
+        judged = {name: parsed_measure(ir_measures, judged_name(name)) for name in self.measures}
         self._judged = {name: str(measure) for name, measure in judged.items()}
         self._qrels = self._view.qrels
         self.notes = tuple(getattr(collection, "notes", ()))
         self._caveat = str(getattr(collection, "caveat", ""))
         grades = [grade for given in self._view.judged.values() for grade in given.values()]
         self._positive = min(grades, default=1) > 0
-        cutoffs = {one: _cutoff(one) if self._view.by_cutoff else None for one in parsed}
+        cutoffs = {one: cutoff_in(one) if self._view.by_cutoff else None for one in parsed}
         if missed := self._view.unreachable(one for one in cutoffs.values() if one):
             few = f"{missed} queries need more documents than any measure counts, and score 0."
             self.notes = (*self.notes, few)
@@ -242,7 +246,6 @@ class Evaluator:
             *self.notes,
             *_oddities(run, self._qrels, int(empty.sum())),
             *foreign(ids, self._view.judged),
-            *absent(orders, self._view.judged),
         )
         answers = {one: tuple(self._view.seen(one, scores)) for one, scores in scored.items()}
         return Measured(
@@ -284,62 +287,16 @@ def measured_once(
         qrels: query id to document id to grade.
         run: query id to document ids without repetitions, best first.
     """
-    ir_measures = _ir_measures()
-    named = {_parsed(ir_measures, one): one for one in measures}
+    ir_measures = library()
+    named = {parsed_measure(ir_measures, one): one for one in measures}
     places = {query_id: at for at, query_id in enumerate(qrels)}
     found = {name: np.zeros(len(places)) for name in measures}
-    scored = {
-        query_id: {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
-        for query_id, order in run.items()
-        if query_id in places and order
-    }
+    scored = _scores({one: order for one, order in run.items() if one in places and order})
     plain = {query_id: dict(grades) for query_id, grades in qrels.items()}
-    for metric in ir_measures.iter_calc(list(named), plain, scored):
+    for metric in PlainEvaluator(ir_measures, list(named), plain).iter_calc(scored):
         if metric.query_id in scored:
             found[named[metric.measure]][places[metric.query_id]] = metric.value
     return found
-
-
-def cutoff_of(measure: str) -> float | None:
-    """Return how many results a measure counts, infinite for all; None if it skips unjudged ones.
-
-    Args:
-        measure: a name that `Evaluator` accepts.
-    """
-    params = _parsed(_ir_measures(), measure).params
-    if params.get("judged_only") or measure in {"Bpref", "infAP"}:
-        return None
-    return float(params.get("cutoff", np.inf))
-
-
-def _ir_measures() -> Any:  # noqa: ANN401 - it publishes no types
-    try:
-        import ir_measures  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise MissingExtra("ir-measures", "eval") from None
-    return ir_measures
-
-
-def _parsed(ir_measures: Any, measure: object) -> Any:  # noqa: ANN401 - it publishes no types
-    if not isinstance(measure, str | ir_measures.Measure):
-        raise InvalidArgument("measures", measure, "must be a name such as 'nDCG@10'")
-    try:
-        found = _named(ir_measures, measure) if isinstance(measure, str) else measure
-        found.validate_params()
-    except (AssertionError, ValueError, KeyError, SyntaxError, TypeError, AttributeError) as error:
-        remedy = f"must be a measure of ir-measures, such as 'nDCG@10': {error}"
-        raise InvalidArgument("measures", measure, remedy) from None
-    # trec_eval crashes the process on a cutoff of 0
-    if found.params.get("cutoff", 1) < 1:
-        raise InvalidArgument("measures", measure, "must have a cutoff of 1 or more")
-    return found
-
-
-def _from(measure: Any, least: int) -> Any:  # noqa: ANN401 - it publishes no types
-    """Return a measure that counts grades from `least` on, if it does not say so itself."""
-    if least > 1 and "rel" in measure.SUPPORTED_PARAMS and "rel" not in measure.params:
-        return measure(rel=least)
-    return measure
 
 
 def _grouped(cutoffs: Mapping[Any, int | None]) -> dict[int | None, set[Any]]:
@@ -349,56 +306,12 @@ def _grouped(cutoffs: Mapping[Any, int | None]) -> dict[int | None, set[Any]]:
     return groups
 
 
-def _cutoff(measure: Any) -> int | None:  # noqa: ANN401 - it publishes no types
-    cutoff: int | None = measure.params.get("cutoff")
-    return cutoff
-
-
 def _scores(orders: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
     """Return scores that fall with the rank, exact in single precision."""
     return {
         query_id: {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
         for query_id, order in orders.items()
     }
-
-
-def _named(ir_measures: Any, text: str) -> Any:  # noqa: ANN401 - it publishes no types
-    """Return the measure that a text such as `P(rel=2)@10` names.
-
-    ir-measures' own parser reads values by `ast.Num`, which warns from Python 3.12 on and is absent
-    from 3.14.
-    """
-    node = ast.parse(text.strip(), mode="eval").body
-    values: dict[str, object] = {}
-    cutoff = None
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-        cutoff = ast.literal_eval(node.right)
-        node = node.left
-    if isinstance(node, ast.Call) and not node.args:
-        values = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
-        node = node.func
-    known = ir_measures.measures.registry
-    if not isinstance(node, ast.Name) or node.id not in known:
-        msg = f"it has no measure {ast.unparse(node)}"
-        raise ValueError(msg)
-    kind = known[node.id]
-    return kind(**values) if cutoff is None else kind(**values, **{kind.AT_PARAM: cutoff})
-
-
-def judged_name(measure: str) -> str:
-    """Return the name of the share of judged results that belongs to a measure."""
-    cutoff = _CUTOFF.search(measure)
-    return f"Judged@{cutoff[1]}" if cutoff else "Judged"
-
-
-def _deepest(measures: Iterable[Any]) -> int | None:
-    cutoffs: list[int] = []
-    for one in measures:
-        # a measure of judged documents only skips the others, so no cutoff bounds it
-        if "cutoff" not in one.params or one.params.get("judged_only"):
-            return None
-        cutoffs.append(one["cutoff"])
-    return max(cutoffs)
 
 
 def _falling(query_id: str, given: object) -> dict[str, float]:
@@ -414,7 +327,11 @@ def _falling(query_id: str, given: object) -> dict[str, float]:
     scores = {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
     if len(scores) < len(order):
         twice = next(doc_id for at, doc_id in enumerate(order) if doc_id in order[:at])
-        raise InvalidArgument("run", twice, f"is repeated in the results of query {query_id!r}")
+        remedy = (
+            f"is repeated in the results of query {query_id!r}; where chunks stand for documents, "
+            "leave their own ids and use Collection.counting(parent_of=)"
+        )
+        raise InvalidArgument("run", twice, remedy)
     return scores
 
 

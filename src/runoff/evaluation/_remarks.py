@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._recording import Recording
 
-__all__ = ["absent", "check_found", "check_judged", "check_recorded", "degraded", "foreign"]
+__all__ = ["check_found", "check_judged", "check_recorded", "degraded", "foreign"]
 
 _FEWEST = 10  # queries
 _MANY = 0.5  # of the relevant documents
@@ -47,7 +47,7 @@ def check_recorded(recording: Recording, qrels: Mapping[str, object]) -> None:
 def foreign(
     found: Mapping[str, Collection[str]], qrels: Mapping[str, Mapping[str, int]]
 ) -> Iterator[str]:
-    """Yield a sentence if the ids of queries or documents do not match the judged ones.
+    """Yield a sentence if ids of queries or documents do not match the judged ones, or most do not.
 
     Args:
         found: query id to the ids of the documents found.
@@ -69,9 +69,10 @@ def foreign(
             f"found is {short_repr(next(iter(doc_ids)))}, a judged one "
             f"{short_repr(next(iter(qrels[query_id])))} (query {query_id!r})."
         )
+    yield from _absent(found, qrels)
 
 
-def absent(
+def _absent(
     found: Mapping[str, Collection[str]], qrels: Mapping[str, Mapping[str, int]]
 ) -> Iterator[str]:
     """Yield a sentence if most relevant documents are in no answer, of whichever query.

@@ -22,6 +22,7 @@ from runoff.evaluation._remarks import check_judged, check_recorded, degraded
 from runoff.evaluation._runs import BEST, RERANKED, by_stage
 from runoff.evaluation._trials import Costs
 from runoff.evaluation._verdict import verdict
+from runoff.fusion._convex import Convex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -226,7 +227,8 @@ def _only(measured: Measured, measure: str) -> Measured:
 def _first_stages(answers: Answers, setup: Setup) -> tuple[list[Setting], list[Run]]:
     """Return the settings without a second stage that can be replayed, and their answers."""
     grid = default_grid(setup)
-    given = {"fusion": grid["fusion"], "weights": grid["weights"], "window": [0]}
+    fusions = [*grid["fusion"], Convex()]
+    given = {"fusion": fusions, "weights": grid["weights"], "window": [0]}
     unlike: dict[str, Setting] = {}
     for one in grid_settings(setup, given):
         if not one.window:

@@ -77,6 +77,7 @@ class Folder(Stored):
         self._schema = schema(self.setup)
         self._index: dict[str, tuple[Path, int, bool, int]] = {}
         self._shards: list[Path] = []
+        self._checked: set[bytes | None] = set()  # checksums of shards whose columns were checked
         self._next = 1
         self._held: tuple[Path, list[RecordedQuery]] | None = None
         self._list()
@@ -184,15 +185,16 @@ class Folder(Stored):
         """
         try:
             data = shard.read_bytes()
-            self._check_mark(data)
+            mark = self._check_mark(data)
             with pq.ParquetFile(pa.BufferReader(data)) as opened:
                 check_schema(opened.schema_arrow, self._schema)
                 # shards are small: threads would cost more than they save
                 table = opened.read(None if columns is None else list(columns), use_threads=False)
-            if columns is None:
-                check_columns(table, self._schema, self.setup)
-            else:
+            if columns is not None:
                 check_heads(table)
+            elif mark is None or mark not in self._checked:  # once for each content
+                check_columns(table, self._schema, self.setup)
+                self._checked.add(mark)
         except _UNREADABLE as error:
             raise _unreadable(shard, error) from error
         return table
@@ -209,8 +211,8 @@ class Folder(Stored):
         except ValueError as error:
             raise _unreadable(shard, error) from error
 
-    def _check_mark(self, data: bytes) -> None:
-        """Compare a shard's checksum; version 0.1.0 wrote none.
+    def _check_mark(self, data: bytes) -> bytes | None:
+        """Compare a shard's checksum and return it; version 0.1.0 wrote none.
 
         Raises:
             ValueError: it differs, or is missing where every shard has one.
@@ -221,9 +223,12 @@ class Folder(Stored):
             if self._all_marked:
                 msg = "it has no checksum"
                 raise ValueError(msg)
-        elif data[at : at + len(_BLANK)] != _digest(data, at).encode("ascii"):
+            return None
+        mark = data[at : at + len(_BLANK)]
+        if mark != _digest(data, at).encode("ascii"):
             msg = "it was altered: its checksum differs"
             raise ValueError(msg)
+        return mark
 
     def _add(self, shard: Path, heads: pa.Table) -> None:
         for row, head in enumerate(heads.to_pylist()):

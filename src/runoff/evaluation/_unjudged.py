@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from runoff.evaluation._measures import cutoff_of, measured_once
+from runoff.evaluation._measure_names import cutoff_of
+from runoff.evaluation._measures import measured_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,9 +59,12 @@ class Extent:
     """How far the unjudged documents could move the difference of every query.
 
     Attributes:
-        low: the values of both systems with the judgments that favour the first one most, shape
+        plain: the values of both systems with unjudged documents as not relevant, shape
             (2, queries).
+        low: the same with the judgments that favour the first system most.
         high: the same with the judgments that favour the second one most.
+        chance: the highest chance that such a document is relevant.
+        rate: the share of relevant documents among the judged ones of the counted results.
         condensed: the difference of each query if unjudged documents are taken out of both
             results, shape (queries,).
         beside: measure for incomplete judgments to the mean difference.
@@ -68,12 +72,24 @@ class Extent:
         grade: the highest grade that they are given.
     """
 
+    plain: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    chance: float
+    rate: float
     condensed: NDArray[np.float64]
     beside: Mapping[str, float]
     doubts: tuple[Doubt, ...]
     grade: int
+
+    def ends(self, chance: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what is expected of both systems at worst and at best, each of shape (2, queries).
+
+        Args:
+            chance: the highest chance that an unjudged document is relevant.
+        """
+        low, high = (self.plain + chance * (ends - self.plain) for ends in (self.low, self.high))
+        return low, high
 
 
 def pooled(qrels: Mapping[str, Mapping[str, int]]) -> bool:
@@ -132,9 +148,9 @@ def doubt_of(before: Measured, after: Measured, measure: str, chance: float = 1.
         for one in found
     ]
     doubts.sort(key=lambda one: (-abs(one.effect), one.query_id, one.doc_id))
-    low, high = (plain + chance * (ends - plain) for ends in (low, high))
+    rate = _rate(before, after, cutoff)
     condensed, beside = _condensed(before, after, measure), _beside(before, after)
-    return Extent(low, high, condensed, beside, tuple(doubts), grade)
+    return Extent(plain, low, high, chance, rate, condensed, beside, tuple(doubts), grade)
 
 
 class _Open(NamedTuple):
@@ -165,6 +181,20 @@ def _open(before: Measured, after: Measured, query_id: str, cutoff: float) -> li
         for doc_id in dict.fromkeys((*first, *second))
     ]
     return sorted(found, key=lambda one: (-one.lean, one.doc_id))
+
+
+def _rate(before: Measured, after: Measured, cutoff: float) -> float:
+    relevant = many = 0
+    for query_id, judged in before.qrels.items():
+        counted = {
+            doc_id
+            for side in (before, after)
+            for at, doc_id in enumerate(side.answers.get(query_id, ()))
+            if at < cutoff and doc_id in judged
+        }
+        relevant += sum(judged[doc_id] > 0 for doc_id in counted)
+        many += len(counted)
+    return relevant / many if many else 1.0
 
 
 def _choices(open_ones: Mapping[str, Sequence[_Open]]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from runoff._util.arguments import count, is_share
 from runoff._util.display import html_by, pretty
+from runoff._util.gained import gained
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff._util.text import snippet
@@ -98,6 +99,8 @@ class Verdict:
     rivals: tuple[Rival, ...] = ()
     ms: float | None = None
     caveat: str = ""
+
+    __setstate__ = gained("unjudged", "rivals", "ms", "caveat")
 
     @property
     def harms(self) -> bool:

@@ -123,32 +123,33 @@ class Convex:
         normalizer = normalizer_of(self.normalizer)
         weights = shares(self.weights, rankings)
         keys: dict[str, None] = {}
-        values: dict[str, dict[str, float]] = {}
-        missing: dict[str, float] = {}
+        parts: list[tuple[dict[str, float], float]] = []  # by key, and of a key that is absent
         for source, hits in rankings.items():
-            first: dict[str, Hit] = {}
-            for hit in hits:
-                first.setdefault(hit.key, hit)
+            first: dict[str, Hit] = {hit.key: hit for hit in hits}
+            if len(first) < len(hits):
+                first = {hit.key: hit for hit in reversed(hits)}
+                first = {hit.key: first[hit.key] for hit in hits}
             keys.update(dict.fromkeys(first))
             normalized = normalizer.normalize(tuple(first.values()))
-            missing[source] = normalizer.missing(normalized)
-            if len(normalized) != len(first) or not all(
-                map(math.isfinite, (*normalized, missing[source]))
-            ):
+            missing = normalizer.missing(normalized)
+            if len(normalized) != len(first) or not all(map(math.isfinite, (*normalized, missing))):
                 raise InvalidArgument(
                     "normalizer",
                     normalizer,
                     f"must return a finite number for each of the {len(first)} hits of {source!r}",
                 )
-            values[source] = dict(zip(first, normalized, strict=True))
-            weights[source] *= self.share(source, tuple(first.values()))
-        return {
-            key: math.fsum(
-                weight * values[source].get(key, missing[source])
-                for source, weight in weights.items()
-            )
-            for key in keys
-        }
+            weight = weights[source] * self.share(source, tuple(first.values()))
+            weighted = zip(first, [weight * one for one in normalized], strict=True)
+            parts.append((dict(weighted), weight * missing))
+        if len(parts) == 1:
+            return parts[0][0]
+        if len(parts) == 2:  # noqa: PLR2004 - the usual number; a sum of two is rounded once anyway
+            (one, no_one), (two, no_two) = parts
+            fused = {key: value + two.get(key, no_two) for key, value in one.items()}
+            if len(keys) > len(one):
+                fused |= {key: no_one + two[key] for key in two if key not in one}
+            return fused
+        return {key: math.fsum([known.get(key, absent) for known, absent in parts]) for key in keys}
 
 
 def _spreads(given: object, normalizer: object) -> Weights:

@@ -108,10 +108,18 @@ class ZScore:
         if low == high:
             return [-1.0 if score is None else 0.0 for score in scores]
         # z-scores do not change under an affine map, and on 0 to 1 nothing over- or underflows
-        shares = [_scaled(score, low, high) for score in present]
+        span = high - low
+        if math.isinf(span):
+            shares = [_scaled(score, low, high) for score in present]
+        else:
+            shares = [(score - low) / span for score in present]
         mean = math.fsum(shares) / len(shares)
-        deviation = math.sqrt(math.fsum((share - mean) ** 2 for share in shares) / len(shares))
-        values = iter([(share - mean) / deviation for share in shares])
+        apart = [share - mean for share in shares]
+        deviation = math.sqrt(math.fsum([one * one for one in apart]) / len(apart))
+        zs = [one / deviation for one in apart]
+        if len(zs) == len(scores):
+            return zs
+        values = iter(zs)
         worst = -mean / deviation
         return [worst if score is None else next(values) for score in scores]
 
@@ -138,7 +146,9 @@ def _clean(hits: Sequence[Hit]) -> tuple[list[float | None], list[float]]:
 
     NaN and -inf become None and do not count; +inf becomes the best finite score, or 0 without one.
     """
-    scores = [float(hit.score) for hit in hits]
+    scores = [hit.score for hit in hits]
+    if all(map(math.isfinite, scores)):
+        return [*scores], scores
     best = max(filter(math.isfinite, scores), default=0.0)
     cleaned = [
         None if math.isnan(score) or score == -math.inf else min(score, best) for score in scores

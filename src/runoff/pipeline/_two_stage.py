@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from runoff._util.arguments import count
 from runoff._util.faults import OnError, check_on_error
+from runoff._util.gained import gained
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff._waiting.turns import turn
@@ -84,6 +85,8 @@ class TwoStage:
     group: Grouping | str | Callable[[Document], object] | None = None
     filters: Filter | None = None
     _second: Reranker | None = field(init=False, repr=False, default=None)
+
+    __setstate__ = gained("filters")
 
     def __post_init__(self) -> None:
         """Check every argument, and turn `reranker` into a `Reranker`."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from runoff._util.gained import gained
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument
 from runoff.recall._arguments import check_callable, check_question
 from runoff.types import Document, Hit, Query
@@ -61,6 +62,8 @@ class Function:
     honours_filters: bool = False
     score_range: tuple[float | None, float | None] = (None, None)
     thread: Literal["any", "caller"] = "any"
+
+    __setstate__ = gained("thread")
 
     def __new__(  # noqa: PYI034 - it may be the class below
         cls, function: object = None, *_args: object, **_options: object

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from runoff._util.messages import visible
 from runoff._util.text import snippet
-from runoff.evaluation._measures import MEASURES, Evaluator, judged_name
+from runoff.evaluation._measure_names import judged_name
+from runoff.evaluation._measures import MEASURES, Evaluator
 from runoff.evaluation._rivals import against
 from runoff.evaluation._verdict import verdict
 

@@ -18,9 +18,11 @@ from runoff.rerank import (
     CrossEncoder,
     DiskCache,
     Fallback,
+    LateInteraction,
     Pointwise,
     Price,
     Step,
+    TokenStore,
 )
 from runoff.scores import Threshold
 
@@ -36,6 +38,9 @@ class TestSerialization:
         "reranker",
         [
             "runoff-mini",
+            "late",
+            LateInteraction("some/model", store="tokens", weights="equal", max_windows=2),
+            Cascade([(LateInteraction(store=TokenStore(max_bytes=2_000_000)), 9), "some/model"]),
             CrossEncoder("some/model", precision="fp32", max_length=128),
             Pointwise(CrossEncoder("some/model"), blend=0.3, threshold=Threshold(1.5, "logit")),
             Pointwise(

@@ -70,7 +70,9 @@ class Judges:
             return [f"{many}, and no document judged twice: their agreement is unknown."]
         differ = [given for given in several if len(set(given.values())) > 1]
         grades = {one for given in several for one in given.values()}
-        level: Level = "ordinal" if len(grades) > 2 else "nominal"  # noqa: PLR2004 - yes and no
+        level: Level = "nominal"
+        if len(grades) > 2:  # noqa: PLR2004 - yes and no
+            level = "ordinal" if self._rule == "majority" else "interval"  # a mean takes distances
         found = alpha(list(self._given.values()), level)
         said = (
             "all gave the same grade"

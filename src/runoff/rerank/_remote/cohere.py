@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import os
@@ -169,8 +170,11 @@ class CohereRerank(RemoteScorer):
         if self.client is not None:
             remedy = "its endpoint is unknown, so scores cannot be cached"
             raise InvalidArgument("client", self.client, remedy)
-        where = self._where().partition("?")[0]
-        return json.dumps(["cohere", self.model, where, self.max_tokens_per_doc])
+        where, _, query = self._where().partition("?")
+        stated = ["cohere", self.model, where, self.max_tokens_per_doc]
+        if query:  # as of `HTTPRerank`
+            stated.append(hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest())
+        return json.dumps(stated)
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
         """Return the predicted pairs and billed units; tokens are not known in advance."""

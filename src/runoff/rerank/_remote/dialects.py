@@ -11,6 +11,7 @@ import re
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
+from runoff._util.gained import gained
 from runoff._util.messages import visible
 from runoff.errors import BadReply, InvalidArgument
 from runoff.scores import Passage, ScoreKind, Usage
@@ -117,6 +118,8 @@ class Dialect:
     about: tuple[str, Callable[[Any, str | None], About]] | None = None
     too_many: str = ""
     variables: tuple[str, ...] = ()
+
+    __setstate__ = gained("wrapped", "instruction")
 
     def request(
         self, query: str, texts: Sequence[str], model: str | None, *, raw: bool

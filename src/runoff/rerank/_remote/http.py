@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.gained import gained
 from runoff._waiting import private_loop
 from runoff.errors import InvalidArgument
 from runoff.rerank import _amounts as amounts
@@ -97,6 +99,8 @@ class HTTPRerank(RemoteScorer):
     circuit: Circuit | None = field(default_factory=Circuit)
     ca: str | Path | None = None
 
+    __setstate__ = gained("instruction")
+
     def __post_init__(self) -> None:
         """Check the arguments; nothing is sent."""
         dialect = as_dialect(self.dialect)
@@ -164,6 +168,8 @@ class HTTPRerank(RemoteScorer):
         }
         if self.instruction is not None:
             stated["instruction"] = self.instruction
+        if query := self.url.partition("?")[2]:  # it may choose a deployment; it is not shown
+            stated["query"] = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()
         return json.dumps(stated)
 
     def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
