@@ -103,9 +103,7 @@ class TestFrameworkNotebook:
     def test_a_question_that_is_not_helped_is_shown(self, name, executed):
         """The table of ranks has a gain, a loss and a question without a right answer."""
         rows = [line.split()[:2] for line in said(executed(name), "effect").splitlines()[1:]]
-        assert ["2", "1"] in rows
-        assert ["1", "2"] in rows
-        assert ["-", "-"] in rows
+        assert rows == [["2", "1"], ["3", "1"], ["1", "4"], ["-", "-"]]
 
     def test_provenance_names_the_stages(self, name, executed):
         """The first result was second in recall and first after reranking."""
@@ -118,18 +116,25 @@ class TestFrameworkNotebook:
         found = said(executed(name), "explain")
         assert "100 hits" in found
         assert "ordered 50 of 50" in found
+        assert "substring ~ substring 0.8" in found
 
     def test_the_deadline_degrades(self, name, executed):
-        """With a short deadline there are results, and the answer says that reranking timed out."""
+        """With a short deadline there are results, and the answer says that reranking timed out.
+
+        The deadline is a share of the time that the same search took, on any machine.
+        """
         lines = said(executed(name), "deadline").splitlines()
         assert lines[-2] == "complete: False"
-        degraded = ast.literal_eval(lines[-1].removeprefix("degraded: "))
-        assert degraded == [{"stage": "rerank", "source": "runoff-mini", "reason": "timeout"}]
+        (fault,) = ast.literal_eval(lines[-1].removeprefix("degraded: "))
+        scored, read = map(int, re.findall(r"scored (\d+) of (\d+) before", fault.pop("detail"))[0])
+        assert scored < read == 300
+        assert fault == {"stage": "rerank", "source": "all-MiniLM-L6-v2", "reason": "timeout"}
         if name == "llama_index":
             assert len(lines) == 5 + 2
         else:
-            returned, scored = map(int, re.findall(r"\d+", lines[0]))
-            assert scored < returned == 100
+            returned, shown = map(int, re.findall(r"\d+", lines[0]))
+            assert returned == 100
+            assert shown == min(scored, 100)
 
     def test_the_filter_holds(self, name, executed):
         """Only documents of the requested module are returned."""
@@ -148,6 +153,7 @@ class TestFrameworkNotebook:
         head, *changed = said(notebook, "paired").splitlines()
         better, same, worse = map(int, re.findall(r"\d+", head))
         assert better + same + worse == questions
+        assert (better, worse) == (7, 1) or (name == "langchain" and (better, worse) == (6, 1))
         assert [line[0] for line in changed] == ["-"] * worse + ["+"] * better
         assert len(said(notebook, "evaluate").splitlines()) == 4  # a header and three systems
 
