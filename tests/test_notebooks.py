@@ -285,7 +285,7 @@ class TestDebugADisappointingQuery:
         *nodes, complete = shown("provenance").splitlines()
         assert [line[0] for line in nodes] == list("12345")
         assert complete == "complete: True"
-        assert "shutil.rmtree" not in shown("provenance")
+        assert "itertools.tee" not in shown("provenance")
         assert number(r"\(down (\d+)\)", shown("follow")) > 2
 
     def test_three_causes_three_cases(self, shown):
@@ -297,31 +297,32 @@ class TestDebugADisappointingQuery:
         assert cases == [
             ["fused_low", "shutil.which"],
             ["not_retrieved", "divmod"],
-            ["demoted", "shutil.rmtree"],
+            ["demoted", "itertools.tee"],
         ]
         assert {line.split()[1] for line in causes} == {cause for cause, _ in cases}
 
     def test_a_wider_window_does_not_help(self, shown):
-        """The document is then read, but none gets into the first ten; more questions lose."""
+        """The document is then read and raised, but not enough; one other gets into the ten."""
         assert "below the window of 20, so it was never read" in shown("unread")
         place = number(r"dense: rank (\d+)", shown("unread-fix"))
         assert 20 < place <= 30
         assert "below the 5 results" in shown("unread-fix")
         *moved, decision, counts = shown("unread-all").splitlines()
         assert len(moved) > 5
-        assert all(int(re.findall(r"\d+", line)[1]) > 10 for line in moved)
+        assert sum(int(re.findall(r"\d+", line)[1]) <= 10 for line in moved) == 1
         assert decision.startswith("undecided: ")
-        better, _, worse = map(int, re.findall(r"\d+", counts))
-        assert better < worse
+        assert re.findall(r"\d+", counts) == ["3", "39", "0"]
 
     def test_words_raise_it_and_are_a_toss_up(self, shown):
-        """Words bring it close to the first five; over all questions the change is undecided."""
+        """Words bring it closer to the first five; over all questions the change is undecided."""
         found = shown("unread-words")
-        assert re.match(r"shutil.which: rank [6-9], below the 5 results", found)
+        assert 5 < number(r"shutil.which: rank (\d+), below the 5 results", found) < 15
+        assert "\n  fusion: rank 8 of " in found
+        assert "(down " in found
         assert "\n  bm25: rank" in found
         assert "\nundecided: " in found
         better, _, worse = map(int, re.findall(r"\d+", found.splitlines()[-1]))
-        assert abs(better - worse) <= 2
+        assert abs(better - worse) <= 3
 
     def test_a_document_without_shared_words_is_found_once_its_text_says_more(self, shown):
         """It ranks below a hundred, BM25 lacks it, and with one more sentence it is returned."""
@@ -332,20 +333,23 @@ class TestDebugADisappointingQuery:
         assert shown("absent-fix").splitlines()[-1] == "1 better, 41 unchanged, 0 worse"
 
     def test_a_smaller_blend_takes_the_demotion_back(self, shown):
-        """The rank improves as the reranker counts less, back to the vectors' sixth place."""
-        assert "dense: rank 6," in shown("demoted")
+        """The rank improves as the reranker counts less, which is proven to harm the others."""
+        assert "dense: rank 1," in shown("demoted")
         assert number(r"\(down (\d+)\)", shown("demoted")) > 2
-        _, *rows, decision, _ = shown("demoted-fix").splitlines()
+        _, *rows, decision, counts = shown("demoted-fix").splitlines()
         places = {line.split()[0]: int(line.split()[1]) for line in rows}
         assert list(places.values()) == sorted(places.values(), reverse=True)
-        assert places["0.5"] > places["0.2"] == 6
-        assert decision.startswith("undecided: ")
+        assert places["0.5"] == 6
+        assert places["0.2"] <= 5
+        assert decision.startswith("remove: ")
+        better, _, worse = map(int, re.findall(r"\d+", counts))
+        assert worse > 2.5 * better
 
     def test_langchain_shows_the_same(self, shown):
         """A LangChain retriever's documents have provenance, and its pipeline explains itself."""
         found = shown("langchain")
         assert re.match(r"1  \{'bm25': \d+\}  fused \d+  ", found)
-        assert "shutil.rmtree: " in found
+        assert "itertools.tee: " in found
 
 
 @jupyter
