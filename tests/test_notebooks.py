@@ -216,7 +216,7 @@ class TestEvaluateYourPipeline:
         """Three times as many questions are better as are worse, and nothing is proven."""
         found = shown("verdict")
         assert found.startswith("undecided: ")
-        assert re.search(r"It takes \d+ ms, the VectorIndexRetriever [\d.]+ ms\.", found)
+        assert re.search(r"It takes [\d.]+ ms, the VectorIndexRetriever [\d.]+ ms\.", found)
         whole, *others = (line for line in found.splitlines() if re.match(r"\S+@\d+ ", line))
         assert number(r"(\d+) better", whole) >= 3 * number(r"(\d+) worse", whole)
         low, high = interval(whole)
