@@ -218,8 +218,8 @@ def test_representations_are_short(store, index):
     for one in made:
         assert len(repr(one)) < 160, repr(one)
         assert repr(one).startswith(f"{type(one).__name__}(")
-        assert "runoff-mini" in repr(one)
+        assert "reranker=" in repr(one)
         assert "object at" not in repr(one)
         assert "\n" not in repr(one)
-    assert repr(made[0]) == "RunoffRerank(reranker=runoff-mini, timeout=0.5, top_n=5)"
+    assert repr(made[0]) == "RunoffRerank(reranker=default, timeout=0.5, top_n=5)"
     assert str(made[1]) == repr(made[1])

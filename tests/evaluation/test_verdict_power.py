@@ -101,7 +101,7 @@ def test_known_harms_are_found_on_real_queries(name):
     """Rerankers that reverse, cannot read or truncate are removed in 90% of samples.
 
     A sample is 100 queries. Each reranker takes .05 of nDCG@10 or more from BM25's first 50; a
-    constant one changes no order and gets "no effect".
+    constant one changes no order and gets "no effect" where so many queries can show it.
     """
     pytest.importorskip("ir_measures")
     from runoff.recall import BM25
@@ -124,7 +124,8 @@ def test_known_harms_are_found_on_real_queries(name):
 
     before = measured(lambda _, texts: [0.0] * len(texts))
     constant = measured(lambda _, texts: [1.0] * len(texts))
-    assert verdict(before, constant).decision == "no effect"
+    assert verdict(before, constant, bound=0.02).decision == "no effect"
+    assert verdict(before, constant).decision == "undecided"
     ids = list(collection.queries)
     for harm in (_reversed, _foreign, _truncating):
         after = measured(harm)

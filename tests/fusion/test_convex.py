@@ -118,6 +118,7 @@ def test_configuration(name, normalizer):
     assert fusion == Convex({"t": 3.0, "s": 1.0}, normalizer=normalizer)
     assert pickle.loads(pickle.dumps(fusion)) == fusion
     assert hash(fusion) == hash(dataclasses.replace(fusion))
-    assert repr(fusion) == f"Convex(weights={{'s': 1.0, 't': 3.0}}, normalizer={normalizer!r})"
+    shown = f"weights={{'s': 1.0, 't': 3.0}}, normalizer={normalizer!r}, spreads=None"
+    assert repr(fusion) == f"Convex({shown})"
     assert fusion != RRF()
     assert isinstance(fusion, protocols.Fusion)

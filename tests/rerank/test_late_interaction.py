@@ -182,7 +182,7 @@ class Counted:
 
 
 def test_rare_tokens_weigh_more_once_there_is_a_collection(folder, tiny):
-    """With 200 documents in the store, query tokens weigh their inverse document frequency."""
+    """With 200 documents in the store, query tokens weigh the root of their rarity."""
     vocabulary = tiny.tokenizer().get_vocab()
     counts = np.zeros(60, np.int64)
     counts[[vocabulary["alpha"], vocabulary["beta"]]] = [300, 3]

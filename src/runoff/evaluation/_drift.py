@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["drifts"]
 
-# by chance, at most: scores .01, three shares .005 each, all signals .015, and documents .01
-_KOLMOGOROV = 1.628  # of two large samples of one distribution, 1% are further apart (Smirnov 1948)
+# by chance, at most: scores .005, three shares .005 each, all signals .008, documents .005, and
+# repeated canaries .008: no more than .041 together
+_KOLMOGOROV = 1.731  # of two large samples of one distribution, .5% are further apart (Smirnov)
 _CHANCE = 0.005
-_SIGNALS, _LOST = 0.015, 0.01
+_SIGNALS, _LOST = 0.008, 0.005
 _SOUGHT = 5000  # of the documents that several answers found, at most, the most frequent
 _OVERLAP = 0.8
 _EQUAL = 1e-7  # likelihoods that differ by less, relatively, are equal
-_FEW = 7  # questions or answers; fewer cannot differ by more than chance does
+_FEW = 8  # questions or answers; fewer cannot differ by more than chance does
 _ROUNDS, _EXCHANGES = 4000, 1000
 _CELLS = 2_000_000  # answers times rounds, above which fewer rounds are drawn
 _SEED = 0

@@ -337,7 +337,7 @@ class TestArguments:
     def test_none_is_the_embedded_model(self):
         """None means the default reranker."""
         assert fields(RunoffRerank(reranker=None)) == fields(RunoffRerank())
-        assert RunoffRerank().reranker == "runoff-mini"
+        assert RunoffRerank().reranker == "default"
 
     def test_a_query_is_needed(self, overlap, scored):
         """Without a query the error says what to pass."""

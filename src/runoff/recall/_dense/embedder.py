@@ -12,6 +12,7 @@ import numpy as np
 from runoff._onnx import languages, resolve, sessions, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.tokens import TextEncoder
+from runoff._util.gained import gained
 from runoff._waiting import workers
 from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument, RunoffError
 from runoff.recall._dense.encoding import Pass, Ready, embedded
@@ -92,6 +93,8 @@ class Embedder:
     local_files_only: bool = False
     _state: State[Ready] = field(default_factory=State, init=False, repr=False, compare=False)
     late: Shares | None = None
+
+    __setstate__ = gained("late")
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is loaded yet."""
@@ -215,8 +218,9 @@ class Embedder:
             stated = self._files().config.get("score_spread")
         except RunoffError:
             return None
-        known = isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0
-        return float(stated) if known else None
+        if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
+            return float(stated)
+        return None
 
     def _files(self) -> ModelFiles:
         return resolve.resolve(
