@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -91,8 +90,8 @@ class Embedder:
     revision: str | None = None
     cache_dir: str | Path | None = None
     local_files_only: bool = False
-    _state: State[Ready] = field(default_factory=State, init=False, repr=False, compare=False)
     late: Shares | None = None
+    _state: State[Ready] = field(default_factory=State, init=False, repr=False, compare=False)
 
     __setstate__ = gained("late")
 
@@ -104,11 +103,6 @@ class Embedder:
         resolve.check_length(self.max_length)
         if self.late is not None and (isinstance(self.late, type) or not _shares(self.late)):
             raise InvalidArgument("late", self.late, "must be a LateInteraction or None")
-
-    def __setstate__(self, state: Sequence[Any]) -> None:
-        """Read a pickle; one of version 0.1.0 has no `late`."""
-        for one, value in zip_longest(fields(self), state):
-            object.__setattr__(self, one.name, value)
 
     @property
     def name(self) -> str:
