@@ -13,6 +13,7 @@ from tunable import Judge, collection, drawn, recording
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, by_stage, evaluate, record, verdict
 from runoff.evaluation._rivals import _chosen
+from runoff.fusion import RRF
 
 
 def test_a_pipeline_that_one_of_its_sources_equals_is_not_kept():
@@ -33,6 +34,7 @@ def test_a_pipeline_that_one_of_its_sources_equals_is_not_kept():
         many=120,
         recorded=50,
         window=50,
+        fusion=RRF(),
     )
     judged = collection(120)
     runs = by_stage(made)
