@@ -35,7 +35,40 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-CHOSEN_ON = ("scifact:train", "nfcorpus:train", "nfcorpus:dev")
+CHOSEN_ON = (
+    "scifact:train",
+    "nfcorpus:dev",
+    *(
+        f"train/{one}:train"
+        for one in (
+            "boolq-val",
+            "covidqa-200423",
+            "docs-aws",
+            "docs-databases",
+            "docs-guides",
+            "docs-kubernetes-cloud",
+            "docs-languages",
+            "docs-microsoft",
+            "docs-python-libs",
+            "docs-tools-security",
+            "docs-us-gov",
+            "docs-web",
+            "interview-faq",
+            "medquad",
+            "nq-dev-oracle",
+            "openstax-exercises",
+            "openstax-sections",
+            "qed-nq-dev",
+            "qnli-labeled",
+            "recipes",
+            "selqa-devtest",
+            "squad-train-part",
+            "stackexchange-small-sites",
+            "tydiqa-en",
+            "wikiqa-train",
+        )
+    ),
+)
 SEEN_AFTERWARDS = ("scifact", "nfcorpus", "wikiqa", "dbpedia-50", "cranfield")
 STAGES = ("runoff-mini", "LateInteraction")  # a class that does not exist is left out
 BLENDS = (0.25, 0.5, 0.75, 1.0)

@@ -31,6 +31,7 @@ Runs = dict[str, list[str]]
 Values = dict[str, dict[str, float]]
 
 _RESAMPLES = 10_000
+_TRAIN = "train/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,11 @@ class Collection:
 
     @classmethod
     def load(cls, name: str, queries: int | None = None, split: str = "test") -> Collection:
-        """Read a BEIR-style folder below the data root.
+        """Read a BEIR-style folder below the data root, or a file of its `train` folder.
 
         Args:
-            name: the folder.
+            name: the folder, or `train/` and a file of (query, positive) rows without its ending:
+                its passages are the collection then, and each query has one relevant document.
             queries: how many judged queries to take at most, evenly spread over the judgments.
             split: whose judgments: `"test"`, `"dev"` or `"train"`.
 
@@ -64,6 +66,8 @@ class Collection:
             Skipped: the folder is not there, or has no such judgments.
         """
         folder = data_root() / name
+        if name.startswith(_TRAIN):
+            return cls._of_pairs(name, folder.with_name(f"{folder.name}.jsonl.gz"), queries)
         if not (folder / "corpus.jsonl.gz").is_file():
             msg = f"no collection {name} in the data folder"
             raise Skipped(msg)
@@ -96,6 +100,31 @@ class Collection:
             },
             qrels,
             given,
+        )
+
+    @classmethod
+    def _of_pairs(cls, name: str, path: Path, queries: int | None) -> Collection:
+        if not path.is_file():
+            msg = f"no file {name} in the data folder"
+            raise Skipped(msg)
+        rows = list(_json_lines(path))
+        texts = dict.fromkeys(
+            text
+            for row in rows
+            for text in (row.get("positive") or row["text"], *row.get("negatives", ()))
+        )
+        ids = {text: str(at) for at, text in enumerate(texts)}
+        right: dict[str, dict[str, int]] = {}
+        for row in rows:
+            if row.get("label", 1):
+                right.setdefault(row["query"], {})[ids[row.get("positive") or row["text"]]] = 1
+        chosen = sorted(right, key=lambda one: hashlib.sha256(one.encode()).digest())[:queries]
+        return cls(
+            name.replace("/", "-"),
+            [Document(doc_id, text) for text, doc_id in ids.items()],
+            {f"q{at}": text for at, text in enumerate(chosen)},
+            {f"q{at}": right[text] for at, text in enumerate(chosen)},
+            {},
         )
 
 

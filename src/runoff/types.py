@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+from runoff._util.gained import gained
 from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr, short_repr
 from runoff._util.text import text_key
@@ -290,6 +291,8 @@ class Reranking:
     matcher: Callable[[Document], tuple[Match, ...]] | None = field(
         default=None, repr=False, compare=False
     )
+
+    __setstate__ = gained("matcher")
 
     __repr__ = fields_repr
 

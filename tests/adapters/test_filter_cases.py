@@ -2,6 +2,7 @@
 
 import logging
 from random import Random
+from typing import ClassVar
 
 import pytest
 
@@ -22,7 +23,9 @@ from boundary_langchain import (
 )
 from boundary_llama_index import hybrid_of as node_hybrid_of
 from boundary_llama_index import index_of, nodes
-from langchain_core.documents import Document
+from langchain_classic.retrievers import ContextualCompressionRetriever
+from langchain_community.retrievers import BM25Retriever as LangChainBM25
+from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import ConfigurableField
 from langchain_core.vectorstores import InMemoryVectorStore
 from llama_index.core import VectorStoreIndex
@@ -168,6 +171,41 @@ class TestBindings:
             retrievers={"x": inner, "y": store_of("memory")}, reranker=None, filter=A
         )
         assert tenants(made.invoke(Q)) == {"a"}
+
+
+def test_a_filter_bound_around_another_is_refused():
+    """LangChain would replace the inner one, in a composite as in a retry."""
+    inner = store_of("faiss").as_retriever().bind(filter={"tenant": "a"})
+    compressed = ContextualCompressionRetriever(base_compressor=_Picky(), base_retriever=inner)
+    for outer in (compressed, inner.with_fallbacks([inner])):
+        made = TwoStageRetriever(outer.bind(filter={"tenant": "b"}), reranker=None)
+        with pytest.raises(FilterNotSupported, match="bound to it too"):
+            made.invoke(Q)
+        same = TwoStageRetriever(outer.bind(filter={"tenant": "a"}), reranker=None)
+        assert tenants(same.invoke(Q)) == {"a"}
+
+
+class _Picky(BaseDocumentCompressor):
+    """A compressor that costs something, and removes every other document."""
+
+    calls: ClassVar[list] = []  # of all copies
+
+    def compress_documents(self, documents, query, callbacks=None):
+        self.calls.append(len(documents))
+        return list(documents)[::2]
+
+
+@pytest.mark.parametrize(("honoured", "calls"), [(True, 1), (False, 2)])
+def test_a_compressor_is_called_again_only_for_the_filter(honoured, calls):
+    """What a compressor removed is not asked for again; what the filter removed is."""
+    store = store_of("memory")
+    base = store.as_retriever() if honoured else LangChainBM25.from_documents(documents())
+    picky = _Picky()
+    picky.calls.clear()
+    compressed = ContextualCompressionRetriever(base_compressor=picky, base_retriever=base)
+    made = TwoStageRetriever(compressed, filters=A, reranker=None)
+    assert tenants(made.invoke(Q)) == {"a"}
+    assert len(picky.calls) == calls
 
 
 class TestIsolation:

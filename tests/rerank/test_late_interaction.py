@@ -17,9 +17,10 @@ from parts import Listed
 
 from runoff import Document, TwoStage
 from runoff._onnx import languages, sessions
+from runoff._tokens import held
 from runoff._tokens.frequencies import Frequencies
 from runoff.deadline import Deadline
-from runoff.errors import InvalidArgument, ModelDamaged, RequestRejected
+from runoff.errors import IndexDamaged, InvalidArgument, ModelDamaged, RequestRejected
 from runoff.protocols import AsyncPairScorer, Cacheable, Estimating, PairScorer, Warmable
 from runoff.rerank import (
     Cached,
@@ -197,7 +198,7 @@ def test_rare_tokens_weigh_more_once_there_is_a_collection(folder, tiny):
     encoder = parts[0].encoder
     asked, (held, _) = encoder.query("alpha beta"), encoder.document("beta")
     best = (asked.vectors @ (held.codes * held.scales[:, None]).T).max(axis=1)
-    weights = [math.log1p((300 - df + 0.5) / (df + 0.5)) ** 0.5 for df in (300, 3)]
+    weights = [math.sqrt(math.log1p((300 - df + 0.5) / (df + 0.5))) for df in (300, 3)]
     assert idf == pytest.approx(np.dot(best, weights) / sum(weights), abs=1e-6)
     assert idf > equal
 
@@ -546,3 +547,24 @@ def test_it_has_a_short_name():
     """`reranker="late"` is late interaction with the embedded encoder."""
     made = as_reranker("late")
     assert made == Pointwise(LateInteraction())
+
+
+def test_a_call_does_not_weigh_its_own_candidates(folder):
+    """Frequencies are those before the call: its documents are counted from the next call on."""
+    scorer = LateInteraction(folder, store=TokenStore())
+    pairs = [("alpha beta", f"alpha {number}") for number in range(300)]
+    equal = dataclasses.replace(scorer, weights="equal", store=TokenStore()).score(pairs)
+    np.testing.assert_array_equal(scorer.score(pairs).values, equal.values)
+    assert not np.array_equal(scorer.score(pairs).values, equal.values)
+
+
+def test_warming_up_opens_the_store(folder, tmp_path):
+    """A damaged store is found before the first search."""
+    scorer = LateInteraction(folder, store=tmp_path / "tokens")
+    scorer.score(PAIRS)
+    scorer.store.flush()
+    held._paths.clear()
+    (pointer,) = (tmp_path / "tokens").glob("*/runoff.json")
+    pointer.write_bytes(b"{")
+    with pytest.raises(IndexDamaged, match="are encoded again"):
+        LateInteraction(folder, store=tmp_path / "tokens").warmup()

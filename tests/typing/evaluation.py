@@ -39,6 +39,7 @@ from runoff.evaluation import (
     evaluate,
     health,
     losses,
+    rank_biased_overlap,
     read_run,
     read_scored_run,
     record,
@@ -129,6 +130,7 @@ def fates(query: RecordedQuery) -> list[str]:
 def runs() -> list[tuple[str, float]]:
     write_run("run.trec", {"1": ["csv", "json"]}, tag="mine")
     assert_type(read_run("run.trec"), dict[str, list[str]])
+    assert_type(rank_biased_overlap(["csv"], ["csv", "json"], persistence=0.8), float)
     return read_scored_run("run.trec")["1"]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from runoff._tokens.disk_shelf import DiskShelf
 from runoff._tokens.shelf import Shelf
 from runoff._waiting import exits, workers
-from runoff.errors import InvalidArgument, PoolFull
+from runoff.errors import InvalidArgument, PoolFull, RunoffError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ class Held:
         """Do what `flush` does; where it fails, a WARNING says so once."""
         try:
             self.flush()
-        except (OSError, InvalidArgument) as error:
+        except (OSError, RunoffError) as error:
             self._say("the token store is not written, and what is new stays in memory", error)
         finally:
             self._flushing = False

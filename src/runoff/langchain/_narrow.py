@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.langchain._filters import Translate
 
-__all__ = ["check_self_query", "counts_what_it_finds", "narrowed"]
+__all__ = ["check_self_query", "compresses", "counts_what_it_finds", "narrowed"]
 
 
 def narrowed(
@@ -90,6 +90,13 @@ def counts_what_it_finds(retriever: object) -> bool:
     return all(
         counts_what_it_finds(one) for several in parts_of(retriever).values() for one in several
     )
+
+
+def compresses(retriever: object) -> bool:
+    """Return whether a compressor inside may remove documents, and call a model for each."""
+    if "base_compressor" in getattr(type(retriever), "model_fields", {}):
+        return True
+    return any(compresses(one) for several in parts_of(retriever).values() for one in several)
 
 
 def _runnable(copy: object) -> Runnable[Any, Any]:

@@ -19,7 +19,12 @@ from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.langchain._binding import Bound
 from runoff.langchain._convert import carried
 from runoff.langchain._filters import BOUND, as_filter, joined, own_filters, store_kwargs
-from runoff.langchain._narrow import check_self_query, counts_what_it_finds, narrowed
+from runoff.langchain._narrow import (
+    check_self_query,
+    compresses,
+    counts_what_it_finds,
+    narrowed,
+)
 from runoff.langchain._scoring import (
     ScoredRetriever,
     gives_scores,
@@ -77,6 +82,7 @@ class _Asking:
     arguments: dict[str, Any]
     filtered: bool = False
     sifted: bool = False
+    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +165,9 @@ class RetrieverSource:
         """Return whether there are enough hits, or no more.
 
         Only a filtered answer is asked for again. A composite may return fewer documents than it
-        was asked for although there are more: it is asked until its answer no longer grows.
+        was asked for although there are more: it is asked until its answer no longer grows. One
+        with a compressor, which may call a model for each document, is asked again only if the
+        filter removed something.
 
         Args:
             asking: what was asked.
@@ -170,6 +178,8 @@ class RetrieverSource:
         """
         wide, before, depth = counts
         if len(hits) >= depth or not asking.filtered:
+            return True
+        if asking.compressed and len(hits) == len(found):
             return True
         return len(found) <= before if asking.sifted else len(found) < wide
 
@@ -210,7 +220,9 @@ class RetrieverSource:
             )
             raise FilterNotSupported("filter", wanted, remedy)
         sifted = not counts_what_it_finds(retriever)
-        return _Asking(narrow, config, arguments, filtered=True, sifted=sifted)
+        return _Asking(
+            narrow, config, arguments, filtered=True, sifted=sifted, compressed=compresses(narrow)
+        )
 
     def _hits(self, retriever: RetrieverLike, found: object, query: Query) -> list[Hit]:
         if not isinstance(found, list | tuple) or not all(
@@ -297,6 +309,13 @@ def _leaves(
         yield name, {}
         return
     retriever, config, arguments = _resolved(part, config)
+    here, around = own_filters(arguments), own_filters(outer)
+    if here and around and here != around:
+        remedy = (
+            f"{name} has {next(iter(here))}= bound to it too, which LangChain would replace by "
+            "this: pass one of them as filters= instead, so that both apply"
+        )
+        raise FilterNotSupported(next(iter(around)), next(iter(around.values())), remedy)
     arguments = {**arguments, **outer}
     if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:  # noqa: SLF001 - LangChain has no public way
         for argument, value in own_filters(arguments).items():

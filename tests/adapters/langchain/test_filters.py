@@ -103,7 +103,9 @@ def test_what_is_no_filter_is_refused(store, wrong):
 
 @given(
     st.dictionaries(
-        st.text(min_size=1).filter(lambda key: key[0] != "$" and key != "other"), st.integers(), min_size=1
+        st.text(min_size=1).filter(lambda key: key[0] != "$" and key != "other"),
+        st.integers(),
+        min_size=1,
     )
 )
 def test_a_dict_filter_keeps_what_has_its_items(wanted):

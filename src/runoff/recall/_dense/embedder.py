@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 from runoff._onnx import languages, resolve, sessions, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.tokens import TextEncoder
+from runoff._util.gained import gained
 from runoff._waiting import workers
 from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument, RunoffError
 from runoff.scores import ModelIdentity
@@ -115,6 +116,8 @@ class Embedder:
     late: Shares | None = None
     _state: State[_Ready] = field(default_factory=State, init=False, repr=False, compare=False)
 
+    __setstate__ = gained("late")
+
     def __post_init__(self) -> None:
         """Check the arguments; nothing is loaded yet."""
         resolve.check(
@@ -123,14 +126,6 @@ class Embedder:
         resolve.check_length(self.max_length)
         if self.late is not None and (isinstance(self.late, type) or not _shares(self.late)):
             raise InvalidArgument("late", self.late, "must be a LateInteraction or None")
-
-    def __setstate__(self, state: Sequence[object]) -> None:
-        names = [one.name for one in fields(self)]
-        if len(state) < len(names):  # 0.1.0 had no `late`
-            names.remove("late")
-            object.__setattr__(self, "late", None)
-        for name, value in zip(names, state, strict=True):
-            object.__setattr__(self, name, value)
 
     @property
     def name(self) -> str:

@@ -203,6 +203,8 @@ class Work:
             kind: the `weights` of `LateInteraction`.
             counting: returns the frequencies of the collection, or None.
         """
+        # before this call's own documents are counted: in all of them the query's words are common
+        frequencies = counting() if kind != "equal" else None
         done, tokens, fresh = set(self._documents), 0, {}
         for (is_query, text), result in zip(self._tasks, results, strict=True):
             if result is None:
@@ -217,7 +219,6 @@ class Work:
                 self._documents[text] = fresh[text] = vectors
         if fresh:
             self._store.put(self._ready.encoder.key, list(fresh), list(fresh.values()))
-        frequencies = counting() if kind != "equal" else None
         count = len(self.pairs)
         scores, scored = np.full(count, np.nan, np.float32), np.zeros(count, np.bool_)
         truncated = np.zeros(count, np.bool_)

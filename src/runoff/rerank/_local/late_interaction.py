@@ -181,13 +181,14 @@ class LateInteraction:
         return (sentence,)
 
     def warmup(self) -> None:
-        """Find, load and run the model once.
+        """Find, load and run the model once, and open the store.
 
         Raises:
             ModelNotFound: there is no such model, or a file of it is missing.
             ModelDamaged: a file of it cannot be read.
             MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
             InvalidArgument: the model has no token vectors, or does not support an argument.
+            IndexDamaged, IndexTooNew: the store cannot be read.
         """
         self._load()
 
@@ -296,6 +297,7 @@ class LateInteraction:
         if ready is None:
             with (loading := loading or Loading(None)):
                 ready = late.prepare(self, loading.deadline)
+                self._store.frequencies(ready.encoder.key)  # opens a directory, and checks it
                 self._state.current = ready
         return ready
 
