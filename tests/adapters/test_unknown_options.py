@@ -221,5 +221,5 @@ def test_representations_are_short(store, index):
         assert "reranker=" in repr(one)
         assert "object at" not in repr(one)
         assert "\n" not in repr(one)
-    assert repr(made[0]) == "RunoffRerank(reranker=default, timeout=0.5, top_n=5)"
+    assert repr(made[0]) == "RunoffRerank(reranker=all-MiniLM-L6-v2, timeout=0.5, top_n=5)"
     assert str(made[1]) == repr(made[1])

@@ -187,7 +187,7 @@ def test_other_threads_run_while_a_long_text_is_encoded(encoder):
     done = threading.Event()
 
     def encode():
-        encoder.ids("각" * 400_000, 4000)
+        encoder.ids("각" * 800_000, 8000)
         done.set()
 
     thread = threading.Thread(target=encode)
@@ -197,7 +197,7 @@ def test_other_threads_run_while_a_long_text_is_encoded(encoder):
         time.sleep(0.001)
         woken += 1
     thread.join()
-    assert woken > 20  # it was 3: once for each length that is tried
+    assert woken > 12  # it was 4: once or twice for each length that is tried
 
 
 FORKED = """

@@ -23,8 +23,8 @@ def run(judged, wrong=()):
 
 
 def test_what_is_not_worse_passes_with_its_verdict(assert_no_harm, judged):
-    """The verdict is returned; a query or two that are worse prove nothing."""
-    assert assert_no_harm(run(judged), run(judged), judged).decision == "no effect"
+    """The verdict is returned; few queries that are alike, or one that is worse, prove nothing."""
+    assert assert_no_harm(run(judged), run(judged), judged).decision == "undecided"
     assert not assert_no_harm(run(judged), run(judged, {"q1"}), judged).harms
     better = assert_no_harm(run(judged, judged.queries), run(judged), judged)
     assert better.decision == "keep"

@@ -87,7 +87,7 @@ def model():
 
 
 async def test_the_default_model_reranks(model, scored, index, llm):
-    """Without any option the embedded model decides, in every form alike."""
+    """Without a blend with the hashed words, the embedded model decides, in every form alike."""
     query = "How can I sort a dict by its values?"
     plain = RunoffRerank(top_n=10, blend=None)
     came = plain.postprocess_nodes(scored, query_str=query)
@@ -98,6 +98,6 @@ async def test_the_default_model_reranks(model, scored, index, llm):
     assert [(one.node_id, one.score) for one in awaited] == [
         (one.node_id, one.score) for one in came
     ]
-    assert TwoStageRetriever(index.as_retriever()).retrieve(query)[0].node_id == "sort"
-    engine = two_stage(index.as_query_engine(llm=llm), top_n=1)
+    assert TwoStageRetriever(index.as_retriever(), blend=None).retrieve(query)[0].node_id == "sort"
+    engine = two_stage(index.as_query_engine(llm=llm), top_n=1, blend=None)
     assert [one.node_id for one in engine.query(query).source_nodes] == ["sort"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from runoff._onnx.tokens import TextEncoder
 from runoff._util.gained import gained
 from runoff._waiting import workers
 from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument, RunoffError
+from runoff.recall._dense.encoding import Pass, Ready, embedded
 from runoff.scores import ModelIdentity
 
 if TYPE_CHECKING:
@@ -23,21 +24,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff._onnx.files import ModelFiles, Precision
-    from runoff._onnx.sessions import Loaded
-    from runoff._onnx.slots import Interrupt
-    from runoff._tokens.keeps import Encoding, Shares
-    from runoff._tokens.vectors import TokenVectors
+    from runoff._tokens.keeps import Shares
     from runoff.deadline import Deadline
+    from runoff.recall._dense.encoding import Embedded, Pooling
 
 __all__ = ["Embedder", "Embeddings"]
-
-Pooling: TypeAlias = Literal["none", "mean", "cls"]
 
 _POOLED = "sentence_embedding"
 _HIDDEN = ("last_hidden_state", "token_embeddings")
 _HIDDEN_DIMS = 3
 _REVISION_LENGTH = 16  # hexadecimal digits of the checksum
-_TINY = 1e-12  # the shortest vector that is divided by its own length
 _KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
 
 
@@ -56,25 +52,6 @@ class Embeddings:
     truncated: NDArray[np.bool_]
     tokens: int
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ready:
-    loaded: Loaded
-    encoder: TextEncoder
-    output: str
-    pooling: Pooling
-    normalise: bool
-    dims: int
-    identity: ModelIdentity
-    english: bool
-
-
-class _Embedded(NamedTuple):
-    vector: NDArray[np.float32]
-    truncated: bool
-    tokens: int
-    token_vectors: TokenVectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +91,7 @@ class Embedder:
     cache_dir: str | Path | None = None
     local_files_only: bool = False
     late: Shares | None = None
-    _state: State[_Ready] = field(default_factory=State, init=False, repr=False, compare=False)
+    _state: State[Ready] = field(default_factory=State, init=False, repr=False, compare=False)
 
     __setstate__ = gained("late")
 
@@ -178,7 +155,7 @@ class Embedder:
         """
         checked = _checked(texts)
         ready = self._load()
-        pass_ = _Pass.of(self.late, ready, checked)
+        pass_ = Pass.of(self.late, ready, checked)
         results = slots.shared().run(len(checked), pass_.run, progress=progress)
         pass_.keep(results)
         return self._embeddings(ready, checked, results)
@@ -189,7 +166,7 @@ class Embedder:
         ready = self._state.current
         if ready is None:
             ready = await workers.run_async(self._load, None, "load")
-        make = partial(_Pass.of, self.late, ready, checked)
+        make = partial(Pass.of, self.late, ready, checked)
         pass_ = make() if self.late is None else await workers.run_async(make, None, "load")
         results = await slots.shared().arun(len(checked), pass_.run)
         if self.late is not None:
@@ -207,7 +184,7 @@ class Embedder:
         ready = self._state.current
         if ready is None:
             ready = self._load(Loading(deadline))
-        results = slots.shared().run(1, partial(_run, ready, checked), deadline)
+        results = slots.shared().run(1, partial(embedded, ready, checked), deadline)
         return self._one(ready, checked, results)
 
     async def aembed_query(
@@ -219,7 +196,7 @@ class Embedder:
         if ready is None:
             call = partial(self._load, Loading(deadline))
             ready = await workers.run_async(call, deadline, "load")
-        results = await slots.shared().arun(1, partial(_run, ready, checked), deadline)
+        results = await slots.shared().arun(1, partial(embedded, ready, checked), deadline)
         return self._one(ready, checked, results)
 
     @property
@@ -248,7 +225,7 @@ class Embedder:
             local_files_only=self.local_files_only,
         )
 
-    def _load(self, loading: Loading | None = None) -> _Ready:
+    def _load(self, loading: Loading | None = None) -> Ready:
         ready = self._state.current
         if ready is None:
             with (loading := loading or Loading(None)):
@@ -256,7 +233,7 @@ class Embedder:
         return ready
 
     def _one(
-        self, ready: _Ready, texts: list[str], results: list[_Embedded | None]
+        self, ready: Ready, texts: list[str], results: list[Embedded | None]
     ) -> NDArray[np.float32]:
         if results[0] is None:
             msg = f"{self.name} did not embed the query in time"
@@ -265,7 +242,7 @@ class Embedder:
         return vector
 
     def _embeddings(
-        self, ready: _Ready, texts: list[str], results: list[_Embedded | None]
+        self, ready: Ready, texts: list[str], results: list[Embedded | None]
     ) -> Embeddings:
         done = [one for one in results if one is not None]
         if len(done) < len(texts):
@@ -298,7 +275,7 @@ def _checked(texts: Sequence[str]) -> list[str]:
     return checked
 
 
-def _prepare(config: Embedder, files: ModelFiles, deadline: Deadline | None) -> _Ready:
+def _prepare(config: Embedder, files: ModelFiles, deadline: Deadline | None) -> Ready:
     """Load a model, run it once, and check that it is an embedding model."""
     length = resolve.length(files, config.max_length)
     loaded = sessions.load(files)
@@ -314,7 +291,7 @@ def _prepare(config: Embedder, files: ModelFiles, deadline: Deadline | None) -> 
             f"{output} has shape {shape} for one text",
         )
     modules = files.modules()
-    return _Ready(
+    return Ready(
         loaded,
         encoder,
         output,
@@ -354,73 +331,3 @@ def _pooling(files: ModelFiles, modules: list[str]) -> Pooling:
 
 def _shares(late: object) -> bool:
     return hasattr(type(late), "encoding")  # a property that loads the model
-
-
-def _run(ready: _Ready, texts: list[str], index: int, interrupt: Interrupt) -> _Embedded:
-    encoded = ready.encoder.text(texts[index])
-    output = ready.loaded.run(encoded, ready.output, interrupt)
-    return _Embedded(_vector(ready, output), encoded.truncated, len(encoded))
-
-
-def _vector(ready: _Ready, output: NDArray[Any]) -> NDArray[np.float32]:
-    vector: NDArray[np.float32] = output[0].astype(np.float32, copy=False)
-    if ready.pooling != "none":
-        vector = vector[0] if ready.pooling == "cls" else vector.mean(axis=0)
-    if ready.normalise:
-        vector = vector / max(float(np.linalg.norm(vector)), _TINY)
-    return vector
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pass:
-    """One pass over texts, with their token vectors where late interaction wants them."""
-
-    ready: _Ready
-    texts: list[str]
-    encoding: Encoding | None
-    known: frozenset[str]
-
-    @classmethod
-    def of(cls, late: Shares | None, ready: _Ready, texts: list[str]) -> _Pass:
-        """Prepare a pass.
-
-        Raises:
-            InvalidArgument: late interaction has another model, or reads other windows.
-        """
-        if late is None:
-            return cls(ready, texts, None, frozenset())
-        encoding = late.encoding
-        if not encoding.encoder.shares(ready.encoder, ready.loaded):
-            remedy = "must have the same model, precision and max_length, and no document prefix"
-            raise InvalidArgument("late", late, remedy)
-        held = encoding.store.get(encoding.encoder.key, texts)
-        known = (text for text, one in zip(texts, held, strict=True) if one is not None)
-        return cls(ready, texts, encoding, frozenset(known))
-
-    def run(self, index: int, interrupt: Interrupt) -> _Embedded:
-        """Embed one text."""
-        ready, text = self.ready, self.texts[index]
-        if self.encoding is None or text in self.known:
-            return _run(ready, self.texts, index, interrupt)
-        encoder = self.encoding.encoder
-        first, *rest = encoder.windows(text)
-        names = list(dict.fromkeys((ready.output, encoder.output)))
-        found = ready.loaded.run_all(first, names, interrupt)
-        runs = [(first, found[-1][0])]
-        runs += [(one, ready.loaded.run(one, encoder.output, interrupt)[0]) for one in rest]
-        tokens = sum(len(one) for one, _ in runs)
-        truncated = first.truncated or bool(rest)
-        vector = _vector(ready, found[0])
-        return _Embedded(vector, truncated, tokens, encoder.gathered(runs))
-
-    def keep(self, results: list[_Embedded | None]) -> None:
-        """Keep the token vectors."""
-        if self.encoding is None:
-            return
-        made = {
-            text: one.token_vectors
-            for text, one in zip(self.texts, results, strict=True)
-            if one is not None and one.token_vectors is not None
-        }
-        if made:
-            self.encoding.store.put(self.encoding.encoder.key, list(made), list(made.values()))
