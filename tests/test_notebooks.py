@@ -103,9 +103,7 @@ class TestFrameworkNotebook:
     def test_a_question_that_is_not_helped_is_shown(self, name, executed):
         """The table of ranks has a gain, a loss and a question without a right answer."""
         rows = [line.split()[:2] for line in said(executed(name), "effect").splitlines()[1:]]
-        assert ["2", "1"] in rows
-        assert ["1", "2"] in rows
-        assert ["-", "-"] in rows
+        assert rows == [["2", "1"], ["3", "1"], ["1", "4"], ["-", "-"]]
 
     def test_provenance_names_the_stages(self, name, executed):
         """The first result was second in recall and first after reranking."""
@@ -118,18 +116,25 @@ class TestFrameworkNotebook:
         found = said(executed(name), "explain")
         assert "100 hits" in found
         assert "ordered 50 of 50" in found
+        assert "substring ~ substring 0.8" in found
 
     def test_the_deadline_degrades(self, name, executed):
-        """With a short deadline there are results, and the answer says that reranking timed out."""
+        """With a short deadline there are results, and the answer says that reranking timed out.
+
+        The deadline is a share of the time that the same search took, on any machine.
+        """
         lines = said(executed(name), "deadline").splitlines()
         assert lines[-2] == "complete: False"
-        degraded = ast.literal_eval(lines[-1].removeprefix("degraded: "))
-        assert degraded == [{"stage": "rerank", "source": "runoff-mini", "reason": "timeout"}]
+        (fault,) = ast.literal_eval(lines[-1].removeprefix("degraded: "))
+        scored, read = map(int, re.findall(r"scored (\d+) of (\d+) before", fault.pop("detail"))[0])
+        assert scored < read == 300
+        assert fault == {"stage": "rerank", "source": "all-MiniLM-L6-v2", "reason": "timeout"}
         if name == "llama_index":
             assert len(lines) == 5 + 2
         else:
-            returned, scored = map(int, re.findall(r"\d+", lines[0]))
-            assert scored < returned == 100
+            returned, shown = map(int, re.findall(r"\d+", lines[0]))
+            assert returned == 100
+            assert shown == min(scored, 100)
 
     def test_the_filter_holds(self, name, executed):
         """Only documents of the requested module are returned."""
@@ -148,6 +153,7 @@ class TestFrameworkNotebook:
         head, *changed = said(notebook, "paired").splitlines()
         better, same, worse = map(int, re.findall(r"\d+", head))
         assert better + same + worse == questions
+        assert (better, worse) == (7, 1) or (name == "langchain" and (better, worse) == (6, 1))
         assert [line[0] for line in changed] == ["-"] * worse + ["+"] * better
         assert len(said(notebook, "evaluate").splitlines()) == 4  # a header and three systems
 
@@ -184,6 +190,11 @@ def number(pattern, text):
     return float(found)
 
 
+def interval(text):
+    """Return the low and high end of the first interval."""
+    return tuple(map(float, re.findall(r"\[([-+.\d]+), ([-+.\d]+)\]", text)[0]))
+
+
 @jupyter
 @on_its_python
 class TestEvaluateYourPipeline:
@@ -191,51 +202,47 @@ class TestEvaluateYourPipeline:
 
     name = "evaluate_your_pipeline"
 
-    def test_every_stage_is_measured_with_judged(self, shown):
-        """Both stages have three measures over all questions, each with a Judged@k below .2."""
+    def test_every_stage_is_measured(self, shown):
+        """Both stages have three measures over all questions; unjudged is not relevant here."""
         questions = int(shown("judged").split()[0])
         assert "not indexed: []" in shown("judged")
         assert f"Recording({questions} queries" in shown("record")
         found = shown("stages")
         assert found.count(f"{questions} judged queries") == 2
         assert [line for line in found.splitlines() if line[0].islower()][1] == "reranked"
-        judged = [float(one) for one in re.findall(r"Judged@\d+ ([\d.]+)", found)]
-        assert len(judged) == 6
-        assert max(judged) < 0.2
+        assert len(re.findall(r"^\S+@\d+ +[\d.]+$", found, re.MULTILINE)) == 6
 
-    def test_the_engine_is_undecided_and_a_slice_is_suspect(self, shown):
-        """No comparison is proven, not even that of the files, where more became worse."""
+    def test_the_engine_is_undecided(self, shown):
+        """Three times as many questions are better as are worse, and nothing is proven."""
         found = shown("verdict")
         assert found.startswith("undecided: ")
-        assert min(float(one) for one in re.findall(r"\]  p ([\d.]+)", found)) > 0.5
-        files = next(line for line in found.splitlines() if "about=files" in line)
-        assert number(r"(\d+) worse", files) > number(r"(\d+) better", files)
-        low, high = map(float, re.findall(r"\[([-+.\d]+), ([-+.\d]+)\]", files)[0])
-        assert low < -0.05 < high < 0.01
-        assert "helped q" in found
-        assert "hurt q" in found
+        assert re.search(r"It takes [\d.]+ ms, the VectorIndexRetriever [\d.]+ ms\.", found)
+        whole, *others = (line for line in found.splitlines() if re.match(r"\S+@\d+ ", line))
+        assert number(r"(\d+) better", whole) >= 3 * number(r"(\d+) worse", whole)
+        low, high = interval(whole)
+        assert -0.03 < low < 0 < high
+        slices = [interval(line) for line in others if "=" in line]
+        assert len(slices) == 4
+        assert all(one[1] - one[0] > high - low for one in slices)
+        assert min(float(one) for one in re.findall(r"\]  p ([\d.]+)", found)) > 0.1
+        assert "\nhurt q102: 1.000 -> 0.356 " in found
+        assert "demoted    0.64  itertools.tee (rank 6)" in shown("lost")
 
     def test_it_says_how_far_the_questions_reach(self, shown):
-        """The difference is smaller than one they would find, and needs over 500 questions."""
+        """The difference is half of one they would find, and how many it needs is not known."""
         found, needed = shown("reach").splitlines()
         detectable = number(r"difference of ([\d.]+)", found)
-        assert abs(number(r"difference of ([-+\d.]+)", needed)) < detectable
-        assert number(r"about (\d+) more", needed) > 500
+        assert 0.4 < number(r"decide on ([-+\d.]+)", needed) / detectable < 0.6
+        assert needed.endswith(": cannot be said")
 
     def test_words_keep_it_and_vectors_stay_ahead(self, shown):
-        """The gain over words is proven; the vectors alone have the better mean, unproven."""
+        """The gain over words is proven, and so is that of the vectors over both."""
         assert shown("words").startswith("keep: ")
         means, decision = shown("compare").splitlines()
         words, vectors = map(float, means.split(" -> "))
         alone = number(r"Retriever\nnDCG@10 +([\d.]+)", shown("stages"))
-        assert words < min(alone, vectors)
-        assert decision.startswith("undecided: ")
-        widths = [
-            float(high) - float(low)
-            for found in (decision, shown("verdict"))
-            for low, high in re.findall(r"\[([-+.\d]+), ([-+.\d]+)\]", found)[:1]
-        ]
-        assert widths[0] > 2 * widths[1]
+        assert words < alone < vectors
+        assert decision.startswith("keep: ")
 
     def test_little_is_lost_because_it_was_not_found(self, shown):
         """Less than a tenth as much is not found as ranked low or demoted; documents are named."""
@@ -254,7 +261,7 @@ class TestEvaluateYourPipeline:
     def test_health_and_report_are_there(self, shown):
         """Nothing is odd, and the report has plots but no script."""
         assert "odd " not in shown("health")
-        assert re.match(r"\d+ kB, [5-9] plots, 0 scripts\n", shown("report"))
+        assert re.match(r"\d+ kB, [5-9] plots, 0 scripts\nNot shown", shown("report"))
 
     def test_the_check_fails_only_on_proven_harm(self, shown):
         """Removing the second stage passes as undecided; words instead of vectors exit with 3."""
@@ -278,7 +285,7 @@ class TestDebugADisappointingQuery:
         *nodes, complete = shown("provenance").splitlines()
         assert [line[0] for line in nodes] == list("12345")
         assert complete == "complete: True"
-        assert "shutil.rmtree" not in shown("provenance")
+        assert "itertools.tee" not in shown("provenance")
         assert number(r"\(down (\d+)\)", shown("follow")) > 2
 
     def test_three_causes_three_cases(self, shown):
@@ -290,31 +297,32 @@ class TestDebugADisappointingQuery:
         assert cases == [
             ["fused_low", "shutil.which"],
             ["not_retrieved", "divmod"],
-            ["demoted", "shutil.rmtree"],
+            ["demoted", "itertools.tee"],
         ]
         assert {line.split()[1] for line in causes} == {cause for cause, _ in cases}
 
     def test_a_wider_window_does_not_help(self, shown):
-        """The document is then read, but none gets into the first ten; more questions lose."""
+        """The document is then read and raised, but not enough; one other gets into the ten."""
         assert "below the window of 20, so it was never read" in shown("unread")
         place = number(r"dense: rank (\d+)", shown("unread-fix"))
         assert 20 < place <= 30
         assert "below the 5 results" in shown("unread-fix")
         *moved, decision, counts = shown("unread-all").splitlines()
         assert len(moved) > 5
-        assert all(int(re.findall(r"\d+", line)[1]) > 10 for line in moved)
+        assert sum(int(re.findall(r"\d+", line)[1]) <= 10 for line in moved) == 1
         assert decision.startswith("undecided: ")
-        better, _, worse = map(int, re.findall(r"\d+", counts))
-        assert better < worse
+        assert re.findall(r"\d+", counts) == ["3", "39", "0"]
 
     def test_words_raise_it_and_are_a_toss_up(self, shown):
-        """Words bring it close to the first five; over all questions the change is undecided."""
+        """Words bring it closer to the first five; over all questions the change is undecided."""
         found = shown("unread-words")
-        assert re.match(r"shutil.which: rank [6-9], below the 5 results", found)
+        assert 5 < number(r"shutil.which: rank (\d+), below the 5 results", found) < 15
+        assert "\n  fusion: rank 8 of " in found
+        assert "(down " in found
         assert "\n  bm25: rank" in found
         assert "\nundecided: " in found
         better, _, worse = map(int, re.findall(r"\d+", found.splitlines()[-1]))
-        assert abs(better - worse) <= 2
+        assert abs(better - worse) <= 3
 
     def test_a_document_without_shared_words_is_found_once_its_text_says_more(self, shown):
         """It ranks below a hundred, BM25 lacks it, and with one more sentence it is returned."""
@@ -325,20 +333,23 @@ class TestDebugADisappointingQuery:
         assert shown("absent-fix").splitlines()[-1] == "1 better, 41 unchanged, 0 worse"
 
     def test_a_smaller_blend_takes_the_demotion_back(self, shown):
-        """The rank improves as the reranker counts less, back to the vectors' sixth place."""
-        assert "dense: rank 6," in shown("demoted")
+        """The rank improves as the reranker counts less, which is proven to harm the others."""
+        assert "dense: rank 1," in shown("demoted")
         assert number(r"\(down (\d+)\)", shown("demoted")) > 2
-        _, *rows, decision, _ = shown("demoted-fix").splitlines()
+        _, *rows, decision, counts = shown("demoted-fix").splitlines()
         places = {line.split()[0]: int(line.split()[1]) for line in rows}
         assert list(places.values()) == sorted(places.values(), reverse=True)
-        assert places["0.5"] > places["0.2"] == 6
-        assert decision.startswith("undecided: ")
+        assert places["0.5"] == 6
+        assert places["0.2"] <= 5
+        assert decision.startswith("remove: ")
+        better, _, worse = map(int, re.findall(r"\d+", counts))
+        assert worse > 2.5 * better
 
     def test_langchain_shows_the_same(self, shown):
         """A LangChain retriever's documents have provenance, and its pipeline explains itself."""
         found = shown("langchain")
         assert re.match(r"1  \{'bm25': \d+\}  fused \d+  ", found)
-        assert "shutil.rmtree: " in found
+        assert "itertools.tee: " in found
 
 
 @jupyter
@@ -349,8 +360,13 @@ class TestChooseWindowAndFusion:
     name = "choose_window_and_fusion"
 
     def test_the_curve_is_undecided_and_still_recommends(self, shown):
-        """No window is proven better or worse, one is recommended, and its regret is above 0."""
+        """No window is proven better or worse, one is recommended, and its regret is above 0.
+
+        One window's interval lies above 0 by itself, which the text explains.
+        """
         found = shown("curve")
+        (alone,) = (line for line in found.splitlines() if re.search(r" \[\+0\.00[1-9]", line))
+        assert alone.split()[0] == "10"
         assert found.startswith("undecided: ")
         assert "recommended: " in found
         assert number(r"held-out queries ([-+.\d]+)", found) > 0
@@ -367,30 +383,34 @@ class TestChooseWindowAndFusion:
         assert decision.startswith("undecided: ")
 
     def test_tuning_keeps_the_current_setting(self, shown):
-        """Of about a hundred settings, the chosen one does not hold on held-out questions."""
+        """The setting chosen is cheaper and looks as good, but not on held-out questions."""
         found = shown("tune")
         assert found.startswith("keep what you have: ")
         assert "on held-out queries" in found.splitlines()[0]
-        assert 50 <= number(r"(\d+) settings, ", found) <= 150
+        assert number(r"(\d+) settings, ", found) == 150
+        assert number(r"(\d+)% of folds agree", found) < 50
         expected, held_out = map(
             float, re.findall(r"([-+]\d\.\d+)", shown("chosen").splitlines()[1])
         )
-        assert expected > 0.01
-        assert held_out < 0.005
+        assert abs(expected) < 0.005
+        assert held_out < -0.02
+        assert shown("chosen").splitlines()[0].endswith("no reranker")
 
     def test_time_and_money_grow_with_the_window(self, shown):
         """Every wider window costs more, and only the first stage alone costs nothing."""
         _, *rows = shown("price").splitlines()
         cells = [list(map(float, line.split())) for line in rows]
         assert cells[0][0] == cells[0][3] == 0
-        for column in (0, 2, 3):
+        for column in (0, 3):
             values = [row[column] for row in cells]
             assert values == sorted(set(values))
+        times = [row[2] for row in cells]
+        assert times == sorted(times)
 
     def test_a_deadline_reads_what_it_can(self, shown):
-        """Without a deadline all pairs are read; twenty milliseconds leave some unread."""
-        whole, _, hurried = shown("deadline").splitlines()
-        assert whole == "timeout None: 20 of 20 pairs read, complete"
+        """Without a deadline all pairs are read; a fifth of that time leaves some unread."""
+        whole, hurried = shown("deadline").splitlines()
+        assert whole == "no deadline: 200 of 200 pairs read, complete"
         assert hurried.endswith(" pairs read, degraded (timeout)")
         read, pairs = map(int, re.findall(r"(\d+) of (\d+)", hurried)[0])
-        assert read < pairs
+        assert read < pairs == 200
