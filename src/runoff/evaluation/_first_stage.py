@@ -187,7 +187,9 @@ class Prepared:
         shares = []
         for name, rows in self._by_rank.items():
             values = self._normal(name, rows[:depth], normalizer, depth)
-            share = fusion.share(name, self._hits[name][:depth])  # type: ignore[arg-type] # see `_Scored`
+            near = rows[:depth]
+            scores = self.query.origins[name].score[near].tolist()
+            share = fusion.share(name, scores, values[near].tolist())
             shares.append(weights[name] * share * values)
         return _summed(shares)
 

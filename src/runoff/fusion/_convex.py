@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from runoff.errors import InvalidArgument
-from runoff.fusion._normalize import MinMax, Normalizer, TheoreticalMinMax, ZScore, deviation
+from runoff.fusion._normalize import MinMax, Normalizer, TheoreticalMinMax, ZScore
 from runoff.fusion._rrf import RRF
 from runoff.fusion._suited import without_order
 from runoff.fusion._weights import Weights, shares
@@ -78,17 +78,23 @@ class Convex:
         for name, value in zip(("weights", "normalizer", "spreads"), (*state, None), strict=False):
             object.__setattr__(self, name, value)
 
-    def share(self, source: str, hits: Sequence[Hit]) -> float:
+    def share(self, source: str, scores: Sequence[float], normalized: Sequence[float]) -> float:
         """Return how much a source counts for a query, beside its weight: 1/2 to 2.
 
         Args:
             source: its name.
-            hits: what it found.
+            scores: of its hits.
+            normalized: their z-scores, in the same order.
         """
-        usual = (self.spreads or {}).get(source)
-        if usual is None or len(hits) < 2:  # noqa: PLR2004 - one score has no deviation
+        usual = None if self.spreads is None else self.spreads.get(source)
+        if usual is None or len(scores) < 2:  # noqa: PLR2004 - one score has no deviation
             return 1.0
-        return min(max(deviation(hits) / usual, 0.5), 2.0)
+        apart = max(scores) - min(scores)
+        if not math.isfinite(apart):
+            return 1.0
+        # z-scores are apart by as many deviations
+        deviation = apart / (max(normalized) - min(normalized)) if apart else 0.0
+        return min(max(deviation / usual, 0.5), 2.0)
 
     def suited(self, rankings: Mapping[str, Sequence[Hit]]) -> tuple[Convex | RRF, str]:
         """Return what a pipeline fuses these hits with, and a sentence where it is not this.
@@ -120,7 +126,7 @@ class Convex:
                 of all sources are 0, or the normalizer returned too few, too many or non-finite
                 values.
         """
-        normalizer = normalizer_of(self.normalizer)
+        normalizer = cast("Normalizer", self.normalizer)  # as checked
         weights = shares(self.weights, rankings)
         keys: dict[str, None] = {}
         parts: list[tuple[dict[str, float], float]] = []  # by key, and of a key that is absent
@@ -138,7 +144,10 @@ class Convex:
                     normalizer,
                     f"must return a finite number for each of the {len(first)} hits of {source!r}",
                 )
-            weight = weights[source] * self.share(source, tuple(first.values()))
+            weight = weights[source]
+            if self.spreads is not None:
+                scores = [hit.score for hit in first.values()]
+                weight *= self.share(source, scores, normalized)
             weighted = zip(first, [weight * one for one in normalized], strict=True)
             parts.append((dict(weighted), weight * missing))
         if len(parts) == 1:

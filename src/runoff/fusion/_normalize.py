@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from runoff.types import Hit
 
-__all__ = ["MinMax", "Normalizer", "TheoreticalMinMax", "ZScore", "deviation"]
+__all__ = ["MinMax", "Normalizer", "TheoreticalMinMax", "ZScore"]
 
 
 @runtime_checkable
@@ -127,18 +127,6 @@ class ZScore:
         """Return the lowest value of the list; -1 if all its scores are equal, or it is empty."""
         worst = min(normalized, default=0.0)
         return worst if worst < 0 else -1.0
-
-
-def deviation(hits: Sequence[Hit]) -> float:
-    """Return the standard deviation (divided by n) of the scores of a list; 0 for an empty one."""
-    _, present = _clean(hits)
-    if not present:
-        return 0.0
-    try:
-        mean = math.fsum(present) / len(present)
-    except OverflowError:
-        return math.inf
-    return math.hypot(*(score - mean for score in present)) / math.sqrt(len(present))
 
 
 def _clean(hits: Sequence[Hit]) -> tuple[list[float | None], list[float]]:
