@@ -20,6 +20,10 @@ QUICK = ("choose_window_and_fusion", "evaluate_your_pipeline")
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 slow = pytest.mark.slow("30 s a notebook: it embeds the documentation of Python")
 jupyter = pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
+# texts describe results for the documentation of the Python they were written with
+on_its_python = pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="another Python has other documentation"
+)
 
 
 def run(path):
@@ -52,6 +56,12 @@ def said(notebook, cell_id):
     )
 
 
+def written(notebook, cell_id):
+    """Return the source of one cell."""
+    (cell,) = (one for one in notebook.cells if one.get("id") == cell_id)
+    return cell.source
+
+
 def outputs(notebook):
     return [one for cell in notebook.cells for one in cell.get("outputs", ())]
 
@@ -73,6 +83,23 @@ def test_committed_outputs_are_of_one_clean_run(path):
     shown = "".join(str(one) for one in outputs(notebook))
     assert not re.search(r"/(home|tmp|work|usr|root|Users|opt)/|Warning|it/s|\d%\|", shown)
     assert len(shown) < 60_000
+
+
+def test_readme_quotes_the_stored_outputs():
+    """README's answers after the line, its counts and its two gains are those of the notebooks."""
+    readme = (FOLDER.parent / "README.md").read_text("utf-8")
+    stored = {path.stem: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
+    index, chain = stored["llama_index"], stored["langchain"]
+    nodes = [line.split()[1] for line in said(index, "after").splitlines()[1:]]
+    documents = re.findall(r"\('([\w.]+)', ", said(chain, "after"))
+    for found in (nodes, documents):
+        assert f"\nafter   {'  '.join(found)}\n" in readme
+    for notebook in (index, chain):
+        better, same, worse = re.findall(r"\d+", said(notebook, "paired").splitlines()[0])
+        assert f"{better} got better, {same} stayed the same and {worse} got worse" in readme
+    for cell in ("words", "verdict"):
+        gain = re.search(r"nDCG@10 \+0(\.\d{4})", said(stored["evaluate_your_pipeline"], cell))[1]
+        assert f"+{float(gain):.3f}".replace("0.", ".") in readme
 
 
 @jupyter
@@ -103,7 +130,9 @@ class TestFrameworkNotebook:
     def test_a_question_that_is_not_helped_is_shown(self, name, executed):
         """The table of ranks has a gain, a loss and a question without a right answer."""
         rows = [line.split()[:2] for line in said(executed(name), "effect").splitlines()[1:]]
-        assert rows == [["2", "1"], ["3", "1"], ["1", "4"], ["-", "-"]]
+        assert ["2", "1"] in rows
+        assert any(before == "1" != after for before, after in rows)
+        assert ["-", "-"] in rows
 
     def test_provenance_names_the_stages(self, name, executed):
         """The first result was second in recall and first after reranking."""
@@ -153,9 +182,24 @@ class TestFrameworkNotebook:
         head, *changed = said(notebook, "paired").splitlines()
         better, same, worse = map(int, re.findall(r"\d+", head))
         assert better + same + worse == questions
-        assert (better, worse) == (7, 1) or (name == "langchain" and (better, worse) == (6, 1))
         assert [line[0] for line in changed] == ["-"] * worse + ["+"] * better
         assert len(said(notebook, "evaluate").splitlines()) == 4  # a header and three systems
+
+    @on_its_python
+    def test_the_counts_are_those_of_the_text(self, name, executed):
+        """Seven questions are better and one is worse; Chroma's search may miss one of them."""
+        head = said(executed(name), "paired").splitlines()[0]
+        assert head == "better 7, same 13, worse 1" or (
+            name == "langchain" and head == "better 6, same 14, worse 1"
+        )
+        assert "seven questions better and one worse" in written(executed(name), "end")
+
+    @on_its_python
+    def test_the_iterator_question_is_harmed(self, name, executed):
+        """The third question of the table falls from the first place, as the text says."""
+        rows = said(executed(name), "effect").splitlines()[1:]
+        assert rows[2].split()[:2] == ["1", "4"]
+        assert rows[2].endswith(" same iterator twice")
 
 
 @slow
@@ -176,12 +220,6 @@ def test_langchain_calls(executed):
 def shown(request, executed):
     """Return a function that gives the output of a cell of the class's notebook."""
     return lambda cell: said(executed(request.cls.name), cell)
-
-
-# these notebooks describe results for the documentation of the Python they were written with
-on_its_python = pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11), reason="another Python has other documentation"
-)
 
 
 def number(pattern, text):
