@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING, Literal
 
@@ -20,11 +19,12 @@ def trend(scores: Sequence[float]) -> Literal["falls", "rises", "level"] | None:
     """
     if not scores or not all(map(math.isfinite, scores)):
         return None
-    steps = [after - before for before, after in itertools.pairwise(scores)]
-    falls, rises = any(step < 0 for step in steps), any(step > 0 for step in steps)
-    if falls and rises:
-        return None
-    return "falls" if falls else "rises" if rises else "level"
+    given, rising = list(scores), sorted(scores)
+    if rising[0] == rising[-1]:
+        return "level"
+    if given == rising:
+        return "rises"
+    return "falls" if given == rising[::-1] else None
 
 
 def as_similarities(scores: Sequence[float]) -> list[float]:
