@@ -38,10 +38,9 @@ class Convex:
     Scores that do not exist cannot be normalised: where a source gives no scores, or scores that
     do not fall along its order, a pipeline fuses by rank instead, and says so (see `suited`).
 
-    With `spreads`, weights follow the query. How far apart a source's scores lie says how much it
-    knows about a query: a list of near-equal scores has no opinion. A source's z-scores count in
-    proportion to the deviation of this query's scores, divided by the source's usual one, within
-    1/2 and 2.
+    With `spreads`, weights follow the query. Scores that are nearly equal hardly tell which
+    document is right, so a source's z-scores are multiplied by the deviation of its scores for this
+    query, divided by its usual deviation; the factor is kept within 1/2 and 2.
 
     Attributes:
         weights: source name to weight, for every source; they are divided by their sum. None gives
