@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["main_script", "note", "warn_once"]
+__all__ = ["main_script", "note", "remarks", "warn_once"]
 
 _SAMPLE = 256  # characters looked at from the start of each text
 _NAMED = 3  # scripts named in a note
@@ -103,6 +103,15 @@ def note(model: str, texts: Iterable[str]) -> str:
         f"{model} reads English; {scripts.total()} of {total} texts are mostly in another script "
         f"({named}), which it was not trained for: use a multilingual model"
     )
+
+
+def remarks(model: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the note on these texts, if there is one, after `warn_once` has logged it."""
+    sentence = note(model, texts)
+    if not sentence:
+        return ()
+    warn_once(model, sentence)
+    return (sentence,)
 
 
 def warn_once(model: str, sentence: str) -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
+from runoff._util.gained import gained
 from runoff.errors import InvalidArgument
 from runoff.fusion._normalize import MinMax, Normalizer, TheoreticalMinMax, ZScore
 from runoff.fusion._rrf import RRF
@@ -72,10 +73,7 @@ class Convex:
         if self.spreads is not None:
             object.__setattr__(self, "spreads", _spreads(self.spreads, self.normalizer))
 
-    def __setstate__(self, state: Sequence[object]) -> None:
-        # 0.1.0 saved no spreads
-        for name, value in zip(("weights", "normalizer", "spreads"), (*state, None), strict=False):
-            object.__setattr__(self, name, value)
+    __setstate__ = gained("spreads")
 
     def share(self, source: str, scores: Sequence[float], normalized: Sequence[float]) -> float:
         """Return how much a source counts for a query, beside its weight: 1/2 to 2.

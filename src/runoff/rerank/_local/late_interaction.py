@@ -174,11 +174,7 @@ class LateInteraction:
         """Return a sentence when an English model is given texts in other scripts."""
         ready = self._state.current
         english = late.english(self._files()) if ready is None else ready.english
-        sentence = languages.note(self.name, texts(pairs)) if english else ""
-        if not sentence:
-            return ()
-        languages.warn_once(self.name, sentence)
-        return (sentence,)
+        return languages.remarks(self.name, texts(pairs)) if english else ()
 
     def warmup(self) -> None:
         """Find, load and run the model once, and open the store.
