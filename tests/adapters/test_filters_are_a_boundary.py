@@ -70,8 +70,8 @@ def _drawn(seeds):
 
 
 def test_no_document_outside_any_filter_is_returned():
-    """No draw of 250 returns a document outside the filters that were named."""
-    _drawn(range(250))
+    """Five hundred draws return no document outside the filters that were named."""
+    _drawn(range(500))
 
 
 @pytest.mark.slow("240 s: ten thousand draws, for rare combinations")

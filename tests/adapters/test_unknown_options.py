@@ -218,7 +218,7 @@ def test_representations_are_short(store, index):
     for one in made:
         assert len(repr(one)) < 160, repr(one)
         assert repr(one).startswith(f"{type(one).__name__}(")
-        assert "reranker=" in repr(one)
+        assert "all-MiniLM-L6-v2" in repr(one)
         assert "object at" not in repr(one)
         assert "\n" not in repr(one)
     assert repr(made[0]) == "RunoffRerank(reranker=all-MiniLM-L6-v2, timeout=0.5, top_n=5)"
