@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion
 from runoff.pipeline._grouping import as_grouping
 from runoff.protocols import Warmable
-from runoff.rerank._as_reranker import DEFAULT_RERANKER, as_reranker
+from runoff.rerank._as_reranker import DEFAULT_RERANKER, LATE, as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 
@@ -130,7 +130,7 @@ def is_skipped(text: object, on_blank: OnBlank) -> bool:
 def model_name(part: object) -> str:
     """Return the model that a reranker or scorer names, else the name of its class."""
     if isinstance(part, str):
-        return part
+        return model_name(as_reranker(part)) if part in LATE else part
     for attribute in ("model_name", "model"):
         name = getattr(part, attribute, None)
         if isinstance(name, str | PurePath) and str(name):

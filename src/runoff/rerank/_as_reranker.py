@@ -16,7 +16,7 @@ from runoff.protocols import PairScorer, Reranker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DEFAULT_RERANKER", "as_reranker", "register_converter"]
+__all__ = ["DEFAULT_RERANKER", "LATE", "as_reranker", "register_converter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class _Converter:
 
 
 DEFAULT_RERANKER = "default"  # what it stands for is measured: see docs/defaults.md
-_LATE = frozenset({DEFAULT_RERANKER, "late"})  # the names that are no model's
+LATE = frozenset({DEFAULT_RERANKER, "late"})  # the names that are no model's
 _converters: dict[str, _Converter] = {}
 # an object of a framework needs its adapter, which may not have been imported yet
 _ADAPTERS = {"langchain_core": "runoff.langchain", "llama_index": "runoff.llama_index"}
@@ -59,7 +59,7 @@ def as_reranker(reranker: object) -> Reranker | None:
     from runoff.rerank._pointwise import Pointwise  # noqa: PLC0415 - keeps `import runoff` quick
 
     if isinstance(reranker, str):
-        if reranker in _LATE:
+        if reranker in LATE:
             from runoff.rerank._local.late_interaction import LateInteraction  # noqa: PLC0415
 
             return Pointwise(LateInteraction())
