@@ -1,0 +1,107 @@
+"""Spreads work over the processes of a Ray cluster, by Ray Data."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runoff._util import optout
+from runoff.errors import ConnectionFailed, MissingExtra, RunoffError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["each"]
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
+
+
+class _Worker:
+    """Lives in a process of the cluster, which makes what works once."""
+
+    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
+        self._work = make()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        # bytes, as Ray Data would make columns of anything else
+        item = pickle.loads(row["item"])  # noqa: S301 - this process's own, not from a file
+        made: tuple[Any, RunoffError | None]
+        try:
+            made = self._work(item), None
+        except RunoffError as error:
+            made = None, error
+        return {"made": pickle.dumps(made)}
+
+
+def each(
+    make: Callable[[], Callable[[_Item], _Made]],
+    items: Sequence[_Item],
+    workers: int | None,
+    address: str | None,
+) -> Iterator[_Made]:
+    """Yield what is made of each item, in the order in which they are ready.
+
+    The items of a worker that dies are given to another.
+
+    Args:
+        make: is called once in each worker, and returns what an item is passed to. It, the items
+            and the results are pickled, and what they need must be installed on every machine.
+        items: one task each.
+        workers: processes, each on one core; None is as many as the cluster has cores.
+        address: of the cluster, as `ray.init` takes it; None uses the one that this process is
+            connected to, or starts one on this machine until the iterator ends.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        ConnectionFailed: there is no cluster at the address.
+        RunoffError: what a worker raised.
+    """
+    if not items:
+        return
+    optout.apply()
+    try:
+        import ray  # noqa: PLC0415 - an extra
+        import ray.data  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise MissingExtra("ray", "ray") from error
+    with _connected(ray, address):
+        known = int(ray.cluster_resources().get("CPU", 1))
+        size = min(workers or known, len(items))
+        rows = [{"item": pickle.dumps(item)} for item in items]
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        data = ray.data.from_items(rows, override_num_blocks=len(rows))
+        pool = ray.data.ActorPoolStrategy(size=size)
+        done = data.map(_Worker, fn_constructor_args=(make,), compute=pool, num_cpus=1)
+        for row in done.iter_rows():
+            made, error = pickle.loads(row["made"])  # noqa: S301 - a worker of ours made it
+            if error is not None:
+                raise error
+            yield made
+
+
+@contextmanager
+def _connected(ray: Any, address: str | None) -> Iterator[None]:  # noqa: ANN401 - ray is optional
+    """Connect to a cluster, and leave it again if this process was not connected."""
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        msg = f"no Ray cluster answers at {where}: {error}"
+        raise ConnectionFailed(msg) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
