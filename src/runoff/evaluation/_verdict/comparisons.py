@@ -10,7 +10,7 @@ from runoff._util.messages import visible
 from runoff._util.text import snippet, text_key
 
 if TYPE_CHECKING:
-    from runoff.evaluation._pairing import Slice
+    from runoff.evaluation._verdict.pairing import Slice
 
 __all__ = ["Change", "Comparison", "Rival"]
 

@@ -15,16 +15,15 @@ from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
-from runoff.evaluation._bounds import in_doubt
-from runoff.evaluation._comparisons import Change, Comparison, Rival
-from runoff.evaluation._differences import compare_means, span_of
 from runoff.evaluation._labels.caveats import caveats_of, doubted
-from runoff.evaluation._measures import Measured
-from runoff.evaluation._needed import more_queries
-from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._measures.measures import Measured
 from runoff.evaluation._remarks import check_found
-from runoff.evaluation._statistics import detectable
-from runoff.evaluation._unjudged import doubt_of, pooled
+from runoff.evaluation._statistics.differences import compare_means, span_of
+from runoff.evaluation._statistics.power import detectable, more_queries
+from runoff.evaluation._verdict.bounds import in_doubt
+from runoff.evaluation._verdict.comparisons import Change, Comparison, Rival
+from runoff.evaluation._verdict.pairing import paired, questions
+from runoff.evaluation._verdict.unjudged import doubt_of, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
-    from runoff.evaluation._bounds import Unjudged
-    from runoff.evaluation._pairing import Pair, Question, Slice, Slicing, Values
-    from runoff.evaluation._unjudged import Extent
+    from runoff.evaluation._verdict.bounds import Unjudged
+    from runoff.evaluation._verdict.pairing import Pair, Question, Slice, Slicing, Values
+    from runoff.evaluation._verdict.unjudged import Extent
 
 __all__ = ["Change", "Comparison", "Decision", "Rival", "Verdict", "verdict"]
 

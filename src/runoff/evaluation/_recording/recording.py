@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve
+    from runoff.evaluation._health.observations import Health
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._measures import Judged
-    from runoff.evaluation._observations import Health
-    from runoff.evaluation._setup import Setup
+    from runoff.evaluation._measures.measures import Judged
+    from runoff.evaluation._recording.setup import Setup
     from runoff.evaluation._tune import Tuning
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._verdict.verdict import Verdict
     from runoff.report._advice import Advice
     from runoff.report._changed import Changed
     from runoff.trace import StageTrace
@@ -236,7 +236,7 @@ class Recording:
             RecordingDamaged: a file cannot be read.
             MissingExtra: pyarrow is not installed.
         """
-        folder = import_name("runoff.evaluation._shards", "Folder")(path)
+        folder = import_name("runoff.evaluation._recording.shards", "Folder")(path)
         return cls(folder.setup, folder)
 
     def verdict(self, collection: Judged, **options: Any) -> Verdict:  # noqa: ANN401 - see there
@@ -254,7 +254,7 @@ class Recording:
             InvalidArgument: the system has no second stage, or as `evaluate` and `verdict`.
             MissingExtra: ir-measures is not installed.
         """
-        found: Verdict = import_name("runoff.evaluation._rivals", "second_stage_verdict")(
+        found: Verdict = import_name("runoff.evaluation._verdict.rivals", "second_stage_verdict")(
             self, collection, **options
         )
         return found
@@ -338,7 +338,7 @@ class Recording:
         Raises:
             InvalidArgument: the recording is empty, or the repeats have no reference.
         """
-        found: Health = import_name("runoff.evaluation._health", "health")(
+        found: Health = import_name("runoff.evaluation._health.health", "health")(
             self, reference=reference, repeats=repeats
         )
         return found
