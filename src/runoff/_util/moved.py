@@ -62,10 +62,11 @@ _MOVED = {
     "evaluation.tuning": "evaluation._tune",
     "evaluation.verdicts": "evaluation._verdict.verdict",
     "evaluation.measures": "evaluation._measures.measures",
+    "evaluation.recording": "evaluation._recording.query",
     "evaluation.observations": "evaluation._health.observations",
     "evaluation.runs": "evaluation._replay.runs",
     "evaluation.statistics": "evaluation._statistics.permutation",
-    **_each("evaluation.", "evaluation._recording.", "parquet recording setup shards"),
+    **_each("evaluation.", "evaluation._recording.", "parquet setup shards"),
     **_each("evaluation.", "evaluation._verdict.", "pairing slices"),
     "evaluation.formats": "evaluation._labels.formats",
     "langchain.compressor": "langchain._runoff_rerank",
@@ -178,8 +179,9 @@ class _Moved:
         )
 
         def look_up(name: str) -> Any:  # noqa: ANN401 - any attribute of the module
-            if hasattr(present, name):
-                return getattr(present, name)
+            for place in (present, import_module(face)):
+                if hasattr(place, name):
+                    return getattr(place, name)
             message = f"module {old!r} has moved to {face} and has no attribute {name!r} any more"
             raise AttributeError(message)
 

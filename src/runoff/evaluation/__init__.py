@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from runoff.evaluation._ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation._losses import losses
     from runoff.evaluation._measures.measures import Evaluator, Measured, evaluate
+    from runoff.evaluation._recording.query import Content, FateCode, RecordedQuery
     from runoff.evaluation._recording.record import record
-    from runoff.evaluation._recording.recording import Content, FateCode, RecordedQuery, Recording
+    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._replay.replay import AS_RECORDED, Ranking, Runs, replay
     from runoff.evaluation._replay.runs import by_stage, read_run, read_scored_run, write_run
     from runoff.evaluation._tune import Trial, Tuning, tune
-    from runoff.evaluation._verdict.comparisons import Comparison
+    from runoff.evaluation._verdict.result import Comparison, Verdict
     from runoff.evaluation._verdict.slices import by_agreement, by_length, by_margin, by_script
-    from runoff.evaluation._verdict.verdict import Verdict, verdict
+    from runoff.evaluation._verdict.verdict import verdict
 
 
 __all__ = [
@@ -75,11 +76,11 @@ __all__ = [
 _HOMES = {
     "AS_RECORDED": "_replay.replay",
     "Collection": "_collection",
-    "Comparison": "_verdict.comparisons",
-    "Content": "_recording.recording",
+    "Comparison": "_verdict.result",
+    "Content": "_recording.query",
     "Curve": "_curve",
     "Evaluator": "_measures.measures",
-    "FateCode": "_recording.recording",
+    "FateCode": "_recording.query",
     "Finding": "_health.observations",
     "Health": "_health.observations",
     "Ledger": "_ledger",
@@ -89,13 +90,13 @@ _HOMES = {
     "Point": "_curve",
     "QueryLedger": "_ledger",
     "Ranking": "_replay.replay",
-    "RecordedQuery": "_recording.recording",
+    "RecordedQuery": "_recording.query",
     "Recording": "_recording.recording",
     "Runs": "_replay.replay",
     "Setting": "_grid",
     "Trial": "_tune",
     "Tuning": "_tune",
-    "Verdict": "_verdict.verdict",
+    "Verdict": "_verdict.result",
     "by_agreement": "_verdict.slices",
     "by_length": "_verdict.slices",
     "by_margin": "_verdict.slices",

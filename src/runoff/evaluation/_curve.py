@@ -13,7 +13,7 @@ from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import own_setting
-from runoff.evaluation._recording.recording import Content
+from runoff.evaluation._recording.query import Content
 from runoff.evaluation._replay.replay import plan_replay, traversals
 from runoff.evaluation._statistics.choice import argmax, cheapest_of_the_best, held_out
 from runoff.evaluation._statistics.differences import mean_intervals, regret_ends

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from runoff._util.arguments import count, is_share
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording.recording import Recording, Stored
+from runoff.evaluation._recording.query import Stored
+from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._recording.setup import fusion_from_json, fusion_to_json, threshold_to_json
 from runoff.evaluation._replay.replay import replay
 from runoff.fusion._as_fusion import as_fusion

@@ -22,7 +22,7 @@ from runoff.evaluation._ledger import (
     Move,
     QueryLedger,
 )
-from runoff.evaluation._recording.recording import Content
+from runoff.evaluation._recording.query import Content
 from runoff.evaluation._remarks import check_found, check_judged, check_recorded, degraded, foreign
 from runoff.evaluation._replay.replay import plan_replay, traversals
 

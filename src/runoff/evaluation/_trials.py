@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._measures.measures import Judged
-    from runoff.evaluation._recording.recording import RecordedQuery, Recording
+    from runoff.evaluation._recording.query import RecordedQuery
+    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._recording.setup import StepSetup
     from runoff.rerank._cost import Price
     from runoff.trace import StageTrace

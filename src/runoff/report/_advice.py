@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict.bounds import Unjudged
     from runoff.evaluation._verdict.pairing import Slicing
-    from runoff.evaluation._verdict.verdict import Verdict
+    from runoff.evaluation._verdict.result import Verdict
     from runoff.report._answer import Answer
     from runoff.report._evaluated import Evaluated
 

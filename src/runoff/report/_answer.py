@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runoff.evaluation._measures.measures import Measured
-    from runoff.evaluation._verdict.verdict import Verdict
+    from runoff.evaluation._verdict.result import Verdict
     from runoff.report._evaluated import Evaluated
 
 __all__ = ["Answer", "Figure", "answer_of", "nothing_judged"]

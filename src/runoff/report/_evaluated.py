@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._measures.measures import Measured, Run
     from runoff.evaluation._verdict.pairing import Slicing
+    from runoff.evaluation._verdict.result import Verdict
     from runoff.evaluation._verdict.rivals import Contest
-    from runoff.evaluation._verdict.verdict import Verdict
 
 __all__ = ["Evaluated", "compared_rows", "evaluated", "rival_rows"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from runoff.evaluation._labels.relevance import View
 from runoff.evaluation._ledger import ENTRIES
-from runoff.evaluation._recording.recording import FateCode
+from runoff.evaluation._recording.query import FateCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures.measures import Judged
     from runoff.evaluation._recording.recording import Recording
-    from runoff.evaluation._verdict.verdict import Verdict
+    from runoff.evaluation._verdict.result import Verdict
 
 __all__ = [
     "curve_plot",

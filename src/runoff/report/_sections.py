@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._recording.setup import Setup
     from runoff.evaluation._tune import Tuning
-    from runoff.evaluation._verdict.verdict import Verdict
+    from runoff.evaluation._verdict.result import Verdict
 
 __all__ = [
     "curve_html",

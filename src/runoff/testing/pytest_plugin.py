@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._measures.measures import Run
     from runoff.evaluation._verdict.pairing import Slicing
-    from runoff.evaluation._verdict.verdict import Verdict
+    from runoff.evaluation._verdict.result import Verdict
 
 __all__ = ["AssertNoHarm", "assert_no_harm"]
 

@@ -13,7 +13,7 @@ from runoff._util.faults import lacks
 from runoff._util.messages import name_of
 from runoff._waiting.drive import run
 from runoff.deadline import Deadline
-from runoff.evaluation._recording.recording import Content, FateCode, Origin, RecordedQuery
+from runoff.evaluation._recording.query import Content, FateCode, Origin, RecordedQuery
 from runoff.evaluation._recording.setup import StepSetup, threshold_to_json
 from runoff.evaluation._replay.first_stage import group_recorded
 from runoff.fusion._suited import suited

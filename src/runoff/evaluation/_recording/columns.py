@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff.errors import MissingExtra
-from runoff.evaluation._recording.recording import Content, FateCode
+from runoff.evaluation._recording.query import Content, FateCode
 from runoff.scores import ScoreKind
 
 try:

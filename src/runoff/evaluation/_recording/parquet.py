@@ -11,7 +11,7 @@ import numpy as np
 
 from runoff.errors import MissingExtra
 from runoff.evaluation._recording.columns import check_row
-from runoff.evaluation._recording.recording import Origin, RecordedQuery
+from runoff.evaluation._recording.query import Origin, RecordedQuery
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import StageTrace
 from runoff.types import Degradation, Outcome

@@ -26,7 +26,8 @@ from runoff.evaluation._recording.capture import (
     describe_part,
     stages_of,
 )
-from runoff.evaluation._recording.recording import Recording, Stored
+from runoff.evaluation._recording.query import Stored
+from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._recording.setup import GroupSetup, Setup, fusion_to_json, queries_digest
 from runoff.evaluation._remarks import degraded
 from runoff.pipeline._grouping import as_grouping
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from runoff.evaluation._recording.capture import Stage
-    from runoff.evaluation._recording.recording import RecordedQuery
+    from runoff.evaluation._recording.query import RecordedQuery
     from runoff.pipeline._systems import System
 
 __all__ = ["Queries", "record"]

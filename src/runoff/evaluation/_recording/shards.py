@@ -25,7 +25,7 @@ from runoff.errors import (
     RecordingNotFound,
     RecordingTooNew,
 )
-from runoff.evaluation._recording.recording import Stored
+from runoff.evaluation._recording.query import Stored
 from runoff.evaluation._recording.setup import Setup
 
 try:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from runoff.evaluation._recording.recording import RecordedQuery
+    from runoff.evaluation._recording.query import RecordedQuery
 
 __all__ = ["VERSION", "Folder", "alone"]
 

@@ -20,7 +20,7 @@ from runoff.evaluation._remarks import check_judged, check_recorded, degraded
 from runoff.evaluation._replay.runs import BEST, RERANKED, by_stage
 from runoff.evaluation._statistics.choice import argmax
 from runoff.evaluation._trials import Costs
-from runoff.evaluation._verdict.comparisons import Rival
+from runoff.evaluation._verdict.result import Rival
 from runoff.evaluation._verdict.verdict import verdict
 from runoff.fusion._convex import Convex
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._measures.measures import Judged, Measured, Run
     from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._recording.setup import Setup
-    from runoff.evaluation._verdict.verdict import Decision, Verdict
+    from runoff.evaluation._verdict.result import Decision, Verdict
 
 __all__ = ["Contest", "against", "contest", "second_stage_verdict"]
 
