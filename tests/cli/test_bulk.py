@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("typer", reason="the cli extra is not installed")
 pa = pytest.importorskip("pyarrow", reason="the eval extra is not installed")
-import pyarrow.parquet as pq
-from commands import runoff
+import pyarrow.parquet as pq  # noqa: E402 - see above
+from commands import runoff  # noqa: E402 - see above
 
 
 @pytest.fixture

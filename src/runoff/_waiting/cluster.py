@@ -5,19 +5,32 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from runoff._util import optout
-from runoff.errors import ConnectionFailed, MissingExtra, RunoffError
+from runoff.errors import ConnectionFailed, InvalidArgument, MissingExtra, RunoffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["each"]
+__all__ = ["Executor", "check_executor", "each"]
 
+_REACH = 5.0  # seconds
+Executor: TypeAlias = Literal["local", "ray"]
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
+
+
+def check_executor(executor: object) -> None:
+    """Refuse an executor that does not exist.
+
+    Raises:
+        InvalidArgument: names the argument.
+    """
+    if executor not in {"local", "ray"}:
+        raise InvalidArgument("executor", executor, "must be 'local' or 'ray'")
 
 
 class _Worker:
@@ -41,23 +54,22 @@ def each(
     make: Callable[[], Callable[[_Item], _Made]],
     items: Sequence[_Item],
     workers: int | None,
-    address: str | None,
 ) -> Iterator[_Made]:
     """Yield what is made of each item, in the order in which they are ready.
 
-    The items of a worker that dies are given to another.
+    It runs on the cluster that this process is connected to, else on that of `RAY_ADDRESS`, else on
+    one that is started on this machine until the iterator ends. The items of a worker that dies are
+    given to another.
 
     Args:
         make: is called once in each worker, and returns what an item is passed to. It, the items
             and the results are pickled, and what they need must be installed on every machine.
         items: one task each.
         workers: processes, each on one core; None is as many as the cluster has cores.
-        address: of the cluster, as `ray.init` takes it; None uses the one that this process is
-            connected to, or starts one on this machine until the iterator ends.
 
     Raises:
         MissingExtra: Ray is not installed.
-        ConnectionFailed: there is no cluster at the address.
+        ConnectionFailed: there is no cluster at `RAY_ADDRESS`.
         RunoffError: what a worker raised.
     """
     if not items:
@@ -68,7 +80,7 @@ def each(
         import ray.data  # noqa: PLC0415 - as above
     except ImportError as error:
         raise MissingExtra("ray", "ray") from error
-    with _connected(ray, address):
+    with _connected(ray):
         known = int(ray.cluster_resources().get("CPU", 1))
         size = min(workers or known, len(items))
         rows = [{"item": pickle.dumps(item)} for item in items]
@@ -78,30 +90,34 @@ def each(
         pool = ray.data.ActorPoolStrategy(size=size)
         done = data.map(_Worker, fn_constructor_args=(make,), compute=pool, num_cpus=1)
         for row in done.iter_rows():
-            made, error = pickle.loads(row["made"])  # noqa: S301 - a worker of ours made it
-            if error is not None:
-                raise error
+            made, failed = pickle.loads(row["made"])  # noqa: S301 - a worker of ours made it
+            if failed is not None:
+                raise failed
             yield made
 
 
 @contextmanager
-def _connected(ray: Any, address: str | None) -> Iterator[None]:  # noqa: ANN401 - ray is optional
+def _connected(ray: Any) -> Iterator[None]:  # noqa: ANN401 - ray is optional
     """Connect to a cluster, and leave it again if this process was not connected."""
     if ray.is_initialized():
         yield
         return
+    where = os.environ.get("RAY_ADDRESS") or "this machine"
+    local = {"include_dashboard": False} if where in {"local", "this machine"} else {}
     try:
-        ray.init(
-            address=address,
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        _reach(where)
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **local)
+    except (OSError, RuntimeError, ValueError) as error:
         msg = f"no Ray cluster answers at {where}: {error}"
         raise ConnectionFailed(msg) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Connect once, as Ray itself tries for minutes; other addresses than `host:port` pass."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH).close()

@@ -165,8 +165,9 @@ def finished(folder: Path, part: Part) -> Counts | None:
     try:
         with pq.ParquetFile(folder / part.name) as opened:
             rows, metadata = opened.metadata.num_rows, opened.schema_arrow.metadata or {}
-        *numbers, reason, notes = json.loads(metadata[_COUNTS])
-        counts = Counts(*map(int, numbers), str(reason), tuple(map(str, notes)))
+        held, computed, blank, truncated, reason, notes = json.loads(metadata[_COUNTS])
+        numbers = (int(held), int(computed), int(blank), int(truncated))
+        counts = Counts(*numbers, str(reason), tuple(map(str, notes)))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None
     whole = rows == part.rows == counts.rows

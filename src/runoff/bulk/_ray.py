@@ -36,7 +36,7 @@ class _Make:
 
 
 def compute(
-    task: Task, parts: Sequence[Part], folder: Path, workers: int | None, address: str | None
+    task: Task, parts: Sequence[Part], folder: Path, workers: int | None
 ) -> Iterator[tuple[Part, Counts]]:
     """Yield each part when it is written."""
-    return each(_Make(task, folder.absolute()), parts, workers, address)
+    return each(_Make(task, folder.absolute()), parts, workers)

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from runoff._util.arguments import count
 from runoff._util.lock import lock
 from runoff._util.stored import parse_json, path_of
+from runoff._waiting.cluster import check_executor
 from runoff.bulk._parts import Reader, finished, plan, sweep, write
 from runoff.bulk._tasks import Encoding, Scoring, scorer_of
 from runoff.errors import InvalidArgument
 from runoff.recall._dense.embedder import Embedder
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
+    from runoff._waiting.cluster import Executor
     from runoff.bulk._parts import Counts, Part, Plan
     from runoff.bulk._tasks import Task
 
 __all__ = ["BulkSummary", "encode", "rerank"]
 
-Executor = Literal["local", "ray"]
 _ROWS = 1000
 _MANIFEST = "_runoff.json"  # readers of Parquet directories skip names that begin with _ or .
 _LOCK = "_runoff.lock"
@@ -62,7 +63,7 @@ class BulkSummary:
     notes: tuple[str, ...]
 
 
-def rerank(
+def rerank(  # noqa: PLR0913 - all but the first two by name
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -72,7 +73,6 @@ def rerank(
     rows: int = _ROWS,
     executor: Executor = "local",
     workers: int | None = None,
-    address: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BulkSummary:
     """Score the pair of query and document in each row of Parquet files.
@@ -90,12 +90,12 @@ def rerank(
         query: the column with the queries.
         text: the column with the documents' texts.
         rows: the most rows of a part: what is lost when a worker is killed.
-        executor: `"local"` uses the cores of this machine; `"ray"` uses Ray Data, with
-            `pip install "runoff[ray]"`. All its machines need runoff, `source` and `output`.
+        executor: `"local"` uses the cores of this machine. `"ray"` uses Ray Data, with
+            `pip install "runoff[ray]"`: on the cluster that this process is connected to, else on
+            that of the environment variable `RAY_ADDRESS`, else on one that is started on this
+            machine for the time of the call. All machines need runoff, `source` and `output`.
         workers: for Ray: processes, each with a model of its own on one core; None is as many as
             the cluster has cores.
-        address: of a Ray cluster, such as `"auto"`; None uses the one that this process is
-            connected to, or starts one on this machine for the time of the call.
         progress: is called with the rows that are done and all rows.
 
     Raises:
@@ -105,10 +105,10 @@ def rerank(
         PermanentError: the same, and trying again cannot help.
     """
     task = Scoring(scorer_of(reranker), query, text)
-    return _run(task, source, output, rows, _Where(executor, workers, address), progress)
+    return _run(task, source, output, rows, _Where(executor, workers), progress)
 
 
-def encode(
+def encode(  # noqa: PLR0913 - as above
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -118,7 +118,6 @@ def encode(
     rows: int = _ROWS,
     executor: Executor = "local",
     workers: int | None = None,
-    address: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BulkSummary:
     """Embed the text in each row of Parquet files.
@@ -137,7 +136,6 @@ def encode(
         rows: as in `rerank`, like all that follow.
         executor: where it runs.
         workers: processes on Ray.
-        address: of a Ray cluster.
         progress: is called with the rows that are done and all rows.
 
     Raises:
@@ -149,7 +147,7 @@ def encode(
     if not isinstance(vector, str) or not vector:
         raise InvalidArgument("vector", vector, "must be the name of the column to add")
     task = Encoding(made, text, vector)
-    return _run(task, source, output, rows, _Where(executor, workers, address), progress)
+    return _run(task, source, output, rows, _Where(executor, workers), progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +156,13 @@ class _Where:
 
     executor: Executor
     workers: int | None
-    address: str | None
 
     def __post_init__(self) -> None:
-        if self.executor not in {"local", "ray"}:
-            raise InvalidArgument("executor", self.executor, "must be 'local' or 'ray'")
-        for name, value in (("workers", self.workers), ("address", self.address)):
-            if value is not None and self.executor == "local":
-                raise InvalidArgument(name, value, "needs executor='ray'")
+        check_executor(self.executor)
         if self.workers is not None:
             count("workers", self.workers)
+            if self.executor == "local":
+                raise InvalidArgument("workers", self.workers, "needs executor='ray'")
 
     def compute(
         self, task: Task, parts: Sequence[Part], folder: Path
@@ -176,7 +171,7 @@ class _Where:
         if self.executor == "ray":
             from runoff.bulk._ray import compute  # noqa: PLC0415 - Ray is an extra
 
-            yield from compute(task, parts, folder, self.workers, self.address)
+            yield from compute(task, parts, folder, self.workers)
             return
         reader = Reader()
         for part in parts:

@@ -104,7 +104,8 @@ class Scoring:
         full = [at for at, (one, two) in enumerate(zip(queries, texts, strict=True)) if one and two]
         scores = np.zeros(len(texts), np.float32)
         scored, truncated = np.zeros(len(texts), np.bool_), np.zeros(len(texts), np.bool_)
-        reason, notes = "", ()
+        reason = ""
+        notes: tuple[str, ...] = ()
         if full:
             found = self.scorer.score([(queries[at], texts[at]) for at in full])
             scores[full], scored[full] = found.values, found.scored
@@ -166,7 +167,9 @@ def scorer_of(reranker: object) -> PairScorer:
     scorer = named.scorer if isinstance(named, Pointwise) and named is not reranker else named
     if isinstance(scorer, PairScorer) and not isinstance(scorer, type):
         return scorer
-    remedy = 'must be "default", a model name or a scorer such as CrossEncoder(): each row is a pair'
+    remedy = (
+        'must be "default", a model name or a scorer such as CrossEncoder(): each row is a pair'
+    )
     raise InvalidArgument("reranker", reranker, remedy)
 
 

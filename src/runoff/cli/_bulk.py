@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runoff.cli._options import JsonOption
+from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 from runoff.cli._output import progress_bars
 
 if TYPE_CHECKING:
+    from runoff._waiting.cluster import Executor
     from runoff.bulk import BulkSummary
 
 __all__ = ["bulk"]
@@ -30,9 +32,7 @@ Text = Annotated[str, typer.Option(help="The column with the documents' texts.")
 Rows = Annotated[int, typer.Option(help="The most rows that a killed worker loses.")]
 Ray = Annotated[
     str | None,
-    typer.Option(
-        help='Compute on this Ray cluster: an address, "auto", or "local" to start one here.'
-    ),
+    typer.Option(help='Compute on this Ray cluster: an address, or "local" to start one here.'),
 ]
 Workers = Annotated[
     int | None, typer.Option(help="Processes on Ray, each with a model of its own on one core.")
@@ -40,7 +40,7 @@ Workers = Annotated[
 
 
 @bulk.command()
-def rerank(
+def rerank(  # noqa: PLR0913, PLR0917 - options of the command line
     source: Source,
     output: Output,
     reranker: Annotated[
@@ -51,7 +51,7 @@ def rerank(
     rows: Rows = 1000,
     ray: Ray = None,
     workers: Workers = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Score the pair of query and document in each row, in a new column rerank_score."""
     from runoff.bulk import rerank as run  # noqa: PLC0415 - --help needs no pyarrow
@@ -64,16 +64,15 @@ def rerank(
             query=query,
             text=text,
             rows=rows,
-            executor="local" if ray is None else "ray",
+            executor=_executor(ray),
             workers=workers,
-            address=None if ray == "local" else ray,
             progress=lambda done, total: progress("scoring", done, total),
         )
     _say(summary, output, as_json=as_json)
 
 
 @bulk.command()
-def encode(
+def encode(  # noqa: PLR0913, PLR0917 - as above
     source: Source,
     output: Output,
     model: Annotated[str, typer.Option(help="An embedding model's name or folder.")] = (
@@ -84,7 +83,7 @@ def encode(
     rows: Rows = 1000,
     ray: Ray = None,
     workers: Workers = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Embed the text of each row, in a new column of vectors."""
     from runoff.bulk import encode as run  # noqa: PLC0415 - as above
@@ -97,12 +96,19 @@ def encode(
             text=text,
             vector=vector,
             rows=rows,
-            executor="local" if ray is None else "ray",
+            executor=_executor(ray),
             workers=workers,
-            address=None if ray == "local" else ray,
             progress=lambda done, total: progress("encoding", done, total),
         )
     _say(summary, output, as_json=as_json)
+
+
+def _executor(ray: str | None) -> Executor:
+    """Return the executor; an address goes where Ray looks for it."""
+    if ray is None:
+        return "local"
+    os.environ["RAY_ADDRESS"] = ray
+    return "ray"
 
 
 def _say(summary: BulkSummary, output: Path, *, as_json: bool) -> None:
@@ -111,7 +117,9 @@ def _say(summary: BulkSummary, output: Path, *, as_json: bool) -> None:
         typer.echo(json.dumps(asdict(summary)))
     else:
         fresh = summary.rows - summary.resumed
-        rate = f", {fresh / summary.seconds:,.0f} rows a second" if summary.seconds and fresh else ""
+        rate = (
+            f", {fresh / summary.seconds:,.0f} rows a second" if summary.seconds and fresh else ""
+        )
         typer.echo(f"{summary.computed:,} of {summary.rows:,} rows in {output}{rate}")
         counted = {
             "computed by an earlier run": summary.resumed,
