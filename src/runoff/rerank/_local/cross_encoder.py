@@ -16,7 +16,7 @@ from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DeadlineExceeded, InvalidArgument, RequestRejected
 from runoff.rerank._amounts import pair_tokens
-from runoff.rerank._local import backends, onnx, sentence_transformers
+from runoff.rerank._local import backends, onnx
 from runoff.rerank._pairs import check_queries, checked, texts
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
@@ -246,7 +246,11 @@ class CrossEncoder:
 
     @property
     def _backend(self) -> ModuleType:
-        return onnx if self.backend == "onnx" else sentence_transformers
+        if self.backend == "onnx":
+            return onnx
+        from runoff.rerank._local import sentence_transformers  # noqa: PLC0415 - import time
+
+        return sentence_transformers
 
     def _files(self) -> ModelDirectory:
         return self._backend.find(self)  # type: ignore[no-any-return] # both return one
