@@ -316,7 +316,7 @@ def verified(files: ModelFiles) -> None:
     recorded = files.settings(CHECKSUMS)
     for path in (files.onnx, files.tokenizer):
         found = recorded.get(path.name)
-        if is_text(found):
+        if isinstance(found, str):
             state = path.stat()
             _known[str(path), state.st_size, state.st_mtime_ns] = found
 
