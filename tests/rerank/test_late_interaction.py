@@ -285,7 +285,7 @@ def test_vectors_that_are_not_finite_leave_a_pair_unscored(tiny, tmp_path):
     found = scorer.score(PAIRS)
     assert not found.scored.any()
     assert found.reason == "bad_reply"
-    assert "not finite for 5 of 5 pairs" in " ".join(found.notes)
+    assert "no finite score for 5 of 5 pairs" in " ".join(found.notes)
     assert len(scorer.store) == 0
 
 
