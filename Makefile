@@ -46,7 +46,7 @@ help:
 	@echo "make docs       build the site, and check that the documentation agrees with the code"
 	@echo "make site       build the site alone, in build/site"
 	@echo "make bench      side by side with bm25s and rank-bm25, as ratios in one run"
-	@echo "make build      wheel and sdist of runoff and runoff-models, in dist/"
+	@echo "make build      wheels and sdists of runoff, runoff-models and integrations/, in dist/"
 	@echo "make release-check  everything a release needs, except the upload"
 	@echo "make clean      remove .venv and caches"
 
@@ -159,6 +159,7 @@ build: $(VENV)/.release
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist models
 	$(BIN)/python -m build --outdir dist .
+	for one in integrations/*/; do $(BIN)/python -m build --no-isolation --outdir dist $$one || exit 1; done
 
 # the tests that the sdist brings along, in its own folder, over the runoff that is installed in $(VENV)
 test-sdist: $(VENV)/.dev
