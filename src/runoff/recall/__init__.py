@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runoff.recall._dense.embedder import Embedder
     from runoff.recall._function import Function
     from runoff.recall._stores.chroma import Chroma
+    from runoff.recall._stores.qdrant import Qdrant
 
 __all__ = [
     "BM25",
@@ -27,6 +28,7 @@ __all__ = [
     "Embedder",
     "Function",
     "Progress",
+    "Qdrant",
     "make_analyzer",
 ]
 
@@ -37,6 +39,7 @@ _MODULES = {
     "make_analyzer": "_analyzers",
     "Progress": "_dense.dense",
     "Chroma": "_stores.chroma",
+    "Qdrant": "_stores.qdrant",
     "Dense": "_dense.dense",
     "Embedder": "_dense.embedder",
     "Function": "_function",
