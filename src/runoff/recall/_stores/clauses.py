@@ -22,7 +22,6 @@ __all__ = ["Leaf", "clause_of"]
 Leaf: TypeAlias = "Eq | In | Range"
 _C = TypeVar("_C")
 
-_DEEPEST = 50  # databases parse by recursion
 _MOST_LEAVES = 1000
 
 
@@ -30,6 +29,8 @@ def clause_of(
     wanted: Filter,
     leaf: Callable[[Leaf, bool], _C | bool],
     joined: Callable[[str, Sequence[_C]], _C],
+    *,
+    deepest: int = 50,
 ) -> _C | bool:
     """Return the condition for a filter; True keeps everything, False nothing.
 
@@ -38,14 +39,15 @@ def clause_of(
         leaf: returns the condition for an `Eq`, `In` or `Range`, or for its negation if its second
             argument is False.
         joined: joins two or more conditions by `"AND"` or `"OR"`.
+        deepest: how deep conditions may be nested; databases parse by recursion.
     """
     left = [_MOST_LEAVES]
 
     def of(one: Filter, depth: int, *, positive: bool) -> _C | bool:
-        if depth > _DEEPEST:
+        if depth > deepest:
             return True
         if isinstance(one, Not):
-            return of(one.filter, depth + 1, positive=not positive)
+            return of(one.filter, depth, positive=not positive)
         if isinstance(one, And | Or):
             every = isinstance(one, And) == positive
             parts: list[_C] = []
