@@ -210,23 +210,34 @@ class _Words:
         self._turkish = language == "turkish"
 
     def tokens(self, text: str) -> list[str]:
-        pieces = self.pieces(text)
-        token_of = self._memo.__getitem__ if text.isascii() else self.token
-        return [token for token in map(token_of, pieces) if token]
+        token_of = self._memo.__getitem__
+        if text.isascii():
+            return [token for token in map(token_of, self._words(text)) if token]
+        tokens: list[str] = []
+        for word in self._words(text):
+            if _is_bigram_script(word[0]):
+                tokens.extend(_bigrams(word))
+            elif token := token_of(word):
+                tokens.append(token)
+        return tokens
 
     def pieces(self, text: str) -> list[str]:
         """Return the words of a text; those of bigram scripts as bigrams and characters."""
+        words = self._words(text)
+        if text.isascii():
+            return words
+        return [
+            piece
+            for word in words
+            for piece in (_bigrams(word) if _is_bigram_script(word[0]) else (word,))
+        ]
+
+    def _words(self, text: str) -> list[str]:
         if self._turkish:
             text = text.translate(_TURKISH)
         if text.isascii():
             return text.encode("ascii").translate(_ASCII).decode("ascii").split()
-        pieces: list[str] = []
-        for word in _word_pattern().findall(_folded(text)):
-            if _is_bigram_script(word[0]):
-                pieces.extend(_bigrams(word))
-            else:
-                pieces.append(word)
-        return pieces
+        return _word_pattern().findall(_folded(text))
 
     def token(self, piece: str) -> str | None:
         """Return the token of a piece, or None for a stop word."""

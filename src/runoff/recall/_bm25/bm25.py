@@ -64,8 +64,8 @@ class BM25:
 
     Any number of threads may search while others add, update and delete: a search sees the index
     before a change or after it, never in between, and sees every change that was made before it
-    began. What has changed is searched beside the rest, and merged with it in the background once it
-    is more than 2,048 documents, or by `warmup`, `save` and `documents`.
+    began. What has changed is searched beside the rest, and merged with it in the background once
+    it is more than 2,048 documents, or by `warmup`, `save` and `documents`.
 
     Args:
         documents: `Document`s, `(id, text)` pairs or plain strings; the id of a string is a hash of
