@@ -1,0 +1,229 @@
+"""What `watch` keeps of one answer, and the reader of a directory of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runoff._util.messages import fields_repr
+from runoff._util.stored import is_finite
+from runoff._util.text import text_key
+from runoff.errors import InvalidArgument
+from runoff.scores import ModelIdentity, ScoreKind, Usage
+from runoff.trace import FateKind, Scoring, StageTrace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from os import PathLike
+    from pathlib import Path
+
+    from runoff.types import Outcome
+
+__all__ = ["Observation", "Observations", "Shadow", "SourceRanks"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRanks:
+    """Where one source placed the candidates of an observation.
+
+    Attributes:
+        rank: for each candidate its rank from 1; 0 where the source did not find it.
+        score: for each candidate the source's own score; NaN where there is none.
+    """
+
+    rank: tuple[int, ...]
+    score: tuple[float, ...]
+
+    __repr__ = fields_repr
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What another reranker made of the same candidates, after the answer had gone.
+
+    Attributes:
+        name: the reranker's name.
+        model: the model behind it.
+        rank: for each candidate its place from 1 in the order that it would have given; 0 for one
+            that it dropped, and for grouped ones.
+        score: for each candidate its rerank_score; NaN where it has none.
+        complete: whether every candidate of the window was scored.
+        latency_ms: wall clock.
+        usage: what it used.
+    """
+
+    name: str
+    model: ModelIdentity
+    rank: tuple[int, ...]
+    score: tuple[float, ...]
+    complete: bool = True
+    latency_ms: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+
+    __repr__ = fields_repr
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One answer: both orders, with scores and without texts.
+
+    Fields about candidates have one value for each candidate, in fused order: the first is the one
+    that the first stage alone would have returned first.
+
+    Attributes:
+        id: 32 hexadecimal digits, unique over all processes.
+        time: when it was answered, in seconds since 1970, UTC.
+        sample: the probability with which the answer was kept; weigh it by the inverse.
+        query_hash: `text:` and 32 hexadecimal digits of the SHA-256 of the question.
+        query: the question itself; empty without `texts=True`.
+        pipeline: a fingerprint of the pipeline's configuration, 16 hexadecimal digits; equal for
+            equal sources, fusion, reranker, depth and window.
+        depth: hits asked of each source.
+        window: candidates the reranker was to read.
+        top_k: results asked for.
+        doc_ids: the candidates' document ids; empty for a document that was forgotten.
+        text_hashes: the candidates' texts, as `query_hash`; empty for a forgotten one.
+        texts: the candidates' texts; an empty tuple without `texts=True`.
+        fusion_scores: fusion's scores.
+        ranks: places in the answer's whole order, from 1, whether returned or cut; 0 for a dropped
+            or grouped candidate.
+        rerank_scores: what the reranker ordered them by; NaN for one without.
+        pair_scores: the scorer's own scores; NaN for one without.
+        truncated: whether the reranker lost text of it.
+        scorings: whether the reranker scored it, and if not, why.
+        fates: where it ended.
+        sources: each source's ranks and scores, in the order declared.
+        stages: latency and usage of every stage, in the order they ran; without error texts.
+        outcome: whether the answer is complete; its degradations and notes are without texts.
+        model: the model that reranked; an empty name when none did.
+        kind: the scale of the pair scores.
+        slices: what `watch(slices=...)` returned for the query, such as `{"language": "de"}`.
+        shadow: the shadow reranker's order; None where it did not run.
+    """
+
+    id: str
+    time: float
+    sample: float
+    query_hash: str
+    query: str
+    pipeline: str
+    depth: int
+    window: int
+    top_k: int
+    doc_ids: tuple[str, ...]
+    text_hashes: tuple[str, ...]
+    texts: tuple[str, ...]
+    fusion_scores: tuple[float, ...]
+    ranks: tuple[int, ...]
+    rerank_scores: tuple[float, ...]
+    pair_scores: tuple[float, ...]
+    truncated: tuple[bool, ...]
+    scorings: tuple[Scoring, ...]
+    fates: tuple[FateKind, ...]
+    sources: Mapping[str, SourceRanks]
+    stages: tuple[StageTrace, ...]
+    outcome: Outcome
+    model: ModelIdentity
+    kind: ScoreKind
+    slices: Mapping[str, str] = field(default_factory=dict)
+    shadow: Shadow | None = None
+
+    __repr__ = fields_repr
+
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        return len(self.doc_ids)
+
+    @property
+    def fused(self) -> tuple[int, ...]:
+        """The candidates, as indices from 0, in the order that the first stage alone would give.
+
+        Grouped candidates are left out: another stands for them.
+        """
+        return tuple(at for at, fate in enumerate(self.fates) if fate is not FateKind.GROUPED)
+
+    @property
+    def reranked(self) -> tuple[int, ...]:
+        """The candidates, as indices from 0, in the answer's order; the first `top_k` came back."""
+        return _by_rank(self.ranks)
+
+    @property
+    def shadowed(self) -> tuple[int, ...]:
+        """The candidates, as indices from 0, in the order of the shadow reranker; empty without."""
+        return () if self.shadow is None else _by_rank(self.shadow.rank)
+
+
+def _by_rank(ranks: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted((at for at, rank in enumerate(ranks) if rank), key=ranks.__getitem__))
+
+
+class Observations:
+    """A directory that `watch` writes, read one shard at a time; processes may be writing to it.
+
+    ```python
+    for one in Observations("observations/"):
+        before = [one.doc_ids[at] for at in one.fused[: one.top_k]]
+        after = [one.doc_ids[at] for at in one.reranked[: one.top_k]]
+    ```
+
+    Args:
+        path: the directory.
+        since: only observations from this time on, in seconds since 1970, UTC.
+
+    Raises:
+        RecordingNotFound: `watch` never wrote into that directory.
+        MissingExtra: pyarrow is not installed.
+    """
+
+    def __init__(self, path: str | PathLike[str], *, since: float = 0.0) -> None:
+        from runoff.live._store import Store  # noqa: PLC0415 - pyarrow is an extra
+
+        if not is_finite(since):
+            raise InvalidArgument("since", since, "must be seconds since 1970, UTC")
+        self._store = Store(path)
+        self._store.check_there()
+        self.since = since
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._store.path
+
+    def __repr__(self) -> str:
+        """Show the directory."""
+        return f"Observations({str(self.path)!r})"
+
+    def __iter__(self) -> Iterator[Observation]:
+        """Iterate over the observations of all processes, each once, shard by shard.
+
+        Within a process they come in the order of time.
+
+        Raises:
+            RecordingDamaged: a shard cannot be read.
+            RecordingTooNew: a newer version of runoff wrote one.
+        """
+        return (one for one in self._store.each() if one.time >= self.since)
+
+    def forget(self, *, query: str | None = None, doc_id: str | None = None) -> int:
+        """Delete a query's observations, or remove a document from all; later ones are kept.
+
+        Processes that are still writing leave it out of what they hold. A document's id, text and
+        the hash of its text become empty; its ranks and scores stay.
+
+        Args:
+            query: the question, as it was asked.
+            doc_id: the document's id.
+
+        Returns:
+            How many observations were deleted or changed.
+
+        Raises:
+            InvalidArgument: not exactly one of both is given.
+            RecordingDamaged: a shard cannot be read.
+        """
+        if (query is None) == (doc_id is None):
+            raise InvalidArgument("query", query, "give either query or doc_id")
+        argument, value = ("query", query) if doc_id is None else ("doc_id", doc_id)
+        if not isinstance(value, str):
+            raise InvalidArgument(argument, value, "must be a string")
+        return self._store.forget(text_key(value))
