@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.live._observation import Observation, Shadow, SourceRanks
+    from runoff.live._observation import Observation
     from runoff.live._observations import Observations
     from runoff.live._watch import watch
 
 __all__ = [
     "Observation",
     "Observations",
-    "Shadow",
-    "SourceRanks",
     "watch",
 ]
 
 _HOMES = {
     "Observation": "_observation",
     "Observations": "_observations",
-    "Shadow": "_observation",
-    "SourceRanks": "_observation",
     "watch": "_watch",
 }
 
