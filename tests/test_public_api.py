@@ -42,6 +42,7 @@ ROOMS = {
     "export",
     "fusion",
     "langchain",
+    "live",
     "llama_index",
     "pipeline",
     "recall",
