@@ -26,7 +26,7 @@ DAY = 86_400.0
 
 @pytest.fixture
 def seen(tmp_path):
-    """Two days of observations: on the second, the model's scores have moved and answers degrade."""
+    """Two days of observations: on the second, other scores, and answers degrade."""
     now, store = time.time(), Store(tmp_path / "kept")
     before = [observation(f"q{at}", time=now - 2 * DAY + at) for at in range(40)]
     late = Outcome((Degradation("rerank", "mini", "timeout"),), 2, 2, 250.0, 40.0)
@@ -133,7 +133,7 @@ class TestCommand:
         assert runoff("watch", seen.path, "--prometheus").stdout.startswith("# HELP runoff_answers")
 
     def test_an_alarm_has_an_exit_code(self, seen, tmp_path):
-        """With --fail-on-alarm what is odd exits with 3; a directory without observations with 1."""
+        """With --fail-on-alarm what is odd exits with 3; no directory with 1."""
         assert runoff("watch", seen.path, "--fail-on-alarm").returncode == 3
         assert runoff("watch", tmp_path).returncode == 1
         assert runoff("watch", seen.path, "--json", "--prometheus").returncode == 2

@@ -1,8 +1,8 @@
 """Kill processes that search a watched pipeline, again and again, and look at what they leave.
 
-Run as a script: `watch_until_killed.py DIRECTORY QUERIES SEED`. Two processes at a time search until
-they are killed; every third of them finds the disk full (no file may grow beyond a few bytes). The
-last one is not killed, and its memory is measured. Prints a JSON line.
+Run as a script: `watch_until_killed.py DIRECTORY QUERIES SEED`. Two processes at a time search
+until they are killed; every third of them finds the disk full: no file may grow beyond a few bytes.
+The last one is not killed, and its memory is measured. Prints a JSON line.
 """
 
 import json
@@ -93,7 +93,7 @@ def main(path, queries, seed):
     for one in seen:
         assert one.query_hash in hashes
         assert [one.doc_ids[at] for at in one.reranked[: one.top_k]] == ORDER
-    print(
+    sys.stdout.write(
         json.dumps(
             {
                 "queries": total + queries // 20 + queries // 5,
