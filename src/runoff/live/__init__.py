@@ -12,17 +12,20 @@ from runoff._util.lazy import lazily
 if TYPE_CHECKING:
     from runoff.live._observation import Observation
     from runoff.live._observations import Observations
+    from runoff.live._signals import signals
     from runoff.live._watch import watch
 
 __all__ = [
     "Observation",
     "Observations",
+    "signals",
     "watch",
 ]
 
 _HOMES = {
     "Observation": "_observation",
     "Observations": "_observations",
+    "signals": "_signals",
     "watch": "_watch",
 }
 
