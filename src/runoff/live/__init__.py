@@ -10,23 +10,32 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
+    from runoff.live._judge import judge
+    from runoff.live._judging.found import Judging
     from runoff.live._observation import Observation, Shadow, SourceRanks
     from runoff.live._observations import Observations
+    from runoff.live._statement import Statement
     from runoff.live._watch import watch
 
 __all__ = [
+    "Judging",
     "Observation",
     "Observations",
     "Shadow",
     "SourceRanks",
+    "Statement",
+    "judge",
     "watch",
 ]
 
 _HOMES = {
+    "Judging": "_judging.found",
     "Observation": "_observation",
     "Observations": "_observations",
     "Shadow": "_observation",
     "SourceRanks": "_observation",
+    "Statement": "_statement",
+    "judge": "_judge",
     "watch": "_watch",
 }
 
