@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
+    from runoff.live._experiment import Answer, Experiment
     from runoff.live._judge import judge
     from runoff.live._judging.found import Judging
     from runoff.live._observation import Observation, Shadow, SourceRanks
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from runoff.live._watch import watch
 
 __all__ = [
+    "Answer",
+    "Experiment",
     "Judging",
     "Observation",
     "Observations",
@@ -29,6 +32,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Answer": "_experiment",
+    "Experiment": "_experiment",
     "Judging": "_judging.found",
     "Observation": "_observation",
     "Observations": "_observations",

@@ -82,6 +82,7 @@ class Statement:
         more_labels: the same in labels.
         trend: the estimate and the interval over time.
         slices: name and value of a slice, such as `"language=de"`, to what it shows.
+        unit: what is counted.
         of: whose mean it is, such as `"people's grades"` or `"the judge's grades"`.
         notes: caveats, as sentences.
     """
@@ -99,6 +100,7 @@ class Statement:
     more_labels: int | None = None
     trend: tuple[Look, ...] = field(default=(), repr=False)
     slices: Mapping[str, Found] = field(default_factory=dict)
+    unit: str = "queries"
     of: str = ""
     notes: tuple[str, ...] = ()
 
@@ -127,7 +129,7 @@ class Statement:
         }[self.decision]
         return (
             f"{what}: {self.measure} {self.difference:+.4f} [{low:+.4f}, {high:+.4f}] on "
-            f"{self.queries:,} queries, {self.changed:.0%} of them changed"
+            f"{self.queries:,} {self.unit}, {self.changed:.0%} of them changed"
             + (f"; the mean of {self.of}" if self.of else "")
             + "."
         )
@@ -142,7 +144,7 @@ class Statement:
         if self.more is not None:
             labels = f" with {self.more_labels:,} labels" if self.more_labels else ""
             lines.append(
-                f"Roughly {self.more:,} more queries{labels} decide, if things stay as they are."
+                f"Roughly {self.more:,} more {self.unit}{labels} decide, if things go on like this."
             )
         lines += [
             f"  {name}: {one.decision}, {one.difference:+.4f} [{one.interval[0]:+.4f}, "
