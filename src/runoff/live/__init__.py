@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runoff.live._experiment import Answer, Experiment
     from runoff.live._judge import judge
     from runoff.live._judging.found import Judging
-    from runoff.live._observation import Observation, Shadow, SourceRanks
+    from runoff.live._observation import Observation
     from runoff.live._observations import Observations
     from runoff.live._statement import Statement
     from runoff.live._watch import watch
@@ -24,8 +24,6 @@ __all__ = [
     "Judging",
     "Observation",
     "Observations",
-    "Shadow",
-    "SourceRanks",
     "Statement",
     "judge",
     "watch",
@@ -37,8 +35,6 @@ _HOMES = {
     "Judging": "_judging.found",
     "Observation": "_observation",
     "Observations": "_observations",
-    "Shadow": "_observation",
-    "SourceRanks": "_observation",
     "Statement": "_statement",
     "judge": "_judge",
     "watch": "_watch",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runoff._util.messages import fields_repr
 from runoff.scores import ModelIdentity, ScoreKind, Usage
-from runoff.trace import FateKind, Scoring, StageTrace
+from runoff.trace import Fate, FateKind, Scoring, Trace
+from runoff.types import Candidate, Document, Placement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runoff.trace import StageTrace
     from runoff.types import Outcome
 
 __all__ = ["Observation", "Shadow", "SourceRanks"]
@@ -147,6 +150,45 @@ class Observation:
         """The candidates, as indices from 0, in the order of the shadow reranker; empty without."""
         return () if self.shadow is None else _by_rank(self.shadow.rank)
 
+    @property
+    def trace(self) -> Trace:
+        """What happened to every candidate, as in a response; texts are empty if not kept."""
+        order = [at for at in self.reranked if self.scorings[at] is Scoring.RERANKED]
+        place = {at: rank for rank, at in enumerate(order, 1)}
+        return Trace(
+            self.stages,
+            tuple(self._fate(at, place.get(at)) for at in range(len(self))),
+            self.model,
+            self.kind,
+            self.depth,
+            self.window,
+            self.top_k,
+        )
+
+    def _fate(self, at: int, rerank_rank: int | None) -> Fate:
+        placements = tuple(
+            Placement(name, ranks.rank[at], ranks.score[at])
+            for name, ranks in self.sources.items()
+            if ranks.rank[at]
+        )
+        text = self.texts[at] if self.texts else ""
+        document = Document(self.doc_ids[at] or f"forgotten {at + 1}", text)
+        candidate = Candidate(document, str(at), self.fusion_scores[at], at + 1, placements)
+        return Fate(
+            candidate,
+            self.fates[at],
+            self.ranks[at] or None,
+            self.scorings[at],
+            rerank_rank=rerank_rank,
+            rerank_score=_known(self.rerank_scores[at]),
+            pair_score=_known(self.pair_scores[at]),
+            truncated=self.truncated[at],
+        )
+
 
 def _by_rank(ranks: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted((at for at, rank in enumerate(ranks) if rank), key=ranks.__getitem__))
+
+
+def _known(score: float) -> float | None:
+    return None if math.isnan(score) else score

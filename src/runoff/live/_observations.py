@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from runoff._util.stored import is_finite
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
 from runoff.live._store import Store
+from runoff.live._summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runoff.live._observation import Observation
+    from runoff.live._summary import Summary
 
 __all__ = ["Observations"]
 
@@ -63,6 +66,26 @@ class Observations:
             RecordingTooNew: a newer version of runoff wrote one.
         """
         return (one for one in self._store.each() if one.time >= self.since)
+
+    def summary(self, *, recent: float = 86_400.0, days: float | None = None) -> Summary:
+        """Return counts, drops, latencies, what the second stage changed, health and drift.
+
+        Args:
+            recent: seconds before the youngest observation that count as lately: health looks at
+                these, and drift compares them with those before.
+            days: look at the observations of the last days only; None looks at all.
+
+        Raises:
+            InvalidArgument: a number is not above 0.
+            RecordingDamaged, RecordingTooNew: as for iterating.
+        """
+        for name, value in (("recent", recent), ("days", days)):
+            if value is not None and not (is_finite(value) and value > 0):
+                raise InvalidArgument(name, value, "must be a number above 0")
+        since = max(self.since, 0.0 if days is None else time.time() - days * 86_400)
+        counts = [one for _, one in self._store.counts() if one.last >= since]
+        chosen = (one for one in self if one.time >= since)
+        return summarize(str(self.path), chosen, counts, recent)
 
     def forget(self, *, query: str | None = None, doc_id: str | None = None) -> int:
         """Delete a query's observations, or remove a document from all; later ones are kept.

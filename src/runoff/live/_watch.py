@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runoff.live._observation import Observation
-    from runoff.pipeline._systems import System
     from runoff.protocols import PairScorer, Reranker
     from runoff.types import Query, Response
 
@@ -106,7 +106,7 @@ def watch(  # noqa: PLR0913 - all but the first three by name
     watcher = Watcher(
         folder,
         float(sample),
-        _described(as_system(target)),
+        _described(target),
         texts=bool(texts),
         slices=slices,
         shadow=as_reranker(shadow),
@@ -117,9 +117,11 @@ def watch(  # noqa: PLR0913 - all but the first three by name
     return observed_system(target, watcher)
 
 
-def _described(system: System) -> str:
+def _described(target: object) -> str:
     """Return a digest of how a pipeline is configured."""
-    pipeline = system.pipeline
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that recall cannot be widened, which is not done here
+        pipeline = as_system(target).pipeline
     parts = {f"source {name}": describe_part(one) for name, one in pipeline.sources.items()}
     for at, stage in enumerate(stages_of(pipeline.reranker), 1):
         parts[f"reranker {at}"] = f"{describe_part(stage.reranker)} {stage.setup}"

@@ -45,7 +45,6 @@ class _Replay:
             dropped=tuple(Dropped(one, f"left out by {self.name}") for one in gone),
             model=ModelIdentity(self.name),
             usage=Usage(pairs=len(candidates)),
-            thresholded=True,
         )
 
 
