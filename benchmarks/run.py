@@ -46,6 +46,7 @@ BENCHMARKS = (
     "tuning",
     "coverage",
     "drift",
+    "live",
     "defaults",
 )
 _ONLY_BY_NAME = ("defaults",)

@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument
 from runoff.live._judging.asking import Asked, Judge, family_of, judge_of
 from runoff.live._judging.differences import orders
 from runoff.live._judging.found import found_in
-from runoff.live._judging.store import store_of
+from runoff.live._judging.store import Judged, file_of
 from runoff.live._judging.work import Work
 from runoff.live._observations import Observations
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from runoff.live._judging.found import Judging
-    from runoff.live._judging.store import Judged
     from runoff.live._judging.work import Texts
     from runoff.live._observation import Observation
     from runoff.rerank import Cap, Price
@@ -103,7 +102,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     latest = _latest(seen, against, notes)
     if asked is not None:
         _check_own(asked, latest.model.name, own_model, notes)
-    store = store_of(folder, make=True)
+    store = Judged(file_of(folder))
     k = cutoff or _usual(store, seen, latest)
     system = f"{_configured(latest)} {against}@{k}"
     work = Work(store, system, k, against, texts)
@@ -135,7 +134,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     if reply.failed:
         notes.append(f"{reply.failed} replies of the judge have no grade.")
     store.put("now", now)
-    return replace(found_in(folder), usage=reply.usage, queries=dict(work.questions))
+    return replace(found_in(store, now), usage=reply.usage, queries=dict(work.questions))
 
 
 def _check(labels: int, bound: float, level: float, cutoff: int | None, own_model: str) -> None:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runoff.live._judging.found import found_in
+from runoff.live._judging.store import store_of
 
 if TYPE_CHECKING:
-    from os import PathLike
+    from pathlib import Path
 
-    from runoff.live._statement import Statement
+    from runoff.live._judging.found import Judging
 
 __all__ = ["state"]
 
 
-def state(path: str | PathLike[str]) -> Statement:
-    """Return what is known about a directory of observations.
+def state(path: Path) -> Judging | None:
+    """Return what is known about a directory of observations; None if nothing was graded there.
 
     Args:
-        path: the directory that `watch` writes and `judge` graded.
+        path: the directory that `watch` writes.
 
     Raises:
-        InvalidArgument: `judge` has not graded anything there.
+        InvalidArgument: the file of grades cannot be read.
     """
-    return found_in(path).statement
+    store = store_of(path)
+    now = None if store is None else store.get("now")
+    return None if store is None or now is None else found_in(store, now)

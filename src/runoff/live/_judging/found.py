@@ -9,18 +9,16 @@ import numpy as np
 
 from runoff._util.display import pretty
 from runoff._util.messages import visible
-from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
 from runoff.live._judging.differences import gain, is_relevant
 from runoff.live._judging.quality import Quality, quality
-from runoff.live._judging.store import PEOPLE, store_of
+from runoff.live._judging.store import PEOPLE
 from runoff.live._ppi import Sheet, corrected
 from runoff.live._statement import Statement, stated
 from runoff.scores import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from os import PathLike
 
     from runoff.evaluation import Collection
     from runoff.live._judging.store import Judged, Pair, Taken
@@ -128,17 +126,13 @@ class Judging:
         }
 
 
-def found_in(path: str | PathLike[str]) -> Judging:
-    """Return what the grades kept in a directory of observations show.
+def found_in(store: Judged, now: Mapping[str, Any]) -> Judging:
+    """Return what the grades kept of a directory of observations show.
 
-    Raises:
-        InvalidArgument: nothing was graded there.
+    Args:
+        store: the grades.
+        now: what `judge` was asked last.
     """
-    folder = path_of("path", path)
-    store = store_of(folder)
-    now = store.get("now")
-    if now is None:
-        raise InvalidArgument("path", folder, "nothing was graded here: call runoff.live.judge")
     return _Grades(store, now).judging()
 
 

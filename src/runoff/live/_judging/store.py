@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["PEOPLE", "Judged", "Pair", "Taken", "store_of"]
+__all__ = ["PEOPLE", "Judged", "Pair", "Taken", "file_of", "store_of"]
 
 PEOPLE = "people"
 """The judge under whose name people's grades are kept."""
@@ -223,17 +223,16 @@ class Judged:
         return many
 
 
-def store_of(path: Path, *, make: bool = False) -> Judged:
-    """Return what was graded of a directory of observations.
-
-    Args:
-        path: the directory.
-        make: whether to begin where nothing is.
+def store_of(path: Path) -> Judged | None:
+    """Return what was graded of a directory of observations; None if nothing was.
 
     Raises:
-        InvalidArgument: nothing was graded there.
+        InvalidArgument: the file cannot be read.
     """
-    file = path / _FOLDER / _FILE
-    if not make and not file.is_file():
-        raise InvalidArgument("path", path, "nothing was graded here: call runoff.live.judge first")
-    return Judged(file)
+    file = file_of(path)
+    return Judged(file) if file.is_file() else None
+
+
+def file_of(path: Path) -> Path:
+    """Return where the grades of a directory of observations are kept."""
+    return path / _FOLDER / _FILE

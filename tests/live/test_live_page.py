@@ -1,0 +1,58 @@
+"""What `judge` found, on the command line and as a page."""
+
+import json
+
+import pytest
+from traffic import graded, keep, stream
+from typer.testing import CliRunner
+
+from runoff.cli import app
+from runoff.live import judge
+from runoff.report._live import live_page
+
+
+@pytest.fixture(scope="module")
+def harmed(tmp_path_factory):
+    """Return watched and graded traffic that the second stage harms."""
+    folder = keep(tmp_path_factory.mktemp("live") / "obs", stream(150, better=-0.8))
+    judge(folder, graded, people=graded, labels=60)
+    return folder
+
+
+def test_the_command_shows_it_and_alarms(harmed, tmp_path):
+    """Exit code 3 for a proven harm, and the page is written."""
+    page = tmp_path / "live.html"
+    arguments = ["watch", str(harmed), "--fail-on-alarm", "--html", str(page)]
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 3
+    assert "It harms" in shown.output
+    assert "</html>" in page.read_text()
+
+
+def test_the_command_prints_json(harmed):
+    """With the statement and its trend."""
+    shown = CliRunner().invoke(app, ["watch", str(harmed), "--json"])
+    judged = json.loads(shown.output)["judged"]
+    assert judged["statement"]["decision"] == "harms"
+    assert judged["statement"]["alarm"]
+    assert judged["statement"]["trend"][-1]["queries"] == 150
+
+
+def test_a_page_without_grades_is_refused(tmp_path):
+    """There is nothing to show."""
+    folder = keep(tmp_path / "obs", stream(5, better=0))
+    shown = CliRunner().invoke(app, ["watch", str(folder), "--html", str(tmp_path / "x.html")])
+    assert shown.exit_code == 2
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_the_page_shows_trend_slices_and_judge(tmp_path):
+    """And escapes what comes from outside."""
+    seen = stream(80, better=0.8, slices={"language": "<b>en"})
+    seen += stream(80, better=-0.8, first=500, slices={"language": "de"})
+    found = judge(keep(tmp_path / "obs", seen), graded, people=graded, labels=60)
+    page = live_page(found)
+    assert "<polyline" in page
+    assert "language=de" in page
+    assert "<b>en" not in page
+    assert "kappa" in page
