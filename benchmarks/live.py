@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-COLLECTIONS = ("cranfield", "nfcorpus", "xquad-en")
+COLLECTIONS = ("cranfield", "xquad-en", "xquad-de")
 _MOST = 300  # queries of a collection
 _CUTOFF, _LEVEL = 10, 0.05
 _STREAMS, _QUERIES = 1000, 5000

@@ -3,10 +3,9 @@
 import json
 
 import pytest
+from commands import runoff
 from traffic import graded, keep, stream
-from typer.testing import CliRunner
 
-from runoff.cli import app
 from runoff.live import judge
 from runoff.report._live import live_page
 
@@ -22,17 +21,16 @@ def harmed(tmp_path_factory):
 def test_the_command_shows_it_and_alarms(harmed, tmp_path):
     """Exit code 3 for a proven harm, and the page is written."""
     page = tmp_path / "live.html"
-    arguments = ["watch", str(harmed), "--fail-on-alarm", "--html", str(page)]
-    shown = CliRunner().invoke(app, arguments)
-    assert shown.exit_code == 3
-    assert "It harms" in shown.output
+    arguments = ["watch", harmed, "--fail-on-alarm", "--html", page]
+    shown = runoff(*arguments)
+    assert shown.returncode == 3
+    assert "It harms" in shown.stdout
     assert "</html>" in page.read_text()
 
 
 def test_the_command_prints_json(harmed):
     """With the statement and its trend."""
-    shown = CliRunner().invoke(app, ["watch", str(harmed), "--json"])
-    judged = json.loads(shown.output)["judged"]
+    judged = json.loads(runoff("watch", harmed, "--json").stdout)["judged"]
     assert judged["statement"]["decision"] == "harms"
     assert judged["statement"]["alarm"]
     assert judged["statement"]["trend"][-1]["queries"] == 150
@@ -41,8 +39,7 @@ def test_the_command_prints_json(harmed):
 def test_a_page_without_grades_is_refused(tmp_path):
     """There is nothing to show."""
     folder = keep(tmp_path / "obs", stream(5, better=0))
-    shown = CliRunner().invoke(app, ["watch", str(folder), "--html", str(tmp_path / "x.html")])
-    assert shown.exit_code == 2
+    assert runoff("watch", folder, "--html", tmp_path / "x.html").returncode == 2
     assert not (tmp_path / "x.html").exists()
 
 
