@@ -10,6 +10,7 @@ from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
 from runoff.live._store import Store
 from runoff.live._summary import summarize
+from runoff.live._writer import flush
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Observations"]
 
+_PATIENCE = 2.0  # seconds for this process to write what it holds
+
 
 class Observations:
     """A directory that `watch` writes, read one shard at a time; processes may be writing to it.
+
+    What this process holds is written first; other processes may hold the last five seconds.
 
     ```python
     for one in Observations("observations/"):
@@ -65,6 +70,7 @@ class Observations:
             RecordingDamaged: a shard cannot be read.
             RecordingTooNew: a newer version of runoff wrote one.
         """
+        flush(self.path.absolute(), _PATIENCE)
         return (one for one in self._store.each() if one.time >= self.since)
 
     def summary(self, *, recent: float = 86_400.0, days: float | None = None) -> Summary:
@@ -82,6 +88,7 @@ class Observations:
         for name, value in (("recent", recent), ("days", days)):
             if value is not None and not (is_finite(value) and value > 0):
                 raise InvalidArgument(name, value, "must be a number above 0")
+        flush(self.path.absolute(), _PATIENCE)
         since = max(self.since, 0.0 if days is None else time.time() - days * 86_400)
         counts = [one for _, one in self._store.counts() if one.last >= since]
         chosen = (one for one in self if one.time >= since)
@@ -109,4 +116,5 @@ class Observations:
         argument, value = ("query", query) if doc_id is None else ("doc_id", doc_id)
         if not isinstance(value, str):
             raise InvalidArgument(argument, value, "must be a string")
+        flush(self.path.absolute(), _PATIENCE)
         return self._store.forget(text_key(value))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff._util.messages import visible
-from runoff.evaluation._health import health
+from runoff.evaluation._health.health import health
 from runoff.live._table import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from runoff.evaluation._observations import Finding
+    from runoff.evaluation._health.observations import Finding
     from runoff.live._observation import Observation
 
 __all__ = ["Latency", "Summary", "summarize"]

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,7 @@ from runoff._util.arguments import is_share
 from runoff._util.messages import error_text, name_of, short_repr, visible
 from runoff._util.stored import is_finite, path_of
 from runoff.errors import InvalidArgument
-from runoff.evaluation._capture import describe_part, stages_of
+from runoff.evaluation._recording.capture import describe_part, stages_of
 from runoff.live._seen import observed, shadowed, utf8
 from runoff.live._store import Store
 from runoff.live._writer import Retention, writer_of
@@ -91,7 +92,8 @@ def watch(  # noqa: PLR0913 - all but the first three by name
         MissingExtra: pyarrow is not installed.
     """
     folder = path_of("path", path).absolute()
-    Store(folder).check_own()
+    store = Store(folder)
+    store.check_own()
     if not is_share(sample) or not sample:
         raise InvalidArgument("sample", sample, "must be above 0 and at most 1")
     if not is_share(shadow_share) or not shadow_share:
@@ -103,6 +105,8 @@ def watch(  # noqa: PLR0913 - all but the first three by name
     for name, limit in (("keep_days", keep_days), ("keep_megabytes", keep_megabytes)):
         if limit is not None and not (is_finite(limit) and limit > 0):
             raise InvalidArgument(name, limit, "must be a number above 0, or None")
+    with suppress(OSError):  # the writer tries again, and says what is wrong
+        store.prepare()
     watcher = Watcher(
         folder,
         float(sample),
