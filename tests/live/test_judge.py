@@ -9,7 +9,7 @@ from traffic import graded, keep, observation, stream
 
 from runoff.errors import AuthenticationFailed, InvalidArgument, MalformedData
 from runoff.evaluation import verdict
-from runoff.live import judge
+from runoff.live import Observations, judge
 from runoff.live._state import state
 from runoff.rerank import Cap, Price
 from runoff.types import Degradation, Outcome
@@ -295,16 +295,13 @@ def test_grades_flow_into_a_collection(tmp_path, helped):
 
 def test_forgotten_queries_leave_the_estimate(tmp_path, helped):
     """A document is no longer named, and its grade stays where it was."""
-    from runoff.live._judging.store import store_of
-
     folder = keep(tmp_path / "obs", helped)
-    before = judge(folder, graded)
-    store = store_of(folder)
+    before, seen = judge(folder, graded), Observations(folder)
     doc_id = next(iter(before.grades[helped[0].query_hash]))
-    assert store.forget(doc_id=doc_id) == 1
+    seen.forget(doc_id=doc_id)
     assert state(folder).statement == before.statement
-    assert doc_id.encode() not in store.path.read_bytes()
-    assert store.forget(query_key=helped[1].query_hash) == 1
+    assert doc_id.encode() not in (folder / "judged" / "grades.sqlite").read_bytes()
+    seen.forget(query=helped[1].query)
     assert state(folder).statement.queries == len(helped) - 1
 
 

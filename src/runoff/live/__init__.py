@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runoff.live._judging.found import Judging
     from runoff.live._observation import Observation
     from runoff.live._observations import Observations
+    from runoff.live._signals import signals
     from runoff.live._statement import Statement
     from runoff.live._watch import watch
 
@@ -26,6 +27,7 @@ __all__ = [
     "Observations",
     "Statement",
     "judge",
+    "signals",
     "watch",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "Observations": "_observations",
     "Statement": "_statement",
     "judge": "_judge",
+    "signals": "_signals",
     "watch": "_watch",
 }
 
