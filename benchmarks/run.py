@@ -48,6 +48,7 @@ BENCHMARKS = (
     "tuning",
     "coverage",
     "drift",
+    "live",
     "defaults",
 )
 _ONLY_BY_NAME = ("bm25_large", "defaults")
