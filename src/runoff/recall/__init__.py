@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from runoff.recall._dense.embedder import Embedder
     from runoff.recall._function import Function
     from runoff.recall._stores.chroma import Chroma
+    from runoff.recall._stores.lancedb import LanceDB
+    from runoff.recall._stores.postgres import Postgres
     from runoff.recall._stores.qdrant import Qdrant
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "Dense",
     "Embedder",
     "Function",
+    "LanceDB",
+    "Postgres",
     "Progress",
     "Qdrant",
     "make_analyzer",
@@ -43,6 +47,8 @@ _MODULES = {
     "Dense": "_dense.dense",
     "Embedder": "_dense.embedder",
     "Function": "_function",
+    "LanceDB": "_stores.lancedb",
+    "Postgres": "_stores.postgres",
 }
 
 if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
