@@ -3,6 +3,7 @@
 import re
 import uuid
 import zlib
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ class TestChromaByInnerProduct(ChromaContract):
 
 class PostgresContract(RecallSourceContract):
     kind = "jsonb"
-    options = {"embed": embed}
+    options = MappingProxyType({"embed": embed})
 
     @pytest.fixture(autouse=True)
     def _server(self, postgres):
@@ -136,19 +137,19 @@ class TestPostgres(PostgresContract):
 
 class TestPostgresByDistance(PostgresContract):
     kind = "json"
-    options = {"embed": embed, "space": "l2"}
+    options = MappingProxyType({"embed": embed, "space": "l2"})
 
 
 class TestPostgresByInnerProduct(PostgresContract):
-    options = {"embed": embed, "space": "ip"}
+    options = MappingProxyType({"embed": embed, "space": "ip"})
 
 
 class TestPostgresByWords(PostgresContract):
-    options = {"search": "text"}
+    options = MappingProxyType({"search": "text"})
 
 
 class LanceDBContract(RecallSourceContract):
-    options = {"embed": embed, "space": "cosine"}
+    options = MappingProxyType({"embed": embed, "space": "cosine"})
     nested = True
 
     @pytest.fixture(autouse=True)
@@ -167,16 +168,16 @@ class TestLanceDB(LanceDBContract):
 
 
 class TestLanceDBByDistance(LanceDBContract):
-    options = {"embed": embed}
+    options = MappingProxyType({"embed": embed})
     nested = False
 
 
 class TestLanceDBByInnerProduct(LanceDBContract):
-    options = {"embed": embed, "space": "ip"}
+    options = MappingProxyType({"embed": embed, "space": "ip"})
 
 
 class TestLanceDBByWords(LanceDBContract):
-    options = {"search": "text"}
+    options = MappingProxyType({"search": "text"})
 
 
 def vectors(documents):

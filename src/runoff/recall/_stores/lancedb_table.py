@@ -98,9 +98,9 @@ class Table:
         held = row.get(self.nested) if self.nested else None
         if isinstance(held, str):
             held = _read(held, self.nested)
-        metadata = {name: value for name, value in (held or {}).items() if value is not None}
-        metadata |= {name: row[name] for name in self.others if row[name] is not None}
-        return _LAYOUT.document(row[self.id], {"text": row[self.text], "metadata": metadata})
+        metadata = dict(held or {}) | {name: row[name] for name in self.others}
+        present = {name: value for name, value in metadata.items() if value is not None}
+        return _LAYOUT.document(row[self.id], {"text": row[self.text], "metadata": present})
 
 
 def _read(text: str, column: str | None) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from runoff.recall._stores.postgres_table import LAYOUT, literal, quoted
@@ -22,6 +23,9 @@ OPERATORS = {"cosine": "<=>", "l2": "<->", "ip": "<#>"}
 """pgvector's operator for each space."""
 
 _NATIVE = {"date", "timestamp", "timestamptz"}
+_DIGITS = 22  # up to here, a float that is a power of ten equals the whole number
+_LONG = re.compile(r"\d{23}")
+_ZEROS = "00000"  # a float's shortest form has 17 digits, then zeros
 _ITERATIVE_SINCE = (0, 8)
 _MOST_READ = 1000  # the highest hnsw.ef_search
 # the words of a text, any of which may occur; the lexemes are quoted as tsquery reads them
@@ -90,11 +94,25 @@ def reaches(table: Table, limit: int) -> bool:
 
 def as_document(table: Table, row: Sequence[Any]) -> Document:
     """Return a row as a document; a column stands before a field of the same name in JSON."""
-    held = json.loads(row[3]) if table.json and row[3] else {}
+    held = _read(row[3]) if table.json and row[3] else {}
     metadata = held if isinstance(held, dict) else {}
-    for (name, kind), value in zip(table.columns.items(), row[3 + bool(table.json) :], strict=True):
-        metadata[name] = value if kind in _NATIVE or value is None else json.loads(value)
+    columns = row[3 + bool(table.json) :]
+    for (name, kind), value in zip(table.columns.items(), columns, strict=True):
+        metadata.pop(name, None)
+        if value is not None:
+            metadata[name] = value if kind in _NATIVE else _read(value)
     return LAYOUT.document(row[0], {"text": row[1], "metadata": metadata})
+
+
+def _read(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Return JSON's value; jsonb writes 1e300 as a 1 and 300 zeros, which is read as a float."""
+    return json.loads(text, parse_int=_number) if _LONG.search(text) else json.loads(text)
+
+
+def _number(digits: str) -> float:
+    if len(digits) <= _DIGITS:
+        return int(digits)
+    return float(digits) if digits.endswith(_ZEROS) else int(digits)
 
 
 def _select(table: Table, score: str, wanted: str, source: str = "") -> str:
