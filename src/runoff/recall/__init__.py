@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from runoff.recall._dense.embedder import Embedder
     from runoff.recall._function import Function
     from runoff.recall._stores.chroma import Chroma
+    from runoff.recall._stores.elasticsearch import Elasticsearch
     from runoff.recall._stores.lancedb import LanceDB
+    from runoff.recall._stores.milvus import Milvus
     from runoff.recall._stores.postgres import Postgres
     from runoff.recall._stores.qdrant import Qdrant
 
@@ -27,9 +29,11 @@ __all__ = [
     "Analyzer",
     "Chroma",
     "Dense",
+    "Elasticsearch",
     "Embedder",
     "Function",
     "LanceDB",
+    "Milvus",
     "Postgres",
     "Progress",
     "Qdrant",
@@ -43,6 +47,8 @@ _MODULES = {
     "make_analyzer": "_analyzers",
     "Progress": "_dense.dense",
     "Chroma": "_stores.chroma",
+    "Elasticsearch": "_stores.elasticsearch",
+    "Milvus": "_stores.milvus",
     "Qdrant": "_stores.qdrant",
     "Dense": "_dense.dense",
     "Embedder": "_dense.embedder",

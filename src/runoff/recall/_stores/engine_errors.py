@@ -39,7 +39,8 @@ _BY_NAME = {
     "MilvusUnavailableException": "connection",
     "ResourceExhaustedResponse": "server_error",
 }
-# Milvus: unavailable, out of memory, too many requests, rate limits
+_MILVUS_GONE = 100
+# unavailable, out of memory, too many requests, rate limits
 _MILVUS_BUSY = {2, 3, 4, 8, 9}
 _GRPC = {
     "UNAVAILABLE": "connection",
@@ -68,7 +69,8 @@ def named(error: Exception, doing: str) -> Exception:
     status, code = getattr(error, "status_code", None), _code_of(error)
     if status in _REFUSED or code in {"UNAUTHENTICATED", "PERMISSION_DENIED"} or _KEY.search(said):
         return AuthenticationFailed(message)
-    if status == _GONE or code == "NOT_FOUND" or _MISSING.search(said):
+    gone = status == _GONE or code in {"NOT_FOUND", _MILVUS_GONE}
+    if gone or _MISSING.search(said):
         return IndexNotFound(message)
     reason = _reason_of(error, code)
     if reason in {"", RequestRejected.reason} and _DIMENSION.search(said):
