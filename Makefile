@@ -9,6 +9,8 @@ TORCH_VENV ?= .venv-torch
 TORCH ?= torch==2.13.0
 TORCH_EXTRAS := cli,export
 COHERE_VENV ?= .venv-cohere
+RAY_VENV ?= .venv-ray
+RAY_EXTRAS := cli,eval,models,ray
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
 OLDEST := $(VENV)-oldest
@@ -24,7 +26,7 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 # what to install, with which extras: $(call self,extras), several of them in a variable (commas part arguments)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
-.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-sdist \
+.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray test-sdist \
 	lint types docs bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
@@ -36,6 +38,7 @@ help:
 	@echo "make test-oldest  run tests with the oldest versions of what runoff builds on"
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
+	@echo "make test-ray  run the tests of bulk work on a Ray cluster, likewise"
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
 	@echo "make types      mypy --strict, over the programs of tests/typing too"
 	@echo "make notebooks  execute the notebooks"
@@ -113,6 +116,15 @@ $(COHERE_VENV)/.cohere: pyproject.toml $(wildcard models/pyproject.toml)
 test-cohere: $(COHERE_VENV)/.cohere
 	$(COHERE_VENV)/bin/python -m pytest tests/rerank/test_cohere*.py $(ARGS)
 
+$(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml)
+	$(PYTHON) -m venv $(RAY_VENV)
+	$(call pip,$(RAY_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(RAY_VENV)) $(call self,$(RAY_EXTRAS)) --group pytest
+	@touch $@
+
+test-ray: $(RAY_VENV)/.ray
+	$(RAY_VENV)/bin/python -m pytest -W default tests/bulk tests/cli/test_bulk.py $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -153,8 +165,9 @@ release-check:
 	$(MAKE) test test-slow test-sdist test-oldest $(RELEASE) INSTALL=wheel
 	$(MAKE) test-cohere INSTALL=wheel COHERE_VENV=$(VENV)-release-cohere
 	$(MAKE) test-torch INSTALL=wheel TORCH_VENV=$(VENV)-release-torch
+	$(MAKE) test-ray INSTALL=wheel RAY_VENV=$(VENV)-release-ray
 	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(RAY_VENV) .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis build dist

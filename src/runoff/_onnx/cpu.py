@@ -20,14 +20,16 @@ _WINDOWS_HAS_AVX2 = 40  # PF_AVX2_INSTRUCTIONS_AVAILABLE of IsProcessorFeaturePr
 def cores() -> int:
     """Return how many cores this process may use, at least 1.
 
-    The smallest of the machine's cores, the process's affinity and a container's CPU quota
-    (cgroup v2 or v1, rounded up): more threads than that only wait for each other.
+    The smallest of the machine's cores, the process's affinity, a container's CPU quota (cgroup v2
+    or v1, rounded up) and `OMP_NUM_THREADS`, which Ray sets for its workers: more threads than that
+    only wait for each other.
     """
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    return max(1, min(count, _quota() or count))
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(count, _quota() or count, int(wanted) if wanted.isdecimal() else count))
 
 
 def _quota() -> int | None:

@@ -28,6 +28,7 @@ def app() -> None:
         raise SystemExit(EXIT_ERROR) from None
     from runoff.cli._advise import advise  # noqa: PLC0415 - as above
     from runoff.cli._bench import bench  # noqa: PLC0415 - as above
+    from runoff.cli._bulk import bulk  # noqa: PLC0415 - as above
     from runoff.cli._demo import demo  # noqa: PLC0415 - as above
     from runoff.cli._evaluate import evaluate  # noqa: PLC0415 - as above
     from runoff.cli._explain import explain  # noqa: PLC0415 - as above
@@ -43,6 +44,7 @@ def app() -> None:
     )
     for command in (demo, evaluate, advise, explain, bench, export, version):
         commands.command(help=_help(command))(command)
+    commands.add_typer(bulk, name="bulk")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for ASCII terminals

@@ -1,0 +1,304 @@
+"""What `health` looks at, `Observation`s of answers, and what it returns, `Finding`s."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runoff._util.display import html_by, pretty
+from runoff._util.messages import visible
+from runoff.errors import InvalidArgument
+from runoff.evaluation._recording.recording import Recording
+from runoff.evaluation._replay.replay import plan_replay, traversals
+from runoff.trace import FateKind, Scoring, Trace
+from runoff.types import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from runoff.evaluation._replay.traverse import Traversal
+    from runoff.scores import ScoreKind
+
+__all__ = ["Finding", "Health", "Observation", "observations"]
+
+_TOP = 3  # results whose texts are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """A result that fusion alone would not have returned, with its fused place and sources."""
+
+    place: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """One answer.
+
+    Attributes:
+        query: the question; empty if unknown.
+        read: the lowest fused place that the second stage ordered, from 1; 0 for none.
+        place: int64, the fused place of each candidate that the last stage scored, from 1.
+        score: float64, the last stage's own score of each.
+        truncated: bool, whether each lost text.
+        kind: the scale of the scores.
+        model: the model's name.
+        answer: document ids returned.
+        first: the document that fusion ranks first; empty without candidates.
+        promoted: the results that fusion alone would not have returned.
+        top: fused place and text of those of the first three results that the second stage
+            ordered; a text is None if it was not kept.
+        degraded: what the answer lacks, each as stage, source and reason.
+        sources: each source's document ids and scores, best first.
+        answer_place: int64, the fused place of each of `answer`, from 1.
+        answer_score: float64, the last stage's own score of each of `answer`; NaN without one.
+    """
+
+    query: str
+    read: int
+    place: NDArray[np.int64]
+    score: NDArray[np.float64]
+    truncated: NDArray[np.bool_]
+    kind: ScoreKind
+    model: str
+    answer: tuple[str, ...]
+    first: str
+    promoted: tuple[Promoted, ...]
+    top: tuple[tuple[int, str | None], ...]
+    degraded: tuple[str, ...]
+    sources: Mapping[str, tuple[tuple[str, ...], NDArray[np.float64]]]
+    answer_place: NDArray[np.int64]
+    answer_score: NDArray[np.float64]
+
+
+def observations(
+    name: str,
+    seen: Recording | Iterable[Response | Trace],
+    texts: Mapping[str, str] | None = None,
+) -> list[Observation]:
+    """Return the answers of a recording or of live searches as observations.
+
+    Args:
+        name: the argument's name, for messages.
+        seen: the recording or the answers.
+        texts: document id to text, for a recording without texts.
+
+    Raises:
+        InvalidArgument: it is neither, or has no answer.
+    """
+    if isinstance(seen, Recording):
+        found = list(_recorded(seen, texts or {}))
+    else:
+        remedy = "must be a recording, or responses or traces"
+        if isinstance(seen, Response | Trace):
+            seen = [seen]
+        try:
+            given: Sequence[object] = list(seen)
+        except TypeError:
+            raise InvalidArgument(name, seen, remedy) from None
+        found = []
+        for one in given:
+            if not isinstance(one, Response | Trace):
+                raise InvalidArgument(name, one, remedy)
+            found.append(_live(one))
+    if not found:
+        raise InvalidArgument(name, seen, "must have at least one answer")
+    return found
+
+
+def _recorded(recording: Recording, texts: Mapping[str, str]) -> Iterator[Observation]:
+    plan = plan_replay(recording)
+    for one in traversals(recording, plan):
+        yield _replayed(one, plan.top_k or len(one.answer), plan.depth, texts)
+
+
+def _replayed(
+    one: Traversal, top_k: int, depth: int, known_texts: Mapping[str, str]
+) -> Observation:
+    query, heads, second = one.query, one.heads, one.unthresholded
+    place = np.zeros(len(query), np.int64)
+    place[heads] = np.arange(1, len(heads) + 1)
+    ordered = heads[:0] if second is None else second.ordered
+    scored = ordered if second is None else ordered[np.isfinite(second.score)]
+    answer = one.answer[:top_k].tolist()
+    reranked = np.isin(one.answer[:top_k], ordered).tolist()
+    texts: Sequence[str | None] = query.texts or [*map(known_texts.get, query.doc_ids)]
+    step = np.full(len(query), np.nan)
+    if len(scored):
+        step[scored] = one.scores.steps[-1][scored]
+    sources = {}
+    for name, origin in query.origins.items():
+        rows = np.flatnonzero((origin.rank > 0) & (origin.rank <= depth))
+        rows = rows[np.argsort(origin.rank[rows], kind="stable")]
+        sources[name] = tuple(query.doc_ids[row] for row in rows.tolist()), origin.score[rows]
+    return Observation(
+        query=query.text,
+        read=int(place[ordered].max(initial=0)),
+        place=place[scored],
+        score=one.scores.steps[-1][scored] if len(scored) else np.zeros(0),
+        truncated=one.scores.truncated[scored],
+        kind=one.scores.kind,
+        model=one.scores.model.name,
+        answer=tuple(query.doc_ids[row] for row in answer),
+        first=query.doc_ids[int(heads[0])] if len(heads) else "",
+        promoted=tuple(
+            Promoted(
+                int(place[row]),
+                tuple(name for name, ranks in query.ranks.items() if 0 < ranks[row] <= depth),
+            )
+            for row, own in zip(answer, reranked, strict=True)
+            if own and place[row] > top_k
+        ),
+        top=tuple(
+            (int(place[row]), texts[row])
+            for row, own in zip(answer[:_TOP], reranked, strict=False)
+            if own
+        ),
+        degraded=tuple(f"{d.stage} {d.source} {d.reason}".strip() for d in query.outcome.degraded),
+        sources=sources,
+        answer_place=place[answer],
+        answer_score=step[answer],
+    )
+
+
+def _live(one: Response | Trace) -> Observation:
+    trace = one.trace if isinstance(one, Response) else one
+    whole = [fate for fate in trace.fates if fate.kind is not FateKind.GROUPED]
+    heads = sorted(whole, key=lambda fate: fate.candidate.fusion_rank)
+    place = {fate.candidate.key: at for at, fate in enumerate(heads, 1)}
+    scores = [
+        (fate, fate.rerank_score if fate.pair_score is None else fate.pair_score)
+        for fate in heads
+        # without a rerank_score, an earlier stage of a cascade placed it
+        if fate.rerank_score is not None or fate.kind is FateKind.DROPPED
+    ]
+    scored = [(fate, score) for fate, score in scores if score is not None]
+    answer = sorted(
+        (fate for fate in whole if fate.kind is FateKind.RETURNED), key=lambda fate: fate.rank or 0
+    )
+    reranked = [fate for fate in answer if fate.scoring is Scoring.RERANKED]
+    if isinstance(one, Response):
+        degraded = [f"{d.stage} {d.source} {d.reason}".strip() for d in one.outcome.degraded]
+    else:
+        degraded = [f"{s.stage} {s.source}: {s.error}" for s in trace.stages if s.error]
+    own = {fate.candidate.key: score for fate, score in scored}
+    return Observation(
+        query=one.query.text if isinstance(one, Response) else "",
+        read=max(
+            (place[fate.candidate.key] for fate in heads if fate.scoring is Scoring.RERANKED),
+            default=0,
+        ),
+        place=np.array([place[fate.candidate.key] for fate, _ in scored], np.int64),
+        score=np.array([score for _, score in scored], np.float64),
+        truncated=np.array([fate.truncated for fate, _ in scored], np.bool_),
+        kind=trace.kind,
+        model=trace.model.name,
+        answer=tuple(fate.candidate.document.doc_id for fate in answer),
+        first=heads[0].candidate.document.doc_id if heads else "",
+        promoted=tuple(
+            Promoted(
+                place[fate.candidate.key],
+                tuple(placed.source for placed in fate.candidate.placements),
+            )
+            for fate in reranked
+            if place[fate.candidate.key] > trace.top_k
+        ),
+        top=tuple(
+            (place[fate.candidate.key], fate.candidate.document.text)
+            for fate in answer[:_TOP]
+            if fate.scoring is Scoring.RERANKED
+        ),
+        degraded=tuple(degraded),
+        sources=_placed(trace),
+        answer_place=np.array([place[fate.candidate.key] for fate in answer], np.int64),
+        answer_score=np.array([own.get(one.candidate.key, np.nan) for one in answer], np.float64),
+    )
+
+
+def _placed(trace: Trace) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
+    """Return each source's document ids and scores, best first."""
+    found: dict[str, list[tuple[int, str, float]]] = {}
+    for fate in trace.fates:
+        for at in fate.candidate.placements:
+            row = (at.rank, fate.candidate.document.doc_id, at.score)
+            found.setdefault(at.source, []).append(row)
+    return {
+        name: (tuple(doc_id for _, doc_id, _ in rows), np.array([score for *_, score in rows]))
+        for name, rows in ((name, sorted(rows)) for name, rows in found.items())
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        check: its name, such as `"truncation"`.
+        figure: the number that decides; None if there is nothing to check.
+        odd: whether it is worth acting on; None if there is nothing to check.
+        sentence: what was found.
+        advice: what to try; empty unless it is odd.
+    """
+
+    check: str
+    figure: float | None
+    odd: bool | None
+    sentence: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        """Return the finding in one line."""
+        mark = {True: "look", False: "fine", None: "none"}[self.odd]
+        advice = f" Try: {self.advice}" if self.advice else ""
+        return visible(f"{mark}  {self.check:<12} {self.sentence}{advice}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Health:
+    """What is odd about a second stage.
+
+    Attributes:
+        queries: how many answers were checked.
+        findings: the result of every check, the odd ones first.
+    """
+
+    queries: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def odd(self) -> tuple[Finding, ...]:
+        """The findings that are worth acting on."""
+        return tuple(one for one in self.findings if one.odd)
+
+    def __getitem__(self, check: str) -> Finding:
+        """Return the finding of one check.
+
+        Raises:
+            KeyError: there is no such check.
+        """
+        for one in self.findings:
+            if one.check == check:
+                return one
+        raise KeyError(check)
+
+    def __repr__(self) -> str:
+        """Show which checks are odd; `str` has the sentences."""
+        names = ", ".join(one.check for one in self.odd) or "nothing odd"
+        return f"Health({self.queries} queries: {names})"
+
+    def __str__(self) -> str:
+        """Return one line for each finding."""
+        return visible("\n".join([f"{self.queries} queries", *map(str, self.findings)]))
+
+    _repr_pretty_ = pretty
+
+    _repr_html_ = html_by("health_html")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {"queries": self.queries, "findings": [asdict(one) for one in self.findings]}

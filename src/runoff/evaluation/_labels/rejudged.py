@@ -1,0 +1,67 @@
+"""A collection with further judgments, such as those that a verdict asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runoff._util.stored import path_of
+from runoff.errors import InvalidArgument
+from runoff.evaluation._labels.formats import Gathered
+from runoff.evaluation._labels.grades import Grades
+from runoff.evaluation._labels.headers import RETURNED
+from runoff.evaluation._labels.sheet import cell_name
+from runoff.evaluation._labels.tables import read_csv, read_xlsx
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from runoff.evaluation._collection import Collection
+
+__all__ = ["rejudged"]
+
+
+def rejudged(
+    collection: Collection,
+    judgments: str | PathLike[str] | Mapping[str, Mapping[str, int]] | Collection,
+) -> Collection:
+    """Return a collection with further judgments; see `Collection.with_judgments`."""
+    given = getattr(judgments, "qrels", judgments)
+    left = 0
+    if not isinstance(given, Mapping):
+        given, left = _read(path_of("judgments", given))
+    new, changed = 0, 0
+    qrels = {query_id: dict(grades) for query_id, grades in collection.qrels.items()}
+    for query_id, grades in given.items():
+        if query_id not in qrels:
+            remedy = "is not a query of this collection: its judgments would be lost"
+            raise InvalidArgument("judgments", query_id, remedy)
+        known = qrels[query_id]
+        new += sum(doc_id not in known for doc_id in grades)
+        changed += sum(known.get(doc_id, grade) != grade for doc_id, grade in grades.items())
+        known |= grades
+    notes = [f"{new} judgments were added."]
+    if changed:
+        notes.append(f"{changed} judgments were replaced by new ones.")
+    if left:
+        notes.append(f"{left} rows without a grade were left out: their documents stay unjudged.")
+    return replace(collection, qrels=qrels, notes=(*collection.notes, *notes))
+
+
+def _read(path: PathLike[str]) -> tuple[dict[str, dict[str, int]], int]:
+    """Return the judgments of a table and how many of its rows have no grade."""
+    file, gathered, grades, left = path_of("judgments", path), Gathered(), Grades(), 0
+    if file.suffix.lower() == ".xlsx":
+        table = read_xlsx(file, sheet=None, needed=RETURNED)
+    else:
+        table = read_csv(file, delimiter=None, encoding=None, needed=RETURNED)
+    role = table.columns.role
+    for where, cells in table.rows:
+        given = cells[role["grade"]] if cells else None
+        if given is not None:
+            query_id, doc_id = (cell_name(where, cells[role[name]]) for name in RETURNED[:2])
+            gathered.judge(where, query_id, doc_id, grades.read(where, given))
+        elif any(cell is not None for cell in cells):
+            left += 1
+    return gathered.qrels, left

@@ -1,0 +1,297 @@
+"""One search at full width, captured as a recorded query: every stage scores every candidate."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff._util.faults import lacks
+from runoff._util.messages import name_of
+from runoff._waiting.drive import run
+from runoff.deadline import Deadline
+from runoff.evaluation._recording.query import Content, FateCode, Origin, RecordedQuery
+from runoff.evaluation._recording.setup import StepSetup, threshold_to_json
+from runoff.evaluation._replay.first_stage import group_recorded
+from runoff.fusion._suited import suited
+from runoff.pipeline._drift import Present
+from runoff.pipeline._sources import Current
+from runoff.protocols import Cacheable
+from runoff.rerank._as_reranker import as_reranker
+from runoff.rerank._cache.keys import innermost
+from runoff.rerank._cascade import Cascade
+from runoff.rerank._inner import asked
+from runoff.rerank._pointwise import Pointwise
+from runoff.scores import ModelIdentity, ScoreKind, Usage
+from runoff.trace import FateKind, Scoring
+from runoff.types import Reranking
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from runoff.evaluation._recording.setup import Setup
+    from runoff.grouping import Grouping
+    from runoff.protocols import Fusion, Reranker
+    from runoff.rerank._inner import StageAnswer
+    from runoff.trace import Fate, Trace
+    from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query, Ranked
+
+__all__ = ["FusionTap", "ScoreAll", "Stage", "capture", "describe_part", "stages_of", "step_scores"]
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_CODES = {
+    Scoring.RERANKED: FateCode.RERANKED,
+    Scoring.TAIL: FateCode.TAIL,
+    Scoring.IMAGE: FateCode.IMAGE,
+    Scoring.EMPTY: FateCode.EMPTY,
+    Scoring.OFF: FateCode.OFF,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a second stage, ready to score every candidate.
+
+    Attributes:
+        reranker: the stage's reranker, without its threshold.
+        setup: the stage's configuration, with the threshold.
+    """
+
+    reranker: Reranker
+    setup: StepSetup
+
+
+def stages_of(given: object) -> list[Stage]:
+    """Return the stages of a pipeline's reranker, cheapest first; an empty list for None."""
+    reranker = as_reranker(given)
+    if reranker is None:
+        return []
+    if isinstance(reranker, Cascade):
+        steps = [(one.second, one.keep, one.margin) for one in reranker.steps]  # type: ignore[union-attr] # it made them so
+    else:
+        steps = [(reranker, None, None)]
+    return [_stage(*step) for step in steps]
+
+
+def _stage(reranker: Reranker, keep: int | None, margin: float | None) -> Stage:
+    name = name_of(reranker)
+    if not isinstance(reranker, Pointwise):
+        return Stage(reranker, StepSetup(name, pointwise=False, keep=keep, margin=margin))
+    setup = StepSetup(
+        name,
+        blend=reranker.weight,
+        threshold=threshold_to_json(reranker.threshold),
+        keep=keep,
+        margin=margin,
+    )
+    return Stage(replace(reranker, threshold=None), setup)
+
+
+def describe_part(part: object) -> str:
+    """Describe a source or a reranker, without secrets, to notice when a system has changed.
+
+    One of runoff's own is described by its configuration, a scorer by what its scores depend on,
+    and a foreign part by its class.
+    """
+    if isinstance(part, Current | Present):  # an adapter's checks change with no configuration
+        return describe_part(part.source)
+    kind = f"{type(part).__module__}.{type(part).__qualname__}"
+    if isinstance(part, Pointwise):
+        scorer = innermost(part.scorer)
+        key = scorer.cache_key if isinstance(scorer, Cacheable) else describe_part(scorer)
+        text = getattr(part.text, "__qualname__", "") or _ADDRESS.sub("", repr(part.text))
+        return f"{part.name} ({key}) passages={part.passages!r} text={text}"
+    inner = getattr(part, "retriever", None)
+    if inner is not None:  # an adapter's source
+        reading = getattr(part, "reading", "")
+        return f"{kind} of {type(inner).__module__}.{type(inner).__qualname__} {reading}".strip()
+    if kind.startswith("runoff.recall."):
+        return _ADDRESS.sub("", repr(part))
+    return kind
+
+
+class FusionTap:
+    """Another fusion's arithmetic, which keeps the rankings of one search."""
+
+    def __init__(self, fusion: Fusion) -> None:
+        self._fusion = self._chosen = fusion
+        self.rankings: Mapping[str, Sequence[Hit]] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of the fusion that was used."""
+        return name_of(self._chosen)
+
+    def suited(self, rankings: Mapping[str, Sequence[Hit]]) -> tuple[FusionTap, str]:
+        """Use what the fusion is replaced with for these hits."""
+        self._chosen, note = suited(self._fusion, rankings)
+        return self, note
+
+    def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> Mapping[str, float]:
+        """Fuse, and keep the rankings."""
+        self.rankings = rankings
+        return self._chosen.fuse(rankings)
+
+
+class ScoreAll:
+    """A reranker, for one search, whose stages each score every candidate.
+
+    Its reranking is the last stage's, and is incomplete if any stage left a candidate unscored.
+
+    Attributes:
+        answers: what each stage answered.
+    """
+
+    def __init__(self, stages: Sequence[Reranker]) -> None:
+        self._stages = stages
+        self.answers: list[StageAnswer] = []
+
+    @property
+    def name(self) -> str:
+        """The names of the stages, first to last."""
+        return " > ".join(map(name_of, self._stages))
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Let each stage score all candidates.
+
+        Raises:
+            Exception: a stage's error.
+        """
+        whole = deadline or Deadline()
+        self.answers = []
+        for stage in self._stages:
+            answer = run(asked(stage, query, candidates, whole.branch()))
+            if answer.error is not None:
+                raise answer.error
+            self.answers.append(answer)
+        last = self.answers[-1].reranking
+        if len(self.answers) == 1:
+            return last
+        traces = tuple(one.trace for one in self.answers)
+        missing = [found for one in self.answers if (found := lacks(one.reranking))[0]]
+        return Reranking(
+            last.ordered,
+            last.unscored,
+            last.dropped,
+            last.kind,
+            last.model,
+            sum((one.usage for one in traces), Usage()),
+            missing[0][0] if missing else "",
+            "; ".join(detail for _, detail in missing),
+            sum(one.load_ms for one in traces),
+            tuple(dict.fromkeys(note for one in self.answers for note in one.reranking.notes)),
+            last.thresholded,
+            traces,
+        )
+
+
+def step_scores(
+    answer: Reranking, row: Mapping[str, int], *, pointwise: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the scores that one stage gave, by row, and whether text was lost.
+
+    Args:
+        answer: the stage's reranking.
+        row: candidate key to row.
+        pointwise: whether to take the pair scores; otherwise the rerank scores.
+    """
+    scores = np.full(len(row), math.nan)
+    truncated = np.zeros(len(row), np.bool_)
+    every: list[Ranked | Dropped] = [*answer.ordered, *answer.dropped]
+    for one in every:
+        score = one.pair_score if pointwise else one.rerank_score
+        if score is not None:
+            scores[row[one.candidate.key]] = score
+        truncated[row[one.candidate.key]] = one.truncated
+    return scores, truncated
+
+
+def capture(  # noqa: PLR0913 - everything that one search leaves behind
+    query_id: str,
+    text: str,
+    setup: Setup,
+    fates: Sequence[Fate],
+    rankings: Mapping[str, Sequence[Hit]],
+    reranker: ScoreAll | None,
+    *,
+    outcome: Outcome,
+    trace: Trace | None = None,
+    grouping: Grouping | None = None,
+) -> RecordedQuery:
+    """Return one search as a recorded query."""
+    fates = sorted(fates, key=lambda fate: fate.candidate.fusion_rank)
+    candidates = [fate.candidate for fate in fates]
+    documents = [one.document for one in candidates]
+    keys = tuple(one.key for one in candidates)
+    row = {key: at for at, key in enumerate(keys)}
+    answers = [one.reranking for one in reranker.answers] if reranker is not None else []
+    answers += [Reranking(())] * (len(setup.steps) - len(answers))
+    steps = [
+        step_scores(answer, row, pointwise=step.pointwise)
+        for answer, step in zip(answers, setup.steps, strict=True)
+    ]
+    why = tuple(fate.grouped_under or fate.reason for fate in fates)
+    group, twin, near, under = group_recorded(grouping, candidates)
+    return RecordedQuery(
+        query_id=query_id,
+        text=text,
+        doc_ids=tuple(one.doc_id for one in documents),
+        keys=keys,
+        origins={name: _origin(rankings.get(name, ()), row) for name in setup.sources},
+        fusion_score=_floats([one.fusion_score for one in candidates]),
+        pair_score=_floats([fate.pair_score for fate in fates]),
+        rerank_score=_floats([fate.rerank_score for fate in fates]),
+        rerank_rank=np.array([fate.rerank_rank or 0 for fate in fates], np.int32),
+        truncated=np.array([fate.truncated for fate in fates], np.bool_),
+        fate=np.array([_fate_code(fate) for fate in fates], np.uint8),
+        why=why if any(why) else (),
+        content=np.array([_content(one) for one in documents], np.uint8),
+        text_length=np.array([len(one.text) for one in documents], np.int32),
+        group=group,
+        twin=twin,
+        near=near,
+        grouped_under=under,
+        steps=tuple(scores for scores, _ in steps),
+        step_truncated=tuple(cut for _, cut in steps),
+        stages=() if trace is None else trace.stages,
+        outcome=outcome,
+        model=ModelIdentity("") if trace is None else trace.model,
+        kind=ScoreKind.UNKNOWN if trace is None else trace.kind,
+        texts=tuple(one.text for one in documents) if setup.texts else (),
+    )
+
+
+def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([math.nan if one is None else one for one in values], np.float64)
+
+
+def _origin(hits: Sequence[Hit], row: Mapping[str, int]) -> Origin:
+    many = len(row)
+    rank = np.zeros(many, np.int32)
+    score, low, high = (np.full(many, math.nan) for _ in range(3))
+    for at, hit in enumerate(hits, 1):
+        place = row[hit.key]
+        rank[place], score[place] = at, hit.score
+        least, most = hit.score_range
+        low[place] = math.nan if least is None else least
+        high[place] = math.nan if most is None else most
+    return Origin(rank, score, low, high)
+
+
+def _fate_code(fate: Fate) -> FateCode:
+    if fate.kind is FateKind.DROPPED:
+        return FateCode.DROPPED
+    return _CODES.get(fate.scoring, FateCode.UNSCORED)
+
+
+def _content(document: Document) -> Content:
+    if document.text.strip():
+        return Content.TEXT
+    return Content.IMAGE if document.image else Content.EMPTY

@@ -1,0 +1,375 @@
+"""A recorded query taken through the stages of the system again, from its recorded scores."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from runoff._util.faults import lacks
+from runoff.errors import InvalidArgument
+from runoff.evaluation._recording.capture import ScoreAll, stages_of, step_scores
+from runoff.evaluation._recording.query import Content, FateCode
+from runoff.evaluation._replay.first_stage import grouped
+from runoff.rerank._blend import blended
+from runoff.rerank._cascade import lead
+from runoff.rerank._foreign import REMOVED_BY
+from runoff.types import Candidate, Document, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from runoff.evaluation._recording.query import RecordedQuery
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._recording.setup import StepSetup
+    from runoff.evaluation._replay.first_stage import Fused, Prepared
+    from runoff.evaluation._replay.replay import Plan
+    from runoff.scores import ModelIdentity, ScoreKind
+
+__all__ = [
+    "ReplayedOrder",
+    "ScoresOf",
+    "StageScores",
+    "Traversal",
+    "recorded_scores",
+    "replay_steps",
+    "scores_by",
+    "scores_of_other",
+    "traverse",
+]
+
+# NumPy takes ten times as long to compare with a member of an enumeration
+_TEXT, _EMPTY, _IMAGE = int(Content.TEXT), int(Content.EMPTY), int(Content.IMAGE)
+_DROPPED, _TAIL = int(FateCode.DROPPED), int(FateCode.TAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class StageScores:
+    """The scores that a second stage gave the rows of one query when it read them all.
+
+    Attributes:
+        steps: for each stage its scores by row, NaN for rows without one.
+        fate: codes of `FateCode` by row.
+        kind: the scale of the last stage's scores.
+        model: the model that gave them.
+        whole: whether the answer is complete; a threshold is applied to no other.
+        truncated: by row, whether any stage lost text of it.
+        fills: whether candidates that were not read take the places of those that were dropped.
+    """
+
+    steps: Sequence[NDArray[np.float64]]
+    fate: NDArray[np.uint8]
+    kind: ScoreKind
+    model: ModelIdentity
+    whole: bool
+    truncated: NDArray[np.bool_]
+    fills: bool = True
+
+
+ScoresOf: TypeAlias = "Callable[[RecordedQuery], StageScores]"
+
+
+def recorded_scores(query: RecordedQuery) -> StageScores:
+    """Return the scores that were recorded."""
+    cut = np.logical_or.reduce((np.zeros(len(query), np.bool_), *query.step_truncated))
+    whole, fills = not query.degraded, _fills(query)
+    return StageScores(query.steps, query.fate, query.kind, query.model, whole, cut, fills)
+
+
+def _fills(query: RecordedQuery) -> bool:
+    """Whether unread candidates took the places of dropped ones, which a framework's prevents."""
+    dropped = np.flatnonzero(query.fate == _DROPPED).tolist() if query.why else []
+    return not any(query.why[row].startswith(REMOVED_BY) for row in dropped)
+
+
+def scores_of_other(recording: Recording, other: Recording) -> ScoresOf:
+    """Return a function from a query to the scores that another recording has for its candidates.
+
+    Raises:
+        InvalidArgument: the other recording is of other queries.
+    """
+    if other.setup.queries != recording.setup.queries:
+        raise InvalidArgument("reranker", other, "must be a recording of the same queries")
+
+    def scores_of(query: RecordedQuery) -> StageScores:
+        theirs = other[query.query_id]
+        place = {key: at for at, key in enumerate(theirs.keys)}
+        rows = np.array([place.get(key, len(theirs)) for key in query.keys], np.int64)
+        # a candidate that the other recording lacks counts as never scored
+        fate = np.append(theirs.fate, np.uint8(FateCode.TAIL))[rows]
+        steps = [np.append(one, math.nan)[rows] for one in theirs.steps]
+        nothing = np.zeros(len(theirs), np.bool_)
+        cut = np.append(np.logical_or.reduce((nothing, *theirs.step_truncated)), False)[rows]
+        # scores that our own second stage lacks do not matter
+        whole = not (theirs.degraded or query.failed_sources)
+        return StageScores(steps, fate, theirs.kind, theirs.model, whole, cut, _fills(theirs))
+
+    return scores_of
+
+
+def scores_by(recording: Recording, reranker: object) -> tuple[ScoresOf, tuple[StepSetup, ...]]:
+    """Return a function that has a reranker score a query's candidates now, and its stages' setup.
+
+    Each query is scored once, however often it is replayed.
+
+    Raises:
+        InvalidArgument: it is no reranker, or the recording has no texts.
+    """
+    stages = stages_of(reranker)
+    if not recording.setup.texts:
+        remedy = "needs the documents' texts: record(..., texts=True), or replay a recording of it"
+        raise InvalidArgument("reranker", reranker, remedy)
+    setups = tuple(stage.setup for stage in stages)
+    known: dict[str, StageScores] = {}
+
+    def scores_of(query: RecordedQuery) -> StageScores:
+        if query.query_id not in known:
+            score_all = ScoreAll([stage.reranker for stage in stages])
+            known[query.query_id] = _scored_now(query, score_all, setups)
+        return known[query.query_id]
+
+    return scores_of, setups
+
+
+def _scored_now(
+    query: RecordedQuery, score_all: ScoreAll, setups: Sequence[StepSetup]
+) -> StageScores:
+    candidates = [
+        Candidate(
+            Document(query.doc_ids[row], query.texts[row]),
+            query.keys[row],
+            float(query.fusion_score[row]),
+            row + 1,
+        )
+        for row in np.flatnonzero(query.content == Content.TEXT).tolist()
+    ]
+    place = {key: row for row, key in enumerate(query.keys)}
+    last = score_all.rerank(Query(query.text), candidates)
+    columns = [
+        step_scores(answer.reranking, place, pointwise=setup.pointwise)
+        for answer, setup in zip(score_all.answers, setups, strict=True)
+    ]
+    fate = np.full(len(query), FateCode.UNSCORED, np.uint8)
+    fate[[place[one.candidate.key] for one in last.ordered]] = FateCode.RERANKED
+    fate[[place[one.candidate.key] for one in last.dropped]] = FateCode.DROPPED
+    cut = np.logical_or.reduce([truncated for _, truncated in columns])
+    whole = not query.failed_sources and not lacks(last)[0]
+    steps, fills = [one for one, _ in columns], not (last.thresholded and last.dropped)
+    return StageScores(steps, fate, last.kind, last.model, whole, cut, fills)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedOrder:
+    """The order that a second stage gives some rows.
+
+    Attributes:
+        ordered: rows, best first.
+        score: the rerank_score of each of `ordered`; NaN for rows that an earlier stage placed.
+        unscored: rows without a score, in fused order.
+        thresholded: whether a threshold was applied, so that no unscored row may follow.
+    """
+
+    ordered: NDArray[np.int64]
+    score: NDArray[np.float64]
+    unscored: NDArray[np.int64]
+    thresholded: bool = False
+
+
+def replay_steps(
+    scores: StageScores,
+    steps: Sequence[StepSetup],
+    rows: NDArray[np.int64],
+    fusion_score: NDArray[np.float64],
+) -> ReplayedOrder:
+    """Return the order that the stages of a second stage give rows by known scores.
+
+    Args:
+        scores: the scores of every row of the query.
+        steps: how the stages are configured.
+        rows: what the second stage is given, in fused order.
+        fusion_score: the fusion_score of every row of the query.
+
+    Raises:
+        InvalidArgument: a row was never scored.
+        ScoreKindMismatch: a threshold was made for other scores.
+    """
+    placed, behind, unread = rows[:0], rows[:0], rows
+    score = np.zeros(0)
+    thresholded = False
+    place = np.zeros(len(fusion_score), np.int64)
+    place[rows] = np.arange(len(rows))
+    moved = np.zeros(len(fusion_score), np.bool_)
+    reads: int | None = None
+    for own, step in zip(scores.steps, steps, strict=True):
+        given, reads = np.concatenate((placed, behind, unread))[:reads], step.keep
+        values = own[given]
+        scored = np.isfinite(values)
+        whole = bool(scored.all())
+        left = given[~scored]
+        lost = left[scores.fate[left] == _DROPPED]
+        if not whole:
+            _check_scored(scores, left)
+        if len(left) == len(given) and not len(lost):
+            continue  # the stage scored nothing, so the order before it stands
+        kept, values = given[scored], values[scored]
+        mixed = blended(values, fusion_score[kept], step.blend)
+        order = np.lexsort((place[kept], -mixed))
+        limit = step.limit()
+        thresholded = limit is not None and whole and scores.whole
+        if len(lost) and not scores.fills and len(kept) + len(lost) == len(given):
+            thresholded = thresholded or scores.whole
+        if limit is not None:
+            limit.check(scores.kind, scores.model)
+        moved[:] = False
+        moved[kept] = moved[lost] = True
+        behind = np.concatenate((placed, behind))
+        behind = behind[~moved[behind]]
+        unread = unread[~moved[unread]]
+        if limit is not None and thresholded:
+            # the scores are float32: the limit is rounded like them
+            order = order[values[order] >= np.float64(np.float32(limit.value))]
+        placed, score = kept[order], mixed[order]
+        if step.margin is not None and whole and lead(score) >= step.margin:
+            break
+    nothing = np.full(len(behind), np.nan)
+    return ReplayedOrder(
+        np.concatenate((placed, behind)), np.concatenate((score, nothing)), unread, thresholded
+    )
+
+
+def _check_scored(scores: StageScores, rows: NDArray[np.int64]) -> None:
+    unknown = int((scores.fate[rows] == _TAIL).sum())
+    if unknown:
+        remedy = f"needs the scores of {unknown} candidates that were not scored while recording"
+        raise InvalidArgument("window", len(rows), remedy)
+
+
+def _whole_order(
+    heads: NDArray[np.int64],
+    content: NDArray[np.uint8],
+    window: int,
+    second: ReplayedOrder | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the whole order of rows with their rerank scores, as the pipeline orders candidates.
+
+    Args:
+        heads: rows in fused order, after grouping.
+        content: codes of `Content`, for each row of the query.
+        window: how many of them the second stage may read.
+        second: the second stage's order; None without one.
+    """
+    kinds = content[heads]
+    image = kinds == _IMAGE
+    if second is None:
+        ordered, score, rest = heads[:0], np.zeros(0), heads[~image]
+    else:
+        ordered, score = second.ordered, second.score
+        if second.thresholded:
+            kept = np.isfinite(score)
+            ordered, score, rest = ordered[kept], score[kept], heads[:0]
+        else:
+            below = ~image & ((np.arange(len(heads)) >= window) | (kinds == _EMPTY))
+            if len(second.unscored):
+                below |= np.isin(heads, second.unscored)
+            rest = heads[below]
+    order = np.concatenate((ordered, rest))
+    scores = np.concatenate((score, np.full(len(rest), np.nan)))
+    for place in np.flatnonzero(image).tolist():
+        at = min(place, len(order))
+        order = np.insert(order, at, heads[place])
+        scores = np.insert(scores, at, np.nan)
+    return order, scores
+
+
+@dataclass(frozen=True, eq=False)
+class Traversal:
+    """One recorded query taken through the stages, with the rows in order after each.
+
+    Attributes:
+        query: the recorded query.
+        fused: the fused order at the depth in use.
+        heads: the rows that represent themselves after grouping, in fused order.
+        under: row to the row it is grouped under.
+        window: how many of the heads the second stage may read.
+        given: those of them with a text, which the second stage scores; none without one.
+        scores: the scores of every row.
+        second: the second stage's order of `given`; None without a second stage.
+        answer: the whole answer, not cut to `top_k`.
+        score: the rerank_score of each of `answer`; NaN for rows without one.
+        steps: how the stages of the second stage are configured.
+    """
+
+    query: RecordedQuery
+    fused: Fused
+    heads: NDArray[np.int64]
+    under: Mapping[int, int]
+    window: int
+    given: NDArray[np.int64]
+    scores: StageScores
+    second: ReplayedOrder | None
+    answer: NDArray[np.int64]
+    score: NDArray[np.float64]
+    steps: tuple[StepSetup, ...]
+
+    @cached_property
+    def unthresholded(self) -> ReplayedOrder | None:
+        """The second stage's order before its threshold; None without a second stage."""
+        if self.second is None or self.steps[-1].threshold is None:
+            return self.second
+        *earlier, last = self.steps
+        steps = (*earlier, replace(last, threshold=None))
+        return replay_steps(self.scores, steps, self.given, self.fused.score)
+
+    @cached_property
+    def dropped(self) -> NDArray[np.int64]:
+        """The rows that the reranker removed, not counting those below its threshold."""
+        second = self.unthresholded
+        if second is None:
+            return self.given
+        return self.given[~np.isin(self.given, np.append(second.ordered, second.unscored))]
+
+    @cached_property
+    def before_threshold(self) -> NDArray[np.int64]:
+        """The whole answer before the threshold."""
+        return _whole_order(self.heads, self.query.content, self.window, self.unthresholded)[0]
+
+    def answer_if(
+        self, ordered: NDArray[np.int64], unscored: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the whole answer that another order of the second stage would give.
+
+        Args:
+            ordered: the rows it would order, best first.
+            unscored: the rows it would leave without a score, in fused order.
+        """
+        second = ReplayedOrder(ordered, np.zeros(len(ordered)), unscored)
+        return _whole_order(self.heads, self.query.content, self.window, second)[0]
+
+
+def traverse(one: Prepared, plan: Plan) -> Traversal:
+    """Take one recorded query through the stages as the plan has them.
+
+    Raises:
+        InvalidArgument: a text would be read that was not recorded.
+    """
+    query = one.query
+    fused = one.fused(plan.fusion, plan.weights, plan.depth)
+    if plan.group is not None and plan.group.duplicates is not None:
+        one.check_texts(fused.order, plan.depth)
+    heads, under = grouped(query, plan.group, fused.order)
+    scores = plan.scores_of(query)
+    given, second = heads[:0], None
+    if plan.steps:
+        inside = heads[: plan.window]
+        one.check_texts(inside, plan.depth)
+        given = inside[query.content[inside] == _TEXT]
+        second = replay_steps(scores, plan.steps, given, fused.score)
+    answer, score = _whole_order(heads, query.content, plan.window, second)
+    return Traversal(
+        query, fused, heads, under, plan.window, given, scores, second, answer, score, plan.steps
+    )

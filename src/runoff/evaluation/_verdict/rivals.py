@@ -1,0 +1,257 @@
+"""The best simple system: what a second stage has to beat to be worth its time.
+
+Each source alone, the fused order, and other fusions of the same sources answer without a second
+stage, at a fraction of its time. The best of them is chosen for each query on the other queries, so
+that choosing it favours neither side (cross-fitting: Stone 1974).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation._grid import Answers, default_grid, grid_settings, own_setting
+from runoff.evaluation._measures.measures import MEASURES, Evaluator
+from runoff.evaluation._remarks import check_judged, check_recorded, degraded
+from runoff.evaluation._replay.runs import BEST, RERANKED, by_stage
+from runoff.evaluation._statistics.choice import argmax
+from runoff.evaluation._trials import Costs
+from runoff.evaluation._verdict.result import Rival
+from runoff.evaluation._verdict.verdict import verdict
+from runoff.fusion._convex import Convex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from runoff.evaluation._grid import Setting
+    from runoff.evaluation._measures.measures import Judged, Measured, Run
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._recording.setup import Setup
+    from runoff.evaluation._verdict.result import Decision, Verdict
+
+__all__ = ["Contest", "against", "contest", "second_stage_verdict"]
+
+_FOLDS = 5
+_WHOLE = 10  # from this many milliseconds on, no fraction is shown
+_KEPT = ("keep", "keep for these slices")
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """A recorded system and the simple systems that it has to beat.
+
+    Attributes:
+        runs: name to run: each source, the fused order, the best first stage, and the system.
+        compared: the names of the strongest simple system and of the system.
+        others: the names of the other simple systems, which the system has to beat too.
+        ms: name to the median milliseconds of a search, estimated from the recording.
+        notes: how the best first stage was chosen, as sentences.
+        setting: the setting that was chosen most often as the best first stage.
+    """
+
+    runs: Mapping[str, Run]
+    compared: tuple[str, str]
+    others: tuple[str, ...]
+    ms: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+    setting: str = ""
+
+
+def contest(recording: Recording, collection: Judged, measures: Iterable[object]) -> Contest:
+    """Return a recorded system with a second stage beside every simple system.
+
+    Args:
+        recording: what `record` returned.
+        collection: the judgments of its queries.
+        measures: as ir-measures names them; the first chooses the best first stage.
+
+    Raises:
+        InvalidArgument: the system has no second stage, or as `Evaluator`.
+        MissingExtra: ir-measures is not installed.
+    """
+    setup = recording.setup
+    if not setup.steps:
+        raise InvalidArgument("recording", recording, "must be of a system with a second stage")
+    runs = by_stage(recording)
+    names = [name for name in runs if name != RERANKED]
+    ids = tuple(collection.qrels)
+    answers = Answers(recording, ids)
+    costs = Costs(answers.queries, setup.steps)
+    nothing = [0] * len(ids)
+    asked = {name: (name,) if name in setup.sources else setup.sources for name in names}
+    ms = {name: float(np.median(costs.of(one, nothing).ms)) for name, one in asked.items()}
+    own = answers.to(own_setting(setup), None)
+    read = [own[query_id].pairs for query_id in ids]
+    ms[RERANKED] = float(np.median(costs.of(setup.sources, read).ms))
+    if len(setup.sources) == 1:
+        return Contest(runs, (names[-1], RERANKED), tuple(names[:-1]), ms)
+    settings, found = _first_stages(answers, setup)
+    decisive = list(measures)[:1]
+    evaluator = Evaluator(collection, decisive)
+    values = np.array([evaluator.evaluate(one).values[evaluator.measures[0]] for one in found])
+    chosen = _chosen(values)
+    best = {query_id: list(found[at][query_id]) for query_id, at in zip(ids, chosen, strict=True)}
+    spent = [costs.of(one.sources, nothing).ms for one in settings]
+    ms[BEST] = float(np.median([spent[at][place] for place, at in enumerate(chosen)]))
+    (most, _), *_ = Counter(chosen).most_common()
+    likely = str(settings[most]).removesuffix(", no reranker")
+    note = (
+        f"{BEST}: the best of {len(settings)} first stages on the other queries, mostly {likely}."
+    )
+    every = {**{name: runs[name] for name in names}, BEST: best, RERANKED: runs[RERANKED]}
+    return Contest(every, (BEST, RERANKED), tuple(names), ms, (note,), likely)
+
+
+def second_stage_verdict(
+    recording: Recording,
+    collection: Judged,
+    *,
+    measures: Iterable[object] = MEASURES,
+    **options: Any,  # noqa: ANN401 - as `verdict` takes them
+) -> Verdict:
+    """Return whether the second stage is worth more than the best system without one.
+
+    Args:
+        recording: what `record` returned.
+        collection: the judgments of its queries.
+        measures: as ir-measures names them; the first decides.
+        **options: `slices`, `bound`, `unjudged` and the others that `verdict` takes.
+
+    Raises:
+        InvalidArgument: the system has no second stage, or as `Evaluator` and `verdict`.
+        MissingExtra: ir-measures is not installed.
+    """
+    check_judged(collection)
+    check_recorded(recording, collection.qrels)
+    given = [measures] if isinstance(measures, str) else list(measures)
+    found = contest(recording, collection, given)
+    evaluator = Evaluator(collection, given)
+    measured = {name: evaluator.evaluate(run) for name, run in found.runs.items()}
+    made = against(measured, found, **options)
+    return replace(made, notes=(*made.notes, *found.notes, *degraded(recording)))
+
+
+def against(
+    measured: Mapping[str, Measured],
+    found: Contest,
+    **options: Any,  # noqa: ANN401 - as `verdict`
+) -> Verdict:
+    """Return the verdict on a system against the best simple system.
+
+    It is kept only if it is proven better than the best first stage and than each source alone and
+    the fused order: a claim that all of several hold needs no correction (Berger 1982).
+
+    Args:
+        measured: name to what `evaluate` returned, for every run of the contest.
+        found: the contest.
+        **options: as `verdict` takes them.
+    """
+    before, after = found.compared
+    main = verdict(measured[before], measured[after], **options)
+    first = main.main.measure
+    singles = {
+        name: verdict(_only(measured[name], first), _only(measured[after], first), **options)
+        for name in found.others
+    }
+    rivals = tuple(
+        Rival(
+            name,
+            one.main.before,
+            one.main.difference,
+            one.main.interval,
+            one.decision in _KEPT,
+            found.ms.get(name),
+            found.setting if name == BEST else "",
+        )
+        for name, one in {before: main, **singles}.items()
+    )
+    decision: Decision = main.decision
+    kept = main.keep_for
+    unbeaten = [one for one in rivals[1:] if not one.beaten]
+    reason = main.reason
+    if decision in _KEPT:
+        kept = tuple(one for one in kept if all(_keeps(other, one) for other in singles.values()))
+        if unbeaten:
+            decision = "undecided"
+            worst = min(unbeaten, key=lambda one: one.difference)
+            reason = (
+                f"{reason.removesuffix('.')} against the {before}, but {worst.name} alone is not "
+                f"proven to be worse ({worst.difference:+.4f} [{worst.interval[0]:+.4f}, "
+                f"{worst.interval[1]:+.4f}])."
+            )
+        elif decision == "keep for these slices" and main.keep_for and not kept:
+            decision = "undecided"
+        elif any(one.decision == "keep for these slices" for one in singles.values()):
+            decision = "keep for these slices" if kept else "undecided"
+    return replace(
+        main,
+        decision=decision,
+        keep_for=kept if decision in _KEPT else (),
+        reason=_timed(reason, found),
+        rivals=rivals,
+        ms=found.ms.get(after),
+    )
+
+
+def _keeps(found: Verdict, one: tuple[str, str]) -> bool:
+    return found.decision == "keep" or one in found.keep_for
+
+
+def _timed(reason: str, found: Contest) -> str:
+    before, after = found.compared
+    if before not in found.ms or after not in found.ms:
+        return reason
+    return f"{reason} It takes {_ms(found.ms[after])}, the {before} {_ms(found.ms[before])}."
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f} ms" if value < _WHOLE else f"{value:.0f} ms"
+
+
+def _only(measured: Measured, measure: str) -> Measured:
+    return replace(
+        measured,
+        values={measure: measured.values[measure]},
+        judged={measure: measured.judged[measure]},
+        notes=(),
+    )
+
+
+def _first_stages(answers: Answers, setup: Setup) -> tuple[list[Setting], list[Run]]:
+    """Return the settings without a second stage that can be replayed, and their answers."""
+    grid = default_grid(setup)
+    fusions = [*grid["fusion"], Convex()]
+    given = {"fusion": fusions, "weights": grid["weights"], "window": [0]}
+    unlike: dict[str, Setting] = {}
+    for one in grid_settings(setup, given):
+        if not one.window:
+            # one source has one order, however it is fused
+            unlike.setdefault(one.sources[0] if len(one.sources) == 1 else repr(one), one)
+    settings: list[Setting] = []
+    found: list[Run] = []
+    for one in unlike.values():
+        try:
+            runs = answers.to(one, None)
+        except InvalidArgument:  # a fusion that these sources' scores do not allow
+            continue
+        settings.append(one)
+        found.append({query_id: list(dict.fromkeys(order)) for query_id, order in runs.items()})
+    return settings, found
+
+
+def _chosen(values: NDArray[np.float64]) -> list[int]:
+    """Return for each query the setting that is best on the folds without it."""
+    queries = values.shape[1]
+    if queries == 1:
+        return [0]
+    folds = min(_FOLDS, queries)
+    fold = np.random.default_rng(0).permutation(queries) % folds
+    best = [argmax(values[:, fold != at]) for at in range(folds)]
+    return [best[at] for at in fold.tolist()]
