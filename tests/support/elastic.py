@@ -7,6 +7,7 @@ it shows is that requests and replies are those of the documentation.
 """
 
 import contextlib
+import functools
 import json
 import math
 from collections import Counter
@@ -105,7 +106,7 @@ class Index:
         )
 
     def bm25(self, path, text, source):
-        words = [one["text"].lower().split() if path == "text" else [] for one in self.sources()]
+        words = self.words(path)
         mean = sum(map(len, words)) / max(1, len(words))
         held = Counter(source.get(path, "").lower().split())
         score = 0.0
@@ -116,8 +117,9 @@ class Index:
             score += idf * held[word] / (held[word] + 1.2 * (0.25 + 0.75 * length))
         return score
 
-    def sources(self):
-        return self.documents.values()
+    @functools.cache  # noqa: B019 - as long as the test
+    def words(self, path):
+        return [one.get(path, "").lower().split() for one in self.documents.values()]
 
     def nearness(self, path, vector, source):
         held, asked = np.array(source[path]), np.array(vector)

@@ -24,9 +24,12 @@ from runoff.recall import (
     Analyzer,
     Chroma,
     Dense,
+    Elasticsearch,
     Embedder,
     Function,
+    Milvus,
     Progress,
+    Qdrant,
     make_analyzer,
 )
 from runoff.report import explain
@@ -115,6 +118,9 @@ def sources(collection: object) -> dict[str, RecallSource]:
         "dense": Dense(DOCUMENTS, Embedder("all-MiniLM-L6-v2")),
         "own embedding": Dense(DOCUMENTS, embed),
         "chroma": Chroma(collection, embed=embed),
+        "qdrant": Qdrant(collection, "docs", search="text", sparse_embed="qdrant/bm25"),
+        "milvus": Milvus(collection, "docs", embed=embed),
+        "elasticsearch": Elasticsearch(collection, "docs", search="text"),
         "function": Function(found, score_range=(0.0, None)),
         "newest": own,
     }

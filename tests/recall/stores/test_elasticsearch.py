@@ -15,6 +15,7 @@ from drawn_filters import NUMBERS, STRINGS, TIMES
 from elastic import Index, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from overhead import overhead
 from servers import serving
 from words import DIMENSIONS, embed, told
 
@@ -350,6 +351,29 @@ def test_an_engine_that_filters_late_is_not_asked_to():
             assert len(source.retrieve(Query("fish", filters=Range("n", gte=15)), depth=5)) == 5
             asked = [one.body["query"]["knn"]["vector"] for one in index.asked[2:]]
         assert all(("filter" in one) == pushed for one in asked)
+
+
+@pytest.mark.slow("10 s: what the source costs above the client, in processor time")
+@pytest.mark.parametrize("condition", [None, And(Eq("topic", "tea"), Not(Range("n", gt=109)))])
+@pytest.mark.parametrize("opensearch", [False, True])
+def test_the_source_adds_little(opensearch, condition):
+    """A search for 100 documents costs at most 2 ms more than the client's own call."""
+    held = [Document(f"d{n}", f"fish {n}", {"n": n, "topic": "tea"}) for n in range(120)]
+    with connected(index_of(held, opensearch=opensearch)) as client:
+        source = Elasticsearch(client, "docs", search="text")
+        query = Query("fish", condition)
+        assert len(source.retrieve(query, depth=100)) == 100
+        body = {"size": 100, "_source": {"excludes": ["vector"]}}
+        body["query"] = {"match": {"text": {"query": "fish"}}}
+        if condition is not None:
+            clause = source._clause(condition, source._description)
+            body["query"] = {"bool": {"must": [body["query"]], "filter": [clause]}}
+        added = overhead(
+            lambda: source.retrieve(query, depth=100),
+            lambda: client.search(index="docs", body=body),
+        )
+    print(f"{source._engine}: {added:.2f} ms")  # noqa: T201 - for the documentation
+    assert added < 2
 
 
 def test_what_llama_index_writes_is_read():

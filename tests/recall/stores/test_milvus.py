@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from drawn_filters import DOCUMENTS, FILTERS, kept
 from hypothesis import HealthCheck, given, settings
+from overhead import overhead
 from words import DIMENSIONS, embed, told, vectors
 
 from runoff import TwoStage
@@ -335,6 +336,30 @@ def test_a_filter_is_refused_when_too_few_pass(client, monkeypatch):
     with pytest.raises(FilterNotSupported, match="of the 8 records"):
         ask(Not(Eq("n", 0)), 8)
     assert ask(Range("n", gte=15), 5) == [f"d{n}" for n in range(15, 20)]
+
+
+@pytest.mark.slow("10 s: what the source costs above the client, in processor time")
+@pytest.mark.parametrize("condition", [None, And(Eq("topic", "tea"), Not(Range("n", lt=10)))])
+def test_the_source_adds_little(client, condition):
+    """A search for 100 documents costs at most 2 ms more than the client's own call."""
+    held = [Document(f"d{n}", f"fish {n}", {"n": n, "topic": "tea"}) for n in range(1000)]
+    rows = np.random.default_rng(0).standard_normal((1000, 64))
+    name = fill(client, held, ("n", DataType.INT64, {}), rows=rows)
+    source = Milvus(client, name, embed=embed)
+    query = Query("?", condition, tuple(rows[0]))
+    found = source.retrieve(query, depth=100)
+    known = source._description
+    clause = "" if condition is None else source._clause(condition, known)
+    options = {"filter": clause, "limit": 100, "output_fields": known.returned}
+
+    def theirs():
+        reply = client.search(name, [rows[0].tolist()], anns_field="vector", **options)
+        return [one["entity"] for one in reply[0]]  # they are decoded when they are read
+
+    assert len(found) == len(theirs()) == 100
+    added = overhead(lambda: source.retrieve(query, depth=100), theirs)
+    print(f"Milvus: {added:.2f} ms")  # noqa: T201 - for the documentation
+    assert added < 2
 
 
 def test_what_langchain_wrote_is_read(path, client):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from drawn_filters import DOCUMENTS, FILTERS, kept
 from hypothesis import HealthCheck, given, settings
+from overhead import overhead
 from servers import serving
 from words import DIMENSIONS, embed, told, vectors
 
@@ -184,6 +185,27 @@ def test_filters_are_exact(odd, wanted):
 def test_a_thousand_filters_are_exact(odd, wanted):
     """A thousand random filters keep what `matches` keeps, at every depth."""
     check(odd, wanted)
+
+
+@pytest.mark.slow("10 s: what the source costs above the client, in processor time")
+@pytest.mark.parametrize("condition", [None, And(Eq("topic", "tea"), Not(Range("n", lt=10)))])
+def test_the_source_adds_little(client, condition):
+    """A search for 100 documents costs at most 2 ms more than the client's own call."""
+    held = [Document(f"d{n}", f"fish {n}", {"n": n, "topic": "tea"}) for n in range(1000)]
+    rows = np.random.default_rng(0).standard_normal((1000, 64))
+    name = fill(client, [point(*one, n) for n, one in enumerate(zip(held, rows, strict=True))])
+    source = Qdrant(client, name, embed=embed, id="key")
+    query = Query("?", condition, tuple(rows[0]))
+    found = source.retrieve(query, depth=100)
+    clause = None if condition is None else source._clause(condition, source._description)
+
+    def theirs():
+        return client.query_points(name, query=rows[0].tolist(), query_filter=clause, limit=100)
+
+    assert len(found) == len(theirs().points) == 100
+    added = overhead(lambda: source.retrieve(query, depth=100), theirs)
+    print(f"Qdrant: {added:.2f} ms")  # noqa: T201 - for the documentation
+    assert added < 2
 
 
 def test_payloads_without_nesting(client):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from runoff.filters import And, Eq, Not, Or, Range
+from runoff.filters import Eq, Range
 from runoff.recall._stores.clauses import clause_of
 
 if TYPE_CHECKING:
@@ -62,8 +62,6 @@ def elasticsearch_query(
         field: returns the whole name and the mapping of a metadata field; None if the mapping does
             not say how it is indexed.
     """
-    if _levels(wanted) > _DEEPEST:
-        return True
 
     def leaf(one: Leaf, positive: bool) -> Clause | bool:  # noqa: FBT001 - as `clause_of` calls it
         found = field(one.field)
@@ -78,7 +76,7 @@ def elasticsearch_query(
             return True
         return _one_of(values, *found) if positive else _none_of(one.field, values, *found)
 
-    return clause_of(wanted, leaf, _joined)
+    return clause_of(wanted, leaf, _joined, deepest=_DEEPEST)
 
 
 def _one_of(values: Sequence[Scalar], name: str, field: Mapping[str, Any]) -> Clause | bool:
@@ -171,11 +169,3 @@ def _joined(how: str, parts: Sequence[Clause]) -> Clause:
     if how == "AND":
         return {"bool": {"filter": list(parts)}}
     return {"bool": {"should": list(parts), "minimum_should_match": 1}}
-
-
-def _levels(wanted: Filter) -> int:
-    if isinstance(wanted, Not):
-        return _levels(wanted.filter)
-    if isinstance(wanted, And | Or):
-        return 1 + max(map(_levels, wanted.filters))
-    return 1
