@@ -38,6 +38,7 @@ BENCHMARKS = (
     "late",
     "passages",
     "server",
+    "engines",
     "replay",
     "verdict",
     "unjudged",

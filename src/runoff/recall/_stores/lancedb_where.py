@@ -3,8 +3,8 @@
 LanceDB takes no parameters, so values become literals: quotes in texts are doubled, and names stand
 between backticks. What cannot be written safely or compared exactly keeps everything: names with a
 backtick, numbers beyond 2**53, times, and types other than texts, numbers, booleans and lists of
-them. This relies on facts about lancedb 0.40: a literal has to fit the column's type, NaN is larger
-than every number, and statements may be nested 50 levels deep.
+them. This relies on facts about lancedb 0.36 to 0.40: a literal has to fit the column's type, NaN
+is larger than every number, and statements may be nested 50 levels deep.
 """
 
 from __future__ import annotations
