@@ -17,14 +17,14 @@ import numpy as np
 from runoff.recall import BM25, Chroma, Dense, LanceDB, Milvus, Postgres, Qdrant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from runoff.protocols import RecallSource
     from runoff.types import Document
 
-__all__ = ["Engine", "every_engine"]
+__all__ = ["Engine", "every_engine", "words_alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +162,55 @@ def _milvus(documents: Sequence[Document], vectors: NDArray[np.float32]) -> Iter
 
 
 @contextlib.contextmanager
-def _postgres(
-    documents: Sequence[Document], vectors: NDArray[np.float32]
-) -> Iterator[list[Engine]]:
+def words_alone(name: str, documents: Iterable[Document]) -> Iterator[RecallSource]:
+    """Fill `"Postgres"` or `"LanceDB"` with texts alone, with an index of their words."""
+    if name == "LanceDB":
+        import lancedb  # noqa: PLC0415 - optional
+        import lancedb.index  # noqa: PLC0415 - optional
+        import pyarrow as pa  # noqa: PLC0415 - comes with lancedb
+
+        with tempfile.TemporaryDirectory() as folder:
+            rows = pa.Table.from_pylist([{"id": one.doc_id, "text": one.text} for one in documents])
+            table = lancedb.connect(folder).create_table("words", rows)
+            table.create_index("text", config=lancedb.index.FTS())
+            yield LanceDB(table, search="text")
+        return
+    with _postgres_pool() as pool:
+        with pool.connection() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TABLE words (id text PRIMARY KEY, text text, tsv tsvector GENERATED ALWAYS "
+                "AS (to_tsvector('english', text)) STORED)"
+            )
+            with cursor.copy("COPY words (id, text) FROM STDIN") as rows:
+                for one in documents:
+                    rows.write_row((one.doc_id, one.text))
+            cursor.execute("CREATE INDEX ON words USING gin (tsv)")
+            cursor.execute("ANALYZE words")
+        yield Postgres(pool, "words", search="text")
+
+
+@contextlib.contextmanager
+def _postgres_pool() -> Iterator[Any]:
+    """Start a PostgreSQL with pgvector, and yield a pool of connections to it."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         import pgserver  # noqa: PLC0415 - optional
         import psycopg_pool  # noqa: PLC0415 - optional
 
         server = pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
-        pool = psycopg_pool.ConnectionPool(server.get_uri(), min_size=2, open=True)
+        with psycopg_pool.ConnectionPool(server.get_uri(), min_size=2, open=True) as pool:
+            with pool.connection() as connection:
+                connection.execute("CREATE EXTENSION vector")
+            yield pool
+        server.cleanup()
+
+
+@contextlib.contextmanager
+def _postgres(
+    documents: Sequence[Document], vectors: NDArray[np.float32]
+) -> Iterator[list[Engine]]:
+    with _postgres_pool() as pool:
         with pool.connection() as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE EXTENSION vector")
             for table in ("plain", "indexed"):
                 cursor.execute(
                     f"CREATE TABLE {table} (id text PRIMARY KEY, text text, metadata jsonb, "
@@ -208,8 +245,6 @@ def _postgres(
             )
             for how, table, exact in (("no index", "plain", True), ("HNSW", "indexed", False))
         ] + [Engine("Postgres, full text", Postgres(pool, "indexed", search="text"), exact=None)]
-        pool.close()
-        server.cleanup()
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ BENCHMARKS = (
     "passages",
     "server",
     "engines",
+    "scale",
     "replay",
     "verdict",
     "unjudged",
