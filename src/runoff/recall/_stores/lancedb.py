@@ -125,6 +125,8 @@ class LanceDB(EngineSource[Table]):
             raise InvalidArgument("client", client, remedy)
         if is_table and table_name is not None:
             raise InvalidArgument("table_name", table_name, "is used with a connection only")
+        if not is_table and (not isinstance(table_name, str) or not table_name):
+            raise InvalidArgument("table_name", table_name, "must be the name of a table")
         super().__init__(
             client,
             client.name if is_table else table_name or "",

@@ -125,6 +125,9 @@ class Postgres(EngineSource[Table]):
         exact: bool = False,
         language: str = "english",
     ) -> None:
+        for argument, name in (("table_name", table_name), ("schema", schema or "public")):
+            if not isinstance(name, str) or not name or "\0" in name:
+                raise InvalidArgument(argument, name, "must be a name, a non-empty string")
         super().__init__(
             client,
             table_name,

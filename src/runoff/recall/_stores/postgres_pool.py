@@ -135,7 +135,8 @@ class _OwnConnections(Connections):
         with self._lock:
             if self._pool is None or self._process != os.getpid():  # no connection survives a fork
                 # a pool tries again and again, and does not say why it cannot connect
-                psycopg.connect(self._conninfo, connect_timeout=int(_PATIENCE)).close()
+                own = psycopg.conninfo.conninfo_to_dict(self._conninfo)
+                psycopg.connect(**{"connect_timeout": int(_PATIENCE)} | own).close()
                 self._pool = psycopg_pool.ConnectionPool(
                     self._conninfo, min_size=1, max_size=_MOST, timeout=_PATIENCE, open=True
                 )
