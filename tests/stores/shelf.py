@@ -226,7 +226,9 @@ def lc_milvus(folder):
         connection_args={"uri": uri}, enable_dynamic_field=True,
         index_params={"index_type": "FLAT", "metric_type": "COSINE"},
     )  # fmt: skip
-    connections.connect(alias=store.alias, uri=uri)  # newer clients of pymilvus do not, as it expects
+    connections.connect(
+        alias=store.alias, uri=uri
+    )  # newer clients of pymilvus do not, as it expects
     return store
 
 
@@ -249,7 +251,7 @@ def _sqlite(path):
     sqlite3 = pytest.importorskip("pysqlite3")
     connection = sqlite3.connect(path, check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    connection.enable_load_extension(True)
+    connection.enable_load_extension(True)  # noqa: FBT003 - it takes no names
     sqlite_vec.load(connection)
     return connection
 

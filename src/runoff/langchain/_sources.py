@@ -14,11 +14,12 @@ from langchain_core.runnables.config import merge_configs, patch_config
 from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
+from runoff._util.messages import error_text
 from runoff._waiting import workers
-from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.errors import FilterNotSupported, InvalidArgument, RunoffError
 from runoff.langchain._binding import Bound
 from runoff.langchain._convert import carried
-from runoff.langchain._filters import BOUND, as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._filters import BOUND, Asked, as_filter, joined, own_filters, store_kwargs
 from runoff.langchain._narrow import (
     check_self_query,
     compresses,
@@ -36,7 +37,7 @@ from runoff.langchain._widen import parts_of, search_kwargs, widened
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.runnables import RunnableConfig
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["RetrieverSource", "Retrievers", "as_retriever", "check_own_filters"]
 
 _WIDEN = 4
+_MOST = 10_000  # documents asked for to find what a filter keeps
 
 RetrieverLike = Runnable[str, list[LangChainDocument]]
 _One: TypeAlias = "RetrieverLike | VectorStore | RecallSource"
@@ -83,6 +85,8 @@ class _Asking:
     filtered: bool = False
     sifted: bool = False
     compressed: bool = False
+    pushed: bool = False
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +120,22 @@ class RetrieverSource:
             FilterNotSupported: the request has a filter this retriever cannot honour exactly.
             InvalidArgument: the retriever did not return a list of documents.
         """
-        wide, before = depth, 0
-        while True:
-            if deadline is not None:
-                deadline.check(self.name)
-            asking = self._asking(query, wide)
-            if asking is None:
-                return []
-            config = patch_config(asking.config, callbacks=self.callbacks())
-            found = asking.retriever.invoke(query.text, config, **asking.arguments)
-            hits = self._hits(asking.retriever, found, query)
-            if self._enough(asking, hits, found, (wide, before, depth)):
-                return hits[:depth]
-            wide, before = wide * _WIDEN, len(found)
+        steps = self._steps(query, depth)
+        try:
+            asking = next(steps)
+            while True:
+                if deadline is not None:
+                    deadline.check(self.name)
+                config = patch_config(asking.config, callbacks=self.callbacks())
+                answer: list[LangChainDocument] | Exception
+                try:
+                    answer = asking.retriever.invoke(query.text, config, **asking.arguments)
+                except Exception as error:  # noqa: BLE001 - the steps raise it, or ask otherwise
+                    answer = error
+                asking = steps.send(answer)
+        except StopIteration as done:
+            hits: list[Hit] = done.value
+            return hits[:depth]
 
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
@@ -137,57 +144,111 @@ class RetrieverSource:
 
         Retrievers that only search synchronously run in runoff's bounded pool of daemon threads.
         """
-        wide, before = depth, 0
-        while True:
-            asking = self._asking(query, wide)
-            if asking is None:
-                return []
+        steps = self._steps(query, depth)
+        try:
+            asking = next(steps)
             if not _natively_async(asking.retriever):
                 return await workers.run_async(
                     lambda: self.retrieve(query, depth=depth, deadline=deadline),
                     deadline,
                     self.name,
                 )
-            config = patch_config(asking.config, callbacks=self.acallbacks())
-            found = await asking.retriever.ainvoke(query.text, config, **asking.arguments)
-            hits = self._hits(asking.retriever, found, query)
-            if self._enough(asking, hits, found, (wide, before, depth)):
-                return hits[:depth]
-            wide, before = wide * _WIDEN, len(found)
+            while True:
+                config = patch_config(asking.config, callbacks=self.acallbacks())
+                answer: list[LangChainDocument] | Exception
+                try:
+                    answer = await asking.retriever.ainvoke(query.text, config, **asking.arguments)
+                except Exception as error:  # noqa: BLE001 - as in `retrieve`
+                    answer = error
+                asking = steps.send(answer)
+        except StopIteration as done:
+            hits: list[Hit] = done.value
+            return hits[:depth]
 
-    @staticmethod
-    def _enough(
-        asking: _Asking,
-        hits: Sequence[Hit],
-        found: Sequence[LangChainDocument],
-        counts: tuple[int, int, int],
-    ) -> bool:
-        """Return whether there are enough hits, or no more.
+    def _steps(self, query: Query, depth: int) -> Generator[_Asking, Any, list[Hit]]:
+        """Yield what to ask, are sent the answers or errors, and return the hits that pass.
+
+        A store that fails with a filter, or drops what it should keep, is asked without it.
+        """
+        hits = yield from self._answers(query, depth, push=True)
+        if hits is None:
+            hits = yield from self._answers(query, depth, push=False)
+        return hits or []
+
+    def _answers(
+        self, query: Query, depth: int, *, push: bool
+    ) -> Generator[_Asking, Any, list[Hit] | None]:
+        """Ask for more and more documents, until enough pass the filter or there are no more.
 
         Only a filtered answer is asked for again. A composite may return fewer documents than it
         was asked for although there are more: it is asked until its answer no longer grows. One
         with a compressor, which may call a model for each document, is asked again only if the
-        filter removed something.
+        filter removed something. A store that cannot apply the filter is asked for up to 10,000
+        documents.
 
-        Args:
-            asking: what was asked.
-            hits: what passed the filter.
-            found: what was found.
-            counts: how many were asked for, how many the call before found, and how many are
-                wanted.
+        Returns:
+            The hits; None if the store cannot be trusted with the filter.
         """
-        wide, before, depth = counts
-        if len(hits) >= depth or not asking.filtered:
-            return True
-        if asking.compressed and len(hits) == len(found):
-            return True
-        return len(found) <= before if asking.sifted else len(found) < wide
+        wide, before = depth, 0
+        while True:
+            asking = self._asking(query, wide, push=push)
+            if asking is None:
+                return []
+            found = yield asking
+            if isinstance(found, Exception):
+                self._check_refusal(asking, found, query, before)
+                return None
+            hits = self._hits(asking, found, query)
+            if len(hits) >= depth or not asking.filtered:
+                return hits
+            if asking.compressed and len(hits) == len(found):
+                return hits
+            if len(found) <= before if asking.sifted else len(found) < wide:
+                hidden = not asking.known and (yield from self._hides(query, depth, hits))
+                return None if hidden else hits
+            wide, before = wide * _WIDEN, len(found)
+            if not asking.pushed and before >= _MOST:
+                remedy = (
+                    f"{self.name} does not apply it itself, and it keeps only {len(hits)} of "
+                    f"{before} documents: pass translate_filter=, a function from a filter to the "
+                    "store's search arguments"
+                )
+                raise FilterNotSupported("filter", query.filters, remedy)
 
-    def _asking(self, query: Query, depth: int) -> _Asking | None:
+    def _check_refusal(self, asking: _Asking, error: Exception, query: Query, before: int) -> None:
+        """Raise an error of which the filter cannot be the reason.
+
+        Stores raise various errors, from `ValueError` to those of their database; what has another
+        reason is raised again by the question without a filter.
+        """
+        if asking.pushed and not isinstance(error, RunoffError | OSError):
+            return
+        if asking.filtered and before and not asking.pushed:
+            remedy = f"it keeps too few of {before} documents, and more are refused: "
+            raise FilterNotSupported("filter", query.filters, remedy + error_text(error)) from error
+        raise error
+
+    def _hides(
+        self, query: Query, depth: int, hits: Sequence[Hit]
+    ) -> Generator[_Asking, Any, bool]:
+        """Return whether a store that was asked for a filter dropped a document that passes it.
+
+        Asked of stores whose filters were not tested, where the filter's answer is short.
+        """
+        asking = self._asking(query, depth, push=False)
+        if asking is None:
+            return False
+        found = yield asking
+        if isinstance(found, Exception):
+            raise found
+        known = {hit.document.doc_id for hit in hits}
+        return any(hit.document.doc_id not in known for hit in self._hits(asking, found, query))
+
+    def _asking(self, query: Query, depth: int, *, push: bool = True) -> _Asking | None:
         """Return the copy to call and how; None if no document can pass the filter.
 
         Bindings and configurable fields are resolved first, so that what they hold can be widened
-        and filtered.
+        and filtered. Without `push`, a vector store is not asked to apply the filter.
         """
         retriever, config, arguments = _resolved(self.retriever, self.config)
         wanted = query.filters
@@ -199,15 +260,18 @@ class RetrieverSource:
         if isinstance(retriever, VectorStoreRetriever):
             given = _with_bound(self.name, retriever.search_kwargs, arguments)
             given = search_kwargs(given, retriever.search_type, depth)
-            if wanted is not None:
+            asked: Asked | None = Asked(given, pushed=False)
+            if wanted is not None and push:
                 store = retriever.vectorstore
-                filtered = store_kwargs(store, given, wanted, self.translate, self.name)
-                if filtered is None:
-                    return None
-                given = filtered
+                asked = store_kwargs(store, given, wanted, self.translate, self.name)
+            if asked is None:
+                return None
             copy = scored(retriever) if gives_scores(retriever) else retriever.model_copy()
-            copy.search_kwargs = given
-            return _Asking(copy, config, {}, filtered=wanted is not None)
+            copy.search_kwargs = asked.arguments
+            filtered = wanted is not None
+            return _Asking(
+                copy, config, {}, filtered=filtered, pushed=asked.pushed, known=asked.known
+            )
         check_self_query(retriever)
         if wanted is None:
             return _Asking(widened(retriever, depth) or retriever, config, arguments)
@@ -224,7 +288,8 @@ class RetrieverSource:
             narrow, config, arguments, filtered=True, sifted=sifted, compressed=compresses(narrow)
         )
 
-    def _hits(self, retriever: RetrieverLike, found: object, query: Query) -> list[Hit]:
+    def _hits(self, asking: _Asking, found: object, query: Query) -> list[Hit]:
+        retriever = asking.retriever
         if not isinstance(found, list | tuple) or not all(
             isinstance(one, LangChainDocument) for one in found
         ):
@@ -239,7 +304,7 @@ class RetrieverSource:
         if scores is None:
             scores = [math.nan] * len(found)  # the order alone counts
         wanted = query.filters
-        honours = isinstance(retriever, VectorStoreRetriever) or hasattr(retriever, "takes_depth")
+        honours = asking.pushed or hasattr(retriever, "takes_depth")
         bare = found and not any(document.metadata for document in found)
         if wanted is not None and bare and not honours:
             remedy = f"{self.name} returned documents without metadata, which a filter cannot check"

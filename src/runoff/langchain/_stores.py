@@ -15,13 +15,28 @@ if TYPE_CHECKING:
 
 __all__ = ["absent", "content", "count", "deletable", "kind_of", "replaced", "stored", "stored_id"]
 
-Kind = Literal["memory", "chroma", "faiss", "qdrant"]
+Kind = Literal[
+    "memory", "chroma", "faiss", "qdrant", "pgvector", "pgvectorstore", "milvus", "lancedb",
+    "elasticsearch", "opensearch", "weaviate", "redis", "mongodb", "duckdb", "sqlitevec",
+]  # fmt: skip
 
 _KINDS: dict[tuple[str, str], Kind] = {
     ("langchain_core", "InMemoryVectorStore"): "memory",
     ("langchain_chroma", "Chroma"): "chroma",
     ("langchain_community", "FAISS"): "faiss",
     ("langchain_qdrant", "QdrantVectorStore"): "qdrant",
+    ("langchain_postgres", "PGVector"): "pgvector",
+    ("langchain_postgres", "PGVectorStore"): "pgvectorstore",
+    ("langchain_milvus", "Milvus"): "milvus",
+    ("langchain_community", "LanceDB"): "lancedb",
+    ("langchain_elasticsearch", "ElasticsearchStore"): "elasticsearch",
+    ("langchain_elasticsearch", "AsyncElasticsearchStore"): "elasticsearch",
+    ("langchain_community", "OpenSearchVectorSearch"): "opensearch",
+    ("langchain_weaviate", "WeaviateVectorStore"): "weaviate",
+    ("langchain_redis", "RedisVectorStore"): "redis",
+    ("langchain_mongodb", "MongoDBAtlasVectorSearch"): "mongodb",
+    ("langchain_community", "DuckDB"): "duckdb",
+    ("langchain_community", "SQLiteVec"): "sqlitevec",
 }
 _PAGE = 1000
 

@@ -139,15 +139,15 @@ def _metadata_filters(kind: str | None, wanted: Filter) -> MetadataFilters | boo
             return to_metadata_filters(wanted)
         except FilterNotSupported:
             pass  # a part of it may do
-    form = folded(wanted, _LEAVES.get(kind, _plain), _every, _some)
+    form: _Form | bool = folded(wanted, _LEAVES.get(kind, _plain), _every, _some)
     return MetadataFilters(filters=[form]) if isinstance(form, MetadataFilter) else form
 
 
-def _every(forms: Sequence[_Form]) -> MetadataFilters:
+def _every(forms: Sequence[_Form]) -> _Form:
     return _joined(forms, FilterCondition.AND)
 
 
-def _some(forms: Sequence[_Form]) -> MetadataFilters:
+def _some(forms: Sequence[_Form]) -> _Form:
     return _joined(forms, FilterCondition.OR)
 
 
@@ -165,7 +165,7 @@ def _both(left: MetadataFilters, right: MetadataFilters) -> MetadataFilters:
     """Return filters that keep what both keep, flat if possible: few stores allow nesting."""
     if left.condition is None:
         left = left.model_copy(update={"condition": FilterCondition.AND})
-    return _every([left, right])
+    return _joined([left, right], FilterCondition.AND)
 
 
 def _values(one: _Leaf) -> list[Any] | None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-from llama_index.core.schema import NodeWithScore
 
 from runoff._util.messages import error_text
 from runoff.errors import FilterNotSupported, RunoffError
@@ -23,10 +20,11 @@ from runoff.llama_index._widen import (
 from runoff.pipeline._sources import cannot_widen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.indices.base import BaseIndex
+    from llama_index.core.schema import NodeWithScore
 
     from runoff.deadline import Deadline
     from runoff.filters import Filter
@@ -89,25 +87,29 @@ class RetrieverSource:
             return _found((yield self._wide(depth) or self.retriever))
         if not takes_filters(self.retriever):
             return (yield from self._sifted(wanted, depth, push=True))
+        kept = yield from self._asked(wanted, depth)
+        return kept if kept is not None else (yield from self._sifted(wanted, depth))
+
+    def _asked(
+        self, wanted: Filter, depth: int
+    ) -> Generator[BaseRetriever, _Nodes | Exception, _Nodes | None]:
+        """Ask the store to apply the filter, or a part of it; return None if it cannot."""
         for wide in (depth, *_wider(depth)):
-            narrow = pushed(self._wide(wide) or self.retriever, wanted)
-            if narrow is None:
-                break
-            if narrow.empty:
-                return []
+            narrow = pushed(self._wide(wide), wanted)  # one that takes filters can be widened
+            if narrow is None or narrow.empty:
+                return None if narrow is None else []
             answer = yield narrow.retriever
             if isinstance(answer, Exception):
-                if not _is_refusal(answer):
-                    raise answer
-                break
+                if _is_refusal(answer):
+                    return None
+                raise answer
             kept = _kept(answer, wanted)
             if len(kept) >= depth:
                 return kept
             if len(answer) < wide:
-                if narrow.known or not (yield from self._hides(wanted, depth, kept)):
-                    return kept
-                break
-        return (yield from self._sifted(wanted, depth))
+                hidden = not narrow.known and (yield from self._hides(wanted, depth, kept))
+                return None if hidden else kept
+        return None
 
     def _hides(self, wanted: Filter, depth: int, kept: _Nodes) -> Generator[Any, Any, bool]:
         """Return whether a store that was asked for a filter dropped a node that passes it.
@@ -159,7 +161,7 @@ class RetrieverSource:
         )
         raise FilterNotSupported("filters", wanted, remedy)
 
-    def _wide(self, depth: int) -> Any:  # noqa: ANN401 - a retriever, checked where it matters
+    def _wide(self, depth: int) -> Any:  # noqa: ANN401 - of the kind of the retriever
         """Return a copy that returns `depth` nodes; None if there is none."""
         return widened(self.retriever, depth)
 

@@ -7,7 +7,7 @@ of a conjunction, and make a disjunction and a negation "everything".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from runoff.filters import And, Eq, In, Not, Or, Range
 
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["folded", "one_by_one"]
 
-Form = TypeVar("Form")
-
 
 def folded(
     wanted: Filter,
-    leaf: Callable[[Eq | In | Range], Form | None],
-    every: Callable[[Sequence[Form]], Form | None],
-    some: Callable[[Sequence[Form]], Form | None],
-) -> Form | bool:
+    leaf: Callable[[Eq | In | Range], Any],
+    every: Callable[[Sequence[Any]], Any],
+    some: Callable[[Sequence[Any]], Any],
+) -> Any:  # noqa: ANN401 - the form is the store's
     """Return a filter in the form that a store takes; True if nothing of it can be asked.
 
     Args:
@@ -38,26 +36,27 @@ def folded(
     Returns:
         The form; True, which keeps everything; or False if no document can pass.
     """
-    if isinstance(wanted, Not):
-        if isinstance(wanted.filter, Not):
-            return folded(wanted.filter.filter, leaf, every, some)
-        return True  # stores differ most in what a negation does with an absent field
-    if isinstance(wanted, And | Or):
-        deciding = isinstance(wanted, Or)  # what decides the whole: True in Or, False in And
-        parts = [folded(one, leaf, every, some) for one in wanted.filters]
-        if any(one is deciding for one in parts):
-            return deciding
-        forms = [one for one in parts if not isinstance(one, bool)]
-        if not forms:
-            return not deciding
-        if len(forms) == 1:
-            return forms[0]
-        joined = some(forms) if deciding else every(forms)
-        return True if joined is None else joined
-    if isinstance(wanted, In) and not wanted.values:
-        return False
-    made = leaf(wanted)
-    return True if made is None else made
+
+    def of(one: Filter) -> Any:  # noqa: ANN401 - as above
+        if isinstance(one, Not):
+            # stores differ most in what a negation does with an absent field
+            return of(one.filter.filter) if isinstance(one.filter, Not) else True
+        if isinstance(one, And | Or):
+            decides = isinstance(one, Or)  # True keeps everything in an Or, False nothing in an And
+            parts = [of(inner) for inner in one.filters]
+            if any(part is decides for part in parts):
+                return decides
+            forms = [part for part in parts if not isinstance(part, bool)]
+            if len(forms) < 2:  # noqa: PLR2004 - nothing to join
+                return forms[0] if forms else not decides
+            made = some(forms) if decides else every(forms)
+        elif isinstance(one, In) and not one.values:
+            return False
+        else:
+            made = leaf(one)
+        return True if made is None else made
+
+    return of(wanted)
 
 
 def one_by_one(wanted: Eq | In) -> list[Eq]:
