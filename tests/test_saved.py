@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import saved_system as saved
 
+import runoff
 from runoff import Query, TwoStage
-from runoff._util.moved import current
+from runoff._util.moved import _MOVED, current
 from runoff.errors import RecordingMismatch
 from runoff.evaluation import Recording, record
 from runoff.recall import BM25
@@ -208,6 +209,18 @@ def test_an_old_import_warns_and_works(module, name, face, monkeypatch):
     assert getattr(found, name) is getattr(importlib.import_module(face), name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = found.nothing
+
+
+def test_the_map_of_moved_modules_leads_to_files():
+    """No module was moved to a folder, which has none of its names, or to nothing."""
+    root = Path(runoff.__file__).parent
+    faces = {"_onnx", "_util.faults", "_util.generations"}
+    gone = {
+        new
+        for new in {*_MOVED.values()} - faces
+        if not (root / f"{new.replace('.', '/')}.py").is_file()
+    }
+    assert gone == set()
 
 
 def test_a_module_that_never_was_is_not_found():

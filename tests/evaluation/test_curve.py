@@ -13,7 +13,7 @@ from tunable import Judge, collection, recording
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, curve, evaluate, record, replay
 from runoff.evaluation._curve import recommended
-from runoff.evaluation._setup import StepSetup
+from runoff.evaluation._recording.setup import StepSetup
 from runoff.evaluation._trials import Costs
 from runoff.grouping import Grouping
 from runoff.rerank import Cascade, Price, Step

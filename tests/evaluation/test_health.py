@@ -11,9 +11,10 @@ from recorded import Hashed, Questions, digest, pipeline, questions
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import health, record
-from runoff.evaluation._drift import drifts
-from runoff.evaluation._observations import observations
-from runoff.evaluation._recording import Recording, Stored
+from runoff.evaluation._health.drift import drifts
+from runoff.evaluation._health.observations import observations
+from runoff.evaluation._recording.query import Stored
+from runoff.evaluation._recording.recording import Recording
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
 from runoff.types import Hit

@@ -12,7 +12,7 @@ from tunable import Judge, collection, drawn, recording
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, by_stage, evaluate, record, verdict
-from runoff.evaluation._rivals import _chosen
+from runoff.evaluation._verdict.rivals import _chosen
 from runoff.fusion import RRF
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation import by_agreement, by_length, by_margin, by_script
-from runoff.evaluation._slices import banded
+from runoff.evaluation._verdict.slices import banded
 
 
 def test_length_by_words():

@@ -10,7 +10,7 @@ import pytest
 
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation import Collection, evaluate, verdict
-from runoff.evaluation._unjudged import doubt_of
+from runoff.evaluation._verdict.unjudged import doubt_of
 
 pytest.importorskip("ir_measures")
 

@@ -38,29 +38,37 @@ _MOVED = {
         "onnx.", "_onnx.", "cpu files hub languages resolve sessions slots state tokens windows"
     ),
     "evaluation.accounting": "evaluation._losses",
-    "evaluation.checks": "evaluation._health",
+    "evaluation.checks": "evaluation._health.health",
     "evaluation.costs": "evaluation._trials",
     "evaluation.curves": "evaluation._curve",
-    "evaluation.drift": "evaluation._health",
-    "evaluation.findings": "evaluation._observations",
-    "evaluation.fusing": "evaluation._first_stage",
-    "evaluation.groups": "evaluation._first_stage",
-    "evaluation.judgments": "evaluation._formats",
+    "evaluation.drift": "evaluation._health.health",
+    "evaluation.findings": "evaluation._health.observations",
+    "evaluation.fusing": "evaluation._replay.first_stage",
+    "evaluation.groups": "evaluation._replay.first_stage",
+    "evaluation.judgments": "evaluation._labels.formats",
     "evaluation.moves": "evaluation._losses",
-    "evaluation.parts": "evaluation._capture",
-    "evaluation.progress": "evaluation._record",
+    "evaluation.parts": "evaluation._recording.capture",
+    "evaluation.progress": "evaluation._recording.record",
     "evaluation.shown": "_util.display",
-    "evaluation.reading": "evaluation._capture",
-    "evaluation.recorder": "evaluation._record",
-    "evaluation.replays": "evaluation._replay",
-    "evaluation.rereading": "evaluation._traverse",
-    "evaluation.rescoring": "evaluation._traverse",
-    "evaluation.selection": "evaluation._statistics",
+    "evaluation.reading": "evaluation._recording.capture",
+    "evaluation.recorder": "evaluation._recording.record",
+    "evaluation.replays": "evaluation._replay.replay",
+    "evaluation.rereading": "evaluation._replay.traverse",
+    "evaluation.rescoring": "evaluation._replay.traverse",
+    "evaluation.selection": "evaluation._statistics.choice",
     "evaluation.settings": "evaluation._grid",
-    "evaluation.stagewise": "evaluation._runs",
-    "evaluation.traversal": "evaluation._traverse",
+    "evaluation.stagewise": "evaluation._replay.runs",
+    "evaluation.traversal": "evaluation._replay.traverse",
     "evaluation.tuning": "evaluation._tune",
-    "evaluation.verdicts": "evaluation._verdict",
+    "evaluation.verdicts": "evaluation._verdict.verdict",
+    "evaluation.measures": "evaluation._measures.measures",
+    "evaluation.recording": "evaluation._recording.query",
+    "evaluation.observations": "evaluation._health.observations",
+    "evaluation.runs": "evaluation._replay.runs",
+    "evaluation.statistics": "evaluation._statistics.permutation",
+    **_each("evaluation.", "evaluation._recording.", "parquet setup shards"),
+    **_each("evaluation.", "evaluation._verdict.", "pairing slices"),
+    "evaluation.formats": "evaluation._labels.formats",
     "langchain.compressor": "langchain._runoff_rerank",
     "langchain.recorded": "langchain._systems",
     "llama_index.groups": "llama_index._settings",
@@ -171,8 +179,9 @@ class _Moved:
         )
 
         def look_up(name: str) -> Any:  # noqa: ANN401 - any attribute of the module
-            if hasattr(present, name):
-                return getattr(present, name)
+            for place in (present, import_module(face)):
+                if hasattr(place, name):
+                    return getattr(place, name)
             message = f"module {old!r} has moved to {face} and has no attribute {name!r} any more"
             raise AttributeError(message)
 

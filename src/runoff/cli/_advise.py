@@ -33,8 +33,8 @@ from runoff.cli._options import (
 )
 from runoff.cli._system import Answers, named_system
 from runoff.errors import InvalidArgument
-from runoff.evaluation._record import record
-from runoff.evaluation._recording import Recording
+from runoff.evaluation._recording.record import record
+from runoff.evaluation._recording.recording import Recording
 from runoff.pipeline._systems import as_system
 from runoff.report._advice import advise as advised
 from runoff.report._changed import changed

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from runoff.cli._labels import Labels
 from runoff.errors import InvalidArgument
-from runoff.evaluation._bounds import COLUMNS
 from runoff.evaluation._collection import Collection
-from runoff.evaluation._formats import Gathered, numbered_lines, read_qrels, read_texts
+from runoff.evaluation._labels.formats import Gathered, numbered_lines, read_qrels, read_texts
 from runoff.evaluation._labels.headers import JUDGMENTS, columns_of, missing
+from runoff.evaluation._verdict.bounds import COLUMNS
 
 if TYPE_CHECKING:
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._recording.recording import Recording
     from runoff.report._evaluated import Evaluated
     from runoff.types import Document
 

@@ -35,16 +35,16 @@ from runoff.cli._options import (
 )
 from runoff.cli._system import Answers, named_system
 from runoff.errors import InvalidArgument
-from runoff.evaluation._measures import MEASURES, Evaluator
+from runoff.evaluation._measures.measures import MEASURES, Evaluator
 from runoff.evaluation._remarks import degraded
-from runoff.evaluation._rivals import contest
-from runoff.evaluation._runs import write_run
+from runoff.evaluation._replay.runs import write_run
+from runoff.evaluation._verdict.rivals import contest
 from runoff.report._evaluated import evaluated
 from runoff.report._page import report as write_report
 from runoff.report._text import columns, folded, verdict_text
 
 if TYPE_CHECKING:
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._recording.recording import Recording
     from runoff.report._evaluated import Evaluated
 
 __all__ = ["EXIT_HARM", "evaluate"]

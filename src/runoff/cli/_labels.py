@@ -13,7 +13,7 @@ import typer
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation._collection import Collection
-from runoff.evaluation._formats import numbered_lines, read_documents
+from runoff.evaluation._labels.formats import numbered_lines, read_documents
 from runoff.evaluation._labels.grades import whole_grade
 
 if TYPE_CHECKING:

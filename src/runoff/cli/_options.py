@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._slices import by_length, by_script
+from runoff.evaluation._verdict.slices import by_length, by_script
 
 if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
-    from runoff.evaluation._pairing import Slicing
+    from runoff.evaluation._verdict.pairing import Slicing
 
 __all__ = [
     "CacheOption",

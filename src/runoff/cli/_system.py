@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._record import record
-from runoff.evaluation._recording import Recording
+from runoff.evaluation._recording.record import record
+from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._remarks import check_recorded
-from runoff.evaluation._runs import RERANKED, by_stage, read_run
+from runoff.evaluation._replay.runs import RERANKED, by_stage, read_run
 from runoff.pipeline._systems import as_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runoff.evaluation._collection import Collection
-    from runoff.evaluation._measures import Run
+    from runoff.evaluation._measures.measures import Run
 
 __all__ = ["Answers", "NamedSystem", "attribute", "call", "named_system"]
 

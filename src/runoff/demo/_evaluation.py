@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew
 from runoff.evaluation._collection import Collection
-from runoff.evaluation._record import record
-from runoff.evaluation._recording import Recording, Stored
+from runoff.evaluation._recording.query import Stored
+from runoff.evaluation._recording.record import record
+from runoff.evaluation._recording.recording import Recording
 from runoff.report._advice import advise
 from runoff.report._page import write
 

@@ -11,22 +11,23 @@ from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
-    from runoff.evaluation._comparisons import Comparison
     from runoff.evaluation._curve import Curve, Point, curve
     from runoff.evaluation._grid import Setting
-    from runoff.evaluation._health import health
+    from runoff.evaluation._health.health import health
+    from runoff.evaluation._health.observations import Finding, Health
+    from runoff.evaluation._health.overlap import rank_biased_overlap
     from runoff.evaluation._ledger import Ledger, LostDocument, Move, QueryLedger
     from runoff.evaluation._losses import losses
-    from runoff.evaluation._measures import Evaluator, Measured, evaluate
-    from runoff.evaluation._observations import Finding, Health
-    from runoff.evaluation._overlap import rank_biased_overlap
-    from runoff.evaluation._record import record
-    from runoff.evaluation._recording import Content, FateCode, RecordedQuery, Recording
-    from runoff.evaluation._replay import AS_RECORDED, Ranking, Runs, replay
-    from runoff.evaluation._runs import by_stage, read_run, read_scored_run, write_run
-    from runoff.evaluation._slices import by_agreement, by_length, by_margin, by_script
+    from runoff.evaluation._measures.measures import Evaluator, Measured, evaluate
+    from runoff.evaluation._recording.query import Content, FateCode, RecordedQuery
+    from runoff.evaluation._recording.record import record
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._replay.replay import AS_RECORDED, Ranking, Runs, replay
+    from runoff.evaluation._replay.runs import by_stage, read_run, read_scored_run, write_run
     from runoff.evaluation._tune import Trial, Tuning, tune
-    from runoff.evaluation._verdict import Verdict, verdict
+    from runoff.evaluation._verdict.result import Comparison, Verdict
+    from runoff.evaluation._verdict.slices import by_agreement, by_length, by_margin, by_script
+    from runoff.evaluation._verdict.verdict import verdict
 
 
 __all__ = [
@@ -73,46 +74,46 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AS_RECORDED": "_replay",
+    "AS_RECORDED": "_replay.replay",
     "Collection": "_collection",
-    "Comparison": "_comparisons",
-    "Content": "_recording",
+    "Comparison": "_verdict.result",
+    "Content": "_recording.query",
     "Curve": "_curve",
-    "Evaluator": "_measures",
-    "FateCode": "_recording",
-    "Finding": "_observations",
-    "Health": "_observations",
+    "Evaluator": "_measures.measures",
+    "FateCode": "_recording.query",
+    "Finding": "_health.observations",
+    "Health": "_health.observations",
     "Ledger": "_ledger",
     "LostDocument": "_ledger",
-    "Measured": "_measures",
+    "Measured": "_measures.measures",
     "Move": "_ledger",
     "Point": "_curve",
     "QueryLedger": "_ledger",
-    "Ranking": "_replay",
-    "RecordedQuery": "_recording",
-    "Recording": "_recording",
-    "Runs": "_replay",
+    "Ranking": "_replay.replay",
+    "RecordedQuery": "_recording.query",
+    "Recording": "_recording.recording",
+    "Runs": "_replay.replay",
     "Setting": "_grid",
     "Trial": "_tune",
     "Tuning": "_tune",
-    "Verdict": "_verdict",
-    "by_agreement": "_slices",
-    "by_length": "_slices",
-    "by_margin": "_slices",
-    "by_script": "_slices",
-    "by_stage": "_runs",
+    "Verdict": "_verdict.result",
+    "by_agreement": "_verdict.slices",
+    "by_length": "_verdict.slices",
+    "by_margin": "_verdict.slices",
+    "by_script": "_verdict.slices",
+    "by_stage": "_replay.runs",
     "curve": "_curve",
-    "evaluate": "_measures",
-    "health": "_health",
+    "evaluate": "_measures.measures",
+    "health": "_health.health",
     "losses": "_losses",
-    "rank_biased_overlap": "_overlap",
-    "read_run": "_runs",
-    "read_scored_run": "_runs",
-    "record": "_record",
-    "replay": "_replay",
+    "rank_biased_overlap": "_health.overlap",
+    "read_run": "_replay.runs",
+    "read_scored_run": "_replay.runs",
+    "record": "_recording.record",
+    "replay": "_replay.replay",
     "tune": "_tune",
-    "verdict": "_verdict",
-    "write_run": "_runs",
+    "verdict": "_verdict.verdict",
+    "write_run": "_replay.runs",
 }
 
 if not TYPE_CHECKING:  # a type checker then knows the names above, and no others

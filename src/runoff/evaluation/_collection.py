@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
-from runoff.evaluation._formats import (
+from runoff.evaluation._labels.formats import (
     check_queries,
     checked_judgments,
     oddities,
@@ -16,6 +16,7 @@ from runoff.evaluation._formats import (
 )
 from runoff.evaluation._labels.matching import matched
 from runoff.evaluation._labels.readers import Readers
+from runoff.evaluation._labels.rejudged import rejudged
 from runoff.evaluation._labels.relevance import (
     Parents,
     as_documents,
@@ -23,7 +24,6 @@ from runoff.evaluation._labels.relevance import (
     resolved_parents,
 )
 from runoff.evaluation._labels.sheet import known_documents
-from runoff.evaluation._rejudged import rejudged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

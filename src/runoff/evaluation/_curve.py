@@ -12,11 +12,13 @@ from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation import _statistics as statistics
-from runoff.evaluation._differences import mean_intervals, regret_ends
 from runoff.evaluation._grid import own_setting
-from runoff.evaluation._recording import Content
-from runoff.evaluation._replay import plan_replay, traversals
+from runoff.evaluation._recording.query import Content
+from runoff.evaluation._replay.replay import plan_replay, traversals
+from runoff.evaluation._statistics.choice import argmax, cheapest_of_the_best, held_out
+from runoff.evaluation._statistics.differences import mean_intervals, regret_ends
+from runoff.evaluation._statistics.permutation import holm, permutation_p
+from runoff.evaluation._statistics.power import FEWEST
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
-    from runoff.evaluation._measures import Judged
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._measures.measures import Judged
+    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._trials import Trials
     from runoff.rerank._cost import Price
 
@@ -270,11 +272,9 @@ def curve_of(
     values = trials.quality
     rank = np.arange(len(values))
     chosen = recommended(values)
-    held = statistics.held_out(
-        values, rank, folds=folds, rounds=rounds, seed=seed, tolerance=_TOLERANCE
-    )
+    held = held_out(values, rank, folds=folds, rounds=rounds, seed=seed, tolerance=_TOLERANCE)
     # a difference by rounding is no regret
-    regrets = np.round(values[statistics.argmax(values)] - held.values, 12) + 0.0
+    regrets = np.round(values[argmax(values)] - held.values, 12) + 0.0
     regret = float(regrets.mean())
     low, high = regret_ends(values, chosen, seed=seed)
     return Curve(
@@ -300,7 +300,7 @@ def recommended(values: NDArray[np.float64]) -> int:
     Args:
         values: shape (windows, queries), the narrowest first.
     """
-    return statistics.cheapest_of_the_best(values, np.arange(len(values)), tolerance=_TOLERANCE)
+    return cheapest_of_the_best(values, np.arange(len(values)), tolerance=_TOLERANCE)
 
 
 def _ladder(recording: Recording) -> list[int]:
@@ -377,13 +377,13 @@ def _shape(values: NDArray[np.float64], bound: float, seed: int) -> Shape:
     over_none = values[1:] - values[0]
     over_last = values[1:last] - values[last]
     deltas = np.ascontiguousarray(np.vstack([over_none, over_last]).T)
-    p = statistics.permutation_p(deltas, seed=seed)
-    proven = statistics.holm(p, np.ones(len(p))) <= _LEVEL
+    p = permutation_p(deltas, seed=seed)
+    proven = holm(p, np.ones(len(p))) <= _LEVEL
     means = deltas.mean(axis=0)
     better, worse = proven & (means > 0), proven & (means < 0)
     level = _LEVEL / len(p)
     low, high = mean_intervals(deltas, unseen=False, level=level, seed=seed).T
-    enough = len(deltas) >= statistics.FEWEST
+    enough = len(deltas) >= FEWEST
     if enough and (low[:last] >= -bound).all() and (high[:last] <= bound).all():
         return "flat"
     if not better[:last].any():

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from runoff._util.arguments import count, is_share
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording import Recording, Stored
-from runoff.evaluation._replay import replay
-from runoff.evaluation._setup import fusion_from_json, fusion_to_json, threshold_to_json
+from runoff.evaluation._recording.query import Stored
+from runoff.evaluation._recording.recording import Recording
+from runoff.evaluation._recording.setup import fusion_from_json, fusion_to_json, threshold_to_json
+from runoff.evaluation._replay.replay import replay
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._default import default_fusion
@@ -23,8 +24,8 @@ from runoff.scores import Threshold
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runoff.evaluation._replay import Runs
-    from runoff.evaluation._setup import Setup
+    from runoff.evaluation._recording.setup import Setup
+    from runoff.evaluation._replay.replay import Runs
     from runoff.protocols import Fusion
 
 __all__ = ["Answers", "Setting", "default_grid", "grid_settings", "own_setting"]

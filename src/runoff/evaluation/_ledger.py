@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation._labels.relevance import View
-    from runoff.evaluation._recording import RecordedQuery
+    from runoff.evaluation._recording.query import RecordedQuery
 
 __all__ = [
     "CEILINGS",

@@ -22,20 +22,20 @@ from runoff.evaluation._ledger import (
     Move,
     QueryLedger,
 )
-from runoff.evaluation._recording import Content
+from runoff.evaluation._recording.query import Content
 from runoff.evaluation._remarks import check_found, check_judged, check_recorded, degraded, foreign
-from runoff.evaluation._replay import plan_replay, traversals
+from runoff.evaluation._replay.replay import plan_replay, traversals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._measures import Judged
-    from runoff.evaluation._recording import Recording
-    from runoff.evaluation._replay import Plan
-    from runoff.evaluation._setup import Setup
-    from runoff.evaluation._traverse import Traversal
+    from runoff.evaluation._measures.measures import Judged
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._recording.setup import Setup
+    from runoff.evaluation._replay.replay import Plan
+    from runoff.evaluation._replay.traverse import Traversal
 
 __all__ = ["losses"]
 

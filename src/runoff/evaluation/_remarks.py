@@ -11,7 +11,7 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._recording.recording import Recording
 
 __all__ = ["check_found", "check_judged", "check_recorded", "degraded", "foreign"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import Answers
-from runoff.evaluation._measures import Evaluator
+from runoff.evaluation._measures.measures import Evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation._grid import Setting
-    from runoff.evaluation._measures import Judged
-    from runoff.evaluation._recording import RecordedQuery, Recording
-    from runoff.evaluation._setup import StepSetup
+    from runoff.evaluation._measures.measures import Judged
+    from runoff.evaluation._recording.query import RecordedQuery
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._recording.setup import StepSetup
     from runoff.rerank._cost import Price
     from runoff.trace import StageTrace
 

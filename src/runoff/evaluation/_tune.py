@@ -14,10 +14,11 @@ from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation import _statistics as statistics
-from runoff.evaluation._differences import mean_intervals
 from runoff.evaluation._grid import grid_settings
 from runoff.evaluation._labels.caveats import caveats_of, unsettled
+from runoff.evaluation._statistics import choice
+from runoff.evaluation._statistics.differences import mean_intervals
+from runoff.evaluation._statistics.power import FEWEST
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation._grid import Setting
-    from runoff.evaluation._measures import Judged
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._measures.measures import Judged
+    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._trials import Trials
     from runoff.rerank._cost import Price
 
@@ -230,15 +231,15 @@ def choose(
     """Choose among trials; see `tune`."""
     values, rank = trials.quality, cost_rank(trials)
     queries = values.shape[1]
-    chosen = statistics.cheapest_of_the_best(values, rank)
-    ahead = statistics.held_out(values, rank, folds=folds, rounds=rounds, seed=seed)
+    chosen = choice.cheapest_of_the_best(values, rank)
+    ahead = choice.held_out(values, rank, folds=folds, rounds=rounds, seed=seed)
     gain, (low, high), proven = gained(values, chosen, ahead.values, seed=seed)
     cheaper = bool(rank[chosen] < rank[0])
     decision = _decision(chosen, queries, low, bound, proven=proven, cheaper=cheaper)
     recommended = 0 if decision == "keep what you have" else chosen
     every = _trials(trials)
     usage = trials.pairs.mean(axis=1) if trials.cost is None else trials.cost.mean(axis=1)
-    best = statistics.front(
+    best = choice.front(
         np.array([one.quality for one in every]),
         [np.array([one.p95_ms for one in every]), usage],
     )
@@ -287,7 +288,7 @@ def gained(
     gains = ahead - values[0]
     low, high = mean_intervals(gains[:, None], seed=seed)[0].tolist()
     gain = float(gains.mean())
-    p, left = statistics.best_of(values, chosen, level=_ONE_SIDED, seed=seed)
+    p, left = choice.best_of(values, chosen, level=_ONE_SIDED, seed=seed)
     if low <= 0 or p > _ONE_SIDED:
         return gain, (min(low, 0.0), high), False
     return gain * left, (min(low, gain * left), high), True
@@ -321,7 +322,7 @@ def _decision(
         return "keep what you have"
     if proven:
         return "better"
-    spared = cheaper and low >= -bound and queries >= statistics.FEWEST
+    spared = cheaper and low >= -bound and queries >= FEWEST
     return "cheaper" if spared else "keep what you have"
 
 

@@ -80,18 +80,17 @@ class Convex:
 
         Args:
             source: its name.
-            scores: of its hits.
+            scores: of its hits, best first.
             normalized: their z-scores, in the same order.
         """
         usual = None if self.spreads is None else self.spreads.get(source)
         if usual is None or len(scores) < 2:  # noqa: PLR2004 - one score has no deviation
             return 1.0
-        apart = max(scores) - min(scores)
+        # the worst hit comes last, and z-scores are apart by as many deviations
+        apart, deviations = scores[0] - scores[-1], normalized[0] - normalized[-1]
         if not math.isfinite(apart):
             return 1.0
-        # z-scores are apart by as many deviations
-        deviation = apart / (max(normalized) - min(normalized)) if apart else 0.0
-        return min(max(deviation / usual, 0.5), 2.0)
+        return min(max(apart / deviations / usual if deviations else 0.0, 0.5), 2.0)
 
     def suited(self, rankings: Mapping[str, Sequence[Hit]]) -> tuple[Convex | RRF, str]:
         """Return what a pipeline fuses these hits with, and a sentence where it is not this.
@@ -125,17 +124,18 @@ class Convex:
         """
         normalizer = cast("Normalizer", self.normalizer)  # as checked
         weights = shares(self.weights, rankings)
-        keys: dict[str, None] = {}
+        ours = isinstance(normalizer, (MinMax, TheoreticalMinMax, ZScore))
         parts: list[tuple[dict[str, float], float]] = []  # by key, and of a key that is absent
         for source, hits in rankings.items():
             first: dict[str, Hit] = {hit.key: hit for hit in hits}
             if len(first) < len(hits):
                 first = {hit.key: hit for hit in reversed(hits)}
                 first = {hit.key: first[hit.key] for hit in hits}
-            keys.update(dict.fromkeys(first))
             normalized = normalizer.normalize(tuple(first.values()))
             missing = normalizer.missing(normalized)
-            if len(normalized) != len(first) or not all(map(math.isfinite, (*normalized, missing))):
+            if not ours and (
+                len(normalized) != len(first) or not all(map(math.isfinite, (*normalized, missing)))
+            ):
                 raise InvalidArgument(
                     "normalizer",
                     normalizer,
@@ -152,9 +152,11 @@ class Convex:
         if len(parts) == 2:  # noqa: PLR2004 - the usual number; a sum of two is rounded once anyway
             (one, no_one), (two, no_two) = parts
             fused = {key: value + two.get(key, no_two) for key, value in one.items()}
-            if len(keys) > len(one):
-                fused |= {key: no_one + two[key] for key in two if key not in one}
+            for key, value in two.items():
+                if key not in one:
+                    fused[key] = no_one + value
             return fused
+        keys = dict.fromkeys(key for known, _ in parts for key in known)
         return {key: math.fsum([known.get(key, absent) for known, absent in parts]) for key in keys}
 
 

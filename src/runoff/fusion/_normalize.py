@@ -115,7 +115,7 @@ class ZScore:
             shares = [(score - low) / span for score in present]
         mean = math.fsum(shares) / len(shares)
         apart = [share - mean for share in shares]
-        deviation = math.sqrt(math.fsum([one * one for one in apart]) / len(apart))
+        deviation = math.hypot(*apart) / math.sqrt(len(apart))
         zs = [one / deviation for one in apart]
         if len(zs) == len(scores):
             return zs
@@ -135,7 +135,7 @@ def _clean(hits: Sequence[Hit]) -> tuple[list[float | None], list[float]]:
     NaN and -inf become None and do not count; +inf becomes the best finite score, or 0 without one.
     """
     scores = [hit.score for hit in hits]
-    if all(map(math.isfinite, scores)):
+    if math.isfinite(sum(scores)):  # then each is finite
         return [*scores], scores
     best = max(filter(math.isfinite, scores), default=0.0)
     cleaned = [

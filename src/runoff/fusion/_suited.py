@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def suited(fusion: Fusion, rankings: Mapping[str, Sequence[Hit]]) -> tuple[Fusio
 
 def falling(scores: Sequence[float]) -> int:
     """Return how many scores from the first on fall or stay equal; NaN does neither."""
+    if all(map(operator.ge, [math.inf, *scores], scores)):
+        return len(scores)
     last = math.inf
     for place, score in enumerate(scores):
         if not score <= last:

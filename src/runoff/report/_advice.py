@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._curve import curve
-from runoff.evaluation._health import health
+from runoff.evaluation._health.health import health
 from runoff.evaluation._losses import losses
-from runoff.evaluation._measures import MEASURES
+from runoff.evaluation._measures.measures import MEASURES
 from runoff.evaluation._remarks import check_recorded, degraded
-from runoff.evaluation._rivals import contest
-from runoff.evaluation._runs import by_stage
+from runoff.evaluation._replay.runs import by_stage
+from runoff.evaluation._verdict.rivals import contest
 from runoff.report._answer import answer_of, nothing_judged
 from runoff.report._evaluated import evaluated
 from runoff.report._text import columns, curve_text, folded, verdict_text
@@ -21,15 +21,15 @@ from runoff.report._text import columns, curve_text, folded, verdict_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from runoff.evaluation._bounds import Unjudged
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve
+    from runoff.evaluation._health.observations import Health
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._observations import Health
-    from runoff.evaluation._pairing import Slicing
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._tune import Tuning
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._verdict.bounds import Unjudged
+    from runoff.evaluation._verdict.pairing import Slicing
+    from runoff.evaluation._verdict.result import Verdict
     from runoff.report._answer import Answer
     from runoff.report._evaluated import Evaluated
 

@@ -6,14 +6,14 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from runoff._util.text import snippet
-from runoff.evaluation._runs import BEST
+from runoff.evaluation._replay.runs import BEST
 from runoff.report import _figures as figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runoff.evaluation._measures import Measured
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._measures.measures import Measured
+    from runoff.evaluation._verdict.result import Verdict
     from runoff.report._evaluated import Evaluated
 
 __all__ = ["Answer", "Figure", "answer_of", "nothing_judged"]

@@ -14,9 +14,9 @@ from runoff._util.messages import visible
 from runoff._util.stored import path_of
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
-from runoff.evaluation._health import health
+from runoff.evaluation._health.health import health
 from runoff.evaluation._remarks import degraded
-from runoff.evaluation._runs import FUSED, RERANKED, by_stage
+from runoff.evaluation._replay.runs import FUSED, RERANKED, by_stage
 from runoff.report import _figures as figures
 from runoff.report._answer import Answer, Figure
 from runoff.report._notebook import table_html
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    from runoff.evaluation._measures import Run
-    from runoff.evaluation._observations import Health
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._health.observations import Health
+    from runoff.evaluation._measures.measures import Run
+    from runoff.evaluation._recording.recording import Recording
 
 __all__ = ["Changed", "Example", "Overlap", "changed", "changed_sections"]
 

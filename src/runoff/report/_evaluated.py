@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from runoff._util.messages import visible
 from runoff._util.text import snippet
-from runoff.evaluation._measure_names import judged_name
-from runoff.evaluation._measures import MEASURES, Evaluator
-from runoff.evaluation._rivals import against
-from runoff.evaluation._verdict import verdict
+from runoff.evaluation._measures.measures import MEASURES, Evaluator
+from runoff.evaluation._measures.names import judged_name
+from runoff.evaluation._verdict.rivals import against
+from runoff.evaluation._verdict.verdict import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from runoff.evaluation._collection import Collection
-    from runoff.evaluation._measures import Measured, Run
-    from runoff.evaluation._pairing import Slicing
-    from runoff.evaluation._rivals import Contest
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._measures.measures import Measured, Run
+    from runoff.evaluation._verdict.pairing import Slicing
+    from runoff.evaluation._verdict.result import Verdict
+    from runoff.evaluation._verdict.rivals import Contest
 
 __all__ = ["Evaluated", "compared_rows", "evaluated", "rival_rows"]
 

@@ -9,15 +9,15 @@ import numpy as np
 
 from runoff.evaluation._labels.relevance import View
 from runoff.evaluation._ledger import ENTRIES
-from runoff.evaluation._recording import FateCode
+from runoff.evaluation._recording.query import FateCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._measures import Judged
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._measures.measures import Judged
+    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._tune import Trial, Tuning
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from runoff import __version__
 from runoff._util.messages import visible
 from runoff._util.text import snippet
-from runoff.evaluation._measures import MEASURES
+from runoff.evaluation._measures.measures import MEASURES
 from runoff.report._advice import advise
 from runoff.report._changed import changed, changed_sections
 from runoff.report._notebook import STYLE, table_html
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from runoff.evaluation._collection import Collection
-    from runoff.evaluation._pairing import Slicing
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._tune import Tuning
+    from runoff.evaluation._verdict.pairing import Slicing
     from runoff.report._advice import Advice
     from runoff.report._answer import Answer
     from runoff.report._changed import Changed

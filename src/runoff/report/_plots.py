@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from runoff.evaluation import _curve as curves
     from runoff.evaluation import _tune as tuning
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._measures import Judged
-    from runoff.evaluation._recording import Recording
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._measures.measures import Judged
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._verdict.result import Verdict
 
 __all__ = [
     "curve_plot",

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runoff.evaluation._curve import Curve
+    from runoff.evaluation._health.observations import Health
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._measures import Judged, Measured
-    from runoff.evaluation._observations import Health
-    from runoff.evaluation._recording import Recording
-    from runoff.evaluation._setup import Setup
+    from runoff.evaluation._measures.measures import Judged, Measured
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._recording.setup import Setup
     from runoff.evaluation._tune import Tuning
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._verdict.result import Verdict
 
 __all__ = [
     "curve_html",

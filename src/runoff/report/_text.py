@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runoff.evaluation._curve import Curve
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._verdict.result import Verdict
 
 __all__ = ["columns", "curve_text", "folded", "number", "table", "verdict_text"]
 

@@ -11,9 +11,9 @@ from runoff.report._notebook import table_html
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runoff.evaluation._bounds import Unjudged
     from runoff.evaluation._collection import Collection
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._verdict.bounds import Unjudged
     from runoff.report._answer import Answer
 
 __all__ = ["judge_texts", "opening", "unjudged_section"]

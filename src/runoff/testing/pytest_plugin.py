@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from runoff.evaluation._measures import Evaluator
-from runoff.evaluation._verdict import verdict
+from runoff.evaluation._measures.measures import Evaluator
+from runoff.evaluation._verdict.verdict import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runoff.evaluation._collection import Collection
-    from runoff.evaluation._measures import Run
-    from runoff.evaluation._pairing import Slicing
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._measures.measures import Run
+    from runoff.evaluation._verdict.pairing import Slicing
+    from runoff.evaluation._verdict.result import Verdict
 
 __all__ = ["AssertNoHarm", "assert_no_harm"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runoff.evaluation._tune import Tuning
-    from runoff.evaluation._verdict import Verdict
+    from runoff.evaluation._verdict.result import Verdict
 
 __all__ = ["caveats_of", "doubted", "unsettled"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._formats import Gathered
+    from runoff.evaluation._labels.formats import Gathered
 
 __all__ = ["Impression", "judge_by_clicks"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
-from runoff.evaluation._formats import Gathered, read_qrels, read_topics
+from runoff.evaluation._labels.formats import Gathered, read_qrels, read_topics
 from runoff.evaluation._labels.reading import (
     beir,
     impressions_of,

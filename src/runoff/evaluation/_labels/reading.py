@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument, MalformedData, MissingExtra
-from runoff.evaluation._formats import (
+from runoff.evaluation._labels.clicks import judge_by_clicks
+from runoff.evaluation._labels.formats import (
     Gathered,
     existing,
     json_objects,
@@ -16,7 +17,6 @@ from runoff.evaluation._formats import (
     read_qrels,
     read_queries,
 )
-from runoff.evaluation._labels.clicks import judge_by_clicks
 from runoff.evaluation._labels.grades import Grades, whole_grade
 from runoff.evaluation._labels.headers import IMPRESSIONS
 from runoff.evaluation._labels.sheet import cell_name, known_documents, read_sheet

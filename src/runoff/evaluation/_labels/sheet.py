@@ -17,7 +17,7 @@ from runoff.types import Document
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from runoff.evaluation._formats import Gathered
+    from runoff.evaluation._labels.formats import Gathered
     from runoff.evaluation._labels.headers import Columns
     from runoff.evaluation._labels.tables import Table
 

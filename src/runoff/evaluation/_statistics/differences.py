@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff.evaluation._statistics import chunks, holm, permutation_p
+from runoff.evaluation._statistics.permutation import chunks, holm, permutation_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,15 +10,15 @@ import numpy as np
 
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument, MalformedData
-from runoff.evaluation._formats import numbered_lines
-from runoff.evaluation._replay import replay
+from runoff.evaluation._labels.formats import numbered_lines
+from runoff.evaluation._replay.replay import replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
-    from runoff.evaluation._measures import Run
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._measures.measures import Run
+    from runoff.evaluation._recording.recording import Recording
 
 __all__ = [
     "BEST",

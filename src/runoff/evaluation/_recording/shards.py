@@ -25,8 +25,8 @@ from runoff.errors import (
     RecordingNotFound,
     RecordingTooNew,
 )
-from runoff.evaluation._recording import Stored
-from runoff.evaluation._setup import Setup
+from runoff.evaluation._recording.query import Stored
+from runoff.evaluation._recording.setup import Setup
 
 try:
     import pyarrow as pa
@@ -34,15 +34,15 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingExtra("pyarrow", "eval") from missing
 
-from runoff.evaluation._columns import check_columns, check_heads, check_schema
-from runoff.evaluation._parquet import queries_of, schema, table_of
+from runoff.evaluation._recording.columns import check_columns, check_heads, check_schema
+from runoff.evaluation._recording.parquet import queries_of, schema, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Self
 
-    from runoff.evaluation._recording import RecordedQuery
+    from runoff.evaluation._recording.query import RecordedQuery
 
 __all__ = ["VERSION", "Folder", "alone"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff.errors import MissingExtra
-from runoff.evaluation._recording import Content, FateCode
+from runoff.evaluation._recording.query import Content, FateCode
 from runoff.scores import ScoreKind
 
 try:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._setup import Setup
+    from runoff.evaluation._recording.setup import Setup
 
 __all__ = ["check_columns", "check_heads", "check_row", "check_schema"]
 

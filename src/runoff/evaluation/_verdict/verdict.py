@@ -3,157 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runoff._util.arguments import count, is_share
-from runoff._util.display import html_by, pretty
-from runoff._util.gained import gained
-from runoff._util.lazy import import_name
-from runoff._util.messages import visible
-from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
-from runoff.evaluation._bounds import in_doubt
-from runoff.evaluation._comparisons import Change, Comparison, Rival
-from runoff.evaluation._differences import compare_means, span_of
 from runoff.evaluation._labels.caveats import caveats_of, doubted
-from runoff.evaluation._measures import Measured
-from runoff.evaluation._needed import more_queries
-from runoff.evaluation._pairing import paired, questions
+from runoff.evaluation._measures.measures import Measured
 from runoff.evaluation._remarks import check_found
-from runoff.evaluation._statistics import detectable
-from runoff.evaluation._unjudged import doubt_of, pooled
+from runoff.evaluation._statistics.differences import compare_means, span_of
+from runoff.evaluation._statistics.power import detectable, more_queries
+from runoff.evaluation._verdict.bounds import in_doubt
+from runoff.evaluation._verdict.pairing import paired, questions
+from runoff.evaluation._verdict.result import Change, Comparison, Verdict
+from runoff.evaluation._verdict.unjudged import doubt_of, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from altair import LayerChart
     from numpy.typing import NDArray
 
-    from runoff.evaluation._bounds import Unjudged
-    from runoff.evaluation._pairing import Pair, Question, Slice, Slicing, Values
-    from runoff.evaluation._unjudged import Extent
+    from runoff.evaluation._verdict.pairing import Pair, Question, Slice, Slicing, Values
+    from runoff.evaluation._verdict.result import Decision
+    from runoff.evaluation._verdict.unjudged import Extent
 
-__all__ = ["Change", "Comparison", "Decision", "Rival", "Verdict", "verdict"]
-
-Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
+__all__ = ["verdict"]
 
 _TIE = 1e-9
 _MAIN_SHARE = 0.8  # of the level, for the question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
 _LINE, _NOTE = 120, 1000  # characters shown of a line and of a note
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Verdict:
-    """What a comparison of two systems shows.
-
-    Attributes:
-        decision: `"keep"` if the second system is better, `"remove"` if it is worse, `"keep for
-            these slices"` if it is better on some slices only, `"no effect"` if the difference is
-            within the bound even in the worst case that the data allow, else `"undecided"`.
-        reason: why, in a sentence.
-        main: the first measure on all queries; it decides.
-        comparisons: every measure on all queries, then the first measure on every slice.
-        keep_for: the slices that it is proven to help; if it helps on the whole but harms a slice,
-            the slices that it does not harm.
-        remove_for: the slices that it is proven to harm.
-        helped: the queries that gained most.
-        hurt: the queries that lost most.
-        more_queries: how many more judged queries would decide, from and to; None if decided, or if
-            these queries cannot say.
-        detectable: the smallest difference that this many queries detect with a power of .9; None
-            for a single query, which has no spread.
-        bound: smaller differences count as no effect.
-        level: the chance of a false finding, over all tests.
-        rounds: random draws of each test and interval.
-        seed: of the random draws.
-        notes: caveats, as sentences.
-        changes: every query, the largest gain first; left out of `to_dict`.
-        unjudged: what the counted results that nobody judged could do; None if all were judged.
-        rivals: the simple systems that a recorded one was compared with, the strongest first.
-        ms: median milliseconds of a search of the second system; None if unknown.
-        caveat: why nothing can be proven by the judgments, such as clicks; empty if it can.
-    """
-
-    decision: Decision
-    reason: str
-    main: Comparison
-    comparisons: tuple[Comparison, ...]
-    keep_for: tuple[Slice, ...]
-    remove_for: tuple[Slice, ...]
-    helped: tuple[Change, ...]
-    hurt: tuple[Change, ...]
-    more_queries: tuple[int, int] | None
-    detectable: float | None
-    bound: float
-    level: float
-    rounds: int
-    seed: int
-    notes: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = field(default=(), repr=False)
-    unjudged: Unjudged | None = None
-    rivals: tuple[Rival, ...] = ()
-    ms: float | None = None
-    caveat: str = ""
-
-    __setstate__ = gained("unjudged", "rivals", "ms", "caveat")
-
-    @property
-    def harms(self) -> bool:
-        """Whether the second system is proven worse, on all queries or on a slice.
-
-        A proven loss that is shown to be within the bound is no harm, and neither is one that
-        judgments still missing could turn.
-        """
-        mains = [self.main]
-        if self.unjudged is not None:
-            mains += [self.unjudged.worst, self.unjudged.best]
-        worse = all(one.adjusted_p <= self.level and one.difference < 0 for one in mains)
-        if self.caveat or self.decision == "no effect":
-            return False
-        return worse or bool(self.remove_for)
-
-    _repr_pretty_ = pretty
-
-    _repr_html_ = html_by("verdict_html")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the single queries' changes as plain values for JSON."""
-        plain = asdict(replace(self, changes=()))
-        del plain["changes"]
-        return plain
-
-    def plot(self) -> LayerChart:
-        """Return the gains and losses of all queries, sorted, as an Altair chart.
-
-        Raises:
-            MissingExtra: Altair is not installed.
-        """
-        chart: LayerChart = import_name("runoff.report._plots", "verdict_plot")(self)
-        return chart
-
-    def __repr__(self) -> str:
-        """Show the decision and the main comparison; `str` has the rest."""
-        main = self.main
-        low, high = main.interval
-        return (
-            f"Verdict({self.decision}, {main.measure} {main.difference:+.4f} [{low:+.4f}, "
-            f"{high:+.4f}], {main.queries} queries)"
-        )
-
-    def __str__(self) -> str:
-        """Return the decision, every comparison, the queries that changed most, and the notes."""
-        lines = [snippet(f"{self.decision}: {self.reason}", _NOTE), *map(str, self.comparisons)]
-        lines += map(str, self.rivals[1:])
-        if self.unjudged is not None:
-            lines.append(str(self.unjudged))
-        for title, changes in (("helped", self.helped), ("hurt", self.hurt)):
-            lines += [f"{title} {one}" for one in changes]
-        return visible("\n".join([*lines, *(snippet(note, _NOTE) for note in self.notes)]))
 
 
 def verdict(  # noqa: PLR0913 - every setting has a default

@@ -10,8 +10,8 @@ import numpy as np
 from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording import Recording
-from runoff.evaluation._replay import plan_replay, traversals
+from runoff.evaluation._recording.recording import Recording
+from runoff.evaluation._replay.replay import plan_replay, traversals
 from runoff.trace import FateKind, Scoring, Trace
 from runoff.types import Response
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._traverse import Traversal
+    from runoff.evaluation._replay.traverse import Traversal
     from runoff.scores import ScoreKind
 
 __all__ = ["Finding", "Health", "Observation", "observations"]

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._recording import Origin, RecordedQuery, Recording
-    from runoff.evaluation._setup import GroupSetup
+    from runoff.evaluation._recording.query import Origin, RecordedQuery
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._recording.setup import GroupSetup
     from runoff.fusion._normalize import Normalizer
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion

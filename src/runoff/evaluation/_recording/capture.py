@@ -13,9 +13,9 @@ from runoff._util.faults import lacks
 from runoff._util.messages import name_of
 from runoff._waiting.drive import run
 from runoff.deadline import Deadline
-from runoff.evaluation._first_stage import group_recorded
-from runoff.evaluation._recording import Content, FateCode, Origin, RecordedQuery
-from runoff.evaluation._setup import StepSetup, threshold_to_json
+from runoff.evaluation._recording.query import Content, FateCode, Origin, RecordedQuery
+from runoff.evaluation._recording.setup import StepSetup, threshold_to_json
+from runoff.evaluation._replay.first_stage import group_recorded
 from runoff.fusion._suited import suited
 from runoff.pipeline._drift import Present
 from runoff.pipeline._sources import Current
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._setup import Setup
+    from runoff.evaluation._recording.setup import Setup
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion, Reranker
     from runoff.rerank._inner import StageAnswer

@@ -11,10 +11,10 @@ import numpy as np
 
 from runoff._util.arguments import count, is_share
 from runoff.errors import InvalidArgument
-from runoff.evaluation._first_stage import prepared
-from runoff.evaluation._recording import Recording
-from runoff.evaluation._setup import fusion_from_json, threshold_to_json
-from runoff.evaluation._traverse import recorded_scores, scores_by, scores_of_other, traverse
+from runoff.evaluation._recording.recording import Recording
+from runoff.evaluation._recording.setup import fusion_from_json, threshold_to_json
+from runoff.evaluation._replay.first_stage import prepared
+from runoff.evaluation._replay.traverse import recorded_scores, scores_by, scores_of_other, traverse
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._rrf import RRF
@@ -24,8 +24,8 @@ from runoff.scores import Threshold
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from runoff.evaluation._setup import GroupSetup, Setup, StepSetup
-    from runoff.evaluation._traverse import ScoresOf, Traversal
+    from runoff.evaluation._recording.setup import GroupSetup, Setup, StepSetup
+    from runoff.evaluation._replay.traverse import ScoresOf, Traversal
     from runoff.protocols import Fusion
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._measures import Measured
+from runoff.evaluation._measures.measures import Measured
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff.errors import MissingExtra
-from runoff.evaluation._columns import check_row
-from runoff.evaluation._recording import Origin, RecordedQuery
+from runoff.evaluation._recording.columns import check_row
+from runoff.evaluation._recording.query import Origin, RecordedQuery
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import StageTrace
 from runoff.types import Degradation, Outcome
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._setup import Setup
+    from runoff.evaluation._recording.setup import Setup
 
 __all__ = ["queries_of", "schema", "table_of"]
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation import _statistics as statistics
-from runoff.evaluation._comparisons import Rival
 from runoff.evaluation._grid import Answers, default_grid, grid_settings, own_setting
-from runoff.evaluation._measures import MEASURES, Evaluator
+from runoff.evaluation._measures.measures import MEASURES, Evaluator
 from runoff.evaluation._remarks import check_judged, check_recorded, degraded
-from runoff.evaluation._runs import BEST, RERANKED, by_stage
+from runoff.evaluation._replay.runs import BEST, RERANKED, by_stage
+from runoff.evaluation._statistics.choice import argmax
 from runoff.evaluation._trials import Costs
-from runoff.evaluation._verdict import verdict
+from runoff.evaluation._verdict.result import Rival
+from runoff.evaluation._verdict.verdict import verdict
 from runoff.fusion._convex import Convex
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation._grid import Setting
-    from runoff.evaluation._measures import Judged, Measured, Run
-    from runoff.evaluation._recording import Recording
-    from runoff.evaluation._setup import Setup
-    from runoff.evaluation._verdict import Decision, Verdict
+    from runoff.evaluation._measures.measures import Judged, Measured, Run
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._recording.setup import Setup
+    from runoff.evaluation._verdict.result import Decision, Verdict
 
 __all__ = ["Contest", "against", "contest", "second_stage_verdict"]
 
@@ -253,5 +253,5 @@ def _chosen(values: NDArray[np.float64]) -> list[int]:
         return [0]
     folds = min(_FOLDS, queries)
     fold = np.random.default_rng(0).permutation(queries) % folds
-    best = [statistics.argmax(values[:, fold != at]) for at in range(folds)]
+    best = [argmax(values[:, fold != at]) for at in range(folds)]
     return [best[at] for at in fold.tolist()]

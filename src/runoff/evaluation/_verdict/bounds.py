@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
-    from runoff.evaluation._comparisons import Comparison
-    from runoff.evaluation._pairing import Pair, Slice
-    from runoff.evaluation._unjudged import Doubt, Extent
-    from runoff.evaluation._verdict import Decision, Verdict
+    from runoff.evaluation._verdict.pairing import Pair, Slice
+    from runoff.evaluation._verdict.result import Comparison, Decision, Verdict
+    from runoff.evaluation._verdict.unjudged import Doubt, Extent
     from runoff.types import Document
 
 __all__ = ["COLUMNS", "Unjudged", "in_doubt"]

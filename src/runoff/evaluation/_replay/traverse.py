@@ -11,9 +11,9 @@ import numpy as np
 
 from runoff._util.faults import lacks
 from runoff.errors import InvalidArgument
-from runoff.evaluation._capture import ScoreAll, stages_of, step_scores
-from runoff.evaluation._first_stage import grouped
-from runoff.evaluation._recording import Content, FateCode
+from runoff.evaluation._recording.capture import ScoreAll, stages_of, step_scores
+from runoff.evaluation._recording.query import Content, FateCode
+from runoff.evaluation._replay.first_stage import grouped
 from runoff.rerank._blend import blended
 from runoff.rerank._cascade import lead
 from runoff.rerank._foreign import REMOVED_BY
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._first_stage import Fused, Prepared
-    from runoff.evaluation._recording import RecordedQuery, Recording
-    from runoff.evaluation._replay import Plan
-    from runoff.evaluation._setup import StepSetup
+    from runoff.evaluation._recording.query import RecordedQuery
+    from runoff.evaluation._recording.recording import Recording
+    from runoff.evaluation._recording.setup import StepSetup
+    from runoff.evaluation._replay.first_stage import Fused, Prepared
+    from runoff.evaluation._replay.replay import Plan
     from runoff.scores import ModelIdentity, ScoreKind
 
 __all__ = [

@@ -14,7 +14,7 @@ from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._labels.relevance import View
-from runoff.evaluation._measure_names import (
+from runoff.evaluation._measures.names import (
     counting_from,
     cutoff_in,
     deepest,
@@ -22,7 +22,7 @@ from runoff.evaluation._measure_names import (
     library,
     parsed_measure,
 )
-from runoff.evaluation._providers import PlainEvaluator
+from runoff.evaluation._measures.providers import PlainEvaluator
 from runoff.evaluation._remarks import check_found, check_judged, foreign
 
 if TYPE_CHECKING:

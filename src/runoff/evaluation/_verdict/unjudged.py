@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from runoff.evaluation._measure_names import cutoff_of
-from runoff.evaluation._measures import measured_once
+from runoff.evaluation._measures.measures import measured_once
+from runoff.evaluation._measures.names import cutoff_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._measures import Measured
+    from runoff.evaluation._measures.measures import Measured
 
 __all__ = ["BESIDE", "Doubt", "Extent", "doubt_of", "pooled"]
 

@@ -1,8 +1,6 @@
-"""Statistics over queries: tests, intervals, Holm, power, and choosing among settings.
+"""Choosing among settings: the one-standard-error rule, its result on held-out queries, and luck.
 
-Tests and intervals take differences with one row per query and one column per question (a measure,
-or a measure on a slice), and use the same random draws for all columns. Choices take values of
-shape (settings, queries): the one-standard-error rule, and its result on held-out queries.
+Values have shape (settings, queries); the first setting is the one in use.
 """
 
 from __future__ import annotations
@@ -14,65 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff.evaluation._statistics.permutation import ROUNDING, chunks
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "FEWEST",
-    "POWER",
-    "HeldOut",
-    "argmax",
-    "best_of",
-    "cheapest_of_the_best",
-    "chunks",
-    "detectable",
-    "front",
-    "held_out",
-    "holm",
-    "permutation_p",
-]
+__all__ = ["HeldOut", "argmax", "best_of", "cheapest_of_the_best", "front", "held_out"]
 
-POWER = 0.9
-FEWEST = 100
-"""The fewest queries on which "no effect" is claimed: a change in 3% can still hide (p .05)."""
-
-_CELLS = 2_000_000  # random draws held at once: 16 MB
-_ROUNDING = 1e-10  # sums that differ by less, relative to what is summed, are equal
 _FAR, _STEPS = 6.0, 400  # standard errors, and places between
 _SLACK = 1e-12  # means that differ by less are equal
-
-
-def permutation_p(
-    deltas: NDArray[np.float64], *, rounds: int = 10_000, seed: int = 0
-) -> NDArray[np.float64]:
-    """Return the two-sided p-value of each column's mean by flipping signs at random.
-
-    If the two systems are equally good, each query's difference is equally likely to have either
-    sign. If b of n random assignments of signs have a mean at least as far from 0 as the observed
-    one, p = (b + 1) / (n + 1), which is never 0 and keeps its level exactly (Phipson and Smyth
-    2010). The same signs serve every column.
-
-    Args:
-        deltas: shape (queries, columns); 0 where a query is not in a column's slice.
-        rounds: how many assignments, n.
-        seed: of the random signs.
-
-    Returns:
-        shape (columns,), each within 1 / (rounds + 1) and 1.
-    """
-    rng = np.random.default_rng(seed)
-    queries, columns = deltas.shape
-    total = deltas.sum(axis=0)
-    bound = np.abs(total) - _ROUNDING * np.abs(deltas).sum(axis=0)
-    extreme = np.zeros(columns, np.int64)
-    for size in chunks(rounds, queries):
-        packed = rng.integers(0, 256, (size, -(-queries // 8)), np.uint8)
-        kept = np.unpackbits(packed, axis=1, count=queries).astype(np.float64)
-        # the differences that keep their sign minus those that change it
-        extreme += (np.abs(2 * (kept @ deltas) - total) >= bound).sum(axis=0)
-    return ((extreme + 1) / (rounds + 1)).astype(np.float64)
 
 
 def best_of(
@@ -110,7 +60,7 @@ def best_of(
     kept = deltas[norms > 0] / norms[norms > 0, None]
     if not own.any():
         return 1.0, 1.0
-    bound = float(own.sum() / np.sqrt((own**2).sum())) - _ROUNDING
+    bound = float(own.sum() / np.sqrt((own**2).sum())) - ROUNDING
     rng = np.random.default_rng(seed)
     largest = [
         ((rng.integers(0, 2, (size, kept.shape[1])) * 2.0 - 1) @ kept.T).max(axis=1)
@@ -131,52 +81,6 @@ def _kept(found: float, threshold: float) -> float:
     likely = np.exp(-((found - true) ** 2) / 2) / seen
     estimates = true[np.argmax(likely)], (true * likely).sum() / likely.sum()
     return float(np.clip(np.mean(estimates) / found, 0, 1))
-
-
-def chunks(rounds: int, queries: int) -> list[int]:
-    """Return how many rounds to draw at a time, so that memory stays bounded."""
-    most = max(1, _CELLS // max(1, queries))
-    return [most] * (rounds // most) + ([rounds % most] if rounds % most else [])
-
-
-def holm(p: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p-values adjusted for the number of questions, by Holm's weighted procedure.
-
-    The chance of any false finding stays below the level that the adjusted values are compared
-    with, however the questions depend on each other (Holm 1979, section 4). With equal shares it is
-    the well-known step-down: the smallest of m p-values times m, the next times m - 1, and so on.
-
-    Args:
-        p: shape (m,).
-        shares: shape (m,), above 0: how much of the level each question gets, in any unit.
-
-    Returns:
-        shape (m,), each at least its p and at most 1.
-    """
-    order = np.argsort(p / shares, kind="stable")
-    # the share of the questions that are left
-    left = np.cumsum(shares[order][::-1])[::-1]
-    stepped = np.maximum.accumulate(np.minimum(1.0, left * p[order] / shares[order]))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.maximum(stepped, p[order])
-    return adjusted
-
-
-def detectable(deviation: float, queries: int, *, level: float = 0.05) -> float:
-    """Return the smallest mean difference that this many queries detect with a power of .9.
-
-    By the normal approximation: (z of 1 - level / 2 + z of .9) * deviation / sqrt(queries).
-
-    Args:
-        deviation: standard deviation of the differences over queries.
-        queries: how many.
-        level: of the two-sided test.
-    """
-    return _quantiles(1 - level / 2, POWER) * deviation / math.sqrt(queries)
-
-
-def _quantiles(*shares: float) -> float:
-    return sum(NormalDist().inv_cdf(share) for share in shares)
 
 
 def argmax(values: NDArray[np.float64]) -> int:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._drift import drifts
-from runoff.evaluation._observations import Finding, Health, observations
+from runoff.evaluation._health.drift import drifts
+from runoff.evaluation._health.observations import Finding, Health, observations
 from runoff.scores import ScoreKind
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._observations import Observation
-    from runoff.evaluation._recording import Recording
+    from runoff.evaluation._health.observations import Observation
+    from runoff.evaluation._recording.recording import Recording
     from runoff.recall._analyzers import Analyze
     from runoff.trace import Trace
     from runoff.types import Response

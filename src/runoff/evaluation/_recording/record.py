@@ -19,10 +19,17 @@ from runoff._util.text import text_key
 from runoff._waiting import workers as _workers
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed
-from runoff.evaluation._capture import FusionTap, ScoreAll, capture, describe_part, stages_of
-from runoff.evaluation._recording import Recording, Stored
+from runoff.evaluation._recording.capture import (
+    FusionTap,
+    ScoreAll,
+    capture,
+    describe_part,
+    stages_of,
+)
+from runoff.evaluation._recording.query import Stored
+from runoff.evaluation._recording.recording import Recording
+from runoff.evaluation._recording.setup import GroupSetup, Setup, fusion_to_json, queries_digest
 from runoff.evaluation._remarks import degraded
-from runoff.evaluation._setup import GroupSetup, Setup, fusion_to_json, queries_digest
 from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._systems import as_system
 from runoff.types import Degradation, Outcome, Query
@@ -31,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from os import PathLike
 
-    from runoff.evaluation._capture import Stage
-    from runoff.evaluation._recording import RecordedQuery
+    from runoff.evaluation._recording.capture import Stage
+    from runoff.evaluation._recording.query import RecordedQuery
     from runoff.pipeline._systems import System
 
 __all__ = ["Queries", "record"]
@@ -101,7 +108,7 @@ def record(
     widest = depth * len(known.pipeline.sources)
     window = widest if window is None else min(count("window", window), widest)
     if path is not None:  # a missing pyarrow is reported before models are loaded
-        from runoff.evaluation._shards import Folder, alone  # noqa: PLC0415 - pyarrow is an extra
+        from runoff.evaluation._recording.shards import Folder, alone  # noqa: PLC0415 - pyarrow is an extra
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
     setup = _setup(known, stages, depth, window, queries, texts=texts)

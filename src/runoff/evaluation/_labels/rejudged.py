@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
-from runoff.evaluation._formats import Gathered
+from runoff.evaluation._labels.formats import Gathered
 from runoff.evaluation._labels.grades import Grades
 from runoff.evaluation._labels.headers import RETURNED
 from runoff.evaluation._labels.sheet import cell_name

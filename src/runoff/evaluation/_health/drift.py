@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._observations import Finding
-from runoff.evaluation._overlap import rank_biased_overlap
-from runoff.evaluation._signals import SIGNALS, signals
-from runoff.evaluation._statistics import chunks
+from runoff.evaluation._health.observations import Finding
+from runoff.evaluation._health.overlap import rank_biased_overlap
+from runoff.evaluation._health.signals import SIGNALS, signals
+from runoff.evaluation._statistics.permutation import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._observations import Observation
+    from runoff.evaluation._health.observations import Observation
 
 __all__ = ["drifts"]
 

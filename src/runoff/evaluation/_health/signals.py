@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from runoff.evaluation._observations import Observation
+    from runoff.evaluation._health.observations import Observation
 
 __all__ = ["SIGNALS", "signals"]
 

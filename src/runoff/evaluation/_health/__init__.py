@@ -1,0 +1,1 @@
+"""What is odd about answers, and what has changed, without judgments."""

@@ -1,0 +1,1 @@
+"""Every query recorded: made by `record`, kept in memory or as Parquet."""

@@ -1,0 +1,1 @@
+"""A recording replayed with other settings, and the runs that come of it."""

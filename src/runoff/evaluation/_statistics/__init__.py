@@ -1,0 +1,1 @@
+"""Arithmetic over queries: tests, intervals, power, and choosing among settings."""

@@ -1,0 +1,1 @@
+"""Two systems compared: what differs, whether it is proven, and what nobody judged."""
