@@ -51,6 +51,7 @@ from runoff.evaluation import (
 from runoff.fusion import RRF
 from runoff.report import Advice, advise
 from runoff.rerank import Price
+from runoff.testing import doctor
 from runoff.testing.chaos import FAULTS, ChaosServer, Fault, Received, expected_score
 from runoff.testing.contracts import (
     Contract,
@@ -159,3 +160,8 @@ def faulty(fault: Fault) -> float:
 def no_harm(check: AssertNoHarm, stages: Mapping[str, Any], collection: Collection) -> object:
     check(stages["fusion"], stages["reranked"], collection, measures=["nDCG@10"])
     return assert_no_harm
+
+
+def well(pipeline: TwoStage) -> bool:
+    found = assert_type(doctor(pipeline, questions={"question": "answer"}), Health)
+    return not found.odd

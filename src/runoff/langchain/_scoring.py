@@ -93,9 +93,12 @@ def gives_scores(retriever: VectorStoreRetriever) -> bool:
 def searches_natively_async(retriever: VectorStoreRetriever, *, scores: bool) -> bool:
     """Whether the store's asynchronous search is its own, not the synchronous one in a thread.
 
-    `InMemoryVectorStore` awaits nothing: its asynchronous search computes on the event loop.
+    `InMemoryVectorStore` awaits nothing: its asynchronous search computes on the event loop. A
+    `PGVector` that was made with a synchronous connection cannot be awaited.
     """
     if isinstance(retriever.vectorstore, InMemoryVectorStore):
+        return False
+    if getattr(retriever.vectorstore, "_async_engine", retriever) is None:
         return False
     store = type(retriever.vectorstore)
     if not scores and retriever.search_type == "mmr":

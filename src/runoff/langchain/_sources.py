@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableBinding
-from langchain_core.runnables.config import merge_configs, patch_config
-from langchain_core.runnables.configurable import DynamicRunnable
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import patch_config
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from runoff._util.messages import error_text
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, InvalidArgument, RunoffError
-from runoff.langchain._binding import Bound
 from runoff.langchain._convert import carried
-from runoff.langchain._filters import BOUND, Asked, as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._filters import BOUND, Asked, as_filter, joined, store_kwargs
 from runoff.langchain._narrow import (
     check_self_query,
     compresses,
     counts_what_it_finds,
     narrowed,
 )
+from runoff.langchain._own_filters import resolved, with_bound
 from runoff.langchain._scoring import (
     ScoredRetriever,
     gives_scores,
@@ -33,22 +32,22 @@ from runoff.langchain._scoring import (
     scored,
     searches_natively_async,
 )
-from runoff.langchain._widen import parts_of, search_kwargs, widened
+from runoff.langchain._widen import search_kwargs, widened
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.runnables import RunnableConfig
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
-    from runoff.filters import Filter
     from runoff.langchain._filters import Translate
     from runoff.protocols import RecallSource
     from runoff.types import Query
 
-__all__ = ["RetrieverSource", "Retrievers", "as_retriever", "check_own_filters"]
+__all__ = ["RetrieverSource", "Retrievers", "as_retriever"]
 
 _WIDEN = 4
 _MOST = 10_000  # documents asked for to find what a filter keeps
@@ -120,22 +119,7 @@ class RetrieverSource:
             FilterNotSupported: the request has a filter this retriever cannot honour exactly.
             InvalidArgument: the retriever did not return a list of documents.
         """
-        steps = self._steps(query, depth)
-        try:
-            asking = next(steps)
-            while True:
-                if deadline is not None:
-                    deadline.check(self.name)
-                config = patch_config(asking.config, callbacks=self.callbacks())
-                answer: list[LangChainDocument] | Exception
-                try:
-                    answer = asking.retriever.invoke(query.text, config, **asking.arguments)
-                except Exception as error:  # noqa: BLE001 - the steps raise it, or ask otherwise
-                    answer = error
-                asking = steps.send(answer)
-        except StopIteration as done:
-            hits: list[Hit] = done.value
-            return hits[:depth]
+        return run(self._found(query, depth, deadline))
 
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
@@ -144,40 +128,46 @@ class RetrieverSource:
 
         Retrievers that only search synchronously run in runoff's bounded pool of daemon threads.
         """
-        steps = self._steps(query, depth)
-        try:
-            asking = next(steps)
-            if not _natively_async(asking.retriever):
-                return await workers.run_async(
-                    lambda: self.retrieve(query, depth=depth, deadline=deadline),
-                    deadline,
-                    self.name,
-                )
-            while True:
-                config = patch_config(asking.config, callbacks=self.acallbacks())
-                answer: list[LangChainDocument] | Exception
-                try:
-                    answer = await asking.retriever.ainvoke(query.text, config, **asking.arguments)
-                except Exception as error:  # noqa: BLE001 - as in `retrieve`
-                    answer = error
-                asking = steps.send(answer)
-        except StopIteration as done:
-            hits: list[Hit] = done.value
-            return hits[:depth]
+        asking = self._asking(query, depth)
+        if asking is not None and not _natively_async(asking.retriever):
+            return await workers.run_async(
+                lambda: self.retrieve(query, depth=depth, deadline=deadline), deadline, self.name
+            )
+        return await run_async(self._found(query, depth, deadline))
 
-    def _steps(self, query: Query, depth: int) -> Generator[_Asking, Any, list[Hit]]:
-        """Yield what to ask, are sent the answers or errors, and return the hits that pass.
+    def _found(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
+        """Return the hits that pass the query's filter.
 
         A store that fails with a filter, or drops what it should keep, is asked without it.
         """
-        hits = yield from self._answers(query, depth, push=True)
+        hits = yield from self._answers(query, depth, deadline, push=True)
         if hits is None:
-            hits = yield from self._answers(query, depth, push=False)
-        return hits or []
+            hits = yield from self._answers(query, depth, deadline, push=False)
+        return (hits or [])[:depth]
+
+    def _answer(
+        self, asking: _Asking, query: Query, deadline: Deadline | None
+    ) -> Asking[list[LangChainDocument] | Exception]:
+        """Ask a retriever; an error is returned, since another question may follow it."""
+        if deadline is not None:
+            deadline.check(self.name)
+
+        def wait() -> list[LangChainDocument]:
+            config = patch_config(asking.config, callbacks=self.callbacks())
+            return asking.retriever.invoke(query.text, config, **asking.arguments)
+
+        async def wait_async() -> list[LangChainDocument]:
+            config = patch_config(asking.config, callbacks=self.acallbacks())
+            return await asking.retriever.ainvoke(query.text, config, **asking.arguments)
+
+        try:
+            return (yield from ask(wait, wait_async))
+        except Exception as error:  # noqa: BLE001 - the caller raises it, or asks otherwise
+            return error
 
     def _answers(
-        self, query: Query, depth: int, *, push: bool
-    ) -> Generator[_Asking, Any, list[Hit] | None]:
+        self, query: Query, depth: int, deadline: Deadline | None, *, push: bool
+    ) -> Asking[list[Hit] | None]:
         """Ask for more and more documents, until enough pass the filter or there are no more.
 
         Only a filtered answer is asked for again. A composite may return fewer documents than it
@@ -194,7 +184,7 @@ class RetrieverSource:
             asking = self._asking(query, wide, push=push)
             if asking is None:
                 return []
-            found = yield asking
+            found = yield from self._answer(asking, query, deadline)
             if isinstance(found, Exception):
                 self._check_refusal(asking, found, query, before)
                 return None
@@ -204,7 +194,7 @@ class RetrieverSource:
             if asking.compressed and len(hits) == len(found):
                 return hits
             if len(found) <= before if asking.sifted else len(found) < wide:
-                hidden = not asking.known and (yield from self._hides(query, depth, hits))
+                hidden = not asking.known and (yield from self._hides(query, depth, deadline, hits))
                 return None if hidden else hits
             wide, before = wide * _WIDEN, len(found)
             if not asking.pushed and before >= _MOST:
@@ -229,8 +219,8 @@ class RetrieverSource:
         raise error
 
     def _hides(
-        self, query: Query, depth: int, hits: Sequence[Hit]
-    ) -> Generator[_Asking, Any, bool]:
+        self, query: Query, depth: int, deadline: Deadline | None, hits: Sequence[Hit]
+    ) -> Asking[bool]:
         """Return whether a store that was asked for a filter dropped a document that passes it.
 
         Asked of stores whose filters were not tested, where the filter's answer is short.
@@ -238,7 +228,7 @@ class RetrieverSource:
         asking = self._asking(query, depth, push=False)
         if asking is None:
             return False
-        found = yield asking
+        found = yield from self._answer(asking, query, deadline)
         if isinstance(found, Exception):
             raise found
         known = {hit.document.doc_id for hit in hits}
@@ -250,7 +240,7 @@ class RetrieverSource:
         Bindings and configurable fields are resolved first, so that what they hold can be widened
         and filtered. Without `push`, a vector store is not asked to apply the filter.
         """
-        retriever, config, arguments = _resolved(self.retriever, self.config)
+        retriever, config, arguments = resolved(self.retriever, self.config)
         wanted = query.filters
         if getattr(retriever, "takes_depth", False):  # another one of ours
             bound = [as_filter(arguments.pop(name, None)) for name in ("filter", "filters", BOUND)]
@@ -258,7 +248,7 @@ class RetrieverSource:
             arguments["filters"] = joined(*bound, wanted)
             return _Asking(retriever, config, arguments)
         if isinstance(retriever, VectorStoreRetriever):
-            given = _with_bound(self.name, retriever.search_kwargs, arguments)
+            given = with_bound(self.name, retriever.search_kwargs, arguments)
             given = search_kwargs(given, retriever.search_type, depth)
             asked: Asked | None = Asked(given, pushed=False)
             if wanted is not None and push:
@@ -314,109 +304,6 @@ class RetrieverSource:
             for document, score in zip(found, scores, strict=True)
             if wanted is None or wanted.matches(document.metadata)
         ]
-
-
-def _with_bound(
-    name: str, given: Mapping[str, Any], arguments: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return a vector store's search arguments with bound ones, which replace them.
-
-    Raises:
-        FilterNotSupported: both have a filter, and one would replace the other.
-    """
-    own, bound = own_filters(given), own_filters(arguments)
-    if own and bound and own != bound:
-        remedy = (
-            f"{name} has {next(iter(own))}= in search_kwargs too, which this would replace: "
-            "pass one of them as filters= instead, so that both apply"
-        )
-        raise FilterNotSupported(next(iter(bound)), next(iter(bound.values())), remedy)
-    return {**given, **arguments}
-
-
-def check_own_filters(
-    parts: Mapping[str, Any], config: RunnableConfig, shared: Filter | None
-) -> None:
-    """Refuse several retrievers, or one that combines several, if a filter does not reach all.
-
-    Args:
-        parts: the retrievers and sources by name.
-        config: the call's config.
-        shared: the filter that reaches all of them anyway.
-
-    Raises:
-        InvalidArgument: names the filter and its retriever.
-        FilterNotSupported: a retriever has a filter that one bound to it would replace.
-    """
-    leaves = [leaf for name, part in parts.items() for leaf in _leaves(name, part, config, shared)]
-    if len(leaves) > 1 and any(own != leaves[0][1] for _, own in leaves):
-        name, own = next(leaf for leaf in leaves if leaf[1])
-        argument, value = next(iter(own.items()))
-        remedy = (
-            "filters this retriever alone, and not those beside it: pass filters= instead, which "
-            "reaches all of them"
-        )
-        raise InvalidArgument(f"{name}: {argument}", value, remedy)
-
-
-def _leaves(
-    name: str,
-    part: Any,  # noqa: ANN401 - a retriever or a source
-    config: RunnableConfig,
-    shared: Filter | None,
-    outer: Mapping[str, Any] = MappingProxyType({}),
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the retrievers that are asked in the end, by name, with the filters they have.
-
-    Arguments that are bound to a retry or to fallbacks reach the retrievers inside.
-    """
-    if not isinstance(part, Runnable):
-        yield name, {}
-        return
-    retriever, config, arguments = _resolved(part, config)
-    here, around = own_filters(arguments), own_filters(outer)
-    if here and around and here != around:
-        remedy = (
-            f"{name} has {next(iter(here))}= bound to it too, which LangChain would replace by "
-            "this: pass one of them as filters= instead, so that both apply"
-        )
-        raise FilterNotSupported(next(iter(around)), next(iter(around.values())), remedy)
-    arguments = {**arguments, **outer}
-    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:  # noqa: SLF001 - LangChain has no public way
-        for argument, value in own_filters(arguments).items():
-            remedy = f"{name} ({type(retriever).__name__}) ignores it when bound: pass filters="
-            raise FilterNotSupported(argument, value, remedy)
-    inner = [one for several in parts_of(retriever).values() for one in several]
-    if inner:
-        for one in inner:
-            yield from _leaves(f"{name} ({type(one).__name__})", one, config, shared, arguments)
-    elif getattr(retriever, "takes_depth", False):
-        bound = [as_filter(arguments.get(one)) for one in ("filter", "filters", BOUND)]
-        own = joined(getattr(retriever, "filters", None), *bound)
-        yield name, {} if own is None or own == shared else {"filters": own}
-    else:
-        given = getattr(retriever, "search_kwargs", {})
-        yield name, own_filters(_with_bound(name, given, arguments))
-
-
-def _resolved(
-    retriever: RetrieverLike, config: RunnableConfig
-) -> tuple[RetrieverLike, RunnableConfig, dict[str, Any]]:
-    """Return the retriever inside bindings and configurable fields, and the config they add."""
-    arguments: dict[str, Any] = {}
-    while True:
-        if isinstance(retriever, DynamicRunnable):
-            retriever, config = retriever.prepare(config)
-        elif (
-            isinstance(retriever, RunnableBinding)
-            and type(retriever) in {RunnableBinding, Bound}
-            and not retriever.config_factories
-        ):
-            config = merge_configs(retriever.config, config)
-            arguments = {**retriever.kwargs, **arguments}
-            retriever = retriever.bound
-        else:
-            return retriever, config, arguments
 
 
 def _natively_async(retriever: RetrieverLike) -> bool:

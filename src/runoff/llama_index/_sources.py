@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff._util.messages import error_text
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, RunoffError
 from runoff.llama_index._convert import Reading, to_bundle, to_hits
 from runoff.llama_index._pushed import pushed
@@ -20,12 +21,13 @@ from runoff.llama_index._widen import (
 from runoff.pipeline._sources import cannot_widen
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.indices.base import BaseIndex
-    from llama_index.core.schema import NodeWithScore
+    from llama_index.core.schema import NodeWithScore, QueryBundle
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.types import Hit, Query
@@ -36,7 +38,6 @@ _MOST = 10_000  # nodes asked for to find what a filter keeps
 __all__ = ["AwaitableSource", "RetrieverSource", "index_source", "source_of"]
 
 _Nodes: TypeAlias = "list[NodeWithScore]"
-_Steps: TypeAlias = "Generator[BaseRetriever, _Nodes | Exception, _Nodes]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,37 +69,28 @@ class RetrieverSource:
                 widened, or they keep too few of 10,000 nodes, or the nodes have no metadata.
         """
         del deadline  # LlamaIndex's retrievers take none; the pipeline leaves a late one behind
-        bundle, steps = to_bundle(query), self._steps(query, depth)
-        try:
-            asked = next(steps)
-            while True:
-                try:
-                    answer: _Nodes | Exception = asked.retrieve(bundle)
-                except Exception as error:  # noqa: BLE001 - the steps raise it, or ask otherwise
-                    answer = error
-                asked = steps.send(answer)
-        except StopIteration as done:
-            return to_hits(done.value[:depth], self.reading)
+        return run(self._hits(query, depth))
 
-    def _steps(self, query: Query, depth: int) -> _Steps:
-        """Yield the retrievers to ask, are sent their answers, and return the nodes that pass."""
-        wanted = query.filters
+    def _hits(self, query: Query, depth: int) -> Asking[Sequence[Hit]]:
+        return to_hits((yield from self._nodes(query, depth))[:depth], self.reading)
+
+    def _nodes(self, query: Query, depth: int) -> Asking[_Nodes]:
+        """Return the nodes that pass the query's filter."""
+        bundle, wanted = to_bundle(query), query.filters
         if wanted is None:
-            return _found((yield self._wide(depth) or self.retriever))
+            return _found((yield from _answer(self._wide(depth) or self.retriever, bundle)))
         if not takes_filters(self.retriever):
-            return (yield from self._sifted(wanted, depth, push=True))
-        kept = yield from self._asked(wanted, depth)
-        return kept if kept is not None else (yield from self._sifted(wanted, depth))
+            return (yield from self._sifted(bundle, wanted, depth, push=True))
+        kept = yield from self._pushed(bundle, wanted, depth)
+        return kept if kept is not None else (yield from self._sifted(bundle, wanted, depth))
 
-    def _asked(
-        self, wanted: Filter, depth: int
-    ) -> Generator[BaseRetriever, _Nodes | Exception, _Nodes | None]:
+    def _pushed(self, bundle: QueryBundle, wanted: Filter, depth: int) -> Asking[_Nodes | None]:
         """Ask the store to apply the filter, or a part of it; return None if it cannot."""
         for wide in (depth, *_wider(depth)):
             narrow = pushed(self._wide(wide), wanted)  # one that takes filters can be widened
             if narrow is None or narrow.empty:
                 return None if narrow is None else []
-            answer = yield narrow.retriever
+            answer = yield from _answer(narrow.retriever, bundle)
             if isinstance(answer, Exception):
                 if _is_refusal(answer):
                     return None
@@ -107,23 +99,26 @@ class RetrieverSource:
             if len(kept) >= depth:
                 return kept
             if len(answer) < wide:
-                hidden = not narrow.known and (yield from self._hides(wanted, depth, kept))
+                hidden = not narrow.known and (yield from self._hides(bundle, wanted, depth, kept))
                 return None if hidden else kept
         return None
 
-    def _hides(self, wanted: Filter, depth: int, kept: _Nodes) -> Generator[Any, Any, bool]:
+    def _hides(self, bundle: QueryBundle, wanted: Filter, depth: int, kept: _Nodes) -> Asking[bool]:
         """Return whether a store that was asked for a filter dropped a node that passes it.
 
         Asked of stores that runoff does not know, where the filter's answer is short.
         """
-        answer = yield self._wide(depth) or self.retriever
+        answer = yield from _answer(self._wide(depth), bundle)
         ids = {one.node.node_id for one in kept}
         return any(one.node.node_id not in ids for one in _kept(_found(answer), wanted))
 
-    def _sifted(self, wanted: Filter, depth: int, *, push: bool = False) -> _Steps:
+    def _sifted(
+        self, bundle: QueryBundle, wanted: Filter, depth: int, *, push: bool = False
+    ) -> Asking[_Nodes]:
         """Ask for more and more nodes, until enough pass the filter or there are no more.
 
         Args:
+            bundle: the question.
             wanted: the filter.
             depth: how many nodes are wanted.
             push: whether the filter is passed on to the retrievers inside a composite.
@@ -137,10 +132,11 @@ class RetrieverSource:
                     "more nodes to choose from: set them when you make it"
                 )
                 raise FilterNotSupported("filters", wanted, remedy)
-            answer = yield narrowed(retriever, wanted) if push else retriever
+            asked = narrowed(retriever, wanted) if push else retriever
+            answer = yield from _answer(asked, bundle)
             if isinstance(answer, Exception) and push and _is_refusal(answer):
                 push = False  # a store inside refuses it
-                answer = yield retriever
+                answer = yield from _answer(retriever, bundle)
             if isinstance(answer, Exception) and before >= 0:
                 remedy = f"it keeps too few of {before} nodes, and more are refused: "
                 raise FilterNotSupported("filters", wanted, remedy + error_text(answer)) from answer
@@ -171,6 +167,16 @@ def _wider(depth: int) -> Iterator[int]:
     while depth < _MOST:
         depth *= _WIDEN
         yield depth
+
+
+def _answer(retriever: BaseRetriever, bundle: QueryBundle) -> Asking[_Nodes | Exception]:
+    """Ask a retriever; an error is returned, since another question may follow it."""
+    try:
+        return (
+            yield from ask(lambda: retriever.retrieve(bundle), lambda: retriever.aretrieve(bundle))
+        )
+    except Exception as error:  # noqa: BLE001 - the caller raises it, or asks otherwise
+        return error
 
 
 def _kept(nodes: _Nodes, wanted: Filter) -> _Nodes:
@@ -212,17 +218,7 @@ class AwaitableSource(RetrieverSource):
     ) -> Sequence[Hit]:
         """Do what `retrieve` does, awaited."""
         del deadline  # as in `retrieve`
-        bundle, steps = to_bundle(query), self._steps(query, depth)
-        try:
-            asked = next(steps)
-            while True:
-                try:
-                    answer: _Nodes | Exception = await asked.aretrieve(bundle)
-                except Exception as error:  # noqa: BLE001 - as in `retrieve`
-                    answer = error
-                asked = steps.send(answer)
-        except StopIteration as done:
-            return to_hits(done.value[:depth], self.reading)
+        return await run_async(self._hits(query, depth))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
