@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
+from runoff.langchain._kinds import kind_of
 from runoff.langchain._pushed import pushed
-from runoff.langchain._stores import kind_of
 from runoff.recall._stores.chroma_where import where_of
 from runoff.recall._stores.qdrant_filter import qdrant_filter
 

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runoff.filters import Eq, In, Range
-from runoff.langchain._stores import kind_of
+from runoff.langchain._kinds import kind_of
 from runoff.recall._stores.fold import folded, one_by_one
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from langchain_core.vectorstores import (
 from pydantic import Field
 
 from runoff._util.adapters.trend import trend
+from runoff.langchain._modes import scoreless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ def gives_scores(retriever: VectorStoreRetriever) -> bool:
         kind._get_relevant_documents is VectorStoreRetriever._get_relevant_documents  # noqa: SLF001
         and kind._aget_relevant_documents is VectorStoreRetriever._aget_relevant_documents  # noqa: SLF001
     )
-    if not plain or retriever.search_type == "mmr":
+    if not plain or retriever.search_type == "mmr" or scoreless(retriever.vectorstore):
         return False
     if retriever.search_type == "similarity_score_threshold":
         return True

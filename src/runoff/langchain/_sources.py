@@ -17,7 +17,8 @@ from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, InvalidArgument, RunoffError
 from runoff.langchain._convert import carried
-from runoff.langchain._filters import BOUND, Asked, as_filter, joined, store_kwargs
+from runoff.langchain._filters import BOUND, Asked, as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._modes import tell_short, widened_mode
 from runoff.langchain._narrow import (
     check_self_query,
     compresses,
@@ -32,6 +33,7 @@ from runoff.langchain._scoring import (
     scored,
     searches_natively_async,
 )
+from runoff.langchain._stores import id_field, size
 from runoff.langchain._widen import search_kwargs, widened
 from runoff.types import Hit
 
@@ -190,6 +192,7 @@ class RetrieverSource:
                 return None
             hits = self._hits(asking, found, query)
             if len(hits) >= depth or not asking.filtered:
+                self._check_number(asking, len(found), depth)
                 return hits
             if asking.compressed and len(hits) == len(found):
                 return hits
@@ -217,6 +220,16 @@ class RetrieverSource:
             remedy = f"it keeps too few of {before} documents, and more are refused: "
             raise FilterNotSupported("filter", query.filters, remedy + error_text(error)) from error
         raise error
+
+    def _check_number(self, asking: _Asking, found: int, depth: int) -> None:
+        """Warn if a store returned fewer documents than asked for, and has more."""
+        retriever = asking.retriever
+        if found >= depth or asking.filtered or not isinstance(retriever, VectorStoreRetriever):
+            return
+        own = own_filters(retriever.search_kwargs)
+        if not own and retriever.search_type == "similarity":
+            store = retriever.vectorstore
+            tell_short(self.name, store, found, depth, size(store))
 
     def _hides(
         self, query: Query, depth: int, deadline: Deadline | None, hits: Sequence[Hit]
@@ -250,6 +263,7 @@ class RetrieverSource:
         if isinstance(retriever, VectorStoreRetriever):
             given = with_bound(self.name, retriever.search_kwargs, arguments)
             given = search_kwargs(given, retriever.search_type, depth)
+            given = widened_mode(retriever.vectorstore, given, depth)
             asked: Asked | None = Asked(given, pushed=False)
             if wanted is not None and push:
                 store = retriever.vectorstore
@@ -299,8 +313,11 @@ class RetrieverSource:
         if wanted is not None and bare and not honours:
             remedy = f"{self.name} returned documents without metadata, which a filter cannot check"
             raise FilterNotSupported("filter", wanted, remedy)
+        id_key = self.id_key
+        if id_key is None and isinstance(retriever, VectorStoreRetriever):
+            id_key = id_field(retriever.vectorstore)
         return [
-            Hit(carried(document, self.id_key), score)
+            Hit(carried(document, id_key), score)
             for document, score in zip(found, scores, strict=True)
             if wanted is None or wanted.matches(document.metadata)
         ]

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import tempfile
 import warnings
 import zlib
@@ -19,7 +20,9 @@ _names = itertools.count()
 def vector(text):
     """Return counts of the words of the corpus, and a little of each letter: no two are alike."""
     mark = zlib.crc32(text.encode()) / 2**32
-    return [0.1 + text.lower().count(word) for word in WORDS] + [0.1 + mark]
+    made = [0.1 + text.lower().count(word) for word in WORDS] + [0.1 + mark]
+    length = math.hypot(*made)
+    return [one / length for one in made]
 
 
 class Vectors(Embeddings):
@@ -201,7 +204,9 @@ def lc_faiss(folder):
 
 def lc_pgvector(folder):
     made = pytest.importorskip("langchain_postgres")
-    host, user, database = postgres_parts()
+    host, user, _ = postgres_parts()
+    database = name()  # an id is in one collection of a database only
+    postgres().psql(f"CREATE DATABASE {database};")
     uri = f"postgresql+psycopg://{user}@/{database}?host={host}"
     return made.PGVector(Vectors(), connection=uri, collection_name=name(), use_jsonb=True)
 
@@ -235,7 +240,8 @@ def lc_milvus(folder):
 def lc_lancedb(folder):
     made = pytest.importorskip("langchain_community.vectorstores.lancedb")
     pytest.importorskip("lancedb")
-    return made.LanceDB(uri=str(Path(folder) / "lance"), embedding=Vectors(), table_name=name())
+    uri = str(Path(folder) / "lance")
+    return made.LanceDB(uri=uri, embedding=Vectors(), table_name=name(), mode="append")
 
 
 def lc_duckdb(folder):
