@@ -34,7 +34,7 @@ from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Query
 
 qdrant_client = pytest.importorskip("qdrant_client", reason="the client of Qdrant is not installed")
-models = qdrant_client.models
+models = pytest.importorskip("qdrant_client.models")
 
 SPARSE = {"words": models.SparseVectorParams(modifier=models.Modifier.IDF)}
 
