@@ -27,7 +27,9 @@ from runoff.recall import (
     Elasticsearch,
     Embedder,
     Function,
+    LanceDB,
     Milvus,
+    Postgres,
     Progress,
     Qdrant,
     make_analyzer,
@@ -109,7 +111,7 @@ def sources(collection: object) -> dict[str, RecallSource]:
     warm: Warmable = own
     warm.warmup()
     assert isinstance(awaited, AsyncRecallSource)
-    bm25 = BM25(DOCUMENTS, analyzer=analyzer)
+    bm25 = BM25(DOCUMENTS, analyzer=analyzer, texts="disk")
     assert_type(bm25.add([("id", "text")]), int)
     bm25.save("index")
     assert_type(BM25.load("index"), BM25)
@@ -121,6 +123,8 @@ def sources(collection: object) -> dict[str, RecallSource]:
         "qdrant": Qdrant(collection, "docs", search="text", sparse_embed="qdrant/bm25"),
         "milvus": Milvus(collection, "docs", embed=embed),
         "elasticsearch": Elasticsearch(collection, "docs", search="text"),
+        "postgres": Postgres("dbname=docs", "docs", search="text", language="german"),
+        "lancedb": LanceDB(collection, "docs", embed=embed, space="cosine"),
         "function": Function(found, score_range=(0.0, None)),
         "newest": own,
     }

@@ -36,7 +36,7 @@ from runoff.errors import (
 )
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.protocols import AsyncRecallSource, RecallSource
-from runoff.recall import Dense, Elasticsearch
+from runoff.recall import BM25, Dense, Elasticsearch
 from runoff.recall._stores.elasticsearch_where import elasticsearch_query
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Query
@@ -558,6 +558,20 @@ def test_dead_and_silent_servers_are_transient(make):
         with pytest.raises(DeadlineExceeded):
             source.retrieve(Query("fish"), depth=1, deadline=Deadline(0.1))
         client.close()
+
+
+def test_a_pipeline_answers_without_a_dead_engine():
+    """The other source answers, and the outcome names the engine that could not be reached."""
+    held = [Document("a", "fish")]
+    client = elasticsearch.Elasticsearch("http://127.0.0.1:9", max_retries=0)
+    sources = {"bm25": BM25(held), "engine": Elasticsearch(client, "docs", search="text")}
+    answer = TwoStage(sources, reranker=None).search("fish", timeout=5)
+    client.close()
+    assert [one.doc_id for one in answer] == ["a"]
+    assert [(one.source, one.reason) for one in answer.outcome.degraded] == [
+        ("engine", "connection")
+    ]
+    assert "index 'docs'" in answer.outcome.degraded[0].detail
 
 
 def test_a_reply_cut_short_is_no_answer():
