@@ -10,6 +10,7 @@ TORCH ?= torch==2.13.0
 TORCH_EXTRAS := cli,export
 COHERE_VENV ?= .venv-cohere
 RAY_VENV ?= .venv-ray
+SITE_VENV ?= .venv-site
 RAY_EXTRAS := cli,eval,models,ray
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
@@ -29,7 +30,7 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
 .PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray \
-	test-engines test-sdist lint types docs bench notebooks build release-check clean
+	test-engines test-sdist lint types docs site bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,9 +46,10 @@ help:
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
 	@echo "make types      mypy --strict, over the programs of tests/typing too"
 	@echo "make notebooks  execute the notebooks"
-	@echo "make docs       check that the documentation agrees with the code"
+	@echo "make docs       build the site, and check that the documentation agrees with the code"
+	@echo "make site       build the site alone, in build/site"
 	@echo "make bench      side by side with bm25s and rank-bm25, as ratios in one run"
-	@echo "make build      wheel and sdist of runoff and runoff-models, in dist/"
+	@echo "make build      wheels and sdists of runoff, runoff-models and integrations/, in dist/"
 	@echo "make release-check  everything a release needs, except the upload"
 	@echo "make clean      remove .venv and caches"
 
@@ -149,8 +151,17 @@ types: $(VENV)/.dev
 notebooks: $(VENV)/.dev
 	$(PYTEST) tests/test_notebooks.py
 
-docs: $(VENV)/.dev
+docs: $(VENV)/.dev site
 	$(PYTEST) tests/test_docs.py
+
+$(SITE_VENV)/.site: pyproject.toml
+	$(PYTHON) -m venv $(SITE_VENV)
+	$(call pip,$(SITE_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(SITE_VENV)) --group site
+	@touch $@
+
+site: $(SITE_VENV)/.site
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet --strict --site-dir build/site
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -160,6 +171,7 @@ build: $(VENV)/.release
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist models
 	$(BIN)/python -m build --outdir dist .
+	for one in integrations/*/; do $(BIN)/python -m build --no-isolation --outdir dist $$one || exit 1; done
 
 # the tests that the sdist brings along, in its own folder, over the runoff that is installed in $(VENV)
 test-sdist: $(VENV)/.dev
@@ -182,5 +194,5 @@ release-check:
 	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(RAY_VENV) $(ENGINES_VENV) \
+	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(RAY_VENV) $(SITE_VENV) $(ENGINES_VENV) \
 		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -111,7 +111,7 @@ def sources(collection: object) -> dict[str, RecallSource]:
     warm: Warmable = own
     warm.warmup()
     assert isinstance(awaited, AsyncRecallSource)
-    bm25 = BM25(DOCUMENTS, analyzer=analyzer)
+    bm25 = BM25(DOCUMENTS, analyzer=analyzer, texts="disk")
     assert_type(bm25.add([("id", "text")]), int)
     bm25.save("index")
     assert_type(BM25.load("index"), BM25)
