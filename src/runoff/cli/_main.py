@@ -17,6 +17,12 @@ __all__ = ["app"]
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+_EXAMPLES = """Begin with one of these:
+
+- `runoff demo "how do I read a csv file"` - an answer before and after the second stage
+- `runoff evaluate judged.csv --system shop.search:retriever` - does the second stage help?
+- `runoff advise judged.csv --system shop.search:retriever` - where is quality lost, and what next?
+"""
 
 
 def app() -> None:
@@ -39,7 +45,9 @@ def app() -> None:
     commands = typer.Typer(
         name="runoff",
         help="Two-stage retrieval: recall wide, rerank sharp, and know whether it helped.",
+        epilog=_EXAMPLES,
         no_args_is_help=True,
+        rich_markup_mode="markdown",
         add_completion=False,
         pretty_exceptions_enable=False,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runoff._util.stored import is_finite
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
+from runoff.live._judging.store import store_of
 from runoff.live._store import Store
 from runoff.live._summary import summarize
 from runoff.live._writer import flush
@@ -98,7 +99,7 @@ class Observations:
         """Delete a query's observations, or remove a document from all; later ones are kept.
 
         Processes that are still writing leave it out of what they hold. A document's id, text and
-        the hash of its text become empty; its ranks and scores stay.
+        the hash of its text become empty; its ranks and scores stay. What `judge` kept goes, too.
 
         Args:
             query: the question, as it was asked.
@@ -117,4 +118,8 @@ class Observations:
         if not isinstance(value, str):
             raise InvalidArgument(argument, value, "must be a string")
         flush(self.path.absolute(), _PATIENCE)
+        grades = store_of(self.path)
+        if grades is not None:
+            known = {"query_key": text_key(value)} if doc_id is None else {"doc_id": value}
+            grades.forget(**known)
         return self._store.forget(text_key(value))

@@ -22,8 +22,7 @@ from runoff.llama_index._watched import observed
 from runoff.llama_index._widen import recall_of
 from runoff.pipeline import TwoStage
 from runoff.pipeline._systems import System, register_system
-from runoff.rerank._check import check_reranking
-from runoff.rerank._inner import as_inner, reranked
+from runoff.rerank._inner import as_inner, check_reranking, reranked
 from runoff.types import Reranking
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from runoff._util.messages import name_of
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion
-from runoff.pipeline._grouping import as_grouping
+from runoff.pipeline._stages import as_grouping
 from runoff.protocols import Warmable
 from runoff.rerank._as_reranker import DEFAULT_RERANKER, LATE, as_reranker
 from runoff.rerank._pointwise import Pointwise

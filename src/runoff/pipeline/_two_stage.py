@@ -20,11 +20,11 @@ from runoff.deadline import Deadline, Watch
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._default import default_fusion, following
-from runoff.pipeline._grouping import as_grouping
 from runoff.pipeline._observers import tell
 from runoff.pipeline._recall import Recall
 from runoff.pipeline._search import Reply, Search
 from runoff.pipeline._sources import Given
+from runoff.pipeline._stages import as_grouping
 from runoff.protocols import (
     Fusion,
     PairScorer,
