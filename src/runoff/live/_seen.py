@@ -13,8 +13,7 @@ from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.live._observation import Observation, Shadow, SourceRanks
 from runoff.pipeline._stages import order, split
-from runoff.rerank._check import check_reranking
-from runoff.rerank._inner import reranked
+from runoff.rerank._inner import check_reranking, reranked
 from runoff.trace import FateKind
 
 if TYPE_CHECKING:
