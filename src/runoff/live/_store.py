@@ -45,6 +45,7 @@ __all__ = ["Forgotten", "Shard", "Store", "new_writer"]
 
 _MANIFEST = "observations.json"
 _FORMAT = "runoff-observations"
+_BEGUN = ".manifest-"
 _LOCK = "lock"
 _FORGOTTEN = "forgotten.json"
 _NAME = re.compile(r"obs-([0-9a-f]{20})-(\d{8})-(\d{8})\.parquet")
@@ -114,9 +115,13 @@ class Store:
         """
         if (self.path / _MANIFEST).is_file():
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not (self.path.is_dir() and self._is_empty()):
             remedy = "must be a new or empty directory, or one that watch has written"
             raise InvalidArgument("path", str(self.path), remedy)
+
+    def _is_empty(self) -> bool:
+        """Whether there is nothing but what a killed process began to write."""
+        return all(one.name.startswith(_BEGUN) for one in self.path.iterdir())
 
     def check_there(self) -> None:
         """Refuse a directory that `watch` never wrote.
@@ -138,7 +143,7 @@ class Store:
             return
         self.path.mkdir(parents=True, exist_ok=True)
         said = json.dumps({"format": _FORMAT, "version": VERSION})
-        self._publish(self.path / f".manifest-{os.getpid()}.partial", said.encode(), _MANIFEST)
+        self._publish(self.path / f"{_BEGUN}{os.getpid()}.partial", said.encode(), _MANIFEST)
 
     def shards(self) -> list[Shard]:
         """Return the shards that count: by writer, and within a writer in order of time."""
