@@ -14,6 +14,8 @@ SITE_VENV ?= .venv-site
 RAY_EXTRAS := cli,eval,models,ray
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
+ENGINES_VENV ?= .venv-engines
+ENGINES_EXTRAS := elasticsearch,lancedb,milvus,opensearch,postgres,qdrant
 OLDEST := $(VENV)-oldest
 OLDEST_EXTRAS := chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report,xlsx
 pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -27,8 +29,8 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 # what to install, with which extras: $(call self,extras), several of them in a variable (commas part arguments)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
-.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray test-sdist \
-	lint types docs site bench notebooks build release-check clean
+.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray \
+	test-engines test-sdist lint types docs site bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +41,7 @@ help:
 	@echo "make test-oldest  run tests with the oldest versions of what runoff builds on"
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
+	@echo "make test-engines run the tests of the search engines' sources, likewise"
 	@echo "make test-ray  run the tests of bulk work on a Ray cluster, likewise"
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
 	@echo "make types      mypy --strict, over the programs of tests/typing too"
@@ -118,6 +121,15 @@ $(COHERE_VENV)/.cohere: pyproject.toml $(wildcard models/pyproject.toml)
 test-cohere: $(COHERE_VENV)/.cohere
 	$(COHERE_VENV)/bin/python -m pytest tests/rerank/test_cohere*.py $(ARGS)
 
+$(ENGINES_VENV)/.engines: pyproject.toml $(wildcard models/pyproject.toml)
+	$(PYTHON) -m venv $(ENGINES_VENV)
+	$(call pip,$(ENGINES_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(ENGINES_VENV)) $(call self,$(ENGINES_EXTRAS)) --group engines
+	@touch $@
+
+test-engines: $(ENGINES_VENV)/.engines
+	$(ENGINES_VENV)/bin/python -m pytest tests/recall/stores tests/test_contracts_recall.py $(ARGS)
+
 $(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml)
 	$(PYTHON) -m venv $(RAY_VENV)
 	$(call pip,$(RAY_VENV)) --upgrade "pip>=25.1"
@@ -178,8 +190,9 @@ release-check:
 	$(MAKE) test-cohere INSTALL=wheel COHERE_VENV=$(VENV)-release-cohere
 	$(MAKE) test-torch INSTALL=wheel TORCH_VENV=$(VENV)-release-torch
 	$(MAKE) test-ray INSTALL=wheel RAY_VENV=$(VENV)-release-ray
+	$(MAKE) test-engines INSTALL=wheel ENGINES_VENV=$(VENV)-release-engines
 	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(RAY_VENV) $(SITE_VENV) .pytest_cache .mypy_cache .ruff_cache \
-		.import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(RAY_VENV) $(SITE_VENV) $(ENGINES_VENV) \
+		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -40,6 +40,8 @@ BENCHMARKS = (
     "late",
     "passages",
     "server",
+    "engines",
+    "scale",
     "replay",
     "verdict",
     "unjudged",
@@ -48,6 +50,7 @@ BENCHMARKS = (
     "tuning",
     "coverage",
     "drift",
+    "live",
     "defaults",
 )
 _ONLY_BY_NAME = ("bm25_large", "defaults")

@@ -18,6 +18,7 @@ from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.llama_index._settings import node_grouping
 from runoff.llama_index._sources import source_of
+from runoff.llama_index._watched import observed
 from runoff.llama_index._widen import recall_of
 from runoff.pipeline import TwoStage
 from runoff.pipeline._systems import System, register_system
@@ -39,7 +40,7 @@ _MANY = 100
 
 def register() -> None:
     """Let LlamaIndex's retrievers and engines over one retriever be recorded."""
-    register_system("a LlamaIndex retriever or an engine over one", _matches, _system)
+    register_system("a LlamaIndex retriever or an engine over one", _matches, _system, observed)
 
 
 def _matches(one: object) -> bool:

@@ -11,25 +11,67 @@ from typing import TYPE_CHECKING, TypeAlias
 from runoff._util.faults import lacks
 from runoff._util.messages import error_text, name_of, short_repr
 from runoff._waiting import exits, workers
-from runoff._waiting.drive import ask
-from runoff.deadline import Watch
+from runoff._waiting.drive import ask, run, run_async
+from runoff.deadline import Deadline, Watch
 from runoff.errors import BadReply, InvalidArgument
-from runoff.protocols import AsyncReranker, Reranker
+from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank._as_reranker import as_reranker
 from runoff.trace import StageTrace
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from runoff._waiting.drive import Asking
-    from runoff.deadline import Branch, Deadline
+    from runoff.deadline import Branch
     from runoff.protocols import PairScorer
     from runoff.types import Candidate, Query
 
-__all__ = ["Inner", "StageAnswer", "as_inner", "asked", "check_reranking", "reranked"]
+__all__ = ["Composed", "Inner", "StageAnswer", "as_inner", "asked", "check_reranking", "reranked"]
 
 Inner: TypeAlias = "Reranker | PairScorer | str"
+
+
+class Composed:
+    """A reranker made of others: `_inner` names them, and `_asking` asks them."""
+
+    __slots__ = ()
+
+    @property
+    def _inner(self) -> Iterable[Reranker]:
+        raise NotImplementedError
+
+    def _asking(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline
+    ) -> Asking[Reranking]:
+        raise NotImplementedError
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """True: at the deadline it answers without the rerankers that are late."""
+        return True
+
+    def warmup(self) -> None:
+        """Load and run every reranker's model once."""
+        for one in self._inner:
+            if isinstance(one, Warmable):
+                one.warmup()
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Rerank with one reranker after another.
+
+        Raises:
+            Exception: a permanent error of one of them, unless it may be left out.
+        """
+        return run(self._asking(query, candidates, deadline or Deadline()))
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Do what `rerank` does without blocking the event loop."""
+        return await run_async(self._asking(query, candidates, deadline or Deadline()))
 
 
 def as_inner(argument: str, reranker: object) -> Reranker:

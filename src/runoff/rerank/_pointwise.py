@@ -130,7 +130,7 @@ class Pointwise:
         Raises:
             BadReply: the scorer returned another number of scores than it was given pairs.
             RequestRejected: the query is blank.
-        ScoreKindMismatch: the threshold was made for other scores.
+            ScoreKindMismatch: the threshold was made for other scores.
             RunoffError: any error of the scorer.
         """
         return run(self._asking(query, candidates, deadline))

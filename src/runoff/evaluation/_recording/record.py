@@ -242,6 +242,7 @@ class _Search:
             reranker=reranker,
             group=None,
             on_error="transient" if strict else self._pipeline.on_error,
+            observer=None,
         )
         deadline = Deadline()
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from runoff._onnx.state import State
 from runoff._waiting.drive import ask
 from runoff.errors import InvalidArgument
-from runoff.rerank._local import backends, onnx, sentence_transformers
+from runoff.rerank._local import backends, onnx
 from runoff.rerank._local.scorer import LocalScorer, Values
 from runoff.scores import ScoreKind
 
@@ -128,7 +128,11 @@ class CrossEncoder(LocalScorer[backends.Ready]):
 
     @property
     def _backend(self) -> ModuleType:
-        return onnx if self.backend == "onnx" else sentence_transformers
+        if self.backend == "onnx":
+            return onnx
+        from runoff.rerank._local import sentence_transformers  # noqa: PLC0415 - import time
+
+        return sentence_transformers
 
     def _files(self) -> ModelDirectory:
         return self._backend.find(self)  # type: ignore[no-any-return] # both return one
