@@ -1,7 +1,8 @@
 """Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, most of them.
 
-`defaults` runs only when it is named: it takes hours. `--from FILE --markdown PAGE` runs nothing:
-it writes the page's tables from figures that were kept with `--json`.
+`bm25_large` and `defaults` run only when they are named: they take many minutes, or hours.
+`--from FILE --markdown PAGE` runs nothing: it writes the page's tables from figures that were kept
+with `--json`.
 
 What is compared runs in turns within one process; the machine is printed beside absolute times.
 """
@@ -31,6 +32,8 @@ from harness import (
 BENCHMARKS = (
     "import_time",
     "bm25_speed",
+    "bm25_large",
+    "dense_speed",
     "overhead",
     "overrun",
     "grouping",
@@ -50,6 +53,8 @@ BENCHMARKS = (
     "late",
     "passages",
     "server",
+    "engines",
+    "scale",
     "replay",
     "verdict",
     "unjudged",
@@ -58,9 +63,10 @@ BENCHMARKS = (
     "tuning",
     "coverage",
     "drift",
+    "live",
     "defaults",
 )
-_ONLY_BY_NAME = ("defaults",)
+_ONLY_BY_NAME = ("bm25_large", "defaults")
 
 
 def main(arguments: list[str]) -> int:

@@ -43,6 +43,7 @@ ROOMS = {
     "export",
     "fusion",
     "langchain",
+    "live",
     "llama_index",
     "pipeline",
     "recall",

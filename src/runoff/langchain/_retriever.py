@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable
-from langchain_core.vectorstores import VectorStore
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from pydantic import model_validator
 
 from runoff._util.adapters.options import Plain, brief_repr
 from runoff.errors import InvalidArgument
+from runoff.langchain._modes import mode_of
 from runoff.langchain._sources import as_retriever
 from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._widen import widened
@@ -53,7 +54,8 @@ class TwoStageRetriever(StagedRetriever):
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
         timeout: seconds for the whole call; the answer is the best that fits. None for no limit.
-        on_error, threshold, blend, text_template, group, provenance: as for `RunoffRerank`.
+        on_error, threshold, blend, text_template, group, provenance, observer: as for
+            `RunoffRerank`.
         filters: which documents may be returned by any call: one of `runoff.filters`, or a dict of
             fields and the values they must equal; `filter` is another name for it. Those of a call
             come on top.
@@ -129,7 +131,9 @@ def _as_part(argument: str, part: object) -> object:
 
 def _name(part: object) -> str:
     if isinstance(part, VectorStore):
-        return "dense"
+        return mode_of(part, {})
+    if type(part) is VectorStoreRetriever:
+        return mode_of(part.vectorstore, part.search_kwargs)
     name = part.get_name() if isinstance(part, BaseRetriever) else type(part).__name__
     return _FAMILIAR.get(name, name)
 

@@ -20,8 +20,9 @@ from runoff.fusion._default import default_fusion
 from runoff.langchain._binding import Bindable, ConfigurableRetriever
 from runoff.langchain._convert import answer
 from runoff.langchain._filters import BOUND, as_filter, joined
+from runoff.langchain._own_filters import check_own_filters
 from runoff.langchain._settings import SecondStage
-from runoff.langchain._sources import RetrieverSource, check_own_filters
+from runoff.langchain._sources import RetrieverSource
 from runoff.pipeline import TwoStage
 from runoff.pipeline._second_stage import OnBlank, checked, is_skipped
 from runoff.protocols import Fusion, RecallSource, Warmable
@@ -273,6 +274,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
             id_of=self.id_of,
             group=self.group,
             filters=as_filter(self.filters),
+            observer=self.observer,
         )
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:  # noqa: ANN401 - LangChain's

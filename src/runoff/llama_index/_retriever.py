@@ -12,6 +12,7 @@ from llama_index.core.prompts.mixin import PromptMixin
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
+from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from runoff._util.faults import OnError
     from runoff.filters import Filter
     from runoff.llama_index._filters import Filters
+    from runoff.pipeline._observers import Observer
     from runoff.pipeline._second_stage import Blend, Group, IdOf, OnBlank
     from runoff.protocols import Fusion
     from runoff.scores import Threshold
@@ -51,6 +53,12 @@ Retrievers = (
     | Mapping[str, BaseRetriever | RecallSource]
     | Sequence[BaseRetriever | RecallSource]
 )
+_MODES = {
+    VectorStoreQueryMode.HYBRID: "hybrid",
+    VectorStoreQueryMode.SEMANTIC_HYBRID: "hybrid",
+    VectorStoreQueryMode.SPARSE: "sparse",
+    VectorStoreQueryMode.TEXT_SEARCH: "sparse",
+}  # what a store's own search is called in provenance
 _FAMILIAR = {"VectorIndexRetriever": "dense", "BM25Retriever": "bm25", "BM25": "bm25"}
 _REMEDY = "must be a LlamaIndex retriever, several in a list, or several by name"
 
@@ -93,6 +101,7 @@ class TwoStageRetriever(BaseRetriever):
             and a warning in the log, or `"raise"`, an `InvalidArgument`.
         group: as for `RunoffRerank`.
         provenance: as for `RunoffRerank`.
+        observer: as for `RunoffRerank`.
         callback_manager: LlamaIndex's.
         verbose: LlamaIndex's.
 
@@ -122,6 +131,7 @@ class TwoStageRetriever(BaseRetriever):
         on_blank: OnBlank = "empty",
         group: Group = None,
         provenance: bool = True,
+        observer: Observer | None = None,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -142,6 +152,7 @@ class TwoStageRetriever(BaseRetriever):
             "on_blank": on_blank,
             "group": group,
             "provenance": provenance,
+            "observer": observer,
         }
         options = {name: checked(name, value) for name, value in self._options.items()}
         self.top_n: int = options["top_n"]
@@ -164,6 +175,7 @@ class TwoStageRetriever(BaseRetriever):
             id_of=id_of,
             group=node_grouping(group),
             filters=self._filters,
+            observer=options["observer"],
         )
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
@@ -361,5 +373,6 @@ def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str,
 def _name(retriever: object) -> str:
     kind = type(retriever).__name__
     if isinstance(retriever, VectorIndexRetriever):
-        return "dense"
+        mode = retriever._vector_store_query_mode  # noqa: SLF001 - LlamaIndex has no public way
+        return _MODES.get(mode, "dense")
     return _FAMILIAR.get(kind, kind)

@@ -31,7 +31,7 @@ from runoff.evaluation._recording.query import Stored
 from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._recording.setup import GroupSetup, Setup, fusion_to_json, queries_digest
 from runoff.evaluation._remarks import degraded
-from runoff.pipeline._grouping import as_grouping
+from runoff.pipeline._stages import as_grouping
 from runoff.pipeline._systems import as_system
 from runoff.types import Degradation, Outcome, Query
 
@@ -242,6 +242,7 @@ class _Search:
             reranker=reranker,
             group=None,
             on_error="transient" if strict else self._pipeline.on_error,
+            observer=None,
         )
         deadline = Deadline()
         try:

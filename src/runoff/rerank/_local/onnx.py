@@ -11,7 +11,6 @@ from runoff._onnx import cpu, resolve, sessions, slots
 from runoff._onnx.passes.kept import faster
 from runoff._onnx.tokens import TextEncoder
 from runoff.rerank._local import backends
-from runoff.scores import ModelIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
     from runoff._onnx.slots import Interrupt
     from runoff.deadline import Deadline
     from runoff.rerank._local.cross_encoder import CrossEncoder
+    from runoff.rerank._local.late_interaction import LateInteraction
 
 __all__ = ["cache_key", "find", "prepare"]
 
 _OUTPUT = "logits"
-_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
 
 
-def find(config: CrossEncoder) -> ModelFiles:
+def find(config: CrossEncoder | LateInteraction) -> ModelFiles:
     """Find a model's files; see `resolve`."""
     return resolve.resolve(
         config.model,
@@ -67,7 +66,7 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
         1,
         _Run(loaded, encoder, output),
         kind,
-        ModelIdentity(config.name, loaded.digest[:_REVISION_LENGTH], files.precision),
+        backends.identity(config.name, loaded.digest, files.precision),
         encoder,
         lambda query: encoder.room(encoder.query(query)),
         backends.english(files),
