@@ -15,7 +15,7 @@ RAY_EXTRAS := cli,eval,models,ray
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
 ENGINES_VENV ?= .venv-engines
-ENGINES_EXTRAS := elasticsearch,milvus,opensearch,qdrant
+ENGINES_EXTRAS := elasticsearch,lancedb,milvus,opensearch,postgres,qdrant
 OLDEST := $(VENV)-oldest
 OLDEST_EXTRAS := chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report,xlsx
 pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -128,7 +128,7 @@ $(ENGINES_VENV)/.engines: pyproject.toml $(wildcard models/pyproject.toml)
 	@touch $@
 
 test-engines: $(ENGINES_VENV)/.engines
-	$(ENGINES_VENV)/bin/python -m pytest tests/recall/stores $(ARGS)
+	$(ENGINES_VENV)/bin/python -m pytest tests/recall/stores tests/test_contracts_recall.py $(ARGS)
 
 $(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml)
 	$(PYTHON) -m venv $(RAY_VENV)

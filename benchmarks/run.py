@@ -40,6 +40,8 @@ BENCHMARKS = (
     "late",
     "passages",
     "server",
+    "engines",
+    "scale",
     "replay",
     "verdict",
     "unjudged",

@@ -27,7 +27,9 @@ from runoff.recall import (
     Elasticsearch,
     Embedder,
     Function,
+    LanceDB,
     Milvus,
+    Postgres,
     Progress,
     Qdrant,
     make_analyzer,
@@ -121,6 +123,8 @@ def sources(collection: object) -> dict[str, RecallSource]:
         "qdrant": Qdrant(collection, "docs", search="text", sparse_embed="qdrant/bm25"),
         "milvus": Milvus(collection, "docs", embed=embed),
         "elasticsearch": Elasticsearch(collection, "docs", search="text"),
+        "postgres": Postgres("dbname=docs", "docs", search="text", language="german"),
+        "lancedb": LanceDB(collection, "docs", embed=embed, space="cosine"),
         "function": Function(found, score_range=(0.0, None)),
         "newest": own,
     }

@@ -53,6 +53,7 @@ from runoff.evaluation import (
 from runoff.fusion import RRF
 from runoff.report import Advice, advise
 from runoff.rerank import Price
+from runoff.testing import doctor
 from runoff.testing.chaos import FAULTS, ChaosServer, Fault, Received, expected_score
 from runoff.testing.contracts import (
     Contract,
@@ -171,3 +172,8 @@ def bulk(folder: Path) -> None:
     encode("texts.parquet", "vectors", vector="v", executor="ray", workers=4)
     shown: list[tuple[int, int]] = []
     encode("texts.parquet", "vectors", progress=lambda done, total: shown.append((done, total)))
+
+
+def well(pipeline: TwoStage) -> bool:
+    found = assert_type(doctor(pipeline, questions={"question": "answer"}), Health)
+    return not found.odd

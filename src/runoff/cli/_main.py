@@ -36,6 +36,7 @@ def app() -> None:
     from runoff.cli._bench import bench  # noqa: PLC0415 - as above
     from runoff.cli._bulk import bulk  # noqa: PLC0415 - as above
     from runoff.cli._demo import demo  # noqa: PLC0415 - as above
+    from runoff.cli._doctor import doctor  # noqa: PLC0415 - as above
     from runoff.cli._evaluate import evaluate  # noqa: PLC0415 - as above
     from runoff.cli._explain import explain  # noqa: PLC0415 - as above
     from runoff.cli._export import export  # noqa: PLC0415 - as above
@@ -51,7 +52,7 @@ def app() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (demo, evaluate, advise, explain, watch, bench, export, version):
+    for command in (demo, evaluate, advise, explain, watch, doctor, bench, export, version):
         commands.command(help=_help(command))(command)
     commands.add_typer(bulk, name="bulk")
     for stream in (sys.stdout, sys.stderr):

@@ -6,12 +6,14 @@ is checked again, since stores differ in what a filter means.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
-from runoff.langchain._stores import kind_of
+from runoff.langchain._kinds import kind_of
+from runoff.langchain._pushed import pushed
 from runoff.recall._stores.chroma_where import where_of
 from runoff.recall._stores.qdrant_filter import qdrant_filter
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOUND",
+    "Asked",
     "Filters",
     "Translate",
     "as_filter",
@@ -78,28 +81,43 @@ def own_filters(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: one for name, one in arguments.items() if is_filter_argument(name) and one}
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Search arguments for one request with a filter.
+
+    Attributes:
+        arguments: the arguments.
+        pushed: whether the store applies the filter, or a part of it.
+        known: whether it is known to return every document that passes.
+    """
+
+    arguments: dict[str, Any]
+    pushed: bool = True
+    known: bool = True
+
+
 def store_kwargs(
     store: VectorStore,
     given: Mapping[str, Any],
     wanted: Filter,
     translate: Translate | None,
     source: str,
-) -> dict[str, Any] | None:
+) -> Asked | None:
     """Return a store's search arguments with a filter added; None if no document can pass it.
 
     The store then returns every document that the filter keeps, and perhaps others: the caller
-    checks each.
+    checks each. A store that cannot be asked gets its arguments back as they are.
 
     Args:
-        store: Chroma, FAISS, Qdrant, `InMemoryVectorStore`, or any store with `translate`.
+        store: the store.
         given: its search arguments so far.
         wanted: the filter of this request.
-        translate: makes search arguments of a filter, for other stores.
+        translate: makes search arguments of a filter, in place of what is built in.
         source: what to call the store in an error.
 
     Raises:
-        FilterNotSupported: the store is another one and there is no `translate`, or it already has
-            a filter that cannot be combined with this one.
+        FilterNotSupported: the store already has a filter that cannot be combined with what
+            `translate` makes.
     """
     if translate is not None:
         added = dict(translate(wanted))
@@ -107,27 +125,25 @@ def store_kwargs(
         if both:
             remedy = f"{source} already has {both[0]}=, and the two cannot be combined"
             raise FilterNotSupported("filter", wanted, remedy)
-        return {**given, **added}
+        return Asked({**given, **added})
     known = given.get("filter")
     kind = kind_of(store)
     if kind == "memory":
-        return {**given, "filter": _predicate(wanted, known)}
+        return Asked({**given, "filter": _predicate(wanted, known)})
     if kind == "faiss":
-        return {**given, **_for_faiss(store, wanted, known)}
+        return Asked({**given, **_for_faiss(store, wanted, known)})
     if kind == "qdrant":
-        return {**given, "filter": _for_qdrant(store, wanted, known)}
+        return _for_qdrant(store, given, wanted)
     if kind == "chroma":
         where = where_of(wanted, lists=_chroma_knows_lists())
-        if where is False:
-            return None
-        if where is True:
-            return dict(given)
-        return {**given, "filter": {"$and": [known, where]} if known else where}
-    remedy = (
-        f"filters for {source} ({type(store).__name__}) are not built in: pass translate_filter=, "
-        "a function from a filter to the store's search arguments"
-    )
-    raise FilterNotSupported("filter", wanted, remedy)
+        if not isinstance(where, bool):
+            return Asked({**given, "filter": {"$and": [known, where]} if known else where})
+        asked: tuple[dict[str, Any], bool] | bool = where
+    else:
+        asked = pushed(store, given, wanted)
+    if isinstance(asked, bool):
+        return Asked(dict(given), pushed=False) if asked else None
+    return Asked(asked[0], known=asked[1])
 
 
 def _predicate(
@@ -149,11 +165,15 @@ def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:  # noq
     return {"filter": keeps, "fetch_k": max(1, store.index.ntotal)}
 
 
-def _for_qdrant(store: Any, wanted: Filter, known: Any) -> Any:  # noqa: ANN401 - not imported
+def _for_qdrant(store: Any, given: Mapping[str, Any], wanted: Filter) -> Asked:  # noqa: ANN401 - not imported
     from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - as for Chroma below
 
-    added = QdrantFilter.model_validate(qdrant_filter(wanted, under=store.metadata_payload_key))
-    return added if known is None else QdrantFilter(must=[known, added])
+    try:
+        made = qdrant_filter(wanted, under=store.metadata_payload_key)
+    except FilterNotSupported:  # it has a time, or a name that Qdrant cannot express
+        return Asked(dict(given), pushed=False)
+    known, added = given.get("filter"), QdrantFilter.model_validate(made)
+    return Asked({**given, "filter": added if known is None else QdrantFilter(must=[known, added])})
 
 
 def _chroma_knows_lists() -> bool:

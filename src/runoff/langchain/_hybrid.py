@@ -19,8 +19,20 @@ from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried, plain
 from runoff.langchain._filters import is_filter_argument
+from runoff.langchain._modes import mode_of
 from runoff.langchain._staged import StagedRetriever
-from runoff.langchain._stores import absent, content, count, deletable, replaced, stored, stored_id
+from runoff.langchain._stores import (
+    absent,
+    check_deletion,
+    check_growth,
+    content,
+    count,
+    deletable,
+    numbered,
+    replaced,
+    stored,
+    stored_id,
+)
 from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap
 from runoff.pipeline._sources import Current
 from runoff.recall._bm25.bm25 import BM25
@@ -63,8 +75,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         refresh: what happens when the store was changed without BM25, where that can be noticed
             at no cost (`InMemoryVectorStore`, FAISS): `"manual"` logs a warning, `"auto"` calls
             `sync` before the search.
-        translate_filter: makes the store's search arguments of one of `runoff.filters`, for stores
-            other than Chroma, FAISS, Qdrant and `InMemoryVectorStore`.
+        translate_filter: makes the store's search arguments of one of `runoff.filters`, in place of
+            what is built in.
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.
@@ -138,8 +150,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
 
         Args:
             vectorstore: the store.
-            documents: the store's documents, with the ids they have there; not needed for Chroma,
-                FAISS, Qdrant and `InMemoryVectorStore`, which list their content.
+            documents: the store's documents, with the ids they have there; not needed for stores
+                that list their content, see docs/integrations/stores.md.
             analyzer: how texts become words; see `runoff.recall.BM25`.
             options: everything else this class takes.
 
@@ -171,9 +183,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         ids = [str(one.id) for one in fresh]
         if again := replaced(self.vectorstore, ids):
             self.vectorstore.delete(again)
-        if fresh:
-            self.vectorstore.add_documents(fresh, ids=ids)
-        return self._indexed(fresh)
+        given = self.vectorstore.add_documents(fresh, ids=ids) if fresh else []
+        return self._indexed(numbered(self.vectorstore, fresh, given))
 
     async def aadd_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
         """Do what `add_documents` does without blocking the event loop."""
@@ -181,8 +192,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         ids = [str(one.id) for one in fresh]
         if again := replaced(self.vectorstore, ids):
             await self.vectorstore.adelete(again)
-        if fresh:
-            await self.vectorstore.aadd_documents(fresh, ids=ids)
+        given = await self.vectorstore.aadd_documents(fresh, ids=ids) if fresh else []
+        fresh = numbered(self.vectorstore, fresh, given)
         return await run_in_executor(None, self._indexed, fresh)
 
     def upsert(
@@ -227,6 +238,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         """Delete documents from both by id; the answer says which of them BM25 had."""
         refuse_unknown("delete", kwargs, ())
         listed = _ids(ids)
+        check_deletion(self.vectorstore)
         if there := deletable(self.vectorstore, listed):
             self.vectorstore.delete(there)
         return self._forgotten(listed)
@@ -239,6 +251,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         """Do what `delete` does without blocking the event loop."""
         refuse_unknown("adelete", kwargs, ())
         listed = _ids(ids)
+        check_deletion(self.vectorstore)
         if there := deletable(self.vectorstore, listed):
             await self.vectorstore.adelete(there)
         return self._forgotten(listed)
@@ -314,6 +327,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
             doc_id = stored_id(self.vectorstore, own)
             update = {"id": doc_id, "metadata": without(document.metadata)}
             fresh.append(document.model_copy(update=update))
+        check_growth(self.vectorstore, [str(one.id) for one in fresh if str(one.id) in self.bm25])
         return fresh
 
     def _indexed(self, fresh: Sequence[LangChainDocument]) -> list[str]:
@@ -326,7 +340,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
             search_type=self.search_type,
             search_kwargs=self.search_kwargs,
         )
-        return {"bm25": self.bm25, "dense": dense}
+        return {"bm25": self.bm25, mode_of(self.vectorstore, self.search_kwargs): dense}
 
     def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401 - as above
         if isinstance(part, Runnable):

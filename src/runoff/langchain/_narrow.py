@@ -37,7 +37,8 @@ def narrowed(
     Its results must be checked. None if the retriever cannot be asked for more documents.
 
     Raises:
-        FilterNotSupported: a vector store inside it needs `translate`.
+        FilterNotSupported: a vector store inside it has a filter that cannot be combined with what
+            `translate` makes.
     """
     if getattr(retriever, "takes_depth", False) and isinstance(retriever, BaseModel):
         both = joined(as_filter(getattr(retriever, "filters", None)), wanted)
@@ -47,7 +48,8 @@ def narrowed(
         wide = search_kwargs(retriever.search_kwargs, retriever.search_type, depth)
         asked = store_kwargs(retriever.vectorstore, wide, wanted, translate, name)
         # a filter that no document can pass: whatever is found is removed by the check
-        return retriever.model_copy(update={"search_kwargs": wide if asked is None else asked})
+        given = wide if asked is None else asked.arguments
+        return retriever.model_copy(update={"search_kwargs": given})
     parts = parts_of(retriever)
     if not parts:
         return widened(retriever, depth)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable
-from langchain_core.vectorstores import VectorStore
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from pydantic import model_validator
 
 from runoff._util.adapters.options import Plain, brief_repr
 from runoff.errors import InvalidArgument
+from runoff.langchain._modes import mode_of
 from runoff.langchain._sources import as_retriever
 from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._widen import widened
@@ -130,7 +131,9 @@ def _as_part(argument: str, part: object) -> object:
 
 def _name(part: object) -> str:
     if isinstance(part, VectorStore):
-        return "dense"
+        return mode_of(part, {})
+    if type(part) is VectorStoreRetriever:
+        return mode_of(part.vectorstore, part.search_kwargs)
     name = part.get_name() if isinstance(part, BaseRetriever) else type(part).__name__
     return _FAMILIAR.get(name, name)
 

@@ -17,6 +17,7 @@ from langchain_core.vectorstores import (
 from pydantic import Field
 
 from runoff._util.adapters.trend import trend
+from runoff.langchain._modes import scoreless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ def gives_scores(retriever: VectorStoreRetriever) -> bool:
         kind._get_relevant_documents is VectorStoreRetriever._get_relevant_documents  # noqa: SLF001
         and kind._aget_relevant_documents is VectorStoreRetriever._aget_relevant_documents  # noqa: SLF001
     )
-    if not plain or retriever.search_type == "mmr":
+    if not plain or retriever.search_type == "mmr" or scoreless(retriever.vectorstore):
         return False
     if retriever.search_type == "similarity_score_threshold":
         return True
@@ -93,9 +94,12 @@ def gives_scores(retriever: VectorStoreRetriever) -> bool:
 def searches_natively_async(retriever: VectorStoreRetriever, *, scores: bool) -> bool:
     """Whether the store's asynchronous search is its own, not the synchronous one in a thread.
 
-    `InMemoryVectorStore` awaits nothing: its asynchronous search computes on the event loop.
+    `InMemoryVectorStore` awaits nothing: its asynchronous search computes on the event loop. A
+    `PGVector` that was made with a synchronous connection cannot be awaited.
     """
     if isinstance(retriever.vectorstore, InMemoryVectorStore):
+        return False
+    if getattr(retriever.vectorstore, "_async_engine", retriever) is None:
         return False
     store = type(retriever.vectorstore)
     if not scores and retriever.search_type == "mmr":

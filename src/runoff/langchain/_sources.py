@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableBinding
-from langchain_core.runnables.config import merge_configs, patch_config
-from langchain_core.runnables.configurable import DynamicRunnable
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import patch_config
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
+from runoff._util.messages import error_text
 from runoff._waiting import workers
-from runoff.errors import FilterNotSupported, InvalidArgument
-from runoff.langchain._binding import Bound
+from runoff._waiting.drive import ask, run, run_async
+from runoff.errors import FilterNotSupported, InvalidArgument, RunoffError
 from runoff.langchain._convert import carried
-from runoff.langchain._filters import BOUND, as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._filters import BOUND, Asked, as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._modes import tell_short, widened_mode
 from runoff.langchain._narrow import (
     check_self_query,
     compresses,
     counts_what_it_finds,
     narrowed,
 )
+from runoff.langchain._own_filters import resolved, with_bound
 from runoff.langchain._scoring import (
     ScoredRetriever,
     gives_scores,
@@ -32,24 +33,26 @@ from runoff.langchain._scoring import (
     scored,
     searches_natively_async,
 )
-from runoff.langchain._widen import parts_of, search_kwargs, widened
+from runoff.langchain._stores import id_field, size
+from runoff.langchain._widen import search_kwargs, widened
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_core.callbacks import BaseCallbackManager
     from langchain_core.runnables import RunnableConfig
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
-    from runoff.filters import Filter
     from runoff.langchain._filters import Translate
     from runoff.protocols import RecallSource
     from runoff.types import Query
 
-__all__ = ["RetrieverSource", "Retrievers", "as_retriever", "check_own_filters"]
+__all__ = ["RetrieverSource", "Retrievers", "as_retriever"]
 
 _WIDEN = 4
+_MOST = 10_000  # documents asked for to find what a filter keeps
 
 RetrieverLike = Runnable[str, list[LangChainDocument]]
 _One: TypeAlias = "RetrieverLike | VectorStore | RecallSource"
@@ -83,6 +86,8 @@ class _Asking:
     filtered: bool = False
     sifted: bool = False
     compressed: bool = False
+    pushed: bool = False
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +121,7 @@ class RetrieverSource:
             FilterNotSupported: the request has a filter this retriever cannot honour exactly.
             InvalidArgument: the retriever did not return a list of documents.
         """
-        wide, before = depth, 0
-        while True:
-            if deadline is not None:
-                deadline.check(self.name)
-            asking = self._asking(query, wide)
-            if asking is None:
-                return []
-            config = patch_config(asking.config, callbacks=self.callbacks())
-            found = asking.retriever.invoke(query.text, config, **asking.arguments)
-            hits = self._hits(asking.retriever, found, query)
-            if self._enough(asking, hits, found, (wide, before, depth)):
-                return hits[:depth]
-            wide, before = wide * _WIDEN, len(found)
+        return run(self._found(query, depth, deadline))
 
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
@@ -137,59 +130,130 @@ class RetrieverSource:
 
         Retrievers that only search synchronously run in runoff's bounded pool of daemon threads.
         """
-        wide, before = depth, 0
-        while True:
-            asking = self._asking(query, wide)
-            if asking is None:
-                return []
-            if not _natively_async(asking.retriever):
-                return await workers.run_async(
-                    lambda: self.retrieve(query, depth=depth, deadline=deadline),
-                    deadline,
-                    self.name,
-                )
-            config = patch_config(asking.config, callbacks=self.acallbacks())
-            found = await asking.retriever.ainvoke(query.text, config, **asking.arguments)
-            hits = self._hits(asking.retriever, found, query)
-            if self._enough(asking, hits, found, (wide, before, depth)):
-                return hits[:depth]
-            wide, before = wide * _WIDEN, len(found)
+        asking = self._asking(query, depth)
+        if asking is not None and not _natively_async(asking.retriever):
+            return await workers.run_async(
+                lambda: self.retrieve(query, depth=depth, deadline=deadline), deadline, self.name
+            )
+        return await run_async(self._found(query, depth, deadline))
 
-    @staticmethod
-    def _enough(
-        asking: _Asking,
-        hits: Sequence[Hit],
-        found: Sequence[LangChainDocument],
-        counts: tuple[int, int, int],
-    ) -> bool:
-        """Return whether there are enough hits, or no more.
+    def _found(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
+        """Return the hits that pass the query's filter.
+
+        A store that fails with a filter, or drops what it should keep, is asked without it.
+        """
+        hits = yield from self._answers(query, depth, deadline, push=True)
+        if hits is None:
+            hits = yield from self._answers(query, depth, deadline, push=False)
+        return (hits or [])[:depth]
+
+    def _answer(
+        self, asking: _Asking, query: Query, deadline: Deadline | None
+    ) -> Asking[list[LangChainDocument] | Exception]:
+        """Ask a retriever; an error is returned, since another question may follow it."""
+        if deadline is not None:
+            deadline.check(self.name)
+
+        def wait() -> list[LangChainDocument]:
+            config = patch_config(asking.config, callbacks=self.callbacks())
+            return asking.retriever.invoke(query.text, config, **asking.arguments)
+
+        async def wait_async() -> list[LangChainDocument]:
+            config = patch_config(asking.config, callbacks=self.acallbacks())
+            return await asking.retriever.ainvoke(query.text, config, **asking.arguments)
+
+        try:
+            return (yield from ask(wait, wait_async))
+        except Exception as error:  # noqa: BLE001 - the caller raises it, or asks otherwise
+            return error
+
+    def _answers(
+        self, query: Query, depth: int, deadline: Deadline | None, *, push: bool
+    ) -> Asking[list[Hit] | None]:
+        """Ask for more and more documents, until enough pass the filter or there are no more.
 
         Only a filtered answer is asked for again. A composite may return fewer documents than it
         was asked for although there are more: it is asked until its answer no longer grows. One
         with a compressor, which may call a model for each document, is asked again only if the
-        filter removed something.
+        filter removed something. A store that cannot apply the filter is asked for up to 10,000
+        documents.
 
-        Args:
-            asking: what was asked.
-            hits: what passed the filter.
-            found: what was found.
-            counts: how many were asked for, how many the call before found, and how many are
-                wanted.
+        Returns:
+            The hits; None if the store cannot be trusted with the filter.
         """
-        wide, before, depth = counts
-        if len(hits) >= depth or not asking.filtered:
-            return True
-        if asking.compressed and len(hits) == len(found):
-            return True
-        return len(found) <= before if asking.sifted else len(found) < wide
+        wide, before = depth, 0
+        while True:
+            asking = self._asking(query, wide, push=push)
+            if asking is None:
+                return []
+            found = yield from self._answer(asking, query, deadline)
+            if isinstance(found, Exception):
+                self._check_refusal(asking, found, query, before)
+                return None
+            hits = self._hits(asking, found, query)
+            if len(hits) >= depth or not asking.filtered:
+                self._check_number(asking, len(found), depth)
+                return hits
+            if asking.compressed and len(hits) == len(found):
+                return hits
+            if len(found) <= before if asking.sifted else len(found) < wide:
+                hidden = not asking.known and (yield from self._hides(query, depth, deadline, hits))
+                return None if hidden else hits
+            wide, before = wide * _WIDEN, len(found)
+            if not asking.pushed and before >= _MOST:
+                remedy = (
+                    f"{self.name} does not apply it itself, and it keeps only {len(hits)} of "
+                    f"{before} documents: pass translate_filter=, a function from a filter to the "
+                    "store's search arguments"
+                )
+                raise FilterNotSupported("filter", query.filters, remedy)
 
-    def _asking(self, query: Query, depth: int) -> _Asking | None:
+    def _check_refusal(self, asking: _Asking, error: Exception, query: Query, before: int) -> None:
+        """Raise an error of which the filter cannot be the reason.
+
+        Stores raise various errors, from `ValueError` to those of their database; what has another
+        reason is raised again by the question without a filter.
+        """
+        if asking.pushed and not isinstance(error, RunoffError | OSError):
+            return
+        if asking.filtered and before and not asking.pushed:
+            remedy = f"it keeps too few of {before} documents, and more are refused: "
+            raise FilterNotSupported("filter", query.filters, remedy + error_text(error)) from error
+        raise error
+
+    def _check_number(self, asking: _Asking, found: int, depth: int) -> None:
+        """Warn if a store returned fewer documents than asked for, and has more."""
+        retriever = asking.retriever
+        if found >= depth or asking.filtered or not isinstance(retriever, VectorStoreRetriever):
+            return
+        own = own_filters(retriever.search_kwargs)
+        if not own and retriever.search_type == "similarity":
+            store = retriever.vectorstore
+            tell_short(self.name, store, found, depth, size(store))
+
+    def _hides(
+        self, query: Query, depth: int, deadline: Deadline | None, hits: Sequence[Hit]
+    ) -> Asking[bool]:
+        """Return whether a store that was asked for a filter dropped a document that passes it.
+
+        Asked of stores whose filters were not tested, where the filter's answer is short.
+        """
+        asking = self._asking(query, depth, push=False)
+        if asking is None:
+            return False
+        found = yield from self._answer(asking, query, deadline)
+        if isinstance(found, Exception):
+            raise found
+        known = {hit.document.doc_id for hit in hits}
+        return any(hit.document.doc_id not in known for hit in self._hits(asking, found, query))
+
+    def _asking(self, query: Query, depth: int, *, push: bool = True) -> _Asking | None:
         """Return the copy to call and how; None if no document can pass the filter.
 
         Bindings and configurable fields are resolved first, so that what they hold can be widened
-        and filtered.
+        and filtered. Without `push`, a vector store is not asked to apply the filter.
         """
-        retriever, config, arguments = _resolved(self.retriever, self.config)
+        retriever, config, arguments = resolved(self.retriever, self.config)
         wanted = query.filters
         if getattr(retriever, "takes_depth", False):  # another one of ours
             bound = [as_filter(arguments.pop(name, None)) for name in ("filter", "filters", BOUND)]
@@ -197,17 +261,21 @@ class RetrieverSource:
             arguments["filters"] = joined(*bound, wanted)
             return _Asking(retriever, config, arguments)
         if isinstance(retriever, VectorStoreRetriever):
-            given = _with_bound(self.name, retriever.search_kwargs, arguments)
+            given = with_bound(self.name, retriever.search_kwargs, arguments)
             given = search_kwargs(given, retriever.search_type, depth)
-            if wanted is not None:
+            given = widened_mode(retriever.vectorstore, given, depth)
+            asked: Asked | None = Asked(given, pushed=False)
+            if wanted is not None and push:
                 store = retriever.vectorstore
-                filtered = store_kwargs(store, given, wanted, self.translate, self.name)
-                if filtered is None:
-                    return None
-                given = filtered
+                asked = store_kwargs(store, given, wanted, self.translate, self.name)
+            if asked is None:
+                return None
             copy = scored(retriever) if gives_scores(retriever) else retriever.model_copy()
-            copy.search_kwargs = given
-            return _Asking(copy, config, {}, filtered=wanted is not None)
+            copy.search_kwargs = asked.arguments
+            filtered = wanted is not None
+            return _Asking(
+                copy, config, {}, filtered=filtered, pushed=asked.pushed, known=asked.known
+            )
         check_self_query(retriever)
         if wanted is None:
             return _Asking(widened(retriever, depth) or retriever, config, arguments)
@@ -224,7 +292,8 @@ class RetrieverSource:
             narrow, config, arguments, filtered=True, sifted=sifted, compressed=compresses(narrow)
         )
 
-    def _hits(self, retriever: RetrieverLike, found: object, query: Query) -> list[Hit]:
+    def _hits(self, asking: _Asking, found: object, query: Query) -> list[Hit]:
+        retriever = asking.retriever
         if not isinstance(found, list | tuple) or not all(
             isinstance(one, LangChainDocument) for one in found
         ):
@@ -239,119 +308,19 @@ class RetrieverSource:
         if scores is None:
             scores = [math.nan] * len(found)  # the order alone counts
         wanted = query.filters
-        honours = isinstance(retriever, VectorStoreRetriever) or hasattr(retriever, "takes_depth")
+        honours = asking.pushed or hasattr(retriever, "takes_depth")
         bare = found and not any(document.metadata for document in found)
         if wanted is not None and bare and not honours:
             remedy = f"{self.name} returned documents without metadata, which a filter cannot check"
             raise FilterNotSupported("filter", wanted, remedy)
+        id_key = self.id_key
+        if id_key is None and isinstance(retriever, VectorStoreRetriever):
+            id_key = id_field(retriever.vectorstore)
         return [
-            Hit(carried(document, self.id_key), score)
+            Hit(carried(document, id_key), score)
             for document, score in zip(found, scores, strict=True)
             if wanted is None or wanted.matches(document.metadata)
         ]
-
-
-def _with_bound(
-    name: str, given: Mapping[str, Any], arguments: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return a vector store's search arguments with bound ones, which replace them.
-
-    Raises:
-        FilterNotSupported: both have a filter, and one would replace the other.
-    """
-    own, bound = own_filters(given), own_filters(arguments)
-    if own and bound and own != bound:
-        remedy = (
-            f"{name} has {next(iter(own))}= in search_kwargs too, which this would replace: "
-            "pass one of them as filters= instead, so that both apply"
-        )
-        raise FilterNotSupported(next(iter(bound)), next(iter(bound.values())), remedy)
-    return {**given, **arguments}
-
-
-def check_own_filters(
-    parts: Mapping[str, Any], config: RunnableConfig, shared: Filter | None
-) -> None:
-    """Refuse several retrievers, or one that combines several, if a filter does not reach all.
-
-    Args:
-        parts: the retrievers and sources by name.
-        config: the call's config.
-        shared: the filter that reaches all of them anyway.
-
-    Raises:
-        InvalidArgument: names the filter and its retriever.
-        FilterNotSupported: a retriever has a filter that one bound to it would replace.
-    """
-    leaves = [leaf for name, part in parts.items() for leaf in _leaves(name, part, config, shared)]
-    if len(leaves) > 1 and any(own != leaves[0][1] for _, own in leaves):
-        name, own = next(leaf for leaf in leaves if leaf[1])
-        argument, value = next(iter(own.items()))
-        remedy = (
-            "filters this retriever alone, and not those beside it: pass filters= instead, which "
-            "reaches all of them"
-        )
-        raise InvalidArgument(f"{name}: {argument}", value, remedy)
-
-
-def _leaves(
-    name: str,
-    part: Any,  # noqa: ANN401 - a retriever or a source
-    config: RunnableConfig,
-    shared: Filter | None,
-    outer: Mapping[str, Any] = MappingProxyType({}),
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the retrievers that are asked in the end, by name, with the filters they have.
-
-    Arguments that are bound to a retry or to fallbacks reach the retrievers inside.
-    """
-    if not isinstance(part, Runnable):
-        yield name, {}
-        return
-    retriever, config, arguments = _resolved(part, config)
-    here, around = own_filters(arguments), own_filters(outer)
-    if here and around and here != around:
-        remedy = (
-            f"{name} has {next(iter(here))}= bound to it too, which LangChain would replace by "
-            "this: pass one of them as filters= instead, so that both apply"
-        )
-        raise FilterNotSupported(next(iter(around)), next(iter(around.values())), remedy)
-    arguments = {**arguments, **outer}
-    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:  # noqa: SLF001 - LangChain has no public way
-        for argument, value in own_filters(arguments).items():
-            remedy = f"{name} ({type(retriever).__name__}) ignores it when bound: pass filters="
-            raise FilterNotSupported(argument, value, remedy)
-    inner = [one for several in parts_of(retriever).values() for one in several]
-    if inner:
-        for one in inner:
-            yield from _leaves(f"{name} ({type(one).__name__})", one, config, shared, arguments)
-    elif getattr(retriever, "takes_depth", False):
-        bound = [as_filter(arguments.get(one)) for one in ("filter", "filters", BOUND)]
-        own = joined(getattr(retriever, "filters", None), *bound)
-        yield name, {} if own is None or own == shared else {"filters": own}
-    else:
-        given = getattr(retriever, "search_kwargs", {})
-        yield name, own_filters(_with_bound(name, given, arguments))
-
-
-def _resolved(
-    retriever: RetrieverLike, config: RunnableConfig
-) -> tuple[RetrieverLike, RunnableConfig, dict[str, Any]]:
-    """Return the retriever inside bindings and configurable fields, and the config they add."""
-    arguments: dict[str, Any] = {}
-    while True:
-        if isinstance(retriever, DynamicRunnable):
-            retriever, config = retriever.prepare(config)
-        elif (
-            isinstance(retriever, RunnableBinding)
-            and type(retriever) in {RunnableBinding, Bound}
-            and not retriever.config_factories
-        ):
-            config = merge_configs(retriever.config, config)
-            arguments = {**retriever.kwargs, **arguments}
-            retriever = retriever.bound
-        else:
-            return retriever, config, arguments
 
 
 def _natively_async(retriever: RetrieverLike) -> bool:

@@ -20,8 +20,9 @@ from runoff.fusion._default import default_fusion
 from runoff.langchain._binding import Bindable, ConfigurableRetriever
 from runoff.langchain._convert import answer
 from runoff.langchain._filters import BOUND, as_filter, joined
+from runoff.langchain._own_filters import check_own_filters
 from runoff.langchain._settings import SecondStage
-from runoff.langchain._sources import RetrieverSource, check_own_filters
+from runoff.langchain._sources import RetrieverSource
 from runoff.pipeline import TwoStage
 from runoff.pipeline._second_stage import OnBlank, checked, is_skipped
 from runoff.protocols import Fusion, RecallSource, Warmable

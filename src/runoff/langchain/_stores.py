@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from runoff.errors import InvalidArgument
+from runoff.langchain._kinds import kind_of
+from runoff.langchain._listing import BY_IDS, LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["absent", "content", "count", "deletable", "kind_of", "replaced", "stored", "stored_id"]
+__all__ = [
+    "absent",
+    "check_deletion",
+    "check_growth",
+    "content",
+    "count",
+    "deletable",
+    "id_field",
+    "numbered",
+    "replaced",
+    "size",
+    "stored",
+    "stored_id",
+]
 
-Kind = Literal["memory", "chroma", "faiss", "qdrant"]
-
-_KINDS: dict[tuple[str, str], Kind] = {
-    ("langchain_core", "InMemoryVectorStore"): "memory",
-    ("langchain_chroma", "Chroma"): "chroma",
-    ("langchain_community", "FAISS"): "faiss",
-    ("langchain_qdrant", "QdrantVectorStore"): "qdrant",
-}
 _PAGE = 1000
-
-
-def kind_of(store: VectorStore) -> Kind | None:
-    """Return which of these stores it is, by its class or a base class; None for another store."""
-    for one in type(store).__mro__:
-        kind = _KINDS.get((one.__module__.split(".")[0], one.__name__))
-        if kind is not None:
-            return kind
-    return None
 
 
 def content(store: VectorStore) -> list[LangChainDocument]:
@@ -43,10 +41,12 @@ def content(store: VectorStore) -> list[LangChainDocument]:
     """
     if isinstance(store, InMemoryVectorStore):
         return store.get_by_ids(list(store.store))
-    known: Any = store
-    if kind_of(store) == "qdrant":
-        return _points(known)
-    if callable(get := getattr(store, "get", None)):  # Chroma
+    kind = kind_of(store)
+    if kind == "qdrant":
+        return _points(store)
+    if kind in LISTED:
+        return LISTED[kind](store)
+    if callable(get := getattr(store, "get", None)):  # Chroma, PGVectorStore
         held = get(include=["documents", "metadatas"])
         return [
             LangChainDocument(id=doc_id, page_content=text, metadata=metadata or {})
@@ -68,7 +68,7 @@ def content(store: VectorStore) -> list[LangChainDocument]:
     raise InvalidArgument("vectorstore", store, remedy)
 
 
-def _points(store: Any) -> list[LangChainDocument]:  # noqa: ANN401 - Qdrant's class is not imported
+def _points(store: Any) -> list[LangChainDocument]:  # noqa: ANN401 - known by its name
     """Return all documents of a Qdrant collection, read page by page."""
     documents: list[LangChainDocument] = []
     offset = None
@@ -94,6 +94,19 @@ def count(store: VectorStore) -> int | None:
     return len(rows) if isinstance(rows, dict) else None
 
 
+def size(store: VectorStore) -> int | None:
+    """Return how many documents a store has, where one call counts them; None for another."""
+    known: Any = store
+    kind = kind_of(store)
+    if kind == "chroma":
+        return int(known._collection.count())  # noqa: SLF001 - it has no public way
+    if kind == "qdrant":
+        return int(known.client.count(known.collection_name).count)
+    if kind == "lancedb":
+        return int(known.get_table().count_rows())
+    return count(store)
+
+
 def absent(store: VectorStore, ids: list[str]) -> set[str]:
     """Return which ids a store does not have; empty for one that cannot say it at no cost."""
     if isinstance(store, InMemoryVectorStore):
@@ -104,8 +117,9 @@ def absent(store: VectorStore, ids: list[str]) -> set[str]:
 
 def stored(store: VectorStore, ids: list[str]) -> dict[str, dict[str, Any]]:
     """Return the store's metadata by id; empty for a store that cannot be asked by id."""
+    kind = kind_of(store)
     try:
-        found = store.get_by_ids(ids)
+        found = BY_IDS[kind](store, ids) if kind in BY_IDS else store.get_by_ids(ids)
     except NotImplementedError:
         return {}
     return {str(one.id): one.metadata for one in found if one.id is not None}
@@ -152,5 +166,57 @@ def _point_id(doc_id: str) -> str | int | None:
 
 
 def replaced(store: VectorStore, ids: Sequence[str]) -> list[Any]:
-    """Return the ids to delete before they are added again: FAISS refuses existing ids."""
-    return deletable(store, ids) if kind_of(store) == "faiss" else []
+    """Return the ids to delete before they are added again.
+
+    FAISS refuses existing ids; Milvus and LanceDB keep both documents.
+    """
+    again = kind_of(store) in {"faiss", "milvus", "lancedb"}
+    return deletable(store, ids) if again else []
+
+
+def numbered(
+    store: VectorStore, added: list[LangChainDocument], ids: Sequence[Any]
+) -> list[LangChainDocument]:
+    """Return documents with the ids that a store gave them: SQLiteVec numbers its rows itself."""
+    if kind_of(store) != "sqlitevec":
+        return added
+    return [
+        one.model_copy(update={"id": str(given)}) for one, given in zip(added, ids, strict=True)
+    ]
+
+
+def check_growth(store: VectorStore, known: Sequence[str]) -> None:
+    """Refuse to add documents where the store would lose others, or keep both of one id.
+
+    Args:
+        store: the store.
+        known: those of the ids that are in it already.
+
+    Raises:
+        InvalidArgument: names the store and what to do.
+    """
+    kind = kind_of(store)
+    if kind == "lancedb" and getattr(store, "mode", "") == "overwrite":
+        remedy = 'replaces its whole table with what is added: make it with mode="append"'
+        raise InvalidArgument("vectorstore", type(store).__name__, remedy)
+    if known and kind in {"duckdb", "sqlitevec"}:
+        remedy = f"can delete nothing, so {known[0]!r} cannot be replaced: add it to a new store"
+        raise InvalidArgument("vectorstore", type(store).__name__, remedy)
+
+
+def check_deletion(store: VectorStore) -> None:
+    """Refuse to delete where the store has no way to.
+
+    Raises:
+        InvalidArgument: names the store.
+    """
+    if type(store).delete is VectorStore.delete:
+        remedy = "can delete nothing: copy what stays to a new store"
+        raise InvalidArgument("vectorstore", type(store).__name__, remedy)
+
+
+def id_field(store: VectorStore) -> str | None:
+    """Return the metadata field with the ids of a store's results, where `Document.id` has none."""
+    if kind_of(store) == "milvus":
+        return str(getattr(store, "_primary_field", "pk"))
+    return None

@@ -20,7 +20,7 @@ from runoff.llama_index._pickling import without_callbacks
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._saved_embedder import check_embedder, save_embedder
 from runoff.llama_index._sources import index_source
-from runoff.llama_index._stores import absent, content, count, stored, unknown
+from runoff.llama_index._stores import absent, content, count, delete, stored, unknown
 from runoff.pipeline._drift import Drift, Refresh, check_overlap
 from runoff.recall._bm25.bm25 import BM25
 from runoff.recall._bm25.documents import taken_over
@@ -266,7 +266,7 @@ class HybridRetriever(TwoStageRetriever):
             there = set(self._index.index_struct.nodes_dict.values())
             node_ids = [one for one in node_ids if one in there]
         if node_ids:
-            self._index.delete_nodes(node_ids, delete_from_docstore=True)
+            delete(self._index, node_ids)
 
     async def adelete_nodes(self, node_ids: Sequence[str]) -> int:
         """Do what `delete_nodes` does without blocking the event loop."""

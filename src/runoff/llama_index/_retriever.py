@@ -12,6 +12,7 @@ from llama_index.core.prompts.mixin import PromptMixin
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
+from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff.errors import InvalidArgument
@@ -52,6 +53,12 @@ Retrievers = (
     | Mapping[str, BaseRetriever | RecallSource]
     | Sequence[BaseRetriever | RecallSource]
 )
+_MODES = {
+    VectorStoreQueryMode.HYBRID: "hybrid",
+    VectorStoreQueryMode.SEMANTIC_HYBRID: "hybrid",
+    VectorStoreQueryMode.SPARSE: "sparse",
+    VectorStoreQueryMode.TEXT_SEARCH: "sparse",
+}  # what a store's own search is called in provenance
 _FAMILIAR = {"VectorIndexRetriever": "dense", "BM25Retriever": "bm25", "BM25": "bm25"}
 _REMEDY = "must be a LlamaIndex retriever, several in a list, or several by name"
 
@@ -366,5 +373,6 @@ def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str,
 def _name(retriever: object) -> str:
     kind = type(retriever).__name__
     if isinstance(retriever, VectorIndexRetriever):
-        return "dense"
+        mode = retriever._vector_store_query_mode  # noqa: SLF001 - LlamaIndex has no public way
+        return _MODES.get(mode, "dense")
     return _FAMILIAR.get(kind, kind)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff._util.messages import error_text
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, RunoffError
 from runoff.llama_index._convert import Reading, to_bundle, to_hits
-from runoff.llama_index._filters import to_metadata_filters
+from runoff.llama_index._pushed import pushed
 from runoff.llama_index._widen import (
     awaitable,
-    check_negation,
-    filtered,
     narrowed,
     returns_all_it_finds,
     takes_filters,
@@ -28,15 +25,19 @@ if TYPE_CHECKING:
 
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.indices.base import BaseIndex
-    from llama_index.core.schema import NodeWithScore
+    from llama_index.core.schema import NodeWithScore, QueryBundle
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
+    from runoff.filters import Filter
     from runoff.types import Hit, Query
 
 _WIDEN = 4
 _MOST = 10_000  # nodes asked for to find what a filter keeps
 
 __all__ = ["AwaitableSource", "RetrieverSource", "index_source", "source_of"]
+
+_Nodes: TypeAlias = "list[NodeWithScore]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,106 +60,106 @@ class RetrieverSource:
     ) -> Sequence[Hit]:
         """Return at most `depth` hits in the retriever's order.
 
-        If the store refuses a filter, or LlamaIndex cannot express it, more nodes are retrieved
-        without it and filtered here, until there are enough or no more. So it is with retrievers
-        that take no filters, and with those that combine others.
+        A store is asked for as much of a filter as it is known to answer; the rest is applied here
+        to more and more nodes, until there are enough or no more. So it is with retrievers that
+        take no filters, and with those that combine others.
 
         Raises:
             FilterNotSupported: the query has filters, and the retriever takes none and cannot be
                 widened, or they keep too few of 10,000 nodes, or the nodes have no metadata.
         """
         del deadline  # LlamaIndex's retrievers take none; the pipeline leaves a late one behind
-        bundle = to_bundle(query)
-        if query.filters is not None and self._combines:
-            before, push = 0, True
-            for wide in (depth, *_wider(depth)):
-                try:
-                    with _named(query):
-                        nodes = self._narrowed(query, wide, push=push).retrieve(bundle)
-                except FilterNotSupported:
-                    if not push:
-                        raise
-                    push = False  # a store inside refuses it
-                    nodes = self._narrowed(query, wide, push=push).retrieve(bundle)
-                if self._complete(nodes, query, (depth, wide, before)):
-                    break
-                before = len(nodes)
-            return self._hits(nodes, query, depth)
-        try:
-            with _named(query):
-                nodes = self._prepared(query, depth).retrieve(bundle)
-        except AssertionError as error:
-            nodes = _nothing_found(error)
-        except FilterNotSupported as refused:
-            for wide in _wider(depth):
-                nodes = self._unfiltered(wide, refused).retrieve(bundle)
-                if _enough(nodes, query, depth, wide):
-                    break
-            else:
-                raise
-        return self._hits(nodes, query, depth)
+        return run(self._hits(query, depth))
 
-    def _prepared(self, query: Query, depth: int) -> BaseRetriever:
-        retriever = widened(self.retriever, depth) or self.retriever
-        if query.filters is not None:
-            retriever = filtered(retriever, query.filters, to_metadata_filters(query.filters))
-        return retriever
+    def _hits(self, query: Query, depth: int) -> Asking[Sequence[Hit]]:
+        return to_hits((yield from self._nodes(query, depth))[:depth], self.reading)
 
-    @property
-    def _combines(self) -> bool:
-        """Whether filters are passed on to retrievers inside, and results sifted."""
-        return not takes_filters(self.retriever)
+    def _nodes(self, query: Query, depth: int) -> Asking[_Nodes]:
+        """Return the nodes that pass the query's filter."""
+        bundle, wanted = to_bundle(query), query.filters
+        if wanted is None:
+            return _found((yield from _answer(self._wide(depth) or self.retriever, bundle)))
+        if not takes_filters(self.retriever):
+            return (yield from self._sifted(bundle, wanted, depth, push=True))
+        kept = yield from self._pushed(bundle, wanted, depth)
+        return kept if kept is not None else (yield from self._sifted(bundle, wanted, depth))
 
-    def _narrowed(self, query: Query, depth: int, *, push: bool) -> BaseRetriever:
-        retriever, wanted = widened(self.retriever, depth), query.filters
-        assert wanted is not None  # noqa: S101 - for mypy: it is only called with a filter
-        if retriever is None:
-            remedy = (
-                f"{type(self.retriever).__name__} takes no filters, and cannot be asked for more "
-                "nodes to choose from: set them when you make it"
-            )
-            raise FilterNotSupported("filters", wanted, remedy)
-        if not push:
-            return retriever
-        try:
-            more = to_metadata_filters(wanted)
-        except FilterNotSupported:
-            more = None  # LlamaIndex cannot express it: all results are checked anyway
-        return narrowed(retriever, wanted, more)
+    def _pushed(self, bundle: QueryBundle, wanted: Filter, depth: int) -> Asking[_Nodes | None]:
+        """Ask the store to apply the filter, or a part of it; return None if it cannot."""
+        for wide in (depth, *_wider(depth)):
+            narrow = pushed(self._wide(wide), wanted)  # one that takes filters can be widened
+            if narrow is None or narrow.empty:
+                return None if narrow is None else []
+            answer = yield from _answer(narrow.retriever, bundle)
+            if isinstance(answer, Exception):
+                if _is_refusal(answer):
+                    return None
+                raise answer
+            kept = _kept(answer, wanted)
+            if len(kept) >= depth:
+                return kept
+            if len(answer) < wide:
+                hidden = not narrow.known and (yield from self._hides(bundle, wanted, depth, kept))
+                return None if hidden else kept
+        return None
 
-    def _complete(
-        self, nodes: Sequence[NodeWithScore], query: Query, counts: tuple[int, int, int]
-    ) -> bool:
-        """Return whether enough nodes pass the filter, or there are no more.
+    def _hides(self, bundle: QueryBundle, wanted: Filter, depth: int, kept: _Nodes) -> Asking[bool]:
+        """Return whether a store that was asked for a filter dropped a node that passes it.
+
+        Asked of stores that runoff does not know, where the filter's answer is short.
+        """
+        answer = yield from _answer(self._wide(depth), bundle)
+        ids = {one.node.node_id for one in kept}
+        return any(one.node.node_id not in ids for one in _kept(_found(answer), wanted))
+
+    def _sifted(
+        self, bundle: QueryBundle, wanted: Filter, depth: int, *, push: bool = False
+    ) -> Asking[_Nodes]:
+        """Ask for more and more nodes, until enough pass the filter or there are no more.
 
         Args:
-            nodes: what was found.
-            query: the query, with the filter.
-            counts: how many are wanted, how many were asked for, and how many the call before
-                found.
+            bundle: the question.
+            wanted: the filter.
+            depth: how many nodes are wanted.
+            push: whether the filter is passed on to the retrievers inside a composite.
         """
-        depth, wide, before = counts
-        keep = query.filters
-        if nodes and not any(one.node.metadata for one in nodes):
-            remedy = "the nodes have no metadata, which a filter could check"
-            raise FilterNotSupported("filters", keep, remedy)
-        if sum(keep is None or keep.matches(one.node.metadata) for one in nodes) >= depth:
-            return True
-        if returns_all_it_finds(self.retriever):
-            return len(nodes) < wide
-        return len(nodes) <= before
+        before = -1
+        for wide in (depth, *_wider(depth)):
+            retriever = self._wide(wide)
+            if retriever is None:
+                remedy = (
+                    f"{type(self.retriever).__name__} takes no filters, and cannot be asked for "
+                    "more nodes to choose from: set them when you make it"
+                )
+                raise FilterNotSupported("filters", wanted, remedy)
+            asked = narrowed(retriever, wanted) if push else retriever
+            answer = yield from _answer(asked, bundle)
+            if isinstance(answer, Exception) and push and _is_refusal(answer):
+                push = False  # a store inside refuses it
+                answer = yield from _answer(retriever, bundle)
+            if isinstance(answer, Exception) and before >= 0:
+                remedy = f"it keeps too few of {before} nodes, and more are refused: "
+                raise FilterNotSupported("filters", wanted, remedy + error_text(answer)) from answer
+            nodes = _found(answer)
+            if nodes and not any(one.node.metadata for one in nodes):
+                remedy = "the nodes have no metadata, which a filter could check"
+                raise FilterNotSupported("filters", wanted, remedy)
+            kept = _kept(nodes, wanted)
+            if len(kept) >= depth:
+                return kept
+            fewer = len(nodes) < wide
+            if fewer if returns_all_it_finds(self.retriever) else len(nodes) <= before:
+                return kept
+            before = len(nodes)
+        remedy = (
+            f"{type(self.retriever).__name__} does not apply it itself, and it keeps only "
+            f"{len(kept)} of {before} nodes: ask for fewer, or filter by a field with plain words"
+        )
+        raise FilterNotSupported("filters", wanted, remedy)
 
-    def _unfiltered(self, depth: int, refused: FilterNotSupported) -> BaseRetriever:
-        """Return a retriever without the query's filters, whose results can be filtered here."""
-        retriever = widened(self.retriever, depth)
-        if retriever is None or not takes_filters(retriever):
-            raise refused
-        return retriever
-
-    def _hits(self, nodes: Sequence[NodeWithScore], query: Query, depth: int) -> Sequence[Hit]:
-        if query.filters is not None:  # stores differ in how they treat a missing field
-            nodes = [one for one in nodes if query.filters.matches(one.node.metadata)]
-        return to_hits(nodes[:depth], self.reading)
+    def _wide(self, depth: int) -> Any:  # noqa: ANN401 - of the kind of the retriever
+        """Return a copy that returns `depth` nodes; None if there is none."""
+        return widened(self.retriever, depth)
 
 
 def _wider(depth: int) -> Iterator[int]:
@@ -168,37 +169,44 @@ def _wider(depth: int) -> Iterator[int]:
         yield depth
 
 
-def _enough(nodes: Sequence[NodeWithScore], query: Query, depth: int, wide: int) -> bool:
-    """Whether the filter keeps enough nodes, or the store has no more."""
-    keep = query.filters
-    kept = sum(keep is None or keep.matches(one.node.metadata) for one in nodes)
-    return kept >= depth or len(nodes) < wide
+def _answer(retriever: BaseRetriever, bundle: QueryBundle) -> Asking[_Nodes | Exception]:
+    """Ask a retriever; an error is returned, since another question may follow it."""
+    try:
+        return (
+            yield from ask(lambda: retriever.retrieve(bundle), lambda: retriever.aretrieve(bundle))
+        )
+    except Exception as error:  # noqa: BLE001 - the caller raises it, or asks otherwise
+        return error
 
 
-def _nothing_found(error: AssertionError) -> list[NodeWithScore]:
-    """Return no nodes if LlamaIndex 0.13 asserted, for its log, that a store is not empty."""
-    last = error.__traceback__
+def _kept(nodes: _Nodes, wanted: Filter) -> _Nodes:
+    return [one for one in nodes if wanted.matches(one.node.metadata)]
+
+
+def _found(answer: _Nodes | Exception) -> _Nodes:
+    """Return the nodes of an answer.
+
+    LlamaIndex 0.13 asserts, for its log, that a store is not empty; LanceDB's store raises a
+    `Warning` if it finds nothing.
+    """
+    if not isinstance(answer, Exception):
+        return answer
+    last = answer.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    if last is None or last.tb_frame.f_code.co_name != "log_vector_store_query_result":
-        raise error
-    return []
+    logging = last is not None and last.tb_frame.f_code.co_name == "log_vector_store_query_result"
+    if (isinstance(answer, AssertionError) and logging) or type(answer) is Warning:
+        return []
+    raise answer
 
 
-@contextmanager
-def _named(query: Query) -> Iterator[None]:
-    """Raise a store's refusal of a filter as `FilterNotSupported`; stores raise various errors."""
-    try:
-        yield
-    except (ValueError, NotImplementedError, AttributeError, AssertionError) as error:
-        # an old core asserts, without a message, that a filter keeps something
-        refused = isinstance(error, AssertionError) or re.search(
-            "filter|operator|operand", str(error), re.IGNORECASE
-        )
-        if query.filters is None or isinstance(error, RunoffError) or not refused:
-            raise
-        remedy = f"this store cannot apply it: {error_text(error)}"
-        raise FilterNotSupported("filters", query.filters, remedy) from error
+def _is_refusal(error: Exception) -> bool:
+    """Whether an error may come from the filter: then the store is asked without it.
+
+    Stores raise various errors, from `ValueError` to those of their database; what has another
+    reason is raised again by the question without a filter.
+    """
+    return not isinstance(error, RunoffError | OSError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,35 +218,7 @@ class AwaitableSource(RetrieverSource):
     ) -> Sequence[Hit]:
         """Do what `retrieve` does, awaited."""
         del deadline  # as in `retrieve`
-        bundle = to_bundle(query)
-        if query.filters is not None and self._combines:
-            before, push = 0, True
-            for wide in (depth, *_wider(depth)):
-                try:
-                    with _named(query):
-                        nodes = await self._narrowed(query, wide, push=push).aretrieve(bundle)
-                except FilterNotSupported:
-                    if not push:
-                        raise
-                    push = False  # a store inside refuses it
-                    nodes = await self._narrowed(query, wide, push=push).aretrieve(bundle)
-                if self._complete(nodes, query, (depth, wide, before)):
-                    break
-                before = len(nodes)
-            return self._hits(nodes, query, depth)
-        try:
-            with _named(query):
-                nodes = await self._prepared(query, depth).aretrieve(bundle)
-        except AssertionError as error:
-            nodes = _nothing_found(error)
-        except FilterNotSupported as refused:
-            for wide in _wider(depth):
-                nodes = await self._unfiltered(wide, refused).aretrieve(bundle)
-                if _enough(nodes, query, depth, wide):
-                    break
-            else:
-                raise
-        return self._hits(nodes, query, depth)
+        return await run_async(self._hits(query, depth))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,14 +234,7 @@ class IndexSource(RetrieverSource):
 
     index: BaseIndex[Any] = field(kw_only=True)
 
-    def _prepared(self, query: Query, depth: int) -> BaseRetriever:
-        wanted: dict[str, Any] = {"similarity_top_k": depth}
-        if query.filters is not None:
-            check_negation(getattr(self.index, "vector_store", None), query.filters)
-            wanted["filters"] = to_metadata_filters(query.filters)
-        return self.index.as_retriever(**wanted)
-
-    def _unfiltered(self, depth: int, refused: FilterNotSupported) -> BaseRetriever:  # noqa: ARG002 - see above
+    def _wide(self, depth: int) -> Any:  # noqa: ANN401 - as above
         return self.index.as_retriever(similarity_top_k=depth)
 
 

@@ -21,27 +21,23 @@ from llama_index.core.retrievers import (
     RouterRetriever,
     TransformRetriever,
 )
-from llama_index.core.vector_stores.types import (
-    BasePydanticVectorStore,
-    FilterCondition,
-    MetadataFilter,
-    MetadataFilters,
-)
+from llama_index.core.vector_stores.types import BasePydanticVectorStore
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.llama_index._filters import as_filter
+from runoff.llama_index._pushed import pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from llama_index.core.vector_stores.types import MetadataFilters
 
     from runoff.filters import Filter
 
 __all__ = [
     "awaitable",
-    "check_negation",
     "check_own_filters",
-    "filtered",
     "narrowed",
     "own_filter",
     "recall_of",
@@ -150,64 +146,22 @@ def takes_filters(retriever: BaseRetriever) -> TypeGuard[VectorIndexRetriever]:
     return isinstance(retriever, VectorIndexRetriever)
 
 
-# its `!=` keeps nodes without the field; Qdrant's does not, nor did LlamaIndex's store always
-_EXACT_NEGATION = {"ChromaVectorStore"}
-
-
-def check_negation(store: object, one: Filter) -> None:
-    """Refuse a filter with `Not` if the store may drop nodes that lack the field.
-
-    Raises:
-        FilterNotSupported: the filter has a `Not` and the store may drop such nodes.
-    """
-    if _negates(one) and _EXACT_NEGATION.isdisjoint(kind.__name__ for kind in type(store).__mro__):
-        remedy = f"{type(store).__name__} may drop nodes that lack the field"
-        raise FilterNotSupported("filters", one, remedy)
-
-
-def _negates(one: Filter) -> bool:
-    return isinstance(one, Not) or (isinstance(one, And | Or) and any(map(_negates, one.filters)))
-
-
-def filtered(retriever: BaseRetriever, one: Filter, more: MetadataFilters) -> BaseRetriever:
-    """Return a copy that also honours a filter, in addition to its own.
-
-    Raises:
-        FilterNotSupported: the retriever takes no filters.
-    """
-    if not takes_filters(retriever):
-        remedy = f"{type(retriever).__name__} takes no filters: set them when you make it"
-        raise FilterNotSupported("filters", one, remedy)
-    check_negation(retriever._vector_store, one)  # noqa: SLF001 - LlamaIndex has no public way
-    clone = copy.copy(retriever)
-    own = retriever._filters  # noqa: SLF001 - LlamaIndex has no public way
-    clone._filters = more if own is None else _both(own, more)  # noqa: SLF001 - as above
-    return clone
-
-
-def narrowed(retriever: BaseRetriever, one: Filter, more: MetadataFilters | None) -> BaseRetriever:
+def narrowed(retriever: BaseRetriever, wanted: Filter) -> BaseRetriever:
     """Return a copy in which every retriever that takes a filter honours it, in addition.
 
-    Those that take none, or whose store refuses it, are left as they are: the results must be
+    Those that take none, or whose store cannot be asked, are left as they are: the results must be
     checked.
-
-    Args:
-        retriever: the retriever.
-        one: the filter.
-        more: the same for LlamaIndex; None if LlamaIndex cannot express it.
     """
     if isinstance(retriever, Widenable):
-        return retriever.narrowed(one)
-    if takes_filters(retriever) and more is not None:
-        try:
-            return filtered(retriever, one, more)
-        except FilterNotSupported:
-            return retriever
+        return retriever.narrowed(wanted)
+    if takes_filters(retriever):
+        asked = pushed(retriever, wanted)
+        return retriever if asked is None or asked.empty else asked.retriever
     inner = _inner(retriever)
     if not inner:
         return retriever
     clone = copy.copy(retriever)
-    _rewrap(clone, [narrowed(part, one, more) for part in inner])
+    _rewrap(clone, [narrowed(part, wanted) for part in inner])
     return clone
 
 
@@ -269,17 +223,6 @@ def returns_all_it_finds(retriever: BaseRetriever) -> bool:
     if isinstance(retriever, AutoMergingRetriever | RecursiveRetriever):
         return False
     return all(map(returns_all_it_finds, _inner(retriever)))
-
-
-def _both(left: MetadataFilters, right: MetadataFilters) -> MetadataFilters:
-    """Return filters that keep what both keep, flat if possible: few stores allow nesting."""
-    parts: list[MetadataFilter | MetadataFilters] = []
-    for one in (left, right):
-        flat = one.condition in (FilterCondition.AND, None) or (
-            one.condition is FilterCondition.OR and len(one.filters) == 1
-        )
-        parts += one.filters if flat else [one]
-    return MetadataFilters(filters=parts, condition=FilterCondition.AND)
 
 
 def awaitable(retriever: BaseRetriever) -> bool:

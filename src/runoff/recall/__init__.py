@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from runoff.recall._function import Function
     from runoff.recall._stores.chroma import Chroma
     from runoff.recall._stores.elasticsearch import Elasticsearch
+    from runoff.recall._stores.lancedb import LanceDB
     from runoff.recall._stores.milvus import Milvus
+    from runoff.recall._stores.postgres import Postgres
     from runoff.recall._stores.qdrant import Qdrant
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "Elasticsearch",
     "Embedder",
     "Function",
+    "LanceDB",
     "Milvus",
+    "Postgres",
     "Progress",
     "Qdrant",
     "make_analyzer",
@@ -49,6 +53,8 @@ _MODULES = {
     "Dense": "_dense.dense",
     "Embedder": "_dense.embedder",
     "Function": "_function",
+    "LanceDB": "_stores.lancedb",
+    "Postgres": "_stores.postgres",
 }
 
 if not TYPE_CHECKING:  # a type checker then knows the names above, and no others

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.vectorstores import InMemoryVectorStore
+from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
@@ -155,17 +155,35 @@ def test_who_cannot_filter_is_refused_by_name(documents, overlap):
         retriever.invoke(QUESTION, filter={"year": 2011})
 
 
-def test_an_unknown_store_is_refused_by_name(documents, embeddings, overlap):
-    """For a store without built-in filters the error names translate_filter as the remedy."""
-    from langchain_core.vectorstores import VectorStore
+class Plain(VectorStore):
+    """A store of another kind, which knows no filters; it may have no end of documents."""
 
-    class Plain(VectorStore):
-        def similarity_search(self, query, k=4, **kwargs):
-            return documents[:k]
+    def __init__(self, documents=None):
+        self.documents = documents
+        self.asked = []
 
-        @classmethod
-        def from_texts(cls, texts, embedding, metadatas=None, **kwargs):
-            raise NotImplementedError
+    def similarity_search(self, query, k=4, **kwargs):
+        self.asked.append(k)
+        if self.documents is not None:
+            return self.documents[:k]
+        return [Document(str(number), metadata={"year": 1}) for number in range(k)]
 
-    with pytest.raises(FilterNotSupported, match=r"dense \(Plain\).*translate_filter"):
-        two_stage(Plain(), reranker=overlap).invoke(QUESTION, filter={"year": 2011})
+    @classmethod
+    def from_texts(cls, texts, embedding, metadatas=None, **kwargs):
+        raise NotImplementedError
+
+
+def test_an_unknown_store_is_sifted(documents, overlap):
+    """A store without built-in filters is asked for more until enough documents pass."""
+    store = Plain(documents)
+    found = two_stage(store, reranker=overlap, depth=5).invoke(QUESTION, filter={"year": 2018})
+    assert [one.metadata["year"] for one in found] == [2018]
+    assert store.asked == [5, 20]
+
+
+def test_an_unknown_store_is_refused_by_name(overlap):
+    """If 10,000 documents hold too few, the error names translate_filter as the remedy."""
+    store = Plain()
+    with pytest.raises(FilterNotSupported, match=r"dense does not apply.*translate_filter"):
+        two_stage(store, reranker=overlap).invoke(QUESTION, filter={"year": 2011})
+    assert max(store.asked) < 40_000

@@ -1,0 +1,259 @@
+"""How much of a filter each of LlamaIndex's stores is asked to apply itself.
+
+A store is asked for what it is known to answer without dropping a node that passes; all that it
+returns is checked again. Facts about the stores, each tested in `tests/stores` where it can be run:
+
+- `SimpleVectorStore` compares lists as a whole and fails on values of several types, so that it is
+  asked for the ids of nodes that pass.
+- `QdrantVectorStore` drops nodes for a float that must be equal; it takes Qdrant's own filters.
+- `PGVectorStore` writes names and values into its SQL, as `LanceDBVectorStore` and others do: only
+  plain words are sent. It compares text, so that lists and numbers need operators of their own.
+- `ChromaVectorStore` and LanceDB's take no lists in the metadata.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.schema import QueryBundle
+from llama_index.core.vector_stores.types import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+)
+
+from runoff.errors import FilterNotSupported
+from runoff.filters import Eq, In, Range
+from runoff.llama_index._filters import to_metadata_filters
+from runoff.recall._stores.fold import folded, one_by_one
+from runoff.recall._stores.qdrant_filter import qdrant_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
+
+    from runoff.filters import Filter
+
+__all__ = ["Pushed", "kind_of", "pushed"]
+
+_Form = MetadataFilter | MetadataFilters
+_Leaf = Eq | In | Range
+
+_KINDS = {
+    "SimpleVectorStore": "simple",
+    "ChromaVectorStore": "chroma",
+    "QdrantVectorStore": "qdrant",
+    "PGVectorStore": "postgres",
+    "MilvusVectorStore": "milvus",
+    "LanceDBVectorStore": "lancedb",
+    "DuckDBVectorStore": "duckdb",
+    "FaissVectorStore": "faiss",
+}
+# what cannot end a literal, start a parameter or be a pattern in the languages that stores write
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
+_PLAIN_TEXT = re.compile(r"[\w .,@/+=-]*").fullmatch
+_MOST_VALUES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A retriever that asks its store for a filter, or for a part of it.
+
+    Attributes:
+        retriever: the copy to ask.
+        known: whether the store is known to return every node that passes.
+        empty: whether no node can pass, so that nothing need be asked.
+    """
+
+    retriever: VectorIndexRetriever
+    known: bool
+    empty: bool = False
+
+
+def kind_of(store: object) -> str | None:
+    """Return which of these stores it is, by its class or a base class; None for another store."""
+    names = (one.__name__ for one in type(store).__mro__)
+    return next((_KINDS[name] for name in names if name in _KINDS), None)
+
+
+def pushed(retriever: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
+    """Return a copy of a retriever whose store applies a filter too; None if it cannot.
+
+    The copy keeps the retriever's own filters.
+    """
+    store: Any = retriever._vector_store  # noqa: SLF001 - LlamaIndex has no public way
+    kind = kind_of(store)
+    clone = copy.copy(retriever)
+    if kind == "faiss":
+        return None
+    if kind == "simple":
+        return _of_simple(clone, store, wanted)
+    if kind == "qdrant":
+        return _of_qdrant(clone, store, wanted)
+    more = _metadata_filters(kind, wanted)
+    if isinstance(more, bool):
+        return None if more else Pushed(clone, known=True, empty=True)
+    own = retriever._filters  # noqa: SLF001 - as above
+    both = more if own is None else _both(own, more)
+    if kind not in _NESTING and any(isinstance(one, MetadataFilters) for one in both.filters):
+        return None
+    clone._filters = both  # noqa: SLF001 - as above
+    return Pushed(clone, known=kind is not None)
+
+
+def _of_simple(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushed | None:  # noqa: ANN401 - known by its name
+    held = store.data.metadata_dict
+    if held.keys() != store.data.embedding_dict.keys():
+        return None  # it was saved by a version that kept no metadata
+    own = clone._node_ids  # noqa: SLF001 - LlamaIndex has no public way
+    among = held if own is None else [one for one in own if one in held]
+    clone._node_ids = [one for one in among if wanted.matches(held[one])]  # noqa: SLF001 - as above
+    return Pushed(clone, known=True)
+
+
+def _of_qdrant(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushed | None:  # noqa: ANN401 - as above
+    from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - here is a store of it
+
+    given = dict(clone._kwargs)  # noqa: SLF001 - LlamaIndex has no public way
+    try:
+        added = QdrantFilter.model_validate(qdrant_filter(wanted))
+    except FilterNotSupported:
+        return None  # it has a time, or a name that Qdrant cannot express
+    known = given.get("qdrant_filters")
+    if known is None:  # they would replace what the store makes of the query
+        asked = clone._build_vector_store_query(QueryBundle(""))  # noqa: SLF001 - as above
+        known = store._build_query_filter(asked)  # noqa: SLF001 - as above
+    given["qdrant_filters"] = added if known is None else QdrantFilter(must=[known, added])
+    clone._kwargs = given  # noqa: SLF001 - as above
+    return Pushed(clone, known=True)
+
+
+def _metadata_filters(kind: str | None, wanted: Filter) -> MetadataFilters | bool:
+    if kind == "chroma":
+        try:
+            return to_metadata_filters(wanted)
+        except FilterNotSupported:
+            pass  # a part of it may do
+    form: _Form | bool = folded(wanted, _LEAVES.get(kind, _plain), _every, _some)
+    return MetadataFilters(filters=[form]) if isinstance(form, MetadataFilter) else form
+
+
+def _every(forms: Sequence[_Form]) -> _Form:
+    return _joined(forms, FilterCondition.AND)
+
+
+def _some(forms: Sequence[_Form]) -> _Form:
+    return _joined(forms, FilterCondition.OR)
+
+
+def _joined(forms: Sequence[_Form], condition: FilterCondition) -> MetadataFilters:
+    parts: list[_Form] = []
+    for one in forms:
+        flat = isinstance(one, MetadataFilters) and (
+            one.condition is condition or len(one.filters) == 1
+        )
+        parts += one.filters if flat and isinstance(one, MetadataFilters) else [one]
+    return MetadataFilters(filters=parts, condition=condition)
+
+
+def _both(left: MetadataFilters, right: MetadataFilters) -> MetadataFilters:
+    """Return filters that keep what both keep, flat if possible: few stores allow nesting."""
+    if left.condition is None:
+        left = left.model_copy(update={"condition": FilterCondition.AND})
+    return _joined([left, right], FilterCondition.AND)
+
+
+def _values(one: _Leaf) -> list[Any] | None:
+    """Return the values of a condition that may be sent; None if one may not."""
+    if not _PLAIN_NAME(one.field):
+        return None
+    if isinstance(one, Range):
+        values: list[Any] = [one.gt, one.gte, one.lt, one.lte]
+        values = [value for value in values if value is not None]
+    else:
+        values = [same.value for same in one_by_one(one)]
+    if len(values) > _MOST_VALUES or not all(map(_is_plain, values)):
+        return None
+    return values
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return _PLAIN_TEXT(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _one_type(values: Sequence[object]) -> bool:
+    return len({isinstance(one, str) for one in values}) == 1
+
+
+def _plain(one: _Leaf) -> _Form | None:
+    """Return a condition as most stores understand it."""
+    values = _values(one)
+    if values is None or not _one_type(values):
+        return None
+    try:
+        return to_metadata_filters(one)
+    except FilterNotSupported:
+        return None
+
+
+def _postgres(one: _Leaf) -> _Form | None:
+    values = _values(one)
+    if values is None:
+        return None
+    if isinstance(one, Range):
+        return to_metadata_filters(one)
+    words = [value for value in values if isinstance(value, str)]
+    forms: list[_Form] = [
+        MetadataFilter(key=one.field, value=value, operator=FilterOperator.EQ)
+        for value in values
+        if not isinstance(value, str)
+    ]
+    if words:
+        forms.append(MetadataFilter(key=one.field, value=words, operator=FilterOperator.ANY))
+    return forms[0] if len(forms) == 1 else _some(forms)
+
+
+def _milvus(one: _Leaf) -> _Form | None:
+    values = _values(one)
+    if values is None:
+        return None
+    if isinstance(one, Range):
+        return to_metadata_filters(one)
+    operators = (FilterOperator.EQ, FilterOperator.CONTAINS)  # a value, or one in a list
+    return _some([
+        MetadataFilter(key=one.field, value=value, operator=operator)
+        for value in values
+        for operator in operators
+    ])  # fmt: skip
+
+
+def _duckdb(one: _Leaf) -> _Form | None:
+    values = _values(one)
+    if values is None or isinstance(one, Range):
+        return None if values is None else to_metadata_filters(one)
+    return _some([MetadataFilter(key=one.field, value=value) for value in values])
+
+
+def _lancedb(one: _Leaf) -> _Form | None:
+    values = _values(one)
+    if values is None or not _one_type(values):
+        return None
+    if isinstance(one, Range):
+        return to_metadata_filters(one)
+    return MetadataFilter(key=one.field, value=values, operator=FilterOperator.IN)
+
+
+_LEAVES: dict[str | None, Callable[[_Leaf], _Form | None]] = {
+    "postgres": _postgres,
+    "milvus": _milvus,
+    "lancedb": _lancedb,
+    "duckdb": _duckdb,
+}
+_NESTING = {"postgres", "milvus", "chroma", "duckdb"}
