@@ -22,6 +22,7 @@ __all__ = ["Connections", "connect"]
 
 _MOST = 10  # connections of our own pool
 _PATIENCE = 10.0  # seconds to wait for one, without a deadline
+_LAST = 1.0  # seconds that its threads get to end when the interpreter does
 _BATCH = 1000  # rows that a cursor on the server sends at once
 
 
@@ -141,7 +142,7 @@ class _OwnConnections(Connections):
                     self._conninfo, min_size=1, max_size=_MOST, timeout=_PATIENCE, open=True
                 )
                 self._process = os.getpid()
-                weakref.finalize(self, self._pool.close)
+                weakref.finalize(self, self._pool.close, timeout=_LAST)
             return self._pool
 
 
