@@ -247,6 +247,7 @@ class BM25:
     def warmup(self) -> None:
         """Merge changes, compute the scores and search once, so that the next search is fast."""
         snapshot = self._merged()
+        snapshot.scoring  # noqa: B018 - computes it
         snapshot.search(Query("warm up"), 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
