@@ -18,7 +18,7 @@ from runoff.types import Degradation, Outcome
 @pytest.fixture(scope="module")
 def helped():
     """Return answers whose second stage helps."""
-    return stream(250, better=0.8)
+    return stream(150, better=0.8)
 
 
 def noisy(query, text):
@@ -57,7 +57,7 @@ def test_help_is_found_and_nothing_is_asked_twice(tmp_path, helped):
 
 def test_harm_is_an_alarm(tmp_path):
     """A second stage that orders worse harms."""
-    found = judge(keep(tmp_path / "obs", stream(250, better=-0.8)), graded)
+    found = judge(keep(tmp_path / "obs", stream(150, better=-0.8)), graded)
     assert found.statement.decision == "harms"
     assert found.alarm
 
@@ -100,11 +100,11 @@ def test_people_correct_a_judge_by_a_table(tmp_path, helped):
     assert found.statement.of.startswith("people's grades")
     assert 0.5 < found.quality.kappa < 1
     assert found.alone is not None
-    keep(folder, stream(250, better=0.8, seed=1, first=1000))
+    keep(folder, stream(150, better=0.8, seed=1, first=1000))
     later = judge(folder, noisy, people=table, labels=80)
     assert later.for_people
     assert fill(table)[: len(rows)] == rows
-    assert judge(folder, noisy, people=table, labels=80).statement.queries == 500
+    assert judge(folder, noisy, people=table, labels=80).statement.queries == 300
 
 
 def test_queries_wait_for_people(tmp_path, helped):
@@ -133,7 +133,7 @@ def test_people_alone_need_no_judge(tmp_path, helped):
 
 def test_a_biased_judge_is_corrected_and_its_bias_is_shown(tmp_path):
     """A judge that likes what was moved up sees a gain where there is none."""
-    seen = stream(400, better=0.0)
+    seen = stream(250, better=0.0)
     risen = {
         text
         for one in seen
@@ -159,7 +159,7 @@ def test_a_cap_ends_the_questions_and_the_next_call_goes_on(tmp_path, helped):
     found = judge(folder, graded, price=price, cap=Cap(pairs=200))
     assert found.usage.pairs == 200
     assert found.usage.cost == pytest.approx(0.2)
-    assert 0 < found.for_judge < 250
+    assert 0 < found.for_judge < 150
     assert "cap" in str(found)
     rest = judge(folder, graded, price=price)
     assert rest.for_judge == 0
@@ -174,7 +174,7 @@ def test_a_reply_without_a_grade_is_counted(tmp_path, helped):
 
     found = judge(keep(tmp_path / "obs", helped), by)
     plain = judge(keep(tmp_path / "plain", helped), graded)
-    assert found.failed > 50
+    assert found.failed > 30
     assert f"{found.failed} replies" in str(found)
     assert found.statement.interval[0] < plain.statement.interval[0]
     assert found.statement.interval[1] > plain.statement.interval[1]
@@ -349,6 +349,17 @@ def test_wrong_arguments_are_refused(tmp_path, helped, argument, value):
     given = {"by": model if argument == "prompt" else graded} | {argument: value}
     with pytest.raises(InvalidArgument, match=f"^{argument}"):
         judge(keep(tmp_path / "obs", helped[:5]), given.pop("by"), **given)
+
+
+def test_a_damaged_file_of_grades_is_named(tmp_path, helped):
+    """And nothing is overwritten."""
+    folder = keep(tmp_path / "obs", helped[:5])
+    judge(folder, graded)
+    file = folder / "judged" / "grades.sqlite"
+    file.write_bytes(b"something else" * 400)
+    with pytest.raises(InvalidArgument, match="is damaged"):
+        state(folder)
+    assert file.read_bytes() == b"something else" * 400
 
 
 def test_nothing_graded_is_said(tmp_path, helped):

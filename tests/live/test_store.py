@@ -167,6 +167,24 @@ class TestForget:
         assert one.text_hashes[0] == ""
         assert not any(b'"a"' in path.read_bytes() for path in seen.path.glob("*.json"))
 
+    def test_a_query_is_not_a_document(self, tmp_path):
+        """Forgetting a query leaves a document whose id is the same text, and the reverse."""
+        Store(tmp_path / "kept").write([observation("a")])
+        seen = Observations(tmp_path / "kept")
+        assert seen.forget(doc_id="b") == 1
+        assert seen.forget(query="b") == 0
+        assert seen.forget(doc_id="a") == 1
+        assert [one.query_hash for one in seen] == [text_key("a")]
+
+    def test_a_damaged_list_is_named(self, tmp_path):
+        """A list of what was forgotten that holds something else is refused by name."""
+        store = Store(tmp_path / "kept")
+        store.write([observation("a")])
+        for wrong in ("{", "[1]", '[["query", 1, 2]]', '[["word", "k", 2.0]]'):
+            (tmp_path / "kept" / "forgotten.json").write_text(wrong)
+            with pytest.raises(RecordingDamaged, match=r"forgotten\.json cannot be read"):
+                Store(tmp_path / "kept").write([observation("a")])
+
     def test_what_a_writer_still_holds(self, tmp_path):
         """Observations made before, and written after, are left out."""
         store = Store(tmp_path / "kept")

@@ -312,6 +312,35 @@ def test_wrong_arguments(tmp_path, argument, options):
     assert caught.value.argument == argument
 
 
+def test_an_observer_is_callable():
+    """What cannot be called is refused when the pipeline is made."""
+    with pytest.raises(InvalidArgument, match="observer"):
+        pipeline(observer="log")
+
+
+def test_a_server_that_is_down_does_not_stop_the_start(tmp_path):
+    """A part that cannot be described now, as its server is down, is watched all the same."""
+
+    class Down:
+        @property
+        def cache_key(self):
+            raise ConnectionError("refused")
+
+        def score(self, pairs, *, deadline=None):
+            raise ConnectionError("refused")
+
+    watched = watch(TwoStage({"one": Listed(*DOCUMENTS)}, reranker=Down()), tmp_path / "kept", 1.0)
+    assert len(watched.search("tea")) == 5
+    assert len(kept(tmp_path / "kept")) == 1
+
+
+def test_a_directory_that_was_begun_is_taken_over(tmp_path):
+    """A process that was killed while it made the directory does not block the next one."""
+    (tmp_path / ".manifest-77.partial").write_text("{")
+    watch(pipeline(), tmp_path, 1.0).search("tea")
+    assert len(kept(tmp_path)) == 1
+
+
 def test_a_foreign_directory_is_refused(tmp_path):
     """A directory with other files is not written into."""
     (tmp_path / "thesis.txt").write_text("mine")

@@ -27,11 +27,8 @@ from runoff.live._store import Store
 from runoff.types import Document
 
 QUESTIONS = [f"question {n}" for n in range(40)]
-PIPELINE = TwoStage(
-    {"one": Listed(*(Document(f"d{n}", f"text {n}") for n in range(12)))},
-    reranker=Backwards(),
-    window=8,
-)
+FOUND, REVERSED = Listed(*(Document(f"d{n}", f"text {n}") for n in range(12))), Backwards()
+PIPELINE = TwoStage({"one": FOUND}, reranker=REVERSED, window=8)
 
 
 def answer(response):
@@ -49,6 +46,8 @@ def search_forever(watched, answered, seed, most):
         query = chance.choice(QUESTIONS)
         if answer(watched.search(query)) != EXPECTED[query]:
             os._exit(3)
+        FOUND.asked.clear()  # these remember every call
+        REVERSED.read.clear()
         struct.pack_into("q", answered, 0, done)
         if done == most:
             return

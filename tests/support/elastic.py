@@ -11,7 +11,7 @@ import functools
 import json
 import math
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from servers import serving
@@ -31,8 +31,10 @@ def values_of(source, path):
 
 
 def moment(value):
+    """The microseconds of a time, since 1970."""
     time = datetime.fromisoformat(value)
-    return math.floor((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def term_of(value, field):
@@ -48,7 +50,9 @@ def term_of(value, field):
         if kind == "long":
             return math.trunc(float(value)) if isinstance(value, str | float) else value
         return float(np.float32(value)) if kind == "float" else float(value)
-    return moment(value) if kind == "date" else value
+    if kind == "date":
+        return moment(value) // 1000 * 1000
+    return moment(value) if kind == "date_nanos" else value
 
 
 class Index:
@@ -96,7 +100,8 @@ class Index:
             return False
         if kind == "terms":
             return bool({term_of(one, field) for one in wanted} & set(self.terms(source, path)))
-        assert kind == "range", kind
+        assert kind == "range", query
+        assert wanted.keys() <= {"gte", "lte", "format"}, query
         low, high = (
             None if name not in wanted else term_of(wanted[name], field) for name in ("gte", "lte")
         )

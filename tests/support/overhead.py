@@ -3,7 +3,7 @@
 import statistics
 import time
 
-ROUNDS = 100
+ROUNDS = 200
 
 
 def overhead(ours, theirs):

@@ -320,8 +320,11 @@ class Experiment:
         differ = []
         for query in queries:
             orders = [
-                [one.doc_id for one in self._systems[name].pipeline.search(query, top_k=top_k)]
-                for name in ("a", "b")
+                [
+                    one.doc_id
+                    for one in held.pipeline.search(query, top_k=top_k, filters=held.filters)
+                ]
+                for held in self._systems.values()
             ]
             differ.append(orders[0] != orders[1])
         if not differ:

@@ -65,7 +65,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         path: the directory that `watch` writes.
         by: the judge: a LangChain chat model, a LlamaIndex LLM, or a callable that takes the texts
             of a question and of a document and returns a grade from 0 to 3 or a reply with one.
-            None leaves all to people.
+            Grades are kept by its name (`model_name`, `model`, or `__name__`). None leaves all to
+            people.
         people: a CSV file, to which the documents are added that people are to grade from 0 to 3
             ("?" if they cannot say), and from which their grades are read at the next call; or a
             callable as above, which returns None if it cannot say. Without it the judge is taken at

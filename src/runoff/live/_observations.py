@@ -122,4 +122,4 @@ class Observations:
         if grades is not None:
             known = {"query_key": text_key(value)} if doc_id is None else {"doc_id": value}
             grades.forget(**known)
-        return self._store.forget(text_key(value))
+        return self._store.forget("query" if doc_id is None else "document", text_key(value))

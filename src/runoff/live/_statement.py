@@ -192,9 +192,7 @@ def stated(
     if decision == "undecided" and many:
         more = _more(values, bound, level)
     labels = int(about.get("labels", 0))
-    looks = np.unique(np.geomspace(1, max(many, 1), _LOOKS).round().astype(np.int64))[
-        : many or None
-    ]
+    looks = np.unique(np.geomspace(1, max(many, 1), _LOOKS).round().astype(np.int64))
     means = np.cumsum(values.middle) / np.arange(1, many + 1)
     shown = trend(values.low, values.high, bounds, looks, level=level) if many else []
     return Statement(

@@ -19,8 +19,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from runoff._util.lock import lock, unlock
-from runoff._util.stored import is_finite, parse_json, path_of
-from runoff._util.text import text_key
+from runoff._util.stored import path_of
 from runoff.errors import (
     InvalidArgument,
     MissingExtra,
@@ -28,6 +27,7 @@ from runoff.errors import (
     RecordingNotFound,
     RecordingTooNew,
 )
+from runoff.live._forgotten import Tombstones
 from runoff.live._table import SCHEMA, VERSION, Counts, columns_of, opened, rows_of, shard_bytes
 
 try:
@@ -39,21 +39,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from runoff.live._forgotten import Kind
     from runoff.live._observation import Observation
 
-__all__ = ["Forgotten", "Shard", "Store", "new_writer"]
+__all__ = ["Shard", "Store", "new_writer"]
 
 _MANIFEST = "observations.json"
 _FORMAT = "runoff-observations"
+_BEGUN = ".manifest-"
 _LOCK = "lock"
-_FORGOTTEN = "forgotten.json"
 _NAME = re.compile(r"obs-([0-9a-f]{20})-(\d{8})-(\d{8})\.parquet")
 _PARTIAL = re.compile(r"\.obs-[0-9a-f]{20}-\d{8}-\d{8}\.partial")
 _TRIES = 100  # listings in which a shard vanished
 _FEW = 32  # shards of one size from which they are merged
 _LARGEST = 64_000_000  # bytes above which a shard is not merged again
 _LEFT = 3600.0  # seconds after which a half-written file is nobody's
-_REMEMBERED = 86_400.0  # seconds: longer than any writer holds an observation back
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError)
 
 
@@ -66,34 +66,6 @@ class Shard(NamedTuple):
     path: Path
 
 
-class Forgotten(NamedTuple):
-    """A query or a document that was to be forgotten: its hash, and when."""
-
-    key: str
-    time: float
-
-    def reaches(self, one: Observation) -> bool:
-        """Whether an observation is older and is of this query or has this document."""
-        mine = one.query_hash == self.key or any(text_key(it) == self.key for it in one.doc_ids)
-        return mine and one.time <= self.time
-
-    def applied(self, one: Observation) -> Observation | None:
-        """Return the observation without the document, or None if the query is forgotten."""
-        if not self.reaches(one):
-            return one
-        if one.query_hash == self.key:
-            return None
-        gone = [text_key(it) == self.key for it in one.doc_ids]
-
-        def blanked(values: tuple[str, ...]) -> tuple[str, ...]:
-            pairs = zip(values, gone, strict=True)
-            return tuple("" if it else value for value, it in pairs)
-
-        texts = blanked(one.texts) if one.texts else ()
-        ids, hashes = blanked(one.doc_ids), blanked(one.text_hashes)
-        return replace(one, doc_ids=ids, text_hashes=hashes, texts=texts)
-
-
 class Store:
     """A directory of observations.
 
@@ -103,8 +75,7 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = path_of("path", path)
-        self._known: tuple[int, int] | None = None  # of the file of what was forgotten
-        self._forgotten: list[Forgotten] = []
+        self._tombstones = Tombstones(self.path / "forgotten.json")
 
     def check_own(self) -> None:
         """Refuse a directory that holds other files.
@@ -114,9 +85,13 @@ class Store:
         """
         if (self.path / _MANIFEST).is_file():
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not (self.path.is_dir() and self._is_empty()):
             remedy = "must be a new or empty directory, or one that watch has written"
             raise InvalidArgument("path", str(self.path), remedy)
+
+    def _is_empty(self) -> bool:
+        """Whether there is nothing but what a killed process began to write."""
+        return all(one.name.startswith(_BEGUN) for one in self.path.iterdir())
 
     def check_there(self) -> None:
         """Refuse a directory that `watch` never wrote.
@@ -138,7 +113,7 @@ class Store:
             return
         self.path.mkdir(parents=True, exist_ok=True)
         said = json.dumps({"format": _FORMAT, "version": VERSION})
-        self._publish(self.path / f".manifest-{os.getpid()}.partial", said.encode(), _MANIFEST)
+        self._publish(self.path / f"{_BEGUN}{os.getpid()}.partial", said.encode(), _MANIFEST)
 
     def shards(self) -> list[Shard]:
         """Return the shards that count: by writer, and within a writer in order of time."""
@@ -252,7 +227,7 @@ class Store:
             OSError: it cannot be written.
         """
         self.prepare()
-        kept = self._remembered(observations)
+        kept = self._tombstones.apply(observations)
         if not kept:
             return None
         times = [one.time for one in kept]
@@ -264,7 +239,7 @@ class Store:
             columns.append(column)
             time.sleep(0)  # a thread that answers a query need not wait for this one
         self._put(shard, pa.Table.from_arrays(columns, schema=SCHEMA), said)
-        if self._look():  # what was forgotten while this was written
+        if self._tombstones.look():  # what was forgotten while this was written
             self._rewrite(shard)
         return shard.path
 
@@ -336,10 +311,11 @@ class Store:
             return False
         return True
 
-    def forget(self, key: str) -> int:
+    def forget(self, kind: Kind, key: str) -> int:
         """Forget a query or a document in every shard and in what writers still hold.
 
         Args:
+            kind: `"query"` or `"document"`.
             key: the hash of the query or of the document's id.
 
         Returns:
@@ -350,12 +326,8 @@ class Store:
             RecordingDamaged: a shard cannot be read.
         """
         with self._locked(wait=True):
-            now = time.time()
-            self._look()
-            fresh = [one for one in self._forgotten if now - one.time < _REMEMBERED]
-            said = json.dumps([*fresh, Forgotten(key, now)])
-            self._publish(self.path / ".forgotten.partial", said.encode(), _FORGOTTEN)
-            self._look()
+            said = self._tombstones.with_more(kind, key, time.time())
+            self._publish(self.path / ".forgotten.partial", said, self._tombstones.path.name)
             counting, spanned = self._listed()
             for left in spanned:
                 self._delete(left)
@@ -368,7 +340,7 @@ class Store:
             counts = self.read(shard)[1]
         except FileNotFoundError:
             return 0
-        kept = self._remembered(found)
+        kept = self._tombstones.apply(found)
         by_id = {one.id: one for one in kept}
         changed = sum(by_id.get(one.id) is not one for one in found)
         if not changed:
@@ -379,35 +351,6 @@ class Store:
         else:
             shard.path.unlink(missing_ok=True)
         return changed
-
-    def _remembered(self, observations: Iterable[Observation]) -> list[Observation]:
-        self._look()
-        kept = []
-        for given in observations:
-            one: Observation | None = given
-            for gone in self._forgotten:
-                if one is not None:
-                    one = gone.applied(one)
-            if one is not None:
-                kept.append(one)
-        return kept
-
-    def _look(self) -> bool:
-        """Read what was forgotten, if that changed, and return whether it did."""
-        path = self.path / _FORGOTTEN
-        try:
-            info = path.stat()
-            known = (info.st_ino, info.st_mtime_ns)
-            if known == self._known:
-                return False
-            self._forgotten = _as_forgotten(parse_json(path.read_bytes()))
-        except FileNotFoundError:
-            return False
-        except (ValueError, TypeError) as error:
-            msg = f"{path} cannot be read ({error}): delete it and forget again"
-            raise RecordingDamaged(msg) from error
-        self._known = known
-        return True
 
     @contextmanager
     def _locked(self, *, wait: bool) -> Iterator[bool]:
@@ -436,15 +379,6 @@ class Store:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
-
-
-def _as_forgotten(stored: object) -> list[Forgotten]:
-    if not isinstance(stored, list) or not all(
-        isinstance(key, str) and is_finite(at) for key, at in stored
-    ):
-        msg = "it is not a list of hashes and times"
-        raise ValueError(msg)
-    return [Forgotten(key, at) for key, at in stored]
 
 
 def _level(shard: Shard) -> int | None:

@@ -126,11 +126,19 @@ def _described(target: object) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that recall cannot be widened, which is not done here
         pipeline = as_system(target).pipeline
-    parts = {f"source {name}": describe_part(one) for name, one in pipeline.sources.items()}
+    parts = {f"source {name}": _described_part(one) for name, one in pipeline.sources.items()}
     for at, stage in enumerate(stages_of(pipeline.reranker), 1):
-        parts[f"reranker {at}"] = f"{describe_part(stage.reranker)} {stage.setup}"
+        parts[f"reranker {at}"] = f"{_described_part(stage.reranker)} {stage.setup}"
     parts["fusion"] = repr(pipeline.fusion)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _described_part(part: object) -> str:
+    """Describe a part; only by its class while the server that would say more does not answer."""
+    try:
+        return describe_part(part)
+    except Exception:  # noqa: BLE001 - a service must start while its reranker's server is down
+        return f"{type(part).__module__}.{type(part).__qualname__}"
 
 
 @dataclass(slots=True)

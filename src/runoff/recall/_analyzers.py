@@ -45,7 +45,7 @@ _ALIASES = {
     "korean": _UNICODE,
     "thai": _UNICODE,
 }
-_MEMO_SIZE = 500_000  # words
+_MEMO_SIZE = 100_000  # words, 15 MB
 _MEMO_LENGTH = 64  # characters
 
 # Scripts without spaces between words, and Hangul, whose particles are written with the noun.

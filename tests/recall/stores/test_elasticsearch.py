@@ -36,7 +36,7 @@ from runoff.errors import (
 )
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.protocols import AsyncRecallSource, RecallSource
-from runoff.recall import Dense, Elasticsearch
+from runoff.recall import BM25, Dense, Elasticsearch
 from runoff.recall._stores.elasticsearch_where import elasticsearch_query
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Query
@@ -191,10 +191,12 @@ TYPES = {
     "double": {"type": "double"},
     "flag": {"type": "boolean"},
     "date": {"type": "date"},
+    "nanos": {"type": "date_nanos"},
     "upper": {"type": "keyword", "normalizer": "lowercase"},
     "hidden": {"type": "keyword", "index": False, "doc_values": False},
 }
 _WHOLE = (0, 1, -1, 2, 2020, 2.5, -2.5, "2", "1", 2**53, 2**53 + 1, -3.5, [1, 2], [2.5])
+_MOMENTS = (*TIMES, "2026-11-29T12:00:00.1239Z", "2026-11-29T14:00:00+02:00", "1969-01-01")
 HELD = {
     "word": (*STRINGS, 1, 1.0, True, False, 2.5, LONG, ["a", "1"], [True, "é"]),
     "text": (*STRINGS, LONG, ["a", "two words"]),
@@ -202,13 +204,15 @@ HELD = {
     "single": (*_WHOLE, 0.1, 1.5, 0.1000000001),
     "double": (*_WHOLE, 0.1, 1.5, 1e300),
     "flag": (True, False, "true", "false", [True, False]),
-    "date": (*TIMES, "2026-11-29T12:00:00.1239Z", "2026-11-29T14:00:00+02:00", "1969-01-01"),
+    "date": _MOMENTS,
+    "nanos": _MOMENTS,
     "none": ("a", 1),
 }
 _METADATA = [{}] + [{name: one} for name, many in HELD.items() for one in many]
 ODD = [Document(f"d{n:03}", "fish", held) for n, held in enumerate(_METADATA)]
 _ASKED = (*NUMBERS, 0.1, 2**60, 10**20, True, False, *STRINGS, "true", "2", LONG, *TIMES)
-_times = st.sampled_from((*TIMES, "2026-11-29T12:00:00.1237Z", "1969-01-01"))
+_BOUNDS = (*TIMES, "2026-11-29T12:00:00.1237Z", "2026-11-29T12:00:00.1239Z", "1969-01-01")
+_times = st.sampled_from(_BOUNDS)
 _fields = st.sampled_from((*HELD, "a.b", "text.keyword"))
 _values = st.sampled_from(_ASKED)
 LEAVES = st.one_of(
@@ -230,13 +234,33 @@ FILTERS = st.recursive(
 )
 
 
-@pytest.fixture(scope="module")
-def odd():
+def odd_index():
     rows = [(1000.0 - n, 0.0) for n in range(len(ODD))]
     metadata = {name: one for name, one in TYPES.items() if name in HELD}
-    index = index_of(ODD, metadata=metadata, rows=rows, similarity="max_inner_product")
-    with connected(index) as client:
+    return index_of(ODD, metadata=metadata, rows=rows, similarity="max_inner_product")
+
+
+@pytest.fixture(scope="module")
+def odd():
+    with connected(odd_index()) as client:
         yield Elasticsearch(client, "docs", embed=embed)
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_no_query_loses_a_document(name):
+    """Every leaf, negated or not, asks the engine for at least what the filter keeps."""
+    index = odd_index()
+    types = {one: ("metadata." + one, field) for one, field in TYPES.items() if one in HELD}
+    leaves = [Eq(name, value) for value in _ASKED]
+    for how in ("gt", "gte", "lt", "lte"):
+        leaves += [Range(name, **{how: bound}) for bound in (*NUMBERS, *_BOUNDS)]
+    for wanted in (*leaves, *map(Not, leaves)):
+        query = elasticsearch_query(wanted, types.get)
+        asked = {"match_all": {}} if query is True else query
+        held = index.documents.items()
+        found = {one for one, source in held if asked and index.holds(asked, source)}
+        lost = {one.doc_id for one in ODD if wanted.matches(one.metadata)} - found
+        assert not lost, (wanted, query)
 
 
 def check(source, wanted):
@@ -320,12 +344,13 @@ def test_times_are_widened_to_milliseconds():
     assert bounds["lte"] == "2026-11-29T12:00:00.124+00:00"
 
 
-def test_deep_filters_are_not_pushed_down(odd):
-    """A filter deeper than the engine allows is checked here."""
+def test_deep_filters_are_cut_to_what_the_engine_allows(odd):
+    """Elasticsearch refuses queries of more than 30 levels: what lies deeper is checked here."""
     wanted = Eq("word", "a")
     for level in range(60):
         wanted = (And if level % 2 else Or)(wanted, Eq("word", "no" if level % 2 == 0 else "a"))
-    assert elasticsearch_query(wanted, lambda name: (name, {"type": "keyword"})) is True
+    query = elasticsearch_query(wanted, lambda name: (name, {"type": "keyword"}))
+    assert str(query).count("'bool'") < 25
     check(odd, wanted)
 
 
@@ -533,6 +558,20 @@ def test_dead_and_silent_servers_are_transient(make):
         with pytest.raises(DeadlineExceeded):
             source.retrieve(Query("fish"), depth=1, deadline=Deadline(0.1))
         client.close()
+
+
+def test_a_pipeline_answers_without_a_dead_engine():
+    """The other source answers, and the outcome names the engine that could not be reached."""
+    held = [Document("a", "fish")]
+    client = elasticsearch.Elasticsearch("http://127.0.0.1:9", max_retries=0)
+    sources = {"bm25": BM25(held), "engine": Elasticsearch(client, "docs", search="text")}
+    answer = TwoStage(sources, reranker=None).search("fish", timeout=5)
+    client.close()
+    assert [one.doc_id for one in answer] == ["a"]
+    assert [(one.source, one.reason) for one in answer.outcome.degraded] == [
+        ("engine", "connection")
+    ]
+    assert "index 'docs'" in answer.outcome.degraded[0].detail
 
 
 def test_a_reply_cut_short_is_no_answer():

@@ -104,7 +104,7 @@ class Judged:
         try:
             with closing(sqlite3.connect(self.path, timeout=_WAIT)) as connection, connection:
                 yield connection
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, json.JSONDecodeError) as error:
             if isinstance(error, sqlite3.OperationalError):  # locked, full, not writable
                 raise OSError(f"{self.path}: {error}") from error
             raise InvalidArgument("path", self.path, f"is damaged: {error}") from error
@@ -129,15 +129,17 @@ class Judged:
         with self._open() as connection:
             for one, pairs in taken:
                 row = (*one[:1], system, *one[1:3], json.dumps(dict(one.slices)), *one[4:])
-                place = connection.execute(
-                    "INSERT INTO queries (id, system, time, query_key, slices, size, largest) "
+                added = connection.execute(
+                    "INSERT OR IGNORE INTO queries "
+                    "(id, system, time, query_key, slices, size, largest) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?)",
                     row,
-                ).lastrowid
-                connection.executemany(
-                    "INSERT INTO pairs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    ((place, *pair) for pair in pairs),
                 )
+                if added.rowcount:  # else another process was quicker
+                    connection.executemany(
+                        "INSERT INTO pairs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        ((added.lastrowid, *pair) for pair in pairs),
+                    )
 
     def taken(self, system: str) -> list[tuple[Taken, list[Pair]]]:
         """Return the queries of a system with what differs, in the order in which they count."""

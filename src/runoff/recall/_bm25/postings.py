@@ -27,7 +27,7 @@ __all__ = ["Counts", "Postings", "blocks", "join"]
 
 Int32 = np.int32
 Int64 = np.int64
-_NUMBERED = 1 << 15  # pieces that become numbers in one call
+_NUMBERED = 1 << 11  # pieces that become numbers in one call, while they are in the cache
 _PIECES = 1 << 20  # that are sorted at once
 _TABLE = 4  # cells of a table of all terms and documents, for each piece, up to which it is made
 _POSTINGS = 1 << 20  # that are ordered at once

@@ -64,6 +64,15 @@ class _Collection:
     layout: Layout
     empty: bool
 
+    def document(self, record: Mapping[str, Any]) -> Document:
+        """Return the document of a record; arrays, which pymilvus 2 has as its own, as lists."""
+        lists = {
+            name: list(record[name])
+            for name, one in self.fields.items()
+            if one.array and record.get(name) is not None
+        }
+        return self.layout.document(record[self.key], {**record, **lists} if lists else record)
+
     def place(self, name: str) -> Place | None:
         """Return where a metadata field is; None if no record has it."""
         if self.layout.may_hide(name):
@@ -139,7 +148,7 @@ class Milvus(EngineSource[_Collection]):
         id: str | None = None,  # noqa: A002 - as all engines call it
     ) -> None:
         if not all(hasattr(client, one) for one in ("search", "query", "describe_collection")):
-            remedy = "must be a MilvusClient or an AsyncMilvusClient of pymilvus 2.5 or later"
+            remedy = "must be a MilvusClient or an AsyncMilvusClient of pymilvus 2.6 or later"
             raise InvalidArgument("client", client, remedy)
         super().__init__(
             client,
@@ -266,9 +275,9 @@ class Milvus(EngineSource[_Collection]):
         score_range = _RANGES[description.metric]
         hits = []
         for found in reply[0]:
-            record, key = found["entity"], found["entity"][description.key]
-            score = self._score(key, found["distance"], description.metric)
-            hits.append(Hit(description.layout.document(key, record), score, score_range))
+            document = description.document(found["entity"])
+            score = self._score(document.doc_id, found["distance"], description.metric)
+            hits.append(Hit(document, score, score_range))
         return hits
 
     def _score(self, key: object, found: float, metric: str) -> float:
@@ -293,8 +302,7 @@ class Milvus(EngineSource[_Collection]):
                 "query_iterator", None, batch_size=size, output_fields=description.returned
             )
         records = yield from self._ask(lambda _seconds: cursor.next(), None)
-        document = description.layout.document
-        found = [document(one[description.key], one) for one in records]
+        found = [description.document(one) for one in records]
         if not found:
             cursor.close()
         return found, cursor if found else None

@@ -120,7 +120,7 @@ class Qdrant(EngineSource[_Collection]):
         exact: bool = False,
     ) -> None:
         if not all(hasattr(client, one) for one in ("query_points", "scroll")):
-            remedy = "must be a QdrantClient or an AsyncQdrantClient, 1.10 or later"
+            remedy = "must be a QdrantClient or an AsyncQdrantClient"
             raise InvalidArgument("client", client, remedy)
         super().__init__(
             client,

@@ -1,11 +1,11 @@
 """Translates a filter to Qdrant's, which keeps exactly the documents that the filter keeps.
 
-This relies on facts about qdrant-client 1.15 to 1.20 in local mode, which mirrors the server: a
-match distinguishes integers, floats and booleans, so numbers are compared by a range of one value;
-a condition on a list is true if it is true of one element; `field[]` looks only into lists, which
-lets a `Range` skip them; `must_not` keeps points without the field, and an empty `has_id` keeps no
-point. A range rounds to a float: whole numbers from 2**53 on are matched as integers, and other
-numbers as large are refused.
+This relies on facts about qdrant-client 1.19 and 1.20 in local mode, which mirrors the server: a
+match distinguishes integers, floats and booleans, so numbers are compared by a range of one value,
+which booleans are not in (before 1.19 local mode took them for numbers); a condition on a list is
+true if it is true of one element; `field[]` looks only into lists, which lets a `Range` skip them;
+`must_not` keeps points without the field, and an empty `has_id` keeps no point. A range rounds to a
+float: whole numbers from 2**53 on are matched as integers, and other numbers as large are refused.
 """
 
 from __future__ import annotations
