@@ -1,6 +1,8 @@
 """Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, most of them.
 
 `bm25_large` and `defaults` run only when they are named: they take many minutes, or hours.
+`--from FILE --markdown PAGE` runs nothing: it writes the page's tables from figures that were kept
+with `--json`.
 
 What is compared runs in turns within one process; the machine is printed beside absolute times.
 """
@@ -16,7 +18,16 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from harness import Options, Report, Skipped, load_average, machine, write_into
+from harness import (
+    Options,
+    Report,
+    Requirement,
+    Skipped,
+    Table,
+    load_average,
+    machine,
+    write_into,
+)
 
 BENCHMARKS = (
     "import_time",
@@ -28,7 +39,9 @@ BENCHMARKS = (
     "grouping",
     "pairs",
     "backends",
+    "peers",
     "concurrency",
+    "callers",
     "adapters",
     "soak",
     "score_cache",
@@ -67,6 +80,12 @@ def main(arguments: list[str]) -> int:
         "--markdown", type=Path, metavar="FILE", help="also write the tables into this page"
     )
     parser.add_argument(
+        "--from", type=Path, metavar="FILE", dest="kept", help="write the page from these figures"
+    )
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="also draw the peers of --from (needs Altair)"
+    )
+    parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="keep embeddings, scores and recordings here"
     )
     parser.add_argument("--stages", default="", help="second stages, separated by commas")
@@ -74,6 +93,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--queries", type=int, help="judged queries to use of each collection")
     parser.add_argument("--quick", action="store_true", help="run as little as shows that it works")
     given = parser.parse_args(arguments)
+    if given.kept is not None:
+        if given.markdown is None:
+            parser.error("--from needs the page: --markdown FILE")
+        return _rewrite(given.kept, given.markdown, given.picture)
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
         names = ", ".join(BENCHMARKS)
@@ -109,8 +132,20 @@ def main(arguments: list[str]) -> int:
             write_into(given.markdown, name, report, about)
         found[name] = {"about": about} | asdict(report)
     if given.json:
-        given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        kept = json.loads(given.json.read_text("utf-8")) if given.json.exists() else {}
+        given.json.write_text(json.dumps(kept | found, indent=2) + "\n", encoding="utf-8")
     return 0 if ran and not missed else 1 if ran else 2
+
+
+def _rewrite(kept: Path, page: Path, picture: Path | None) -> int:
+    """Write all tables of kept figures into a page, and draw the peers."""
+    for name, one in json.loads(kept.read_text("utf-8")).items():
+        tables = [Table(**table) for table in one["tables"]]
+        requirements = [Requirement(**requirement) for requirement in one["requirements"]]
+        write_into(page, name, Report(tables, requirements, one["notes"]), one["about"])
+        if name == "peers" and picture is not None:
+            importlib.import_module("peers").draw(tables[0], picture)
+    return 0
 
 
 def _options(given: argparse.Namespace) -> str:

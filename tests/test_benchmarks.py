@@ -231,3 +231,15 @@ def test_an_unknown_benchmark_is_refused(tmp_path):
     done, _ = _run(tmp_path, tmp_path, "speed")
     assert done.returncode == 2
     assert "bm25_speed" in done.stderr
+
+
+def test_the_page_shows_the_kept_figures(tmp_path):
+    """The tables of docs/speed.md are those of figures.json: the command changes nothing."""
+    page = BENCHMARKS.parent / "docs/speed.md"
+    copy = tmp_path / "page.md"
+    copy.write_text(page.read_text("utf-8"), "utf-8")
+    kept = ("--from", str(BENCHMARKS / "figures.json"))
+    subprocess.run(
+        [sys.executable, str(BENCHMARKS / "run.py"), *kept, "--markdown", str(copy)], check=True
+    )
+    assert copy.read_text("utf-8") == page.read_text("utf-8")

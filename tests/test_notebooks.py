@@ -187,12 +187,12 @@ class TestFrameworkNotebook:
 
     @on_its_python
     def test_the_counts_are_those_of_the_text(self, name, executed):
-        """Seven questions are better and one is worse; Chroma's search may miss one of them."""
+        """Six questions are better and none is worse; Chroma's search may miss one of them."""
         head = said(executed(name), "paired").splitlines()[0]
-        assert head == "better 7, same 13, worse 1" or (
-            name == "langchain" and head == "better 6, same 14, worse 1"
+        assert head == "better 6, same 15, worse 0" or (
+            name == "langchain" and head == "better 5, same 16, worse 0"
         )
-        assert "seven questions better and one worse" in written(executed(name), "end")
+        assert "six questions better and none worse" in written(executed(name), "end")
 
     @on_its_python
     def test_the_iterator_question_is_harmed(self, name, executed):
@@ -251,12 +251,12 @@ class TestEvaluateYourPipeline:
         assert len(re.findall(r"^\S+@\d+ +[\d.]+$", found, re.MULTILINE)) == 6
 
     def test_the_engine_is_undecided(self, shown):
-        """Three times as many questions are better as are worse, and nothing is proven."""
+        """Nearly three times as many questions are better as are worse, and nothing is proven."""
         found = shown("verdict")
         assert found.startswith("undecided: ")
         assert re.search(r"It takes [\d.]+ ms, the VectorIndexRetriever [\d.]+ ms\.", found)
         whole, *others = (line for line in found.splitlines() if re.match(r"\S+@\d+ ", line))
-        assert number(r"(\d+) better", whole) >= 3 * number(r"(\d+) worse", whole)
+        assert number(r"(\d+) better", whole) >= 2.5 * number(r"(\d+) worse", whole)
         low, high = interval(whole)
         assert -0.03 < low < 0 < high
         slices = [interval(line) for line in others if "=" in line]
@@ -264,7 +264,6 @@ class TestEvaluateYourPipeline:
         assert all(one[1] - one[0] > high - low for one in slices)
         assert min(float(one) for one in re.findall(r"\]  p ([\d.]+)", found)) > 0.1
         assert "\nhurt q102: 1.000 -> 0.356 " in found
-        assert "demoted    0.64  itertools.tee (rank 6)" in shown("lost")
 
     def test_it_says_how_far_the_questions_reach(self, shown):
         """The difference is half of one they would find, and how many it needs is not known."""
@@ -340,19 +339,19 @@ class TestDebugADisappointingQuery:
         assert {line.split()[1] for line in causes} == {cause for cause, _ in cases}
 
     def test_a_wider_window_does_not_help(self, shown):
-        """The document is then read and raised, but not enough; one other gets into the ten."""
+        """The document is then read and raised, but not enough; two others get into the ten."""
         assert "below the window of 20, so it was never read" in shown("unread")
         place = number(r"dense: rank (\d+)", shown("unread-fix"))
         assert 20 < place <= 30
         assert "below the 5 results" in shown("unread-fix")
         *moved, decision, counts = shown("unread-all").splitlines()
         assert len(moved) > 5
-        assert sum(int(re.findall(r"\d+", line)[1]) <= 10 for line in moved) == 1
+        assert sum(int(re.findall(r"\d+", line)[1]) <= 10 for line in moved) == 2
         assert decision.startswith("undecided: ")
-        assert re.findall(r"\d+", counts) == ["3", "39", "0"]
+        assert re.findall(r"\d+", counts) == ["5", "37", "0"]
 
-    def test_words_raise_it_and_are_a_toss_up(self, shown):
-        """Words bring it closer to the first five; over all questions the change is undecided."""
+    def test_words_raise_it_and_decide_nothing(self, shown):
+        """Words bring it closer to the first five; over all, 10 gain and 15 lose."""
         found = shown("unread-words")
         assert 5 < number(r"shutil.which: rank (\d+), below the 5 results", found) < 15
         assert "\n  fusion: rank 8 of " in found
@@ -360,7 +359,7 @@ class TestDebugADisappointingQuery:
         assert "\n  bm25: rank" in found
         assert "\nundecided: " in found
         better, _, worse = map(int, re.findall(r"\d+", found.splitlines()[-1]))
-        assert abs(better - worse) <= 3
+        assert (better, worse) == (10, 15)
 
     def test_a_document_without_shared_words_is_found_once_its_text_says_more(self, shown):
         """It ranks below a hundred, BM25 lacks it, and with one more sentence it is returned."""

@@ -2,6 +2,7 @@
 
 import csv
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,10 @@ from traffic import graded, keep, observation, stream
 from runoff.errors import AuthenticationFailed, InvalidArgument, MalformedData
 from runoff.evaluation import verdict
 from runoff.live import Observations, judge
+from runoff.live._observation import Shadow
 from runoff.live._state import state
 from runoff.rerank import Cap, Price
+from runoff.scores import ModelIdentity
 from runoff.types import Degradation, Outcome
 
 
@@ -156,10 +159,10 @@ def test_a_cap_ends_the_questions_and_the_next_call_goes_on(tmp_path, helped):
     """What was graded before the cap counts, up to the first query that waits."""
     folder = keep(tmp_path / "obs", helped)
     price = Price(per_1k_pairs=1.0)
-    found = judge(folder, graded, price=price, cap=Cap(pairs=200))
-    assert found.usage.pairs == 200
-    assert found.usage.cost == pytest.approx(0.2)
-    assert 0 < found.for_judge < 150
+    found = judge(folder, graded, price=price, cap=Cap(pairs=600))
+    assert 597 <= found.usage.pairs <= 600
+    assert found.usage.cost == pytest.approx(found.usage.pairs / 1000)
+    assert 0 < found.for_judge <= 100
     assert "cap" in str(found)
     rest = judge(folder, graded, price=price)
     assert rest.for_judge == 0
@@ -246,6 +249,22 @@ def test_a_model_change_starts_anew(tmp_path):
     assert found.statement.decision == "harms"
     assert found.statement.queries == 150
     assert "150 answers are left out" in str(found)
+
+
+def test_a_shadow_is_compared_with_the_answer(tmp_path):
+    """What it would have made of the same candidates, and a judge of its family is refused."""
+    seen = []
+    for one in stream(150, better=0.0):
+        best = sorted(range(len(one)), key=lambda at, one=one: -graded("", one.doc_ids[at]))
+        ranks = tuple(best.index(at) + 1 for at in range(len(one)))
+        shadow = Shadow("good", ModelIdentity("gpt-5"), ranks, (0.0,) * len(one))
+        seen.append(replace(one, shadow=shadow))
+    folder = keep(tmp_path / "obs", seen)
+    assert judge(folder, graded, against="shadow").statement.decision == "helps"
+    assert judge(folder, graded).statement.decision != "helps"
+    by = SimpleNamespace(invoke=lambda prompt: "1", ainvoke=None, model_name="gpt-4o")
+    with pytest.raises(InvalidArgument, match="same family"):
+        judge(folder, by, against="shadow")
 
 
 def test_degraded_answers_are_left_out(tmp_path, helped):

@@ -142,6 +142,40 @@ def test_many_changes_are_merged_in_the_background(monkeypatch, slow_merge):
     assert answers(index) == answers(fresh)
 
 
+def test_without_a_thread_nothing_is_merged(monkeypatch, caplog):
+    """If no thread can be started, a warning says so, and every answer is right."""
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(module, "_LIVE", 1)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    index = BM25(BASE)
+    index.warmup()
+    index.add([("new", "zebra"), ("other", "zebra a")])
+    assert len(index.retrieve(Query("zebra"), depth=9)) == 2
+    assert "2 changes of a BM25 index stay unmerged: can't start" in caplog.text
+    assert answers(index) == answers(BM25([*BASE, ("new", "zebra"), ("other", "zebra a")]))
+
+
+def test_a_search_never_misses_a_change_that_another_applies(monkeypatch):
+    """While one search applies changes, another sees them too, though it takes no lock."""
+    index = BM25(BASE)
+    index.warmup()
+    seen = []
+    put = BM25._put
+
+    def look(self, snapshot):
+        seen.append(bool(self._pending) or self._snapshot is snapshot)
+        put(self, snapshot)
+        seen.append(bool(self._pending) or self._snapshot is snapshot)
+
+    monkeypatch.setattr(BM25, "_put", look)
+    index.add([("new", "zebra")])
+    assert index.retrieve(Query("zebra"), depth=9)
+    assert seen == [True, True]
+
+
 def test_two_merges_at_once(slow_merge):
     """If two threads merge, the first that ends counts, and both have every document."""
     began, go_on = slow_merge

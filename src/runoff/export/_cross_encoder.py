@@ -130,7 +130,7 @@ def export_cross_encoder(
     with appearing(where) as folder:
         say("tracing")
         _write_graph(original, directory, ready, folder)
-        described = _cleaned(folder / _FP32, ready.encoder, directory)
+        described = _cleaned(folder / _FP32, ready.encoder, directory, say)
         write_json(folder / "config.json", _settings(directory, ready) | described)
         pairs = sample_pairs(length)
         say(f"comparing {len(pairs)} pairs with torch")
@@ -220,7 +220,9 @@ def _write_graph(
     loaded.tokenizer.save(str(folder / TOKENIZER))
 
 
-def _cleaned(graph: Path, encoder: TextEncoder, directory: ModelDirectory) -> dict[str, object]:
+def _cleaned(
+    graph: Path, encoder: TextEncoder, directory: ModelDirectory, say: Callable[[str], None]
+) -> dict[str, object]:
     """Clean a graph, and return what the settings say of it.
 
     A network that does not run with every batch and length stays as it was traced. What is changed
@@ -234,7 +236,8 @@ def _cleaned(graph: Path, encoder: TextEncoder, directory: ModelDirectory) -> di
     inputs = [encoder.pair(encoder.query(query), text) for query, text in sample_pairs(limit)[-4:]]
     try:
         clean(model, inputs, whole=limit <= encoder.max_length and max(map(len, inputs)) >= limit)
-    except Exception:  # noqa: BLE001 - onnxruntime's errors have no base of their own
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
+        say(f"the graph stays as it was traced: {type(error).__name__}")
         return {}
     onnx.save(model, graph)
     return {"graph": "clean"}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runoff.live._judging.work import Texts
     from runoff.live._observation import Observation
     from runoff.rerank import Cap, Price
+    from runoff.scores import ModelIdentity
 
 __all__ = ["judge"]
 
@@ -102,14 +103,14 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     notes: list[str] = []
     latest = _latest(seen, against, notes)
     if asked is not None:
-        _check_own(asked, latest.model.name, own_model, notes)
+        for model in _models(latest, against):
+            _check_own(asked, model.name, own_model, notes)
     store = Judged(file_of(folder))
-    k = cutoff or _usual(store, seen, latest)
-    system = f"{_configured(latest)} {against}@{k}"
+    setup = _setup(latest, against)
+    k = cutoff or _usual(store, seen, setup, against)
+    system = f"{setup} {against}@{k}"
     work = Work(store, system, k, against, texts)
-    work.read(
-        one for one in seen if _counts(one, against) and _configured(one) == _configured(latest)
-    )
+    work.read(one for one in seen if _counts(one, against) and _setup(one, against) == setup)
     work.take(labels)
     if work.without_text:
         notes.append(
@@ -156,8 +157,16 @@ def _counts(seen: Observation, against: str) -> bool:
     return told and seen.outcome.complete and bool(before or after)
 
 
-def _configured(seen: Observation) -> str:
-    return f"{seen.pipeline} {seen.model.name} {seen.model.revision}".rstrip()
+def _models(seen: Observation, against: str) -> list[ModelIdentity]:
+    """Return the models behind what is compared."""
+    shadow = [seen.shadow.model] if against == "shadow" and seen.shadow is not None else []
+    return [seen.model, *shadow]
+
+
+def _setup(seen: Observation, against: str) -> str:
+    """Return what an answer was made with; answers of another setup say nothing about it."""
+    models = (f"{one.name} {one.revision}".rstrip() for one in _models(seen, against))
+    return " ".join([seen.pipeline, *models])
 
 
 def _latest(seen: Observations, against: str, notes: list[str]) -> Observation:
@@ -169,7 +178,7 @@ def _latest(seen: Observations, against: str, notes: list[str]) -> Observation:
         if not _counts(one, against):
             degraded += 1
             continue
-        many[_configured(one)] += 1
+        many[_setup(one, against)] += 1
         if latest is None or one.time > latest.time:
             latest = one
     if latest is None:
@@ -177,7 +186,7 @@ def _latest(seen: Observations, against: str, notes: list[str]) -> Observation:
         raise InvalidArgument("path", seen.path, remedy)
     if degraded:
         notes.append(f"{degraded} answers are left out: they are degraded or lack an order.")
-    if other := many.total() - many[_configured(latest)]:
+    if other := many.total() - many[_setup(latest, against)]:
         notes.append(f"{other} answers are left out: they are of another configuration or model.")
     return latest
 
@@ -198,12 +207,12 @@ def _check_own(asked: Judge, model: str, own_model: str, notes: list[str]) -> No
     )
 
 
-def _usual(store: Judged, seen: Observations, latest: Observation) -> int:
+def _usual(store: Judged, seen: Observations, setup: str, against: str) -> int:
     """Return the usual number of results, the same at every call."""
-    name = f"cutoff {_configured(latest)}"
+    name = f"cutoff {setup}"
     held = store.get(name)
     if not isinstance(held, int):
-        found = Counter(one.top_k for one in seen if _configured(one) == _configured(latest))
+        found = Counter(one.top_k for one in seen if _setup(one, against) == setup)
         held = min(_DEEPEST, found.most_common(1)[0][0])
         store.put(name, held)
     return held

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from runoff._waiting import exits
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall._analyzers import make_analyzer
 from runoff.recall._arguments import check_question
+from runoff.recall._bm25.collection import add_collection
 from runoff.recall._bm25.disk import load_snapshot, save_snapshot, saved_generation
 from runoff.recall._bm25.formula import Formula
 from runoff.recall._bm25.pending import Pending
@@ -35,6 +36,7 @@ __all__ = ["BM25"]
 
 Texts: TypeAlias = Literal["memory", "disk"]
 
+_logger = logging.getLogger("runoff")
 _TRANSIENT = {"_lock", "_saved", "_pending", "_merger"}
 _LIVE = 2048  # changed documents that are searched beside the others without being merged
 # Analyzing so many takes 3 ms, or 35 ms if each becomes 18 others; Python's lock is held meanwhile.
@@ -245,6 +247,7 @@ class BM25:
     def warmup(self) -> None:
         """Merge changes, compute the scores and search once, so that the next search is fast."""
         snapshot = self._merged()
+        snapshot.scoring  # noqa: B018 - computes it
         snapshot.search(Query("warm up"), 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -344,25 +347,8 @@ class BM25:
         Raises:
             InvalidArgument: `batch` is not a whole number, 1 or more, or as for `BM25`.
         """
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise InvalidArgument("batch", batch, "must be a whole number, 1 or more")
-        index, read, without = cls(**options), 0, 0
-        while True:
-            found = collection.get(limit=batch, offset=read, include=["documents", "metadatas"])
-            records = [*zip(found["ids"], found["documents"], found["metadatas"], strict=True)]
-            if not records:
-                break
-            read += len(records)
-            index.add(
-                Document(one, text, data or {}) for one, text, data in records if text is not None
-            )
-            without += sum(text is None for _, text, _ in records)
-        if without:
-            warnings.warn(
-                f"{without} of {read} records of the Chroma collection {collection.name!r} have no "
-                "document, so BM25 cannot find them",
-                stacklevel=2,
-            )
+        index = cls(**options)
+        add_collection(index, collection, batch)
         return index
 
     def _current(self) -> Snapshot:
@@ -371,9 +357,8 @@ class BM25:
             return self._snapshot
         with self._lock:
             if self._pending:
-                changed = self._pending.applied(self._snapshot)
-                self._pending = Pending()
-                self._put(changed)
+                self._put(self._pending.applied(self._snapshot))
+                self._pending = Pending()  # last: a search that finds it empty takes no lock
             return self._snapshot
 
     def _merged(self) -> Snapshot:
@@ -397,8 +382,15 @@ class BM25:
         self._snapshot = snapshot
         busy = self._merger is not None and self._merger.is_alive()
         if snapshot.changes > _LIVE and not busy:
-            self._merger = threading.Thread(target=self._merge, name="runoff-bm25", daemon=True)
-            self._merger.start()
+            merger = threading.Thread(target=self._merge, name="runoff-bm25", daemon=True)
+            try:
+                merger.start()
+            except RuntimeError as error:
+                _logger.warning(
+                    "%d changes of a BM25 index stay unmerged: %s", snapshot.changes, error
+                )
+            else:
+                self._merger = merger
 
     def _merge(self) -> None:
         with exits.Native():

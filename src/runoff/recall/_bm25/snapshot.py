@@ -12,6 +12,7 @@ import numpy as np
 
 from runoff.recall._bm25.engine import make_scoring
 from runoff.recall._bm25.live import LiveScores, Part
+from runoff.recall._bm25.memory import give_back
 from runoff.recall._bm25.segment import Segment
 from runoff.types import Hit
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Snapshot"]
 
 _NOBODY = np.empty(0, np.int32)
+_LARGE = 1 << 20  # postings
 
 
 _MEMBERS: tuple[Any, ...] = tuple(
@@ -113,6 +115,8 @@ class Snapshot:
         with self._lock:
             if self._scoring is None:
                 self._scoring = make_scoring(self.main.postings, self.formula)
+                if self.main.postings.rows.size >= _LARGE:
+                    give_back()
             return self._scoring
 
     def document(self, doc_id: str) -> Document | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from runoff._waiting import exits
@@ -53,6 +52,7 @@ class EngineSource(ABC, Generic[_L]):
     """
 
     _engine = ""
+    _noun = "collection"
     _most = 2**31 - 1  # records that the engine returns at once
 
     def __init__(
@@ -81,8 +81,6 @@ class EngineSource(ABC, Generic[_L]):
             # a QueryEmbedder refuses None
             self._embedder = QueryEmbedder(embed, embed_query, aembed_query)  # type: ignore[arg-type]
         self._description: _L | None = None
-
-    _noun = "collection"
 
     @property
     def score_spread(self) -> float | None:
@@ -161,8 +159,7 @@ class EngineSource(ABC, Generic[_L]):
             return []
         asked = min(depth, self._most)
         while True:
-            send = partial(self._fetch, description, question, clause, asked)
-            found = yield from send(deadline)
+            found = yield from self._fetch(description, question, clause, asked, deadline)
             kept: dict[str, Hit] = {}
             for hit in sorted(found, key=lambda hit: (-hit.score, hit.doc_id)):
                 if query.filters is None or query.filters.matches(hit.document.metadata):
