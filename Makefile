@@ -11,6 +11,7 @@ TORCH_EXTRAS := cli,export
 COHERE_VENV ?= .venv-cohere
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
+STORES_VENV ?= .venv-stores
 OLDEST := $(VENV)-oldest
 OLDEST_EXTRAS := chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report,xlsx
 pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -24,7 +25,7 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 # what to install, with which extras: $(call self,extras), several of them in a variable (commas part arguments)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
-.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-sdist \
+.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-stores test-sdist \
 	lint types docs bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
@@ -36,6 +37,7 @@ help:
 	@echo "make test-oldest  run tests with the oldest versions of what runoff builds on"
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
+	@echo "make test-stores run the tests of the frameworks' vector stores likewise; write the page on them"
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
 	@echo "make types      mypy --strict, over the programs of tests/typing too"
 	@echo "make notebooks  execute the notebooks"
@@ -113,6 +115,17 @@ $(COHERE_VENV)/.cohere: pyproject.toml $(wildcard models/pyproject.toml)
 test-cohere: $(COHERE_VENV)/.cohere
 	$(COHERE_VENV)/bin/python -m pytest tests/rerank/test_cohere*.py $(ARGS)
 
+# real stores in this process or beside it: Qdrant, Chroma, FAISS, Milvus Lite, LanceDB, PostgreSQL, DuckDB, SQLite;
+# their clients warn of much
+$(STORES_VENV)/.stores: pyproject.toml $(wildcard models/pyproject.toml)
+	$(PYTHON) -m venv $(STORES_VENV)
+	$(call pip,$(STORES_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(STORES_VENV)) $(call self,chroma,cli,eval,http,langchain,llama-index) --group stores
+	@touch $@
+
+test-stores: $(STORES_VENV)/.stores
+	$(STORES_VENV)/bin/python -m pytest -o filterwarnings=default tests/stores $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -156,5 +169,5 @@ release-check:
 	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(STORES_VENV) .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis build dist
