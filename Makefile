@@ -9,9 +9,15 @@ TORCH_VENV ?= .venv-torch
 TORCH ?= torch==2.13.0
 TORCH_EXTRAS := cli,export
 COHERE_VENV ?= .venv-cohere
+RAY_VENV ?= .venv-ray
+SITE_VENV ?= .venv-site
+RAY_EXTRAS := cli,eval,models,ray
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
 STORES_VENV ?= .venv-stores
+STORES_EXTRAS := chroma,cli,eval,http,langchain,llama-index
+ENGINES_VENV ?= .venv-engines
+ENGINES_EXTRAS := elasticsearch,lancedb,milvus,opensearch,postgres,qdrant
 OLDEST := $(VENV)-oldest
 OLDEST_EXTRAS := chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report,xlsx
 pip = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -25,8 +31,8 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 # what to install, with which extras: $(call self,extras), several of them in a variable (commas part arguments)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
-.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-stores test-sdist \
-	lint types docs bench notebooks build release-check clean
+.PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray \
+	test-engines test-stores test-sdist lint types docs site bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,12 +44,15 @@ help:
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
 	@echo "make test-stores run the tests of the frameworks' vector stores likewise; write the page on them"
+	@echo "make test-engines run the tests of the search engines' sources, likewise"
+	@echo "make test-ray  run the tests of bulk work on a Ray cluster, likewise"
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
 	@echo "make types      mypy --strict, over the programs of tests/typing too"
 	@echo "make notebooks  execute the notebooks"
-	@echo "make docs       check that the documentation agrees with the code"
+	@echo "make docs       build the site, and check that the documentation agrees with the code"
+	@echo "make site       build the site alone, in build/site"
 	@echo "make bench      side by side with bm25s and rank-bm25, as ratios in one run"
-	@echo "make build      wheel and sdist of runoff and runoff-models, in dist/"
+	@echo "make build      wheels and sdists of runoff, runoff-models and integrations/, in dist/"
 	@echo "make release-check  everything a release needs, except the upload"
 	@echo "make clean      remove .venv and caches"
 
@@ -120,11 +129,28 @@ test-cohere: $(COHERE_VENV)/.cohere
 $(STORES_VENV)/.stores: pyproject.toml $(wildcard models/pyproject.toml)
 	$(PYTHON) -m venv $(STORES_VENV)
 	$(call pip,$(STORES_VENV)) --upgrade "pip>=25.1"
-	$(call pip,$(STORES_VENV)) $(call self,chroma,cli,eval,http,langchain,llama-index) --group stores
+	$(call pip,$(STORES_VENV)) $(call self,$(STORES_EXTRAS)) --group stores
 	@touch $@
 
 test-stores: $(STORES_VENV)/.stores
 	$(STORES_VENV)/bin/python -m pytest -o filterwarnings=default tests/stores $(ARGS)
+$(ENGINES_VENV)/.engines: pyproject.toml $(wildcard models/pyproject.toml)
+	$(PYTHON) -m venv $(ENGINES_VENV)
+	$(call pip,$(ENGINES_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(ENGINES_VENV)) $(call self,$(ENGINES_EXTRAS)) --group engines
+	@touch $@
+
+test-engines: $(ENGINES_VENV)/.engines
+	$(ENGINES_VENV)/bin/python -m pytest tests/recall/stores tests/test_contracts_recall.py $(ARGS)
+
+$(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml)
+	$(PYTHON) -m venv $(RAY_VENV)
+	$(call pip,$(RAY_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(RAY_VENV)) $(call self,$(RAY_EXTRAS)) --group pytest
+	@touch $@
+
+test-ray: $(RAY_VENV)/.ray
+	$(RAY_VENV)/bin/python -m pytest -W default tests/bulk tests/cli/test_bulk.py $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -138,8 +164,17 @@ types: $(VENV)/.dev
 notebooks: $(VENV)/.dev
 	$(PYTEST) tests/test_notebooks.py
 
-docs: $(VENV)/.dev
+docs: $(VENV)/.dev site
 	$(PYTEST) tests/test_docs.py
+
+$(SITE_VENV)/.site: pyproject.toml
+	$(PYTHON) -m venv $(SITE_VENV)
+	$(call pip,$(SITE_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(SITE_VENV)) --group site
+	@touch $@
+
+site: $(SITE_VENV)/.site
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet --strict --site-dir build/site
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -149,6 +184,7 @@ build: $(VENV)/.release
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist models
 	$(BIN)/python -m build --outdir dist .
+	for one in integrations/*/; do $(BIN)/python -m build --no-isolation --outdir dist $$one || exit 1; done
 
 # the tests that the sdist brings along, in its own folder, over the runoff that is installed in $(VENV)
 test-sdist: $(VENV)/.dev
@@ -166,8 +202,10 @@ release-check:
 	$(MAKE) test test-slow test-sdist test-oldest $(RELEASE) INSTALL=wheel
 	$(MAKE) test-cohere INSTALL=wheel COHERE_VENV=$(VENV)-release-cohere
 	$(MAKE) test-torch INSTALL=wheel TORCH_VENV=$(VENV)-release-torch
+	$(MAKE) test-ray INSTALL=wheel RAY_VENV=$(VENV)-release-ray
+	$(MAKE) test-engines INSTALL=wheel ENGINES_VENV=$(VENV)-release-engines
 	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(STORES_VENV) .pytest_cache .mypy_cache .ruff_cache \
-		.import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(STORES_VENV) $(RAY_VENV) $(SITE_VENV) $(ENGINES_VENV) \
+		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

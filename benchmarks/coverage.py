@@ -55,6 +55,9 @@ def run(options: Options) -> Report:
         except Skipped as missing:
             notes.append(f"skipped {name}: {missing}")
             continue
+        if not found.any():
+            notes.append(f"skipped {name}: both sources answer every query equally well")
+            continue
         say(f"{name}: {len(found)} differences")
         rows += _coverage(name, found, samples, required)
     if not rows:

@@ -146,7 +146,7 @@ def run(options: Options) -> Report:
 
 
 def _exists(stage: str) -> bool:
-    return not stage[:1].isupper() or stage in runoff.rerank.__all__
+    return not stage[:1].isupper() or stage.partition(":")[0] in runoff.rerank.__all__
 
 
 def _rows(stages: Sequence[str]) -> list[_Row]:
@@ -196,16 +196,18 @@ def _measured(
 def _second(stage: str, collection: Collection, tokens: Path) -> Any:  # noqa: ANN401 - what `TwoStage` takes
     """Return a second stage by its name; one with a token store has seen all documents.
 
-    Pair scores are kept, so that another fusion costs only the pairs it adds.
+    Query tokens count alike, as without a store, unless the name ends in `:idf`. Pair scores are
+    kept, so that another fusion costs only the pairs it adds.
     """
     if not stage:
         return None
     if not stage[:1].isupper():
         scores = DiskCache(tokens.parent / "scores.sqlite", max_bytes=_CACHED)
         return Pointwise(CrossEncoder(stage), cache=scores)
-    made = getattr(runoff.rerank, stage)()
+    kind, _, weights = stage.partition(":")
+    made = getattr(runoff.rerank, kind)()
     if "store" in {one.name for one in dataclasses.fields(made)}:
-        made = dataclasses.replace(made, store=tokens / collection.name)
+        made = dataclasses.replace(made, store=tokens / collection.name, weights=weights or "equal")
         texts = [one.text for one in collection.documents]
         for at in range(0, len(texts), _ENCODED):
             made.score([("every document", text) for text in texts[at : at + _ENCODED]])

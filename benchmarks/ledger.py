@@ -157,11 +157,13 @@ def trials(
         "fusion weights upside down": lambda: (healthy, {"fusion": RRF(upside_down)}),
         "window 50 cut to 5": lambda: (healthy, {"window": 5}),
         "a reranker that drops half": lambda: (recorded(_Dropping(known)), {}),
-        "half of the answers degraded": lambda: (recorded(_Failing(known)), {}),
+        "half of the answers degraded": lambda: (recorded(_Spoiled(known, _failing)), {}),
         "the order of the reranker reversed": lambda: (
-            recorded(Pointwise(_Reversed(known), blend=None)), {}
+            recorded(Pointwise(_Spoiled(known, _reversed), blend=None)), {}
         ),
-        "texts cut after 8 words": lambda: (recorded(Pointwise(_Cut(known), blend=None)), {}),
+        "texts cut after 8 words": lambda: (
+            recorded(Pointwise(_Spoiled(known, _cut), blend=None)), {}
+        ),
         "a threshold that 2 of 50 pass": lambda: (healthy, {"threshold": _high(healthy)}),
     }  # fmt: skip
     samples = [_part(collection, at, size) for at in range(len(collection.qrels) // size)]
@@ -287,49 +289,41 @@ class _Known:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reversed:
+class _Spoiled:
+    """A scorer that scores by a function of another scorer and of pairs."""
+
     scorer: PairScorer
-    name: str = "reversed"
+    how: Callable[[PairScorer, Sequence[tuple[str, str]]], PairScores]
     keeps_deadline: bool = field(default=True, init=False)
+
+    @property
+    def name(self) -> str:
+        return self.how.__name__.strip("_")
 
     def score(
         self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
     ) -> PairScores:
-        return _scores((-self.scorer.score(pairs, deadline=deadline).values).tolist(), self.name)
+        del deadline
+        return self.how(self.scorer, pairs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    scorer: PairScorer
-    name: str = "cut"
-    keeps_deadline: bool = field(default=True, init=False)
-
-    def score(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        split = [text.split() for _, text in pairs]
-        cut = [
-            (query, " ".join(words[:_CUT])) for (query, _), words in zip(pairs, split, strict=True)
-        ]
-        values = self.scorer.score(cut, deadline=deadline).values.tolist()
-        return _scores(values, self.name, [len(words) > _CUT for words in split])
+def _reversed(scorer: PairScorer, pairs: Sequence[tuple[str, str]]) -> PairScores:
+    return _scores((-scorer.score(pairs).values).tolist(), "reversed")
 
 
-@dataclass(frozen=True, slots=True)
-class _Failing:
-    """A scorer that cannot be reached for every other query."""
+def _cut(scorer: PairScorer, pairs: Sequence[tuple[str, str]]) -> PairScores:
+    split = [text.split() for _, text in pairs]
+    cut = [(query, " ".join(words[:_CUT])) for (query, _), words in zip(pairs, split, strict=True)]
+    values = scorer.score(cut).values.tolist()
+    return _scores(values, "cut", [len(words) > _CUT for words in split])
 
-    scorer: PairScorer
-    name: str = "failing"
-    keeps_deadline: bool = field(default=True, init=False)
 
-    def score(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        if pairs and _digest(pairs[0][0]) % 2:
-            msg = "nobody answers"
-            raise ConnectionFailed(msg)
-        return self.scorer.score(pairs, deadline=deadline)
+def _failing(scorer: PairScorer, pairs: Sequence[tuple[str, str]]) -> PairScores:
+    """Score, unless the query is one of the half for which nobody answers."""
+    if pairs and _digest(pairs[0][0]) % 2:
+        msg = "nobody answers"
+        raise ConnectionFailed(msg)
+    return scorer.score(pairs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, most of them.
 
-`defaults` runs only when it is named: it takes hours.
+`bm25_large` and `defaults` run only when they are named: they take many minutes, or hours.
 
 What is compared runs in turns within one process; the machine is printed beside absolute times.
 """
@@ -21,6 +21,8 @@ from harness import Options, Report, Skipped, load_average, machine, write_into
 BENCHMARKS = (
     "import_time",
     "bm25_speed",
+    "bm25_large",
+    "dense_speed",
     "overhead",
     "overrun",
     "grouping",
@@ -38,6 +40,8 @@ BENCHMARKS = (
     "late",
     "passages",
     "server",
+    "engines",
+    "scale",
     "replay",
     "verdict",
     "unjudged",
@@ -46,9 +50,10 @@ BENCHMARKS = (
     "tuning",
     "coverage",
     "drift",
+    "live",
     "defaults",
 )
-_ONLY_BY_NAME = ("defaults",)
+_ONLY_BY_NAME = ("bm25_large", "defaults")
 
 
 def main(arguments: list[str]) -> int:

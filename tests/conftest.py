@@ -88,6 +88,15 @@ def chroma_server(tmp_path_factory, chromadb):
     process.wait()
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """Return the connection string of a real PostgreSQL with pgvector."""
+    import engines
+
+    with engines.postgres_server() as server:
+        yield server.get_uri()
+
+
 @pytest.fixture(scope="module")
 def chroma_http(chromadb, chroma_server, chroma_settings):
     """Return a client of that server."""

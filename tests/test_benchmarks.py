@@ -169,6 +169,48 @@ def test_defaults_are_measured_and_written(tmp_path, data):
     assert [one.stat().st_mtime_ns for one in kept] == before
 
 
+@pytest.fixture
+def paraphrased(data):
+    """The collection with questions of which words alone find every other one's document."""
+    asked = (
+        "tell me about bees", "vessels that sail the sea", "tell me about bread",
+        "suns in the night sky", "tell me about rivers", "locomotives on rails",
+        "tell me about clocks", "how to cross a valley",
+    )  # fmt: skip
+    queries = [{"_id": f"q{at}", "text": text} for at, text in enumerate(asked)]
+    _write(data / "scifact" / "queries.jsonl.gz", queries)
+    return data
+
+
+@pytest.mark.slow("20 s: made-up settings and windows besides")
+@needs_models
+def test_coverage_is_measured(tmp_path, paraphrased):
+    """Every population has a row of shares and one of chance, and the choices have tables."""
+    done, found = _run(tmp_path, paraphrased, "coverage", "--collections", "scifact")
+    assert done.returncode == 0, done.stderr
+    intervals, *others = found["coverage"]["tables"]
+    assert [row[1].partition(" ")[0] for row in intervals["rows"][::2]] == [
+        "50%,", "95%", "97%", "99%",
+    ]  # fmt: skip
+    before, after = intervals["rows"][0][2].partition(",")[0].split(" -> ")
+    assert 0 <= float(before) <= float(after) <= 1
+    assert all(table["rows"] for table in others)
+    assert len(others) == 4
+
+
+@pytest.mark.slow("10 s: a system asked over and over")
+@needs_models
+def test_drift_is_measured(tmp_path, paraphrased):
+    """Every change has a row: nothing costs nothing, and lost documents cost quality."""
+    done, found = _run(tmp_path, paraphrased, "drift", "--collections", "scifact")
+    assert done.returncode == 0, done.stderr
+    (table,) = found["drift"]["tables"]
+    losses = {row[1]: row[2] for row in table["rows"]}
+    assert losses["nothing"] == 0
+    assert losses["30% of the documents lost"] < 0
+    assert all(0 <= share <= 1 for row in table["rows"] for share in row[3:])
+
+
 def test_absent_data_is_skipped_plainly(tmp_path):
     """Without collections a benchmark says what to set, and the exit code tells nothing ran."""
     done, found = _run(tmp_path, tmp_path / "nowhere", "languages")

@@ -3,11 +3,13 @@
 import re
 import uuid
 import zlib
+from types import MappingProxyType
 
 import numpy as np
 import pytest
+from engines import lancedb_table, postgres_table
 
-from runoff.recall import BM25, Chroma, Dense, Embedder, Function
+from runoff.recall import BM25, Chroma, Dense, Embedder, Function, LanceDB, Postgres
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Hit
 
@@ -109,6 +111,77 @@ class TestChromaByDistance(ChromaContract):
 
 class TestChromaByInnerProduct(ChromaContract):
     space = "ip"
+
+
+class PostgresContract(RecallSourceContract):
+    kind = "jsonb"
+    options = MappingProxyType({"embed": embed})
+
+    @pytest.fixture(autouse=True)
+    def _server(self, postgres):
+        self.uri = postgres
+        self.made = []
+        yield
+        for source in self.made:
+            source.close()
+
+    def make(self, documents):
+        name = postgres_table(self.uri, documents, kind=self.kind, vectors=vectors(documents))
+        self.made.append(Postgres(self.uri, name, **self.options))
+        return self.made[-1]
+
+
+class TestPostgres(PostgresContract):
+    pass
+
+
+class TestPostgresByDistance(PostgresContract):
+    kind = "json"
+    options = MappingProxyType({"embed": embed, "space": "l2"})
+
+
+class TestPostgresByInnerProduct(PostgresContract):
+    options = MappingProxyType({"embed": embed, "space": "ip"})
+
+
+class TestPostgresByWords(PostgresContract):
+    options = MappingProxyType({"search": "text"})
+
+
+class LanceDBContract(RecallSourceContract):
+    options = MappingProxyType({"embed": embed, "space": "cosine"})
+    nested = True
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        pytest.importorskip("lancedb")
+        self.folder = tmp_path
+
+    def make(self, documents):
+        made = vectors(documents)
+        table = lancedb_table(self.folder, documents, vectors=made, nested=self.nested)
+        return LanceDB(table, **self.options)
+
+
+class TestLanceDB(LanceDBContract):
+    pass
+
+
+class TestLanceDBByDistance(LanceDBContract):
+    options = MappingProxyType({"embed": embed})
+    nested = False
+
+
+class TestLanceDBByInnerProduct(LanceDBContract):
+    options = MappingProxyType({"embed": embed, "space": "ip"})
+
+
+class TestLanceDBByWords(LanceDBContract):
+    options = MappingProxyType({"search": "text"})
+
+
+def vectors(documents):
+    return embed([one.text for one in documents])
 
 
 def search(documents):

@@ -95,6 +95,15 @@ def test_pages_are_short():
     assert long == {}
 
 
+def test_every_page_has_a_place_on_the_site():
+    """The navigation of mkdocs.yml lists each page and notebook once, and nothing else."""
+    listed = re.findall(r"[\w./-]+\.(?:md|ipynb)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    made = {"index.md", "changelog.md", "contributing.md", "security.md", "notebooks/index.md"}
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == made | pages | {f"notebooks/{one.name}" for one in NOTEBOOKS}
+
+
 @every_page
 def test_links_lead_to_files(page):
     """Every relative link of a page names a file of the repository, and a heading in it."""

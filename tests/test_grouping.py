@@ -16,7 +16,7 @@ from runoff import Document, TwoStage
 from runoff._util.provenance import encode
 from runoff.errors import InvalidArgument
 from runoff.grouping import Grouping
-from runoff.pipeline._grouping import as_grouping
+from runoff.pipeline._stages import as_grouping
 from runoff.types import Candidate
 
 CHUNKS = [

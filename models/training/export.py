@@ -32,7 +32,8 @@ from tokenizers import Tokenizer
 from torch import nn
 
 import onnx
-from runoff.export._agreement import check_fp32, check_int8, spearman
+from runoff._onnx.agreement import spearman
+from runoff.export._agreement import check_fp32, check_int8
 from runoff.export._folder import write_checksums, write_json
 from runoff.export._graph import to_int8, to_onnx
 

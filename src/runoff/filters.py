@@ -108,7 +108,14 @@ class _Wanted:
         read = [_read_time(one) for one in said if isinstance(one, str)]
         self.texts = frozenset(one for one in read if one is not None)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Wanted) and self.meanings == other.meanings
+
+    def __hash__(self) -> int:
+        return hash(self.meanings)
+
     def keeps(self, value: object) -> bool:
+        """Whether a value is wanted."""
         meaning = _meaning(value)
         if meaning in self.meanings:
             return True
@@ -118,6 +125,13 @@ class _Wanted:
         if isinstance(said, datetime):
             return said in self.texts
         return isinstance(said, str) and bool(self.times) and _read_time(said) in self.times
+
+
+def _read(self: Eq | In, state: Sequence[Any]) -> None:
+    """Read a pickle; what is compared is computed again, as 0.1.0 kept it in another form."""
+    for one, value in zip(dataclasses.fields(self)[:2], state, strict=False):
+        object.__setattr__(self, one.name, value)
+    self.__post_init__()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +144,8 @@ class Eq:
     """
 
     field: str
-    value: Scalar
-    _wanted: _Wanted = dataclasses.field(default=_Wanted(), init=False, repr=False, compare=False)
+    value: Scalar = dataclasses.field(compare=False)
+    _wanted: _Wanted = dataclasses.field(default=_Wanted(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the field and the value."""
@@ -139,26 +153,12 @@ class Eq:
         object.__setattr__(self, "value", _scalar("value", self.value))
         object.__setattr__(self, "_wanted", _Wanted((self.value,)))
 
-    def __setstate__(self, state: Sequence[Any]) -> None:
-        """Read a pickle; what is compared is computed again, as 0.1.0 kept it in another form."""
-        for name, value in zip(("field", "value"), state, strict=False):
-            object.__setattr__(self, name, value)
-        self.__post_init__()
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Eq):
-            return NotImplemented
-        return (self.field, self._wanted.meanings) == (other.field, other._wanted.meanings)
-
-    def __hash__(self) -> int:
-        return hash((self.field, self._wanted.meanings))
+    __setstate__ = _read
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
-        value = metadata.get(self.field)
-        if isinstance(value, _SEVERAL):
-            return any(map(self._wanted.keeps, value))
-        return self._wanted.keeps(value)
+        value, keeps = metadata.get(self.field), self._wanted.keeps
+        return any(map(keeps, value)) if isinstance(value, _SEVERAL) else keeps(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +170,8 @@ class In:
     """
 
     field: str
-    values: tuple[Scalar, ...]
-    _wanted: _Wanted = dataclasses.field(default=_Wanted(), init=False, repr=False, compare=False)
+    values: tuple[Scalar, ...] = dataclasses.field(compare=False)
+    _wanted: _Wanted = dataclasses.field(default=_Wanted(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the field and every value, and keep them as a tuple."""
@@ -182,26 +182,12 @@ class In:
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "_wanted", _Wanted(values))
 
-    def __setstate__(self, state: Sequence[Any]) -> None:
-        """Read a pickle; what is compared is computed again, as 0.1.0 kept it in another form."""
-        for name, value in zip(("field", "values"), state, strict=False):
-            object.__setattr__(self, name, value)
-        self.__post_init__()
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, In):
-            return NotImplemented
-        return (self.field, self._wanted.meanings) == (other.field, other._wanted.meanings)
-
-    def __hash__(self) -> int:
-        return hash((self.field, self._wanted.meanings))
+    __setstate__ = _read
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
-        value = metadata.get(self.field)
-        if isinstance(value, _SEVERAL):
-            return any(map(self._wanted.keeps, value))
-        return self._wanted.keeps(value)
+        value, keeps = metadata.get(self.field), self._wanted.keeps
+        return any(map(keeps, value)) if isinstance(value, _SEVERAL) else keeps(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.messages import fields_repr
+from runoff._util.plain import trace_dict
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -171,3 +172,11 @@ class Trace:
     def fate(self, doc_id: str) -> Fate | None:
         """Return what became of a document, or None when no source found it."""
         return next((one for one in self.fates if one.candidate.document.doc_id == doc_id), None)
+
+    def to_dict(self, *, texts: bool = False) -> dict[str, Any]:
+        """Return everything as plain values for JSON, in a format with a version.
+
+        Args:
+            texts: whether to include the texts of the documents and of errors.
+        """
+        return trace_dict(self, texts=texts)

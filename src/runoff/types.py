@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runoff._util.gained import gained
 from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr, short_repr
+from runoff._util.plain import response_dict
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
@@ -434,6 +435,14 @@ class Response:
         """
         text: str = import_name("runoff.report._explain", "explain")(self, doc_id)
         return text
+
+    def to_dict(self, *, texts: bool = False) -> dict[str, Any]:
+        """Return everything as plain values for JSON, in a format with a version.
+
+        Args:
+            texts: whether to include the texts of the query, the documents, notes and errors.
+        """
+        return response_dict(self, texts=texts)
 
     def _repr_html_(self) -> str:
         page: str = import_name("runoff.report._notebook", "response_html")(self)

@@ -1,6 +1,8 @@
 """Late interaction in both adapters."""
 
 import json
+import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +13,7 @@ from langchain_core.documents import Document
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from runoff import langchain, llama_index
+from runoff.errors import InvalidArgument
 from runoff.rerank import LateInteraction, Pointwise, TokenStore
 
 TEXTS = ["gamma delta", "alpha beta", "zeta eta theta"]
@@ -58,3 +61,48 @@ def test_both_take_the_short_name():
     other = llama_index.RunoffRerank(reranker="late", top_n=1)
     found = other.postprocess_nodes(nodes, query_bundle=QueryBundle("how do I bake bread?"))
     assert "Knead" in found[0].node.get_content()
+
+
+@pytest.mark.parametrize("room", [llama_index, langchain])
+def test_embeddings_fill_the_store_with_documents_alone(late, room):
+    """Documents that a vector store embeds are in the token store then; queries never are."""
+    scorer = late.scorer
+    if room is langchain:
+        embeddings = langchain.RunoffEmbeddings(str(scorer.model), late=scorer)
+        embeddings.embed_documents(TEXTS)
+        vector = embeddings.embed_query("alpha beta gamma")
+        plain = langchain.RunoffEmbeddings(str(scorer.model)).embed_query("alpha beta gamma")
+        assert "late=LateInteraction(" in repr(embeddings)
+    else:
+        made = llama_index.RunoffEmbedding(str(scorer.model), late=scorer)
+        made.get_text_embedding_batch(TEXTS)
+        vector = made.get_query_embedding("alpha beta gamma")
+        plain = llama_index.RunoffEmbedding(str(scorer.model)).get_query_embedding(
+            "alpha beta gamma"
+        )
+    assert vector == plain
+    assert len(scorer.store) == 3
+    known = scorer.score([("zeta", text) for text in TEXTS])
+    assert known.usage.tokens < 5, "the query alone"
+
+
+def test_a_llama_index_embedding_comes_back_with_late_interaction(late):
+    """`to_dict` and pickles keep it as configuration."""
+    scorer = replace(late.scorer, model=str(late.scorer.model))
+    made = llama_index.RunoffEmbedding(scorer.model, late=scorer, embed_batch_size=7)
+    for back in (
+        llama_index.RunoffEmbedding.from_dict(made.to_dict()),
+        llama_index.RunoffEmbedding.from_json(made.to_json()),
+        pickle.loads(pickle.dumps(made)),
+    ):
+        assert back.late == scorer
+        assert back.embed_batch_size == 7
+        back.get_text_embedding("alpha beta")
+        assert len(back.late.store) == 1
+
+
+def test_embeddings_refuse_what_is_not_late_interaction():
+    """The error names the argument."""
+    for make in (langchain.RunoffEmbeddings, llama_index.RunoffEmbedding):
+        with pytest.raises(InvalidArgument, match="late"):
+            make(late="colbert")

@@ -120,5 +120,6 @@ def test_every_command_is_in_the_documentation():
     commands = set(re.findall(r"^\W*([a-z]+)  ", listed, re.MULTILINE))
     page = Path(__file__).parents[2].joinpath("docs/commands.md").read_text(encoding="utf-8")
     told = set(re.findall(r"^\| `runoff ([a-z]+)", page, re.MULTILINE))
-    assert {"demo", "evaluate", "advise", "explain", "bench", "export", "version"} == commands
+    named = {"advise", "bench", "bulk", "demo", "evaluate", "explain", "export", "version", "watch"}
+    assert named == commands
     assert told == commands

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runoff._onnx.agreement import spearman
 from runoff._onnx.files import checksum
+from runoff._onnx.samples import sample_pairs
 from runoff.errors import ExportFailed, InvalidArgument, MissingExtra, RunoffError
-from runoff.export._agreement import check_fp32, check_int8, spearman
+from runoff.export._agreement import check_fp32, check_int8
 from runoff.export._folder import appearing, write_checksums
-from runoff.export._samples import sample_pairs
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=2, max_size=12)
 

@@ -55,34 +55,66 @@ def test_intel_macs_have_avx2(monkeypatch, tmp_path):
     assert flavours(monkeypatch, tmp_path, "x86_64", "", "darwin") == ("quint8_avx2",)
 
 
+@pytest.fixture
+def groups(monkeypatch, tmp_path):
+    """A machine of 8 cores whose control groups are in a folder; the process is in none yet."""
+    monkeypatch.setattr(cpu, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(cpu, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    return tmp_path
+
+
+def limit_v1(group, quota):
+    group.mkdir(parents=True, exist_ok=True)
+    (group / "cpu.cfs_quota_us").write_text(quota + "\n")
+    (group / "cpu.cfs_period_us").write_text("100000\n")
+
+
 @pytest.mark.parametrize(
     ("quota", "expected"),
     [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("6400000 100000", 8)],
 )
-def test_a_containers_quota_bounds_the_cores(monkeypatch, tmp_path, quota, expected):
+def test_a_containers_quota_bounds_the_cores(groups, quota, expected):
     """Cores are the affinity, bounded by the container's quota rounded up."""
-    (tmp_path / "cpu.max").write_text(quota + "\n")
-    monkeypatch.setattr(cpu, "_CGROUP_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr(cpu, "_CGROUP_V1", tmp_path / "absent")
-    monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (groups / "cpu.max").write_text(quota + "\n")
     assert cpu.cores() == expected
 
 
 @pytest.mark.parametrize(("quota", "expected"), [("150000", 2), ("50000", 1), ("-1", 8)])
-def test_a_quota_of_cgroup_v1_bounds_the_cores(monkeypatch, tmp_path, quota, expected):
+def test_a_quota_of_cgroup_v1_bounds_the_cores(groups, quota, expected):
     """Where there is no cgroup v2, version 1 tells the quota; -1 means none."""
-    (tmp_path / "cpu.cfs_quota_us").write_text(quota + "\n")
-    (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
-    monkeypatch.setattr(cpu, "_CGROUP_QUOTA", tmp_path / "absent")
-    monkeypatch.setattr(cpu, "_CGROUP_V1", tmp_path)
-    monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    limit_v1(groups / "cpu", quota)
     assert cpu.cores() == expected
 
 
-def test_cores_without_affinity(monkeypatch, tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_quotas_of_groups_above_count(groups, version):
+    """A service's quota is in its own group or a group above; the smallest holds."""
+    slices = groups / "cpu/system.slice" if version == 1 else groups / "system.slice"
+    if version == 1:
+        limit_v1(slices / "app.service", "400000")
+        limit_v1(slices, "200000")
+        own = "5:cpu,cpuacct:/system.slice/app.service\n4:memory:/elsewhere\n"
+    else:
+        (slices / "app.service").mkdir(parents=True)
+        (slices / "app.service/cpu.max").write_text("max 100000\n")
+        (slices / "cpu.max").write_text("200000 100000\n")
+        own = "0::/system.slice/app.service\n"
+    assert cpu.cores() == 8
+    (groups / "own").write_text(own)
+    assert cpu.cores() == 2
+
+
+def test_a_group_that_the_container_does_not_see_is_no_fault(groups):
+    """The path outside the container is not there inside; the root's quota holds."""
+    (groups / "own").write_text("0::/docker/0123\nnonsense\n")
+    (groups / "cpu.max").write_text("100000 100000\n")
+    assert cpu.cores() == 1
+
+
+def test_cores_without_affinity(groups, monkeypatch):
     """Systems without affinity count their cores."""
-    monkeypatch.setattr(cpu, "_CGROUP_QUOTA", tmp_path / "absent")
-    monkeypatch.setattr(cpu, "_CGROUP_V1", tmp_path / "absent")
     monkeypatch.delattr(cpu.os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(cpu.os, "cpu_count", lambda: 6)
     assert cpu.cores() == 6

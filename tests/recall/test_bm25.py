@@ -187,7 +187,7 @@ def test_many_filters_are_not_all_remembered():
     index = BM25([Document(str(n), "word", {"n": n}) for n in range(300)])
     for n in (*range(300), 0):
         assert ids(index, "word", filters=Eq("n", n)) == [str(n)]
-    assert len(index._current()._masks) < 100
+    assert len(index._current().main._masks) < 100
 
 
 def test_filters_see_changes():
@@ -418,6 +418,6 @@ def test_importing_is_cheap():
         "BM25()\n"
         "assert 'bm25s' not in sys.modules\n"
         "BM25(['text']).warmup()\n"
-        "assert 'bm25s' in sys.modules\n"
+        "assert 'bm25s' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

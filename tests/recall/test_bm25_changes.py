@@ -10,7 +10,13 @@ from runoff.errors import DuplicateId, InvalidArgument
 from runoff.filters import Eq, Not
 from runoff.recall import BM25
 
-ENGINES = ({}, {"method": "bm25+"}, {"method": "robertson"}, {"engine": "rank-bm25"})
+ENGINES = (
+    {},
+    {"texts": "disk"},
+    {"method": "bm25+"},
+    {"method": "robertson"},
+    {"engine": "rank-bm25"},
+)
 ASKED = tuple(Query(text) for text in ("a", "b c", "a a d", "e f g", "h a b c d e f g"))
 
 words = st.lists(st.sampled_from("abcdefgh"), max_size=8).map(" ".join)
@@ -186,7 +192,7 @@ def test_words_that_nobody_has_any_more_are_forgotten():
     index = BM25([("a", "zebra common"), ("b", "common")])
     index.warmup()
     index.delete(["a"])
-    assert index._current().postings.terms == ("common",)
+    assert index._merged().main.postings.terms == ("common",)
 
 
 def test_a_document_list_does_not_change_later():

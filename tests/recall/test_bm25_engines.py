@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from runoff import Query
 from runoff.errors import MissingExtra
 from runoff.recall import BM25
-from runoff.recall._bm25.engine import EagerScores, Formula
+from runoff.recall._bm25.engine import EagerScores
+from runoff.recall._bm25.formula import Formula
 
 rank_bm25 = pytest.importorskip("rank_bm25")
 
@@ -51,11 +52,12 @@ def test_every_posting_scores_as_in_bm25s(method, texts, k1, b, delta):
     ours = BM25(numbered(texts), analyzer=str.split, method=method, k1=k1, b=b, delta=delta)
     model = theirs(texts, method, k1=k1, b=b, delta=delta)
     snapshot = ours._current()
-    for term, number in snapshot._numbers.items():
-        here = slice(*snapshot.postings.starts[number : number + 2])
+    main = snapshot.main
+    for term, number in main.numbers.items():
+        here = slice(*main.postings.starts[number : number + 2])
         column = model.vocab_dict[term]
         there = slice(*model.scores["indptr"][column : column + 2])
-        assert snapshot.postings.rows[here].tolist() == model.scores["indices"][there].tolist()
+        assert main.postings.rows[here].tolist() == model.scores["indices"][there].tolist()
         np.testing.assert_allclose(
             snapshot.scoring.scores[here], model.scores["data"][there], rtol=1e-5, atol=1e-5
         )
@@ -162,4 +164,4 @@ def test_scores_of_nothing():
     for method in METHODS:
         formula = Formula("bm25s", method, 1.2, 0.75, 0.5)
         snapshot = BM25(["", "..."], method=method)._current()
-        assert EagerScores.of(snapshot.postings, formula).scores.size == 0
+        assert EagerScores.of(snapshot.main.postings, formula).scores.size == 0

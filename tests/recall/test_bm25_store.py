@@ -15,7 +15,7 @@ from runoff import Document, Query
 from runoff.errors import IndexNotFound, InvalidArgument
 from runoff.filters import Eq, Range
 from runoff.recall import BM25
-from runoff.recall._bm25.disk import _timed
+from runoff.recall._bm25.stored import _timed
 
 PLANETS = [
     Document("mars", "Mars is a cold red planet", {"moons": 2, "names": ["Phobos", "Deimos"]}),
@@ -95,10 +95,10 @@ def test_arrays_are_mapped(saved):
         return array is not None
 
     snapshot = BM25.load(saved)._current()
-    assert mapped(snapshot.postings.rows)
+    assert mapped(snapshot.main.postings.rows)
     assert mapped(snapshot.scoring.scores)
-    assert not snapshot.postings.rows.flags.writeable
-    assert not mapped(BM25.load(saved, mmap=False)._current().postings.rows)
+    assert not snapshot.main.postings.rows.flags.writeable
+    assert not mapped(BM25.load(saved, mmap=False)._current().main.postings.rows)
 
 
 @settings(max_examples=50)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_near_ties_beyond_float32_are_told_apart(similarity):
     rows = rows.astype(np.float32)
     query = generator.standard_normal(256).astype(np.float32).astype(float)
     source = Dense(documents(2000), embed, embeddings=rows, similarity=similarity)
-    wide = source._rows.view.matrix.astype(float)
+    wide = source._rows.view.packed.wide()
     truth = {
         "cosine": wide @ query / np.linalg.norm(wide, axis=1),
         "ip": wide @ query,
@@ -120,6 +121,62 @@ def test_near_ties_beyond_float32_are_told_apart(similarity):
     rough = [f"d{n}" for n in np.argsort(-(rows @ query.astype(np.float32)))[:10]]
     found = source.retrieve(Query("?", embedding=tuple(query)), depth=10)
     assert [hit.doc_id for hit in found] == expected != rough
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "ip", "l2"])
+@given(
+    seed=st.integers(0, 1000),
+    size=st.sampled_from([1, 7, 300]),
+    scale=st.sampled_from([1e-30, 1.0, 1e30]),
+)
+@settings(max_examples=6)
+def test_rounded_vectors_are_searched_exactly(similarity, seed, size, scale):
+    """With int8, every search equals sorting all documents by their scores; those are close."""
+    generator = np.random.default_rng(seed)
+    rows = (generator.standard_normal((size, 24)) * scale).astype(np.float32)
+    rows[::5] = rows[0]
+    rows[1::9] = 0
+    asked = generator.standard_normal(24) * scale
+    query = Query("?", embedding=tuple(asked))
+    held = documents(size)
+    source = Dense(held, embed, embeddings=rows, similarity=similarity, stored="int8")
+    whole = told(source.retrieve(query, depth=size))
+    assert whole == sorted(whole, key=lambda one: (-one[1], one[0]))
+    assert len(whole) == size
+    for depth in (1, 10, 100):
+        assert told(source.retrieve(query, depth=depth)) == whole[:depth]
+    exact = dict(
+        told(Dense(held, embed, embeddings=rows, similarity=similarity).retrieve(query, depth=size))
+    )
+    if similarity == "cosine":
+        unit = 1.0
+    else:
+        lengths = np.linalg.norm(rows.astype(float), axis=1).max()
+        unit = lengths * np.linalg.norm(asked)
+        unit += lengths**2 * (similarity == "l2")
+    assert max(abs(exact[name] - score) for name, score in whole) <= 0.02 * unit
+
+
+def test_int8_is_changed_and_copied_like_any_other():
+    """Adding, replacing, deleting and pickling an int8 index leaves what a new one would have."""
+    generator = np.random.default_rng(3)
+    rows = generator.standard_normal((50, 16))
+    held = documents(50)
+    index = Dense(held[:20], embed, embeddings=rows[:20], stored="int8")
+    index.add(held[20:], embeddings=rows[20:])
+    index.add(held[7:9], embeddings=rows[40:42])
+    index.delete(["d3"])
+    rows[7:9] = rows[40:42]
+    left = [number for number in range(50) if number != 3]
+    fresh = Dense([held[n] for n in left], embed, embeddings=rows[left], stored="int8")
+    query = Query("?", embedding=tuple(rows[0]))
+    expected = told(fresh.retrieve(query, depth=60))
+    for one in (index, copy.deepcopy(index)):
+        assert told(one.retrieve(query, depth=60)) == expected
+    assert index._rows.view.packed.rows.dtype == np.int8
+    assert "int8" in repr(index)
+    with pytest.raises(InvalidArgument, match="stored='float16'"):
+        Dense([], embed, stored="float16")
 
 
 def test_scores_do_not_depend_on_the_order_of_documents():

@@ -159,7 +159,8 @@ def test_adding_one_by_one_does_not_copy_the_index():
     buffers = {}
     for n in range(2000):
         source.add([Document(str(n), "x")])
-        buffers[id(source._rows._matrix)] = source._rows._matrix
+        buffer = source._rows._packed.rows
+        buffers[id(buffer)] = buffer
     assert len(source) == 2000
     assert len(buffers) <= 12
 

@@ -71,6 +71,15 @@ def test_qdrant_keeps_what_the_filter_keeps(keeps, under, wanted):
     assert keeps(wanted, under) == expected
 
 
+@pytest.mark.parametrize(
+    "wanted", [Range("y", lt=2**53 + 1), Eq("y", 2.0**60), In("y", [1, -(2.0**53)])]
+)
+def test_numbers_that_a_range_would_round_are_refused(wanted):
+    """A bound or a float from 2**53 on is refused: Qdrant would keep its neighbours, too."""
+    with pytest.raises(FilterNotSupported, match="9007199254740992"):
+        qdrant_filter(wanted)
+
+
 def test_a_quote_in_a_name_is_refused():
     """A field name that Qdrant cannot quote is refused, not silently changed."""
     with pytest.raises(FilterNotSupported, match="double quote"):

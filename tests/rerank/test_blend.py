@@ -130,6 +130,14 @@ def test_a_blend_lets_nothing_overtake_what_was_late(reason):
     assert "; 2 more scores, below a candidate without one, are not used" in answer.detail
 
 
+def test_a_single_unused_score_is_counted_in_the_singular():
+    """One score below a candidate without one is 1 more score."""
+    answer = Pointwise(Scorer([1, NAN, 9], "timeout"), blend=0.75).rerank(
+        QUERY, candidates([3, 2, 1])
+    )
+    assert "; 1 more score, below a candidate without one, is not used" in answer.detail
+
+
 def test_a_blend_leaves_the_fused_order_when_the_first_was_late():
     """Two run at a time, the second is done first: the answer is the first stage's."""
     answer = Pointwise(Scorer([NAN, 9, NAN], "timeout"), blend=0.5).rerank(

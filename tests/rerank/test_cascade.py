@@ -16,7 +16,7 @@ from runoff.errors import AuthenticationFailed, BadReply, InvalidArgument, Serve
 from runoff.pipeline._stages import undo_threshold
 from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank import Cascade, CrossEncoder, Pointwise, Step
-from runoff.rerank._check import check_reranking
+from runoff.rerank._inner import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Threshold, Usage
 from runoff.testing.contracts import RerankerContract
 from runoff.types import Document, Dropped, Ranked, Reranking

@@ -285,7 +285,7 @@ def test_vectors_that_are_not_finite_leave_a_pair_unscored(tiny, tmp_path):
     found = scorer.score(PAIRS)
     assert not found.scored.any()
     assert found.reason == "bad_reply"
-    assert "not finite for 5 of 5 pairs" in " ".join(found.notes)
+    assert "no finite score for 5 of 5 pairs" in " ".join(found.notes)
     assert len(scorer.store) == 0
 
 
@@ -305,6 +305,7 @@ def test_a_model_without_token_vectors_is_refused(tiny, tmp_path, model):
     [
         ({"model": ""}, "model"),
         ({"weights": "bm25"}, "weights"),
+        ({"weights": "idf"}, "weights"),
         ({"store": 3}, "store"),
         ({"dimensions": 0}, "dimensions"),
         ({"max_windows": 65}, "max_windows"),
@@ -339,6 +340,20 @@ def test_without_a_store_the_process_has_one(folder):
     """Objects made anew for each call find the vectors of the last."""
     LateInteraction(folder).score(PAIRS)
     assert LateInteraction(folder).score(PAIRS).usage.tokens < 10, "the query alone"
+
+
+def test_without_a_store_nothing_read_before_moves_a_score(folder):
+    """The process's own store has documents of any collection, and none of them is counted."""
+    scorer = LateInteraction(folder)
+    pair = [("alpha beta", "alpha gamma")]
+    (before,), key = scorer.score(pair).values, scorer.cache_key
+    scorer.score([("alpha", f"beta {number}") for number in range(250)])
+    assert LateInteraction(folder).score(pair).values == before
+    assert scorer.cache_key == key
+    stored = LateInteraction(folder, store=TokenStore())
+    assert stored.score(pair).values == before
+    stored.score([("alpha", f"beta {number}") for number in range(250)])
+    assert stored.score(pair).values != before
 
 
 def test_another_model_or_setting_has_its_own_vectors(tiny, folder, tmp_path):

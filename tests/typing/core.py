@@ -24,9 +24,14 @@ from runoff.recall import (
     Analyzer,
     Chroma,
     Dense,
+    Elasticsearch,
     Embedder,
     Function,
+    LanceDB,
+    Milvus,
+    Postgres,
     Progress,
+    Qdrant,
     make_analyzer,
 )
 from runoff.report import explain
@@ -106,7 +111,7 @@ def sources(collection: object) -> dict[str, RecallSource]:
     warm: Warmable = own
     warm.warmup()
     assert isinstance(awaited, AsyncRecallSource)
-    bm25 = BM25(DOCUMENTS, analyzer=analyzer)
+    bm25 = BM25(DOCUMENTS, analyzer=analyzer, texts="disk")
     assert_type(bm25.add([("id", "text")]), int)
     bm25.save("index")
     assert_type(BM25.load("index"), BM25)
@@ -115,6 +120,11 @@ def sources(collection: object) -> dict[str, RecallSource]:
         "dense": Dense(DOCUMENTS, Embedder("all-MiniLM-L6-v2")),
         "own embedding": Dense(DOCUMENTS, embed),
         "chroma": Chroma(collection, embed=embed),
+        "qdrant": Qdrant(collection, "docs", search="text", sparse_embed="qdrant/bm25"),
+        "milvus": Milvus(collection, "docs", embed=embed),
+        "elasticsearch": Elasticsearch(collection, "docs", search="text"),
+        "postgres": Postgres("dbname=docs", "docs", search="text", language="german"),
+        "lancedb": LanceDB(collection, "docs", embed=embed, space="cosine"),
         "function": Function(found, score_range=(0.0, None)),
         "newest": own,
     }

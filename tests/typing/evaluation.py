@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, assert_type
 
 from runoff import Document, TwoStage
+from runoff.bulk import BulkSummary, encode, rerank
 from runoff.evaluation import (
     AS_RECORDED,
     Collection,
@@ -160,6 +162,16 @@ def faulty(fault: Fault) -> float:
 def no_harm(check: AssertNoHarm, stages: Mapping[str, Any], collection: Collection) -> object:
     check(stages["fusion"], stages["reranked"], collection, measures=["nDCG@10"])
     return assert_no_harm
+
+
+def bulk(folder: Path) -> None:
+    """Whole files, here and on a cluster."""
+    scored = rerank(folder / "pairs.parquet", folder / "scored", reranker="runoff-mini", rows=500)
+    assert_type(scored, BulkSummary)
+    assert_type(scored.reasons, tuple[str, ...])
+    encode("texts.parquet", "vectors", vector="v", executor="ray", workers=4)
+    shown: list[tuple[int, int]] = []
+    encode("texts.parquet", "vectors", progress=lambda done, total: shown.append((done, total)))
 
 
 def well(pipeline: TwoStage) -> bool:

@@ -30,7 +30,7 @@ from runoff.llama_index import (
     provenance,
     two_stage,
 )
-from runoff.rerank import CrossEncoder, Pointwise
+from runoff.rerank import CrossEncoder, LateInteraction, Pointwise
 
 
 def llama_index(index: VectorStoreIndex) -> list[NodeWithScore]:
@@ -39,7 +39,9 @@ def llama_index(index: VectorStoreIndex) -> list[NodeWithScore]:
     two_stage(engine, top_n=5)
     retriever = TwoStageRetriever({"dense": index.as_retriever()}, top_n=5, on_error="degrade")
     assert_type(retriever.replace(top_n=3), TwoStageRetriever)
-    hybrid = HybridRetriever.from_defaults(index=index, embed_model=RunoffEmbedding(), window=20)
+    hybrid = HybridRetriever.from_defaults(
+        index=index, embed_model=RunoffEmbedding(late=LateInteraction()), window=20
+    )
     assert_type(hybrid, HybridRetriever)
     condition = as_filter(MetadataFilters(filters=[MetadataFilter(key="lang", value="en")]))
     assert_type(condition, Filter | None)
@@ -53,7 +55,9 @@ def langchain(store: VectorStore, documents: list[LangChainDocument]) -> list[La
     assert_type(rerank.compress_documents(documents, "a question"), list[LangChainDocument])
     retriever = langchain_two_stage(store.as_retriever(), top_n=5, window=20)
     assert_type(retriever, LangChainRetriever)
-    hybrid = LangChainHybrid.from_documents(documents, RunoffEmbeddings(), k=5, depth=100)
+    hybrid = LangChainHybrid.from_documents(
+        documents, RunoffEmbeddings(late=LateInteraction()), k=5, depth=100
+    )
     assert_type(hybrid, LangChainHybrid)
     assert_type(langchain_filter({"lang": "en"}), Filter | None)
     assert_type(langchain_provenance(documents[0]), dict[str, Any] | None)

@@ -12,41 +12,62 @@ from pathlib import Path
 __all__ = ["cores", "int8_flavours"]
 
 _CPUINFO = Path("/proc/cpuinfo")
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_CGROUP_V1 = Path("/sys/fs/cgroup/cpu")  # a link where cpu and cpuacct are one
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 _WINDOWS_HAS_AVX2 = 40  # PF_AVX2_INSTRUCTIONS_AVAILABLE of IsProcessorFeaturePresent
 
 
 def cores() -> int:
     """Return how many cores this process may use, at least 1.
 
-    The smallest of the machine's cores, the process's affinity and a container's CPU quota
-    (cgroup v2 or v1, rounded up): more threads than that only wait for each other.
+    The smallest of the machine's cores, the process's affinity, the CPU quota of its control group
+    and of those above it (cgroup v2 or v1, rounded up) and `OMP_NUM_THREADS`, which Ray sets for
+    its workers: more threads than that only wait for each other.
     """
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    return max(1, min(count, _quota() or count))
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(count, _quota() or count, int(wanted) if wanted.isdecimal() else count))
 
 
 def _quota() -> int | None:
-    for read in (_quota_v2, _quota_v1):
+    quotas = [found for folder in _groups() if (found := _quota_of(folder)) is not None]
+    return min(quotas, default=None)
+
+
+def _groups() -> list[Path]:
+    """Return the folders of the process's control groups and of those above.
+
+    A container sees its own group as the root, so a path that is not there is no mistake.
+    """
+    own = {"", "cpu"}
+    try:
+        lines = _OWN_GROUPS.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, kinds, path = line.split(":", 2) if line.count(":") > 1 else ("", "-", "")
+        place = "" if not kinds else "cpu" if "cpu" in kinds.split(",") else None
+        while place is not None and path.strip("/"):
+            own.add(f"{place}/{path.strip('/')}".strip("/"))
+            path = path.rpartition("/")[0]
+    return [_CGROUPS / one for one in own]
+
+
+def _quota_of(group: Path) -> int | None:
+    """Return how many cores one control group may use; None without a quota."""
+    names = ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")  # version 2, version 1
+    for files in names:
         try:
-            quota, period = (int(number) for number in read())
-        except (OSError, ValueError):  # no cgroup of this version, or "max": there is no quota
+            texts = [(group / name).read_text("ascii") for name in files]
+            quota, period = (int(number) for number in " ".join(texts).split())
+        except (OSError, ValueError):  # no group of this version, or "max": there is no quota
             continue
         if quota > 0 and period > 0:  # version 1 says -1 for no quota
             return -(-quota // period)
     return None
-
-
-def _quota_v2() -> list[str]:
-    return _CGROUP_QUOTA.read_text("ascii").split()[:2]
-
-
-def _quota_v1() -> list[str]:
-    return [(_CGROUP_V1 / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period")]
 
 
 @cache

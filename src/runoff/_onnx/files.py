@@ -28,6 +28,7 @@ __all__ = [
     "checksum",
     "choose",
     "in_directory",
+    "verified",
 ]
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
@@ -308,6 +309,16 @@ def checksum(path: Path) -> str:
         msg = f"{path} cannot be read ({error.strerror}): fetch the model again"
         raise ModelNotFound(msg) from error
     return known
+
+
+def verified(files: ModelFiles) -> None:
+    """Take over the checksums in `checksums.json`, which the files were just compared with."""
+    recorded = files.settings(CHECKSUMS)
+    for path in (files.onnx, files.tokenizer):
+        found = recorded.get(path.name)
+        if isinstance(found, str):
+            state = path.stat()
+            _known[str(path), state.st_size, state.st_mtime_ns] = found
 
 
 def check_exhausted(error: BaseException | None, what: Path | str) -> None:

@@ -15,6 +15,7 @@ from runoff._onnx.files import (
     check_exhausted,
     choose,
     in_directory,
+    verified,
 )
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, ModelNotFound
 
@@ -195,6 +196,7 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
             raise ModelNotFound(msg) from error
         raise ModelDamaged(str(error)) from error
     files = in_directory(directory, name=name, precision="auto")
+    verified(files)
     made = files.config.get("precision")
     kind = made if isinstance(made, str) else files.precision
     if precision not in {"auto", kind}:

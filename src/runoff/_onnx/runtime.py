@@ -7,7 +7,10 @@ from typing import Any
 
 from runoff._util import optout
 
-__all__ = ["load"]
+__all__ = ["SLOWER", "load"]
+
+# optimizers of onnxruntime that make a session slower on a CPU, and change nothing in its results
+SLOWER = ("SkipLayerNormFusion",)
 
 
 def load(module: str = "onnxruntime") -> Any:  # noqa: ANN401 - onnxruntime has no types

@@ -17,13 +17,15 @@ import numpy as np
 
 from runoff._onnx import runtime
 from runoff._onnx.external import is_linked
+from runoff._onnx.inputs import Inputs
 from runoff._onnx.slots import Interrupt
 from runoff._util import optout
 from runoff._waiting import exits
-from runoff.errors import DeadlineExceeded, InvalidArgument, ModelDamaged, PoolFull
+from runoff.errors import DeadlineExceeded, ModelDamaged, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -36,14 +38,6 @@ __all__ = ["InProcess", "Loaded", "forget", "generation", "load", "shared"]
 _KEPT = 2
 _PROBE_LEAST, _PROBE_MOST = 0.05, 60.0  # seconds
 _QUIET = 4  # only fatal errors: every other one is raised as an exception anyway
-_DTYPES: dict[str, type[np.generic]] = {
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(bool)": np.bool_,
-}
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 class InProcess(Protocol):
@@ -67,22 +61,16 @@ class Loaded:
         outputs: the names of what the graph computes.
     """
 
-    def __init__(self, files: ModelFiles, digest: str, threads: int) -> None:
+    def __init__(
+        self, files: ModelFiles, digest: str, threads: int = 1, graph: Path | None = None
+    ) -> None:
         self.digest = digest
         self.generation = _generation
         self.tokenizer = _open_tokenizer(files)
         self._name = files.name
-        self._session = _open_session(files, threads)
-        self._inputs = {one.name: _DTYPES.get(one.type) for one in self._session.get_inputs()}
+        self._session = _open_session(files, threads, graph or files.onnx)
+        self._inputs = Inputs.of(self._session, files.name)
         self.outputs: tuple[str, ...] = tuple(one.name for one in self._session.get_outputs())
-        foreign = [name for name in self._inputs if name not in _INPUTS]
-        if foreign or "input_ids" not in self._inputs or None in self._inputs.values():
-            raise InvalidArgument(
-                "model",
-                files.name,
-                f"its graph has the inputs {', '.join(self._inputs)}; a text model has input_ids "
-                f"and any of {', '.join(_INPUTS[1:])}",
-            )
 
     def run(
         self, encoded: Encoded, output: str, interrupt: Interrupt | None = None
@@ -106,15 +94,7 @@ class Loaded:
         self, encoded: Encoded, outputs: Sequence[str], interrupt: Interrupt | None = None
     ) -> list[NDArray[Any]]:
         """Do what `run` does for several outputs, in one run."""
-        feeds = {}
-        for name, dtype in self._inputs.items():
-            if name == "attention_mask":
-                values = np.ones_like(encoded.ids) if encoded.mask is None else encoded.mask
-            elif name == "position_ids":
-                values = np.arange(len(encoded), dtype=np.int64)[None]
-            else:
-                values = encoded.ids if name == "input_ids" else encoded.type_ids
-            feeds[name] = values.astype(dtype, copy=False)
+        feeds = self._inputs.feeds(encoded)
         options = runtime.load().RunOptions()
         options.log_severity_level = _QUIET
         if interrupt is not None:
@@ -181,7 +161,7 @@ def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is i
     return tokenizer
 
 
-def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+def _open_session(files: ModelFiles, threads: int, graph: Path) -> Any:  # noqa: ANN401 - as above
     onnxruntime = runtime.load()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -191,7 +171,10 @@ def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onn
     try:
         with exits.Native(lambda: _cancel(options)):
             return onnxruntime.InferenceSession(
-                str(files.onnx), options, providers=["CPUExecutionProvider"]
+                str(graph),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=[*runtime.SLOWER],
             )
     except Exception as error:  # onnxruntime's errors share no base below Exception
         remedy = "fetch the model again, or update onnxruntime if the file is newer than it"
@@ -200,7 +183,7 @@ def _open_session(files: ModelFiles, threads: int) -> Any:  # noqa: ANN401 - onn
                 "its weights are a link to another folder, which this version of onnxruntime may "
                 'not follow: update it, or copy the model with "hf download --local-dir"'
             )
-        msg = f"{files.name}: {files.onnx} cannot be loaded ({_summary(error)}): {remedy}"
+        msg = f"{files.name}: {graph} cannot be loaded ({_summary(error)}): {remedy}"
         raise ModelDamaged(msg) from error
 
 
@@ -243,12 +226,13 @@ _cache = _Cache()
 _generation = 0
 
 
-def load(files: ModelFiles, *, threads: int = 1) -> Loaded:
+def load(files: ModelFiles, *, threads: int = 1, graph: Path | None = None) -> Loaded:
     """Return a model, loading it unless this process has it.
 
     Args:
         files: of the model.
         threads: threads inside one run; the slots run one input per core, so 1 is right there.
+        graph: the graph to run, where it is another of the same model; see `passes.kept`.
 
     Raises:
         ModelNotFound: a file is missing.
@@ -256,7 +240,8 @@ def load(files: ModelFiles, *, threads: int = 1) -> Loaded:
         InvalidArgument: the graph has inputs that are not made from texts.
     """
     digest = files.digest()
-    return shared((digest, files.precision, threads), lambda: Loaded(files, digest, threads))
+    key = (digest, files.precision, threads, graph)
+    return shared(key, lambda: Loaded(files, digest, threads, graph))
 
 
 def shared(key: object, make: Callable[[], _M]) -> _M:

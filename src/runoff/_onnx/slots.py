@@ -8,7 +8,6 @@ running ones are interrupted.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import threading
@@ -20,6 +19,7 @@ from runoff._waiting import exits, workers
 from runoff.errors import DeadlineExceeded, PoolFull
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from runoff.deadline import Deadline
@@ -157,6 +157,8 @@ class Slots:
         self, count: int, task: Callable[[int, Interrupt], _T], deadline: Deadline | None = None
     ) -> list[_T | None]:
         """Do what `run` does without blocking the event loop; when cancelled, leave the queue."""
+        import asyncio  # noqa: PLC0415 - half of this package's import time
+
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
 

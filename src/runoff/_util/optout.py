@@ -11,6 +11,7 @@ _OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface-hub, transformers, sentence-transformers
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime
     "OPENVINO_TELEMETRY": "0",  # openvino
+    "RAY_USAGE_STATS_ENABLED": "0",  # ray
 }
 
 

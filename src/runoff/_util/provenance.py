@@ -7,10 +7,10 @@ stores such as Chroma refuse nested values, and one key is easy to keep out of p
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.isolated import PLAIN, isolated
+from runoff._util.plain import finite, passages_list, sources_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,16 +67,13 @@ def encode(response: Response, result: Result) -> str:
     record: dict[str, Any] = {
         "doc_id": result.doc_id,
         "rank": result.rank,
-        "sources": {
-            placement.source: {"rank": placement.rank, "score": _finite(placement.score)}
-            for placement in result.placements
-        },
+        "sources": sources_dict(result.placements),
         "fusion": next((one.source for one in response.trace.stages if one.stage == "fusion"), ""),
         "fusion_rank": result.fusion_rank,
-        "fusion_score": _finite(result.fusion_score),
+        "fusion_score": finite(result.fusion_score),
         "rerank_rank": result.rerank_rank,
-        "rerank_score": _finite(result.rerank_score),
-        "pair_score": _finite(result.pair_score),
+        "rerank_score": finite(result.rerank_score),
+        "pair_score": finite(result.pair_score),
         "truncated": result.truncated,
         "model": response.trace.model.name,
         "kind": str(response.trace.kind),
@@ -93,10 +90,7 @@ def encode(response: Response, result: Result) -> str:
             for one in outcome.degraded
         ]
     if result.passages:
-        record["passages"] = [
-            {"start": one.start, "end": one.end, "score": _finite(one.score)}
-            for one in result.passages
-        ]
+        record["passages"] = passages_list(result.passages)
     if result.candidate.grouped:
         record["grouped"] = [one.document.doc_id for one in result.candidate.grouped]
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
@@ -105,11 +99,6 @@ def encode(response: Response, result: Result) -> str:
     except UnicodeEncodeError:  # an id with a lone surrogate cannot be written as UTF-8
         return json.dumps(record, separators=(",", ":"))
     return text
-
-
-def _finite(score: float | None) -> float | None:
-    # JSON has no NaN and no NumPy numbers
-    return None if score is None or not math.isfinite(score) else float(score)
 
 
 def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -17,6 +17,12 @@ __all__ = ["app"]
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+_EXAMPLES = """Begin with one of these:
+
+- `runoff demo "how do I read a csv file"` - an answer before and after the second stage
+- `runoff evaluate judged.csv --system shop.search:retriever` - does the second stage help?
+- `runoff advise judged.csv --system shop.search:retriever` - where is quality lost, and what next?
+"""
 
 
 def app() -> None:
@@ -28,22 +34,27 @@ def app() -> None:
         raise SystemExit(EXIT_ERROR) from None
     from runoff.cli._advise import advise  # noqa: PLC0415 - as above
     from runoff.cli._bench import bench  # noqa: PLC0415 - as above
+    from runoff.cli._bulk import bulk  # noqa: PLC0415 - as above
     from runoff.cli._demo import demo  # noqa: PLC0415 - as above
     from runoff.cli._doctor import doctor  # noqa: PLC0415 - as above
     from runoff.cli._evaluate import evaluate  # noqa: PLC0415 - as above
     from runoff.cli._explain import explain  # noqa: PLC0415 - as above
     from runoff.cli._export import export  # noqa: PLC0415 - as above
     from runoff.cli._version import version  # noqa: PLC0415 - as above
+    from runoff.cli._watch import watch  # noqa: PLC0415 - as above
 
     commands = typer.Typer(
         name="runoff",
         help="Two-stage retrieval: recall wide, rerank sharp, and know whether it helped.",
+        epilog=_EXAMPLES,
         no_args_is_help=True,
+        rich_markup_mode="markdown",
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (demo, evaluate, advise, explain, doctor, bench, export, version):
+    for command in (demo, evaluate, advise, explain, watch, doctor, bench, export, version):
         commands.command(help=_help(command))(command)
+    commands.add_typer(bulk, name="bulk")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for ASCII terminals

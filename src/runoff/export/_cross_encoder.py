@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from runoff._onnx.agreement import spearman
 from runoff._onnx.files import TOKENIZER
+from runoff._onnx.passes.clean import clean
+from runoff._onnx.passes.graph import need_onnx
+from runoff._onnx.samples import sample_pairs, traced_with
 from runoff.errors import ExportFailed, InvalidArgument
-from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8, spearman
+from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
 from runoff.export._folder import appearing, check_absent, write_checksums, write_json
-from runoff.export._graph import need_onnx, to_int8, to_onnx
-from runoff.export._samples import sample_pairs, traced_with
+from runoff.export._graph import to_int8, to_onnx
 from runoff.rerank._local import backends, sentence_transformers
 from runoff.rerank._local.cross_encoder import CrossEncoder
 from runoff.rerank._local.torch_model import LoadedModel
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runoff._onnx.files import ModelDirectory
+    from runoff._onnx.tokens import TextEncoder
     from runoff.scores import PairScores
 
 __all__ = ["Exported", "Precisions", "export_cross_encoder"]
@@ -126,7 +130,8 @@ def export_cross_encoder(
     with appearing(where) as folder:
         say("tracing")
         _write_graph(original, directory, ready, folder)
-        write_json(folder / "config.json", _settings(directory, ready))
+        described = _cleaned(folder / _FP32, ready.encoder, directory)
+        write_json(folder / "config.json", _settings(directory, ready) | described)
         pairs = sample_pairs(length)
         say(f"comparing {len(pairs)} pairs with torch")
         made = CrossEncoder(folder, precision="fp32")
@@ -213,6 +218,26 @@ def _write_graph(
         )
         raise ExportFailed(msg) from error
     loaded.tokenizer.save(str(folder / TOKENIZER))
+
+
+def _cleaned(graph: Path, encoder: TextEncoder, directory: ModelDirectory) -> dict[str, object]:
+    """Clean a graph, and return what the settings say of it.
+
+    A network that does not run with every batch and length stays as it was traced. What is changed
+    is compared with torch afterwards, as a graph that was not is.
+    """
+    if len([*graph.parent.glob(f"{graph.name}*")]) > 1:  # its weights are in a file of their own
+        return {}
+    onnx = need_onnx()
+    model = onnx.load(graph)
+    limit = directory.positions or encoder.max_length
+    inputs = [encoder.pair(encoder.query(query), text) for query, text in sample_pairs(limit)[-4:]]
+    try:
+        clean(model, inputs, whole=limit <= encoder.max_length and max(map(len, inputs)) >= limit)
+    except Exception:  # noqa: BLE001 - onnxruntime's errors have no base of their own
+        return {}
+    onnx.save(model, graph)
+    return {"graph": "clean"}
 
 
 def _settings(directory: ModelDirectory, ready: backends.Ready) -> dict[str, object]:

@@ -10,31 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runoff._onnx import runtime
-from runoff.errors import MissingExtra
+from runoff._onnx.passes.graph import need_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["need_onnx", "to_int8", "to_onnx"]
+__all__ = ["to_int8", "to_onnx"]
 
 _OPSET = 17  # with IR version 8: onnxruntime 1.17 loads it
-_EXTRA = "export"
 _WHOLE = 1_900_000_000  # bytes; a graph of 2 GiB or more needs its weights in a file of their own
-
-
-def need_onnx() -> Any:  # noqa: ANN401 - it may not be installed
-    """Return the package onnx, which writes graphs.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    try:
-        import onnx  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        if error.name != "onnx":
-            raise
-        raise MissingExtra("onnx", _EXTRA) from error
-    return onnx
 
 
 def to_onnx(

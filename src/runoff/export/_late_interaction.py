@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from runoff._onnx import hub, resolve
+from runoff._onnx.agreement import spearman
 from runoff._onnx.files import TOKENIZER, ModelDirectory
+from runoff._onnx.passes.graph import need_onnx
+from runoff._onnx.samples import sample_pairs
 from runoff._onnx.sessions import Loaded
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.settings import SETTINGS_FILE
 from runoff._util import optout
 from runoff.errors import ExportFailed, InvalidArgument, MissingExtra, ModelNotFound
-from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8, spearman
+from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
 from runoff.export._cross_encoder import Exported, Precisions
 from runoff.export._folder import appearing, check_absent, write_checksums, write_json
-from runoff.export._graph import need_onnx, to_int8, to_onnx
-from runoff.export._samples import sample_pairs
+from runoff.export._graph import to_int8, to_onnx
 from runoff.rerank._local import backends
 
 if TYPE_CHECKING:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from langchain_core.embeddings import Embeddings
 
 from runoff.recall._dense.embedder import Embedder
+
+if TYPE_CHECKING:
+    from runoff.rerank import LateInteraction
 
 __all__ = ["RunoffEmbeddings"]
 
@@ -16,18 +21,22 @@ class RunoffEmbeddings(Embeddings):
 
     Args:
         model: an embedded model, a directory, or a Hugging Face name, as for `Embedder`.
+        late: a `LateInteraction` with the same model: documents get their token vectors in the same
+            run, into its store, so that `RunoffRerank(reranker=late)` has not to encode them.
 
     Raises:
-        InvalidArgument: the model's name cannot be one.
+        InvalidArgument: the model's name cannot be one, or `late` is something else.
     """
 
-    def __init__(self, model: str = _DEFAULT) -> None:
+    def __init__(self, model: str = _DEFAULT, *, late: LateInteraction | None = None) -> None:
         self.model = model
-        self._embedder = Embedder(model)
+        self._embedder = Embedder(model, late=late)
 
     def __repr__(self) -> str:
-        """Show the model."""
-        return f"{type(self).__name__}({self.model!r})"
+        """Show the model, and late interaction with it."""
+        late = self._embedder.late
+        also = "" if late is None else f", late={late!r}"
+        return f"{type(self).__name__}({self.model!r}{also})"
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one vector for each text, in order."""
@@ -36,7 +45,8 @@ class RunoffEmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of a query."""
-        return self.embed_documents([text])[0]
+        values: list[float] = self._embedder.embed_query(text).tolist()
+        return values
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Do what `embed_documents` does without blocking the event loop."""
@@ -45,4 +55,5 @@ class RunoffEmbeddings(Embeddings):
 
     async def aembed_query(self, text: str) -> list[float]:
         """Do what `embed_query` does without blocking the event loop."""
-        return (await self.aembed_documents([text]))[0]
+        values: list[float] = (await self._embedder.aembed_query(text)).tolist()
+        return values

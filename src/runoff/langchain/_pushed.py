@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from runoff.filters import Eq, In, Range
 from runoff.langchain._kinds import kind_of
-from runoff.recall._stores.clauses import all_of, any_of, clause
+from runoff.recall._stores.elastic_clauses import all_of, any_of, clause
 from runoff.recall._stores.fold import folded, one_by_one
 
 if TYPE_CHECKING:

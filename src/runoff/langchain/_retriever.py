@@ -54,7 +54,8 @@ class TwoStageRetriever(StagedRetriever):
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
         timeout: seconds for the whole call; the answer is the best that fits. None for no limit.
-        on_error, threshold, blend, text_template, group, provenance: as for `RunoffRerank`.
+        on_error, threshold, blend, text_template, group, provenance, observer: as for
+            `RunoffRerank`.
         filters: which documents may be returned by any call: one of `runoff.filters`, or a dict of
             fields and the values they must equal; `filter` is another name for it. Those of a call
             come on top.

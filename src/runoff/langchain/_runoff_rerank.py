@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from runoff.protocols import Reranker
 
-__all__ = ["RunoffRerank"]
+__all__ = ["RunoffRerank", "as_hits"]
 
 
 class RunoffRerank(SecondStage, BaseDocumentCompressor):
@@ -67,6 +67,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             `"parent_id"`, a callable from runoff's document to group, or a
             `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
         provenance: whether results carry provenance; `relevance_score` is there in any case.
+        observer: called with every answer, as `runoff.live.watch` needs it.
 
     Raises:
         InvalidArgument: names the argument, its value and what would be right.
@@ -184,16 +185,17 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
 
     def _pipeline(self, given: Sequence[LangChainDocument], config: RunnableConfig) -> TwoStage:
         return TwoStage(
-            sources={"input": Given(_hits(given))},
+            sources={"input": Given(as_hits(given))},
             reranker=self._observed(config, run=False),
             depth=max(1, len(given)),
             window=self.window,
             on_error=self.on_error,
             group=self.group,
+            observer=self.observer,
         )
 
 
-def _hits(documents: Sequence[LangChainDocument]) -> list[Hit]:
+def as_hits(documents: Sequence[LangChainDocument]) -> list[Hit]:
     """Return documents as hits in their order, with their `relevance_score` or NaN."""
     scores = [math.nan if (one := relevance(document)) is None else one for document in documents]
     pairs = zip(documents, as_similarities(scores), strict=True)

@@ -32,17 +32,18 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import RunnableConfig
 
+    from runoff.pipeline._observers import Observer
     from runoff.pipeline._second_stage import Blend, Group
     from runoff.protocols import Reranker
     from runoff.types import Document
 else:  # `checked` looks at the values; pydantic need not
-    Blend = Group = Any
+    Blend = Group = Observer = Any
 
 __all__ = ["SecondStage"]
 
 _CHECKED = (
     "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "provenance",
-    "fusion", "id_of", "on_blank",
+    "fusion", "id_of", "on_blank", "observer",
 )  # fmt: skip
 
 
@@ -102,6 +103,7 @@ class SecondStage(BaseModel):
     text_template: str | None = None
     group: Group = None
     provenance: bool = True
+    observer: Observer | None = Field(default=None, exclude=True)
 
     if not TYPE_CHECKING:  # type checkers know the fields
 

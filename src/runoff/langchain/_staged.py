@@ -274,6 +274,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
             id_of=self.id_of,
             group=self.group,
             filters=as_filter(self.filters),
+            observer=self.observer,
         )
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:  # noqa: ANN401 - LangChain's

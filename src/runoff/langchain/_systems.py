@@ -12,6 +12,7 @@ from runoff.langchain._foreign import CompressorReranker, limit_of
 from runoff.langchain._retriever import TwoStageRetriever
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.langchain._staged import StagedRetriever
+from runoff.langchain._watched import observed
 from runoff.langchain._widen import recall_of
 from runoff.pipeline._systems import System, register_system
 
@@ -22,7 +23,9 @@ _MANY = 100
 
 def register() -> None:
     """Let every retriever of LangChain be recorded."""
-    register_system("a LangChain retriever", lambda one: isinstance(one, Runnable), _system)
+    register_system(
+        "a LangChain retriever", lambda one: isinstance(one, Runnable), _system, observed
+    )
 
 
 def _system(given: Any) -> System:  # noqa: ANN401 - any runnable

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer
 from llama_index.core.embeddings import BaseEmbedding
 
+from runoff.llama_index._serialize import from_config, to_config
 from runoff.recall._dense.embedder import Embedder
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import Embedding
+
+    from runoff.rerank import LateInteraction
 
 __all__ = ["RunoffEmbedding"]
 
@@ -22,23 +25,37 @@ class RunoffEmbedding(BaseEmbedding):
 
     Args:
         model_name: an embedded model, a directory, or a Hugging Face name, as for `Embedder`.
+        late: a `LateInteraction` with the same model: nodes get their token vectors in the same
+            run, into its store, so that `RunoffRerank(reranker=late)` has not to encode them.
         embed_batch_size: texts embedded per call; it changes no value.
 
     Raises:
-        InvalidArgument: the model's name cannot be one.
+        InvalidArgument: the model's name cannot be one, or `late` is something else.
     """
 
     model_name: str = Field(default=_DEFAULT, description="As for runoff.recall.Embedder.")
+    late: Any = Field(default=None, description="A LateInteraction with the same model.")
     _embedder: Embedder = PrivateAttr()
 
-    def __init__(self, model_name: str = _DEFAULT, **kwargs: Any) -> None:  # noqa: ANN401 - the base class's own
-        super().__init__(model_name=model_name, **kwargs)
-        self._embedder = Embedder(model_name)
+    def __init__(
+        self,
+        model_name: str = _DEFAULT,
+        *,
+        late: LateInteraction | None = None,
+        **kwargs: Any,  # noqa: ANN401 - the base class's own
+    ) -> None:
+        late = from_config("late", late)
+        super().__init__(model_name=model_name, **kwargs | {"late": late})
+        self._embedder = Embedder(model_name, late=late)
 
     @classmethod
     def class_name(cls) -> str:
         """Return the name this class is serialised under."""
         return "RunoffEmbedding"
+
+    @field_serializer("late")
+    def _as_config(self, value: object) -> object:
+        return to_config(value)
 
     def _get_text_embedding(self, text: str) -> Embedding:
         return self._get_text_embeddings([text])[0]
@@ -48,7 +65,8 @@ class RunoffEmbedding(BaseEmbedding):
         return values
 
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._get_text_embedding(query)
+        values: list[float] = self._embedder.embed_query(query).tolist()
+        return values
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
         return (await self._aget_text_embeddings([text]))[0]
@@ -58,4 +76,5 @@ class RunoffEmbedding(BaseEmbedding):
         return values
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        return await self._aget_text_embedding(query)
+        values: list[float] = (await self._embedder.aembed_query(query)).tolist()
+        return values

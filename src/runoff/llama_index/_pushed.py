@@ -32,7 +32,7 @@ from runoff.errors import FilterNotSupported
 from runoff.filters import Eq, In, Range
 from runoff.llama_index._filters import to_metadata_filters
 from runoff.llama_index._kinds import kind_of
-from runoff.recall._stores.clauses import all_of, any_of, clause
+from runoff.recall._stores.elastic_clauses import all_of, any_of, clause
 from runoff.recall._stores.fold import folded, one_by_one
 from runoff.recall._stores.qdrant_filter import qdrant_filter
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from runoff._util.faults import OnError
     from runoff.filters import Filter
     from runoff.llama_index._filters import Filters
+    from runoff.pipeline._observers import Observer
     from runoff.pipeline._second_stage import Blend, Group, IdOf, OnBlank
     from runoff.protocols import Fusion
     from runoff.scores import Threshold
@@ -100,6 +101,7 @@ class TwoStageRetriever(BaseRetriever):
             and a warning in the log, or `"raise"`, an `InvalidArgument`.
         group: as for `RunoffRerank`.
         provenance: as for `RunoffRerank`.
+        observer: as for `RunoffRerank`.
         callback_manager: LlamaIndex's.
         verbose: LlamaIndex's.
 
@@ -129,6 +131,7 @@ class TwoStageRetriever(BaseRetriever):
         on_blank: OnBlank = "empty",
         group: Group = None,
         provenance: bool = True,
+        observer: Observer | None = None,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -149,6 +152,7 @@ class TwoStageRetriever(BaseRetriever):
             "on_blank": on_blank,
             "group": group,
             "provenance": provenance,
+            "observer": observer,
         }
         options = {name: checked(name, value) for name, value in self._options.items()}
         self.top_n: int = options["top_n"]
@@ -171,6 +175,7 @@ class TwoStageRetriever(BaseRetriever):
             id_of=id_of,
             group=node_grouping(group),
             filters=self._filters,
+            observer=options["observer"],
         )
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from runoff._util.faults import OnError
+    from runoff.pipeline._observers import Observer
     from runoff.pipeline._second_stage import Blend, Group
     from runoff.protocols import Reranker
     from runoff.scores import Threshold
@@ -70,6 +71,7 @@ class RunoffRerank(BaseNodePostprocessor):
             of one source document, a metadata field, a callable from document to group, or a
             `runoff.grouping.Grouping`, which finds duplicates too. None groups nothing.
         provenance: whether results carry provenance.
+        observer: called with every answer, as `runoff.live.watch` needs it.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -94,6 +96,7 @@ class RunoffRerank(BaseNodePostprocessor):
     )
     group: Any = Field(default=None, description="Which nodes are put under one of them.")
     provenance: bool = Field(default=True, description="Whether results carry provenance.")
+    observer: Any = Field(default=None, exclude=True, description="Called with every answer.")
 
     _second: tuple[tuple[object, ...], Reranker] | None = PrivateAttr(default=None)
 
@@ -112,6 +115,7 @@ class RunoffRerank(BaseNodePostprocessor):
         text_template: str | None = None,
         group: Group = None,
         provenance: bool = True,
+        observer: Observer | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         options = {
@@ -126,6 +130,7 @@ class RunoffRerank(BaseNodePostprocessor):
             "text_template": text_template,
             "group": group,
             "provenance": provenance,
+            "observer": observer,
         }
         options = {name: _checked(name, value) for name, value in options.items()}
         manager = CallbackManager() if callback_manager is None else callback_manager
@@ -188,6 +193,7 @@ class RunoffRerank(BaseNodePostprocessor):
             window=self.window,
             on_error=self.on_error,  # type: ignore[arg-type] # checked when it was set
             group=node_grouping(self.group),
+            observer=self.observer,
         )
 
     def _postprocess_nodes(

@@ -9,7 +9,7 @@ from llama_index.core.schema import MetadataMode
 
 from runoff.llama_index._convert import Reading, as_mode, plain_node
 from runoff.pipeline import _second_stage
-from runoff.pipeline._grouping import as_grouping
+from runoff.pipeline._stages import as_grouping
 
 if TYPE_CHECKING:
     from runoff.grouping import Grouping

@@ -18,11 +18,11 @@ from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.llama_index._settings import node_grouping
 from runoff.llama_index._sources import source_of
+from runoff.llama_index._watched import observed
 from runoff.llama_index._widen import recall_of
 from runoff.pipeline import TwoStage
 from runoff.pipeline._systems import System, register_system
-from runoff.rerank._check import check_reranking
-from runoff.rerank._inner import as_inner, reranked
+from runoff.rerank._inner import as_inner, check_reranking, reranked
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _MANY = 100
 
 def register() -> None:
     """Let LlamaIndex's retrievers and engines over one retriever be recorded."""
-    register_system("a LlamaIndex retriever or an engine over one", _matches, _system)
+    register_system("a LlamaIndex retriever or an engine over one", _matches, _system, observed)
 
 
 def _matches(one: object) -> bool:

@@ -16,11 +16,10 @@ from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.fusion._suited import suited
 from runoff.pipeline import _stages as stages
 from runoff.pipeline._boundary import within
-from runoff.pipeline._grouping import grouped_fates
 from runoff.pipeline._identity import identify
 from runoff.pipeline._masking import without_texts
 from runoff.pipeline._recall import Answer
-from runoff.rerank._check import check_reranking
+from runoff.rerank._inner import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import Scoring, StageTrace, Trace
 from runoff.types import Degradation, Outcome, Reranking, Response
@@ -148,7 +147,7 @@ class Search:
         entered = sum(map(len, rankings.values()))
         traced = StageTrace("fusion", name_of(fusion), watch.read()[0], entered, len(candidates))
         every_note = (*left_out, *notes, *filter(None, (instead,)))
-        return Nominated(recalled, traced, split, grouped_fates(heads), every_note)
+        return Nominated(recalled, traced, split, stages.grouped_fates(heads), every_note)
 
     def scored_nothing(self, nominated: Nominated, reply: Reply) -> bool:
         """Return whether the second stage degrades the answer and scored no candidate at all."""

@@ -13,7 +13,7 @@ from runoff._util.messages import name_of
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion
-from runoff.pipeline._grouping import as_grouping
+from runoff.pipeline._stages import as_grouping
 from runoff.protocols import Warmable
 from runoff.rerank._as_reranker import DEFAULT_RERANKER, LATE, as_reranker
 from runoff.rerank._pointwise import Pointwise
@@ -47,6 +47,7 @@ IdOf: TypeAlias = "Callable[[Document], str] | None"
 OnBlank: TypeAlias = Literal["empty", "raise"]
 
 _COUNTS = {"top_n", "k", "window", "depth"}
+_CALLABLES = {"id_of": "from document to id", "observer": "that takes a response"}
 _CHOICES: dict[str, tuple[object, object]] = {
     "provenance": (True, False),
     "on_blank": ("empty", "raise"),
@@ -81,8 +82,8 @@ def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of
         as_grouping(value)
     elif name == "fusion":
         return None if value is None else as_fusion(value)
-    elif name == "id_of" and value is not None and not callable(value):
-        raise InvalidArgument("id_of", value, "must be a callable from document to id")
+    elif name in _CALLABLES and value is not None and not callable(value):
+        raise InvalidArgument(name, value, f"must be a callable {_CALLABLES[name]}")
     return value
 
 

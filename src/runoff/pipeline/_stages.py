@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runoff._util.faults import OnError, degrades, is_permanent
 from runoff._util.messages import error_text
 from runoff.errors import BadReply, RecallFailed
+from runoff.grouping import Grouping
 from runoff.pipeline._boundary import isolate
 from runoff.trace import Fate, FateKind, Scoring, StageTrace
 from runoff.types import (
@@ -37,8 +38,10 @@ __all__ = [
     "Order",
     "Recalled",
     "Split",
+    "as_grouping",
     "collect",
     "fuse",
+    "grouped_fates",
     "order",
     "split",
     "undo_threshold",
@@ -130,6 +133,26 @@ def fuse(rankings: Mapping[str, Sequence[Hit]], fusion: Fusion) -> list[Candidat
         Candidate(documents[key], key, scores[key], rank, tuple(placements[key]))
         for rank, key in enumerate(ranked, 1)
     ]
+
+
+def as_grouping(given: object) -> Grouping | None:
+    """Return a `Grouping` as it was given, or one with this `by`; None means no grouping.
+
+    Raises:
+        InvalidArgument: it is neither a `Grouping`, a metadata field, a callable nor None.
+    """
+    if given is None or isinstance(given, Grouping):
+        return given
+    return Grouping(given)  # type: ignore[arg-type] # it checks
+
+
+def grouped_fates(candidates: Sequence[Candidate]) -> tuple[Fate, ...]:
+    """Return the fates of the candidates that these stand for."""
+    return tuple(
+        Fate(one, FateKind.GROUPED, None, Scoring.GROUPED, grouped_under=head.key)
+        for head in candidates
+        for one in head.grouped
+    )
 
 
 @dataclass(frozen=True, slots=True)

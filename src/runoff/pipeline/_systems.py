@@ -7,18 +7,22 @@ depends on no framework.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff.errors import InvalidArgument
+from runoff.pipeline._observers import joined
 from runoff.pipeline._two_stage import TwoStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runoff.filters import Filter
+    from runoff.pipeline._observers import Observer
 
-__all__ = ["System", "as_system", "register_system"]
+__all__ = ["System", "as_system", "observed_system", "register_system"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class System:
 class _Converter:
     matches: Callable[[object], bool]
     convert: Callable[[object], System]
+    observed: Callable[[Any, Observer], Any] | None
 
 
 _converters: dict[str, _Converter] = {}
@@ -55,7 +60,10 @@ _KINDS = {
 
 
 def register_system(
-    name: str, matches: Callable[[object], bool], convert: Callable[[object], System]
+    name: str,
+    matches: Callable[[object], bool],
+    convert: Callable[[object], System],
+    observed: Callable[[Any, Observer], Any] | None = None,
 ) -> None:
     """Register a converter for a kind of system that `as_system` does not know.
 
@@ -65,8 +73,9 @@ def register_system(
         name: the kind, as the error message lists it, such as `"a LangChain retriever"`.
         matches: returns whether an object is of that kind.
         convert: returns it as a `System`.
+        observed: returns a copy that tells an observer its answers.
     """
-    _converters[name] = _Converter(matches, convert)
+    _converters[name] = _Converter(matches, convert, observed)
 
 
 def as_system(given: object) -> System:
@@ -79,17 +88,41 @@ def as_system(given: object) -> System:
         return System(given)
     if isinstance(given, System):
         return given
-    if not isinstance(given, type):
-        packages = {base.__module__.partition(".")[0] for base in type(given).__mro__}
-        for package in _ADAPTERS.keys() & packages:
-            importlib.import_module(_ADAPTERS[package])
-        for converter in _converters.values():
-            if converter.matches(given):
-                return converter.convert(given)
+    found = _converter_of(given)
+    if found is not None:
+        return found.convert(given)
+    raise _refused(given)
+
+
+def observed_system(given: _T, observer: Observer) -> _T:
+    """Return a copy that answers as the object does, and tells an observer every answer.
+
+    Raises:
+        InvalidArgument: it cannot be observed; the message lists what can.
+    """
+    if isinstance(given, TwoStage):
+        return replace(given, observer=joined(given.observer, observer))
+    found = _converter_of(given)
+    if found is None or found.observed is None:
+        raise _refused(given)
+    made: _T = found.observed(given, observer)
+    return made
+
+
+def _converter_of(given: object) -> _Converter | None:
+    if isinstance(given, type):
+        return None
+    packages = {base.__module__.partition(".")[0] for base in type(given).__mro__}
+    for package in _ADAPTERS.keys() & packages:
+        importlib.import_module(_ADAPTERS[package])
+    return next((one for one in _converters.values() if one.matches(given)), None)
+
+
+def _refused(given: object) -> InvalidArgument:
     accepted = ", ".join(["a TwoStage", *sorted({*_converters, *_KINDS})])
     remedy = f"must be one of: {accepted}"
     if hasattr(given, "as_retriever"):
         remedy = f"{remedy}; pass its as_retriever()"
     elif hasattr(given, "retrieve"):
         remedy = f"{remedy}; wrap it: TwoStage({{'name': it}}, reranker=None)"
-    raise InvalidArgument("system", given, remedy)
+    return InvalidArgument("system", given, remedy)

@@ -20,10 +20,11 @@ from runoff.deadline import Deadline, Watch
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._default import default_fusion, following
-from runoff.pipeline._grouping import as_grouping
+from runoff.pipeline._observers import tell
 from runoff.pipeline._recall import Recall
 from runoff.pipeline._search import Reply, Search
 from runoff.pipeline._sources import Given
+from runoff.pipeline._stages import as_grouping
 from runoff.protocols import (
     Fusion,
     PairScorer,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from runoff._waiting.drive import Asking
     from runoff.filters import Filter
     from runoff.grouping import Grouping
+    from runoff.pipeline._observers import Observer
     from runoff.types import Candidate, Document, Response
 
 __all__ = ["TwoStage"]
@@ -70,6 +72,9 @@ class TwoStage:
             `"parent_id"`, a callable from document to group, or a `runoff.grouping.Grouping`, which
             finds duplicates too; None groups nothing.
         filters: which documents any search may return, in addition to those of the search.
+        observer: called with every response, in the thread that searched, before it is returned.
+            What it raises is logged, and the response is returned all the same; see
+            `runoff.live.watch`.
 
     Raises:
         InvalidArgument: names the argument, its value and what to pass instead.
@@ -84,9 +89,10 @@ class TwoStage:
     id_of: Callable[[Document], str] | None = None
     group: Grouping | str | Callable[[Document], object] | None = None
     filters: Filter | None = None
+    observer: Observer | None = field(default=None, repr=False)
     _second: Reranker | None = field(init=False, repr=False, default=None)
 
-    __setstate__ = gained("filters")
+    __setstate__ = gained("filters", "observer")
 
     def __post_init__(self) -> None:
         """Check every argument, and turn `reranker` into a `Reranker`."""
@@ -114,6 +120,8 @@ class TwoStage:
             from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
 
             And(self.filters)  # refuses anything but a filter
+        if self.observer is not None and not callable(self.observer):
+            raise InvalidArgument("observer", self.observer, "must be callable with a response")
         object.__setattr__(self, "_second", as_reranker(self.reranker))
 
     def search(
@@ -145,7 +153,7 @@ class TwoStage:
             RecallFailed: no source answered.
             PermanentError: trying again cannot help (unless `on_error` is `"degrade"`).
         """
-        return run(self._steps(query, top_k, timeout, filters, depth, window))
+        return self._observed(run(self._steps(query, top_k, timeout, filters, depth, window)))
 
     async def asearch(
         self,
@@ -158,13 +166,19 @@ class TwoStage:
         window: int | None = None,
     ) -> Response:
         """Answer a query without blocking the event loop; see `search`."""
-        return await run_async(self._steps(query, top_k, timeout, filters, depth, window))
+        steps = self._steps(query, top_k, timeout, filters, depth, window)
+        return self._observed(await run_async(steps))
 
     def warmup(self) -> None:
         """Load every model of the sources and the reranker, and run each one once."""
         for part in (*self.sources.values(), self._second):
             if isinstance(part, Warmable):
                 part.warmup()
+
+    def _observed(self, response: Response) -> Response:
+        """Show the observer a response, and return it whatever the observer does."""
+        tell(self.observer, response)
+        return response
 
     def _steps(
         self,

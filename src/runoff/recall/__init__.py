@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from runoff.recall._dense.embedder import Embedder
     from runoff.recall._function import Function
     from runoff.recall._stores.chroma import Chroma
+    from runoff.recall._stores.elasticsearch import Elasticsearch
+    from runoff.recall._stores.lancedb import LanceDB
+    from runoff.recall._stores.milvus import Milvus
+    from runoff.recall._stores.postgres import Postgres
+    from runoff.recall._stores.qdrant import Qdrant
 
 __all__ = [
     "BM25",
@@ -24,9 +29,14 @@ __all__ = [
     "Analyzer",
     "Chroma",
     "Dense",
+    "Elasticsearch",
     "Embedder",
     "Function",
+    "LanceDB",
+    "Milvus",
+    "Postgres",
     "Progress",
+    "Qdrant",
     "make_analyzer",
 ]
 
@@ -37,9 +47,14 @@ _MODULES = {
     "make_analyzer": "_analyzers",
     "Progress": "_dense.dense",
     "Chroma": "_stores.chroma",
+    "Elasticsearch": "_stores.elasticsearch",
+    "Milvus": "_stores.milvus",
+    "Qdrant": "_stores.qdrant",
     "Dense": "_dense.dense",
     "Embedder": "_dense.embedder",
     "Function": "_function",
+    "LanceDB": "_stores.lancedb",
+    "Postgres": "_stores.postgres",
 }
 
 if not TYPE_CHECKING:  # a type checker then knows the names above, and no others

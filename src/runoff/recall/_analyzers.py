@@ -36,8 +36,6 @@ __all__ = ["Analyze", "Analyzer", "analyzer_names", "make_analyzer"]
 Analyze: TypeAlias = Callable[[str], list[str]]
 """A callable that turns a text into tokens."""
 
-Parted: TypeAlias = Callable[[str], tuple[list[str], list[str]]]
-
 _UNICODE = "unicode"
 _ALIASES = {
     "none": _UNICODE,
@@ -47,7 +45,7 @@ _ALIASES = {
     "korean": _UNICODE,
     "thai": _UNICODE,
 }
-_MEMO_SIZE = 500_000  # words
+_MEMO_SIZE = 100_000  # words, 15 MB
 _MEMO_LENGTH = 64  # characters
 
 # Scripts without spaces between words, and Hangul, whose particles are written with the noun.
@@ -68,7 +66,11 @@ _BIGRAM_RANGES = (
 _FIRST_BIGRAM = chr(_BIGRAM_RANGES[0][0])
 _LAST_SCANNED = 0x1FFFF  # beyond lie Chinese characters only
 
-_ASCII_WORDS = re.compile(r"[a-z0-9]+").findall
+# ASCII letters in lower case, and a space for what separates words
+_ASCII = bytes(
+    ord(one.lower()) if one.isascii() and one.isalnum() else ord(" ")
+    for one in map(chr, range(256))
+)
 _TURKISH = str.maketrans({"I": "\u0131", "\u0130": "i"})
 
 # The stop words of Lucene's English analyzer, and the letters that follow an apostrophe.
@@ -96,19 +98,19 @@ class Analyzer:
         name: see above.
         analyze: turns a text into tokens.
         by_name: see above.
-        parted: returns the tokens of a text and its stop words; None for an analyzer that drops
-            none.
+        words: splits a text into pieces and gives each its token; None for a callable, whose tokens
+            are its pieces.
     """
 
-    __slots__ = ("_analyze", "_parted", "by_name", "name")
+    __slots__ = ("_analyze", "_words", "by_name", "name")
 
     def __init__(
-        self, name: str, analyze: Analyze, *, by_name: bool, parted: Parted | None = None
+        self, name: str, analyze: Analyze, *, by_name: bool, words: _Words | None = None
     ) -> None:
         self.name = name
         self.by_name = by_name
         self._analyze = analyze
-        self._parted = parted
+        self._words = words
 
     def __call__(self, text: str) -> list[str]:
         """Return the tokens of a text.
@@ -123,17 +125,21 @@ class Analyzer:
             raise InvalidArgument("analyzer", self.name, "must return a list of strings")
         return tokens
 
-    def parted(self, text: str) -> tuple[list[str], list[str]]:
-        """Return the tokens of a text and its stop words, in order, repeats included.
+    def pieces(self, text: str) -> list[str]:
+        """Return what a text is split into; `token` says what each piece is.
 
         Raises:
             InvalidArgument: as for a call.
         """
-        return (self(text), []) if self._parted is None else self._parted(text)
+        return self(text) if self._words is None else self._words.pieces(text)
+
+    def token(self, piece: str) -> str | None:
+        """Return the token of a piece, or None for a stop word."""
+        return piece if self._words is None else self._words.token(piece)
 
     def stop_words(self, text: str) -> list[str]:
         """Return the stop words of a text, in order, repeats included, case-folded."""
-        return self.parted(text)[1] if self._parted is not None else []
+        return [piece for piece in self.pieces(text) if self.token(piece) is None]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a name, or the callable."""
@@ -182,51 +188,60 @@ def analyzer_names() -> tuple[str, ...]:
 @cache
 def _named(name: str) -> Analyzer:
     if name == _UNICODE:
-        return Analyzer(name, _Words(name, str).tokens, by_name=True)
+        return _of_words(name, _Words(name, str))
     if name not in analyzer_names():
         raise InvalidArgument(
             "analyzer", name, f"must be a callable or one of {', '.join(analyzer_names())}"
         )
-    words = _Words(name, _Snowball(name))
-    return Analyzer(name, words.tokens, by_name=True, parted=words.parted)
+    return _of_words(name, _Words(name, _Snowball(name)))
+
+
+def _of_words(name: str, words: _Words) -> Analyzer:
+    return Analyzer(name, words.tokens, by_name=True, words=words)
 
 
 class _Words:
     """Folds and splits texts, makes bigrams, and maps each word to its token."""
 
-    __slots__ = ("_memo", "_stops", "_turkish")
+    __slots__ = ("_memo", "_turkish")
 
     def __init__(self, language: str, stem: Callable[[str], str]) -> None:
-        self._stops = frozenset(map(_folded, _stop_words(language)))
-        self._memo = _Memo(stem, self._stops)
+        self._memo = _Memo(stem, frozenset(map(_folded, _stop_words(language))))
         self._turkish = language == "turkish"
 
     def tokens(self, text: str) -> list[str]:
-        return self._tokens(self._words(text), ascii_only=text.isascii())
+        token_of = self._memo.__getitem__
+        if text.isascii():
+            return [token for token in map(token_of, self._words(text)) if token]
+        tokens: list[str] = []
+        for word in self._words(text):
+            if _is_bigram_script(word[0]):
+                tokens.extend(_bigrams(word))
+            elif token := token_of(word):
+                tokens.append(token)
+        return tokens
 
-    def parted(self, text: str) -> tuple[list[str], list[str]]:
+    def pieces(self, text: str) -> list[str]:
+        """Return the words of a text; those of bigram scripts as bigrams and characters."""
         words = self._words(text)
-        tokens = self._tokens(words, ascii_only=text.isascii())
-        return tokens, [*filter(self._stops.__contains__, words)]
+        if text.isascii():
+            return words
+        return [
+            piece
+            for word in words
+            for piece in (_bigrams(word) if _is_bigram_script(word[0]) else (word,))
+        ]
 
     def _words(self, text: str) -> list[str]:
         if self._turkish:
             text = text.translate(_TURKISH)
         if text.isascii():
-            return _ASCII_WORDS(text.lower())
+            return text.encode("ascii").translate(_ASCII).decode("ascii").split()
         return _word_pattern().findall(_folded(text))
 
-    def _tokens(self, words: list[str], *, ascii_only: bool) -> list[str]:
-        token_of = self._memo.__getitem__
-        if ascii_only:
-            return [token for token in map(token_of, words) if token]
-        tokens: list[str] = []
-        for word in words:
-            if word[0] >= _FIRST_BIGRAM and _is_bigram_script(word[0]):
-                tokens.extend(_bigrams(word))
-            elif token := token_of(word):
-                tokens.append(token)
-        return tokens
+    def token(self, piece: str) -> str | None:
+        """Return the token of a piece, or None for a stop word."""
+        return piece if _is_bigram_script(piece[0]) else self._memo[piece] or None
 
 
 class _Memo(dict[str, str]):
@@ -300,6 +315,8 @@ def _stop_words(language: str) -> tuple[str, ...]:
 
 
 def _is_bigram_script(character: str) -> bool:
+    if character < _FIRST_BIGRAM:
+        return False
     code = ord(character)
     return any(first <= code <= last for first, last in _BIGRAM_RANGES)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Given", "as_documents", "check_callable", "check_question"]
 
+_NO_METADATA = frozen({})  # shared: an empty dictionary for each of a million takes 64 MB
+
 Given: TypeAlias = "Document | str | tuple[str, str]"
 """A document, a text without an id, or an (id, text) pair."""
 
@@ -36,12 +38,12 @@ def as_documents(documents: Iterable[Given]) -> Iterator[Document]:
 
 def _document(given: Any) -> Document:  # noqa: ANN401 - any value a user may pass
     if isinstance(given, Document):
-        metadata = frozen(given.metadata)
+        metadata = frozen(given.metadata) if given.metadata else _NO_METADATA
         return given if metadata is given.metadata else replace(given, metadata=metadata)
     if isinstance(given, str):
         return Document.without_id(given)
     if isinstance(given, tuple) and len(given) == 2:  # noqa: PLR2004 - a pair
-        return Document(*given)
+        return Document(*given, metadata=_NO_METADATA)
     raise InvalidArgument("documents", given, "must be a Document, a string or an (id, text) pair")
 
 

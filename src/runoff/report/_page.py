@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from runoff.report._answer import Answer
     from runoff.report._changed import Changed
 
-__all__ = ["changed_report", "page", "report", "write", "write_changed"]
+__all__ = ["changed_report", "page", "report", "whole", "write", "write_changed"]
 
 _PAGE = """
 :root {color-scheme: light dark}
@@ -135,7 +135,7 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     remarks = found.remarks(beside_verdict=True)
     if remarks:
         sections["Notes"] = paragraphs(remarks)
-    return _whole(
+    return whole(
         f"{snippet(found.collection, 100)}: {queries} judged queries", advice.answer, sections
     )
 
@@ -166,10 +166,10 @@ def write_changed(found: Changed, recording: Recording, path: str | PathLike[str
     if found.notes:
         sections["Notes"] = paragraphs(found.notes)
     title = f"{found.queries} questions without judgments"
-    Path(path).write_text(_whole(title, found.answer, sections), encoding="utf-8")
+    Path(path).write_text(whole(title, found.answer, sections), encoding="utf-8")
 
 
-def _whole(title: str, answer: Answer, sections: Mapping[str, str]) -> str:
+def whole(title: str, answer: Answer, sections: Mapping[str, str]) -> str:
     """Return a page with its title, the answer, and sections by their headings."""
     title = html.escape(title)
     body = "".join(

@@ -12,11 +12,8 @@ import numpy as np
 
 from runoff._util.faults import degrades, lacks
 from runoff._util.messages import name_of
-from runoff._waiting.drive import run, run_async
-from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
-from runoff.protocols import Reranker, Warmable
-from runoff.rerank._inner import Inner, as_inner, asked
+from runoff.rerank._inner import Composed, Inner, as_inner, asked
 from runoff.scores import Usage
 from runoff.trace import StageTrace
 from runoff.types import Reranking
@@ -27,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff._waiting.drive import Asking
+    from runoff.deadline import Deadline
+    from runoff.protocols import Reranker
     from runoff.rerank._inner import StageAnswer
     from runoff.scores import Match
     from runoff.types import Candidate, Document, Dropped, Query, Ranked
@@ -74,7 +73,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Cascade:
+class Cascade(Composed):
     """Rerankers in sequence: each reads the best candidates of the one before.
 
     ```python
@@ -132,31 +131,8 @@ class Cascade:
         return " > ".join(name_of(step.second) for step in self._stages)
 
     @property
-    def keeps_deadline(self) -> bool:
-        """True: at the deadline it answers without the stages that are late."""
-        return True
-
-    def warmup(self) -> None:
-        """Load and run every stage's model once."""
-        for step in self._stages:
-            if isinstance(step.second, Warmable):
-                step.second.warmup()
-
-    def rerank(
-        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
-    ) -> Reranking:
-        """Rerank with one stage after another.
-
-        Raises:
-            Exception: a permanent error of a stage.
-        """
-        return run(self._asking(query, candidates, deadline or Deadline()))
-
-    async def arerank(
-        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
-    ) -> Reranking:
-        """Do what `rerank` does without blocking the event loop."""
-        return await run_async(self._asking(query, candidates, deadline or Deadline()))
+    def _inner(self) -> list[Reranker]:
+        return [step.second for step in self._stages]
 
     def _asking(
         self, query: Query, candidates: Sequence[Candidate], deadline: Deadline

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Literal
 
 from runoff._util.faults import degrades, lacks
 from runoff._util.messages import name_of, visible
-from runoff._waiting.drive import run, run_async
-from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument
-from runoff.protocols import Reranker, Warmable
-from runoff.rerank._inner import Inner, as_inner, asked
+from runoff.rerank._inner import Composed, Inner, as_inner, asked
 from runoff.scores import Usage
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
     from runoff._waiting.drive import Asking
+    from runoff.deadline import Deadline
+    from runoff.protocols import Reranker
     from runoff.rerank._inner import StageAnswer
     from runoff.types import Candidate, Query
 
@@ -29,7 +28,7 @@ logger = logging.getLogger("runoff")
 
 
 @dataclass(frozen=True, slots=True)
-class Fallback:
+class Fallback(Composed):
     """Rerankers in order of preference; the first complete answer is used.
 
     When a reranker has a transient error, is late or leaves candidates without a score, the next
@@ -77,32 +76,8 @@ class Fallback:
         return " or ".join(map(name_of, self._second))
 
     @property
-    def keeps_deadline(self) -> bool:
-        """True: at the deadline it answers without the rerankers that are late."""
-        return True
-
-    def warmup(self) -> None:
-        """Load and run every reranker's model once."""
-        for one in self._second:
-            if isinstance(one, Warmable):
-                one.warmup()
-
-    def rerank(
-        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
-    ) -> Reranking:
-        """Ask one reranker after another until one scores every candidate.
-
-        Raises:
-            Exception: a permanent error, unless `on_permanent` is `"next"` and another reranker
-                answered.
-        """
-        return run(self._asking(query, candidates, deadline or Deadline()))
-
-    async def arerank(
-        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
-    ) -> Reranking:
-        """Do what `rerank` does without blocking the event loop."""
-        return await run_async(self._asking(query, candidates, deadline or Deadline()))
+    def _inner(self) -> Sequence[Reranker]:
+        return self._second
 
     def _asking(
         self, query: Query, candidates: Sequence[Candidate], deadline: Deadline

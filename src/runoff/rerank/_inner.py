@@ -1,34 +1,77 @@
-"""Rerankers inside a reranker: each is asked within its own deadline."""
+"""A reranker asked within its deadline, and what every reranking must be."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, TypeAlias
 
 from runoff._util.faults import lacks
-from runoff._util.messages import error_text, name_of
+from runoff._util.messages import error_text, name_of, short_repr
 from runoff._waiting import exits, workers
-from runoff._waiting.drive import ask
-from runoff.deadline import Watch
-from runoff.errors import InvalidArgument
-from runoff.protocols import AsyncReranker, Reranker
+from runoff._waiting.drive import ask, run, run_async
+from runoff.deadline import Deadline, Watch
+from runoff.errors import BadReply, InvalidArgument
+from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank._as_reranker import as_reranker
-from runoff.rerank._check import check_reranking
 from runoff.trace import StageTrace
 from runoff.types import Reranking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from runoff._waiting.drive import Asking
-    from runoff.deadline import Branch, Deadline
+    from runoff.deadline import Branch
     from runoff.protocols import PairScorer
     from runoff.types import Candidate, Query
 
-__all__ = ["Inner", "StageAnswer", "as_inner", "asked", "reranked"]
+__all__ = ["Composed", "Inner", "StageAnswer", "as_inner", "asked", "check_reranking", "reranked"]
 
 Inner: TypeAlias = "Reranker | PairScorer | str"
+
+
+class Composed:
+    """A reranker made of others: `_inner` names them, and `_asking` asks them."""
+
+    __slots__ = ()
+
+    @property
+    def _inner(self) -> Iterable[Reranker]:
+        raise NotImplementedError
+
+    def _asking(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline
+    ) -> Asking[Reranking]:
+        raise NotImplementedError
+
+    @property
+    def keeps_deadline(self) -> bool:
+        """True: at the deadline it answers without the rerankers that are late."""
+        return True
+
+    def warmup(self) -> None:
+        """Load and run every reranker's model once."""
+        for one in self._inner:
+            if isinstance(one, Warmable):
+                one.warmup()
+
+    def rerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Rerank with one reranker after another.
+
+        Raises:
+            Exception: a permanent error of one of them, unless it may be left out.
+        """
+        return run(self._asking(query, candidates, deadline or Deadline()))
+
+    async def arerank(
+        self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
+    ) -> Reranking:
+        """Do what `rerank` does without blocking the event loop."""
+        return await run_async(self._asking(query, candidates, deadline or Deadline()))
 
 
 def as_inner(argument: str, reranker: object) -> Reranker:
@@ -78,6 +121,49 @@ def reranked(
         return await workers.wait(asyncio.ensure_future(answering), limit, what)
 
     return (yield from ask(wait, wait_async))
+
+
+def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
+    """Return a reranking that has every candidate once and is ordered by finite scores.
+
+    Candidates without a score, which an earlier stage of a cascade ordered, must come last.
+
+    Raises:
+        BadReply: a check failed; says which.
+    """
+    if not isinstance(reranking, Reranking):
+        msg = f"the reranker returned {short_repr(reranking)}, not a Reranking"
+        raise BadReply(msg)
+    try:
+        back = [one.candidate.key for one in reranking.ordered]
+        back += [candidate.key for candidate in reranking.unscored]
+        back += [one.candidate.key for one in reranking.dropped]
+    except (AttributeError, TypeError) as error:
+        msg = f"the reranker returned a Reranking that contains the wrong types: {error}"
+        raise BadReply(msg) from error
+    if sorted(back) != sorted(candidate.key for candidate in given):
+        known = {candidate.key for candidate in given}
+        msg = (
+            f"the reranker was given {len(given)} candidates and returned {len(back)}: "
+            f"{len(known - set(back))} missing, {len(set(back) - known)} unknown, "
+            f"{len(back) - len(set(back))} repeated"
+        )
+        raise BadReply(msg)
+    if reranking.ordered and not reranking.dropped and reranking.ordered[0].rerank_score is None:
+        msg = "the reranker ordered candidates but scored none"
+        raise BadReply(msg)
+    unscored = False
+    for one in reranking.ordered:
+        doc_id, score = one.candidate.document.doc_id, one.rerank_score
+        if score is None:
+            unscored = True
+        elif not (type(score) is float or isinstance(score, Real)) or not math.isfinite(score):
+            msg = f"the reranker gave {doc_id!r} the score {score}, which is not a finite number"
+            raise BadReply(msg)
+        elif unscored:
+            msg = f"the reranker placed {doc_id!r}, with a score, below a candidate without one"
+            raise BadReply(msg)
+    return reranking
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,9 @@ from runoff.rerank._blend import blended
 from runoff.rerank._cache.as_store import as_store
 from runoff.rerank._cache.cached import Cached
 from runoff.rerank._cost import Metered
-from runoff.rerank._matcher import matcher_of
 from runoff.rerank._pairs import check_queries
 from runoff.rerank._passages import as_passages, plan, within
-from runoff.rerank._wrapping import check_scorer, scored
+from runoff.rerank._wrapping import check_scorer, matcher_of, scored
 from runoff.scores import Threshold
 from runoff.types import Dropped, Ranked, Reranking
 
@@ -131,7 +130,7 @@ class Pointwise:
         Raises:
             BadReply: the scorer returned another number of scores than it was given pairs.
             RequestRejected: the query is blank.
-        ScoreKindMismatch: the threshold was made for other scores.
+            ScoreKindMismatch: the threshold was made for other scores.
             RunoffError: any error of the scorer.
         """
         return run(self._asking(query, candidates, deadline))
@@ -246,9 +245,10 @@ class Pointwise:
             "cap": "within its cap",
         }
         total, unused = len(scored), int(scored.sum()) - used
-        rest = (
-            f"; {unused} more scores, below a candidate without one, are not used" if unused else ""
-        )
+        more = "1 more score, below a candidate without one, is"
+        if unused > 1:
+            more = f"{unused} more scores, below a candidate without one, are"
+        rest = f"; {more} not used" if unused else ""
         if self.threshold is not None:
             rest += "; the threshold was not applied"
         return f"{self.name} scored {used} of {total} {why.get(reason, f'({reason})')}{rest}"

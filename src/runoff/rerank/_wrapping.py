@@ -1,9 +1,10 @@
-"""What scorers around another scorer share: how they ask it, and what it answers for them."""
+"""Scorers around another scorer: how they ask it, what it answers for them, and the innermost."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from runoff._util.messages import name_of
 from runoff._waiting import workers
@@ -12,13 +13,15 @@ from runoff.errors import BadReply, InvalidArgument
 from runoff.scores import PairScores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
+    from runoff.scores import Match
+    from runoff.types import Document
 
-__all__ = ["Wrapping", "check_scorer", "scored"]
+__all__ = ["Matcher", "Wrapping", "check_scorer", "innermost", "matcher_of", "scored"]
 
 
 def check_scorer(scorer: object) -> None:
@@ -93,3 +96,49 @@ class Wrapping:
         warmup = getattr(self.scorer, "warmup", None)
         if warmup is not None:
             warmup()
+
+
+def innermost(scorer: PairScorer) -> PairScorer:
+    """Return the scorer inside all wrappings."""
+    while isinstance(scorer, Wrapping):
+        scorer = scorer.scorer
+    return scorer
+
+
+@runtime_checkable
+class _Matching(Protocol):
+    def matches(self, query: str, document: str) -> tuple[Match, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """A callable from a document to its matches; a copy or pickle of an answer goes without."""
+
+    query: str
+    scorer: _Matching
+    text: Callable[[Document], str] | None
+
+    def __call__(self, document: Document) -> tuple[Match, ...]:
+        """Return the matches, those that make most of the score first.
+
+        Raises:
+            RunoffError: the scorer's error.
+        """
+        read = document.text if self.text is None else self.text(document)
+        return self.scorer.matches(self.query, read)
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        """Return None in its place: the model stays in this process."""
+        return _nothing, ()
+
+
+def _nothing() -> None:
+    return None
+
+
+def matcher_of(
+    query: str, scorer: PairScorer, text: Callable[[Document], str] | None
+) -> Matcher | None:
+    """Return what matches a query with documents; None where the scorer cannot."""
+    inner = innermost(scorer)
+    return Matcher(query, inner, text) if isinstance(inner, _Matching) else None

@@ -1,5 +1,6 @@
 """Defects of LlamaIndex's Cohere reranker: the real packages against a server on this machine."""
 
+import contextlib
 import importlib.metadata
 import os
 import pickle
@@ -61,14 +62,23 @@ def outage(monkeypatch):
     server.close()
 
 
-def make(url=None):
-    return theirs.CohereRerank(api_key="key", model="rerank-v3.5", base_url=url)
+@pytest.fixture
+def make():
+    """A function that makes their reranker; connections, which they leave open, are closed."""
+    with contextlib.ExitStack() as opened:
+
+        def make(url=None):
+            made = theirs.CohereRerank(api_key="key", model="rerank-v3.5", base_url=url)
+            opened.enter_context(made._client)
+            return made
+
+        yield make
 
 
 class TestDefect6Outage:
     """Their retries around the client's own retries make an outage last for minutes."""
 
-    def test_theirs(self, outage, scored, monkeypatch):
+    def test_theirs(self, make, outage, scored, monkeypatch):
         """30 calls and more than 90 s of sleep, then the error."""
         slept = []
         monkeypatch.setattr(time, "sleep", slept.append)
@@ -91,7 +101,7 @@ class TestDefect6Outage:
         over.set()
 
     @pytest.mark.usefixtures("sleepless")
-    def test_ours_over_theirs(self, outage, scored):
+    def test_ours_over_theirs(self, make, outage, scored):
         """The same reranker in ours: the incoming order within the deadline, named degraded."""
         ours = RunoffRerank(reranker=make(outage.url), timeout=TIMEOUT, top_n=10)
         started = time.perf_counter()
@@ -105,7 +115,7 @@ class TestDefect6Outage:
         assert outage.calls >= 1
 
     @pytest.mark.usefixtures("sleepless")
-    async def test_ours_over_theirs_awaited(self, outage, scored):
+    async def test_ours_over_theirs_awaited(self, make, outage, scored):
         """Awaited it keeps its deadline too, and closing the loop waits for no thread."""
         ours = RunoffRerank(reranker=make(outage.url), timeout=TIMEOUT, top_n=10)
         started = time.perf_counter()
@@ -158,11 +168,11 @@ class TestDefect15CoherePlumbing:
         with pytest.raises(KeyError):
             theirs.CohereRerank()
 
-    def test_theirs_loses_its_address(self, outage):
+    def test_theirs_loses_its_address(self, make, outage):
         """to_dict writes no base_url, though one was given."""
         assert make(outage.url).to_dict()["base_url"] is None
 
-    def test_theirs_comes_back_without_a_client(self, scored):
+    def test_theirs_comes_back_without_a_client(self, make, scored):
         """An unpickled one fails at its first query."""
         back = pickle.loads(pickle.dumps(make()))
         with pytest.raises(AttributeError, match="_client"):

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._health.observations import Observation
+    from runoff.evaluation._health.observations import Answer, Observation
     from runoff.evaluation._recording.recording import Recording
     from runoff.recall._analyzers import Analyze
-    from runoff.trace import Trace
-    from runoff.types import Response
 
 __all__ = ["health"]
 
@@ -35,10 +33,10 @@ _ROUNDING = 1e-6
 
 
 def health(
-    seen: Recording | Iterable[Response | Trace],
+    seen: Recording | Iterable[Answer],
     *,
-    reference: Recording | Iterable[Response | Trace] | None = None,
-    repeats: Sequence[Recording | Iterable[Response | Trace]] = (),
+    reference: Recording | Iterable[Answer] | None = None,
+    repeats: Sequence[Recording | Iterable[Answer]] = (),
     analyzer: str | Analyze = "english",
     texts: Mapping[str, str] | None = None,
 ) -> Health:
@@ -56,7 +54,7 @@ def health(
 
     Args:
         seen: a recording, whose answers are those of the system as it is configured; or live
-            responses or traces.
+            responses or traces, or the observations of `runoff.live.watch`.
         reference: an earlier recording, or earlier responses or traces, to compare with.
         repeats: the questions of `reference` asked again of the unchanged system, once or more.
         analyzer: how texts become words, for phantom hits, as `BM25` takes it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._replay.traverse import Traversal
     from runoff.scores import ScoreKind
+    from runoff.types import Outcome
 
-__all__ = ["Finding", "Health", "Observation", "observations"]
+__all__ = ["Answer", "Finding", "Health", "Kept", "Observation", "observations"]
 
 _TOP = 3  # results whose texts are looked at
 
@@ -76,9 +77,31 @@ class Observation:
     answer_score: NDArray[np.float64]
 
 
+class Kept(Protocol):
+    """An answer that `runoff.live.watch` kept."""
+
+    @property
+    def query(self) -> str:
+        """The question; empty if it was not kept."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the answer is complete."""
+        ...
+
+    @property
+    def trace(self) -> Trace:
+        """What happened to every candidate."""
+        ...
+
+
+Answer: TypeAlias = Response | Trace | Kept
+
+
 def observations(
     name: str,
-    seen: Recording | Iterable[Response | Trace],
+    seen: Recording | Iterable[Answer],
     texts: Mapping[str, str] | None = None,
 ) -> list[Observation]:
     """Return the answers of a recording or of live searches as observations.
@@ -94,7 +117,7 @@ def observations(
     if isinstance(seen, Recording):
         found = list(_recorded(seen, texts or {}))
     else:
-        remedy = "must be a recording, or responses or traces"
+        remedy = "must be a recording, or responses, traces or observations"
         if isinstance(seen, Response | Trace):
             seen = [seen]
         try:
@@ -103,9 +126,9 @@ def observations(
             raise InvalidArgument(name, seen, remedy) from None
         found = []
         for one in given:
-            if not isinstance(one, Response | Trace):
+            if not (isinstance(one, Response | Trace) or hasattr(type(one), "trace")):
                 raise InvalidArgument(name, one, remedy)
-            found.append(_live(one))
+            found.append(_live(one))  # type: ignore[arg-type] # as checked
     if not found:
         raise InvalidArgument(name, seen, "must have at least one answer")
     return found
@@ -166,8 +189,8 @@ def _replayed(
     )
 
 
-def _live(one: Response | Trace) -> Observation:
-    trace = one.trace if isinstance(one, Response) else one
+def _live(one: Answer) -> Observation:
+    trace = one if isinstance(one, Trace) else one.trace
     whole = [fate for fate in trace.fates if fate.kind is not FateKind.GROUPED]
     heads = sorted(whole, key=lambda fate: fate.candidate.fusion_rank)
     place = {fate.candidate.key: at for at, fate in enumerate(heads, 1)}
@@ -182,13 +205,14 @@ def _live(one: Response | Trace) -> Observation:
         (fate for fate in whole if fate.kind is FateKind.RETURNED), key=lambda fate: fate.rank or 0
     )
     reranked = [fate for fate in answer if fate.scoring is Scoring.RERANKED]
-    if isinstance(one, Response):
-        degraded = [f"{d.stage} {d.source} {d.reason}".strip() for d in one.outcome.degraded]
+    if isinstance(one, Trace):
+        query, degraded = "", [f"{s.stage} {s.source}: {s.error}" for s in trace.stages if s.error]
     else:
-        degraded = [f"{s.stage} {s.source}: {s.error}" for s in trace.stages if s.error]
+        query = one.query.text if isinstance(one, Response) else one.query
+        degraded = [f"{d.stage} {d.source} {d.reason}".strip() for d in one.outcome.degraded]
     own = {fate.candidate.key: score for fate, score in scored}
     return Observation(
-        query=one.query.text if isinstance(one, Response) else "",
+        query=query,
         read=max(
             (place[fate.candidate.key] for fate in heads if fate.scoring is Scoring.RERANKED),
             default=0,
@@ -209,7 +233,7 @@ def _live(one: Response | Trace) -> Observation:
             if place[fate.candidate.key] > trace.top_k
         ),
         top=tuple(
-            (place[fate.candidate.key], fate.candidate.document.text)
+            (place[fate.candidate.key], fate.candidate.document.text or None)
             for fate in answer[:_TOP]
             if fate.scoring is Scoring.RERANKED
         ),

@@ -21,10 +21,10 @@ from runoff.pipeline._drift import Present
 from runoff.pipeline._sources import Current
 from runoff.protocols import Cacheable
 from runoff.rerank._as_reranker import as_reranker
-from runoff.rerank._cache.keys import innermost
 from runoff.rerank._cascade import Cascade
 from runoff.rerank._inner import asked
 from runoff.rerank._pointwise import Pointwise
+from runoff.rerank._wrapping import innermost
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import FateKind, Scoring
 from runoff.types import Reranking

@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._recording.setup import Setup
 
-__all__ = ["queries_of", "schema", "table_of"]
+__all__ = [
+    "DEGRADATION",
+    "STAGE",
+    "queries_of",
+    "schema",
+    "stage_rows",
+    "stages_of",
+    "table_of",
+]
 
 _ORIGIN = {"rank": pa.int32(), "score": pa.float64(), "low": pa.float64(), "high": pa.float64()}
 _COLUMNS = {
@@ -44,7 +52,7 @@ _COLUMNS = {
     "twin": pa.int32(),
     "grouped_under": pa.int32(),
 }
-_STAGE = pa.struct(
+STAGE = pa.struct(
     {
         "parent": pa.int32(),  # the index of the stage this one is a part of; -1 for none
         "stage": pa.string(),
@@ -62,7 +70,7 @@ _STAGE = pa.struct(
         "cost": pa.float64(),
     }
 )
-_DEGRADATION = pa.struct(
+DEGRADATION = pa.struct(
     {"stage": pa.string(), "source": pa.string(), "reason": pa.string(), "detail": pa.string()}
 )
 _USAGE = ("pairs", "tokens", "billed_units", "requests", "cached", "cost")
@@ -89,8 +97,8 @@ def schema(setup: Setup) -> pa.Schema:
         | {
             "why": pa.list_(pa.string()),
             "near": pa.list_(pa.int32()),
-            "stages": pa.list_(_STAGE),
-            "degraded": pa.list_(_DEGRADATION),
+            "stages": pa.list_(STAGE),
+            "degraded": pa.list_(DEGRADATION),
             "scored": pa.int32(),
             "total": pa.int32(),
             "spent_ms": pa.float64(),
@@ -128,7 +136,7 @@ def _row(one: RecordedQuery) -> dict[str, Any]:
         "keys": None if same else list(one.keys),
         "why": list(one.why),
         "near": one.near.reshape(-1),
-        "stages": list(_stages(one.stages)),
+        "stages": list(stage_rows(one.stages)),
         "degraded": [
             {"stage": it.stage, "source": it.source, "reason": it.reason, "detail": it.detail}
             for it in outcome.degraded
@@ -145,7 +153,7 @@ def _row(one: RecordedQuery) -> dict[str, Any]:
     }
 
 
-def _stages(stages: Sequence[StageTrace]) -> Iterator[dict[str, Any]]:
+def stage_rows(stages: Sequence[StageTrace]) -> Iterator[dict[str, Any]]:
     """Yield every stage; parts follow after the stages that are not parts."""
     going = [(one, -1) for one in stages]
     for at, (one, parent) in enumerate(going):
@@ -154,12 +162,13 @@ def _stages(stages: Sequence[StageTrace]) -> Iterator[dict[str, Any]]:
         yield plain | {name: getattr(one.usage, name) for name in _USAGE} | {"parent": parent}
 
 
-def _traces(stored: Sequence[dict[str, Any]], parent: int = -1) -> tuple[StageTrace, ...]:
+def stages_of(stored: Sequence[dict[str, Any]], parent: int = -1) -> tuple[StageTrace, ...]:
+    """Return the stages that `stage_rows` made these rows of."""
     return tuple(
         StageTrace(
             **{name: one[name] for name in _PLAIN},
             usage=Usage(**{name: one[name] for name in _USAGE}),
-            parts=_traces(stored, at),
+            parts=stages_of(stored, at),
         )
         for at, one in enumerate(stored)
         if one["parent"] == parent
@@ -215,7 +224,7 @@ def queries_of(table: pa.Table, setup: Setup) -> Iterator[RecordedQuery]:
             step_truncated=tuple(
                 arrays[f"step_truncated:{at}"][row] for at in range(len(setup.steps))
             ),
-            stages=_traces(stored["stages"]),
+            stages=stages_of(stored["stages"]),
             outcome=Outcome(
                 tuple(Degradation(**one) for one in stored["degraded"]),
                 stored["scored"],

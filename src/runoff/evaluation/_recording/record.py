@@ -17,6 +17,7 @@ from runoff._util.faults import degrades
 from runoff._util.messages import error_text, visible
 from runoff._util.text import text_key
 from runoff._waiting import workers as _workers
+from runoff._waiting.cluster import check_executor, each
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed
 from runoff.evaluation._recording.capture import (
@@ -30,14 +31,15 @@ from runoff.evaluation._recording.query import Stored
 from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._recording.setup import GroupSetup, Setup, fusion_to_json, queries_digest
 from runoff.evaluation._remarks import degraded
-from runoff.pipeline._grouping import as_grouping
+from runoff.pipeline._stages import as_grouping
 from runoff.pipeline._systems import as_system
 from runoff.types import Degradation, Outcome, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from os import PathLike
 
+    from runoff._waiting.cluster import Executor
     from runoff.evaluation._recording.capture import Stage
     from runoff.evaluation._recording.query import RecordedQuery
     from runoff.pipeline._systems import System
@@ -58,7 +60,7 @@ class Queries(Protocol):
         ...
 
 
-def record(
+def record(  # noqa: PLR0913 - all but the first three by name
     system: object,
     collection: Queries | Mapping[str, str] | Iterable[str],
     depth: int = 200,
@@ -67,6 +69,7 @@ def record(
     window: int | None = None,
     texts: bool = False,
     workers: int = _WORKERS,
+    executor: Executor = "local",
     progress: bool = True,
 ) -> Recording:
     """Search once for every query of a collection and keep everything that happened.
@@ -87,6 +90,11 @@ def record(
             smaller window costs less, and no replay can read beyond it.
         texts: whether to keep the documents' texts, for replays with another scorer.
         workers: queries searched at the same time. Use 1 to measure latencies without contention.
+        executor: `"local"` searches in threads of this process. `"ray"` searches on a Ray cluster
+            (`pip install "runoff[ray]"`), with a copy of the system in each of `workers` processes:
+            it must be picklable, and every machine needs what it reads. The recording is the same
+            but for its latencies, which are those of one core. See `runoff.bulk.rerank` for which
+            cluster that is.
         progress: whether to show progress on standard error.
 
     Raises:
@@ -94,9 +102,11 @@ def record(
             path.
         RecordingMismatch: the path holds a recording of another system or of other queries.
         PermanentError: a failure that trying again cannot mend; what was recorded stays.
-        MissingExtra: a path is given and pyarrow is not installed.
+        MissingExtra: a path is given and pyarrow is not installed, or Ray is not.
+        ConnectionFailed: there is no Ray cluster at `RAY_ADDRESS`.
     """
     known = as_system(system)
+    check_executor(executor)
     depth, workers = count("depth", depth), count("workers", workers)
     if depth < known.pipeline.depth:
         remedy = (
@@ -113,8 +123,9 @@ def record(
     stages = stages_of(known.pipeline.reranker)
     setup = _setup(known, stages, depth, window, queries, texts=texts)
     search = _Search(known, stages, setup)
+    parallel = _on_ray if executor == "ray" else _parallel
     if path is None:
-        searched = _parallel(search, asked, workers)
+        searched = parallel(search, asked, workers)
         if progress:
             searched = _with_progress(searched, len(queries))
         memory = {one.query_id: one for one in searched}
@@ -123,7 +134,7 @@ def record(
         folder = Folder.prepare(path, setup)
         done = set(folder.query_ids) - set(folder.degraded)
         left = {query_id: query for query_id, query in asked.items() if query_id not in done}
-        searched = _parallel(search, left, workers)
+        searched = parallel(search, left, workers)
         if progress:
             searched = _with_progress(searched, len(queries), len(queries) - len(left))
         for one in searched:
@@ -216,6 +227,10 @@ class _Search:
         self._stages = stages
         self._setup = setup
 
+    def warmup(self) -> None:
+        """Load the models."""
+        self._pipeline.warmup()
+
     def __call__(self, query_id: str, query: Query) -> RecordedQuery:
         setup = self._setup
         tap = FusionTap(self._pipeline.fusion)
@@ -227,6 +242,7 @@ class _Search:
             reranker=reranker,
             group=None,
             on_error="transient" if strict else self._pipeline.on_error,
+            observer=None,
         )
         deadline = Deadline()
         try:
@@ -278,6 +294,17 @@ def _parallel(search: _Search, asked: Mapping[str, Query], workers: int) -> Iter
     finally:
         for one in waiting:
             _workers.leave(one)
+
+
+def _on_ray(search: _Search, asked: Mapping[str, Query], workers: int) -> Iterator[RecordedQuery]:
+    """Yield recorded queries as the processes of a cluster finish them."""
+    return each(functools.partial(_served, search), list(asked.items()), workers)
+
+
+def _served(search: _Search) -> Callable[[tuple[str, Query]], RecordedQuery]:
+    """Load the models in a process, and return what searches for a query there."""
+    search.warmup()
+    return lambda one: search(*one)
 
 
 def _with_progress(

@@ -8,7 +8,6 @@ because its answer was degraded, the last record counts.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -35,6 +34,7 @@ except ModuleNotFoundError as missing:
     raise MissingExtra("pyarrow", "eval") from missing
 
 from runoff.evaluation._recording.columns import check_columns, check_heads, check_schema
+from runoff.evaluation._recording.marked import encoded, mark_of
 from runoff.evaluation._recording.parquet import queries_of, schema, table_of
 
 if TYPE_CHECKING:
@@ -53,8 +53,6 @@ _LOCK = "lock"
 _SHARD = re.compile(r"part-(\d{8})-(\d{8})\.parquet")
 _PARTIAL = re.compile(r"part-\d{8}-\d{8}\.partial")
 _HEADS = ["query_id", "candidates", "degraded"]
-_MARK = b"runoff-sha256:"  # in a shard's metadata, before the checksum of all its other bytes
-_BLANK = b"0" * 64
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError)
 _MERGED = 64  # small shards from which they are merged
 
@@ -171,7 +169,7 @@ class Folder(Stored):
         shard = self.path / f"part-{first:08}-{last:08}.parquet"
         partial = shard.with_suffix(".partial")
         try:
-            partial.write_bytes(_marked(_encoded(table)))
+            partial.write_bytes(encoded(table))
         except OSError as error:
             raise OSError(error.errno, os.strerror(error.errno or 0), str(partial)) from error
         partial.replace(shard)
@@ -185,7 +183,7 @@ class Folder(Stored):
         """
         try:
             data = shard.read_bytes()
-            mark = self._check_mark(data)
+            mark = mark_of(data, required=self._all_marked)
             with pq.ParquetFile(pa.BufferReader(data)) as opened:
                 check_schema(opened.schema_arrow, self._schema)
                 # shards are small: threads would cost more than they save
@@ -210,25 +208,6 @@ class Folder(Stored):
             return list(queries_of(table, self.setup))
         except ValueError as error:
             raise _unreadable(shard, error) from error
-
-    def _check_mark(self, data: bytes) -> bytes | None:
-        """Compare a shard's checksum and return it; version 0.1.0 wrote none.
-
-        Raises:
-            ValueError: it differs, or is missing where every shard has one.
-        """
-        footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-        at = data.rfind(_MARK, max(0, footer)) + len(_MARK)
-        if at < len(_MARK):
-            if self._all_marked:
-                msg = "it has no checksum"
-                raise ValueError(msg)
-            return None
-        mark = data[at : at + len(_BLANK)]
-        if mark != _digest(data, at).encode("ascii"):
-            msg = "it was altered: its checksum differs"
-            raise ValueError(msg)
-        return mark
 
     def _add(self, shard: Path, heads: pa.Table) -> None:
         for row, head in enumerate(heads.to_pylist()):
@@ -315,26 +294,6 @@ def _unreadable(shard: Path, error: BaseException) -> RecordingDamaged:
     return RecordingDamaged(
         f"{shard} cannot be read ({error}): delete it and record again to restore its queries"
     )
-
-
-def _encoded(table: pa.Table) -> bytes:
-    """Return a table as a Parquet file with room for its checksum."""
-    out = io.BytesIO()
-    marked = table.replace_schema_metadata({"runoff": _MARK + _BLANK})
-    pq.write_table(marked, out, compression="zstd", write_statistics=False)
-    return out.getvalue()
-
-
-def _marked(data: bytes) -> bytes:
-    """Return a Parquet file with the checksum of all its other bytes in its metadata."""
-    at = data.rindex(_MARK) + len(_MARK)
-    return data[:at] + _digest(data, at).encode("ascii") + data[at + len(_BLANK) :]
-
-
-def _digest(data: bytes, at: int) -> str:
-    digest = hashlib.sha256(data[:at])
-    digest.update(data[at + len(_BLANK) :])
-    return digest.hexdigest()
 
 
 def _read_manifest(path: Path) -> tuple[Setup, bool]:

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import threading
 import warnings
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from runoff._waiting import exits
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall._analyzers import make_analyzer
 from runoff.recall._arguments import check_question
 from runoff.recall._bm25.disk import load_snapshot, save_snapshot, saved_generation
-from runoff.recall._bm25.documents import unique_documents
-from runoff.recall._bm25.engine import Formula
-from runoff.recall._bm25.snapshot import Batch, Snapshot
+from runoff.recall._bm25.formula import Formula
+from runoff.recall._bm25.pending import Pending
+from runoff.recall._bm25.segment import Segment
+from runoff.recall._bm25.snapshot import Snapshot
+from runoff.recall._bm25.spool import Spool
 from runoff.types import Document, Query
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from runoff.deadline import Deadline
     from runoff.recall._analyzers import Analyze
     from runoff.recall._arguments import Given
-    from runoff.recall._bm25.engine import Engine
+    from runoff.recall._bm25.formula import Engine
     from runoff.types import Hit
 
 __all__ = ["BM25"]
 
-_TRANSIENT = {"_lock", "_saved", "_batches", "_added", "_removed", "_pending"}
+Texts: TypeAlias = Literal["memory", "disk"]
+
+_TRANSIENT = {"_lock", "_saved", "_pending", "_merger"}
+_LIVE = 2048  # changed documents that are searched beside the others without being merged
 # Analyzing so many takes 3 ms, or 35 ms if each becomes 18 others; Python's lock is held meanwhile.
 _SPREAD = 1.06  # see score_spread
 _READ = 8192
@@ -59,7 +64,8 @@ class BM25:
 
     Any number of threads may search while others add, update and delete: a search sees the index
     before a change or after it, never in between, and sees every change that was made before it
-    began. Changes are collected until the next search, which recomputes the scores.
+    began. What has changed is searched beside the rest, and merged with it in the background once
+    it is more than 2,048 documents, or by `warmup`, `save` and `documents`.
 
     Args:
         documents: `Document`s, `(id, text)` pairs or plain strings; the id of a string is a hash of
@@ -73,6 +79,9 @@ class BM25:
         method: the variant, with the engine bm25s: `"lucene"` (the default), `"robertson"`,
             `"atire"`, `"bm25l"` or `"bm25+"`.
         delta: the least score of a word that occurs, in `"bm25l"` and `"bm25+"`.
+        texts: `"memory"`, or `"disk"` to keep documents in a temporary file and read those of the
+            hits from it. The file lies in Python's `tempfile.gettempdir()`, has no name, and goes
+            with the index; metadata must be what JSON can hold, as for `save`.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -90,14 +99,20 @@ class BM25:
         b: float = 0.75,
         method: str | None = None,
         delta: float = 0.5,
+        texts: Texts = "memory",
     ) -> None:
         if method is None:
             method = "okapi" if engine == "rank-bm25" else "lucene"
-        formula = Formula(engine, method, k1, b, delta)
+        if texts not in {"memory", "disk"}:
+            raise InvalidArgument("texts", texts, 'must be "memory" or "disk"')
+        analyze, formula = make_analyzer(analyzer), Formula(engine, method, k1, b, delta)
         self._lock = threading.RLock()
-        self._snapshot = Snapshot.empty(make_analyzer(analyzer), formula)
+        self._spool = Spool() if texts == "disk" else None
+        self._snapshot = Snapshot(analyze, formula, Segment.of((), analyze))
+        self._snapshot.scoring  # noqa: B018 - raises MissingExtra
         self._saved: _Saved | None = None
-        self._forget_changes()
+        self._merger: threading.Thread | None = None
+        self._pending = Pending()
         self.add(documents)
 
     def retrieve(self, query: Query, *, depth: int, deadline: Deadline | None = None) -> list[Hit]:
@@ -141,17 +156,13 @@ class BM25:
             InvalidArgument: `documents` is not an iterable of documents, strings or pairs.
             DuplicateId: an id is known with another text, or given twice with different texts.
         """
-        given = unique_documents(documents)
+        batch = Segment.of(documents, self._snapshot.analyzer, self._spool)
         with self._lock:
-            self._new(given)
-        batch = Batch.of(given, self._snapshot.analyzer)
-        with self._lock:
-            new = self._new(given)  # again: another thread may have added some meanwhile
-            for row in new:
-                self._added[given[row].doc_id] = (len(self._batches), row)
-            if new:
-                self._batches.append(batch)
-                self._pending = True
+            if not self._pending and not len(self._snapshot):
+                self._put(Snapshot(self._snapshot.analyzer, self._snapshot.formula, batch))
+                return len(batch)
+            new = [*self._new(batch)]
+            self._pending.put(batch, new)
         return len(new)
 
     def update(self, documents: Iterable[Given]) -> int:
@@ -163,15 +174,10 @@ class BM25:
             InvalidArgument: `documents` is not an iterable of documents, strings or pairs.
             DuplicateId: an id is given twice with different texts.
         """
-        given = unique_documents(documents)
-        batch = Batch.of(given, self._snapshot.analyzer)
+        batch = Segment.of(documents, self._snapshot.analyzer, self._spool)
         with self._lock:
-            replaced = sum(one.doc_id in self for one in given)
-            for row, document in enumerate(given):
-                self._added[document.doc_id] = (len(self._batches), row)
-            if given:
-                self._batches.append(batch)
-                self._pending = True
+            replaced = sum(one in self for one in batch.ids)
+            self._pending.put(batch, range(len(batch)))
         return replaced
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -188,25 +194,17 @@ class BM25:
                 raise InvalidArgument("ids", one, "must be strings")
         with self._lock:
             known = {one for one in listed if one in self}
-            for one in known:
-                self._added.pop(one, None)
-            self._removed |= known
-            self._pending = self._pending or bool(known)
+            self._pending.remove(known)
         return len(known)
 
     def get(self, doc_id: str) -> Document | None:
         """Return the document with this id, or None."""
         with self._lock:
-            if doc_id in self._added:
-                batch, row = self._added[doc_id]
-                return self._batches[batch].documents[row]
-            if doc_id not in self:
-                return None
-            return self._snapshot.documents[bisect_left(self._snapshot.ids, doc_id)]
+            return self._pending.document(doc_id, self._snapshot)
 
     def documents(self) -> Sequence[Document]:
         """Return all documents in the order of their ids, without later changes."""
-        return self._current().documents
+        return self._merged().main.documents
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or a copy holds: the documents and their counts, and no lock."""
@@ -218,35 +216,35 @@ class BM25:
         vars(self).update(state)
         self._lock = threading.RLock()
         self._saved = None
-        self._forget_changes()
+        self._merger = None
+        self._pending = Pending()
 
     def __contains__(self, doc_id: object) -> bool:
         """Whether a document has this id."""
         if not isinstance(doc_id, str):
             return False
         with self._lock:
-            return doc_id in self._added or (
-                doc_id not in self._removed and self._snapshot.row(doc_id) is not None
-            )
+            return self._pending.has(doc_id, self._snapshot)
 
     def __len__(self) -> int:
         """Return the number of documents."""
-        return len(self._current().ids)
+        return len(self._current())
 
     def __repr__(self) -> str:
         """Show the configuration and the number of documents."""
         snapshot = self._current()
         formula = snapshot.formula
         delta = f", delta={formula.delta:g}" if formula.method in {"bm25l", "bm25+"} else ""
+        disk = "" if self._spool is None else ", texts='disk'"
         return (
-            f"BM25({len(snapshot.ids)} documents, engine={formula.engine!r}, "
+            f"BM25({len(snapshot)} documents, engine={formula.engine!r}, "
             f"analyzer={snapshot.analyzer.name!r}, k1={formula.k1:g}, b={formula.b:g}, "
-            f"method={formula.method!r}{delta})"
+            f"method={formula.method!r}{delta}{disk})"
         )
 
     def warmup(self) -> None:
-        """Compute the scores and search once, so that the first search is fast."""
-        snapshot = self._current()
+        """Merge changes, compute the scores and search once, so that the next search is fast."""
+        snapshot = self._merged()
         snapshot.search(Query("warm up"), 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -262,7 +260,7 @@ class BM25:
                 as JSON: the message names the document and the key.
             OSError: something cannot be written; the previous save is unchanged.
         """
-        snapshot = self._current()
+        snapshot = self._merged()
         generation = save_snapshot(path, snapshot)
         with self._lock:
             self._saved = _Saved(Path(path), generation, snapshot, mmap=False, verify=True)
@@ -320,12 +318,14 @@ class BM25:
         snapshot, generation = load_snapshot(
             saved.path, mmap=saved.mmap, verify=saved.verify, analyzer=self._snapshot.analyzer
         )
+        if self._spool is not None:
+            snapshot.main.documents = snapshot.main.documents.spooled(self._spool)
         with self._lock:
             if self._pending or self._snapshot is not saved.snapshot:
                 raise InvalidArgument(
                     "path", str(saved.path), "this index has unsaved changes: save() it first"
                 )
-            self._snapshot = snapshot
+            self._put(snapshot)
             self._saved = replace(saved, generation=generation, snapshot=snapshot)
         return True
 
@@ -371,29 +371,49 @@ class BM25:
             return self._snapshot
         with self._lock:
             if self._pending:
-                changed = self._snapshot.changed(self._batches, self._added, self._removed)
-                self._snapshot = changed
-                self._forget_changes()
+                changed = self._pending.applied(self._snapshot)
+                self._pending = Pending()
+                self._put(changed)
             return self._snapshot
 
-    def _forget_changes(self) -> None:
-        self._batches: list[Batch] = []
-        self._added: dict[str, tuple[int, int]] = {}  # the batch and the row of a new document
-        self._removed: set[str] = set()
-        self._pending = False
+    def _merged(self) -> Snapshot:
+        """Return a snapshot of one segment with every change made so far, and search it from now.
 
-    def _new(self, given: Sequence[Document]) -> list[int]:
-        """Return the rows of the documents that are not in the index.
+        Searches and changes go on meanwhile; later changes are added to the merged snapshot.
+        """
+        while True:
+            before = self._current()
+            if not before.changes:
+                return before
+            merged = before.merged()
+            merged.scoring  # noqa: B018 - computed here, and not by the next search
+            with self._lock:
+                if self._snapshot.main is before.main:  # else it was merged by another thread
+                    self._put(self._snapshot.rebased(before, merged))
+                    return merged
+
+    def _put(self, snapshot: Snapshot) -> None:
+        """Search this snapshot from now on; merge it in the background if much has changed."""
+        self._snapshot = snapshot
+        busy = self._merger is not None and self._merger.is_alive()
+        if snapshot.changes > _LIVE and not busy:
+            self._merger = threading.Thread(target=self._merge, name="runoff-bm25", daemon=True)
+            self._merger.start()
+
+    def _merge(self) -> None:
+        with exits.Native():
+            self._merged()
+
+    def _new(self, batch: Segment) -> Iterator[int]:
+        """Yield the rows of the documents that are not in the index.
 
         Raises:
             DuplicateId: an id is known with another text.
         """
-        new = []
-        for row, document in enumerate(given):
-            known = self.get(document.doc_id)
+        for row, doc_id in enumerate(batch.ids):
+            known = self.get(doc_id)
             if known is None:
-                new.append(row)
-            elif known.text != document.text:
+                yield row
+            elif known.text != batch.documents[row].text:
                 remedy = "is in the index with another text: use update() to replace it"
-                raise DuplicateId("doc_id", document.doc_id, remedy)
-        return new
+                raise DuplicateId("doc_id", doc_id, remedy)

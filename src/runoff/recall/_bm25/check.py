@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.stored import is_text
+from runoff.recall._bm25.formula import Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from runoff.recall._bm25.engine import EagerScores, Formula
+    from runoff.recall._bm25.engine import EagerScores
+    from runoff.recall._bm25.formula import Formula
     from runoff.recall._bm25.postings import Postings
 
 __all__ = ["check_offsets", "check_postings", "check_scores", "check_words", "require"]
@@ -99,7 +101,7 @@ def check_scores(scoring: EagerScores, formula: Formula, *, values: bool) -> Non
         ValueError: says what is wrong.
     """
     scores, base, postings = scoring.scores, scoring.base, scoring.postings
-    expected = len(postings.terms) if formula.method in {"bm25l", "bm25+"} else 0
+    expected = len(postings.terms) if formula.shifted else 0
     require(
         scores.size == postings.rows.size and base.size == expected,
         "the scores do not fit the postings",
@@ -111,54 +113,21 @@ def check_scores(scoring: EagerScores, formula: Formula, *, values: bool) -> Non
     require((lowest > 0) == scoring.positive, "the lowest score is not what was recorded")
     spread = np.linspace(0, scores.size - 1, min(scores.size, _SAMPLE)).astype(np.int64)
     chosen = np.concatenate([[scores.argmin(), scores.argmax()], spread])
-    made, of_base = _computed(postings, formula, chosen)
     terms = np.searchsorted(postings.starts, chosen, "right") - 1
-    found = scores[chosen].astype(np.float64)
-    if base.size:
+    weights = Weights.of(formula, [postings.lengths])
+    with np.errstate(all="ignore"):  # a k1 out of any use
+        idf = np.array([*map(weights.idf, postings.frequencies[terms].tolist())])
+        of_base = weights.base(idf)
+        norms = weights.norms(postings.lengths[postings.rows[chosen]])
+        made = weights.scores(postings.counts[chosen], norms, idf, of_base)
+    if of_base is not None:
         require(bool(np.isfinite(base).all()), "a score is not a finite number")
         require(
             np.allclose(base[terms], of_base, _CLOSE, _CLOSE), "the scores are of another index"
         )
-        made = made - of_base
-    require(np.allclose(found, made, _CLOSE, _CLOSE * 0.01), "the scores are of another index")
-
-
-def _computed(
-    postings: Postings, formula: Formula, chosen: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the scores of some postings, and what a document without the term has.
-
-    Written out here because importing bm25s takes longer than opening an index.
-    """
-    number, lengths = postings.lengths.size, postings.lengths
-    terms = np.searchsorted(postings.starts, chosen, "right") - 1
-    df = (postings.starts[terms + 1] - postings.starts[terms]).astype(np.float64)
-    tf = postings.counts[chosen].astype(np.float64)
-    mean = float(lengths.mean())
-    long = lengths[postings.rows[chosen]] / mean
-    k1, b, delta, method = formula.k1, formula.b, formula.delta, formula.method
-    idf = np.log(
-        {
-            "lucene": 1 + (number - df + 0.5) / (df + 0.5),
-            "robertson": np.maximum(1, (number - df + 0.5) / (df + 0.5)),
-            "atire": number / df,
-            "bm25l": (number + 1) / (df + 0.5),
-            "bm25+": (number + 1) / df,
-        }[method]
+    require(
+        np.allclose(scores[chosen], made, _CLOSE, _CLOSE * 0.01), "the scores are of another index"
     )
-
-    def saturate(
-        tf: NDArray[np.float64] | float, long: NDArray[np.float64] | float
-    ) -> NDArray[np.float64] | float:
-        norm = 1 - b + b * long
-        if method == "bm25l":
-            return (k1 + 1) * (tf / norm + delta) / (k1 + tf / norm + delta)
-        gain = 1 if method in {"lucene", "robertson"} else k1 + 1
-        return gain * tf / (k1 * norm + tf) + (delta if method == "bm25+" else 0)
-
-    with np.errstate(all="ignore"):  # b=1 and an empty text, or a k1 out of any use
-        without = saturate(0.0, 1.0) if formula.method in {"bm25l", "bm25+"} else 0.0
-        return idf * saturate(tf, long), idf * without
 
 
 def require(holds: object, what: str) -> None:

@@ -18,7 +18,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
 
@@ -26,7 +25,7 @@ import numpy as np
 
 from runoff._util.generations import Kind, current_generation, damaged, publish, read
 from runoff._util.stored import is_text
-from runoff.errors import IndexDamaged, InvalidArgument
+from runoff.errors import InvalidArgument
 from runoff.recall._analyzers import make_analyzer
 from runoff.recall._bm25.check import (
     check_offsets,
@@ -36,10 +35,12 @@ from runoff.recall._bm25.check import (
     require,
 )
 from runoff.recall._bm25.documents import Documents
-from runoff.recall._bm25.engine import EagerScores, Formula
-from runoff.recall._bm25.postings import Postings, count_terms
+from runoff.recall._bm25.engine import EagerScores
+from runoff.recall._bm25.formula import Formula
+from runoff.recall._bm25.postings import Postings
+from runoff.recall._bm25.segment import Segment
 from runoff.recall._bm25.snapshot import Snapshot
-from runoff.types import Document
+from runoff.recall._bm25.stored import extra_bytes, read_document, text_bytes
 
 if TYPE_CHECKING:
     import os
@@ -48,13 +49,12 @@ if TYPE_CHECKING:
 
     from runoff._util.generations import StoredGeneration
     from runoff.recall._analyzers import Analyze, Analyzer
+    from runoff.types import Document
 
 __all__ = ["load_snapshot", "save_snapshot", "saved_generation"]
 
 _KIND = Kind("bm25", 1)
 _REMEMBERED = 4096
-# a time in metadata is stored as a mapping with one of these as its only key
-_DATE, _DATETIME, _TIMES = "$runoff.date", "$runoff.datetime", b'"$runoff.date'
 
 # Different analyzers give different tokens for this text.
 _PROBE = (
@@ -64,7 +64,7 @@ _PROBE = (
 )
 
 
-class _StoredDocuments(Sequence[Document]):
+class _StoredDocuments(Sequence["Document"]):
     """Documents read from files on access; the last few thousand are cached."""
 
     def __init__(self, ids: Sequence[str], stored: StoredGeneration) -> None:
@@ -88,73 +88,34 @@ class _StoredDocuments(Sequence[Document]):
 
     def _read(self, row: int) -> Document:
         (text, extra), (text_end, extra_end) = self._offsets[:, row : row + 2].T.tolist()
-        try:
-            words = self._texts[text:text_end].tobytes().decode("utf-8", "surrogatepass")
-            if extra == extra_end:
-                return Document(self._ids[row], words)
-            stored = self._extras[extra:extra_end].tobytes()
-            said = json.loads(stored, object_hook=_timed if _TIMES in stored else None)
-            _check_extra(said)
-            return Document(self._ids[row], words, **said)
-        except (ValueError, RecursionError) as error:
-            msg = (
-                f"document {self._ids[row]!r} cannot be read ({error}): build the index and save "
-                "it again"
-            )
-            raise IndexDamaged(msg) from error
-
-
-def _timed(read: dict[str, Any]) -> Any:  # noqa: ANN401 - a time or a mapping
-    """Return the time that a mapping stands for, else the mapping.
-
-    Raises:
-        ValueError: it does not name a time.
-    """
-    ((name, text),) = read.items() if len(read) == 1 else [("", None)]
-    if name not in {_DATE, _DATETIME}:
-        return read
-    if not isinstance(text, str):
-        msg = f"{name} is not a text"
-        raise ValueError(msg)  # noqa: TRY004 - what is stored is wrong, not an argument
-    return (date if name == _DATE else datetime).fromisoformat(text)
-
-
-def _check_extra(said: object) -> None:
-    """Check what a document has besides id and text.
-
-    Raises:
-        ValueError: it is not what `_extra` writes.
-    """
-    kinds = {"metadata": dict, "own_id": bool, "image": bool}
-    if not isinstance(said, dict) or not all(
-        isinstance(value, kinds.get(name, ())) for name, value in said.items()
-    ):
-        msg = "its metadata is not a JSON object"
-        raise ValueError(msg)
+        content = self._texts[text:text_end].tobytes(), self._extras[extra:extra_end].tobytes()
+        return read_document(self._ids[row], *content)
 
 
 def save_snapshot(path: str | os.PathLike[str], snapshot: Snapshot) -> str:
-    """Save a snapshot and return the name of its generation.
+    """Save a merged snapshot and return the name of its generation.
 
     Raises:
         InvalidArgument: a document's metadata cannot be written as JSON, or the directory has
             other content.
         OSError: something cannot be written.
     """
-    postings, scoring = snapshot.postings, snapshot.scoring
+    main, scoring = snapshot.main, snapshot.scoring
     with publish(path, _KIND) as new:
         sizes: list[list[int]] = []
-        for name, encoded in (("texts.bin", _text), ("extras.bin", _extra)):
+        for name, encoded in (("texts.bin", text_bytes), ("extras.bin", extra_bytes)):
             sizes.append([0])
-            new.write(name, _counted(map(encoded, snapshot.documents), sizes[-1]))
+            new.write(name, _counted(map(encoded, main.documents), sizes[-1]))
         new.write_array("offsets.bin", np.cumsum(sizes, axis=1, dtype=np.int64))
-        new.write_json("ids.json", [*snapshot.ids])
-        for prefix, counted in (("", postings), ("stop_", snapshot.stops)):
+        new.write_json("ids.json", [*main.ids])
+        for prefix, counted in (("", main.postings), ("stop_", main.stops)):
             new.write_json(f"{prefix}terms.json", [*counted.terms])
             for name in ("starts", "rows", "counts", "lengths"):
-                new.write_array(f"{prefix}{name}.bin", getattr(counted, name))
+                kind = np.int64 if name == "starts" else np.int32
+                column = getattr(counted, name).astype(kind, copy=False)
+                new.write_array(f"{prefix}{name}.bin", column)
         new.facts |= {
-            "documents": len(snapshot.ids),
+            "documents": len(main),
             "analyzer": snapshot.analyzer.name,
             "analyzer_by_name": snapshot.analyzer.by_name,
             "analyzer_probe": _probe(snapshot.analyzer),
@@ -203,7 +164,12 @@ def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
         if "stop_terms.json" in stored.files:
             stops = _postings(stored, "stop_", ids)
         else:
-            stops = count_terms(("" for _ in ids), lambda _: [])
+            stops = Postings(
+                (),
+                np.zeros(1, np.int64),
+                *(np.empty(0, np.int32),) * 2,
+                np.zeros(len(ids), np.int32),
+            )
         kept = _StoredDocuments(ids, stored)
         scoring = None
         if formula.engine == "bm25s":
@@ -217,7 +183,8 @@ def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
             stored.folder, f"contains files that do not belong together: {error}"
         ) from error
     documents = Documents(range(len(kept)), kept) if stored.mmap else Documents(kept[:])
-    return Snapshot(analyzer, formula, ids, documents, postings, stops, scoring)
+    main = Segment(ids, documents, postings, stops)
+    return Snapshot(analyzer, formula, main, scoring=scoring)
 
 
 def _postings(stored: StoredGeneration, prefix: str, ids: object) -> Postings:
@@ -288,55 +255,3 @@ def _counted(chunks: Iterable[bytes], sizes: list[int]) -> Iterator[bytes]:
     for chunk in chunks:
         sizes.append(len(chunk))
         yield chunk
-
-
-def _text(document: Document) -> bytes:
-    return document.text.encode("utf-8", "surrogatepass")
-
-
-def _extra(document: Document) -> bytes:
-    """Return a document's other fields, as the arguments of `Document`."""
-    extra: dict[str, Any] = {}
-    if document.metadata:
-        extra["metadata"] = _plain(document.metadata, document.doc_id, "")
-    if not document.own_id:
-        extra["own_id"] = False
-    if document.image:
-        extra["image"] = True
-    return json.dumps(extra).encode("ascii") if extra else b""
-
-
-def _plain(value: Any, doc_id: str, key: str) -> Any:  # noqa: ANN401 - any metadata
-    """Return a value that JSON can hold: tuples become lists, NumPy numbers Python numbers.
-
-    Dates and datetimes become mappings, from which `_timed` makes them again.
-
-    Raises:
-        InvalidArgument: the value has another type.
-    """
-    if isinstance(value, np.datetime64):
-        value = value.astype("datetime64[us]")  # nanoseconds would become a whole number
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, date):
-        return {_DATETIME if isinstance(value, datetime) else _DATE: value.isoformat()}
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(one, doc_id, key) for one in value]
-    if isinstance(value, Mapping):
-        for name in value:
-            if not isinstance(name, str) or name in {_DATE, _DATETIME}:
-                remedy = f"document {doc_id!r}, key {key!r}: keys saved as JSON must be strings"
-                if isinstance(name, str):
-                    remedy = f"document {doc_id!r}, key {key!r}: this name is used for saved times"
-                raise InvalidArgument("metadata", name, remedy)
-        return {
-            name: _plain(one, doc_id, f"{key}.{name}" if key else name)
-            for name, one in value.items()
-        }
-    remedy = (
-        f"document {doc_id!r}, key {key!r}: cannot be saved; use strings, numbers, booleans, "
-        "dates, datetimes, None, and lists or mappings of them"
-    )
-    raise InvalidArgument("metadata", value, remedy)

@@ -1,82 +1,34 @@
 """BM25 scores from term counts, by one of two engines.
 
 `"bm25s"` sums columns of precomputed scores (eager sparse scoring: Lù, "BM25S: Orders of magnitude
-faster lexical search via eager sparse scoring", 2024); the formulas are those of bm25s itself,
-applied to all postings at once, while bm25s goes document by document. `"rank-bm25"` uses
+faster lexical search via eager sparse scoring", 2024). Where documents have been added or deleted
+since, it computes the columns that a query needs from the counts. `"rank-bm25"` uses
 `rank_bm25.BM25Okapi`, which computes the scores of every document for each query.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from runoff._util.stored import is_finite
-from runoff.errors import InvalidArgument, MissingExtra
+from runoff._waiting import exits
+from runoff.errors import MissingExtra
+from runoff.recall._bm25.formula import Weights
+from runoff.recall._bm25.postings import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from runoff.recall._bm25.formula import Formula
     from runoff.recall._bm25.postings import Postings
 
-__all__ = ["EagerScores", "Engine", "Formula", "Scoring", "bm25s_module", "make_scoring"]
-
-Engine: TypeAlias = Literal["bm25s", "rank-bm25"]
-
-_METHODS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
-_LARGEST = float(np.finfo(np.float64).max)
-_SHIFTED = ("bm25l", "bm25+")  # a document without the term scores above 0 too
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """Which BM25 is computed.
-
-    Attributes:
-        engine: `"bm25s"` or `"rank-bm25"`.
-        method: with bm25s one of `"lucene"`, `"robertson"`, `"atire"`, `"bm25l"` and `"bm25+"`
-            (compared by Kamphuis et al., "Which BM25 do you mean?", ECIR 2020); `"okapi"` with
-            rank-bm25.
-        k1: how slowly repeats of a term saturate, 0 or more; at least 0.001 in `"bm25l"` and
-            `"bm25+"`, where 0 would divide by 0.
-        b: how much a document's length counts, 0 to 1.
-        delta: the least score of a term that occurs, in `"bm25l"` and `"bm25+"` only.
-
-    Raises:
-        InvalidArgument: a value is out of its range, or the engine has no such method.
-    """
-
-    engine: Engine
-    method: str
-    k1: float
-    b: float
-    delta: float
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        if self.engine not in {"bm25s", "rank-bm25"}:
-            raise InvalidArgument("engine", self.engine, 'must be "bm25s" or "rank-bm25"')
-        known = _METHODS if self.engine == "bm25s" else ("okapi",)
-        if self.method not in known:
-            remedy = f"must be one of {', '.join(known)} with the engine {self.engine}"
-            raise InvalidArgument("method", self.method, remedy)
-        for name, value, least, most in (
-            ("k1", self.k1, 0.001 if self.method in _SHIFTED else 0, math.inf),
-            ("b", self.b, 0, 1.0),
-            ("delta", self.delta, 0, math.inf),
-        ):
-            if not is_finite(value) or not least <= value <= most:
-                top = "" if most == math.inf else f" and at most {most:g}"
-                raise InvalidArgument(
-                    name, value, f"must be a finite number, at least {least:g}{top}"
-                )
+__all__ = ["EagerScores", "Scoring", "bm25s_module", "make_scoring"]
 
 
 class Scoring(Protocol):
@@ -146,24 +98,23 @@ class EagerScores:
         if not postings.rows.size:
             nothing = np.empty(0, dtype=np.float32)
             return cls(postings, nothing, nothing, positive=True)
-        # The two names are private to bm25s; a test compares every method with its own index.
-        formulas = bm25s_module("scoring")
-        frequencies, lengths = postings.frequencies, postings.lengths
-        mean = lengths.mean()
-        weigh = formulas._select_idf_scorer(formula.method)  # noqa: SLF001 - see above
-        distinct, place = np.unique(frequencies, return_inverse=True)
-        of_distinct = [weigh(int(one), N=lengths.size) for one in distinct]
-        idf = np.array(of_distinct, dtype=np.float32)[place]
-        saturate = formulas._select_tfc_scorer(formula.method)  # noqa: SLF001 - see above
-        shape = {"l_avg": mean, "k1": formula.k1, "b": formula.b, "delta": formula.delta}
-        scores = np.repeat(idf, frequencies) * saturate(
-            tf_array=postings.counts.astype(np.float32), l_d=lengths[postings.rows], **shape
-        )
-        base = np.empty(0, dtype=np.float32)
-        if formula.method in _SHIFTED:
-            base = (idf * saturate(tf_array=0, l_d=mean, **shape)).astype(np.float32)
-            scores -= np.repeat(base, frequencies)
-        scores = scores.astype(np.float32)
+        weights = Weights.of(formula, [postings.lengths])
+        norms = weights.norms(postings.lengths)
+        frequencies, place = np.unique(postings.frequencies, return_inverse=True)
+        idf = np.array([*map(weights.idf, frequencies.tolist())])[place]
+        base = weights.base(idf)
+        scores = np.empty(postings.rows.size, np.float32)
+        for first, last in blocks(postings.starts):
+            here = slice(int(postings.starts[first]), int(postings.starts[last]))
+            sizes = np.diff(postings.starts[first : last + 1])
+            scores[here] = weights.scores(
+                postings.counts[here],
+                norms[postings.rows[here]],
+                np.repeat(idf[first:last], sizes),
+                None if base is None else np.repeat(base[first:last], sizes),
+            )
+            exits.check()
+        base = np.empty(0, dtype=np.float32) if base is None else base
         return cls(postings, scores, base, positive=bool((scores > 0).all()))
 
     @property

@@ -3,57 +3,32 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
-from collections import OrderedDict, deque
-from dataclasses import dataclass
+from collections import deque
 from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff.recall._bm25.documents import Documents
 from runoff.recall._bm25.engine import make_scoring
-from runoff.recall._bm25.postings import Counts, Postings, count_terms, join
+from runoff.recall._bm25.live import LiveScores, Part
+from runoff.recall._bm25.segment import Segment
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from runoff.filters import Filter
     from runoff.recall._analyzers import Analyzer
-    from runoff.recall._bm25.engine import Formula, Scoring
+    from runoff.recall._bm25.engine import Scoring
+    from runoff.recall._bm25.formula import Formula
     from runoff.types import Document, Query
 
-__all__ = ["Batch", "Snapshot"]
+__all__ = ["Snapshot"]
 
-_MASKS = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Documents that were added together, and their counts by row.
-
-    Attributes:
-        documents: what was added.
-        postings: the counts of their terms.
-        stops: the counts of their stop words.
-    """
-
-    documents: Sequence[Document]
-    postings: Postings
-    stops: Postings
-
-    @classmethod
-    def of(cls, documents: Sequence[Document], analyzer: Analyzer) -> Batch:
-        """Analyze documents."""
-        terms, stops = Counts(), Counts()
-        for one in documents:
-            kept, dropped = analyzer.parted(one.text)
-            terms.add(kept)
-            stops.add(dropped)
-        return cls(documents, terms.postings(), stops.postings())
+_NOBODY = np.empty(0, np.int32)
 
 
 _MEMBERS: tuple[Any, ...] = tuple(
@@ -81,63 +56,81 @@ def _hits(
 
 
 class Snapshot:
-    """A corpus in the order of its ids, its counts and its scores.
+    """A corpus: a main segment with its scores, and a live one with what was added since.
 
-    Nothing but the cache of filter masks and the scores of stop words, computed when they are first
-    needed, ever changes, so any number of threads may search it.
+    The scores of the main segment are those of the corpus while the live segment is empty and no
+    document of the main one is gone. Otherwise the scores of a query's terms are computed from the
+    counts. Nothing but what is computed when it is first needed ever changes, so any number of
+    threads may search a snapshot.
 
     Args:
         analyzer: the analyzer that made the terms; it is used for queries too.
         formula: which BM25 is computed.
-        ids: ascending; row i is document i.
-        documents: in the order of `ids`.
-        postings: their counts.
-        stops: the counts of stop words; an index saved without them has no terms here.
-        scoring: the engine's scores of `postings`; None computes them.
+        main: most of the documents.
+        live: documents that were added since.
+        gone: the rows of the main segment that were deleted or replaced since, ascending.
+        scoring: the engine's scores of the main segment; None computes them when they are needed.
     """
 
     def __init__(
         self,
         analyzer: Analyzer,
         formula: Formula,
-        ids: Sequence[str],
-        documents: Documents,
-        postings: Postings,
-        stops: Postings,
+        main: Segment,
+        live: Segment | None = None,
+        gone: NDArray[np.int32] = _NOBODY,
         scoring: Scoring | None = None,
     ) -> None:
         self.analyzer = analyzer
         self.formula = formula
-        self.ids = ids
-        self.documents = documents
-        self.postings = postings
-        self.scoring = make_scoring(postings, formula) if scoring is None else scoring
-        self.stops = stops
-        self._numbers = {term: number for number, term in enumerate(postings.terms)}
-        self._stop_numbers = {term: number for number, term in enumerate(stops.terms)}
-        self._stop_scoring: Scoring | None = None
-        self._masks: OrderedDict[Filter, NDArray[np.bool_]] = OrderedDict()
-        self._masks_lock = threading.Lock()
+        self.main = main
+        self.live = Segment.of((), analyzer) if live is None else live
+        self.gone = gone
+        self._scoring = scoring
+        self._computed: dict[bool, LiveScores] = {}
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the documents and their counts; the scores are computed again."""
-        counts = (self.postings, self.stops)
-        return type(self), (self.analyzer, self.formula, [*self.ids], self.documents, *counts)
+        return type(self), (self.analyzer, self.formula, self.main, self.live, self.gone)
 
     def __deepcopy__(self, memo: object) -> Snapshot:
         """Return itself: nothing in it changes but what it has computed."""
         return self
 
-    @classmethod
-    def empty(cls, analyzer: Analyzer, formula: Formula) -> Snapshot:
-        """Return the state of an index without documents."""
-        nothing = count_terms((), analyzer)
-        return cls(analyzer, formula, [], Documents([]), nothing, nothing)
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return len(self.main) - self.gone.size + len(self.live)
 
-    def row(self, doc_id: str) -> int | None:
-        """Return a document's row, or None."""
-        row = bisect_left(self.ids, doc_id)
-        return row if row < len(self.ids) and self.ids[row] == doc_id else None
+    @property
+    def changes(self) -> int:
+        """How many documents were added to or removed from the main segment."""
+        return len(self.live) + self.gone.size
+
+    @property
+    def scoring(self) -> Scoring:
+        """The scores of the main segment."""
+        with self._lock:
+            if self._scoring is None:
+                self._scoring = make_scoring(self.main.postings, self.formula)
+            return self._scoring
+
+    def document(self, doc_id: str) -> Document | None:
+        """Return the document with this id, or None."""
+        if doc_id not in self:
+            return None
+        return self.live.document(doc_id) or self.main.document(doc_id)
+
+    def __contains__(self, doc_id: str) -> bool:
+        """Whether a document has this id."""
+        if self.live.row(doc_id) is not None:
+            return True
+        row = self.main.row(doc_id)
+        return row is not None and not self._is_gone(row)
+
+    def _is_gone(self, row: int) -> bool:
+        place = int(self.gone.searchsorted(row))
+        return place < self.gone.size and int(self.gone[place]) == row
 
     def search(self, query: Query, depth: int) -> list[Hit]:
         """Return the best `depth` documents that share a token with the query and pass its filters.
@@ -145,105 +138,140 @@ class Snapshot:
         A query of stop words alone finds the documents that share one of them. Equal scores are
         ordered by id.
         """
-        tokens, scoring = self.analyzer(query.text), self.scoring
-        terms = _counted(tokens, self._numbers)
-        if not tokens and self._stop_numbers:
-            terms = _counted(self.analyzer.stop_words(query.text), self._stop_numbers)
-            scoring = self._scoring_of_stops()
+        stops = False
+        tokens = _counted(self.analyzer(query.text))
+        if not tokens:
+            stops = True
+            tokens = _counted(self.analyzer.stop_words(query.text))
+        found, lowest = self._score(tokens, stops=stops) if tokens else ([], None)
+        best = [
+            _best(segment, *one, query.filters, depth)
+            for segment, one in zip((self.main, self.live), found, strict=False)
+        ]
+        if len(best) == 1:
+            ((rows, scores),) = best
+            documents = self.main.documents.at(rows)
+            keys = [*map(self.main.ids.__getitem__, rows)]
+            return _hits(documents, scores, (lowest, None), keys)
+        entries = [
+            (-score, segment.ids[row], segment, row, score)
+            for segment, one in zip((self.main, self.live), best, strict=False)
+            for row, score in zip(*one, strict=True)
+        ]
+        entries.sort(key=itemgetter(0, 1))
+        entries = entries[:depth]
+        return _hits(
+            [segment.documents[row] for *_, segment, row, _ in entries],
+            [score for *_, score in entries],
+            (lowest, None),
+            [doc_id for _, doc_id, *_ in entries],
+        )
+
+    def _score(
+        self, tokens: Mapping[str, int], *, stops: bool
+    ) -> tuple[Sequence[tuple[NDArray[np.int64], NDArray[Any]]], float | None]:
+        """Return the rows that have a token and their scores, by segment, and the lowest score."""
+        if self.formula.engine == "bm25s" and (stops or self.changes):
+            live = self._live(stops=stops)
+            return live.score(tokens), live.lowest
+        numbers = self.main.stop_numbers if stops else self.main.numbers
+        terms = {numbers[one]: times for one, times in tokens.items() if one in numbers}
         if not terms:
-            return []
-        rows, scores = scoring.score(terms)
-        if query.filters is not None:
-            kept = self._mask(query.filters).take(rows).nonzero()[0]
-            rows, scores = rows.take(kept), scores.take(kept)
-        if rows.size > depth:
-            lowest = rows.size - depth
-            sorted_there = scores.copy()
-            sorted_there.partition(lowest)
-            # keep all that tie with the last one until they are ordered
-            kept = (scores >= sorted_there[lowest]).nonzero()[0]
-            rows, scores = rows.take(kept), scores.take(kept)
-        order = (-scores).argsort(kind="stable")[:depth]
-        best = rows.take(order).tolist()
-        keys = [*map(self.ids.__getitem__, best)]
-        score_range = (scoring.lowest, None)
-        return _hits(self.documents.at(best), scores.take(order).tolist(), score_range, keys)
+            return [], None
+        scoring = make_scoring(self.main.stops, self.formula) if stops else self.scoring
+        return [scoring.score(terms)], scoring.lowest
+
+    def _live(self, *, stops: bool) -> LiveScores:
+        """Return the scores of all segments together, of terms or of stop words."""
+        with self._lock:
+            if stops not in self._computed:
+                parts = [
+                    Part(one.stops, one.stop_numbers, gone)
+                    if stops
+                    else Part(one.postings, one.numbers, gone)
+                    for one, gone in ((self.main, self.gone), (self.live, _NOBODY))
+                    if len(one)
+                ]
+                self._computed[stops] = LiveScores(self.formula, parts)
+            return self._computed[stops]
 
     def changed(
         self,
-        batches: Sequence[Batch],
+        batches: Sequence[Segment],
         added: Mapping[str, tuple[int, int]],
         removed: Collection[str],
     ) -> Snapshot:
         """Return the state after documents are added, replaced and deleted.
 
         Args:
-            batches: analyzed documents.
+            batches: segments that have the added documents.
             added: the ids to add or replace, each with its batch and its row there; other documents
                 of a batch are ignored.
             removed: the ids to delete.
         """
-        gone = [row for one in (*added, *removed) if (row := self.row(one)) is not None]
-        staying = np.ones(len(self.ids), dtype=np.bool_)
-        staying[gone] = False
-        rows = np.flatnonzero(staying)
-        ids = [self.ids[row] for row in rows.tolist()]
-        ids.extend(added)
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        place = np.empty(len(ids), dtype=np.int64)
-        place[order] = np.arange(len(ids))
+        touched = {*added, *removed}
+        bulk = 2 * (self.changes + len(touched)) >= len(self.main)
+        if bulk or self.formula.engine == "rank-bm25":
+            held = self.merged().main
+            main = held.changed(batches, added, held.rows(touched))
+            return Snapshot(self.analyzer, self.formula, main)
+        live = self.live.changed(batches, added, self.live.rows(touched))
+        gone = np.union1d(self.gone, self.main.rows(touched))
+        return Snapshot(self.analyzer, self.formula, self.main, live, gone, self._scoring)
 
-        moved = np.full(len(self.ids), -1, dtype=np.int64)
-        moved[rows] = place[: rows.size]
-        targets = [np.full(len(one.documents), -1, dtype=np.int64) for one in batches]
-        for (batch, row), target in zip(added.values(), place[rows.size :].tolist(), strict=True):
-            targets[batch][row] = target
-        joined, stops = (
-            join([(held, moved), *zip(new, targets, strict=True)], len(ids))
-            for held, new in (
-                (self.postings, [one.postings for one in batches]),
-                (self.stops, [one.stops for one in batches]),
-            )
-        )
-        joining = [batches[batch].documents[row] for batch, row in added.values()]
-        return Snapshot(
-            self.analyzer,
-            self.formula,
-            [ids[one] for one in order],
-            self.documents.rearranged(rows, joining, order),
-            joined,
-            stops,
-        )
+    def merged(self) -> Snapshot:
+        """Return the same corpus in one segment."""
+        if not self.changes:
+            return self
+        added = {one: (0, row) for row, one in enumerate(self.live.ids)}
+        main = self.main.changed([self.live], added, self.gone)
+        return Snapshot(self.analyzer, self.formula, main)
 
-    def _scoring_of_stops(self) -> Scoring:
-        """Return the scores of stop words; two threads may both compute them, with one result."""
-        if self._stop_scoring is None:
-            self._stop_scoring = make_scoring(self.stops, self.formula)
-        return self._stop_scoring
+    def rebased(self, before: Snapshot, merged: Snapshot) -> Snapshot:
+        """Return this state with the merge of an earlier one as its main segment.
 
-    def _mask(self, condition: Filter) -> NDArray[np.bool_]:
-        """Return which documents a filter keeps, cached for the filters used last."""
-        with self._masks_lock:
-            mask = self._masks.get(condition)
-            if mask is not None:
-                self._masks.move_to_end(condition)
-                return mask
-        mask = np.fromiter(
-            (condition.matches(one.metadata) for one in self.documents),
-            dtype=np.bool_,
-            count=len(self.documents),
-        )
-        with self._masks_lock:
-            self._masks[condition] = mask
-            if len(self._masks) > _MASKS:
-                self._masks.popitem(last=False)
-        return mask
+        Args:
+            before: the earlier state, with the same main segment as this one.
+            merged: `before.merged()`.
+        """
+        if self is before:
+            return merged
+        added = {
+            one: (0, row)
+            for row, one in enumerate(self.live.ids)
+            if before.live.document(one) != self.live.documents[row]
+        }
+        removed = [one for one in before.live.ids if self.live.row(one) is None]
+        lost = np.setdiff1d(self.gone, before.gone)
+        removed += [self.main.ids[row] for row in lost.tolist()]
+        return merged.changed([self.live], added, removed)
 
 
-def _counted(tokens: Sequence[str], numbers: Mapping[str, int]) -> dict[int, int]:
-    """Return how often each known term occurs, by its number, in order of first appearance."""
-    terms: dict[int, int] = {}
-    for number in map(numbers.get, tokens):
-        if number is not None:
-            terms[number] = terms.get(number, 0) + 1
-    return terms
+def _best(
+    segment: Segment,
+    rows: NDArray[np.int64],
+    scores: NDArray[Any],
+    filters: Filter | None,
+    depth: int,
+) -> tuple[list[int], list[float]]:
+    """Return the `depth` best rows that pass the filters, and their scores, best first."""
+    if filters is not None:
+        kept = segment.mask(filters).take(rows).nonzero()[0]
+        rows, scores = rows.take(kept), scores.take(kept)
+    if rows.size > depth:
+        lowest = rows.size - depth
+        sorted_there = scores.copy()
+        sorted_there.partition(lowest)
+        # keep all that tie with the last one until they are ordered
+        kept = (scores >= sorted_there[lowest]).nonzero()[0]
+        rows, scores = rows.take(kept), scores.take(kept)
+    order = (-scores).argsort(kind="stable")[:depth]
+    return rows.take(order).tolist(), scores.take(order).tolist()
+
+
+def _counted(tokens: Iterable[str]) -> dict[str, int]:
+    """Return how often each token occurs, in order of first appearance."""
+    counted: dict[str, int] = {}
+    for one in tokens:
+        counted[one] = counted.get(one, 0) + 1
+    return counted

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff.recall._dense.nearest import direction
+from runoff.recall._dense.packed import Packed, packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from runoff.recall._dense.packed import Stored
     from runoff.types import Document
 
 __all__ = ["Rows", "View"]
@@ -27,12 +29,12 @@ class View:
 
     Attributes:
         documents: one for each row; documents beyond the last row were added later.
-        matrix: float32, shape (n, d).
-        lengths: the Euclidean length of each row, shape (n,).
+        packed: n vectors.
+        lengths: the Euclidean length of each, shape (n,).
     """
 
     documents: Sequence[Document] = ()
-    matrix: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    packed: Packed = field(default_factory=lambda: Packed.joined((), "float32", 0))
     lengths: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
@@ -45,12 +47,14 @@ class Rows:
 
     Args:
         unit: whether vectors are scaled to length 1.
+        stored: the type of their numbers.
     """
 
-    def __init__(self, *, unit: bool) -> None:
+    def __init__(self, *, unit: bool, stored: Stored) -> None:
         self._unit = unit
+        self.stored: Stored = stored
         self._documents: list[Document] = []
-        self._matrix = np.zeros((0, 0), np.float32)
+        self._packed = Packed.joined((), stored, 0)
         self._lengths = np.zeros(0)
         self._row: dict[str, int] = {}
         self._without: dict[str, Document] = {}
@@ -69,18 +73,14 @@ class Rows:
         row = self._row.get(document.doc_id)
         return self._without.get(document.doc_id) if row is None else self._documents[row]
 
-    def packed(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return vectors as they are stored: float32, and scaled if `unit` is set."""
-        rows = np.empty(vectors.shape, np.float32)
-        for start in range(0, len(vectors), _AT_ONCE):
-            part = vectors[start : start + _AT_ONCE]
-            rows[start : start + _AT_ONCE] = direction(part) if self._unit else part
-        return rows
+    def packed(self, vectors: NDArray[np.floating]) -> Packed:
+        """Return vectors as they are stored."""
+        return packed(vectors, self.stored, unit=self._unit)
 
     def put(
         self,
         documents: Sequence[Document],
-        vectors: NDArray[np.float32],
+        vectors: Packed,
         *,
         same_vector: Sequence[Document] = (),
         without: Sequence[Document] = (),
@@ -89,7 +89,7 @@ class Rows:
 
         Args:
             documents: documents with new vectors.
-            vectors: their vectors, made by `packed`, shape (n, d).
+            vectors: their vectors, made by `packed`.
             same_vector: documents that keep their stored vector, or have none as before.
             without: documents without a vector.
         """
@@ -118,11 +118,11 @@ class Rows:
 
     def copy(self) -> Rows:
         """Return the same rows in buffers of their own, without room for more."""
-        copy = Rows(unit=self._unit)
+        copy = Rows(unit=self._unit, stored=self.stored)
         view = self.view
-        count = len(view.matrix)
-        copy._documents = list(self._documents[:count])
-        copy._matrix, copy._lengths = view.matrix.copy(), view.lengths.copy()
+        copy._documents = list(self._documents[: len(view.lengths)])
+        copy._packed = view.packed.each(np.copy)
+        copy._lengths = view.lengths.copy()
         copy._row, copy._without = dict(self._row), dict(self._without)
         copy._publish()
         return copy
@@ -148,27 +148,35 @@ class Rows:
         ]
         count = len(self._documents)
         self._documents = [renewed.get(row, self._documents[row]) for row in left]
-        self._matrix = self._matrix[:count][left]
+        self._packed = self._packed.each(lambda one: one[:count][left])
         self._lengths = self._lengths[:count][left]
         self._row = {one.doc_id: row for row, one in enumerate(self._documents)}
 
-    def _append(self, documents: Sequence[Document], rows: NDArray[np.float32]) -> None:
-        start, end = len(self._documents), len(self._documents) + len(rows)
+    def _append(self, documents: Sequence[Document], new: Packed) -> None:
+        start, end = len(self._documents), len(self._documents) + len(documents)
         if start == 0:
-            self._matrix, self._lengths = rows, np.empty(len(rows))
-        elif end > len(self._matrix):
+            self._packed, self._lengths = new, np.empty(end)
+        elif end > len(self._lengths):
             room = max(end, 2 * start)
-            matrix, lengths = np.empty((room, rows.shape[1]), np.float32), np.empty(room)
-            matrix[:start], lengths[:start] = self._matrix[:start], self._lengths[:start]
-            self._matrix, self._lengths = matrix, lengths
-        self._matrix[start:end] = rows
+            self._packed = self._packed.each(lambda one: _with_room(one, start, room))
+            self._lengths = _with_room(self._lengths, start, room)
+        for column, added in zip(self._packed, new, strict=True):
+            column[start:end] = added
         for first in range(start, end, _AT_ONCE):
             part = slice(first, min(first + _AT_ONCE, end))
-            wide = self._matrix[part].astype(np.float64)
+            wide = self._packed.each(itemgetter(part)).wide()
             self._lengths[part] = np.sqrt((wide * wide).sum(axis=1))
         self._documents.extend(documents)
         self._row |= {one.doc_id: row for row, one in enumerate(documents, start)}
 
     def _publish(self) -> None:
         count = len(self._documents)
-        self.view = View(self._documents, self._matrix[:count], self._lengths[:count])
+        vectors = self._packed.each(itemgetter(slice(count)))
+        self.view = View(self._documents, vectors, self._lengths[:count])
+
+
+def _with_room(column: NDArray[Any], count: int, room: int) -> NDArray[Any]:
+    """Return a larger column with the same first rows."""
+    larger = np.empty((room, *column.shape[1:]), column.dtype)
+    larger[:count] = column[:count]
+    return larger

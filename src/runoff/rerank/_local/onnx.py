@@ -8,26 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._onnx import cpu, resolve, sessions, slots
+from runoff._onnx.passes.kept import faster
 from runoff._onnx.tokens import TextEncoder
 from runoff.rerank._local import backends
-from runoff.scores import ModelIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from runoff._onnx.files import ModelFiles
     from runoff._onnx.sessions import Loaded
     from runoff._onnx.slots import Interrupt
     from runoff.deadline import Deadline
     from runoff.rerank._local.cross_encoder import CrossEncoder
+    from runoff.rerank._local.late_interaction import LateInteraction
 
 __all__ = ["cache_key", "find", "prepare"]
 
 _OUTPUT = "logits"
-_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
 
 
-def find(config: CrossEncoder) -> ModelFiles:
+def find(config: CrossEncoder | LateInteraction) -> ModelFiles:
     """Find a model's files; see `resolve`."""
     return resolve.resolve(
         config.model,
@@ -52,7 +53,8 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
     files = find(config)
     kind = backends.kind(files, config.activation)
     length = resolve.length(files, config.max_length)
-    loaded = sessions.load(files)
+    graph = faster(files, files.digest(), config.cache_dir)
+    loaded = sessions.load(files, graph=graph)
     encoder = TextEncoder(loaded.tokenizer, length)
     output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]
     pair = encoder.pair(encoder.query("query"), "document")
@@ -64,11 +66,11 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
         1,
         _Run(loaded, encoder, output),
         kind,
-        ModelIdentity(config.name, loaded.digest[:_REVISION_LENGTH], files.precision),
+        backends.identity(config.name, loaded.digest, files.precision),
         encoder,
         lambda query: encoder.room(encoder.query(query)),
         backends.english(files),
-        _cache_key(config, files, loaded.digest),
+        _cache_key(config, files, loaded.digest, graph),
         backends.default_blend(files),
     )
 
@@ -76,13 +78,16 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
 def cache_key(config: CrossEncoder) -> str:
     """Return what the scores depend on; the files are found and not loaded."""
     files = find(config)
-    return _cache_key(config, files, files.digest())
+    digest = files.digest()
+    return _cache_key(config, files, digest, faster(files, digest, config.cache_dir))
 
 
-def _cache_key(config: CrossEncoder, files: ModelFiles, digest: str) -> str:
+def _cache_key(config: CrossEncoder, files: ModelFiles, digest: str, graph: Path | None) -> str:
     # int8 kernels differ between processors by more than the last bits
     versions = backends.versions("onnxruntime", "tokenizers")
-    return backends.cache_key(config, files, digest, files.precision, versions, cpu.int8_flavours())
+    made = () if graph is None else ("clean",)
+    flavours = cpu.int8_flavours()
+    return backends.cache_key(config, files, digest, files.precision, versions, flavours, *made)
 
 
 @dataclass(frozen=True, slots=True)

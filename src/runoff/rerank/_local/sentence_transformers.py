@@ -20,7 +20,6 @@ from runoff.errors import InvalidArgument, ModelNotFound
 from runoff.rerank._local import backends
 from runoff.rerank._local.torch_model import LoadedModel
 from runoff.rerank._local.torch_texts import ChatTexts, PlainTexts
-from runoff.scores import ModelIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_key", "find", "prepare"]
 
-_REVISION_LENGTH = 16  # hexadecimal digits of the checksum
 _ON_GPU = 32  # pairs in a run
 _SHORT = {None: "fp32", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 _SETTINGS = ("*.json", "*.txt", "*.jinja", "*.model", "*.py")
@@ -106,7 +104,7 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
         batch,
         _Run(loaded, texts),
         kind,
-        ModelIdentity(config.name, revision[:_REVISION_LENGTH], precision),
+        backends.identity(config.name, revision, precision),
         texts.encoder,
         texts.room,
         backends.english(directory),

@@ -1,4 +1,4 @@
-"""Pairs of text on which an export is compared with the original model."""
+"""Pairs of text on which a graph that was made is compared with the original."""
 
 from __future__ import annotations
 

@@ -1,0 +1,455 @@
+"""Does `judge` say helps or harms only where it is so, with how many queries and labels?
+
+Streams of queries are drawn from collections that four systems searched. A difference of known size
+is made by exchanging the order for some of the queries only. Judges are simulated, from random to
+perfect, and two biased ones; so are users, who look at the top most and click by mistake.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from harness import Report, Requirement, Skipped, Table, say
+from live_orders import Orders, orders_of
+
+from runoff.live._betting import growth, interval
+from runoff.live._interleaving import credit, team_draft
+from runoff.live._judging.differences import gain
+from runoff.live._ppi import Corrected, Sheet, chances, corrected, picked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from harness import Options
+    from numpy.typing import NDArray
+
+__all__ = ["run"]
+
+COLLECTIONS = ("cranfield", "xquad-en", "xquad-de")
+_MOST = 300  # queries of a collection
+_CUTOFF, _LEVEL = 10, 0.05
+_STREAMS, _QUERIES = 1000, 5000
+_EFFECTS = (0.02, 0.05, 0.1)
+_LONG, _RATE = 20_000, 0.03
+_GRADES = np.array([gain(one) for one in range(4)])
+_DISCOUNT = 1 / np.log2(np.arange(_CUTOFF) + 2)
+_PARTIAL = 0.5
+_LOOKED, _CLICKS = 1.0, (0.08, 0.3, 0.5, 0.6)  # exponent of the rank, and by grade
+
+
+def run(options: Options) -> Report:
+    """Measure false statements, power, coverage, the gain of the judge, and interleaving."""
+    traffic, notes = [], []
+    for name in options.collections or COLLECTIONS:
+        try:
+            traffic.append(
+                _Traffic(orders_of(name, 20 if options.quick else options.queries or _MOST))
+            )
+        except Skipped as missing:
+            notes.append(f"skipped {name}: {missing}")
+    if not traffic:
+        raise Skipped("; ".join(notes))
+    few = options.quick
+    tables, required = [], []
+    for part in (_alike, _power, _judges, _users):
+        table, bounds = part(traffic, few)
+        tables.append(table)
+        required += bounds
+    return Report(tables, () if few else required, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two orders of the queries of a collection: what differs, query by query.
+
+    Attributes:
+        starts: where the rows of each query begin, and the end; shape (queries + 1,).
+        weights: of all rows.
+        grades: of all rows.
+        ndcg: the mean difference in nDCG@10.
+    """
+
+    starts: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    grades: NDArray[np.int64]
+    ndcg: float
+
+    def truth(self) -> float:
+        """Return the mean difference in SDCG@10."""
+        return float((self.weights * _GRADES[self.grades]).sum() / (len(self.starts) - 1))
+
+
+class _Traffic:
+    """The queries of a collection and the orders of its systems, with a faulty one."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.name, self.grades = orders.name, orders.grades
+        faulty = {
+            one: ids[:_CUTOFF][::-1] + ids[_CUTOFF:] for one, ids in orders.found["fused"].items()
+        }
+        self.found: dict[str, Mapping[str, list[str]]] = {**orders.found, "faulty": faulty}
+        self.ids = list(orders.grades)
+        self.values = {name: self._ndcg(found) for name, found in self.found.items()}
+
+    def _ndcg(self, found: Mapping[str, list[str]]) -> float:
+        total = 0.0
+        for query_id in self.ids:
+            grades = self.grades[query_id]
+            gains = [_GRADES[grades.get(one, 0)] for one in found[query_id][:_CUTOFF]]
+            ideal = sorted((_GRADES[one] for one in grades.values()), reverse=True)[:_CUTOFF]
+            best = float(np.dot(ideal, _DISCOUNT[: len(ideal)]))
+            total += float(np.dot(gains, _DISCOUNT[: len(gains)])) / best if best else 0.0
+        return total / len(self.ids)
+
+    def pair(self, before: str, after: str) -> _Pair:
+        """Return what differs between two systems."""
+        starts, weights, grades = [0], [], []
+        for query_id in self.ids:
+            rows: dict[str, float] = {}
+            for sign, name in ((-1, before), (1, after)):
+                for rank, doc_id in enumerate(self.found[name][query_id][:_CUTOFF]):
+                    rows[doc_id] = rows.get(doc_id, 0.0) + sign * _DISCOUNT[rank] / _DISCOUNT.sum()
+            differ = {one: weight for one, weight in rows.items() if weight}
+            weights += differ.values()
+            grades += [self.grades[query_id].get(one, 0) for one in differ]
+            starts.append(len(weights))
+        return _Pair(
+            np.array(starts),
+            np.array(weights, np.float64),
+            np.array(grades, np.int64),
+            self.values[after] - self.values[before],
+        )
+
+    def largest(self) -> _Pair:
+        """Return the pair of systems with the largest gain."""
+        return self.pair(
+            min(self.values, key=self.values.__getitem__),
+            max(self.values, key=self.values.__getitem__),
+        )
+
+
+def _right(share: float) -> Callable[..., NDArray[np.int64]]:
+    """Return a judge that is right in a share of cases, and grades at random in the others."""
+
+    def judged(
+        rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        del weights
+        return np.where(rng.random(len(grades)) < share, grades, rng.integers(0, 4, len(grades)))
+
+    return judged
+
+
+def _partial(
+    rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Grade what was moved up as perfect in half of the cases."""
+    return np.where((weights > 0) & (rng.random(len(grades)) < _PARTIAL), 3, grades)
+
+
+def _contrary(
+    rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Grade the opposite."""
+    del rng, weights
+    return 3 - grades
+
+
+JUDGES: dict[str, Callable[..., NDArray[np.int64]]] = {
+    "random": _right(0.0),
+    "right in 50%": _right(0.5),
+    "right in 80%": _right(0.8),
+    "right in 95%": _right(0.95),
+    "perfect": _right(1.0),
+    "partial to what rises": _partial,
+    "contrary": _contrary,
+}
+
+
+def _stream(
+    pair: _Pair,
+    many: int,
+    rng: np.random.Generator,
+    *,
+    judge: Callable[..., NDArray[np.int64]],
+    rate: float,
+    mixed: float | None = 1.0,
+    sign: float = 1.0,
+) -> Sheet:
+    """Return a stream of queries.
+
+    Args:
+        pair: the two orders.
+        many: how many queries.
+        rng: the random numbers.
+        judge: what grades.
+        rate: the share of queries of which people grade a document.
+        mixed: the share of queries whose order is exchanged; None exchanges the two sides at
+            random, so that there is no difference on average.
+        sign: -1 exchanges the two sides.
+    """
+    drawn = rng.integers(0, len(pair.starts) - 1, many)
+    sides = np.full(many, sign)
+    if mixed is None:
+        sides = rng.choice([-1.0, 1.0], many)
+    else:
+        sides[rng.random(many) >= mixed] = 0.0
+    lengths = np.where(sides == 0, 0, pair.starts[drawn + 1] - pair.starts[drawn])
+    query = np.repeat(np.arange(many), lengths)
+    begins = np.concatenate([[0], np.cumsum(lengths)])
+    rows = (
+        np.arange(begins[-1])
+        - np.repeat(begins[:-1], lengths)
+        + np.repeat(pair.starts[drawn], lengths)
+    )
+    weights, grades = pair.weights[rows] * np.repeat(sides, lengths), pair.grades[rows]
+    sizes = np.bincount(query, np.abs(weights), minlength=many)
+    people, chance = np.full(len(rows), np.nan), np.zeros(len(rows))
+    shares, largest = chances(sizes, rate)
+    draws = rng.random(many)
+    for at in np.flatnonzero(draws < shares):
+        inside = slice(begins[at], begins[at + 1])
+        found = picked(weights[inside], float(shares[at]), float(draws[at]))
+        if found is not None:
+            people[begins[at] + found[0]] = _GRADES[grades[begins[at] + found[0]]]
+            chance[begins[at] + found[0]] = found[1]
+    said = _GRADES[judge(rng, grades, weights)]
+    return Sheet(query, weights, said, people, chance, largest)
+
+
+def _proven(values: Corrected, mean: float = 0.0) -> tuple[int, int]:
+    """Return after how many values a mean above, and one below, is proven; 0 for never."""
+    found = []
+    for side, worst, bound in (
+        (values.low, values.worst, mean),
+        (-values.high, -values.best, -mean),
+    ):
+        over = growth(side, worst, bound) >= -math.log(_LEVEL / 2)
+        found.append(int(over.argmax()) + 1 if over.any() else 0)
+    return found[0], found[1]
+
+
+def _alike(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - a part of `run`
+    streams = 5 if few else -(-_STREAMS // len(traffic))
+    rows: list[Sequence[object]] = []
+    required = []
+    for at, one in enumerate(traffic):
+        say(f"{one.name}: {streams} streams without a difference")
+        pair, rng = one.largest(), np.random.default_rng(at)
+        false = {"judge": 0, "both": 0}
+        for _ in range(streams):
+            sheet = _stream(pair, _QUERIES, rng, judge=_right(0.8), rate=_RATE, mixed=None)
+            for by in false:
+                false[by] += any(_proven(corrected(sheet, by=by)))
+        for by, many in false.items():
+            rows.append((one.name, _BY[by], streams, many / streams))
+            what = f"{one.name}, {_BY[by]}: share of streams without a difference that claim one"
+            required.append(Requirement(what, many / streams, _LEVEL))
+    title = f"{_QUERIES:,} queries without a difference, looked at after each"
+    columns = ("collection", "grades", "streams", "ever say helps or harms")
+    return Table(title, columns, rows), required
+
+
+_BY = {
+    "judge": "judge alone",
+    "both": "judge, corrected by people",
+    "people": "people alone",
+}
+
+
+def _power(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
+    streams = 2 if few else 20
+    rows: list[Sequence[object]] = []
+    required = []
+    wrong = many = 0
+    for at, one in enumerate(traffic):
+        pair, rng = one.largest(), np.random.default_rng(100 + at)
+        for effect in (-0.1, -0.05, -0.02, 0.02, 0.05, 0.1):
+            mixed = abs(effect) / pair.ndcg
+            if mixed > 1:
+                continue
+            say(f"{one.name}: {streams} streams with {effect:+.2f} nDCG@10")
+            needed: dict[str, list[float]] = {"judge": [], "both": [], "people": []}
+            for _ in range(streams):
+                sheet = _stream(
+                    pair, _LONG, rng, judge=_right(0.95), rate=_RATE, mixed=mixed,
+                    sign=math.copysign(1, effect),
+                )  # fmt: skip
+                for by, found in needed.items():
+                    up, down = _proven(corrected(sheet, by=by))
+                    right, other = (up, down) if effect > 0 else (down, up)
+                    found.append(right or math.inf)
+                    if by != "judge":  # the judge has faults of its own
+                        wrong, many = wrong + bool(other), many + 1
+            rows.append(
+                (
+                    one.name,
+                    f"{effect:+.2f}",
+                    pair.truth() * mixed * math.copysign(1, effect),
+                    *(_median(found) for found in needed.values()),
+                    _median([value * _RATE for value in needed["both"]]),
+                    _share(needed["both"]),
+                )
+            )
+    required.append(
+        Requirement(
+            "streams that claim the opposite of the truth", wrong / max(many, 1), _LEVEL / 2
+        )
+    )
+    title = f"Queries until a difference is found, the median of {streams} streams of {_LONG:,}"
+    columns = ("collection", "nDCG@10", "SDCG@10", *_BY.values(), "labels of people", "found")
+    note = (
+        f"The judge is right in 95% of the cases and grades at random else; people grade about "
+        f"{_RATE:.0%} of the queries, one document each."
+    )
+    return Table(title, columns, rows, note), required
+
+
+def _judges(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
+    streams, queries, labels = (3, 300, 50) if few else (40, 2000, 100)
+    rows: list[Sequence[object]] = []
+    required = []
+    for name, judge in JUDGES.items():
+        say(f"judge: {name}")
+        covered: dict[str, list[bool]] = {by: [] for by in _BY}
+        widths: dict[str, list[float]] = {by: [] for by in _BY}
+        errors: dict[str, list[float]] = {by: [] for by in _BY}
+        slopes = []
+        for at, one in enumerate(traffic):
+            pair, rng = one.largest(), np.random.default_rng(200 + at)
+            truth = pair.truth()
+            for _ in range(streams):
+                sheet = _stream(pair, queries, rng, judge=judge, rate=labels / queries)
+                for by in _BY:
+                    values = corrected(sheet, by=by)
+                    covered[by].append(not any(_proven(values, truth)))
+                    ends = interval(values.low, values.high, (values.worst, values.best))
+                    widths[by].append(ends.high - ends.low)
+                    errors[by].append(float(values.middle.mean()) - truth)
+                    if by == "both":
+                        slopes.append(values.slope)
+        spread = {by: float(np.sqrt(np.mean(np.square(found)))) for by, found in errors.items()}
+        share = float(np.mean(covered["both"]))
+        rows.append(
+            (
+                name,
+                share,
+                float(np.mean(covered["judge"])),
+                float(np.mean(widths["both"])),
+                float(np.mean(widths["both"]) / np.mean(widths["people"])),
+                spread["both"] / spread["people"],
+                float(np.mean(slopes)),
+            )
+        )
+        what = f"judge {name}: the sequence covers the truth at every look"
+        required.append(Requirement(what, share, 1 - _LEVEL, at_least=True))
+        if name == "perfect":
+            what = "perfect judge: width of the sequence, in that of people alone"
+            required.append(Requirement(what, rows[-1][4], 0.8))  # type: ignore[arg-type] # a number
+        if name in ("random", "contrary"):
+            what = f"judge {name}: width of the sequence, in that of people alone"
+            required.append(Requirement(what, rows[-1][4], 1.1))  # type: ignore[arg-type] # a number
+    title = f"{labels} labels of people on {queries:,} queries, and judges of all kinds"
+    columns = (
+        "judge",
+        "covered",
+        "judge alone covers",
+        "width",
+        "width / people alone",
+        "error / people alone",
+        "slope",
+    )
+    note = f"{streams} streams of each collection; error is the root mean square."
+    return Table(title, columns, rows, note), required
+
+
+def _users(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
+    streams, answers = (2, 200) if few else (40, 2000)
+    rows: list[Sequence[object]] = []
+    required = []
+    for at, one in enumerate(traffic):
+        ordered = sorted(one.values, key=one.values.__getitem__)
+        for before, after in ((ordered[0], ordered[-1]), ("bm25", "reranked")):
+            if one.values[after] <= one.values[before]:
+                continue
+            say(f"{one.name}: users compare {before} with {after}")
+            users = _Users(one, before, after, random.Random(at))  # noqa: S311 - no secret
+            found = {how: [users.stream(how, answers) for _ in range(streams)] for how in _HOW}
+            right = float(np.mean([mean > 0 for mean, _ in found["interleaved"]]))
+            rows.append(
+                (
+                    one.name,
+                    f"{before}, {after}",
+                    one.values[after] - one.values[before],
+                    right,
+                    float(np.mean([mean > 0 for mean, _ in found["split"]])),
+                    *(_median([needed for _, needed in found[how]]) for how in _HOW),
+                )
+            )
+            if before == ordered[0]:
+                what = f"{one.name}, {before} and {after}: interleaving has the sign right"
+                required.append(Requirement(what, right, 0.95, at_least=True))
+    title = f"Answers until users' preference is proven, the median of {streams} streams"
+    columns = (
+        "collection",
+        "systems",
+        "nDCG@10",
+        f"sign right after {answers:,}",
+        "split: sign right",
+        *_HOW.values(),
+    )
+    return Table(title, columns, rows), required
+
+
+_HOW = {"interleaved": "interleaved", "plain": "as in 2008", "split": "split by user"}
+
+
+class _Users:
+    """Users who look at the first results most, and click by grade and by mistake."""
+
+    def __init__(self, traffic: _Traffic, before: str, after: str, chance: random.Random) -> None:
+        self._grades, self._ids, self._chance = traffic.grades, traffic.ids, chance
+        self._orders = traffic.found[before], traffic.found[after]
+
+    def stream(self, how: str, answers: int) -> tuple[float, float]:
+        """Return the mean preference, and after how many answers it is proven."""
+        values = np.array([self._value(how) for _ in range(answers)])
+        if how == "split":
+            sides, liked = values.T
+            usual = (2 + np.cumsum(liked) - liked) / (4 + np.arange(answers))
+            values, most = 2 * sides * (liked - usual), 2 * np.maximum(usual, 1 - usual)
+        else:
+            most = np.ones(answers)
+        up, _ = _proven(Corrected(values, values, values, -most, most, math.nan))
+        return float(values.mean()), up or math.inf
+
+    def _value(self, how: str) -> float | tuple[float, float]:
+        query_id = self._chance.choice(self._ids)
+        a, b = (order[query_id] for order in self._orders)
+        if how == "split":
+            side = self._chance.choice((-1.0, 1.0))
+            return side, float(bool(self._clicked(query_id, (b if side > 0 else a)[:_CUTOFF])))
+        coin = lambda: self._chance.random() < 0.5  # noqa: E731, PLR2004 - a coin
+        teams = team_draft(a, b, _CUTOFF, coin, plain=how == "plain")
+        return float(credit(teams, self._clicked(query_id, [one for one, _ in teams])))
+
+    def _clicked(self, query_id: str, shown: Sequence[str]) -> dict[str, int]:
+        grades, chance = self._grades[query_id], self._chance
+        return {
+            doc_id: 1
+            for rank, doc_id in enumerate(shown, 1)
+            if chance.random() < rank**-_LOOKED and chance.random() < _CLICKS[grades.get(doc_id, 0)]
+        }
+
+
+def _median(values: Sequence[float]) -> str:
+    found = float(np.median(values))
+    return f"{found:,.0f}" if math.isfinite(found) else "not found"
+
+
+def _share(values: Sequence[float]) -> float:
+    return float(np.mean(np.isfinite(values)))

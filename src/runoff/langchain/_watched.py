@@ -1,0 +1,199 @@
+"""Copies of LangChain's retrievers that tell an observer their answers."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import BaseDocumentCompressor
+from langchain_core.documents import Document as LangChainDocument
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableBinding
+from langchain_core.runnables.configurable import DynamicRunnable
+from pydantic import ConfigDict
+
+from runoff.errors import InvalidArgument
+from runoff.langchain._convert import relevance
+from runoff.langchain._runoff_rerank import RunoffRerank, as_hits
+from runoff.langchain._staged import StagedRetriever
+from runoff.pipeline._observers import joined, tell
+from runoff.pipeline._replayed import replayed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForRetrieverRun,
+        CallbackManagerForRetrieverRun,
+        Callbacks,
+    )
+    from langchain_core.runnables import RunnableConfig
+
+    from runoff.pipeline._observers import Observer
+
+__all__ = ["observed"]
+
+_REMEDY = "must be a retriever: watch the retriever inside, and build the chain of what comes back"
+
+
+def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401 - any runnable
+    """Return a copy of a retriever that tells an observer its answers.
+
+    Raises:
+        InvalidArgument: it is another kind of runnable.
+    """
+    if isinstance(given, StagedRetriever | RunoffRerank):
+        return given.model_copy(update={"observer": joined(given.observer, observer)})
+    if isinstance(given, RunnableBinding):
+        return given.model_copy(update={"bound": observed(given.bound, observer)})
+    if isinstance(given, DynamicRunnable):
+        return given.model_copy(update={"default": observed(given.default, observer)})
+    if {"base_compressor", "base_retriever"} <= set(getattr(type(given), "model_fields", ())):
+        inner = given.base_compressor
+        wrapped = (
+            observed(inner, observer)
+            if isinstance(inner, RunoffRerank)
+            else WatchedCompressor(inner=inner, observer=observer)
+        )
+        return given.model_copy(update={"base_compressor": wrapped})
+    if isinstance(given, BaseRetriever):
+        return WatchedRetriever(inner=given, observer=observer)
+    raise InvalidArgument("target", given, _REMEDY)
+
+
+class WatchedRetriever(BaseRetriever):
+    """A retriever that answers as another one, whose attributes it has.
+
+    Attributes:
+        inner: the other one.
+        observer: is told its answers.
+    """
+
+    inner: BaseRetriever
+    observer: Any
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the retriever's own
+        """Return an attribute of the retriever inside."""
+        if name.startswith("_") or name == "inner":
+            return super().__getattr__(name)  # type: ignore[misc] # pydantic's
+        return getattr(self.inner, name)
+
+    def invoke(
+        self,
+        input: str,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401 - the retriever's own
+    ) -> list[LangChainDocument]:
+        """Do what the retriever does."""
+        begun = time.perf_counter()
+        found = self.inner.invoke(input, config, **kwargs)
+        self._tell(input, found, begun)
+        return found
+
+    async def ainvoke(
+        self,
+        input: str,  # noqa: A002 - as above
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as above
+    ) -> list[LangChainDocument]:
+        """Do what the retriever does."""
+        begun = time.perf_counter()
+        found = await self.inner.ainvoke(input, config, **kwargs)
+        self._tell(input, found, begun)
+        return found
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+    ) -> list[LangChainDocument]:
+        return self.invoke(query, {"callbacks": run_manager.get_child()})
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+    ) -> list[LangChainDocument]:
+        return await self.ainvoke(query, {"callbacks": run_manager.get_child()})
+
+    def _tell(self, query: str, found: list[LangChainDocument], begun: float) -> None:
+        name, spent = type(self.inner).__name__, (time.perf_counter() - begun) * 1000
+        given = tuple(found)
+        tell(
+            self.observer,
+            lambda: replayed(query, as_hits(given), source=name, after=None, latency_ms=spent),
+        )
+
+
+class WatchedCompressor(BaseDocumentCompressor):
+    """A document compressor that answers as another one, whose attributes it has.
+
+    Attributes:
+        inner: the other one.
+        observer: is told its answers.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    inner: Any
+    observer: Any
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the compressor's own
+        """Return an attribute of the compressor inside."""
+        if name.startswith("_") or name == "inner":
+            return super().__getattr__(name)  # type: ignore[misc] # pydantic's
+        return getattr(self.inner, name)
+
+    def compress_documents(
+        self,
+        documents: Sequence[LangChainDocument],
+        query: str,
+        callbacks: Callbacks | None = None,
+    ) -> Sequence[LangChainDocument]:
+        """Do what the compressor does."""
+        given, begun = tuple(documents), time.perf_counter()
+        kept: Sequence[LangChainDocument] = self.inner.compress_documents(
+            documents, query, callbacks=callbacks
+        )
+        tell(self.observer, self._answer(query, given, kept, begun))
+        return kept
+
+    async def acompress_documents(
+        self,
+        documents: Sequence[LangChainDocument],
+        query: str,
+        callbacks: Callbacks | None = None,
+    ) -> Sequence[LangChainDocument]:
+        """Do what the compressor does."""
+        given, begun = tuple(documents), time.perf_counter()
+        kept: Sequence[LangChainDocument] = await self.inner.acompress_documents(
+            documents, query, callbacks=callbacks
+        )
+        tell(self.observer, self._answer(query, given, kept, begun))
+        return kept
+
+    def _answer(
+        self,
+        query: str,
+        given: Sequence[LangChainDocument],
+        kept: Sequence[LangChainDocument],
+        begun: float,
+    ) -> Any:  # noqa: ANN401 - what makes the response
+        spent = (time.perf_counter() - begun) * 1000
+        return partial(_replayed, query, given, tuple(kept), type(self.inner).__name__, spent)
+
+
+def _replayed(
+    query: str,
+    given: Sequence[LangChainDocument],
+    kept: Sequence[LangChainDocument],
+    name: str,
+    spent: float,
+) -> Any:  # noqa: ANN401 - a response
+    after = [(hit.doc_id, relevance(one)) for hit, one in zip(as_hits(kept), kept, strict=True)]
+    return replayed(
+        query, as_hits(given), source="input", after=after, reranker=name, latency_ms=spent
+    )

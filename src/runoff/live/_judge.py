@@ -1,0 +1,209 @@
+"""`judge`: grade what the second stage changed, and say whether it helps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff._util.arguments import count, is_share
+from runoff._util.stored import path_of
+from runoff.errors import InvalidArgument
+from runoff.live._judging.asking import Asked, Judge, family_of, judge_of
+from runoff.live._judging.differences import orders
+from runoff.live._judging.found import found_in
+from runoff.live._judging.store import Judged, file_of
+from runoff.live._judging.work import Work
+from runoff.live._observations import Observations
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from runoff.live._judging.found import Judging
+    from runoff.live._judging.work import Texts
+    from runoff.live._observation import Observation
+    from runoff.rerank import Cap, Price
+
+__all__ = ["judge"]
+
+People = Callable[[str, str], int | None]
+
+_DEEPEST = 10
+
+
+def judge(  # noqa: PLR0913 - all but the first two by name
+    path: str | PathLike[str],
+    by: object = None,
+    *,
+    people: str | PathLike[str] | People | None = None,
+    texts: Texts | None = None,
+    labels: int = 60,
+    bound: float = 0.02,
+    level: float = 0.05,
+    cutoff: int | None = None,
+    against: str = "fused",
+    prompt: str | PathLike[str] | None = None,
+    price: Price | None = None,
+    cap: Cap | None = None,
+    own_model: str = "refuse",
+    since: float = 0.0,
+) -> Judging:
+    """Grade what the second stage changed on watched traffic, and say whether it helps.
+
+    Only documents whose rank differs between the two top lists are graded, without their ranks and
+    in random order. Grades are kept in the directory, so that a call goes on where the last ended.
+    People grade a sample, at most one document of a query, whose chances are known; that makes the
+    estimate valid however wrong the judge is, and narrower than people alone if the judge is good.
+    The answer may be looked at after every query, and grading may end at any time.
+
+    What counts are complete answers of the latest configuration and model.
+
+    Args:
+        path: the directory that `watch` writes.
+        by: the judge: a LangChain chat model, a LlamaIndex LLM, or a callable that takes the texts
+            of a question and of a document and returns a grade from 0 to 3 or a reply with one.
+            Grades are kept by its name (`model_name`, `model`, or `__name__`). None leaves all to
+            people.
+        people: a CSV file, to which the documents are added that people are to grade from 0 to 3
+            ("?" if they cannot say), and from which their grades are read at the next call; or a
+            callable as above, which returns None if it cannot say. Without it the judge is taken at
+            its word, and the statement says so.
+        texts: where observations were kept without texts: returns the text of a question by its
+            hash and that of a document by its id; a mapping will do.
+        labels: how many documents people grade of the first queries; of as many more queries, as
+            many; later ones get fewer.
+        bound: differences up to this, either way, count as none.
+        level: the chance of a false statement, over all looks.
+        cutoff: k, how many of the first results count; by default the usual `top_k` of the answers,
+            10 at most.
+        against: `"fused"` compares the first stage with the answer; `"shadow"` compares the answer
+            with what the shadow reranker would have made of it.
+        prompt: a file with a prompt of yours, with the places `{query}` and `{document}`.
+        price: of the judge.
+        cap: the most that the judge may use in this call.
+        own_model: what to do if the judge is of the reranker's own family, whose mistakes it
+            shares: `"refuse"`, or `"mark"` the statement.
+        since: only answers from this time on, in seconds since 1970, UTC.
+
+    Raises:
+        InvalidArgument: an argument has a value it cannot have, or there is nothing to grade.
+        MalformedData: a row of the people's file cannot be read.
+        MissingExtra: pyarrow is not installed.
+    """
+    folder = path_of("path", path)
+    _check(labels, bound, level, cutoff, own_model)
+    asked = None if by is None else judge_of(by, prompt)
+    if asked is None and people is None:
+        raise InvalidArgument("by", by, "must be a judge, unless people are given")
+    seen = Observations(folder, since=since)
+    notes: list[str] = []
+    latest = _latest(seen, against, notes)
+    if asked is not None:
+        _check_own(asked, latest.model.name, own_model, notes)
+    store = Judged(file_of(folder))
+    k = cutoff or _usual(store, seen, latest)
+    system = f"{_configured(latest)} {against}@{k}"
+    work = Work(store, system, k, against, texts)
+    work.read(
+        one for one in seen if _counts(one, against) and _configured(one) == _configured(latest)
+    )
+    work.take(labels)
+    if work.without_text:
+        notes.append(
+            f"{work.without_text} queries are left out: the text of the question or of a document "
+            "is neither kept nor in texts=."
+        )
+    now = {
+        "system": system,
+        "key": "" if asked is None else asked.key,
+        "name": "" if asked is None else asked.name,
+        "cutoff": k,
+        "bound": float(bound),
+        "level": float(level),
+        # P@k's weight of a document that enters or leaves, over the least that SDCG@k gives it
+        "steepest": sum(1 / np.log2(at + 1) for at in range(1, k + 1)) * np.log2(k + 1) / k,
+        "notes": notes,
+    }
+    reply = Asked() if asked is None else work.ask(asked, price, cap)
+    if people is not None:
+        work.hear(people)
+    if reply.capped:
+        notes.append(f"The judge stopped at its cap: the next questions would take {reply.capped}.")
+    if reply.failed:
+        notes.append(f"{reply.failed} replies of the judge have no grade.")
+    store.put("now", now)
+    return replace(found_in(store, now), usage=reply.usage, queries=dict(work.questions))
+
+
+def _check(labels: int, bound: float, level: float, cutoff: int | None, own_model: str) -> None:
+    count("labels", labels)
+    if cutoff is not None:
+        count("cutoff", cutoff)
+    if not is_share(bound) or not bound:
+        raise InvalidArgument("bound", bound, "must be above 0 and at most 1")
+    if not is_share(level) or not 0 < level < 1:
+        raise InvalidArgument("level", level, "must be above 0 and below 1")
+    if own_model not in ("refuse", "mark"):
+        raise InvalidArgument("own_model", own_model, 'must be "refuse" or "mark"')
+
+
+def _counts(seen: Observation, against: str) -> bool:
+    before, after = orders(seen, against)
+    told = against != "shadow" or (seen.shadow is not None and seen.shadow.complete)
+    return told and seen.outcome.complete and bool(before or after)
+
+
+def _configured(seen: Observation) -> str:
+    return f"{seen.pipeline} {seen.model.name} {seen.model.revision}".rstrip()
+
+
+def _latest(seen: Observations, against: str, notes: list[str]) -> Observation:
+    """Return the latest answer that counts, and note how many do not."""
+    latest: Observation | None = None
+    many: Counter[str] = Counter()
+    degraded = 0
+    for one in seen:
+        if not _counts(one, against):
+            degraded += 1
+            continue
+        many[_configured(one)] += 1
+        if latest is None or one.time > latest.time:
+            latest = one
+    if latest is None:
+        remedy = "has no complete answer to compare"
+        raise InvalidArgument("path", seen.path, remedy)
+    if degraded:
+        notes.append(f"{degraded} answers are left out: they are degraded or lack an order.")
+    if other := many.total() - many[_configured(latest)]:
+        notes.append(f"{other} answers are left out: they are of another configuration or model.")
+    return latest
+
+
+def _check_own(asked: Judge, model: str, own_model: str, notes: list[str]) -> None:
+    family = family_of(model)
+    if not model or family != family_of(asked.name):
+        return
+    if own_model == "refuse":
+        remedy = (
+            f"is of the same family as the reranker {model!r} ({family}), and so shares its "
+            'mistakes: take another judge, or pass own_model="mark"'
+        )
+        raise InvalidArgument("by", asked.name, remedy)
+    notes.append(
+        f"The judge {asked.name} is of the reranker's own family ({family}) and may share its "
+        "mistakes; only what people correct can be relied on."
+    )
+
+
+def _usual(store: Judged, seen: Observations, latest: Observation) -> int:
+    """Return the usual number of results, the same at every call."""
+    name = f"cutoff {_configured(latest)}"
+    held = store.get(name)
+    if not isinstance(held, int):
+        found = Counter(one.top_k for one in seen if _configured(one) == _configured(latest))
+        held = min(_DEEPEST, found.most_common(1)[0][0])
+        store.put(name, held)
+    return held

@@ -1,0 +1,269 @@
+"""Whom to ask for a grade: a callable, a LangChain chat model or a LlamaIndex LLM."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runoff._util.faults.judge import is_permanent
+from runoff._util.messages import error_text, name_of
+from runoff._util.stored import path_of
+from runoff._util.text import text_key
+from runoff.errors import BadReply, InvalidArgument
+from runoff.live._judging.differences import GRADES
+from runoff.scores import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from os import PathLike
+
+    from runoff.rerank import Cap, Price
+
+__all__ = ["Asked", "Judge", "family_of", "judge_of", "parsed", "prompt_of"]
+
+_REPLY = re.compile(r"\s*(?:grade\s*:)?\s*([0-9]+)\s*\.?\s*", re.IGNORECASE)
+_LAST = re.compile(r"\s*\**grade\s*:\s*([0-9]+)\.?\**\s*", re.IGNORECASE)
+_WORKERS = 4
+_TOKEN = 4  # characters, where the model does not say how many tokens it read
+_HOPELESS = 8  # failures in a row, and no grade before them
+# whose models share training, and so tastes: the first names of models by one maker
+_FAMILIES = {
+    "OpenAI": ("gpt", "o1", "o3", "o4", "chatgpt"),
+    "Anthropic": ("claude",),
+    "Google": ("gemini", "gemma", "palm"),
+    "Cohere": ("cohere", "rerank", "command"),
+    "Meta": ("llama", "meta"),
+    "Mistral": ("mistral", "mixtral", "ministral", "codestral"),
+    "Alibaba": ("qwen", "gte"),
+    "Jina": ("jina",),
+    "Voyage": ("voyage",),
+    "BAAI": ("bge", "baai"),
+    "DeepSeek": ("deepseek",),
+    "Mixedbread": ("mxbai", "mixedbread"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What gives grades.
+
+    Attributes:
+        ask: takes the texts of question and document, and returns a reply or a grade and how many
+            tokens it took, None if unknown.
+        name: the model's, for the record.
+        key: under which its grades are kept: the name and a hash of the prompt.
+        prompt: with `{query}` and `{document}`; empty for a callable, which makes its own.
+    """
+
+    ask: Callable[[str, str], tuple[object, int | None]]
+    name: str
+    key: str
+    prompt: str = ""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What one round of questions came to.
+
+    Attributes:
+        grades: by the keys of query and text; None where the reply has none.
+        usage: what it used.
+        cached: how many grades were there before.
+        failed: how many replies have no grade.
+        errors: how many questions got no reply; they are asked again next time.
+        capped: why it ended before everything was asked; empty if it did not.
+    """
+
+    grades: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    cached: int = 0
+    failed: int = 0
+    errors: int = 0
+    capped: str = ""
+
+
+def judge_of(by: object, prompt: str | PathLike[str] | None) -> Judge:
+    """Return a callable, a LangChain chat model or a LlamaIndex LLM as a judge.
+
+    Raises:
+        InvalidArgument: it is none of these, or the prompt lacks a place.
+    """
+    chat, complete = getattr(by, "invoke", None), getattr(by, "complete", None)
+    if callable(chat) and hasattr(by, "ainvoke"):
+        text = prompt_of(prompt)
+        return Judge(_filled(text, lambda asked: _chatted(chat(asked))), *_named(by, text), text)
+    if callable(complete) and hasattr(by, "metadata"):
+        text = prompt_of(prompt)
+        model = _filled(text, lambda asked: (str(complete(asked).text), None))
+        return Judge(model, *_named(by, text), text)
+    if not callable(by):
+        remedy = (
+            "must be a callable that takes the texts of a question and of a document, a LangChain "
+            "chat model or a LlamaIndex LLM; None leaves all to people"
+        )
+        raise InvalidArgument("by", by, remedy)
+    if prompt is not None:
+        raise InvalidArgument("prompt", prompt, "is for models: a callable makes its own")
+    return Judge(lambda query, text: (by(query, text), None), *_named(by, ""))
+
+
+def prompt_of(given: str | PathLike[str] | None) -> str:
+    """Return a prompt from a file; the one that comes with runoff for None.
+
+    Raises:
+        InvalidArgument: it cannot be read, or lacks `{query}` or `{document}`.
+    """
+    if given is None:
+        folder = resources.files("runoff.live._judging")
+        return folder.joinpath("prompts", "grade.txt").read_text(encoding="utf-8")
+    path = path_of("prompt", given)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument("prompt", given, f"cannot be read: {error}") from error
+    for place in ("{query}", "{document}"):
+        if text.count(place) != 1:
+            raise InvalidArgument("prompt", given, f"must contain {place} once")
+    return text
+
+
+def parsed(reply: object) -> int:
+    """Return the grade in a reply: a whole number from 0 to 3.
+
+    A text is that number alone, or ends with a line such as `grade: 2`, the only one of its kind.
+
+    Raises:
+        BadReply: it is something else.
+    """
+    found: object = reply
+    if isinstance(reply, str):
+        said = _REPLY.fullmatch(reply)
+        lines = [one for line in reply.splitlines() if (one := _LAST.fullmatch(line))]
+        last = _LAST.fullmatch(reply.rstrip().rpartition("\n")[2])
+        if said is None and last is not None and len(lines) == 1:
+            said = last
+        found = None if said is None else int(said[1])
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= GRADES:
+        raise BadReply(f"the reply has no grade from 0 to {GRADES}")
+    return found
+
+
+def family_of(name: str) -> str:
+    """Return whose model this is by its name: the maker where it is known, else its first word."""
+    words = re.findall(r"[a-z0-9.]+", name.rpartition("/")[2].casefold().replace("reranker", ""))
+    for maker, names in _FAMILIES.items():
+        if any(word.startswith(names) for word in words):
+            return maker
+    return words[0] if words else ""
+
+
+def questions(
+    judge: Judge,
+    pairs: Sequence[tuple[tuple[str, str], str, str]],
+    *,
+    price: Price | None,
+    cap: Cap | None,
+    before: Usage,
+) -> Asked:
+    """Ask for grades, four at a time.
+
+    Args:
+        judge: whom.
+        pairs: the keys of query and text, and both texts, in the order in which they are asked.
+        price: of the judge.
+        cap: the most that may be used, together with `before`.
+        before: what was used before.
+
+    Raises:
+        InvalidArgument: the judge cannot be asked at all.
+        PermanentError: as the judge raises it.
+    """
+    asked, wrong = Asked(), 0
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for at in range(0, len(pairs), _WORKERS):
+            some = pairs[at : at + _WORKERS]
+            if cap is not None:
+                guess = sum((_guess(judge, query, text, price) for _, query, text in some), Usage())
+                if over := cap.exceeded(before + asked.usage + guess):
+                    asked.capped = over
+                    return asked
+            for (key, query, text), reply in zip(
+                some, pool.map(lambda one: _reply(judge, one[1], one[2]), some), strict=True
+            ):
+                found, tokens = reply
+                used = Usage(pairs=1, tokens=tokens or _tokens(judge, query, text), requests=1)
+                asked.usage += _priced(used, price)
+                if isinstance(found, Exception):
+                    asked.errors += 1
+                    wrong += 1
+                    if wrong >= _HOPELESS and not asked.grades:
+                        remedy = f"{wrong} questions failed, the last with {error_text(found)}"
+                        raise InvalidArgument("by", judge.name, remedy) from found
+                    continue
+                try:
+                    asked.grades[key] = parsed(found)
+                except BadReply:
+                    asked.grades[key] = None
+                    asked.failed += 1
+    return asked
+
+
+def _reply(judge: Judge, query: str, text: str) -> tuple[object, int | None]:
+    """Return what the judge said, or the error that may pass."""
+    try:
+        return judge.ask(query, text)
+    except Exception as error:
+        if is_permanent(error):
+            raise
+        return error, None
+
+
+def _filled(
+    prompt: str, ask: Callable[[str], tuple[object, int | None]]
+) -> Callable[[str, str], tuple[object, int | None]]:
+    def filled(query: str, text: str) -> tuple[object, int | None]:
+        # the places once, so that a text that contains one of them stays as it is
+        places = {"{query}": _inside(query), "{document}": _inside(text)}
+        return ask(re.sub(r"\{query\}|\{document\}", lambda found: places[found[0]], prompt))
+
+    return filled
+
+
+def _inside(text: str) -> str:
+    """Return a text that cannot end the element it is in."""
+    return re.sub(r"</\s*(question|document)", r"<\\/\1", text, flags=re.IGNORECASE)
+
+
+def _chatted(message: Any) -> tuple[str, int | None]:  # noqa: ANN401 - LangChain's
+    content = getattr(message, "content", message)
+    if isinstance(content, list):  # of blocks, some of which are texts
+        content = "".join(
+            one if isinstance(one, str) else str(one.get("text", "")) for one in content
+        )
+    usage = getattr(message, "usage_metadata", None) or {}
+    return str(content), usage.get("total_tokens")
+
+
+def _named(by: object, prompt: str) -> tuple[str, str]:
+    names = (getattr(by, name, None) for name in ("model_name", "model", "model_id", "name"))
+    name = next((one for one in names if isinstance(one, str) and one), "")
+    name = name or str(getattr(by, "__name__", name_of(by)))
+    return name, f"{name} {text_key(prompt)}"
+
+
+def _tokens(judge: Judge, query: str, text: str) -> int:
+    return (len(judge.prompt) + len(query) + len(text)) // _TOKEN + 1
+
+
+def _guess(judge: Judge, query: str, text: str, price: Price | None) -> Usage:
+    return _priced(Usage(pairs=1, tokens=_tokens(judge, query, text), requests=1), price)
+
+
+def _priced(usage: Usage, price: Price | None) -> Usage:
+    if price is None:
+        return usage
+    return Usage(usage.pairs, usage.tokens, requests=usage.requests, cost=price.of(usage))

@@ -1,0 +1,278 @@
+"""What the grades of a directory of observations show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runoff._util.display import pretty
+from runoff._util.messages import visible
+from runoff.errors import InvalidArgument
+from runoff.live._judging.differences import gain, is_relevant
+from runoff.live._judging.quality import Quality, quality
+from runoff.live._judging.store import PEOPLE
+from runoff.live._ppi import Sheet, corrected
+from runoff.live._statement import Statement, stated
+from runoff.scores import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runoff.evaluation import Collection
+    from runoff.live._judging.store import Judged, Pair, Taken
+
+__all__ = ["Judging", "found_in"]
+
+_MANY_VALUES = 20  # a slice with more of them names users or sessions
+_OF = {
+    "both": "people's grades, which the judge predicts",
+    "people": "people's grades",
+    "judge": "the judge's own grades, which nobody checked",
+}
+Grade = int | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Judging:
+    """What the grades show of a second stage on live traffic.
+
+    Attributes:
+        statement: the difference in SDCG@k, nDCG with one divisor for all queries.
+        precision: the difference in P@k, the share of the top k with a grade of 2 or 3.
+        alone: the first of these as the judge alone sees it, whose faults nobody corrected; None
+            without a judge, or where `statement` is just that.
+        quality: the judge's agreement with people; None if both graded no document.
+        judge: the judge's name; empty without one.
+        usage: what the judge used in this call.
+        failed: how many of its replies have no grade.
+        for_people: how many documents wait for people, the earliest first; the queries from the
+            first of them on do not count yet.
+        for_judge: how many queries wait for the judge.
+        grades: query id to document id to grade: people's, else the judge's.
+        queries: query id to text, of those graded in this call.
+        notes: caveats, as sentences.
+    """
+
+    statement: Statement
+    precision: Statement
+    alone: Statement | None
+    quality: Quality | None
+    judge: str
+    usage: Usage
+    failed: int
+    for_people: int
+    for_judge: int
+    grades: Mapping[str, Mapping[str, int]] = field(repr=False)
+    queries: Mapping[str, str] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def alarm(self) -> bool:
+        """Whether harm is proven."""
+        return self.statement.alarm
+
+    def collection(self, queries: Mapping[str, str] | None = None) -> Collection:
+        """Return the grades as a collection, for `verdict`, `losses` and `tune`.
+
+        Only documents that differ between the two orders were graded. Other systems find others,
+        and a verdict on them says so.
+
+        Args:
+            queries: query id, as in `grades`, to text; by default those of this call.
+
+        Raises:
+            InvalidArgument: none of the queries has a text.
+        """
+        from runoff.evaluation import Collection  # noqa: PLC0415 - it takes a while
+
+        known = self.queries if queries is None else queries
+        held = {one: grades for one, grades in self.grades.items() if one in known}
+        if not held:
+            raise InvalidArgument("queries", known, "has no text of a query that was graded")
+        by = f"{self.judge or 'people'}{', corrected by nobody' if self.quality is None else ''}"
+        note = f"Grades by {by}; only documents that differ between two orders were graded."
+        return Collection(dict(known), held, name="live", notes=(note,), relevant_from=2)
+
+    _repr_pretty_ = pretty
+
+    def __repr__(self) -> str:
+        """Show the statement; `str` has the rest."""
+        return f"Judging({self.statement.sentence})"
+
+    def __str__(self) -> str:
+        """Return both statements, the judge's quality, and what waits."""
+        lines = [str(self.statement), self.precision.sentence]
+        if self.alone is not None:
+            lines.append(f"By the judge alone: {self.alone.sentence}")
+        if self.quality is not None:
+            lines.append(str(self.quality))
+        return visible("\n".join([*lines, *self.notes]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the statements, the judge's quality and what waits, as plain values for JSON."""
+        return {
+            "statement": self.statement.to_dict(),
+            "precision": self.precision.to_dict(),
+            "alone": None if self.alone is None else self.alone.to_dict(),
+            "quality": None if self.quality is None else self.quality.to_dict(),
+            "judge": self.judge,
+            "cost": self.usage.cost,
+            "failed": self.failed,
+            "for_people": self.for_people,
+            "for_judge": self.for_judge,
+            "notes": list(self.notes),
+        }
+
+
+def found_in(store: Judged, now: Mapping[str, Any]) -> Judging:
+    """Return what the grades kept of a directory of observations show.
+
+    Args:
+        store: the grades.
+        now: what `judge` was asked last.
+    """
+    return _Grades(store, now).judging()
+
+
+class _Grades:
+    """The queries of one system and what was said of their documents."""
+
+    def __init__(self, store: Judged, now: Mapping[str, Any]) -> None:
+        self._now = now
+        self._taken = store.taken(now["system"])
+        self._judge: Mapping[tuple[str, str], Grade] = (
+            store.grades(now["key"]) if now["key"] else {}
+        )
+        self._people = store.grades(PEOPLE)
+        self._waits = [
+            (
+                bool(now["key"]) and any(self._unasked(query, one) for one in pairs),
+                any(
+                    one.chance > 0 and (query.query_key, one.text_key) not in self._people
+                    for one in pairs
+                ),
+            )
+            for query, pairs in self._taken
+        ]
+
+    def _unasked(self, query: Taken, pair: Pair) -> bool:
+        grade = self._judge.get((query.query_key, pair.text_key), -1)
+        return grade is not None and grade < 0
+
+    def judging(self) -> Judging:
+        now = self._now
+        judged, graded = (
+            bool(now["key"]),
+            any(
+                (query.query_key, one.text_key) in self._people
+                for query, pairs in self._taken
+                for one in pairs
+                if one.chance > 0
+            ),
+        )
+        mode = "people" if not judged else "both" if graded else "judge"
+        cutoff = now["cutoff"]
+        alone = None
+        if mode == "both":
+            alone = self._stated("judge", f"SDCG@{cutoff}", weighted=True)
+        for_people = sum(
+            (query.query_key, one.text_key) not in self._people
+            for query, pairs in self._taken
+            for one in pairs
+            if one.chance > 0
+        )
+        for_judge = sum(waits for waits, _ in self._waits)
+        notes = [*now["notes"]]
+        if mode != "judge" and for_people:
+            notes.append(
+                f"{for_people} documents wait for people; the queries from the first of them on do "
+                "not count yet."
+            )
+        if for_judge:
+            notes.append(f"{for_judge} queries wait for the judge: call it again.")
+        return Judging(
+            self._stated(mode, f"SDCG@{cutoff}", weighted=True),
+            self._stated(mode, f"P@{cutoff}", weighted=False),
+            alone,
+            quality(list(self._both())),
+            now["name"],
+            Usage(),
+            sum(grade is None for grade in self._judge.values()),
+            for_people,
+            for_judge,
+            self._merged(),
+            notes=tuple(notes),
+        )
+
+    def _counted(self, mode: str) -> Sequence[tuple[Taken, list[Pair]]]:
+        """Return the queries before the first that waits for a judge who counts."""
+        for at, (judge, people) in enumerate(self._waits):
+            if (judge and mode != "people") or (people and mode != "judge"):
+                return self._taken[:at]
+        return self._taken
+
+    def _stated(self, mode: str, measure: str, *, weighted: bool) -> Statement:
+        counted = self._counted(mode)
+        value: Callable[[float], float] = gain if weighted else is_relevant
+        rows = [
+            (at, query.query_key, one) for at, (query, pairs) in enumerate(counted) for one in pairs
+        ]
+
+        def said(grades: Mapping[tuple[str, str], Grade]) -> np.ndarray[Any, np.dtype[np.float64]]:
+            given = (grades.get((key, one.text_key)) for _, key, one in rows)
+            return np.array([np.nan if one is None or one < 0 else value(one) for one in given])
+
+        largest = np.array([query.largest for query, _ in counted], np.float64)
+        sheet = Sheet(
+            np.array([at for at, _, _ in rows], np.int64),
+            np.array([one.weight if weighted else one.share for *_, one in rows], np.float64),
+            said(self._judge),
+            said(self._people),
+            np.array([one.chance for *_, one in rows], np.float64),
+            # a document that enters or leaves has at least the discount of the last rank
+            largest if weighted else largest * self._now["steepest"],
+        )
+        values = corrected(sheet, by=mode)
+        labels = 0
+        if mode != "judge":
+            labels = int((np.isfinite(sheet.people) & (sheet.chance > 0)).sum())
+        few = {
+            name
+            for name in {name for query, _ in counted for name in query.slices}
+            if 1 < len({query.slices.get(name) for query, _ in counted}) <= _MANY_VALUES
+        }
+        return stated(
+            values,
+            times=[query.time for query, _ in counted],
+            slices=[
+                {name: held for name, held in query.slices.items() if name in few}
+                for query, _ in counted
+            ],
+            changed=np.array([bool(pairs) for _, pairs in counted], np.bool_),
+            bound=self._now["bound"],
+            level=self._now["level"],
+            about={"measure": measure, "labels": labels, "of": _OF[mode]},
+        )
+
+    def _both(self) -> list[tuple[Pair, int, int]]:
+        found = {}
+        for query, pairs in self._taken:
+            for one in pairs:
+                key = query.query_key, one.text_key
+                judge, people = self._judge.get(key), self._people.get(key)
+                if one.chance > 0 and judge is not None and judge >= 0 and people is not None:
+                    found[key] = one, judge, people
+        return list(found.values())
+
+    def _merged(self) -> dict[str, dict[str, int]]:
+        merged: dict[str, dict[str, int]] = {}
+        for query, pairs in self._taken:
+            for one in pairs:
+                key = query.query_key, one.text_key
+                grade = self._people.get(key)
+                grade = self._judge.get(key) if grade is None else grade
+                if grade is not None and grade >= 0 and one.doc_id:
+                    merged.setdefault(query.query_key, {})[one.doc_id] = grade
+        return merged

@@ -1,0 +1,102 @@
+"""The table in which people grade: rows are added to it, and grades are read from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, NamedTuple
+
+from runoff.errors import InvalidArgument, MalformedData
+from runoff.evaluation._labels.grades import Grades
+from runoff.evaluation._labels.headers import RETURNED
+from runoff.evaluation._labels.sheet import cell_name
+from runoff.evaluation._labels.tables import read_csv
+from runoff.live._judging.differences import GRADES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["Asking", "added", "returned"]
+
+_COLUMNS = ("query_id", "query", "doc_id", "grade", "text")
+_UNKNOWN = {"-", "?", "n/a", "na", "unsure", "unknown"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Asking(NamedTuple):
+    """A row that people are to grade, from 0 to 3."""
+
+    query_id: str
+    query: str
+    doc_id: str
+    text: str
+
+
+def added(path: Path, rows: Iterable[Asking]) -> int:
+    """Add rows to the table, and make it if it does not exist; return how many.
+
+    Rows that are there stay as they are, and no row is added twice. A text that a spreadsheet would
+    take for a formula gets a space before it.
+
+    Raises:
+        InvalidArgument: the file has other columns, or another delimiter.
+        OSError: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    known: set[tuple[str, str]] = set()
+    if path.exists():
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            held = list(csv.reader(stream))
+        if not held or tuple(held[0]) != _COLUMNS:
+            remedy = (
+                f"must have the columns {', '.join(_COLUMNS)}, with commas between them, so that "
+                "rows can be added: save it as CSV with commas, or name a new file"
+            )
+            raise InvalidArgument("people", path, remedy)
+        known = {(row[0], row[2]) for row in held[1:] if len(row) > 2}  # noqa: PLR2004 - their places
+        if not path.read_bytes().endswith(b"\n"):
+            text.write("\n")
+    else:
+        writer.writerow(_COLUMNS)
+    many = 0
+    for row in rows:
+        if (row.query_id, row.doc_id) not in known:
+            known.add((row.query_id, row.doc_id))
+            writer.writerow((row.query_id, _plain(row.query), row.doc_id, "", _plain(row.text)))
+            many += 1
+    with path.open("a", encoding="utf-8", newline="") as stream:
+        stream.write(text.getvalue())
+    return many
+
+
+def returned(path: Path) -> dict[tuple[str, str], int | None]:
+    """Return the grades in a table by query id and document id; None where people cannot say.
+
+    Rows without a grade are left out.
+
+    Raises:
+        MalformedData: a row cannot be read, or has a grade that is not 0 to 3.
+    """
+    table = read_csv(path, delimiter=None, encoding=None, needed=RETURNED)
+    role, grades = table.columns.role, Grades()
+    found: dict[tuple[str, str], int | None] = {}
+    for where, cells in table.rows:
+        given = cells[role["grade"]] if cells else None
+        if given is None:
+            continue
+        query_id, doc_id = (str(cell_name(where, cells[role[name]])) for name in RETURNED[:2])
+        if isinstance(given, str) and given.strip().casefold() in _UNKNOWN:
+            found[query_id, doc_id] = None
+            continue
+        grade = grades.read(where, given)
+        if not 0 <= grade <= GRADES:
+            remedy = f'must be a grade from 0 to {GRADES}, or "?" if you cannot say'
+            raise MalformedData(where, given, remedy)
+        found[query_id, doc_id] = grade
+    return found
+
+
+def _plain(text: str) -> str:
+    return f" {text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,408 @@
+"""A directory of observations: shards of several processes, written whole or not at all.
+
+A writer names its shards by its own id and a number, so that processes never touch each other's.
+Where shards are merged, deleted or rewritten, the process holds the directory's lock; adding one
+needs none. A merge that was interrupted leaves shards whose numbers another one spans: they are
+ignored, and deleted later.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from runoff._util.lock import lock, unlock
+from runoff._util.stored import path_of
+from runoff.errors import (
+    InvalidArgument,
+    MissingExtra,
+    RecordingDamaged,
+    RecordingNotFound,
+    RecordingTooNew,
+)
+from runoff.live._forgotten import Tombstones
+from runoff.live._table import SCHEMA, VERSION, Counts, columns_of, opened, rows_of, shard_bytes
+
+try:
+    import pyarrow as pa
+except ModuleNotFoundError as missing:
+    raise MissingExtra("pyarrow", "eval") from missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from runoff.live._forgotten import Kind
+    from runoff.live._observation import Observation
+
+__all__ = ["Shard", "Store", "new_writer"]
+
+_MANIFEST = "observations.json"
+_FORMAT = "runoff-observations"
+_BEGUN = ".manifest-"
+_LOCK = "lock"
+_NAME = re.compile(r"obs-([0-9a-f]{20})-(\d{8})-(\d{8})\.parquet")
+_PARTIAL = re.compile(r"\.obs-[0-9a-f]{20}-\d{8}-\d{8}\.partial")
+_TRIES = 100  # listings in which a shard vanished
+_FEW = 32  # shards of one size from which they are merged
+_LARGEST = 64_000_000  # bytes above which a shard is not merged again
+_LEFT = 3600.0  # seconds after which a half-written file is nobody's
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError)
+
+
+class Shard(NamedTuple):
+    """A file of one writer that spans the numbers `first` to `last`."""
+
+    writer: str
+    first: int
+    last: int
+    path: Path
+
+
+class Store:
+    """A directory of observations.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path_of("path", path)
+        self._tombstones = Tombstones(self.path / "forgotten.json")
+
+    def check_own(self) -> None:
+        """Refuse a directory that holds other files.
+
+        Raises:
+            InvalidArgument: it does.
+        """
+        if (self.path / _MANIFEST).is_file():
+            return
+        if self.path.exists() and not (self.path.is_dir() and self._is_empty()):
+            remedy = "must be a new or empty directory, or one that watch has written"
+            raise InvalidArgument("path", str(self.path), remedy)
+
+    def _is_empty(self) -> bool:
+        """Whether there is nothing but what a killed process began to write."""
+        return all(one.name.startswith(_BEGUN) for one in self.path.iterdir())
+
+    def check_there(self) -> None:
+        """Refuse a directory that `watch` never wrote.
+
+        Raises:
+            RecordingNotFound: it did not.
+        """
+        if not (self.path / _MANIFEST).is_file():
+            msg = f"{self.path} has no observations: watch(pipeline, {str(self.path)!r}) makes them"
+            raise RecordingNotFound(msg)
+
+    def prepare(self) -> None:
+        """Make the directory, if it is not there.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if (self.path / _MANIFEST).is_file():
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        said = json.dumps({"format": _FORMAT, "version": VERSION})
+        self._publish(self.path / f"{_BEGUN}{os.getpid()}.partial", said.encode(), _MANIFEST)
+
+    def shards(self) -> list[Shard]:
+        """Return the shards that count: by writer, and within a writer in order of time."""
+        return self._listed()[0]
+
+    def _listed(self) -> tuple[list[Shard], list[Shard]]:
+        """Return the shards that count, and those that another one spans."""
+        every = []
+        for path in self.path.glob("obs-*.parquet"):
+            found = _NAME.fullmatch(path.name)
+            if found is not None:
+                every.append(Shard(found[1], int(found[2]), int(found[3]), path))
+        every.sort(key=lambda one: (one.writer, one.first, -one.last))
+        counting: list[Shard] = []
+        spanned: list[Shard] = []
+        for one in every:
+            before = counting[-1] if counting else None
+            inside = before and before.writer == one.writer and one.last <= before.last
+            (spanned if inside else counting).append(one)
+        return counting, spanned
+
+    def read(self, shard: Shard) -> tuple[pa.Table, Counts]:
+        """Return a shard's table and counts.
+
+        Raises:
+            FileNotFoundError: it was merged or deleted meanwhile.
+            RecordingDamaged: it cannot be read, or is not what was written.
+            RecordingTooNew: a newer version of runoff wrote it.
+        """
+        try:
+            return opened(shard.path.read_bytes())
+        except (FileNotFoundError, RecordingTooNew):
+            raise
+        except _UNREADABLE as error:
+            raise _damaged(shard, error) from error
+
+    def observations(self, shard: Shard) -> list[Observation]:
+        """Return the observations of a shard.
+
+        Raises:
+            FileNotFoundError, RecordingDamaged, RecordingTooNew: as for `read`.
+        """
+        table, _ = self.read(shard)
+        try:
+            return list(rows_of(table))
+        except _UNREADABLE as error:
+            raise _damaged(shard, error) from error
+
+    def each(self) -> Iterator[Observation]:
+        """Yield every observation once, while writers add and merge shards.
+
+        Raises:
+            RecordingDamaged: a shard cannot be read.
+            RecordingTooNew: a newer version of runoff wrote it.
+        """
+        done: list[tuple[Shard, int]] = []  # what was read of this writer
+        tries = 0
+        while tries < _TRIES:
+            for shard in self.shards():
+                if done and (shard.writer, shard.last) <= (done[-1][0].writer, done[-1][0].last):
+                    continue
+                try:
+                    found = self.observations(shard)
+                except FileNotFoundError:  # merged meanwhile: list the shards again
+                    tries += 1
+                    break
+                if done and done[-1][0].writer != shard.writer:
+                    done.clear()
+                read = sum(many for one, many in done if one.first >= shard.first)
+                done.append((shard, len(found) - read))
+                yield from found[read:]
+            else:
+                return
+        raise self._restless()
+
+    def counts(self) -> list[tuple[Shard, Counts]]:
+        """Return the counts of every shard.
+
+        Raises:
+            RecordingDamaged, RecordingTooNew: as for `each`.
+        """
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                return [(shard, self.read(shard)[1]) for shard in self.shards()]
+        raise self._restless()
+
+    def _restless(self) -> RecordingDamaged:
+        msg = f"{self.path} has shards that vanish while they are read"
+        return RecordingDamaged(msg)
+
+    def write(
+        self,
+        observations: Sequence[Observation],
+        counts: Counts | None = None,
+        *,
+        writer: str | None = None,
+        number: int = 1,
+    ) -> Path | None:
+        """Write observations as a shard; once this returns, they survive a crash.
+
+        Args:
+            observations: one or more, in order of time.
+            counts: what happened meanwhile; by default, that these were seen and kept.
+            writer: its id; a new one by default.
+            number: of the shard, higher than that of the writer's last.
+
+        Returns:
+            The shard; None if all of it was to be forgotten.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.prepare()
+        kept = self._tombstones.apply(observations)
+        if not kept:
+            return None
+        times = [one.time for one in kept]
+        said = counts or Counts(seen=len(kept))
+        said = replace(said, kept=len(kept), first=min(times), last=max(times))
+        shard = _shard(self.path, writer or new_writer(), number, number)
+        columns = []
+        for column in columns_of(kept):
+            columns.append(column)
+            time.sleep(0)  # a thread that answers a query need not wait for this one
+        self._put(shard, pa.Table.from_arrays(columns, schema=SCHEMA), said)
+        if self._tombstones.look():  # what was forgotten while this was written
+            self._rewrite(shard)
+        return shard.path
+
+    def merge(self, writer: str | None = None) -> None:
+        """Merge the small shards of a writer, or of each, where there are many of them.
+
+        Raises:
+            OSError: they cannot be read or written.
+            RecordingDamaged: a shard cannot be read.
+        """
+        with self._locked(wait=False) as mine:
+            if not mine:
+                return
+            counting, spanned = self._listed()
+            for left in spanned:
+                self._delete(left)
+            mine_only = [one for one in counting if writer in {None, one.writer}]
+            # only neighbours: a shard between two others would count as merged with them
+            for (_, level), run in groupby(mine_only, key=lambda one: (one.writer, _level(one))):
+                small = list(run)
+                if level is not None and len(small) >= _FEW:
+                    self._merge(small)
+
+    def _merge(self, small: Sequence[Shard]) -> None:
+        read = [self.read(one) for one in small]
+        whole = _shard(self.path, small[0].writer, small[0].first, small[-1].last)
+        self._put(whole, pa.concat_tables([table for table, _ in read]), _sum(c for _, c in read))
+        for one in small:
+            one.path.unlink(missing_ok=True)
+
+    def retain(self, days: float | None, megabytes: float | None) -> None:
+        """Delete the oldest shards, of whichever process, until the rest fits.
+
+        Args:
+            days: how old the youngest observation of a shard may be; None for no limit.
+            megabytes: how large all shards together may be; None for no limit.
+        """
+        with self._locked(wait=False) as mine:
+            if not mine:
+                return
+            self._tidy()
+            found = []
+            for one in self.shards():
+                with suppress(FileNotFoundError):
+                    info = one.path.stat()
+                    found.append((info.st_mtime, info.st_size, one))
+            total = sum(size for _, size, _ in found)
+            oldest = 0.0 if days is None else time.time() - days * 86_400
+            for written, size, one in sorted(found):
+                too_large = megabytes is not None and total > megabytes * 1e6
+                if not too_large and written >= oldest:
+                    break
+                if self._delete(one):
+                    total -= size
+
+    def _tidy(self) -> None:
+        """Delete half-written files that killed processes left."""
+        for left in self.path.glob(".obs-*.partial"):
+            with suppress(OSError):
+                if _PARTIAL.fullmatch(left.name) and time.time() - left.stat().st_mtime > _LEFT:
+                    left.unlink()
+
+    def _delete(self, shard: Shard) -> bool:
+        """Delete a shard that is verifiably one of ours."""
+        try:
+            self.read(shard)
+            shard.path.unlink()
+        except (OSError, RecordingDamaged, RecordingTooNew):
+            return False
+        return True
+
+    def forget(self, kind: Kind, key: str) -> int:
+        """Forget a query or a document in every shard and in what writers still hold.
+
+        Args:
+            kind: `"query"` or `"document"`.
+            key: the hash of the query or of the document's id.
+
+        Returns:
+            How many stored observations were changed or deleted.
+
+        Raises:
+            OSError: a shard cannot be rewritten.
+            RecordingDamaged: a shard cannot be read.
+        """
+        with self._locked(wait=True):
+            said = self._tombstones.with_more(kind, key, time.time())
+            self._publish(self.path / ".forgotten.partial", said, self._tombstones.path.name)
+            counting, spanned = self._listed()
+            for left in spanned:
+                self._delete(left)
+            return sum(self._rewrite(shard) for shard in counting)
+
+    def _rewrite(self, shard: Shard) -> int:
+        """Write a shard again without what was forgotten; return how many rows changed."""
+        try:
+            found = self.observations(shard)
+            counts = self.read(shard)[1]
+        except FileNotFoundError:
+            return 0
+        kept = self._tombstones.apply(found)
+        by_id = {one.id: one for one in kept}
+        changed = sum(by_id.get(one.id) is not one for one in found)
+        if not changed:
+            return 0
+        if kept:
+            table = pa.Table.from_arrays(list(columns_of(kept)), schema=SCHEMA)
+            self._put(shard, table, replace(counts, kept=len(kept)))
+        else:
+            shard.path.unlink(missing_ok=True)
+        return changed
+
+    @contextmanager
+    def _locked(self, *, wait: bool) -> Iterator[bool]:
+        with (self.path / _LOCK).open("ab") as file:
+            mine = lock(file, wait=wait)
+            try:
+                yield mine
+            finally:
+                if mine:
+                    unlock(file)
+
+    def _put(self, shard: Shard, table: pa.Table, counts: Counts) -> None:
+        partial = shard.path.with_name(f".{shard.path.stem}.partial")
+        self._publish(partial, shard_bytes(table, counts), shard.path.name)
+        with suppress(OSError):  # what retention goes by
+            os.utime(shard.path, (counts.last, counts.last))
+
+    def _publish(self, partial: Path, data: bytes, name: str) -> None:
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.path / name)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+
+
+def _level(shard: Shard) -> int | None:
+    """Return how often a shard was merged; None where it is large enough."""
+    with suppress(FileNotFoundError):
+        if shard.path.stat().st_size < _LARGEST:
+            return int(math.log(shard.last - shard.first + 1, _FEW / 2))
+    return None
+
+
+def new_writer() -> str:
+    """Return the id of a new writer; ids sort by the time they were made."""
+    return f"{int(time.time() * 1000):012x}{os.urandom(4).hex()}"
+
+
+def _shard(folder: Path, writer: str, first: int, last: int) -> Shard:
+    return Shard(writer, first, last, folder / f"obs-{writer}-{first:08d}-{last:08d}.parquet")
+
+
+def _sum(counts: Iterable[Counts]) -> Counts:
+    return sum(counts, Counts())
+
+
+def _damaged(shard: Shard, error: BaseException) -> RecordingDamaged:
+    return RecordingDamaged(
+        f"{shard.path} cannot be read ({error}): move it elsewhere to read the others"
+    )

@@ -1,0 +1,171 @@
+"""Copies of LlamaIndex's retrievers and engines that tell an observer their answers."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.bridge.pydantic import Field
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
+from runoff.llama_index._convert import Reading, to_hits
+from runoff.llama_index._retriever import TwoStageRetriever
+from runoff.llama_index._runoff_rerank import RunoffRerank
+from runoff.pipeline._observers import joined, tell
+from runoff.pipeline._replayed import replayed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llama_index.core.schema import NodeWithScore, QueryBundle
+
+    from runoff.pipeline._observers import Observer
+    from runoff.types import Response
+
+__all__ = ["observed"]
+
+
+def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401 - a retriever or an engine
+    """Return a copy of a retriever or of an engine over one that tells an observer its answers.
+
+    In an engine with a second stage, that is what is observed; else its retriever.
+    """
+    if isinstance(given, TwoStageRetriever):
+        return given.replace(observer=joined(given.pipeline.observer, observer))
+    if isinstance(given, BaseRetriever):
+        return WatchedRetriever(given, observer)
+    clone = copy.copy(given)
+    after = list(getattr(given, "_node_postprocessors", None) or [])
+    at = next((at for at, one in enumerate(after) if isinstance(one, RunoffRerank)), None)
+    if at is not None:
+        more = joined(after[at].observer, observer)
+        after[at] = after[at].model_copy(update={"observer": more})
+    elif after and not isinstance(given._retriever, TwoStageRetriever):  # noqa: SLF001 - LlamaIndex has no public way
+        after = [WatchedPostprocessors(inner=after, observer=observer)]
+    else:
+        clone._retriever = observed(given._retriever, observer)  # noqa: SLF001 - as above
+    if after:
+        clone._node_postprocessors = after  # noqa: SLF001 - as above
+    return clone
+
+
+class WatchedRetriever(BaseRetriever):
+    """A retriever that answers as another one, whose attributes it has.
+
+    Args:
+        retriever: the other one.
+        observer: is told its answers.
+    """
+
+    def __init__(self, retriever: BaseRetriever, observer: Observer) -> None:
+        self._retriever = retriever
+        self._observer = observer
+        super().__init__(
+            callback_manager=retriever.callback_manager, object_map=retriever.object_map
+        )
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the retriever's own
+        """Return an attribute of the retriever inside."""
+        if name.startswith("__") or name == "_retriever":
+            raise AttributeError(name)
+        return getattr(self._retriever, name)
+
+    def retrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
+        """Do what the retriever does."""
+        begun = time.perf_counter()
+        found = self._retriever.retrieve(str_or_query_bundle)
+        self._tell(str_or_query_bundle, found, begun)
+        return found
+
+    async def aretrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
+        """Do what the retriever does."""
+        begun = time.perf_counter()
+        found = await self._retriever.aretrieve(str_or_query_bundle)
+        self._tell(str_or_query_bundle, found, begun)
+        return found
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return self.retrieve(query_bundle)
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await self.aretrieve(query_bundle)
+
+    def _tell(self, asked: str | QueryBundle, found: Sequence[NodeWithScore], begun: float) -> None:
+        spent = (time.perf_counter() - begun) * 1000
+        query = asked if isinstance(asked, str) else asked.query_str
+        name, kept = type(self._retriever).__name__, _held(found)
+        tell(self._observer, partial(_answer, query, kept, None, name, "", spent))
+
+
+class WatchedPostprocessors(BaseNodePostprocessor):
+    """Postprocessors one after the other, seen as one second stage.
+
+    Attributes:
+        inner: the postprocessors, first to last.
+        observer: is told their answers.
+    """
+
+    inner: list[Any]
+    observer: Any = Field(exclude=True)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that serialised components carry."""
+        return "WatchedPostprocessors"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        given, begun = _held(nodes), time.perf_counter()
+        for one in self.inner:
+            nodes = one.postprocess_nodes(nodes, query_bundle=query_bundle)
+        self._tell(query_bundle, given, nodes, begun)
+        return nodes
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        given, begun = _held(nodes), time.perf_counter()
+        for one in self.inner:
+            nodes = await one.apostprocess_nodes(nodes, query_bundle=query_bundle)
+        self._tell(query_bundle, given, nodes, begun)
+        return nodes
+
+    def _tell(
+        self,
+        bundle: QueryBundle | None,
+        given: Sequence[NodeWithScore],
+        kept: Sequence[NodeWithScore],
+        begun: float,
+    ) -> None:
+        if bundle is None:
+            return
+        spent = (time.perf_counter() - begun) * 1000
+        after = [(one.node_id, _finite(one.score)) for one in kept]
+        name = " > ".join(type(one).__name__ for one in self.inner)
+        tell(self.observer, partial(_answer, bundle.query_str, given, after, "input", name, spent))
+
+
+def _held(nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+    """Return nodes with the scores they have now: later steps of an engine set others."""
+    return [one.model_copy() for one in nodes]
+
+
+def _finite(score: float | None) -> float | None:
+    return None if score is None or not math.isfinite(score) else float(score)
+
+
+def _answer(
+    query: str,
+    given: Sequence[NodeWithScore],
+    after: Sequence[tuple[str, float | None]] | None,
+    source: str,
+    reranker: str,
+    spent: float,
+) -> Response:
+    hits = to_hits(given, Reading())
+    return replayed(query, hits, source=source, after=after, reranker=reranker, latency_ms=spent)

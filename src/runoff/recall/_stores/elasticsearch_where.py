@@ -1,0 +1,171 @@
+"""Translates a filter to the query language of Elasticsearch and OpenSearch.
+
+A query keeps all that the filter keeps and may keep more: `Elasticsearch` checks every hit with
+`Filter.matches`. What is indexed is not what was stored, by rules that the documentation gives for
+each type of field: `long` cuts 2.5 to 2 and reads "2", `float` rounds to 32 bits, `keyword` writes
+1 as "1" and leaves out texts beyond `ignore_above`, `date` keeps milliseconds. So bounds are
+widened to what is indexed, and of negations only those of texts that no number or boolean could
+have become are asked of the engine.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from runoff.filters import Eq, Range
+from runoff.recall._stores.clauses import clause_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runoff.filters import Filter, Scalar
+    from runoff.recall._stores.clauses import Leaf
+
+__all__ = ["Clause", "elasticsearch_query", "fields_in"]
+
+Clause: TypeAlias = "dict[str, Any]"
+
+_WHOLE = {"long": 2**63, "integer": 2**31, "short": 2**15, "byte": 2**7}
+_LARGEST_EXACT = 2**53
+_LARGEST_SINGLE = float(np.finfo(np.float32).max)
+_MOST_VALUES = 10_000
+_DEEPEST = 20  # Elasticsearch allows 30 levels
+_UNINDEXED = 2**31 - 1
+# what a number or a boolean may have been before a `keyword` field made it a text
+_NOT_ONLY_TEXT = re.compile(r"true|false|[-+]?[\d.]+(?:e[-+]?\d+)?", re.IGNORECASE)
+
+
+def fields_in(properties: Mapping[str, Any], under: str = "") -> dict[str, Mapping[str, Any]]:
+    """Return the fields of a mapping by their whole names; those in `nested` ones are left out."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, field in properties.items():
+        if "properties" in field:
+            if field.get("type") != "nested":
+                found |= fields_in(field["properties"], f"{under}{name}.")
+        else:
+            found[under + name] = field
+    return found
+
+
+def elasticsearch_query(
+    wanted: Filter, field: Callable[[str], tuple[str, Mapping[str, Any]] | None]
+) -> Clause | bool:
+    """Return the query for a filter; True keeps everything, False nothing.
+
+    Args:
+        wanted: the filter.
+        field: returns the whole name and the mapping of a metadata field; None if the mapping does
+            not say how it is indexed.
+    """
+
+    def leaf(one: Leaf, positive: bool) -> Clause | bool:  # noqa: FBT001 - as `clause_of` calls it
+        found = field(one.field)
+        if found is None or found[1].get("index") is False:
+            return True
+        if isinstance(one, Range):
+            return _range(one, *found) if positive else True
+        values = (one.value,) if isinstance(one, Eq) else one.values
+        if not values:
+            return not positive
+        if len(values) > _MOST_VALUES:
+            return True
+        return _one_of(values, *found) if positive else _none_of(one.field, values, *found)
+
+    return clause_of(wanted, leaf, _joined, deepest=_DEEPEST)
+
+
+def _one_of(values: Sequence[Scalar], name: str, field: Mapping[str, Any]) -> Clause | bool:
+    kind = field.get("type")
+    if all(isinstance(value, str) for value in values):
+        words = _words(name, field)
+        if words is None or any(len(str(value)) > words[1] for value in values):
+            return True
+        return {"terms": {words[0]: list(values)}}
+    if all(isinstance(value, bool) for value in values):
+        return {"terms": {name: list(values)}} if kind == "boolean" else True
+    if any(isinstance(value, str | bool | date) for value in values):
+        return True
+    ranges = []
+    for value in values:
+        bound = _indexed(value, str(kind))  # type: ignore[arg-type]  # only numbers are left
+        if bound is None:
+            return True
+        ranges.append({"range": {name: {"gte": bound, "lte": bound}}})
+    return ranges[0] if len(ranges) == 1 else _joined("OR", ranges)
+
+
+def _none_of(
+    asked: str, values: Sequence[Scalar], name: str, field: Mapping[str, Any]
+) -> Clause | bool:
+    words = _words(name, field)
+    if words is None or "." in asked or field.get("null_value") is not None:
+        return True
+    if field.get("normalizer") is not None:
+        return True
+    # other values are left to the check
+    texts = [one for one in values if isinstance(one, str) and not _NOT_ONLY_TEXT.fullmatch(one)]
+    texts = [one for one in texts if one and len(one) <= words[1]]
+    return {"bool": {"must_not": [{"terms": {words[0]: texts}}]}} if texts else True
+
+
+def _words(name: str, field: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Return the field that has texts unanalysed, and the longest text that it has."""
+    if field.get("type") == "keyword":
+        return name, int(field.get("ignore_above", _UNINDEXED))
+    for inner, one in (field.get("fields") or {}).items():
+        if one.get("type") == "keyword" and one.get("normalizer") is None:
+            return f"{name}.{inner}", int(one.get("ignore_above", _UNINDEXED))
+    return None
+
+
+def _range(one: Range, name: str, field: Mapping[str, Any]) -> Clause | bool:
+    kind = str(field.get("type"))
+    low = one.gt if one.gte is None else one.gte
+    high = one.lt if one.lte is None else one.lte
+    bounds: dict[str, Any] = {}
+    for how, bound in (("gte", low), ("lte", high)):
+        if bound is None:
+            continue
+        if isinstance(bound, datetime):
+            if kind not in {"date", "date_nanos"}:
+                return True
+            bounds[how] = _moment(bound, up=how == "lte")
+            bounds["format"] = "strict_date_optional_time"
+        else:
+            indexed = _indexed(bound, kind)  # type: ignore[arg-type]  # no date is left
+            if indexed is None:
+                return True
+            bounds[how] = indexed
+    return {"range": {name: bounds}}
+
+
+def _indexed(value: float, kind: str) -> float | None:
+    """Return a number as it is indexed; None if the engine might refuse it or lose others."""
+    if abs(value) >= _LARGEST_EXACT:
+        return None
+    if kind in _WHOLE:
+        whole = math.trunc(value)
+        return whole if abs(whole) < _WHOLE[kind] else None
+    if kind == "double":
+        return float(value)
+    return float(value) if kind == "float" and abs(value) <= _LARGEST_SINGLE else None
+
+
+def _moment(bound: datetime, *, up: bool) -> str | None:
+    """Return a moment in milliseconds of UTC, at or before it, or at or after it."""
+    moment = bound.astimezone(UTC)
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    if up:
+        moment += timedelta(milliseconds=1)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _joined(how: str, parts: Sequence[Clause]) -> Clause:
+    if how == "AND":
+        return {"bool": {"filter": list(parts)}}
+    return {"bool": {"should": list(parts), "minimum_should_match": 1}}

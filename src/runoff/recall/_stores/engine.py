@@ -1,0 +1,300 @@
+"""What the sources over search engines share: paging, sifting, deadlines, async clients.
+
+A source of an engine is a subclass that says how its client describes a collection, searches it
+and lists it; everything is asked through generators, so that an async client needs no second body.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, get_args
+
+from runoff._waiting import exits
+from runoff._waiting.drive import ask, run, run_async
+from runoff.errors import FilterNotSupported, InvalidArgument, PermanentError
+from runoff.recall._arguments import check_question
+from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery, QueryEmbedder
+from runoff.recall._stores.engine_errors import named
+from runoff.types import Query
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from runoff._waiting.drive import Asking
+    from runoff.deadline import Deadline
+    from runoff.filters import Filter
+    from runoff.types import Document, Hit
+
+__all__ = ["AsyncEngineSource", "Client", "EngineSource", "Search", "is_async"]
+
+Client: TypeAlias = Any
+"""An object of an engine's own client, which is an optional package."""
+Search: TypeAlias = Literal["dense", "text"]
+
+_L = TypeVar("_L")
+_WIDEN = 4
+_PAGE = 500
+
+
+def is_async(client: object, method: str) -> bool:
+    """Whether a client's method must be awaited."""
+    if any(kind.__name__.startswith("Async") for kind in type(client).__mro__):
+        return True
+    return inspect.iscoroutinefunction(getattr(client, method, None))
+
+
+class EngineSource(ABC, Generic[_L]):
+    """A source over one collection of a search engine.
+
+    `_L` is what the engine says about the collection; it is read with the first search, and again
+    after a permanent error.
+    """
+
+    _engine = ""
+    _most = 2**31 - 1  # records that the engine returns at once
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        *,
+        search: Search,
+        embed: Embed | None,
+        embed_query: EmbedQuery | None,
+        aembed_query: AsyncEmbedQuery | None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise InvalidArgument(self._noun, name, "must be its name, a non-empty string")
+        if search not in get_args(Search):
+            raise InvalidArgument("search", search, 'must be "dense" or "text"')
+        callables = {"embed": embed, "embed_query": embed_query, "aembed_query": aembed_query}
+        for argument, given in callables.items():
+            if search == "text" and given is not None:
+                raise InvalidArgument(argument, given, 'is used by search="dense" only')
+        self._client = client
+        self._name = name
+        self._search_kind: Search = search
+        self._embedder: QueryEmbedder | None = None
+        if search == "dense":
+            # a QueryEmbedder refuses None
+            self._embedder = QueryEmbedder(embed, embed_query, aembed_query)  # type: ignore[arg-type]
+        self._description: _L | None = None
+
+    _noun = "collection"
+
+    @property
+    def score_spread(self) -> float | None:
+        """The usual deviation of a query's 100 best cosines, if what embeds knows it.
+
+        None once the first search has read that the collection's scores are not cosines.
+        """
+        if self._embedder is None:
+            return None
+        known = self._description
+        spread: float | None = getattr(self._embedder.embed, "score_spread", None)
+        return spread if known is None or self._has_cosines(known) else None
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Return the `depth` best documents for the query, best first.
+
+        What is left of the deadline is the timeout of every request.
+
+        Raises:
+            InvalidArgument: an argument is of a wrong kind, or the client is async.
+            FilterNotSupported: the filter cannot be pushed down, and too few of the records that
+                the engine can return at once pass it.
+            EmbeddingError: the query's vector has another dimension than the collection, or
+                contains NaN or infinity.
+            IndexNotFound: there is no such collection.
+            AuthenticationFailed: the server refuses the client's key.
+            ConnectionFailed, ServerFailed, DeadlineExceeded: the server cannot be reached, fails,
+                or does not answer in time.
+            BadReply: a score is not finite.
+        """
+        check_question(query, depth)
+        return run(self._search(query, depth, deadline))
+
+    def documents(self) -> Iterator[Document]:
+        """Iterate over all documents of the collection, read page by page.
+
+        Raises:
+            InvalidArgument: the client is async.
+            IndexNotFound, AuthenticationFailed, ConnectionFailed, ServerFailed: as `retrieve`.
+        """
+        return self._pages()
+
+    def warmup(self) -> None:
+        """Load the embedding model, and search the collection once."""
+        if self._embedder is not None:
+            self._embedder.warmup()
+        self.retrieve(Query("warmup"), depth=1)
+
+    def __repr__(self) -> str:
+        """Show the collection's name and the kind of search."""
+        name = type(self).__name__.removeprefix("_Async")
+        return f"{name}({self._name!r}, search={self._search_kind!r})"
+
+    def _pages(self) -> Iterator[Document]:
+        cursor: Any = None
+        while True:
+            found, cursor = run(self._next_page(cursor))
+            yield from found
+            if cursor is None:
+                return
+
+    def _next_page(self, cursor: object) -> Asking[tuple[list[Document], object]]:
+        description = yield from self._described(None)
+        return (yield from self._page(description, cursor, _PAGE))
+
+    def _search(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
+        """Ask the engine, for more records until enough pass the filter."""
+        description = yield from self._described(deadline)
+        question = yield from self._question(query, description, deadline)
+        if question is None:
+            return []
+        clause = None if query.filters is None else self._clause(query.filters, description)
+        if clause is False:
+            return []
+        asked = min(depth, self._most)
+        while True:
+            send = partial(self._fetch, description, question, clause, asked)
+            found = yield from send(deadline)
+            kept: dict[str, Hit] = {}
+            for hit in sorted(found, key=lambda hit: (-hit.score, hit.doc_id)):
+                if query.filters is None or query.filters.matches(hit.document.metadata):
+                    kept.setdefault(hit.doc_id, hit)
+            if len(kept) >= depth or len(found) < asked:
+                return list(kept.values())[:depth]
+            if asked == self._most:
+                if query.filters is None:
+                    return list(kept.values())
+                remedy = (
+                    f"{self._engine} cannot apply it exactly, and of the {asked} records that it "
+                    f"returns at once only {len(kept)} pass: ask for less, or filter by strings"
+                )
+                raise FilterNotSupported("filters", query.filters, remedy)
+            asked = min(asked * _WIDEN, self._most)
+
+    def _described(self, deadline: Deadline | None) -> Asking[_L]:
+        description = self._description
+        if description is None:
+            description = yield from self._describe(deadline)
+            if self._is_settled(description):
+                self._description = description
+        return description
+
+    def _is_settled(self, description: _L) -> bool:  # noqa: ARG002 - of those that override it
+        """Whether what was read will not change; an empty collection shows no record yet."""
+        return True
+
+    def _ask(self, send: Callable[[float | None], Any], deadline: Deadline | None) -> Asking[Any]:
+        """Send one request with the seconds that are left, and name its errors.
+
+        Args:
+            send: sends it; given the seconds, or None for no limit.
+            deadline: of the whole search.
+        """
+        seconds: float | None = None
+        if deadline is not None and deadline.finite:
+            deadline.check("recall")
+            seconds = deadline.remaining()
+
+        def wait() -> object:
+            with exits.Native():
+                return send(seconds)
+
+        async def wait_async() -> object:
+            import asyncio  # noqa: PLC0415 - half of this package's import time
+
+            return await asyncio.wait_for(send(seconds), seconds)
+
+        try:
+            return (yield from ask(wait, wait_async))
+        except Exception as error:
+            known = named(error, f"{self._engine} {self._noun} {self._name!r}")
+            if isinstance(known, PermanentError):
+                self._description = None
+            if known is error:
+                raise
+            raise known from error
+
+    @abstractmethod
+    def _describe(self, deadline: Deadline | None) -> Asking[_L]:
+        """Ask what the collection looks like."""
+
+    @abstractmethod
+    def _has_cosines(self, description: _L) -> bool:
+        """Whether scores are cosines."""
+
+    @abstractmethod
+    def _question(self, query: Query, description: _L, deadline: Deadline | None) -> Asking[Any]:
+        """Return what is searched by; None finds nothing."""
+
+    @abstractmethod
+    def _clause(self, wanted: Filter, description: _L) -> Any:  # noqa: ANN401 - in the engine's own language
+        """Return a clause that keeps at least what the filter keeps; False keeps nothing."""
+
+    @abstractmethod
+    def _fetch(
+        self,
+        description: _L,
+        question: Any,  # noqa: ANN401 - as `_question` returned it
+        clause: Any,  # noqa: ANN401 - as `_clause` returned it, or None
+        count: int,
+        deadline: Deadline | None,
+    ) -> Asking[list[Hit]]:
+        """Return the `count` best records that the clause keeps."""
+
+    @abstractmethod
+    def _page(
+        self,
+        description: _L,
+        cursor: Any,  # noqa: ANN401 - the engine's own
+        size: int,
+    ) -> Asking[tuple[list[Document], object]]:
+        """Return some documents, and where the next page begins; None for no more."""
+
+
+class AsyncEngineSource(EngineSource[_L]):
+    """A source over an async client: `asearch` awaits it, and `search` refuses it."""
+
+    def retrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Refuse: an async client can only be awaited."""
+        check_question(query, depth)
+        del deadline
+        raise self._refusal("asearch()")
+
+    async def aretrieve(
+        self, query: Query, *, depth: int, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        """Do what `retrieve` does and await the client."""
+        check_question(query, depth)
+        return await run_async(self._search(query, depth, deadline))
+
+    def documents(self) -> Iterator[Document]:
+        """Refuse: an async client can only be awaited."""
+        raise self._refusal("adocuments()")
+
+    async def adocuments(self) -> AsyncIterator[Document]:
+        """Do what `documents` does and await the client."""
+        cursor: object = None
+        while True:
+            found, cursor = await run_async(self._next_page(cursor))
+            for one in found:
+                yield one
+            if cursor is None:
+                return
+
+    def warmup(self) -> None:
+        """Load the embedding model."""
+        if self._embedder is not None:
+            self._embedder.warmup()
+
+    def _refusal(self, instead: str) -> InvalidArgument:
+        return InvalidArgument("client", self._client, f"is async: use {instead}, which awaits it")

@@ -1,0 +1,85 @@
+"""The steps of action.yml, run by bash as GitHub runs them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("typer", reason="the cli extra is not installed")
+pytest.importorskip("ir_measures", reason="the eval extra is not installed")
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / ".github" / "evaluate.sh"
+pytestmark = pytest.mark.skipif(
+    shutil.which("bash") is None or not SCRIPT.is_file(), reason="needs bash and the checkout"
+)
+IDS = [f"q{at}" for at in range(60)]
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+    """Return what runs the script on a branch, over one of two runs, in a repository's folder."""
+    command = tmp_path / "bin" / "runoff"
+    command.parent.mkdir()
+    program = "from runoff.cli import app; app()"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{program}" "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "qrels.txt").write_text("".join(f"{one} 0 good 1\n{one} 0 bad 0\n" for one in IDS))
+    for name, order in (("right", ("good", "bad")), ("wrong", ("bad", "good"))):
+        lines = (
+            f"{one} Q0 {doc} {rank} {-rank} x\n" for one in IDS for rank, doc in enumerate(order, 1)
+        )
+        (tmp_path / f"{name}.run").write_text("".join(lines))
+
+    def run(branch, system):
+        outputs = tmp_path / "outputs"
+        outputs.write_text("")
+        done = subprocess.run(
+            [SCRIPT],
+            cwd=tmp_path,
+            check=False,
+            capture_output=True,
+            text=True,
+            env={
+                **os.environ,
+                "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
+                "COLLECTION": "qrels.txt",
+                "SYSTEM": system,
+                "GITHUB_REF": f"refs/heads/{branch}",
+                "MAIN_BRANCH": "trunk",
+                "GITHUB_OUTPUT": str(outputs),
+                "GITHUB_STEP_SUMMARY": str(tmp_path / "step.md"),
+                "RUNNER_TEMP": str(tmp_path),
+            },
+        )
+        found = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+        text = Path(found["summary"]).read_text() if found else ""
+        return done.returncode, found.get("exit-code"), text, done.stderr
+
+    return run
+
+
+def test_a_pull_request_is_compared_with_the_main_branch(evaluate):
+    """The main branch saves its run; a branch that is proven worse gets exit code 3."""
+    assert evaluate("trunk", "right.run")[:2] == (0, "0")
+    code, found, text, _ = evaluate("worse", "wrong.run")
+    assert (code, found) == (0, "3")  # the action fails in a later step, after its comment
+    assert "**remove** (main.run" in text
+    assert evaluate("same", "right.run")[:2] == (0, "0")
+
+
+def test_without_a_run_of_the_main_branch_it_says_so(evaluate):
+    """The first pull request is measured alone."""
+    code, found, text, _ = evaluate("first", "right.run")
+    assert (code, found) == (0, "0")
+    assert "no run of the main branch yet" in text
+
+
+def test_an_error_fails_the_step(evaluate):
+    """What cannot be evaluated is not taken for harm."""
+    code, found, _, told = evaluate("first", "absent.run")
+    assert (code, found) == (2, None)
+    assert "absent.run" in told

@@ -1,0 +1,139 @@
+"""A directory at a glance: figures, drift, JSON, Prometheus, and `runoff watch`."""
+
+import json
+import re
+import time
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from commands import runoff
+from observed import observation
+
+from runoff.errors import InvalidArgument
+from runoff.evaluation import health
+from runoff.live import Observations, watch
+from runoff.live import _writer as writer
+from runoff.live._store import Store
+from runoff.live._table import Counts
+from runoff.scores import ModelIdentity
+from runoff.trace import Scoring
+from runoff.types import Degradation, Outcome
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def seen(tmp_path):
+    """Two days of observations: on the second, other scores, and answers degrade."""
+    now, store = time.time(), Store(tmp_path / "kept")
+    before = [observation(f"q{at}", time=now - 2 * DAY + at) for at in range(40)]
+    late = Outcome((Degradation("rerank", "mini", "timeout"),), 2, 2, 250.0, 40.0)
+    after = [
+        observation(f"q{at}", time=now + at, pair_scores=(0.9, 0.95), outcome=late)
+        for at in range(40)
+    ]
+    store.write(before, Counts(seen=1000, dropped=2), writer="a" * 20)
+    store.write(after, Counts(seen=500, failed=1), writer="b" * 20)
+    return Observations(tmp_path / "kept")
+
+
+def test_the_figures(seen):
+    """Counts, drops, shares and latencies are those of the observations."""
+    found = seen.summary()
+    assert (found.observations, found.seen, found.dropped, found.failed) == (80, 1500, 2, 1)
+    assert (found.complete, found.degraded) == (40, {"rerank mini timeout": 40})
+    assert (found.changed, found.replaced) == (1.0, 1.0)
+    assert found.models == {"mini": 80}
+    assert found.latencies["rerank mini"].p95_ms == 9.0
+    assert found.latencies["search"].count == 80
+    assert found.usage["tokens"] == 2400
+    assert found.truncated == 80
+
+
+def test_drift_is_found(seen):
+    """What changed between the last day and the time before is odd."""
+    odd = {one.check for one in seen.summary().odd}
+    assert {"drift scores", "drift degraded", "degraded"} <= odd
+    assert "drift scores" not in {one.check for one in seen.summary(recent=9 * DAY).odd}
+
+
+def test_the_last_days_only(seen):
+    """`days` leaves out what is older."""
+    found = seen.summary(days=1)
+    assert (found.observations, found.seen) == (40, 500)
+    with pytest.raises(InvalidArgument):
+        seen.summary(days=0)
+
+
+def test_health_reads_observations(seen):
+    """`health` takes the observations as they are, without texts, and skips what needs them."""
+    found = health(seen)
+    assert found.queries == 80
+    assert found["degraded"].figure == 0.5
+    assert found["phantoms"].odd is None
+
+
+def test_an_observations_trace_is_that_of_its_response(tmp_path):
+    """The trace of an observation has the ranks, scores and fates of the response's own."""
+    from parts import Backwards, Listed
+
+    from runoff import TwoStage
+
+    pipeline = TwoStage({"one": Listed("a", "b", "c", "d")}, reranker=Backwards(), window=3)
+    response = watch(pipeline, tmp_path / "kept", 1.0, texts=True).search("tea", top_k=2)
+    assert writer.flush((tmp_path / "kept").absolute(), 20)
+    (one,) = Observations(tmp_path / "kept")
+
+    def shown(trace):
+        return sorted(
+            (it.candidate.document.doc_id, it.kind, it.rank, it.scoring, it.rerank_rank,
+             it.rerank_score, it.pair_score, it.candidate.placements)
+            for it in trace.fates
+        )  # fmt: skip
+
+    assert shown(one.trace) == shown(response.trace)
+    assert one.trace.stages == response.trace.stages
+    assert health([one]).findings == health([response]).findings
+
+
+def test_a_summary_without_a_second_stage(tmp_path):
+    """A pipeline without a reranker has no changes, and few observations have no findings."""
+    plain = observation(
+        "q", model=ModelIdentity(""), outcome=Outcome(), ranks=(1, 2), scorings=(Scoring.OFF,) * 2
+    )
+    Store(tmp_path / "kept").write([plain])
+    found = Observations(tmp_path / "kept").summary()
+    assert (found.changed, found.findings) == (0.0, ())
+    assert "models: none 1" in str(found)
+
+
+def test_prometheus_reads_every_line(seen):
+    """Each line is a comment or a sample, and each name has one type."""
+    text = seen.summary().to_prometheus()
+    sample = re.compile(r'runoff_\w+(\{(\w+="([^"\\\n]|\\.)*",?)+\})? -?[0-9.e+-]+')
+    lines = text.splitlines()
+    assert all(line.startswith(("# HELP ", "# TYPE ")) or sample.fullmatch(line) for line in lines)
+    types = [line for line in lines if line.startswith("# TYPE")]
+    assert len(types) == len(set(types))
+    assert 'runoff_latency_seconds{stage="rerank mini",quantile="0.95"} 0.009' in lines
+    assert "runoff_observations_dropped 2" in lines
+
+
+class TestCommand:
+    def test_text_and_json(self, seen):
+        """`runoff watch` prints the figures, or the same as JSON with a version."""
+        shown = runoff("watch", seen.path)
+        assert shown.returncode == 0
+        assert "80 observations of 1,500 answers" in shown.stdout
+        assert "dropped 2, failed writes 1" in shown.stdout
+        found = json.loads(runoff("watch", seen.path, "--json").stdout)
+        assert (found["version"], found["observations"]) == (1, 80)
+        assert runoff("watch", seen.path, "--prometheus").stdout.startswith("# HELP runoff_answers")
+
+    def test_an_alarm_has_an_exit_code(self, seen, tmp_path):
+        """With --fail-on-alarm what is odd exits with 3; no directory with 1."""
+        assert runoff("watch", seen.path, "--fail-on-alarm").returncode == 3
+        assert runoff("watch", tmp_path).returncode == 1
+        assert runoff("watch", seen.path, "--json", "--prometheus").returncode == 2
