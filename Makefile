@@ -14,6 +14,8 @@ SITE_VENV ?= .venv-site
 RAY_EXTRAS := cli,eval,models,ray
 # the newest release; `make test` runs the one that both frameworks' own integrations accept
 COHERE ?= cohere>=7,<8
+STORES_VENV ?= .venv-stores
+STORES_EXTRAS := chroma,cli,eval,http,langchain,llama-index
 ENGINES_VENV ?= .venv-engines
 ENGINES_EXTRAS := elasticsearch,lancedb,milvus,opensearch,postgres,qdrant
 OLDEST := $(VENV)-oldest
@@ -30,7 +32,7 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
 .PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray \
-	test-engines test-sdist lint types docs site bench notebooks build release-check clean
+	test-engines test-stores test-sdist lint types docs site bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +43,7 @@ help:
 	@echo "make test-oldest  run tests with the oldest versions of what runoff builds on"
 	@echo "make test-torch run the tests of the torch backend, in an environment of their own"
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
+	@echo "make test-stores run the tests of the frameworks' vector stores likewise; write the page on them"
 	@echo "make test-engines run the tests of the search engines' sources, likewise"
 	@echo "make test-ray  run the tests of bulk work on a Ray cluster, likewise"
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
@@ -121,6 +124,16 @@ $(COHERE_VENV)/.cohere: pyproject.toml $(wildcard models/pyproject.toml)
 test-cohere: $(COHERE_VENV)/.cohere
 	$(COHERE_VENV)/bin/python -m pytest tests/rerank/test_cohere*.py $(ARGS)
 
+# real stores in this process or beside it: Qdrant, Chroma, FAISS, Milvus Lite, LanceDB, PostgreSQL, DuckDB, SQLite;
+# their clients warn of much
+$(STORES_VENV)/.stores: pyproject.toml $(wildcard models/pyproject.toml)
+	$(PYTHON) -m venv $(STORES_VENV)
+	$(call pip,$(STORES_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(STORES_VENV)) $(call self,$(STORES_EXTRAS)) --group stores
+	@touch $@
+
+test-stores: $(STORES_VENV)/.stores
+	$(STORES_VENV)/bin/python -m pytest -o filterwarnings=default tests/stores $(ARGS)
 $(ENGINES_VENV)/.engines: pyproject.toml $(wildcard models/pyproject.toml)
 	$(PYTHON) -m venv $(ENGINES_VENV)
 	$(call pip,$(ENGINES_VENV)) --upgrade "pip>=25.1"
@@ -194,5 +207,5 @@ release-check:
 	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(RAY_VENV) $(SITE_VENV) $(ENGINES_VENV) \
+	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(STORES_VENV) $(RAY_VENV) $(SITE_VENV) $(ENGINES_VENV) \
 		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -91,6 +91,18 @@ def test_a_reader_sees_each_row_once_while_shards_are_merged(tmp_path):
     assert first + [one.id for one in reading] == expected
 
 
+def test_a_reader_goes_on_while_queries_are_forgotten(tmp_path):
+    """What was read is merged and forgotten in the middle of an iteration, and it ends."""
+    store = filled(tmp_path / "kept", 32)
+    reading = iter(Observations(tmp_path / "kept"))
+    for _ in range(5):
+        next(reading)
+    store.merge()
+    for number in range(1, 32):
+        assert store.forget("query", text_key(f"q{number}")) == 1
+    assert len(list(reading)) <= 1
+
+
 def test_merging_leaves_the_shards_of_others(tmp_path):
     """Shards of two writers are never merged with each other."""
     store = filled(tmp_path / "kept", 32)

@@ -5,6 +5,7 @@ import math
 import pytest
 
 pytest.importorskip("langchain_core")
+pytest.importorskip("langchain_postgres", reason="the group `stores` is not installed")
 pytest.importorskip("llama_index.core")
 
 import shelf
@@ -167,7 +168,7 @@ class TestTheHybridOfPGVectorStore:
         made = TwoStageRetriever(retriever=both[0], reranker=None, top_n=40, depth=40)
         found = made.invoke("coal")
         assert len(found) == 40
-        assert {place.source for one in found for place in provenance(one).placements} == {"hybrid"}
+        assert {name for one in found for name in provenance(one)["sources"]} == {"hybrid"}
 
     def test_each_question_has_its_own_words(self, both):
         """A second question is not answered with the words of the first."""

@@ -17,6 +17,7 @@ SIZE = len(WORDS) + 1
 _names = itertools.count()
 
 
+@functools.cache
 def vector(text):
     """Return counts of the words of the corpus, and a little of each letter: no two are alike."""
     mark = zlib.crc32(text.encode()) / 2**32

@@ -13,9 +13,7 @@ PACKAGES = {
         "faiss": "langchain-community", "pgvector": "langchain-postgres",
         "pgvectorstore": "langchain-postgres", "milvus": "langchain-milvus",
         "lancedb": "langchain-community", "duckdb": "langchain-community",
-        "sqlitevec": "langchain-community", "elasticsearch": "langchain-elasticsearch",
-        "opensearch": "langchain-community", "weaviate": "langchain-weaviate",
-        "redis": "langchain-redis", "mongodb": "langchain-mongodb",
+        "sqlitevec": "langchain-community",
     },
     "LlamaIndex": {
         "simple": "llama-index-core",
@@ -23,7 +21,6 @@ PACKAGES = {
             name: f"llama-index-vector-stores-{name}"
             for name in (
                 "chroma", "qdrant", "faiss", "postgres", "milvus", "lancedb", "duckdb",
-                "elasticsearch", "opensearch", "weaviate", "redis", "mongodb",
             )
         },
     },
@@ -32,9 +29,7 @@ NAMES = {
     "memory": "InMemoryVectorStore", "chroma": "Chroma", "qdrant": "Qdrant", "faiss": "FAISS",
     "pgvector": "PGVector", "pgvectorstore": "PGVectorStore", "milvus": "Milvus",
     "lancedb": "LanceDB", "duckdb": "DuckDB", "sqlitevec": "SQLiteVec",
-    "elasticsearch": "Elasticsearch", "opensearch": "OpenSearch", "weaviate": "Weaviate",
-    "redis": "Redis", "mongodb": "MongoDB Atlas", "simple": "SimpleVectorStore",
-    "postgres": "PGVectorStore",
+    "simple": "SimpleVectorStore", "postgres": "PGVectorStore",
 }  # fmt: skip
 
 
@@ -64,10 +59,13 @@ def write(found):
 
 
 def write_whole(found):
-    """Write the page if every store of both frameworks has a verdict in every column."""
+    """Write the page if every store that runs here has a verdict in every column."""
+    import shelf
+
+    whole = {"LangChain": shelf.LANGCHAIN, "LlamaIndex": shelf.LLAMA_INDEX}
     if all(
         set(found.get(framework, {}).get(store, {})) >= set(COLUMNS)
-        for framework, stores in PACKAGES.items()
+        for framework, stores in whole.items()
         for store in stores
     ):
         write(found)

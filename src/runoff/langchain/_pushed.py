@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from runoff.filters import Eq, In, Range
 from runoff.langchain._kinds import kind_of
+from runoff.recall._stores.elastic_clauses import all_of, any_of, clause
 from runoff.recall._stores.fold import folded, one_by_one
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _Leaf = Eq | In | Range
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _PLAIN_TEXT = re.compile(r"[\w .@/+=-]*").fullmatch
 _MOST_VALUES = 200
-_LONGEST_WORD = 256  # Elasticsearch leaves longer ones out of `field.keyword`
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,30 +186,11 @@ def _mongodb(_: object, one: _Leaf) -> Any:  # noqa: ANN401 - as above
     return _made(one, compare, _all_of, _any_of)
 
 
-# Elasticsearch and OpenSearch: clauses
-
-
-def _filter_clauses(forms: Sequence[Any]) -> dict[str, Any]:
-    return {"bool": {"filter": list(forms)}}
-
-
-def _should_clauses(forms: Sequence[Any]) -> dict[str, Any]:
-    return {"bool": {"should": list(forms), "minimum_should_match": 1}}
+# Elasticsearch and OpenSearch
 
 
 def _clauses(_: object, one: _Leaf) -> Any:  # noqa: ANN401 - as above
-    name = f"metadata.{one.field}"
-
-    def compare(operator: str, value: Any) -> Any:  # noqa: ANN401 - as above
-        if _is_time(value) or (isinstance(value, str) and len(value) > _LONGEST_WORD):
-            return None
-        if operator != "eq":
-            return {"range": {name: {operator: value}}}
-        if not isinstance(value, str):
-            return {"term": {name: value}}
-        return _should_clauses([{"term": {f"{name}.keyword": value}}, {"term": {name: value}}])
-
-    return _made(one, compare, _filter_clauses, _should_clauses)
+    return None if _conditions(one) is None else clause(one)
 
 
 # Milvus and LanceDB: expressions
@@ -337,8 +318,8 @@ _LANGUAGES = {
     "pgvector": _Language("filter", _pgvector, _all_of, _any_of, known=True),
     "pgvectorstore": _Language("filter", _pgvectorstore, _all_of, _any_of, known=True),
     "mongodb": _Language("pre_filter", _mongodb, _all_of, _any_of),
-    "elasticsearch": _Language("filter", _clauses, _filter_clauses, _should_clauses, listed=True),
-    "opensearch": _Language("efficient_filter", _clauses, _filter_clauses, _should_clauses),
+    "elasticsearch": _Language("filter", _clauses, all_of, any_of, listed=True),
+    "opensearch": _Language("efficient_filter", _clauses, all_of, any_of),
     "milvus": _Language("expr", _milvus, _and, _or, known=True),
     "lancedb": _Language("filter", _lancedb, _and, _or, known=True, extra={"prefilter": True}),
     "weaviate": _Language("filters", _weaviate, _weaviate_every, _weaviate_some),

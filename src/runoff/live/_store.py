@@ -15,7 +15,7 @@ import re
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from runoff._util.lock import lock, unlock
@@ -52,7 +52,8 @@ _NAME = re.compile(r"obs-([0-9a-f]{20})-(\d{8})-(\d{8})\.parquet")
 _PARTIAL = re.compile(r"\.obs-[0-9a-f]{20}-\d{8}-\d{8}\.partial")
 _TRIES = 100  # listings in which a shard vanished
 _FEW = 32  # shards of one size from which they are merged
-_LARGEST = 64_000_000  # bytes above which a shard is not merged again
+_LARGEST = 1_000_000  # bytes from which a shard is not merged again
+_AT_ONCE = 64  # observations in memory while a shard is written again
 _LEFT = 3600.0  # seconds after which a half-written file is nobody's
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError)
 
@@ -150,15 +151,14 @@ class Store:
         except _UNREADABLE as error:
             raise _damaged(shard, error) from error
 
-    def observations(self, shard: Shard) -> list[Observation]:
-        """Return the observations of a shard.
+    def _rows(self, shard: Shard, table: pa.Table) -> Iterator[Observation]:
+        """Yield the observations of a shard's table, which are made one by one.
 
         Raises:
-            FileNotFoundError, RecordingDamaged, RecordingTooNew: as for `read`.
+            RecordingDamaged: a row holds what no observation can have.
         """
-        table, _ = self.read(shard)
         try:
-            return list(rows_of(table))
+            yield from rows_of(table)
         except _UNREADABLE as error:
             raise _damaged(shard, error) from error
 
@@ -176,15 +176,15 @@ class Store:
                 if done and (shard.writer, shard.last) <= (done[-1][0].writer, done[-1][0].last):
                     continue
                 try:
-                    found = self.observations(shard)
+                    table, _ = self.read(shard)
                 except FileNotFoundError:  # merged meanwhile: list the shards again
                     tries += 1
                     break
                 if done and done[-1][0].writer != shard.writer:
                     done.clear()
                 read = sum(many for one, many in done if one.first >= shard.first)
-                done.append((shard, len(found) - read))
-                yield from found[read:]
+                done.append((shard, len(table) - read))
+                yield from self._rows(shard, table.slice(read))
             else:
                 return
         raise self._restless()
@@ -234,11 +234,7 @@ class Store:
         said = counts or Counts(seen=len(kept))
         said = replace(said, kept=len(kept), first=min(times), last=max(times))
         shard = _shard(self.path, writer or new_writer(), number, number)
-        columns = []
-        for column in columns_of(kept):
-            columns.append(column)
-            time.sleep(0)  # a thread that answers a query need not wait for this one
-        self._put(shard, pa.Table.from_arrays(columns, schema=SCHEMA), said)
+        self._put(shard, _table(kept), said)
         if self._tombstones.look():  # what was forgotten while this was written
             self._rewrite(shard)
         return shard.path
@@ -336,19 +332,19 @@ class Store:
     def _rewrite(self, shard: Shard) -> int:
         """Write a shard again without what was forgotten; return how many rows changed."""
         try:
-            found = self.observations(shard)
-            counts = self.read(shard)[1]
+            table, counts = self.read(shard)
         except FileNotFoundError:
             return 0
-        kept = self._tombstones.apply(found)
-        by_id = {one.id: one for one in kept}
-        changed = sum(by_id.get(one.id) is not one for one in found)
-        if not changed:
-            return 0
-        if kept:
-            table = pa.Table.from_arrays(list(columns_of(kept)), schema=SCHEMA)
-            self._put(shard, table, replace(counts, kept=len(kept)))
-        else:
+        rows, changed, kept = self._rows(shard, table), 0, []
+        while some := list(islice(rows, _AT_ONCE)):
+            left = self._tombstones.apply(some)
+            same = {id(one) for one in left}
+            changed += sum(id(one) not in same for one in some)
+            kept.append(_table(left))
+        whole = pa.concat_tables(kept)
+        if changed and len(whole):
+            self._put(shard, whole, replace(counts, kept=len(whole)))
+        elif changed:
             shard.path.unlink(missing_ok=True)
         return changed
 
@@ -387,6 +383,14 @@ def _level(shard: Shard) -> int | None:
         if shard.path.stat().st_size < _LARGEST:
             return int(math.log(shard.last - shard.first + 1, _FEW / 2))
     return None
+
+
+def _table(observations: Sequence[Observation]) -> pa.Table:
+    columns = []
+    for column in columns_of(observations):
+        columns.append(column)
+        time.sleep(0)  # a thread that answers a query need not wait for this one
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def new_writer() -> str:

@@ -8,6 +8,7 @@ returns is checked again. Facts about the stores, each tested in `tests/stores` 
 - `QdrantVectorStore` drops nodes for a float that must be equal; it takes Qdrant's own filters.
 - `PGVectorStore` writes names and values into its SQL, as `LanceDBVectorStore` and others do: only
   plain words are sent. It compares text, so that lists and numbers need operators of their own.
+- `ElasticsearchStore` reads every condition as an equality, so that it is asked in clauses.
 - `ChromaVectorStore` and LanceDB's take no lists in the metadata.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import QueryBundle
@@ -29,6 +31,8 @@ from llama_index.core.vector_stores.types import (
 from runoff.errors import FilterNotSupported
 from runoff.filters import Eq, In, Range
 from runoff.llama_index._filters import to_metadata_filters
+from runoff.llama_index._kinds import kind_of
+from runoff.recall._stores.elastic_clauses import all_of, any_of, clause
 from runoff.recall._stores.fold import folded, one_by_one
 from runoff.recall._stores.qdrant_filter import qdrant_filter
 
@@ -39,21 +43,11 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
-__all__ = ["Pushed", "kind_of", "pushed"]
+__all__ = ["Pushed", "pushed"]
 
 _Form = MetadataFilter | MetadataFilters
 _Leaf = Eq | In | Range
 
-_KINDS = {
-    "SimpleVectorStore": "simple",
-    "ChromaVectorStore": "chroma",
-    "QdrantVectorStore": "qdrant",
-    "PGVectorStore": "postgres",
-    "MilvusVectorStore": "milvus",
-    "LanceDBVectorStore": "lancedb",
-    "DuckDBVectorStore": "duckdb",
-    "FaissVectorStore": "faiss",
-}
 # what cannot end a literal, start a parameter or be a pattern in the languages that stores write
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _PLAIN_TEXT = re.compile(r"[\w .,@/+=-]*").fullmatch
@@ -75,12 +69,6 @@ class Pushed:
     empty: bool = False
 
 
-def kind_of(store: object) -> str | None:
-    """Return which of these stores it is, by its class or a base class; None for another store."""
-    names = (one.__name__ for one in type(store).__mro__)
-    return next((_KINDS[name] for name in names if name in _KINDS), None)
-
-
 def pushed(retriever: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
     """Return a copy of a retriever whose store applies a filter too; None if it cannot.
 
@@ -95,6 +83,8 @@ def pushed(retriever: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
         return _of_simple(clone, store, wanted)
     if kind == "qdrant":
         return _of_qdrant(clone, store, wanted)
+    if kind == "elasticsearch":
+        return _of_elasticsearch(clone, wanted)
     more = _metadata_filters(kind, wanted)
     if isinstance(more, bool):
         return None if more else Pushed(clone, known=True, empty=True)
@@ -103,7 +93,7 @@ def pushed(retriever: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
     if kind not in _NESTING and any(isinstance(one, MetadataFilters) for one in both.filters):
         return None
     clone._filters = both  # noqa: SLF001 - as above
-    return Pushed(clone, known=kind is not None)
+    return Pushed(clone, known=kind in _TESTED)
 
 
 def _of_simple(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushed | None:  # noqa: ANN401 - known by its name
@@ -133,13 +123,26 @@ def _of_qdrant(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushe
     return Pushed(clone, known=True)
 
 
+def _of_elasticsearch(clone: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
+    """Ask in clauses of Elasticsearch: its store reads LlamaIndex's filters as equalities."""
+    given = dict(clone._kwargs)  # noqa: SLF001 - LlamaIndex has no public way
+    made = folded(wanted, lambda one: None if _values(one) is None else clause(one), all_of, any_of)
+    if isinstance(made, bool) or clone._filters is not None:  # noqa: SLF001 - as above
+        return Pushed(clone, known=True, empty=True) if made is False else None
+    given["es_filter"] = [*(given.get("es_filter") or ()), made]
+    clone._kwargs = given  # noqa: SLF001 - as above
+    return Pushed(clone, known=False)
+
+
 def _metadata_filters(kind: str | None, wanted: Filter) -> MetadataFilters | bool:
     if kind == "chroma":
         try:
             return to_metadata_filters(wanted)
         except FilterNotSupported:
             pass  # a part of it may do
-    form: _Form | bool = folded(wanted, _LEAVES.get(kind, _plain), _every, _some)
+    form: _Form | bool = folded(
+        wanted, _LEAVES.get(kind, _plain), _every, _some if kind in _ORS else _never
+    )
     return MetadataFilters(filters=[form]) if isinstance(form, MetadataFilter) else form
 
 
@@ -149,6 +152,10 @@ def _every(forms: Sequence[_Form]) -> _Form:
 
 def _some(forms: Sequence[_Form]) -> _Form:
     return _joined(forms, FilterCondition.OR)
+
+
+def _never(_: object) -> None:
+    """Join nothing: Redis's store, and others perhaps, drop a condition that they cannot apply."""
 
 
 def _joined(forms: Sequence[_Form], condition: FilterCondition) -> MetadataFilters:
@@ -184,8 +191,17 @@ def _values(one: _Leaf) -> list[Any] | None:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, str):
-        return _PLAIN_TEXT(value) is not None
+        return _PLAIN_TEXT(value) is not None and not _is_time(value)
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_time(value: str) -> bool:
+    """Whether OpenSearch's store takes a text for a time, which it asks for in another field."""
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _one_type(values: Sequence[object]) -> bool:
@@ -234,7 +250,7 @@ def _milvus(one: _Leaf) -> _Form | None:
     ])  # fmt: skip
 
 
-def _duckdb(one: _Leaf) -> _Form | None:
+def _one_each(one: _Leaf) -> _Form | None:
     values = _values(one)
     if values is None or isinstance(one, Range):
         return None if values is None else to_metadata_filters(one)
@@ -250,10 +266,23 @@ def _lancedb(one: _Leaf) -> _Form | None:
     return MetadataFilter(key=one.field, value=values, operator=FilterOperator.IN)
 
 
+def _weaviate(one: _Leaf) -> _Form | None:
+    """Return equalities, since it has no `in`; bounds are cut to the type of the property."""
+    whole = all(float(value).is_integer() for value in _values(one) or () if _is_number(value))
+    return _one_each(one) if whole else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
 _LEAVES: dict[str | None, Callable[[_Leaf], _Form | None]] = {
     "postgres": _postgres,
     "milvus": _milvus,
     "lancedb": _lancedb,
-    "duckdb": _duckdb,
+    "duckdb": _one_each,
+    "weaviate": _weaviate,
 }
-_NESTING = {"postgres", "milvus", "chroma", "duckdb"}
+_NESTING = {"postgres", "milvus", "chroma", "duckdb", "opensearch", "weaviate"}
+_TESTED = {"postgres", "milvus", "chroma", "duckdb", "lancedb"}
+_ORS = _TESTED | {"opensearch", "weaviate", "mongodb"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runoff.errors import InvalidArgument
-from runoff.llama_index._pushed import kind_of
+from runoff.llama_index._kinds import kind_of
 
 if TYPE_CHECKING:
     from llama_index.core import VectorStoreIndex
@@ -72,17 +72,13 @@ def delete(index: VectorStoreIndex, ids: list[str]) -> None:
     """Delete nodes from an index's store and docstore.
 
     Raises:
-        InvalidArgument: the store cannot delete nodes.
+        NotImplementedError: the store cannot delete nodes.
     """
     store: Any = index.vector_store
-    try:
-        if kind_of(store) != "lancedb":
-            index.delete_nodes(ids, delete_from_docstore=True)
-            return
-        store.table.delete(_in_sql(ids))
-    except NotImplementedError as error:
-        remedy = "cannot delete nodes: copy what stays to a new store"
-        raise InvalidArgument("vector_store", type(store).__name__, remedy) from error
+    if kind_of(store) != "lancedb":
+        index.delete_nodes(ids, delete_from_docstore=True)
+        return
+    store.table.delete(_in_sql(ids))
     for one in ids:
         if index.docstore.document_exists(one):
             index.docstore.delete_document(one)

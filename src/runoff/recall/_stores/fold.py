@@ -1,4 +1,4 @@
-"""Translates a filter leaf by leaf to the strongest question that a store answers as it should.
+"""What a framework's store is asked of a filter: only what it answers as it should.
 
 The question keeps every document that the filter keeps, and may keep more: whoever asks checks each
 document with `Filter.matches`. Conditions that a store does not answer in this sense are left out
@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runoff.filters import And, Eq, In, Not, Or, Range
+from runoff.filters import Eq, In
+from runoff.recall._stores.clauses import clause_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runoff.filters import Filter
+    from runoff.recall._stores.clauses import Leaf
 
 __all__ = ["folded", "one_by_one"]
 
 
 def folded(
     wanted: Filter,
-    leaf: Callable[[Eq | In | Range], Any],
+    leaf: Callable[[Leaf], Any],
     every: Callable[[Sequence[Any]], Any],
     some: Callable[[Sequence[Any]], Any],
 ) -> Any:  # noqa: ANN401 - the form is the store's
@@ -37,26 +39,19 @@ def folded(
         The form; True, which keeps everything; or False if no document can pass.
     """
 
-    def of(one: Filter) -> Any:  # noqa: ANN401 - as above
-        if isinstance(one, Not):
-            # stores differ most in what a negation does with an absent field
-            return of(one.filter.filter) if isinstance(one.filter, Not) else True
-        if isinstance(one, And | Or):
-            decides = isinstance(one, Or)  # True keeps everything in an Or, False nothing in an And
-            parts = [of(inner) for inner in one.filters]
-            if any(part is decides for part in parts):
-                return decides
-            forms = [part for part in parts if not isinstance(part, bool)]
-            if len(forms) < 2:  # noqa: PLR2004 - nothing to join
-                return forms[0] if forms else not decides
-            made = some(forms) if decides else every(forms)
-        elif isinstance(one, In) and not one.values:
+    def made(one: Leaf, positive: bool) -> Any:  # noqa: ANN401, FBT001 - as above, as called
+        if not positive:
+            return True  # stores differ most in what a negation does with an absent field
+        if isinstance(one, In) and not one.values:
             return False
-        else:
-            made = leaf(one)
-        return True if made is None else made
+        form = leaf(one)
+        return True if form is None else form
 
-    return of(wanted)
+    def joined(word: str, forms: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
+        form = (every if word == "AND" else some)(forms)
+        return True if form is None else form
+
+    return clause_of(wanted, made, joined)
 
 
 def one_by_one(wanted: Eq | In) -> list[Eq]:

@@ -1,0 +1,27 @@
+"""Which vector store an object is, told by its class: none of them is imported for it."""
+
+from __future__ import annotations
+
+__all__ = ["kind_of"]
+
+_KINDS = {
+    "SimpleVectorStore": "simple",
+    "ChromaVectorStore": "chroma",
+    "QdrantVectorStore": "qdrant",
+    "PGVectorStore": "postgres",
+    "MilvusVectorStore": "milvus",
+    "LanceDBVectorStore": "lancedb",
+    "DuckDBVectorStore": "duckdb",
+    "FaissVectorStore": "faiss",
+    "ElasticsearchStore": "elasticsearch",
+    "OpensearchVectorStore": "opensearch",
+    "WeaviateVectorStore": "weaviate",
+    "RedisVectorStore": "redis",
+    "MongoDBAtlasVectorSearch": "mongodb",
+}
+
+
+def kind_of(store: object) -> str | None:
+    """Return which of these stores it is, by its class or a base class; None for another store."""
+    names = (one.__name__ for one in type(store).__mro__)
+    return next((_KINDS[name] for name in names if name in _KINDS), None)
