@@ -22,14 +22,14 @@ ASKED = ["the report about it"]
 
 
 def asked(folder, *arguments):
-    (folder / "parts.py").write_text(PARTS)
+    (folder / "doctored.py").write_text(PARTS)
     (folder / "questions.json").write_text(json.dumps(ASKED))
     return runoff("doctor", *arguments, "--questions", "questions.json", cwd=folder)
 
 
 def test_a_sound_part(tmp_path):
     """It prints a line for each check and exits with 0; what makes a part is called."""
-    for name in ("parts:words", "parts:made"):
+    for name in ("doctored:words", "doctored:made"):
         done = asked(tmp_path, name)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "fine  depth" in done.stdout
@@ -37,7 +37,7 @@ def test_a_sound_part(tmp_path):
 
 def test_a_fault_exits_with_three(tmp_path):
     """A script sees by the code that something is wrong, and in JSON what."""
-    done = asked(tmp_path, "parts:backwards", "--json")
+    done = asked(tmp_path, "doctored:backwards", "--json")
     assert done.returncode == 3
     odd = {one["check"] for one in json.loads(done.stdout)["findings"] if one["odd"]}
     assert "scores" in odd

@@ -129,9 +129,9 @@ def loading(monkeypatch, meanwhile):
     sessions.forget()
     load = sessions.load
 
-    def slowly(files):
+    def slowly(files, **options):
         meanwhile()
-        return load(files)
+        return load(files, **options)
 
     monkeypatch.setattr(sessions, "load", slowly)
 
