@@ -14,8 +14,8 @@ FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 FRAMEWORKS = ("langchain", "llama_index")
 
-# the two that take least, 20 seconds each, run with `make test` too
-QUICK = ("choose_window_and_fusion", "evaluate_your_pipeline")
+# one of those that take least, 20 seconds, runs with `make test` too
+QUICK = ("evaluate_your_pipeline",)
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 slow = pytest.mark.slow("30 s a notebook: it embeds the documentation of Python")

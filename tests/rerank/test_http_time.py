@@ -105,7 +105,7 @@ async def test_what_came_in_time_counts(server, fault, how):
     scorer.score(PAIRS)
     server.script([None, None])
     server.fault = FAULTS[fault]
-    scored, reason, took = await hurried(scorer, how, 0.5)
+    scored, reason, took = await hurried(scorer, how, 0.3)
     assert (scored, reason) == (2, FAULTS[fault].reason)
     assert took < 15
 
