@@ -199,11 +199,13 @@ release-check:
 	$(MAKE) build lint types $(RELEASE)
 	$(VENV)-release/bin/twine check --strict dist/*
 	$(VENV)-release/bin/check-wheel-contents dist/runoff-*.whl
-	$(MAKE) test test-slow test-sdist test-oldest $(RELEASE) INSTALL=wheel
+	$(MAKE) test $(RELEASE) INSTALL=wheel ARGS="--hypothesis-profile thorough"
+	$(MAKE) test-slow test-sdist test-oldest $(RELEASE) INSTALL=wheel
 	$(MAKE) test-cohere INSTALL=wheel COHERE_VENV=$(VENV)-release-cohere
 	$(MAKE) test-torch INSTALL=wheel TORCH_VENV=$(VENV)-release-torch
 	$(MAKE) test-ray INSTALL=wheel RAY_VENV=$(VENV)-release-ray
 	$(MAKE) test-engines INSTALL=wheel ENGINES_VENV=$(VENV)-release-engines
+	$(MAKE) test-stores INSTALL=wheel STORES_VENV=$(VENV)-release-stores
 	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:

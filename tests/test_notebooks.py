@@ -389,6 +389,7 @@ class TestDebugADisappointingQuery:
         assert "itertools.tee: " in found
 
 
+@slow
 @jupyter
 @on_its_python
 class TestChooseWindowAndFusion:
