@@ -188,8 +188,11 @@ def test_vectors_are_those_of_the_embedder(tmp_path):
     [
         ({"reranker": 3}, "reranker=3"),
         ({"reranker": Lengths}, "must be"),
-        ({"query": "question"}, "has 'query', 'text', 'at'"),
-        ({"text": "at"}, "must hold texts in in.parquet, not int64"),
+        (
+            {"query": "question"},
+            "query='question': must name a column of in.parquet, which has 'query'",
+        ),
+        ({"text": "at"}, "text='at': must hold texts in in.parquet, not int64"),
         ({"rows": 0}, "rows=0"),
         ({"executor": "spark"}, "must be 'local' or 'ray'"),
         ({"workers": 2}, "needs executor='ray'"),
@@ -216,7 +219,7 @@ def test_wrong_arguments_are_named(source, tmp_path, monkeypatch, arguments, mes
 def test_columns_of_the_result_are_not_overwritten(source, tmp_path):
     """Scoring twice needs a decision about the first scores."""
     rerank(source, tmp_path / "out", reranker=Lengths())
-    with pytest.raises(InvalidArgument, match=r"is a column of .* already"):
+    with pytest.raises(InvalidArgument, match=r"has a column 'rerank_score' already"):
         rerank(tmp_path / "out", tmp_path / "again", reranker=Lengths())
 
 

@@ -19,7 +19,7 @@ except ModuleNotFoundError as missing:
     raise MissingExtra("pyarrow", "eval") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from runoff.bulk._tasks import Made
@@ -76,7 +76,7 @@ class Counts(NamedTuple):
         return self.rows - self.computed - self.blank
 
 
-def plan(path: Path, rows: int, read: Sequence[str], added: Sequence[str]) -> Plan:
+def plan(path: Path, rows: int, read: Mapping[str, str], added: Sequence[str]) -> Plan:
     """Plan the parts of a Parquet file, or of the files in a directory, by name.
 
     Raises:
@@ -110,20 +110,20 @@ def plan(path: Path, rows: int, read: Sequence[str], added: Sequence[str]) -> Pl
     return Plan(tuple(parts), digest.hexdigest())
 
 
-def _check(file: Path, schema: pa.Schema, read: Sequence[str], added: Sequence[str]) -> None:
-    for name in read:
+def _check(file: Path, schema: pa.Schema, read: Mapping[str, str], added: Sequence[str]) -> None:
+    for argument, name in read.items():
         at = schema.get_field_index(name)
         if at < 0:
             known = ", ".join(map(repr, schema.names)) or "none"
             remedy = f"must name a column of {file.name}, which has {known}"
-            raise InvalidArgument("column", name, remedy)
+            raise InvalidArgument(argument, name, remedy)
         kind = schema.field(at).type
         if not any(fits(kind) for fits in _TEXT_TYPES):
-            raise InvalidArgument("column", name, f"must hold texts in {file.name}, not {kind}")
+            raise InvalidArgument(argument, name, f"must hold texts in {file.name}, not {kind}")
     for name in added:
         if name in schema.names:
-            remedy = f"is a column of {file.name} already: rename or drop it"
-            raise InvalidArgument("column", name, remedy)
+            remedy = f"has a column {name!r} already, which would be added: rename or drop it"
+            raise InvalidArgument("source", str(file), remedy)
 
 
 class Reader:

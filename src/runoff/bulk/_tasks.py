@@ -55,8 +55,8 @@ class Task(Protocol):
     """A computation on the rows of a table, each row by itself; it can be pickled."""
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of text that it reads."""
+    def columns(self) -> dict[str, str]:
+        """The columns of text that it reads, by the argument that names each."""
         ...
 
     @property
@@ -82,9 +82,9 @@ class Scoring:
     text: str
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def columns(self) -> dict[str, str]:
         """The two columns of each pair."""
-        return self.query, self.text
+        return {"query": self.query, "text": self.text}
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ class Scoring:
 
     def __call__(self, table: pa.Table) -> Made:
         """Score the rows whose query and text are not blank."""
-        queries, texts = (_texts(table, name) for name in self.columns)
+        queries, texts = (_texts(table, name) for name in self.columns.values())
         full = [at for at, (one, two) in enumerate(zip(queries, texts, strict=True)) if one and two]
         scores = np.zeros(len(texts), np.float32)
         scored, truncated = np.zeros(len(texts), np.bool_), np.zeros(len(texts), np.bool_)
@@ -129,9 +129,9 @@ class Encoding:
     vector: str
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def columns(self) -> dict[str, str]:
         """The column of the texts."""
-        return (self.text,)
+        return {"text": self.text}
 
     @property
     def added(self) -> tuple[str, ...]:
