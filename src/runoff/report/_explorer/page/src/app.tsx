@@ -167,7 +167,7 @@ function Loaded({
   });
 
   const View = { results: Results, queries: Queries, losses: Losses, compare: Compare, trend: Trends }[route.view];
-  const panel = <Settings replay={replay} wide={wide} open={open} onToggle={setOpen} />;
+  const settable = state.counts.queries > 0 || state.live;
   return (
     <Context.Provider value={explorer}>
       <div
@@ -179,8 +179,8 @@ function Loaded({
         {...(!paged && { onKeyDown, tabIndex: -1 })}
       >
         <Header views={shown} theme={theme} help={() => setHelp(true)} />
-        <div class="columns">
-          {panel}
+        <div class={settable ? "columns" : "column"}>
+          {settable && <Settings replay={replay} wide={wide} open={open} onToggle={setOpen} />}
           <main>
             <View />
           </main>

@@ -1,10 +1,13 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { measure } from "./format";
+import { measure, score } from "./format";
 import { useWidth } from "./hooks";
 import type { Trend } from "./types";
 
 const HEIGHT = 220;
+const DAY = 86_400; // seconds
+const HOURS: Intl.DateTimeFormatOptions = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false };
+const DAYS: Intl.DateTimeFormatOptions = { day: "numeric", month: "short" };
 
 /** A line over time with its interval as a band; the colours are those of the theme. */
 export function Chart({ name, points }: { name: string; points: Trend["series"][number]["points"] }) {
@@ -77,7 +80,14 @@ function build(element: HTMLElement, points: Trend["series"][number]["points"], 
         x: { time: true },
         y: { range: (_, low, high) => uPlot.rangeNum(Math.min(low, 0), Math.max(high, 0), 0.1, true) },
       },
-      axes: [axis, { ...axis, size: 56, values: (_, splits) => splits.map((value) => value.toFixed(2)) }],
+      axes: [
+        {
+          ...axis,
+          values: (_, splits, __, ___, step) =>
+            splits.map((at) => new Date(1000 * at).toLocaleString("en", step < DAY ? HOURS : DAYS)),
+        },
+        { ...axis, size: 56, values: (_, splits) => splits.map((value) => score(value)) },
+      ],
       series: [
         {},
         { stroke: "transparent", points: { show: false } },

@@ -123,7 +123,11 @@ function Shown({ found }: { found: Compared }) {
       ) : (
         <Empty>The two recordings have no query in common.</Empty>
       )}
-      {route.query !== null && <Pair found={found} query={route.query} />}
+      {route.query !== null ? (
+        <Pair found={found} query={route.query} />
+      ) : (
+        rows.length > 0 && <p class="note">Pick a query to see what A and B answer, side by side.</p>
+      )}
     </>
   );
 }

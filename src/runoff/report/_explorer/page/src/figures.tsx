@@ -38,7 +38,7 @@ export function Latency({ stages }: { stages: Stage[] }) {
   const total = stages.reduce((sum, one) => sum + one.ms, 0);
   if (!stages.length) return null;
   return (
-    <dl class="latency">
+    <dl class="spent">
       {stages.map((one, index) => (
         <div key={one.stage} class={`tone${index % 6}`} style={{ flexGrow: total ? one.ms / total : 1 }}>
           <dt dir="auto">{one.stage}</dt>

@@ -9,7 +9,7 @@ const known = (value: Maybe): value is number => typeof value === "number" && Nu
 
 /** A measure between 0 and 1. */
 export function measure(value: Maybe): string {
-  return known(value) ? value.toFixed(3) : NONE;
+  return known(value) ? value.toFixed(3).replace("-", MINUS) : NONE;
 }
 
 /** A difference, always with its sign. */
@@ -30,7 +30,7 @@ export function count(value: Maybe): string {
 }
 
 export function percent(value: Maybe): string {
-  return known(value) ? `${Math.round(100 * value)}%` : NONE;
+  return known(value) ? `${Math.round(100 * value)}%`.replace("-", MINUS) : NONE;
 }
 
 export function milliseconds(value: Maybe): string {

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useExplorer } from "./context";
-import { KEYS } from "./keys";
+import { KEYS, keysOn, switchKeys } from "./keys";
 
 /** The overlay with the keys; the browser keeps the focus in it and gives it back. */
 export function Help({ close }: { close: () => void }) {
@@ -36,6 +36,10 @@ export function Help({ close }: { close: () => void }) {
             </dl>
           </section>
         ))}
+        <label class="switch">
+          <input type="checkbox" defaultChecked={keysOn()} onChange={(event) => switchKeys(event.currentTarget.checked)} />
+          Keys of one letter act at once
+        </label>
         <p class="note">runoff {state.version}. Nothing on this page leaves this computer.</p>
         <button type="button" onClick={close}>
           Close

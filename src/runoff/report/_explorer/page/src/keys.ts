@@ -28,6 +28,28 @@ export const KEYS: [string, [string, string][]][] = [
   ["Tables", [["\u2193 \u2191 PgDn PgUp Home End", "move"], ["Enter", "open the query"]]],
 ];
 
+const NAME = "runoff-explorer-keys";
+
+/** Whether single keys act; who speaks to the computer may want to switch them off. */
+export function keysOn(): boolean {
+  try {
+    return localStorage.getItem(NAME) !== "off";
+  } catch {
+    return true;
+  }
+}
+
+export function switchKeys(on: boolean): void {
+  off = !on;
+  try {
+    localStorage.setItem(NAME, on ? "on" : "off");
+  } catch {
+    // then it lasts as long as the page
+  }
+}
+
+let off = !keysOn();
+
 type Handlers = Record<string, (event: KeyboardEvent) => void>;
 
 const typing = (target: EventTarget | null) =>
@@ -41,7 +63,7 @@ const typing = (target: EventTarget | null) =>
 export function press(handlers: Handlers, event: KeyboardEvent): void {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   const handler = handlers[event.key];
-  if (!handler) return;
+  if (!handler || (off && event.key.length === 1)) return;
   event.preventDefault();
   handler(event);
 }

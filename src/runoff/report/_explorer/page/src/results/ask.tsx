@@ -57,7 +57,7 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
   useKeys(document, { n: near.next, p: near.previous });
   const placeholder =
     state.live && recorded
-      ? "Ask a question, or find a recorded one"
+      ? "Ask, or find a recorded query"
       : state.live
         ? "Ask a question"
         : "Find a recorded query";

@@ -1,5 +1,6 @@
 import { useCallback, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { graded, useExplorer } from "../context";
+import { measure } from "../format";
 import { useWidth } from "../hooks";
 import { press } from "../keys";
 import type { Item } from "../types";
@@ -19,6 +20,7 @@ export function Flow({
   leftHint,
   rightTitle,
   rightHint,
+  measures,
 }: {
   query: string;
   text: string | null;
@@ -28,6 +30,7 @@ export function Flow({
   leftHint: string;
   rightTitle: string;
   rightHint: string;
+  measures?: { left: number | null; right: number | null };
 }) {
   const explorer = useExplorer();
   const { grades, grade, state } = explorer;
@@ -99,6 +102,11 @@ export function Flow({
     <div class="side" data-side={name}>
       <h3>
         {title} <small dir="auto">{hint}</small>
+        {measures && measures[name] !== null && (
+          <span class="figure">
+            <small>{state.measure}</small> {measure(measures[name])}
+          </span>
+        )}
       </h3>
       {items.length ? (
         <ol>
@@ -145,7 +153,9 @@ export function Flow({
         }}
       >
         {(both || side === "left") && list("left", lefts, leftTitle, leftHint)}
-        {both && <Lines left={lefts} right={rights} box={box} lit={lit} />}
+        {both && (
+          <Lines left={lefts} right={rights} leftRanks={leftRanks} rightRanks={rightRanks} box={box} lit={lit} />
+        )}
         {(both || side === "right") && list("right", rights, rightTitle, rightHint)}
       </div>
       {most > shown && (

@@ -7,6 +7,8 @@ export interface Line {
   to: number;
   move: "up" | "down" | "same";
   strong: boolean;
+  /** One end lies below what is shown of its list. */
+  far: boolean;
 }
 
 /**
@@ -17,11 +19,16 @@ export interface Line {
 export function Lines({
   left,
   right,
+  leftRanks,
+  rightRanks,
   box,
   lit,
 }: {
   left: Item[];
   right: Item[];
+  /** The ranks of all documents, shown or not. */
+  leftRanks: Map<string, number>;
+  rightRanks: Map<string, number>;
   box: { current: HTMLElement | null };
   lit: string | null;
 }) {
@@ -40,18 +47,21 @@ export function Lines({
       );
     const from = places("left");
     const to = places("right");
-    const ranks = new Map(left.map((item) => [item.doc_id, item.rank]));
+    const bottom = Math.max(...[...from.values(), ...to.values()], 0) + 60;
+    const items = new Map([...left, ...right].map((item) => [item.doc_id, item]));
     setLines(
-      right.flatMap((item) => {
-        const a = from.get(item.doc_id);
-        const b = to.get(item.doc_id);
-        const rank = ranks.get(item.doc_id);
-        if (a === undefined || b === undefined || rank === undefined) return [];
-        const move = item.rank < rank ? "up" : item.rank > rank ? "down" : "same";
-        return [{ doc: item.doc_id, from: a, to: b, move, strong: (item.grade ?? 0) > 0 } as Line];
+      [...items.values()].flatMap((item) => {
+        const doc = item.doc_id;
+        const before = leftRanks.get(doc);
+        const after = rightRanks.get(doc);
+        if (before === undefined || after === undefined) return [];
+        const move = after < before ? "up" : after > before ? "down" : "same";
+        const far = !from.has(doc) || !to.has(doc);
+        const ends = { from: from.get(doc) ?? bottom, to: to.get(doc) ?? bottom };
+        return [{ doc, ...ends, move, far, strong: (item.grade ?? 0) > 0 } as Line];
       }),
     );
-  }, [left, right, box]);
+  }, [left, right, leftRanks, rightRanks, box]);
   useLayoutEffect(() => {
     draw();
     let frame = 0;
@@ -70,10 +80,10 @@ export function Lines({
   }, [draw, box]);
   return (
     <svg class={`lines ${lit ? "some" : ""}`} ref={svg} aria-hidden="true" preserveAspectRatio="none">
-      {lines.map(({ doc, from, to, move, strong }) => (
+      {lines.map(({ doc, from, to, move, strong, far }) => (
         <path
           key={doc}
-          class={`${move} ${strong ? "strong" : ""} ${doc === lit ? "lit" : ""}`}
+          class={`${move} ${strong ? "strong" : ""} ${far ? "far" : ""} ${doc === lit ? "lit" : ""}`}
           d={`M0 ${from}C28 ${from} 28 ${to} 56 ${to}`}
         />
       ))}
