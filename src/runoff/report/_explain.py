@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.report._text import number, table
-from runoff.trace import FateKind, Scoring
+from runoff.report._way import way
+from runoff.trace import FateKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runoff.scores import Match, Usage
-    from runoff.trace import Fate, StageTrace, Trace
+    from runoff.trace import StageTrace
     from runoff.types import Response
 
 __all__ = ["explain", "headline", "result_table", "stage_table"]
@@ -154,35 +155,16 @@ def _met(matches: Sequence[Match], most: int) -> str:
 
 def _follow(response: Response, doc_id: str) -> str:
     trace = response.trace
-    fate = trace.fate(doc_id)
     named = snippet(doc_id, _SENTENCE)
-    asked = [stage for stage in trace.stages if stage.stage == "recall"]
+    found = way(response, doc_id)
+    fate = trace.fate(doc_id)
+    out = [f"{named}: {found.sentence}"]
+    out += [f"  {one.stage}: {one.sentence}" for one in found.steps]
     if fate is None:
-        out = [f"{named}: no source found it within depth {trace.depth}."]
-        out += [
-            f"  {stage.source} was left out: {snippet(stage.error, _SENTENCE)}"
-            for stage in asked
-            if stage.error
-        ]
         out.append("  Try a larger depth or another kind of source, and check that the document is")
         out.append("  indexed and passes the filters.")
         return "\n".join(out)
     candidate = fate.candidate
-    placed = {one.source: one for one in candidate.placements}
-    out = [f"{named}: {_ending(fate, trace)}"]
-    for stage in asked:
-        one = placed.get(stage.source)
-        if one is not None:
-            out.append(f"  {stage.source}: rank {one.rank}, score {number(one.score)}")
-        elif stage.error:
-            out.append(f"  {stage.source}: left out ({snippet(stage.error, _SENTENCE)})")
-        else:
-            out.append(f"  {stage.source}: not among its {stage.left} hits")
-    out.append(
-        f"  fusion: rank {candidate.fusion_rank} of {len(trace.fates)}, "
-        f"score {number(candidate.fusion_score)}"
-    )
-    out.append(f"  rerank: {_reranked(fate, trace.window, trace.model.name)}")
     if fate.passages:
         best = fate.passages[0]
         out.append(
@@ -196,37 +178,3 @@ def _follow(response: Response, doc_id: str) -> str:
         ids = (snippet(one.document.doc_id, 40) for one in candidate.grouped)
         out.append(f"  represents: {', '.join(ids)}")
     return "\n".join(out)
-
-
-def _ending(fate: Fate, trace: Trace) -> str:
-    if fate.kind is FateKind.GROUPED:
-        head = next(one for one in trace.fates if one.candidate.key == fate.grouped_under)
-        named = snippet(head.candidate.document.doc_id, _SENTENCE)
-        return f"grouped under {named}, which represents it: {_ending(head, trace)}"
-    if fate.kind is FateKind.RETURNED:
-        return f"returned at rank {fate.rank}."
-    if fate.kind is FateKind.CUT:
-        return f"rank {fate.rank}, below the {trace.top_k} results asked for."
-    return f"dropped: {fate.reason}."
-
-
-def _reranked(fate: Fate, window: int, model: str) -> str:
-    if fate.rerank_score is None and fate.pair_score is None:
-        if fate.rerank_rank is not None:
-            return f"placed {fate.rerank_rank} by an earlier stage; {model} did not score it"
-        return {
-            Scoring.TAIL: f"below the window of {window}, so it was never read",
-            Scoring.UNSCORED: f"unscored: {fate.reason}",
-            Scoring.IMAGE: "an image without text, so it keeps its fused rank",
-            Scoring.EMPTY: "it has no text to read",
-            Scoring.OFF: "there is no second stage",
-            Scoring.GROUPED: "the candidate that represents it was read instead",
-        }.get(fate.scoring, fate.scoring)
-    said = model
-    if fate.rerank_score is not None:
-        moved = fate.candidate.fusion_rank - (fate.rerank_rank or 0)
-        change = f"up {moved}" if moved > 0 else f"down {-moved}" if moved else "unmoved"
-        said += f" placed it {fate.rerank_rank} ({change}), score {number(fate.rerank_score)}"
-    if fate.pair_score is not None and fate.pair_score != fate.rerank_score:
-        said += f", pair score {number(fate.pair_score)}"
-    return said + (", having read only part of it" if fate.truncated else "")
