@@ -101,12 +101,16 @@ function Verdict({ replay }: { replay: Replaying }) {
             : "Open the explorer with a collection that has judgments."}
         </p>
       ) : (
-        !error && <p class="sentence">{state.settings.why_not ?? "Computing the verdict."}</p>
+        !error && (
+          <p class="sentence">
+            {state.settings.why_not ?? (pending ? "Computing the verdict." : "There is no verdict for these settings.")}
+          </p>
+        )
       )}
       <dl class="small">
         {answer?.latency && (
           <div>
-            <dt>Latency{answer.latency.estimated ? " (estimated)" : ""}</dt>
+            <dt>Latency{answer.latency.estimated ? " (est.)" : ""}</dt>
             <dd>
               p50 {milliseconds(answer.latency.p50)}, p95 {milliseconds(answer.latency.p95)}
             </dd>

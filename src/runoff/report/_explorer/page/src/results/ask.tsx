@@ -46,6 +46,7 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
       event.preventDefault();
       pick(chosen >= 0 ? options[chosen] : state.live && text.trim() ? "ask" : options[0]);
     } else if (event.key === "Escape") {
+      event.preventDefault(); // browsers would clear the field, which opens the list again
       if (open) setOpen(false);
       else input.current?.blur();
     }
@@ -57,10 +58,10 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
   useKeys(document, { n: near.next, p: near.previous });
   const placeholder =
     state.live && recorded
-      ? "Ask, or find a recorded query"
+      ? "Ask, or find a query"
       : state.live
         ? "Ask a question"
-        : "Find a recorded query";
+        : "Find a query";
   return (
     <div class="ask" role="search">
       <div class="box">

@@ -20,6 +20,7 @@ export function Flow({
   leftHint,
   rightTitle,
   rightHint,
+  fused = false,
   measures,
 }: {
   query: string;
@@ -30,6 +31,8 @@ export function Flow({
   leftHint: string;
   rightTitle: string;
   rightHint: string;
+  /** The left order is that of fusion, so that every document's place in it is known. */
+  fused?: boolean;
   measures?: { left: number | null; right: number | null };
 }) {
   const explorer = useExplorer();
@@ -51,7 +54,13 @@ export function Flow({
   );
   const lefts = useMemo(() => regraded(left), [left, regraded]);
   const rights = useMemo(() => regraded(right), [right, regraded]);
-  const leftRanks = useMemo(() => new Map(left.map((item) => [item.doc_id, item.rank])), [left]);
+  const leftRanks = useMemo(() => {
+    const further = fused ? right.filter((item) => item.fusion_rank !== null) : [];
+    return new Map([
+      ...further.map((item) => [item.doc_id, item.fusion_rank!] as const),
+      ...left.map((item) => [item.doc_id, item.rank] as const),
+    ]);
+  }, [left, right, fused]);
   const rightRanks = useMemo(() => new Map(right.map((item) => [item.doc_id, item.rank])), [right]);
   useGlide(box, rights, lefts);
 

@@ -65,7 +65,7 @@ export function Result({
 function Move({ rank, other, side }: { rank: number; other: number | null; side: "left" | "right" }) {
   if (other === null)
     return (
-      <span class="move same" title={side === "left" ? "not among the results afterwards" : "not in this list before"}>
+      <span class="move same" title={`not among what is shown on the ${side === "left" ? "right" : "left"}`}>
         {side === "left" ? "out" : "new"}
       </span>
     );

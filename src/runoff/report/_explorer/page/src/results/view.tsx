@@ -135,6 +135,7 @@ function Shown({ answer }: { answer: QueryAnswer }) {
         leftHint="first stage, fused"
         rightTitle="After"
         rightHint="second stage"
+        fused
         {...(answer.measure && { measures: { left: answer.measure.before, right: answer.measure.after } })}
       />
       <Where answer={answer} wanted={route.doc} />
