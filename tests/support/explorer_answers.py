@@ -5,6 +5,7 @@ The page of the explorer is tested against it where a recording would be slow or
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
@@ -48,7 +49,10 @@ class Answers:
         kind: as the state says.
         delay: seconds that each answer but that of the state takes.
         faults: the error of each address that fails.
+        late: seconds that the replay of a window takes.
         long: characters of the first document's text.
+        asked: every question.
+        grades: what was graded, by query and document.
     """
 
     queries: int = 40
@@ -59,6 +63,7 @@ class Answers:
     kind: str = "recording"
     delay: float = 0.0
     faults: dict[str, tuple[int, str]] = field(default_factory=dict)
+    late: dict[int, float] = field(default_factory=dict)
     long: int = 0
     asked: list[tuple[str, str, object]] = field(default_factory=list)
     grades: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -259,6 +264,7 @@ class Answers:
 
     def _replay(self, body: dict[str, object]) -> object:
         window = body["window"]
+        time.sleep(self.late.get(window, 0))
         gain = 0.07 - abs(window - 40) / 800
         summary = {
             "measure": "nDCG@10",
@@ -374,7 +380,8 @@ def serve(answers: Answers) -> tuple[str, ThreadingHTTPServer]:
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Content-Security-Policy", CSP)
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a question given up
+                self.wfile.write(content)
 
         def _answer(self, method: str, body: object) -> None:
             status, found = answers.answer(method, self.path.removeprefix("/token/"), body)
