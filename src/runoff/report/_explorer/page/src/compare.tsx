@@ -67,6 +67,11 @@ function Shown({ found }: { found: Compared }) {
               {summary.low !== null && ` 95%: ${signed(summary.low)} to ${signed(summary.high)}`}
             </p>
             <p class="sentence">{summary.sentence}</p>
+            {found.notes?.map((note) => (
+              <p key={note} class="note" dir="auto">
+                {note}
+              </p>
+            ))}
           </div>
         )}
       </header>

@@ -47,7 +47,7 @@ function Line({ replay }: { replay: Replaying }) {
   return (
     <>
       <span>Verdict and settings</span>
-      {summary && (
+      {summary && summary.gain !== null && (
         <span class="line">
           {summary.measure || state.measure} <FromTo before={summary.before} after={summary.after} />{" "}
           <Change value={summary.gain} />
@@ -72,7 +72,9 @@ function Verdict({ replay }: { replay: Replaying }) {
           </button>
         </p>
       )}
-      {summary ? (
+      {summary && summary.gain === null ? (
+        <p class="sentence">{summary.sentence}</p>
+      ) : summary && summary.gain !== null ? (
         <>
           <p class="big">
             <Change value={summary.gain} /> <small>{summary.measure}</small>
@@ -103,7 +105,7 @@ function Verdict({ replay }: { replay: Replaying }) {
       ) : (
         !error && (
           <p class="sentence">
-            {state.settings.why_not ?? (pending ? "Computing the verdict." : "There is no verdict for these settings.")}
+            {(state.settings.replayable ? null : state.settings.why_not) ?? (pending ? "Computing the verdict." : "There is no verdict for these settings.")}
           </p>
         )
       )}
@@ -148,7 +150,7 @@ function Sliders({ replay }: { replay: Replaying }) {
   const held = replay.answer?.body;
   const { knobs, recorded, setKnobs } = replay;
   const set = (part: Partial<Knobs>) => setKnobs({ ...knobs, ...part });
-  if (!replayable)
+  if (!replayable && !state.live)
     return (
       <section class="sliders">
         <h2>Settings</h2>
@@ -166,6 +168,7 @@ function Sliders({ replay }: { replay: Replaying }) {
           </button>
         )}
       </h2>
+      {!replayable && <p class="note">{why_not}</p>}
       {knobs.window !== null && ranges.window && (
         <Slider
           name="Window"

@@ -23,7 +23,7 @@ export function Full({
   queryText: string | null;
   judge: ComponentChildren;
 }) {
-  const { settings } = useExplorer();
+  const { settings, data } = useExplorer();
   const [all, setAll] = useState(false);
   const [part, setPart] = useState<number | null>(null);
   const way = useAnswer<Way>(address("api/document", { query, doc: item.doc_id, settings }));
@@ -85,7 +85,7 @@ export function Full({
         </p>
       )}
       {way.error ? (
-        <p class="note">{way.error.message}</p>
+        data.kind !== "embedded" && <p class="note">{way.error.message}</p>
       ) : way.value ? (
         <Steps way={way.value} />
       ) : (
