@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._labels.grades import Grades
 from runoff.evaluation._labels.headers import RETURNED
-from runoff.evaluation._labels.sheet import cell_name
+from runoff.evaluation._labels.sheet import cell_name, no_formula
 from runoff.evaluation._labels.tables import read_csv
 from runoff.live._judging.differences import GRADES
 
@@ -21,7 +21,6 @@ __all__ = ["Asking", "added", "returned"]
 
 _COLUMNS = ("query_id", "query", "doc_id", "grade", "text")
 _UNKNOWN = {"-", "?", "n/a", "na", "unsure", "unknown"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Asking(NamedTuple):
@@ -64,7 +63,7 @@ def added(path: Path, rows: Iterable[Asking]) -> int:
     for row in rows:
         if (row.query_id, row.doc_id) not in known:
             known.add((row.query_id, row.doc_id))
-            writer.writerow((row.query_id, _plain(row.query), row.doc_id, "", _plain(row.text)))
+            writer.writerow((row.query_id, no_formula(row.query), row.doc_id, "", no_formula(row.text)))
             many += 1
     with path.open("a", encoding="utf-8", newline="") as stream:
         stream.write(text.getvalue())
@@ -96,7 +95,3 @@ def returned(path: Path) -> dict[tuple[str, str], int | None]:
             raise MalformedData(where, given, remedy)
         found[query_id, doc_id] = grade
     return found
-
-
-def _plain(text: str) -> str:
-    return f" {text}" if text.startswith(_FORMULA) else text

@@ -86,7 +86,7 @@ class Explorer:
 
     def _replay(self, _params: Params, body: object) -> dict[str, Any]:
         known = ("window", "blend", "weights", "threshold", "full")
-        return self.recorded.replay(as_object(body, known))
+        return self.recorded.replays.replay(as_object(body, known))
 
     def _label(self, _params: Params, body: object) -> dict[str, Any]:
         given = as_object(body, ("query_id", "doc_id", "grade"))
