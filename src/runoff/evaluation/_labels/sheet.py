@@ -241,7 +241,7 @@ class _Reader:
 
 
 def no_formula(text: str) -> str:
-    """Return a text for a cell; one that a spreadsheet takes for a formula gets a space before it."""
+    """Return a text for a cell; a space keeps a spreadsheet from taking it for a formula."""
     return f" {text}" if text.startswith(_FORMULA) else text
 
 

@@ -168,7 +168,7 @@ def _stages(one: Traversal, plan: Plan) -> Iterable[StageTrace]:
             left = int(((ranks > 0) & (ranks <= plan.depth)).sum())
             yield replace(stage, entered=plan.depth, left=left)
         elif stage.stage == "fusion":
-            hits = sum(int((0 < it.rank).sum()) for it in query.origins.values())
+            hits = sum(int((it.rank > 0).sum()) for it in query.origins.values())
             yield replace(stage, entered=hits, left=len(found))
         elif stage.stage == "rerank" and plan.steps:
             share = len(one.given) / max(1, stage.entered)

@@ -63,7 +63,9 @@ def added(path: Path, rows: Iterable[Asking]) -> int:
     for row in rows:
         if (row.query_id, row.doc_id) not in known:
             known.add((row.query_id, row.doc_id))
-            writer.writerow((row.query_id, no_formula(row.query), row.doc_id, "", no_formula(row.text)))
+            writer.writerow(
+                (row.query_id, no_formula(row.query), row.doc_id, "", no_formula(row.text))
+            )
             many += 1
     with path.open("a", encoding="utf-8", newline="") as stream:
         stream.write(text.getvalue())

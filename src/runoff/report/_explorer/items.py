@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, StageTrace, Trace
     from runoff.types import Outcome, Response
 
-__all__ = ["SHOWN", "answer_of", "document_of", "outcome_of"]
+__all__ = ["CUT", "SHOWN", "answer_of", "document_of", "outcome_of"]
 
 SHOWN = 30  # documents on each side
-_TEXT = 4000  # characters of a text in a list
+CUT = 4000  # characters of a text in a list
 _SENTENCE = 500
 
 
 def answer_of(
-    response: Response, grades: Mapping[str, int], shown: int = SHOWN, cut: int = _TEXT
+    response: Response, grades: Mapping[str, int], shown: int = SHOWN, cut: int = CUT
 ) -> dict[str, Any]:
     """Return an answer as plain values for JSON.
 
@@ -41,9 +41,7 @@ def answer_of(
     asked = response.query.text
 
     def items(listed: Iterable[Fate]) -> list[dict[str, Any]]:
-        return [
-            _item(rank, one, trace, asked, grades, cut) for rank, one in enumerate(listed, 1)
-        ]
+        return [_item(rank, one, trace, asked, grades, cut) for rank, one in enumerate(listed, 1)]
 
     return {
         "text": asked,

@@ -12,7 +12,7 @@ from runoff.evaluation._losses import losses, query_ledger
 from runoff.evaluation._remarks import degraded
 from runoff.evaluation._replay.response import as_response
 from runoff.evaluation._verdict.slices import by_length, by_script
-from runoff.report._explorer.items import answer_of, document_of
+from runoff.report._explorer.items import CUT, SHOWN, answer_of, document_of
 from runoff.report._explorer.judged import CUTOFF, MEASURE, Judgments
 from runoff.report._explorer.params import NotThere
 from runoff.report._explorer.replays import Kept, Replays
@@ -155,8 +155,10 @@ class Recorded:
         one, plan = self.replays.traversed(query_id, asked, self.recording.setup.top_k)
         return as_response(one, plan, self.documents)
 
-    def query(self, query_id: str, key: str | None) -> dict[str, Any]:
-        """Answer api/query."""
+    def query(
+        self, query_id: str, key: str | None, *, shown: int = SHOWN, cut: int = CUT
+    ) -> dict[str, Any]:
+        """Answer api/query; see `answer_of` for the last two."""
         asked = self.settings(key)
         response = self.response(query_id, asked)
         ids = [one.candidate.document.doc_id for one in response.trace.fates]
@@ -166,7 +168,7 @@ class Recorded:
         measure = None
         if before is not None and after is not None:
             measure = {"before": before, "after": after, "gain": after - before}
-        made = answer_of(response, self.judgments.grades(query_id, ids))
+        made = answer_of(response, self.judgments.grades(query_id, ids), shown, cut)
         return {
             "query_id": query_id,
             **made,
@@ -176,7 +178,7 @@ class Recorded:
         }
 
     def _missing(self, query_id: str, response: Response) -> list[dict[str, Any]]:
-        """Return the relevant documents that are not among the first results, with where they are."""
+        """Return the relevant documents that are not among the first results, with where."""
         judged, view = self.judgments.collection, self.judgments.view
         grades = {} if judged is None else judged.qrels.get(query_id, {})
         if view is None or not grades:
@@ -278,7 +280,7 @@ class Recorded:
             notes.append("There are no judgments: gains and losses are not known.")
         if not self.has_texts:
             notes.append(
-                "The documents' texts are not in the recording: give --collection with documents."
+                "The texts of the documents were not recorded: give --collection with documents."
             )
         return {
             "title": self.title,
@@ -295,4 +297,3 @@ class Recorded:
             "settings": self.replays.sliders(),
             "notes": notes,
         }
-

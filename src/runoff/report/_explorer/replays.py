@@ -213,9 +213,7 @@ class Replays:
         given = {name: value for name, value in body.items() if name != "full"}
         asked = parsed_settings(given, self.setup)
         found, own = self.runs(asked), self.runs(self.own)
-        changed = sum(
-            not np.array_equal(found[one].rows, own[one].rows) for one in self.queries
-        )
+        changed = sum(not np.array_equal(found[one].rows, own[one].rows) for one in self.queries)
         measured = self.measured(asked)
         spent = self.latency(asked)
         p50, p95 = (float(one) for one in np.percentile(spent, (50, 95)))
