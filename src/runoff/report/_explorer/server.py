@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import json
@@ -80,6 +81,8 @@ def application(explorer: Explorer, token: str, port: int) -> Starlette:
         ask = partial(explorer.answer, request.method, f"{path}?{query}" if query else path, body)
         try:
             found = await workers.run_async(ask, None, "explorer")
+        except asyncio.CancelledError:  # the server stops
+            return _json(503, {"error": "The explorer was stopped."})
         except Exception as error:  # noqa: BLE001 - each has a status, and the page shows it
             status, sentence = status_of(error)
             return _json(status, {"error": sentence})
@@ -89,10 +92,12 @@ def application(explorer: Explorer, token: str, port: int) -> Starlette:
         return _json(404, {"error": _NOTHING})
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    return Starlette(
+    made = Starlette(
         routes=[Route("/{token}/{path:path}", handle, methods=methods)],
         exception_handlers={404: missing, 405: missing},
     )
+    made.router.redirect_slashes = False  # a redirect would say that the token is right
+    return made
 
 
 _NOTHING = "There is nothing here: open the address that runoff printed."
@@ -176,6 +181,7 @@ def serve(
             application(explorer, token, port),
             log_level="warning",
             lifespan="off",
+            server_header=False,
             ws="none",
             timeout_graceful_shutdown=_PATIENCE,
         )
