@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["Native", "Waiting", "at_exit", "begun", "check", "close"]
-
 _LONGEST_WAIT = 0.3  # seconds that native calls get to return
 _THREADS_HANG_SINCE = (3, 14)  # instead of being unwound
 

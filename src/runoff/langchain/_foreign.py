@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query
 
-__all__ = ["CompressorReranker", "CrossEncoderScorer", "limit_of", "register", "second_stage"]
-
-
 # how compressors name the number of documents they return
 _LIMITS = ("top_n", "top_k", "k")
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query
 
-__all__ = ["PostprocessorReranker", "register"]
-
 
 @dataclass(frozen=True, slots=True)
 class PostprocessorReranker:

@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Candidate
 
-__all__ = ["REMOVED_BY", "Rewritable", "rewritten", "unfilled"]
-
-
 REMOVED_BY = "removed by "
 """How the reason of every candidate begins that a framework's reranker left out."""
 

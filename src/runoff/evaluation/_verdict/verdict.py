@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.result import Decision
     from runoff.evaluation._verdict.unjudged import Extent
 
-__all__ = ["verdict"]
-
 _TIE = 1e-9
 _MAIN_SHARE = 0.8  # of the level, for the question that decides most
 _JUDGED_GAP = 0.05

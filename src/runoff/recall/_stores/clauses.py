@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
-__all__ = ["Leaf", "clause_of"]
-
 Leaf: TypeAlias = "Eq | In | Range"
 _C = TypeVar("_C")
 
