@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+__all__ = ["import_name", "lazily"]
+
 
 def lazily(
     package: str, homes: Mapping[str, str]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
+__all__ = ["error_text", "fields_repr", "name_of", "short_repr", "visible"]
+
 _LENGTH = 80
 _ERROR_LENGTH = 500
 _FEW = 3

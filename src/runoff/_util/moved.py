@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
+__all__ = ["current", "install"]
+
 # rooms whose files gained an underscore and moved no further, unless `_MOVED` says otherwise
 _ROOMS = {
     "bench", "cli", "demo", "evaluation", "export", "fusion", "langchain", "llama_index",

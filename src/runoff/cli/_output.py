@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
+__all__ = ["JsonReport", "Progress", "Report", "TerminalReport", "progress_bars", "say_table"]
+
 
 class Report(Protocol):
     """Where the demo's findings go; the methods are called in this order."""

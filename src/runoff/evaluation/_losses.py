@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.replay import Plan
     from runoff.evaluation._replay.traverse import Traversal
 
+__all__ = ["losses"]
+
 
 def losses(
     recording: Recording,

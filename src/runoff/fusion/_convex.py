@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from runoff.types import Hit
 
+__all__ = ["Convex", "normalizer_of"]
+
 _BY_NAME: dict[str, Callable[[], Normalizer]] = {
     "minmax": MinMax,
     "theoretical": TheoreticalMinMax,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from runoff.protocols import Fusion, RecallSource
 
+__all__ = ["default_fusion", "following"]
+
 _DEFAULT = Convex(normalizer="zscore")
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
+__all__ = ["pushed"]
+
 _Leaf = Eq | In | Range
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _PLAIN_TEXT = re.compile(r"[\w .@/+=-]*").fullmatch

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 else:  # `checked` looks at the values; pydantic need not
     Blend = Group = Observer = Any
 
+__all__ = ["SecondStage"]
+
 _CHECKED = (
     "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "provenance",
     "fusion", "id_of", "on_blank", "observer",

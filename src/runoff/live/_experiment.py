@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from runoff.pipeline._systems import System
     from runoff.types import Response, Result
 
+__all__ = ["Answer", "Experiment", "Needed"]
+
 logger = logging.getLogger("runoff")
 
 Design = Literal["interleave", "split"]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from runoff.trace import StageTrace
     from runoff.types import Outcome
 
+__all__ = ["Observation", "Shadow", "SourceRanks"]
+
 
 @dataclass(frozen=True, slots=True)
 class SourceRanks:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from runoff.live._forgotten import Kind
     from runoff.live._observation import Observation
 
+__all__ = ["Shard", "Store", "new_writer"]
+
 _MANIFEST = "observations.json"
 _FORMAT = "runoff-observations"
 _BEGUN = ".manifest-"

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
+__all__ = ["Pushed", "pushed"]
+
 _Form = MetadataFilter | MetadataFilters
 _Leaf = Eq | In | Range
 

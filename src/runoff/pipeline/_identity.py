@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
+__all__ = ["identify", "other_texts"]
+
 _OTHER = " have different texts for "
 _USED = re.compile(rf"{_OTHER}(.+): the text of .+ is used", re.DOTALL)
 

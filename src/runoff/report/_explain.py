@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, StageTrace, Trace
     from runoff.types import Response
 
+__all__ = ["explain", "headline", "result_table", "stage_table"]
+
 _SNIPPET = 60
 _SENTENCE = 500
 _WORD = 20

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from runoff.live._judging.found import Judging
     from runoff.live._statement import Statement
 
+__all__ = ["live_page"]
+
 
 def live_page(found: Judging) -> str:
     """Return the page; it has no scripts and loads nothing.

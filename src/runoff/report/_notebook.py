@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from runoff.types import Response
 
+__all__ = ["STYLE", "framed", "response_html", "table_html"]
+
 # text and lines use the current colour, so that they follow the notebook's theme;
 # Jupyter aligns every table cell right with a rule that only !important overrides
 STYLE = """

@@ -16,6 +16,8 @@ from runoff.protocols import PairScorer, Reranker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["DEFAULT_RERANKER", "LATE", "as_reranker", "register_converter"]
+
 
 @dataclass(frozen=True, slots=True)
 class _Converter:

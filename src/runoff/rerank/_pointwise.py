@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from runoff.scores import PairScores
     from runoff.types import Candidate, Document, Query
 
+__all__ = ["Pointwise"]
+
 
 @dataclass(frozen=True, slots=True)
 class Pointwise:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from runoff.rerank import Cap, Price
 
+__all__ = ["Asked", "Judge", "family_of", "judge_of", "parsed", "prompt_of"]
+
 _REPLY = re.compile(r"\s*(?:grade\s*:)?\s*([0-9]+)\s*\.?\s*", re.IGNORECASE)
 _LAST = re.compile(r"\s*\**grade\s*:\s*([0-9]+)\.?\**\s*", re.IGNORECASE)
 _WORKERS = 4

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+__all__ = ["Asking", "added", "returned"]
+
 _COLUMNS = ("query_id", "query", "doc_id", "grade", "text")
 _UNKNOWN = {"-", "?", "n/a", "na", "unsure", "unknown"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

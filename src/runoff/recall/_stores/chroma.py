@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
 
+__all__ = ["Chroma", "Space"]
+
 Space: TypeAlias = Literal["cosine", "l2", "ip"]
 _Reply: TypeAlias = "Mapping[str, Any]"
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter, Scalar
 
+__all__ = ["Where", "where_of"]
+
 Where: TypeAlias = "dict[str, Any] | bool"
 """A clause; True keeps everything, False nothing."""
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
+__all__ = ["Leaf", "clause_of"]
+
 Leaf: TypeAlias = "Eq | In | Range"
 _C = TypeVar("_C")
 

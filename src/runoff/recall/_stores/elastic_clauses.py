@@ -15,6 +15,8 @@ from runoff.recall._stores.fold import one_by_one
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = ["all_of", "any_of", "clause"]
+
 _LONGEST = 256
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from runoff.filters import Filter, Scalar
     from runoff.recall._stores.clauses import Leaf
 
+__all__ = ["Clause", "elasticsearch_query", "fields_in"]
+
 Clause: TypeAlias = "dict[str, Any]"
 
 _WHOLE = {"long": 2**63, "integer": 2**31, "short": 2**15, "byte": 2**7}

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.types import Document, Hit
 
+__all__ = ["AsyncEngineSource", "Client", "EngineSource", "Search", "is_async"]
+
 Client: TypeAlias = Any
 """An object of an engine's own client, which is an optional package."""
 Search: TypeAlias = Literal["dense", "text"]

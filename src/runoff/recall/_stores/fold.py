@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.recall._stores.clauses import Leaf
 
+__all__ = ["folded", "one_by_one"]
+
 
 def folded(
     wanted: Filter,

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from runoff.recall._stores.engine import Search
     from runoff.types import Document, Query
 
+__all__ = ["LanceDB"]
+
 _Space: TypeAlias = Literal["cosine", "l2", "ip"]
 
 _METRICS = {"cosine": "cosine", "l2": "l2", "ip": "dot"}

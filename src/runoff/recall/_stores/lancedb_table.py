@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
+__all__ = ["Column", "Names", "Table", "read_table"]
+
 # columns as LangChain's and LlamaIndex's stores name them
 _IDS = ("id", "doc_id", "_id")
 _TEXTS = ("text", "page_content", "content", "document")

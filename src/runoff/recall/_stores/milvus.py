@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from runoff.recall._stores.milvus_where import Kind
     from runoff.types import Document, Query
 
+__all__ = ["Milvus"]
+
 _RANGES: dict[str, tuple[float | None, float | None]] = {
     "COSINE": (-1.0, 1.0),
     "IP": (None, None),

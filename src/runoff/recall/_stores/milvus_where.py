@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from runoff.filters import Filter, Scalar
     from runoff.recall._stores.clauses import Leaf
 
+__all__ = ["Kind", "Place", "milvus_expression", "quoted"]
+
 Kind: TypeAlias = Literal["json", "string", "integer", "single", "double", "bool", "other"]
 """How Milvus compares a field; `"single"` is a number of 32 bits."""
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from runoff.recall._stores.postgres_where import Part
     from runoff.types import Document, Query
 
+__all__ = ["Postgres"]
+
 _Space: TypeAlias = Literal["cosine", "l2", "ip"]
 
 _SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {

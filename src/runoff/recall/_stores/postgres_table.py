@@ -12,6 +12,8 @@ from runoff.recall._stores.records import Layout
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+__all__ = ["CATALOGUE", "LAYOUT", "Names", "Table", "literal", "quoted", "read_table"]
+
 # columns as langchain-postgres, llama-index-vector-stores-postgres and most others name them
 _IDS = ("node_id", "langchain_id", "id", "doc_id")
 _TEXTS = ("text", "content", "document", "page_content")

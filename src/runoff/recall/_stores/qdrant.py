@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from runoff.recall._stores.engine import Search
     from runoff.types import Document, Query
 
+__all__ = ["Qdrant", "SparseEmbed"]
+
 SparseEmbed: TypeAlias = "Callable[[str], tuple[ArrayLike, ArrayLike]]"
 
 _RANGES: dict[str, tuple[float | None, float | None]] = {

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter, Scalar
 
+__all__ = ["qdrant_filter"]
+
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _LARGEST_EXACT = 2**53
 

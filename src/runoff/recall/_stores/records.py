@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
+__all__ = ["Layout", "fields_of", "layout_of"]
+
 _NODE = "_node_content"
 # what LlamaIndex writes beside a node's metadata
 _OF_NODE = frozenset({_NODE, "_node_type", "document_id", "doc_id", "ref_doc_id"})

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from runoff.rerank._token_store import TokenStore
     from runoff.scores import Match
 
+__all__ = ["LateInteraction"]
+
 _USUAL_BLEND = 0.5  # for a model that says nothing; see docs/defaults.md
 _USUAL_LENGTH = 256  # tokens read in a run, as long as the model has not been asked
 _KINDS = ("auto", "idf", "equal")
