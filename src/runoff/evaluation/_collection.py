@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
-__all__ = ["Collection"]
-
 _REPR = 200  # characters
 
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from runoff._onnx.tokens import Encoded
     from runoff._util.generations import NewGeneration, StoredGeneration
 
-__all__ = ["faster"]
-
 _KIND = Kind("graph", 1)
 _GRAPH = "model.onnx"
 _LEAST = 4_000_000  # bytes; smaller graphs are fast enough
