@@ -32,8 +32,8 @@ def configured_html(part: object) -> str:
 
 
 def _fields(part: object) -> Iterator[tuple[str, tuple[str, bool]]]:
-    """Yield name, value as a text, and whether it is the default; the parts one by one."""
-    for one in dataclasses.fields(part):  # type: ignore[arg-type] # what is shown is a dataclass
+    """Yield name, value as a text, and whether it is of little interest; the parts one by one."""
+    for place, one in enumerate(dataclasses.fields(part)):  # type: ignore[arg-type] # it is one
         if one.name.startswith("_"):
             continue
         value = getattr(part, one.name)
@@ -44,7 +44,8 @@ def _fields(part: object) -> Iterator[tuple[str, tuple[str, bool]]]:
             for at, inner in enumerate(value, 1):
                 yield f"{one.name}: {at}", (_text(inner), False)
         else:
-            yield one.name, (_text(value), is_default(value, one))
+            usual = is_default(value, one) and place > 0 and one.name != "reranker"
+            yield one.name, (_text(value), usual)
 
 
 def _text(value: object) -> str:

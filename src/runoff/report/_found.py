@@ -65,18 +65,13 @@ def _of_chain(given: Mapping[Any, object]) -> tuple[list[object], str]:
     full = {name: one for name, one in lists.items() if one} or lists
     names = ", ".join(repr(one) for one in full)
     if not full:
-        keys = ", ".join(map(repr, given)) or "no key"
-        remedy = f"has no list of documents (it has {keys}): let the chain return them"
-        raise InvalidArgument("answer", _shown(given), remedy)
+        remedy = "are the keys of a dict without a list of documents: let the chain return them"
+        raise InvalidArgument("answer", list(given), remedy)
     if len(full) > 1:
-        remedy = f"has several lists of documents: pass one of {names}"
-        raise InvalidArgument("answer", _shown(given), remedy)
+        remedy = f"are the keys of a dict with several lists of documents: pass one, of {names}"
+        raise InvalidArgument("answer", list(given), remedy)
     question = next((one for name in _QUESTIONS if _is_text(one := given.get(name))), "")
     return list(*full.values()), question
-
-
-def _shown(given: Mapping[Any, object]) -> str:
-    return f"a dict of {len(given)}"
 
 
 def _is_text(value: object) -> TypeGuard[str]:
@@ -126,7 +121,8 @@ def of_items(items: Sequence[object], question: str = "") -> Account:
     sources = tuple(dict.fromkeys(name for row in rows for name in row.sources))
     degraded = [*dict.fromkeys(line for one in known for line in _degraded(one))]
     asked = f"{snippet(question, 100)!r}: " if question else ""
-    lines = [f"{asked}{len(items)} results{_by(known)}", *degraded]
+    many = "1 result" if len(items) == 1 else f"{len(items)} results"
+    lines = [f"{asked}{many}{_by(known)}", *degraded]
     if not items:
         lines.append("nothing was found, or everything that was found was left out")
     elif len(known) < len(items):

@@ -28,6 +28,7 @@ __all__ = [
     "trace_html",
 ]
 
+_NARROW = 40  # characters of a cell that is not wrapped
 _SHORT = 60  # characters of a text before it is unfolded
 _LONG = 5000  # and after
 _OTHERS = 50  # documents listed that were not returned
@@ -38,11 +39,11 @@ STYLE = """
 .runoff table {border-collapse: collapse; color: inherit; margin: .5em 0}
 .runoff th, .runoff td {padding: .2em .7em; text-align: left !important; vertical-align: top}
 .runoff td {font-variant-numeric: tabular-nums; white-space: nowrap}
-.runoff td:last-child {white-space: normal}
+.runoff td:last-child, .runoff td.long {white-space: normal}
 .runoff th {border-bottom: 1px solid currentColor; font-weight: 600}
 .runoff tr + tr td {border-top: 1px solid color-mix(in srgb, currentColor 15%, transparent)}
 .runoff .wide {overflow-x: auto}
-.runoff td:last-child {min-width: 14em}
+.runoff td.long, .runoff td:has(details) {min-width: 14em}
 .runoff .head {white-space: pre-line}
 .runoff .lines {white-space: pre-wrap}
 .runoff .text {white-space: pre-wrap; overflow-wrap: anywhere; max-width: 44em; max-height: 20em;
@@ -131,10 +132,12 @@ def table_html(rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     lines = []
     for at, row in enumerate(body):
-        made = [html.escape(cell) for cell in row]
+        made = [
+            f"<td{' class=long' * (len(cell) > _NARROW)}>{html.escape(cell)}</td>" for cell in row
+        ]
         if full:
-            made[-1] = _unfolding(row[-1], full[at])
-        lines.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in made)}</tr>")
+            made[-1] = f"<td>{_unfolding(row[-1], full[at])}</td>"
+        lines.append(f"<tr>{''.join(made)}</tr>")
     table = f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     return f'<div class="wide">{table}</div>'
 
