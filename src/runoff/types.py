@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr, short_repr
@@ -446,6 +447,4 @@ class Response:
         )
         return plain
 
-    def _repr_html_(self) -> str:
-        page: str = import_name("runoff.report._notebook", "response_html")(self)
-        return page
+    _repr_html_ = html_by("response_html", "_notebook")
