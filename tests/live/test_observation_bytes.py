@@ -6,10 +6,11 @@ import shutil
 import pytest
 from mutations import mutated_bytes, mutated_json, tally, written
 
-parquet = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("pyarrow")
 
 from mutated_tables import mutated_table
 from observed import observation
+from pyarrow import parquet
 
 from runoff.evaluation import health
 from runoff.evaluation._recording.marked import encoded
