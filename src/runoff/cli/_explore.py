@@ -20,8 +20,6 @@ from runoff.pipeline._systems import System, as_system
 if TYPE_CHECKING:
     from runoff.report._explorer.explorer import Explorer
 
-__all__ = ["explore"]
-
 
 def explore(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     what: Annotated[

@@ -41,6 +41,7 @@ def app() -> None:
     from runoff.cli._explain import explain  # noqa: PLC0415 - as above
     from runoff.cli._explore import explore  # noqa: PLC0415 - as above
     from runoff.cli._export import export  # noqa: PLC0415 - as above
+    from runoff.cli._label import label  # noqa: PLC0415 - as above
     from runoff.cli._version import version  # noqa: PLC0415 - as above
     from runoff.cli._watch import watch  # noqa: PLC0415 - as above
 
@@ -60,6 +61,7 @@ def app() -> None:
         explain,
         explore,
         watch,
+        label,
         doctor,
         bench,
         export,

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.traverse import Traversal
     from runoff.trace import StageTrace
 
-__all__ = ["as_response"]
-
 
 def as_response(
     one: Traversal, plan: Plan, documents: Mapping[str, Document] | None = None

@@ -14,8 +14,6 @@ from runoff.report._explorer.table import known
 if TYPE_CHECKING:
     from runoff.report._explorer.recorded import Recorded
 
-__all__ = ["Compared"]
-
 
 class Compared:
     """Two recordings, the first of which is the older or the simpler one.

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from runoff.report._explorer.recorded import Recorded
     from runoff.types import Response
 
-__all__ = ["Explorer", "status_of"]
 
 _MOST_SHOWN, _MOST_CUT = 500, 1_000_000
 

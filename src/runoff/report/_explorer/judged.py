@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from runoff.report._explorer.labels import Labels
 
-__all__ = ["CUTOFF", "MEASURE", "Judgments"]
 
 CUTOFF = 10
 MEASURE = f"nDCG@{CUTOFF}"

@@ -16,7 +16,6 @@ from runoff.evaluation._labels.sheet import no_formula
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GRADES", "Labels"]
 
 GRADES = (0, 1, 2, 3)
 _COLUMNS = ("query_id", "query", "doc_id", "grade")

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from runoff.scores import Match
     from runoff.types import Document, Query, Response
 
-__all__ = ["Live"]
 
 _KEPT = 200  # answers
 _WIDEST = 200  # the end of the slider of the window

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runoff.live._observations import Observations
     from runoff.report._explorer.params import Params
 
-__all__ = ["Observed"]
 
 _MOST = 2000  # observations that are looked at, the youngest
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runoff.report._explorer.explorer import Explorer
     from runoff.report._explorer.recorded import Recorded
 
-__all__ = ["write_offline"]
 
 _DETAILED = 300  # queries whose answers are inside
 _SHOWN, _CUT = 20, 1000  # documents on each side, and characters of each text

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff.pipeline._systems import System
     from runoff.types import Document
 
-__all__ = ["explore", "opened"]
-
 
 def opened(  # noqa: PLR0913 - all by name, and every one has a default
     *,

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from runoff.report._explorer.settings import Settings
     from runoff.types import Document, Response
 
-__all__ = ["Recorded"]
 
 _EXAMPLES = 20  # lost documents shown of each stage
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from runoff.report._explorer.judged import Judgments
     from runoff.report._explorer.settings import Settings
 
-__all__ = ["Kept", "Replays"]
 
 _T = TypeVar("_T")
 _ROUGH = 1000  # rounds of a verdict while a slider moves

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from runoff.report._explorer.explorer import Explorer
 
-__all__ = ["HEADERS", "application", "serve"]
 
 _NAMES = ("127.0.0.1", "localhost")
 _LARGEST = 1_000_000  # bytes of a request's body

@@ -6,8 +6,6 @@ from importlib import resources
 
 from runoff.errors import RunoffError
 
-__all__ = ["STATIC", "static"]
-
 STATIC = {"index.html": "text/html", "explorer.js": "text/javascript", "explorer.css": "text/css"}
 """Name to media type."""
 

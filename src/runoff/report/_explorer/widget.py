@@ -17,8 +17,6 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     from runoff.report._explorer.explorer import Explorer
 
-__all__ = ["ExplorerWidget", "widget"]
-
 
 class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc] # its base has no types
     """The page in a notebook; it asks the kernel and waits while a cell runs.
