@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from runoff._util.text import snippet
+from runoff.report._account import said
+from runoff.report._response import ending, unscored
 from runoff.report._text import number
-from runoff.trace import FateKind, Scoring
 
 if TYPE_CHECKING:
-    from runoff.trace import Fate, StageTrace, Trace
+    from runoff.trace import Fate, StageTrace
     from runoff.types import Placement, Response
-
-__all__ = ["Step", "Way", "ending", "way"]
-
-_SENTENCE = 500
 
 
 class Step(NamedTuple):
@@ -53,9 +49,7 @@ def way(response: Response, doc_id: str) -> Way:
     asked = [stage for stage in trace.stages if stage.stage == "recall"]
     if fate is None:
         failed = [
-            Step(stage.source, f"left out ({snippet(stage.error, _SENTENCE)})")
-            for stage in asked
-            if stage.error
+            Step(stage.source, f"left out ({said(stage.error)})") for stage in asked if stage.error
         ]
         return Way(f"no source found it within depth {trace.depth}.", tuple(failed))
     placed = {one.source: one for one in fate.candidate.placements}
@@ -68,7 +62,7 @@ def way(response: Response, doc_id: str) -> Way:
     steps.append(Step("fusion", fused, candidate.fusion_rank, candidate.fusion_score))
     said = _reranked(fate, trace.window, trace.model.name)
     steps.append(Step("rerank", said, fate.rerank_rank, fate.rerank_score))
-    return Way(ending(fate, trace), tuple(steps))
+    return Way(f"{ending(fate, trace)}.", tuple(steps))
 
 
 def _recalled(stage: StageTrace, one: Placement | None) -> Step:
@@ -76,40 +70,23 @@ def _recalled(stage: StageTrace, one: Placement | None) -> Step:
         score = None if math.isnan(one.score) else one.score
         return Step(stage.source, f"rank {one.rank}, score {number(one.score)}", one.rank, score)
     if stage.error:
-        return Step(stage.source, f"left out ({snippet(stage.error, _SENTENCE)})")
+        return Step(stage.source, f"left out ({said(stage.error)})")
     return Step(stage.source, f"not among its {stage.left} hits")
-
-
-def ending(fate: Fate, trace: Trace) -> str:
-    """Return where a candidate ended, as a sentence without its subject."""
-    if fate.kind is FateKind.GROUPED:
-        head = next(one for one in trace.fates if one.candidate.key == fate.grouped_under)
-        named = snippet(head.candidate.document.doc_id, _SENTENCE)
-        return f"grouped under {named}, which represents it: {ending(head, trace)}"
-    if fate.kind is FateKind.RETURNED:
-        return f"returned at rank {fate.rank}."
-    if fate.kind is FateKind.CUT:
-        return f"rank {fate.rank}, below the {trace.top_k} results asked for."
-    return f"dropped: {fate.reason}."
 
 
 def _reranked(fate: Fate, window: int, model: str) -> str:
     if fate.rerank_score is None and fate.pair_score is None:
-        if fate.rerank_rank is not None:
-            return f"placed {fate.rerank_rank} by an earlier stage; {model} did not score it"
-        return {
-            Scoring.TAIL: f"below the window of {window}, so it was never read",
-            Scoring.UNSCORED: f"unscored: {fate.reason}",
-            Scoring.IMAGE: "an image without text, so it keeps its fused rank",
-            Scoring.EMPTY: "it has no text to read",
-            Scoring.OFF: "there is no second stage",
-            Scoring.GROUPED: "the candidate that represents it was read instead",
-        }.get(fate.scoring, fate.scoring)
-    said = model
+        return unscored(fate, window, model)
+    placed = model
     if fate.rerank_score is not None:
-        moved = fate.candidate.fusion_rank - (fate.rerank_rank or 0)
-        change = f"up {moved}" if moved > 0 else f"down {-moved}" if moved else "unmoved"
-        said += f" placed it {fate.rerank_rank} ({change}), score {number(fate.rerank_score)}"
+        change = moved(fate.candidate.fusion_rank, fate.rerank_rank or 0)
+        placed += f" placed it {fate.rerank_rank} ({change}), score {number(fate.rerank_score)}"
     if fate.pair_score is not None and fate.pair_score != fate.rerank_score:
-        said += f", pair score {number(fate.pair_score)}"
-    return said + (", having read only part of it" if fate.truncated else "")
+        placed += f", pair score {number(fate.pair_score)}"
+    return placed + (", having read only part of it" if fate.truncated else "")
+
+
+def moved(before: int, after: int) -> str:
+    """Return how far a document moved between two ranks, in words."""
+    up = before - after
+    return f"up {up}" if up > 0 else f"down {-up}" if up else "unmoved"

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.traverse import Traversal
     from runoff.trace import StageTrace
 
-__all__ = ["as_response"]
-
 
 def as_response(
     one: Traversal, plan: Plan, documents: Mapping[str, Document] | None = None
@@ -168,7 +166,7 @@ def _stages(one: Traversal, plan: Plan) -> Iterable[StageTrace]:
             left = int(((ranks > 0) & (ranks <= plan.depth)).sum())
             yield replace(stage, entered=plan.depth, left=left)
         elif stage.stage == "fusion":
-            hits = sum(int((0 < it.rank).sum()) for it in query.origins.values())
+            hits = sum(int((it.rank > 0).sum()) for it in query.origins.values())
             yield replace(stage, entered=hits, left=len(found))
         elif stage.stage == "rerank" and plan.steps:
             share = len(one.given) / max(1, stage.entered)

@@ -6,8 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.text import snippet
+from runoff.report._account import said
 from runoff.report._explorer.marks import marks
-from runoff.report._way import ending, way
+from runoff.report._response import ending
+from runoff.report._way import way
 from runoff.trace import FateKind, Scoring
 
 if TYPE_CHECKING:
@@ -16,15 +18,13 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, StageTrace, Trace
     from runoff.types import Outcome, Response
 
-__all__ = ["SHOWN", "answer_of", "document_of", "outcome_of"]
 
 SHOWN = 30  # documents on each side
-_TEXT = 4000  # characters of a text in a list
-_SENTENCE = 500
+CUT = 4000  # characters of a text in a list
 
 
 def answer_of(
-    response: Response, grades: Mapping[str, int], shown: int = SHOWN, cut: int = _TEXT
+    response: Response, grades: Mapping[str, int], shown: int = SHOWN, cut: int = CUT
 ) -> dict[str, Any]:
     """Return an answer as plain values for JSON.
 
@@ -41,9 +41,7 @@ def answer_of(
     asked = response.query.text
 
     def items(listed: Iterable[Fate]) -> list[dict[str, Any]]:
-        return [
-            _item(rank, one, trace, asked, grades, cut) for rank, one in enumerate(listed, 1)
-        ]
+        return [_item(rank, one, trace, asked, grades, cut) for rank, one in enumerate(listed, 1)]
 
     return {
         "text": asked,
@@ -98,7 +96,7 @@ def _number(value: float | None) -> float | None:
 def _fate(fate: Fate, trace: Trace) -> str | None:
     """Return what is odd about where a candidate ended, as a sentence; None if nothing is."""
     if fate.kind is FateKind.DROPPED:
-        return ending(fate, trace)
+        return f"{ending(fate, trace)}."
     return {
         Scoring.TAIL: f"below the window of {trace.window}, so it was never read",
         Scoring.UNSCORED: f"not scored: {fate.reason or 'the second stage gave no score'}",
@@ -110,11 +108,10 @@ def _fate(fate: Fate, trace: Trace) -> str | None:
 def outcome_of(outcome: Outcome) -> dict[str, Any]:
     """Return whether an answer is complete, with what is missing as sentences."""
     sentences = [
-        f"{one.stage} {one.source}: {one.reason}"
-        + (f" ({snippet(one.detail, _SENTENCE)})" if one.detail else "")
+        f"{one.stage} {one.source}: {one.reason}" + (f" ({said(one.detail)})" if one.detail else "")
         for one in outcome.degraded
     ]
-    sentences += [snippet(note, _SENTENCE) for note in outcome.notes]
+    sentences += [said(note) for note in outcome.notes]
     return {"status": "complete" if outcome.complete else "degraded", "sentences": sentences}
 
 
@@ -139,7 +136,8 @@ def document_of(response: Response, doc_id: str, text: str | None) -> dict[str, 
         for one in steps
     ]
     if fate is not None:
-        said = ending(fate, response.trace)
-        made.append({"stage": "answer", "sentence": said, "rank": fate.rank, "score": None})
+        made.append(
+            {"stage": "answer", "sentence": found.sentence, "rank": fate.rank, "score": None}
+        )
         text = text or fate.candidate.document.text or None
     return {"doc_id": doc_id, "text": text, "way": made, "sentence": found.sentence}

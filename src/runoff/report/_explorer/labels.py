@@ -10,13 +10,12 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from runoff._util.text import text_key
 from runoff.errors import InvalidArgument, MalformedData
+from runoff.evaluation._labels.sheet import no_formula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GRADES", "Labels"]
 
 GRADES = (0, 1, 2, 3)
 _COLUMNS = ("query_id", "query", "doc_id", "grade")
@@ -101,7 +100,7 @@ class Labels:
                 graded[doc_id] = grade
             if not graded:
                 del self.qrels[query_id]
-            self._texts[query_id] = query or text_key(query_id)
+            self._texts[query_id] = query
             try:
                 self._save()
             except OSError:
@@ -117,7 +116,7 @@ class Labels:
         writer.writerow(_COLUMNS)
         for query_id, grades in self.qrels.items():
             for doc_id, grade in grades.items():
-                writer.writerow((query_id, self._texts[query_id], doc_id, grade))
+                writer.writerow((query_id, no_formula(self._texts[query_id]), doc_id, grade))
         folder = self.path.absolute().parent
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".partial", dir=folder)
         partial = Path(name)

@@ -11,7 +11,6 @@ from runoff.recall._analyzers import make_analyzer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["marks", "span_of", "utf16"]
 
 _WORD = re.compile(r"[^\W_]+")
 _MOST = 1000  # marks of one text

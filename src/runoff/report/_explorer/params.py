@@ -10,7 +10,6 @@ from runoff.errors import InvalidArgument, RunoffError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NotThere", "Params", "as_object", "as_text"]
 
 _LONGEST = 20_000  # characters of a text that somebody types
 _MOST = 1000  # rows of one answer

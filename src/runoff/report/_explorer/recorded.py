@@ -1,70 +1,36 @@
-"""The views on a recording: its queries, any of them in detail, replays and losses."""
+"""The views on a recording: its queries as a table, any of them in detail, and the losses."""
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from dataclasses import dataclass, replace
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._collection import Collection
-from runoff.evaluation._grid import Answers
-from runoff.evaluation._labels.relevance import View
 from runoff.evaluation._ledger import ENTRIES
 from runoff.evaluation._losses import losses, query_ledger
-from runoff.evaluation._measures.measures import Evaluator
 from runoff.evaluation._remarks import degraded
-from runoff.evaluation._replay.first_stage import Prepared
-from runoff.evaluation._replay.replay import plan_replay
 from runoff.evaluation._replay.response import as_response
-from runoff.evaluation._replay.traverse import traverse
-from runoff.evaluation._trials import Costs
 from runoff.evaluation._verdict.slices import by_length, by_script
-from runoff.report._explorer.items import answer_of, document_of
+from runoff.report._explorer.items import CUT, SHOWN, answer_of, document_of
+from runoff.report._explorer.judged import CUTOFF, MEASURE, Judgments
 from runoff.report._explorer.params import NotThere
-from runoff.report._explorer.settings import own_settings, parsed_key, parsed_settings, setting_of
+from runoff.report._explorer.replays import Kept, Replays
+from runoff.report._explorer.settings import parsed_key
 from runoff.report._explorer.table import Table, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from runoff.evaluation._measures.measures import Measured
+    from runoff.evaluation._collection import Collection
     from runoff.evaluation._recording.recording import Recording
-    from runoff.evaluation._replay.replay import Runs
     from runoff.report._explorer.labels import Labels
     from runoff.report._explorer.params import Params
     from runoff.report._explorer.settings import Settings
     from runoff.types import Document, Response
 
-__all__ = ["MEASURE", "Recorded"]
 
-MEASURE = "nDCG@10"
-_CUTOFF = 10
-_KEPT = 8  # settings whose replays are kept
 _EXAMPLES = 20  # lost documents shown of each stage
-
-
-@dataclass(frozen=True, eq=False)
-class Replayed:
-    """The answers with some settings.
-
-    Attributes:
-        runs: of the whole system.
-        fused: of its first stage.
-        measured: of `runs`; None without judgments.
-        measured_fused: of `fused`.
-    """
-
-    runs: Runs
-    fused: Runs
-    measured: Measured | None
-    measured_fused: Measured | None
 
 
 class Recorded:
@@ -85,23 +51,13 @@ class Recorded:
         documents: Mapping[str, Document] | None = None,
     ) -> None:
         self.recording = recording
-        self.setup = recording.setup
-        self.labels = labels
-        self._collection = collection
         self.documents = documents if collection is None else collection.documents or documents
-        self._lock = RLock()
-        self.answers = Answers(recording, recording.query_ids)
-        self.queries = {one.query_id: one for one in self.answers.queries}
-        self._kept: OrderedDict[tuple[str, int], Replayed] = OrderedDict()
-        self._fused: OrderedDict[object, Runs] = OrderedDict()
-        self._tables: OrderedDict[tuple[str, int], Table] = OrderedDict()
-        self._ledgers: OrderedDict[tuple[str, int], dict[str, Any]] = OrderedDict()
-        self._judged: tuple[int, Collection | None] | None = None
-        self._evaluators: tuple[int, Evaluator] | None = None
-        self._costs = Costs(self.answers.queries, self.setup.steps)
-        scored = [one for one in self.answers.queries if one.model.name]
-        self._kind = scored[0].kind if scored else None
-        self._model = scored[0].model.name if scored else ""
+        self._collection = collection
+        texts = {one.query_id: one.text for one in recording}
+        self.judgments = Judgments(collection, labels, texts)
+        self.replays = Replays(recording, self.judgments)
+        self.queries = self.replays.queries
+        self._tables, self._ledgers = Kept(4), Kept(4)
 
     @property
     def title(self) -> str:
@@ -111,111 +67,36 @@ class Recorded:
     @property
     def has_texts(self) -> bool:
         """Whether the texts of the documents are there."""
-        return self.setup.texts or bool(self.documents)
-
-    @property
-    def judged(self) -> Collection | None:
-        """The judgments of recorded queries, with the grades given on the page; None for none."""
-        with self._lock:
-            version = self.labels.version
-            if self._judged is None or self._judged[0] != version:
-                self._judged = version, self._merged()
-            return self._judged[1]
-
-    def _merged(self) -> Collection | None:
-        given = self._collection
-        qrels = {
-            one: dict(grades)
-            for one, grades in (given.qrels if given is not None else {}).items()
-            if one in self.queries
-        }
-        for query_id, grades in self.labels.qrels.items():
-            if query_id in self.queries:
-                qrels[query_id] = qrels.get(query_id, {}) | grades
-        if not qrels:
-            return None
-        texts = {one: self.queries[one].text for one in qrels}
-        if given is None:
-            return Collection(texts, qrels, name="labels")
-        labels = {one: dict(found) for one, found in given.labels.items() if one in qrels}
-        # the documents are looked up elsewhere: checking them takes a while in a large collection
-        return replace(given, queries=texts, qrels=qrels, labels=labels, documents=None)
-
-    def _evaluator(self) -> Evaluator | None:
-        judged = self.judged
-        if judged is None:
-            return None
-        version = self.labels.version
-        if self._evaluators is None or self._evaluators[0] != version:
-            self._evaluators = version, Evaluator(judged, [MEASURE])
-        return self._evaluators[1]
+        return self.recording.setup.texts or bool(self.documents)
 
     def settings(self, key: str | None) -> Settings:
         """Return the settings that a key names."""
-        return parsed_key(key, self.setup)
-
-    def _setting(self, asked: Settings, window: int | None = None) -> Any:  # noqa: ANN401 - a `Setting`
-        kind = self._kind
-        if asked.threshold is not None and kind is None:
-            raise InvalidArgument("threshold", asked.threshold, "no candidate has a score")
-        return setting_of(asked, self.setup, kind, self._model, window=window)  # type: ignore[arg-type] # as checked
-
-    def replayed(self, asked: Settings) -> Replayed:
-        """Return the answers with some settings; the last ones are kept."""
-        with self._lock:
-            place = asked.key, self.labels.version
-            if place in self._kept:
-                self._kept.move_to_end(place)
-                return self._kept[place]
-            fused = self._first_stage(asked)
-            runs = self.answers.to(self._setting(asked), _CUTOFF) if self.setup.steps else fused
-            evaluator = self._evaluator()
-            made = Replayed(
-                runs,
-                fused,
-                None if evaluator is None else evaluator.evaluate(runs),
-                None if evaluator is None else evaluator.evaluate(fused),
-            )
-            self._kept[place] = made
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-            return made
-
-    def _first_stage(self, asked: Settings) -> Runs:
-        weights = asked.weights
-        if weights not in self._fused:
-            self._fused[weights] = self.answers.to(self._setting(asked, window=0), _CUTOFF)
-            while len(self._fused) > _KEPT:
-                self._fused.popitem(last=False)
-        return self._fused[weights]
+        return parsed_key(key, self.recording.setup)
 
     def table(self, asked: Settings) -> Table:
         """Return the queries as a table."""
-        with self._lock:
-            place = asked.key, self.labels.version
-            if place not in self._tables:
-                self._tables[place] = self._made_table(asked)
-                while len(self._tables) > _KEPT:
-                    self._tables.popitem(last=False)
-            return self._tables[place]
+        with self.replays.lock:
+            place = asked, self.judgments.version
+            return self._tables.get(place, lambda: self._made_table(asked))
 
     def _made_table(self, asked: Settings) -> Table:
-        queries, found, judged = self.answers.queries, self.replayed(asked), self.judged
+        queries, judged = list(self.queries.values()), self.judgments.collection
         texts = {one.query_id: one.text for one in queries}
         labels = {} if self._collection is None else self._collection.labels
         scripts, lengths = by_script(texts), by_length(texts)
         languages, slices = [], []
-        for one in queries:
-            own = labels.get(one.query_id, {})
-            languages.append(own.get("language", scripts[one.query_id]))
-            pairs = {"length": lengths[one.query_id], "script": scripts[one.query_id], **own}
+        for one in texts:
+            own = labels.get(one, {})
+            languages.append(own.get("language", scripts[one]))
+            pairs = {"length": lengths[one], "script": scripts[one], **own}
             slices.append(tuple(f"{name}={value}" for name, value in pairs.items()))
         size = len(queries)
         columns = {name: np.full(size, np.nan) for name in ("before", "after", "ideal", "unjudged")}
         graded = np.zeros(size, np.bool_)
-        measured, fused = found.measured, found.measured_fused
+        measured = self.replays.measured(asked)
+        fused = self.replays.measured(asked, fused=True)
         if judged is not None and measured is not None and fused is not None:
-            place = {one.query_id: at for at, one in enumerate(queries)}
+            place = {one: at for at, one in enumerate(texts)}
             rows = np.array([place[one] for one in measured.query_ids], np.int64)
             graded[rows] = True
             columns["before"][rows] = fused.values[MEASURE]
@@ -226,23 +107,19 @@ class Recorded:
                 for one in measured.query_ids
             ]
         return Table(
-            [one.query_id for one in queries],
-            [one.text for one in queries],
+            list(texts),
+            list(texts.values()),
             languages,
             slices,
-            np.array([len(one.text.split()) for one in queries], np.float64),
+            np.array([len(one.split()) for one in texts.values()], np.float64),
             columns["before"],
             columns["after"],
             columns["ideal"],
             columns["unjudged"],
             graded,
             np.array([one.degraded for one in queries], np.bool_),
-            self._latency(found.runs),
+            self.replays.latency(asked),
         )
-
-    def _latency(self, runs: Runs) -> NDArray[np.float64]:
-        pairs = [runs[one.query_id].pairs for one in self.answers.queries]
-        return self._costs.of(self.setup.sources, pairs).ms
 
     def rows(self, params: Params) -> dict[str, Any]:
         """Answer api/queries."""
@@ -255,15 +132,12 @@ class Recorded:
 
     def _lost_most(self, ids: Sequence[str], asked: Settings) -> dict[str, str]:
         """Return query id to the stage in which most was lost, for those that lost anything."""
-        judged = self.judged
-        if judged is None or not ids:
-            return {}
-        view, found = View(judged), {}
-        for query_id in ids:
-            with self._lock:
-                one, _ = self._traversed(query_id, asked)
+        view = self.judgments.view
+        found: dict[str, str] = {}
+        for query_id in ids if view is not None else ():
+            one, _ = self.replays.traversed(query_id, asked)
             try:
-                entries = query_ledger(one, view, _CUTOFF).entries
+                entries = query_ledger(one, view, CUTOFF).entries
             except InvalidArgument:  # a document is twice among the candidates: the losses say so
                 continue
             worst = max(entries, key=lambda name: entries[name])
@@ -271,32 +145,19 @@ class Recorded:
                 found[query_id] = worst
         return found
 
-    def _traversed(self, query_id: str, asked: Settings, top_k: int | None = None) -> Any:  # noqa: ANN401 - a traversal and its plan
-        if query_id not in self.queries:
-            raise NotThere(f"there is no query {query_id!r} in this recording")
-        recording, given = self.answers.asked(self._setting(asked))
-        if not self.setup.steps:
-            given["reranker"] = None
-        plan = plan_replay(recording, top_k=top_k, **given)
-        return traverse(Prepared(recording[query_id]), plan), plan
-
     def response(self, query_id: str, asked: Settings) -> Response:
         """Return what the system answers to a query with some settings.
 
         Raises:
             NotThere: the query was not recorded.
         """
-        with self._lock:
-            one, plan = self._traversed(query_id, asked, self.setup.top_k)
+        one, plan = self.replays.traversed(query_id, asked, self.recording.setup.top_k)
         return as_response(one, plan, self.documents)
 
-    def grades(self, query_id: str, doc_ids: Sequence[str]) -> dict[str, int]:
-        """Return the grades of documents of a query."""
-        judged = self.judged
-        return {} if judged is None else dict(View(judged).graded(query_id, doc_ids))
-
-    def query(self, query_id: str, key: str | None) -> dict[str, Any]:
-        """Answer api/query."""
+    def query(
+        self, query_id: str, key: str | None, *, shown: int = SHOWN, cut: int = CUT
+    ) -> dict[str, Any]:
+        """Answer api/query; see `answer_of` for the last two."""
         asked = self.settings(key)
         response = self.response(query_id, asked)
         ids = [one.candidate.document.doc_id for one in response.trace.fates]
@@ -306,7 +167,7 @@ class Recorded:
         measure = None
         if before is not None and after is not None:
             measure = {"before": before, "after": after, "gain": after - before}
-        made = answer_of(response, self.grades(query_id, ids))
+        made = answer_of(response, self.judgments.grades(query_id, ids), shown, cut)
         return {
             "query_id": query_id,
             **made,
@@ -316,18 +177,17 @@ class Recorded:
         }
 
     def _missing(self, query_id: str, response: Response) -> list[dict[str, Any]]:
-        """Return the relevant documents that are not among the first results, with where they are."""
-        judged = self.judged
+        """Return the relevant documents that are not among the first results, with where."""
+        judged, view = self.judgments.collection, self.judgments.view
         grades = {} if judged is None else judged.qrels.get(query_id, {})
-        if judged is None or not grades:
+        if view is None or not grades:
             return []
-        view = View(judged)
         chunks: dict[str, str] = {}
         for fate in response.trace.fates:
             doc_id = fate.candidate.document.doc_id
             for counted in view.documents([doc_id]):
                 chunks.setdefault(counted, doc_id)
-        first = set(view.documents(one.doc_id for one in response.results[:_CUTOFF]))
+        first = set(view.documents(one.doc_id for one in response.results[:CUTOFF]))
         wanted = sorted(
             (one for one, grade in grades.items() if grade > 0 and one not in first),
             key=lambda one: -grades[one],
@@ -355,26 +215,20 @@ class Recorded:
         """Answer api/document."""
         response = self.response(query_id, self.settings(key))
         found = document_of(response, doc_id, self.text_of(query_id, doc_id))
-        return {**found, "grade": self.grades(query_id, [doc_id]).get(doc_id)}
+        return {**found, "grade": self.judgments.grades(query_id, [doc_id]).get(doc_id)}
 
     def losses(self, key: str | None) -> dict[str, Any]:
         """Answer api/losses."""
-        judged, asked = self.judged, self.settings(key)
+        judged, asked = self.judgments.collection, self.settings(key)
         if judged is None:
             raise NotThere("losses need judgments: grade some results, or give --collection")
-        with self._lock:
-            place = asked.key, self.labels.version
-            if place not in self._ledgers:
-                self._ledgers[place] = self._made_losses(judged, asked)
-                while len(self._ledgers) > _KEPT:
-                    self._ledgers.popitem(last=False)
-            return self._ledgers[place]
+        with self.replays.lock:
+            place = asked, self.judgments.version
+            return self._ledgers.get(place, lambda: self._made_losses(judged, asked))
 
     def _made_losses(self, judged: Collection, asked: Settings) -> dict[str, Any]:
-        recording, given = self.answers.asked(self._setting(asked))
-        if not self.setup.steps:
-            given["reranker"] = None
-        found = losses(recording, judged, cutoff=_CUTOFF, **given)
+        recording, given = self.replays.asked(asked)
+        found = losses(recording, judged, cutoff=CUTOFF, **given)
         total = found.ideal - found.achieved
         stages = []
         for name, loss in found.entries.items():
@@ -414,23 +268,23 @@ class Recorded:
 
     def state(self) -> dict[str, Any]:
         """Return what api/state says of a recording."""
-        judged, own = self.judged, own_settings(self.setup)
+        judged, own = self.judgments.collection, self.replays.own
         table = self.table(own)
         notes = [] if judged is None else list(judged.notes)
         notes += degraded(self.recording)
         shares = table.unjudged[np.isfinite(table.unjudged)]
         if len(shares) and shares.mean() > 0:
-            notes.append(f"{shares.mean():.0%} of the first {_CUTOFF} results were never judged.")
+            notes.append(f"{shares.mean():.0%} of the first {CUTOFF} results were never judged.")
         if judged is None:
             notes.append("There are no judgments: gains and losses are not known.")
         if not self.has_texts:
             notes.append(
-                "The documents' texts are not in the recording: give --collection with documents."
+                "The texts of the documents were not recorded: give --collection with documents."
             )
         return {
             "title": self.title,
             "has_texts": self.has_texts,
-            "sources": list(self.setup.sources),
+            "sources": list(self.recording.setup.sources),
             "measure": MEASURE,
             "counts": {
                 "queries": len(self.queries),
@@ -439,57 +293,6 @@ class Recorded:
             },
             "slices": sorted({one for row in table.slices for one in row}),
             "languages": sorted({one for one in table.languages if one}),
-            "settings": self._sliders(own),
+            "settings": self.replays.sliders(),
             "notes": notes,
-        }
-
-    def _sliders(self, own: Settings) -> dict[str, Any]:
-        steps = self.setup.steps
-        pointwise = bool(steps) and steps[-1].pointwise
-        scores = [one.pair_score[np.isfinite(one.pair_score)] for one in self.answers.queries]
-        every = np.concatenate(scores) if scores else np.zeros(0)
-        why = None
-        if not steps:
-            why = "The recorded system has no second stage: only weights can be changed."
-        elif not pointwise:
-            why = "The second stage is no scorer: only the window and weights can be changed."
-        return {
-            **own.to_dict(),
-            "key": own.key,
-            "fusion": str(self.setup.fusion["kind"]),
-            "ranges": {
-                "window": [1, self.setup.recorded_window] if steps else None,
-                "blend": [0, 1] if pointwise else None,
-                "weight": [0, 1] if own.weights else None,
-                "threshold": [float(every.min()), float(every.max())]
-                if pointwise and len(every)
-                else None,
-            },
-            "replayable": bool(steps or own.weights),
-            "why_not": why,
-        }
-
-    def replay(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer api/replay."""
-        began = time.perf_counter()
-        full = bool(body.get("full"))
-        given = {name: value for name, value in body.items() if name != "full"}
-        asked = parsed_settings(given, self.setup)
-        with self._lock:
-            found = self.replayed(asked)
-            own = self.replayed(own_settings(self.setup))
-        del full
-        latency = self._latency(found.runs)
-        measured = found.measured
-        per_query = measured.by_query(MEASURE) if measured is not None else {}
-        changed = sum(list(found.runs[one]) != list(own.runs[one]) for one in self.queries)
-        p50, p95 = (float(one) for one in np.percentile(latency, (50, 95)))
-        return {
-            "settings": asked.key,
-            "asked": asked.to_dict(),
-            "took_ms": (time.perf_counter() - began) * 1000,
-            "summary": None,
-            "latency": {"p50": p50, "p95": p95, "estimated": True},
-            "changed": changed,
-            "per_query": per_query,
         }

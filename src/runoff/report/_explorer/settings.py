@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.setup import Setup
     from runoff.scores import ScoreKind
 
-__all__ = ["HEAVIEST", "Settings", "own_settings", "parsed_key", "parsed_settings", "setting_of"]
 
 HEAVIEST = 3.0  # the end of the sliders of weights; larger ones are accepted
 _LONGEST = 2000  # characters of a key

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from runoff.report._explorer.params import Params
 
-__all__ = ["Table"]
 
 _SORTS = ("gain", "loss", "length", "language", "unjudged", "latency", "text")
 _ONLY = ("", "helped", "harmed", "same", "degraded", "unjudged")
