@@ -1,6 +1,6 @@
 import { useId } from "preact/hooks";
 import { useExplorer } from "./context";
-import { Change, FromTo, Interval } from "./figures";
+import { Change, FromTo, Interval, sure } from "./figures";
 import { count, milliseconds, percent, plural, signed } from "./format";
 import type { Replaying } from "./replay";
 import type { Knobs } from "./types";
@@ -77,7 +77,10 @@ function Verdict({ replay }: { replay: Replaying }) {
       ) : summary && summary.gain !== null ? (
         <>
           <p class="big">
-            <Change value={summary.gain} /> <small>{summary.measure}</small>
+            <span class={sure(summary.low, summary.high) ? undefined : "unsure"}>
+              <Change value={summary.gain} />
+            </span>{" "}
+            <small>{summary.measure}</small>
           </p>
           <Interval value={summary.gain} low={summary.low} high={summary.high} />
           <p class="figures">
