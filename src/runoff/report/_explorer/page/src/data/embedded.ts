@@ -1,4 +1,5 @@
 import type { Item, Knobs, QueryAnswer, QueryRow, QueryRows, Replay, Way } from "../types";
+import { score } from "../format";
 import { address, Refused, type Data } from "./index";
 
 interface File {
@@ -59,13 +60,13 @@ function wayOf(file: File, query: string, doc: string): Way | null {
   if (!item) return null;
   const way: Way["way"] = Object.entries(item.sources).map(([stage, place]) => ({
     stage,
-    sentence: place ? "found" : "not found",
+    sentence: place ? `rank ${place.rank}, score ${score(place.score)}` : "not found",
     rank: place?.rank ?? null,
     score: place?.score ?? null,
   }));
-  way.push({ stage: "fusion", sentence: "fused", rank: item.fusion_rank, score: item.fusion_score });
+  way.push({ stage: "fusion", sentence: `score ${score(item.fusion_score)}`, rank: item.fusion_rank, score: item.fusion_score });
   if (item.rerank_rank !== null || item.scored)
-    way.push({ stage: "rerank", sentence: "scored", rank: item.rerank_rank, score: item.rerank_score });
+    way.push({ stage: "rerank", sentence: `score ${score(item.rerank_score)}`, rank: item.rerank_rank, score: item.rerank_score });
   const sentence = after
     ? `It is result ${after.rank}${item.fusion_rank === null ? "" : `, after place ${item.fusion_rank} in the fused order`}.`
     : `It was at place ${before!.rank} before, and is not among the first results afterwards.`;

@@ -46,11 +46,6 @@ export function Full({
     <div class="full">
       {judge}
       {queryText && found.length > 0 && <Words text={queryText} found={found} part={part} choose={setPart} />}
-      {matches.value && !matches.value.available && matches.value.why_not && (
-        <p class="note" dir="auto">
-          {matches.value.why_not}
-        </p>
-      )}
       {text ? (
         <div class={`text ${part === null ? "" : "part"}`} dir="auto" tabIndex={end > 600 ? 0 : undefined} role="region" aria-label={`Text of ${item.doc_id}`}>
           {blocks.map((block, index) => (
@@ -90,6 +85,11 @@ export function Full({
         <Steps way={way.value} />
       ) : (
         <p class="note">{way.slow ? "Still looking for its way." : "\u00a0"}</p>
+      )}
+      {matches.value && !matches.value.available && matches.value.why_not && (
+        <p class="note" dir="auto">
+          {matches.value.why_not}
+        </p>
       )}
       <p class="facts">
         <span class="id" dir="auto">
