@@ -16,7 +16,7 @@ from runoff._onnx.passes.clean import clean
 from runoff._onnx.passes.graph import need_onnx
 from runoff._onnx.samples import sample_pairs, traced_with
 from runoff._util.messages import error_text
-from runoff._util.progress import stepwise
+from runoff._util.progress import check_progress, stepwise
 from runoff.errors import ExportFailed, InvalidArgument
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
 from runoff.export._folder import appearing, check_absent, write_checksums, write_json
@@ -109,6 +109,7 @@ def export_cross_encoder(
         ExportFailed: torch cannot trace it, or the export scores differently.
         RunoffError: the folder cannot be written.
     """
+    check_progress(progress)
     if precision not in get_args(Precisions):
         remedy = f"must be one of {', '.join(get_args(Precisions))}"
         raise InvalidArgument("precision", precision, remedy)

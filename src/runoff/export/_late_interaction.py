@@ -17,7 +17,7 @@ from runoff._onnx.sessions import Loaded
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.settings import SETTINGS_FILE
 from runoff._util import optout
-from runoff._util.progress import stepwise
+from runoff._util.progress import check_progress, stepwise
 from runoff.errors import ExportFailed, InvalidArgument, MissingExtra, ModelNotFound
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
 from runoff.export._cross_encoder import Exported, Precisions
@@ -120,6 +120,7 @@ def export_late_interaction(
         ExportFailed: torch cannot load or trace it, or the export differs.
         RunoffError: the folder cannot be written.
     """
+    check_progress(progress)
     if precision not in get_args(Precisions):
         remedy = f"must be one of {', '.join(get_args(Precisions))}"
         raise InvalidArgument("precision", precision, remedy)
