@@ -24,8 +24,8 @@ _NAMES = {
     "best first stage": "the best system without it",
 }
 _STYLE = (
-    "text {{font: 13px system-ui, sans-serif; fill: {text}}} .grid {{stroke: {text}; opacity: .15}} "
-    ".zero {{stroke: {text}; opacity: .7}} .bar, .full, .hollow {{stroke: {mark}}} "
+    "text {{font: 13px system-ui, sans-serif; fill: {text}}} "
+    ".grid {{stroke: {text}; opacity: .15}} .zero {{stroke: {text}; opacity: .7}} .bar, .full, .hollow {{stroke: {mark}}} "
     ".bar {{stroke-width: 3}} .full, .hollow {{stroke-width: 2}} .full {{fill: {mark}}} "
     ".hollow {{fill: {ground}}}"
 )

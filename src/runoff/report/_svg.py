@@ -219,11 +219,11 @@ def intervals(
     body.append(_text(_NAMES - 8, bottom + 16, name, "end"))
     for at, (what, value, start, end, filled) in enumerate(rows):
         middle = at * _ROW + _ROW / 2 + 4
+        kind = "full" if filled else "hollow"
         body += [
             _text(_NAMES - 8, middle + 4, what, "end"),
             _line(right(start), middle, right(end), middle, "bar"),
-            f'<circle class="{"full" if filled else "hollow"}" cx="{right(value):.1f}" '
-            f'cy="{middle:.1f}" r="5"/>',
+            f'<circle class="{kind}" cx="{right(value):.1f}" cy="{middle:.1f}" r="5"/>',
             _text(right(high) + 14, middle + 4, f"{value:+.3f}", "start"),
         ]
     return _svg(title, body, bottom + 24)
