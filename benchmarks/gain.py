@@ -25,9 +25,9 @@ _NAMES = {
 }
 _STYLE = (
     "text {{font: 13px system-ui, sans-serif; fill: {text}}} "
-    ".grid {{stroke: {text}; opacity: .15}} .zero {{stroke: {text}; opacity: .7}} .bar, .full, .hollow {{stroke: {mark}}} "
-    ".bar {{stroke-width: 3}} .full, .hollow {{stroke-width: 2}} .full {{fill: {mark}}} "
-    ".hollow {{fill: {ground}}}"
+    ".grid {{stroke: {text}; opacity: .15}} .zero {{stroke: {text}; opacity: .7}} "
+    ".bar, .full, .hollow {{stroke: {mark}}} .bar {{stroke-width: 3}} "
+    ".full, .hollow {{stroke-width: 2}} .full {{fill: {mark}}} .hollow {{fill: {ground}}}"
 )
 _COLOURS = {  # GitHub's own
     "light": {"text": "#1f2328", "mark": "#0969da", "ground": "#ffffff"},

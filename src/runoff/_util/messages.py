@@ -19,19 +19,18 @@ __all__ = [
 _LENGTH = 80
 _ERROR_LENGTH = 500
 _FEW = 3
+# patterns are compiled when first used, so that `import runoff` is quick
 # what a terminal obeys: CSI sequences, and OSC ones up to BEL or ST
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
-)
+_SEQUENCE = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
 # control characters, marks that change the direction of text, surrogates and tags
-_INVISIBLE = re.compile(
+_INVISIBLE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 # packages whose classes show only their own values in their `repr`
 _PLAIN = {"builtins", "collections", "decimal", "fractions", "numpy", "pathlib", "runoff"}
 # a URL may contain a password, and a key in its query
-_URL = re.compile(r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?")
+_URL = r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?"
 
 
 def short_repr(value: object) -> str:
@@ -63,7 +62,7 @@ def error_text(error: BaseException) -> str:
 
 def without_secrets(text: str) -> str:
     """Return a text whose URLs have lost the password and the query."""
-    return _URL.sub(r"\1\2", text)
+    return re.sub(_URL, r"\1\2", text)
 
 
 def name_of(part: object) -> str:
@@ -82,7 +81,7 @@ def visible(text: str) -> str:
     Every text that leaves the library passes through here: messages of errors, explanations,
     reports and what the command line prints. Lines and tabs stay as they are.
     """
-    return text if text.isprintable() else _INVISIBLE.sub(" ", _SEQUENCE.sub(" ", text))
+    return text if text.isprintable() else re.sub(_INVISIBLE, " ", re.sub(_SEQUENCE, " ", text))
 
 
 def fields_repr(data: object) -> str:

@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from runoff.demo._index import DemoIndex
     from runoff.types import Response
 
-__all__ = [
-    "ALONE_LINE",
-    "LANGCHAIN_LINE",
-    "LLAMA_INDEX_LINE",
-    "BeforeAfter",
-    "Row",
-    "alone",
-    "langchain",
-    "llama_index",
-]
-
 LLAMA_INDEX_LINE = 'retriever = TwoStageRetriever({"dense": retriever, "bm25": bm25}, top_n=5)'
 LANGCHAIN_LINE = 'retriever = TwoStageRetriever(retrievers={"dense": retriever, "bm25": bm25}, k=5)'
 ALONE_LINE = 'pipeline = TwoStage({"bm25": bm25, "dense": dense})  # it was reranker=None'

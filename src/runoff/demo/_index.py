@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from runoff.types import Document
 
 
-__all__ = ["DemoIndex", "cache_root", "fingerprint", "open_index"]
-
 _MARKER = "index.json"
 _COLLECTION = "runoff-demo"
 _BATCH = 500

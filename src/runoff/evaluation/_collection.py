@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
-__all__ = ["Collection"]
-
 _REPR = 200  # characters
 
 

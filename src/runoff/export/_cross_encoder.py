@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from runoff._util.progress import Progress
     from runoff.scores import PairScores
 
-__all__ = ["Exported", "Precisions", "export_cross_encoder"]
-
 _logger = logging.getLogger("runoff")
 
 Precisions = Literal["both", "fp32", "int8"]

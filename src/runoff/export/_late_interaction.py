@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from runoff._util.progress import Progress
 
-__all__ = ["export_late_interaction", "is_late_interaction"]
-
 _FP32, _INT8 = "model.onnx", "model_int8.onnx"
 _OUTPUT = "token_vectors"
 _SETTINGS = (

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from runoff._util.progress import Progress
 
-__all__ = ["Given", "as_documents", "check_callable", "check_question"]
-
 _NO_METADATA = frozen({})  # shared: an empty dictionary for each of a million takes 64 MB
 
 Given: TypeAlias = "Document | str | tuple[str, str]"
