@@ -61,6 +61,9 @@ STYLE = """
 .runoff svg .a:not(polyline) {fill: #4c8dd6}
 .runoff svg .b {fill: #d9762b}
 .runoff svg .whole {fill: #8a8f98}
+.runoff svg .bar {stroke: #4c8dd6; stroke-width: 3}
+.runoff svg .full {fill: #4c8dd6; stroke: #4c8dd6; stroke-width: 2}
+.runoff svg .hollow {fill: none; stroke: #4c8dd6; stroke-width: 2}
 """
 
 
