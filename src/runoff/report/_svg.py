@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["bars", "histogram", "lines", "scatter", "spans", "waterfall"]
+__all__ = ["bars", "histogram", "intervals", "lines", "scatter", "spans", "waterfall"]
 
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 40
 _TICKS = 5
 _ROW = 26  # height of a row of a waterfall or of spans
 _NAMES = 300  # width of their names
+_BESIDE = 150  # width of the texts after them
 _KINDS = ("a", "b", "whole")
 
 
@@ -193,11 +194,37 @@ def spans(rows: Sequence[tuple[str, float, float, str]], *, title: str) -> str:
     return _rows([(*one, "a") for one in rows], _wide(0.0, high), title)
 
 
+def intervals(rows: Sequence[tuple[str, float, float, float, str]], *, title: str) -> str:
+    """Return a row for each name: an interval, its middle, a line at 0 and a text beside.
+
+    Args:
+        rows: name, low end, middle, high end, text; an interval below 0 has another colour.
+        title: what the plot shows.
+    """
+    start, end = _wide(*_ends([0.0, *one[1:4]] for one in rows))
+    scale = (_WIDTH - _NAMES - _BESIDE) / (end - start)
+    height = len(rows) * _ROW + 6
+    places = [[_NAMES + (value - start) * scale for value in one[1:4]] for one in rows]
+    zero = _NAMES - start * scale
+    body = [_line(zero, 0, zero, height, "zero")]
+    for row, ((name, _, _, high, said), (left, middle, right)) in enumerate(
+        zip(rows, places, strict=True)
+    ):
+        top, kind = row * _ROW + 4, "b" if high < 0 else "a"
+        dot = f'<circle class="{kind}" cx="{middle:.1f}" cy="{top + 8.5:.1f}" r="5"/>'
+        body += [
+            _text(_NAMES - 8, top + 14, name, "end"),
+            _rect(left, top + 6, right - left, 5, kind),
+            dot,
+            _text(_WIDTH - _BESIDE + 10, top + 14, said, "start"),
+        ]
+    return _svg(title, body, height)
+
+
 def _rows(
     rows: Sequence[tuple[str, float, float, str, str]], x: tuple[float, float], title: str
 ) -> str:
-    beside = 150  # for the text
-    scale = (_WIDTH - _NAMES - beside) / (x[1] - x[0])
+    scale = (_WIDTH - _NAMES - _BESIDE) / (x[1] - x[0])
     body = []
     for at, (name, low, high, said, kind) in enumerate(rows):
         top, left = at * _ROW + 4, _NAMES + (low - x[0]) * scale
