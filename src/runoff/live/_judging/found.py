@@ -96,7 +96,7 @@ class Judging:
         return Collection(dict(known), held, name="live", notes=(note,), relevant_from=2)
 
     _repr_pretty_ = pretty
-    _repr_html_ = html_by("judging_html", "runoff.report._live")
+    _repr_html_ = html_by("judging_html", "_live")
 
     def __repr__(self) -> str:
         """Show the statement; `str` has the rest."""
