@@ -62,6 +62,7 @@ BENCHMARKS = (
     "coverage",
     "drift",
     "live",
+    "watching",
     "defaults",
 )
 _ONLY_BY_NAME = ("bm25_large", "defaults")
