@@ -54,6 +54,7 @@ BENCHMARKS = (
     "passages",
     "server",
     "engines",
+    "cluster",
     "scale",
     "replay",
     "verdict",
