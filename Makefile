@@ -32,7 +32,7 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
 .PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray \
-	test-engines test-stores test-sdist lint types docs site bench notebooks build release-check clean
+	test-engines engines-matrix test-stores test-sdist lint types docs site bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +45,7 @@ help:
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
 	@echo "make test-stores run the tests of the frameworks' vector stores likewise; write the page on them"
 	@echo "make test-engines run the tests of the search engines' sources, likewise"
+	@echo "make engines-matrix  measure them, and write the table of docs/engines.md"
 	@echo "make test-ray  run the tests of bulk work on a Ray cluster, likewise"
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
 	@echo "make types      mypy --strict, over the programs of tests/typing too"
@@ -134,6 +135,7 @@ $(STORES_VENV)/.stores: pyproject.toml $(wildcard models/pyproject.toml)
 
 test-stores: $(STORES_VENV)/.stores
 	$(STORES_VENV)/bin/python -m pytest -o filterwarnings=default tests/stores $(ARGS)
+
 $(ENGINES_VENV)/.engines: pyproject.toml $(wildcard models/pyproject.toml)
 	$(PYTHON) -m venv $(ENGINES_VENV)
 	$(call pip,$(ENGINES_VENV)) --upgrade "pip>=25.1"
@@ -142,6 +144,11 @@ $(ENGINES_VENV)/.engines: pyproject.toml $(wildcard models/pyproject.toml)
 
 test-engines: $(ENGINES_VENV)/.engines
 	$(ENGINES_VENV)/bin/python -m pytest tests/recall/stores tests/test_contracts_recall.py $(ARGS)
+
+# recall, latency, filters and overhead of every engine, written into docs/engines.md
+engines-matrix: $(ENGINES_VENV)/.engines
+	$(call pip,$(ENGINES_VENV)) $(call self,chroma)
+	$(ENGINES_VENV)/bin/python benchmarks/run.py engines --json benchmarks/engines.json --markdown docs/engines.md $(ARGS)
 
 $(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml)
 	$(PYTHON) -m venv $(RAY_VENV)

@@ -52,6 +52,7 @@ BENCHMARKS = (
     "passages",
     "server",
     "engines",
+    "cluster",
     "scale",
     "replay",
     "verdict",
