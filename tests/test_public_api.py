@@ -29,7 +29,6 @@ FILES = {
     "provenance.py",
     "scores.py",
     "trace.py",
-    "types.py",
     "testing/chaos.py",
     "testing/contracts.py",
     "testing/pytest_plugin.py",
@@ -50,6 +49,7 @@ ROOMS = {
     "report",
     "rerank",
     "testing",
+    "types",
 }
 
 
