@@ -1,6 +1,7 @@
 """Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, most of them.
 
-`bm25_large` and `defaults` run only when they are named: they take many minutes, or hours.
+`bm25_large`, `dense_large` and `defaults` run only when they are named: they take many minutes, or
+hours.
 `--from FILE --markdown PAGE` runs nothing: it writes the page's tables from figures that were kept
 with `--json`. Each of several pages has a `--markdown` of its own.
 
@@ -32,6 +33,7 @@ BENCHMARKS = (
     "bm25_speed",
     "bm25_large",
     "dense_speed",
+    "dense_large",
     "overhead",
     "overrun",
     "grouping",
@@ -52,6 +54,7 @@ BENCHMARKS = (
     "passages",
     "server",
     "engines",
+    "cluster",
     "scale",
     "replay",
     "verdict",
@@ -62,9 +65,10 @@ BENCHMARKS = (
     "coverage",
     "drift",
     "live",
+    "watching",
     "defaults",
 )
-_ONLY_BY_NAME = ("bm25_large", "defaults")
+_ONLY_BY_NAME = ("bm25_large", "dense_large", "defaults")
 
 
 def main(arguments: list[str]) -> int:

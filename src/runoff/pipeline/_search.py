@@ -199,7 +199,7 @@ class Search:
         notes = [*self.notes, *nominated.notes, *(reranking.notes if reranking else ())]
         outcome = Outcome(
             tuple(degraded),
-            sum(fate.scoring is Scoring.RERANKED for fate in ordered.fates),
+            [fate.scoring for fate in ordered.fates].count(Scoring.RERANKED),
             len(split.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,

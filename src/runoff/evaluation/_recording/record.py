@@ -120,7 +120,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
         from runoff.evaluation._recording.shards import Folder, alone  # noqa: PLC0415 - pyarrow is an extra
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
-    setup = _setup(known, stages, depth, window, queries, texts=texts)
+    setup = setup_of(known, stages, depth, window, queries, texts=texts)
     search = _Search(known, stages, setup)
     parallel = _on_ray if executor == "ray" else _parallel
     if path is None:
@@ -174,7 +174,7 @@ def _query(query_id: str, text: str) -> Query:
         raise InvalidArgument(f"queries[{query_id!r}]", text, error.remedy) from None
 
 
-def _setup(
+def setup_of(
     known: System,
     stages: Sequence[Stage],
     depth: int,
@@ -183,6 +183,16 @@ def _setup(
     *,
     texts: bool,
 ) -> Setup:
+    """Return a system's configuration, as a recording keeps it.
+
+    Args:
+        known: the system.
+        stages: of its reranker.
+        depth: hits asked of each source while recording.
+        window: the most candidates of one query that are scored.
+        queries: query id to text.
+        texts: whether the documents' texts are recorded.
+    """
     pipeline = known.pipeline
     grouping = as_grouping(pipeline.group)
     group = None

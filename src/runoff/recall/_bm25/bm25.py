@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._waiting import exits
-from runoff.errors import DuplicateId, InvalidArgument
+from runoff.errors import InvalidArgument
 from runoff.recall._analyzers import make_analyzer
 from runoff.recall._arguments import check_question, counted_documents
 from runoff.recall._bm25.collection import add_collection
 from runoff.recall._bm25.disk import load_snapshot, save_snapshot, saved_generation
 from runoff.recall._bm25.formula import Formula
-from runoff.recall._bm25.pending import Pending
+from runoff.recall._bm25.pending import Pending, new_rows
 from runoff.recall._bm25.segment import Segment
 from runoff.recall._bm25.snapshot import Snapshot
 from runoff.recall._bm25.spool import Spool
@@ -24,7 +24,7 @@ from runoff.types import Document, Query
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from runoff._util.progress import Progress
     from runoff.deadline import Deadline
@@ -166,7 +166,7 @@ class BM25:
             if not self._pending and not len(self._snapshot):
                 self._put(Snapshot(self._snapshot.analyzer, self._snapshot.formula, batch))
                 return len(batch)
-            new = [*self._new(batch)]
+            new = [*new_rows(batch, self.get)]
             self._pending.put(batch, new)
         return len(new)
 
@@ -398,17 +398,3 @@ class BM25:
     def _merge(self) -> None:
         with exits.Native():
             self._merged()
-
-    def _new(self, batch: Segment) -> Iterator[int]:
-        """Yield the rows of the documents that are not in the index.
-
-        Raises:
-            DuplicateId: an id is known with another text.
-        """
-        for row, doc_id in enumerate(batch.ids):
-            known = self.get(doc_id)
-            if known is None:
-                yield row
-            elif known.text != batch.documents[row].text:
-                remedy = "is in the index with another text: use update() to replace it"
-                raise DuplicateId("doc_id", doc_id, remedy)
