@@ -56,6 +56,7 @@ BENCHMARKS = (
     "passages",
     "server",
     "engines",
+    "cluster",
     "scale",
     "replay",
     "verdict",
@@ -66,6 +67,7 @@ BENCHMARKS = (
     "coverage",
     "drift",
     "live",
+    "watching",
     "defaults",
 )
 _ONLY_BY_NAME = ("bm25_large", "dense_large", "defaults")

@@ -29,6 +29,7 @@ FILES = {
     "provenance.py",
     "scores.py",
     "trace.py",
+    "types.py",
     "testing/chaos.py",
     "testing/contracts.py",
     "testing/pytest_plugin.py",
@@ -49,7 +50,6 @@ ROOMS = {
     "report",
     "rerank",
     "testing",
-    "types",
 }
 
 

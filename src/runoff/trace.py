@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.display import html_by
 from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
@@ -148,6 +149,8 @@ class Trace:
     )
 
     __repr__ = fields_repr
+
+    _repr_html_ = html_by("trace_html", "_notebook")
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Read a pickle; one of version 0.1.0 has no matcher."""

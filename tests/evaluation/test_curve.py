@@ -218,7 +218,7 @@ def test_what_cannot_be_is_refused():
     """Without a second stage, or with unrecorded queries, there is no curve."""
     with pytest.raises(InvalidArgument, match="a system with a second stage"):
         curve(recording(None, many=3), collection(3))
-    with pytest.raises(InvalidArgument, match="not recorded"):
+    with pytest.raises(InvalidArgument, match="record them first"):
         curve(recording(Judge(), many=3), collection(4))
     for wrong in ({"windows": [0]}, {"bound": 0}, {"folds": 1}, {"rounds": 0}):
         with pytest.raises(InvalidArgument):

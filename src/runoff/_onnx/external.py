@@ -15,8 +15,6 @@ from runoff.errors import ModelDamaged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["external_files", "is_linked"]
-
 # the fields of onnx.proto that lead to tensors: message to field number to message
 _INSIDE = {
     "model": {7: "graph", 25: "function"},

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from runoff.rerank._local.cross_encoder import CrossEncoder
     from runoff.rerank._local.late_interaction import LateInteraction
 
-__all__ = ["cache_key", "find", "prepare"]
-
 _OUTPUT = "logits"
 
 
