@@ -34,7 +34,7 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
 .PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray \
-	test-engines test-stores test-sdist lint types docs site bench notebooks build release-check clean
+	test-engines engines-matrix test-stores test-sdist lint types docs site bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +47,7 @@ help:
 	@echo "make test-cohere run the tests of Cohere Rerank with the newest SDK, likewise"
 	@echo "make test-stores run the tests of the frameworks' vector stores likewise; write the page on them"
 	@echo "make test-engines run the tests of the search engines' sources, likewise"
+	@echo "make engines-matrix  measure them, and write the table of docs/engines.md"
 	@echo "make test-ray  run the tests of bulk work on a Ray cluster, likewise"
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
 	@echo "make types      mypy --strict, over the programs of tests/typing too"
@@ -141,6 +142,11 @@ $(ENGINES_VENV)/.engines: pyproject.toml $(wildcard models/pyproject.toml) | $(B
 
 test-engines: $(ENGINES_VENV)/.engines
 	$(ENGINES_VENV)/bin/python -m pytest tests/recall/stores tests/test_contracts_recall.py $(ARGS)
+
+# recall, latency, filters and overhead of every engine, written into docs/engines.md
+engines-matrix: $(ENGINES_VENV)/.engines
+	$(call pip,$(ENGINES_VENV)) $(call self,chroma)
+	$(ENGINES_VENV)/bin/python benchmarks/run.py engines --json benchmarks/engines.json --markdown docs/engines.md $(ARGS)
 
 $(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python
 	$(call venv,$(RAY_VENV))

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.recall import Chroma
-from runoff.recall._stores.chroma import _supports_lists
-from runoff.recall._stores.chroma_where import where_of
+from runoff.recall._stores.chroma_where import knows_lists, where_of
 from runoff.types import Query
 
 FIELDS = ("x", "y", "a b", "é", "a.b")
@@ -48,7 +47,7 @@ lists = (
     st.lists(st.sampled_from(STRINGS), min_size=1, max_size=3),
 )
 pytest.importorskip("chromadb")
-LISTS = _supports_lists()  # since chromadb 1.5
+LISTS = knows_lists()  # since chromadb 1.5
 stored = st.one_of(plain, *lists) if LISTS else plain
 metadatas = st.lists(st.dictionaries(st.sampled_from(FIELDS[:2]), stored), min_size=1, max_size=12)
 fields = st.one_of(st.sampled_from(FIELDS[:2]), st.sampled_from(FIELDS + RESERVED))

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from runoff.demo._index import DemoIndex
     from runoff.pipeline import TwoStage
 
-# the first two judged questions, chosen before anybody saw the results
+# the first three judged questions, chosen before anybody saw the results
 _LLAMA_INDEX_QUESTION = "how do I read a CSV file row by row as dictionaries?"
 _LANGCHAIN_QUESTION = "break a sentence into words wherever there is white space"
+_ALONE_QUESTION = "glue a list of strings together with commas in between"
 
 
 def demo(
@@ -47,8 +48,8 @@ def demo(
 ) -> None:
     """See what a second stage does to search results, on Python's documentation or your files.
 
-    Without arguments it indexes the documentation of this Python, asks a plain LlamaIndex and a
-    plain LangChain retriever before and after adding one line, evaluates the result on judged
+    Without arguments it indexes the documentation of this Python, asks LlamaIndex, LangChain and a
+    pipeline of its own one question each, before and after one line, evaluates the result on judged
     questions, and says what to do next.
 
     Exit codes: 0 success, 1 error, 2 wrong argument.
@@ -115,6 +116,7 @@ def _frameworks(index: DemoIndex, report: Report) -> None:
 
     report.compared(frameworks.llama_index(index, _LLAMA_INDEX_QUESTION))
     report.compared(frameworks.langchain(index, _LANGCHAIN_QUESTION))
+    report.compared(frameworks.alone(index, _ALONE_QUESTION))
 
 
 def _evaluation(opened: Opened, pipeline: TwoStage, *, fresh: bool) -> Evaluation:

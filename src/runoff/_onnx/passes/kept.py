@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._onnx import resolve
 from runoff._onnx.agreement import spearman
 from runoff._onnx.passes.clean import clean
 from runoff._onnx.passes.graph import need_onnx
@@ -48,8 +47,8 @@ _log = logging.getLogger("runoff")
 def faster(files: ModelFiles, digest: str, cache_dir: str | Path | None = None) -> Path | None:
     """Return a graph that computes the scores of a cross-encoder in less time; None without one.
 
-    There is no faster graph of embedded models and of exports, which are clean already, of graphs
-    below 4 MB, and of those with weights in other files. Making one needs the package onnx.
+    There is no faster graph of exports, which are clean already, of graphs below 4 MB, and of those
+    with weights in other files. Making one needs the package onnx.
 
     Args:
         files: of the model.
@@ -57,8 +56,7 @@ def faster(files: ModelFiles, digest: str, cache_dir: str | Path | None = None) 
         cache_dir: the Hub's cache, if it is not the usual one.
     """
     if (
-        resolve.is_plain(files.name)
-        or files.config.get("graph") == "clean"
+        files.config.get("graph") == "clean"
         or files.onnx.stat().st_size < _LEAST
         or files.external()
         or importlib.util.find_spec("onnx") is None
