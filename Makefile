@@ -16,6 +16,9 @@ RAY_EXTRAS := cli,eval,models,ray
 COHERE ?= cohere>=7,<8
 STORES_VENV ?= .venv-stores
 STORES_EXTRAS := chroma,cli,eval,http,langchain,llama-index
+EXPLORER_VENV ?= .venv-explorer
+EXPLORER_EXTRAS := cli,eval,explore,models
+EXPLORER_PAGE := src/runoff/report/_explorer/page
 ENGINES_VENV ?= .venv-engines
 ENGINES_EXTRAS := elasticsearch,lancedb,milvus,opensearch,postgres,qdrant
 OLDEST := $(VENV)-oldest
@@ -34,7 +37,7 @@ MODELS := $(if $(wildcard models/pyproject.toml),--editable ./models)
 self = $(if $(filter wheel,$(INSTALL)),$(wildcard dist/runoff_models-*.whl) "$(wildcard dist/runoff-*.whl)[$(1)]",$(MODELS) --editable ".[$(1)]")
 
 .PHONY: help demo test test-slow test-pythons test-oldest test-torch test-cohere test-ray \
-	test-engines engines-matrix test-stores test-sdist lint types docs site bench notebooks build release-check clean
+	test-engines engines-matrix test-explorer test-stores test-sdist explorer lint types docs site bench notebooks build release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +52,8 @@ help:
 	@echo "make test-engines run the tests of the search engines' sources, likewise"
 	@echo "make engines-matrix  measure them, and write the table of docs/engines.md"
 	@echo "make test-ray  run the tests of bulk work on a Ray cluster, likewise"
+	@echo "make test-explorer run the explorer's page in Chromium, likewise"
+	@echo "make explorer   build the explorer's page anew, with Node.js"
 	@echo "make lint       ruff: rules and format; the order of imports, and cycles among them"
 	@echo "make types      mypy --strict, over the programs of tests/typing too"
 	@echo "make notebooks  execute the notebooks"
@@ -156,6 +161,20 @@ $(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/pyth
 test-ray: $(RAY_VENV)/.ray
 	$(RAY_VENV)/bin/python -m pytest -W default tests/bulk tests/cli/test_bulk.py $(ARGS)
 
+$(EXPLORER_VENV)/.explorer: pyproject.toml $(wildcard models/pyproject.toml)
+	$(PYTHON) -m venv $(EXPLORER_VENV)
+	$(call pip,$(EXPLORER_VENV)) --upgrade "pip>=25.1"
+	$(call pip,$(EXPLORER_VENV)) $(call self,$(EXPLORER_EXTRAS)) --group explorer
+	@touch $@
+
+# RUNOFF_CHROMIUM names a browser other than `chromium`
+test-explorer: $(EXPLORER_VENV)/.explorer
+	$(EXPLORER_VENV)/bin/python -m pytest tests/report/explorer tests/report/test_label_browser.py $(ARGS)
+
+# what it writes is committed: users need no Node.js
+explorer:
+	cd $(EXPLORER_PAGE) && npm ci && npm run build
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -211,5 +230,6 @@ release-check:
 	$(MAKE) test-pythons $(RELEASE) INSTALL=wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(STORES_VENV) $(RAY_VENV) $(SITE_VENV) $(ENGINES_VENV) \
+	rm -rf $(VENV) $(VENV)-* $(TORCH_VENV) $(COHERE_VENV) $(STORES_VENV) $(RAY_VENV) $(SITE_VENV) $(ENGINES_VENV) $(EXPLORER_VENV) \
+		$(EXPLORER_PAGE)/node_modules \
 		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

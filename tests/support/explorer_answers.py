@@ -5,20 +5,11 @@ The page of the explorer is tested against it where a recording would be slow or
 
 from __future__ import annotations
 
-import contextlib
-import json
 import random
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' "
-    "data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 HOSTILE = [
     "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">",
     "\u202egnihton si siht\u202c \u2066isolated\u2069 then plain",
@@ -333,7 +324,7 @@ class Answers:
         ]
         return {
             "series": [{"name": "difference in nDCG@10", "points": points}],
-            "statement": "The second stage helps: by 0.07, and the chance that this is noise is 5%.",
+            "statement": "The second stage helps, by 0.07; the chance that this is noise is 5%.",
             "alarms": [self._say(0, "The scores drift since 20 November.")],
         }
 
@@ -363,43 +354,3 @@ class Answers:
                 for row in rows
             ],
         }
-
-
-def serve(answers: Answers) -> tuple[str, ThreadingHTTPServer]:
-    """Serve the page and the answers on the loopback interface; return the address and the server."""
-    static = files("runoff.report") / "_explorer" / "static"
-    kinds = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def _reply(self, status: int, content: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", f"{kind}; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Security-Policy", CSP)
-            self.end_headers()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a question given up
-                self.wfile.write(content)
-
-        def _answer(self, method: str, body: object) -> None:
-            status, found = answers.answer(method, self.path.removeprefix("/token/"), body)
-            self._reply(status, json.dumps(found).encode(), "application/json")
-
-        def do_GET(self) -> None:
-            path = unquote(urlsplit(self.path).path).removeprefix("/token/")
-            if path.startswith("api/"):
-                self._answer("GET", None)
-                return
-            name = path or "index.html"
-            self._reply(200, (static / name).read_bytes(), kinds[name.rsplit(".", 1)[-1]])
-
-        def do_POST(self) -> None:
-            size = int(self.headers["Content-Length"])
-            self._answer("POST", json.loads(self.rfile.read(size)))
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}/token/", server

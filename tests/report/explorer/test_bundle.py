@@ -78,3 +78,8 @@ def test_the_lock_file_fixes_every_package() -> None:
     for name, package in packages.items():
         assert not name or "integrity" in package, name
         assert "resolved" not in package, name
+
+
+def test_a_notebook_finds_what_shows_the_page() -> None:
+    """The bundle exports a default with `render`, which bundlers drop for pages."""
+    assert re.search(r"export\s*\{\s*\w+ as default\s*\}", _bundle("explorer.js"))

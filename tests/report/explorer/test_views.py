@@ -1,4 +1,4 @@
-"""Every view of the page: what it shows, by keyboard alone, in both themes, without axe's findings."""
+"""Every view of the page: what it shows, by keyboard alone, in both themes, and what axe finds."""
 
 from __future__ import annotations
 

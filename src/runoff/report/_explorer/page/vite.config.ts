@@ -20,11 +20,13 @@ function digest(): string {
   return hash.digest("hex");
 }
 
-/** Writes the digest as the bundle's first line. */
+/** Writes the digest as the bundle's first line, and the page beside the bundle. */
 function signed(): Plugin {
   return {
     name: "signed",
     generateBundle(_, bundle) {
+      const source = readFileSync(join(here, "index.html"));
+      this.emitFile({ type: "asset", fileName: "index.html", source });
       for (const part of Object.values(bundle))
         if (part.type === "chunk") part.code = `/* built by make explorer from sources ${digest()} */\n${part.code}`;
     },
@@ -32,7 +34,6 @@ function signed(): Plugin {
 }
 
 export default defineConfig({
-  base: "./",
   esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
   plugins: [signed()],
   build: {
@@ -43,7 +44,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     cssCodeSplit: false,
     rollupOptions: {
-      input: join(here, "index.html"),
+      input: join(here, "src/main.tsx"),
       preserveEntrySignatures: "strict", // anywidget reads the default export
       output: {
         inlineDynamicImports: true,
