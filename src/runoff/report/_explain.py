@@ -134,9 +134,8 @@ def _follow(response: Response, doc_id: str) -> str:
 
 def _way(row: Row, account: Account) -> str:
     """Return one document's path through the stages, as far as it is known."""
-    place = "not in the order" if row.rank is None else f"rank {row.rank}"
-    fate = f", {row.fate}" if row.fate else ""
-    out = [f"{said(row.doc_id)}: {place}{fate}."]
+    place = [] if row.rank is None else [f"rank {row.rank}"]
+    out = [f"{said(row.doc_id)}: {', '.join([*place, *([row.fate] if row.fate else [])])}."]
     for name in account.sources:
         if name not in row.sources:
             out.append(f"  {name}: did not find it")

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
+from runoff._util.whole import write_whole
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._labels.grades import Grades
 from runoff.evaluation._labels.headers import RETURNED
@@ -51,12 +52,13 @@ def added(path: Path, rows: Iterable[Asking]) -> int:
     writer = csv.writer(text, lineterminator="\n")
     known: set[tuple[str, str]] = set()
     header: Sequence[str] = (*_COLUMNS, COMMENT)
-    if path.exists():
+    there = path.exists()
+    if there:
         header, held = rows_of(path)
         places = header.index("query_id"), header.index("doc_id")
         known = {(row[places[0]], row[places[1]]) for row in held}
-        if not path.read_bytes().endswith(b"\n"):
-            text.write("\n")
+        before = path.read_bytes().decode("utf-8")  # with its byte order mark
+        text.write(before if before.endswith("\n") else f"{before}\n")
     else:
         writer.writerow(header)
     many = 0
@@ -66,8 +68,8 @@ def added(path: Path, rows: Iterable[Asking]) -> int:
             cells = {**row._asdict(), "query": _plain(row.query), "text": _plain(row.text)}
             writer.writerow([cells.get(name, "") for name in header])
             many += 1
-    with path.open("a", encoding="utf-8", newline="") as stream:
-        stream.write(text.getvalue())
+    if many or not there:
+        write_whole(path, text.getvalue())
     return many
 
 

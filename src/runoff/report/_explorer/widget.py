@@ -25,9 +25,12 @@ class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc] # its base has 
         explorer: answers the questions.
     """
 
+    _esm = static("explorer.js")
+    _css = static("explorer.css")
+
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
-        super().__init__(_esm=static("explorer.js"), _css=static("explorer.css"))
+        super().__init__()
         self.on_msg(self._asked)
 
     def _asked(self, _widget: object, content: object, _buffers: object) -> None:
