@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelFiles, Precision
     from runoff._tokens.keeps import Shares
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
     from runoff.deadline import Deadline
     from runoff.recall._dense.encoding import Embedded, Pooling
 
@@ -139,7 +139,7 @@ class Embedder:
         """
         return self.embed(texts).values
 
-    def embed(self, texts: Sequence[str], *, progress: Progress = False) -> Embeddings:
+    def embed(self, texts: Sequence[str], *, progress: Wanted = False) -> Embeddings:
         """Embed n texts, and return how much of them was read too.
 
         Args:
