@@ -13,7 +13,7 @@ from runoff.report._svg import intervals, lines
 
 if TYPE_CHECKING:
     from runoff.live._judging.found import Judging
-    from runoff.live._statement import Statement
+    from runoff.live._statement import Found, Statement
 
 __all__ = ["judging_html", "live_page"]
 
@@ -80,6 +80,7 @@ def _trend(stated: Statement) -> str:
 
 
 def _slices(stated: Statement) -> str:
+    rows: list[tuple[str, Statement | Found]] = [("all", stated), *stated.slices.items()]
     return intervals(
         [
             (
@@ -88,7 +89,7 @@ def _slices(stated: Statement) -> str:
                 *one.interval,
                 not one.interval[0] <= 0 <= one.interval[1],
             )
-            for name, one in [("all", stated), *stated.slices.items()]
+            for name, one in rows
         ],
         title=f"Difference in {stated.measure} by slice, with its interval",
         name=f"difference in {stated.measure}",
