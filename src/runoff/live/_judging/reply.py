@@ -35,9 +35,10 @@ def parsed(reply: object) -> int:
         BadReply: it is something else.
     """
     found = _graded(_answer(reply)) if isinstance(reply, str) else _field(reply)
-    if isinstance(found, bool) or not isinstance(found, Integral) or not 0 <= found <= GRADES:
+    grade = -1 if isinstance(found, bool) or not isinstance(found, Integral) else int(found)
+    if not 0 <= grade <= GRADES:
         raise BadReply(f"the reply has no grade from 0 to {GRADES}")
-    return int(found)
+    return grade
 
 
 def _field(reply: object) -> object:
