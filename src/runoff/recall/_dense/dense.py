@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.recall._arguments import Given
 
+__all__ = ["Dense", "Progress"]
+
 
 class Dense:
     """A source that compares the query's embedding with every document's, exactly.
