@@ -1,27 +1,32 @@
-"""Draw README's picture: what the second stage gains over each system without it.
+"""Draw README's picture from the figures of the run that docs/demo.md shows.
 
-    python benchmarks/gain.py docs
+    python benchmarks/gain.py
 
-It reads what `runoff demo` recorded, in the user's cache or in `--cache`, and asks nothing again
-but what is missing there. It writes `gain-light.svg` and `gain-dark.svg`.
+It writes `docs/gain-light.svg` and `docs/gain-dark.svg`: what the second stage gains over each
+system without it. A test compares them with that page.
 """
 
 from __future__ import annotations
 
-import argparse
+import re
 from pathlib import Path
 
-from runoff.cli._demo import open_documents, pipeline_over
-from runoff.cli._output import TerminalReport
-from runoff.demo import load_questions
-from runoff.demo._evaluation import evaluate, judged
 from runoff.report import _svg as svg
 
+__all__ = ["main", "pictures"]
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+# a row such as "fused  0.3256  10  +0.0305  +0.0173 to +0.0444  yes"
+_ROW = re.compile(
+    r"^(best first stage|bm25|dense|fused) +[\d.]+ +\d+ +(\S+) +(\S+) to (\S+) +(yes|not proven)$",
+    re.MULTILINE,
+)
+_QUERIES = re.compile(r"(\d+) judged queries")
 _NAMES = {
-    "bm25": "BM25 alone",
-    "dense": "embeddings alone",
-    "fused": "the fused order that it reranks",
-    "best first stage": "the best system without it",
+    "bm25": "over BM25 alone",
+    "dense": "over embeddings alone",
+    "fused": "over the fused order that it reranks",
+    "best first stage": "over the best system without it",
 }
 _STYLE = (
     "text {{font: 13px system-ui, sans-serif; fill: {text}}} "
@@ -35,32 +40,32 @@ _COLOURS = {  # GitHub's own
 }
 
 
-def main() -> None:
-    """Write both files and print what they show."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--cache", type=Path)
-    options = parser.parse_args()
-    opened = open_documents(None, options.cache, TerminalReport())
-    collection = judged(load_questions(), opened.index.bm25, opened.what)
-    found = evaluate(pipeline_over(opened.index), collection, opened.index.path)
-    verdict = found.recording.verdict(collection)
+def pictures(page: str) -> dict[str, str]:
+    """Return the SVG for each theme, drawn from the figures of a page."""
+    found = {row[0]: row for row in _ROW.findall(page)}
     rows = [
-        (f"over {_NAMES[one.name]}", one.difference, *one.interval, one.beaten)
-        for one in sorted(verdict.rivals, key=lambda one: list(_NAMES).index(one.name))
+        (label, *map(float, found[name][1:4]), found[name][4] == "yes")
+        for name, label in _NAMES.items()
     ]
+    queries = _QUERIES.search(page)
     title = (
-        f"Gain in nDCG@10 by the second stage on {verdict.main.queries} questions, with its 95% "
-        "interval; a filled dot is a proven gain"
+        f"Gain in nDCG@10 by the second stage on {queries[1] if queries else '?'} questions, with "
+        "its 95% interval; a filled dot is a proven gain"
     )
     drawn = svg.intervals(rows, title=title, name="gain in nDCG@10")
+    made = {}
     for theme, colours in _COLOURS.items():
         style = f"<style>{_STYLE.format(**colours)}</style>"
         page = drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-        whole = page.replace("</title>", f"</title>{style}", 1)
-        (options.folder / f"gain-{theme}.svg").write_text(f"{whole}\n", encoding="utf-8")
-    for name, value, low, high, proven in rows:
-        print(f"{name}: {value:+.4f} [{low:+.4f}, {high:+.4f}] {'proven' if proven else ''}")
+        made[theme] = page.replace("</title>", f"</title>{style}", 1) + "\n"
+    return made
+
+
+def main() -> None:
+    """Write both files."""
+    page = (DOCS / "demo.md").read_text(encoding="utf-8")
+    for theme, drawn in pictures(page).items():
+        (DOCS / f"gain-{theme}.svg").write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":

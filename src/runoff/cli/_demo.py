@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,7 +62,8 @@ def demo(
     if question is not None:
         Query(question)
     count("top_k", top_k)
-    report = JsonReport() if json_output else TerminalReport()
+    explore = "runoff explore" if cache is None else f"runoff explore --cache {quote(str(cache))}"
+    report = JsonReport(explore) if json_output else TerminalReport(explore)
     opened = open_documents(path, cache, report)
     report.indexed(opened.index, opened.what)
     pipeline = pipeline_over(opened.index)

@@ -70,10 +70,15 @@ def say_table(out: Console, rows: list[tuple[str, ...]], *, cut: bool = False) -
 
 
 class TerminalReport:
-    """Tables on standard output, progress on standard error."""
+    """Tables on standard output, progress on standard error.
 
-    def __init__(self) -> None:
+    Args:
+        explore: the command that opens the explorer on what the demo recorded.
+    """
+
+    def __init__(self, explore: str = "runoff explore") -> None:
         self._out = Console(highlight=False)
+        self._explore = explore
 
     def progress(self) -> AbstractContextManager[Shown]:
         """Show progress bars that vanish at the end."""
@@ -121,6 +126,7 @@ class TerminalReport:
         self._out.print()
         self._say('Ask your own question:  runoff demo "your question"')
         self._say('Ask your own files:     runoff demo --path DIR "your question"')
+        self._say(f"Look into every answer: {self._explore}")
         if evaluation.report is not None:
             self._say(f"See this with plots:    {evaluation.report.resolve().as_uri()}")
 
@@ -154,10 +160,15 @@ def _sources(row: Row) -> dict[str, Any]:
 
 
 class JsonReport:
-    """One JSON object on standard output at the end."""
+    """One JSON object on standard output at the end.
 
-    def __init__(self) -> None:
+    Args:
+        explore: as for `TerminalReport`.
+    """
+
+    def __init__(self, explore: str = "runoff explore") -> None:
         self._record: dict[str, Any] = {}
+        self._explore = explore
 
     def progress(self) -> AbstractContextManager[Shown]:
         """Show progress bars on standard error."""
@@ -198,6 +209,7 @@ class JsonReport:
                 for stage, p50, p95 in stage_spans(evaluation.recording)
             },
             "advice": evaluation.advice.to_dict(),
+            "explore": self._explore,
             "report": None if page is None else page.resolve().as_uri(),
         }
 

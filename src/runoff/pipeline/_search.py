@@ -17,7 +17,6 @@ from runoff.fusion._suited import suited
 from runoff.pipeline import _stages as stages
 from runoff.pipeline._boundary import within
 from runoff.pipeline._identity import identify
-from runoff.pipeline._masking import without_texts
 from runoff.pipeline._recall import Answer
 from runoff.rerank._inner import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Usage
@@ -221,6 +220,8 @@ class Search:
         """Log what is missing and why, and return it without the texts that errors repeat."""
         if not degraded:
             return degraded
+        from runoff.pipeline._masking import without_texts  # noqa: PLC0415 - few answers need it
+
         queries = (self.query.text, *self.query.embedding_texts)
         documents = [one.document.text for one in nominated.split.readable]
         safe = [

@@ -40,7 +40,8 @@ STYLE = """
 .runoff .degraded {border-left: .25em solid #c60; padding-left: .6em}
 .runoff summary {cursor: pointer}
 .runoff > details > summary {opacity: .75}
-.runoff svg {max-width: 720px; width: 100%; font: 12px sans-serif}
+.runoff {overflow-x: auto}
+.runoff svg {max-width: 720px; min-width: 480px; width: 100%; font: 12px sans-serif}
 .runoff svg text {fill: currentColor}
 .runoff svg .grid {stroke: currentColor; opacity: .15}
 .runoff svg .zero {stroke: currentColor; opacity: .6}

@@ -55,9 +55,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         page.on("pageerror", lambda error: said.append(str(error)))
         if not faulty:  # the console also names every answer of 4xx and 5xx
-            page.on(
-                "console", lambda one: said.append(one.text) if one.type == "error" else None
-            )
+            page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
         page.goto(address + hash_)
         page.wait_for_selector(".top")
         ends.extend((context.close, server.shutdown, server.server_close))

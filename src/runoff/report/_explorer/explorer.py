@@ -274,7 +274,9 @@ def _measure(response: Response, grades: Mapping[str, int]) -> dict[str, float] 
     """Return the measure of both orders of one answer; None without a relevant document."""
     if not any(grade > 0 for grade in grades.values()):
         return None
-    ranked = [one for one in response.trace.fates if one.rank is not None]
+    ranked = sorted(
+        (one for one in response.trace.fates if one.rank is not None), key=lambda one: one.rank or 0
+    )
     fused = sorted(ranked, key=lambda one: one.candidate.fusion_rank)
     values = []
     for order in (fused, ranked):

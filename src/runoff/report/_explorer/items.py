@@ -37,7 +37,8 @@ def answer_of(
     trace = response.trace
     fates = [one for one in trace.fates if one.kind is not FateKind.GROUPED]
     before = sorted(fates, key=lambda one: one.candidate.fusion_rank)[:shown]
-    after = [one for one in fates if one.rank is not None][:shown]
+    ranked = (one for one in fates if one.rank is not None)
+    after = sorted(ranked, key=lambda one: one.rank or 0)[:shown]
     asked = response.query.text
 
     def items(listed: Iterable[Fate]) -> list[dict[str, Any]]:

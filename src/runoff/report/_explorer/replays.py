@@ -19,6 +19,7 @@ from runoff.evaluation._replay.first_stage import Prepared
 from runoff.evaluation._replay.replay import plan_replay
 from runoff.evaluation._replay.runs import FUSED, RERANKED
 from runoff.evaluation._replay.traverse import traverse
+from runoff.evaluation._statistics.differences import compare_means, span_of
 from runoff.evaluation._trials import Costs
 from runoff.evaluation._verdict.rivals import against, contest
 from runoff.evaluation._verdict.verdict import verdict
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.query import RecordedQuery
     from runoff.evaluation._replay.replay import Plan, Runs
     from runoff.evaluation._replay.traverse import Traversal
-    from runoff.evaluation._verdict.result import Verdict
     from runoff.evaluation._verdict.rivals import Contest
     from runoff.report._explorer.judged import Judgments
     from runoff.report._explorer.settings import Settings
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _ROUGH = 1000  # rounds of a verdict while a slider moves
-_FULL = 10_000
 _AS_RECORDED = "as recorded"
 
 
@@ -90,6 +89,10 @@ class Replays:
         self.setup = recording.setup
         self.judgments = judgments
         self._answers = Answers(recording, recording.query_ids)
+        # each keeps what it prepared for the last sources: a weight may go to 0 and back
+        self._fewer = Answers(
+            Recording(self.setup, Stored(self._answers.queries)), recording.query_ids
+        )
         # in memory, and another one than what `self._answers` replays: a contest takes no lock
         self._recording = Recording(self.setup, Stored(self._answers.queries))
         self.queries: Mapping[str, RecordedQuery] = {
@@ -122,20 +125,23 @@ class Replays:
 
     def asked(self, asked: Settings) -> tuple[Recording, dict[str, Any]]:
         """Return the recording with the sources of some settings, and what `replay` takes."""
-        return self._answers.asked(self.setting(asked))
+        setting = self.setting(asked)
+        return self._answers_to(setting).asked(setting)
+
+    def _answers_to(self, setting: Setting) -> Answers:
+        return self._answers if setting.sources == self.setup.sources else self._fewer
 
     def runs(self, asked: Settings) -> Runs:
         """Return the first results of every query."""
         with self.lock:
-            make = self._answers.to
-            return self._runs.get(asked, lambda: make(self.setting(asked), CUTOFF))
+            setting = self.setting(asked)
+            return self._runs.get(asked, lambda: self._answers_to(setting).to(setting, CUTOFF))
 
     def fused(self, asked: Settings) -> Runs:
         """Return the first results of the first stage alone, whose order the weights decide."""
         with self.lock:
-            make = self._answers.to
-            first = self.setting(asked, window=0)
-            return self._runs.get(("fused", asked.weights), lambda: make(first, CUTOFF))
+            first, place = self.setting(asked, window=0), ("fused", asked.weights)
+            return self._runs.get(place, lambda: self._answers_to(first).to(first, CUTOFF))
 
     def measured(self, asked: Settings, *, fused: bool = False) -> Measured | None:
         """Return the measure of every judged query; None without judgments.
@@ -274,44 +280,61 @@ class Replays:
             "full": full,
         }
         try:
-            found, named, sentence = self._decided(asked, measured, full=full)
+            return made | (self._decided if full else self._rough)(asked, measured)
         except InvalidArgument as error:  # such as answers without any judged document
             return {**made, "sentence": str(error)}
-        main = found.main
-        low, high = main.interval
+
+    def _rough(self, _asked: Settings, measured: Measured) -> dict[str, Any]:
+        """Return figures while a slider moves: the interval of fewer rounds, and no decision.
+
+        They are against the strongest simple system alone, and unjudged documents count as not
+        relevant.
+        """
+        contest = self._contest
+        if contest is not None and contest[0] == self.judgments.version:
+            before = contest[1].compared[0]
+            first = self._beaten(contest[1])[before]
+        else:
+            before, first = self._plain(measured)
+        old, new = first.values[MEASURE], measured.values[MEASURE]
+        deltas = (new - old)[:, None]
+        members = np.ones(deltas.shape, np.bool_)
+        found = compare_means(deltas, members, np.array([span_of(old, new)]), rounds=_ROUGH)
+        low, high = (float(one) for one in found.intervals[0])
         return {
-            **made,
-            "before": main.before,
-            "gain": main.difference,
+            "before": first.mean(MEASURE),
+            "gain": float(deltas.mean()),
             "low": low,
             "high": high,
-            "against": named,
-            "sentence": sentence,
+            "against": before,
+            "sentence": f"{MEASURE} {new.mean():.3f}, against {old.mean():.3f} ({before}).",
         }
 
-    def _decided(
-        self, asked: Settings, measured: Measured, *, full: bool
-    ) -> tuple[Verdict, str, str]:
-        """Return a verdict, what it is against, and what it says.
+    def _plain(self, measured: Measured) -> tuple[str, Measured]:
+        """Return the recorded first stage, or the recorded system where it is the only one."""
+        fused = bool(self.setup.steps)
+        return FUSED if fused else _AS_RECORDED, self.measured(self.own, fused=fused) or measured
 
-        While a slider moves, it is against the strongest simple system alone, with fewer rounds,
-        and counts unjudged documents as not relevant; so it has figures and no decision.
-        """
-        beaten = self.contest() if full else self._contest and self._contest[1]
-        if beaten is not None:
-            simple = self._beaten(beaten)
-            before = beaten.compared[0]
-            if full:
-                ms = {**beaten.ms, RERANKED: float(np.median(self.latency(asked)))}
-                every = {**simple, RERANKED: measured}
-                found = against(every, replace(beaten, ms=ms), rounds=_FULL)
-                shown = Evaluated("", every, beaten.compared, found)
-                return found, before, answer_of(shown).sentence
-            first = simple[before]
+    def _decided(self, asked: Settings, measured: Measured) -> dict[str, Any]:
+        """Return the verdict."""
+        beaten = self.contest()
+        if beaten is None:
+            before, first = self._plain(measured)
+            found = verdict(first, measured)
+            sentence = found.reason
         else:
-            fused = bool(self.setup.steps)
-            own = self.measured(self.own, fused=fused)
-            before, first = FUSED if fused else _AS_RECORDED, own or measured
-        found = verdict(first, measured, rounds=_FULL if full else _ROUGH, unjudged=0)
-        said = f"{MEASURE} {found.main.after:.3f}, against {found.main.before:.3f} ({before})."
-        return found, before, said
+            before = beaten.compared[0]
+            ms = {**beaten.ms, RERANKED: float(np.median(self.latency(asked)))}
+            every = {**self._beaten(beaten), RERANKED: measured}
+            found = against(every, replace(beaten, ms=ms))
+            sentence = answer_of(Evaluated("", every, beaten.compared, found)).sentence
+        low, high = found.main.interval
+        return {
+            "before": found.main.before,
+            "gain": found.main.difference,
+            "low": low,
+            "high": high,
+            "against": before,
+            "decision": found.decision,
+            "sentence": sentence,
+        }

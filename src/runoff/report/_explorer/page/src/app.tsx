@@ -124,6 +124,7 @@ function Loaded({
     go,
     knobs: replay.knobs,
     setKnobs: replay.setKnobs,
+    changed: replay.changed,
     replay: replay.answer,
     settings: replay.answer?.settings ?? null,
     labels,

@@ -1,7 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { useExplorer } from "./context";
 import { address } from "./data";
-import { Change, Diverging, Interval } from "./figures";
+import { Change, Diverging, Interval, sure } from "./figures";
 import { measure, percent, signed } from "./format";
 import { useAnswer } from "./hooks";
 import { Flow } from "./results/flow";
@@ -59,7 +59,10 @@ function Shown({ found }: { found: Compared }) {
         {summary && (
           <div>
             <p class="big">
-              <Change value={summary.difference} /> <small>{summary.measure}, B against A</small>
+              <span class={sure(summary.low, summary.high) ? undefined : "unsure"}>
+                <Change value={summary.difference} />
+              </span>{" "}
+              <small>{summary.measure}, B against A</small>
             </p>
             <Interval value={summary.difference} low={summary.low} high={summary.high} />
             <p class="figures">
@@ -67,6 +70,11 @@ function Shown({ found }: { found: Compared }) {
               {summary.low !== null && ` 95%: ${signed(summary.low)} to ${signed(summary.high)}`}
             </p>
             <p class="sentence">{summary.sentence}</p>
+            {found.notes?.map((note) => (
+              <p key={note} class="note" dir="auto">
+                {note}
+              </p>
+            ))}
           </div>
         )}
       </header>

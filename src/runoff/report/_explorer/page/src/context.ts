@@ -19,6 +19,8 @@ export interface Explorer {
   go(to: Partial<Route>): void;
   knobs: Knobs;
   setKnobs(knobs: Knobs): void;
+  /** The sliders stand elsewhere than recorded. */
+  changed: boolean;
   /** The last replay, or null before it came. */
   replay: Replay | null;
   /** The key of the settings in force; null as recorded. */

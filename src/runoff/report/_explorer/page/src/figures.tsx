@@ -16,14 +16,18 @@ export function Diverging({ value, most }: { value: number | null; most: number 
   );
 }
 
+/** Whether an interval leaves zero out: only then a difference gets a colour. */
+export function sure(low: number | null, high: number | null): boolean {
+  return low !== null && high !== null && (low > 0 || high < 0);
+}
+
 /** The interval of a gain on a scale with zero marked. */
 export function Interval({ value, low, high }: { value: number; low: number | null; high: number | null }) {
   const ends = [value, low ?? value, high ?? value, 0];
   const reach = Math.max(0.01, ...ends.map(Math.abs)) * 1.15;
   const at = (one: number) => `${50 + (50 * one) / reach}%`;
-  const sure = low !== null && high !== null && (low > 0 || high < 0);
   return (
-    <div class={`interval ${sure ? direction(value) : "same"}`} aria-hidden="true">
+    <div class={`interval ${sure(low, high) ? direction(value) : "same"}`} aria-hidden="true">
       <i class="zero" />
       {low !== null && high !== null && (
         <i class="range" style={{ left: at(low), width: `${(50 * (high - low)) / reach}%` }} />

@@ -1,6 +1,6 @@
 import { useExplorer } from "./context";
 import { address } from "./data";
-import { measure, percent } from "./format";
+import { count, measure, percent, plural } from "./format";
 import { useAnswer } from "./hooks";
 import { Answered, Empty } from "./states";
 import type { Losses as Found } from "./types";
@@ -27,6 +27,7 @@ function Waterfall({ found }: { found: Found }) {
   return (
     <>
       <p class="lead">{found.sentence}</p>
+      {found.as_recorded && <p class="note">This file has the losses as they were recorded, whatever the settings.</p>}
       <div class="waterfall">
         {found.stages.map((stage) => {
           const from = Math.min(sum, sum + stage.loss); // what a threshold or a fault wins is below 0
@@ -35,7 +36,7 @@ function Waterfall({ found }: { found: Found }) {
             <details key={stage.stage}>
               <summary>
                 <span class="label" dir="auto">
-                  {stage.label}
+                  {stage.label} {stage.documents ? <small>{plural(stage.documents, "document")}</small> : null}
                 </span>
                 <span class="bar" aria-hidden="true">
                   <i
@@ -72,8 +73,11 @@ function Waterfall({ found }: { found: Found }) {
                             {one.text ?? one.query_id}
                           </button>
                         </td>
-                        <td class="id" dir="auto">
-                          {one.doc_id}
+                        <td>
+                          <span class="id" dir="auto">
+                            {one.doc_id}
+                          </span>{" "}
+                          {one.where && <small dir="auto">{one.where}</small>}
                         </td>
                         <td class="number">{measure(one.loss)}</td>
                       </tr>
@@ -97,9 +101,18 @@ function Waterfall({ found }: { found: Found }) {
         </div>
       </div>
       <p class="note">
-        Mean over {state.counts.judged} judged queries. A loss counts where the last chance was missed: a document that no
+        Mean over {count(state.counts.judged)} judged queries
+        {typeof found.ideal === "number" &&
+          typeof found.achieved === "number" &&
+          `: ${measure(found.achieved)} of ${measure(found.ideal)} achieved`}
+        . A loss counts where the last chance was missed: a document that no
         source found cannot be saved by the reranker.
       </p>
+      {found.notes?.map((note) => (
+        <p key={note} class="note" dir="auto">
+          {note}
+        </p>
+      ))}
     </>
   );
 }

@@ -67,6 +67,12 @@ export function Queries() {
           aria-label="Find a query"
           value={filter.find}
           onInput={(event) => set({ find: event.currentTarget.value })}
+          onKeyDown={(event) => {
+            if (event.key === "Escape" && !event.currentTarget.value) event.currentTarget.blur();
+            if (event.key !== "ArrowDown") return;
+            event.preventDefault();
+            event.currentTarget.closest("section")?.querySelector<HTMLElement>("[data-index][tabindex='0']")?.focus();
+          }}
         />
         <Choice
           name="Outcome"

@@ -1,6 +1,6 @@
 import { useId } from "preact/hooks";
 import { useExplorer } from "./context";
-import { Change, FromTo, Interval } from "./figures";
+import { Change, FromTo, Interval, sure } from "./figures";
 import { count, milliseconds, percent, plural, signed } from "./format";
 import type { Replaying } from "./replay";
 import type { Knobs } from "./types";
@@ -47,7 +47,7 @@ function Line({ replay }: { replay: Replaying }) {
   return (
     <>
       <span>Verdict and settings</span>
-      {summary && (
+      {summary && summary.gain !== null && (
         <span class="line">
           {summary.measure || state.measure} <FromTo before={summary.before} after={summary.after} />{" "}
           <Change value={summary.gain} />
@@ -72,10 +72,15 @@ function Verdict({ replay }: { replay: Replaying }) {
           </button>
         </p>
       )}
-      {summary ? (
+      {summary && summary.gain === null ? (
+        <p class="sentence">{summary.sentence}</p>
+      ) : summary && summary.gain !== null ? (
         <>
           <p class="big">
-            <Change value={summary.gain} /> <small>{summary.measure}</small>
+            <span class={sure(summary.low, summary.high) ? undefined : "unsure"}>
+              <Change value={summary.gain} />
+            </span>{" "}
+            <small>{summary.measure}</small>
           </p>
           <Interval value={summary.gain} low={summary.low} high={summary.high} />
           <p class="figures">
@@ -103,7 +108,7 @@ function Verdict({ replay }: { replay: Replaying }) {
       ) : (
         !error && (
           <p class="sentence">
-            {state.settings.why_not ?? (pending ? "Computing the verdict." : "There is no verdict for these settings.")}
+            {(state.settings.replayable ? null : state.settings.why_not) ?? (pending ? "Computing the verdict." : "There is no verdict for these settings.")}
           </p>
         )
       )}
@@ -148,7 +153,7 @@ function Sliders({ replay }: { replay: Replaying }) {
   const held = replay.answer?.body;
   const { knobs, recorded, setKnobs } = replay;
   const set = (part: Partial<Knobs>) => setKnobs({ ...knobs, ...part });
-  if (!replayable)
+  if (!replayable && !state.live)
     return (
       <section class="sliders">
         <h2>Settings</h2>
@@ -166,6 +171,7 @@ function Sliders({ replay }: { replay: Replaying }) {
           </button>
         )}
       </h2>
+      {!replayable && <p class="note">{why_not}</p>}
       {knobs.window !== null && ranges.window && (
         <Slider
           name="Window"

@@ -97,6 +97,8 @@ export interface Stage {
 }
 
 export interface QueryAnswer {
+  /** A file holds only what was recorded: other settings change the figures, not this. */
+  as_recorded?: boolean;
   query_id: string;
   text: string | null;
   language: string | null;
@@ -124,9 +126,9 @@ export interface Matches {
 
 export interface Summary {
   measure: string;
-  before: number;
-  after: number;
-  gain: number;
+  before: number | null;
+  after: number | null;
+  gain: number | null;
   low: number | null;
   high: number | null;
   sentence: string;
@@ -148,13 +150,19 @@ export interface Replay {
 }
 
 export interface Losses {
+  as_recorded?: boolean;
   total: number;
+  ideal?: number | null;
+  achieved?: number | null;
+  notes?: string[];
   stages: {
     stage: string;
     label: string;
     loss: number;
     share: number;
-    examples: { query_id: string; text: string | null; doc_id: string; loss: number }[];
+    /** How many documents were lost here. */
+    documents?: number | null;
+    examples: { query_id: string; text: string | null; doc_id: string; loss: number; where?: string | null }[];
   }[];
   sentence: string;
 }
@@ -180,6 +188,7 @@ export interface Compared {
     high: number | null;
     sentence: string;
   } | null;
+  notes?: string[];
   rows: {
     query_id: string;
     text: string | null;

@@ -1,8 +1,11 @@
-import type { Knobs, QueryRow, QueryRows, Replay } from "../types";
-import { Refused, type Data } from "./index";
+import type { Item, Knobs, QueryAnswer, QueryRow, QueryRows, Replay, Way } from "../types";
+import { score } from "../format";
+import { address, Refused, type Data } from "./index";
 
 interface File {
   answers: Record<string, unknown>;
+  /** The texts of documents, kept once for all queries. */
+  texts?: Record<string, string>;
   replays: { body: Knobs; answer: Replay }[];
 }
 
@@ -25,17 +28,49 @@ export function embedded(text: string): Data {
       const parameters = new URLSearchParams(query);
       if (name === "api/queries") return rows(file, parameters) as T;
       const parts = query.split("&").filter((part) => KEPT.includes(part.split("=")[0] ?? ""));
-      const found = file.answers[[name, parts.join("&")].filter(Boolean).join("?")];
-      if (found === undefined)
-        throw new Refused(
-          parameters.get("settings")
-            ? "This file does not hold that answer for these settings. Reset the settings, or open the recording with `runoff explore`."
-            : "This file does not hold that answer. Open the recording with `runoff explore`.",
-          404,
-        );
-      return found as T;
+      const at = (kept: string[]) => file.answers[[name, kept.join("&")].filter(Boolean).join("?")] as T | undefined;
+      const recorded = at(parts.filter((part) => !part.startsWith("settings=")));
+      const found = at(parts) ?? (recorded && { ...recorded, as_recorded: parameters.has("settings") });
+      if (name === "api/query" && found) return filled(file, found as unknown as QueryAnswer) as T;
+      if (found) return found;
+      if (name === "api/document") {
+        const way = wayOf(file, parameters.get("query") ?? "", parameters.get("doc") ?? "");
+        if (way) return way as T;
+      }
+      throw new Refused(
+        "This file does not hold that: it has the queries that changed most, and their first results. Open the recording with `runoff explore`.",
+        404,
+      );
     },
   };
+}
+
+/** The answer with the texts of its documents. */
+function filled(file: File, answer: QueryAnswer): QueryAnswer {
+  const fill = (items: Item[]) => items.map((item) => ({ ...item, text: item.text ?? file.texts?.[item.doc_id] ?? null }));
+  return { ...answer, before: fill(answer.before), after: fill(answer.after) };
+}
+
+/** The way of a document that is among the results, read off them. */
+function wayOf(file: File, query: string, doc: string): Way | null {
+  const answer = file.answers[address("api/query", { id: query })] as QueryAnswer | undefined;
+  const before = answer?.before.find((one) => one.doc_id === doc);
+  const after = answer?.after.find((one) => one.doc_id === doc);
+  const item = after ?? before;
+  if (!item) return null;
+  const way: Way["way"] = Object.entries(item.sources).map(([stage, place]) => ({
+    stage,
+    sentence: place ? `rank ${place.rank}, score ${score(place.score)}` : "not found",
+    rank: place?.rank ?? null,
+    score: place?.score ?? null,
+  }));
+  way.push({ stage: "fusion", sentence: `score ${score(item.fusion_score)}`, rank: item.fusion_rank, score: item.fusion_score });
+  if (item.rerank_rank !== null || item.scored)
+    way.push({ stage: "rerank", sentence: `score ${score(item.rerank_score)}`, rank: item.rerank_rank, score: item.rerank_score });
+  const sentence = after
+    ? `It is result ${after.rank}${item.fusion_rank === null ? "" : `, after place ${item.fusion_rank} in the fused order`}.`
+    : `It was at place ${before!.rank} before, and is not among the first results afterwards.`;
+  return { doc_id: doc, text: file.texts?.[doc] ?? null, grade: item.grade, way, sentence: item.fate ?? sentence };
 }
 
 function nearest(file: File, wanted: Knobs): Replay {

@@ -21,6 +21,7 @@ export function Flow({
   rightTitle,
   rightHint,
   fused = false,
+  more,
   measures,
 }: {
   query: string;
@@ -33,6 +34,8 @@ export function Flow({
   rightHint: string;
   /** The left order is that of fusion, so that every document's place in it is known. */
   fused?: boolean;
+  /** Asks for longer lists. */
+  more?: () => void;
   measures?: { left: number | null; right: number | null };
 }) {
   const explorer = useExplorer();
@@ -167,13 +170,22 @@ export function Flow({
         )}
         {(both || side === "right") && list("right", rights, rightTitle, rightHint)}
       </div>
-      {most > shown && (
+      {most > shown ? (
         <p class="more">
           <button type="button" onClick={() => setShown((before) => before + 20)}>
             Show {Math.min(20, most - shown)} more
           </button>{" "}
           <small>of {most}</small>
         </p>
+      ) : (
+        more &&
+        most >= 30 && (
+          <p class="more">
+            <button type="button" onClick={more}>
+              Show more
+            </button>
+          </p>
+        )
       )}
     </div>
   );

@@ -23,7 +23,7 @@ export function Full({
   queryText: string | null;
   judge: ComponentChildren;
 }) {
-  const { settings } = useExplorer();
+  const { settings, data } = useExplorer();
   const [all, setAll] = useState(false);
   const [part, setPart] = useState<number | null>(null);
   const way = useAnswer<Way>(address("api/document", { query, doc: item.doc_id, settings }));
@@ -46,11 +46,6 @@ export function Full({
     <div class="full">
       {judge}
       {queryText && found.length > 0 && <Words text={queryText} found={found} part={part} choose={setPart} />}
-      {matches.value && !matches.value.available && matches.value.why_not && (
-        <p class="note" dir="auto">
-          {matches.value.why_not}
-        </p>
-      )}
       {text ? (
         <div class={`text ${part === null ? "" : "part"}`} dir="auto" tabIndex={end > 600 ? 0 : undefined} role="region" aria-label={`Text of ${item.doc_id}`}>
           {blocks.map((block, index) => (
@@ -85,11 +80,16 @@ export function Full({
         </p>
       )}
       {way.error ? (
-        <p class="note">{way.error.message}</p>
+        data.kind !== "embedded" && <p class="note">{way.error.message}</p>
       ) : way.value ? (
         <Steps way={way.value} />
       ) : (
         <p class="note">{way.slow ? "Still looking for its way." : "\u00a0"}</p>
+      )}
+      {matches.value && !matches.value.available && matches.value.why_not && (
+        <p class="note" dir="auto">
+          {matches.value.why_not}
+        </p>
       )}
       <p class="facts">
         <span class="id" dir="auto">

@@ -3,12 +3,11 @@ import type { Item } from "../types";
 
 export interface Line {
   doc: string;
-  from: number;
-  to: number;
+  /** Height on the left; null if the row lies below what is shown there. */
+  from: number | null;
+  to: number | null;
   move: "up" | "down" | "same";
   strong: boolean;
-  /** One end lies below what is shown of its list. */
-  far: boolean;
 }
 
 /**
@@ -47,7 +46,6 @@ export function Lines({
       );
     const from = places("left");
     const to = places("right");
-    const bottom = Math.max(...[...from.values(), ...to.values()], 0) + 60;
     const items = new Map([...left, ...right].map((item) => [item.doc_id, item]));
     setLines(
       [...items.values()].flatMap((item) => {
@@ -56,9 +54,8 @@ export function Lines({
         const after = rightRanks.get(doc);
         if (before === undefined || after === undefined) return [];
         const move = after < before ? "up" : after > before ? "down" : "same";
-        const far = !from.has(doc) || !to.has(doc);
-        const ends = { from: from.get(doc) ?? bottom, to: to.get(doc) ?? bottom };
-        return [{ doc, ...ends, move, far, strong: (item.grade ?? 0) > 0 } as Line];
+        const ends = { from: from.get(doc) ?? null, to: to.get(doc) ?? null };
+        return [{ doc, ...ends, move, strong: (item.grade ?? 0) > 0 } as Line];
       }),
     );
   }, [left, right, leftRanks, rightRanks, box]);
@@ -80,13 +77,20 @@ export function Lines({
   }, [draw, box]);
   return (
     <svg class={`lines ${lit ? "some" : ""}`} ref={svg} aria-hidden="true" preserveAspectRatio="none">
-      {lines.map(({ doc, from, to, move, strong, far }) => (
+      {lines.map((line) => (
         <path
-          key={doc}
-          class={`${move} ${strong ? "strong" : ""} ${far ? "far" : ""} ${doc === lit ? "lit" : ""}`}
-          d={`M0 ${from}C28 ${from} 28 ${to} 56 ${to}`}
+          key={line.doc}
+          class={`${line.move} ${line.strong ? "strong" : ""} ${line.doc === lit ? "lit" : ""}`}
+          d={drawn(line)}
         />
       ))}
     </svg>
   );
+}
+
+/** A curve between the lists, or its beginning where it leads below one of them. */
+function drawn({ from, to }: Line): string {
+  if (from !== null && to !== null) return `M0 ${from}C28 ${from} 28 ${to} 56 ${to}`;
+  if (from !== null) return `M0 ${from}C12 ${from} 18 ${from + 10} 19 ${from + 34}`;
+  return `M56 ${to}C44 ${to} 38 ${to! + 10} 37 ${to! + 34}`;
 }

@@ -10,9 +10,11 @@ import { Ask } from "./ask";
 import { Flow } from "./flow";
 import { Where } from "./where";
 
+const MORE = 100; // documents on each side
+
 /** One question: its results before and after the second stage. */
 export function Results() {
-  const { state, data, route, go, settings, saved } = useExplorer();
+  const { state, data, route, go, settings, knobs, changed, saved } = useExplorer();
   const judged = state.counts.judged > 0;
   const first = useAnswer<QueryRows>(
     route.query === null && state.counts.queries > 0
@@ -37,7 +39,7 @@ export function Results() {
       setAsking({ text, slow: false });
       const timer = setTimeout(() => setAsking({ text, slow: true }), 1500);
       data
-        .ask<QueryAnswer>("POST", "api/search", { text, filters: null, settings }, mine.signal)
+        .ask<QueryAnswer>("POST", "api/search", { text, filters: null, settings: changed ? knobs : null }, mine.signal)
         .then(
           (found) => {
             if (mine.signal.aborted) return;
@@ -51,15 +53,19 @@ export function Results() {
           if (!mine.signal.aborted) setAsking(null);
         });
     },
-    [data, go, settings],
+    [data, go, knobs, changed],
   );
   const stopAsking = () => {
     stop.current?.abort();
     setAsking(null);
   };
 
+  // more of both lists than at first, once the reader asks for them
+  const [further, setFurther] = useState<string | null>(null);
+  const shown = further !== null && further === route.query ? MORE : null;
+  const more = data.kind === "embedded" || shown !== null ? undefined : () => setFurther(route.query);
   const isLive = live !== null && live.query_id === route.query;
-  const path = route.query === null || isLive ? null : address("api/query", { id: route.query, settings });
+  const path = route.query === null || isLive ? null : address("api/query", { id: route.query, settings, shown });
   const answer = useAnswer<QueryAnswer>(path, saved);
   return (
     <section class="results">
@@ -82,14 +88,14 @@ export function Results() {
         </Empty>
       ) : (
         <Answered answer={answer} what="the results">
-          {(found) => <Shown answer={found} />}
+          {(found) => <Shown answer={found} more={more} />}
         </Answered>
       )}
     </section>
   );
 }
 
-function Shown({ answer }: { answer: QueryAnswer }) {
+function Shown({ answer, more }: { answer: QueryAnswer; more?: (() => void) | undefined }) {
   const { state, route } = useExplorer();
   return (
     <>
@@ -118,6 +124,11 @@ function Shown({ answer }: { answer: QueryAnswer }) {
             ))}
           </div>
         )}
+        {answer.as_recorded && (
+          <p class="note">
+            This file has the results as they were recorded: the settings change the figures, not the lists.
+          </p>
+        )}
         {!state.has_texts && (
           <p class="note">
             The recording has no texts: documents are shown by their ids. Record with <code>texts=True</code>, or name the
@@ -136,6 +147,7 @@ function Shown({ answer }: { answer: QueryAnswer }) {
         rightTitle="After"
         rightHint="second stage"
         fused
+        {...(more && { more })}
         {...(answer.measure && { measures: { left: answer.measure.before, right: answer.measure.after } })}
       />
       <Where answer={answer} wanted={route.doc} />

@@ -1,7 +1,6 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { useExplorer } from "../context";
 import { address } from "../data";
-import { score } from "../format";
 import { useAnswer } from "../hooks";
 import { Answered } from "../states";
 import type { QueryAnswer, Way } from "../types";
@@ -102,9 +101,7 @@ export function Steps({ way }: { way: Way }) {
             <bdi>{step.stage}</bdi>
           </b>
           <span class="rank">{step.rank ?? "\u2013"}</span>
-          <span dir="auto">
-            {step.sentence} {step.score !== null && <small>{score(step.score)}</small>}
-          </span>
+          <span dir="auto">{step.sentence}</span>
         </li>
       ))}
     </ol>
