@@ -16,8 +16,6 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["Shown", "Wanted", "bars", "check_progress", "counted", "counting", "stepwise"]
-
 Wanted: TypeAlias = bool | Callable[[int, int], None] | None
 """True for a bar, a callable that gets (done, total), or False or None for nothing."""
 

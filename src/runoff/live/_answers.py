@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runoff.live._interleaving import Team
     from runoff.types import Response, Result
 
-__all__ = ["Answer", "Shown", "shown_of"]
-
 logger = logging.getLogger("runoff")
 
 

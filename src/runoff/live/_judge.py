@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from runoff.rerank import Cap, Price
     from runoff.scores import ModelIdentity
 
-__all__ = ["judge"]
-
 People = Callable[[str, str], int | None]
 
 _DEEPEST = 10

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from runoff.live._judging.found import Judging
     from runoff.live._statement import Found, Statement
 
-__all__ = ["judging_html", "live_page"]
-
 
 def live_page(found: Judging) -> str:
     """Return the page; it has no scripts and loads nothing.

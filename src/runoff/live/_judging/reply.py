@@ -16,8 +16,6 @@ from typing import Any
 from runoff.errors import BadReply
 from runoff.live._judging.differences import GRADES
 
-__all__ = ["parsed", "said_of"]
-
 _NUMBER = re.compile(r"\s*([0-9]{1,3})\s*\.?\s*")
 _LINE = re.compile(r"[\s*_`#>]*grade[\s*_`]*:[\s*_`]*([0-9]{1,3})[\s*_`.]*", re.IGNORECASE)
 _FENCE = re.compile(r"\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*", re.IGNORECASE | re.DOTALL)
