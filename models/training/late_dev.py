@@ -1,8 +1,8 @@
 """What a checkpoint of runoff-late is worth on held-out queries: this, and nothing else, chooses.
 
 For each file, its held-out queries search a collection of their own passages and others of the
-file, CORPUS at most. Candidates are the BM25 and the dense top 50 by the default fusion, dense being
-all-MiniLM-L6-v2 for every model; the second stage has the weight .5.
+file, CORPUS at most. Candidates are the BM25 and the dense top 50 by the default fusion; dense is
+all-MiniLM-L6-v2 for every model. The second stage has the weight .5.
 """
 
 from __future__ import annotations
