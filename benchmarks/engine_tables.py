@@ -17,14 +17,14 @@ import numpy as np
 from runoff.recall import BM25, Chroma, Dense, LanceDB, Milvus, Postgres, Qdrant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from runoff.protocols import RecallSource
     from runoff.types import Document
 
-__all__ = ["Engine", "every_engine", "words_alone"]
+__all__ = ["Engine", "filled", "installed", "words_alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +46,16 @@ class Engine:
     alone: Callable[[Any, int], object] | None = None
 
 
-def every_engine(
-    documents: Sequence[Document], vectors: NDArray[np.float32]
-) -> Iterator[contextlib.AbstractContextManager[list[Engine]]]:
-    """Yield a context for each engine that is installed; in it, the engine runs and is filled."""
-    fillers = {
-        "": _in_process,
-        "chromadb": _chroma,
-        "qdrant_client": _qdrant,
-        "milvus_lite": _milvus,
-        "pgserver": _postgres,
-        "lancedb": _lancedb,
-    }
-    for package, filler in fillers.items():
-        if not package or importlib.util.find_spec(package):
-            yield filler(documents, vectors)
+def installed(wanted: Sequence[str]) -> list[str]:
+    """Return the packages of the engines to ask: those wanted, or all; `"runoff"` is ours."""
+    return [one for one in wanted or _FILLERS if one in _FILLERS and importlib.util.find_spec(one)]
+
+
+def filled(
+    package: str, documents: Sequence[Document], vectors: NDArray[np.float32]
+) -> contextlib.AbstractContextManager[list[Engine]]:
+    """Return a context in which an engine runs and has these documents."""
+    return _FILLERS[package](documents, vectors)
 
 
 def _embed(texts: list[str]) -> NDArray[np.float32]:
@@ -282,3 +277,13 @@ def _lancedb(documents: Sequence[Document], vectors: NDArray[np.float32]) -> Ite
             )
             for how, table, exact in (("no index", plain, True), ("HNSW", indexed, False))
         ] + [Engine("LanceDB, full text", LanceDB(indexed, search="text"), exact=None)]
+
+
+_FILLERS: Mapping[str, Callable[..., contextlib.AbstractContextManager[list[Engine]]]] = {
+    "runoff": _in_process,
+    "chromadb": _chroma,
+    "qdrant_client": _qdrant,
+    "milvus_lite": _milvus,
+    "pgserver": _postgres,
+    "lancedb": _lancedb,
+}

@@ -1,8 +1,10 @@
 """Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, most of them.
 
-`bm25_large` and `defaults` run only when they are named: they take many minutes, or hours.
+`bm25_large`, `dense_large` and `defaults` run only when they are named: they take many minutes, or
+hours.
 `--from FILE --markdown PAGE` runs nothing: it writes the page's tables from figures that were kept
-with `--json`.
+with `--json`. Each of several pages has a `--markdown` of its own. `--from FILE --json KEPT` takes
+the figures of one file over into another.
 
 What is compared runs in turns within one process; the machine is printed beside absolute times.
 """
@@ -21,19 +23,18 @@ from pathlib import Path
 from harness import (
     Options,
     Report,
-    Requirement,
     Skipped,
-    Table,
     load_average,
     machine,
-    write_into,
 )
+from pages import kept_report, replaced, write_all, write_into
 
 BENCHMARKS = (
     "import_time",
     "bm25_speed",
     "bm25_large",
     "dense_speed",
+    "dense_large",
     "overhead",
     "overrun",
     "grouping",
@@ -42,6 +43,7 @@ BENCHMARKS = (
     "peers",
     "concurrency",
     "callers",
+    "slots",
     "adapters",
     "soak",
     "score_cache",
@@ -54,6 +56,7 @@ BENCHMARKS = (
     "passages",
     "server",
     "engines",
+    "cluster",
     "scale",
     "replay",
     "verdict",
@@ -64,9 +67,10 @@ BENCHMARKS = (
     "coverage",
     "drift",
     "live",
+    "watching",
     "defaults",
 )
-_ONLY_BY_NAME = ("bm25_large", "defaults")
+_ONLY_BY_NAME = ("bm25_large", "dense_large", "defaults")
 
 
 def main(arguments: list[str]) -> int:
@@ -77,7 +81,12 @@ def main(arguments: list[str]) -> int:
         "--json", type=Path, metavar="FILE", help="also write the figures to this file"
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="also write the tables into this page"
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="also write the tables into this page",
     )
     parser.add_argument(
         "--from", type=Path, metavar="FILE", dest="kept", help="write the page from these figures"
@@ -94,9 +103,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="run as little as shows that it works")
     given = parser.parse_args(arguments)
     if given.kept is not None:
-        if given.markdown is None:
-            parser.error("--from needs the page: --markdown FILE")
-        return _rewrite(given.kept, given.markdown, given.picture)
+        if not given.markdown and not given.json:
+            parser.error("--from needs a page, --markdown FILE, or kept figures, --json FILE")
+        return _rewrite(given.kept, given.markdown, given.picture, given.json)
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
         names = ", ".join(BENCHMARKS)
@@ -128,23 +137,30 @@ def main(arguments: list[str]) -> int:
         about["command"] = f"python benchmarks/run.py {name} {_options(given)}".strip()
         about["seconds"] = f"{time.perf_counter() - started:.0f}"
         missed += _show(report, about)
-        if given.markdown:
-            write_into(given.markdown, name, report, about)
+        for page in given.markdown:
+            write_into(page, name, report, about)
         found[name] = {"about": about} | asdict(report)
     if given.json:
-        kept = json.loads(given.json.read_text("utf-8")) if given.json.exists() else {}
-        given.json.write_text(json.dumps(kept | found, indent=2) + "\n", encoding="utf-8")
+        _keep(given.json, found)
     return 0 if ran and not missed else 1 if ran else 2
 
 
-def _rewrite(kept: Path, page: Path, picture: Path | None) -> int:
-    """Write all tables of kept figures into a page, and draw the peers."""
-    for name, one in json.loads(kept.read_text("utf-8")).items():
-        tables = [Table(**table) for table in one["tables"]]
-        requirements = [Requirement(**requirement) for requirement in one["requirements"]]
-        write_into(page, name, Report(tables, requirements, one["notes"]), one["about"])
-        if name == "peers" and picture is not None:
-            importlib.import_module("peers").draw(tables[0], picture)
+def _keep(path: Path, found: dict[str, object]) -> None:
+    """Write figures to a file, instead of older ones of the same benchmarks."""
+    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    text = json.dumps(replaced(kept, found, BENCHMARKS), indent=2)
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _rewrite(path: Path, pages: list[Path], picture: Path | None, into: Path | None) -> int:
+    """Write all tables of kept figures into pages and the figures to a file; draw the peers."""
+    kept = json.loads(path.read_text("utf-8"))
+    if into is not None:
+        _keep(into, kept)
+    for page in pages:
+        write_all(page, kept)
+    if picture is not None:
+        importlib.import_module("peers").draw(kept_report(kept["peers"]).tables[0], picture)
     return 0
 
 

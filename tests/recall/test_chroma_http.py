@@ -12,7 +12,7 @@ from runoff.errors import ConnectionFailed, EmbeddingError, IndexNotFound, Inval
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.protocols import AsyncRecallSource
 from runoff.recall import Chroma, Function
-from runoff.recall._stores.chroma import _supports_lists
+from runoff.recall._stores.chroma_where import knows_lists
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Query
 
@@ -63,7 +63,7 @@ class TestContract(RecallSourceContract):
 
 
 pytest.importorskip("chromadb")
-LISTS = _supports_lists()  # since chromadb 1.5
+LISTS = knows_lists()  # since chromadb 1.5
 HELD = [
     {"n": 1, "tag": "a"},
     {"n": 2.0},

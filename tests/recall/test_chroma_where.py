@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.recall import Chroma
-from runoff.recall._stores.chroma import _supports_lists
-from runoff.recall._stores.chroma_where import where_of
+from runoff.recall._stores.chroma_where import knows_lists, where_of
 from runoff.types import Query
 
 FIELDS = ("x", "y", "a b", "é", "a.b")
@@ -48,7 +47,7 @@ lists = (
     st.lists(st.sampled_from(STRINGS), min_size=1, max_size=3),
 )
 pytest.importorskip("chromadb")
-LISTS = _supports_lists()  # since chromadb 1.5
+LISTS = knows_lists()  # since chromadb 1.5
 stored = st.one_of(plain, *lists) if LISTS else plain
 metadatas = st.lists(st.dictionaries(st.sampled_from(FIELDS[:2]), stored), min_size=1, max_size=12)
 fields = st.one_of(st.sampled_from(FIELDS[:2]), st.sampled_from(FIELDS + RESERVED))
@@ -99,7 +98,7 @@ def found(source, condition, depth):
 
 
 @given(held=metadatas, conditions=st.lists(filters, min_size=1, max_size=8))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @example(held=[{"x": 2**53 - 1}], conditions=[Eq("x", 2**53 - 1)])
 @example(held=[{"x": 2**53 + 4}], conditions=[Range("x", gt=2**53 + 3)])
 @example(held=[{"x": float(2**53)}], conditions=[Not(Eq("x", 2**53 + 1)), Eq("x", 2**53 + 1)])
@@ -115,7 +114,7 @@ def test_chroma_keeps_what_the_filter_keeps(make_collection, held, conditions):
 
 
 @given(held=metadatas, condition=filters)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_the_clause_never_loses_a_document(make_collection, held, condition):
     """The clause alone, unchecked, keeps at least what the filter keeps."""
     source = make_source(make_collection, held)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from runoff.bulk._tasks import Made
 
-__all__ = ["Counts", "Part", "Plan", "Reader", "finished", "plan", "sweep", "write"]
-
 _COUNTS = b"runoff.counts"
 _TEXT_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
 
@@ -161,7 +159,7 @@ def write(folder: Path, part: Part, table: pa.Table, made: Made) -> Counts:
 
 
 def finished(folder: Path, part: Part) -> Counts | None:
-    """Return the counts of a part that was written, or None if it is to be computed (again)."""
+    """Return the counts of a part that was written, or None if it must be computed (again)."""
     try:
         with pq.ParquetFile(folder / part.name) as opened:
             rows, metadata = opened.metadata.num_rows, opened.schema_arrow.metadata or {}

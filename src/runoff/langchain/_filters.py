@@ -14,8 +14,6 @@ from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
 from runoff.langchain._kinds import kind_of
 from runoff.langchain._pushed import pushed
-from runoff.recall._stores.chroma_where import where_of
-from runoff.recall._stores.qdrant_filter import qdrant_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,15 +130,7 @@ def store_kwargs(
         return Asked({**given, "filter": _predicate(wanted, known)})
     if kind == "faiss":
         return Asked({**given, **_for_faiss(store, wanted, known)})
-    if kind == "qdrant":
-        return _for_qdrant(store, given, wanted)
-    if kind == "chroma":
-        where = where_of(wanted, lists=_chroma_knows_lists())
-        if not isinstance(where, bool):
-            return Asked({**given, "filter": {"$and": [known, where]} if known else where})
-        asked: tuple[dict[str, Any], bool] | bool = where
-    else:
-        asked = pushed(store, given, wanted)
+    asked = pushed(store, given, wanted)
     if isinstance(asked, bool):
         return Asked(dict(given), pushed=False) if asked else None
     return Asked(asked[0], known=asked[1])
@@ -163,26 +153,3 @@ def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:  # noq
         return wanted.matches(metadata) and (holds is None or holds(metadata))
 
     return {"filter": keeps, "fetch_k": max(1, store.index.ntotal)}
-
-
-def _for_qdrant(store: Any, given: Mapping[str, Any], wanted: Filter) -> Asked:  # noqa: ANN401 - not imported
-    from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - as for Chroma below
-
-    try:
-        made = qdrant_filter(wanted, under=store.metadata_payload_key)
-    except FilterNotSupported:  # it has a time, or a name that Qdrant cannot express
-        return Asked(dict(given), pushed=False)
-    known, added = given.get("filter"), QdrantFilter.model_validate(made)
-    return Asked({**given, "filter": added if known is None else QdrantFilter(must=[known, added])})
-
-
-def _chroma_knows_lists() -> bool:
-    """Whether this chromadb can say that a list contains a value."""
-    from chromadb.api.types import validate_where  # noqa: PLC0415 - here where a store of it is
-
-    try:
-        probe: Any = {"field": {"$contains": 1}}
-        validate_where(probe)
-    except ValueError:
-        return False
-    return True

@@ -6,22 +6,30 @@ returns is checked again. Facts about the stores, each tested in `tests/stores` 
 - `PGVector` compares by JSON paths, which look into lists; `PGVectorStore` compares a JSON field's
   text, so that every list passes, and casts it for numbers, which fails where some are none.
 - LanceDB filters what it has found unless it is told to do it before.
-- Elasticsearch and OpenSearch compare words in `field.keyword` or in the field itself; Redis knows
-  the fields of its schema only; MongoDB and Redis separate nothing from plain words.
+- Redis knows the fields of its schema only; MongoDB and Redis separate nothing from plain words.
+
+The engines that `runoff.recall` knows are asked in the same words as by its own sources.
 """
 
 from __future__ import annotations
 
-import json
+import operator
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from runoff.filters import Eq, In, Range
+from runoff.filters import Range
 from runoff.langchain._kinds import kind_of
-from runoff.recall._stores.elastic_clauses import all_of, any_of, clause
-from runoff.recall._stores.fold import folded, one_by_one
+from runoff.recall._stores.chroma_where import knows_lists, where_of
+from runoff.recall._stores.clauses import bounds_of, folded, values_of
+from runoff.recall._stores.elasticsearch_where import UNKNOWN, elasticsearch_query
+from runoff.recall._stores.lancedb_table import read_table
+from runoff.recall._stores.lancedb_where import lancedb_where
+from runoff.recall._stores.milvus_where import Place, milvus_expression, place_among, place_of
+from runoff.recall._stores.qdrant_filter import qdrant_filter
+from runoff.recall._stores.records import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,13 +38,15 @@ if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore
 
     from runoff.filters import Filter
+    from runoff.recall._stores.clauses import Leaf
 
 __all__ = ["pushed"]
 
-_Leaf = Eq | In | Range
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _PLAIN_TEXT = re.compile(r"[\w .@/+=-]*").fullmatch
 _MOST_VALUES = 200
+_described: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # what Milvus says of a collection
+_OPERATORS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +55,28 @@ class _Language:
 
     Attributes:
         argument: the search argument that takes its filter.
-        leaf: makes one condition for a store; None if the store would drop documents.
-        every: joins conditions that must all hold.
-        some: joins conditions of which one must hold.
+        made: makes a filter for a store; True if it cannot be asked, False if nothing can pass.
+        every: joins filters that must all hold.
         known: whether the store was tested with it.
-        listed: whether the argument is a list of conditions, all of which must hold.
+        listed: whether the argument is a list of filters, all of which must hold.
         extra: further search arguments.
     """
 
     argument: str
-    leaf: Callable[[Any, _Leaf], Any]
+    made: Callable[[Any, Filter], Any]
     every: Callable[[Sequence[Any]], Any]
-    some: Callable[[Sequence[Any]], Any]
     known: bool = False
     listed: bool = False
     extra: Mapping[str, Any] | None = None
+
+
+def _by_leaves(
+    leaf: Callable[[Any, Leaf], Any],
+    every: Callable[[Sequence[Any]], Any],
+    some: Callable[[Sequence[Any]], Any],
+) -> Callable[[Any, Filter], Any]:
+    """Return what makes a filter of a store's conditions, which `leaf` makes; see `folded`."""
+    return lambda store, wanted: folded(wanted, partial(leaf, store), every, some)
 
 
 def pushed(
@@ -79,7 +96,7 @@ def pushed(
     language = _LANGUAGES.get(kind_of(store) or "")
     if language is None:
         return True
-    form = folded(wanted, partial(language.leaf, store), language.every, language.some)
+    form = language.made(store, wanted)
     if isinstance(form, bool):
         return form
     own = given.get(language.argument)
@@ -94,23 +111,19 @@ def pushed(
     return {**given, **(language.extra or {}), language.argument: form}, language.known
 
 
-def _conditions(one: _Leaf) -> list[tuple[str, Any]] | None:
+def _conditions(one: Leaf) -> list[tuple[str, Any]] | None:
     """Return the comparisons of a condition by operator; None if its name is not plain."""
     if not _PLAIN_NAME(one.field):
         return None
     if isinstance(one, Range):
-        bounds = {"gt": one.gt, "gte": one.gte, "lt": one.lt, "lte": one.lte}
-        return _numbers([(name, bound) for name, bound in bounds.items() if bound is not None])
-    values = [same.value for same in one_by_one(one)]
+        bounds = [(_OPERATORS[sign], bound) for sign, bound in bounds_of(one).items()]
+        return None if any(_is_time(bound) for _, bound in bounds) else bounds
+    values = values_of(one)
     return [("eq", value) for value in values] if len(values) <= _MOST_VALUES else None
 
 
-def _numbers(bounds: list[tuple[str, Any]]) -> list[tuple[str, Any]] | None:
-    return bounds if all(isinstance(bound, int | float) for _, bound in bounds) else None
-
-
 def _made(
-    one: _Leaf,
+    one: Leaf,
     compare: Callable[[str, Any], Any],
     every: Callable[[Sequence[Any]], Any],
     some: Callable[[Sequence[Any]], Any],
@@ -119,7 +132,7 @@ def _made(
     conditions = _conditions(one)
     if conditions is None:
         return None
-    forms = [compare(operator, value) for operator, value in conditions]
+    forms = [compare(said, value) for said, value in conditions]
     if any(form is None for form in forms):
         return None
     return forms[0] if len(forms) == 1 else (every if isinstance(one, Range) else some)(forms)
@@ -148,27 +161,24 @@ def _any_of(forms: Sequence[Any]) -> dict[str, Any]:
     return {"$or": list(forms)}
 
 
-def _pgvector(store: Any, one: _Leaf) -> Any:  # noqa: ANN401 - known by its name
+def _pgvector(store: Any, one: Leaf) -> Any:  # noqa: ANN401 - known by its name
     if not getattr(store, "use_jsonb", False):
         return None  # its older tables compare everything as text
 
-    def compare(operator: str, value: Any) -> Any:  # noqa: ANN401 - as above
-        return None if _is_time(value) else {one.field: {f"${operator}": value}}
-
-    return _made(one, compare, _all_of, _any_of)
+    return _mongodb(store, one)
 
 
-def _pgvectorstore(store: Any, one: _Leaf) -> Any:  # noqa: ANN401 - as above
+def _pgvectorstore(store: Any, one: Leaf) -> Any:  # noqa: ANN401 - as above
     inner = getattr(store, "_PGVectorStore__vs", store)  # the synchronous one wraps the other
     column = one.field in inner.metadata_columns
     if not column and inner.metadata_json_column is None:
         return None
 
-    def compare(operator: str, value: Any) -> Any:  # noqa: ANN401 - as above
+    def compare(said: str, value: Any) -> Any:  # noqa: ANN401 - as above
         if _is_time(value):
             return None
         value = float(value) if _is_number(value) and not column else value
-        return {one.field: {f"${operator}": value}}
+        return {one.field: {f"${said}": value}}
 
     made = _made(one, compare, _all_of, _any_of)
     words = not isinstance(one, Range) and any(
@@ -179,71 +189,76 @@ def _pgvectorstore(store: Any, one: _Leaf) -> Any:  # noqa: ANN401 - as above
     return _any_of([made, {one.field: {"$like": "[%"}}])
 
 
-def _mongodb(_: object, one: _Leaf) -> Any:  # noqa: ANN401 - as above
-    def compare(operator: str, value: Any) -> Any:  # noqa: ANN401 - as above
-        return None if _is_time(value) else {one.field: {f"${operator}": value}}
+def _mongodb(_: object, one: Leaf) -> Any:  # noqa: ANN401 - as above
+    def compare(said: str, value: Any) -> Any:  # noqa: ANN401 - as above
+        return None if _is_time(value) else {one.field: {f"${said}": value}}
 
     return _made(one, compare, _all_of, _any_of)
 
 
-# Elasticsearch and OpenSearch
+# engines that runoff asks itself
 
 
-def _clauses(_: object, one: _Leaf) -> Any:  # noqa: ANN401 - as above
-    return None if _conditions(one) is None else clause(one)
+def _chroma(_: object, wanted: Filter) -> Any:  # noqa: ANN401 - as above
+    return where_of(wanted, lists=knows_lists())
 
 
-# Milvus and LanceDB: expressions
+def _qdrant(store: Any, wanted: Filter) -> Any:  # noqa: ANN401 - as above
+    from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - here is a store of it
+
+    made = qdrant_filter(wanted, under=store.metadata_payload_key)
+    return made if isinstance(made, bool) else QdrantFilter.model_validate(made)
+
+
+def _qdrant_every(forms: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
+    from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - as above
+
+    return QdrantFilter(must=list(forms))
+
+
+def _elasticsearch(_: object, wanted: Filter) -> Any:  # noqa: ANN401 - as above
+    return elasticsearch_query(
+        wanted, lambda name: (f"metadata.{name}", UNKNOWN) if _PLAIN_NAME(name) else None
+    )
+
+
+def _elasticsearch_every(forms: Sequence[Any]) -> dict[str, Any]:
+    return {"bool": {"filter": list(forms)}}
+
+
+def _milvus(store: Any, wanted: Filter) -> Any:  # noqa: ANN401 - as above
+    collection = store.col  # the store keeps it, and newer ones without its types
+    if collection is None:
+        return True
+    if collection not in _described:
+        _described[collection] = store.client.describe_collection(store.collection_name)
+    about = _described[collection]
+    places = {one["name"]: place_of(one) for one in about["fields"]}
+    dynamic = bool(about.get("enable_dynamic_field"))
+
+    def place(name: str) -> Place:
+        # a field that was added since then is checked here
+        return place_among(places, name, dynamic=dynamic) or Place(name, "other")
+
+    return milvus_expression(wanted, place)
+
+
+def _lancedb(store: Any, wanted: Filter) -> Any:  # noqa: ANN401 - as above
+    table = store.get_table()
+    if table is None or "metadata" not in table.schema.names:
+        return True
+    names = Names(text=store._text_key, id=store._id_key, metadata="metadata")  # noqa: SLF001 - it has no public way
+    return lancedb_where(wanted, read_table(table.schema, names, dense=False))
 
 
 def _and(forms: Sequence[str]) -> str:
     return " and ".join(f"({one})" for one in forms)
 
 
-def _or(forms: Sequence[str]) -> str:
-    return " or ".join(f"({one})" for one in forms)
-
-
-_SIGNS = {"eq": "==", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_SCALAR_TYPES = {"BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR"}
-
-
-def _milvus(store: Any, one: _Leaf) -> Any:  # noqa: ANN401 - as above
-    collection = store.col
-    if collection is None:
-        return None
-    types = {made.name: made.dtype.name for made in collection.schema.fields}
-    if one.field not in types and not collection.schema.enable_dynamic_field:
-        return None
-    scalar = types.get(one.field) in _SCALAR_TYPES
-
-    def compare(operator: str, value: Any) -> str | None:  # noqa: ANN401 - as above
-        if _is_time(value) or isinstance(value, bool):
-            return None
-        written = json.dumps(value, ensure_ascii=False)
-        form = f"{one.field} {_SIGNS[operator]} {written}"
-        if operator != "eq" or scalar:
-            return form
-        return _or([form, f"json_contains({one.field}, {written})"])
-
-    return _made(one, compare, _and, _or)
-
-
-def _lancedb(_: object, one: _Leaf) -> Any:  # noqa: ANN401 - as above
-    def compare(operator: str, value: Any) -> str | None:  # noqa: ANN401 - as above
-        sign = _SIGNS[operator].replace("==", "=")
-        if isinstance(value, str):
-            quoted = value.replace("'", "''")
-            return f"metadata.`{one.field}` {sign} '{quoted}'"
-        return f"metadata.`{one.field}` {sign} {value!r}" if _is_number(value) else None
-
-    return _made(one, compare, _and, _or)
-
-
 # Weaviate and Redis: objects of their clients
 
 
-def _weaviate(_: object, one: _Leaf) -> Any:  # noqa: ANN401 - as above
+def _weaviate(_: object, one: Leaf) -> Any:  # noqa: ANN401 - as above
     from weaviate.classes.query import Filter as Clause  # noqa: PLC0415 - here is a store of it
 
     names = {
@@ -253,12 +268,12 @@ def _weaviate(_: object, one: _Leaf) -> Any:  # noqa: ANN401 - as above
         "lte": "less_or_equal",
     }
 
-    def compare(operator: str, value: Any) -> Any:  # noqa: ANN401 - as above
+    def compare(said: str, value: Any) -> Any:  # noqa: ANN401 - as above
         if _is_time(value):
             return None
         clause = Clause.by_property(one.field)
-        if operator != "eq":
-            return getattr(clause, names[operator])(value)
+        if said != "eq":
+            return getattr(clause, names[said])(value)
         return clause.contains_any([value]) if isinstance(value, str) else clause.equal(value)
 
     return _made(one, compare, _weaviate_every, _weaviate_some)
@@ -276,52 +291,46 @@ def _weaviate_some(forms: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
     return Clause.any_of(list(forms))
 
 
-def _redis(store: Any, one: _Leaf) -> Any:  # noqa: ANN401 - as above
+def _redis(store: Any, one: Leaf) -> Any:  # noqa: ANN401 - as above
     from redisvl.query.filter import Num, Tag  # noqa: PLC0415 - as above
 
     fields = getattr(getattr(store, "config", None), "metadata_schema", None) or []
     types = {declared["name"]: str(declared["type"]) for declared in fields}
     kind = types.get(one.field)
 
-    def compare(operator: str, value: Any) -> Any:  # noqa: ANN401 - as above
-        if operator == "eq" and kind == "tag" and _is_word(value) and value:
+    def compare(said: str, value: Any) -> Any:  # noqa: ANN401 - as above
+        if said == "eq" and kind == "tag" and _is_word(value) and value:
             return Tag(one.field) == value
         if kind != "numeric" or not _is_number(value):
             return None
-        number = Num(one.field)
-        return {
-            "eq": number.__eq__,
-            "gt": number.__gt__,
-            "gte": number.__ge__,
-            "lt": number.__lt__,
-            "lte": number.__le__,
-        }[operator](value)
+        compared = {"gte": operator.ge, "lte": operator.le}.get(said) or getattr(operator, said)
+        return compared(Num(one.field), value)
 
     return _made(one, compare, _redis_every, _redis_some)
 
 
 def _redis_every(forms: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
-    made = forms[0]
-    for one in forms[1:]:
-        made = made & one
-    return made
+    return reduce(operator.and_, forms)
 
 
 def _redis_some(forms: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
-    made = forms[0]
-    for one in forms[1:]:
-        made = made | one
-    return made
+    return reduce(operator.or_, forms)
 
 
 _LANGUAGES = {
-    "pgvector": _Language("filter", _pgvector, _all_of, _any_of, known=True),
-    "pgvectorstore": _Language("filter", _pgvectorstore, _all_of, _any_of, known=True),
-    "mongodb": _Language("pre_filter", _mongodb, _all_of, _any_of),
-    "elasticsearch": _Language("filter", _clauses, all_of, any_of, listed=True),
-    "opensearch": _Language("efficient_filter", _clauses, all_of, any_of),
-    "milvus": _Language("expr", _milvus, _and, _or, known=True),
-    "lancedb": _Language("filter", _lancedb, _and, _or, known=True, extra={"prefilter": True}),
-    "weaviate": _Language("filters", _weaviate, _weaviate_every, _weaviate_some),
-    "redis": _Language("filter", _redis, _redis_every, _redis_some),
+    "chroma": _Language("filter", _chroma, _all_of, known=True),
+    "qdrant": _Language("filter", _qdrant, _qdrant_every, known=True),
+    "pgvector": _Language("filter", _by_leaves(_pgvector, _all_of, _any_of), _all_of, known=True),
+    "pgvectorstore": _Language(
+        "filter", _by_leaves(_pgvectorstore, _all_of, _any_of), _all_of, known=True
+    ),
+    "mongodb": _Language("pre_filter", _by_leaves(_mongodb, _all_of, _any_of), _all_of),
+    "elasticsearch": _Language("filter", _elasticsearch, _elasticsearch_every, listed=True),
+    "opensearch": _Language("efficient_filter", _elasticsearch, _elasticsearch_every),
+    "milvus": _Language("expr", _milvus, _and, known=True),
+    "lancedb": _Language("filter", _lancedb, _and, known=True, extra={"prefilter": True}),
+    "weaviate": _Language(
+        "filters", _by_leaves(_weaviate, _weaviate_every, _weaviate_some), _weaviate_every
+    ),
+    "redis": _Language("filter", _by_leaves(_redis, _redis_every, _redis_some), _redis_every),
 }

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.arguments import count, is_share
+from runoff._util.lazy import import_name
+from runoff._util.progress import check_progress, counted
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
 from runoff.live._judging.asking import Asked, Judge, family_of, judge_of
@@ -22,6 +24,7 @@ from runoff.live._observations import Observations
 if TYPE_CHECKING:
     from os import PathLike
 
+    from runoff._util.progress import Progress
     from runoff.live._judging.found import Judging
     from runoff.live._judging.work import Texts
     from runoff.live._observation import Observation
@@ -40,6 +43,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     by: object = None,
     *,
     people: str | PathLike[str] | People | None = None,
+    page: str | PathLike[str] | None = None,
     texts: Texts | None = None,
     labels: int = 60,
     bound: float = 0.02,
@@ -51,6 +55,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     cap: Cap | None = None,
     own_model: str = "refuse",
     since: float = 0.0,
+    progress: Progress = False,
 ) -> Judging:
     """Grade what the second stage changed on watched traffic, and say whether it helps.
 
@@ -72,6 +77,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
             ("?" if they cannot say), and from which their grades are read at the next call; or a
             callable as above, which returns None if it cannot say. Without it the judge is taken at
             its word, and the statement says so.
+        page: an HTML file on which people fill in the table of `people`, offline, in a browser: it
+            is written at each call, and saves the table.
         texts: where observations were kept without texts: returns the text of a question by its
             hash and that of a document by its id; a mapping will do.
         labels: how many documents people grade of the first queries; of as many more queries, as
@@ -88,6 +95,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         own_model: what to do if the judge is of the reranker's own family, whose mistakes it
             shares: `"refuse"`, or `"mark"` the statement.
         since: only answers from this time on, in seconds since 1970, UTC.
+        progress: True shows a bar in a terminal or a notebook; a callable gets (documents that the
+            judge was asked about, all of them) instead.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have, or there is nothing to grade.
@@ -96,6 +105,9 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     """
     folder = path_of("path", path)
     _check(labels, bound, level, cutoff, own_model)
+    check_progress(progress)
+    if page is not None and (people is None or callable(people)):
+        raise InvalidArgument("page", page, "is for a table: pass its file as people=")
     asked = None if by is None else judge_of(by, prompt)
     if asked is None and people is None:
         raise InvalidArgument("by", by, "must be a judge, unless people are given")
@@ -128,9 +140,12 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         "steepest": sum(1 / np.log2(at + 1) for at in range(1, k + 1)) * np.log2(k + 1) / k,
         "notes": notes,
     }
-    reply = Asked() if asked is None else work.ask(asked, price, cap)
+    with counted(progress, "judging") as step:
+        reply = Asked() if asked is None else work.ask(asked, price, cap, step)
     if people is not None:
         work.hear(people)
+    if page is not None:
+        import_name("runoff.report._label.page", "write_label_page")(people, page)
     if reply.capped:
         notes.append(f"The judge stopped at its cap: the next questions would take {reply.capped}.")
     if reply.failed:

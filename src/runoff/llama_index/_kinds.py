@@ -1,8 +1,6 @@
-"""Which vector store an object is, told by its class: none of them is imported for it."""
+"""Which vector store an object is, recognised by its class without importing any of them."""
 
 from __future__ import annotations
-
-__all__ = ["kind_of"]
 
 _KINDS = {
     "SimpleVectorStore": "simple",

@@ -32,8 +32,8 @@ from runoff.errors import FilterNotSupported
 from runoff.filters import Eq, In, Range
 from runoff.llama_index._filters import to_metadata_filters
 from runoff.llama_index._kinds import kind_of
-from runoff.recall._stores.elastic_clauses import all_of, any_of, clause
-from runoff.recall._stores.fold import folded, one_by_one
+from runoff.recall._stores.clauses import bounds_of, folded, values_of
+from runoff.recall._stores.elasticsearch_where import UNKNOWN, elasticsearch_query
 from runoff.recall._stores.qdrant_filter import qdrant_filter
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ def _of_qdrant(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushe
     from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - here is a store of it
 
     given = dict(clone._kwargs)  # noqa: SLF001 - LlamaIndex has no public way
-    try:
-        added = QdrantFilter.model_validate(qdrant_filter(wanted))
-    except FilterNotSupported:
-        return None  # it has a time, or a name that Qdrant cannot express
+    made = qdrant_filter(wanted)
+    if isinstance(made, bool):
+        return None if made else Pushed(clone, known=True, empty=True)
+    added = QdrantFilter.model_validate(made)
     known = given.get("qdrant_filters")
     if known is None:  # they would replace what the store makes of the query
         asked = clone._build_vector_store_query(QueryBundle(""))  # noqa: SLF001 - as above
@@ -126,7 +126,9 @@ def _of_qdrant(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushe
 def _of_elasticsearch(clone: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
     """Ask in clauses of Elasticsearch: its store reads LlamaIndex's filters as equalities."""
     given = dict(clone._kwargs)  # noqa: SLF001 - LlamaIndex has no public way
-    made = folded(wanted, lambda one: None if _values(one) is None else clause(one), all_of, any_of)
+    made = elasticsearch_query(
+        wanted, lambda name: (f"metadata.{name}", UNKNOWN) if _PLAIN_NAME(name) else None
+    )
     if isinstance(made, bool) or clone._filters is not None:  # noqa: SLF001 - as above
         return Pushed(clone, known=True, empty=True) if made is False else None
     given["es_filter"] = [*(given.get("es_filter") or ()), made]
@@ -179,11 +181,7 @@ def _values(one: _Leaf) -> list[Any] | None:
     """Return the values of a condition that may be sent; None if one may not."""
     if not _PLAIN_NAME(one.field):
         return None
-    if isinstance(one, Range):
-        values: list[Any] = [one.gt, one.gte, one.lt, one.lte]
-        values = [value for value in values if value is not None]
-    else:
-        values = [same.value for same in one_by_one(one)]
+    values = [*(bounds_of(one).values() if isinstance(one, Range) else values_of(one))]
     if len(values) > _MOST_VALUES or not all(map(_is_plain, values)):
         return None
     return values

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["identify", "other_texts"]
 
 _OTHER = " have different texts for "
-_USED = re.compile(rf"{_OTHER}(.+): the text of .+ is used", re.DOTALL)
+_USED = rf"(?s){_OTHER}(.+): the text of .+ is used"
 
 
 def identify(
@@ -40,7 +40,7 @@ def identify(
     notes: list[str] = []
     own = all(hit.document.own_id for hits in rankings.values() for hit in hits)
     keyed: dict[str, list[Hit]] = {}
-    first: dict[str, tuple[str, Hit]] = {}
+    first: dict[str, tuple[str, str]] = {}  # the source and the text
     for name, hits in rankings.items():
         seen: set[str] = set()
         kept: list[Hit] = []
@@ -57,11 +57,10 @@ def identify(
             if key != hit.key:
                 hit = Hit(document, hit.score, hit.score_range, key)  # noqa: PLW2901 - the same hit
             kept.append(hit)
-            known = first.setdefault(key, (name, hit))
-            if known[1].document.text != document.text:
+            owner, text = first.setdefault(key, (name, document.text))
+            if text != document.text:
                 notes.append(
-                    f"{name} and {known[0]}{_OTHER}{document.doc_id!r}: "
-                    f"the text of {known[0]} is used"
+                    f"{name} and {owner}{_OTHER}{document.doc_id!r}: the text of {owner} is used"
                 )
         keyed[name] = kept
     return keyed, notes
@@ -80,7 +79,7 @@ def other_texts(
     Returns:
         Position in `doc_ids` to the names of those sources, for documents with such a source.
     """
-    said = [(note, found[1]) for note in notes if (found := _USED.search(note))]
+    said = [(note, found[1]) for note in notes if (found := re.search(_USED, note))]
     if not said:
         return {}
     places = {visible(repr(doc_id)): at for at, doc_id in enumerate(doc_ids)}

@@ -107,10 +107,10 @@ def filled(empty, named):
 
 def _labels(own):
     """Return a list, or one label if this chromadb cannot store lists."""
-    from runoff.langchain._filters import _chroma_knows_lists
+    from runoff.recall._stores.chroma_where import knows_lists
 
     pytest.importorskip("chromadb")
-    return [own, "all"] if _chroma_knows_lists() else own
+    return [own, "all"] if knows_lists() else own
 
 
 def ids(documents):

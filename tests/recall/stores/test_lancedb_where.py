@@ -140,8 +140,8 @@ def check(typed, wanted):
     table = run(source._described(None))
     clause = source._clause(wanted, table)
     if clause is not False:  # the SQL alone, before `matches` is asked
-        vector = np.array((1.0, 0.0), np.float32)
-        hits = run(source._fetch(table, vector, clause, 10_000, None))
+        clause = None if clause is True else clause
+        hits = run(source._fetch(table, [1.0, 0.0], clause, 10_000, None))
         assert {hit.doc_id for hit in hits} >= set(expected)
     else:
         assert not expected

@@ -2,7 +2,6 @@
 
 from datetime import UTC, date, datetime
 
-import numpy as np
 import pytest
 from drawn_filters import DOCUMENTS, FILTERS, kept
 from engines import postgres_table
@@ -47,7 +46,8 @@ def by_condition(source, wanted):
     condition = source._clause(wanted, table)
     if condition is False:
         return set()
-    hits = run(source._fetch(table, np.array((1.0, 0.0)), condition, EVERY, None))
+    condition = None if condition is True else condition
+    hits = run(source._fetch(table, [1.0, 0.0], condition, EVERY, None))
     return {hit.doc_id for hit in hits}
 
 

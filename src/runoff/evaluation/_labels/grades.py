@@ -14,8 +14,6 @@ from runoff.errors import InvalidArgument, MalformedData
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MOST", "Grades", "whole_grade"]
-
 MOST = 1_000_000
 """The largest grade either way: trec_eval counts every grade up to the highest."""
 
@@ -38,7 +36,9 @@ _WORDS = dict.fromkeys(_NO, 0) | dict.fromkeys(_YES, 1)
 def whole_grade(value: object) -> int | None:
     """Return a grade given as a whole number; None if it is something else."""
     grade: int | None = None
-    if isinstance(value, str):
+    if type(value) is int:  # as most are
+        grade = value
+    elif isinstance(value, str):
         found = _WHOLE.fullmatch(value)
         grade = None if found is None else int(found[1])
     elif isinstance(value, float):

@@ -12,8 +12,6 @@ from runoff.errors import MalformedData
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["BESIDE", "IMPRESSIONS", "JUDGMENTS", "RETURNED", "Columns", "columns_of", "missing"]
-
 JUDGMENTS = ("query", "doc_id")
 """The columns of a table of judgments; texts of answers may stand in place of ids."""
 
@@ -21,7 +19,7 @@ IMPRESSIONS = ("query", "doc_id", "position", "clicked")
 """The columns of a log of what was shown and clicked."""
 
 RETURNED = ("query_id", "doc_id", "grade")
-"""The columns of a table that was handed out to be judged, and came back."""
+"""The columns of a table that was sent out for judging and has returned."""
 
 BESIDE = ("text", "rank_before", "rank_after", "effect")
 """What such a table shows beside them, of the document and not of the query: no labels."""

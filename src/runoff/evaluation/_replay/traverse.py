@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.replay import Plan
     from runoff.scores import ModelIdentity, ScoreKind
 
-__all__ = [
-    "ReplayedOrder",
-    "ScoresOf",
-    "StageScores",
-    "Traversal",
-    "recorded_scores",
-    "replay_steps",
-    "scores_by",
-    "scores_of_other",
-    "traverse",
-]
-
 # NumPy takes ten times as long to compare with a member of an enumeration
 _TEXT, _EMPTY, _IMAGE = int(Content.TEXT), int(Content.EMPTY), int(Content.IMAGE)
 _DROPPED, _TAIL = int(FateCode.DROPPED), int(FateCode.TAIL)
@@ -279,11 +267,14 @@ def _whole_order(
             rest = heads[below]
     order = np.concatenate((ordered, rest))
     scores = np.concatenate((score, np.full(len(rest), np.nan)))
-    for place in np.flatnonzero(image).tolist():
-        at = min(place, len(order))
-        order = np.insert(order, at, heads[place])
-        scores = np.insert(scores, at, np.nan)
-    return order, scores
+    images = np.flatnonzero(image).tolist()
+    if not images:
+        return order, scores
+    rows, values = order.tolist(), scores.tolist()  # `np.insert` takes as long as all the rest
+    for place in images:
+        rows.insert(place, int(heads[place]))
+        values.insert(place, math.nan)
+    return np.array(rows, np.int64), np.array(values, np.float64)
 
 
 @dataclass(frozen=True, eq=False)

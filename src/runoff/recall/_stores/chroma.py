@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-import inspect
-import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, get_args
 
 from runoff._util import optout
-from runoff._waiting import exits
-from runoff._waiting.drive import ask, run, run_async
-from runoff.errors import BadReply, IndexNotFound, InvalidArgument, MissingExtra
-from runoff.recall._arguments import check_question
-from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery, QueryEmbedder
+from runoff.errors import IndexNotFound, InvalidArgument, MissingExtra
 from runoff.recall._stores.chroma_errors import named
-from runoff.recall._stores.chroma_where import Where, where_of
-from runoff.types import Document, Hit, Query
+from runoff.recall._stores.chroma_where import knows_lists, where_of
+from runoff.recall._stores.engine import AsyncEngineSource, EngineSource
+from runoff.recall._stores.spaces import SCORE_RANGES, Space, similarity
+from runoff.types import Document, Hit
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
+    from runoff.filters import Filter
+    from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
+    from runoff.recall._stores.chroma_where import Where
+    from runoff.types import Query
 
 __all__ = ["Chroma", "Space"]
 
-Space: TypeAlias = Literal["cosine", "l2", "ip"]
-_Reply: TypeAlias = "Mapping[str, Any]"
-
-_SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {
-    "cosine": (-1.0, 1.0),
-    "l2": (None, 1.0),
-    "ip": (None, None),
-}
-_MOST_RESULTS = 2**31 - 1
-_WIDEN = 4
 _MOST_NAMES = 10
 
 
-class Chroma:
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    """What is known of a collection before it is searched; Chroma checks dimensions itself."""
+
+    space: Space
+    dimension: int | None = None
+
+
+class Chroma(EngineSource[_Collection]):
     """A source over an existing Chroma collection: embedded, persistent or over HTTP.
 
     Embeddings are always passed, so the collection's own embedding function never runs and nothing
@@ -75,12 +70,10 @@ class Chroma:
         InvalidArgument: `collection` is not a collection, or its space is unknown or not `space`.
     """
 
-    def __new__(  # noqa: PYI034 - it may be the class below
-        cls, collection: object = None, **_options: object
-    ) -> Chroma:
-        """Choose the awaitable class for an async collection."""
-        awaitable = inspect.iscoroutinefunction(getattr(collection, "query", None))
-        return object.__new__(_AsyncChroma if cls is Chroma and awaitable else cls)
+    _engine = "Chroma"
+    _argument = "collection"
+    _methods = ("query", "name", "configuration_json")
+    _client_is = "a collection, such as client.get_collection(name) returns"
 
     def __init__(
         self,
@@ -91,19 +84,10 @@ class Chroma:
         aembed_query: AsyncEmbedQuery | None = None,
         space: Space | None = None,
     ) -> None:
-        if not all(hasattr(collection, one) for one in ("query", "name", "configuration_json")):
-            remedy = "must be a collection, such as client.get_collection(name) returns"
-            raise InvalidArgument("collection", collection, remedy)
-        self._collection = collection
-        self._embedder = QueryEmbedder(embed, embed_query, aembed_query)
-        self._space = _space(collection, space)
-        self._lists = _supports_lists()
-
-    @property
-    def score_spread(self) -> float | None:
-        """The usual deviation of a query's 100 best cosines, if what embeds knows it."""
-        spread: float | None = getattr(self._embedder.embed, "score_spread", None)
-        return spread if self._space == "cosine" else None
+        name = getattr(collection, "name", "")
+        super().__init__(collection, name, "dense", embed, embed_query, aembed_query)
+        self._description = self._read = _Collection(_space(collection, space))
+        self._lists = knows_lists()
 
     @classmethod
     def from_path(
@@ -178,127 +162,91 @@ class Chroma:
     @property
     def space(self) -> Space:
         """The collection's distance: `"cosine"`, `"l2"` or `"ip"`."""
-        return self._space
-
-    def retrieve(
-        self, query: Query, *, depth: int, deadline: Deadline | None = None
-    ) -> Sequence[Hit]:
-        """Return the `depth` records most similar to the query, best first.
-
-        The query's vector is `Query.embedding`, else the mean of the embedded
-        `Query.embedding_texts`, else the embedded text.
-
-        Raises:
-            InvalidArgument: `query` is not a `Query`, `depth` is not a whole number, 1 or more, or
-                the collection is async.
-            EmbeddingError: the query's vector has another dimension than the collection, or
-                contains NaN or infinity.
-            IndexNotFound: the collection was deleted.
-            ConnectionFailed, ServerFailed, DeadlineExceeded: the server cannot be reached, fails,
-                or does not answer in time.
-            BadReply: a distance is not finite: a vector in the collection is damaged.
-        """
-        check_question(query, depth)
-        if isinstance(self, _AsyncChroma):
-            remedy = "is async: use asearch(), which awaits it"
-            raise InvalidArgument("collection", self._collection, remedy)
-        return run(self._search(query, depth, deadline))
-
-    def warmup(self) -> None:
-        """Load the embedding model, and query the collection once, which loads its index."""
-        self._embedder.warmup()
-        self.retrieve(Query("warmup"), depth=1)
+        return self._read.space
 
     def __repr__(self) -> str:
         """Show the collection's name and space."""
-        return f"{Chroma.__name__}({self._collection.name!r}, {self._space!r})"
+        return f"{Chroma.__name__}({self._name!r}, {self.space!r})"
+
+    def _describe(self, deadline: Deadline | None) -> Asking[_Collection]:
+        del deadline
+        yield from ()
+        return self._read
+
+    def _has_cosines(self, description: _Collection) -> bool:
+        return description.space == "cosine"
+
+    def _refuses_zeros(self, description: _Collection) -> bool:
+        return description.space != "l2"
+
+    def _clause(self, wanted: Filter, description: _Collection) -> Where:
+        del description
+        return where_of(wanted, lists=self._lists)
 
     def _search(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
-        """Embed the query and ask the collection, for more records until enough pass the filter."""
-        vector = yield from self._embedder.vector(query, None, deadline)
-        if vector is None or (self._space != "l2" and not vector.any()):
-            return []
-        asked = min(depth, _MOST_RESULTS)
-        while True:
-            where = self._where(query)
-            if where is False:
-                return []
-            if deadline is not None:
-                deadline.check("recall")
-            try:
-                reply = yield from self._ask(vector, asked, None if where is True else where)
-            except Exception as error:
-                if self._lists and "where clause" in str(error):
-                    self._lists = False  # this server cannot filter on lists: ask without
-                    continue
-                known = named(error, f"collection {self._collection.name!r}")
-                if known is error:
-                    raise
-                raise known from error
-            found = self._hits(reply)
-            hits = [
-                hit
-                for hit in found
-                if query.filters is None or query.filters.matches(hit.document.metadata)
-            ]
-            if len(hits) >= depth or len(found) < asked or asked == _MOST_RESULTS:
-                return hits[:depth]
-            asked = min(asked * _WIDEN, _MOST_RESULTS)
+        try:
+            return (yield from super()._search(query, depth, deadline))
+        except Exception as error:
+            if not self._lists or "where clause" not in str(error):
+                raise
+            self._lists = False  # this server cannot filter on lists: ask without
+        return (yield from super()._search(query, depth, deadline))
 
-    def _ask(
-        self, vector: NDArray[np.float64], results: int, where: dict[str, Any] | None
-    ) -> Asking[_Reply]:
-        def call() -> Any:  # noqa: ANN401 - an async collection returns an awaitable
-            with exits.Native():
-                return self._collection.query(
-                    query_embeddings=vector.astype(np.float32)[None, :],
-                    n_results=results,
-                    where=where,
-                    include=["documents", "metadatas", "distances"],
-                )
-
-        # an async collection is always awaited, and any other never
-        reply: _Reply = yield from ask(call, call)
-        return reply
-
-    def _where(self, query: Query) -> Where:
-        return True if query.filters is None else where_of(query.filters, lists=self._lists)
-
-    def _hits(self, reply: _Reply) -> list[Hit]:
+    def _fetch(
+        self,
+        description: _Collection,
+        question: list[float],
+        clause: dict[str, Any] | None,
+        count: int,
+        deadline: Deadline | None,
+    ) -> Asking[list[Hit]]:
+        reply = yield from self._ask(
+            lambda _seconds: self._client.query(
+                query_embeddings=[question],
+                n_results=count,
+                where=clause,
+                include=["documents", "metadatas", "distances"],
+            ),
+            deadline,
+        )
         columns = (reply[name][0] for name in ("ids", "documents", "metadatas", "distances"))
-        score_range = _SCORE_RANGES[self._space]
-        hits = [
+        space = description.space
+        return [
             Hit(
                 Document(doc_id, text or "", metadata or {}),
-                self._score(doc_id, distance),
-                score_range,
+                similarity(space, self._finite(distance, doc_id)),
+                SCORE_RANGES[space],
             )
             for doc_id, text, metadata, distance in zip(*columns, strict=True)
         ]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.doc_id))
 
-    def _score(self, doc_id: str, distance: float) -> float:
-        if distance is None or not math.isfinite(distance):
-            msg = f"{self!r} returned distance {distance} for {doc_id!r}: its vector is damaged"
-            raise BadReply(msg)
-        score = 1.0 - (float(distance) / 2 if self._space == "l2" else float(distance))
-        # rounding takes a cosine some 1e-7 beyond its range
-        return max(-1.0, min(1.0, score)) if self._space == "cosine" else score
+    def _page(
+        self,
+        description: _Collection,
+        cursor: int | None,
+        size: int,
+    ) -> Asking[tuple[list[Document], object]]:
+        del description
+        start = cursor or 0
+        reply = yield from self._ask(
+            lambda _seconds: self._client.get(
+                limit=size, offset=start, include=["documents", "metadatas"]
+            ),
+            None,
+        )
+        columns = (reply[name] for name in ("ids", "documents", "metadatas"))
+        found = [
+            Document(doc_id, text or "", metadata or {})
+            for doc_id, text, metadata in zip(*columns, strict=True)
+        ]
+        return found, start + size if len(found) == size else None
+
+    def _known(self, error: Exception) -> Exception:
+        return named(error, f"collection {self._name!r}")
 
 
-class _AsyncChroma(Chroma):
+class _AsyncChroma(AsyncEngineSource[_Collection], Chroma):
     """A source over an async collection; `Chroma` chooses it."""
-
-    async def aretrieve(
-        self, query: Query, *, depth: int, deadline: Deadline | None = None
-    ) -> Sequence[Hit]:
-        """Do what `retrieve` does and await the collection."""
-        check_question(query, depth)
-        return await run_async(self._search(query, depth, deadline))
-
-    def warmup(self) -> None:
-        """Load the embedding model; the server has loaded its index."""
-        self._embedder.warmup()
 
 
 def _space(collection: Any, given: Space | None) -> Space:  # noqa: ANN401 - as in `Chroma`
@@ -314,28 +262,16 @@ def _space(collection: Any, given: Space | None) -> Space:  # noqa: ANN401 - as 
     space: Any = known[0] if known else given
     name = f"space of collection {collection.name!r}"
     if space is None:
-        remedy = f"is not recorded: pass space= one of {', '.join(map(repr, _SCORE_RANGES))}"
+        remedy = f"is not recorded: pass space= one of {', '.join(map(repr, get_args(Space)))}"
         raise InvalidArgument(name, None, remedy)
     if given is not None and given != space:
         raise InvalidArgument(
             "space", given, f"must be {space!r}, the space the collection was made with"
         )
-    if space not in _SCORE_RANGES:
-        raise InvalidArgument(name, space, f"must be one of {', '.join(_SCORE_RANGES)}")
+    if space not in get_args(Space):
+        raise InvalidArgument(name, space, f"must be one of {', '.join(get_args(Space))}")
     checked: Space = space
     return checked
-
-
-def _supports_lists() -> bool:
-    """Return whether the installed chromadb can filter by a value in a list."""
-    from chromadb.api import types  # noqa: PLC0415 - an optional package
-
-    check: Callable[[Any], None] = types.validate_where
-    try:
-        check({"field": {"$contains": 1}})
-    except ValueError:
-        return False
-    return True
 
 
 def _chromadb() -> tuple[Any, Any]:

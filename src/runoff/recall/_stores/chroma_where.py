@@ -2,9 +2,7 @@
 
 The clause may keep more than the filter: Chroma cannot express `Not(Range(...))` for documents
 without the field, nor some values. `Chroma` checks every hit with `Filter.matches`, so a clause
-that keeps too much costs time, while one that keeps too little would lose documents. Negations are
-first pushed down to the leaves; after that, every clause that Chroma cannot express exactly is
-replaced by "everything".
+that keeps too much costs time, while one that keeps too little would lose documents.
 
 This relies on facts about chromadb 1.0 to 1.5: `$ne` and `$nin` keep records without the field;
 numbers compare by value, int or float, but not near 2**53 and beyond; booleans and numbers never
@@ -17,18 +15,21 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from runoff.filters import And, Eq, Not, Or, Range
+from runoff.filters import Range
+from runoff.recall._stores.clauses import bounds_of, clause_of, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from runoff.filters import Filter, Scalar
+    from runoff.recall._stores.clauses import Leaf
 
-__all__ = ["Where", "where_of"]
+__all__ = ["Where", "knows_lists", "where_of"]
 
 Where: TypeAlias = "dict[str, Any] | bool"
 """A clause; True keeps everything, False nothing."""
 
+_BOUNDS = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 _LARGEST_EXACT = 2**51
 _OWN_FIELDS = ("#", "$", "chroma:")
 # SQLite, below Chroma, refuses 32,767 values and expressions 1,000 deep; nested clauses add more
@@ -38,6 +39,18 @@ _MOST_VALUES = 8192
 _DEEPEST = 16
 
 
+def knows_lists() -> bool:
+    """Return whether the installed chromadb can filter by a value in a list."""
+    from chromadb.api import types  # noqa: PLC0415 - an optional package
+
+    check: Callable[[Any], None] = types.validate_where
+    try:
+        check({"field": {"$contains": 1}})
+    except ValueError:
+        return False
+    return True
+
+
 def where_of(wanted: Filter, *, lists: bool) -> Where:
     """Return the clause for a filter.
 
@@ -45,66 +58,45 @@ def where_of(wanted: Filter, *, lists: bool) -> Where:
         wanted: the filter.
         lists: whether this Chroma supports lists in metadata, and so `$contains`.
     """
-    return _Translation(lists=lists).of(wanted, positive=True, depth=0)
+    clauses, values = _MOST_CLAUSES, _MOST_VALUES
 
-
-class _Translation:
-    """The translation of one filter, which counts what it uses of Chroma's limits."""
-
-    def __init__(self, *, lists: bool) -> None:
-        self._lists = lists
-        self._clauses = 0
-        self._values = 0
-
-    def of(self, one: Filter, *, positive: bool, depth: int) -> Where:
-        if isinstance(one, Not):
-            return self.of(one.filter, positive=not positive, depth=depth)
-        if isinstance(one, And | Or):
-            if depth >= _DEEPEST:
-                return True
-            parts = [self.of(inner, positive=positive, depth=depth + 1) for inner in one.filters]
-            return _all(parts) if isinstance(one, And) == positive else _any(parts)
+    def leaf(one: Leaf, positive: bool) -> Where:  # noqa: FBT001 - as `clause_of` calls it
+        nonlocal clauses, values
         if one.field.startswith(_OWN_FIELDS) or not _is_exact(one.field):
             return True
         if isinstance(one, Range):
-            return self._range(one) if positive else True
-        values = (one.value,) if isinstance(one, Eq) else one.values
-        return self._one_of(one.field, values, positive=positive)
-
-    def _one_of(self, name: str, values: Sequence[Scalar], *, positive: bool) -> Where:
-        if not values:
-            return not positive
-        if len(values) > _MOST_VALUES or not all(map(_is_exact, values)):
+            parts = _within(one) if positive else []
+            of_values = len(parts)
+        else:
+            wanted = values_of(one)
+            if not wanted:
+                return not positive
+            if len(wanted) > _MOST_VALUES or not all(map(_is_exact, wanted)):
+                return True
+            parts, of_values = _equals(wanted, positive=positive, lists=lists), len(wanted)
+        if not parts or len(parts) > clauses or len(parts) + of_values > values:
             return True
-        clauses: list[Where] = []
-        for group in _by_type(values):
-            operator = "$in" if positive else "$nin"
-            clauses.append({name: {operator: group}})
-        if self._lists:
-            operator = "$contains" if positive else "$not_contains"
-            clauses += [{name: {operator: value}} for value in _forms(values)]
-        if not self._affordable(len(clauses), len(values)):
-            return True
-        return _any(clauses) if positive else _all(clauses)
+        clauses, values = clauses - len(parts), values - len(parts) - of_values
+        made = [{one.field: part} for part in parts]
+        every = isinstance(one, Range) or not positive
+        return made[0] if len(made) == 1 else _joined("AND" if every else "OR", made)
 
-    def _range(self, one: Range) -> Where:
-        bounds = {"$gt": one.gt, "$gte": one.gte, "$lt": one.lt, "$lte": one.lte}
-        clauses: list[Where] = [
-            {one.field: {operator: bound}}
-            for operator, bound in bounds.items()
-            if bound is not None and _is_exact(bound)
-        ]
-        return _all(clauses) if self._affordable(len(clauses), len(clauses)) else True
+    return clause_of(wanted, leaf, _joined, deepest=_DEEPEST)
 
-    def _affordable(self, clauses: int, values: int) -> bool:
-        fits = (
-            self._clauses + clauses <= _MOST_CLAUSES
-            and self._values + clauses + values <= _MOST_VALUES
-        )
-        if fits:
-            self._clauses += clauses
-            self._values += clauses + values
-        return fits
+
+def _within(one: Range) -> list[dict[str, Any]]:
+    bounds = bounds_of(one).items()
+    return [{_BOUNDS[sign]: bound} for sign, bound in bounds if _is_exact(bound)]
+
+
+def _equals(values: Sequence[Scalar], *, positive: bool, lists: bool) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [
+        {"$in" if positive else "$nin": group} for group in _by_type(values)
+    ]
+    if lists:
+        operator = "$contains" if positive else "$not_contains"
+        parts += [{operator: value} for value in _forms(values)]
+    return parts
 
 
 def _is_exact(value: Scalar) -> bool:
@@ -136,25 +128,7 @@ def _forms(values: Iterable[Scalar]) -> list[Scalar]:
     return list(forms.values())
 
 
-def _all(parts: Iterable[Where]) -> Where:
-    return _joined("$and", parts, neutral=True)
-
-
-def _any(parts: Iterable[Where]) -> Where:
-    return _joined("$or", parts, neutral=False)
-
-
-def _joined(operator: str, parts: Iterable[Where], *, neutral: bool) -> Where:
-    """Join clauses, flattened: one that decides the result replaces all, neutral ones go."""
-    clauses: list[dict[str, Any]] = []
-    for part in parts:
-        if isinstance(part, bool):
-            if part != neutral:
-                return part
-        elif operator in part:
-            clauses += part[operator]
-        else:
-            clauses.append(part)
-    if not clauses:
-        return neutral
-    return clauses[0] if len(clauses) == 1 else {operator: clauses}
+def _joined(word: str, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Join clauses, flattened."""
+    operator = f"${word.lower()}"
+    return {operator: [one for part in parts for one in part.get(operator, [part])]}

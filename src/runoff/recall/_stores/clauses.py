@@ -1,28 +1,43 @@
 """Walks a filter to build a condition in an engine's language that keeps all that the filter keeps.
 
-A condition may keep more than the filter, where the engine cannot express it exactly: sources check
-every hit with `Filter.matches`. One that keeps less would lose documents. Negations are pushed down
-to the leaves, so that what replaces a leaf that cannot be expressed, "everything", stays on the
-safe side.
+A condition may keep more than the filter, where the engine cannot express it exactly: whoever asks
+checks every document with `Filter.matches`. One that keeps less would lose documents. Negations are
+pushed down to the leaves, so that what replaces a leaf that cannot be expressed, "everything",
+stays on the safe side.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from runoff.filters import And, Eq, In, Not, Or, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runoff.filters import Filter
+    from runoff.filters import Filter, Scalar
 
-__all__ = ["Leaf", "clause_of"]
+__all__ = ["LARGEST_EXACT", "Leaf", "bounds_of", "clause_of", "folded", "values_of"]
 
 Leaf: TypeAlias = "Eq | In | Range"
 _C = TypeVar("_C")
 
+LARGEST_EXACT = 2**53
+"""The largest number up to which a float is exact for every whole number."""
+
 _MOST_LEAVES = 1000
+_SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+def values_of(one: Eq | In) -> Sequence[Scalar]:
+    """Return the values that a condition keeps."""
+    return (one.value,) if isinstance(one, Eq) else one.values
+
+
+def bounds_of(one: Range) -> dict[str, Any]:
+    """Return the bounds that are given by their signs, such as `">="`: all numbers or all times."""
+    bounds = {sign: getattr(one, name) for name, sign in _SIGNS.items()}
+    return {sign: bound for sign, bound in bounds.items() if bound is not None}
 
 
 def clause_of(
@@ -65,3 +80,35 @@ def clause_of(
         return leaf(one, positive) if left[0] >= 0 else True
 
     return of(wanted, 0, positive=True)
+
+
+def folded(
+    wanted: Filter,
+    leaf: Callable[[Leaf], Any],
+    every: Callable[[Sequence[Any]], Any],
+    some: Callable[[Sequence[Any]], Any],
+) -> Any:  # noqa: ANN401 - the form is the store's
+    """Return what a framework's store is asked of a filter; True keeps everything, False nothing.
+
+    Negations are left out: stores differ most in what these do with an absent field.
+
+    Args:
+        wanted: the filter.
+        leaf: makes one condition; None if the store would drop documents that it keeps.
+        every: joins several forms that must all hold; None if the store cannot.
+        some: joins several forms of which one must hold; None if the store cannot.
+    """
+
+    def made(one: Leaf, positive: bool) -> Any:  # noqa: ANN401, FBT001 - as above, as called
+        if not positive:
+            return True
+        if isinstance(one, In) and not one.values:
+            return False
+        form = leaf(one)
+        return True if form is None else form
+
+    def joined(word: str, forms: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
+        form = (every if word == "AND" else some)(forms)
+        return True if form is None else form
+
+    return clause_of(wanted, made, joined)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, ServerFailed
 from runoff.recall._stores.elasticsearch_where import elasticsearch_query, fields_in
-from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource, is_async
+from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
 from runoff.recall._stores.records import Layout, layout_of
+from runoff.recall._stores.spaces import clamped
 from runoff.types import Hit
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
     from runoff.recall._stores.elasticsearch_where import Clause
     from runoff.recall._stores.engine import Search
-    from runoff.types import Document, Query
+    from runoff.types import Document
 
 __all__ = ["Elasticsearch"]
 
@@ -100,15 +98,10 @@ class Elasticsearch(EngineSource[_Index]):
     """
 
     _engine = "Elasticsearch"
+    _methods = ("search", "scroll", "indices")
+    _client_is = "a client of Elasticsearch 8.12 or later, or of OpenSearch"
     _noun = "index"
     _most = 10_000
-
-    def __new__(  # noqa: PYI034 - it may be the class below
-        cls, client: object = None, *_args: object, **_options: object
-    ) -> Elasticsearch:
-        """Choose the awaitable class for an async client."""
-        awaitable = is_async(client, "search")
-        return object.__new__(_AsyncElasticsearch if cls is Elasticsearch and awaitable else cls)
 
     def __init__(  # noqa: PLR0913 - all but two by name
         self,
@@ -124,17 +117,7 @@ class Elasticsearch(EngineSource[_Index]):
         metadata: str | None = None,
         id: str | None = None,  # noqa: A002 - as all engines call it
     ) -> None:
-        if not all(hasattr(client, one) for one in ("search", "scroll", "indices")):
-            remedy = "must be a client of Elasticsearch 8.12 or later, or of OpenSearch"
-            raise InvalidArgument("client", client, remedy)
-        super().__init__(
-            client,
-            index,
-            search=search,
-            embed=embed,
-            embed_query=embed_query,
-            aembed_query=aembed_query,
-        )
+        super().__init__(client, index, search, embed, embed_query, aembed_query)
         # the clients differ in how a request is given its timeout
         self._opens = not hasattr(client, "options")
         if self._opens:
@@ -152,22 +135,12 @@ class Elasticsearch(EngineSource[_Index]):
         vectors = {name for name, one in fields.items() if one.get("type") in _VECTORS}
         vector, similarity, dimension, filtering = "", "", None, True
         if self._search_kind == "dense":
-            vector = self._chosen(vectors)
+            vector = self._chosen(vectors, "vector field")
             similarity, dimension, filtering = self._about(vector, fields[vector])
         found = yield from self._asked({"query": {"match_all": {}}, "size": 1}, vectors, deadline)
         record = found[0]["_source"] if found else {}
         layout = self._layout_of(record, text=self._text, others=vectors)
         return _Index(fields, vector, similarity, dimension, filtering, layout, empty=not found)
-
-    def _chosen(self, vectors: set[str]) -> str:
-        wanted = self._vector
-        if wanted is None and len(vectors) == 1:
-            return next(iter(vectors))
-        if wanted is None or wanted not in vectors:
-            listed = ", ".join(map(repr, sorted(vectors))) or "none"
-            remedy = f"must be the name of a vector field; {self._name!r} has {listed}"
-            raise InvalidArgument("vector", wanted, remedy)
-        return wanted
 
     def _about(self, vector: str, field: Mapping[str, Any]) -> tuple[str, int | None, bool]:
         """Return a vector field's similarity, if scores can be read back, and its dimension."""
@@ -180,28 +153,14 @@ class Elasticsearch(EngineSource[_Index]):
         plain = field.get("element_type", "float") == "float"
         return field.get("similarity", "cosine") if plain else "", field.get("dims"), True
 
-    def _is_settled(self, description: _Index) -> bool:
-        return not description.empty
-
     def _has_cosines(self, description: _Index) -> bool:
         return description.similarity in {"cosine", "dot_product"}
 
-    def _question(
-        self, query: Query, description: _Index, deadline: Deadline | None
-    ) -> Asking[Any]:
-        if self._embedder is None:
-            return query.text if query.text.strip() else None
-        found = yield from self._embedder.vector(query, description.dimension, deadline)
-        # a vector of length 0 has no cosine, and the engine refuses it
-        if found is None or (description.similarity != "l2_norm" and not found.any()):
-            return None
-        return found.astype(np.float32).tolist()
+    def _refuses_zeros(self, description: _Index) -> bool:
+        return description.similarity != "l2_norm"
 
-    def _clause(self, wanted: Filter, description: _Index) -> Clause | bool | None:
-        if not description.filtering:
-            return None
-        found = elasticsearch_query(wanted, description.field)
-        return None if found is True else found
+    def _clause(self, wanted: Filter, description: _Index) -> Clause | bool:
+        return not description.filtering or elasticsearch_query(wanted, description.field)
 
     def _fetch(
         self,
@@ -251,12 +210,12 @@ class Elasticsearch(EngineSource[_Index]):
         return {"knn": knn | ({"filter": clause} if clause else {})}
 
     def _score(self, doc_id: str, found: float | None, similarity: str) -> float:
-        inverted = similarity in {"l2_norm", "max_inner_product"}
-        if found is None or not math.isfinite(found) or (inverted and found <= 0):
-            msg = f"{self!r} returned score {found} for {doc_id!r}"
+        found = self._finite(found, doc_id)
+        if found <= 0 and similarity in {"l2_norm", "max_inner_product"}:
+            msg = f"{self!r} returned score {found} for {doc_id!r}: it must be above 0"
             raise BadReply(msg)
         if similarity in {"cosine", "dot_product"}:
-            return max(-1.0, min(1.0, 2 * found - 1))
+            return clamped(2 * found - 1)
         if similarity == "l2_norm":
             return 1.0 - (1 / found - 1) / 2
         if similarity == "max_inner_product":

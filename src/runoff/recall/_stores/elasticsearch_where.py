@@ -5,7 +5,8 @@ A query keeps all that the filter keeps and may keep more: `Elasticsearch` check
 each type of field: `long` cuts 2.5 to 2 and reads "2", `float` rounds to 32 bits, `keyword` writes
 1 as "1" and leaves out texts beyond `ignore_above`, `date` keeps milliseconds. So bounds are
 widened to what is indexed, and of negations only those of texts that no number or boolean could
-have become are asked of the engine.
+have become are asked of the engine. If nobody has read the mapping, as behind a framework's store,
+texts are looked for in `field.keyword` and in `field`, and numbers as if they were cut or not.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from runoff.filters import Eq, Range
-from runoff.recall._stores.clauses import clause_of
+from runoff.filters import Range
+from runoff.recall._stores.clauses import LARGEST_EXACT, bounds_of, clause_of, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
     from runoff.filters import Filter, Scalar
     from runoff.recall._stores.clauses import Leaf
 
-__all__ = ["Clause", "elasticsearch_query", "fields_in"]
+__all__ = ["UNKNOWN", "Clause", "elasticsearch_query", "fields_in"]
 
 Clause: TypeAlias = "dict[str, Any]"
+UNKNOWN: Mapping[str, Any] = {}
+"""The mapping of a field that has one of the usual mappings, nobody knows which."""
 
 _WHOLE = {"long": 2**63, "integer": 2**31, "short": 2**15, "byte": 2**7}
-_LARGEST_EXACT = 2**53
 _LARGEST_SINGLE = float(np.finfo(np.float32).max)
+_LONGEST = 256  # characters of a text that the usual mapping indexes
 _MOST_VALUES = 10_000
+_MOST_GUESSED = 400
 _DEEPEST = 20  # Elasticsearch allows 30 levels
 _UNINDEXED = 2**31 - 1
 # what a number or a boolean may have been before a `keyword` field made it a text
@@ -60,16 +64,18 @@ def elasticsearch_query(
     Args:
         wanted: the filter.
         field: returns the whole name and the mapping of a metadata field; None if the mapping does
-            not say how it is indexed.
+            not say how it is indexed; `UNKNOWN` for a mapping that nobody has read.
     """
 
     def leaf(one: Leaf, positive: bool) -> Clause | bool:  # noqa: FBT001 - as `clause_of` calls it
         found = field(one.field)
         if found is None or found[1].get("index") is False:
             return True
+        if found[1] is UNKNOWN:
+            return _guessed(one, found[0]) if positive else True
         if isinstance(one, Range):
             return _range(one, *found) if positive else True
-        values = (one.value,) if isinstance(one, Eq) else one.values
+        values = values_of(one)
         if not values:
             return not positive
         if len(values) > _MOST_VALUES:
@@ -77,6 +83,39 @@ def elasticsearch_query(
         return _one_of(values, *found) if positive else _none_of(one.field, values, *found)
 
     return clause_of(wanted, leaf, _joined, deepest=_DEEPEST)
+
+
+def _guessed(one: Leaf, name: str) -> Clause | bool:
+    """Return a query for a field of any of the usual mappings."""
+    if isinstance(one, Range):
+        return _between(name, bounds_of(one))
+    parts: list[Clause] = []
+    for value in values_of(one):
+        if isinstance(value, date) or (isinstance(value, str) and len(value) > _LONGEST):
+            return True
+        if isinstance(value, str | bool):
+            parts.append({"term": {name: value}})
+        else:
+            between = _between(name, {">=": value, "<=": value})
+            if isinstance(between, bool):
+                return True
+            parts.append(between)
+        if isinstance(value, str):
+            parts.append({"term": {f"{name}.keyword": value}})
+    if not 0 < len(parts) <= _MOST_GUESSED:
+        return bool(parts)
+    return parts[0] if len(parts) == 1 else _joined("OR", parts)
+
+
+def _between(name: str, bounds: Mapping[str, Any]) -> Clause | bool:
+    """Return a range that also finds numbers which a whole-number field has cut."""
+    if any(isinstance(one, date) or abs(one) >= LARGEST_EXACT for one in bounds.values()):
+        return True
+    wide = {
+        "gte" if sign[0] == ">" else "lte": (math.floor if sign[0] == ">" else math.ceil)(bound)
+        for sign, bound in bounds.items()
+    }
+    return {"range": {name: wide}}
 
 
 def _one_of(values: Sequence[Scalar], name: str, field: Mapping[str, Any]) -> Clause | bool:
@@ -146,7 +185,7 @@ def _range(one: Range, name: str, field: Mapping[str, Any]) -> Clause | bool:
 
 def _indexed(value: float, kind: str) -> float | None:
     """Return a number as it is indexed; None if the engine might refuse it or lose others."""
-    if abs(value) >= _LARGEST_EXACT:
+    if abs(value) >= LARGEST_EXACT:
         return None
     if kind in _WHOLE:
         whole = math.trunc(value)

@@ -7,41 +7,57 @@ and lists it; everything is asked through generators, so that an async client ne
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    get_args,
+)
+
+import numpy as np
 
 from runoff._waiting import exits
 from runoff._waiting.drive import ask, run, run_async
-from runoff.errors import FilterNotSupported, InvalidArgument, PermanentError
+from runoff.errors import BadReply, FilterNotSupported, InvalidArgument, PermanentError
 from runoff.recall._arguments import check_question
 from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery, QueryEmbedder
 from runoff.recall._stores.engine_errors import named
 from runoff.types import Query
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.types import Document, Hit
 
-__all__ = ["AsyncEngineSource", "Client", "EngineSource", "Search", "is_async"]
+__all__ = ["AsyncEngineSource", "Client", "EngineSource", "Search"]
 
 Client: TypeAlias = Any
 """An object of an engine's own client, which is an optional package."""
 Search: TypeAlias = Literal["dense", "text"]
 
-_L = TypeVar("_L")
 _WIDEN = 4
 _PAGE = 500
 
 
-def is_async(client: object, method: str) -> bool:
-    """Whether a client's method must be awaited."""
-    if any(kind.__name__.startswith("Async") for kind in type(client).__mro__):
-        return True
-    return inspect.iscoroutinefunction(getattr(client, method, None))
+class _Described(Protocol):
+    """What every engine says about a collection."""
+
+    @property
+    def dimension(self) -> int | None:
+        """The dimension of its vectors, if it is known."""
+
+
+_L = TypeVar("_L", bound=_Described)
 
 
 class EngineSource(ABC, Generic[_L]):
@@ -53,29 +69,41 @@ class EngineSource(ABC, Generic[_L]):
 
     _engine = ""
     _noun = "collection"
+    _argument = "client"
+    _searches: tuple[str, ...] = get_args(Search)
+    _client_is = ""  # what the client must be
+    _methods: tuple[str, ...] = ()  # that it must have; the first one is awaited if it is async
     _most = 2**31 - 1  # records that the engine returns at once
+    _asynchronous: type[EngineSource[Any]]
+
+    def __new__(cls, client: object = None, *_args: object, **_options: object) -> Self:
+        """Choose the class that is awaited for an async client."""
+        kind = vars(cls).get("_asynchronous", cls)
+        made: Self = object.__new__(kind if _is_async(client, cls._methods[0]) else cls)
+        return made
 
     def __init__(
         self,
         client: Client,
         name: str,
-        *,
-        search: Search,
+        search: str,
         embed: Embed | None,
         embed_query: EmbedQuery | None,
         aembed_query: AsyncEmbedQuery | None,
     ) -> None:
+        if self._client_is and not all(hasattr(client, one) for one in self._methods):
+            raise InvalidArgument(self._argument, client, f"must be {self._client_is}")
         if not isinstance(name, str) or not name:
             raise InvalidArgument(self._noun, name, "must be its name, a non-empty string")
-        if search not in get_args(Search):
-            raise InvalidArgument("search", search, 'must be "dense" or "text"')
+        if search not in self._searches:
+            raise InvalidArgument("search", search, f"must be one of {', '.join(self._searches)}")
         callables = {"embed": embed, "embed_query": embed_query, "aembed_query": aembed_query}
         for argument, given in callables.items():
-            if search == "text" and given is not None:
+            if search != "dense" and given is not None:
                 raise InvalidArgument(argument, given, 'is used by search="dense" only')
         self._client = client
         self._name = name
-        self._search_kind: Search = search
+        self._search_kind = search
         self._embedder: QueryEmbedder | None = None
         if search == "dense":
             # a QueryEmbedder refuses None
@@ -157,6 +185,7 @@ class EngineSource(ABC, Generic[_L]):
         clause = None if query.filters is None else self._clause(query.filters, description)
         if clause is False:
             return []
+        clause = None if clause is True else clause
         asked = min(depth, self._most)
         while True:
             found = yield from self._fetch(description, question, clause, asked, deadline)
@@ -184,9 +213,52 @@ class EngineSource(ABC, Generic[_L]):
                 self._description = description
         return description
 
-    def _is_settled(self, description: _L) -> bool:  # noqa: ARG002 - of those that override it
+    def _is_settled(self, description: _L) -> bool:
         """Whether what was read will not change; an empty collection shows no record yet."""
-        return True
+        return not getattr(description, "empty", False)
+
+    def _question(self, query: Query, description: _L, deadline: Deadline | None) -> Asking[Any]:
+        """Return the vector or the text that is searched by; None finds nothing."""
+        if self._embedder is None:
+            return query.text if query.text.strip() else None
+        found = yield from self._embedder.vector(query, description.dimension, deadline)
+        if found is None or (self._refuses_zeros(description) and not found.any()):
+            return None
+        return found.astype(np.float32).tolist()
+
+    def _refuses_zeros(self, description: _L) -> bool:
+        """Whether nothing is near a vector of zeros, as for cosines."""
+        return self._has_cosines(description)
+
+    def _chosen(self, named: Collection[str], what: str) -> str:
+        """Return the vector that the argument `vector` names, or the only one.
+
+        Raises:
+            InvalidArgument: there is none of this name, or several.
+        """
+        wanted: str | None = getattr(self, "_vector", None)
+        if wanted is None and len(named) == 1:
+            return next(iter(named))
+        if wanted is None or wanted not in named:
+            listed = ", ".join(map(repr, sorted(named))) or "none"
+            remedy = f"must be the name of a {what}; {self._name!r} has {listed}"
+            raise InvalidArgument("vector", wanted, remedy)
+        return wanted
+
+    def _finite(self, found: float | None, record: object) -> float:
+        """Return a score or a distance, after checking it.
+
+        Raises:
+            BadReply: it is none, NaN or infinite.
+        """
+        if found is None or not math.isfinite(found):
+            msg = f"{self!r} returned {found} for {record!r}: its vector is damaged"
+            raise BadReply(msg)
+        return float(found)
+
+    def _known(self, error: Exception) -> Exception:
+        """Return runoff's error for one of the client's; an unknown error is returned as it is."""
+        return named(error, f"{self._engine} {self._noun} {self._name!r}")
 
     def _ask(self, send: Callable[[float | None], Any], deadline: Deadline | None) -> Asking[Any]:
         """Send one request with the seconds that are left, and name its errors.
@@ -212,7 +284,7 @@ class EngineSource(ABC, Generic[_L]):
         try:
             return (yield from ask(wait, wait_async))
         except Exception as error:
-            known = named(error, f"{self._engine} {self._noun} {self._name!r}")
+            known = self._known(error)
             if isinstance(known, PermanentError):
                 self._description = None
             if known is error:
@@ -228,12 +300,8 @@ class EngineSource(ABC, Generic[_L]):
         """Whether scores are cosines."""
 
     @abstractmethod
-    def _question(self, query: Query, description: _L, deadline: Deadline | None) -> Asking[Any]:
-        """Return what is searched by; None finds nothing."""
-
-    @abstractmethod
     def _clause(self, wanted: Filter, description: _L) -> Any:  # noqa: ANN401 - in the engine's own language
-        """Return a clause that keeps at least what the filter keeps; False keeps nothing."""
+        """Return a clause that keeps at least what the filter keeps; True all, False nothing."""
 
     @abstractmethod
     def _fetch(
@@ -257,7 +325,14 @@ class EngineSource(ABC, Generic[_L]):
 
 
 class AsyncEngineSource(EngineSource[_L]):
-    """A source over an async client: `asearch` awaits it, and `search` refuses it."""
+    """A source over an async client: `asearch` awaits it, and `search` refuses it.
+
+    A class that derives from this one and from a source is what the source's class makes.
+    """
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        cls.__bases__[-1]._asynchronous = cls  # type: ignore[attr-defined]  # noqa: SLF001 - see above
 
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
@@ -294,4 +369,12 @@ class AsyncEngineSource(EngineSource[_L]):
             self._embedder.warmup()
 
     def _refusal(self, instead: str) -> InvalidArgument:
-        return InvalidArgument("client", self._client, f"is async: use {instead}, which awaits it")
+        remedy = f"is async: use {instead}, which awaits it"
+        return InvalidArgument(self._argument, self._client, remedy)
+
+
+def _is_async(client: object, method: str) -> bool:
+    """Whether a client's method must be awaited."""
+    if any(kind.__name__.startswith("Async") for kind in type(client).__mro__):
+        return True
+    return inspect.iscoroutinefunction(getattr(client, method, None))

@@ -7,9 +7,7 @@ import inspect
 import math
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from runoff._util.arguments import count as checked_count
 from runoff.errors import (
@@ -19,32 +17,27 @@ from runoff.errors import (
     InvalidArgument,
     RunoffError,
 )
-from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource, is_async
-from runoff.recall._stores.lancedb_table import Names, Table, read_table
+from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
+from runoff.recall._stores.lancedb_table import Table, read_table
 from runoff.recall._stores.lancedb_where import lancedb_where
+from runoff.recall._stores.records import Names
+from runoff.recall._stores.spaces import SCORE_RANGES, check_space, similarity
 from runoff.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
     from runoff.recall._stores.engine import Search
-    from runoff.types import Document, Query
+    from runoff.recall._stores.spaces import Space
+    from runoff.types import Document
 
 __all__ = ["LanceDB"]
 
-_Space: TypeAlias = Literal["cosine", "l2", "ip"]
-
 _METRICS = {"cosine": "cosine", "l2": "l2", "ip": "dot"}
-_SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {
-    "cosine": (-1.0, 1.0),
-    "l2": (None, 1.0),
-    "ip": (None, None),
-    "text": (0.0, None),
-}
 _SAFE = 10_000  # rows to ask for without knowing how many there are
 
 
@@ -94,13 +87,7 @@ class LanceDB(EngineSource[Table]):
 
     _engine = "LanceDB"
     _noun = "table"
-
-    def __new__(  # noqa: PYI034 - it may be the class below
-        cls, client: object = None, *_args: object, **_options: object
-    ) -> LanceDB:
-        """Choose the awaitable class for an async table or connection."""
-        awaitable = is_async(client, "open_table")
-        return object.__new__(_AsyncLanceDB if cls is LanceDB and awaitable else cls)
+    _methods = ("open_table",)
 
     def __init__(  # noqa: PLR0913 - all but two by name
         self,
@@ -115,7 +102,7 @@ class LanceDB(EngineSource[Table]):
         text: str | None = None,
         id: str | None = None,  # noqa: A002 - as all engines call it
         metadata: str | Sequence[str] | None = None,
-        space: _Space | None = None,
+        space: Space | None = None,
         exact: bool = False,
         nprobes: int | None = None,
     ) -> None:
@@ -127,16 +114,9 @@ class LanceDB(EngineSource[Table]):
             raise InvalidArgument("table_name", table_name, "is used with a connection only")
         if not is_table and (not isinstance(table_name, str) or not table_name):
             raise InvalidArgument("table_name", table_name, "must be the name of a table")
-        super().__init__(
-            client,
-            client.name if is_table else table_name or "",
-            search=search,
-            embed=embed,
-            embed_query=embed_query,
-            aembed_query=aembed_query,
-        )
-        if space not in (None, *get_args(_Space)):
-            raise InvalidArgument("space", space, f"must be one of {', '.join(get_args(_Space))}")
+        name = client.name if is_table else table_name or ""
+        super().__init__(client, name, search, embed, embed_query, aembed_query)
+        check_space(space)
         if nprobes is not None:
             checked_count("nprobes", nprobes)
         self._table: Any = client if is_table else None
@@ -179,17 +159,8 @@ class LanceDB(EngineSource[Table]):
     def _has_cosines(self, description: Table) -> bool:
         return self._space_of(description) == "cosine"
 
-    def _question(self, query: Query, description: Table, deadline: Deadline | None) -> Asking[Any]:
-        if self._embedder is None:
-            return query.text if query.text.strip() else None
-        found = yield from self._embedder.vector(query, description.dimension, deadline)
-        if found is None or (self._space_of(description) == "cosine" and not found.any()):
-            return None
-        return found.astype(np.float32)
-
-    def _clause(self, wanted: Filter, description: Table) -> str | Literal[False] | None:
-        found = lancedb_where(wanted, description)
-        return None if found is True else found
+    def _clause(self, wanted: Filter, description: Table) -> str | bool:
+        return lancedb_where(wanted, description)
 
     def _fetch(
         self,
@@ -214,8 +185,9 @@ class LanceDB(EngineSource[Table]):
                 break  # an approximate index may find fewer than there are
         space = self._space_of(description)
         field = "_score" if space == "text" else "_distance"
+        read = float if space == "text" else partial(similarity, space)
         return [
-            Hit(description.document(row), _score(space, row[field]), _SCORE_RANGES[space])
+            Hit(description.document(row), read(row[field]), SCORE_RANGES[space])
             for row in rows
             if not math.isnan(row[field])  # the cosine of a vector of zeros
         ]
@@ -270,20 +242,11 @@ class LanceDB(EngineSource[Table]):
     def _next(self, batches: Any) -> Any:  # noqa: ANN401 - of lancedb
         return next(batches, None)
 
-    def _ask(self, send: Callable[[float | None], Any], deadline: Deadline | None) -> Asking[Any]:
-        try:
-            return (yield from super()._ask(send, deadline))
-        except RunoffError:
-            raise
-        except Exception as error:
-            known = self._named(error)
-            if known is error:
-                raise
-            self._description = None
-            raise known from error
-
-    def _named(self, error: Exception) -> Exception:
-        """Return runoff's error for what the native library says in words only."""
+    def _known(self, error: Exception) -> Exception:
+        known = super()._known(error)
+        if known is not error or isinstance(error, RunoffError):
+            return known
+        # the native library says in words only what went wrong
         said, message = str(error), f"LanceDB table {self._name!r}: {error}"
         if "Query timeout" in said:
             return DeadlineExceeded(message)
@@ -312,11 +275,3 @@ class _AsyncLanceDB(AsyncEngineSource[Table], LanceDB):
 def _called(value: Any) -> Any:  # noqa: ANN401 - of lancedb
     """Return the value of what is an attribute of one client and a method of the other."""
     return value() if inspect.ismethod(value) else value
-
-
-def _score(space: str, found: float) -> float:
-    if space == "text":
-        return found
-    score = 1.0 - (found / 2 if space == "l2" else found)
-    # rounding takes a cosine some 1e-7 beyond its range
-    return max(-1.0, min(1.0, score)) if space == "cosine" else score

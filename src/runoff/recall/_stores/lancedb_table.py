@@ -9,30 +9,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runoff.errors import BadReply, InvalidArgument
-from runoff.recall._stores.records import Layout
+from runoff.recall._stores.records import TEXTS, Layout, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from runoff.recall._stores.records import Names
     from runoff.types import Document
 
-__all__ = ["Column", "Names", "Table", "read_table"]
+__all__ = ["Column", "Table", "read_table"]
 
 # columns as LangChain's and LlamaIndex's stores name them
 _IDS = ("id", "doc_id", "_id")
-_TEXTS = ("text", "page_content", "content", "document")
 _METADATA = ("metadata",)
 _LAYOUT = Layout("text", "metadata")
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names of a table's columns as the user gave them; None where they are recognised."""
-
-    vector: str | None = None
-    text: str | None = None
-    id: str | None = None
-    metadata: str | Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +118,8 @@ def read_table(
 
     types = pa.types
     kinds = {one.name: one.type for one in schema}
-    id_name = _pick("id", names.id, _IDS, kinds)
-    text_name = _pick("text", names.text, _TEXTS, kinds)
+    id_name = pick("id", names.id, _IDS, kinds)
+    text_name = pick("text", names.text, TEXTS, kinds)
     vectors = [
         name
         for name, kind in kinds.items()
@@ -140,7 +128,7 @@ def read_table(
     vector = None
     if dense:
         known = vectors if len(vectors) == 1 else ("vector",)
-        vector = _pick("vector", names.vector, known, kinds)
+        vector = pick("vector", names.vector, known, kinds)
         if vector not in vectors:
             remedy = "must be a column of vectors, a list of floats of a fixed size"
             raise InvalidArgument("vector", vector, remedy)
@@ -151,7 +139,7 @@ def read_table(
     else:
         chosen = [given] if isinstance(given, str) else list(given)
         for name in chosen:
-            _pick("metadata", name, (), kinds)
+            pick("metadata", name, (), kinds)
     holding = _METADATA if given is None else (given,) if isinstance(given, str) else chosen
     nested = next((one for one in chosen if one in holding and types.is_struct(kinds[one])), None)
     if nested is None and not isinstance(given, list | tuple):
@@ -176,15 +164,6 @@ def read_table(
         is_json=is_json,
         fields=fields,
     )
-
-
-def _pick(
-    argument: str, given: str | None, known: Sequence[str], columns: Mapping[str, Any]
-) -> str:
-    for name in known if given is None else (given,):
-        if name in columns:
-            return name
-    raise InvalidArgument(argument, given, f"must name a column of {', '.join(columns)}")
 
 
 def _is_text(types: Any, kind: Any) -> bool:  # noqa: ANN401 - of pyarrow

@@ -10,11 +10,11 @@ is larger than every number, and statements may be nested 50 levels deep.
 from __future__ import annotations
 
 import math
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from runoff.filters import Eq, Range
-from runoff.recall._stores.clauses import clause_of
+from runoff.filters import Range
+from runoff.recall._stores.clauses import LARGEST_EXACT, bounds_of, clause_of, values_of
 
 if TYPE_CHECKING:
     from runoff.filters import Filter, Scalar
@@ -26,10 +26,8 @@ __all__ = ["lancedb_where"]
 _Found: TypeAlias = "str | Literal[False] | None"
 """A condition, False for no row, or None where there is no exact one."""
 
-_LARGEST_EXACT = 2**53
 _DEEPEST = 12
 _MOST_VALUES = 10_000
-_OPERATORS = (("gt", ">"), ("gte", ">="), ("lt", "<"), ("lte", "<="))
 
 
 def lancedb_where(wanted: Filter, table: Table) -> str | bool:
@@ -57,7 +55,7 @@ def _leaf(one: Leaf, table: Table, *, positive: bool) -> str | bool:
 def _condition(one: Leaf, column: Column) -> _Found:
     if isinstance(one, Range):
         return _range(one, column)
-    values = (one.value,) if isinstance(one, Eq) else one.values
+    values = values_of(one)
     if column.kind == "text" and any(isinstance(value, date) for value in values):
         return None  # a text may name the moment
     if not column.kind or len(values) > _MOST_VALUES:
@@ -75,19 +73,18 @@ def _condition(one: Leaf, column: Column) -> _Found:
 
 
 def _range(one: Range, column: Column) -> _Found:
-    bounds = [(sign, getattr(one, name)) for name, sign in _OPERATORS]
-    given = [(sign, bound) for sign, bound in bounds if bound is not None]
+    given = bounds_of(one)
     if not column.kind:
         return None
     if column.listed:
         return False
-    if isinstance(given[0][1], datetime):
+    if any(isinstance(bound, date) for bound in given.values()):
         return None if column.kind == "text" else False
     if column.kind not in {"whole", "number"}:
         return False
     said = _comparable(column)
     parts = [f"NOT isnan({said})"] if column.kind == "number" else []
-    for sign, bound in given:
+    for sign, bound in given.items():
         # beside whole numbers, a fraction bounds as the next whole number does
         nearest = math.floor if sign in {">", "<="} else math.ceil
         literal = _literal(nearest(bound) if column.kind == "whole" else bound, column)
@@ -116,7 +113,7 @@ def _literal(value: Any, column: Column) -> str | None:  # noqa: ANN401 - a scal
     if column.kind == "boolean":
         return str(value).lower()
     low, high = column.bounds
-    if abs(value) > _LARGEST_EXACT or not low <= value <= high:
+    if abs(value) > LARGEST_EXACT or not low <= value <= high:
         return None
     return str(int(value)) if column.kind == "whole" else repr(float(value))
 

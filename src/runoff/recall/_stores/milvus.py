@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from runoff.errors import BadReply, InvalidArgument
-from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource, is_async
-from runoff.recall._stores.milvus_where import Place, milvus_expression, quoted
+from runoff.errors import InvalidArgument
+from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
+from runoff.recall._stores.milvus_where import (
+    Place,
+    is_plain,
+    milvus_expression,
+    name_of,
+    place_among,
+    place_of,
+    quoted,
+)
 from runoff.recall._stores.records import Layout, layout_of
+from runoff.recall._stores.spaces import SCORE_RANGES, clamped, similarity
 from runoff.types import Hit
 
 if TYPE_CHECKING:
@@ -24,30 +29,13 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
     from runoff.recall._stores.engine import Search
-    from runoff.recall._stores.milvus_where import Kind
-    from runoff.types import Document, Query
+    from runoff.types import Document
 
 __all__ = ["Milvus"]
 
-_RANGES: dict[str, tuple[float | None, float | None]] = {
-    "COSINE": (-1.0, 1.0),
-    "IP": (None, None),
-    "L2": (None, 1.0),
-    "BM25": (0.0, None),
-}
-_KINDS: dict[str, Kind] = {
-    "BOOL": "bool",
-    **dict.fromkeys(("INT8", "INT16", "INT32", "INT64"), "integer"),
-    "FLOAT": "single",
-    "DOUBLE": "double",
-    "VARCHAR": "string",
-    "STRING": "string",
-    "JSON": "json",
-}
+_SPACES = {"COSINE": "cosine", "IP": "ip", "L2": "l2", "BM25": "text"}
 _DYNAMIC = "$meta"
 _NESTED = ("metadata", "metadata_")
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_WORDS = {"and", "empty", "exists", "false", "in", "is", "like", "not", "null", "or", "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +68,9 @@ class _Collection:
         holder, literal = self.layout.metadata, quoted(name)
         if holder:
             known = holder in self.fields and self.fields[holder].kind == "json"
-            said = literal is not None and (known or _is_plain(holder))
+            said = literal is not None and (known or is_plain(holder))
             return Place(f"{holder}[{literal}]", "json") if said else Place(name, "other")
-        if name in self.fields:
-            return self.fields[name]
-        if not self.dynamic:
-            return None
-        return Place(name, "json" if _is_plain(name) else "other")
+        return place_among(self.fields, name, dynamic=self.dynamic)
 
 
 class Milvus(EngineSource[_Collection]):
@@ -124,14 +108,9 @@ class Milvus(EngineSource[_Collection]):
     """
 
     _engine = "Milvus"
+    _methods = ("search", "query", "describe_collection")
+    _client_is = "a MilvusClient or an AsyncMilvusClient of pymilvus 2.6 or later"
     _most = 16384
-
-    def __new__(  # noqa: PYI034 - it may be the class below
-        cls, client: object = None, *_args: object, **_options: object
-    ) -> Milvus:
-        """Choose the awaitable class for an async client."""
-        awaitable = is_async(client, "search")
-        return object.__new__(_AsyncMilvus if cls is Milvus and awaitable else cls)
 
     def __init__(  # noqa: PLR0913 - all but two by name
         self,
@@ -147,17 +126,7 @@ class Milvus(EngineSource[_Collection]):
         metadata: str | None = None,
         id: str | None = None,  # noqa: A002 - as all engines call it
     ) -> None:
-        if not all(hasattr(client, one) for one in ("search", "query", "describe_collection")):
-            remedy = "must be a MilvusClient or an AsyncMilvusClient of pymilvus 2.6 or later"
-            raise InvalidArgument("client", client, remedy)
-        super().__init__(
-            client,
-            collection,
-            search=search,
-            embed=embed,
-            embed_query=embed_query,
-            aembed_query=aembed_query,
-        )
+        super().__init__(client, collection, search, embed, embed_query, aembed_query)
         self._vector, self._text, self._metadata = vector, text, metadata
         self._layout_of = partial(layout_of, doc_id=id)
 
@@ -168,7 +137,7 @@ class Milvus(EngineSource[_Collection]):
         metric = "BM25"
         if self._search_kind == "dense":
             metric = yield from self._metric_of(vector, deadline)
-        places = {name: _place(one) for name, one in fields.items() if not _is_vector(one)}
+        places = {name: place_of(one) for name, one in fields.items() if not _is_vector(one)}
         key = next(name for name, one in fields.items() if one.get("is_primary"))
         dynamic = bool(about.get("enable_dynamic_field"))
         returned = [*places, _DYNAMIC] if dynamic else list(places)
@@ -205,54 +174,30 @@ class Milvus(EngineSource[_Collection]):
             made = {
                 one["output_field_names"][0]: one["input_field_names"][0]
                 for one in about.get("functions") or ()
-                if _name_of(one["type"]) == "BM25"
+                if name_of(one["type"]) == "BM25"
             }
-            chosen = self._chosen(made, "made by a BM25 function")
+            chosen = self._chosen(made, "field made by a BM25 function")
             return chosen, made[chosen]
-        dense = [name for name, one in fields.items() if _name_of(one["type"]) == "FLOAT_VECTOR"]
-        return self._chosen(dense, "of type FLOAT_VECTOR"), None
-
-    def _chosen(self, named: Any, what: str) -> str:  # noqa: ANN401 - a list or a mapping
-        wanted = self._vector
-        if wanted is None and len(named) == 1:
-            return str(next(iter(named)))
-        if wanted is None or wanted not in named:
-            listed = ", ".join(map(repr, sorted(named))) or "none"
-            remedy = f"must be the name of a field {what}; {self._name!r} has {listed}"
-            raise InvalidArgument("vector", wanted, remedy)
-        return wanted
+        dense = [name for name, one in fields.items() if name_of(one["type"]) == "FLOAT_VECTOR"]
+        return self._chosen(dense, "field of type FLOAT_VECTOR"), None
 
     def _metric_of(self, vector: str, deadline: Deadline | None) -> Asking[str]:
         for name in (yield from self._sent("list_indexes", deadline)):
             index = yield from self._sent("describe_index", deadline, index_name=name)
             if index and index.get("field_name") == vector:
                 metric = str(index.get("metric_type"))
-                if metric in _RANGES:
+                if metric in _SPACES:
                     return metric
                 remedy = f"has the metric {metric}: supported are COSINE, IP and L2"
                 raise InvalidArgument("vector", vector, remedy)
         remedy = f"has no index in {self._name!r}: Milvus searches only vectors with an index"
         raise InvalidArgument("vector", vector, remedy)
 
-    def _is_settled(self, description: _Collection) -> bool:
-        return not description.empty
-
     def _has_cosines(self, description: _Collection) -> bool:
         return description.metric == "COSINE"
 
-    def _question(
-        self, query: Query, description: _Collection, deadline: Deadline | None
-    ) -> Asking[Any]:
-        if self._embedder is None:
-            return query.text if query.text.strip() else None
-        found = yield from self._embedder.vector(query, description.dimension, deadline)
-        if found is None or (description.metric == "COSINE" and not found.any()):
-            return None
-        return found.astype(np.float32).tolist()
-
-    def _clause(self, wanted: Filter, description: _Collection) -> str | bool | None:
-        found = milvus_expression(wanted, description.place)
-        return None if found is True else found
+    def _clause(self, wanted: Filter, description: _Collection) -> str | bool:
+        return milvus_expression(wanted, description.place)
 
     def _fetch(
         self,
@@ -272,7 +217,7 @@ class Milvus(EngineSource[_Collection]):
             output_fields=description.returned,
             search_params={"metric_type": description.metric},
         )
-        score_range = _RANGES[description.metric]
+        score_range = SCORE_RANGES[_SPACES[description.metric]]
         hits = []
         for found in reply[0]:
             document = description.document(found["entity"])
@@ -281,15 +226,12 @@ class Milvus(EngineSource[_Collection]):
         return hits
 
     def _score(self, key: object, found: float, metric: str) -> float:
-        if not math.isfinite(found):
-            msg = f"{self!r} returned distance {found} for {key!r}: its vector is damaged"
-            raise BadReply(msg)
+        found = self._finite(found, key)
         if metric == "L2":
-            return 1.0 - found / 2
+            return similarity("l2", found)
         if metric == "BM25":
             return abs(found)  # Milvus Lite negates it
-        # rounding takes a cosine some 1e-7 beyond its range
-        return max(-1.0, min(1.0, found)) if metric == "COSINE" else found
+        return clamped(found) if metric == "COSINE" else found
 
     def _page(
         self,
@@ -322,29 +264,5 @@ class _AsyncMilvus(AsyncEngineSource[_Collection], Milvus):
         raise InvalidArgument("client", self._client, remedy)
 
 
-def _name_of(kind: object) -> str:
-    """Return the name of one of pymilvus's types, which are enumerations."""
-    return str(getattr(kind, "name", kind))
-
-
-def _is_plain(name: str) -> bool:
-    """Whether an expression can name a key of the dynamic field as it is."""
-    return bool(_PLAIN.fullmatch(name)) and name.lower() not in _WORDS
-
-
 def _is_vector(field: Mapping[str, Any]) -> bool:
-    return "VECTOR" in _name_of(field["type"])
-
-
-def _place(field: Mapping[str, Any]) -> Place:
-    kind = _name_of(field["type"])
-    array = kind == "ARRAY"
-    if array:
-        kind = _name_of(field.get("element_type"))
-    known = _KINDS.get(kind, "other")
-    return Place(
-        field["name"],
-        "other" if array and known == "json" else known,
-        array,
-        nullable=bool(field.get("nullable")),
-    )
+    return "VECTOR" in name_of(field["type"])

@@ -13,25 +13,45 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from runoff.filters import Eq, Range
-from runoff.recall._stores.clauses import clause_of
+from runoff.filters import Range
+from runoff.recall._stores.clauses import LARGEST_EXACT, bounds_of, clause_of, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runoff.filters import Filter, Scalar
     from runoff.recall._stores.clauses import Leaf
 
-__all__ = ["Kind", "Place", "milvus_expression", "quoted"]
+__all__ = [
+    "Kind",
+    "Place",
+    "is_plain",
+    "milvus_expression",
+    "name_of",
+    "place_among",
+    "place_of",
+    "quoted",
+]
 
 Kind: TypeAlias = Literal["json", "string", "integer", "single", "double", "bool", "other"]
 """How Milvus compares a field; `"single"` is a number of 32 bits."""
 
-_LARGEST_EXACT = 2**53
+_KINDS: dict[str, Kind] = {
+    "BOOL": "bool",
+    **dict.fromkeys(("INT8", "INT16", "INT32", "INT64"), "integer"),
+    "FLOAT": "single",
+    "DOUBLE": "double",
+    "VARCHAR": "string",
+    "STRING": "string",
+    "JSON": "json",
+}
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORDS = {"and", "empty", "exists", "false", "in", "is", "like", "not", "null", "or", "true"}
 _LARGEST_WHOLE = 2**63
 _MOST_VALUES = 500
 
@@ -53,6 +73,32 @@ class Place:
     nullable: bool = True
 
 
+def place_of(field: Mapping[str, Any]) -> Place:
+    """Return the place of a field, as `describe_collection` describes it."""
+    kind = name_of(field["type"])
+    array = kind == "ARRAY"
+    known = _KINDS.get(name_of(field.get("element_type")) if array else kind, "other")
+    kept = "other" if array and known == "json" else known
+    return Place(field["name"], kept, array, nullable=bool(field.get("nullable")))
+
+
+def name_of(kind: object) -> str:
+    """Return the name of one of pymilvus's types, which are enumerations."""
+    return str(getattr(kind, "name", kind))
+
+
+def place_among(places: Mapping[str, Place], name: str, *, dynamic: bool) -> Place | None:
+    """Return where a metadata field is among a collection's fields; None if no record has it."""
+    if name in places or not dynamic:
+        return places.get(name)
+    return Place(name, "json" if is_plain(name) else "other")
+
+
+def is_plain(name: str) -> bool:
+    """Whether an expression can name a key of the dynamic field as it is."""
+    return bool(_PLAIN.fullmatch(name)) and name.lower() not in _WORDS
+
+
 def milvus_expression(wanted: Filter, place: Callable[[str], Place | None]) -> str | bool:
     """Return the expression for a filter; True keeps everything, False nothing.
 
@@ -69,8 +115,7 @@ def milvus_expression(wanted: Filter, place: Callable[[str], Place | None]) -> s
             return True
         if isinstance(one, Range):
             return _range(one, found, positive=positive)
-        values = (one.value,) if isinstance(one, Eq) else one.values
-        return _one_of(values, found, positive=positive)
+        return _one_of(values_of(one), found, positive=positive)
 
     return clause_of(wanted, leaf, _joined)
 
@@ -116,7 +161,7 @@ def _forms(value: Scalar, kind: Kind) -> list[str] | None:
         return [str(value).lower()] if kind in {"json", "bool"} else []
     if kind in {"string", "bool"}:
         return []
-    if abs(value) >= _LARGEST_EXACT and (kind != "integer" or isinstance(value, float)):
+    if abs(value) >= LARGEST_EXACT and (kind != "integer" or isinstance(value, float)):
         return None
     if kind == "integer":
         whole = value == int(value) and abs(value) < _LARGEST_WHOLE
@@ -126,20 +171,18 @@ def _forms(value: Scalar, kind: Kind) -> list[str] | None:
 
 
 def _range(one: Range, place: Place, *, positive: bool) -> str | bool:
-    bounds = {">": one.gt, ">=": one.gte, "<": one.lt, "<=": one.lte}
-    given = {how: bound for how, bound in bounds.items() if bound is not None}
-    numbers = [bound for bound in given.values() if isinstance(bound, int | float)]
+    given = bounds_of(one)
     if place.array:
         return not positive  # a list is never within a range
-    if len(numbers) < len(given):  # times
+    if any(isinstance(bound, date) for bound in given.values()):
         return True if place.kind in {"json", "string"} else not positive
     if place.kind in {"string", "bool"}:
         return not positive
-    if any(abs(bound) >= _LARGEST_EXACT for bound in numbers):
+    if any(abs(bound) >= LARGEST_EXACT for bound in given.values()):
         return True
     if not positive and not _is_exact(place):
         return True
-    within = _joined("AND", [_compared(how, float(bound), place) for how, bound in given.items()])  # type: ignore[arg-type]
+    within = _joined("AND", [_compared(how, float(bound), place) for how, bound in given.items()])
     return within if positive else f"not ({within})"
 
 

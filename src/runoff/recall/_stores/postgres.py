@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from runoff.errors import InvalidArgument
-from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource, is_async
+from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
+from runoff.recall._stores.postgres_bm25 import Ranking
 from runoff.recall._stores.postgres_pool import connect
 from runoff.recall._stores.postgres_statements import (
     as_document,
+    by_bm25,
     by_vector,
     by_words,
     everything,
     reaches,
     settings,
 )
-from runoff.recall._stores.postgres_table import CATALOGUE, Names, Table, quoted, read_table
+from runoff.recall._stores.postgres_table import CATALOGUE, Table, quoted, read_table
 from runoff.recall._stores.postgres_where import postgres_where
+from runoff.recall._stores.records import Names
+from runoff.recall._stores.spaces import SCORE_RANGES, check_space, similarity
 from runoff.types import Hit
 
 if TYPE_CHECKING:
@@ -30,18 +34,10 @@ if TYPE_CHECKING:
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
     from runoff.recall._stores.engine import Search
     from runoff.recall._stores.postgres_where import Part
-    from runoff.types import Document, Query
+    from runoff.recall._stores.spaces import Space
+    from runoff.types import Document
 
 __all__ = ["Postgres"]
-
-_Space: TypeAlias = Literal["cosine", "l2", "ip"]
-
-_SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {
-    "cosine": (-1.0, 1.0),
-    "l2": (None, 1.0),
-    "ip": (None, None),
-    "text": (0.0, None),
-}
 
 
 class Postgres(EngineSource[Table]):
@@ -59,8 +55,9 @@ class Postgres(EngineSource[Table]):
     IVFFlat), it is used unless `exact=True`, and may miss some of the nearest. If it finds fewer
     rows than were asked for, as it does if a filter excludes many, the table is searched exactly.
 
-    Text scores: `ts_rank_cd` of documents with any of the query's words. It knows no frequencies of
-    words in other documents, as BM25 does. A column of type `tsvector` is used if there is one;
+    Text scores: BM25, if the texts have an index of the extensions pg_search or pg_textsearch. Else
+    `ts_rank_cd` of documents with any of the query's words, which knows no frequencies of words in
+    other documents. For it, a column of type `tsvector` is used if there is one;
     otherwise the texts are analysed for each query, unless an index on
     `to_tsvector('english', text)` serves.
 
@@ -90,7 +87,10 @@ class Postgres(EngineSource[Table]):
         space: `"cosine"`, `"l2"` or `"ip"`; None takes the one that the index is made for, or
             `"cosine"`.
         exact: whether to search without an approximate index.
-        language: the configuration of full-text search.
+        language: the configuration of full-text search, for `ts_rank_cd`; an index for BM25 has its
+            own.
+        ranking: what ranks texts: `"bm25"`, `"ts_rank_cd"`, or `"auto"` for BM25 where there is an
+            index for it.
 
     Raises:
         MissingExtra: psycopg is not installed.
@@ -99,13 +99,7 @@ class Postgres(EngineSource[Table]):
 
     _engine = "PostgreSQL"
     _noun = "table"
-
-    def __new__(  # noqa: PYI034 - it may be the class below
-        cls, client: object = None, *_args: object, **_options: object
-    ) -> Postgres:
-        """Choose the awaitable class for an async pool."""
-        awaitable = is_async(client, "connection")
-        return object.__new__(_AsyncPostgres if cls is Postgres and awaitable else cls)
+    _methods = ("connection",)
 
     def __init__(  # noqa: PLR0913 - all but two by name
         self,
@@ -121,23 +115,16 @@ class Postgres(EngineSource[Table]):
         text: str | None = None,
         id: str | None = None,  # noqa: A002 - as all engines call it
         metadata: str | Sequence[str] | None = None,
-        space: _Space | None = None,
+        space: Space | None = None,
         exact: bool = False,
         language: str = "english",
+        ranking: Ranking = "auto",
     ) -> None:
         for argument, name in (("table_name", table_name), ("schema", schema or "public")):
             if not isinstance(name, str) or not name or "\0" in name:
                 raise InvalidArgument(argument, name, "must be a name, a non-empty string")
-        super().__init__(
-            client,
-            table_name,
-            search=search,
-            embed=embed,
-            embed_query=embed_query,
-            aembed_query=aembed_query,
-        )
-        if space not in (None, *get_args(_Space)):
-            raise InvalidArgument("space", space, f"must be one of {', '.join(get_args(_Space))}")
+        super().__init__(client, table_name, search, embed, embed_query, aembed_query)
+        check_space(space)
         if not isinstance(language, str) or not language:
             raise InvalidArgument("language", language, 'must be a name, such as "english"')
         self._where = quoted(*([schema] if schema else []), table_name)
@@ -147,7 +134,13 @@ class Postgres(EngineSource[Table]):
         self._names = Names(vector, text, id, metadata)
         self._space = space
         self._exact = exact
+        if ranking not in get_args(Ranking):
+            remedy = f"must be one of {', '.join(get_args(Ranking))}"
+            raise InvalidArgument("ranking", ranking, remedy)
+        if search == "dense" and ranking != "auto":
+            raise InvalidArgument("ranking", ranking, 'is used by search="text" only')
         self._language = language
+        self._ranking = ranking
 
     def close(self) -> None:
         """Close the connections of a source that was given a connection string."""
@@ -156,7 +149,9 @@ class Postgres(EngineSource[Table]):
     def _describe(self, deadline: Deadline | None) -> Asking[Table]:
         name = self._where.replace("%%", "%")
         rows = yield from self._rows([], (CATALOGUE, (name,)), deadline)
-        table = read_table(self._where, rows[0], self._names, self._search_kind, self._language)
+        table = read_table(
+            self._where, rows[0], self._names, self._search_kind, self._language, self._ranking
+        )
         if self._search_kind == "dense" and self._space is None and len(table.spaces) > 1:
             remedy = f"must be given: there are indexes for {' and '.join(table.spaces)}"
             raise InvalidArgument("space", None, remedy)
@@ -170,17 +165,8 @@ class Postgres(EngineSource[Table]):
     def _has_cosines(self, description: Table) -> bool:
         return self._space_of(description) == "cosine"
 
-    def _question(self, query: Query, description: Table, deadline: Deadline | None) -> Asking[Any]:
-        if self._embedder is None:
-            return query.text if query.text.strip() else None
-        found = yield from self._embedder.vector(query, description.dimension, deadline)
-        if found is None or (self._space_of(description) == "cosine" and not found.any()):
-            return None
-        return found
-
-    def _clause(self, wanted: Filter, description: Table) -> Part | Literal[False] | None:
-        found = postgres_where(wanted, description)
-        return None if found is True else found
+    def _clause(self, wanted: Filter, description: Table) -> Part | bool:
+        return postgres_where(wanted, description)
 
     def _fetch(
         self,
@@ -191,6 +177,8 @@ class Postgres(EngineSource[Table]):
         deadline: Deadline | None,
     ) -> Asking[list[Hit]]:
         space = self._space_of(description)
+        if description.bm25 is not None:
+            return (yield from self._ranked(description, question, clause, count, deadline))
         if space == "text":
             statement = by_words(description, question, self._language, clause, count)
             rows = yield from self._rows([], statement, deadline)
@@ -205,6 +193,35 @@ class Postgres(EngineSource[Table]):
                 break  # an approximate index may find fewer than there are
         return self._hits(description, space, rows)
 
+    def _ranked(
+        self,
+        table: Table,
+        text: str,
+        clause: Part | None,
+        count: int,
+        deadline: Deadline | None,
+    ) -> Asking[list[Hit]]:
+        """Ask an index for BM25.
+
+        pg_textsearch may stop before it has as many rows that pass a clause, and pg_search may
+        leave out scores beside one: they are asked again without it.
+        """
+        index: Any = table.bm25
+        negated = index.extension == "pg_textsearch"
+        while True:
+            statement = by_bm25(table, index, text, clause, count)
+            rows = yield from self._rows([], statement, deadline)
+            short = len(rows) < count if negated else any(row[2] is None for row in rows)
+            if clause is None or not short:
+                break
+            clause = None
+        scored = [(row, self._finite(row[2], row[0])) for row in rows]
+        return [
+            Hit(as_document(table, row), abs(score), SCORE_RANGES["text"])
+            for row, score in scored
+            if score or not negated  # 0 is that of a row without any of the words
+        ]
+
     def _rows(
         self, prepared: Sequence[Part], query: Part, deadline: Deadline | None
     ) -> Asking[list[tuple[Any, ...]]]:
@@ -214,7 +231,7 @@ class Postgres(EngineSource[Table]):
 
     def _hits(self, table: Table, space: str, rows: Sequence[tuple[Any, ...]]) -> list[Hit]:
         return [
-            Hit(as_document(table, row), _score(space, row[2]), _SCORE_RANGES[space])
+            Hit(as_document(table, row), _score(space, row[2]), SCORE_RANGES[space])
             for row in rows
             if not math.isnan(row[2])  # the cosine of a vector of zeros
         ]
@@ -240,6 +257,4 @@ def _score(space: str, found: float) -> float:
         return float(found)
     if space == "ip":
         return -found
-    score = 1.0 - (found * found / 2 if space == "l2" else found)
-    # rounding takes a cosine some 1e-7 beyond its range
-    return max(-1.0, min(1.0, score)) if space == "cosine" else score
+    return similarity(space, found * found if space == "l2" else found)

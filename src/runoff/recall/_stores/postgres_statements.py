@@ -11,13 +11,21 @@ from runoff.recall._stores.postgres_table import LAYOUT, literal, quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from runoff.recall._stores.postgres_bm25 import BM25Index
     from runoff.recall._stores.postgres_table import Table
     from runoff.recall._stores.postgres_where import Part
     from runoff.types import Document
 
-__all__ = ["OPERATORS", "as_document", "by_vector", "by_words", "everything", "reaches", "settings"]
+__all__ = [
+    "OPERATORS",
+    "as_document",
+    "by_bm25",
+    "by_vector",
+    "by_words",
+    "everything",
+    "reaches",
+    "settings",
+]
 
 OPERATORS = {"cosine": "<=>", "l2": "<->", "ip": "<#>"}
 """pgvector's operator for each space."""
@@ -39,7 +47,7 @@ SELECT coalesce(
 def by_vector(
     table: Table,
     space: str,
-    vector: NDArray[Any],
+    vector: Sequence[float],
     where: Part | None,
     limit: int,
     *,
@@ -52,7 +60,7 @@ def by_vector(
     """
     said, values = where or ("TRUE", ())
     operator = f"OPERATOR({table.schema}.{OPERATORS[space]})"
-    told = f"[{','.join(map(str, vector.tolist()))}]"
+    told = f"[{','.join(map(str, vector))}]"
     score = f"{table.vector} {operator} %s::{table.vector_type}"
     query = _select(table, score, f"{table.vector} IS NOT NULL AND {said}")
     return f"{query} ORDER BY 3{', 1' if exact else ''} LIMIT {limit}", (told, *values)
@@ -66,8 +74,24 @@ def by_words(table: Table, text: str, language: str, where: Part | None, limit: 
     score = f"ts_rank_cd({table.searchable}, asked.runoff_words)"
     wanted = f"{table.searchable} @@ asked.runoff_words AND {said}"
     query = _select(table, score, wanted, source)
-    asked = text.replace("\0", " ").encode("utf-8", "replace").decode()
-    return f"{query} ORDER BY 3 DESC, 1 LIMIT {limit}", (asked, *values)
+    return f"{query} ORDER BY 3 DESC, 1 LIMIT {limit}", (_storable(text), *values)
+
+
+def by_bm25(table: Table, index: BM25Index, text: str, where: Part | None, limit: int) -> Part:
+    """Return the query for the rows that an index for BM25 ranks first, with their score.
+
+    pg_textsearch returns it negated, and 0 for rows without any of the words.
+    """
+    said, values = where or ("TRUE", ())
+    asked = _storable(text)
+    if index.extension == "pg_search":
+        score = f"pdb.score({quoted(index.key)})"
+        query = _select(table, score, f"{table.text} ||| %s AND {said}")
+        return f"{query} ORDER BY 3 DESC LIMIT {limit}", (asked, *values)
+    schema = quoted(index.schema)
+    score = f"{table.text} OPERATOR({schema}.<@>) {schema}.to_bm25query(%s, %s)"
+    query = _select(table, score, said)
+    return f"{query} ORDER BY 3 LIMIT {limit}", (asked, index.name, *values)
 
 
 def everything(table: Table) -> Part:
@@ -113,6 +137,10 @@ def _number(digits: str) -> float:
     if len(digits) <= _DIGITS:
         return int(digits)
     return float(digits) if digits.endswith(_ZEROS) else int(digits)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _select(table: Table, score: str, wanted: str, source: str = "") -> str:

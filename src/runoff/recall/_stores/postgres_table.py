@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from runoff.errors import IndexNotFound, InvalidArgument
-from runoff.recall._stores.records import Layout
+from runoff.recall._stores.postgres_bm25 import BM25_INDEXES, BM25Index, bm25_index
+from runoff.recall._stores.records import TEXTS, Layout, pick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CATALOGUE", "LAYOUT", "Names", "Table", "literal", "quoted", "read_table"]
+    from runoff.recall._stores.postgres_bm25 import Ranking
+    from runoff.recall._stores.records import Names
+
+__all__ = ["CATALOGUE", "LAYOUT", "Table", "literal", "quoted", "read_table"]
 
 # columns as langchain-postgres, llama-index-vector-stores-postgres and most others name them
 _IDS = ("node_id", "langchain_id", "id", "doc_id")
-_TEXTS = ("text", "content", "document", "page_content")
 _JSONS = ("metadata_", "langchain_metadata", "metadata", "cmetadata")
 _VECTORS = {"vector", "halfvec"}
 _UNREADABLE = {"tsvector", "sparsevec", "bit", "varbit", "bytea"}
@@ -26,7 +29,7 @@ _SPACES = ("cosine", "l2", "ip")
 LAYOUT = Layout("text", "metadata")
 """A record with the text and the metadata of a row."""
 
-CATALOGUE = """
+CATALOGUE = f"""
 SELECT
   (SELECT json_agg(json_build_array(a.attname, t.typname, n.nspname, a.atttypmod,
                                     pg_get_expr(d.adbin, d.adrelid)) ORDER BY a.attnum)
@@ -42,20 +45,11 @@ SELECT
    JOIN pg_opclass o ON o.oid = i.indclass[0]
    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
    WHERE i.indrelid = asked.oid),
-  (SELECT extversion FROM pg_extension WHERE extname = 'vector')
+  (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
+  {BM25_INDEXES}
 FROM (SELECT to_regclass(%s)::oid AS oid) AS asked
-"""
-"""Reads columns, indexes and the version of pgvector, in one row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names of a table's columns as the user gave them; None where they are recognised."""
-
-    vector: str | None = None
-    text: str | None = None
-    id: str | None = None
-    metadata: str | Sequence[str] | None = None
+"""  # noqa: S608 - both parts are constants
+"""Reads columns, indexes, the version of pgvector and indexes for BM25, in one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +70,7 @@ class Table:
         spaces: the spaces that its approximate indexes are made for.
         searchable: the texts as `tsvector`.
         version: the version of pgvector.
+        bm25: the index for BM25 that ranks the texts; None for `ts_rank_cd`.
     """
 
     name: str
@@ -91,6 +86,7 @@ class Table:
     spaces: tuple[str, ...] = ()
     searchable: str = ""
     version: tuple[int, ...] = ()
+    bm25: BM25Index | None = None
 
 
 def quoted(*names: str) -> str:
@@ -107,8 +103,9 @@ def read_table(
     where: str,
     row: Sequence[Any],
     names: Names,
-    search: Literal["dense", "text"],
+    search: str,
     language: str,
+    ranking: Ranking,
 ) -> Table:
     """Return what the catalogue says of a table.
 
@@ -118,19 +115,20 @@ def read_table(
         names: the columns' names, as far as they are given.
         search: what the table is read for.
         language: the configuration of full-text search.
+        ranking: what ranks texts.
 
     Raises:
         IndexNotFound: there is no such table.
         InvalidArgument: a column that was named is not there, one that was not is not recognised,
-            or the texts were indexed in another language.
+            the texts were indexed in another language, or have no index for BM25.
     """
-    columns, indexes, version = row
+    columns, indexes, version, of_bm25 = row
     if not columns:
         msg = f"there is no table {where.replace('%%', '%')}, or it has no columns"
         raise IndexNotFound(msg)
-    found = _Columns(where, {one[0]: one for one in columns})
+    found = _Columns({one[0]: one for one in columns})
     id_name = found.pick("id", names.id, _IDS)
-    text_name = found.pick("text", names.text, _TEXTS)
+    text_name = found.pick("text", names.text, TEXTS)
     vectors = [name for name in found.types if found.types[name] in _VECTORS]
     vector = None
     if search == "dense":
@@ -139,6 +137,7 @@ def read_table(
             remedy = "must be a column of type vector or halfvec"
             raise InvalidArgument("vector", vector, remedy)
     json_name, fields = found.metadata(names.metadata, {id_name, text_name, *vectors})
+    bm25 = bm25_index(of_bm25, text_name, ranking) if search == "text" else None
     ann = [one[2] for one in indexes or [] if one[0] == vector]
     return Table(
         name=where,
@@ -152,25 +151,21 @@ def read_table(
         schema=quoted(found.all[vector][2]) if vector else "",
         dimension=max(0, found.all[vector][3]) or None if vector else None,
         spaces=tuple(sorted({one for name in ann for one in _SPACES if f"_{one}_" in name})),
-        searchable=found.searchable(text_name, language) if search == "text" else "",
+        searchable=found.searchable(text_name, language) if search == "text" and not bm25 else "",
         version=tuple(int(part) for part in re.findall(r"\d+", version or "")),
+        bm25=bm25,
     )
 
 
 class _Columns:
     """A table's columns, from which some are picked."""
 
-    def __init__(self, where: str, every: Mapping[str, Any]) -> None:
+    def __init__(self, every: Mapping[str, Any]) -> None:
         self.all = every
         self.types = {name: one[1] for name, one in every.items()}
-        self._where = where.replace("%%", "%")
 
     def pick(self, argument: str, given: str | None, known: Sequence[str]) -> str:
-        for name in known if given is None else (given,):
-            if name in self.all:
-                return name
-        remedy = f"must name a column of {self._where}: {', '.join(self.all)}"
-        raise InvalidArgument(argument, given, remedy)
+        return pick(argument, given, known, self.all)
 
     def metadata(
         self, given: str | Sequence[str] | None, taken: set[str]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff.errors import InvalidArgument
 from runoff.filters import Eq, In, Range
-from runoff.recall._stores.clauses import clause_of
+from runoff.recall._stores.clauses import LARGEST_EXACT, bounds_of, clause_of, values_of
 from runoff.recall._stores.postgres_table import LAYOUT, quoted
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = ["Part", "postgres_where"]
 Part: TypeAlias = "tuple[str, tuple[Any, ...]]"
 """SQL with a `%s` for each of the parameters."""
 
-_LARGEST_EXACT = 2**53
 _FEW = 16  # values that an index on the whole metadata finds one by one
 _TIMES = {
     "timestamptz": "{}",
@@ -43,7 +42,6 @@ _TIMES = {
 _TEXTS = {"text", "varchar"}
 _INTEGERS = {"int2", "int4", "int8"}
 _SLACK = timedelta(days=2)  # zones differ by less
-_OPERATORS = (("gt", ">"), ("gte", ">="), ("lt", "<"), ("lte", "<="))
 
 
 def postgres_where(wanted: Filter, table: Table) -> Part | bool:
@@ -86,21 +84,19 @@ def _is_storable(text: str) -> bool:
 
 
 def _is_exact(value: Scalar) -> bool:
-    return isinstance(value, str | date) or abs(value) <= _LARGEST_EXACT
+    return isinstance(value, str | date) or abs(value) <= LARGEST_EXACT
 
 
 def _values(one: Eq | In) -> list[Scalar]:
-    values = (one.value,) if isinstance(one, Eq) else one.values
-    return [value for value in values if not isinstance(value, str) or _is_storable(value)]
+    return [value for value in values_of(one) if not isinstance(value, str) or _is_storable(value)]
 
 
 def _times(one: Eq | In) -> list[date]:
     return [value for value in _values(one) if isinstance(value, date)]
 
 
-def _bounds(one: Range) -> list[tuple[str, Any]]:
-    pairs = ((sign, getattr(one, name)) for name, sign in _OPERATORS)
-    return [(sign, bound) for sign, bound in pairs if bound is not None]
+def _has_times(one: Range) -> bool:
+    return any(isinstance(bound, datetime) for bound in bounds_of(one).values())
 
 
 def _all_of(parts: Sequence[Part]) -> Part:
@@ -110,10 +106,11 @@ def _all_of(parts: Sequence[Part]) -> Part:
 def _of_times(one: Leaf, moment: str) -> Part | Literal[False]:
     """Return the condition on a column of times; a text in ISO 8601 is a time beside them."""
     if isinstance(one, Range):
-        bounds = _bounds(one)
-        if not isinstance(bounds[0][1], datetime):
+        if not _has_times(one):
             return False
-        return _all_of([(f"{moment} {sign} %s", (bound,)) for sign, bound in bounds])
+        return _all_of(
+            [(f"{moment} {sign} %s", (bound,)) for sign, bound in bounds_of(one).items()]
+        )
     moments = [one for one in map(_moment, _values(one)) if one is not None]
     return (f"{moment} = ANY(%s::timestamptz[])", (moments,)) if moments else False
 
@@ -143,10 +140,10 @@ def _of_integers(one: Leaf, column: str, *, positive: bool) -> Part | Literal[Fa
 
 def _numbers(one: Range, *, positive: bool) -> list[tuple[str, float]] | Literal[False] | None:
     """Return the bounds of a range of numbers, without those that only widen it."""
-    bounds = _bounds(one)
-    if isinstance(bounds[0][1], datetime):
+    if _has_times(one):
         return False
-    exact = [(sign, bound) for sign, bound in bounds if _is_exact(bound)]
+    bounds = bounds_of(one)
+    exact = [(sign, bound) for sign, bound in bounds.items() if _is_exact(bound)]
     return exact if len(exact) == len(bounds) or (exact and positive) else None
 
 
@@ -167,8 +164,8 @@ def _of_json(one: Leaf, value: Part, *, positive: bool) -> Part | Literal[False]
     said, given = value
     parts: list[Part]
     if isinstance(one, Range):
-        if isinstance(_bounds(one)[0][1], datetime):
-            return _on_days(value, _bounds(one)) if positive else None
+        if _has_times(one):
+            return _on_days(value, [*bounds_of(one).items()]) if positive else None
         bounds = _numbers(one, positive=positive)
         if not isinstance(bounds, list):
             return bounds

@@ -6,18 +6,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from runoff._util.numbers import as_array
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
-from runoff.errors import BadReply, EmbeddingError, FilterNotSupported, InvalidArgument
-from runoff.filters import And
+from runoff.errors import EmbeddingError, InvalidArgument
 from runoff.recall._arguments import check_callable
-from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource, is_async
+from runoff.recall._dense.vectors import as_matrix
+from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
 from runoff.recall._stores.qdrant_filter import qdrant_filter
-from runoff.recall._stores.records import Layout, fields_of, layout_of
+from runoff.recall._stores.records import Layout, layout_of
+from runoff.recall._stores.spaces import clamped, similarity
 from runoff.types import Hit
 
 if TYPE_CHECKING:
@@ -29,12 +31,13 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
-    from runoff.recall._stores.engine import Search
     from runoff.types import Document, Query
 
 __all__ = ["Qdrant", "SparseEmbed"]
 
+QdrantSearch: TypeAlias = Literal["dense", "text", "tokens"]
 SparseEmbed: TypeAlias = "Callable[[str], tuple[ArrayLike, ArrayLike]]"
+TokenEmbed: TypeAlias = "Callable[[str], ArrayLike]"
 
 _RANGES: dict[str, tuple[float | None, float | None]] = {
     "Cosine": (-1.0, 1.0),
@@ -62,8 +65,11 @@ class Qdrant(EngineSource[_Collection]):
     `search="dense"` asks for the nearest vectors. Scores are cosines, inner products, 1 - distance
     ** 2 / 2 for a Euclidean collection, which is the cosine for vectors of length 1, and minus the
     distance for a Manhattan one. `search="text"` asks by the sparse vector that `sparse_embed`
-    makes; with the collection's IDF modifier Qdrant weighs it as BM25 does. For both, make two
-    sources: a pipeline fuses them. Equal scores are ordered by id.
+    makes; with the collection's IDF modifier Qdrant weighs it as BM25 does. `search="tokens"` is
+    late interaction in the engine, over the token vectors (multivectors) of the collection: the
+    score is the mean, over the query's tokens, of the best cosine or inner product among the
+    document's, as that of `LateInteraction` with equal weights. For several, make several sources:
+    a pipeline fuses them. Equal scores are ordered by id.
 
     Filters are translated to Qdrant's, and every hit is checked with `Filter.matches`. A part of a
     filter that Qdrant cannot express exactly, such as a time, is checked alone, and more and more
@@ -75,13 +81,15 @@ class Qdrant(EngineSource[_Collection]):
     Args:
         client: a `QdrantClient` or an `AsyncQdrantClient`.
         collection: the collection's name.
-        search: `"dense"` or `"text"`.
+        search: `"dense"`, `"text"` or `"tokens"`.
         embed: a callable, list of n texts -> (n, d) numbers, with the model that made the vectors.
         embed_query: a callable, text -> (d,) numbers, for models that embed queries differently.
         aembed_query: the same, async, for an async client.
         sparse_embed: for `"text"`, a callable, text -> (indices, values), with what made the sparse
             vectors; or the name of a model that the client or the server runs, such as
             `"Qdrant/bm25"`.
+        token_embed: for `"tokens"`, a callable, text -> (tokens, d) numbers, with the model that
+            made the token vectors.
         vector: the name of the vector, if the collection has several.
         text: the payload key with the text.
         metadata: the payload key with the metadata; empty if it is the payload itself.
@@ -95,50 +103,44 @@ class Qdrant(EngineSource[_Collection]):
     """
 
     _engine = "Qdrant"
-
-    def __new__(  # noqa: PYI034 - it may be the class below
-        cls, client: object = None, *_args: object, **_options: object
-    ) -> Qdrant:
-        """Choose the awaitable class for an async client."""
-        awaitable = is_async(client, "query_points")
-        return object.__new__(_AsyncQdrant if cls is Qdrant and awaitable else cls)
+    _searches = get_args(QdrantSearch)
+    _methods = ("query_points", "scroll")
+    _client_is = "a QdrantClient or an AsyncQdrantClient"
 
     def __init__(  # noqa: PLR0913 - all but two by name
         self,
         client: Client,
         collection: str,
         *,
-        search: Search = "dense",
+        search: QdrantSearch = "dense",
         embed: Embed | None = None,
         embed_query: EmbedQuery | None = None,
         aembed_query: AsyncEmbedQuery | None = None,
         sparse_embed: SparseEmbed | str | None = None,
+        token_embed: TokenEmbed | None = None,
         vector: str | None = None,
         text: str | None = None,
         metadata: str | None = None,
         id: str | None = None,  # noqa: A002 - as all engines call it
         exact: bool = False,
     ) -> None:
-        if not all(hasattr(client, one) for one in ("query_points", "scroll")):
-            remedy = "must be a QdrantClient or an AsyncQdrantClient"
-            raise InvalidArgument("client", client, remedy)
-        super().__init__(
-            client,
-            collection,
-            search=search,
-            embed=embed,
-            embed_query=embed_query,
-            aembed_query=aembed_query,
-        )
+        super().__init__(client, collection, search, embed, embed_query, aembed_query)
         if search == "text" and not isinstance(sparse_embed, str):
             remedy = (
                 'search="text" needs a callable (text) -> (indices, values), or the name of a '
                 'model such as "Qdrant/bm25"'
             )
             check_callable("sparse_embed", sparse_embed, remedy)
-        if search == "dense" and sparse_embed is not None:
-            raise InvalidArgument("sparse_embed", sparse_embed, 'is used by search="text" only')
-        self._sparse_embed = sparse_embed
+        if search == "tokens":
+            remedy = 'search="tokens" needs a callable (text) -> (tokens, d)'
+            check_callable("token_embed", token_embed, remedy)
+        for kind, argument, given in (
+            ("text", "sparse_embed", sparse_embed),
+            ("tokens", "token_embed", token_embed),
+        ):
+            if given is not None and search != kind:
+                raise InvalidArgument(argument, given, f'is used by search="{kind}" only')
+        self._sparse_embed, self._token_embed = sparse_embed, token_embed
         self._vector = vector
         self._layout_of = partial(layout_of, text=text, metadata=metadata, doc_id=id)
         self._exact = exact
@@ -155,27 +157,22 @@ class Qdrant(EngineSource[_Collection]):
     def _vector_of(self, params: Any) -> tuple[str, str, int | None]:  # noqa: ANN401 - of qdrant_client
         """Return the name, the distance and the dimension of the vector that is searched."""
         if self._search_kind == "text":
-            return self._chosen(params.sparse_vectors or {}, "sparse"), "sparse", None
+            return self._chosen(params.sparse_vectors or {}, "sparse vector"), "sparse", None
         dense = params.vectors or {}
         if not isinstance(dense, Mapping):
             dense = {"": dense}
-        named = {name: one for name, one in dense.items() if one.multivector_config is None}
-        name = self._chosen(named, "dense")
-        distance = named[name].distance
-        return name, str(getattr(distance, "value", distance)), named[name].size
-
-    def _chosen(self, named: Mapping[str, object], kind: str) -> str:
-        wanted = self._vector
-        if wanted is None and len(named) == 1:
-            return next(iter(named))
-        if wanted is None or wanted not in named:
-            listed = ", ".join(map(repr, sorted(named))) or "none"
-            remedy = f"must be the name of a {kind} vector of {self._name!r}, which has {listed}"
-            raise InvalidArgument("vector", wanted, remedy)
-        return wanted
-
-    def _is_settled(self, description: _Collection) -> bool:
-        return not description.empty
+        tokens = self._search_kind == "tokens"
+        named = {
+            name: one
+            for name, one in dense.items()
+            if tokens == (one.multivector_config is not None)
+        }
+        name = self._chosen(named, "multivector" if tokens else "dense vector")
+        distance = str(getattr(named[name].distance, "value", named[name].distance))
+        if tokens and distance not in {"Cosine", "Dot"}:
+            remedy = f"is compared by {distance}: token vectors need Cosine or Dot"
+            raise InvalidArgument("vector", name, remedy)
+        return name, distance, named[name].size
 
     def _has_cosines(self, description: _Collection) -> bool:
         return description.distance == "Cosine"
@@ -183,36 +180,30 @@ class Qdrant(EngineSource[_Collection]):
     def _question(
         self, query: Query, description: _Collection, deadline: Deadline | None
     ) -> Asking[Any]:
-        if self._embedder is not None:
-            found = yield from self._embedder.vector(query, description.dimension, deadline)
-            if found is None or (description.distance == "Cosine" and not found.any()):
-                return None
-            return found.astype(np.float32).tolist()
-        if not query.text.strip():
-            return None
+        question = yield from super()._question(query, description, deadline)
+        if question is None or self._embedder is not None:
+            return question
         from qdrant_client import models  # noqa: PLC0415 - the client comes from there
 
         if isinstance(self._sparse_embed, str):
             return models.Document(text=query.text, model=self._sparse_embed)
-        call = partial(_sparse, self._sparse_embed, query.text)
-        indices, values = yield from ask(call, lambda: workers.run_async(call, deadline, "recall"))
+        call: Callable[[], Any] = partial(_sparse, self._sparse_embed, query.text)
+        if self._search_kind == "tokens":
+            call = partial(_tokens, self._token_embed, query.text, description.dimension)
+        found = yield from ask(call, lambda: workers.run_async(call, deadline, "recall"))
+        if self._search_kind == "tokens":
+            return found or None
+        indices, values = found
         return models.SparseVector(indices=indices, values=values) if indices else None
 
     def _clause(self, wanted: Filter, description: _Collection) -> Any:  # noqa: ANN401 - of qdrant_client
-        """Return the parts of the filter that Qdrant expresses exactly; None for no part."""
-        parts = []
-        for part in wanted.filters if isinstance(wanted, And) else (wanted,):
-            if any(map(description.layout.may_hide, fields_of(part))):
-                continue
-            try:
-                parts.append(qdrant_filter(part, under=description.layout.metadata))
-            except FilterNotSupported:
-                continue
-        if not parts:
-            return None
+        layout = description.layout
+        found = qdrant_filter(wanted, under=layout.metadata, hidden=layout.may_hide)
+        if isinstance(found, bool):
+            return found
         from qdrant_client import models  # noqa: PLC0415 - as above
 
-        return models.Filter.model_validate(parts[0] if len(parts) == 1 else {"must": parts})
+        return models.Filter.model_validate(found)
 
     def _fetch(
         self,
@@ -238,25 +229,23 @@ class Qdrant(EngineSource[_Collection]):
             deadline,
         )
         score_range = _RANGES[description.distance]
+        parts = len(question) if self._search_kind == "tokens" else 1  # of which it is the sum
         return [
             Hit(
                 description.layout.document(point.id, point.payload or {}),
-                self._score(point.id, point.score, description.distance),
+                self._score(point.id, point.score / parts, description.distance),
                 score_range,
             )
             for point in reply.points
         ]
 
     def _score(self, point: object, found: float, distance: str) -> float:
-        if not math.isfinite(found):
-            msg = f"{self!r} returned score {found} for {point!r}: its vector is damaged"
-            raise BadReply(msg)
+        found = self._finite(found, point)
         if distance == "Euclid":
-            return 1.0 - found * found / 2
+            return similarity("l2", found * found)
         if distance == "Manhattan":
             return -found
-        # rounding takes a cosine some 1e-7 beyond its range
-        return max(-1.0, min(1.0, found)) if distance == "Cosine" else found
+        return clamped(found) if distance == "Cosine" else found
 
     def _page(
         self,
@@ -309,3 +298,17 @@ def _sparse(embed: Any, text: str) -> tuple[list[int], list[float]]:  # noqa: AN
         msg = "sparse_embed returned values with NaN or infinity"
         raise EmbeddingError(msg)
     return indices.tolist(), values.astype(np.float64).tolist()
+
+
+def _tokens(embed: Any, text: str, dimension: int | None) -> list[list[float]]:  # noqa: ANN401 - checked here
+    """Return the vectors of a query's tokens, after checking them; an empty list for no token."""
+    try:
+        rows = as_array(embed(text))
+    except (TypeError, ValueError) as error:
+        msg = f"token_embed must return numbers of shape (tokens, d): {error}"
+        raise EmbeddingError(msg) from error
+    if not rows.size:
+        return []
+    names = ["the query's tokens"] * len(np.atleast_1d(rows))
+    found: list[list[float]] = as_matrix(rows, names, dimension).astype(np.float32).tolist()
+    return found

@@ -7,22 +7,43 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runoff.errors import BadReply
-from runoff.filters import And, Not, Or
+from runoff.errors import BadReply, InvalidArgument
 from runoff.types import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from runoff.filters import Filter
-
-__all__ = ["Layout", "fields_of", "layout_of"]
+__all__ = ["TEXTS", "Layout", "Names", "layout_of", "pick"]
 
 _NODE = "_node_content"
 # what LlamaIndex writes beside a node's metadata
 _OF_NODE = frozenset({_NODE, "_node_type", "document_id", "doc_id", "ref_doc_id"})
-_TEXTS = ("text", "page_content", "content", "document")
+TEXTS = ("text", "page_content", "content", "document")
+"""What users and the frameworks' stores call the text, the most usual name first."""
 _METADATA = ("metadata", "metadata_")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a table's columns as the user gave them; None where they are recognised."""
+
+    vector: str | None = None
+    text: str | None = None
+    id: str | None = None
+    metadata: str | Sequence[str] | None = None
+
+
+def pick(argument: str, given: str | None, known: Iterable[str], columns: Iterable[str]) -> str:
+    """Return a table's column of the name that was given, or else of the first name known.
+
+    Raises:
+        InvalidArgument: there is none; names the columns that there are.
+    """
+    columns = list(columns)
+    for name in known if given is None else (given,):
+        if name in columns:
+            return name
+    raise InvalidArgument(argument, given, f"must name a column of {', '.join(columns)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +113,12 @@ def layout_of(
         nested = (one for one in _METADATA if isinstance(record.get(one), Mapping))
         metadata = next(nested, "")
     if text is None:
-        named = (one for one in _TEXTS if isinstance(record.get(one), str))
+        named = (one for one in TEXTS if isinstance(record.get(one), str))
         text = next(named, "")
     if not text:
         held = record.get(metadata) if metadata else record
-        text = "" if isinstance(held, Mapping) and _NODE in held else _TEXTS[0]
+        text = "" if isinstance(held, Mapping) and _NODE in held else TEXTS[0]
     return Layout(text, metadata, frozenset(others), doc_id or "")
-
-
-def fields_of(wanted: Filter) -> frozenset[str]:
-    """Return the names of all fields that a filter tests."""
-    if isinstance(wanted, Not):
-        return fields_of(wanted.filter)
-    if isinstance(wanted, And | Or):
-        return frozenset[str]().union(*map(fields_of, wanted.filters))
-    return frozenset({wanted.field})
 
 
 def _text_of(node: object) -> Any:  # noqa: ANN401 - its caller checks that it is a text

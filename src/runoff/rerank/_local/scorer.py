@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
 
-__all__ = ["LocalScorer", "Values"]
-
 
 class _Ready(Protocol):
     """A loaded model, and what a configuration adds to it."""
@@ -53,7 +51,7 @@ _R = TypeVar("_R", bound=_Ready)
 
 
 class Values(NamedTuple):
-    """What came of n pairs.
+    """What became of n pairs.
 
     Attributes:
         scores: float32, shape (n,); NaN where there is none.

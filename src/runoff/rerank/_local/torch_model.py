@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from runoff._onnx.tokens import Encoded
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
-__all__ = ["LoadedModel"]
-
 _PACKAGE = "sentence-transformers"
 _CALLED_DTYPE_SINCE = (4, 56)  # transformers: torch_dtype before
 _OF_NO_CLASS = {"PreTrainedTokenizerFast", "TokenizersBackend"}
@@ -167,7 +165,7 @@ class LoadedModel:
         """Return what is needed to trace the network.
 
         Args:
-            inputs: what it is to be traced with; they are padded to one length.
+            inputs: texts to trace it with; they are padded to one length.
 
         Returns:
             The torch module, what makes scores (n, labels) of the named inputs, and the inputs.
