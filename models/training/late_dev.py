@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from runoff import Query
     from runoff.deadline import Deadline
 
-CORPUS = 400  # passages of a file
+CORPUS = 200  # passages of a file
 DEPTH = 50
-LENGTH, QUERY = 256, 64  # tokens read
+LENGTH, QUERY = 160, 64  # tokens read
 BLEND = 0.5
 DENSE_SPREAD = 0.063  # of all-MiniLM-L6-v2's cosines, as its config.json states
 SYSTEMS = ("first stage", "pooled alone", "late alone", "default with it")
