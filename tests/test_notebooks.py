@@ -167,7 +167,7 @@ class TestFrameworkNotebook:
         (fault,) = ast.literal_eval(lines[-1].removeprefix("degraded: "))
         scored, read = map(int, re.findall(r"scored (\d+) of (\d+) before", fault.pop("detail"))[0])
         assert scored < read == 300
-        assert fault == {"stage": "rerank", "source": "all-MiniLM-L6-v2", "reason": "timeout"}
+        assert fault == {"stage": "rerank", "source": "runoff-late", "reason": "timeout"}
         if name == "llama_index":
             assert len(lines) == 5 + 2
         else:

