@@ -46,7 +46,7 @@ def run(options: Options) -> Report:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             found[size, where] = pool.apply(measure, (size, where))
     largest = found[sizes[-1]]
-    in_memory = found[sizes[-2]]
+    in_memory, many = found[sizes[-2]], f"BM25 of {sizes[-2][0]:,} texts"
     return Report(
         [
             Table(
@@ -93,13 +93,14 @@ def run(options: Options) -> Report:
             *_peers(2000 if options.quick else 100_000),
         ],
         [
+            Requirement(f"{many}, ms of a search", in_memory["at rest"][0]),
             Requirement(
-                f"CPU ms of the first search after {_CHANGED} added",
+                f"{many}, CPU ms of the first search after {_CHANGED} added",
                 in_memory[f"{_CHANGED} added"][1][1],
                 50.0,
             ),
             Requirement(
-                "memory in MB, of 1.5 times the texts and 1,000",
+                "the same, memory in MB, of 1.5 times the texts and 1,000",
                 in_memory["memory"],
                 1.5 * in_memory["text"] + 1000,
             ),

@@ -115,12 +115,16 @@ def run(options: Options) -> Report:
         ],
         [
             Requirement(
-                "queries/s as a share of bm25s', one query a call, its tokens ready",
+                "BM25, depth 100: queries a second, times bm25s', one query a call",
                 ratio(seconds, "bm25s, tokens ready", "runoff"),
                 0.8,
                 at_least=True,
             ),
-            Requirement("times rank-bm25's queries/s", against_okapi, 30.0, at_least=True),
+            Requirement(
+                "the same, times bm25s' in one call for all queries",
+                ratio(seconds, "bm25s, tokens ready, all queries in one call", "runoff"),
+            ),
+            Requirement("the same, times rank-bm25's", against_okapi, 30.0, at_least=True),
         ],
     )
 

@@ -30,7 +30,7 @@ __all__ = [
     "interleaved",
     "machine",
     "percentile",
-    "write_into",
+    "short",
 ]
 
 _PACKAGES = (
@@ -103,30 +103,39 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A figure and the bound it has to keep.
+    """A figure, and the bound it has to keep if there is one.
 
     Attributes:
         what: the figure, in words.
         found: its value.
-        bound: what it is held against.
+        bound: what it is held against; None for a figure that nothing is required of.
         at_least: whether it must not be lower; otherwise it must not be higher.
     """
 
     what: str
     found: float
-    bound: float
+    bound: float | None = None
     at_least: bool = False
 
     @property
     def met(self) -> bool:
         """Whether the figure keeps its bound."""
+        if self.bound is None:
+            return True
         return self.found >= self.bound if self.at_least else self.found <= self.bound
+
+    def asked(self) -> str:
+        """Return the bound in words, or an empty string."""
+        if self.bound is None:
+            return ""
+        return f"at {'least' if self.at_least else 'most'} {short(self.bound)}"
 
     def line(self) -> str:
         """Return it as a sentence."""
-        sign = ">=" if self.at_least else "<="
+        if self.bound is None:
+            return f"- {self.what}: {_cell(self.found)}"
         verdict = "met" if self.met else "MISSED"
-        return f"- {verdict}: {self.what}: {_cell(self.found)} ({sign} {_cell(self.bound)})"
+        return f"- {verdict}: {self.what}: {_cell(self.found)} ({self.asked()})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,29 +210,15 @@ def machine() -> dict[str, str]:
     }
 
 
-def write_into(page: Path, name: str, report: Report, about: Mapping[str, str]) -> None:
-    """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->` in a page by the tables.
-
-    Raises:
-        SystemExit: the page has no such lines.
-    """
-    first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
-    text = page.read_text(encoding="utf-8")
-    before, found, rest = text.partition(first)
-    _, ended, after = rest.partition(last)
-    if not found or not ended:
-        sys.exit(f"{page} has no lines {first.strip()} and {last.strip()} to write between")
-    lines = [line for table in report.tables for line in table.lines()]
-    told = ("command", "date", "cpu", "load average", "python")
-    lines += [*(f"- {note}" for note in report.notes), ""] if report.notes else []
-    lines.append("; ".join(f"{one}: {about[one]}" for one in told if one in about) + ".")
-    page.write_text(before + first + "\n".join(["", *lines, "", last]) + after, encoding="utf-8")
-
-
 def load_average() -> str:
     """Return the load of the last minute; other work on the machine makes figures worse."""
     load = measured_on.load_average()
     return "unknown" if load is None else f"{load:.1f}"
+
+
+def short(value: float) -> str:
+    """Return a number with at most three digits that say something."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - one more digit
 
 
 def _cell(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness import Report, Skipped, Table
+from harness import Report, Requirement, Skipped, Table
 from judged import Collection, bootstrap, mean, measured
 
 from runoff import Query
@@ -50,7 +50,12 @@ def run(options: Options) -> Report:
     columns = (
         "collection", "analyzer", "queries", "analyzer's", "str.split", "difference", "low", "high",
     )  # fmt: skip
-    return Report([Table(f"BM25 {_MEASURE}", columns, rows)], notes=notes)
+    figures = [
+        Requirement(f"{row[0]}: BM25 {_MEASURE} with {what}", float(row[at]))  # type: ignore[arg-type] # numbers
+        for row in rows
+        for what, at in (("the matching analyzer", 3), ("a split at white space", 4))
+    ]
+    return Report([Table(f"BM25 {_MEASURE}", columns, rows)], figures, notes)
 
 
 def _values(collection: Collection, analyzer: str | Callable[[str], list[str]]) -> Values:

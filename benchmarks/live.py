@@ -9,35 +9,29 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from harness import Report, Requirement, Skipped, Table, say
-from live_orders import Orders, orders_of
+from live_orders import orders_of
+from live_streams import CUTOFF, JUDGES, Traffic, right_in, stream
 
 from runoff.live._betting import growth, interval
 from runoff.live._interleaving import credit, team_draft
-from runoff.live._judging.differences import gain
-from runoff.live._ppi import Corrected, Sheet, chances, corrected, picked
+from runoff.live._ppi import Corrected, corrected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from harness import Options
-    from numpy.typing import NDArray
 
 __all__ = ["run"]
 
 COLLECTIONS = ("cranfield", "xquad-en", "xquad-de")
 _MOST = 300  # queries of a collection
-_CUTOFF, _LEVEL = 10, 0.05
+_LEVEL = 0.05
 _STREAMS, _QUERIES = 1000, 5000
-_EFFECTS = (0.02, 0.05, 0.1)
 _LONG, _RATE = 20_000, 0.03
-_GRADES = np.array([gain(one) for one in range(4)])
-_DISCOUNT = 1 / np.log2(np.arange(_CUTOFF) + 2)
-_PARTIAL = 0.5
 _LOOKED, _CLICKS = 1.0, (0.08, 0.3, 0.5, 0.6)  # exponent of the rank, and by grade
 
 
@@ -47,7 +41,7 @@ def run(options: Options) -> Report:
     for name in options.collections or COLLECTIONS:
         try:
             traffic.append(
-                _Traffic(orders_of(name, 20 if options.quick else options.queries or _MOST))
+                Traffic(orders_of(name, 20 if options.quick else options.queries or _MOST))
             )
         except Skipped as missing:
             notes.append(f"skipped {name}: {missing}")
@@ -62,165 +56,6 @@ def run(options: Options) -> Report:
     return Report(tables, () if few else required, notes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Two orders of the queries of a collection: what differs, query by query.
-
-    Attributes:
-        starts: where the rows of each query begin, and the end; shape (queries + 1,).
-        weights: of all rows.
-        grades: of all rows.
-        ndcg: the mean difference in nDCG@10.
-    """
-
-    starts: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    grades: NDArray[np.int64]
-    ndcg: float
-
-    def truth(self) -> float:
-        """Return the mean difference in SDCG@10."""
-        return float((self.weights * _GRADES[self.grades]).sum() / (len(self.starts) - 1))
-
-
-class _Traffic:
-    """The queries of a collection and the orders of its systems, with a faulty one."""
-
-    def __init__(self, orders: Orders) -> None:
-        self.name, self.grades = orders.name, orders.grades
-        faulty = {
-            one: ids[:_CUTOFF][::-1] + ids[_CUTOFF:] for one, ids in orders.found["fused"].items()
-        }
-        self.found: dict[str, Mapping[str, list[str]]] = {**orders.found, "faulty": faulty}
-        self.ids = list(orders.grades)
-        self.values = {name: self._ndcg(found) for name, found in self.found.items()}
-
-    def _ndcg(self, found: Mapping[str, list[str]]) -> float:
-        total = 0.0
-        for query_id in self.ids:
-            grades = self.grades[query_id]
-            gains = [_GRADES[grades.get(one, 0)] for one in found[query_id][:_CUTOFF]]
-            ideal = sorted((_GRADES[one] for one in grades.values()), reverse=True)[:_CUTOFF]
-            best = float(np.dot(ideal, _DISCOUNT[: len(ideal)]))
-            total += float(np.dot(gains, _DISCOUNT[: len(gains)])) / best if best else 0.0
-        return total / len(self.ids)
-
-    def pair(self, before: str, after: str) -> _Pair:
-        """Return what differs between two systems."""
-        starts, weights, grades = [0], [], []
-        for query_id in self.ids:
-            rows: dict[str, float] = {}
-            for sign, name in ((-1, before), (1, after)):
-                for rank, doc_id in enumerate(self.found[name][query_id][:_CUTOFF]):
-                    rows[doc_id] = rows.get(doc_id, 0.0) + sign * _DISCOUNT[rank] / _DISCOUNT.sum()
-            differ = {one: weight for one, weight in rows.items() if weight}
-            weights += differ.values()
-            grades += [self.grades[query_id].get(one, 0) for one in differ]
-            starts.append(len(weights))
-        return _Pair(
-            np.array(starts),
-            np.array(weights, np.float64),
-            np.array(grades, np.int64),
-            self.values[after] - self.values[before],
-        )
-
-    def largest(self) -> _Pair:
-        """Return the pair of systems with the largest gain."""
-        return self.pair(
-            min(self.values, key=self.values.__getitem__),
-            max(self.values, key=self.values.__getitem__),
-        )
-
-
-def _right(share: float) -> Callable[..., NDArray[np.int64]]:
-    """Return a judge that is right in a share of cases, and grades at random in the others."""
-
-    def judged(
-        rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
-        del weights
-        return np.where(rng.random(len(grades)) < share, grades, rng.integers(0, 4, len(grades)))
-
-    return judged
-
-
-def _partial(
-    rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Grade what was moved up as perfect in half of the cases."""
-    return np.where((weights > 0) & (rng.random(len(grades)) < _PARTIAL), 3, grades)
-
-
-def _contrary(
-    rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Grade the opposite."""
-    del rng, weights
-    return 3 - grades
-
-
-JUDGES: dict[str, Callable[..., NDArray[np.int64]]] = {
-    "random": _right(0.0),
-    "right in 50%": _right(0.5),
-    "right in 80%": _right(0.8),
-    "right in 95%": _right(0.95),
-    "perfect": _right(1.0),
-    "partial to what rises": _partial,
-    "contrary": _contrary,
-}
-
-
-def _stream(
-    pair: _Pair,
-    many: int,
-    rng: np.random.Generator,
-    *,
-    judge: Callable[..., NDArray[np.int64]],
-    rate: float,
-    mixed: float | None = 1.0,
-    sign: float = 1.0,
-) -> Sheet:
-    """Return a stream of queries.
-
-    Args:
-        pair: the two orders.
-        many: how many queries.
-        rng: the random numbers.
-        judge: what grades.
-        rate: the share of queries of which people grade a document.
-        mixed: the share of queries whose order is exchanged; None exchanges the two sides at
-            random, so that there is no difference on average.
-        sign: -1 exchanges the two sides.
-    """
-    drawn = rng.integers(0, len(pair.starts) - 1, many)
-    sides = np.full(many, sign)
-    if mixed is None:
-        sides = rng.choice([-1.0, 1.0], many)
-    else:
-        sides[rng.random(many) >= mixed] = 0.0
-    lengths = np.where(sides == 0, 0, pair.starts[drawn + 1] - pair.starts[drawn])
-    query = np.repeat(np.arange(many), lengths)
-    begins = np.concatenate([[0], np.cumsum(lengths)])
-    rows = (
-        np.arange(begins[-1])
-        - np.repeat(begins[:-1], lengths)
-        + np.repeat(pair.starts[drawn], lengths)
-    )
-    weights, grades = pair.weights[rows] * np.repeat(sides, lengths), pair.grades[rows]
-    sizes = np.bincount(query, np.abs(weights), minlength=many)
-    people, chance = np.full(len(rows), np.nan), np.zeros(len(rows))
-    shares, largest = chances(sizes, rate)
-    draws = rng.random(many)
-    for at in np.flatnonzero(draws < shares):
-        inside = slice(begins[at], begins[at + 1])
-        found = picked(weights[inside], float(shares[at]), float(draws[at]))
-        if found is not None:
-            people[begins[at] + found[0]] = _GRADES[grades[begins[at] + found[0]]]
-            chance[begins[at] + found[0]] = found[1]
-    said = _GRADES[judge(rng, grades, weights)]
-    return Sheet(query, weights, said, people, chance, largest)
-
-
 def _proven(values: Corrected, mean: float = 0.0) -> tuple[int, int]:
     """Return after how many values a mean above, and one below, is proven; 0 for never."""
     found = []
@@ -233,7 +68,7 @@ def _proven(values: Corrected, mean: float = 0.0) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _alike(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - a part of `run`
+def _alike(traffic: Sequence[Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - a part of `run`
     streams = 5 if few else -(-_STREAMS // len(traffic))
     rows: list[Sequence[object]] = []
     required = []
@@ -242,7 +77,7 @@ def _alike(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirem
         pair, rng = one.largest(), np.random.default_rng(at)
         false = {"judge": 0, "both": 0}
         for _ in range(streams):
-            sheet = _stream(pair, _QUERIES, rng, judge=_right(0.8), rate=_RATE, mixed=None)
+            sheet = stream(pair, _QUERIES, rng, judge=right_in(0.8), rate=_RATE, mixed=None)
             for by in false:
                 false[by] += any(_proven(corrected(sheet, by=by)))
         for by, many in false.items():
@@ -261,7 +96,7 @@ _BY = {
 }
 
 
-def _power(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
+def _power(traffic: Sequence[Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
     streams = 2 if few else 20
     rows: list[Sequence[object]] = []
     required = []
@@ -275,8 +110,8 @@ def _power(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirem
             say(f"{one.name}: {streams} streams with {effect:+.2f} nDCG@10")
             needed: dict[str, list[float]] = {"judge": [], "both": [], "people": []}
             for _ in range(streams):
-                sheet = _stream(
-                    pair, _LONG, rng, judge=_right(0.95), rate=_RATE, mixed=mixed,
+                sheet = stream(
+                    pair, _LONG, rng, judge=right_in(0.95), rate=_RATE, mixed=mixed,
                     sign=math.copysign(1, effect),
                 )  # fmt: skip
                 for by, found in needed.items():
@@ -309,7 +144,7 @@ def _power(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirem
     return Table(title, columns, rows, note), required
 
 
-def _judges(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
+def _judges(traffic: Sequence[Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
     streams, queries, labels = (3, 300, 50) if few else (40, 2000, 100)
     rows: list[Sequence[object]] = []
     required = []
@@ -323,7 +158,7 @@ def _judges(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Require
             pair, rng = one.largest(), np.random.default_rng(200 + at)
             truth = pair.truth()
             for _ in range(streams):
-                sheet = _stream(pair, queries, rng, judge=judge, rate=labels / queries)
+                sheet = stream(pair, queries, rng, judge=judge, rate=labels / queries)
                 for by in _BY:
                     values = corrected(sheet, by=by)
                     covered[by].append(not any(_proven(values, truth)))
@@ -367,7 +202,7 @@ def _judges(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Require
     return Table(title, columns, rows, note), required
 
 
-def _users(traffic: Sequence[_Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
+def _users(traffic: Sequence[Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
     streams, answers = (2, 200) if few else (40, 2000)
     rows: list[Sequence[object]] = []
     required = []
@@ -411,7 +246,7 @@ _HOW = {"interleaved": "interleaved", "plain": "as in 2008", "split": "split by 
 class _Users:
     """Users who look at the first results most, and click by grade and by mistake."""
 
-    def __init__(self, traffic: _Traffic, before: str, after: str, chance: random.Random) -> None:
+    def __init__(self, traffic: Traffic, before: str, after: str, chance: random.Random) -> None:
         self._grades, self._ids, self._chance = traffic.grades, traffic.ids, chance
         self._orders = traffic.found[before], traffic.found[after]
 
@@ -432,9 +267,9 @@ class _Users:
         a, b = (order[query_id] for order in self._orders)
         if how == "split":
             side = self._chance.choice((-1.0, 1.0))
-            return side, float(bool(self._clicked(query_id, (b if side > 0 else a)[:_CUTOFF])))
+            return side, float(bool(self._clicked(query_id, (b if side > 0 else a)[:CUTOFF])))
         coin = lambda: self._chance.random() < 0.5  # noqa: E731, PLR2004 - a coin
-        teams = team_draft(a, b, _CUTOFF, coin, plain=how == "plain")
+        teams = team_draft(a, b, CUTOFF, coin, plain=how == "plain")
         return float(credit(teams, self._clicked(query_id, [one for one, _ in teams])))
 
     def _clicked(self, query_id: str, shown: Sequence[str]) -> dict[str, int]:

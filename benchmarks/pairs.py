@@ -63,7 +63,9 @@ def run(options: Options) -> Report:
         company, required = _company(scorer, batches, pairs)
         tables.append(company)
         requirements.append(required)
-        tables.append(_speed(scorer, batches, pairs[0], 1 if options.quick else 5))
+        speed, slower = _speed(scorer, batches, pairs[0], 1 if options.quick else 5)
+        tables.append(speed)
+        requirements.append(slower)
     if not tables:
         raise Skipped("; ".join(notes))
     return Report(tables, requirements, notes)
@@ -109,7 +111,7 @@ def _company(
 
 def _speed(
     scorer: CrossEncoder, batches: _Batches, pairs: list[tuple[str, str]], rounds: int
-) -> Table:
+) -> tuple[Table, Requirement]:
     calls: dict[str, Callable[[], object]] = {
         "pair by pair over the cores": lambda: scorer.score(pairs),
         f"fixed batches of {_BATCH}": lambda: batches.fixed(pairs, _BATCH),
@@ -121,7 +123,7 @@ def _speed(
     seconds = interleaved(rounds, calls)
     first = next(iter(calls))
     tokens = scorer.score(pairs).usage.tokens
-    return Table(
+    table = Table(
         f"Seconds to score {len(pairs)} documents with {scorer.name}",
         ("run", "seconds", "pair by pair is faster by"),
         [
@@ -130,6 +132,9 @@ def _speed(
         ],
         f"{tokens} tokens, {cpu.cores()} cores, medians of {rounds} interleaved rounds.",
     )
+    fixed = f"fixed batches of {_BATCH}"
+    what = f"{scorer.name}: time of {fixed}, times that of pair by pair"
+    return table, Requirement(what, ratio(seconds, fixed, first))
 
 
 class _Input(NamedTuple):

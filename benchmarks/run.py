@@ -2,7 +2,7 @@
 
 `bm25_large` and `defaults` run only when they are named: they take many minutes, or hours.
 `--from FILE --markdown PAGE` runs nothing: it writes the page's tables from figures that were kept
-with `--json`.
+with `--json`. Each of several pages has a `--markdown` of its own.
 
 What is compared runs in turns within one process; the machine is printed beside absolute times.
 """
@@ -21,13 +21,11 @@ from pathlib import Path
 from harness import (
     Options,
     Report,
-    Requirement,
     Skipped,
-    Table,
     load_average,
     machine,
-    write_into,
 )
+from pages import kept_report, replaced, write_all, write_into
 
 BENCHMARKS = (
     "import_time",
@@ -78,7 +76,12 @@ def main(arguments: list[str]) -> int:
         "--json", type=Path, metavar="FILE", help="also write the figures to this file"
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="also write the tables into this page"
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="also write the tables into this page",
     )
     parser.add_argument(
         "--from", type=Path, metavar="FILE", dest="kept", help="write the page from these figures"
@@ -95,7 +98,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="run as little as shows that it works")
     given = parser.parse_args(arguments)
     if given.kept is not None:
-        if given.markdown is None:
+        if not given.markdown:
             parser.error("--from needs the page: --markdown FILE")
         return _rewrite(given.kept, given.markdown, given.picture)
     unknown = [name for name in given.names if name not in BENCHMARKS]
@@ -129,23 +132,23 @@ def main(arguments: list[str]) -> int:
         about["command"] = f"python benchmarks/run.py {name} {_options(given)}".strip()
         about["seconds"] = f"{time.perf_counter() - started:.0f}"
         missed += _show(report, about)
-        if given.markdown:
-            write_into(given.markdown, name, report, about)
+        for page in given.markdown:
+            write_into(page, name, report, about)
         found[name] = {"about": about} | asdict(report)
     if given.json:
         kept = json.loads(given.json.read_text("utf-8")) if given.json.exists() else {}
-        given.json.write_text(json.dumps(kept | found, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(replaced(kept, found, BENCHMARKS), indent=2)
+        given.json.write_text(f"{text}\n", encoding="utf-8")
     return 0 if ran and not missed else 1 if ran else 2
 
 
-def _rewrite(kept: Path, page: Path, picture: Path | None) -> int:
-    """Write all tables of kept figures into a page, and draw the peers."""
-    for name, one in json.loads(kept.read_text("utf-8")).items():
-        tables = [Table(**table) for table in one["tables"]]
-        requirements = [Requirement(**requirement) for requirement in one["requirements"]]
-        write_into(page, name, Report(tables, requirements, one["notes"]), one["about"])
-        if name == "peers" and picture is not None:
-            importlib.import_module("peers").draw(tables[0], picture)
+def _rewrite(path: Path, pages: list[Path], picture: Path | None) -> int:
+    """Write all tables of kept figures into pages, and draw the peers."""
+    kept = json.loads(path.read_text("utf-8"))
+    for page in pages:
+        write_all(page, kept)
+    if picture is not None:
+        importlib.import_module("peers").draw(kept_report(kept["peers"]).tables[0], picture)
     return 0
 
 

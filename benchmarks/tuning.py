@@ -72,13 +72,17 @@ def run(options: Options) -> Report:
         found = choose(trials)
         times.append((name, len(settings), tune_seconds, time.perf_counter() - started))
         say(f"{name}: {rounds} resamples")
-        optimism += _optimism(name, trials, rounds)
+        seen = _optimism(name, trials, rounds)
+        optimism += seen
         decided.append(_decided(name, trials, rounds))
         shown = curve(made, collection)
         tables.append(_curve(name, shown))
         windows = [one.window for one in shown.points]
         regrets.append(_regret(name, _by_window(made, collection, windows), rounds))
         required.append(Requirement(f"regret of the window on {name}", regrets[-1][-2], _REGRET))
+        required += [Requirement(f"optimism on {name}: {one[1]}", one[-2]) for one in seen]
+        what = f"recommendations of tune on {name} that lose more than {_HARM:g}, share"
+        required.append(Requirement(what, decided[-1][-2]))
         notes.append(f"{name}, all queries: {found.decision}: {found.reason} {found.recommended}")
     if not regrets:
         raise Skipped("; ".join(notes))

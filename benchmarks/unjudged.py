@@ -113,7 +113,11 @@ def _systems(judged: Judged) -> dict[str, Runs]:
         made[_NAMES[4]][query_id] = [first[at] for at in places.tolist()]
         head = rng.permutation(min(20, len(first))).tolist()
         made[_NAMES[5]][query_id] = [*(first[at] for at in head), *first[20:]]
-    return made
+    # nDCG@10 reads no further, and measuring all hundred takes twice as long
+    return {
+        name: {query_id: order[:_TOP] for query_id, order in runs.items()}
+        for name, runs in made.items()
+    }
 
 
 class _Counted:

@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 needs_models = pytest.mark.skipif(
     importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
 )
+PAGES = ("benchmarks", "speed", "real-server")  # written from figures.json
 TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")
 
 
@@ -233,13 +235,26 @@ def test_an_unknown_benchmark_is_refused(tmp_path):
     assert "bm25_speed" in done.stderr
 
 
-def test_the_page_shows_the_kept_figures(tmp_path):
-    """The tables of docs/speed.md are those of figures.json: the command changes nothing."""
-    page = BENCHMARKS.parent / "docs/speed.md"
-    copy = tmp_path / "page.md"
-    copy.write_text(page.read_text("utf-8"), "utf-8")
-    kept = ("--from", str(BENCHMARKS / "figures.json"))
-    subprocess.run(
-        [sys.executable, str(BENCHMARKS / "run.py"), *kept, "--markdown", str(copy)], check=True
+def test_the_pages_show_the_kept_figures(tmp_path):
+    """The tables of these pages are those of figures.json: the command changes nothing."""
+    pages = {name: BENCHMARKS.parent / f"docs/{name}.md" for name in PAGES}
+    asked = ["--from", str(BENCHMARKS / "figures.json")]
+    for name, page in pages.items():
+        shutil.copy(page, tmp_path / name)
+        asked += ["--markdown", str(tmp_path / name)]
+    subprocess.run([sys.executable, str(BENCHMARKS / "run.py"), *asked], check=True)
+    for name, page in pages.items():
+        assert (tmp_path / name).read_text("utf-8") == page.read_text("utf-8"), name
+
+
+def test_a_benchmark_that_ran_again_replaces_its_old_figures():
+    """Its older parts go, those of others stay, and the order is that of the benchmarks."""
+    code = (
+        "import json, run, pages\n"
+        "kept = {'soak': 1, 'overhead': 2, 'overhead (adapters)': 3}\n"
+        "print(json.dumps(pages.replaced(kept, {'overhead': 4}, run.BENCHMARKS)))"
     )
-    assert copy.read_text("utf-8") == page.read_text("utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=BENCHMARKS, capture_output=True, text=True
+    )
+    assert list(json.loads(done.stdout).items()) == [("overhead", 4), ("soak", 1)]

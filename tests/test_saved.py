@@ -14,7 +14,7 @@ import saved_system as saved
 
 import runoff
 from runoff import Query, TwoStage
-from runoff._util.moved import _MOVED, current
+from runoff._util.renamed import _MOVED, current
 from runoff.errors import RecordingMismatch
 from runoff.evaluation import Recording, record
 from runoff.recall import BM25

@@ -117,7 +117,7 @@ class Match:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PairScores:
     """Scores of n pairs, in the order the pairs were given.
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.display import html_by
+from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr
-from runoff._util.plain import trace_dict
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Scoring(enum.StrEnum):
     OFF = "off"  # there was no reranker
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class StageTrace:
     """One stage, or one source of the recall stage.
 
@@ -73,7 +74,7 @@ class StageTrace:
     __repr__ = fields_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fate:
     """What became of one candidate.
 
@@ -120,7 +121,7 @@ class Fate:
             object.__setattr__(self, one.name, value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trace:
     """The trace of one search.
 
@@ -148,6 +149,8 @@ class Trace:
     )
 
     __repr__ = fields_repr
+
+    _repr_html_ = html_by("trace_html", "_notebook")
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Read a pickle; one of version 0.1.0 has no matcher."""
@@ -179,4 +182,5 @@ class Trace:
         Args:
             texts: whether to include the texts of the documents and of errors.
         """
-        return trace_dict(self, texts=texts)
+        plain: dict[str, Any] = import_name("runoff._util.plain", "trace_dict")(self, texts=texts)
+        return plain

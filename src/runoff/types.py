@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
+from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr, short_repr
-from runoff._util.plain import response_dict
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
@@ -47,7 +47,7 @@ __all__ = [
 Stage = Literal["recall", "fusion", "rerank"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Document:
     """One retrievable text.
 
@@ -89,7 +89,7 @@ class Document:
         return cls(text_key(text), text, metadata or {}, own_id=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Query:
     """A question, with its filters and, for dense sources, its vector.
 
@@ -136,7 +136,7 @@ class Query:
         return bool(self.text.strip() or self.embedding is not None or self.embedding_texts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """One document from one source.
 
@@ -184,7 +184,7 @@ class Placement:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Candidate:
     """One document after fusion, not yet reranked.
 
@@ -207,7 +207,7 @@ class Candidate:
     __repr__ = fields_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ranked:
     """A candidate that a reranker placed.
 
@@ -230,7 +230,7 @@ class Ranked:
     __repr__ = fields_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Dropped:
     """A candidate that a reranker removed.
 
@@ -254,7 +254,7 @@ class Dropped:
     __repr__ = fields_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reranking:
     """A reranker's answer: each candidate is in exactly one of three lists.
 
@@ -317,7 +317,7 @@ class Degradation:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
     """Whether an answer is complete, and what is missing.
 
@@ -345,7 +345,7 @@ class Outcome:
         return not self.degraded
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """One returned document, with its rank and score at every stage.
 
@@ -442,8 +442,9 @@ class Response:
         Args:
             texts: whether to include the texts of the query, the documents, notes and errors.
         """
-        return response_dict(self, texts=texts)
+        plain: dict[str, Any] = import_name("runoff._util.plain", "response_dict")(
+            self, texts=texts
+        )
+        return plain
 
-    def _repr_html_(self) -> str:
-        page: str = import_name("runoff.report._notebook", "response_html")(self)
-        return page
+    _repr_html_ = html_by("response_html", "_notebook")

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from mutated_tables import mutated_table
 from mutations import WRONG, mutated_bytes, mutated_json, tally, written
 from recorded import Hashed, pipeline, questions
 
@@ -84,44 +85,9 @@ def mutate_manifest(path, source):
     (path / "manifest.json").write_text(written(said))
 
 
-ODD = (-1, 0, 1, 2, 3, 7, 100, 255, 2**31 - 1, -(2**31), float("nan"), float("inf"), -1e308, 1e308)
-
-
 def mutate_column(path, source):
     shard = source.choice(sorted(path.glob("*.parquet")))
-    table = parquet.read_table(shard, partitioning=None)
-    name = source.choice(table.column_names)
-    at, column = table.column_names.index(name), table[name]
-    kind = source.randrange(5)
-    if kind == 0:
-        changed = table.drop_columns([name])
-    elif kind == 1:
-        changed = table.set_column(at, name, pa.nulls(len(table), column.type))
-    elif kind == 2:
-        odd = source.choice([pa.string(), pa.int64(), pa.list_(pa.string()), pa.list_(pa.int64())])
-        changed = table.set_column(at, name, pa.nulls(len(table), odd))
-    else:
-        change = mutated_json if kind == 3 else odd_values
-        values = change(column.to_pylist(), source)
-        try:
-            changed = table.set_column(at, name, pa.array(values, column.type))
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            changed = table.set_column(at, name, [["x"] * len(table)])
-    rewrite(shard, changed)
-
-
-def odd_values(values, source):
-    """One number of a column replaced by an odd one that its type can hold."""
-    row = values[0]
-    if isinstance(row, list) and row:
-        if isinstance(row[0], dict):
-            inner = source.choice([*row[0]])
-            row[0][inner] = source.choice([*ODD, None, "x", ""])
-        else:
-            row[source.randrange(len(row))] = source.choice([*ODD, None, "x", "", True])
-    else:
-        values[0] = source.choice([*ODD, None, "", "x"])
-    return values
+    rewrite(shard, mutated_table(parquet.read_table(shard, partitioning=None), source))
 
 
 def attempt(recorded, mutate):

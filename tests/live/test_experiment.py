@@ -3,38 +3,18 @@
 import json
 import random
 import time
-from dataclasses import dataclass
 
 import pytest
+from compared import GOOD, system
 
-from runoff import Document, TwoStage
 from runoff.errors import ConnectionFailed, InvalidArgument
 from runoff.live import Experiment
 from runoff.live._feedback import Events
 from runoff.live._interleaving import credit, team_draft
 from runoff.live._outcomes import Rules, kept
-from runoff.types import Hit
 
 DAY = 86_400.0
-GOOD = [f"d{at}" for at in range(10)]
 LATER = time.time() + 3 * DAY
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A source that always returns these documents, or fails."""
-
-    ids: tuple[str, ...]
-    error: Exception | None = None
-
-    def retrieve(self, query, *, depth, deadline=None):
-        if self.error is not None:
-            raise self.error
-        return [Hit(Document(one, f"text {one}"), -float(at)) for at, one in enumerate(self.ids)]
-
-
-def system(ids, error=None):
-    return TwoStage({"listed": Listed(tuple(ids), error)}, reranker=None)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-__all__ = ["get_hook_dirs"]
-
 
 def get_hook_dirs() -> list[str]:
     """Return the folder of the hooks."""

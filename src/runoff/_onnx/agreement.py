@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["spearman"]
-
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float:
     """Return Spearman's rank correlation, ties sharing the mean of their ranks.

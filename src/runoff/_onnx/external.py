@@ -15,8 +15,6 @@ from runoff.errors import ModelDamaged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["external_files", "is_linked"]
-
 # the fields of onnx.proto that lead to tensors: message to field number to message
 _INSIDE = {
     "model": {7: "graph", 25: "function"},
@@ -29,6 +27,8 @@ _INSIDE = {
 }
 _DEEPEST = 64  # levels of messages
 _LONGEST = 4096  # bytes of a path
+_LOCATION = b"location"
+_SMALL = 65_536  # bytes of a message that is searched before it is walked, as most are of nodes
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _known: dict[tuple[str, int, int], tuple[str, ...]] = {}
 
@@ -116,9 +116,10 @@ def _walk(stream: BinaryIO, end: int, kind: str, level: int) -> Iterator[str]:
         inside = _INSIDE[kind].get(tag >> 3) if tag & 7 == _BYTES else None
         if inside == "entry":
             key, value = _entry(stream.read(size))
-            if key == b"location":
+            if key == _LOCATION:
                 yield value.decode()
-        elif inside is not None:
+        elif inside is not None and not (size <= _SMALL and _LOCATION not in stream.read(size)):
+            stream.seek(after - size)
             yield from _walk(stream, after, inside, level + 1)
         stream.seek(after)
 

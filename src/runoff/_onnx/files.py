@@ -18,19 +18,6 @@ from runoff.errors import ModelDamaged, ModelNotFound, PoolFull
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = [
-    "CHECKSUMS",
-    "PRECISIONS",
-    "SETTINGS",
-    "ModelDirectory",
-    "ModelFiles",
-    "Precision",
-    "checksum",
-    "choose",
-    "in_directory",
-    "verified",
-]
-
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 PRECISIONS = ("auto", "int8", "fp32")
 

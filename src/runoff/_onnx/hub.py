@@ -14,8 +14,6 @@ from runoff.errors import ModelNotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["fetch", "is_name"]
-
 _TIMEOUT = 10.0  # seconds to learn what a repository holds
 _DISK = {
     errno.EACCES,

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from runoff._onnx.tokens import Encoded
 
-__all__ = ["Inputs"]
-
 _DTYPES: dict[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,

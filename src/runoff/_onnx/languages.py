@@ -11,8 +11,6 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["main_script", "note", "remarks", "warn_once"]
-
 _SAMPLE = 256  # characters looked at from the start of each text
 _NAMED = 3  # scripts named in a note
 # where each block of scripts begins (Unicode 15), and what its letters are called

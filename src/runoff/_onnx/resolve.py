@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelDirectory, Precision
 
-__all__ = ["check", "check_length", "fetched", "is_plain", "length", "needs_hub", "resolve"]
-
 _F = TypeVar("_F")
 _fetched: dict[tuple[str, str, str | None, Path | None, bool], Path] = {}
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from runoff._util import optout
 
-__all__ = ["SLOWER", "load"]
-
 # optimizers of onnxruntime that make a session slower on a CPU; int8 embeddings differ by up to
 # .004 without them, and scores of cross-encoders not at all
 SLOWER = ("SkipLayerNormFusion",)

@@ -9,8 +9,6 @@ from runoff._util.prose import stretches
 if TYPE_CHECKING:
     from runoff._onnx.tokens import Encoded, TextEncoder
 
-__all__ = ["sample_pairs", "traced_with"]
-
 _SHORTEST = 4  # words
 _LENGTHS = 16
 _ASKED = 8  # words in a query

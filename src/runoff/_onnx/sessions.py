@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from runoff._onnx.tokens import Encoded
     from runoff.deadline import Deadline
 
-__all__ = ["InProcess", "Loaded", "forget", "generation", "load", "shared"]
-
 _KEPT = 2
 _PROBE_LEAST, _PROBE_MOST = 0.05, 60.0  # seconds
 _QUIET = 4  # only fatal errors: every other one is raised as an exception anyway

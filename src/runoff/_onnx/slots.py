@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["Interrupt", "Slots", "shared"]
-
 _T = TypeVar("_T")
 _PROGRESS_EVERY = 0.1  # seconds
 _STOP_WAIT = 2.0  # seconds that interrupted tasks get to return

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from runoff._onnx.sessions import InProcess
     from runoff.deadline import Deadline
 
-__all__ = ["Loading", "State"]
-
 
 class _Ready(Protocol):
     @property

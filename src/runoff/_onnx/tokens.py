@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Encoding, Tokenizer
 
-__all__ = ["LONGEST_TOKEN", "Encoded", "TextEncoder", "clean"]
-
 LONGEST_TOKEN = 100  # characters; WordPiece takes longer words for unknown
 _USUAL_TOKEN = 8  # characters; twice what prose needs
 _MARGIN = 64  # tokens beyond the limit after which the cut cannot reach back

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from runoff._onnx.tokens import TextEncoder
 
-__all__ = ["windows"]
-
 
 def windows(encoder: TextEncoder, text: str, room: int, overlap: int) -> Iterator[tuple[int, int]]:
     """Split a text into windows of at most `room` tokens that together cover every character.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff._tokens.vectors import TokenVectors
     from runoff._util.generations import StoredGeneration
 
-__all__ = ["DiskShelf"]
-
 _KIND = Kind("tokens", 1)
 _SHARE = 8  # a segment takes at most this part of the bytes allowed, so that few are dropped
 _LARGEST = 256_000_000  # bytes of a segment, which is put together in memory

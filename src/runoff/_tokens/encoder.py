@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff._tokens.settings import LateSettings, Side
     from runoff.deadline import Deadline
 
-__all__ = ["TokenEncoder", "check_options", "vectors_key"]
-
 _HIDDEN = ("token_vectors", "token_embeddings", "last_hidden_state")
 _HIDDEN_DIMS = 3
 _TINY = 1e-12  # the shortest vector that is divided by its own length

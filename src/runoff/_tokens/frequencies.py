@@ -12,8 +12,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Frequencies"]
-
 
 @dataclass(frozen=True)
 class Frequencies:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from runoff._tokens.frequencies import Frequencies
     from runoff._tokens.vectors import TokenVectors
 
-__all__ = ["Held", "held_in"]
-
 _logger = logging.getLogger("runoff.rerank")
 _MODEL = re.compile("[0-9a-f]{64}")  # a checksum, which is the name of a model's folder
 _PENDING = 32_000_000  # bytes in memory from which on they are written

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from runoff._tokens.frequencies import Frequencies
     from runoff._tokens.vectors import TokenVectors
 
-__all__ = ["Encoding", "Keeps", "Shares"]
-
 
 @runtime_checkable
 class Keeps(Protocol):

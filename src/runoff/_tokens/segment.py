@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from runoff._util.generations import NewGeneration, StoredGeneration
 
-__all__ = ["KEY_BYTES", "Segment"]
-
 KEY_BYTES = 16
 _PARTS = ("keys", "starts", "flags", "ids", "scales", "codes")
 _LOST = 1

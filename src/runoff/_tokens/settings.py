@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelDirectory
 
-__all__ = ["SETTINGS_FILE", "Expansion", "LateSettings", "Side", "read_settings"]
-
 SETTINGS_FILE = "late.json"
 _VERSION = 1
 _ARRAYS = {"projection": 2, "mean": 1, "weights": 1}  # and their dimensions

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from runoff._tokens.vectors import TokenVectors
 
-__all__ = ["OVERHEAD", "Counts", "Shelf", "key_of"]
-
 OVERHEAD = 600  # bytes of one document besides its vectors
 _RENEWED = 1.25  # frequencies are counted anew when a collection has grown or shrunk by this
 

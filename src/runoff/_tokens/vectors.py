@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["QueryVectors", "TokenVectors", "cosines", "maxsim", "quantised"]
-
 _MOST = 127  # of int8, with the same bound on both sides
 _AT_ONCE = 2048  # tokens whose vectors are float32 at the same time
 # products of this size OpenBLAS computes in the calling thread: its others wait for each other by

@@ -7,8 +7,6 @@ import operator
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["count", "is_share", "seconds"]
-
 
 def count(argument: str, value: object) -> int:
     """Return a whole number of 1 or more.

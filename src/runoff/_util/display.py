@@ -32,11 +32,11 @@ def pretty(result: object, printer: Printer, cycle: bool) -> None:  # noqa: FBT0
     printer.text(str(result))
 
 
-def html_by(name: str) -> Callable[[object], str]:
-    """Return a `_repr_html_` that calls this function of `runoff.report._sections`."""
+def html_by(name: str, module: str = "_sections") -> Callable[[object], str]:
+    """Return a `_repr_html_` that calls this function of a module of `runoff.report`."""
 
     def _repr_html_(self: object) -> str:
-        page: str = import_name("runoff.report._sections", name)(self)
+        page: str = import_name(f"runoff.report.{module}", name)(self)
         return page
 
     return _repr_html_

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["alike", "near_pairs"]
-
 _SHINGLE = 3  # words
 _FIRST = 8  # letters of a word
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(_FIRST + 1)], np.uint64)

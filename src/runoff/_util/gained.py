@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["gained"]
-
 
 def gained(*names: str) -> Callable[[Any, Sequence[object]], None]:
     """Return the `__setstate__` of a slotted dataclass that has gained these fields since 0.1.0.

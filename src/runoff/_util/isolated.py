@@ -13,8 +13,6 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PLAIN", "frozen", "isolated"]
-
 PLAIN = frozenset({str, int, float, bool, type(None), bytes})
 """Types whose values cannot be changed; checked before a call where speed counts."""
 _DICTS = (dict, MappingProxyType)

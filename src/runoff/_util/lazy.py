@@ -37,6 +37,7 @@ def lazily(
 def import_name(module: str, name: str) -> Any:  # noqa: ANN401 - the caller knows what the name is
     """Import a module and return one of its names.
 
-    For a type that can show itself: reports import the types, so the types may not import reports.
+    For a type that can show or dump itself: what does so imports the types, so the types may not
+    import it.
     """
     return getattr(import_module(module), name)

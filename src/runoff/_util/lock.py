@@ -6,8 +6,6 @@ import errno
 import sys
 from typing import IO
 
-__all__ = ["lock", "unlock"]
-
 _TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 

@@ -5,24 +5,32 @@ from __future__ import annotations
 import dataclasses
 import re
 
-__all__ = ["error_text", "fields_repr", "name_of", "short_repr", "visible"]
+__all__ = [
+    "config_repr",
+    "error_text",
+    "fields_repr",
+    "is_default",
+    "name_of",
+    "short_repr",
+    "visible",
+    "without_secrets",
+]
 
 _LENGTH = 80
 _ERROR_LENGTH = 500
 _FEW = 3
+# patterns are compiled when first used, so that `import runoff` is quick
 # what a terminal obeys: CSI sequences, and OSC ones up to BEL or ST
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
-)
+_SEQUENCE = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
 # control characters, marks that change the direction of text, surrogates and tags
-_INVISIBLE = re.compile(
+_INVISIBLE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 # packages whose classes show only their own values in their `repr`
 _PLAIN = {"builtins", "collections", "decimal", "fractions", "numpy", "pathlib", "runoff"}
 # a URL may contain a password, and a key in its query
-_URL = re.compile(r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?")
+_URL = r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?"
 
 
 def short_repr(value: object) -> str:
@@ -46,15 +54,25 @@ def error_text(error: BaseException) -> str:
 
     URLs in it lose password and query, and nothing in it moves a terminal's cursor.
     """
-    message = " ".join(visible(_URL.sub(r"\1\2", str(error)[: _ERROR_LENGTH * 4])).split())
+    message = " ".join(visible(without_secrets(str(error)[: _ERROR_LENGTH * 4])).split())
     if len(message) > _ERROR_LENGTH:
         message = f"{message[: _ERROR_LENGTH - 1]}…"
     return f"{type(error).__name__}: {message}"
 
 
+def without_secrets(text: str) -> str:
+    """Return a text whose URLs have lost the password and the query."""
+    return re.sub(_URL, r"\1\2", text)
+
+
 def name_of(part: object) -> str:
     """Return a part's own `name`, or the name of its class where it has none."""
     return str(getattr(part, "name", type(part).__name__))
+
+
+def kind_of(part: object) -> str:
+    """Return the name of a part's class; of one that is not public, the public class it is."""
+    return next(one.__name__ for one in type(part).__mro__ if not one.__name__.startswith("_"))
 
 
 def visible(text: str) -> str:
@@ -63,7 +81,7 @@ def visible(text: str) -> str:
     Every text that leaves the library passes through here: messages of errors, explanations,
     reports and what the command line prints. Lines and tabs stay as they are.
     """
-    return text if text.isprintable() else _INVISIBLE.sub(" ", _SEQUENCE.sub(" ", text))
+    return text if text.isprintable() else re.sub(_INVISIBLE, " ", re.sub(_SEQUENCE, " ", text))
 
 
 def fields_repr(data: object) -> str:
@@ -76,12 +94,24 @@ def fields_repr(data: object) -> str:
     shown = [
         f"{field.name}={_field_repr(value)}"
         for field in fields
-        if field.repr and not _is_default(value := getattr(data, field.name), field)
+        if field.repr and not is_default(value := getattr(data, field.name), field)
     ]
     return f"{type(data).__name__}({', '.join(shown)})"
 
 
-def _is_default(value: object, field: dataclasses.Field[object]) -> bool:
+def config_repr(data: object) -> str:
+    """Return the `repr` of a configuration: its first field and what differs from the defaults."""
+    fields = dataclasses.fields(data)  # type: ignore[arg-type] # as above
+    shown = [
+        f"{field.name}={value!r}"
+        for at, field in enumerate(fields)
+        if field.repr and not (is_default(value := getattr(data, field.name), field) and at)
+    ]
+    return f"{type(data).__name__}({', '.join(shown)})"
+
+
+def is_default(value: object, field: dataclasses.Field[object]) -> bool:
+    """Whether a value is the default of its field."""
     default = field.default
     if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()

@@ -11,8 +11,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["as_array"]
-
 
 def as_array(value: object) -> NDArray[Any]:
     """Return an array of what holds numbers: an array, a tensor, or any ordered iterable of these.

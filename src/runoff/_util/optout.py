@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["apply"]
-
 _OFF = {
     "ANONYMIZED_TELEMETRY": "False",  # chromadb
     "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface-hub, transformers, sentence-transformers

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, StageTrace, Trace
     from runoff.types import Placement, Response
 
-__all__ = ["finite", "passages_list", "response_dict", "sources_dict", "trace_dict"]
-
 _VERSION = 1
 
 

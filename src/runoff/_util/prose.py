@@ -14,8 +14,6 @@ from runoff.errors import RunoffError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["stretches", "words"]
-
 
 def words() -> list[str]:
     """Return the words in the order of the topics.

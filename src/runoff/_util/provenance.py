@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Response, Result
 
-__all__ = ["KEY", "Marked", "decode", "encode", "without"]
-
 KEY = "runoff"
 _PER_QUERY = (KEY, "relevance_score")
 

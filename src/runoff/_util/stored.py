@@ -10,8 +10,6 @@ from typing import Any, TypeGuard
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["is_count", "is_finite", "is_text", "parse_json", "path_of"]
-
 _DEEPEST = 64  # levels of lists and objects that a file of ours can have
 
 

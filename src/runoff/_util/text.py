@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["gaps", "snippet", "text_key", "units", "words"]
-
 _LONGEST = 16  # characters; a longer run is an identifier or of a script not listed below
 # scripts that put no spaces between words: Thai to Khmer, kana, ideographs
 _RANGES = (

@@ -15,8 +15,6 @@ from runoff.errors import ConnectionFailed, InvalidArgument, MissingExtra, Runof
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Executor", "check_executor", "each"]
-
 _REACH = 5.0  # seconds
 Executor: TypeAlias = Literal["local", "ray"]
 _Item = TypeVar("_Item")

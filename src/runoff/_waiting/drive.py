@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from runoff._waiting import exits
@@ -32,17 +31,19 @@ __all__ = ["Ask", "Asking", "Future", "ask", "awaitable", "first_done", "run", "
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
 class Ask(Generic[_T]):
-    """One thing to wait for.
+    """One thing to wait for; no dataclass, as a search makes several.
 
     Attributes:
         wait: blocks until the answer is there, and returns it.
         wait_async: does the same without blocking the event loop.
     """
 
-    wait: Callable[[], _T]
-    wait_async: Callable[[], Awaitable[_T]]
+    __slots__ = ("wait", "wait_async")
+
+    def __init__(self, wait: Callable[[], _T], wait_async: Callable[[], Awaitable[_T]]) -> None:
+        self.wait = wait
+        self.wait_async = wait_async
 
 
 Asking: TypeAlias = Generator[Ask[Any], Any, _T]

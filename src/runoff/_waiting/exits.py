@@ -24,9 +24,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
-
-__all__ = ["Native", "Waiting", "at_exit", "begun", "check", "close"]
 
 _LONGEST_WAIT = 0.3  # seconds that native calls get to return
 _THREADS_HANG_SINCE = (3, 14)  # instead of being unwound
@@ -118,12 +115,7 @@ class Native:
             if late:
                 self._interrupt()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         gate = self._gate
         if gate is not _gate:
             return  # in a child, forked meanwhile
@@ -152,12 +144,7 @@ class Waiting:
             gate.here.depth = 0
             gate.leave()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         gate = self._gate
         if self._depth and gate is _gate:
             with gate.changed:

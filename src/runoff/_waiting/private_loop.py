@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["run", "run_async", "running"]
-
 _T = TypeVar("_T")
 
 # coroutines here keep the deadline themselves; after this many seconds they are cancelled

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["turn"]
-
 _turns: dict[asyncio.AbstractEventLoop, _Turns] = {}
 
 

@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = [
-    "MAX_WORKERS",
-    "Job",
-    "is_worker",
-    "leave",
-    "pause",
-    "run",
-    "run_async",
-    "submit",
-    "wait",
-]
-
 MAX_WORKERS = 64
 _NAME = "runoff-worker-"
 # a paused deadline may resume at any moment, so no wait is shorter or longer than these, in seconds

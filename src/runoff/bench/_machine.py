@@ -16,8 +16,6 @@ from runoff._onnx import cpu
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["is_busy", "load_average", "memory", "percentile", "processor", "versions"]
-
 _STATUS = Path("/proc/self/status")
 _BUSY = 0.5  # of the cores, by other work
 

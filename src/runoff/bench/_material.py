@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Material", "built_in", "of_folder", "of_words"]
-
 _PIECES = 1000
 _SHORTEST, _LONGEST = 40, 240  # words, as text splitters make chunks
 _ASKED = 8  # words of a document that serve as a query

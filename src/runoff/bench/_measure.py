@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from runoff.bench._searches import Timed
     from runoff.protocols import Reranker
 
-__all__ = ["measure"]
-
 _WINDOWS = (10, 25, 50, 100)
 _CALLERS = (1, 2, 4, 8)
 _SINGLES = 3  # searches with one document for each search with many

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from runoff.bench._searches import Times
     from runoff.scores import Usage
 
-__all__ = ["Callers", "Fit", "Kept", "Length", "Measured", "Window"]
-
 
 @dataclass(frozen=True, slots=True)
 class Length:

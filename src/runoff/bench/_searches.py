@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Reranker
     from runoff.types import Document, Query
 
-__all__ = ["Allowance", "Searches", "Timed", "Times"]
-
 
 class Allowance:
     """The seconds and pairs that measuring may use, shared out among phases.

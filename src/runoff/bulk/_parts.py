@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from runoff.bulk._tasks import Made
 
-__all__ = ["Counts", "Part", "Plan", "Reader", "finished", "plan", "sweep", "write"]
-
 _COUNTS = b"runoff.counts"
 _TEXT_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
 

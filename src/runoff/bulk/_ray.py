@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from runoff.bulk._parts import Counts, Part
     from runoff.bulk._tasks import Task
 
-__all__ = ["compute"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Make:

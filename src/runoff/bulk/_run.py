@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from runoff.bulk._parts import Counts, Part, Plan
     from runoff.bulk._tasks import Task
 
-__all__ = ["BulkSummary", "encode", "rerank"]
-
 _ROWS = 1000
 _MANIFEST = "_runoff.json"  # readers of Parquet directories skip names that begin with _ or .
 _LOCK = "_runoff.lock"

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from runoff.recall._dense.embedder import Embedder
 
-__all__ = ["Encoding", "Made", "Scoring", "Task", "scorer_of"]
-
 SCORE = "rerank_score"
 TRUNCATED = "truncated"
 _MOST_NOTES = 10

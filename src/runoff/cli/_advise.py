@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from runoff.cli._system import NamedSystem
 
-__all__ = ["advise"]
-
 
 @with_labels
 def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name

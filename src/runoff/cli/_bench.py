@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from runoff.bench._results import Callers, Length, Measured, Window
     from runoff.protocols import Reranker
 
-__all__ = ["bench"]
-
 _PACKAGES = ("runoff", "runoff-models", "onnxruntime", "tokenizers", "numpy", "torch")
 _WORDS = (30, 60, 120, 240, 480)
 _MOST_SENT = 2000  # pairs, to a reranker that a vendor may charge for

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff.recall._dense.embedder import Embedder
     from runoff.types import Document
 
-__all__ = ["built_in_pipeline"]
-
 _SOURCES = ("bm25", "dense")
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from runoff._waiting.cluster import Executor
     from runoff.bulk import BulkSummary
 
-__all__ = ["bulk"]
-
 bulk = typer.Typer(
     help="Score or embed whole Parquet files, on this machine or on a Ray cluster.",
     no_args_is_help=True,

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runoff.report._evaluated import Evaluated
     from runoff.types import Document
 
-__all__ = ["open_collection", "open_questions", "texts_beside", "write_judge"]
-
 _DATASET = "ir_datasets:"
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from runoff.demo._index import DemoIndex
     from runoff.pipeline import TwoStage
 
-__all__ = ["Opened", "demo", "open_documents", "pipeline_over"]
-
 # the first two judged questions, chosen before anybody saw the results
 _LLAMA_INDEX_QUESTION = "how do I read a CSV file row by row as dictionaries?"
 _LANGCHAIN_QUESTION = "break a sentence into words wherever there is white space"

@@ -15,8 +15,6 @@ from runoff.testing._doctor.doctor import doctor as examine
 if TYPE_CHECKING:
     from runoff.evaluation._health.observations import Health
 
-__all__ = ["EXIT_ODD", "doctor"]
-
 EXIT_ODD = 3
 
 

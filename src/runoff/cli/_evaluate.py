@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.recording import Recording
     from runoff.report._evaluated import Evaluated
 
-__all__ = ["EXIT_HARM", "evaluate"]
-
 EXIT_HARM = 3
 
 

@@ -15,8 +15,6 @@ from runoff.errors import InvalidArgument
 from runoff.pipeline._systems import System
 from runoff.types import Query
 
-__all__ = ["explain"]
-
 
 def explain(
     query: Annotated[str, typer.Argument(help="The question to ask.")],

@@ -13,8 +13,6 @@ import typer
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["export"]
-
 
 def export(
     model: Annotated[

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
-__all__ = ["Labels", "with_labels"]
-
 _PANEL = "Labels"
 
 

@@ -40,6 +40,7 @@ def app() -> None:
     from runoff.cli._evaluate import evaluate  # noqa: PLC0415 - as above
     from runoff.cli._explain import explain  # noqa: PLC0415 - as above
     from runoff.cli._export import export  # noqa: PLC0415 - as above
+    from runoff.cli._label import label  # noqa: PLC0415 - as above
     from runoff.cli._version import version  # noqa: PLC0415 - as above
     from runoff.cli._watch import watch  # noqa: PLC0415 - as above
 
@@ -52,7 +53,7 @@ def app() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (demo, evaluate, advise, explain, watch, doctor, bench, export, version):
+    for command in (demo, evaluate, advise, explain, watch, label, doctor, bench, export, version):
         commands.command(help=_help(command))(command)
     commands.add_typer(bulk, name="bulk")
     for stream in (sys.stdout, sys.stderr):

@@ -14,25 +14,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._verdict.pairing import Slicing
 
-__all__ = [
-    "CacheOption",
-    "CollectionArgument",
-    "JsonOption",
-    "JudgeOption",
-    "JudgmentsOption",
-    "ReportOption",
-    "RerankerOption",
-    "SaveOption",
-    "SliceOption",
-    "SourcesOption",
-    "SplitOption",
-    "SystemOption",
-    "TopicsOption",
-    "UnjudgedOption",
-    "check_writable",
-    "slicings",
-]
-
 CollectionArgument = Annotated[
     str,
     typer.Argument(

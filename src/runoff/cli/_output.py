@@ -17,8 +17,9 @@ from rich.text import Text
 
 from runoff._util.messages import visible
 from runoff._util.text import snippet
-from runoff.report._explain import headline, result_table, stage_table
+from runoff.report._account import result_rows
 from runoff.report._figures import stage_spans
+from runoff.report._response import of_response
 from runoff.report._text import columns, number, table
 
 if TYPE_CHECKING:
@@ -122,9 +123,10 @@ class TerminalReport:
     def answered(self, response: Response) -> None:
         """Print the results with their rank at every stage, and the stages."""
         self._out.print()
-        self._say(headline(response))
-        say_table(self._out, result_table(response), cut=True)
-        say_table(self._out, stage_table(response))
+        account = of_response(response)
+        self._say(account.headline)
+        say_table(self._out, result_rows(account), cut=True)
+        say_table(self._out, list(account.stages))
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Print the latencies, the advice, and where the HTML report is."""

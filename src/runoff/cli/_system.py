@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._measures.measures import Run
 
-__all__ = ["Answers", "NamedSystem", "attribute", "call", "named_system"]
-
 NamedSystem = Recording | dict[str, "Run"] | object
 """A saved recording, a run by its name, or a system that can be asked."""
 

@@ -9,8 +9,6 @@ import typer
 
 from runoff import __version__
 
-__all__ = ["version"]
-
 _PACKAGES = (
     "runoff-models",
     "numpy",

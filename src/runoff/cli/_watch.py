@@ -13,8 +13,6 @@ from runoff.live._observations import Observations
 from runoff.live._state import state
 from runoff.report._live import live_page
 
-__all__ = ["EXIT_ALARM", "watch"]
-
 EXIT_ALARM = 3
 
 

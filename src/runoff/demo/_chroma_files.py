@@ -17,8 +17,6 @@ from runoff.errors import IndexDamaged
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["digest"]
-
 _DATABASE = "chroma.sqlite3"
 _LOCKS = "acquire_write"  # a table with a row for each time that Chroma opened the database
 _WRITTEN = "index_metadata.pickle"  # vectors without it are read from the database

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.bm25 import BM25
     from runoff.report._advice import Advice
 
-__all__ = ["RECORDING", "REPORT", "Evaluation", "evaluate", "judged"]
-
 RECORDING = "recording"
 REPORT = "report.html"
 _RECORDED = re.compile(r"manifest\.json|lock|part-\d{8}-\d{8}\.(parquet|partial)")

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["SUFFIXES", "folder_documents", "folder_state"]
-
 SUFFIXES = (".md", ".markdown", ".rst", ".txt", ".jsonl", ".jsonl.gz")
 _BEIR_QUERIES = ("queries.jsonl", "queries.jsonl.gz")
 _ID_FIELDS = ("_id", "id")

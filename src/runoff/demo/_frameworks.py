@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from runoff.demo._index import DemoIndex
 
-__all__ = ["LANGCHAIN_LINE", "LLAMA_INDEX_LINE", "BeforeAfter", "Row", "langchain", "llama_index"]
-
 LLAMA_INDEX_LINE = 'retriever = TwoStageRetriever({"dense": retriever, "bm25": bm25}, top_n=5)'
 LANGCHAIN_LINE = 'retriever = TwoStageRetriever(retrievers={"dense": retriever, "bm25": bm25}, k=5)'
 _TOP = 5

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["DemoIndex", "cache_root", "fingerprint", "open_index"]
-
 _MARKER = "index.json"
 _COLLECTION = "runoff-demo"
 _BATCH = 500

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from runoff._util.display import html_by
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
 from runoff.evaluation._labels.formats import (
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from runoff.types import Document
-
-__all__ = ["Collection"]
 
 _REPR = 200  # characters
 
@@ -113,6 +112,8 @@ class Collection(Readers):
             self.relevant_from,
             self.caveat,
         )
+
+    _repr_html_ = html_by("collection_html")
 
     def __repr__(self) -> str:
         """Show the name and how much data there is."""

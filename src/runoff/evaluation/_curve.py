@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._trials import Trials
     from runoff.rerank._cost import Price
 
-__all__ = ["Axis", "Curve", "Point", "Shape", "curve", "curve_of", "recommended"]
-
 Shape = Literal[
     "saturates", "still rises", "peaks then falls", "falls from the start", "flat", "undecided"
 ]

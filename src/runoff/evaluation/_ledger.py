@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._labels.relevance import View
     from runoff.evaluation._recording.query import RecordedQuery
 
-__all__ = [
-    "CEILINGS",
-    "ENTRIES",
-    "LEAST",
-    "Gains",
-    "Ledger",
-    "LostDocument",
-    "Move",
-    "QueryLedger",
-]
-
 LEAST = 1e-12  # a smaller loss or gain is rounding
 _SHOWN = 5e-5  # a smaller difference is invisible with four decimals
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._recording.recording import Recording
 
-__all__ = ["check_found", "check_judged", "check_recorded", "degraded", "foreign"]
-
 _FEWEST = 10  # queries
 _MANY = 0.5  # of the relevant documents
 _DETAIL = 300  # characters shown of an error

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from runoff.rerank._cost import Price
     from runoff.trace import StageTrace
 
-__all__ = ["Costs", "Spent", "Trials", "run_trials"]
-
 
 @dataclass(frozen=True, slots=True)
 class Spent:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._trials import Trials
     from runoff.rerank._cost import Price
 
-__all__ = ["Axis", "Trial", "Tuning", "choose", "cost_rank", "tune"]
-
 Axis = Literal["p95_ms", "pairs", "cost"]
 """What quality can be plotted against."""
 

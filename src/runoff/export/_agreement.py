@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from runoff.errors import ExportFailed
 
-__all__ = [
-    "LARGEST_DIFFERENCE",
-    "SMALLEST_AGREEMENT",
-    "check_fp32",
-    "check_int8",
-]
-
 LARGEST_DIFFERENCE = 1e-4  # between torch and fp32 ONNX
 SMALLEST_AGREEMENT = 0.99  # Spearman, between fp32 and int8
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from runoff._onnx.tokens import TextEncoder
     from runoff.scores import PairScores
 
-__all__ = ["Exported", "Precisions", "export_cross_encoder"]
-
 Precisions = Literal["both", "fp32", "int8"]
 _FP32, _INT8 = "model.onnx", "model_int8.onnx"
 _OUTPUT = "logits"

@@ -16,8 +16,6 @@ from runoff.errors import InvalidArgument, RunoffError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["appearing", "check_absent", "write_checksums", "write_json"]
-
 
 def check_absent(out: Path) -> None:
     """Refuse a folder that exists, and one whose parent does not.

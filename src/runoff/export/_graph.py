@@ -15,8 +15,6 @@ from runoff._onnx.passes.graph import need_onnx
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["to_int8", "to_onnx"]
-
 _OPSET = 17  # with IR version 8: onnxruntime 1.17 loads it
 _WHOLE = 1_900_000_000  # bytes; a graph of 2 GiB or more needs its weights in a file of their own
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["export_late_interaction", "is_late_interaction"]
-
 _FP32, _INT8 = "model.onnx", "model_int8.onnx"
 _OUTPUT = "token_vectors"
 _SETTINGS = (

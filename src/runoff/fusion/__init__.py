@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RRF", "Convex", "MinMax", "Normalizer", "TheoreticalMinMax", "ZScore"]
 
-# a pipeline needs RRF only, and `import runoff` must be quick
+# a pipeline needs one of them, and `import runoff` must be quick
 _MODULES = {
     "RRF": "_rrf",
     "Convex": "_convex",

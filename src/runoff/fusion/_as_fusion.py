@@ -5,8 +5,6 @@ from __future__ import annotations
 from runoff.errors import InvalidArgument
 from runoff.protocols import Fusion
 
-__all__ = ["as_fusion"]
-
 
 def as_fusion(given: object) -> Fusion:
     """Return a fusion as it was given.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from runoff.types import Hit
 
-__all__ = ["Convex", "normalizer_of"]
+__all__ = ["DEFAULT", "Convex", "normalizer_of"]
 
 _BY_NAME: dict[str, Callable[[], Normalizer]] = {
     "minmax": MinMax,
@@ -187,3 +187,7 @@ def normalizer_of(given: object) -> Normalizer:
     raise InvalidArgument(
         "normalizer", given, f"must be one of {names}, or have normalize() and missing()"
     )
+
+
+DEFAULT = Convex(normalizer="zscore")
+"""What a pipeline uses that is not told otherwise; see `runoff.fusion._default`."""

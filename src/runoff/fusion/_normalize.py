@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Hit
 
-__all__ = ["MinMax", "Normalizer", "TheoreticalMinMax", "ZScore"]
-
 
 @runtime_checkable
 class Normalizer(Protocol):

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Hit
 
-__all__ = ["RRF"]
-
 
 @dataclass(frozen=True, slots=True)
 class RRF:

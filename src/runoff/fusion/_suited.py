@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Fusion
     from runoff.types import Hit
 
-__all__ = ["falling", "suited", "without_order"]
-
 
 def suited(fusion: Fusion, rankings: Mapping[str, Sequence[Hit]]) -> tuple[Fusion, str]:
     """Return what fuses these hits, and a sentence where that is not the fusion itself.

@@ -8,8 +8,6 @@ from collections.abc import Collection, Iterator, Mapping
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["Weights", "rrf_weights", "shares"]
-
 
 class Weights(Mapping[str, float]):
     """An immutable, hashable mapping from the name of a source to its weight.

@@ -18,8 +18,6 @@ from runoff.langchain._filters import BOUND, as_filter, joined
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
-__all__ = ["Bindable", "Bound", "ConfigurableRetriever"]
-
 _Documents = list[LangChainDocument]
 
 

@@ -21,18 +21,6 @@ from runoff.types import Document
 if TYPE_CHECKING:
     from runoff.types import Candidate, Response
 
-__all__ = [
-    "RELEVANCE",
-    "Carried",
-    "answer",
-    "carried",
-    "plain",
-    "provenance",
-    "relevance",
-    "shown",
-    "template",
-]
-
 RELEVANCE = "relevance_score"
 
 

@@ -11,8 +11,6 @@ from runoff.recall._dense.embedder import Embedder
 if TYPE_CHECKING:
     from runoff.rerank import LateInteraction
 
-__all__ = ["RunoffEmbeddings"]
-
 _DEFAULT = "all-MiniLM-L6-v2"
 
 

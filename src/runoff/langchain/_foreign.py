@@ -15,15 +15,15 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables.config import ensure_config
 
 from runoff._util import provenance
-from runoff._util.faults import unreadable
 from runoff._util.numbers import as_array
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import BadReply
 from runoff.langchain._convert import RELEVANCE, plain, relevance
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
-from runoff.rerank._foreign import REMOVED_BY, rewritten, unfilled
+from runoff.rerank._foreign import REMOVED_BY, read_by, rewritten, unfilled
 from runoff.rerank._pairs import check_queries
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
@@ -32,12 +32,10 @@ from runoff.types import Dropped, Ranked, Reranking
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query
-
-__all__ = ["CompressorReranker", "CrossEncoderScorer", "limit_of", "register", "second_stage"]
-
 
 # how compressors name the number of documents they return
 _LIMITS = ("top_n", "top_k", "k")
@@ -154,20 +152,7 @@ class CompressorReranker:
             BadReply: it returned a document that was not among the candidates, or cannot use what
                 its language model returned.
         """
-        if deadline is not None:
-            deadline.check(self.name)
-        check_queries(self.name, (query.text,))
-        copies = [_copy(candidate) for candidate in candidates]
-        try:
-            kept = _raised(self.compressor, len(copies)).compress_documents(
-                copies, query.text, callbacks=ensure_config().get("callbacks")
-            )
-        except Exception as error:
-            bad = unreadable(error, self.name)
-            if bad is None:
-                raise
-            raise bad from error
-        return self._reranking(candidates, copies, kept)
+        return run(self._asking(query, candidates, deadline))
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -178,19 +163,22 @@ class CompressorReranker:
             return await workers.run_async(
                 lambda: self.rerank(query, candidates, deadline=deadline), deadline, self.name
             )
+        return await run_async(self._asking(query, candidates, deadline))
+
+    def _asking(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline | None
+    ) -> Asking[Reranking]:
         if deadline is not None:
             deadline.check(self.name)
         check_queries(self.name, (query.text,))
         copies = [_copy(candidate) for candidate in candidates]
-        try:
-            kept = await _raised(self.compressor, len(copies)).acompress_documents(
-                copies, query.text, callbacks=ensure_config().get("callbacks")
+        callbacks = ensure_config().get("callbacks")
+        raised = _raised(self.compressor, len(copies))
+        with read_by(self.name):
+            kept = yield from ask(
+                lambda: raised.compress_documents(copies, query.text, callbacks=callbacks),
+                lambda: raised.acompress_documents(copies, query.text, callbacks=callbacks),
             )
-        except Exception as error:
-            bad = unreadable(error, self.name)
-            if bad is None:
-                raise
-            raise bad from error
         return self._reranking(candidates, copies, kept)
 
     def _reranking(

@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.types import Document
 
-__all__ = ["HybridRetriever"]
-
 _MAKE = "HybridRetriever.from_vectorstore(store) makes one of a vector store alone"
 
 

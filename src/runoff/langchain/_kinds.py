@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore
 
-__all__ = ["Kind", "kind_of"]
-
 Kind = Literal[
     "memory", "chroma", "faiss", "qdrant", "pgvector", "pgvectorstore", "milvus", "lancedb",
     "elasticsearch", "opensearch", "weaviate", "redis", "mongodb", "duckdb", "sqlitevec",

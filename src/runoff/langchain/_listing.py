@@ -10,8 +10,6 @@ from langchain_core.documents import Document as LangChainDocument
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["BY_IDS", "LISTED"]
-
 _PAGE = 1000
 _Documents = list[LangChainDocument]
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from langchain_core.vectorstores import VectorStore
 
-__all__ = ["mode_of", "scoreless", "tell_short", "widened_mode"]
-
 _logger = logging.getLogger("runoff")
 _told: WeakSet[Any] = WeakSet()
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.runnables import Runnable
 
-__all__ = ["interleaved_queries", "is_multi_query"]
-
 _METHODS = ("generate_queries", "retrieve_documents", "aretrieve_documents", "unique_union")
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.langchain._filters import Translate
 
-__all__ = ["check_self_query", "compresses", "counts_what_it_finds", "narrowed"]
-
 
 def narrowed(
     retriever: Runnable[Any, Any],

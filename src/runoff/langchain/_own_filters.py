@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
-__all__ = ["check_own_filters", "resolved", "with_bound"]
-
 
 def with_bound(name: str, given: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return a vector store's search arguments with bound ones, which replace them.

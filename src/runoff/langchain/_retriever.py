@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from pydantic import model_validator
 
-from runoff._util.adapters.options import Plain, brief_repr
+from runoff._util.adapters.options import brief_repr
 from runoff.errors import InvalidArgument
 from runoff.langchain._modes import mode_of
 from runoff.langchain._sources import as_retriever
@@ -101,9 +101,14 @@ class TwoStageRetriever(StagedRetriever):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show the retrievers by name and class, then what `SecondStage` shows."""
-        own = {"retriever", "retrievers"}
-        options = [one for one in super().__repr_args__() if one[0] not in own]
-        return [(None, Plain(brief_repr(dict(self._parts())))), *options]
+        (_, parts), *options = super().__repr_args__()
+        return [(None, parts), *options]
+
+    def _settings(self) -> dict[str, tuple[str, bool]]:
+        """Return the retrievers by name and class, then what `SecondStage` does."""
+        parts = {"retrievers": (brief_repr(dict(self._parts())), False)}
+        found = super()._settings()
+        return parts | {name: one for name, one in found.items() if "retriever" not in name}
 
     def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
         given: Any = self.retriever if self.retrievers is None else self.retrievers

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from runoff.protocols import Reranker
 
-__all__ = ["RunoffRerank", "as_hits"]
-
 
 class RunoffRerank(SecondStage, BaseDocumentCompressor):
     r"""Rerank documents and keep the best: a document compressor.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     )
     from langchain_core.documents import Document as LangChainDocument
 
-__all__ = ["ScoredRetriever", "gives_scores", "oriented", "scored", "searches_natively_async"]
-
 
 class ScoredRetriever(VectorStoreRetriever):
     """A vector store retriever that keeps the scores of one call, in the order of its documents."""

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from runoff._util.adapters.options import Plain, brief_repr, refuse_positional, refuse_unknown
+from runoff._util.display import html_by
 from runoff._util.faults import OnError
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.langchain._convert import template
@@ -137,15 +138,21 @@ class SecondStage(BaseModel):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show the reranker, and what differs from the defaults; objects by their class alone."""
-        fields = type(self).model_fields
-        shown: dict[str, object] = {}
-        for name, field in fields.items():
+        found = self._settings().items()
+        return [(name, Plain(text)) for name, (text, usual) in found if not usual]
+
+    _repr_html_ = html_by("configured_html", "_configured")
+
+    def _settings(self) -> dict[str, tuple[str, bool]]:
+        """Return each option as a text, and whether it is the default and of little interest."""
+        made = {}
+        for name, field in type(self).model_fields.items():
             value = getattr(self, name, field.default)  # it may not be made yet
+            usual = name not in {"reranker", "top_n"} and value == field.default
             if name == "reranker" and value is not None:
-                shown[name] = Plain(model_name(value))
-            elif name in {"reranker", "top_n"} or value != field.default:
-                shown[name] = value
-        return [(name, Plain(brief_repr(value))) for name, value in shown.items()]
+                value = Plain(model_name(value))
+            made[name] = brief_repr(value), usual
+        return made
 
     __str__ = BaseModel.__repr__
 

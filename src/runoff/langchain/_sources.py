@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.types import Query
 
-__all__ = ["RetrieverSource", "Retrievers", "as_retriever"]
-
 _WIDEN = 4
 _MOST = 10_000  # documents asked for to find what a filter keeps
 

@@ -95,9 +95,9 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
             """Another name for `top_n`, as LangChain's retrievers have it."""
             return self.top_n
 
-    def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        """Show what `SecondStage` shows; `filters` holds the filters under both names."""
-        return [one for one in super().__repr_args__() if one[0] != "filter"]
+    def _settings(self) -> dict[str, tuple[str, bool]]:
+        """Return what `SecondStage` does; `filters` holds the filters under both names."""
+        return {name: one for name, one in super()._settings().items() if name != "filter"}
 
     @property
     def pipeline(self) -> TwoStage:

@@ -15,21 +15,6 @@ from runoff.langchain._listing import BY_IDS, LISTED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "absent",
-    "check_deletion",
-    "check_growth",
-    "content",
-    "count",
-    "deletable",
-    "id_field",
-    "numbered",
-    "replaced",
-    "size",
-    "stored",
-    "stored_id",
-]
-
 _PAGE = 1000
 
 

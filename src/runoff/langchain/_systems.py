@@ -16,8 +16,6 @@ from runoff.langchain._watched import observed
 from runoff.langchain._widen import recall_of
 from runoff.pipeline._systems import System, register_system
 
-__all__ = ["register"]
-
 _MANY = 100
 
 

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query, Reranking, Response
 
-__all__ = ["RUN_NAME", "Observed", "run_inputs", "run_outputs"]
-
 RUN_NAME = "RunoffRerank"
 
 _Judged = TypeVar("_Judged", Ranked, Dropped)

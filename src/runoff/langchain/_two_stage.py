@@ -9,8 +9,6 @@ from runoff.langchain._retriever import TwoStageRetriever
 from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._widen import recall_of
 
-__all__ = ["two_stage"]
-
 _DEPTH = 100
 
 

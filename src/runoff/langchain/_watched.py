@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from runoff.pipeline._observers import Observer
 
-__all__ = ["observed"]
-
 _REMEDY = "must be a retriever: watch the retriever inside, and build the chain of what comes back"
 
 

@@ -15,8 +15,6 @@ from runoff.langchain._multi_query import interleaved_queries, is_multi_query
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["parts_of", "recall_of", "replaced_parts", "search_kwargs", "widened"]
-
 # how retrievers name the number of documents they return
 _COUNTS = ("k", "top_k", "top_n", "top_k_results", "limit")
 # what MMR may choose from, for each document it returns

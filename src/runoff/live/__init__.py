@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.live._experiment import Answer, Experiment
+    from runoff.live._answers import Answer
+    from runoff.live._experiment import Experiment
     from runoff.live._judge import judge
     from runoff.live._judging.found import Judging
     from runoff.live._observation import Observation
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "_experiment",
+    "Answer": "_answers",
     "Experiment": "_experiment",
     "Judging": "_judging.found",
     "Observation": "_observation",

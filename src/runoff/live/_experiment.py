@@ -4,96 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
-import secrets
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from runoff._util.arguments import is_share
 from runoff._util.messages import error_text
 from runoff._util.stored import is_finite, is_text, path_of
 from runoff._waiting import workers
-from runoff.errors import InvalidArgument
-from runoff.live._betting import first_proof
+from runoff.errors import InvalidArgument, PoolFull
+from runoff.live._answers import Answer, Shown, shown_of
 from runoff.live._feedback import KINDS, Events
-from runoff.live._interleaving import Team, team_draft
+from runoff.live._needed import Design, Needed, needed
 from runoff.live._outcomes import Rules, interleaved, kept, split
 from runoff.live._statement import Statement, stated
 from runoff.pipeline._systems import as_system
 from runoff.types import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from os import PathLike
 
     from runoff.pipeline._systems import System
-    from runoff.types import Response, Result
+    from runoff.types import Response
 
-__all__ = ["Answer", "Experiment", "Needed"]
+__all__ = ["Experiment"]
 
 logger = logging.getLogger("runoff")
-
-Design = Literal["interleave", "split"]
-
-_LONGEST, _STREAMS = 200_000, 40
-_FIRST_TRY = 4_000
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a user is shown.
-
-    Attributes:
-        response_id: to be passed to `feedback`; empty for an answer that does not count, as one
-            system failed or nothing could be written.
-        results: best first; each keeps the rank that its own system gave it.
-    """
-
-    response_id: str
-    results: tuple[Result, ...] = ()
-
-    def __iter__(self) -> Iterator[Result]:
-        """Iterate over the results, best first."""
-        return iter(self.results)
-
-    def __len__(self) -> int:
-        """Return the number of results."""
-        return len(self.results)
-
-
-@dataclass(frozen=True, slots=True)
-class Needed:
-    """What traffic an experiment needs, by simulation.
-
-    Attributes:
-        answers: how many answers, or users of a split, prove the effect in half of the cases; None
-            if 200,000 are not enough.
-        likely: the same in nine of ten cases.
-        changed: the share of the questions for which the two systems differ in what they show.
-        design: `"interleave"` or `"split"`.
-    """
-
-    answers: int | None
-    likely: int | None
-    changed: float
-    design: Design
-
-    def __str__(self) -> str:
-        """Return it as a sentence."""
-        unit = "answers" if self.design == "interleave" else "users"
-        shown = [f"more than {_LONGEST:,}" if one is None else f"{one:,}" for one in self._both]
-        return (
-            f"The two systems differ for {self.changed:.0%} of the questions. {shown[0]} {unit} "
-            f"decide in half of the cases, {shown[1]} in nine of ten."
-        )
-
-    @property
-    def _both(self) -> tuple[int | None, int | None]:
-        return self.answers, self.likely
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -185,50 +124,56 @@ class Experiment:
             InvalidArgument: an argument has a value it cannot have.
             Exception: both systems failed; this is the first one's error.
         """
-        asked = query if isinstance(query, Query) else Query(query)
-        if not isinstance(user, str) or (self.design == "split" and not user):
-            raise InvalidArgument("user", user, "must be a name; a split needs it")
-        arm = self._arm(user)
-
-        def found(system: str) -> Response:
-            held = self._systems[system]
-            response: Response = held.pipeline.search(
-                asked, top_k=top_k, timeout=timeout, filters=held.filters
-            )
-            return response
-
-        if arm != "both":
-            response = found(arm)
-            teams: list[tuple[str, Team]] = [
-                (one.doc_id, "a" if arm == "a" else "b") for one in response
-            ]
-            counts = response.outcome.complete and not self._is_bot(user)
-            return self._answer(asked, user, arm, teams, response.results, counts=counts)
-        if self._is_bot(user):
-            return Answer("", found("a").results)
-        other = workers.submit(lambda: found("b"))
-        replies: dict[str, Response] = {}
-        failed: list[Exception] = []
-        for name in self._systems:
+        asked = _asked(query, user, self.design)
+        bot = self._is_bot(user)
+        arms = self._arms(user, bot=bot)
+        replies: dict[str, Response | Exception] = {}
+        other: workers.Job[Response] | None = None
+        if len(arms) > 1:
             try:
-                replies[name] = found(name) if name == "a" else other.result()
-            except Exception as error:  # noqa: BLE001 - one system's fault costs no answer
-                logger.warning("experiment: system %s failed: %s", name, error_text(error))
-                failed.append(error)
-        if not replies:
-            raise failed[0]
-        complete = [one for one in replies.values() if one.outcome.complete]
-        if len(complete) < len(self._systems):
-            return Answer("", (complete or list(replies.values()))[0].results)
-        results = {one.doc_id: one for name in ("b", "a") for one in replies[name]}
-        drafted = team_draft(
-            [one.doc_id for one in replies["a"]],
-            [one.doc_id for one in replies["b"]],
-            top_k,
-            lambda: bool(secrets.randbits(1)),
+                other = workers.submit(lambda: self._found(arms[1], asked, top_k, timeout))
+            except PoolFull as error:
+                replies[arms[1]] = error
+        try:
+            replies[arms[0]] = self._found(arms[0], asked, top_k, timeout)
+        except Exception as error:  # noqa: BLE001 - one system's fault costs no answer
+            replies[arms[0]] = error
+        if other is not None:
+            try:
+                replies[arms[1]] = other.result()
+            except Exception as error:  # noqa: BLE001 - as above
+                replies[arms[1]] = error
+        return self._answer(asked, user, shown_of(replies, top_k, bot=bot))
+
+    async def asearch(
+        self,
+        query: str | Query,
+        *,
+        user: str = "",
+        top_k: int = 10,
+        timeout: float | None = None,  # noqa: ASYNC109 - the budget degrades; it does not cancel
+    ) -> Answer:
+        """Answer without blocking the event loop; see `search`.
+
+        Both systems search at once. If the call is cancelled, so are their searches; an answer that
+        was cancelled while it was being noted may count as one without feedback.
+        """
+        import asyncio  # noqa: PLC0415 - half of this package's import time
+
+        asked = _asked(query, user, self.design)
+        bot = await self._is_bot_async(user)
+        arms = self._arms(user, bot=bot)
+        found = await asyncio.gather(
+            *(self._afound(arm, asked, top_k, timeout) for arm in arms), return_exceptions=True
         )
-        shown = tuple(_of(replies, doc_id, team) or results[doc_id] for doc_id, team in drafted)
-        return self._answer(asked, user, "both", drafted, shown, counts=True)
+        shown = shown_of(dict(zip(arms, found, strict=True)), top_k, bot=bot)
+        try:
+            return await workers.run_async(
+                lambda: self._answer(asked, user, shown), None, "an answer is noted"
+            )
+        except PoolFull as error:
+            _warn_uncounted(error)
+            return Answer("", shown.results)
 
     def feedback(self, response_id: str, doc_id: str, kind: str) -> None:
         """Keep what a user did with a result.
@@ -256,6 +201,35 @@ class Experiment:
                     "time": time.time(),
                 }
             )
+
+    async def afeedback(self, response_id: str, doc_id: str, kind: str) -> None:
+        """Keep what a user did with a result without blocking the event loop; see `feedback`.
+
+        It is kept even if the call is cancelled, as where the user has left the page.
+        """
+        import asyncio  # noqa: PLC0415 - as above
+
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: object) -> None:
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(done.set)
+
+        try:
+            given = workers.submit(lambda: self._heard(response_id, doc_id, kind))
+        except PoolFull:
+            self._heard(response_id, doc_id, kind)
+            return
+        given.add_done_callback(tell)
+        await done.wait()
+        given.result()
+
+    def _heard(self, response_id: str, doc_id: str, kind: str) -> None:
+        try:
+            self.feedback(response_id, doc_id, kind)
+        except OSError as error:  # nobody may be waiting for it any more
+            logger.warning("experiment: feedback is lost: %s", error_text(error))
+            raise
 
     def result(self, *, now: float | None = None) -> Statement:
         """Return what the users so far prove; it may be asked as often as you like.
@@ -330,30 +304,52 @@ class Experiment:
         if not differ:
             raise InvalidArgument("queries", (), "must be one or more")
         changed = sum(differ) / len(differ)
-        needed = _needed(self.design, changed, effect, clicked, self.level, seed)
-        return Needed(*needed, changed, self.design)
+        found = needed(self.design, changed, effect, clicked, self.level, seed)
+        return Needed(*found, changed, self.design)
 
-    def _arm(self, user: str) -> str:
+    def _arms(self, user: str, *, bot: bool) -> tuple[str, ...]:
+        """Return which systems search."""
         if self.design == "interleave":
-            return "both"
+            return ("a",) if bot else ("a", "b")
         digest = hashlib.sha256(self._events.hashed(f"arm {user}").encode()).digest()
-        return "ab"[digest[0] & 1]
+        return ("ab"[digest[0] & 1],)
+
+    def _found(self, arm: str, query: Query, top_k: int, timeout: float | None) -> Response:
+        held = self._systems[arm]
+        return held.pipeline.search(query, top_k=top_k, timeout=timeout, filters=held.filters)
+
+    async def _afound(
+        self,
+        arm: str,
+        query: Query,
+        top_k: int,
+        timeout: float | None,  # noqa: ASYNC109 - as above
+    ) -> Response:
+        held = self._systems[arm]
+        return await held.pipeline.asearch(
+            query, top_k=top_k, timeout=timeout, filters=held.filters
+        )
 
     def _is_bot(self, user: str) -> bool:
-        return self.bot is not None and bool(self.bot(user))
+        try:
+            return self.bot is not None and bool(self.bot(user))
+        except Exception as error:  # noqa: BLE001 - it costs no answer, and none counts by mistake
+            logger.warning("experiment: bot= failed: %s", error_text(error))
+            return True
 
-    def _answer(
-        self,
-        query: Query,
-        user: str,
-        arm: str,
-        teams: list[tuple[str, Team]],
-        results: tuple[Result, ...],
-        *,
-        counts: bool,
-    ) -> Answer:
-        if not counts:
-            return Answer("", results)
+    async def _is_bot_async(self, user: str) -> bool:
+        if self.bot is None:
+            return False
+        try:
+            return await workers.run_async(lambda: self._is_bot(user), None, "asking for bots")
+        except PoolFull as error:
+            logger.warning("experiment: bot= was not asked: %s", error_text(error))
+            return True
+
+    def _answer(self, query: Query, user: str, shown: Shown) -> Answer:
+        """Note an answer if it counts, and return it."""
+        if not shown.counts:
+            return Answer("", shown.results)
         one = uuid.uuid4().hex
         event = {
             "event": "shown",
@@ -361,42 +357,23 @@ class Experiment:
             "time": time.time(),
             "user": self._events.hashed(f"user {user}") if user else "",
             "query": self._events.hashed(f"query {query.text}"),
-            "arm": arm,
-            "teams": teams,
+            "arm": shown.arm,
+            "teams": shown.teams,
         }
         try:
             self._events.add(event)
         except OSError as error:
-            logger.warning("experiment: an answer is not counted: %s", error_text(error))
-            return Answer("", results)
-        return Answer(one, results)
+            _warn_uncounted(error)
+            return Answer("", shown.results)
+        return Answer(one, shown.results)
 
 
-def _of(replies: dict[str, Response], doc_id: str, team: Team) -> Result | None:
-    """Return a result as its own system returned it."""
-    return next((one for one in replies.get(team, ()) if one.doc_id == doc_id), None)
+def _asked(query: str | Query, user: str, design: Design) -> Query:
+    asked = query if isinstance(query, Query) else Query(query)
+    if not isinstance(user, str) or (design == "split" and not user):
+        raise InvalidArgument("user", user, "must be a name; a split needs it")
+    return asked
 
 
-def _needed(
-    design: Design, changed: float, effect: float, clicked: float, level: float, seed: int
-) -> tuple[int | None, int | None]:
-    """Return after how many values an effect is proven, in half and in nine tenths of the cases."""
-    rng = np.random.default_rng(seed)
-    many = _FIRST_TRY
-    while many <= _LONGEST:
-        shape = (_STREAMS, many)
-        if design == "interleave":
-            won = rng.random(shape) < clicked * changed
-            values = won * np.where(rng.random(shape) < (1 + effect) / 2, 1.0, -1.0)
-        else:
-            sides = np.where(rng.random(shape) < 1 / 2, 1.0, -1.0)
-            liked = rng.random(shape) < np.clip(clicked + (sides > 0) * effect, 0, 1)
-            values = 2 * sides * (liked - (clicked + effect / 2))
-        worst = float(-max(1.0, 2 * max(clicked + effect / 2, 1 - clicked - effect / 2)))
-        found = first_proof(values, worst, 0.0, level=level / 2).astype(np.float64)
-        found[found == 0] = math.inf
-        half, most = np.quantile(found, [0.5, 0.9], method="higher").tolist()
-        if math.isfinite(most) or many == _LONGEST:
-            return tuple(None if math.isinf(one) else int(one) for one in (half, most))  # type: ignore[return-value] # two
-        many = min(_LONGEST, many * 4)
-    return None, None
+def _warn_uncounted(error: Exception) -> None:
+    logger.warning("experiment: an answer is not counted: %s", error_text(error))

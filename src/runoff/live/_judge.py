@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.arguments import count, is_share
+from runoff._util.lazy import import_name
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
 from runoff.live._judging.asking import Asked, Judge, family_of, judge_of
@@ -40,6 +41,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     by: object = None,
     *,
     people: str | PathLike[str] | People | None = None,
+    page: str | PathLike[str] | None = None,
     texts: Texts | None = None,
     labels: int = 60,
     bound: float = 0.02,
@@ -72,6 +74,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
             ("?" if they cannot say), and from which their grades are read at the next call; or a
             callable as above, which returns None if it cannot say. Without it the judge is taken at
             its word, and the statement says so.
+        page: an HTML file on which people fill in the table of `people`, offline, in a browser: it
+            is written at each call, and saves the table.
         texts: where observations were kept without texts: returns the text of a question by its
             hash and that of a document by its id; a mapping will do.
         labels: how many documents people grade of the first queries; of as many more queries, as
@@ -96,6 +100,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     """
     folder = path_of("path", path)
     _check(labels, bound, level, cutoff, own_model)
+    if page is not None and (people is None or callable(people)):
+        raise InvalidArgument("page", page, "is for a table: pass its file as people=")
     asked = None if by is None else judge_of(by, prompt)
     if asked is None and people is None:
         raise InvalidArgument("by", by, "must be a judge, unless people are given")
@@ -131,6 +137,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     reply = Asked() if asked is None else work.ask(asked, price, cap)
     if people is not None:
         work.hear(people)
+    if page is not None:
+        import_name("runoff.report._label.page", "write_label_page")(people, page)
     if reply.capped:
         notes.append(f"The judge stopped at its cap: the next questions would take {reply.capped}.")
     if reply.failed:

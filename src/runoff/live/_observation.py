@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Observation", "Shadow", "SourceRanks"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SourceRanks:
     """Where one source placed the candidates of an observation.
 
@@ -35,7 +35,7 @@ class SourceRanks:
     __repr__ = fields_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Shadow:
     """What another reranker made of the same candidates, after the answer had gone.
 
@@ -61,7 +61,7 @@ class Shadow:
     __repr__ = fields_repr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Observation:
     """One answer: both orders, with scores and without texts.
 

@@ -9,14 +9,13 @@ ignored, and deleted later.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runoff._util.lock import lock, unlock
 from runoff._util.stored import path_of
@@ -28,6 +27,7 @@ from runoff.errors import (
     RecordingTooNew,
 )
 from runoff.live._forgotten import Tombstones
+from runoff.live._shards import FEW, Shard, level_of, listed, new_writer, shard_at
 from runoff.live._table import SCHEMA, VERSION, Counts, columns_of, opened, rows_of, shard_bytes
 
 try:
@@ -42,29 +42,17 @@ if TYPE_CHECKING:
     from runoff.live._forgotten import Kind
     from runoff.live._observation import Observation
 
-__all__ = ["Shard", "Store", "new_writer"]
+__all__ = ["Store"]
 
 _MANIFEST = "observations.json"
 _FORMAT = "runoff-observations"
 _BEGUN = ".manifest-"
 _LOCK = "lock"
-_NAME = re.compile(r"obs-([0-9a-f]{20})-(\d{8})-(\d{8})\.parquet")
 _PARTIAL = re.compile(r"\.obs-[0-9a-f]{20}-\d{8}-\d{8}\.partial")
 _TRIES = 100  # listings in which a shard vanished
-_FEW = 32  # shards of one size from which they are merged
-_LARGEST = 1_000_000  # bytes from which a shard is not merged again
 _AT_ONCE = 64  # observations in memory while a shard is written again
 _LEFT = 3600.0  # seconds after which a half-written file is nobody's
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError)
-
-
-class Shard(NamedTuple):
-    """A file of one writer that spans the numbers `first` to `last`."""
-
-    writer: str
-    first: int
-    last: int
-    path: Path
 
 
 class Store:
@@ -118,23 +106,7 @@ class Store:
 
     def shards(self) -> list[Shard]:
         """Return the shards that count: by writer, and within a writer in order of time."""
-        return self._listed()[0]
-
-    def _listed(self) -> tuple[list[Shard], list[Shard]]:
-        """Return the shards that count, and those that another one spans."""
-        every = []
-        for path in self.path.glob("obs-*.parquet"):
-            found = _NAME.fullmatch(path.name)
-            if found is not None:
-                every.append(Shard(found[1], int(found[2]), int(found[3]), path))
-        every.sort(key=lambda one: (one.writer, one.first, -one.last))
-        counting: list[Shard] = []
-        spanned: list[Shard] = []
-        for one in every:
-            before = counting[-1] if counting else None
-            inside = before and before.writer == one.writer and one.last <= before.last
-            (spanned if inside else counting).append(one)
-        return counting, spanned
+        return listed(self.path)[0]
 
     def read(self, shard: Shard) -> tuple[pa.Table, Counts]:
         """Return a shard's table and counts.
@@ -233,7 +205,7 @@ class Store:
         times = [one.time for one in kept]
         said = counts or Counts(seen=len(kept))
         said = replace(said, kept=len(kept), first=min(times), last=max(times))
-        shard = _shard(self.path, writer or new_writer(), number, number)
+        shard = shard_at(self.path, writer or new_writer(), number, number)
         self._put(shard, _table(kept), said)
         if self._tombstones.look():  # what was forgotten while this was written
             self._rewrite(shard)
@@ -249,19 +221,19 @@ class Store:
         with self._locked(wait=False) as mine:
             if not mine:
                 return
-            counting, spanned = self._listed()
+            counting, spanned = listed(self.path)
             for left in spanned:
                 self._delete(left)
             mine_only = [one for one in counting if writer in {None, one.writer}]
             # only neighbours: a shard between two others would count as merged with them
-            for (_, level), run in groupby(mine_only, key=lambda one: (one.writer, _level(one))):
+            for (_, level), run in groupby(mine_only, key=lambda one: (one.writer, level_of(one))):
                 small = list(run)
-                if level is not None and len(small) >= _FEW:
+                if level is not None and len(small) >= FEW:
                     self._merge(small)
 
     def _merge(self, small: Sequence[Shard]) -> None:
         read = [self.read(one) for one in small]
-        whole = _shard(self.path, small[0].writer, small[0].first, small[-1].last)
+        whole = shard_at(self.path, small[0].writer, small[0].first, small[-1].last)
         self._put(whole, pa.concat_tables([table for table, _ in read]), _sum(c for _, c in read))
         for one in small:
             one.path.unlink(missing_ok=True)
@@ -324,7 +296,7 @@ class Store:
         with self._locked(wait=True):
             said = self._tombstones.with_more(kind, key, time.time())
             self._publish(self.path / ".forgotten.partial", said, self._tombstones.path.name)
-            counting, spanned = self._listed()
+            counting, spanned = listed(self.path)
             for left in spanned:
                 self._delete(left)
             return sum(self._rewrite(shard) for shard in counting)
@@ -377,29 +349,12 @@ class Store:
             raise
 
 
-def _level(shard: Shard) -> int | None:
-    """Return how often a shard was merged; None where it is large enough."""
-    with suppress(FileNotFoundError):
-        if shard.path.stat().st_size < _LARGEST:
-            return int(math.log(shard.last - shard.first + 1, _FEW / 2))
-    return None
-
-
 def _table(observations: Sequence[Observation]) -> pa.Table:
     columns = []
     for column in columns_of(observations):
         columns.append(column)
         time.sleep(0)  # a thread that answers a query need not wait for this one
     return pa.Table.from_arrays(columns, schema=SCHEMA)
-
-
-def new_writer() -> str:
-    """Return the id of a new writer; ids sort by the time they were made."""
-    return f"{int(time.time() * 1000):012x}{os.urandom(4).hex()}"
-
-
-def _shard(folder: Path, writer: str, first: int, last: int) -> Shard:
-    return Shard(writer, first, last, folder / f"obs-{writer}-{first:08d}-{last:08d}.parquet")
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:

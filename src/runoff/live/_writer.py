@@ -20,7 +20,8 @@ from runoff._util.messages import error_text, visible
 from runoff._waiting import exits
 from runoff.errors import RunoffError
 from runoff.live._observation import Observation
-from runoff.live._store import Store, new_writer
+from runoff.live._shards import new_writer
+from runoff.live._store import Store
 from runoff.live._table import Counts
 
 if TYPE_CHECKING:

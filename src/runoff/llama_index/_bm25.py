@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.bm25 import BM25
     from runoff.types import Hit, Query
 
-__all__ = ["WordSource", "nodes_of", "to_documents"]
-
 _FOLLOW = "_runoff_follow"
 
 

@@ -37,24 +37,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.types import Response, Result
 
-__all__ = [
-    "NODE",
-    "BundledQuery",
-    "FilteredQueryBundle",
-    "NodeDocument",
-    "Reading",
-    "as_mode",
-    "from_json",
-    "plain_node",
-    "provenance",
-    "to_bundle",
-    "to_hits",
-    "to_json",
-    "to_nodes",
-    "to_query",
-]
-
-
 NODE = "_runoff_node"
 """The metadata key under which a BM25 index keeps a whole node as JSON."""
 

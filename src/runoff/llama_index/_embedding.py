@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from runoff.rerank import LateInteraction
 
-__all__ = ["RunoffEmbedding"]
-
 _DEFAULT = "all-MiniLM-L6-v2"
 
 

@@ -17,8 +17,6 @@ from runoff.filters import And, Eq, Filter, In, Not, Or, Range
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Filters", "as_filter", "to_metadata_filters"]
-
 Filters: TypeAlias = "MetadataFilters | MetadataFilter | Filter"
 
 _BOUNDS = {

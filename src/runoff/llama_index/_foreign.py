@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore
 
-from runoff._util.faults import unreadable
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import plain_node, to_bundle
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
-from runoff.rerank._foreign import REMOVED_BY, rewritten, unfilled
+from runoff.rerank._foreign import REMOVED_BY, read_by, rewritten, unfilled
 from runoff.rerank._pairs import check_queries
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
@@ -26,11 +26,10 @@ from runoff.types import Dropped, Ranked, Reranking
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query
-
-__all__ = ["PostprocessorReranker", "register"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +70,7 @@ class PostprocessorReranker:
             BadReply: it cannot use what its language model returned.
         """
         del deadline  # LlamaIndex's postprocessors take none; the pipeline leaves a late one behind
-        check_queries(self.name, (query.text,))
-        given = _copies(candidates)
-        nodes = list(given.values())
-        try:
-            kept = self._asked(len(given)).postprocess_nodes(nodes, to_bundle(query))
-        except Exception as error:
-            bad = unreadable(error, self.name)
-            if bad is None:
-                raise
-            raise bad from error
-        return self._reranking(candidates, given, kept)
+        return run(self._asking(query, candidates))
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -93,19 +82,20 @@ class PostprocessorReranker:
             return await workers.run_async(
                 lambda: self.rerank(query, candidates), deadline, self.name
             )
+        return await run_async(self._asking(query, candidates))
+
+    def _asking(self, query: Query, candidates: Sequence[Candidate]) -> Asking[Reranking]:
         check_queries(self.name, (query.text,))
         given = _copies(candidates)
-        asked = self._asked(len(given))
-        try:
-            kept = await asked.apostprocess_nodes(list(given.values()), to_bundle(query))
-        except Exception as error:
-            bad = unreadable(error, self.name)
-            if bad is None:
-                raise
-            raise bad from error
+        asked = (list(given.values()), to_bundle(query))
+        raised = self._raised(len(given))
+        with read_by(self.name):
+            kept = yield from ask(
+                lambda: raised.postprocess_nodes(*asked), lambda: raised.apostprocess_nodes(*asked)
+            )
         return self._reranking(candidates, given, kept)
 
-    def _asked(self, number: int) -> BaseNodePostprocessor:
+    def _raised(self, number: int) -> BaseNodePostprocessor:
         fields = type(self.postprocessor).model_fields
         changes: dict[str, object] = {
             name: number

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.recall._analyzers import Analyze
 
-__all__ = ["HybridRetriever"]
-
 # what LlamaIndex raises for files that are not as it wrote them
 _UNREADABLE = (
     OSError,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["kind_of"]
-
 _KINDS = {
     "SimpleVectorStore": "simple",
     "ChromaVectorStore": "chroma",

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.types import Hit
 
-__all__ = ["BundleRetriever", "WithinFilters"]
-
 
 class BundleRetriever(BaseRetriever):
     """A retriever that honours the filters of a `FilteredQueryBundle`; LlamaIndex's ignore them.

@@ -11,8 +11,6 @@ from llama_index.core.schema import BaseComponent
 if TYPE_CHECKING:
     from llama_index.core import VectorStoreIndex
 
-__all__ = ["without_callbacks"]
-
 _T = TypeVar("_T")
 
 

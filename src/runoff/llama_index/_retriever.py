@@ -15,6 +15,7 @@ from llama_index.core.schema import MetadataMode
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
+from runoff._util.display import html_by
 from runoff.errors import InvalidArgument
 from runoff.filters import And
 from runoff.fusion._default import default_fusion
@@ -194,22 +195,28 @@ class TwoStageRetriever(BaseRetriever):
 
     def __repr__(self) -> str:
         """Show the retrievers, and what differs from the defaults; objects by their class alone."""
+        found = self._settings()
+        parts = found.pop("retriever")[0]
+        options = "".join(f", {name}={text}" for name, (text, usual) in found.items() if not usual)
+        return f"{type(self).__name__}({parts}{options})"
+
+    _repr_html_ = html_by("configured_html", "_configured")
+
+    def _settings(self) -> dict[str, tuple[str, bool]]:
+        """Return each option as a text, and whether it is the default and of little interest."""
         parts = {
             name: getattr(source, "retriever", source)
             for name, source in self._pipeline.sources.items()
         }
-        reranker = self._options["reranker"]
-        shown = {"reranker": reranker, "top_n": self.top_n, **self._changed()}
-        if reranker is not None:
-            shown["reranker"] = Plain(model_name(reranker))
-        options = "".join(f", {name}={brief_repr(value)}" for name, value in shown.items())
-        return f"{type(self).__name__}({brief_repr(parts)}{options})"
-
-    def _changed(self) -> dict[str, object]:
+        made = {"retriever": (brief_repr(parts), False)}
         defaults = signature(TwoStageRetriever.__init__).parameters
-        return {
-            name: value for name, value in self._options.items() if value != defaults[name].default
-        }
+        for name in ("reranker", "top_n", *self._options):
+            value = self._options[name]
+            usual = name not in {"reranker", "top_n"} and value == defaults[name].default
+            if name == "reranker" and value is not None:
+                value = Plain(model_name(value))
+            made[name] = brief_repr(value), usual
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the retrievers and the options; callbacks are left out."""

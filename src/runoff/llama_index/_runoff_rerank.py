@@ -10,6 +10,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
+from runoff._util.display import html_by
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import Reading, to_hits, to_nodes, to_query
 from runoff.llama_index._serialize import from_config, to_config, to_state
@@ -140,14 +141,23 @@ class RunoffRerank(BaseNodePostprocessor):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show the reranker, and what differs from the defaults; objects by their class alone."""
-        fields = type(self).model_fields
-        changed = {
-            name: value
-            for name in fields.keys() - {"callback_manager"}
-            if (value := getattr(self, name)) != fields[name].default
-        }
-        changed["reranker"] = Plain(model_name(self.reranker))
-        return [(name, Plain(brief_repr(changed[name]))) for name in fields if name in changed]
+        found = self._settings().items()
+        return [(name, Plain(text)) for name, (text, usual) in found if not usual]
+
+    _repr_html_ = html_by("configured_html", "_configured")
+
+    def _settings(self) -> dict[str, tuple[str, bool]]:
+        """Return each option as a text, and whether it is the default and of little interest."""
+        made = {}
+        for name, field in type(self).model_fields.items():
+            if name == "callback_manager":
+                continue
+            value = getattr(self, name)
+            usual = name != "reranker" and value == field.default
+            if name == "reranker":
+                value = Plain(model_name(value))
+            made[name] = brief_repr(value), usual
+        return made
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set a field; a wrong value is refused as in the constructor."""

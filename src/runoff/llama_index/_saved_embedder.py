@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
-__all__ = ["check_embedder", "save_embedder"]
-
 _FILE = "embedder.json"
 _UNNAMED = {"", "unknown"}  # what LlamaIndex calls a model that has no name
 _LARGEST = 65_536  # bytes that are read

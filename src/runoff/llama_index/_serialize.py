@@ -20,8 +20,6 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["from_config", "to_config", "to_state"]
-
 _HOMES = ("runoff.rerank", "runoff.scores", "runoff.grouping")
 _POSTPROCESSOR = "llama_index"
 _OPAQUE = "object"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from runoff.grouping import Grouping
     from runoff.types import Document
 
-__all__ = ["checked", "node_grouping"]
-
 _SOURCE = {"ref_doc_id", "source_node"}  # as LlamaIndex calls it
 
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 _WIDEN = 4
 _MOST = 10_000  # nodes asked for to find what a filter keeps
 
-__all__ = ["AwaitableSource", "RetrieverSource", "index_source", "source_of"]
-
 _Nodes: TypeAlias = "list[NodeWithScore]"
 
 

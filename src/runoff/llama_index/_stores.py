@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from llama_index.core import VectorStoreIndex
     from llama_index.core.schema import BaseNode
 
-__all__ = ["absent", "content", "count", "delete", "stored", "unknown"]
-
 _PAGE = 1000
 
 

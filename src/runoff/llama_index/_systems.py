@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Dropped, Query, Ranked
 
-__all__ = ["Chain", "register"]
-
 _MANY = 100
 
 

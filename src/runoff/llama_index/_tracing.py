@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query, Reranking
 
-__all__ = ["dispatcher", "observed", "reranking"]
-
 dispatcher = get_dispatcher("runoff.llama_index")
 
 

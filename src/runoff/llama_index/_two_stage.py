@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from llama_index.core.memory import BaseMemory
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
-__all__ = ["two_stage"]
-
 _DEPTH = 100
 # they judge first-stage results, so they come before the second stage
 _CUTOFFS = (SimilarityPostprocessor, KeywordNodePostprocessor)

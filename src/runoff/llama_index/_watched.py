@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from runoff.pipeline._observers import Observer
     from runoff.types import Response
 
-__all__ = ["observed"]
-
 
 def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401 - a retriever or an engine
     """Return a copy of a retriever or of an engine over one that tells an observer its answers.

@@ -35,17 +35,6 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
-__all__ = [
-    "awaitable",
-    "check_own_filters",
-    "narrowed",
-    "own_filter",
-    "recall_of",
-    "returns_all_it_finds",
-    "takes_filters",
-    "widened",
-]
-
 # they return all nodes (or none), so there is nothing to widen
 _WHOLE = (SummaryIndexRetriever, TreeAllLeafRetriever, EmptyIndexRetriever)
 _KNOBS = ("similarity_top_k", "_similarity_top_k")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.types import Document, Hit
 
-__all__ = ["isolate", "within"]
-
 logger = logging.getLogger("runoff")
 
 

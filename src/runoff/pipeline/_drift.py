@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.types import Document, Hit, Query
 
-__all__ = ["Drift", "Present", "Refresh", "check_overlap"]
-
 Refresh: TypeAlias = Literal["manual", "auto"]
 
 _logger = logging.getLogger("runoff")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["identify", "other_texts"]
 
 _OTHER = " have different texts for "
-_USED = re.compile(rf"{_OTHER}(.+): the text of .+ is used", re.DOTALL)
+_USED = rf"(?s){_OTHER}(.+): the text of .+ is used"
 
 
 def identify(
@@ -80,7 +80,7 @@ def other_texts(
     Returns:
         Position in `doc_ids` to the names of those sources, for documents with such a source.
     """
-    said = [(note, found[1]) for note in notes if (found := _USED.search(note))]
+    said = [(note, found[1]) for note in notes if (found := re.search(_USED, note))]
     if not said:
         return {}
     places = {visible(repr(doc_id)): at for at, doc_id in enumerate(doc_ids)}

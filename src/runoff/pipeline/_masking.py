@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["without_texts"]
-
 _MASK = "***"
 _SHORTEST = 3  # letters of a query in ASCII; a shorter one is not looked for
 _WINDOW, _STRIDE = 24, 12  # characters of a document that a message must not repeat

@@ -10,8 +10,6 @@ from typing import TypeAlias
 from runoff._util.messages import error_text
 from runoff.types import Response
 
-__all__ = ["Observer", "Told", "joined", "tell"]
-
 _logger = logging.getLogger("runoff")
 
 Observer: TypeAlias = Callable[[Response | Callable[[], Response]], object]

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Recall"]
 
 # how sqlite3, asyncio, signal, greenlet and others say that they are used in the wrong thread
-_BOUND_TO_THREAD = re.compile(
+_BOUND_TO_THREAD = (
     r"same thread|created in a thread|no current event loop in thread|(different|wrong|main) thread"
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What one source returned: its hits or its error, and how long that took in milliseconds."""
 
@@ -178,7 +178,7 @@ class Recall:
             call.deadline.leave()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Call:
     """One call to one source; an error counts as an answer."""
 
@@ -205,7 +205,7 @@ class _Call:
 
     def _explained(self, error: Exception) -> Exception:
         """Return an error that says what to do about a source that is bound to a thread."""
-        if not (workers.is_worker() and _BOUND_TO_THREAD.search(str(error))):
+        if not (workers.is_worker() and re.search(_BOUND_TO_THREAD, str(error))):
             return error
         remedy = (
             f"was called in a worker thread, and must be called in another ({error_text(error)}): "

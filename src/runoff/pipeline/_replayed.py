@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.types import Candidate, Hit, Query, Response
 
-__all__ = ["replayed"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Replay:

@@ -43,7 +43,7 @@ _GROUPING = 0.25  # of the time left that finding duplicates may take
 _NO_MODEL = ModelIdentity("")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Nominated:
     """What the first stage hands to the second.
 
@@ -62,7 +62,7 @@ class Nominated:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reply:
     """What the second stage returned, unchecked, or the error it raised, and how long it took."""
 
@@ -72,7 +72,7 @@ class Reply:
     load_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Search:
     """One search: its arguments, and the steps that compute.
 

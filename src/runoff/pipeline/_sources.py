@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.types import Hit, Query
 
-__all__ = ["Current", "Given", "by_name", "cannot_widen"]
-
 logger = logging.getLogger("runoff")
 _WIDEN = 4
 

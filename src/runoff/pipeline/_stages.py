@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from runoff._util.faults import OnError, degrades, is_permanent
 from runoff._util.messages import error_text
 from runoff.errors import BadReply, RecallFailed
-from runoff.grouping import Grouping
 from runoff.pipeline._boundary import isolate
 from runoff.trace import Fate, FateKind, Scoring, StageTrace
 from runoff.types import (
@@ -29,6 +28,7 @@ from runoff.types import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from runoff.grouping import Grouping
     from runoff.pipeline._recall import Answer
     from runoff.protocols import Fusion
     from runoff.scores import Passage
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Recalled:
     """What all sources together returned.
 
@@ -141,7 +141,11 @@ def as_grouping(given: object) -> Grouping | None:
     Raises:
         InvalidArgument: it is neither a `Grouping`, a metadata field, a callable nor None.
     """
-    if given is None or isinstance(given, Grouping):
+    if given is None:
+        return None
+    from runoff.grouping import Grouping  # noqa: PLC0415 - keeps `import runoff` quick
+
+    if isinstance(given, Grouping):
         return given
     return Grouping(given)  # type: ignore[arg-type] # it checks
 
@@ -155,7 +159,7 @@ def grouped_fates(candidates: Sequence[Candidate]) -> tuple[Fate, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Split:
     """Candidates by what the second stage can do with them, each list in fused order.
 
@@ -207,7 +211,7 @@ def undo_threshold(reranking: Reranking) -> Reranking:
     return replace(reranking, ordered=tuple(ordered), dropped=tuple(kept), thresholded=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Order:
     """The results, and the fate of every candidate."""
 

@@ -40,7 +40,7 @@ class System:
     filters: Filter | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Converter:
     matches: Callable[[object], bool]
     convert: Callable[[object], System]

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by
 from runoff._util.faults import OnError, check_on_error
 from runoff._util.gained import gained
+from runoff._util.messages import is_default, kind_of, short_repr
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff._waiting.turns import turn
@@ -123,6 +125,22 @@ class TwoStage:
         if self.observer is not None and not callable(self.observer):
             raise InvalidArgument("observer", self.observer, "must be callable with a response")
         object.__setattr__(self, "_second", as_reranker(self.reranker))
+
+    _repr_html_ = html_by("configured_html", "_configured")
+
+    def __repr__(self) -> str:
+        """Show the sources by their class, the second stage, and what differs from the defaults."""
+        sources = ", ".join(f"{name!r}: {kind_of(one)}" for name, one in self.sources.items())
+        shown = [f"{{{sources}}}"]
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name == "fusion" and value == following(default_fusion(), self.sources):
+                continue
+            if one.name == "reranker" or (
+                one.repr and one.name != "sources" and not is_default(value, one)
+            ):
+                shown.append(f"{one.name}={short_repr(value)}")
+        return f"TwoStage({', '.join(shown)})"
 
     def search(
         self,

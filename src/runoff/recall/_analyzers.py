@@ -31,8 +31,6 @@ from runoff.recall._bm25.engine import bm25s_module
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Analyze", "Analyzer", "analyzer_names", "make_analyzer"]
-
 Analyze: TypeAlias = Callable[[str], list[str]]
 """A callable that turns a text into tokens."""
 

@@ -13,8 +13,6 @@ from runoff.types import Document, Query
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Given", "as_documents", "check_callable", "check_question"]
-
 _NO_METADATA = frozen({})  # shared: an empty dictionary for each of a million takes 64 MB
 
 Given: TypeAlias = "Document | str | tuple[str, str]"

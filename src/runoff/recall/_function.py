@@ -16,8 +16,6 @@ from runoff.types import Document, Hit, Query
 if TYPE_CHECKING:
     from runoff.deadline import Deadline
 
-__all__ = ["Found", "Function"]
-
 Found: TypeAlias = "Hit | Document | tuple[Document, float] | tuple[str, str, float]"
 
 _REMEDY = (

@@ -6,14 +6,32 @@ import html
 from typing import TYPE_CHECKING
 
 from runoff._util.messages import visible
-from runoff.report._explain import headline, result_table, stage_table
+from runoff._util.text import snippet
+from runoff.report._account import result_rows, stage_rows
+from runoff.report._response import fate_rows, of_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runoff.report._account import Account
+    from runoff.trace import Trace
     from runoff.types import Response
 
-__all__ = ["STYLE", "framed", "response_html", "table_html"]
+__all__ = [
+    "STYLE",
+    "account_html",
+    "folded_html",
+    "framed",
+    "lines_html",
+    "response_html",
+    "table_html",
+    "trace_html",
+]
+
+_NARROW = 40  # characters of a cell that is not wrapped
+_SHORT = 60  # characters of a text before it is unfolded
+_LONG = 5000  # and after
+_OTHERS = 50  # documents listed that were not returned
 
 # text and lines use the current colour, so that they follow the notebook's theme;
 # Jupyter aligns every table cell right with a rule that only !important overrides
@@ -21,12 +39,18 @@ STYLE = """
 .runoff table {border-collapse: collapse; color: inherit; margin: .5em 0}
 .runoff th, .runoff td {padding: .2em .7em; text-align: left !important; vertical-align: top}
 .runoff td {font-variant-numeric: tabular-nums; white-space: nowrap}
-.runoff td:last-child {white-space: normal}
+.runoff td:last-child, .runoff td.long {white-space: normal}
 .runoff th {border-bottom: 1px solid currentColor; font-weight: 600}
 .runoff tr + tr td {border-top: 1px solid color-mix(in srgb, currentColor 15%, transparent)}
+.runoff .wide {overflow-x: auto}
+.runoff td.long, .runoff td:has(details) {min-width: 14em}
 .runoff .head {white-space: pre-line}
+.runoff .lines {white-space: pre-wrap}
+.runoff .text {white-space: pre-wrap; overflow-wrap: anywhere; max-width: 44em; max-height: 20em;
+  overflow-y: auto; margin: .3em 0}
 .runoff .degraded {border-left: .25em solid #c60; padding-left: .6em}
-.runoff summary {cursor: pointer; opacity: .7}
+.runoff summary {cursor: pointer}
+.runoff > details > summary {opacity: .75}
 .runoff svg {max-width: 720px; width: 100%; font: 12px sans-serif}
 .runoff svg text {fill: currentColor}
 .runoff svg .grid {stroke: currentColor; opacity: .15}
@@ -42,12 +66,54 @@ STYLE = """
 
 def response_html(response: Response) -> str:
     """Return an answer as a table of its results, with the stages folded below."""
-    kind = "head" if response.outcome.complete else "head degraded"
-    return framed(
-        f'<div class="{kind}">{html.escape(headline(response))}</div>'
-        f"{table_html(result_table(response))}"
-        f"<details><summary>stages</summary>{table_html(stage_table(response))}</details>"
-    )
+    return account_html(of_response(response))
+
+
+def account_html(account: Account) -> str:
+    """Return an answer as a table of its results, with what else is known folded below."""
+    kind = "head" if account.complete else "head degraded"
+    parts = [f'<div class="{kind}">{html.escape(account.headline)}</div>']
+    if account.results:
+        parts.append(table_html(result_rows(account), [one.text for one in account.results]))
+    if account.stages:
+        parts.append(folded_html("stages", account.stages))
+    if others := account.others:
+        rows: list[tuple[str, ...]] = [("fused", "document", "what became of it", "text")]
+        rows += [
+            (
+                "-" if one.fusion_rank is None else str(one.fusion_rank),
+                snippet(one.doc_id, 60),
+                one.fate or "-",
+                snippet(one.text, _SHORT),
+            )
+            for one in others[:_OTHERS]
+        ]
+        title = f"{len(others)} not shown"
+        if len(others) > _OTHERS:
+            title += f", the first {_OTHERS} of them here"
+        parts.append(folded_html(title, rows, [one.text for one in others[:_OTHERS]]))
+    return framed("".join(parts))
+
+
+def trace_html(trace: Trace) -> str:
+    """Return the stages of a search, and what became of every candidate folded below."""
+    rows = fate_rows(trace, _OTHERS)
+    title = f"what became of {len(trace.fates)} candidates"
+    if len(trace.fates) > _OTHERS:
+        title += f", the first {_OTHERS} here"
+    return framed(table_html(stage_rows(trace.stages)) + folded_html(title, rows))
+
+
+def folded_html(title: str, rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:
+    """Return a table that unfolds; empty where it has headings alone."""
+    if len(rows) == 1:
+        return ""
+    return f"<details><summary>{html.escape(title)}</summary>{table_html(rows, full)}</details>"
+
+
+def lines_html(text: str) -> str:
+    """Return a text with its lines and its indents."""
+    return f'<div class="lines">{html.escape(text)}</div>'
 
 
 def framed(body: str) -> str:
@@ -55,11 +121,34 @@ def framed(body: str) -> str:
     return f'<div class="runoff"><style>{STYLE}</style>{visible(body)}</div>'
 
 
-def table_html(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as a table with the first row as headings; every cell is escaped."""
+def table_html(rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:
+    """Return rows as a table with the first row as headings; every cell is escaped.
+
+    Args:
+        rows: the headings first.
+        full: for each row after them, the whole text whose start is its last cell.
+    """
     head, *body = rows
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body
+    lines = []
+    for at, row in enumerate(body):
+        made = [
+            f"<td{' class=long' * (len(cell) > _NARROW)}>{html.escape(cell)}</td>" for cell in row
+        ]
+        if full:
+            made[-1] = f"<td>{_unfolding(row[-1], full[at])}</td>"
+        lines.append(f"<tr>{''.join(made)}</tr>")
+    table = f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f'<div class="wide">{table}</div>'
+
+
+def _unfolding(start: str, text: str) -> str:
+    """Return the start of a text, which unfolds where there is more of it."""
+    if len(text) <= _SHORT:
+        return html.escape(start)
+    more = len(text) - _LONG
+    rest = f" [{more:,} characters more]" if more > 0 else ""
+    whole = html.escape(text[:_LONG] + rest)
+    return (
+        f'<details><summary>{html.escape(start)}</summary><div class="text">{whole}</div></details>'
     )
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"

@@ -14,11 +14,12 @@ from runoff.evaluation._ledger import CEILINGS
 from runoff.report import _figures as figures
 from runoff.report import _svg as svg
 from runoff.report._evaluated import compared_rows, rival_rows
-from runoff.report._notebook import framed, table_html
+from runoff.report._notebook import folded_html, framed, table_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
+    from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._health.observations import Health
     from runoff.evaluation._ledger import Ledger
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.result import Verdict
 
 __all__ = [
+    "collection_html",
     "curve_html",
     "curve_section",
     "deltas_section",
@@ -105,6 +107,30 @@ def recording_html(recording: Recording) -> str:
     return framed(table_html([*rows, *parts_rows(recording.setup)]))
 
 
+def collection_html(collection: Collection) -> str:
+    """Return the size of a collection, its first queries, and how it was read, for a notebook."""
+    qrels = collection.qrels.values()
+    relevant = [sum(grade > 0 for grade in one.values()) for one in qrels]
+    rows: list[tuple[str, ...]] = [
+        (snippet(collection.name, 200), ""),
+        ("judged queries", f"{len(collection):,}"),
+        ("judgments", f"{sum(map(len, qrels)):,}"),
+        ("relevant documents of a query", f"{sum(relevant) / len(relevant):.1f} on average"),
+    ]
+    if collection.documents is not None:
+        rows.append(("documents", f"{len(collection.documents):,}"))
+    labels = sorted({name for one in collection.labels.values() for name in one})
+    if labels:
+        rows.append(("labels", snippet(", ".join(labels), 200)))
+    first = list(collection.queries.items())[:_LISTED]
+    queries = [("query", "text"), *((snippet(one, 60), snippet(text, 60)) for one, text in first)]
+    return framed(
+        table_html(rows)
+        + folded_html(f"the first {len(first)} queries", queries, [text for _, text in first])
+        + paragraphs(collection.notes)
+    )
+
+
 def paragraphs(texts: Iterable[str], kind: str = "") -> str:
     """Return one escaped paragraph for each text."""
     opened = f'<p class="{kind}">' if kind else "<p>"
@@ -170,8 +196,8 @@ def ledger_section(ledger: Ledger) -> str:
     return (
         svg.waterfall(figures.steps(ledger), title=title)
         + (table_html(moves) if len(moves) > 1 else "")
-        + _folded("Best possible result after each stage", ceilings)
-        + _folded("Documents with the largest losses", lost)
+        + folded_html("Best possible result after each stage", ceilings)
+        + folded_html("Documents with the largest losses", lost)
         + paragraphs(ledger.notes)
     )
 
@@ -245,7 +271,7 @@ def tuning_section(tuning: Tuning) -> str:
     return (
         f"<p><strong>{html.escape(tuning.decision)}</strong>: {html.escape(tuning.reason)}</p>"
         f"{paragraphs([said])}{plot}"
-        f"{_folded('Settings that no other one beats in quality, p95 and usage', rows)}"
+        f"{folded_html('Settings that no other one beats in quality, p95 and usage', rows)}"
         f"{paragraphs(tuning.notes)}"
     )
 
@@ -286,9 +312,3 @@ def parts_rows(setup: Setup) -> list[tuple[str, ...]]:
         ("depth, window, results", f"{setup.depth}, {setup.window}, {setup.top_k}"),
         ("recorded depth and window", f"{setup.recorded_depth}, {setup.recorded_window}"),
     ]
-
-
-def _folded(title: str, rows: Sequence[tuple[str, ...]]) -> str:
-    if len(rows) == 1:
-        return ""
-    return f"<details><summary>{html.escape(title)}</summary>{table_html(rows)}</details>"

@@ -11,8 +11,6 @@ from runoff.rerank._pairs import has_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["pair_tokens", "tokens", "units"]
-
 _PER_UNIT = 100  # documents of one query in a search unit, as Cohere's price list has it
 _BYTES_PER_TOKEN = 4  # of English text, about; other scripts come close
 _SPECIAL = 3  # tokens around query and document

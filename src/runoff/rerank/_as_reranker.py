@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_RERANKER", "LATE", "as_reranker", "register_converter"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Converter:
     matches: Callable[[object], bool]
     convert: Callable[[object], Reranker]

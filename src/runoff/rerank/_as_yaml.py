@@ -14,8 +14,6 @@ from runoff.errors import InvalidArgument, MissingExtra
 if TYPE_CHECKING:
     from runoff.types import Document
 
-__all__ = ["AsYAML"]
-
 
 @dataclass(frozen=True, slots=True)
 class AsYAML:

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["blended"]
-
 
 def blended(
     pair_scores: NDArray[np.float64], fusion_scores: NDArray[np.float64], weight: float | None

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.display import html_by
 from runoff._util.faults import degrades, lacks
-from runoff._util.messages import name_of
+from runoff._util.messages import config_repr, name_of
 from runoff.errors import InvalidArgument
 from runoff.rerank._inner import Composed, Inner, as_inner, asked
 from runoff.scores import Usage
@@ -53,6 +54,8 @@ class Step:
     keep: int | None = None
     margin: float | None = None
     _second: Reranker = field(init=False, repr=False, compare=False)
+
+    __repr__ = config_repr
 
     def __post_init__(self) -> None:
         """Check the arguments and make a `Reranker` of what was given."""
@@ -99,6 +102,10 @@ class Cascade(Composed):
 
     steps: Sequence[Step | tuple[Inner, int] | Inner]
     _stages: tuple[Step, ...] = field(init=False, repr=False, compare=False)
+
+    __repr__ = config_repr
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __post_init__(self) -> None:
         """Make a `Step` of each stage and check them together."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from runoff._util.display import html_by
+from runoff._util.messages import config_repr
 from runoff._waiting.drive import run, run_async
 from runoff.errors import CapExceeded, InvalidArgument
 from runoff.rerank._amounts import pair_tokens
@@ -165,6 +167,10 @@ class Metered(Wrapping):
     _: KW_ONLY
     price: Price | None = None
     cap: Cap | None = None
+
+    __repr__ = config_repr
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __post_init__(self) -> None:
         """Check the arguments."""

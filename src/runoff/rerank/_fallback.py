@@ -8,8 +8,9 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
+from runoff._util.display import html_by
 from runoff._util.faults import degrades, lacks
-from runoff._util.messages import name_of, visible
+from runoff._util.messages import config_repr, name_of, visible
 from runoff.errors import InvalidArgument
 from runoff.rerank._inner import Composed, Inner, as_inner, asked
 from runoff.scores import Usage
@@ -56,6 +57,10 @@ class Fallback(Composed):
     share: float = 0.5
     on_permanent: Literal["raise", "next"] = "raise"
     _second: tuple[Reranker, ...] = field(init=False, repr=False, compare=False)
+
+    __repr__ = config_repr
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __post_init__(self) -> None:
         """Check the arguments and make a `Reranker` of each."""

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from runoff._util.faults import unreadable
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
     from runoff.types import Candidate
 
-__all__ = ["REMOVED_BY", "Rewritable", "rewritten", "unfilled"]
-
-
 REMOVED_BY = "removed by "
 """How the reason of every candidate begins that a framework's reranker left out."""
+
+
+@contextmanager
+def read_by(name: str) -> Iterator[None]:
+    """Raise `BadReply` for an error that says that a reranker cannot read its language model."""
+    try:
+        yield
+    except Exception as error:
+        bad = unreadable(error, name)
+        if bad is None:
+            raise
+        raise bad from error
 
 
 @runtime_checkable

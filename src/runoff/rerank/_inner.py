@@ -166,7 +166,7 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
     return reranking
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StageAnswer:
     """How one reranker answered.
 

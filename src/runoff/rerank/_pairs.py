@@ -9,8 +9,6 @@ from runoff.errors import InvalidArgument, RequestRejected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["check_queries", "checked", "has_text", "texts"]
-
 _TEXTS = 2  # a pair is a query and a document
 
 

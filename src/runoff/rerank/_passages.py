@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
 
-__all__ = ["Fold", "Passages", "Plan", "as_passages", "plan", "within"]
-
 Fold: TypeAlias = Literal["first", "max", "top-m"]
 
 _WORDS = 200  # some 270 tokens of English: with any question they fit models that read 512

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._util.arguments import is_share
-from runoff._util.messages import name_of
+from runoff._util.display import html_by
+from runoff._util.messages import config_repr, name_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import InvalidArgument
@@ -87,6 +88,10 @@ class Pointwise:
     cache: MemoryCache | DiskCache | str | Path | bool | None = None
     price: Price | None = None
     cap: Cap | None = None
+
+    __repr__ = config_repr
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __post_init__(self) -> None:
         """Check the arguments."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from runoff._tokens.frequencies import Frequencies
     from runoff._tokens.vectors import TokenVectors
 
-__all__ = ["TokenStore", "as_token_store", "shared"]
-
 _LEAST_BYTES = 1_000_000
 _SHARED_BYTES = 256_000_000
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.scores import Match
     from runoff.types import Document
 
-__all__ = ["Matcher", "Wrapping", "check_scorer", "innermost", "matcher_of", "scored"]
-
 
 def check_scorer(scorer: object) -> None:
     """Refuse an object that cannot score.

@@ -25,7 +25,6 @@ from runoff.testing._chaos.replies import Dialect, expected_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import TracebackType
 
 __all__ = ["FAULTS", "ChaosServer", "Fault", "Received", "expected_score"]
 
@@ -84,12 +83,7 @@ class ChaosServer:
         self._accepting.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from runoff._onnx.tokens import Encoded
 
-__all__ = ["Changes", "clean"]
-
 
 @dataclass(frozen=True, slots=True)
 class Changes:

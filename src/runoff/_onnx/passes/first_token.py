@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from runoff._onnx.passes.graph import Graph
     from runoff._onnx.passes.seen import Seen
 
-__all__ = ["keep_first_token"]
-
 _TOKENS, _RANK = 1, 3  # the axis of tokens in (batch, tokens, hidden)
 _BY_ELEMENT = frozenset(
     ("Add", "Cast", "Div", "Erf", "Mul", "Pow", "Relu", "Sigmoid", "Sqrt", "Sub", "Tanh")

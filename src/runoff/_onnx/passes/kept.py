@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._onnx import resolve
 from runoff._onnx.agreement import spearman
 from runoff._onnx.passes.clean import clean
 from runoff._onnx.passes.graph import need_onnx
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from runoff._onnx.tokens import Encoded
     from runoff._util.generations import NewGeneration, StoredGeneration
 
-__all__ = ["faster"]
-
 _KIND = Kind("graph", 1)
 _GRAPH = "model.onnx"
 _LEAST = 4_000_000  # bytes; smaller graphs are fast enough
@@ -50,7 +47,7 @@ _log = logging.getLogger("runoff")
 def faster(files: ModelFiles, digest: str, cache_dir: str | Path | None = None) -> Path | None:
     """Return a graph that computes the scores of a cross-encoder in less time; None without one.
 
-    There is none of embedded models and of exports, which are clean; of graphs below 4 MB and those
+    There is none of exports, which are clean; of graphs below 4 MB and those
     with weights in other files; and without the package onnx, which is needed to make one.
 
     Args:
@@ -59,8 +56,7 @@ def faster(files: ModelFiles, digest: str, cache_dir: str | Path | None = None) 
         cache_dir: the Hub's cache, if it is not the usual one.
     """
     if (
-        resolve.is_plain(files.name)
-        or files.config.get("graph") == "clean"
+        files.config.get("graph") == "clean"
         or files.onnx.stat().st_size < _LEAST
         or files.external()
         or importlib.util.find_spec("onnx") is None

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from runoff._onnx.tokens import Encoded
 
-__all__ = ["Seen", "watch"]
-
 # primes, so that no batch is mistaken for a length or a multiple of one
 _RUNS = ((2, 11), (3, 7), (5, 13), (2, 17))  # batch, tokens
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from runoff._onnx.passes.graph import Graph
     from runoff._onnx.passes.seen import Seen
 
-__all__ = ["drop_zeros", "fix_reshapes", "may_be_zero"]
-
 _MASK = "attention_mask"
 
 

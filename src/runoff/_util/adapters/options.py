@@ -16,8 +16,6 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["Plain", "brief_repr", "refuse_positional", "refuse_unknown", "strict_options"]
-
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 

@@ -12,8 +12,6 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Template"]
-
 _PLAIN = 'must be a string with plain placeholders, such as "{title}: {text}"'
 
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["as_similarities", "trend"]
-
 
 def trend(scores: Sequence[float]) -> Literal["falls", "rises", "level"] | None:
     """Return whether the scores of a list, best document first, fall, rise or are all equal.

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BY_CLASS", "BY_MESSAGE", "Rule", "rule_of"]
-
 _DATABASES = {
     *("asyncpg", "duckdb", "MySQLdb", "mysql", "oracledb", "psycopg", "psycopg2", "pymysql"),
     *("pyodbc", "sqlalchemy", "sqlite3"),

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NewGeneration", "StoredGeneration", "damaged", "force"]
-
 _KINDS: dict[str, np.dtype[Any]] = {
     f"{order}{kind}": np.dtype(f"{order}{kind}") for order in "<>" for kind in ("i4", "i8", "f4")
 }

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["GENERATIONS", "LOCK", "NAME", "OURS", "POINTER", "Kind", "checksum", "read_pointer"]
-
 POINTER = "runoff.json"
 GENERATIONS = "generations"
 LOCK = ".lock"

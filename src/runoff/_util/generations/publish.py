@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["publish"]
-
 
 @contextmanager
 def publish(path: str | os.PathLike[str], kind: Kind) -> Iterator[NewGeneration]:

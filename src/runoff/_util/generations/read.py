@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-__all__ = ["current_generation", "read"]
-
 _ATTEMPTS = 100
 _T = TypeVar("_T")
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._health.observations import Observation
 
-__all__ = ["drifts"]
-
 # by chance, at most: scores .005, three shares .005 each, all signals .008, documents .005, and
 # repeated canaries .008: no more than .041 together
 _KOLMOGOROV = 1.731  # of two large samples of one distribution, .5% are further apart (Smirnov)

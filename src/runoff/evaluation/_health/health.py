@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.recording import Recording
     from runoff.recall._analyzers import Analyze
 
-__all__ = ["health"]
-
 _FEW = 20  # with fewer scores or queries, range and first results are not judged
 _DEGRADED, _TIES, _CUT, _PHANTOM = 0.01, 0.05, 0.1, 0.05
 _SATURATED, _SATURATION = 0.9995, 0.1

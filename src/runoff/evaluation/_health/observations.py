@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff.scores import ScoreKind
     from runoff.types import Outcome
 
-__all__ = ["Answer", "Finding", "Health", "Kept", "Observation", "observations"]
-
 _TOP = 3  # results whose texts are looked at
 
 

@@ -9,8 +9,6 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["rank_biased_overlap"]
-
 
 def rank_biased_overlap(
     one: Sequence[str], other: Sequence[str], *, persistence: float = 0.9

@@ -10,8 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from runoff.evaluation._health.observations import Observation
 
-__all__ = ["SIGNALS", "signals"]
-
 SIGNALS = {
     "drift first stage": (
         "what the sources found",

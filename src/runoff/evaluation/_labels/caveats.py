@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict.result import Verdict
 
-__all__ = ["caveats_of", "doubted", "unsettled"]
-
 
 def caveats_of(*measured: object) -> str:
     """Return why nothing can be proven by these values; empty if it can."""

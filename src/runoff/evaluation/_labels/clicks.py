@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._labels.formats import Gathered
 
-__all__ = ["Impression", "judge_by_clicks"]
-
 Impression = tuple[str, str, str, int, int, int]
 """Place, query id, document id, position, clicks, and how often it was shown there."""
 

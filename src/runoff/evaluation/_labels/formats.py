@@ -24,22 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
     from pathlib import Path
 
-__all__ = [
-    "Gathered",
-    "check_queries",
-    "checked_judgments",
-    "existing",
-    "json_objects",
-    "numbered_lines",
-    "oddities",
-    "read_documents",
-    "read_qrels",
-    "read_queries",
-    "read_texts",
-    "read_topics",
-    "unlisted",
-]
-
 _QRELS_BEIR, _QRELS_TREC = 3, 4
 _EXAMPLES = 3  # in a note
 _HEADERS = {"score", "grade", "relevance", "rel", "label"}  # of the last column

@@ -14,8 +14,6 @@ from runoff.errors import InvalidArgument, MalformedData
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MOST", "Grades", "whole_grade"]
-
 MOST = 1_000_000
 """The largest grade either way: trec_eval counts every grade up to the highest."""
 

@@ -12,8 +12,6 @@ from runoff.errors import MalformedData
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["BESIDE", "IMPRESSIONS", "JUDGMENTS", "RETURNED", "Columns", "columns_of", "missing"]
-
 JUDGMENTS = ("query", "doc_id")
 """The columns of a table of judgments; texts of answers may stand in place of ids."""
 

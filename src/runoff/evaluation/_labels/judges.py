@@ -13,8 +13,6 @@ from runoff.errors import InvalidArgument, MalformedData, MissingExtra
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Judges", "alpha"]
-
 Level = Literal["nominal", "ordinal", "interval"]
 """Of measurement."""
 

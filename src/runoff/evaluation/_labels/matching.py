@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._collection import Collection
 
-__all__ = ["matched"]
-
 _SHINGLE = 3  # words
 _MOST = 5  # documents that a short text may be in
 _SHORT = 5  # words

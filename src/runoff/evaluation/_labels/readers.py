@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
-__all__ = ["Readers"]
-
 _Made = TypeVar("_Made")
 
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._labels.clicks import Impression
     from runoff.evaluation._labels.tables import Table
 
-__all__ = ["beir", "impressions_of", "ir_dataset", "json_lines", "pairs_of", "table_of", "votes_of"]
-
 _FIELDS = {"query", "text", "query_id", "relevant"}
 _CLICKS_ALONE = (
     "Judged by clicks or thumbs, so only documents that users were shown, and mostly the first of "

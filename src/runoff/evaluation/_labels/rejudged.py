@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._collection import Collection
 
-__all__ = ["rejudged"]
-
 
 def rejudged(
     collection: Collection,

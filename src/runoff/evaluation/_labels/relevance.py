@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
-__all__ = ["Parents", "View", "as_documents", "check_counting", "resolved_parents"]
-
 _RELEVANCES = ("each", "any", "all")
 _ANY, _ALL = "any relevant document", "all relevant documents"
 

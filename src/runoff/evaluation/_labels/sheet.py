@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._labels.headers import Columns
     from runoff.evaluation._labels.tables import Table
 
-__all__ = ["Sheet", "cell_name", "known_documents", "read_sheet"]
-
 _LIST = re.compile(r"\s*[,;\n]\s*")
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)  # what Excel makes of a long number
 

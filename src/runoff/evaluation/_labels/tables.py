@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Table", "framed", "read_csv", "read_xlsx"]
-
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _TITLES = 20  # rows that may stand above the header
 _MARKS = {
@@ -162,17 +160,15 @@ def framed(
     name: str,
     header: Sequence[object],
     rows: Iterable[Sequence[object]],
-    *,
-    needed: Sequence[str] = JUDGMENTS,
 ) -> Table:
     """Return rows that are in memory as a table.
 
     Raises:
         MalformedData: a column is missing, or named twice.
     """
-    columns = columns_of(name, header, needed)
-    if missing(columns, needed):
-        raise _no_header(name, [(0, list(header))], 0, needed)
+    columns = columns_of(name, header, JUDGMENTS)
+    if missing(columns, JUDGMENTS):
+        raise _no_header(name, [(0, list(header))], 0, JUDGMENTS)
     return Table(
         name, columns, ((f"{name} row {at}", list(map(_cell, row))) for at, row in enumerate(rows))
     )

@@ -28,16 +28,6 @@ from runoff.evaluation._remarks import check_found, check_judged, foreign
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "MEASURES",
-    "Evaluator",
-    "Judged",
-    "Measured",
-    "Run",
-    "evaluate",
-    "measured_once",
-]
-
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 """The measures by default; the first decides a verdict."""
 

@@ -12,16 +12,6 @@ from runoff.errors import InvalidArgument, MissingExtra
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "counting_from",
-    "cutoff_in",
-    "cutoff_of",
-    "deepest",
-    "judged_name",
-    "library",
-    "parsed_measure",
-]
-
 _CUTOFF = re.compile(r"@(\d+)$")
 
 

@@ -10,8 +10,6 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-__all__ = ["PlainEvaluator", "Value"]
-
 _ACCURACY = "Accuracy"
 
 

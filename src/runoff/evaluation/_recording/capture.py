@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, Trace
     from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query, Ranked
 
-__all__ = ["FusionTap", "ScoreAll", "Stage", "capture", "describe_part", "stages_of", "step_scores"]
-
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CODES = {
     Scoring.RERANKED: FateCode.RERANKED,

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._recording.setup import Setup
 
-__all__ = ["check_columns", "check_heads", "check_row", "check_schema"]
-
 _MAY_LACK = {"keys", "tokens", "billed_units", "cost"}  # null means something there
 _KINDS = {*ScoreKind}
 _STAGES = {"recall", "fusion", "rerank"}

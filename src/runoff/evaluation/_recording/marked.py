@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["encoded", "mark_of"]
-
 _MARK = b"runoff-sha256:"  # in the metadata, before the checksum
 _BLANK = b"0" * 64
 

@@ -28,16 +28,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._recording.setup import Setup
 
-__all__ = [
-    "DEGRADATION",
-    "STAGE",
-    "queries_of",
-    "schema",
-    "stage_rows",
-    "stages_of",
-    "table_of",
-]
-
 _ORIGIN = {"rank": pa.int32(), "score": pa.float64(), "low": pa.float64(), "high": pa.float64()}
 _COLUMNS = {
     "fusion_score": pa.float64(),

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runoff.trace import StageTrace
     from runoff.types import Outcome
 
-__all__ = ["Content", "FateCode", "Origin", "RecordedQuery", "Stored"]
-
 
 class FateCode(enum.IntEnum):
     """What happened to a candidate while recording, as a code."""

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.query import RecordedQuery
     from runoff.pipeline._systems import System
 
-__all__ = ["Queries", "record"]
-
 _WORKERS = 4
 _LINE_EVERY = 5.0  # seconds between two lines of progress
 logger = logging.getLogger("runoff")

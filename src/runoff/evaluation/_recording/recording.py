@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.report._advice import Advice
     from runoff.report._changed import Changed
 
-__all__ = ["Recording"]
-
 
 class Recording:
     """What a system did with the queries of a collection; iterate for the `RecordedQuery`s.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runoff._util.arguments import is_share
 from runoff._util.messages import short_repr
-from runoff._util.moved import current
+from runoff._util.renamed import current
 from runoff._util.stored import is_count, is_finite, is_text
 from runoff.errors import RecordingMismatch
 from runoff.fusion._convex import Convex

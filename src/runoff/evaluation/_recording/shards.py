@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._recording.query import RecordedQuery
 
-__all__ = ["VERSION", "Folder", "alone"]
-
 VERSION = 1
 _FORMAT = "runoff-recording"
 _MANIFEST = "manifest.json"

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Fusion
     from runoff.types import Candidate
 
-__all__ = ["Fused", "Groups", "Prepared", "group_recorded", "grouped", "prepared"]
-
 _NOT_FOUND = int(np.iinfo(np.int32).max)
 _NORMALIZED = 2  # normalised score columns kept for one source
 _KEPT = 1_000_000  # pairs of a recording that stay prepared for the next replay, some 200 MB

@@ -28,17 +28,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.traverse import ScoresOf, Traversal
     from runoff.protocols import Fusion
 
-__all__ = [
-    "AS_RECORDED",
-    "AsRecorded",
-    "Plan",
-    "Ranking",
-    "Runs",
-    "plan_replay",
-    "replay",
-    "traversals",
-]
-
 
 class AsRecorded(enum.Enum):
     """The type of `AS_RECORDED`."""

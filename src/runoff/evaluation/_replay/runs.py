@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._measures.measures import Run
     from runoff.evaluation._recording.recording import Recording
 
-__all__ = [
-    "BEST",
-    "FUSED",
-    "RERANKED",
-    "by_stage",
-    "read_run",
-    "read_scored_run",
-    "write_run",
-]
-
 _COLUMNS = 6
 _MOST = 1e38  # single precision ends at 3.4e38
 

@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.replay import Plan
     from runoff.scores import ModelIdentity, ScoreKind
 
-__all__ = [
-    "ReplayedOrder",
-    "ScoresOf",
-    "StageScores",
-    "Traversal",
-    "recorded_scores",
-    "replay_steps",
-    "scores_by",
-    "scores_of_other",
-    "traverse",
-]
-
 # NumPy takes ten times as long to compare with a member of an enumeration
 _TEXT, _EMPTY, _IMAGE = int(Content.TEXT), int(Content.EMPTY), int(Content.IMAGE)
 _DROPPED, _TAIL = int(FateCode.DROPPED), int(FateCode.TAIL)

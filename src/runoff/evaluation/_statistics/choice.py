@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["HeldOut", "argmax", "best_of", "cheapest_of_the_best", "front", "held_out"]
-
 _FAR, _STEPS = 6.0, 400  # standard errors, and places between
 _SLACK = 1e-12  # means that differ by less are equal
 

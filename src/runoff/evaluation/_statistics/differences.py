@@ -17,8 +17,6 @@ from runoff.evaluation._statistics.permutation import chunks, holm, permutation_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Compared", "compare_means", "mean_intervals", "regret_ends", "span_of", "weighted"]
-
 _UNSEEN = 3  # queries whose change may be of any size, beside those that were seen to change
 _SPARSE, _DENSE = 12.0, 16.0  # changed queries, weighted up where they are not rare
 _STRETCH = 1.03  # at most: chosen so that dense differences get no needlessly wide interval

@@ -13,8 +13,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ROUNDING", "chunks", "holm", "permutation_p"]
-
 ROUNDING = 1e-10
 """Sums that differ by less, relative to what is summed, are equal."""
 

@@ -13,8 +13,6 @@ from runoff.evaluation._statistics.differences import weighted
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "decisive", "detectable", "more_queries"]
-
 FEWEST = 100
 """The fewest queries on which "no effect" is claimed: a change in 3% can still hide (p .05)."""
 

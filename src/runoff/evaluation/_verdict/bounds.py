@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.unjudged import Doubt, Extent
     from runoff.types import Document
 
-__all__ = ["COLUMNS", "Unjudged", "in_doubt"]
-
 _LISTED = 5
 _KEPT = ("keep", "keep for these slices")
 COLUMNS = ("query_id", "query", "doc_id", "grade", *BESIDE)

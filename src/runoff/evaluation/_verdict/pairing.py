@@ -16,8 +16,6 @@ from runoff.evaluation._measures.measures import Measured
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Pair", "Question", "Slice", "Slicing", "Values", "paired", "questions"]
-
 Slice = tuple[str, str]
 """Name and value, such as `("language", "de")`."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.bounds import Unjudged
     from runoff.evaluation._verdict.pairing import Slice
 
-__all__ = ["Change", "Comparison", "Decision", "Rival", "Verdict"]
-
 Decision = Literal["keep", "remove", "keep for these slices", "no effect", "undecided"]
 
 _LINE, _NOTE = 120, 1000  # characters shown of a line and of a note

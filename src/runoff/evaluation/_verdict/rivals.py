@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.setup import Setup
     from runoff.evaluation._verdict.result import Decision, Verdict
 
-__all__ = ["Contest", "against", "contest", "second_stage_verdict"]
-
 _FOLDS = 5
 _WHOLE = 10  # from this many milliseconds on, no fraction is shown
 _KEPT = ("keep", "keep for these slices")

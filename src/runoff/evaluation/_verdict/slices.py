@@ -16,8 +16,6 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["banded", "by_agreement", "by_length", "by_margin", "by_script"]
-
 _BANDS = ("low", "middle", "high")
 
 

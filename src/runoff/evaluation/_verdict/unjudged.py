@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._measures.measures import Measured
 
-__all__ = ["BESIDE", "Doubt", "Extent", "doubt_of", "pooled"]
-
 BESIDE = ("Bpref", "infAP")
 """Measures that are made for incomplete judgments (Buckley and Voorhees 2004; Yilmaz 2006)."""
 

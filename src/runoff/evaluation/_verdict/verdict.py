@@ -28,13 +28,10 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.result import Decision
     from runoff.evaluation._verdict.unjudged import Extent
 
-__all__ = ["verdict"]
-
 _TIE = 1e-9
 _MAIN_SHARE = 0.8  # of the level, for the question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
-_LINE, _NOTE = 120, 1000  # characters shown of a line and of a note
 
 
 def verdict(  # noqa: PLR0913 - every setting has a default

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runoff._util.faults.judge import is_permanent
 from runoff._util.messages import error_text, name_of
 from runoff._util.stored import path_of
 from runoff._util.text import text_key
 from runoff.errors import BadReply, InvalidArgument
-from runoff.live._judging.differences import GRADES
+from runoff.live._judging.reply import parsed, said_of
 from runoff.scores import Usage
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
     from runoff.rerank import Cap, Price
 
-__all__ = ["Asked", "Judge", "family_of", "judge_of", "parsed", "prompt_of"]
+__all__ = ["Asked", "Judge", "family_of", "judge_of", "prompt_of"]
 
-_REPLY = re.compile(r"\s*(?:grade\s*:)?\s*([0-9]+)\s*\.?\s*", re.IGNORECASE)
-_LAST = re.compile(r"\s*\**grade\s*:\s*([0-9]+)\.?\**\s*", re.IGNORECASE)
 _WORKERS = 4
 _TOKEN = 4  # characters, where the model does not say how many tokens it read
 _HOPELESS = 8  # failures in a row, and no grade before them
@@ -95,7 +93,7 @@ def judge_of(by: object, prompt: str | PathLike[str] | None) -> Judge:
     chat, complete = getattr(by, "invoke", None), getattr(by, "complete", None)
     if callable(chat) and hasattr(by, "ainvoke"):
         text = prompt_of(prompt)
-        return Judge(_filled(text, lambda asked: _chatted(chat(asked))), *_named(by, text), text)
+        return Judge(_filled(text, lambda asked: said_of(chat(asked))), *_named(by, text), text)
     if callable(complete) and hasattr(by, "metadata"):
         text = prompt_of(prompt)
         model = _filled(text, lambda asked: (str(complete(asked).text), None))
@@ -129,27 +127,6 @@ def prompt_of(given: str | PathLike[str] | None) -> str:
         if text.count(place) != 1:
             raise InvalidArgument("prompt", given, f"must contain {place} once")
     return text
-
-
-def parsed(reply: object) -> int:
-    """Return the grade in a reply: a whole number from 0 to 3.
-
-    A text is that number alone, or ends with a line such as `grade: 2`, the only one of its kind.
-
-    Raises:
-        BadReply: it is something else.
-    """
-    found: object = reply
-    if isinstance(reply, str):
-        said = _REPLY.fullmatch(reply)
-        lines = [one for line in reply.splitlines() if (one := _LAST.fullmatch(line))]
-        last = _LAST.fullmatch(reply.rstrip().rpartition("\n")[2])
-        if said is None and last is not None and len(lines) == 1:
-            said = last
-        found = None if said is None else int(said[1])
-    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= GRADES:
-        raise BadReply(f"the reply has no grade from 0 to {GRADES}")
-    return found
 
 
 def family_of(name: str) -> str:
@@ -235,17 +212,7 @@ def _filled(
 
 def _inside(text: str) -> str:
     """Return a text that cannot end the element it is in."""
-    return re.sub(r"</\s*(question|document)", r"<\\/\1", text, flags=re.IGNORECASE)
-
-
-def _chatted(message: Any) -> tuple[str, int | None]:  # noqa: ANN401 - LangChain's
-    content = getattr(message, "content", message)
-    if isinstance(content, list):  # of blocks, some of which are texts
-        content = "".join(
-            one if isinstance(one, str) else str(one.get("text", "")) for one in content
-        )
-    usage = getattr(message, "usage_metadata", None) or {}
-    return str(content), usage.get("total_tokens")
+    return re.sub(r"<\s*/\s*(question|document)", r"<\\/\1", text, flags=re.IGNORECASE)
 
 
 def _named(by: object, prompt: str) -> tuple[str, str]:

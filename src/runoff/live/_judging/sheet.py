@@ -14,13 +14,17 @@ from runoff.evaluation._labels.tables import read_csv
 from runoff.live._judging.differences import GRADES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["Asking", "added", "returned"]
+__all__ = ["COMMENT", "Asking", "added", "returned", "rows_of"]
+
+COMMENT = "comment"
+"""The column in which people may say more; it is kept, and nothing reads it."""
 
 _COLUMNS = ("query_id", "query", "doc_id", "grade", "text")
 _UNKNOWN = {"-", "?", "n/a", "na", "unsure", "unknown"}
+_LONGEST = 32_000  # characters; a cell of Excel has 32,767
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -36,39 +40,57 @@ class Asking(NamedTuple):
 def added(path: Path, rows: Iterable[Asking]) -> int:
     """Add rows to the table, and make it if it does not exist; return how many.
 
-    Rows that are there stay as they are, and no row is added twice. A text that a spreadsheet would
-    take for a formula gets a space before it.
+    Rows and further columns that are there stay as they are, and no row is added twice. A text that
+    a spreadsheet would take for a formula gets a space before it, and one that is too long for a
+    cell is cut and says so.
 
     Raises:
-        InvalidArgument: the file has other columns, or another delimiter.
+        InvalidArgument: the file lacks a column, or has another delimiter.
         OSError: it cannot be written.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     known: set[tuple[str, str]] = set()
+    header: Sequence[str] = (*_COLUMNS, COMMENT)
     if path.exists():
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            held = list(csv.reader(stream))
-        if not held or tuple(held[0]) != _COLUMNS:
-            remedy = (
-                f"must have the columns {', '.join(_COLUMNS)}, with commas between them, so that "
-                "rows can be added: save it as CSV with commas, or name a new file"
-            )
-            raise InvalidArgument("people", path, remedy)
-        known = {(row[0], row[2]) for row in held[1:] if len(row) > 2}  # noqa: PLR2004 - their places
+        header, held = rows_of(path)
+        places = header.index("query_id"), header.index("doc_id")
+        known = {(row[places[0]], row[places[1]]) for row in held}
         if not path.read_bytes().endswith(b"\n"):
             text.write("\n")
     else:
-        writer.writerow(_COLUMNS)
+        writer.writerow(header)
     many = 0
     for row in rows:
         if (row.query_id, row.doc_id) not in known:
             known.add((row.query_id, row.doc_id))
-            writer.writerow((row.query_id, _plain(row.query), row.doc_id, "", _plain(row.text)))
+            cells = {**row._asdict(), "query": _plain(row.query), "text": _plain(row.text)}
+            writer.writerow([cells.get(name, "") for name in header])
             many += 1
     with path.open("a", encoding="utf-8", newline="") as stream:
         stream.write(text.getvalue())
     return many
+
+
+def rows_of(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of the table, each as long as the header.
+
+    Raises:
+        InvalidArgument: it cannot be read, lacks a column, or has another delimiter.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            held = [row for row in csv.reader(stream) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidArgument("people", path, f"cannot be read as CSV in UTF-8: {error}") from error
+    if not held or not {*_COLUMNS} <= {*held[0]}:
+        remedy = (
+            f"must have the columns {', '.join(_COLUMNS)}, with commas between them, so that rows "
+            "can be added: save it as CSV with commas, or name a new file"
+        )
+        raise InvalidArgument("people", path, remedy)
+    header = held[0]
+    return header, [[*row, *[""] * (len(header) - len(row))][: len(header)] for row in held[1:]]
 
 
 def returned(path: Path) -> dict[tuple[str, str], int | None]:
@@ -99,4 +121,7 @@ def returned(path: Path) -> dict[tuple[str, str], int | None]:
 
 
 def _plain(text: str) -> str:
+    """Return a text as a cell that spreadsheets take for a text, and keep whole."""
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]} [cut: {len(text) - _LONGEST:,} more characters]"
     return f" {text}" if text.startswith(_FORMULA) else text

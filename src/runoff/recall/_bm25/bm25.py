@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.formula import Engine
     from runoff.types import Hit
 
-__all__ = ["BM25"]
-
 Texts: TypeAlias = Literal["memory", "disk"]
 
 _logger = logging.getLogger("runoff")

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.formula import Formula
     from runoff.recall._bm25.postings import Postings
 
-__all__ = ["check_offsets", "check_postings", "check_scores", "check_words", "require"]
-
 _SAMPLE = 4096  # scores that are computed again
 _CLOSE = 1e-3  # float32, and formulas that round in another order
 

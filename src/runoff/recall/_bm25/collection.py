@@ -11,8 +11,6 @@ from runoff.types import Document
 if TYPE_CHECKING:
     from runoff.recall._bm25.bm25 import BM25
 
-__all__ = ["add_collection"]
-
 
 def add_collection(index: BM25, collection: Any, batch: int) -> None:  # noqa: ANN401 - chromadb need not be installed
     """Add the documents of a collection, so many at a time; see `BM25.from_chroma`.

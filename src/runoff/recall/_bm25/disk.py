@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from runoff.recall._analyzers import Analyze, Analyzer
     from runoff.types import Document
 
-__all__ = ["load_snapshot", "save_snapshot", "saved_generation"]
-
 _KIND = Kind("bm25", 1)
 _REMEMBERED = 4096
 

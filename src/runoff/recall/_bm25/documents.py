@@ -13,8 +13,6 @@ from runoff.types import Document
 if TYPE_CHECKING:
     from runoff.recall._bm25.bm25 import BM25
 
-__all__ = ["Documents", "spliced", "taken_over"]
-
 _T = TypeVar("_T")
 
 

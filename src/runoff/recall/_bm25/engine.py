@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.formula import Formula
     from runoff.recall._bm25.postings import Postings
 
-__all__ = ["EagerScores", "Scoring", "bm25s_module", "make_scoring"]
-
 
 class Scoring(Protocol):
     """An engine's scores for one corpus."""

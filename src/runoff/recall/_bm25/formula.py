@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Engine", "Formula", "Weights"]
-
 Engine: TypeAlias = Literal["bm25s", "rank-bm25"]
 
 _METHODS = ("lucene", "robertson", "atire", "bm25l", "bm25+")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.formula import Formula
     from runoff.recall._bm25.postings import Postings
 
-__all__ = ["LiveScores", "Part"]
-
 _KEPT = 1 << 23  # scores of columns that are kept, 32 MB
 _EMPTY = 64  # scores that take as much memory as a column without any
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["give_back"]
-
 
 def give_back() -> None:
     """Give freed memory back to the system where glibc keeps it: a quarter of a new index."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.snapshot import Snapshot
     from runoff.types import Document
 
-__all__ = ["Pending"]
-
 
 class Pending:
     """Documents to add, replace and delete; the last change of an id counts."""

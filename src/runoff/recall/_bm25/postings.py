@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from runoff.recall._analyzers import Analyzer
 
-__all__ = ["Counts", "Postings", "blocks", "join"]
-
 Int32 = np.int32
 Int64 = np.int64
 _NUMBERED = 1 << 11  # pieces that become numbers in one call, while they are in the cache

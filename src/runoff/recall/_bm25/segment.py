@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.spool import Spool
     from runoff.types import Document
 
-__all__ = ["Segment"]
-
 _MASKS = 64
 
 

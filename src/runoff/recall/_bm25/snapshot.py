@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.formula import Formula
     from runoff.types import Document, Query
 
-__all__ = ["Snapshot"]
-
 _NOBODY = np.empty(0, np.int32)
 _LARGE = 1 << 20  # postings
 

@@ -16,8 +16,6 @@ from runoff.recall._bm25.stored import extra_bytes, read_document, text_bytes
 if TYPE_CHECKING:
     from runoff.types import Document
 
-__all__ = ["Spool"]
-
 _BUFFERED = 1 << 20  # bytes
 _AT_PLACES = hasattr(os, "pwrite")  # processes after a fork share the position in a file
 

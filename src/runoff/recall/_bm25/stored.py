@@ -12,8 +12,6 @@ import numpy as np
 from runoff.errors import IndexDamaged, InvalidArgument
 from runoff.types import Document
 
-__all__ = ["extra_bytes", "read_document", "text_bytes"]
-
 # a time in metadata is stored as a mapping with one of these as its only key
 _DATE, _DATETIME, _TIMES = "$runoff.date", "$runoff.datetime", b'"$runoff.date'
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.recall._arguments import Given
 
-__all__ = ["Dense", "Progress"]
-
 Progress: TypeAlias = "Callable[[int, int], None]"
 
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.recall._dense.encoding import Embedded, Pooling
 
-__all__ = ["Embedder", "Embeddings"]
-
 _POOLED = "sentence_embedding"
 _HIDDEN = ("last_hidden_state", "token_embeddings")
 _HIDDEN_DIMS = 3

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from runoff._tokens.vectors import TokenVectors
     from runoff.scores import ModelIdentity
 
-__all__ = ["Embedded", "Pass", "Pooling", "Ready", "embedded"]
-
 Pooling: TypeAlias = Literal["none", "mean", "cls"]
 
 _TINY = 1e-12  # the shortest vector that is divided by its own length

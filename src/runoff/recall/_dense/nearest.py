@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from runoff.recall._dense.packed import Packed
 
-__all__ = ["SCORE_RANGES", "Similarity", "nearest"]
-
 Similarity: TypeAlias = Literal["cosine", "ip", "l2"]
 
 SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Packed", "Stored", "direction", "packed"]
-
 Stored: TypeAlias = Literal["float32", "int8"]
 
 _AT_ONCE = 4096

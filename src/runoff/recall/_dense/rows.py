@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from runoff.recall._dense.packed import Stored
     from runoff.types import Document
 
-__all__ = ["Rows", "View"]
-
 _AT_ONCE = 4096
 
 

@@ -24,16 +24,6 @@ if TYPE_CHECKING:
 
     from runoff._waiting.drive import Asking
 
-__all__ = [
-    "AsyncEmbedQuery",
-    "Embed",
-    "EmbedQuery",
-    "QueryEmbedder",
-    "as_matrix",
-    "as_vector",
-    "has_query_methods",
-]
-
 Embed: TypeAlias = "Callable[[list[str]], ArrayLike]"
 EmbedQuery: TypeAlias = "Callable[[str], ArrayLike]"
 AsyncEmbedQuery: TypeAlias = "Callable[[str], Awaitable[ArrayLike]]"

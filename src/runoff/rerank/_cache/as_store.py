@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     Store: TypeAlias = "MemoryCache | DiskCache"
 
-__all__ = ["as_store"]
-
 
 def as_store(cache: object) -> Store | None:
     """Return the store that an argument `cache` stands for.

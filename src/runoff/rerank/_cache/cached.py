@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from runoff._util.display import html_by
 from runoff._util.faults import reason_of
-from runoff._util.messages import visible
+from runoff._util.messages import config_repr, visible
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.deadline import Deadline
@@ -69,6 +70,10 @@ class Cached(Wrapping):
     scorer: PairScorer
     _: KW_ONLY
     store: MemoryCache | DiskCache | str | Path | bool = True
+
+    __repr__ = config_repr
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __post_init__(self) -> None:
         """Check the arguments."""

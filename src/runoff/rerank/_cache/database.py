@@ -16,8 +16,6 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["OPENING", "Database", "check_header", "database_of", "named", "transaction"]
-
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x72754E66  # "ruNf", in the file's header where SQLite keeps a place for it
 _FORMAT = 1

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["DiskCache"]
-
 _T = TypeVar("_T")
 
 _BATCH = 500

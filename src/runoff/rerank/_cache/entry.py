@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runoff.scores import ModelIdentity, Passage, ScoreKind
 
-__all__ = ["Entry", "Found"]
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank._cache.entry import Entry
 
-__all__ = ["Flight", "Landed", "claim"]
-
 _STALE = 60.0  # seconds after which a caller without deadline is waited for no more
 _GRACE = 0.1  # seconds that a caller may be late
 _LOOK = 0.05  # seconds between checks whether the other caller is loading a model

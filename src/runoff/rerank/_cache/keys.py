@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.protocols import Cacheable, PairScorer
 
-__all__ = ["check_keyed", "pair_keys", "scorer_key"]
-
 _SECRET = ("key", "token", "secret", "password", "authorization", "headers")  # how names end
 _REMEDY = "give it a property cache_key, a text that says what its scores depend on"
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from runoff.rerank._cache.entry import Entry
 
-__all__ = ["MemoryCache"]
-
 
 class _Recent:
     """The entries, least recently used first; a copy or pickle starts empty."""

@@ -24,22 +24,6 @@ if TYPE_CHECKING:
     from runoff._onnx.tokens import TextEncoder
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
-__all__ = [
-    "BACKENDS",
-    "Memo",
-    "Ready",
-    "Scored",
-    "cache_key",
-    "check",
-    "check_shape",
-    "default_blend",
-    "english",
-    "identity",
-    "kind",
-    "logit",
-    "versions",
-]
-
 BACKENDS = ("onnx", "torch", "openvino")
 _DTYPES = (None, "float32", "float16", "bfloat16")
 _TORCH_ONLY: dict[str, object] = {"device": None, "dtype": None}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._onnx.state import State
+from runoff._util.display import html_by
+from runoff._util.messages import config_repr
 from runoff._waiting.drive import ask
 from runoff.errors import InvalidArgument
 from runoff.rerank._local import backends, onnx
@@ -94,6 +96,10 @@ class CrossEncoder(LocalScorer[backends.Ready]):
     prompt_name: str | None = None
     batch_size: int | None = None
     _state: State[Ready] = field(default_factory=State, init=False, repr=False, compare=False)
+
+    __repr__ = config_repr
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank._local.late_interaction import LateInteraction
 
-__all__ = ["COLLECTION", "Ready", "Work", "prepare"]
-
 COLLECTION = 200  # documents of a store from which on their frequencies count
 _QUERIES = 64  # whose vectors are kept
 Counting: TypeAlias = "Callable[[], Frequencies | None]"

@@ -12,6 +12,8 @@ from runoff._onnx.state import State
 from runoff._tokens.encoder import check_options, vectors_key
 from runoff._tokens.keeps import Encoding
 from runoff._tokens.settings import read_settings
+from runoff._util.display import html_by
+from runoff._util.messages import config_repr
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
 from runoff.errors import InvalidArgument
@@ -93,6 +95,10 @@ class LateInteraction(LocalScorer[late.Ready]):
     cache_dir: str | Path | None = None
     local_files_only: bool = False
     _state: State[late.Ready] = field(default_factory=State, init=False, repr=False, compare=False)
+
+    __repr__ = config_repr
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._onnx import cpu, resolve, sessions, slots
-from runoff._onnx.passes.kept import faster
 from runoff._onnx.tokens import TextEncoder
 from runoff.rerank._local import backends
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank._local.cross_encoder import CrossEncoder
     from runoff.rerank._local.late_interaction import LateInteraction
-
-__all__ = ["cache_key", "find", "prepare"]
 
 _OUTPUT = "logits"
 
@@ -53,7 +50,7 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
     files = find(config)
     kind = backends.kind(files, config.activation)
     length = resolve.length(files, config.max_length)
-    graph = faster(files, files.digest(), config.cache_dir)
+    graph = _graph(config, files, files.digest())
     loaded = sessions.load(files, graph=graph)
     encoder = TextEncoder(loaded.tokenizer, length)
     output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]
@@ -79,7 +76,16 @@ def cache_key(config: CrossEncoder) -> str:
     """Return what the scores depend on; the files are found and not loaded."""
     files = find(config)
     digest = files.digest()
-    return _cache_key(config, files, digest, faster(files, digest, config.cache_dir))
+    return _cache_key(config, files, digest, _graph(config, files, digest))
+
+
+def _graph(config: CrossEncoder, files: ModelFiles, digest: str) -> Path | None:
+    """Return the graph to run where it is not the model's own; embedded models need none."""
+    if resolve.is_plain(files.name):
+        return None
+    from runoff._onnx.passes.kept import faster  # noqa: PLC0415 - a first score is to be quick
+
+    return faster(files, digest, config.cache_dir)
 
 
 def _cache_key(config: CrossEncoder, files: ModelFiles, digest: str, graph: Path | None) -> str:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
 
-__all__ = ["LocalScorer", "Values"]
-
 
 class _Ready(Protocol):
     """A loaded model, and what a configuration adds to it."""

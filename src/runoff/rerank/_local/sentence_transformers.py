@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
-__all__ = ["cache_key", "find", "prepare"]
-
 _ON_GPU = 32  # pairs in a run
 _SHORT = {None: "fp32", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 _SETTINGS = ("*.json", "*.txt", "*.jinja", "*.model", "*.py")

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from runoff._onnx.tokens import Encoded
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
-__all__ = ["LoadedModel"]
-
 _PACKAGE = "sentence-transformers"
 _CALLED_DTYPE_SINCE = (4, 56)  # transformers: torch_dtype before
 _OF_NO_CLASS = {"PreTrainedTokenizerFast", "TokenizersBackend"}

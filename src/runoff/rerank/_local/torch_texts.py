@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from runoff.rerank._local.backends import Memo
     from runoff.rerank._local.torch_model import LoadedModel
 
-__all__ = ["ChatTexts", "PlainTexts"]
-
 _JOINTS = 2  # tokens by which a text may grow where it meets the template
 
 

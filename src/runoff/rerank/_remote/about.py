@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from runoff.rerank._remote.access import Access
 
-__all__ = ["about", "is_new"]
-
 _SECONDS = 1.0  # what it may take
 _SHARE = 0.25  # and of the time that is left
 _KEPT, _MISSED = 300.0, 30.0  # seconds until a server is asked again

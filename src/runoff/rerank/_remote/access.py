@@ -15,18 +15,6 @@ from runoff.errors import AuthenticationFailed, InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = [
-    "Access",
-    "Headers",
-    "Key",
-    "Secret",
-    "as_headers",
-    "as_key",
-    "masked",
-    "scope_of",
-]
-
-
 _T = TypeVar("_T")
 
 

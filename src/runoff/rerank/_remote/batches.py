@@ -39,18 +39,6 @@ if TYPE_CHECKING:
     from runoff.rerank._remote.retries import Retries
     from runoff.scores import ModelIdentity, Passage, ScoreKind
 
-__all__ = [
-    "Ask",
-    "Batches",
-    "Reply",
-    "Way",
-    "gate_of",
-    "load",
-    "pair_scores",
-    "read",
-    "score",
-]
-
 # requests that one call may use to find the texts a server rejects: few while nothing is scored,
 # since then something else may be wrong
 _SPLITS, _SPLITS_BLIND = 64, 16

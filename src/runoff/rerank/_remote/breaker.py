@@ -20,8 +20,6 @@ from runoff.errors import CircuitOpen, TransientError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Breaker", "Circuit", "Permit", "breaker_of"]
-
 _PATIENCE = 2.0  # a request given up before so many times the usual latency proves nothing
 _SHORTEST = 0.1  # seconds; nor does one given less than this, while no latency is known
 _MEMORY = 0.2  # weight of the latest latency in the usual one

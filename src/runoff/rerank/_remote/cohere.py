@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by
 from runoff._util.faults import reason_of
 from runoff._util.messages import error_text
 from runoff._waiting import workers
@@ -129,6 +130,8 @@ class CohereRerank(RemoteScorer):
                 raise InvalidArgument(
                     name, "***", "cannot be given with client=: set it on the client"
                 )
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __repr__(self) -> str:
         """Show the model and where it is, without the key."""

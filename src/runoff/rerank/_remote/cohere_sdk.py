@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.rerank._remote.access import Secret
     from runoff.rerank._remote.cohere import CohereRerank
 
-__all__ = ["answer", "arguments", "client_of", "key_of", "misread", "plain", "ready"]
-
 _clients: weakref.WeakKeyDictionary[
     asyncio.AbstractEventLoop, dict[tuple[Secret[str | None], str], Any]
 ] = weakref.WeakKeyDictionary()

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["Connections", "no_cookies"]
-
 _KEPT = 64  # idle connections of one process to one place
 _IDLE = 30.0  # seconds
 

@@ -19,8 +19,6 @@ from runoff.scores import Passage, ScoreKind, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["DIALECTS", "About", "Dialect", "Item", "as_dialect"]
-
 Path: TypeAlias = tuple[str, ...]
 
 _SHOWN = 200  # characters of a server's message that are repeated

@@ -20,8 +20,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     from runoff.errors import RunoffError
 
-__all__ = ["is_loopback", "proxies_unusable", "trusted", "untrusting"]
-
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from runoff._util.arguments import count
+from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff._waiting import private_loop
 from runoff.errors import InvalidArgument
@@ -131,6 +132,8 @@ class HTTPRerank(RemoteScorer):
             )
         object.__setattr__(self, "api_key", key)
         object.__setattr__(self, "headers", headers)
+
+    _repr_html_ = html_by("configured_html", "_configured")
 
     def __repr__(self) -> str:
         """Show the configuration without key, headers and what follows a `?`."""

@@ -14,8 +14,6 @@ from runoff.errors import ConnectionFailed, ServerFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Retries", "retry_after"]
-
 _SPREAD = 0.5  # of each pause is random, so that callers that failed together retry apart
 
 

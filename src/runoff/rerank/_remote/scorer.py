@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.scores import ScoreKind
 
-__all__ = ["RemoteScorer", "check_policy"]
-
 
 def check_policy(timeout: object, retries: object, circuit: object) -> None:
     """Refuse wrong values of the arguments that all remote scorers share.

@@ -42,18 +42,6 @@ if TYPE_CHECKING:
 
     from runoff.rerank._remote.access import Access
 
-__all__ = [
-    "check_url",
-    "client",
-    "failed",
-    "get",
-    "host_of",
-    "post",
-    "ready",
-    "status_error",
-    "without_frames",
-]
-
 # parameters of a URL that hold a secret: by the end of the name, or by what keys look like
 _SECRET_NAME = re.compile(
     r"(?:key|token|secret|passw(?:or)?d|pwd|signature|credentials?|authorization)s?$"

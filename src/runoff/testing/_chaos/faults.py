@@ -28,8 +28,6 @@ from runoff.testing._chaos.replies import Job, Row, encode, error_reply, reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["FAULTS", "Exchange", "Fault"]
-
 _DRIP = 0.05
 _HUGE = 200 * 1024 * 1024
 _BLOCK = b" " * 65_536

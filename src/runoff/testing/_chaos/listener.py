@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from runoff.testing._chaos.faults import Fault
 
-__all__ = ["Listener", "Received", "Traffic"]
-
 _LINGER_NONE = struct.pack("ii", 1, 0)
 _LONGEST_LINE = 65_536
 

@@ -11,22 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = [
-    "TEI_BATCH",
-    "Dialect",
-    "Job",
-    "Refusal",
-    "Row",
-    "dialect_of",
-    "encode",
-    "error_reply",
-    "expected_score",
-    "read_job",
-    "reply",
-    "reply_headers",
-    "tei_info",
-]
-
 Dialect: TypeAlias = Literal["tei", "vllm", "jina", "infinity", "cohere", "nvidia"]
 JSON: TypeAlias = Any
 

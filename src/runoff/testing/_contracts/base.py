@@ -25,8 +25,6 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["Contract", "require", "skip"]
-
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 

@@ -14,8 +14,6 @@ from runoff.types import Document, Hit
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["FusionContract"]
-
 _CASES = 100
 
 

@@ -25,8 +25,6 @@ from runoff.types import Document, Hit, Query
 if TYPE_CHECKING:
     from runoff.filters import Filter
 
-__all__ = ["RecallSourceContract"]
-
 
 class RecallSourceContract(Contract):
     """The contract of a source; subclass it and implement `make` over given documents.

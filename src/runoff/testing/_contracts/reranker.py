@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["RerankerContract"]
-
 
 class RerankerContract(Contract):
     """The contract of a reranker; subclass it and implement `make`.

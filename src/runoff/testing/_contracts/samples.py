@@ -5,8 +5,6 @@ from __future__ import annotations
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
 from runoff.types import Candidate, Document, Placement
 
-__all__ = ["DOCUMENTS", "FILTERS", "ODD_TEXTS", "QUERIES", "candidates", "pairs"]
-
 DOCUMENTS: tuple[Document, ...] = (
     Document(
         "tea-green",

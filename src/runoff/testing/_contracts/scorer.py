@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["PairScorerContract"]
-
 
 class PairScorerContract(Contract):
     """The contract of a pair scorer; subclass it and implement `make`.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._health.observations import Finding
     from runoff.pipeline._two_stage import TwoStage
 
-__all__ = ["doctor"]
-
 _FEW_QUESTIONS = (
     "what is it?",
     "how does it work?",

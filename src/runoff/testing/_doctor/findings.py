@@ -9,8 +9,6 @@ from runoff.evaluation._health.observations import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["fine", "nothing", "odd", "prefixed", "sorted_findings"]
-
 
 def odd(check: str, figure: float, sentence: str, advice: str) -> Finding:
     """Return a finding to act on."""

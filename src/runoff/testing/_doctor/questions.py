@@ -7,8 +7,6 @@ from types import MappingProxyType
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["FILLER", "QUESTIONS", "checked"]
-
 QUESTIONS: Mapping[str, str] = MappingProxyType({
     "How long should green tea steep?": (
         "Green tea should steep for two minutes; a longer steep makes green tea bitter."

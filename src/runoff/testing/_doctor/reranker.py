@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.scores import ScoreKind
     from runoff.types import Reranking
 
-__all__ = ["examined"]
-
 _REVERSED, _RANDOM = 0.25, 0.75  # of the pairs of an answer and another text, ranked right
 _TOLERANCE = 0.02  # of the standard deviation of scores: servers compute in half precision
 _LONG = 150  # words; the smallest limit in use is 256 tokens

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.types import Document, Hit
 
-__all__ = ["examined"]
-
 _DEEP = 50  # hits asked for to know some documents
 _SAMPLE = 6  # documents whose own texts are asked for
 _WORDS = 40  # of a text that become a question

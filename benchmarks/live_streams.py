@@ -1,0 +1,186 @@
+"""Streams of simulated traffic: two orders of judged queries, judges of all kinds, and people.
+
+A difference of known size is made by exchanging the order for some of the queries only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff.live._judging.differences import gain
+from runoff.live._ppi import Sheet, chances, picked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from live_orders import Orders
+    from numpy.typing import NDArray
+
+__all__ = ["CUTOFF", "JUDGES", "Pair", "Traffic", "right_in", "stream"]
+
+CUTOFF = 10
+_GRADES = np.array([gain(one) for one in range(4)])
+_DISCOUNT = 1 / np.log2(np.arange(CUTOFF) + 2)
+_PARTIAL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two orders of the queries of a collection: what differs, query by query.
+
+    Attributes:
+        starts: where the rows of each query begin, and the end; shape (queries + 1,).
+        weights: of all rows.
+        grades: of all rows.
+        ndcg: the mean difference in nDCG@10.
+    """
+
+    starts: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    grades: NDArray[np.int64]
+    ndcg: float
+
+    def truth(self) -> float:
+        """Return the mean difference in SDCG@10."""
+        return float((self.weights * _GRADES[self.grades]).sum() / (len(self.starts) - 1))
+
+
+class Traffic:
+    """The queries of a collection and the orders of its systems, with a faulty one."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.name, self.grades = orders.name, orders.grades
+        faulty = {
+            one: ids[:CUTOFF][::-1] + ids[CUTOFF:] for one, ids in orders.found["fused"].items()
+        }
+        self.found: dict[str, Mapping[str, list[str]]] = {**orders.found, "faulty": faulty}
+        self.ids = list(orders.grades)
+        self.values = {name: self._ndcg(found) for name, found in self.found.items()}
+
+    def _ndcg(self, found: Mapping[str, list[str]]) -> float:
+        total = 0.0
+        for query_id in self.ids:
+            grades = self.grades[query_id]
+            gains = [_GRADES[grades.get(one, 0)] for one in found[query_id][:CUTOFF]]
+            ideal = sorted((_GRADES[one] for one in grades.values()), reverse=True)[:CUTOFF]
+            best = float(np.dot(ideal, _DISCOUNT[: len(ideal)]))
+            total += float(np.dot(gains, _DISCOUNT[: len(gains)])) / best if best else 0.0
+        return total / len(self.ids)
+
+    def pair(self, before: str, after: str) -> Pair:
+        """Return what differs between two systems."""
+        starts, weights, grades = [0], [], []
+        for query_id in self.ids:
+            rows: dict[str, float] = {}
+            for sign, name in ((-1, before), (1, after)):
+                for rank, doc_id in enumerate(self.found[name][query_id][:CUTOFF]):
+                    rows[doc_id] = rows.get(doc_id, 0.0) + sign * _DISCOUNT[rank] / _DISCOUNT.sum()
+            differ = {one: weight for one, weight in rows.items() if weight}
+            weights += differ.values()
+            grades += [self.grades[query_id].get(one, 0) for one in differ]
+            starts.append(len(weights))
+        return Pair(
+            np.array(starts),
+            np.array(weights, np.float64),
+            np.array(grades, np.int64),
+            self.values[after] - self.values[before],
+        )
+
+    def largest(self) -> Pair:
+        """Return the pair of systems with the largest gain."""
+        return self.pair(
+            min(self.values, key=self.values.__getitem__),
+            max(self.values, key=self.values.__getitem__),
+        )
+
+
+def right_in(share: float) -> Callable[..., NDArray[np.int64]]:
+    """Return a judge that is right in a share of cases, and grades at random in the others."""
+
+    def judged(
+        rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        del weights
+        return np.where(rng.random(len(grades)) < share, grades, rng.integers(0, 4, len(grades)))
+
+    return judged
+
+
+def _partial(
+    rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Grade what was moved up as perfect in half of the cases."""
+    return np.where((weights > 0) & (rng.random(len(grades)) < _PARTIAL), 3, grades)
+
+
+def _contrary(
+    rng: np.random.Generator, grades: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Grade the opposite."""
+    del rng, weights
+    return 3 - grades
+
+
+JUDGES: dict[str, Callable[..., NDArray[np.int64]]] = {
+    "random": right_in(0.0),
+    "right in 50%": right_in(0.5),
+    "right in 80%": right_in(0.8),
+    "right in 95%": right_in(0.95),
+    "perfect": right_in(1.0),
+    "partial to what rises": _partial,
+    "contrary": _contrary,
+}
+
+
+def stream(
+    pair: Pair,
+    many: int,
+    rng: np.random.Generator,
+    *,
+    judge: Callable[..., NDArray[np.int64]],
+    rate: float,
+    mixed: float | None = 1.0,
+    sign: float = 1.0,
+) -> Sheet:
+    """Return a stream of queries.
+
+    Args:
+        pair: the two orders.
+        many: how many queries.
+        rng: the random numbers.
+        judge: what grades.
+        rate: the share of queries of which people grade a document.
+        mixed: the share of queries whose order is exchanged; None exchanges the two sides at
+            random, so that there is no difference on average.
+        sign: -1 exchanges the two sides.
+    """
+    drawn = rng.integers(0, len(pair.starts) - 1, many)
+    sides = np.full(many, sign)
+    if mixed is None:
+        sides = rng.choice([-1.0, 1.0], many)
+    else:
+        sides[rng.random(many) >= mixed] = 0.0
+    lengths = np.where(sides == 0, 0, pair.starts[drawn + 1] - pair.starts[drawn])
+    query = np.repeat(np.arange(many), lengths)
+    begins = np.concatenate([[0], np.cumsum(lengths)])
+    rows = (
+        np.arange(begins[-1])
+        - np.repeat(begins[:-1], lengths)
+        + np.repeat(pair.starts[drawn], lengths)
+    )
+    weights, grades = pair.weights[rows] * np.repeat(sides, lengths), pair.grades[rows]
+    sizes = np.bincount(query, np.abs(weights), minlength=many)
+    people, chance = np.full(len(rows), np.nan), np.zeros(len(rows))
+    shares, largest = chances(sizes, rate)
+    draws = rng.random(many)
+    for at in np.flatnonzero(draws < shares):
+        inside = slice(begins[at], begins[at + 1])
+        found = picked(weights[inside], float(shares[at]), float(draws[at]))
+        if found is not None:
+            people[begins[at] + found[0]] = _GRADES[grades[begins[at] + found[0]]]
+            chance[begins[at] + found[0]] = found[1]
+    said = _GRADES[judge(rng, grades, weights)]
+    return Sheet(query, weights, said, people, chance, largest)
