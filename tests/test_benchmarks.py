@@ -18,7 +18,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 needs_models = pytest.mark.skipif(
     importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
 )
-PAGES = ("benchmarks", "speed", "real-server")  # written from figures.json
+PAGES = ("benchmarks", "bulk", "engines", "speed", "real-server")  # written from figures.json
 TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")
 
 
