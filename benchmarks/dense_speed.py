@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from harness import Options
 
-__all__ = ["run"]
+__all__ = ["measured", "run"]
 
 DEPTH = 100
 _SIZE, _DIMENSION, _CLUSTERS = 100_000, 384, 1000
@@ -31,6 +31,11 @@ _QUERIES = 10
 
 def run(options: Options) -> Report:
     """Measure a search of each."""
+    return measured(2000 if options.quick else _SIZE, 2 if options.quick else 9)
+
+
+def measured(size: int, rounds: int) -> Report:
+    """Measure a search of each among so many vectors."""
     try:
         import faiss  # noqa: PLC0415 - need not be installed
     except ImportError:
@@ -40,7 +45,6 @@ def run(options: Options) -> Report:
         msg = "set OPENBLAS_NUM_THREADS=1, so that all use one thread"
         raise Skipped(msg)
     faiss.omp_set_num_threads(1)
-    size = 2000 if options.quick else _SIZE
     vectors, asked = _vectors(size)
     texts = [(f"d{at}", "") for at in range(size)]
     ours = {
@@ -67,7 +71,7 @@ def run(options: Options) -> Report:
     }
     calls["faiss, flat"] = each(lambda at: flat.search(asked[at : at + 1], DEPTH))
     calls["faiss, 8 bits"] = each(lambda at: rounded.search(asked[at : at + 1], DEPTH))
-    seconds = interleaved(2 if options.quick else 9, calls)
+    seconds = interleaved(rounds, calls)
     best = [set(flat.search(asked[at : at + 1], DEPTH)[1][0].tolist()) for at in range(_QUERIES)]
     found: dict[str, Any] = {
         name: [

@@ -1,7 +1,8 @@
 """Tables of the documentation, written from kept figures.
 
 A page has a block for each benchmark whose tables it shows, from `<!-- NAME -->` to
-`<!-- /NAME -->`, or one called `figures` for a row of each figure of all benchmarks.
+`<!-- /NAME -->`, or one called `figures` for a row of each figure of the benchmarks without a block
+on any page of the folder. What no kept figures are for stays as it is.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ def write_all(page: Path, kept: Mapping[str, Any]) -> None:
         page: the page.
         kept: what `run.py --json` wrote.
     """
-    blocks: dict[str, list[str]] = {_SUMMARY: _summary(kept)}
+    shown = {
+        name for one in page.parent.glob("*.md") for name in _BLOCK.findall(one.read_text("utf-8"))
+    }
+    rest = {key: one for key, one in kept.items() if _name(key) not in shown}
+    blocks: dict[str, list[str]] = {_SUMMARY: _summary(rest)}
     for key, one in kept.items():
         if "skipped" not in one:
             blocks.setdefault(_name(key), []).extend(_tables(kept_report(one), one["about"]))
@@ -96,7 +101,7 @@ def _tables(report: Report, about: Mapping[str, str]) -> list[str]:
 
 
 def _summary(kept: Mapping[str, Any]) -> list[str]:
-    """Return a row for each figure of each benchmark."""
+    """Return a row for each figure."""
     rows = []
     for one in kept.values():
         for figure in kept_report(one).requirements if "skipped" not in one else ():

@@ -1,8 +1,10 @@
 """Run benchmarks: `python benchmarks/run.py [names...] [--json FILE]`; without names, most of them.
 
-`bm25_large` and `defaults` run only when they are named: they take many minutes, or hours.
+`bm25_large`, `dense_large` and `defaults` run only when they are named: they take many minutes, or
+hours.
 `--from FILE --markdown PAGE` runs nothing: it writes the page's tables from figures that were kept
-with `--json`. Each of several pages has a `--markdown` of its own.
+with `--json`. Each of several pages has a `--markdown` of its own. `--from FILE --json KEPT` takes
+the figures of one file over into another.
 
 What is compared runs in turns within one process; the machine is printed beside absolute times.
 """
@@ -32,6 +34,7 @@ BENCHMARKS = (
     "bm25_speed",
     "bm25_large",
     "dense_speed",
+    "dense_large",
     "overhead",
     "overrun",
     "grouping",
@@ -40,6 +43,7 @@ BENCHMARKS = (
     "peers",
     "concurrency",
     "callers",
+    "slots",
     "adapters",
     "soak",
     "score_cache",
@@ -63,9 +67,10 @@ BENCHMARKS = (
     "coverage",
     "drift",
     "live",
+    "watching",
     "defaults",
 )
-_ONLY_BY_NAME = ("bm25_large", "defaults")
+_ONLY_BY_NAME = ("bm25_large", "dense_large", "defaults")
 
 
 def main(arguments: list[str]) -> int:
@@ -98,9 +103,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="run as little as shows that it works")
     given = parser.parse_args(arguments)
     if given.kept is not None:
-        if not given.markdown:
-            parser.error("--from needs the page: --markdown FILE")
-        return _rewrite(given.kept, given.markdown, given.picture)
+        if not given.markdown and not given.json:
+            parser.error("--from needs a page, --markdown FILE, or kept figures, --json FILE")
+        return _rewrite(given.kept, given.markdown, given.picture, given.json)
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
         names = ", ".join(BENCHMARKS)
@@ -136,15 +141,22 @@ def main(arguments: list[str]) -> int:
             write_into(page, name, report, about)
         found[name] = {"about": about} | asdict(report)
     if given.json:
-        kept = json.loads(given.json.read_text("utf-8")) if given.json.exists() else {}
-        text = json.dumps(replaced(kept, found, BENCHMARKS), indent=2)
-        given.json.write_text(f"{text}\n", encoding="utf-8")
+        _keep(given.json, found)
     return 0 if ran and not missed else 1 if ran else 2
 
 
-def _rewrite(path: Path, pages: list[Path], picture: Path | None) -> int:
-    """Write all tables of kept figures into pages, and draw the peers."""
+def _keep(path: Path, found: dict[str, object]) -> None:
+    """Write figures to a file, instead of older ones of the same benchmarks."""
+    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    text = json.dumps(replaced(kept, found, BENCHMARKS), indent=2)
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _rewrite(path: Path, pages: list[Path], picture: Path | None, into: Path | None) -> int:
+    """Write all tables of kept figures into pages and the figures to a file; draw the peers."""
     kept = json.loads(path.read_text("utf-8"))
+    if into is not None:
+        _keep(into, kept)
     for page in pages:
         write_all(page, kept)
     if picture is not None:

@@ -73,17 +73,36 @@ def run(options: Options) -> Report:
         raise Skipped("; ".join(notes))
     return Report(
         [
-            Table(
-                "What the verdict says",
-                ("collection", "judged", "pools", *DECISIONS, "wrong"),
-                rows,
-                f"Shares of the pools. Systems: {', '.join(_NAMES)}; 30, 50 or 100 queries (three "
-                "quarters of them where there are fewer). Likely: what would be decided if "
-                "unjudged results were relevant no more often than judged ones.",
-            )
+            _by_condition(rows),
         ],
         required,
         notes,
+    )
+
+
+def _by_condition(rows: Sequence[Sequence[object]]) -> Table:
+    """Return a table with a row for each condition and a column for each collection.
+
+    Args:
+        rows: collection, condition, pools, the share of each decision, the share of wrong ones.
+    """
+    pools: dict[str, object] = {}
+    found: dict[str, dict[str, str]] = {}
+    for name, condition, many, *decided, _, wrong in rows:
+        pools[str(name)] = max(many, pools.get(str(name), 0))  # type: ignore[type-var] # counts
+        shares = [float(one) for one in decided]  # type: ignore[arg-type] # numbers
+        each = ", ".join(f"{one:.0%}" for one in shares)
+        cell = f"{sum(shares):.0%} ({each}); {wrong:.1%}"
+        found.setdefault(str(condition), {})[str(name)] = cell
+    most = ", ".join(f"{many} of {name}" for name, many in pools.items())
+    return Table(
+        "Verdicts that decide (keep, remove, no effect); and those that are wrong",
+        ("judged", *pools),
+        [(one, *(cells.get(name, "") for name in pools)) for one, cells in found.items()],
+        f"Shares of pools: {most}; of {_MISSING_POOLS} where a few are not judged. Systems: "
+        f"{', '.join(_NAMES)}; 30, 50 or 100 queries (three quarters of them where there are "
+        "fewer). Likely: what would be decided if unjudged results were relevant no more often "
+        "than judged ones.",
     )
 
 

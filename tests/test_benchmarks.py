@@ -18,7 +18,8 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 needs_models = pytest.mark.skipif(
     importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
 )
-PAGES = ("benchmarks", "bulk", "engines", "speed", "real-server")  # written from figures.json
+# written from figures.json
+PAGES = ("benchmarks", "bulk", "engines", "labels", "real-server", "speed", "verdict")
 TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")
 
 
@@ -240,11 +241,11 @@ def test_the_pages_show_the_kept_figures(tmp_path):
     pages = {name: BENCHMARKS.parent / f"docs/{name}.md" for name in PAGES}
     asked = ["--from", str(BENCHMARKS / "figures.json")]
     for name, page in pages.items():
-        shutil.copy(page, tmp_path / name)
-        asked += ["--markdown", str(tmp_path / name)]
+        shutil.copy(page, tmp_path / f"{name}.md")
+        asked += ["--markdown", str(tmp_path / f"{name}.md")]
     subprocess.run([sys.executable, str(BENCHMARKS / "run.py"), *asked], check=True)
     for name, page in pages.items():
-        assert (tmp_path / name).read_text("utf-8") == page.read_text("utf-8"), name
+        assert (tmp_path / f"{name}.md").read_text("utf-8") == page.read_text("utf-8"), name
 
 
 def test_a_benchmark_that_ran_again_replaces_its_old_figures():

@@ -34,9 +34,7 @@ MARKS = {"\u200e", "\u200f", "\u061c"}
 hostile = st.lists(st.sampled_from(SEQUENCES) | st.text(max_size=4), min_size=1, max_size=8).map(
     "".join
 )
-MANY = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def unfit(text):

@@ -16,6 +16,7 @@ FRAMEWORKS = ("langchain", "llama_index")
 
 # one of those that take least, 20 seconds, runs with `make test` too
 QUICK = ("evaluate_your_pipeline",)
+WEEK = "a_week_of_live_traffic"
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 slow = pytest.mark.slow("30 s a notebook: it embeds the documentation of Python")
@@ -113,6 +114,15 @@ def test_readme_quotes_the_stored_outputs():
 def test_notebook_runs(path, executed):
     """Every cell executes without an error and writes nothing to stderr."""
     assert all(one.get("name") != "stderr" for one in outputs(executed(path.stem)))
+
+
+@jupyter
+def test_a_week_runs_on_a_small_sample(monkeypatch):
+    """With twenty searches a day every cell works, and writes nothing to stderr."""
+    monkeypatch.setenv("RUNOFF_SEARCHES_A_DAY", "20")
+    notebook = run(FOLDER / f"{WEEK}.ipynb")
+    assert all(one.get("name") != "stderr" for one in outputs(notebook))
+    assert said(notebook, "week").startswith("140 answers, ")
 
 
 @slow
@@ -452,3 +462,54 @@ class TestChooseWindowAndFusion:
         assert hurried.endswith(" pairs read, degraded (timeout)")
         read, pairs = map(int, re.findall(r"(\d+) of (\d+)", hurried)[0])
         assert read < pairs == 200
+
+
+@slow
+@jupyter
+class TestAWeekOfLiveTraffic:
+    """What the notebook says about an update that harms one language."""
+
+    name = WEEK
+
+    def test_the_mean_hides_what_a_slice_shows(self, shown):
+        """All queries together do not say that it helps; in German it harms, which is an alarm."""
+        found = shown("people")
+        assert not found.startswith("It helps")
+        assert "language=de: harms, -" in found
+        assert "language=en: harms" not in found
+        assert shown("alarm").startswith("exit code 3\n")
+
+    def test_the_judge_alone_is_wrong(self, shown):
+        """It is sure of no difference, and sees less than a quarter of the harm to German."""
+        found = shown("alone")
+        assert found.startswith("No difference above 0.02: ")
+        seen = number(r"language=de: \w+, ([-+.\d]+)", found)
+        assert seen > number(r"language=de: true ([-+.\d]+)", shown("truth")) / 4
+
+    def test_what_people_correct_holds(self, shown):
+        """Every interval beside a true difference contains it."""
+        pattern = r"true ([-+.\d]+), stated ([-+.\d]+) to ([-+.\d]+)"
+        found = re.findall(pattern, shown("truth") + shown("knob-truth"))
+        assert len(found) == 4
+        for true, low, high in (map(float, one) for one in found):
+            assert low <= true <= high
+
+    def test_the_shadow_names_the_knob(self, shown):
+        """The old model is better in German; the judge alone says that it harms."""
+        found = shown("knob")
+        assert "language=de: helps, +" in found
+        assert "\nBy the judge alone: It harms: " in found
+
+    def test_offline_grades_of_the_judge_show_less_than_half(self, shown):
+        """So much of what German loses with the update is in the judge's grades."""
+        by = {
+            name: [float(one) for one in re.findall(rf"by {name} grades: ([.\d]+)", shown("trap"))]
+            for name in ("the judge's", "true")
+        }
+        losses = {name: before - after for name, (before, after) in by.items()}
+        assert 0 < losses["the judge's"] < losses["true"] / 2
+
+    def test_after_the_fix_no_harm_is_proven(self, shown):
+        """For neither language, nor for all."""
+        assert "harms, " not in shown("fix")
+        assert not shown("fix").startswith("It harms")

@@ -25,7 +25,7 @@ PAGES = {
     "notebooks/README.md": "notebooks/index.md",
 }
 NOTEBOOKS = [f"notebooks/{one.name}" for one in sorted(ROOT.glob("notebooks/*.ipynb"))]
-LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]+)")
+LINK = re.compile(r"((?:\]\(|\bsrc=\"|\bsrcset=\"))(?![a-z]+:|#)([^)#\s\"]+)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

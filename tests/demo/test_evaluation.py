@@ -157,6 +157,7 @@ def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, m
     found = evaluation.evaluate(pipeline, collection, tmp_path)
     TerminalReport().evaluated(found)
     *lines, last = capsys.readouterr().out.rstrip().splitlines()
+    assert lines[-1].endswith(": runoff explore")
     assert last.endswith((tmp_path / evaluation.REPORT).as_uri())
     assert max(map(len, lines)) <= 80
     heads = [line.partition(",")[0] for line in lines]

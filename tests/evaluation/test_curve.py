@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import recorded
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tunable import Judge, collection, recording
 
@@ -190,7 +190,6 @@ def test_a_cascade_is_paid_stage_by_stage_and_sources_by_the_slowest():
     assert spent.cost == pytest.approx([40, 40, 40])
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(2, 40))
 def test_a_recommendation_gives_up_little(seed, windows, queries):
     """On the queries it is made on, the recommended window is at most .0025 below the best."""
@@ -218,7 +217,7 @@ def test_what_cannot_be_is_refused():
     """Without a second stage, or with unrecorded queries, there is no curve."""
     with pytest.raises(InvalidArgument, match="a system with a second stage"):
         curve(recording(None, many=3), collection(3))
-    with pytest.raises(InvalidArgument, match="not recorded"):
+    with pytest.raises(InvalidArgument, match="record them first"):
         curve(recording(Judge(), many=3), collection(4))
     for wrong in ({"windows": [0]}, {"bound": 0}, {"folds": 1}, {"rounds": 0}):
         with pytest.raises(InvalidArgument):

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ledgers import Dropping, Listed, Told, ledger
 from recorded import Hashed, pipeline, questions
@@ -163,7 +163,6 @@ SETTINGS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     collection=COLLECTIONS,
     chosen=SETTINGS,

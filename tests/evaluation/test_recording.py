@@ -356,20 +356,15 @@ def test_without_pyarrow(tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
-def test_progress_is_told(capfd):
-    """Progress goes to standard error, and nothing to standard output."""
-    pytest.importorskip("rich")
-    record(pipeline(), QUESTIONS, 30)
-    told = capfd.readouterr()
-    assert "6/6" in told.err
-    assert told.out == ""
-
-
-def test_progress_without_rich(capfd, monkeypatch):
-    """Without rich, progress is printed as lines."""
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    record(pipeline(), QUESTIONS, 30)
-    assert "6 of 6 queries" in capfd.readouterr().err
+def test_a_resumed_recording_counts_what_was_there(tmp_path):
+    """Progress goes on from the queries that were recorded before."""
+    heard = []
+    options = {"path": tmp_path / "kept", "progress": lambda *told: heard.append(told)}
+    record(pipeline(), questions(6), 30, **options)
+    next(options["path"].glob("part-*.parquet")).unlink()
+    heard.clear()
+    record(pipeline(), questions(6), 30, **options)
+    assert heard[-1] == (6, 6)
 
 
 def test_a_second_recorder_of_a_directory_is_refused(tmp_path):

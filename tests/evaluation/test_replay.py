@@ -62,7 +62,6 @@ def plain():
     return recorded()
 
 
-@settings(max_examples=60)
 @given(chosen=SETTINGS)
 def test_replay_is_the_live_search(plain, chosen):
     """For any settings, replay returns the live answer: ids in order, scores to 1e-6."""

@@ -6,7 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from recorded import pipeline, questions
 from tunable import Judge, Source, collection, recording
@@ -140,7 +140,6 @@ def test_the_default_grid_holds_the_configured_values():
     assert alike == {Convex(normalizer="zscore"), RRF()}
 
 
-@settings(max_examples=80, deadline=None)
 @example(1, 11, 11)  # two are equally good, and rounding says otherwise
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 30))
 def test_the_rule_is_cheap_and_within_one_error(seed, many, queries):
@@ -182,7 +181,6 @@ def test_chance_is_not_taken_for_gain():
     assert abs(np.mean([one.held_out for one in found]) - 0.5) < 0.01
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 25))
 def test_the_front_is_what_nothing_beats(seed, many):
     """A setting is on the front if and only if no other is as good in all and better in one."""

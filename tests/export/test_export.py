@@ -274,8 +274,8 @@ def test_killed_midway_nothing_counts(tmp_path):
     code = (
         "import sys, time; from runoff.export import export_cross_encoder; "
         "export_cross_encoder(sys.argv[1], sys.argv[2], precision='fp32', "
-        "progress=lambda what: (print(what, flush=True), "
-        "time.sleep(60) if 'comparing' in what else None))"
+        "progress=lambda done, total: (print(done, flush=True), "
+        "time.sleep(60) if done == 2 else None))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(source), str(tmp_path / "out")],
@@ -284,7 +284,7 @@ def test_killed_midway_nothing_counts(tmp_path):
         text=True,
     ) as child:
         for line in child.stdout:
-            if "comparing" in line:
+            if line.strip() == "2":  # loaded and traced
                 break
         child.send_signal(signal.SIGKILL)
     assert child.returncode == -signal.SIGKILL

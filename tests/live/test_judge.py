@@ -42,13 +42,14 @@ def fill(path, grade=graded):
 
 def test_help_is_found_and_nothing_is_asked_twice(tmp_path, helped):
     """A second call gives the same statement without a question."""
-    folder, asked = keep(tmp_path / "obs", helped), []
+    folder, asked, heard = keep(tmp_path / "obs", helped), [], []
 
     def by(query, text):
         asked.append((query, text))
         return graded(query, text)
 
-    found = judge(folder, by)
+    found = judge(folder, by, progress=lambda *told: heard.append(told))
+    assert heard == [(at, len(asked)) for at in range(1, len(asked) + 1)]
     assert found.statement.decision == "helps"
     assert "nobody checked" in str(found)
     assert len(asked) == len(set(asked)) == found.usage.pairs

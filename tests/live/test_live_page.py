@@ -53,3 +53,7 @@ def test_the_page_shows_trend_slices_and_judge(tmp_path):
     assert "language=de" in page
     assert "<b>en" not in page
     assert "kappa" in page
+    shown = found._repr_html_()
+    assert shown.count("<svg") == 2
+    assert "<b>en" not in shown
+    assert "kappa" in shown

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from observed import observation
+from traffic import stream
 
 from runoff._util.text import text_key
 from runoff.errors import (
@@ -39,6 +40,24 @@ def test_what_is_written_is_read(tmp_path):
     ]
     Store(tmp_path / "kept").write(given)
     assert list(map(repr, Observations(tmp_path / "kept"))) == list(map(repr, given))
+
+
+def test_a_shard_is_made_in_short_steps(tmp_path):
+    """A thread that answers a query never waits for the columns of more than two observations."""
+    steps, since = [], [0.0]
+
+    def rest():
+        steps.append(time.thread_time() - since[0])
+        since[0] = time.thread_time()
+
+    many = stream(64, better=0, documents=100)
+    since[0] = time.thread_time()
+    Store(tmp_path / "kept").write(many, rest=rest)
+    assert len(steps) == 32
+    assert sorted(steps)[len(steps) // 2] < 0.002
+    assert [one.query_hash for one in Observations(tmp_path / "kept")] == [
+        one.query_hash for one in many
+    ]
 
 
 def test_since_leaves_out_the_older(tmp_path):

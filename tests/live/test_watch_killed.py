@@ -3,18 +3,12 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from parts import Backwards, Listed
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("resource")  # not on Windows
-
-from runoff import TwoStage
-from runoff.live import watch
-from runoff.types import Document
 
 SCRIPT = Path(__file__).with_name("watch_until_killed.py")
 
@@ -51,25 +45,12 @@ def test_200_000_queries(tmp_path):
     assert found["grown_mb"] < 20
 
 
-def p99(one, spent):
-    ordered = sorted(spent[one])
-    return ordered[int(0.99 * len(ordered))]
-
-
-@pytest.mark.slow("60 s: a watched pipeline beside an unwatched one, in turn")
-def test_an_answer_is_a_millisecond_later_at_most(tmp_path):
-    """p99 grows by no more than a millisecond, in the quietest of five rounds of 1,000 searches."""
-    documents = [Document(f"d{n}", f"text {n} " * 100) for n in range(100)]
-    plain = TwoStage({"one": Listed(*documents)}, reranker=Backwards())
-    both = {"plain": plain, "watched": watch(plain, tmp_path / "kept")}
-    added = []
-    for _ in range(5):
-        spent = {name: [] for name in both}
-        for _ in range(1000):
-            for name, one in both.items():
-                begun = time.perf_counter()
-                one.search("tea")
-                spent[name].append(time.perf_counter() - begun)
-                time.sleep(0.0005)  # as where a model or a network is waited for
-        added.append(p99("watched", spent) - p99("plain", spent))
-    assert min(added) < 0.001
+@pytest.mark.slow("200 s: 20,000 searches of each of four pipelines")
+@pytest.mark.timeout(3600)
+def test_an_answer_is_a_millisecond_later_at_most():
+    """p99 grows by no more, by the clock and of the processor; the machine must be idle."""
+    script = Path(__file__).parents[2] / "benchmarks" / "run.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "watching"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -96,7 +96,7 @@ class Changes(RuleBasedStateMachine):
             assert len(self.index) == len(self.expected)
 
 
-Changes.TestCase.settings = settings(max_examples=60, stateful_step_count=12)
+Changes.TestCase.settings = settings(stateful_step_count=12)
 TestChanges = Changes.TestCase
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from index_directory import generation_count, memory, point, pointer
 
@@ -101,7 +101,6 @@ def test_arrays_are_mapped(saved):
     assert not mapped(BM25.load(saved, mmap=False)._current().main.postings.rows)
 
 
-@settings(max_examples=50)
 @given(
     texts=st.lists(st.text(max_size=20), max_size=8),
     metadata=st.dictionaries(

@@ -98,7 +98,7 @@ def found(source, condition, depth):
 
 
 @given(held=metadatas, conditions=st.lists(filters, min_size=1, max_size=8))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @example(held=[{"x": 2**53 - 1}], conditions=[Eq("x", 2**53 - 1)])
 @example(held=[{"x": 2**53 + 4}], conditions=[Range("x", gt=2**53 + 3)])
 @example(held=[{"x": float(2**53)}], conditions=[Not(Eq("x", 2**53 + 1)), Eq("x", 2**53 + 1)])
@@ -114,7 +114,7 @@ def test_chroma_keeps_what_the_filter_keeps(make_collection, held, conditions):
 
 
 @given(held=metadatas, condition=filters)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_the_clause_never_loses_a_document(make_collection, held, condition):
     """The clause alone, unchecked, keeps at least what the filter keeps."""
     source = make_source(make_collection, held)

@@ -127,6 +127,29 @@ def test_a_long_text_is_cut_and_says_so(tmp_path):
     assert judge(folder, people=labels, texts=texts, labels=3).for_people == found.for_people
 
 
+def test_a_full_disk_leaves_both_files_as_they_were(tmp_path, monkeypatch):
+    """Neither the table nor the page is ever half written, and nothing is left beside them."""
+    folder, labels = keep(tmp_path / "obs", stream(20, better=0.8)), tmp_path / "labels.csv"
+    page = tmp_path / "label.html"
+    judge(folder, people=labels, page=page, labels=10)
+    labels.write_bytes(b"\xef\xbb\xbf" + labels.read_bytes())  # as Excel saves it
+    before = labels.read_bytes(), page.read_bytes(), sorted(tmp_path.iterdir())
+    keep(folder, stream(40, better=0.8, first=500))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            judge(folder, people=labels, page=page, labels=10)
+    assert (labels.read_bytes(), page.read_bytes(), sorted(tmp_path.iterdir())) == before
+    judge(folder, people=labels, page=page, labels=10)
+    assert labels.read_bytes().startswith(before[0])
+    assert len(labels.read_bytes()) > len(before[0])
+    assert len(data_of(page)["rows"]) == len(table(labels)) - 1
+
+
 def test_the_command_writes_it(asked, tmp_path):
     """And says how many documents wait."""
     done = runoff("label", asked[0], tmp_path / "label.html")

@@ -70,11 +70,11 @@ def recording(judged):
 
 
 def test_the_report_has_every_part_and_loads_nothing(recording, judged, tmp_path):
-    """Well-formed HTML with tables and five plots; no script, link, image or address in it."""
+    """Well-formed HTML with tables and six plots; no script, link, image or address in it."""
     path = tmp_path / "report.html"
     advice = recording.report(path, judged)
     page = Reading(path.read_text("utf-8"))
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
     assert page.tags.count("table") >= 5
     assert not {"script", "link", "img", "iframe", "object", "a", "form"} & set(page.tags)
     names = {name for name, _ in page.attributes}
@@ -116,27 +116,24 @@ def test_hostile_text_stays_text(tmp_path):
 
 
 def test_every_finding_shows_itself_in_a_notebook(recording, judged):
-    """Each is one framed piece of HTML with its own figures, and a plot where there is one."""
+    """Each is one framed piece of HTML with its own figures, and with its plots."""
     verdict, ledger = recording.verdict(judged), recording.losses(judged)
     curve, tuning = recording.curve(judged), tune(recording, judged, grid={"window": [0, 20]})
     measured, health = evaluate(by_stage(recording)["fused"], judged), recording.health()
-    plotted = [
-        (verdict, [verdict.decision, "12 queries; "]),
-        (ledger, [f"{ledger.achieved:.3f}"]),
-        (curve, [curve.shape, f"{curve.points[-1].gain:+.4f}"]),
-        (tuning, [tuning.decision, f"{tuning.held_out:.4f}", str(tuning.configured.setting)]),
+    shown = [
+        (verdict, 2, [verdict.decision, "12 queries; "]),
+        (ledger, 1, [f"{ledger.achieved:.3f}"]),
+        (curve, 1, [curve.shape, f"{curve.points[-1].gain:+.4f}"]),
+        (tuning, 1, [tuning.decision, f"{tuning.held_out:.4f}", str(tuning.configured.setting)]),
+        (measured, 0, [f"{measured.mean('nDCG@10'):.4f}", "12 judged queries."]),
+        (health, 0, [one.check for one in health.findings]),
+        (recording, 0, ["12, 0 of them degraded", str(recording.pairs), "hashed 1", "kind=convex"]),
     ]
-    listed = [
-        (measured, [f"{measured.mean('nDCG@10'):.4f}", "12 judged queries."]),
-        (health, [one.check for one in health.findings]),
-        (recording, ["12, 0 of them degraded", str(recording.pairs), "hashed 1", "kind=convex"]),
-    ]
-    for svgs, findings in ((1, plotted), (0, listed)):
-        for finding, said in findings:
-            page = Reading(finding._repr_html_())
-            assert page.tags[:2] == ["div", "style"]
-            assert page.tags.count("svg") == svgs
-            assert all(one in " ".join(page.texts) for one in said)
+    for finding, plots, said in shown:
+        page = Reading(finding._repr_html_())
+        assert page.tags[:2] == ["div", "style"]
+        assert page.tags.count("svg") == plots
+        assert all(one in " ".join(page.texts) for one in said)
 
 
 def test_a_finding_keeps_its_text_beside_its_page(recording, judged):
@@ -164,7 +161,7 @@ def test_tuning_is_on_the_page_and_in_the_text_where_it_was_given(recording, jud
     advice = recording.report(path, judged, tuning=tuning)
     assert " ".join(f"SETTINGS {tuning}".split()) in " ".join(str(advice).split())  # folded
     page = Reading(path.read_text("utf-8"))
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 7
     assert "Which settings to run" in page.texts
     assert tuning.reason in " ".join(page.texts)
 

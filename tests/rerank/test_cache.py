@@ -296,7 +296,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60)
 @given(STEPS, st.integers(1, 12), st.booleans())
 def test_a_cache_changes_no_answer(steps, size, on_disk):
     """In any order of calls, of either model, answers are those without a cache."""

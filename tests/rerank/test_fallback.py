@@ -254,8 +254,8 @@ def test_wrong_arguments_are_refused():
 
 def test_it_is_configuration():
     """A fallback shows what it is made of, survives pickling, and `replace` changes it."""
-    reranker = Fallback([FIRST, SECOND])
-    assert "share=0.5" in repr(reranker)
+    reranker = Fallback([FIRST, SECOND], share=0.4)
+    assert "share=0.4" in repr(reranker)
     assert "'second'" in repr(reranker)
     assert pickle.loads(pickle.dumps(reranker)) == reranker
     other = dataclasses.replace(reranker, rerankers=[SECOND], share=0.3)

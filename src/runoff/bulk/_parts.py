@@ -159,7 +159,7 @@ def write(folder: Path, part: Part, table: pa.Table, made: Made) -> Counts:
 
 
 def finished(folder: Path, part: Part) -> Counts | None:
-    """Return the counts of a part that was written, or None if it is to be computed (again)."""
+    """Return the counts of a part that was written, or None if it must be computed (again)."""
     try:
         with pq.ParquetFile(folder / part.name) as opened:
             rows, metadata = opened.metadata.num_rows, opened.schema_arrow.metadata or {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runoff._util.arguments import count
 from runoff._util.lock import lock
+from runoff._util.progress import counted
 from runoff._util.stored import parse_json, path_of
 from runoff._waiting.cluster import check_executor
 from runoff.bulk._parts import Reader, finished, plan, sweep, write
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from runoff._util.progress import Progress
     from runoff._waiting.cluster import Executor
     from runoff.bulk._parts import Counts, Part, Plan
     from runoff.bulk._tasks import Task
@@ -71,7 +73,7 @@ def rerank(  # noqa: PLR0913 - all but the first two by name
     rows: int = _ROWS,
     executor: Executor = "local",
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = False,
 ) -> BulkSummary:
     """Score the pair of query and document in each row of Parquet files.
 
@@ -94,7 +96,8 @@ def rerank(  # noqa: PLR0913 - all but the first two by name
             machine for the time of the call. All machines need runoff, `source` and `output`.
         workers: for Ray: processes, each with a model of its own on one core; None is as many as
             the cluster has cores.
-        progress: is called with the rows that are done and all rows.
+        progress: True shows a bar in a terminal or a notebook; a callable gets (rows done, all
+            rows) instead.
 
     Raises:
         InvalidArgument: an argument has an invalid value, or another process writes to `output`.
@@ -103,7 +106,9 @@ def rerank(  # noqa: PLR0913 - all but the first two by name
         PermanentError: the same, and trying again cannot help.
     """
     task = Scoring(scorer_of(reranker), query, text)
-    return _run(task, source, output, rows, _Where(executor, workers), progress)
+    where = _Where(executor, workers)
+    with counted(progress, "scoring") as step:
+        return _run(task, source, output, rows, where, step)
 
 
 def encode(  # noqa: PLR0913 - as above
@@ -116,7 +121,7 @@ def encode(  # noqa: PLR0913 - as above
     rows: int = _ROWS,
     executor: Executor = "local",
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = False,
 ) -> BulkSummary:
     """Embed the text in each row of Parquet files.
 
@@ -134,7 +139,7 @@ def encode(  # noqa: PLR0913 - as above
         rows: as in `rerank`, like all that follow.
         executor: where it runs.
         workers: processes on Ray.
-        progress: is called with the rows that are done and all rows.
+        progress: as above.
 
     Raises:
         EmbeddingError: an embedding is not finite; what was written stays.
@@ -145,7 +150,9 @@ def encode(  # noqa: PLR0913 - as above
     if not isinstance(vector, str) or not vector:
         raise InvalidArgument("vector", vector, "must be the name of the column to add")
     task = Encoding(made, text, vector)
-    return _run(task, source, output, rows, _Where(executor, workers), progress)
+    where = _Where(executor, workers)
+    with counted(progress, "encoding") as step:
+        return _run(task, source, output, rows, where, step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff.cli._output import progress_bars
+from runoff._util.progress import bars
 from runoff.errors import InvalidArgument, MissingExtra
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.cli._output import Progress
+    from runoff._util.progress import Shown
     from runoff.evaluation._collection import Collection
     from runoff.pipeline import TwoStage
     from runoff.protocols import RecallSource
@@ -60,7 +60,7 @@ def built_in_pipeline(
 
     documents = list(collection.documents.values())
     made: dict[str, RecallSource] = {}
-    with progress_bars() as progress:
+    with bars() as progress:
         for name in names:
             made[name] = _bm25(documents) if name == "bm25" else _dense(documents, cache, progress)
     usual = TwoStage(made, reranker=None if reranker == "none" else reranker)
@@ -73,7 +73,7 @@ def _bm25(documents: list[Document]) -> RecallSource:
     return BM25(documents)
 
 
-def _dense(documents: list[Document], cache: Path | None, progress: Progress) -> RecallSource:
+def _dense(documents: list[Document], cache: Path | None, progress: Shown) -> RecallSource:
     from runoff.recall._dense.dense import Dense  # noqa: PLC0415 - as above
     from runoff.recall._dense.embedder import Embedder  # noqa: PLC0415 - as above
 
@@ -87,7 +87,7 @@ def _embeddings(
     embedder: Embedder,
     documents: list[Document],
     cache: Path,
-    progress: Progress,
+    progress: Shown,
 ) -> NDArray[np.float32]:
     """Return embeddings, cached by the model's identity and the texts, since they take minutes."""
     digest = hashlib.sha256(repr(embedder.identity).encode())

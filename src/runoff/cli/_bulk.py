@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
-from runoff.cli._output import progress_bars
 
 if TYPE_CHECKING:
     from runoff._waiting.cluster import Executor
@@ -54,18 +53,17 @@ def rerank(  # noqa: PLR0913, PLR0917 - options of the command line
     """Score the pair of query and document in each row, in a new column rerank_score."""
     from runoff.bulk import rerank as run  # noqa: PLC0415 - --help needs no pyarrow
 
-    with progress_bars() as progress:
-        summary = run(
-            source,
-            output,
-            reranker=reranker,
-            query=query,
-            text=text,
-            rows=rows,
-            executor=_executor(ray),
-            workers=workers,
-            progress=lambda done, total: progress("scoring", done, total),
-        )
+    summary = run(
+        source,
+        output,
+        reranker=reranker,
+        query=query,
+        text=text,
+        rows=rows,
+        executor=_executor(ray),
+        workers=workers,
+        progress=True,
+    )
     _say(summary, output, as_json=as_json)
 
 
@@ -86,18 +84,17 @@ def encode(  # noqa: PLR0913, PLR0917 - as above
     """Embed the text of each row, in a new column of vectors."""
     from runoff.bulk import encode as run  # noqa: PLC0415 - as above
 
-    with progress_bars() as progress:
-        summary = run(
-            source,
-            output,
-            embedder=model,
-            text=text,
-            vector=vector,
-            rows=rows,
-            executor=_executor(ray),
-            workers=workers,
-            progress=lambda done, total: progress("encoding", done, total),
-        )
+    summary = run(
+        source,
+        output,
+        embedder=model,
+        text=text,
+        vector=vector,
+        rows=rows,
+        executor=_executor(ray),
+        workers=workers,
+        progress=True,
+    )
     _say(summary, output, as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from runoff.demo._index import DemoIndex
     from runoff.pipeline import TwoStage
 
-# the first two judged questions, chosen before anybody saw the results
+# the first three judged questions, chosen before anybody saw the results
 _LLAMA_INDEX_QUESTION = "how do I read a CSV file row by row as dictionaries?"
 _LANGCHAIN_QUESTION = "break a sentence into words wherever there is white space"
+_ALONE_QUESTION = "glue a list of strings together with commas in between"
 
 
 def demo(
@@ -47,8 +49,8 @@ def demo(
 ) -> None:
     """See what a second stage does to search results, on Python's documentation or your files.
 
-    Without arguments it indexes the documentation of this Python, asks a plain LlamaIndex and a
-    plain LangChain retriever before and after adding one line, evaluates the result on judged
+    Without arguments it indexes the documentation of this Python, asks LlamaIndex, LangChain and a
+    pipeline of its own one question each, before and after one line, evaluates the result on judged
     questions, and says what to do next.
 
     Exit codes: 0 success, 1 error, 2 wrong argument.
@@ -60,7 +62,8 @@ def demo(
     if question is not None:
         Query(question)
     count("top_k", top_k)
-    report = JsonReport() if json_output else TerminalReport()
+    explore = "runoff explore" if cache is None else f"runoff explore --cache {quote(str(cache))}"
+    report = JsonReport(explore) if json_output else TerminalReport(explore)
     opened = open_documents(path, cache, report)
     report.indexed(opened.index, opened.what)
     pipeline = pipeline_over(opened.index)
@@ -115,6 +118,7 @@ def _frameworks(index: DemoIndex, report: Report) -> None:
 
     report.compared(frameworks.llama_index(index, _LLAMA_INDEX_QUESTION))
     report.compared(frameworks.langchain(index, _LANGCHAIN_QUESTION))
+    report.compared(frameworks.alone(index, _ALONE_QUESTION))
 
 
 def _evaluation(opened: Opened, pipeline: TwoStage, *, fresh: bool) -> Evaluation:

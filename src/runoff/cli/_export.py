@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,7 +52,7 @@ def export(
         "precision": precision,
         "agreement": agreement,
         "revision": revision,
-        "progress": partial(print, file=sys.stderr),
+        "progress": True,
     }
     if is_late_interaction(given, revision=revision):
         if max_length is not None:

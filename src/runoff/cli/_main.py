@@ -39,6 +39,7 @@ def app() -> None:
     from runoff.cli._doctor import doctor  # noqa: PLC0415 - as above
     from runoff.cli._evaluate import evaluate  # noqa: PLC0415 - as above
     from runoff.cli._explain import explain  # noqa: PLC0415 - as above
+    from runoff.cli._explore import explore  # noqa: PLC0415 - as above
     from runoff.cli._export import export  # noqa: PLC0415 - as above
     from runoff.cli._label import label  # noqa: PLC0415 - as above
     from runoff.cli._version import version  # noqa: PLC0415 - as above
@@ -53,7 +54,19 @@ def app() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (demo, evaluate, advise, explain, watch, label, doctor, bench, export, version):
+    for command in (
+        demo,
+        evaluate,
+        advise,
+        explain,
+        explore,
+        watch,
+        label,
+        doctor,
+        bench,
+        export,
+        version,
+    ):
         commands.command(help=_help(command))(command)
     commands.add_typer(bulk, name="bulk")
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""The demo's output, as tables in a terminal or as JSON, and progress bars for all commands.
+"""The demo's output, as tables in a terminal or as JSON.
 
 Results go to standard output and progress to standard error, so that scripts read only results.
 """
@@ -6,16 +6,14 @@ Results go to standard output and progress to standard error, so that scripts re
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from rich.text import Text
 
 from runoff._util.messages import visible
+from runoff._util.progress import bars
 from runoff._util.text import snippet
 from runoff.report._account import result_rows
 from runoff.report._figures import stage_spans
@@ -23,23 +21,21 @@ from runoff.report._response import of_response
 from runoff.report._text import columns, number, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from runoff._util.progress import Shown
     from runoff.demo._evaluation import Evaluation
     from runoff.demo._frameworks import BeforeAfter, Row
     from runoff.demo._index import DemoIndex
     from runoff.types import Response
 
-    Progress = Callable[[str, int, int], None]
-
-__all__ = ["JsonReport", "Progress", "Report", "TerminalReport", "progress_bars", "say_table"]
+__all__ = ["JsonReport", "Report", "TerminalReport", "say_table"]
 
 
 class Report(Protocol):
     """Where the demo's findings go; the methods are called in this order."""
 
-    def progress(self) -> AbstractContextManager[Progress]:
+    def progress(self) -> AbstractContextManager[Shown]:
         """Show progress; yields what to call with a step's name, done and total."""
 
     def indexed(self, index: DemoIndex, what: str) -> None:
@@ -58,26 +54,6 @@ class Report(Protocol):
         """End the report."""
 
 
-@contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Show bars on standard error; yields what to call with a step's name, done and total."""
-    parts = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=40),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Bars(*parts, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def step(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield step
-
-
 def say_table(out: Console, rows: list[tuple[str, ...]], *, cut: bool = False) -> None:
     """Print rows as a table under bold headings.
 
@@ -94,14 +70,19 @@ def say_table(out: Console, rows: list[tuple[str, ...]], *, cut: bool = False) -
 
 
 class TerminalReport:
-    """Tables on standard output, progress on standard error."""
+    """Tables on standard output, progress on standard error.
 
-    def __init__(self) -> None:
+    Args:
+        explore: the command that opens the explorer on what the demo recorded.
+    """
+
+    def __init__(self, explore: str = "runoff explore") -> None:
         self._out = Console(highlight=False)
+        self._explore = explore
 
-    def progress(self) -> AbstractContextManager[Progress]:
+    def progress(self) -> AbstractContextManager[Shown]:
         """Show progress bars that vanish at the end."""
-        return progress_bars()
+        return bars()
 
     def indexed(self, index: DemoIndex, what: str) -> None:
         """Print one line."""
@@ -145,6 +126,7 @@ class TerminalReport:
         self._out.print()
         self._say('Ask your own question:  runoff demo "your question"')
         self._say('Ask your own files:     runoff demo --path DIR "your question"')
+        self._say(f"Look into every answer: {self._explore}")
         if evaluation.report is not None:
             self._say(f"See this with plots:    {evaluation.report.resolve().as_uri()}")
 
@@ -178,14 +160,19 @@ def _sources(row: Row) -> dict[str, Any]:
 
 
 class JsonReport:
-    """One JSON object on standard output at the end."""
+    """One JSON object on standard output at the end.
 
-    def __init__(self) -> None:
+    Args:
+        explore: as for `TerminalReport`.
+    """
+
+    def __init__(self, explore: str = "runoff explore") -> None:
         self._record: dict[str, Any] = {}
+        self._explore = explore
 
-    def progress(self) -> AbstractContextManager[Progress]:
+    def progress(self) -> AbstractContextManager[Shown]:
         """Show progress bars on standard error."""
-        return progress_bars()
+        return bars()
 
     def indexed(self, index: DemoIndex, what: str) -> None:
         """Add it to the object."""
@@ -222,6 +209,7 @@ class JsonReport:
                 for stage, p50, p95 in stage_spans(evaluation.recording)
             },
             "advice": evaluation.advice.to_dict(),
+            "explore": self._explore,
             "report": None if page is None else page.resolve().as_uri(),
         }
 

@@ -1,24 +1,28 @@
-"""A plain LlamaIndex and a plain LangChain retriever, before and after one line is added.
+"""Results before and after a second stage: in LlamaIndex, in LangChain, and without a framework.
 
-Both search the demo's Chroma collection as a user of that framework would.
+Both frameworks search the demo's Chroma collection as their users would.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runoff._util.provenance import decode
+from runoff._util.provenance import KEY, decode, encode
 from runoff.errors import MissingExtra
+from runoff.pipeline import TwoStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runoff.demo._index import DemoIndex
+    from runoff.types import Response
 
 LLAMA_INDEX_LINE = 'retriever = TwoStageRetriever({"dense": retriever, "bm25": bm25}, top_n=5)'
 LANGCHAIN_LINE = 'retriever = TwoStageRetriever(retrievers={"dense": retriever, "bm25": bm25}, k=5)'
+ALONE_LINE = 'pipeline = TwoStage({"bm25": bm25, "dense": dense})  # it was reranker=None'
 _TOP = 5
 
 
@@ -33,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BeforeAfter:
-    """The results of a framework's retriever before and after one line is added."""
+    """The results of a retriever before and after one line is added or changed."""
 
     framework: str
     line: str
@@ -108,6 +112,22 @@ def langchain(index: DemoIndex, question: str) -> BeforeAfter:
 
     return BeforeAfter(
         "LangChain", LANGCHAIN_LINE, question, rows(before), before_ms, rows(after), after_ms
+    )
+
+
+def alone(index: DemoIndex, question: str) -> BeforeAfter:
+    """Ask both sources without a framework: the fused order, then what the second stage makes."""
+    two_stage = TwoStage({"bm25": index.bm25, "dense": index.dense})
+    fused = replace(two_stage, reranker=None)
+    before, before_ms = _asked(partial(fused.search, top_k=_TOP), question)
+    two_stage.warmup()
+    after, after_ms = _asked(partial(two_stage.search, top_k=_TOP), question)
+
+    def rows(response: Response) -> list[Row]:
+        return [Row(one.doc_id, one.text, decode({KEY: encode(response, one)})) for one in response]
+
+    return BeforeAfter(
+        "TwoStage", ALONE_LINE, question, rows(before), before_ms, rows(after), after_ms
     )
 
 

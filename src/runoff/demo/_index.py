@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection
 
+    from runoff._util.progress import Shown
     from runoff.types import Document
 
-    Progress = Callable[[str, int, int], None]
 
 _MARKER = "index.json"
 _COLLECTION = "runoff-demo"
@@ -99,7 +99,7 @@ def fingerprint(*parts: str) -> str:
 
 
 def open_index(
-    path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Progress
+    path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Shown
 ) -> DemoIndex:
     """Open the index at a path, building it first if it is missing, damaged or out of date.
 
@@ -164,7 +164,7 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 
 def _built(
-    path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Progress
+    path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Shown
 ) -> None:
     progress("reading", 0, 1)
     found = documents()
@@ -198,7 +198,7 @@ def _emptied(path: Path) -> None:
     path.mkdir(parents=True)
 
 
-def _build(path: Path, key: str, found: Sequence[Document], progress: Progress) -> None:
+def _build(path: Path, key: str, found: Sequence[Document], progress: Shown) -> None:
     _mark(path, key="")  # the folder is known as the demo's from now on, and may be emptied again
     progress("BM25", 0, 1)
     BM25(found).save(path / "bm25")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.replay import Runs
     from runoff.protocols import Fusion
 
-__all__ = ["Answers", "Setting", "default_grid", "grid_settings", "own_setting"]
+__all__ = ["Answers", "Setting", "default_grid", "grid_settings", "own_setting", "sources_by"]
 
 NAMES = ("fusion", "weights", "depth", "window", "blend", "threshold")
 """The names that a grid may have."""
@@ -184,7 +184,7 @@ def _check(grid: Mapping[str, Sequence[Any]]) -> None:
 
 def _made(setup: Setup, own: Setting, columns: Sequence[Sequence[Any]]) -> Iterator[Setting]:
     for fusion, weights, depth, window, blend, threshold in itertools.product(*columns):
-        sources, fused = _fused(setup, fusion, weights)
+        sources, fused = sources_by(setup, fusion, weights)
         wide = window if window == 0 and not isinstance(window, bool) else count("window", window)
         if not wide:  # without a second stage, blend and threshold mean nothing
             yield Setting(sources, fused, count("depth", depth), 0)
@@ -204,10 +204,14 @@ def _made(setup: Setup, own: Setting, columns: Sequence[Sequence[Any]]) -> Itera
             )
 
 
-def _fused(
+def sources_by(
     setup: Setup, fusion: Fusion | None, weights: Mapping[str, float] | None
 ) -> tuple[tuple[str, ...], Fusion | None]:
-    """Return the sources with a weight above 0 and how they are fused."""
+    """Return the sources with a weight above 0 and how they are fused.
+
+    Raises:
+        InvalidArgument: a weight is not a number from 0 on, of an unknown source, or all are 0.
+    """
     if weights is None or not isinstance(fusion, RRF | Convex):
         return setup.sources, fusion
     given = Weights(weights)
@@ -247,7 +251,12 @@ class Answers:
             InvalidArgument: the setting needs what was not recorded.
             ScoreKindMismatch: the threshold was made for other scores.
         """
-        given: dict[str, Any] = {"depth": setting.depth, "top_k": top_k}
+        recording, given = self.asked(setting)
+        return replay(recording, top_k=top_k, **given)
+
+    def asked(self, setting: Setting) -> tuple[Recording, dict[str, Any]]:
+        """Return the recording with the sources of a setting, and what `replay` takes for it."""
+        given: dict[str, Any] = {"depth": setting.depth}
         if setting.fusion is not None:
             given["fusion"] = setting.fusion
         if not setting.window:
@@ -255,7 +264,7 @@ class Answers:
         else:
             own = {"blend": setting.blend, "threshold": setting.threshold}
             given |= {"window": setting.window} | own
-        return replay(self._of(setting.sources), **given)
+        return self._of(setting.sources), given
 
     def _of(self, sources: tuple[str, ...]) -> Recording:
         """Return the recording with these sources only; the scores stay as recorded.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.replay import Plan
     from runoff.evaluation._replay.traverse import Traversal
 
-__all__ = ["losses"]
+__all__ = ["losses", "query_ledger"]
 
 
 def losses(
@@ -113,6 +113,20 @@ def losses(
             *degraded(recording),
         ),
     )
+
+
+def query_ledger(one: Traversal, view: View, cutoff: int) -> QueryLedger:
+    """Return where one judged query's quality is lost.
+
+    Args:
+        one: the query, taken through the stages.
+        view: the judgments.
+        cutoff: the measure is nDCG at this cutoff.
+
+    Raises:
+        InvalidArgument: a document is twice among its candidates.
+    """
+    return _book(one, Gains(one.query, view, cutoff))
 
 
 def _judged(

@@ -11,6 +11,7 @@ import numpy as np
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import Answers
 from runoff.evaluation._measures.measures import Evaluator
+from runoff.evaluation._remarks import check_recorded, degraded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -194,12 +195,7 @@ def run_trials(
         MissingExtra: ir-measures is not installed.
     """
     evaluator = Evaluator(collection, measures)
-    recorded = set(recording.query_ids)
-    for query_id in evaluator.query_ids:
-        if query_id not in recorded:
-            raise InvalidArgument(
-                "collection", query_id, "is a judged query that was not recorded: record it first"
-            )
+    check_recorded(recording, collection.qrels)
     answers = Answers(recording, evaluator.query_ids)
     evaluator.check_found({one.query_id: one.doc_ids for one in answers.queries})
     costs = Costs(answers.queries, recording.setup.steps, price)
@@ -228,10 +224,7 @@ def run_trials(
         notes.append(f"{len(refused)} settings were left out; the first because: {refused[0]}")
     if costs.cached:
         notes.append(f"{costs.cached} pairs came from a cache: without it, searches take longer.")
-    if degraded := sum(one.degraded for one in answers.queries):
-        notes.append(
-            f"{degraded} queries were recorded degraded; they lack a part in every setting."
-        )
+    notes += degraded(recording)
     money = [one.cost for one in spent if one.cost is not None]
     return Trials(
         tuple(done),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from runoff._onnx.files import TOKENIZER
 from runoff._onnx.passes.clean import clean
 from runoff._onnx.passes.graph import need_onnx
 from runoff._onnx.samples import sample_pairs, traced_with
+from runoff._util.messages import error_text
+from runoff._util.progress import check_progress, stepwise
 from runoff.errors import ExportFailed, InvalidArgument
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
 from runoff.export._folder import appearing, check_absent, write_checksums, write_json
@@ -23,11 +26,14 @@ from runoff.rerank._local.cross_encoder import CrossEncoder
 from runoff.rerank._local.torch_model import LoadedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from runoff._onnx.files import ModelDirectory
     from runoff._onnx.tokens import TextEncoder
+    from runoff._util.progress import Progress
     from runoff.scores import PairScores
+
+_logger = logging.getLogger("runoff")
 
 Precisions = Literal["both", "fp32", "int8"]
 _FP32, _INT8 = "model.onnx", "model_int8.onnx"
@@ -70,7 +76,7 @@ def export_cross_encoder(
     max_length: int | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = False,
 ) -> Exported:
     """Write a cross-encoder as ONNX, with its tokenizer and settings, and check its scores.
 
@@ -89,7 +95,8 @@ def export_cross_encoder(
         max_length: tokens the export reads of each pair; None asks the model.
         revision: branch, tag or commit on the Hugging Face Hub.
         local_files_only: never use the network.
-        progress: called with the name of each step as it begins.
+        progress: True shows the steps in a terminal or a notebook; a callable gets (steps done, all
+            steps) instead.
 
     Raises:
         InvalidArgument: an argument has an invalid value, or the model cannot be exported: a
@@ -100,6 +107,7 @@ def export_cross_encoder(
         ExportFailed: torch cannot trace it, or the export scores differently.
         RunoffError: the folder cannot be written.
     """
+    check_progress(progress)
     if precision not in get_args(Precisions):
         remedy = f"must be one of {', '.join(get_args(Precisions))}"
         raise InvalidArgument("precision", precision, remedy)
@@ -107,7 +115,6 @@ def export_cross_encoder(
         raise InvalidArgument("agreement", agreement, "must be a number within 0 and 1")
     if not 0 <= agreement <= 1:
         raise InvalidArgument("agreement", agreement, "must be within 0 and 1")
-    say = progress or (lambda _: None)
     where = Path(out).expanduser()
     check_absent(where)
     need_onnx()
@@ -119,35 +126,36 @@ def export_cross_encoder(
         revision=revision,
         local_files_only=local_files_only,
     )
-    say(f"loading {original.name}")
-    directory = sentence_transformers.find(original)
-    _check_kind(directory)
-    ready = sentence_transformers.prepare(original)
-    _check_prompt(directory, ready)
-    length = ready.encoder.max_length
-    with appearing(where) as folder:
-        say("tracing")
-        _write_graph(original, directory, ready, folder)
-        described = _cleaned(folder / _FP32, ready.encoder, directory, say)
-        write_json(folder / "config.json", _settings(directory, ready) | described)
-        pairs = sample_pairs(length)
-        say(f"comparing {len(pairs)} pairs with torch")
-        made = CrossEncoder(folder, precision="fp32")
-        expected, found = original.score(pairs), made.score(pairs)
-        difference = _difference(original.name, expected, found)
-        check_fp32(original.name, difference)
-        reached = None
-        if precision != "fp32":
-            say("quantising")
-            to_int8(folder / _FP32, folder / _INT8)
-            quick = replace(made, precision="int8").score(pairs)
-            reached = spearman(found.values.tolist(), quick.values.tolist())
-            check_int8(original.name, reached, agreement)
-        if precision == "int8":
-            for path in folder.glob(f"{_FP32}*"):
-                path.unlink()
-        write_checksums(folder, [path.name for path in folder.iterdir()])
-        sizes = {kind: _size(folder, name) for kind, name in (("fp32", _FP32), ("int8", _INT8))}
+    with stepwise(progress, 3 if precision == "fp32" else 4) as say:
+        say(f"loading {original.name}")
+        directory = sentence_transformers.find(original)
+        _check_kind(directory)
+        ready = sentence_transformers.prepare(original)
+        _check_prompt(directory, ready)
+        length = ready.encoder.max_length
+        with appearing(where) as folder:
+            say("tracing")
+            _write_graph(original, directory, ready, folder)
+            described = _cleaned(folder / _FP32, ready.encoder, directory)
+            write_json(folder / "config.json", _settings(directory, ready) | described)
+            pairs = sample_pairs(length)
+            say(f"comparing {len(pairs)} pairs with torch")
+            made = CrossEncoder(folder, precision="fp32")
+            expected, found = original.score(pairs), made.score(pairs)
+            difference = _difference(original.name, expected, found)
+            check_fp32(original.name, difference)
+            reached = None
+            if precision != "fp32":
+                say("quantising")
+                to_int8(folder / _FP32, folder / _INT8)
+                quick = replace(made, precision="int8").score(pairs)
+                reached = spearman(found.values.tolist(), quick.values.tolist())
+                check_int8(original.name, reached, agreement)
+            if precision == "int8":
+                for path in folder.glob(f"{_FP32}*"):
+                    path.unlink()
+            write_checksums(folder, [path.name for path in folder.iterdir()])
+            sizes = {kind: _size(folder, name) for kind, name in (("fp32", _FP32), ("int8", _INT8))}
     return Exported(
         where,
         {kind: size for kind, size in sizes.items() if size},
@@ -218,9 +226,7 @@ def _write_graph(
     loaded.tokenizer.save(str(folder / TOKENIZER))
 
 
-def _cleaned(
-    graph: Path, encoder: TextEncoder, directory: ModelDirectory, say: Callable[[str], None]
-) -> dict[str, object]:
+def _cleaned(graph: Path, encoder: TextEncoder, directory: ModelDirectory) -> dict[str, object]:
     """Clean a graph, and return what the settings say of it.
 
     A network that does not run with every batch and length stays as it was traced. What is changed
@@ -235,7 +241,7 @@ def _cleaned(
     try:
         clean(model, inputs, whole=limit <= encoder.max_length and max(map(len, inputs)) >= limit)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
-        say(f"the graph stays as it was traced: {type(error).__name__}")
+        _logger.warning("the graph stays as it was traced: %s", error_text(error))
         return {}
     onnx.save(model, graph)
     return {"graph": "clean"}

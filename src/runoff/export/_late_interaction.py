@@ -17,6 +17,7 @@ from runoff._onnx.sessions import Loaded
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.settings import SETTINGS_FILE
 from runoff._util import optout
+from runoff._util.progress import check_progress, stepwise
 from runoff.errors import ExportFailed, InvalidArgument, MissingExtra, ModelNotFound
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
 from runoff.export._cross_encoder import Exported, Precisions
@@ -25,9 +26,11 @@ from runoff.export._graph import to_int8, to_onnx
 from runoff.rerank._local import backends
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from runoff._util.progress import Progress
 
 _FP32, _INT8 = "model.onnx", "model_int8.onnx"
 _OUTPUT = "token_vectors"
@@ -85,7 +88,7 @@ def export_late_interaction(
     agreement: float = SMALLEST_AGREEMENT,
     revision: str | None = None,
     local_files_only: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = False,
 ) -> Exported:
     """Write a late-interaction model as ONNX, with its tokenizer and settings, and check it.
 
@@ -104,7 +107,8 @@ def export_late_interaction(
         agreement: Spearman's correlation with fp32 that int8 must have, within 0 and 1.
         revision: branch, tag or commit on the Hugging Face Hub.
         local_files_only: never use the network.
-        progress: called with the name of each step as it begins.
+        progress: True shows the steps in a terminal or a notebook; a callable gets (steps done, all
+            steps) instead.
 
     Raises:
         InvalidArgument: an argument has an invalid value, or the model has parts that the folder
@@ -114,43 +118,44 @@ def export_late_interaction(
         ExportFailed: torch cannot load or trace it, or the export differs.
         RunoffError: the folder cannot be written.
     """
+    check_progress(progress)
     if precision not in get_args(Precisions):
         remedy = f"must be one of {', '.join(get_args(Precisions))}"
         raise InvalidArgument("precision", precision, remedy)
     number = isinstance(agreement, int | float) and not isinstance(agreement, bool)
     if not number or not 0 <= agreement <= 1:
         raise InvalidArgument("agreement", agreement, "must be a number within 0 and 1")
-    say = progress or (lambda _: None)
     where = Path(out).expanduser()
     check_absent(where)
     need_onnx()
-    say(f"loading {model}")
-    directory = _find(model, revision, local_files_only=local_files_only)
-    original = _load(directory)
-    settings = _settings(directory.name, original)
-    with appearing(where) as folder:
-        say("tracing")
-        _write_graph(directory.name, original, folder)
-        length = settings["document"]["max_length"]
-        write_json(folder / SETTINGS_FILE, settings)
-        write_json(folder / "config.json", _config(directory, length))
-        pairs = sample_pairs(min(length, _TOKENS))
-        say(f"comparing {len(pairs)} pairs with torch")
-        full = _encoder(folder, "fp32")
-        difference, scores, cut = _compare(directory.name, original, full, pairs)
-        check_fp32(directory.name, difference)
-        reached = None
-        if precision != "fp32":
-            say("quantising")
-            to_int8(folder / _FP32, folder / _INT8)
-            quick = _encoder(folder, "int8")
-            reached = spearman(scores, [_score(quick, *pair) for pair in pairs])
-            check_int8(directory.name, reached, agreement)
-        if precision == "int8":
-            for path in folder.glob(f"{_FP32}*"):
-                path.unlink()
-        write_checksums(folder, [path.name for path in folder.iterdir()])
-        sizes = {kind: _size(folder, name) for kind, name in (("fp32", _FP32), ("int8", _INT8))}
+    with stepwise(progress, 3 if precision == "fp32" else 4) as say:
+        say(f"loading {model}")
+        directory = _find(model, revision, local_files_only=local_files_only)
+        original = _load(directory)
+        settings = _settings(directory.name, original)
+        with appearing(where) as folder:
+            say("tracing")
+            _write_graph(directory.name, original, folder)
+            length = settings["document"]["max_length"]
+            write_json(folder / SETTINGS_FILE, settings)
+            write_json(folder / "config.json", _config(directory, length))
+            pairs = sample_pairs(min(length, _TOKENS))
+            say(f"comparing {len(pairs)} pairs with torch")
+            full = _encoder(folder, "fp32")
+            difference, scores, cut = _compare(directory.name, original, full, pairs)
+            check_fp32(directory.name, difference)
+            reached = None
+            if precision != "fp32":
+                say("quantising")
+                to_int8(folder / _FP32, folder / _INT8)
+                quick = _encoder(folder, "int8")
+                reached = spearman(scores, [_score(quick, *pair) for pair in pairs])
+                check_int8(directory.name, reached, agreement)
+            if precision == "int8":
+                for path in folder.glob(f"{_FP32}*"):
+                    path.unlink()
+            write_checksums(folder, [path.name for path in folder.iterdir()])
+            sizes = {kind: _size(folder, name) for kind, name in (("fp32", _FP32), ("int8", _INT8))}
     kept = {kind: size for kind, size in sizes.items() if size}
     return Exported(
         where, kept, length, "similarity", difference, reached, len(pairs), cut, "LateInteraction"

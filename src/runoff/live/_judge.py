@@ -11,6 +11,7 @@ import numpy as np
 
 from runoff._util.arguments import count, is_share
 from runoff._util.lazy import import_name
+from runoff._util.progress import check_progress, counted
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
 from runoff.live._judging.asking import Asked, Judge, family_of, judge_of
@@ -23,6 +24,7 @@ from runoff.live._observations import Observations
 if TYPE_CHECKING:
     from os import PathLike
 
+    from runoff._util.progress import Progress
     from runoff.live._judging.found import Judging
     from runoff.live._judging.work import Texts
     from runoff.live._observation import Observation
@@ -53,6 +55,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     cap: Cap | None = None,
     own_model: str = "refuse",
     since: float = 0.0,
+    progress: Progress = False,
 ) -> Judging:
     """Grade what the second stage changed on watched traffic, and say whether it helps.
 
@@ -92,6 +95,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         own_model: what to do if the judge is of the reranker's own family, whose mistakes it
             shares: `"refuse"`, or `"mark"` the statement.
         since: only answers from this time on, in seconds since 1970, UTC.
+        progress: True shows a bar in a terminal or a notebook; a callable gets (documents that the
+            judge was asked about, all of them) instead.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have, or there is nothing to grade.
@@ -100,6 +105,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     """
     folder = path_of("path", path)
     _check(labels, bound, level, cutoff, own_model)
+    check_progress(progress)
     if page is not None and (people is None or callable(people)):
         raise InvalidArgument("page", page, "is for a table: pass its file as people=")
     asked = None if by is None else judge_of(by, prompt)
@@ -134,7 +140,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         "steepest": sum(1 / np.log2(at + 1) for at in range(1, k + 1)) * np.log2(k + 1) / k,
         "notes": notes,
     }
-    reply = Asked() if asked is None else work.ask(asked, price, cap)
+    with counted(progress, "judging") as step:
+        reply = Asked() if asked is None else work.ask(asked, price, cap, step)
     if people is not None:
         work.hear(people)
     if page is not None:

@@ -36,7 +36,7 @@ except ModuleNotFoundError as missing:
     raise MissingExtra("pyarrow", "eval") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from runoff.live._forgotten import Kind
@@ -50,9 +50,14 @@ _BEGUN = ".manifest-"
 _LOCK = "lock"
 _PARTIAL = re.compile(r"\.obs-[0-9a-f]{20}-\d{8}-\d{8}\.partial")
 _TRIES = 100  # listings in which a shard vanished
+_AT_A_TIME = 2  # observations that become columns in one step
 _AT_ONCE = 64  # observations in memory while a shard is written again
 _LEFT = 3600.0  # seconds after which a half-written file is nobody's
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError)
+
+
+def _at_once() -> None:
+    """Do not rest."""
 
 
 class Store:
@@ -183,6 +188,7 @@ class Store:
         *,
         writer: str | None = None,
         number: int = 1,
+        rest: Callable[[], object] = _at_once,
     ) -> Path | None:
         """Write observations as a shard; once this returns, they survive a crash.
 
@@ -191,6 +197,7 @@ class Store:
             counts: what happened meanwhile; by default, that these were seen and kept.
             writer: its id; a new one by default.
             number: of the shard, higher than that of the writer's last.
+            rest: called between steps of less than half a millisecond.
 
         Returns:
             The shard; None if all of it was to be forgotten.
@@ -206,13 +213,17 @@ class Store:
         said = counts or Counts(seen=len(kept))
         said = replace(said, kept=len(kept), first=min(times), last=max(times))
         shard = shard_at(self.path, writer or new_writer(), number, number)
-        self._put(shard, _table(kept), said)
+        self._put(shard, _table(kept, rest), said)
         if self._tombstones.look():  # what was forgotten while this was written
             self._rewrite(shard)
         return shard.path
 
-    def merge(self, writer: str | None = None) -> None:
+    def merge(self, writer: str | None = None, *, rest: Callable[[], object] = _at_once) -> None:
         """Merge the small shards of a writer, or of each, where there are many of them.
+
+        Args:
+            writer: its id; None for every writer.
+            rest: called between the shards read.
 
         Raises:
             OSError: they cannot be read or written.
@@ -229,10 +240,13 @@ class Store:
             for (_, level), run in groupby(mine_only, key=lambda one: (one.writer, level_of(one))):
                 small = list(run)
                 if level is not None and len(small) >= FEW:
-                    self._merge(small)
+                    self._merge(small, rest)
 
-    def _merge(self, small: Sequence[Shard]) -> None:
-        read = [self.read(one) for one in small]
+    def _merge(self, small: Sequence[Shard], rest: Callable[[], object]) -> None:
+        read = []
+        for one in small:
+            read.append(self.read(one))
+            rest()
         whole = shard_at(self.path, small[0].writer, small[0].first, small[-1].last)
         self._put(whole, pa.concat_tables([table for table, _ in read]), _sum(c for _, c in read))
         for one in small:
@@ -312,7 +326,7 @@ class Store:
             left = self._tombstones.apply(some)
             same = {id(one) for one in left}
             changed += sum(id(one) not in same for one in some)
-            kept.append(_table(left))
+            kept.append(_table(left, _at_once))
         whole = pa.concat_tables(kept)
         if changed and len(whole):
             self._put(shard, whole, replace(counts, kept=len(whole)))
@@ -349,12 +363,18 @@ class Store:
             raise
 
 
-def _table(observations: Sequence[Observation]) -> pa.Table:
-    columns = []
-    for column in columns_of(observations):
-        columns.append(column)
-        time.sleep(0)  # a thread that answers a query need not wait for this one
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+def _table(observations: Sequence[Observation], rest: Callable[[], object]) -> pa.Table:
+    """Return observations as one table, made from small ones.
+
+    Arrow makes an array of Python objects without letting other threads run. That of a whole shard
+    takes milliseconds, which a thread that answers a query would wait for.
+    """
+    parts = []
+    for at in range(0, len(observations), _AT_A_TIME):
+        columns = list(columns_of(observations[at : at + _AT_A_TIME]))
+        parts.append(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
+        rest()
+    return pa.Table.from_batches(parts, schema=SCHEMA).combine_chunks()
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:

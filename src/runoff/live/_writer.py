@@ -1,7 +1,9 @@
 """The one thread of a process that writes a directory of observations.
 
-Answers wait in a bounded queue: one that finds it full is dropped and counted. The thread lets
-others run between its steps, so that one which answers a query never waits long for it.
+Answers wait in a bounded queue: one that finds it full is dropped and counted. The thread works in
+steps of less than half a millisecond and sleeps between them: a thread that answers a query and
+wants the interpreter's lock back gets it then. `time.sleep(0)` would not do, since the lock is
+taken again before the other thread has woken up; it would wait for the switch interval, 5 ms.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ _EVERY = 5.0  # seconds after which fewer are written, too
 _AGAIN = 5.0  # seconds after which a failed write is tried again
 _TIDY = 600.0  # seconds between two looks at what is too old or too much
 _QUIET = 60.0  # seconds between two warnings
+_REST = 0.0002  # seconds between two steps
 _AT_EXIT = 2.0  # seconds that the end of the process waits for the last shard
 
 
@@ -67,6 +70,7 @@ class Writer:
         self._lock = threading.Lock()
         self._seen = self._dropped = self._failed = 0
         self._thread: threading.Thread | None = None
+        self._hurried = 0  # how many wait for everything to be written
         self._since = self._next = self._tidied = self._warned = 0.0
 
     def see(self) -> None:
@@ -90,9 +94,15 @@ class Writer:
         done = threading.Event()
         if not self._running():
             return not self._rows and self._waiting.empty()
-        self._waiting.put(done)
-        with exits.Waiting():
-            return done.wait(seconds) and not self._rows
+        with self._lock:
+            self._hurried += 1
+        try:
+            self._waiting.put(done)
+            with exits.Waiting():
+                return done.wait(seconds) and not self._rows
+        finally:
+            with self._lock:
+                self._hurried -= 1
 
     def _running(self) -> bool:
         """Start the thread if it does not run, and return whether it does now."""
@@ -137,12 +147,17 @@ class Writer:
         flushing = isinstance(given, threading.Event)
         if given is not None and not isinstance(given, threading.Event):
             self._make(given)
-            time.sleep(0)  # let a thread go on that answers a query
+            self._rest()
         while self._rows and (flushing or self._due()):
             if not self._write():
                 break
         if isinstance(given, threading.Event):
             given.set()
+
+    def _rest(self) -> None:
+        """Let a thread go on that answers a query, unless somebody waits for this one."""
+        if not self._hurried:
+            time.sleep(_REST)
 
     def _due(self) -> bool:
         now = time.monotonic()
@@ -168,7 +183,9 @@ class Writer:
             counts = Counts(self._seen, 0, self._dropped, self._failed)
             self._seen = self._dropped = self._failed = 0
         try:
-            self._store.write(rows, counts, writer=self._id, number=self._number + 1)
+            self._store.write(
+                rows, counts, writer=self._id, number=self._number + 1, rest=self._rest
+            )
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the disk, answers go on
             self._rows.extendleft(reversed(rows))
             with self._lock:
@@ -186,7 +203,7 @@ class Writer:
     def _keep_house(self) -> None:
         """Merge small shards, and delete what is too old or too much."""
         try:
-            self._store.merge(self._id)
+            self._store.merge(self._id, rest=self._rest)
             if time.monotonic() - self._tidied > _TIDY:
                 self._tidied = time.monotonic()
                 self._store.retain(*self.retention)

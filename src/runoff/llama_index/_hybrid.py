@@ -297,7 +297,7 @@ class HybridRetriever(TwoStageRetriever):
         self._drift.agree(count(self._index), len(self._bm25))
 
     def _drifted(self) -> bool:
-        """Whether BM25 is to be brought up to date; a warning says so if that is not wanted."""
+        """Whether BM25 must be brought up to date now; if that is not wanted, warn instead."""
         held, known = count(self._index), len(self._bm25)
         if not self._drift.has_come(held, known):
             return False

@@ -1,4 +1,4 @@
-"""Which vector store an object is, told by its class: none of them is imported for it."""
+"""Which vector store an object is, recognised by its class without importing any of them."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def identify(
     notes: list[str] = []
     own = all(hit.document.own_id for hits in rankings.values() for hit in hits)
     keyed: dict[str, list[Hit]] = {}
-    first: dict[str, tuple[str, Hit]] = {}
+    first: dict[str, tuple[str, str]] = {}  # the source and the text
     for name, hits in rankings.items():
         seen: set[str] = set()
         kept: list[Hit] = []
@@ -57,11 +57,10 @@ def identify(
             if key != hit.key:
                 hit = Hit(document, hit.score, hit.score_range, key)  # noqa: PLW2901 - the same hit
             kept.append(hit)
-            known = first.setdefault(key, (name, hit))
-            if known[1].document.text != document.text:
+            owner, text = first.setdefault(key, (name, document.text))
+            if text != document.text:
                 notes.append(
-                    f"{name} and {known[0]}{_OTHER}{document.doc_id!r}: "
-                    f"the text of {known[0]} is used"
+                    f"{name} and {owner}{_OTHER}{document.doc_id!r}: the text of {owner} is used"
                 )
         keyed[name] = kept
     return keyed, notes

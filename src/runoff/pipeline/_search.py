@@ -17,7 +17,6 @@ from runoff.fusion._suited import suited
 from runoff.pipeline import _stages as stages
 from runoff.pipeline._boundary import within
 from runoff.pipeline._identity import identify
-from runoff.pipeline._masking import without_texts
 from runoff.pipeline._recall import Answer
 from runoff.rerank._inner import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Usage
@@ -199,7 +198,7 @@ class Search:
         notes = [*self.notes, *nominated.notes, *(reranking.notes if reranking else ())]
         outcome = Outcome(
             tuple(degraded),
-            sum(fate.scoring is Scoring.RERANKED for fate in ordered.fates),
+            [fate.scoring for fate in ordered.fates].count(Scoring.RERANKED),
             len(split.readable),
             self.deadline.budget * 1000 if self.deadline.finite else None,
             self.deadline.spent() * 1000,
@@ -221,6 +220,8 @@ class Search:
         """Log what is missing and why, and return it without the texts that errors repeat."""
         if not degraded:
             return degraded
+        from runoff.pipeline._masking import without_texts  # noqa: PLC0415 - few answers need it
+
         queries = (self.query.text, *self.query.embedding_texts)
         documents = [one.document.text for one in nominated.split.readable]
         safe = [

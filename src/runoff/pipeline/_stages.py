@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from runoff._util.faults import OnError, degrades, is_permanent
@@ -26,7 +27,7 @@ from runoff.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runoff.grouping import Grouping
     from runoff.pipeline._recall import Answer
@@ -108,31 +109,37 @@ def fuse(rankings: Mapping[str, Sequence[Hit]], fusion: Fusion) -> list[Candidat
     """
     scores = fusion.fuse(rankings)
     documents: dict[str, Document] = {}
-    placements: dict[str, list[Placement]] = {}
+    placements: dict[str, tuple[Placement, ...]] = {}
     best: dict[str, int] = {}
     for name, hits in rankings.items():
         for rank, hit in enumerate(hits, 1):
             key = hit.key
-            placement = Placement(name, rank, hit.score)
+            placement = (Placement(name, rank, hit.score),)
             if key in documents:
-                placements[key].append(placement)
+                placements[key] += placement
                 best[key] = min(best[key], rank)
             else:
                 documents[key] = hit.document
-                placements[key] = [placement]
+                placements[key] = placement
                 best[key] = rank
+    _check_finite(fusion, scores, documents)
+    ranked = sorted([(-scores[key], place, key) for key, place in best.items()])
+    return [
+        Candidate(documents[key], key, scores[key], rank, placements[key])
+        for rank, (_, _, key) in enumerate(ranked, 1)
+    ]
+
+
+def _check_finite(fusion: Fusion, scores: Mapping[str, float], keys: Iterable[str]) -> None:
+    """Raise BadReply if a key has no finite score."""
     try:
-        unfit = next((key for key in documents if not math.isfinite(scores[key])), None)
+        if all(map(math.isfinite, map(scores.__getitem__, keys))):
+            return
+        unfit = next(key for key in keys if not math.isfinite(scores[key]))
     except KeyError as missing:
         unfit = missing.args[0]
-    if unfit is not None:
-        msg = f"{type(fusion).__name__} must give every hit a finite score, and gave {unfit!r} none"
-        raise BadReply(msg)
-    ranked = sorted(documents, key=lambda key: (-scores[key], best[key], key))
-    return [
-        Candidate(documents[key], key, scores[key], rank, tuple(placements[key]))
-        for rank, key in enumerate(ranked, 1)
-    ]
+    msg = f"{type(fusion).__name__} must give every hit a finite score, and gave {unfit!r} none"
+    raise BadReply(msg)
 
 
 def as_grouping(given: object) -> Grouping | None:
@@ -180,7 +187,8 @@ def split(candidates: Sequence[Candidate], window: int) -> Split:
     """Split candidates in fused order; the first `window` of them are the window."""
     parts = Split([], [], [], [])
     for position, candidate in enumerate(candidates):
-        blank = not candidate.document.text.strip()
+        text = candidate.document.text
+        blank = not text or text.isspace()
         if blank and candidate.document.image:
             parts.images.append(candidate)
         elif position >= window:
@@ -282,11 +290,12 @@ def order(
             (Dropped(one.candidate, _UNSCORED_BY_THRESHOLD), one.scoring) for one in unscored
         ]
     else:
-        final += sorted(unscored, key=lambda one: one.candidate.fusion_rank)
-    every = (*parts.readable, *parts.empty, *parts.images, *parts.tail)
-    ranks = sorted(candidate.fusion_rank for candidate in every)  # grouping leaves gaps
-    for image in unread(parts.images, Scoring.IMAGE):
-        final.insert(ranks.index(image.candidate.fusion_rank), image)
+        final += sorted(unscored, key=attrgetter("candidate.fusion_rank"))
+    if parts.images:
+        every = (*parts.readable, *parts.empty, *parts.images, *parts.tail)
+        ranks = sorted(candidate.fusion_rank for candidate in every)  # grouping leaves gaps
+        for image in unread(parts.images, Scoring.IMAGE):
+            final.insert(ranks.index(image.candidate.fusion_rank), image)
     return _cut(final, dropped, top_k, isolated=isolated)
 
 

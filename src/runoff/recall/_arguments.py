@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff._util.isolated import frozen
+from runoff._util.progress import check_progress, counting
 from runoff.errors import InvalidArgument
 from runoff.types import Document, Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runoff._util.progress import Progress
 
 _NO_METADATA = frozen({})  # shared: an empty dictionary for each of a million takes 64 MB
 
@@ -32,6 +35,19 @@ def as_documents(documents: Iterable[Given]) -> Iterator[Document]:
             "documents", documents, "must be a list of documents, strings or (id, text) pairs"
         )
     return map(_document, documents)
+
+
+def counted_documents(documents: Iterable[Given], progress: Progress) -> Iterable[Given]:
+    """Return the documents; those that were used are counted if somebody wants to know.
+
+    Raises:
+        InvalidArgument: `documents` is not an iterable, or `progress` cannot be one.
+    """
+    check_progress(progress)
+    if not progress:
+        return documents
+    total = len(documents) if isinstance(documents, Sized) else 0
+    return counting(progress, "indexing", as_documents(documents), total)
 
 
 def _document(given: Any) -> Document:  # noqa: ANN401 - any value a user may pass

@@ -12,13 +12,13 @@ from runoff.evaluation._recording.recording import Recording
 from runoff.report._account import met, result_rows, said
 from runoff.report._found import items_of, of_items
 from runoff.report._notebook import account_html, framed, lines_html
-from runoff.report._response import ending, of_recorded, of_response, unscored
+from runoff.report._response import of_recorded, of_response
 from runoff.report._text import number, table
+from runoff.report._way import moved, way
 from runoff.types import Response
 
 if TYPE_CHECKING:
     from runoff.report._account import Account, Row
-    from runoff.trace import Fate
 
 __all__ = ["Explanation", "explain"]
 
@@ -109,33 +109,14 @@ def _told(text: str) -> Explanation:
 
 def _follow(response: Response, doc_id: str) -> str:
     trace = response.trace
-    fate = trace.fate(doc_id)
-    named = said(doc_id)
-    asked = [stage for stage in trace.stages if stage.stage == "recall"]
+    found, fate = way(response, doc_id), trace.fate(doc_id)
+    out = [f"{said(doc_id)}: {found.sentence}"]
+    out += [f"  {one.stage}: {one.sentence}" for one in found.steps]
     if fate is None:
-        out = [f"{named}: no source found it within depth {trace.depth}."]
-        out += [
-            f"  {stage.source} was left out: {said(stage.error)}" for stage in asked if stage.error
-        ]
         out.append("  Try a larger depth or another kind of source, and check that the document is")
         out.append("  indexed and passes the filters.")
         return "\n".join(out)
     candidate = fate.candidate
-    placed = {one.source: one for one in candidate.placements}
-    out = [f"{named}: {ending(fate, trace)}."]
-    for stage in asked:
-        one = placed.get(stage.source)
-        if one is not None:
-            out.append(f"  {stage.source}: rank {one.rank}, score {number(one.score)}")
-        elif stage.error:
-            out.append(f"  {stage.source}: left out ({said(stage.error)})")
-        else:
-            out.append(f"  {stage.source}: not among its {stage.left} hits")
-    out.append(
-        f"  fusion: rank {candidate.fusion_rank} of {len(trace.fates)}, "
-        f"score {number(candidate.fusion_score)}"
-    )
-    out.append(f"  rerank: {_reranked(fate, trace.window, trace.model.name)}")
     if fate.passages:
         best = fate.passages[0]
         out.append(
@@ -151,28 +132,10 @@ def _follow(response: Response, doc_id: str) -> str:
     return "\n".join(out)
 
 
-def _reranked(fate: Fate, window: int, model: str) -> str:
-    if fate.rerank_score is None and fate.pair_score is None:
-        return unscored(fate, window, model)
-    placed = model
-    if fate.rerank_score is not None:
-        moved = _moved(fate.candidate.fusion_rank, fate.rerank_rank or 0)
-        placed += f" placed it {fate.rerank_rank} ({moved}), score {number(fate.rerank_score)}"
-    if fate.pair_score is not None and fate.pair_score != fate.rerank_score:
-        placed += f", pair score {number(fate.pair_score)}"
-    return placed + (", having read only part of it" if fate.truncated else "")
-
-
-def _moved(before: int, after: int) -> str:
-    up = before - after
-    return f"up {up}" if up > 0 else f"down {-up}" if up else "unmoved"
-
-
 def _way(row: Row, account: Account) -> str:
     """Return one document's path through the stages, as far as it is known."""
-    place = "not in the order" if row.rank is None else f"rank {row.rank}"
-    fate = f", {row.fate}" if row.fate else ""
-    out = [f"{said(row.doc_id)}: {place}{fate}."]
+    place = [] if row.rank is None else [f"rank {row.rank}"]
+    out = [f"{said(row.doc_id)}: {', '.join([*place, *([row.fate] if row.fate else [])])}."]
     for name in account.sources:
         if name not in row.sources:
             out.append(f"  {name}: did not find it")
@@ -183,9 +146,9 @@ def _way(row: Row, account: Account) -> str:
     if row.fusion_rank is not None:
         out.append(f"  fusion: rank {row.fusion_rank}{_scored(row.fusion_score)}")
     if row.rerank_rank is not None:
-        moved = "" if row.fusion_rank is None else f" ({_moved(row.fusion_rank, row.rerank_rank)})"
+        change = "" if row.fusion_rank is None else f" ({moved(row.fusion_rank, row.rerank_rank)})"
         part = ", having read only part of it" if row.truncated else ""
-        out.append(f"  rerank: rank {row.rerank_rank}{moved}{_scored(row.rerank_score)}{part}")
+        out.append(f"  rerank: rank {row.rerank_rank}{change}{_scored(row.rerank_score)}{part}")
     elif row.fusion_rank is not None:
         out.append("  rerank: it was not reranked")
     else:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 from runoff.report._answer import Answer, Figure
-from runoff.report._notebook import table_html
+from runoff.report._notebook import framed, table_html
 from runoff.report._page import whole
 from runoff.report._sections import paragraphs
-from runoff.report._svg import lines
+from runoff.report._svg import intervals, lines
 
 if TYPE_CHECKING:
     from runoff.live._judging.found import Judging
     from runoff.live._statement import Statement
 
-__all__ = ["live_page"]
+__all__ = ["judging_html", "live_page"]
 
 
 def live_page(found: Judging) -> str:
@@ -26,12 +27,9 @@ def live_page(found: Judging) -> str:
     stated = found.statement
     sections = {}
     if stated.trend:
-        sections["Over time"] = lines(
-            [(one.queries, one.difference, one.low, one.high) for one in stated.trend],
-            title=f"{stated.measure} by number of queries",
-            names=(stated.unit, f"difference in {stated.measure}"),
-            marks={},
-        )
+        sections["Over time"] = _trend(stated)
+    if stated.slices:
+        sections["By slice"] = _slices(stated)
     rows = [_row("all", stated), _row("all", found.precision)]
     if found.alone is not None:
         rows.append(_row("by the judge alone", found.alone))
@@ -58,6 +56,40 @@ def live_page(found: Judging) -> str:
         ),
     )  # fmt: skip
     return whole("Does the second stage help on live traffic?", answer, sections)
+
+
+def judging_html(found: Judging) -> str:
+    """Return what a notebook shows: the statement, its slices and its trend."""
+    stated = found.statement
+    plots = (_slices(stated) if stated.slices else "") + (_trend(stated) if stated.trend else "")
+    head, *rest = str(found).splitlines()
+    return framed(f"<p><b>{html.escape(head)}</b></p>{plots}{paragraphs(rest)}")
+
+
+def _trend(stated: Statement) -> str:
+    return lines(
+        [(one.queries, one.difference, one.low, one.high) for one in stated.trend],
+        title=f"{stated.measure} by number of queries",
+        names=(stated.unit, f"difference in {stated.measure}"),
+        marks={},
+    )
+
+
+def _slices(stated: Statement) -> str:
+    rows = [("all", stated), *stated.slices.items()]
+    return intervals(
+        [
+            (f"{name}: {one.decision}", one.difference, *one.interval, not _around_zero(one))
+            for name, one in rows
+        ],
+        title=f"Difference in {stated.measure} by slice, with its interval",
+        name=f"difference in {stated.measure}",
+    )
+
+
+def _around_zero(one: Statement) -> bool:
+    low, high = one.interval
+    return low <= 0 <= high
 
 
 def _row(name: str, one: Statement) -> tuple[str, ...]:

@@ -51,7 +51,8 @@ STYLE = """
 .runoff .degraded {border-left: .25em solid #c60; padding-left: .6em}
 .runoff summary {cursor: pointer}
 .runoff > details > summary {opacity: .75}
-.runoff svg {max-width: 720px; width: 100%; font: 12px sans-serif}
+.runoff {overflow-x: auto}
+.runoff svg {max-width: 720px; min-width: 480px; width: 100%; font: 12px sans-serif}
 .runoff svg text {fill: currentColor}
 .runoff svg .grid {stroke: currentColor; opacity: .15}
 .runoff svg .zero {stroke: currentColor; opacity: .6}
@@ -61,6 +62,9 @@ STYLE = """
 .runoff svg .a:not(polyline) {fill: #4c8dd6}
 .runoff svg .b {fill: #d9762b}
 .runoff svg .whole {fill: #8a8f98}
+.runoff svg .bar {stroke: #4c8dd6; stroke-width: 3}
+.runoff svg .full {fill: #4c8dd6; stroke: #4c8dd6; stroke-width: 2}
+.runoff svg .hollow {fill: none; stroke: #4c8dd6; stroke-width: 2}
 """
 
 

@@ -145,20 +145,14 @@ def of_recorded(query: RecordedQuery) -> Account:
     """Return what was recorded of one query: every candidate, at full width."""
     placed = [at for at in range(len(query)) if query.rerank_rank[at] > 0]
     placed.sort(key=lambda at: int(query.rerank_rank[at]))
-    read = set(placed)
-    order = placed + [
-        at for at in range(len(query)) if at not in read and query.fate[at] != FateCode.DROPPED
-    ]
-    dropped = [at for at in range(len(query)) if query.fate[at] == FateCode.DROPPED]
+    order, how = (placed, "the second stage") if placed else (range(len(query)), "fusion")
+    ranked = set(order)
     row = _recorded_row(query)
     rows = [row(at, rank) for rank, at in enumerate(order, 1)]
     shown = min(_RECORDED, len(rows))
+    asked = snippet(query.text, 100)
     lines = [
-        f"{snippet(query.text, 100)!r}: {len(query)} candidates as recorded, the first {shown} "
-        "in the order of the second stage"
-        if placed
-        else f"{snippet(query.text, 100)!r}: {len(query)} candidates as recorded, the first "
-        f"{shown} in fused order",
+        f"{asked!r}: {len(query)} candidates as recorded, the first {shown} in the order of {how}",
         "window, threshold and grouping are not applied in a recording: `replay` applies them",
         *_missing(query.outcome),
         *(f"note: {said(note)}" for note in query.outcome.notes),
@@ -169,7 +163,7 @@ def of_recorded(query: RecordedQuery) -> Account:
         tuple(rows[:shown]),
         tuple(query.origins),
         stage_rows(query.stages),
-        (*rows[shown:], *(row(at, None) for at in dropped)),
+        (*rows[shown:], *(row(at, None) for at in range(len(query)) if at not in ranked)),
     )
 
 

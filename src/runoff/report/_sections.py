@@ -152,10 +152,25 @@ def verdict_section(found: Verdict) -> str:
     return (
         f"<p><strong>{html.escape(found.decision)}</strong>: {html.escape(found.reason)}</p>"
         f"{table_html(compared_rows(found))}"
-        f"{table_html(rival_rows(found)) if len(found.rivals) > 1 else ''}"
+        f"{_rivals(found)}"
         f"{'' if found.unjudged is None else paragraphs([found.unjudged.sentence])}"
         f"{table_html(rows) if len(rows) > 1 else ''}{paragraphs(found.notes)}"
     )
+
+
+def _rivals(found: Verdict) -> str:
+    """Return the gain over each system that has to be beaten, with its interval."""
+    if len(found.rivals) < 2:  # noqa: PLR2004 - one is the comparison above
+        return ""
+    plot = svg.intervals(
+        [
+            (f"against {one.name}", one.difference, *one.interval, one.beaten)
+            for one in found.rivals
+        ],
+        title=f"Gain in {found.main.measure} with its 95% interval; filled where it is proven",
+        name=f"gain in {found.main.measure}",
+    )
+    return plot + table_html(rival_rows(found))
 
 
 def deltas_section(found: Verdict) -> str:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["bars", "histogram", "lines", "scatter", "spans", "waterfall"]
+__all__ = ["bars", "histogram", "intervals", "lines", "scatter", "spans", "waterfall"]
 
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 40
 _TICKS = 5
 _ROW = 26  # height of a row of a waterfall or of spans
 _NAMES = 300  # width of their names
+_BESIDE = 150  # width of the texts after their bars
 _KINDS = ("a", "b", "whole")
 
 
@@ -193,11 +194,45 @@ def spans(rows: Sequence[tuple[str, float, float, str]], *, title: str) -> str:
     return _rows([(*one, "a") for one in rows], _wide(0.0, high), title)
 
 
+def intervals(
+    rows: Sequence[tuple[str, float, float, float, bool]], *, title: str, name: str
+) -> str:
+    """Return a row for each value: a dot, its interval as a line, and the value as a text.
+
+    Args:
+        rows: name, value, the low and the high end of its interval, and whether the dot is filled.
+        title: what the plot shows.
+        name: the name of x.
+    """
+    low, high = _wide(*_ends([[0.0], *(one[1:4] for one in rows)]))
+    scale = (_WIDTH - _NAMES - _BESIDE) / (high - low)
+    bottom = len(rows) * _ROW + 8
+
+    def right(value: float) -> float:
+        return _NAMES + (value - low) * scale
+
+    body = []
+    for value in _ticks(low, high):
+        kind = "grid" if value else "zero"
+        body.append(_line(right(value), 4, right(value), bottom, kind))
+        body.append(_text(right(value), bottom + 16, f"{value:+g}" if value else "0", "middle"))
+    body.append(_text(_NAMES - 8, bottom + 16, name, "end"))
+    for at, (what, value, start, end, filled) in enumerate(rows):
+        middle = at * _ROW + _ROW / 2 + 4
+        kind = "full" if filled else "hollow"
+        body += [
+            _text(_NAMES - 8, middle + 4, what, "end"),
+            _line(right(start), middle, right(end), middle, "bar"),
+            f'<circle class="{kind}" cx="{right(value):.1f}" cy="{middle:.1f}" r="5"/>',
+            _text(right(high) + 14, middle + 4, f"{value:+.3f}", "start"),
+        ]
+    return _svg(title, body, bottom + 24)
+
+
 def _rows(
     rows: Sequence[tuple[str, float, float, str, str]], x: tuple[float, float], title: str
 ) -> str:
-    beside = 150  # for the text
-    scale = (_WIDTH - _NAMES - beside) / (x[1] - x[0])
+    scale = (_WIDTH - _NAMES - _BESIDE) / (x[1] - x[0])
     body = []
     for at, (name, low, high, said, kind) in enumerate(rows):
         top, left = at * _ROW + 4, _NAMES + (low - x[0]) * scale

@@ -23,8 +23,8 @@ class Changes:
     Attributes:
         nodes: how many there were, and how many there are.
         reshapes: of these, the shape is written down now.
-        masks: so many additions of an attention mask that masks nothing were removed.
-        rows: so many nodes compute the first token alone.
+        masks: how many additions of an attention mask that masks nothing were removed.
+        rows: how many nodes compute the first token alone.
     """
 
     nodes: tuple[int, int]

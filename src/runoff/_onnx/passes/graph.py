@@ -75,7 +75,7 @@ class Graph:
         return frozenset([*(one.name for one in self._graph.initializer), *made])
 
     def value(self, name: str) -> list[int] | None:
-        """Return the integers of a constant in one list; None where it is none."""
+        """Return the integers of a constant in one list; None if it is not a constant."""
         node = self.maker(name)
         found = [one for one in self._graph.initializer if one.name == name]
         if node is not None and node.op_type == "Constant":

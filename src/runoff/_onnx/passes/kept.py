@@ -47,8 +47,8 @@ _log = logging.getLogger("runoff")
 def faster(files: ModelFiles, digest: str, cache_dir: str | Path | None = None) -> Path | None:
     """Return a graph that computes the scores of a cross-encoder in less time; None without one.
 
-    There is none of exports, which are clean; of graphs below 4 MB and those
-    with weights in other files; and without the package onnx, which is needed to make one.
+    There is no faster graph of exports, which are clean already, of graphs below 4 MB, and of those
+    with weights in other files. Making one needs the package onnx.
 
     Args:
         files: of the model.

@@ -36,7 +36,9 @@ _WORDS = dict.fromkeys(_NO, 0) | dict.fromkeys(_YES, 1)
 def whole_grade(value: object) -> int | None:
     """Return a grade given as a whole number; None if it is something else."""
     grade: int | None = None
-    if isinstance(value, str):
+    if type(value) is int:  # as most are
+        grade = value
+    elif isinstance(value, str):
         found = _WHOLE.fullmatch(value)
         grade = None if found is None else int(found[1])
     elif isinstance(value, float):

@@ -19,7 +19,7 @@ IMPRESSIONS = ("query", "doc_id", "position", "clicked")
 """The columns of a log of what was shown and clicked."""
 
 RETURNED = ("query_id", "doc_id", "grade")
-"""The columns of a table that was handed out to be judged, and came back."""
+"""The columns of a table that was sent out for judging and has returned."""
 
 BESIDE = ("text", "rank_before", "rank_after", "effect")
 """What such a table shows beside them, of the document and not of the query: no labels."""

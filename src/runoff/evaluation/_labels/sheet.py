@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._labels.headers import Columns
     from runoff.evaluation._labels.tables import Table
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LIST = re.compile(r"\s*[,;\n]\s*")
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)  # what Excel makes of a long number
 
@@ -235,6 +236,11 @@ class _Reader:
             if counts[name]:
                 parts.append(words.format(counts[name]))
         return [f"Reading {self._table.name}: {'; '.join(parts)}."] if parts else []
+
+
+def no_formula(text: str) -> str:
+    """Return a text for a cell; a space keeps a spreadsheet from taking it for a formula."""
+    return f" {text}" if text.startswith(_FORMULA) else text
 
 
 def cell_name(where: str, value: object) -> str | None:

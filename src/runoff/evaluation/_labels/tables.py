@@ -175,7 +175,7 @@ def framed(
 
 
 def _text(path: Path, encoding: str | None) -> tuple[str, list[str]]:
-    """Return the text of a file, and how it was decoded if that is to be told."""
+    """Return the text of a file, and a note on how it was decoded, if it needs one."""
     data = path.read_bytes()
     if data[:2] == b"\x1f\x8b":
         try:

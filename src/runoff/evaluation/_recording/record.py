@@ -7,14 +7,13 @@ import dataclasses
 import functools
 import itertools
 import logging
-import sys
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from runoff._util.arguments import count
 from runoff._util.faults import degrades
 from runoff._util.messages import error_text, visible
+from runoff._util.progress import check_progress, counting
 from runoff._util.text import text_key
 from runoff._waiting import workers as _workers
 from runoff._waiting.cluster import check_executor, each
@@ -39,13 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from os import PathLike
 
+    from runoff._util.progress import Progress
     from runoff._waiting.cluster import Executor
     from runoff.evaluation._recording.capture import Stage
     from runoff.evaluation._recording.query import RecordedQuery
     from runoff.pipeline._systems import System
 
 _WORKERS = 4
-_LINE_EVERY = 5.0  # seconds between two lines of progress
 logger = logging.getLogger("runoff")
 
 
@@ -68,7 +67,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
     texts: bool = False,
     workers: int = _WORKERS,
     executor: Executor = "local",
-    progress: bool = True,
+    progress: Progress = True,
 ) -> Recording:
     """Search once for every query of a collection and keep everything that happened.
 
@@ -93,7 +92,8 @@ def record(  # noqa: PLR0913 - all but the first three by name
             it must be picklable, and every machine needs what it reads. The recording is the same
             but for its latencies, which are those of one core. See `runoff.bulk.rerank` for which
             cluster that is.
-        progress: whether to show progress on standard error.
+        progress: True shows a bar in a terminal (on standard error) or a notebook; a callable gets
+            (queries recorded, all queries) instead.
 
     Raises:
         InvalidArgument: an argument has an invalid value, or another process is recording into the
@@ -105,6 +105,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
     """
     known = as_system(system)
     check_executor(executor)
+    check_progress(progress)
     depth, workers = count("depth", depth), count("workers", workers)
     if depth < known.pipeline.depth:
         remedy = (
@@ -119,23 +120,19 @@ def record(  # noqa: PLR0913 - all but the first three by name
         from runoff.evaluation._recording.shards import Folder, alone  # noqa: PLC0415 - pyarrow is an extra
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
-    setup = _setup(known, stages, depth, window, queries, texts=texts)
+    setup = setup_of(known, stages, depth, window, queries, texts=texts)
     search = _Search(known, stages, setup)
     parallel = _on_ray if executor == "ray" else _parallel
     if path is None:
-        searched = parallel(search, asked, workers)
-        if progress:
-            searched = _with_progress(searched, len(queries))
+        searched = counting(progress, "recording", parallel(search, asked, workers), len(queries))
         memory = {one.query_id: one for one in searched}
         return _warned(Recording(setup, Stored([memory[query_id] for query_id in queries])))
     with alone(path):
         folder = Folder.prepare(path, setup)
         done = set(folder.query_ids) - set(folder.degraded)
         left = {query_id: query for query_id, query in asked.items() if query_id not in done}
-        searched = parallel(search, left, workers)
-        if progress:
-            searched = _with_progress(searched, len(queries), len(queries) - len(left))
-        for one in searched:
+        found = parallel(search, left, workers)
+        for one in counting(progress, "recording", found, len(queries), len(queries) - len(left)):
             folder.append(one)
     return _warned(Recording(setup, folder))
 
@@ -177,7 +174,7 @@ def _query(query_id: str, text: str) -> Query:
         raise InvalidArgument(f"queries[{query_id!r}]", text, error.remedy) from None
 
 
-def _setup(
+def setup_of(
     known: System,
     stages: Sequence[Stage],
     depth: int,
@@ -186,6 +183,16 @@ def _setup(
     *,
     texts: bool,
 ) -> Setup:
+    """Return a system's configuration, as a recording keeps it.
+
+    Args:
+        known: the system.
+        stages: of its reranker.
+        depth: hits asked of each source while recording.
+        window: the most candidates of one query that are scored.
+        queries: query id to text.
+        texts: whether the documents' texts are recorded.
+    """
     pipeline = known.pipeline
     grouping = as_grouping(pipeline.group)
     group = None
@@ -303,37 +310,3 @@ def _served(search: _Search) -> Callable[[tuple[str, Query]], RecordedQuery]:
     """Load the models in a process, and return what searches for a query there."""
     search.warmup()
     return lambda one: search(*one)
-
-
-def _with_progress(
-    queries: Iterable[RecordedQuery], total: int, done: int = 0
-) -> Iterator[RecordedQuery]:
-    """Yield queries and show progress on standard error: a bar with rich, lines without.
-
-    Args:
-        queries: the queries as they finish.
-        total: how many there are in all.
-        done: how many were recorded before.
-    """
-    try:
-        from rich.console import Console  # noqa: PLC0415 - of an extra
-        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
-    except ModuleNotFoundError:
-        yield from _with_lines(queries, total, done)
-        return
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("recording", total=total, completed=done)
-        for query in queries:
-            yield query
-            progress.advance(task)
-
-
-def _with_lines(queries: Iterable[RecordedQuery], total: int, done: int) -> Iterator[RecordedQuery]:
-    written = time.monotonic()
-    for query in queries:
-        yield query
-        done += 1
-        if done == total or time.monotonic() - written >= _LINE_EVERY:
-            written = time.monotonic()
-            sys.stderr.write(f"recording: {done} of {total} queries\n")

@@ -148,6 +148,32 @@ class Recording:
         )
         return advice
 
+    def explore(
+        self,
+        path: str | PathLike[str] | None = None,
+        collection: Collection | None = None,
+        *,
+        labels: str | PathLike[str] | None = None,
+    ) -> Any:  # noqa: ANN401 - a widget, which has no types, or a path
+        """Show the explorer in a notebook, or write it to one HTML file that needs no server.
+
+        Args:
+            path: the file to write; None returns a widget, which a notebook shows.
+            collection: the judgments of the queries, and the documents.
+            labels: a CSV file in which grades given on the page are saved; `with_judgments` reads
+                it.
+
+        Returns:
+            The widget, or the path of the file.
+
+        Raises:
+            InvalidArgument: an argument has a value it cannot have.
+            MissingExtra: there is no path, and anywidget is not installed; or ir-measures is not.
+        """
+        return import_name("runoff.report._explorer.opened", "explore")(
+            self, path, collection, labels
+        )
+
     def health(
         self, *, reference: Recording | None = None, repeats: Sequence[Recording] = ()
     ) -> Health:

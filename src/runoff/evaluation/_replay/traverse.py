@@ -267,11 +267,14 @@ def _whole_order(
             rest = heads[below]
     order = np.concatenate((ordered, rest))
     scores = np.concatenate((score, np.full(len(rest), np.nan)))
-    for place in np.flatnonzero(image).tolist():
-        at = min(place, len(order))
-        order = np.insert(order, at, heads[place])
-        scores = np.insert(scores, at, np.nan)
-    return order, scores
+    images = np.flatnonzero(image).tolist()
+    if not images:
+        return order, scores
+    rows, values = order.tolist(), scores.tolist()  # `np.insert` takes as long as all the rest
+    for place in images:
+        rows.insert(place, int(heads[place]))
+        values.insert(place, math.nan)
+    return np.array(rows, np.int64), np.array(values, np.float64)
 
 
 @dataclass(frozen=True, eq=False)

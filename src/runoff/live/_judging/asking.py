@@ -145,6 +145,7 @@ def questions(
     price: Price | None,
     cap: Cap | None,
     before: Usage,
+    asked_one: Callable[[], None],
 ) -> Asked:
     """Ask for grades, four at a time.
 
@@ -154,6 +155,7 @@ def questions(
         price: of the judge.
         cap: the most that may be used, together with `before`.
         before: what was used before.
+        asked_one: called after each pair.
 
     Raises:
         InvalidArgument: the judge cannot be asked at all.
@@ -172,6 +174,7 @@ def questions(
                 some, pool.map(lambda one: _reply(judge, one[1], one[2]), some), strict=True
             ):
                 found, tokens = reply
+                asked_one()
                 used = Usage(pairs=1, tokens=tokens or _tokens(judge, query, text), requests=1)
                 asked.usage += _priced(used, price)
                 if isinstance(found, Exception):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.display import pretty
+from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.live._judging.differences import gain, is_relevant
@@ -96,6 +96,7 @@ class Judging:
         return Collection(dict(known), held, name="live", notes=(note,), relevant_from=2)
 
     _repr_pretty_ = pretty
+    _repr_html_ = html_by("judging_html", "_live")
 
     def __repr__(self) -> str:
         """Show the statement; `str` has the rest."""

@@ -6,10 +6,11 @@ import csv
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
+from runoff._util.whole import write_whole
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._labels.grades import Grades
 from runoff.evaluation._labels.headers import RETURNED
-from runoff.evaluation._labels.sheet import cell_name
+from runoff.evaluation._labels.sheet import cell_name, no_formula
 from runoff.evaluation._labels.tables import read_csv
 from runoff.live._judging.differences import GRADES
 
@@ -25,7 +26,6 @@ COMMENT = "comment"
 _COLUMNS = ("query_id", "query", "doc_id", "grade", "text")
 _UNKNOWN = {"-", "?", "n/a", "na", "unsure", "unknown"}
 _LONGEST = 32_000  # characters; a cell of Excel has 32,767
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Asking(NamedTuple):
@@ -52,12 +52,13 @@ def added(path: Path, rows: Iterable[Asking]) -> int:
     writer = csv.writer(text, lineterminator="\n")
     known: set[tuple[str, str]] = set()
     header: Sequence[str] = (*_COLUMNS, COMMENT)
-    if path.exists():
+    there = path.exists()
+    if there:
         header, held = rows_of(path)
         places = header.index("query_id"), header.index("doc_id")
         known = {(row[places[0]], row[places[1]]) for row in held}
-        if not path.read_bytes().endswith(b"\n"):
-            text.write("\n")
+        before = path.read_bytes().decode("utf-8")  # with its byte order mark
+        text.write(before if before.endswith("\n") else f"{before}\n")
     else:
         writer.writerow(header)
     many = 0
@@ -67,8 +68,8 @@ def added(path: Path, rows: Iterable[Asking]) -> int:
             cells = {**row._asdict(), "query": _plain(row.query), "text": _plain(row.text)}
             writer.writerow([cells.get(name, "") for name in header])
             many += 1
-    with path.open("a", encoding="utf-8", newline="") as stream:
-        stream.write(text.getvalue())
+    if many or not there:
+        write_whole(path, text.getvalue())
     return many
 
 
@@ -124,4 +125,4 @@ def _plain(text: str) -> str:
     """Return a text as a cell that spreadsheets take for a text, and keep whole."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]} [cut: {len(text) - _LONGEST:,} more characters]"
-    return f" {text}" if text.startswith(_FORMULA) else text
+    return no_formula(text)

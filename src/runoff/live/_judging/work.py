@@ -18,7 +18,7 @@ from runoff.live._judging.store import PEOPLE, Pair, Taken
 from runoff.live._ppi import chances, picked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from runoff.live._judging.store import Judged
     from runoff.live._observation import Observation
@@ -112,19 +112,36 @@ class Work:
         self.store.take(self.system, rows)
         self.new = []
 
-    def ask(self, asked: Judge, price: Price | None, cap: Cap | None) -> Asked:
-        """Ask the judge about every document that it has not graded."""
+    def ask(
+        self,
+        asked: Judge,
+        price: Price | None,
+        cap: Cap | None,
+        step: Callable[[int, int], None] | None = None,
+    ) -> Asked:
+        """Ask the judge about every document that it has not graded.
+
+        Args:
+            asked: the judge.
+            price: of the judge.
+            cap: the most that it may use.
+            step: called with the documents that were asked about, and all of them.
+        """
         total = Asked()
         held = self.store.grades(asked.key)
         taken = self.store.taken(self.system)
         rng = np.random.default_rng(self.store.get("seed"))
+        every = len({key for key in _waiting(taken, held) if key in self.documents})
+        done = 0
+
+        def one_more() -> None:
+            nonlocal done
+            done += 1
+            if step is not None:
+                step(done, every)
+
         for at in range(0, len(taken), _BLOCK):
-            waiting = {
-                (query.query_key, one.text_key): None
-                for query, pairs in taken[at : at + _BLOCK]
-                for one in pairs
-                if held.get((query.query_key, one.text_key), _UNASKED) == _UNASKED
-            }
+            waiting = _waiting(taken[at : at + _BLOCK], held)
             gone = [key for key in waiting if key not in self.documents]
             self.store.grade(asked.key, ((*key, None) for key in gone))  # no text is left to grade
             keys = [key for key in waiting if key in self.documents]
@@ -135,6 +152,7 @@ class Work:
                 price=price,
                 cap=cap,
                 before=total.usage,
+                asked_one=one_more,
             )
             missed = [] if found.capped else [key for key in keys if key not in found.grades]
             self.store.grade(
@@ -206,6 +224,18 @@ class Work:
             for one in pairs:
                 if one.chance > 0 and (all_of or (query.query_key, one.text_key) not in held):
                     yield query, one
+
+
+def _waiting(
+    taken: Iterable[tuple[Taken, Sequence[Pair]]], held: Mapping[tuple[str, str], int | None]
+) -> dict[tuple[str, str], None]:
+    """Return the keys of the documents that have no grade, each once."""
+    return {
+        (query.query_key, one.text_key): None
+        for query, pairs in taken
+        for one in pairs
+        if held.get((query.query_key, one.text_key), _UNASKED) == _UNASKED
+    }
 
 
 def _draw(seed: int, one: str) -> float:

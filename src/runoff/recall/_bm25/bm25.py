@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._waiting import exits
-from runoff.errors import DuplicateId, InvalidArgument
+from runoff.errors import InvalidArgument
 from runoff.recall._analyzers import make_analyzer
-from runoff.recall._arguments import check_question
+from runoff.recall._arguments import check_question, counted_documents
 from runoff.recall._bm25.collection import add_collection
 from runoff.recall._bm25.disk import load_snapshot, save_snapshot, saved_generation
 from runoff.recall._bm25.formula import Formula
-from runoff.recall._bm25.pending import Pending
+from runoff.recall._bm25.pending import Pending, new_rows
 from runoff.recall._bm25.segment import Segment
 from runoff.recall._bm25.snapshot import Snapshot
 from runoff.recall._bm25.spool import Spool
@@ -24,8 +24,9 @@ from runoff.types import Document, Query
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
+    from runoff._util.progress import Progress
     from runoff.deadline import Deadline
     from runoff.recall._analyzers import Analyze
     from runoff.recall._arguments import Given
@@ -82,6 +83,8 @@ class BM25:
         texts: `"memory"`, or `"disk"` to keep documents in a temporary file and read those of the
             hits from it. The file lies in Python's `tempfile.gettempdir()`, has no name, and goes
             with the index; metadata must be what JSON can hold, as for `save`.
+        progress: True shows a bar in a terminal or a notebook; a callable gets (documents indexed,
+            all documents) instead.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -89,7 +92,7 @@ class BM25:
         MissingExtra: the engine is rank-bm25, and it is not installed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first are options, given by name
         self,
         documents: Iterable[Given] = (),
         *,
@@ -100,6 +103,7 @@ class BM25:
         method: str | None = None,
         delta: float = 0.5,
         texts: Texts = "memory",
+        progress: Progress = False,
     ) -> None:
         if method is None:
             method = "okapi" if engine == "rank-bm25" else "lucene"
@@ -113,7 +117,7 @@ class BM25:
         self._saved: _Saved | None = None
         self._merger: threading.Thread | None = None
         self._pending = Pending()
-        self.add(documents)
+        self.add(documents, progress=progress)
 
     def retrieve(self, query: Query, *, depth: int, deadline: Deadline | None = None) -> list[Hit]:
         """Return the best hits, at most `depth`, best first.
@@ -146,7 +150,7 @@ class BM25:
         """How many characters of a query are read with a deadline; an answer notes a longer one."""
         return _READ
 
-    def add(self, documents: Iterable[Given]) -> int:
+    def add(self, documents: Iterable[Given], *, progress: Progress = False) -> int:
         """Add documents, and return how many were new.
 
         A document whose id and text are both known is left as it is, with its old metadata; use
@@ -156,12 +160,13 @@ class BM25:
             InvalidArgument: `documents` is not an iterable of documents, strings or pairs.
             DuplicateId: an id is known with another text, or given twice with different texts.
         """
-        batch = Segment.of(documents, self._snapshot.analyzer, self._spool)
+        read = counted_documents(documents, progress)
+        batch = Segment.of(read, self._snapshot.analyzer, self._spool)
         with self._lock:
             if not self._pending and not len(self._snapshot):
                 self._put(Snapshot(self._snapshot.analyzer, self._snapshot.formula, batch))
                 return len(batch)
-            new = [*self._new(batch)]
+            new = [*new_rows(batch, self.get)]
             self._pending.put(batch, new)
         return len(new)
 
@@ -393,17 +398,3 @@ class BM25:
     def _merge(self) -> None:
         with exits.Native():
             self._merged()
-
-    def _new(self, batch: Segment) -> Iterator[int]:
-        """Yield the rows of the documents that are not in the index.
-
-        Raises:
-            DuplicateId: an id is known with another text.
-        """
-        for row, doc_id in enumerate(batch.ids):
-            known = self.get(doc_id)
-            if known is None:
-                yield row
-            elif known.text != batch.documents[row].text:
-                remedy = "is in the index with another text: use update() to replace it"
-                raise DuplicateId("doc_id", doc_id, remedy)

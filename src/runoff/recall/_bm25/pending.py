@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runoff.errors import DuplicateId
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from runoff.recall._bm25.segment import Segment
     from runoff.recall._bm25.snapshot import Snapshot
@@ -50,3 +52,22 @@ class Pending:
     def applied(self, snapshot: Snapshot) -> Snapshot:
         """Return a snapshot after the changes."""
         return snapshot.changed(self._batches, self._added, self._removed)
+
+
+def new_rows(batch: Segment, get: Callable[[str], Document | None]) -> Iterator[int]:
+    """Yield the rows of the documents that an index does not have.
+
+    Args:
+        batch: documents to add.
+        get: returns the document that the index has under an id, or None.
+
+    Raises:
+        DuplicateId: an id is known with another text.
+    """
+    for row, doc_id in enumerate(batch.ids):
+        known = get(doc_id)
+        if known is None:
+            yield row
+        elif known.text != batch.documents[row].text:
+            remedy = "is in the index with another text: use update() to replace it"
+            raise DuplicateId("doc_id", doc_id, remedy)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.progress import Progress, check_progress, counted
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DuplicateId, InvalidArgument
-from runoff.recall._arguments import as_documents, check_callable, check_question
+from runoff.recall._arguments import as_documents, check_question
 from runoff.recall._dense.nearest import SCORE_RANGES, Similarity, nearest
 from runoff.recall._dense.packed import Packed, Stored, direction
 from runoff.recall._dense.rows import Rows, View
@@ -26,15 +27,13 @@ from runoff.recall._dense.vectors import (
 from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.recall._arguments import Given
-
-Progress: TypeAlias = "Callable[[int, int], None]"
 
 
 class Dense:
@@ -62,7 +61,8 @@ class Dense:
         stored: how vectors are kept: `"float32"`, or `"int8"`, which takes a quarter of the memory
             and about two thirds of the time. Scores are those of the rounded vectors, exactly.
         batch_size: texts given to `embed` at once.
-        progress: called with (texts embedded, texts to embed) after each batch.
+        progress: True shows a bar in a terminal or a notebook; a callable gets (texts embedded,
+            texts to embed) after each batch.
 
     Raises:
         InvalidArgument: an argument has a value it cannot have.
@@ -96,7 +96,7 @@ class Dense:
         embeddings: ArrayLike | None = None,
         stored: Stored = "float32",
         batch_size: int = 256,
-        progress: Progress | None = None,
+        progress: Progress = False,
     ) -> None:
         if stored not in {"float32", "int8"}:
             raise InvalidArgument("stored", stored, 'must be "float32" or "int8"')
@@ -116,7 +116,7 @@ class Dense:
         documents: Iterable[Given],
         *,
         embeddings: ArrayLike | None = None,
-        progress: Progress | None = None,
+        progress: Progress = False,
     ) -> None:
         """Add documents, and replace those whose id is known.
 
@@ -126,15 +126,15 @@ class Dense:
         Args:
             documents: the documents.
             embeddings: ready vectors, shape (n, d); nothing is embedded then.
-            progress: called with (texts embedded, texts to embed) after each batch.
+            progress: True shows a bar in a terminal or a notebook; a callable gets (texts embedded,
+            texts to embed) after each batch.
 
         Raises:
             InvalidArgument: an item is not a document, a string or a pair.
             DuplicateId: two of the documents have the same id and different texts.
             EmbeddingError: as for the class.
         """
-        if progress is not None:
-            check_callable("progress", progress, "must be a callable (done, total)")
+        check_progress(progress)
         given = list(as_documents(documents))
         places = _places(given)
         with self._writing:
@@ -225,19 +225,20 @@ class Dense:
             f"{self._similarity!r})"
         )
 
-    def _embedded(self, documents: list[Document], progress: Progress | None) -> Packed:
+    def _embedded(self, documents: list[Document], progress: Progress) -> Packed:
         """Return the packed vectors of documents; every batch has the same dimension."""
         dimension = self.dimension
         batches: list[Packed] = []
-        for start in range(0, len(documents), self._batch_size):
-            batch = documents[start : start + self._batch_size]
-            found = self._embedder.embed([one.text for one in batch])
-            vectors = as_matrix(found, [_named(one) for one in batch], dimension)
-            # packed batch by batch, so that memory never holds the whole corpus as float64
-            batches.append(self._rows.packed(vectors))
-            dimension = vectors.shape[1]
-            if progress is not None:
-                progress(start + len(batch), len(documents))
+        with counted(progress, "embedding") as step:
+            for start in range(0, len(documents), self._batch_size):
+                batch = documents[start : start + self._batch_size]
+                found = self._embedder.embed([one.text for one in batch])
+                vectors = as_matrix(found, [_named(one) for one in batch], dimension)
+                # packed batch by batch, so that memory never holds the whole corpus as float64
+                batches.append(self._rows.packed(vectors))
+                dimension = vectors.shape[1]
+                if step is not None:
+                    step(start + len(batch), len(documents))
         return Packed.joined(batches, self._rows.stored, dimension or 0)
 
     def _steps(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:

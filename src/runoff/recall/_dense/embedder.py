@@ -12,19 +12,21 @@ from runoff._onnx import languages, resolve, sessions, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.tokens import TextEncoder
 from runoff._util.gained import gained
+from runoff._util.progress import counted
 from runoff._waiting import workers
 from runoff.errors import DeadlineExceeded, EmbeddingError, InvalidArgument, RunoffError
 from runoff.recall._dense.encoding import Pass, Ready, embedded
 from runoff.scores import ModelIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from runoff._onnx.files import ModelFiles, Precision
     from runoff._tokens.keeps import Shares
+    from runoff._util.progress import Progress
     from runoff.deadline import Deadline
     from runoff.recall._dense.encoding import Embedded, Pooling
 
@@ -137,14 +139,13 @@ class Embedder:
         """
         return self.embed(texts).values
 
-    def embed(
-        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
-    ) -> Embeddings:
+    def embed(self, texts: Sequence[str], *, progress: Progress = False) -> Embeddings:
         """Embed n texts, and return how much of them was read too.
 
         Args:
             texts: the texts; a blank text has an embedding too.
-            progress: called about ten times a second in this thread with (done, n).
+            progress: True shows a bar in a terminal or a notebook; a callable gets (done, n) about
+                ten times a second, in this thread.
 
         Raises:
             InvalidArgument: `texts` is not a list of strings.
@@ -154,7 +155,8 @@ class Embedder:
         checked = _checked(texts)
         ready = self._load()
         pass_ = Pass.of(self.late, ready, checked)
-        results = slots.shared().run(len(checked), pass_.run, progress=progress)
+        with counted(progress, "embedding") as step:
+            results = slots.shared().run(len(checked), pass_.run, progress=step)
         pass_.keep(results)
         return self._embeddings(ready, checked, results)
 

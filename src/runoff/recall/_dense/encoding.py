@@ -39,7 +39,7 @@ class Ready:
 
 
 class Embedded(NamedTuple):
-    """What came of one text."""
+    """What became of one text."""
 
     vector: NDArray[np.float32]
     truncated: bool

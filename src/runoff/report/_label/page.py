@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from runoff import __version__
 from runoff._util.messages import visible
 from runoff._util.stored import path_of
+from runoff._util.whole import write_whole
 from runoff.errors import InvalidArgument
 from runoff.live._judging.sheet import COMMENT, returned, rows_of
 
@@ -59,7 +60,7 @@ def write_label_page(table: str | PathLike[str], path: str | PathLike[str]) -> i
     if not source.is_file():
         raise InvalidArgument("people", table, "must be a table that judge has written")
     page, waiting = label_page(source)
-    target.write_text(page, encoding="utf-8")
+    write_whole(target, page)
     return waiting
 
 

@@ -51,7 +51,7 @@ _R = TypeVar("_R", bound=_Ready)
 
 
 class Values(NamedTuple):
-    """What came of n pairs.
+    """What became of n pairs.
 
     Attributes:
         scores: float32, shape (n,); NaN where there is none.

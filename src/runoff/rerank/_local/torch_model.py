@@ -165,7 +165,7 @@ class LoadedModel:
         """Return what is needed to trace the network.
 
         Args:
-            inputs: what it is to be traced with; they are padded to one length.
+            inputs: texts to trace it with; they are padded to one length.
 
         Returns:
             The torch module, what makes scores (n, labels) of the named inputs, and the inputs.

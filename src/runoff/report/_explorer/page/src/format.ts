@@ -1,0 +1,60 @@
+/** Numbers as they are shown: the digits that matter, a true minus sign, and a dash for "not known". */
+
+const MINUS = "\u2212";
+export const NONE = "\u2013";
+
+type Maybe = number | null | undefined;
+
+const known = (value: Maybe): value is number => typeof value === "number" && Number.isFinite(value);
+
+/** A measure between 0 and 1. */
+export function measure(value: Maybe): string {
+  return known(value) ? value.toFixed(3).replace("-", MINUS) : NONE;
+}
+
+/** A difference, always with its sign. */
+export function signed(value: Maybe): string {
+  if (!known(value)) return NONE;
+  const digits = Math.abs(value).toFixed(3);
+  return digits === "0.000" ? "0.000" : `${value < 0 ? MINUS : "+"}${digits}`;
+}
+
+/** A score on whatever scale. */
+export function score(value: Maybe): string {
+  if (!known(value)) return NONE;
+  return value.toFixed(Math.abs(value) < 1 ? 3 : 2).replace("-", MINUS);
+}
+
+export function count(value: Maybe): string {
+  return known(value) ? value.toLocaleString("en") : NONE;
+}
+
+export function percent(value: Maybe): string {
+  return known(value) ? `${Math.round(100 * value)}%`.replace("-", MINUS) : NONE;
+}
+
+export function milliseconds(value: Maybe): string {
+  if (!known(value)) return NONE;
+  if (value >= 10_000) return `${(value / 1000).toFixed(0)} s`;
+  if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
+  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
+}
+
+/** -1, 0 or 1: what the colour of a difference says. */
+export function direction(value: Maybe): "up" | "down" | "same" {
+  if (!known(value) || Math.abs(value) < 0.0005) return "same";
+  return value > 0 ? "up" : "down";
+}
+
+export function plural(number: number, one: string, many = `${one}s`): string {
+  return `${count(number)} ${number === 1 ? one : many}`;
+}
+
+/** The name of a language code, where the browser knows it. */
+export function language(code: string): string {
+  try {
+    return new Intl.DisplayNames(["en"], { type: "language" }).of(code) ?? code;
+  } catch {
+    return code;
+  }
+}

@@ -1,0 +1,298 @@
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useExplorer } from "./context";
+import { address } from "./data";
+import { Change, Diverging, Unjudged } from "./figures";
+import { count, language, measure, milliseconds, NONE, plural } from "./format";
+import { useRested } from "./hooks";
+import { Empty, Failed, Waiting } from "./states";
+import type { QueryRow, QueryRows } from "./types";
+import { Virtual } from "./virtual";
+
+const PAGE = 100;
+const HEIGHT = 36;
+
+const COLUMNS: { key: string; sort: string | null; name: string; title?: string }[] = [
+  { key: "text", sort: "text", name: "Query" },
+  { key: "gain", sort: "gain", name: "Gain", title: "what the second stage changed for this query" },
+  { key: "after", sort: null, name: "Before \u2192 after" },
+  { key: "loss", sort: "loss", name: "Loss", title: "what is missing to the best possible order, and where most of it went" },
+  { key: "unjudged", sort: "unjudged", name: "Unjudged", title: "share of the first results that nobody judged" },
+  { key: "length", sort: "length", name: "Words" },
+  { key: "language", sort: "language", name: "Lang." },
+  { key: "latency", sort: "latency", name: "Latency" },
+];
+
+const ONLY = ["helped", "harmed", "same", "degraded", "unjudged"];
+
+interface Filter {
+  sort: string;
+  order: "asc" | "desc";
+  find: string;
+  slice: string;
+  language: string;
+  only: string;
+}
+
+/** All queries in a table that is sorted and filtered by whoever answers, a page at a time. */
+export function Queries() {
+  const { state, settings, go, saved } = useExplorer();
+  const judged = state.counts.judged > 0;
+  const [filter, setFilter] = useState<Filter>({
+    sort: judged ? "gain" : "text",
+    order: judged ? "desc" : "asc",
+    find: "",
+    slice: "",
+    language: "",
+    only: "",
+  });
+  const find = useRested(filter.find, 150);
+  const stamp = JSON.stringify([{ ...filter, find }, settings, saved]);
+  const pages = usePages(stamp, { ...filter, find, settings });
+  const set = (part: Partial<Filter>) => setFilter((before) => ({ ...before, ...part }));
+  const sort = (key: string) =>
+    set(
+      filter.sort === key
+        ? { order: filter.order === "asc" ? "desc" : "asc" }
+        : { sort: key, order: key === "text" || key === "language" ? "asc" : "desc" },
+    );
+  const filtered = filter.find || filter.slice || filter.language || filter.only;
+  return (
+    <section class="queries">
+      <h2 class="sr">Queries</h2>
+      <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+        <input
+          type="search"
+          data-key="/"
+          placeholder="Find a query"
+          aria-label="Find a query"
+          value={filter.find}
+          onInput={(event) => set({ find: event.currentTarget.value })}
+          onKeyDown={(event) => {
+            if (event.key === "Escape" && !event.currentTarget.value) event.currentTarget.blur();
+            if (event.key !== "ArrowDown") return;
+            event.preventDefault();
+            event.currentTarget.closest("section")?.querySelector<HTMLElement>("[data-index][tabindex='0']")?.focus();
+          }}
+        />
+        <Choice
+          name="Outcome"
+          all="All outcomes"
+          value={filter.only}
+          choices={(judged ? ONLY : ONLY.slice(2)).map((one) => [one, one])}
+          set={(only) => set({ only })}
+        />
+        <Choice
+          name="Slice"
+          all="All slices"
+          value={filter.slice}
+          choices={state.slices.map((one) => [one, one])}
+          set={(slice) => set({ slice })}
+        />
+        <Choice
+          name="Language"
+          all="All languages"
+          value={filter.language}
+          choices={state.languages.map((one) => [one, language(one)])}
+          set={(chosen) => set({ language: chosen })}
+        />
+        <span class="total" role="status">
+          {pages.total === null ? "" : plural(pages.total, "query", "queries")}
+        </span>
+      </form>
+      {pages.error ? (
+        <Failed error={pages.error} retry={pages.retry} />
+      ) : pages.total === null ? (
+        <Waiting what="the queries" slow={pages.slow} />
+      ) : pages.total === 0 ? (
+        <Empty>
+          {filtered ? (
+            <>
+              <p>No query fits these filters.</p>
+              <button
+                type="button"
+                onClick={() => set({ find: "", slice: "", language: "", only: "" })}
+              >
+                Clear the filters
+              </button>
+            </>
+          ) : (
+            <p>This recording has no queries. Record some with `runoff evaluate`.</p>
+          )}
+        </Empty>
+      ) : (
+        <Virtual
+          label="Queries"
+          columns={COLUMNS.length}
+          total={pages.total}
+          height={HEIGHT}
+          stamp={stamp}
+          seen={pages.need}
+          open={(index) => {
+            const row = pages.row(index);
+            if (row) go({ view: "results", query: row.query_id, doc: null });
+          }}
+          head={COLUMNS.map((column) => (
+            <div
+              key={column.key}
+              role="columnheader"
+              class={`cell ${column.key}`}
+              title={column.title}
+              aria-sort={
+                column.sort === filter.sort ? (filter.order === "asc" ? "ascending" : "descending") : undefined
+              }
+            >
+              {column.sort ? (
+                <button type="button" onClick={() => sort(column.sort!)}>
+                  {column.name}
+                  <span aria-hidden="true" class="arrow">
+                    {column.sort === filter.sort ? (filter.order === "asc" ? "\u2191" : "\u2193") : ""}
+                  </span>
+                </button>
+              ) : (
+                column.name
+              )}
+            </div>
+          ))}
+          row={(index) => <Row row={pages.row(index)} />}
+        />
+      )}
+    </section>
+  );
+}
+
+function Row({ row }: { row: QueryRow | null }) {
+  if (row === null)
+    return (
+      <div role="gridcell" class="cell text bone">
+        <span class="sr">loading</span>
+      </div>
+    );
+  const degraded = row.outcome !== null && row.outcome !== "complete";
+  return (
+    <>
+      <div role="gridcell" class="cell text" dir="auto" title={row.slices.join(", ")}>
+        {row.text ?? row.query_id}
+        {degraded && <span class="tag warn">degraded</span>}
+      </div>
+      <div role="gridcell" class="cell gain">
+        <Diverging value={row.gain} most={1} />
+        <Change value={row.gain} />
+      </div>
+      <div role="gridcell" class="cell after">
+        {measure(row.before)} <span aria-hidden="true">→</span> {measure(row.after)}
+      </div>
+      <div role="gridcell" class="cell loss">
+        {measure(row.loss)} <small>{row.loss_stage}</small>
+      </div>
+      <div role="gridcell" class="cell unjudged">
+        <Unjudged share={row.unjudged} />
+      </div>
+      <div role="gridcell" class="cell length">
+        {count(row.length)}
+      </div>
+      <div role="gridcell" class="cell language">
+        {row.language ?? NONE}
+      </div>
+      <div role="gridcell" class="cell latency">
+        {milliseconds(row.latency_ms)}
+      </div>
+    </>
+  );
+}
+
+function Choice({
+  name,
+  all,
+  value,
+  choices,
+  set,
+}: {
+  name: string;
+  all: string;
+  value: string;
+  choices: [string, string][];
+  set: (value: string) => void;
+}) {
+  if (!choices.length) return null;
+  return (
+    <select aria-label={name} value={value} onChange={(event) => set(event.currentTarget.value)}>
+      <option value="">{all}</option>
+      {choices.map(([key, shown]) => (
+        <option key={key} value={key}>
+          {shown}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+/** Rows by their place, fetched in pages as they come into sight. */
+function usePages(stamp: string, filter: Filter & { settings: string | null }) {
+  const { data } = useExplorer();
+  const held = useRef(new Map<number, QueryRow[] | "asked">());
+  const stop = useRef<AbortController | null>(null);
+  const [total, setTotal] = useState<number | null>(null);
+  const [error, setError] = useState<Error | null>(null);
+  const [slow, setSlow] = useState(false);
+  const [, setTick] = useState(0);
+  const [tries, setTries] = useState(0);
+  const ask = useCallback(
+    (page: number) => {
+      const { signal } = stop.current!;
+      const pages = held.current;
+      pages.set(page, "asked");
+      const { sort, order, find, slice, language: code, only, settings } = filter;
+      const path = address("api/queries", {
+        sort,
+        order,
+        offset: page * PAGE,
+        limit: PAGE,
+        find,
+        slice,
+        language: code,
+        only,
+        settings,
+      });
+      return data.ask<QueryRows>("GET", path, undefined, signal).then(
+        (found) => {
+          if (signal.aborted) return;
+          pages.set(page, found.rows);
+          setTotal(found.total);
+          setTick((before) => before + 1);
+        },
+        (failure: Error) => !signal.aborted && setError(failure),
+      );
+    },
+    [data, stamp],
+  );
+  useEffect(() => {
+    stop.current = new AbortController();
+    held.current = new Map();
+    setError(null);
+    setSlow(false);
+    const timer = setTimeout(() => setSlow(true), 1500);
+    void ask(0).finally(() => clearTimeout(timer));
+    return () => {
+      clearTimeout(timer);
+      stop.current?.abort();
+    };
+  }, [ask, tries]);
+  const need = useCallback(
+    (from: number, to: number) => {
+      for (let page = Math.floor(from / PAGE); page * PAGE < to; page++)
+        if (stop.current && !held.current.has(page)) void ask(page);
+    },
+    [ask],
+  );
+  return {
+    total,
+    error,
+    slow,
+    need,
+    retry: () => setTries((before) => before + 1),
+    row: (index: number): QueryRow | null => {
+      const page = held.current.get(Math.floor(index / PAGE));
+      return page && page !== "asked" ? (page[index % PAGE] ?? null) : null;
+    },
+  };
+}

@@ -1,0 +1,73 @@
+"""Observations of live traffic in the explorer."""
+
+import json
+
+import pytest
+from observed import observation
+from traffic import graded, keep, stream
+
+from runoff.live import judge
+from runoff.live._observations import Observations
+from runoff.report._explorer.opened import opened
+from runoff.report._explorer.params import NotThere
+
+
+@pytest.fixture(scope="module")
+def harmed(tmp_path_factory):
+    folder = keep(tmp_path_factory.mktemp("live") / "obs", stream(60, better=-0.8))
+    judge(folder, graded, people=graded, labels=30)
+    return opened(observations=Observations(folder))
+
+
+def ask(page, path, body=None):
+    found = page.answer("GET" if body is None else "POST", path, body)
+    json.dumps(found, allow_nan=False)
+    return found
+
+
+def test_the_trend_is_that_of_the_statement(harmed):
+    """Its points are the looks, and a proven harm is the first alarm."""
+    assert ask(harmed, "api/state")["has_trend"]
+    found = ask(harmed, "api/trend")
+    points = found["series"][0]["points"]
+    assert points[-1]["n"] == 60
+    assert points[-1]["low"] <= points[-1]["value"] <= points[-1]["high"]
+    assert found["statement"] in found["alarms"] or "undecided" not in found["statement"]
+
+
+def test_an_observation_shows_both_orders_and_can_be_graded(harmed):
+    """The orders are those that were kept; a grade is saved under the question's hash."""
+    row = ask(harmed, "api/queries?limit=1")["rows"][0]
+    found = ask(harmed, f"api/query?id={row['query_id']}")
+    one = harmed.observed.observation(row["query_id"])
+    assert [it["doc_id"] for it in found["before"]] == [one.doc_ids[at] for at in one.fused]
+    assert [it["doc_id"] for it in found["after"]] == [one.doc_ids[at] for at in one.reranked]
+    top = found["after"][0]["doc_id"]
+    ask(harmed, "api/labels", {"query_id": row["query_id"], "doc_id": top, "grade": 2})
+    assert harmed.labels.qrels == {one.query_hash: {top: 2}}
+    assert ask(harmed, f"api/query?id={row['query_id']}")["after"][0]["grade"] == 2
+    where = ask(harmed, f"api/document?query={row['query_id']}&doc={top}")
+    assert where["sentence"] == "returned at rank 1."
+
+
+def test_traffic_without_texts_is_shown_by_its_hashes(tmp_path):
+    """The page says that texts were not kept, and shows ranks all the same."""
+    page = opened(observations=Observations(keep(tmp_path / "obs", [observation("secret")])))
+    state = ask(page, "api/state")
+    assert not state["has_texts"]
+    assert any("kept as hashes" in note for note in state["notes"])
+    row = ask(page, "api/queries")["rows"][0]
+    assert row["text"].startswith("text:")
+    assert [it["doc_id"] for it in ask(page, f"api/query?id={row['query_id']}")["after"]] == [
+        "b",
+        "a",
+    ]
+    assert "call runoff.live.judge" in ask(page, "api/trend")["statement"]
+
+
+def test_views_that_need_a_recording_say_so(harmed):
+    """There is nothing to replay in live traffic."""
+    with pytest.raises(NotThere, match="replays need a recording"):
+        ask(harmed, "api/replay", {"window": 5})
+    with pytest.raises(NotThere, match="no system"):
+        ask(harmed, "api/search", {"text": "tide"})

@@ -1,0 +1,38 @@
+"""README's picture shows the figures of the run in docs/demo.md, in both themes."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+THEMES = ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    spec = importlib.util.spec_from_file_location("gain", ROOT / "benchmarks" / "gain.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.pictures((ROOT / "docs" / "demo.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_picture_is_of_the_documented_run(pictures, theme):
+    """`python benchmarks/gain.py` draws again what is there, in less than 100 kB."""
+    drawn = (ROOT / "docs" / f"gain-{theme}.svg").read_text(encoding="utf-8")
+    assert drawn == pictures[theme]
+    assert len(drawn) < 100_000
+
+
+def test_its_description_has_the_same_figures(pictures):
+    """The alternative text in README names each gain that is drawn, and what is not proven."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.search(r'alt="([^"]+)"', readme)[1]
+    gains = re.findall(r">\+0(\.\d{3})<", pictures["light"])
+    assert re.findall(r"\+(\.\d{3}) ", text) == gains
+    assert len(gains) == 4
+    assert pictures["light"].count('class="hollow"') == text.count("not proven") == 1
+    for theme in THEMES:
+        assert f"docs/gain-{theme}.svg" in readme
