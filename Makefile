@@ -151,7 +151,8 @@ test-engines: $(ENGINES_VENV)/.engines
 # recall, latency, filters and overhead of every engine, written into docs/engines.md
 engines-matrix: $(ENGINES_VENV)/.engines
 	$(call pip,$(ENGINES_VENV)) $(call self,chroma)
-	$(ENGINES_VENV)/bin/python benchmarks/run.py engines --json benchmarks/engines.json --markdown docs/engines.md $(ARGS)
+	$(ENGINES_VENV)/bin/python benchmarks/run.py engines --json benchmarks/figures.json \
+		--markdown docs/engines.md --markdown docs/benchmarks.md $(ARGS)
 
 $(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python
 	$(call venv,$(RAY_VENV))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_PAIRS, _WORDS, _PARTS = 1200, 60, 12
+_PAIRS, _WORDS, _PARTS = 400, 60, 8
 _MOST_OVERHEAD = 1.25  # of processor time
 
 

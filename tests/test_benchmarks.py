@@ -18,7 +18,8 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 needs_models = pytest.mark.skipif(
     importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
 )
-PAGES = ("benchmarks", "labels", "real-server", "speed", "verdict")  # written from figures.json
+# written from figures.json
+PAGES = ("benchmarks", "bulk", "engines", "labels", "real-server", "speed", "verdict")
 TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")
 
 

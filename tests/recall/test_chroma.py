@@ -313,3 +313,12 @@ def test_warmup_embeds_and_asks_once(make_collection):
 
     Chroma(make_collection(ids=["a"], embeddings=embed(["fish"])), embed=watch).warmup()
     assert asked
+
+
+def test_a_collection_is_listed(make_collection):
+    """`documents` returns every record, page by page, with an empty text where it has none."""
+    held = [Document(f"d{n:04}", f"fish {n}", {"n": n}) for n in range(1200)]
+    source = Chroma(make_collection(**records(held)), embed=embed)
+    assert sorted(source.documents(), key=lambda one: one.doc_id) == held
+    bare = Chroma(make_collection(ids=["a"], embeddings=[(1.0, 0.0)]), embed=embed)
+    assert list(bare.documents()) == [Document("a", "", {})]

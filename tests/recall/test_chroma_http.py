@@ -174,7 +174,7 @@ async def test_an_async_collection_is_awaited(client, make_collection, opened):
     plain = Chroma(made, embed=embed)
     for source in (
         Chroma(collection, embed=embed),
-        Chroma(collection, embed=embed, aembed_query=aembed_query),
+        Chroma(collection=collection, embed=embed, aembed_query=aembed_query),
     ):
         assert isinstance(source, Chroma)
         assert isinstance(source, AsyncRecallSource)

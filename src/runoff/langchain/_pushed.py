@@ -24,7 +24,7 @@ from runoff.filters import Range
 from runoff.langchain._kinds import kind_of
 from runoff.recall._stores.chroma_where import knows_lists, where_of
 from runoff.recall._stores.clauses import bounds_of, folded, values_of
-from runoff.recall._stores.elasticsearch_where import UNKNOWN, elasticsearch_query
+from runoff.recall._stores.elasticsearch_where import elasticsearch_query, unread
 from runoff.recall._stores.lancedb_table import read_table
 from runoff.recall._stores.lancedb_where import lancedb_where
 from runoff.recall._stores.milvus_where import Place, milvus_expression, place_among, place_of
@@ -162,7 +162,6 @@ def _any_of(forms: Sequence[Any]) -> dict[str, Any]:
 def _pgvector(store: Any, one: Leaf) -> Any:  # noqa: ANN401 - known by its name
     if not getattr(store, "use_jsonb", False):
         return None  # its older tables compare everything as text
-
     return _mongodb(store, one)
 
 
@@ -215,9 +214,7 @@ def _qdrant_every(forms: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
 
 
 def _elasticsearch(_: object, wanted: Filter) -> Any:  # noqa: ANN401 - as above
-    return elasticsearch_query(
-        wanted, lambda name: (f"metadata.{name}", UNKNOWN) if _PLAIN_NAME(name) else None
-    )
+    return elasticsearch_query(wanted, unread)
 
 
 def _elasticsearch_every(forms: Sequence[Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from runoff.filters import Eq, In, Range
 from runoff.llama_index._filters import to_metadata_filters
 from runoff.llama_index._kinds import kind_of
 from runoff.recall._stores.clauses import bounds_of, folded, values_of
-from runoff.recall._stores.elasticsearch_where import UNKNOWN, elasticsearch_query
+from runoff.recall._stores.elasticsearch_where import elasticsearch_query, unread
 from runoff.recall._stores.qdrant_filter import qdrant_filter
 
 if TYPE_CHECKING:
@@ -124,9 +124,7 @@ def _of_qdrant(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushe
 def _of_elasticsearch(clone: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
     """Ask in clauses of Elasticsearch: its store reads LlamaIndex's filters as equalities."""
     given = dict(clone._kwargs)  # noqa: SLF001 - LlamaIndex has no public way
-    made = elasticsearch_query(
-        wanted, lambda name: (f"metadata.{name}", UNKNOWN) if _PLAIN_NAME(name) else None
-    )
+    made = elasticsearch_query(wanted, unread)
     if isinstance(made, bool) or clone._filters is not None:  # noqa: SLF001 - as above
         return Pushed(clone, known=True, empty=True) if made is False else None
     given["es_filter"] = [*(given.get("es_filter") or ()), made]

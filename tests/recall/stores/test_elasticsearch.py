@@ -37,7 +37,7 @@ from runoff.errors import (
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.protocols import AsyncRecallSource, RecallSource
 from runoff.recall import BM25, Dense, Elasticsearch
-from runoff.recall._stores.elasticsearch_where import elasticsearch_query
+from runoff.recall._stores.elasticsearch_where import elasticsearch_query, unread
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Query
 
@@ -333,6 +333,37 @@ def test_queries_are_as_exact_as_they_can_be(wanted, query):
     """What is surely kept is asked of the engine; what types may have changed is checked here."""
     found = elasticsearch_query(wanted, lambda name: (name, TYPES[name]) if name in TYPES else None)
     assert found == query
+
+
+@pytest.mark.parametrize(
+    ("wanted", "query"),
+    [
+        (Eq("n", 2.5), {"range": {"metadata.n": {"gte": 2, "lte": 3}}}),
+        (Range("n", gt=-2.5, lte=7), {"range": {"metadata.n": {"gte": -3, "lte": 7}}}),
+        (Eq("b", value=True), {"term": {"metadata.b": True}}),
+        (
+            Eq("t", "a"),
+            {
+                "bool": {
+                    "should": [
+                        {"term": {"metadata.t": "a"}},
+                        {"term": {"metadata.t.keyword": "a"}},
+                    ],
+                    "minimum_should_match": 1,
+                }
+            },
+        ),
+        (In("t", ()), False),
+        (Not(Eq("t", "a")), True),
+        (Eq("t", "a" * 257), True),
+        (Eq("a.b", 1), True),
+        (Eq("n", 2**53), True),
+        (Range("n", gte="2026-01-01"), True),
+    ],
+)
+def test_a_mapping_that_nobody_read_is_guessed(wanted, query):
+    """Behind a framework's store any of the usual mappings is met, cut numbers too."""
+    assert elasticsearch_query(wanted, unread) == query
 
 
 def test_times_are_widened_to_milliseconds():

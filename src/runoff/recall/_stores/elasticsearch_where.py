@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from runoff.recall._stores.clauses import Leaf
 
 Clause: TypeAlias = "dict[str, Any]"
-UNKNOWN: Mapping[str, Any] = {}
-"""The mapping of a field that has one of the usual mappings, nobody knows which."""
 
+_UNREAD: Mapping[str, Any] = {}  # a mapping that nobody has read
 _WHOLE = {"long": 2**63, "integer": 2**31, "short": 2**15, "byte": 2**7}
 _LARGEST_SINGLE = float(np.finfo(np.float32).max)
 _LONGEST = 256  # characters of a text that the usual mapping indexes
 _MOST_VALUES = 10_000
 _MOST_GUESSED = 400
 _DEEPEST = 20  # Elasticsearch allows 30 levels
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNINDEXED = 2**31 - 1
 # what a number or a boolean may have been before a `keyword` field made it a text
 _NOT_ONLY_TEXT = re.compile(r"true|false|[-+]?[\d.]+(?:e[-+]?\d+)?", re.IGNORECASE)
@@ -54,6 +54,11 @@ def fields_in(properties: Mapping[str, Any], under: str = "") -> dict[str, Mappi
     return found
 
 
+def unread(name: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Return where the frameworks' stores have a metadata field, for `elasticsearch_query`."""
+    return (f"metadata.{name}", _UNREAD) if _PLAIN.fullmatch(name) else None
+
+
 def elasticsearch_query(
     wanted: Filter, field: Callable[[str], tuple[str, Mapping[str, Any]] | None]
 ) -> Clause | bool:
@@ -62,14 +67,14 @@ def elasticsearch_query(
     Args:
         wanted: the filter.
         field: returns the whole name and the mapping of a metadata field; None if the mapping does
-            not say how it is indexed; `UNKNOWN` for a mapping that nobody has read.
+            not say how it is indexed. `unread` is one for a mapping that nobody has read.
     """
 
     def leaf(one: Leaf, positive: bool) -> Clause | bool:  # noqa: FBT001 - as `clause_of` calls it
         found = field(one.field)
         if found is None or found[1].get("index") is False:
             return True
-        if found[1] is UNKNOWN:
+        if found[1] is _UNREAD:
             return _guessed(one, found[0]) if positive else True
         if isinstance(one, Range):
             return _range(one, *found) if positive else True

@@ -74,10 +74,10 @@ class EngineSource(ABC, Generic[_L]):
     _most = 2**31 - 1  # records that the engine returns at once
     _asynchronous: type[EngineSource[Any]]
 
-    def __new__(cls, client: object = None, *_args: object, **_options: object) -> Self:
+    def __new__(cls, client: object = None, *_args: object, **options: object) -> Self:
         """Choose the class that is awaited for an async client."""
-        kind = vars(cls).get("_asynchronous", cls)
-        made: Self = object.__new__(kind if _is_async(client, cls._methods[0]) else cls)
+        awaited = _is_async(options.get(cls._argument, client), cls._methods[0])
+        made: Self = object.__new__(vars(cls).get("_asynchronous", cls) if awaited else cls)
         return made
 
     def __init__(
