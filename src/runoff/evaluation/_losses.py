@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.replay import Plan
     from runoff.evaluation._replay.traverse import Traversal
 
-__all__ = ["losses", "query_ledger"]
-
 
 def losses(
     recording: Recording,

@@ -134,7 +134,9 @@ class Recorded:
         """Return query id to the stage in which most was lost, for those that lost anything."""
         view = self.judgments.view
         found: dict[str, str] = {}
-        for query_id in ids if view is not None else ():
+        if view is None:
+            return found
+        for query_id in ids:
             one, _ = self.replays.traversed(query_id, asked)
             try:
                 entries = query_ledger(one, Gains(one.query, view, CUTOFF)).entries

@@ -50,8 +50,9 @@ export function plural(number: number, one: string, many = `${one}s`): string {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
 
-/** The name of a language code, where the browser knows it. */
+/** The name of a language code, where the browser knows it, or of a script such as "latin". */
 export function language(code: string): string {
+  if (/^[a-z]{4,}$/.test(code)) return `${code} script`;
   try {
     return new Intl.DisplayNames(["en"], { type: "language" }).of(code) ?? code;
   } catch {

@@ -100,7 +100,9 @@ function Shown({ answer, more }: { answer: QueryAnswer; more?: (() => void) | un
   return (
     <>
       <header class="query">
-        <h2 dir="auto">{answer.text ?? answer.query_id}</h2>
+        <h2 dir="auto" tabIndex={(answer.text ?? "").length > 400 ? 0 : undefined}>
+          {answer.text ?? answer.query_id}
+        </h2>
         <p class="facts">
           {answer.measure && answer.measure.after !== null ? (
             <span>
@@ -111,7 +113,11 @@ function Shown({ answer, more }: { answer: QueryAnswer; more?: (() => void) | un
             <span>{state.can_judge ? "Not judged: press 0 to 3 on a result" : "Not judged"}</span>
           )}
           {answer.language && <span>{language(answer.language)}</span>}
-          {answer.text !== null && <span class="id">{answer.query_id}</span>}
+          {answer.text !== null && (
+            <span class="id" title={answer.query_id}>
+              {answer.query_id}
+            </span>
+          )}
         </p>
         <Latency stages={answer.latency} />
         {answer.outcome && answer.outcome.status !== "complete" && (
