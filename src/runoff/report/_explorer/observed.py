@@ -100,7 +100,10 @@ class Observed:
     def trend(self) -> dict[str, Any]:
         """Answer api/trend."""
         found, seen = state(self._observations.path), self.summary
-        alarms = [str(one) for one in seen.odd]
+        alarms = [
+            f"{one.check}: {one.sentence}" + (f" Try: {one.advice}." if one.advice else "")
+            for one in seen.odd
+        ]
         if found is None:
             said = (
                 "Nothing was graded yet, so whether the second stage helps is not known: call "

@@ -274,6 +274,9 @@ class Recorded:
         table = self.table(own)
         notes = [] if judged is None else list(judged.notes)
         notes += degraded(self.recording)
+        given = () if self._collection is None else self._collection.qrels
+        if lost := sum(one not in self.queries for one in given):
+            notes.append(f"{lost} of {len(given)} judged queries were not recorded.")
         shares = table.unjudged[np.isfinite(table.unjudged)]
         if len(shares) and shares.mean() > 0:
             notes.append(f"{shares.mean():.0%} of the first {CUTOFF} results were never judged.")
