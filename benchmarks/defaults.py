@@ -194,10 +194,10 @@ def _measured(
 
 
 def _second(stage: str, collection: Collection, tokens: Path) -> Any:  # noqa: ANN401 - what `TwoStage` takes
-    """Return a second stage by its name; one with a token store has seen all documents.
+    """Return a second stage by its name; with `:idf`, its token store has seen all documents.
 
-    Query tokens count alike, as without a store, unless the name ends in `:idf`. Pair scores are
-    kept, so that another fusion costs only the pairs it adds.
+    Query tokens count as the model has learned, as without a store, unless the name ends in `:idf`
+    or `:equal`. Pair scores are kept, so that another fusion costs only the pairs it adds.
     """
     if not stage:
         return None
@@ -207,10 +207,11 @@ def _second(stage: str, collection: Collection, tokens: Path) -> Any:  # noqa: A
     kind, _, weights = stage.partition(":")
     made = getattr(runoff.rerank, kind)()
     if "store" in {one.name for one in dataclasses.fields(made)}:
-        made = dataclasses.replace(made, store=tokens / collection.name, weights=weights or "equal")
-        texts = [one.text for one in collection.documents]
-        for at in range(0, len(texts), _ENCODED):
-            made.score([("every document", text) for text in texts[at : at + _ENCODED]])
+        made = dataclasses.replace(made, store=tokens / collection.name, weights=weights or "auto")
+        if weights == "idf":  # which counts the documents in the store
+            texts = [one.text for one in collection.documents]
+            for at in range(0, len(texts), _ENCODED):
+                made.score([("every document", text) for text in texts[at : at + _ENCODED]])
     return made
 
 

@@ -72,7 +72,9 @@ class Traffic:
 
     def pair(self, before: str, after: str) -> Pair:
         """Return what differs between two systems."""
-        starts, weights, grades = [0], [], []
+        starts: list[int] = [0]
+        weights: list[float] = []
+        grades: list[int] = []
         for query_id in self.ids:
             rows: dict[str, float] = {}
             for sign, name in ((-1, before), (1, after)):
@@ -172,7 +174,7 @@ def stream(
         + np.repeat(pair.starts[drawn], lengths)
     )
     weights, grades = pair.weights[rows] * np.repeat(sides, lengths), pair.grades[rows]
-    sizes = np.bincount(query, np.abs(weights), minlength=many)
+    sizes = np.bincount(query, np.abs(weights), minlength=many).astype(np.float64)
     people, chance = np.full(len(rows), np.nan), np.zeros(len(rows))
     shares, largest = chances(sizes, rate)
     draws = rng.random(many)

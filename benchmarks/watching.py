@@ -189,7 +189,7 @@ def _report(taken: dict[str, _Taken], dropped: dict[str, int], *, quick: bool) -
     required = []
     for name in (_SOME, _EVERY):
         for rows, what in ((clock, "by the clock"), (processor, "of the processor")):
-            added = next(float(row[6]) for row in rows if row[0] == name)
+            added = next(float(str(row[6])) for row in rows if row[0] == name)
             required.append(Requirement(f"{name}: p99 added, ms {what}", added, 1.0))
     return Report(tables, () if quick else required, notes)
 

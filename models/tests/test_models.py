@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer
 
 import runoff_models
 
+BI_ENCODERS = ("all-MiniLM-L6-v2", "runoff-late")
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 QUERY = "how do plants turn sunlight into energy?"
 RELEVANT = "Photosynthesis converts light into chemical energy, which the plant stores as sugar."
@@ -41,19 +43,26 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_names() -> None:
-    """There are two models, and each has a folder of its own."""
-    assert runoff_models.names() == ("all-MiniLM-L6-v2", "runoff-mini")
-    assert len({runoff_models.path(name) for name in runoff_models.names()}) == 2
+    """There are three models, and each has a folder of its own."""
+    assert runoff_models.names() == ("all-MiniLM-L6-v2", "runoff-late", "runoff-mini")
+    assert len({runoff_models.path(name) for name in runoff_models.names()}) == 3
 
 
 def test_unknown_name_lists_those_there_are() -> None:
     """A wrong name is a ValueError that names the right ones."""
-    with pytest.raises(ValueError, match="all-MiniLM-L6-v2, runoff-mini"):
+    with pytest.raises(ValueError, match="all-MiniLM-L6-v2, runoff-late, runoff-mini"):
         runoff_models.path("../secrets")
 
 
-@pytest.mark.parametrize("name", runoff_models.names())
-@pytest.mark.parametrize("file", ["config.json", "model_int8.onnx", "tokenizer.json"])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        (name, path.name)
+        for name in runoff_models.names()
+        for path in sorted((Path(runoff_models.__file__).parent / "data" / name).iterdir())
+        if path.name not in {"README.md", "checksums.json"}
+    ],
+)
 def test_a_flipped_byte_is_found(copied: Path, name: str, file: str) -> None:
     """One changed bit raises an error with the file, both checksums and the remedy."""
     damaged = copied / name / file
@@ -100,9 +109,9 @@ def test_folder_stands_alone(name: str) -> None:
 
 
 def test_embedding_has_norm_one() -> None:
-    """The bi-encoder pools and normalises inside its graph, whatever the length."""
-    for text in ("a", RELEVANT, RELEVANT * 20):
-        embedding = run("all-MiniLM-L6-v2", text)
+    """The bi-encoders pool and normalise inside their graphs, whatever the length."""
+    for name, text in itertools.product(BI_ENCODERS, ("a", RELEVANT, RELEVANT * 20)):
+        embedding = run(name, text)
         assert embedding.shape == (384,)
         assert embedding.dtype == np.float32
         assert np.linalg.norm(embedding) == pytest.approx(1.0, abs=1e-5)
@@ -110,8 +119,26 @@ def test_embedding_has_norm_one() -> None:
 
 def test_bi_encoder_prefers_the_relevant_text() -> None:
     """The cosine of the query with an answer is far above that with another text."""
-    query, right, wrong = (run("all-MiniLM-L6-v2", text) for text in (QUERY, RELEVANT, IRRELEVANT))
-    assert query @ right > query @ wrong + 0.3
+    for name in BI_ENCODERS:
+        query, right, wrong = (run(name, text) for text in (QUERY, RELEVANT, IRRELEVANT))
+        assert query @ right > query @ wrong + 0.3
+
+
+def test_late_interaction_has_what_its_settings_name() -> None:
+    """Arrays have the stated shapes, and query weights are positive, those of rare words larger."""
+    folder = runoff_models.path("runoff-late")
+    settings = json.loads((folder / "late.json").read_text(encoding="utf-8"))
+    arrays = {
+        name: np.fromfile(folder / one["file"], "<f4").reshape(one["shape"])
+        for name, one in settings.items()
+        if isinstance(one, dict)
+    }
+    shapes = {name: one.shape for name, one in arrays.items()}
+    assert shapes == {"projection": (384, 128), "mean": (384,), "weights": (30522,)}
+    assert (arrays["weights"] > 0).all()
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    the, plants = (arrays["weights"][tokenizer.token_to_id(one)] for one in ("the", "plants"))
+    assert plants > 2 * the
 
 
 def test_cross_encoder_prefers_the_relevant_text() -> None:

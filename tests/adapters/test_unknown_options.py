@@ -218,8 +218,8 @@ def test_representations_are_short(store, index):
     for one in made:
         assert len(repr(one)) < 160, repr(one)
         assert repr(one).startswith(f"{type(one).__name__}(")
-        assert "all-MiniLM-L6-v2" in repr(one)
+        assert "runoff-late" in repr(one)
         assert "object at" not in repr(one)
         assert "\n" not in repr(one)
-    assert repr(made[0]) == "RunoffRerank(reranker=all-MiniLM-L6-v2, timeout=0.5, top_n=5)"
+    assert repr(made[0]) == "RunoffRerank(reranker=runoff-late, timeout=0.5, top_n=5)"
     assert str(made[1]) == repr(made[1])

@@ -10,7 +10,7 @@ runoff_models = pytest.importorskip("runoff_models", reason="runoff-models is no
 _LARGEST_ACTIVATION, _INT16 = 255, 32_767
 
 
-@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "runoff-mini"])
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "runoff-late", "runoff-mini"])
 def test_two_products_fit_into_16_bits(name):
     """AVX2 adds two products of an unsigned and a signed byte in 16 bits, and cuts what is more."""
     model = onnx.load(resolve(name).onnx)

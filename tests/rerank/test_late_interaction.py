@@ -478,13 +478,14 @@ def test_damage_in_the_folder_is_named(folder):
         LateInteraction(folder).warmup()
 
 
-def test_the_embedded_models_pooled_output_is_the_mean_of_its_token_vectors():
-    """The embedded encoder gives token vectors whose scaled mean is its embedding."""
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "runoff-late"])
+def test_the_embedded_models_pooled_output_is_the_mean_of_its_token_vectors(name):
+    """An embedded encoder gives token vectors whose scaled mean is its embedding."""
     pytest.importorskip("runoff_models")
     from runoff._onnx.resolve import resolve
     from runoff._onnx.tokens import TextEncoder
 
-    loaded = sessions.load(resolve("all-MiniLM-L6-v2"))
+    loaded = sessions.load(resolve(name))
     encoded = TextEncoder(loaded.tokenizer, 256).text("how do cats sleep?")
     pooled, hidden = loaded.run_all(encoded, ["sentence_embedding", "token_embeddings"])
     mean = hidden[0].mean(axis=0)

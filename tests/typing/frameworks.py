@@ -40,7 +40,7 @@ def llama_index(index: VectorStoreIndex) -> list[NodeWithScore]:
     retriever = TwoStageRetriever({"dense": index.as_retriever()}, top_n=5, on_error="degrade")
     assert_type(retriever.replace(top_n=3), TwoStageRetriever)
     hybrid = HybridRetriever.from_defaults(
-        index=index, embed_model=RunoffEmbedding(late=LateInteraction()), window=20
+        index=index, embed_model=RunoffEmbedding("runoff-late", late=LateInteraction()), window=20
     )
     assert_type(hybrid, HybridRetriever)
     condition = as_filter(MetadataFilters(filters=[MetadataFilter(key="lang", value="en")]))
@@ -56,7 +56,7 @@ def langchain(store: VectorStore, documents: list[LangChainDocument]) -> list[La
     retriever = langchain_two_stage(store.as_retriever(), top_n=5, window=20)
     assert_type(retriever, LangChainRetriever)
     hybrid = LangChainHybrid.from_documents(
-        documents, RunoffEmbeddings(late=LateInteraction()), k=5, depth=100
+        documents, RunoffEmbeddings("runoff-late", late=LateInteraction()), k=5, depth=100
     )
     assert_type(hybrid, LangChainHybrid)
     assert_type(langchain_filter({"lang": "en"}), Filter | None)

@@ -1,7 +1,8 @@
 """The embedded models of runoff: the folder of each, with verified checksums.
 
 Each model is a folder with ``model_int8.onnx``, ``tokenizer.json``, ``config.json``,
-``checksums.json`` and its card ``README.md``. This package needs nothing but the standard library.
+``checksums.json`` and its card ``README.md``; that of late interaction has ``late.json`` and its
+arrays besides. This package needs nothing but the standard library.
 
     RuntimeError
       └── ModelDamagedError    a file is missing or differs from its recorded SHA-256
@@ -20,8 +21,13 @@ __all__ = ["ModelDamagedError", "__version__", "names", "path"]
 __version__ = "0.1.0"  # the build reads it from here
 
 _DATA: Final = Path(__file__).resolve().parent / "data"
-_NAMES: Final = ("all-MiniLM-L6-v2", "runoff-mini")
 _CHECKED: Final = ("config.json", "model_int8.onnx", "tokenizer.json")
+_LATE: Final = ("late.json", "late_mean.bin", "late_projection.bin", "late_weights.bin")
+_FILES: Final = {  # of each model, those whose checksums are recorded
+    "all-MiniLM-L6-v2": _CHECKED,
+    "runoff-late": (*_CHECKED, *_LATE),
+    "runoff-mini": _CHECKED,
+}
 
 
 class ModelDamagedError(RuntimeError):
@@ -49,7 +55,7 @@ class ModelDamagedError(RuntimeError):
 
 def names() -> tuple[str, ...]:
     """The names of the embedded models."""
-    return _NAMES
+    return tuple(_FILES)
 
 
 def path(name: str) -> Path:
@@ -64,8 +70,8 @@ def path(name: str) -> Path:
         ValueError: no such model is embedded; the message lists those that are.
         ModelDamagedError: a file is missing or its checksum differs.
     """
-    if name not in _NAMES:
-        raise ValueError(f"no embedded model {name!r}; there are: {', '.join(_NAMES)}")
+    if name not in _FILES:
+        raise ValueError(f"no embedded model {name!r}; there are: {', '.join(_FILES)}")
     return _verified(_DATA / name)
 
 
@@ -79,7 +85,7 @@ def _verified(folder: Path) -> Path:
         raise ModelDamagedError(listing, expected="a JSON object", found=str(error)) from error
     if not isinstance(recorded, dict):
         raise ModelDamagedError(listing, expected="a JSON object", found="another value")
-    for file in _CHECKED:
+    for file in _FILES[folder.name]:
         expected = f"SHA-256 {recorded.get(file, 'recorded in checksums.json')}"
         try:
             with (folder / file).open("rb") as stream:

@@ -12,8 +12,6 @@ from runoff._util.lazy import import_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["html_by", "pretty"]
-
 
 class Printer(Protocol):
     """The part of IPython's printer that is used."""

@@ -5,17 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 
-__all__ = [
-    "config_repr",
-    "error_text",
-    "fields_repr",
-    "is_default",
-    "name_of",
-    "short_repr",
-    "visible",
-    "without_secrets",
-]
-
 _LENGTH = 80
 _ERROR_LENGTH = 500
 _FEW = 3

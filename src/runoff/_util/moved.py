@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["install"]
-
 
 def _home(name: str) -> str:
     """Return the present path of a module of an earlier version, or an empty string."""

@@ -16,9 +16,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["Progress", "Shown", "bars", "check_progress", "counted", "counting", "stepwise"]
-
-Progress: TypeAlias = bool | Callable[[int, int], None] | None
+Wanted: TypeAlias = bool | Callable[[int, int], None] | None
 """True for a bar, a callable that gets (done, total), or False or None for nothing."""
 
 _T = TypeVar("_T")
@@ -49,7 +47,7 @@ def counted(progress: object, what: str) -> Iterator[Callable[[int, int], None] 
     """Yield what to call with (done, total); None if nobody wants to know.
 
     Args:
-        progress: as `Progress`.
+        progress: as `Wanted`.
         what: the work, as the bar names it, such as `"embedding"`.
 
     Raises:
@@ -71,7 +69,7 @@ def counting(
     """Yield items, and count each one when the next is asked for.
 
     Args:
-        progress: as `Progress`.
+        progress: as `Wanted`.
         what: the work.
         items: what is worked on.
         total: how many there are in all.
@@ -90,7 +88,7 @@ def stepwise(progress: object, total: int) -> Iterator[Callable[[str], None]]:
     """Yield what to call with the name of each step as it begins; the bar shows the names.
 
     Args:
-        progress: as `Progress`; a callable gets the steps that are done, and all.
+        progress: as `Wanted`; a callable gets the steps that are done, and all.
         total: how many steps there are.
 
     Raises:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 
-__all__ = ["current", "home"]
-
 # rooms whose files gained an underscore and moved no further, unless `_MOVED` says otherwise
 _ROOMS = {
     "bench", "cli", "demo", "evaluation", "export", "fusion", "langchain", "llama_index",

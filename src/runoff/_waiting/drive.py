@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Collection
 
-__all__ = ["Ask", "Asking", "Future", "ask", "awaitable", "first_done", "run", "run_async"]
-
 _T = TypeVar("_T")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
     from runoff._waiting.cluster import Executor
     from runoff.bulk._parts import Counts, Part, Plan
     from runoff.bulk._tasks import Task
@@ -73,7 +73,7 @@ def rerank(  # noqa: PLR0913 - all but the first two by name
     rows: int = _ROWS,
     executor: Executor = "local",
     workers: int | None = None,
-    progress: Progress = False,
+    progress: Wanted = False,
 ) -> BulkSummary:
     """Score the pair of query and document in each row of Parquet files.
 
@@ -121,7 +121,7 @@ def encode(  # noqa: PLR0913 - as above
     rows: int = _ROWS,
     executor: Executor = "local",
     workers: int | None = None,
-    progress: Progress = False,
+    progress: Wanted = False,
 ) -> BulkSummary:
     """Embed the text in each row of Parquet files.
 

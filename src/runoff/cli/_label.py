@@ -9,8 +9,6 @@ import typer
 
 from runoff.report._label.page import write_label_page
 
-__all__ = ["label"]
-
 
 def label(
     table: Annotated[Path, typer.Argument(help="The CSV file that judge(people=) writes.")],

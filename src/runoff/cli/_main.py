@@ -13,8 +13,6 @@ from runoff.errors import InvalidArgument, MissingExtra, RunoffError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["app"]
-
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 _EXAMPLES = """Begin with one of these:

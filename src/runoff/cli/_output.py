@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from runoff.demo._index import DemoIndex
     from runoff.types import Response
 
-__all__ = ["JsonReport", "Report", "TerminalReport", "say_table"]
-
 
 class Report(Protocol):
     """Where the demo's findings go; the methods are called in this order."""

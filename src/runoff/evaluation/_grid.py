@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.replay import Runs
     from runoff.protocols import Fusion
 
-__all__ = ["Answers", "Setting", "default_grid", "grid_settings", "own_setting", "sources_by"]
-
 NAMES = ("fusion", "weights", "depth", "window", "blend", "threshold")
 """The names that a grid may have."""
 

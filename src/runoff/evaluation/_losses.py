@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._replay.replay import Plan
     from runoff.evaluation._replay.traverse import Traversal
 
-__all__ = ["losses", "query_ledger"]
-
 
 def losses(
     recording: Recording,
@@ -85,7 +83,7 @@ def losses(
     for one, gains in _judged(recording, view, cutoff, plan):
         query_id = one.query.query_id
         found[query_id] = view.documents(one.query.doc_ids)
-        booked[query_id] = _book(one, gains)
+        booked[query_id] = query_ledger(one, gains)
         bounds.append(_bounds(one, gains, booked[query_id]))
     check_found([found], view.judged)
     queries = [booked[query_id] for query_id in collection.qrels]
@@ -115,20 +113,6 @@ def losses(
     )
 
 
-def query_ledger(one: Traversal, view: View, cutoff: int) -> QueryLedger:
-    """Return where one judged query's quality is lost.
-
-    Args:
-        one: the query, taken through the stages.
-        view: the judgments.
-        cutoff: the measure is nDCG at this cutoff.
-
-    Raises:
-        InvalidArgument: a document is twice among its candidates.
-    """
-    return _book(one, Gains(one.query, view, cutoff))
-
-
 def _judged(
     recording: Recording, view: View, cutoff: int, plan: Plan
 ) -> Iterator[tuple[Traversal, Gains]]:
@@ -138,8 +122,8 @@ def _judged(
             yield one, Gains(one.query, view, cutoff)
 
 
-def _book(one: Traversal, gains: Gains) -> QueryLedger:
-    """Return where one query's quality is lost, stage by stage."""
+def query_ledger(one: Traversal, gains: Gains) -> QueryLedger:
+    """Return where one judged query's quality is lost, stage by stage."""
     query, given = one.query, one.given
     kept = given[~np.isin(given, one.dropped)]
     # the recorded fused order breaks ties, so that equal gains keep their order between stages

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelDirectory
     from runoff._onnx.tokens import TextEncoder
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
     from runoff.scores import PairScores
 
 _logger = logging.getLogger("runoff")
@@ -76,7 +76,7 @@ def export_cross_encoder(
     max_length: int | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
-    progress: Progress = False,
+    progress: Wanted = False,
 ) -> Exported:
     """Write a cross-encoder as ONNX, with its tokenizer and settings, and check its scores.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
 
 _FP32, _INT8 = "model.onnx", "model_int8.onnx"
 _OUTPUT = "token_vectors"
@@ -88,7 +88,7 @@ def export_late_interaction(
     agreement: float = SMALLEST_AGREEMENT,
     revision: str | None = None,
     local_files_only: bool = False,
-    progress: Progress = False,
+    progress: Wanted = False,
 ) -> Exported:
     """Write a late-interaction model as ONNX, with its tokenizer and settings, and check it.
 

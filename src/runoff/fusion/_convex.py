@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Hit
 
-__all__ = ["DEFAULT", "Convex", "normalizer_of"]
-
 _BY_NAME: dict[str, Callable[[], Normalizer]] = {
     "minmax": MinMax,
     "theoretical": TheoreticalMinMax,

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from runoff.fusion._convex import Convex
     from runoff.protocols import Fusion, RecallSource
 
-__all__ = ["default_fusion", "following"]
-
 
 def default_fusion() -> Convex:
     """Return the default fusion: z-scores with equal weights.

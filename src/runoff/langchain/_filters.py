@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document as LangChainDocument
     from langchain_core.vectorstores import VectorStore
 
-__all__ = [
-    "BOUND",
-    "Asked",
-    "Filters",
-    "Translate",
-    "as_filter",
-    "is_filter_argument",
-    "joined",
-    "own_filters",
-    "store_kwargs",
-]
-
 BOUND = "bound_filters"
 """The argument under which `bind` keeps filters, so that those of a call do not replace them."""
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.recall._stores.clauses import Leaf
 
-__all__ = ["pushed"]
-
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _PLAIN_TEXT = re.compile(r"[\w .@/+=-]*").fullmatch
 _MOST_VALUES = 200

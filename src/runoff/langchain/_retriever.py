@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 else:  # the validators look at the values; pydantic need not
     Retrievers = Any
 
-__all__ = ["TwoStageRetriever"]
-
 # what sources of these classes are called if nobody names them
 _FAMILIAR = {"BM25": "bm25", "BM25Retriever": "bm25", "VectorStoreRetriever": "dense"}
 

@@ -22,8 +22,8 @@ from runoff.langchain._convert import answer, carried, relevance
 from runoff.langchain._settings import SecondStage
 from runoff.langchain._tracing import RUN_NAME, run_inputs, run_outputs
 from runoff.pipeline import TwoStage
-from runoff.pipeline._second_stage import DEFAULT_RERANKER
 from runoff.pipeline._sources import Given
+from runoff.rerank._as_reranker import DEFAULT_RERANKER
 from runoff.types import Hit, Response
 
 if TYPE_CHECKING:

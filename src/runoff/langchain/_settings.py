@@ -23,8 +23,8 @@ from runoff._util.faults import OnError
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.langchain._convert import template
 from runoff.langchain._tracing import Observed
-from runoff.pipeline._second_stage import DEFAULT_RERANKER, checked, model_name, second_stage
-from runoff.rerank._as_reranker import as_reranker
+from runoff.pipeline._second_stage import checked, model_name, second_stage
+from runoff.rerank._as_reranker import DEFAULT_RERANKER, as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from runoff.types import Document
 else:  # `checked` looks at the values; pydantic need not
     Blend = Group = Observer = Any
-
-__all__ = ["SecondStage"]
 
 _CHECKED = (
     "top_n", "window", "depth", "timeout", "on_error", "threshold", "blend", "group", "provenance",

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 else:  # the validators look at the values; pydantic need not
     Filters = IdOf = Any
 
-__all__ = ["StagedRetriever"]
-
 # BaseRetriever hands on callbacks alone; `invoke` leaves the whole config here for the sources
 _config: ContextVar[RunnableConfig | None] = ContextVar("runoff_langchain_config", default=None)
 _PER_CALL = {"top_n", "k", "depth", "window", "timeout", "filters", "filter", BOUND}

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runoff.live._interleaving import Team
     from runoff.types import Response, Result
 
-__all__ = ["Answer", "Shown", "shown_of"]
-
 logger = logging.getLogger("runoff")
 
 
@@ -78,15 +76,15 @@ def shown_of(replies: Mapping[str, Response | BaseException], top_k: int, *, bot
     for _, error in sorted(failed.items(), key=itemgetter(0)):
         if not found or not isinstance(error, Exception):
             raise error
-    for arm, error in failed.items():
-        logger.warning("experiment: system %s failed: %s", arm, error_text(error))
+    for name, error in failed.items():
+        logger.warning("experiment: system %s failed: %s", name, error_text(error))
     complete = {arm: one for arm, one in found.items() if one.outcome.complete}
     if len(complete) == len(replies) > 1:
         return _interleaved(complete, top_k)
     usable = complete or found
     arm: Team = "a" if "a" in usable else "b"
     response = usable[arm]
-    teams = [(one.doc_id, arm) for one in response]
+    teams: list[tuple[str, Team]] = [(one.doc_id, arm) for one in response]
     counts = len(complete) == len(replies) and not bot
     return Shown(arm, teams, response.results, counts)
 

@@ -25,8 +25,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Interval", "first_proof", "growth", "interval", "shortest", "trend"]
-
 # shares of the capital; stake number n is 2**-n of the highest
 _SHARES = np.array([1 / (at + 1) for at in range(12)]) / sum(1 / (at + 1) for at in range(12))
 _ALL_IN = 0.95  # of the stake that a worst value would turn into ruin

@@ -8,46 +8,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "ANSWERS",
-    "BILLED",
-    "BUDGET_MS",
-    "CACHED",
-    "CANDIDATES",
-    "COST",
-    "DEADLINE",
-    "DEGRADATIONS",
-    "DEGRADED",
-    "DOCUMENT",
-    "DURATION",
-    "ENTERED",
-    "ERROR_TYPE",
-    "INPUT",
-    "KIND",
-    "LEFT",
-    "LOAD_MS",
-    "OPERATION",
-    "OUTCOME",
-    "PAIRS",
-    "QUERY_TEXT",
-    "REQUESTS",
-    "RERANKER_INPUT",
-    "RERANKER_MODEL",
-    "RERANKER_OUTPUT",
-    "RERANKER_QUERY",
-    "RERANKER_TOP_K",
-    "RETRIEVED",
-    "SCORED",
-    "SOURCE",
-    "SPENT_SHARE",
-    "STAGE",
-    "STAGE_DURATION",
-    "TOKENS",
-    "TOP_K",
-    "TOTAL",
-    "TRUNCATED",
-]
-
 # OpenTelemetry, general and generative AI 0.1.0
 ERROR_TYPE = "error.type"
 OPERATION = "gen_ai.operation.name"

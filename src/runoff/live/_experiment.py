@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.pipeline._systems import System
     from runoff.types import Response
 
-__all__ = ["Experiment"]
-
 logger = logging.getLogger("runoff")
 
 

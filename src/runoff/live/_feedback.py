@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from runoff.live._interleaving import Team
 
-__all__ = ["KINDS", "Events", "Read", "Shown"]
-
 KINDS = {"click": 1, "up": 1, "cited": 1, "down": -1}
 """What a user can do with a result, and whether that speaks for or against it."""
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from runoff.live._observation import Observation
 
-__all__ = ["Kind", "Tombstones"]
-
 Kind: TypeAlias = Literal["query", "document"]
 _REMEMBERED = 86_400.0  # seconds: longer than any writer holds an observation back
 

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Team", "credit", "team_draft"]
-
 Team = Literal["a", "b", ""]
 """Whose result it is; empty for one of both."""
 

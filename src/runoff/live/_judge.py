@@ -24,14 +24,12 @@ from runoff.live._observations import Observations
 if TYPE_CHECKING:
     from os import PathLike
 
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
     from runoff.live._judging.found import Judging
     from runoff.live._judging.work import Texts
     from runoff.live._observation import Observation
     from runoff.rerank import Cap, Price
     from runoff.scores import ModelIdentity
-
-__all__ = ["judge"]
 
 People = Callable[[str, str], int | None]
 
@@ -55,7 +53,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     cap: Cap | None = None,
     own_model: str = "refuse",
     since: float = 0.0,
-    progress: Progress = False,
+    progress: Wanted = False,
 ) -> Judging:
     """Grade what the second stage changed on watched traffic, and say whether it helps.
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from runoff.live._betting import first_proof
 
-__all__ = ["Design", "Needed", "needed"]
-
 Design = Literal["interleave", "split"]
 
 _LONGEST, _STREAMS = 200_000, 40

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runoff.trace import StageTrace
     from runoff.types import Outcome
 
-__all__ = ["Observation", "Shadow", "SourceRanks"]
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SourceRanks:

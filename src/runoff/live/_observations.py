@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.live._observation import Observation
     from runoff.live._summary import Summary
 
-__all__ = ["Observations"]
-
 _PATIENCE = 2.0  # seconds for this process to write what it holds
 
 

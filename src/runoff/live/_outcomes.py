@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from runoff.live._feedback import Read, Shown
 
-__all__ = ["Outcomes", "Rules", "interleaved", "kept", "split"]
-
 _DAY = 86_400.0
 _FIRST, _FIRST_MANY = 0.5, 4.0  # a usual share of successes, and how many users it counts as
 

@@ -26,8 +26,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MOST", "Corrected", "Sheet", "chances", "corrected", "picked"]
-
 MOST = 2.0
 """The largest sum of weights' sizes that a query can have: two lists without a common document."""
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from runoff.live._summary import Summary
 
-__all__ = ["exposition"]
-
 
 def exposition(found: Summary) -> str:
     """Return the figures of a summary as gauges: they fall when old observations are deleted."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, StageTrace
     from runoff.types import Response
 
-__all__ = ["observed", "shadowed", "utf8"]
-
 _SHADOW = 30.0  # seconds that another reranker gets
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FEW", "Shard", "level_of", "listed", "new_writer", "shard_at"]
-
 _NAME = re.compile(r"obs-([0-9a-f]{20})-(\d{8})-(\d{8})\.parquet")
 _LARGEST = 1_000_000  # bytes from which a shard is not merged again
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, StageTrace
     from runoff.types import Response
 
-__all__ = ["signals"]
-
 _T = TypeVar("_T")
 _LISTED = 10  # documents of a list; SDKs keep 128 attributes of a span
 _RETRIEVER, _RERANKER, _CHAIN = "RETRIEVER", "RERANKER", "CHAIN"

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from runoff.live._judging.found import Judging
 
-__all__ = ["state"]
-
 
 def state(path: Path) -> Judging | None:
     """Return what is known about a directory of observations; None if nothing was graded there.

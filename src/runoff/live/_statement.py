@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from runoff.live._ppi import Corrected
 
-__all__ = ["Decision", "Found", "Look", "Statement", "decided", "stated"]
-
 Decision = Literal["helps", "harms", "no difference", "undecided"]
 
 _LOOKS = 40

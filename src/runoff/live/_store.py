@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from runoff.live._forgotten import Kind
     from runoff.live._observation import Observation
 
-__all__ = ["Store"]
-
 _MANIFEST = "observations.json"
 _FORMAT = "runoff-observations"
 _BEGUN = ".manifest-"

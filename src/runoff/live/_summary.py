@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._health.observations import Finding
     from runoff.live._observation import Observation
 
-__all__ = ["Latency", "Summary", "summarize"]
-
 VERSION = 1
 _FEW = 20  # observations; fewer are not compared
 _MOST = 2000  # observations of each side that are compared, the youngest

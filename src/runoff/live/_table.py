@@ -24,8 +24,6 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["SCHEMA", "VERSION", "Counts", "columns_of", "opened", "rows_of", "shard_bytes"]
-
 VERSION = 1
 _KEY = "runoff-observations"
 _MODEL = pa.struct({"name": pa.string(), "revision": pa.string(), "precision": pa.string()})

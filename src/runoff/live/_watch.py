@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from runoff.protocols import PairScorer, Reranker
     from runoff.types import Query, Response
 
-__all__ = ["Watcher", "watch"]
-
 _T = TypeVar("_T")
 _chance = random.SystemRandom()  # no state that a fork would copy
 _DAY = 86_400.0

@@ -29,8 +29,6 @@ from runoff.live._table import Counts
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Retention", "Writer", "flush", "writer_of"]
-
 _logger = logging.getLogger("runoff")
 _QUEUE = 256  # answers, each with the texts of its candidates
 _ROWS = 256  # observations in a shard

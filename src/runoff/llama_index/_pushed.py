@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter
 
-__all__ = ["Pushed", "pushed"]
-
 _Form = MetadataFilter | MetadataFilters
 _Leaf = Eq | In | Range
 

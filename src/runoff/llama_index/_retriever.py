@@ -26,9 +26,10 @@ from runoff.llama_index._sources import RetrieverSource, source_of
 from runoff.llama_index._tracing import dispatcher, observed
 from runoff.llama_index._widen import check_own_filters
 from runoff.pipeline import TwoStage
-from runoff.pipeline._second_stage import DEFAULT_RERANKER, is_skipped, model_name, second_stage
+from runoff.pipeline._second_stage import is_skipped, model_name, second_stage
 from runoff.pipeline._sources import by_name
 from runoff.protocols import RecallSource, Reranker
+from runoff.rerank._as_reranker import DEFAULT_RERANKER
 
 if TYPE_CHECKING:
     from typing import Self
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from runoff.protocols import Fusion
     from runoff.scores import Threshold
     from runoff.types import Response
-
-__all__ = ["Retrievers", "TwoStageRetriever"]
 
 Retrievers = (
     BaseRetriever

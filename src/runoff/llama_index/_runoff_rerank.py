@@ -17,8 +17,9 @@ from runoff.llama_index._serialize import from_config, to_config, to_state
 from runoff.llama_index._settings import checked, node_grouping
 from runoff.llama_index._tracing import dispatcher, reranking
 from runoff.pipeline import TwoStage
-from runoff.pipeline._second_stage import DEFAULT_RERANKER, model_name, second_stage
+from runoff.pipeline._second_stage import model_name, second_stage
 from runoff.pipeline._sources import Given
+from runoff.rerank._as_reranker import DEFAULT_RERANKER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.pipeline._second_stage import Blend, Group
     from runoff.protocols import Reranker
     from runoff.scores import Threshold
-
-__all__ = ["RunoffRerank"]
 
 
 class RunoffRerank(BaseNodePostprocessor):

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from runoff.types import Document
 
-__all__ = ["identify", "other_texts"]
-
 _OTHER = " have different texts for "
 _USED = rf"(?s){_OTHER}(.+): the text of .+ is used"
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.types import Query
 
-__all__ = ["Answer", "Recall"]
-
 # how sqlite3, asyncio, signal, greenlet and others say that they are used in the wrong thread
 _BOUND_TO_THREAD = (
     r"same thread|created in a thread|no current event loop in thread|(different|wrong|main) thread"

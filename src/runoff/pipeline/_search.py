@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from runoff.trace import Fate
     from runoff.types import Document, Query
 
-__all__ = ["Nominated", "Reply", "Search"]
-
 logger = logging.getLogger("runoff")
 
 # about five milliseconds of fusion, or of hashing the texts of documents without ids

@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion
 from runoff.pipeline._stages import as_grouping
 from runoff.protocols import Warmable
-from runoff.rerank._as_reranker import DEFAULT_RERANKER, LATE, as_reranker
+from runoff.rerank._as_reranker import LATE, as_reranker
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
 
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from runoff.grouping import Grouping
     from runoff.protocols import Reranker
     from runoff.types import Document
-
-__all__ = [
-    "DEFAULT_RERANKER",
-    "Blend",
-    "Group",
-    "IdOf",
-    "OnBlank",
-    "Wrapped",
-    "checked",
-    "is_skipped",
-    "model_name",
-    "second_stage",
-]
 
 _logger = logging.getLogger("runoff")
 

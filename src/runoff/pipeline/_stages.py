@@ -35,19 +35,6 @@ if TYPE_CHECKING:
     from runoff.scores import Passage
     from runoff.types import Document
 
-__all__ = [
-    "Order",
-    "Recalled",
-    "Split",
-    "as_grouping",
-    "collect",
-    "fuse",
-    "grouped_fates",
-    "order",
-    "split",
-    "undo_threshold",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recalled:

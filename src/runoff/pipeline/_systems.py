@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.pipeline._observers import Observer
 
-__all__ = ["System", "as_system", "observed_system", "register_system"]
-
 _T = TypeVar("_T")
 
 

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from runoff.pipeline._observers import Observer
     from runoff.types import Candidate, Document, Response
 
-__all__ = ["TwoStage"]
-
 _T = TypeVar("_T")
 
 

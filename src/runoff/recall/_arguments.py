@@ -14,7 +14,7 @@ from runoff.types import Document, Query
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
 
 _NO_METADATA = frozen({})  # shared: an empty dictionary for each of a million takes 64 MB
 
@@ -37,7 +37,7 @@ def as_documents(documents: Iterable[Given]) -> Iterator[Document]:
     return map(_document, documents)
 
 
-def counted_documents(documents: Iterable[Given], progress: Progress) -> Iterable[Given]:
+def counted_documents(documents: Iterable[Given], progress: Wanted) -> Iterable[Given]:
     """Return the documents; those that were used are counted if somebody wants to know.
 
     Raises:

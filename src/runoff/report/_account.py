@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from runoff.scores import Match, Usage
     from runoff.trace import StageTrace
 
-__all__ = ["Account", "Row", "met", "result_rows", "said", "stage_rows"]
-
 _SNIPPET = 60
 _SENTENCE = 500
 _WORD = 20

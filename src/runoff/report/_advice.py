@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from runoff.report._answer import Answer
     from runoff.report._evaluated import Evaluated
 
-__all__ = ["Advice", "advise"]
-
 _Noted = TypeVar("_Noted", "Ledger", "Curve")
 
 _MOVES = 3

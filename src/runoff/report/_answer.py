@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.result import Verdict
     from runoff.report._evaluated import Evaluated
 
-__all__ = ["Answer", "Figure", "answer_of", "nothing_judged"]
-
 
 class Figure(NamedTuple):
     """One figure that an answer rests on.

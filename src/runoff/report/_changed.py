@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._measures.measures import Run
     from runoff.evaluation._recording.recording import Recording
 
-__all__ = ["Changed", "Example", "Overlap", "changed", "changed_sections"]
-
 _CUTOFF = 10
 _EXAMPLES = 10
 _TO_JUDGE = 50  # queries, drawn at random

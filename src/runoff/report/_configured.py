@@ -13,8 +13,6 @@ from runoff.report._notebook import folded_html, framed, table_html
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["configured_html"]
-
 
 def configured_html(part: object) -> str:
     """Return what a part is made of and what differs from its defaults; the rest is folded.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.result import Verdict
     from runoff.evaluation._verdict.rivals import Contest
 
-__all__ = ["Evaluated", "compared_rows", "evaluated", "rival_rows"]
-
 _SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]|~#!@"})
 
 

@@ -20,8 +20,6 @@ from runoff.types import Response
 if TYPE_CHECKING:
     from runoff.report._account import Account, Row
 
-__all__ = ["Explanation", "explain"]
-
 _SNIPPET = 60
 _MANY = 12  # pairs of words shown
 

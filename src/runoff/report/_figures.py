@@ -20,21 +20,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._tune import Trial, Tuning
 
-__all__ = [
-    "MOST",
-    "Scores",
-    "Span",
-    "Step",
-    "ms",
-    "recorded_how",
-    "score_bins",
-    "settings_shown",
-    "stage_spans",
-    "steps",
-    "thinned",
-    "window_marks",
-]
-
 MOST = 2000
 """The most bars that a plot draws."""
 

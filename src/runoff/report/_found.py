@@ -19,8 +19,6 @@ from runoff.report._account import Account, Row, said
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["is_item", "items_of", "of_items"]
-
 _ACCEPTED = (
     "must be a Response, one query of a recording (recording[query_id]), an answer of a LlamaIndex "
     "engine, a list of its nodes or of LangChain documents, or the dict of a chain that has one"

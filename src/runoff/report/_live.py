@@ -13,9 +13,7 @@ from runoff.report._svg import intervals, lines
 
 if TYPE_CHECKING:
     from runoff.live._judging.found import Judging
-    from runoff.live._statement import Statement
-
-__all__ = ["judging_html", "live_page"]
+    from runoff.live._statement import Found, Statement
 
 
 def live_page(found: Judging) -> str:
@@ -68,7 +66,11 @@ def judging_html(found: Judging) -> str:
 
 def _trend(stated: Statement) -> str:
     return lines(
-        [(one.queries, one.difference, one.low, one.high) for one in stated.trend],
+        # a mean of few queries may lie outside of what is possible
+        [
+            (one.queries, min(max(one.difference, one.low), one.high), one.low, one.high)
+            for one in stated.trend
+        ],
         title=f"{stated.measure} by number of queries",
         names=(stated.unit, f"difference in {stated.measure}"),
         marks={},
@@ -76,20 +78,20 @@ def _trend(stated: Statement) -> str:
 
 
 def _slices(stated: Statement) -> str:
-    rows = [("all", stated), *stated.slices.items()]
+    rows: list[tuple[str, Statement | Found]] = [("all", stated), *stated.slices.items()]
     return intervals(
         [
-            (f"{name}: {one.decision}", one.difference, *one.interval, not _around_zero(one))
+            (
+                f"{name}: {one.decision}",
+                one.difference,
+                *one.interval,
+                not one.interval[0] <= 0 <= one.interval[1],
+            )
             for name, one in rows
         ],
         title=f"Difference in {stated.measure} by slice, with its interval",
         name=f"difference in {stated.measure}",
     )
-
-
-def _around_zero(one: Statement) -> bool:
-    low, high = one.interval
-    return low <= 0 <= high
 
 
 def _row(name: str, one: Statement) -> tuple[str, ...]:

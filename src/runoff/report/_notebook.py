@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from runoff.trace import Trace
     from runoff.types import Response
 
-__all__ = [
-    "STYLE",
-    "account_html",
-    "folded_html",
-    "framed",
-    "lines_html",
-    "response_html",
-    "table_html",
-    "trace_html",
-]
-
 _NARROW = 40  # characters of a cell that is not wrapped
 _SHORT = 60  # characters of a text before it is unfolded
 _LONG = 5000  # and after

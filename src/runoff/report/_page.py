@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from runoff.report._answer import Answer
     from runoff.report._changed import Changed
 
-__all__ = ["changed_report", "page", "report", "whole", "write", "write_changed"]
-
 _PAGE = """
 :root {color-scheme: light dark}
 body {font: 15px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em;

@@ -35,15 +35,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._verdict.result import Verdict
 
-__all__ = [
-    "curve_plot",
-    "latency_plot",
-    "ledger_plot",
-    "scores_plot",
-    "tuning_plot",
-    "verdict_plot",
-]
-
 _AXES = {
     "window": "window (most candidates reranked)",
     "pairs": "mean pairs scored per query",

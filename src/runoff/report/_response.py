@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runoff.trace import Fate, Trace
     from runoff.types import Candidate, Outcome, Response
 
-__all__ = ["ending", "fate_rows", "headline", "of_recorded", "of_response", "unscored"]
-
 _FEW = 3  # pairs of words shown
 _RECORDED = 10  # results of a recorded query that are shown
 _WHY = {

@@ -29,28 +29,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict.result import Verdict
 
-__all__ = [
-    "collection_html",
-    "curve_html",
-    "curve_section",
-    "deltas_section",
-    "health_html",
-    "health_section",
-    "latency_section",
-    "ledger_html",
-    "ledger_section",
-    "measured_html",
-    "numbered",
-    "paragraphs",
-    "parts_rows",
-    "recording_html",
-    "scores_section",
-    "tuning_html",
-    "tuning_section",
-    "verdict_html",
-    "verdict_section",
-]
-
 _LISTED = 20
 _LONG = 1000
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._verdict.result import Verdict
 
-__all__ = ["columns", "curve_text", "folded", "number", "table", "verdict_text"]
-
 _WIDTH = 80
 _QUERY = 60  # characters of a query's text
 _GAP = "  "

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.bounds import Unjudged
     from runoff.report._answer import Answer
 
-__all__ = ["judge_texts", "opening", "unjudged_section"]
-
 _LISTED = 30
 
 

@@ -16,8 +16,6 @@ from runoff.protocols import PairScorer, Reranker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DEFAULT_RERANKER", "LATE", "as_reranker", "register_converter"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Converter:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from runoff.scores import Match
     from runoff.types import Candidate, Document, Dropped, Query, Ranked
 
-__all__ = ["Cascade", "Step", "lead"]
-
 _FEWEST = 3  # of two scores, the gap is always two standard deviations
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.protocols import PairScorer
 
-__all__ = ["Cap", "Metered", "Price"]
-
 _TOLERANCE = 0.25  # tokens are predicted roughly; a smaller error is not worth a sentence
 _LIMITS = {
     "pairs": "pairs",

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runoff.rerank._inner import StageAnswer
     from runoff.types import Candidate, Query
 
-__all__ = ["Fallback"]
-
 logger = logging.getLogger("runoff")
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from runoff.protocols import PairScorer
     from runoff.types import Candidate, Query
 
-__all__ = ["Composed", "Inner", "StageAnswer", "as_inner", "asked", "check_reranking", "reranked"]
-
 Inner: TypeAlias = "Reranker | PairScorer | str"
 
 

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from runoff.scores import PairScores
     from runoff.types import Candidate, Document, Query
 
-__all__ = ["Pointwise"]
-
 
 @dataclass(frozen=True, slots=True)
 class Pointwise:

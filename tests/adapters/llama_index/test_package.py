@@ -92,7 +92,7 @@ async def test_the_default_model_reranks(model, scored, index, llm):
     plain = RunoffRerank(top_n=10, blend=None)
     came = plain.postprocess_nodes(scored, query_str=query)
     assert came[0].node_id == "sort"
-    assert provenance(came[0])["model"] == "all-MiniLM-L6-v2"
+    assert provenance(came[0])["model"] == "runoff-late"
     assert provenance(came[0])["complete"] is True
     awaited = await plain.apostprocess_nodes(scored, query_str=query)
     assert [(one.node_id, one.score) for one in awaited] == [

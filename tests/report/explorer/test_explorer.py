@@ -46,6 +46,14 @@ def test_the_state_names_sources_counts_and_the_recorded_settings(page):
     assert 0 <= low < high <= 1
 
 
+def test_judged_queries_that_were_not_recorded_are_counted():
+    """An interrupted recording is explored as far as it goes, and says so."""
+    page = opened(recording=recording(3), collection=collection(12))
+    found = ask(page, "api/state")
+    assert found["counts"]["judged"] == 3
+    assert "9 of 12 judged queries were not recorded." in found["notes"]
+
+
 def test_rows_have_what_evaluate_gives(page):
     """Before is the fused order's value and after the answer's, as `evaluate` computes them."""
     judged, made = collection(), page.recorded.recording

@@ -27,7 +27,10 @@ def ask(page, path, body=None):
 
 def test_the_trend_is_that_of_the_statement(harmed):
     """Its points are the looks, and a proven harm is the first alarm."""
-    assert ask(harmed, "api/state")["has_trend"]
+    state = ask(harmed, "api/state")
+    assert state["has_trend"]
+    assert not state["settings"]["replayable"]
+    assert set(state["settings"]["ranges"].values()) == {None}
     found = ask(harmed, "api/trend")
     points = found["series"][0]["points"]
     assert points[-1]["n"] == 60

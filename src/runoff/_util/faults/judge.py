@@ -17,16 +17,6 @@ from runoff.errors import (
 if TYPE_CHECKING:
     from runoff.types import Reranking
 
-__all__ = [
-    "OnError",
-    "check_on_error",
-    "degrades",
-    "is_permanent",
-    "lacks",
-    "reason_of",
-    "unreadable",
-]
-
 OnError: TypeAlias = Literal["transient", "degrade", "raise"]
 
 _TRANSIENT_STATUS = {408, 409, 425, 429}

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from os import PathLike
 
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
     from runoff._waiting.cluster import Executor
     from runoff.evaluation._recording.capture import Stage
     from runoff.evaluation._recording.query import RecordedQuery
@@ -67,7 +67,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
     texts: bool = False,
     workers: int = _WORKERS,
     executor: Executor = "local",
-    progress: Progress = True,
+    progress: Wanted = True,
 ) -> Recording:
     """Search once for every query of a collection and keep everything that happened.
 

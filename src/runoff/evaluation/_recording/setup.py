@@ -23,16 +23,6 @@ if TYPE_CHECKING:
 
     from runoff.protocols import Fusion
 
-__all__ = [
-    "GroupSetup",
-    "Setup",
-    "StepSetup",
-    "fusion_from_json",
-    "fusion_to_json",
-    "queries_digest",
-    "threshold_to_json",
-]
-
 _NORMALIZERS = {"minmax": MinMax, "theoretical": TheoreticalMinMax, "zscore": ZScore}
 _MOST = 2**31 - 1
 _THRESHOLD = 3  # value, kind and model

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from runoff.rerank import Cap, Price
 
-__all__ = ["Asked", "Judge", "family_of", "judge_of", "prompt_of"]
-
 _WORKERS = 4
 _TOKEN = 4  # characters, where the model does not say how many tokens it read
 _HOPELESS = 8  # failures in a row, and no grade before them

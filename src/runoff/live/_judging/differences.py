@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from runoff.live._observation import Observation
 
-__all__ = ["GRADES", "Row", "differing", "gain", "is_relevant", "orders"]
-
 GRADES = 3
 """The highest grade; the lowest is 0."""
 

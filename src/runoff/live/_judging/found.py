@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runoff.evaluation import Collection
     from runoff.live._judging.store import Judged, Pair, Taken
 
-__all__ = ["Judging", "found_in"]
-
 _MANY_VALUES = 20  # a slice with more of them names users or sessions
 _OF = {
     "both": "people's grades, which the judge predicts",

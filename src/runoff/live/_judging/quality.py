@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from runoff.live._judging.store import Pair
 
-__all__ = ["Bias", "Quality", "kappa", "quality"]
-
 _ROUNDS = 2000
 _TOP = 3
 _GROUPS = ("length", "position", "origin")

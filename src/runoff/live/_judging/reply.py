@@ -16,8 +16,6 @@ from typing import Any
 from runoff.errors import BadReply
 from runoff.live._judging.differences import GRADES
 
-__all__ = ["parsed", "said_of"]
-
 _NUMBER = re.compile(r"\s*([0-9]{1,3})\s*\.?\s*")
 _LINE = re.compile(r"[\s*_`#>]*grade[\s*_`]*:[\s*_`]*([0-9]{1,3})[\s*_`.]*", re.IGNORECASE)
 _FENCE = re.compile(r"\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*", re.IGNORECASE | re.DOTALL)
@@ -35,9 +33,10 @@ def parsed(reply: object) -> int:
         BadReply: it is something else.
     """
     found = _graded(_answer(reply)) if isinstance(reply, str) else _field(reply)
-    if isinstance(found, bool) or not isinstance(found, Integral) or not 0 <= found <= GRADES:
+    grade = -1 if isinstance(found, bool) or not isinstance(found, Integral) else int(found)
+    if not 0 <= grade <= GRADES:
         raise BadReply(f"the reply has no grade from 0 to {GRADES}")
-    return int(found)
+    return grade
 
 
 def _field(reply: object) -> object:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["COMMENT", "Asking", "added", "returned", "rows_of"]
-
 COMMENT = "comment"
 """The column in which people may say more; it is kept, and nothing reads it."""
 

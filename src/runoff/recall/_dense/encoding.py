@@ -83,7 +83,10 @@ class Pass:
             return cls(ready, texts, None, frozenset())
         encoding = late.encoding
         if not encoding.encoder.shares(ready.encoder, ready.loaded):
-            remedy = "must have the same model, precision and max_length, and no document prefix"
+            remedy = (
+                "must have the same model, precision and max_length, and no document prefix, "
+                'as in Embedder("runoff-late", late=LateInteraction())'
+            )
             raise InvalidArgument("late", late, remedy)
         held = encoding.store.get(encoding.encoder.key, texts)
         known = (text for text, one in zip(texts, held, strict=True) if one is not None)

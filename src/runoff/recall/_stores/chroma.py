@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.chroma_where import Where
     from runoff.types import Query
 
-__all__ = ["Chroma", "Space"]
-
 _MOST_NAMES = 10
 
 

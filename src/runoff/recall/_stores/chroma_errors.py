@@ -13,8 +13,6 @@ from runoff.errors import (
     ServerFailed,
 )
 
-__all__ = ["named"]
-
 _REFUSED = {"ChromaAuthError", "AuthorizationError", "UnauthorizedError"}
 _GONE = {"NotFoundError", "InvalidCollectionException"}
 _SERVER_FAULT = 500

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter, Scalar
     from runoff.recall._stores.clauses import Leaf
 
-__all__ = ["Where", "knows_lists", "where_of"]
-
 Where: TypeAlias = "dict[str, Any] | bool"
 """A clause; True keeps everything, False nothing."""
 

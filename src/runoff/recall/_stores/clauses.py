@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from runoff.filters import Filter, Scalar
 
-__all__ = ["LARGEST_EXACT", "Leaf", "bounds_of", "clause_of", "folded", "values_of"]
-
 Leaf: TypeAlias = "Eq | In | Range"
 _C = TypeVar("_C")
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.engine import Search
     from runoff.types import Document
 
-__all__ = ["Elasticsearch"]
-
 _RANGES: dict[str, tuple[float | None, float | None]] = {
     "cosine": (-1.0, 1.0),
     "dot_product": (-1.0, 1.0),

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter, Scalar
     from runoff.recall._stores.clauses import Leaf
 
-__all__ = ["UNKNOWN", "Clause", "elasticsearch_query", "fields_in"]
-
 Clause: TypeAlias = "dict[str, Any]"
 UNKNOWN: Mapping[str, Any] = {}
 """The mapping of a field that has one of the usual mappings, nobody knows which."""

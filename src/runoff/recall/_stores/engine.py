@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.types import Document, Hit
 
-__all__ = ["AsyncEngineSource", "Client", "EngineSource", "Search"]
-
 Client: TypeAlias = Any
 """An object of an engine's own client, which is an optional package."""
 Search: TypeAlias = Literal["dense", "text"]

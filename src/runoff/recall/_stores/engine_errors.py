@@ -20,8 +20,6 @@ from runoff.errors import (
     ServerFailed,
 )
 
-__all__ = ["named"]
-
 _REFUSED = {401, 403}
 _GONE = 404
 _TRANSIENT = {

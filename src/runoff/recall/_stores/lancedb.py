@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.spaces import Space
     from runoff.types import Document
 
-__all__ = ["LanceDB"]
-
 _METRICS = {"cosine": "cosine", "l2": "l2", "ip": "dot"}
 _SAFE = 10_000  # rows to ask for without knowing how many there are
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.records import Names
     from runoff.types import Document
 
-__all__ = ["Column", "Table", "read_table"]
-
 # columns as LangChain's and LlamaIndex's stores name them
 _IDS = ("id", "doc_id", "_id")
 _METADATA = ("metadata",)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.clauses import Leaf
     from runoff.recall._stores.lancedb_table import Column, Table
 
-__all__ = ["lancedb_where"]
-
 _Found: TypeAlias = "str | Literal[False] | None"
 """A condition, False for no row, or None where there is no exact one."""
 

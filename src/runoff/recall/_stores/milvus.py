@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.engine import Search
     from runoff.types import Document
 
-__all__ = ["Milvus"]
-
 _SPACES = {"COSINE": "cosine", "IP": "ip", "L2": "l2", "BM25": "text"}
 _DYNAMIC = "$meta"
 _NESTED = ("metadata", "metadata_")

@@ -27,17 +27,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter, Scalar
     from runoff.recall._stores.clauses import Leaf
 
-__all__ = [
-    "Kind",
-    "Place",
-    "is_plain",
-    "milvus_expression",
-    "name_of",
-    "place_among",
-    "place_of",
-    "quoted",
-]
-
 Kind: TypeAlias = Literal["json", "string", "integer", "single", "double", "bool", "other"]
 """How Milvus compares a field; `"single"` is a number of 32 bits."""
 

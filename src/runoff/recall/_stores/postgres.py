@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.spaces import Space
     from runoff.types import Document
 
-__all__ = ["Postgres"]
-
 
 class Postgres(EngineSource[Table]):
     """A source over a table of PostgreSQL: pgvector's vectors, or full-text search.

@@ -16,8 +16,6 @@ from runoff.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BM25_INDEXES", "BM25Index", "Ranking", "bm25_index"]
-
 Ranking: TypeAlias = Literal["auto", "bm25", "ts_rank_cd"]
 
 # older versions of pg_search leave out scores beside other conditions and in prepared statements

@@ -20,8 +20,6 @@ from runoff.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["named", "translated"]
-
 _CANCELED = "57014"
 _DENIED = "42501"
 _ABSENT = {"42P01", "3D000", "3F000"}

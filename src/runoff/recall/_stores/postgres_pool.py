@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from runoff.recall._stores.postgres_where import Part
 
-__all__ = ["Connections", "connect"]
-
 _MOST = 10  # connections of our own pool
 _PATIENCE = 10.0  # seconds to wait for one, without a deadline
 _LAST = 1.0  # seconds that its threads get to end when the interpreter does

@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.postgres_where import Part
     from runoff.types import Document
 
-__all__ = [
-    "OPERATORS",
-    "as_document",
-    "by_bm25",
-    "by_vector",
-    "by_words",
-    "everything",
-    "reaches",
-    "settings",
-]
-
 OPERATORS = {"cosine": "<=>", "l2": "<->", "ip": "<#>"}
 """pgvector's operator for each space."""
 

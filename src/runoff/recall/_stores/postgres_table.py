@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.postgres_bm25 import Ranking
     from runoff.recall._stores.records import Names
 
-__all__ = ["CATALOGUE", "LAYOUT", "Table", "literal", "quoted", "read_table"]
-
 # columns as langchain-postgres, llama-index-vector-stores-postgres and most others name them
 _IDS = ("node_id", "langchain_id", "id", "doc_id")
 _JSONS = ("metadata_", "langchain_metadata", "metadata", "cmetadata")

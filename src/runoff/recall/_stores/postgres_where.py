@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runoff.recall._stores.clauses import Leaf
     from runoff.recall._stores.postgres_table import Table
 
-__all__ = ["Part", "postgres_where"]
-
 Part: TypeAlias = "tuple[str, tuple[Any, ...]]"
 """SQL with a `%s` for each of the parameters."""
 

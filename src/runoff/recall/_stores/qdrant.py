@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
     from runoff.types import Document, Query
 
-__all__ = ["Qdrant", "SparseEmbed"]
-
 QdrantSearch: TypeAlias = Literal["dense", "text", "tokens"]
 SparseEmbed: TypeAlias = "Callable[[str], tuple[ArrayLike, ArrayLike]]"
 TokenEmbed: TypeAlias = "Callable[[str], ArrayLike]"

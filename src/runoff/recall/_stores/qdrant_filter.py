@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from runoff.filters import Filter, Scalar
     from runoff.recall._stores.clauses import Leaf
 
-__all__ = ["qdrant_filter"]
-
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 

@@ -13,8 +13,6 @@ from runoff.types import Document
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["TEXTS", "Layout", "Names", "layout_of", "pick"]
-
 _NODE = "_node_content"
 # what LlamaIndex writes beside a node's metadata
 _OF_NODE = frozenset({_NODE, "_node_type", "document_id", "doc_id", "ref_doc_id"})

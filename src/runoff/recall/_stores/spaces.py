@@ -6,8 +6,6 @@ from typing import Literal, TypeAlias, get_args
 
 from runoff.errors import InvalidArgument
 
-__all__ = ["SCORE_RANGES", "Space", "check_space", "clamped", "similarity"]
-
 Space: TypeAlias = Literal["cosine", "l2", "ip"]
 
 SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {

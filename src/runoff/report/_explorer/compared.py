@@ -53,17 +53,16 @@ class Compared:
             measured = side.replays.measured(own)
             values[name] = {} if measured is None else measured.by_query(MEASURE)
             texts[name] = side.queries
-        rows = []
+        rows: list[dict[str, Any]] = []
         for one in self.common:
             first, second = (values[name].get(one) for name in ("a", "b"))
-            both = first is not None and second is not None
             rows.append(
                 {
                     "query_id": one,
                     "text": self.sides["a"].queries[one].text,
                     "a": first,
                     "b": second,
-                    "difference": second - first if both else None,
+                    "difference": None if first is None or second is None else second - first,
                     "overlap": known(
                         rank_biased_overlap(list(runs["a"][one]), list(runs["b"][one]))
                     ),

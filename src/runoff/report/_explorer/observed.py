@@ -11,6 +11,7 @@ import numpy as np
 
 from runoff.evaluation._verdict.slices import by_script
 from runoff.live._state import state
+from runoff.report._explorer.judged import MEASURE
 from runoff.report._explorer.params import NotThere
 from runoff.report._explorer.table import Table
 from runoff.types import Query, Response, Result
@@ -99,7 +100,10 @@ class Observed:
     def trend(self) -> dict[str, Any]:
         """Answer api/trend."""
         found, seen = state(self._observations.path), self.summary
-        alarms = [str(one) for one in seen.odd]
+        alarms = [
+            f"{one.check}: {one.sentence}" + (f" Try: {one.advice}." if one.advice else "")
+            for one in seen.odd
+        ]
         if found is None:
             said = (
                 "Nothing was graded yet, so whether the second stage helps is not known: call "
@@ -144,7 +148,7 @@ class Observed:
             "title": self.title,
             "has_texts": any(one.texts for one in self.kept.values()),
             "sources": [] if first is None else list(first.sources),
-            "measure": None,
+            "measure": MEASURE,
             "counts": {
                 "queries": len(self.kept),
                 "judged": 0,
@@ -152,6 +156,16 @@ class Observed:
             },
             "slices": sorted({one for row in table.slices for one in row}),
             "languages": sorted({one for one in table.languages if one}),
-            "settings": None,
+            "settings": {
+                "window": 0 if first is None else first.window,
+                "blend": None,
+                "weights": {},
+                "threshold": None,
+                "key": "",
+                "fusion": "",
+                "ranges": dict.fromkeys(("window", "blend", "weight", "threshold")),
+                "replayable": False,
+                "why_not": "Live traffic is shown as it was: replays need a recording.",
+            },
             "notes": notes,
         }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._ledger import ENTRIES
+from runoff.evaluation._ledger import ENTRIES, Gains
 from runoff.evaluation._losses import losses, query_ledger
 from runoff.evaluation._remarks import degraded
 from runoff.evaluation._replay.response import as_response
@@ -134,10 +134,12 @@ class Recorded:
         """Return query id to the stage in which most was lost, for those that lost anything."""
         view = self.judgments.view
         found: dict[str, str] = {}
-        for query_id in ids if view is not None else ():
+        if view is None:
+            return found
+        for query_id in ids:
             one, _ = self.replays.traversed(query_id, asked)
             try:
-                entries = query_ledger(one, view, CUTOFF).entries
+                entries = query_ledger(one, Gains(one.query, view, CUTOFF)).entries
             except InvalidArgument:  # a document is twice among the candidates: the losses say so
                 continue
             worst = max(entries, key=lambda name: entries[name])
@@ -272,6 +274,9 @@ class Recorded:
         table = self.table(own)
         notes = [] if judged is None else list(judged.notes)
         notes += degraded(self.recording)
+        given = () if self._collection is None else self._collection.qrels
+        if lost := sum(one not in self.queries for one in given):
+            notes.append(f"{lost} of {len(given)} judged queries were not recorded.")
         shares = table.unjudged[np.isfinite(table.unjudged)]
         if len(shares) and shares.mean() > 0:
             notes.append(f"{shares.mean():.0%} of the first {CUTOFF} results were never judged.")

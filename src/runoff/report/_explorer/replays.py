@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -262,7 +262,7 @@ class Replays:
             place = name, self.judgments.version
             runs = found.runs[name]
             with self.lock:
-                made[name] = self._simple.get(place, lambda runs=runs: evaluator.evaluate(runs))
+                made[name] = self._simple.get(place, partial(evaluator.evaluate, runs))
         return made
 
     def _summary(self, asked: Settings, measured: Measured, *, full: bool) -> dict[str, Any]:

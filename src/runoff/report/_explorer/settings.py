@@ -164,14 +164,14 @@ def parsed_key(key: str | None, setup: Setup) -> Settings:
 
 
 def setting_of(
-    asked: Settings, setup: Setup, kind: ScoreKind, model: str, *, window: int | None = None
+    asked: Settings, setup: Setup, kind: ScoreKind | None, model: str, *, window: int | None = None
 ) -> Setting:
     """Return settings as the `Setting` that is replayed.
 
     Args:
         asked: the settings.
         setup: what was recorded.
-        kind: the scale of the pair scores, which a threshold is bound to.
+        kind: the scale of the pair scores, which a threshold is bound to; None without scores.
         model: the model that made them.
         window: another window; 0 leaves the second stage out.
     """
@@ -180,7 +180,9 @@ def setting_of(
     if asked.weights and asked != own_settings(setup):
         weights: Mapping[str, float] = dict(asked.weights)
         sources, fusion = sources_by(setup, own.fusion, weights)
-    limit = None if asked.threshold is None else Threshold(asked.threshold, kind, model)
+    limit = None
+    if asked.threshold is not None and kind is not None:
+        limit = Threshold(asked.threshold, kind, model)
     if limit is not None and own.threshold is not None and limit.value == own.threshold.value:
         limit = own.threshold
     return Setting(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runoff.report._explorer.explorer import Explorer
 
 
-class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc] # its base has no types
+class ExplorerWidget(anywidget.AnyWidget):
     """The page in a notebook; it asks the kernel and waits while a cell runs.
 
     Args:

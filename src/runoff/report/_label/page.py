@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-__all__ = ["label_page", "write_label_page"]
-
 _BLOCK = 20
 _HEAD = """<!DOCTYPE html>
 <html lang="en">

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from runoff.rerank._cache.disk import DiskCache
     from runoff.rerank._cache.flights import Flight, Landed
 
-__all__ = ["Cached"]
-
 _logger = logging.getLogger("runoff.rerank")
 _PATIENCE = 0.05  # seconds to wait for a file that another process holds
 _STORING = 0.5  # seconds to wait for a thread that writes

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.rerank._local.backends import Memo, Ready, Scored
 
-__all__ = ["CrossEncoder"]
-
 _USUAL_LENGTH = 512  # tokens read, as long as the model has not been asked
 _LARGEST = float(np.finfo(np.float32).max)
 

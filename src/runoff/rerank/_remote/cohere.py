@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["CohereRerank"]
-
 _DIALECT = DIALECTS["cohere"]
 _PRODUCTION = "https://api.cohere.com"
 

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from runoff.deadline import Deadline
 
-__all__ = ["HTTPRerank"]
-
 _ENDPOINT = re.compile("/(rerank|reranking|ranking)$")  # llama.cpp has the second, NVIDIA both
 _KEY_WAIT = 0.2  # seconds, a quarter of which a server has to describe itself
 # batch limits that servers named when they rejected a batch, by URL and model
