@@ -111,7 +111,7 @@ class Answers:
             "can_compare": self.kind == "compare",
             "has_trend": True,
             "sources": ["bm25", "dense"],
-            "measure": "nDCG@10",
+            "measure": None if self.kind == "observations" else "nDCG@10",
             "counts": {
                 "queries": self.queries,
                 "judged": self.queries if self.labels else 0,
@@ -119,23 +119,26 @@ class Answers:
             },
             "slices": ["length=short", "length=long"],
             "languages": ["en", "de", "ar"],
-            "settings": {
-                "window": 50,
-                "blend": 0.5,
-                "weights": {"bm25": 0.5, self._say(0, "dense"): 0.5},
-                "threshold": None,
-                "fusion": "Convex",
-                "ranges": {
-                    "window": [1, 100],
-                    "blend": [0, 1],
-                    "weight": [0, 1],
-                    "threshold": [-10, 10],
-                },
-                "replayable": True,
-                "why_not": None,
-            },
+            "settings": None if self.kind == "observations" else self._settings(),
             "labels": self._count(),
             "notes": [self._say(0, "12% of the results are not judged.")],
+        }
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            "window": 50,
+            "blend": 0.5,
+            "weights": {"bm25": 0.5, self._say(0, "dense"): 0.5},
+            "threshold": None,
+            "fusion": "Convex",
+            "ranges": {
+                "window": [1, 100],
+                "blend": [0, 1],
+                "weight": [0, 1],
+                "threshold": [-10, 10],
+            },
+            "replayable": True,
+            "why_not": None,
         }
 
     def _count(self) -> dict[str, object]:

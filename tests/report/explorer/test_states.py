@@ -121,8 +121,18 @@ def test_without_labels_the_page_asks_for_grades(opened: Callable[..., Page]) ->
     page.get_by_text("No judged queries").wait_for()
     assert page.get_by_role("button", name="Losses").count() == 0
     page.keyboard.press("q")
-    page.wait_for_selector("[data-index] .change")
-    assert page.locator("[data-index] .change").first.inner_text() == "\u2013"
+    page.wait_for_selector("[data-index] .text")
+    assert not page.get_by_role("button", name="Gain").is_visible()
+
+
+def test_observations_open_with_their_trend(opened: Callable[..., Page]) -> None:
+    """They cannot be replayed, so there are no settings, but what must be known is said."""
+    page = opened(Answers(kind="observations", labels=False, live=False))
+    page.wait_for_selector(".chart canvas")
+    page.get_by_text("12% of the results are not judged.").wait_for()
+    assert page.get_by_label("Window").count() == 0
+    page.keyboard.press("r")
+    page.wait_for_selector(RESULT)
 
 
 def test_without_texts_ids_are_shown(opened: Callable[..., Page]) -> None:

@@ -9,7 +9,7 @@ import { Losses } from "./losses";
 import { Queries } from "./queries";
 import { useReplay } from "./replay";
 import { Results } from "./results/view";
-import { Settings } from "./settings";
+import { Notes, Settings } from "./settings";
 import { Failed, Waiting } from "./states";
 import { useTheme } from "./theme";
 import { Trends } from "./trend";
@@ -168,7 +168,6 @@ function Loaded({
   });
 
   const View = { results: Results, queries: Queries, losses: Losses, compare: Compare, trend: Trends }[route.view];
-  const settable = state.counts.queries > 0 || state.live;
   return (
     <Context.Provider value={explorer}>
       <div
@@ -180,10 +179,11 @@ function Loaded({
         {...(!paged && { onKeyDown, tabIndex: -1 })}
       >
         <Header views={shown} theme={theme} help={() => setHelp(true)} />
-        <div class={settable ? "columns" : "column"}>
-          {settable && <Settings replay={replay} wide={wide} open={open} onToggle={setOpen} />}
+        <div class={state.settings ? "columns" : "column"}>
+          {state.settings && <Settings replay={replay} wide={wide} open={open} onToggle={setOpen} />}
           <main>
             <View />
+            {!state.settings && <Notes />}
           </main>
         </div>
         <div class={`toast ${said?.kind ?? ""}`} role="status" aria-live="polite">

@@ -7,6 +7,7 @@ import type { Trend } from "./types";
 const HEIGHT = 220;
 const DAY = 86_400; // seconds
 const HOURS: Intl.DateTimeFormatOptions = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false };
+const SECONDS: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
 const DAYS: Intl.DateTimeFormatOptions = { day: "numeric", month: "short" };
 
 /** A line over time with its interval as a band; the colours are those of the theme. */
@@ -84,7 +85,7 @@ function build(element: HTMLElement, points: Trend["series"][number]["points"], 
         {
           ...axis,
           values: (_, splits, __, ___, step) =>
-            splits.map((at) => new Date(1000 * at).toLocaleString("en", step < DAY ? HOURS : DAYS)),
+            splits.map((at) => new Date(1000 * at).toLocaleString("en", step < 60 ? SECONDS : step < DAY ? HOURS : DAYS)),
         },
         { ...axis, size: 56, values: (_, splits) => splits.map((value) => score(value)) },
       ],

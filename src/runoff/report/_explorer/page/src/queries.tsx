@@ -57,7 +57,7 @@ export function Queries() {
     );
   const filtered = filter.find || filter.slice || filter.language || filter.only;
   return (
-    <section class="queries">
+    <section class={judged ? "queries" : "queries bare"}>
       <h2 class="sr">Queries</h2>
       <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
         <input

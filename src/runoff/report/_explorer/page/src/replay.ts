@@ -17,6 +17,7 @@ export interface Replaying {
 }
 
 export function recordedKnobs({ settings }: State): Knobs {
+  if (settings === null) return { window: null, blend: null, weights: {}, threshold: null };
   const { window, blend, weights, threshold } = settings;
   return { window, blend, weights, threshold };
 }
@@ -32,7 +33,7 @@ export function useReplay(data: Data, state: State): Replaying {
   const [pending, setPending] = useState(false);
   const [tries, setTries] = useState(0);
   useEffect(() => {
-    if (!state.settings.replayable) return;
+    if (!state.settings?.replayable) return;
     const stop = new AbortController();
     setPending(true);
     setError(null);

@@ -108,7 +108,7 @@ function Verdict({ replay }: { replay: Replaying }) {
       ) : (
         !error && (
           <p class="sentence">
-            {(state.settings.replayable ? null : state.settings.why_not) ?? (pending ? "Computing the verdict." : "There is no verdict for these settings.")}
+            {(state.settings?.replayable ? null : state.settings?.why_not) ?? (pending ? "Computing the verdict." : "There is no verdict for these settings.")}
           </p>
         )
       )}
@@ -149,6 +149,7 @@ function Verdict({ replay }: { replay: Replaying }) {
 
 function Sliders({ replay }: { replay: Replaying }) {
   const { state } = useExplorer();
+  if (state.settings === null) return null;
   const { ranges, replayable, why_not, fusion } = state.settings;
   const held = replay.answer?.body;
   const { knobs, recorded, setKnobs } = replay;
@@ -298,7 +299,8 @@ function Slider({
   );
 }
 
-function Notes() {
+/** What a reader must know, and where the grades go. */
+export function Notes() {
   const { state, labels } = useExplorer();
   return (
     <section class="notes">

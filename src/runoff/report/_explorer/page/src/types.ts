@@ -24,16 +24,19 @@ export interface State {
   can_compare: boolean;
   has_trend?: boolean;
   sources: string[];
-  measure: string;
+  measure: string | null;
   counts: { queries: number; judged: number; degraded: number };
   slices: string[];
   languages: string[];
-  settings: Knobs & {
-    fusion: string | null;
-    ranges: Range;
-    replayable: boolean;
-    why_not: string | null;
-  };
+  /** null for observations, which cannot be replayed. */
+  settings:
+    | (Knobs & {
+        fusion: string | null;
+        ranges: Range;
+        replayable: boolean;
+        why_not: string | null;
+      })
+    | null;
   labels: Labels;
   notes: string[];
 }
