@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff._util.progress import Progress
     from runoff.recall._analyzers import Analyze, Analyzer, make_analyzer
     from runoff.recall._bm25.bm25 import BM25
-    from runoff.recall._dense.dense import Dense
+    from runoff.recall._dense.dense import Dense, Progress
     from runoff.recall._dense.embedder import Embedder
     from runoff.recall._function import Function
     from runoff.recall._stores.chroma import Chroma
