@@ -219,6 +219,9 @@ def test_learned_weights_come_before_frequencies(folder, tiny):
     equal = dataclasses.replace(own, weights="equal").score(pair).values[0]
     assert equal == pytest.approx(best.mean(), abs=1e-6)
     assert own.score([("beta", "beta zeta")]).scored.all(), "weights of 0 alone count alike"
+    key = own.cache_key
+    own.score([("alpha", f"beta {number}") for number in range(250)])
+    assert own.cache_key == key, "the collection in the store decides nothing"
 
 
 def test_projection_mean_and_dimensions(folder, tiny):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runoff._onnx.tokens import TextEncoder
     from runoff._tokens.frequencies import Frequencies
     from runoff._tokens.keeps import Keeps
+    from runoff._tokens.settings import LateSettings
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.rerank._local.scorer import Values
@@ -138,6 +139,7 @@ class LateInteraction(LocalScorer[late.Ready]):
         ready = self._state.current
         if ready is not None:
             key, identity = ready.encoder.key, ready.identity
+            settings = ready.encoder.settings
         else:
             files = self._files()
             digest, settings = files.digest(), read_settings(files)
@@ -146,7 +148,7 @@ class LateInteraction(LocalScorer[late.Ready]):
             identity = backends.identity(self.name, digest, files.precision)
         versions = backends.versions("onnxruntime", "tokenizers")
         machine = (platform.machine(), cpu.int8_flavours())
-        found = self._frequencies(key)
+        found = self._frequencies(key, settings)
         counted = None if found is None else found.digest
         return repr(("late", key, identity, self.weights, counted, versions, machine))
 
@@ -168,7 +170,7 @@ class LateInteraction(LocalScorer[late.Ready]):
         """
         self.score([(query, document)])  # encodes what is not known yet
         ready = self._load()
-        counting = partial(self._frequencies, ready.encoder.key)
+        counting = partial(self._frequencies, ready.encoder.key, ready.encoder.settings)
         return late.Work(ready, self._store, [(query, document)]).matches(self.weights, counting)
 
     def _read(
@@ -181,16 +183,17 @@ class LateInteraction(LocalScorer[late.Ready]):
             partial(running.run, count, work.run, deadline),
             partial(running.arun, count, work.run, deadline),
         )
-        counting = partial(self._frequencies, ready.encoder.key)
+        counting = partial(self._frequencies, ready.encoder.key, ready.encoder.settings)
         return (yield from _aside(partial(work.values, found, self.weights, counting)))
 
     @property
     def _store(self) -> Keeps:
         return self.store or shared()  # type: ignore[return-value] # made a store in __post_init__
 
-    def _frequencies(self, key: str) -> Frequencies | None:
+    def _frequencies(self, key: str, settings: LateSettings) -> Frequencies | None:
+        learned = self.weights == "auto" and settings.weights is not None
         # the process's own store holds what was read before, of any collection
-        if self.store is None or self.weights == "equal":
+        if self.store is None or self.weights == "equal" or learned:
             return None
         found = self._store.frequencies(key)
         return found if found is not None and found.documents >= late.COLLECTION else None
