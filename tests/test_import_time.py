@@ -25,12 +25,10 @@ _HEAVY = (
 )
 # what few programs need, and is loaded when they do
 _LATER = (
-    "runoff._util.faults.permanent",
     "runoff._util.plain",
     "runoff._util.renamed",
     "runoff.fusion._convex",
     "runoff.grouping",
-    "runoff.pipeline._masking",
     "runoff.pipeline._systems",
 )
 _ROUNDS = 5

@@ -29,9 +29,10 @@ from llama_index.core.vector_stores.types import (
 )
 
 from runoff.errors import FilterNotSupported
-from runoff.filters import Eq, In, Range
+from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.llama_index._filters import to_metadata_filters
 from runoff.llama_index._kinds import kind_of
+from runoff.recall._stores.chroma_where import is_fraction
 from runoff.recall._stores.clauses import bounds_of, folded, values_of
 from runoff.recall._stores.elasticsearch_where import elasticsearch_query, unread
 from runoff.recall._stores.qdrant_filter import qdrant_filter
@@ -133,7 +134,7 @@ def _of_elasticsearch(clone: VectorIndexRetriever, wanted: Filter) -> Pushed | N
 
 
 def _metadata_filters(kind: str | None, wanted: Filter) -> MetadataFilters | bool:
-    if kind == "chroma":
+    if kind == "chroma" and not _has_fraction(wanted):
         try:
             return to_metadata_filters(wanted)
         except FilterNotSupported:
@@ -213,6 +214,20 @@ def _plain(one: _Leaf) -> _Form | None:
         return None
 
 
+def _chroma(one: _Leaf) -> _Form | None:
+    """Leave out a range to a fraction: Chroma cuts it where a record has a whole number."""
+    return None if isinstance(one, Range) and _has_fraction(one) else _plain(one)
+
+
+def _has_fraction(wanted: Filter) -> bool:
+    if isinstance(wanted, And | Or):
+        return any(map(_has_fraction, wanted.filters))
+    if isinstance(wanted, Not):
+        return _has_fraction(wanted.filter)
+    values = bounds_of(wanted).values() if isinstance(wanted, Range) else values_of(wanted)
+    return any(map(is_fraction, values))
+
+
 def _postgres(one: _Leaf) -> _Form | None:
     values = _values(one)
     if values is None:
@@ -271,6 +286,7 @@ def _is_number(value: object) -> bool:
 
 
 _LEAVES: dict[str | None, Callable[[_Leaf], _Form | None]] = {
+    "chroma": _chroma,
     "postgres": _postgres,
     "milvus": _milvus,
     "lancedb": _lancedb,

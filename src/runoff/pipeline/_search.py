@@ -17,6 +17,7 @@ from runoff.fusion._suited import suited
 from runoff.pipeline import _stages as stages
 from runoff.pipeline._boundary import within
 from runoff.pipeline._identity import identify
+from runoff.pipeline._masking import without_texts
 from runoff.pipeline._recall import Answer
 from runoff.rerank._inner import check_reranking
 from runoff.scores import ModelIdentity, ScoreKind, Usage
@@ -218,8 +219,6 @@ class Search:
         """Log what is missing and why, and return it without the texts that errors repeat."""
         if not degraded:
             return degraded
-        from runoff.pipeline._masking import without_texts  # noqa: PLC0415 - few answers need it
-
         queries = (self.query.text, *self.query.embedding_texts)
         documents = [one.document.text for one in nominated.split.readable]
         safe = [

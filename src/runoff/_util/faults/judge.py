@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+# imported with this file: an error may be that there are no file descriptors for another one
+from runoff._util.faults.permanent import BY_CLASS, BY_MESSAGE, rule_of
 from runoff._util.messages import error_text, visible
 from runoff.errors import (
     BadReply,
@@ -78,9 +80,6 @@ def is_permanent(error: BaseException) -> bool:
 
 def _judged(error: BaseException) -> tuple[str, bool]:
     """Return the reason of a transient error, and whether it is permanent."""
-    # only an error needs its patterns, and `import runoff` must be quick
-    from runoff._util.faults.permanent import BY_CLASS, BY_MESSAGE, rule_of  # noqa: PLC0415
-
     seen: set[int] = set()
     inner: object = error
     while isinstance(inner, Exception) and id(inner) not in seen:

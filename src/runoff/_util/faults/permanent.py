@@ -43,19 +43,14 @@ _SAID = 2000  # characters of a message that are searched
 
 _SIZE = r"(?:dimension\w*|\bdim\b|number of columns|vector (?:size|length)s?|shapes?)"
 _WRONG = r"(?:differ|mismatch|(?:not|n't) match|\bexpect|not aligned|must be the same|\bwrong)"
-_DIMENSION = re.compile(
-    f"{_SIZE}.{{0,80}}{_WRONG}|{_WRONG}.{{0,80}}{_SIZE}", re.IGNORECASE | re.DOTALL
-)
-_NO_ASYNC = re.compile(
-    r"async[ _-]?(?:engine|mode)\b|requires an async driver|\bnot async\b", re.IGNORECASE
-)
-_MISSING = re.compile(
+_DIMENSION = f"(?s:{_SIZE}.{{0,80}}{_WRONG}|{_WRONG}.{{0,80}}{_SIZE})"
+_NO_ASYNC = r"async[ _-]?(?:engine|mode)\b|requires an async driver|\bnot async\b"
+_MISSING = (
     r"(?:collection|table|index|namespace|column|relation)\b.{0,100}"
-    r"(?:not found|not exist|n't exist|no such)|no such (?:collection|table|index|column)",
-    re.IGNORECASE,
+    r"(?:not found|not exist|n't exist|no such)|no such (?:collection|table|index|column)"
 )
-_EXHAUSTED = re.compile(re.escape(os.strerror(errno.EMFILE)), re.IGNORECASE)
-_HOST = re.compile(r"\bidna\b|label (?:empty|too long|or too long)", re.IGNORECASE)
+_EXHAUSTED = re.escape(os.strerror(errno.EMFILE))
+_HOST = r"\bidna\b|label (?:empty|too long|or too long)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +107,9 @@ def _grpc(error: Exception) -> bool:
     return getattr(code(), "name", "") in _GRPC_CODES
 
 
-def _says(pattern: re.Pattern[str]) -> Callable[[Exception], bool]:
-    return lambda error: bool(pattern.search(str(error)[:_SAID]))
+def _says(pattern: str) -> Callable[[Exception], bool]:
+    # compiled when first used, so that `import runoff` is quick
+    return lambda error: bool(re.search(pattern, str(error)[:_SAID], re.IGNORECASE))
 
 
 BY_CLASS = (

@@ -5,9 +5,11 @@ without the field, nor some values. `Chroma` checks every hit with `Filter.match
 that keeps too much costs time, while one that keeps too little would lose documents.
 
 This relies on facts about chromadb 1.0 to 1.5: `$ne` and `$nin` keep records without the field;
-numbers compare by value, int or float, but not near 2**53 and beyond; booleans and numbers never
-compare; operators other than `$contains` and `$not_contains` ignore lists, and those two look only
-into lists and distinguish int from float; fields starting with `#`, `$` or `chroma:` are reserved.
+numbers compare by value, int or float, but not near 2**53 and beyond, and a fraction is cut to a
+whole number before a record's whole number is compared with it: 0 counts as equal to .3; booleans
+and numbers never compare; operators other than `$contains` and `$not_contains` ignore lists, and
+those two look only into lists and distinguish int from float; fields starting with `#`, `$` or
+`chroma:` are reserved.
 """
 
 from __future__ import annotations
@@ -83,11 +85,17 @@ def where_of(wanted: Filter, *, lists: bool) -> Where:
 
 
 def _within(one: Range) -> list[dict[str, Any]]:
-    bounds = bounds_of(one).items()
-    return [{_BOUNDS[sign]: bound} for sign, bound in bounds if _is_exact(bound)]
+    parts = []
+    for sign, bound in bounds_of(one).items():
+        if _is_exact(bound):
+            wider = f"{sign[0]}=" if is_fraction(bound) else sign
+            parts.append({_BOUNDS[wider]: bound})
+    return parts
 
 
 def _equals(values: Sequence[Scalar], *, positive: bool, lists: bool) -> list[dict[str, Any]]:
+    if not positive:
+        values = [value for value in values if not is_fraction(value)]
     parts: list[dict[str, Any]] = [
         {"$in" if positive else "$nin": group} for group in _by_type(values)
     ]
@@ -104,6 +112,11 @@ def _is_exact(value: Scalar) -> bool:
     if isinstance(value, str):
         return value.encode("utf-8", "ignore").decode() == value
     return isinstance(value, bool) or abs(value) <= _LARGEST_EXACT
+
+
+def is_fraction(value: Scalar) -> bool:
+    """Return whether Chroma cuts a number to a whole one where a record has a whole one."""
+    return isinstance(value, float) and not value.is_integer()
 
 
 def _by_type(values: Iterable[Scalar]) -> list[list[Scalar]]:
