@@ -10,7 +10,7 @@ import numpy as np
 
 from runoff._onnx.tokens import Encoded, TextEncoder
 from runoff._tokens.settings import read_settings
-from runoff._tokens.vectors import QueryVectors, TokenVectors, quantised
+from runoff._tokens.vectors import QueryVectors, TokenVectors, product, quantised
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class TokenEncoder:
         made: NDArray[np.float32] = hidden.astype(np.float32)
         if self._mean is not None:
             made = made - self._mean
-        made = made[:, : self.dims] if self._projection is None else made @ self._projection
+        made = made[:, : self.dims] if self._projection is None else product(made, self._projection)
         with np.errstate(invalid="ignore"):  # what is not finite is found later
             lengths = np.sqrt((made.astype(np.float64) ** 2).sum(axis=1))
             return np.asarray(made / np.maximum(lengths, _TINY)[:, None], np.float32)

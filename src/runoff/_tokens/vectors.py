@@ -60,6 +60,20 @@ class QueryVectors:
     tokens: int
 
 
+def product(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the matrix product, computed in the calling thread.
+
+    Args:
+        left: shape (n, d).
+        right: shape (d, m).
+    """
+    rows = max(1, _SINGLE // right.size)
+    made = np.empty((len(left), right.shape[1]), np.float32)
+    for start in range(0, len(left), rows):
+        np.matmul(left[start : start + rows], right, out=made[start : start + rows])
+    return made
+
+
 def quantised(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return vectors as int8, and the scale of each.
 
