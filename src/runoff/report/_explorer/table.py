@@ -127,7 +127,7 @@ class Table:
             "before": before,
             "after": after,
             "loss": known(self.ideal[at] - self.after[at]),
-            "loss_stage": lost.get(self.ids[at]),
+            "loss_stage": lost.get(self.ids[at], "").replace("_", " ") or None,
             "length": int(self.length[at]),
             "language": self.languages[at] or None,
             "slices": list(self.slices[at]),
