@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom, and its outputs say what its text says."""
 
 import ast
+import math
 import re
 import sys
 from pathlib import Path
@@ -76,14 +77,17 @@ def test_the_index_lists_every_notebook():
 
 @every_notebook
 def test_committed_outputs_are_of_one_clean_run(path):
-    """Code cells were run in order; their outputs hold no warning, path or bar, and are short."""
+    """Code cells were run in order; their outputs hold no warning, path or bar, and are short.
+
+    The view of one answer has 30,000 characters: the texts of 50 candidates that it left out.
+    """
     notebook = nbformat.read(path, as_version=4)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
     assert all(one.get("name") != "stderr" for one in outputs(notebook))
     shown = "".join(str(one) for one in outputs(notebook))
     assert not re.search(r"/(home|tmp|work|usr|root|Users|opt)/|Warning|it/s|\d%\|", shown)
-    assert len(shown) < 60_000
+    assert len(shown) < 100_000
 
 
 def test_readme_quotes_the_stored_outputs():
@@ -197,19 +201,43 @@ class TestFrameworkNotebook:
 
     @on_its_python
     def test_the_counts_are_those_of_the_text(self, name, executed):
-        """Six questions are better and none is worse; Chroma's search may miss one of them."""
-        head = said(executed(name), "paired").splitlines()[0]
-        assert head == "better 6, same 15, worse 0" or (
-            name == "langchain" and head == "better 5, same 16, worse 0"
+        """Three questions are better and one is worse; Chroma's search may miss one gain."""
+        notebook = executed(name)
+        head = said(notebook, "paired").splitlines()[0]
+        assert head == "better 3, same 17, worse 1" or (
+            name == "langchain" and head == "better 2, same 18, worse 1"
         )
-        assert "six questions better and none worse" in written(executed(name), "end")
+        text = written(notebook, "end")
+        assert "three questions better and one worse, and leaves the other 17 as they were" in text
+        tosses = 3 + 1
+        chance = sum(math.comb(tosses, heads) for heads in range(3, tosses + 1)) / 2**tosses
+        assert "decides four times between better and worse" in text
+        assert f"does at least as well in {chance:.0%} of cases" in text
+
+    @on_its_python
+    def test_the_gains_include_the_first_question(self, name, executed):
+        """The first question of the notebook is a gain; the iterator's is not judged here."""
+        notebook = executed(name)
+        changed = said(notebook, "paired").splitlines()[1:]
+        first = "I want an exception instead of -1 when the substring isn't there"
+        assert any(line.startswith("+") and line.endswith(first) for line in changed)
+        assert not any("iterator" in line for line in changed)
+        if name == "llama_index":  # the hit rates, and why that of the second stage is the same
+            rates = [line.split()[-2] for line in said(notebook, "evaluate").splitlines()[1:]]
+            assert rates == ["0.48"] * 3
+            assert f"{10 / 21:.2f}" == "0.48"
+            assert changed[0] == (
+                "-0.33  put folder and file name together with the right slash on every system"
+            )
+            assert "+0.25  slurp an entire text file into one string" in changed
+            assert "(a hit rate of 0.48)" in written(notebook, "end")
 
     @on_its_python
     def test_the_iterator_question_is_harmed(self, name, executed):
-        """The third question of the table falls from the first place, as the text says."""
-        rows = said(executed(name), "effect").splitlines()[1:]
-        assert rows[2].split()[:2] == ["1", "4"]
-        assert rows[2].endswith(" same iterator twice")
+        """Of the table's questions the first gains, the third loses and the others stay."""
+        rows = [line.split(maxsplit=2) for line in said(executed(name), "effect").splitlines()[1:]]
+        assert [row[:2] for row in rows] == [["2", "1"], ["3", "3"], ["1", "-"], ["-", "-"]]
+        assert rows[2][2].endswith(" same iterator twice")
 
 
 @slow
@@ -261,25 +289,26 @@ class TestEvaluateYourPipeline:
         assert len(re.findall(r"^\S+@\d+ +[\d.]+$", found, re.MULTILINE)) == 6
 
     def test_the_engine_is_undecided(self, shown):
-        """Nearly three times as many questions are better as are worse, and nothing is proven."""
+        """Three times as many questions are better as are worse, and nothing is proven."""
         found = shown("verdict")
         assert found.startswith("undecided: ")
         assert re.search(r"It takes [\d.]+ ms, the VectorIndexRetriever [\d.]+ ms\.", found)
         whole, *others = (line for line in found.splitlines() if re.match(r"\S+@\d+ ", line))
-        assert number(r"(\d+) better", whole) >= 2.5 * number(r"(\d+) worse", whole)
+        assert 2.7 < number(r"(\d+) better", whole) / number(r"(\d+) worse", whole) < 3.3
         low, high = interval(whole)
-        assert -0.03 < low < 0 < high
+        assert -0.04 < low < 0 < high
         slices = [interval(line) for line in others if "=" in line]
         assert len(slices) == 4
         assert all(one[1] - one[0] > high - low for one in slices)
         assert min(float(one) for one in re.findall(r"\]  p ([\d.]+)", found)) > 0.1
-        assert "\nhurt q102: 1.000 -> 0.356 " in found
+        assert "\nhurt q102: 1.000 -> 0.333 I need to go over the same iterator twice" in found
+        assert "itertools.tee (rank 7): I need to go over the same iterator" in shown("lost")
 
     def test_it_says_how_far_the_questions_reach(self, shown):
-        """The difference is half of one they would find, and how many it needs is not known."""
+        """The difference is a third of what they would find; how many it needs is not known."""
         found, needed = shown("reach").splitlines()
         detectable = number(r"difference of ([\d.]+)", found)
-        assert 0.4 < number(r"decide on ([-+\d.]+)", needed) / detectable < 0.6
+        assert 1 / 3 < number(r"decide on ([-+\d.]+)", needed) / detectable < 0.42
         assert needed.endswith(": cannot be said")
 
     def test_words_keep_it_and_vectors_stay_ahead(self, shown):
@@ -322,6 +351,33 @@ class TestEvaluateYourPipeline:
 @slow
 @jupyter
 @on_its_python
+class TestSecondStage:
+    """What the notebook says about one document, a deadline and two frameworks."""
+
+    name = "second_stage"
+
+    def test_the_right_document_is_raised_but_not_enough(self, shown):
+        """BM25 does not find it; the second stage raises it, but not into the first ten."""
+        found = shown("cell-05").split("\n\n")[-1]
+        assert found.startswith("shutil.rmtree: rank ")
+        assert "\n  bm25: not among its " in found
+        assert number(r"\(up (\d+)\)", found) > 0
+        assert number(r"placed it (\d+)", found) > 10
+
+    def test_the_deadline_degrades(self, shown):
+        """A fifth of the time is not enough, and five results are returned."""
+        assert shown("cell-09").endswith("5 results, degraded)")
+
+    def test_two_nodes_become_five(self, shown):
+        """LlamaIndex retrieves two; the second stage returns five, like that of LangChain."""
+        assert len(ast.literal_eval(shown("cell-11"))) == 2
+        assert len(ast.literal_eval(shown("cell-13"))) == 5
+        assert shown("cell-16") == shown("cell-13")
+
+
+@slow
+@jupyter
+@on_its_python
 class TestDebugADisappointingQuery:
     """What the notebook says about three documents and the remedies it tries."""
 
@@ -358,14 +414,16 @@ class TestDebugADisappointingQuery:
         assert len(moved) > 5
         assert sum(int(re.findall(r"\d+", line)[1]) <= 10 for line in moved) == 2
         assert decision.startswith("undecided: ")
-        assert re.findall(r"\d+", counts) == ["5", "37", "0"]
+        assert re.findall(r"\d+", counts) == ["5", "34", "3"]
+        places = [list(map(int, re.findall(r"\d+", line)[:2])) for line in moved]
+        assert any(before < after for before, after in places)
 
     def test_words_raise_it_and_decide_nothing(self, shown):
         """Words bring it closer to the first five; over all, 10 gain and 15 lose."""
         found = shown("unread-words")
         assert 5 < number(r"shutil.which: rank (\d+), below the 5 results", found) < 15
         assert "\n  fusion: rank 8 of " in found
-        assert "(down " in found
+        assert "(unmoved)" in found
         assert "\n  bm25: rank" in found
         assert "\nundecided: " in found
         better, _, worse = map(int, re.findall(r"\d+", found.splitlines()[-1]))
@@ -379,18 +437,30 @@ class TestDebugADisappointingQuery:
         assert shown("absent-fix").startswith("divmod: returned at rank ")
         assert shown("absent-fix").splitlines()[-1] == "1 better, 41 unchanged, 0 worse"
 
-    def test_a_smaller_blend_takes_the_demotion_back(self, shown):
-        """The rank improves as the reranker counts less, which is proven to harm the others."""
+    def test_its_words_are_further_from_the_question(self, shown):
+        """Seven are above it; the five returned have a closer match for *iterator* and *I*."""
         assert "dense: rank 1," in shown("demoted")
-        assert number(r"\(down (\d+)\)", shown("demoted")) > 2
+        assert "placed it 8 (down 7)" in shown("demoted")
+        for word in ("iterator", "I"):
+            closest = re.findall(rf"\b{word} ~ \w+ (\d\.\d+)", shown("demoted"))
+            *above, own = map(float, closest)
+            assert len(above) == 5
+            assert min(above) > own
+        for word in ("twice", "same"):
+            assert number(rf"of the document: .*\b{word} ~ \w+ (\d\.\d+)", shown("demoted")) < 0.5
+
+    def test_a_smaller_blend_takes_the_demotion_back(self, shown):
+        """The rank improves as the reranker counts less; others lose, which is not proven."""
         _, *rows, decision, counts = shown("demoted-fix").splitlines()
         places = {line.split()[0]: int(line.split()[1]) for line in rows}
         assert list(places.values()) == sorted(places.values(), reverse=True)
-        assert places["0.5"] == 6
+        assert places["0.5"] == 8
         assert places["0.2"] <= 5
-        assert decision.startswith("remove: ")
-        better, _, worse = map(int, re.findall(r"\d+", counts))
-        assert worse > 2.5 * better
+        changes = {line.split()[0]: float(line.split()[2].rstrip(",")) for line in rows}
+        assert max(changes.values()) == changes["0.5"] == 0
+        assert decision.startswith("undecided: ")
+        assert number(r"\[.*, ([-+.\d]+)\]", decision) <= 0
+        assert re.findall(r"\d+", counts)[::2] == ["5", "13"]
 
     def test_langchain_shows_the_same(self, shown):
         """A LangChain retriever's documents have provenance, and its pipeline explains itself."""
