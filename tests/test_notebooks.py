@@ -105,6 +105,8 @@ def test_readme_quotes_the_stored_outputs():
     for cell in ("words", "verdict"):
         gain = re.search(r"nDCG@10 \+0(\.\d{4})", said(stored["evaluate_your_pipeline"], cell))[1]
         assert f"+{float(gain):.3f}".replace("0.", ".") in readme
+    counts = re.search(r"\d+ better, .*worse", said(stored["evaluate_your_pipeline"], "verdict"))[0]
+    assert counts.replace("unchanged", "the same") in readme
 
 
 @jupyter
