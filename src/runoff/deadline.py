@@ -77,8 +77,7 @@ class Deadline:
             DeadlineExceeded: names the stage and the budget.
         """
         if self.expired:
-            msg = f"{stage}: the budget of {self._budget * 1000:.0f} ms is spent"
-            raise DeadlineExceeded(msg)
+            raise DeadlineExceeded(f"{stage}: the budget of {self._budget * 1000:.0f} ms is spent")
 
     @contextmanager
     def paused(self) -> Iterator[None]:

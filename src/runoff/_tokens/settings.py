@@ -145,8 +145,7 @@ def read_settings(directory: ModelDirectory) -> LateSettings:
 
 def _require(name: str, fine: bool, what: str) -> None:  # noqa: FBT001 - it reads as a sentence
     if not fine:
-        msg = f"{name}: its {SETTINGS_FILE} {what}: export or fetch the model again"
-        raise ModelDamaged(msg)
+        raise ModelDamaged(f"{name}: its {SETTINGS_FILE} {what}: export or fetch the model again")
 
 
 def _side(name: str, which: str, stated: object) -> Side:

@@ -218,11 +218,10 @@ def _write_graph(
             to_onnx(Scoring().eval(), inputs, _OUTPUT, folder / _FP32)
     except Exception as error:  # torch raises many kinds here
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
-        msg = (
+        raise ExportFailed(
             f"{original.name}: torch cannot trace it: {reason}: run it with "
             'CrossEncoder(..., backend="torch")'
-        )
-        raise ExportFailed(msg) from error
+        ) from error
     loaded.tokenizer.save(str(folder / TOKENIZER))
 
 
@@ -279,11 +278,10 @@ def _difference(name: str, expected: PairScores, found: PairScores) -> float:
         expected.usage.tokens != found.usage.tokens
         or expected.truncated.tolist() != found.truncated.tolist()
     ):
-        msg = (
+        raise ExportFailed(
             f"{name}: the export reads {found.usage.tokens} tokens and torch reads "
             f"{expected.usage.tokens}: the saved tokenizer is not the same"
         )
-        raise ExportFailed(msg)
     if not (expected.scored.all() and found.scored.all()):
         return math.nan
     return float(np.abs(expected.values.astype(np.float64) - found.values).max())

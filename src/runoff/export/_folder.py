@@ -55,8 +55,7 @@ def appearing(out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     except OSError as error:
-        msg = f"{out}: it cannot be written: {error.strerror or error}"
-        raise RunoffError(msg) from error
+        raise RunoffError(f"{out}: it cannot be written: {error.strerror or error}") from error
 
 
 def write_json(path: Path, value: object) -> None:

@@ -172,8 +172,7 @@ def _find(model: str | Path, revision: str | None, *, local_files_only: bool) ->
 
     def look(directory: Path) -> ModelDirectory:
         if not directory.is_dir():
-            msg = f"{name}: there is no directory {directory}"
-            raise ModelNotFound(msg)
+            raise ModelNotFound(f"{name}: there is no directory {directory}")
         parts = [directory, *(one for one in directory.iterdir() if _DENSE.fullmatch(one.name))]
         for part in parts:
             if not any(part.glob("*.safetensors")):
@@ -308,8 +307,7 @@ def _write_graph(name: str, original: Any, folder: Path) -> None:  # noqa: ANN40
             to_onnx(Vectors().eval(), inputs, _OUTPUT, folder / _FP32, by_token=True)
         tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
     except Exception as error:  # torch raises many kinds here
-        msg = f"{name}: torch cannot trace it: {_reason(error)}"
-        raise ExportFailed(msg) from error
+        raise ExportFailed(f"{name}: torch cannot trace it: {_reason(error)}") from error
 
 
 def _config(directory: ModelDirectory, length: int) -> dict[str, object]:
@@ -359,11 +357,10 @@ def _compare(
         ]
         for one, other in zip(expected, (asked.vectors, held), strict=True):
             if one.shape != other.shape:
-                msg = (
+                raise ExportFailed(
                     f"{name}: the export makes vectors of shape {other.shape} where "
                     f"sentence-transformers makes {one.shape}: it reads texts differently"
                 )
-                raise ExportFailed(msg)
             worst = max(worst, _apart(one, other))
         scores.append(_score(encoder, query, document))
         mean = float((expected[0] @ expected[1].T).max(axis=1).mean())

@@ -101,6 +101,5 @@ def compresses(retriever: object) -> bool:
 
 def _runnable(copy: object) -> Runnable[Any, Any]:
     if not isinstance(copy, Runnable):  # nothing else gets here
-        msg = f"expected a runnable, got {type(copy).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"expected a runnable, got {type(copy).__name__}")
     return copy

@@ -353,8 +353,7 @@ def _check_vectors(stored: StorageContext) -> None:
     vectors = [*data.embedding_dict.values()] if data is not None else []
     values = np.asarray(vectors, dtype=np.float64)  # raises where lengths differ
     if vectors and (values.ndim != 2 or not np.isfinite(values).all()):  # noqa: PLR2004 - rows
-        msg = "a vector is not a list of finite numbers"
-        raise ValueError(msg)
+        raise ValueError("a vector is not a list of finite numbers")
 
 
 def _one_at_most(**given: object) -> None:

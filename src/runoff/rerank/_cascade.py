@@ -64,8 +64,7 @@ class Step:
         if margin is not None and not (
             isinstance(margin, Real) and not isinstance(margin, bool) and 0 < margin < math.inf
         ):
-            remedy = "must be standard deviations, above 0, or None"
-            raise InvalidArgument("margin", margin, remedy)
+            raise InvalidArgument("margin", margin, "must be standard deviations, above 0, or None")
 
     @property
     def second(self) -> Reranker:

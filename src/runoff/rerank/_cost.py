@@ -219,8 +219,7 @@ class Metered(Wrapping):
         if self.cap is None or not why:
             return _Plan(len(pairs), predicted, "")
         if self.cap.on_exceed == "raise":
-            msg = f"{self.name}: {len(pairs)} pairs would take {why}"
-            raise CapExceeded(msg)
+            raise CapExceeded(f"{self.name}: {len(pairs)} pairs would take {why}")
         fits, too_many = 0, len(pairs)
         while too_many - fits > 1:
             middle = (fits + too_many) // 2

@@ -283,8 +283,7 @@ def _span(shard: Path) -> tuple[int, int]:
     """Return the last and the first number of a shard's queries; the highest number counts."""
     found = _SHARD.fullmatch(shard.name)
     if found is None:
-        msg = f"{shard} does not belong to a recording: move it elsewhere"
-        raise RecordingDamaged(msg)
+        raise RecordingDamaged(f"{shard} does not belong to a recording: move it elsewhere")
     return int(found[2]), int(found[1])
 
 
@@ -300,33 +299,28 @@ def _read_manifest(path: Path) -> tuple[Setup, bool]:
     try:
         stored = parse_json(manifest.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        msg = f"{path} is not a recording: it has no {_MANIFEST}"
-        raise RecordingNotFound(msg) from None
+        raise RecordingNotFound(f"{path} is not a recording: it has no {_MANIFEST}") from None
     except (OSError, ValueError) as error:
-        msg = f"{manifest} cannot be read: {error}"
-        raise RecordingDamaged(msg) from error
+        raise RecordingDamaged(f"{manifest} cannot be read: {error}") from error
     if not isinstance(stored, dict) or stored.get("format") != _FORMAT:
-        msg = f"{manifest} is not the manifest of a recording"
-        raise RecordingDamaged(msg)
+        raise RecordingDamaged(f"{manifest} is not the manifest of a recording")
     version = stored.get("version")
     if not is_count(version, 1):
         msg = f"{manifest} does not state the version of its format: restore it from a copy"
         raise RecordingDamaged(msg)
     if version > VERSION:
-        msg = (
+        raise RecordingTooNew(
             f"{path} has recording format {version}, written by runoff "
             f"{stored.get('runoff', '(unknown)')}; this version reads formats up to {VERSION}: "
             "install a newer runoff"
         )
-        raise RecordingTooNew(msg)
     if "checksum" in stored and stored.pop("checksum") != _checksum(stored):
         msg = f"{manifest} was altered: its checksum differs; restore it from a copy"
         raise RecordingDamaged(msg)
     try:
         return Setup.from_json(stored["setup"]), stored.get("checksums") is True
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        msg = f"{manifest} has missing or wrong fields: {error!r}"
-        raise RecordingDamaged(msg) from error
+        raise RecordingDamaged(f"{manifest} has missing or wrong fields: {error!r}") from error
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
