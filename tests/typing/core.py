@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import runoff
 from runoff import Deadline, Document, Query, Response, Result, RunoffError, TwoStage
-from runoff.deadline import Branch, Watch
+from runoff.deadline import Branch
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range, Scalar
 from runoff.fusion import RRF, Convex, MinMax, Normalizer, TheoreticalMinMax, ZScore
 from runoff.grouping import Grouping
@@ -199,10 +199,8 @@ def group(candidates: Sequence[Candidate]) -> list[Candidate]:
 def deadlines() -> float:
     deadline = Deadline(0.25)
     branch: Branch = deadline.branch(0.5)
-    watch = Watch(deadline)
     with deadline.paused():
         left = deadline.remaining()
-    assert_type(watch.read(), tuple[float, float])
     return branch.spent() + left
 
 

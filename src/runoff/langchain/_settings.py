@@ -139,7 +139,7 @@ class SecondStage(BaseModel):
         found = self._settings().items()
         return [(name, Plain(text)) for name, (text, usual) in found if not usual]
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def _settings(self) -> dict[str, tuple[str, bool]]:
         """Return each option as a text, and whether it is the default and of little interest."""

@@ -199,7 +199,7 @@ class TwoStageRetriever(BaseRetriever):
         options = "".join(f", {name}={text}" for name, (text, usual) in found.items() if not usual)
         return f"{type(self).__name__}({parts}{options})"
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def _settings(self) -> dict[str, tuple[str, bool]]:
         """Return each option as a text, and whether it is the default and of little interest."""

@@ -18,7 +18,8 @@ from runoff._util.messages import is_default, kind_of, short_repr
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff._waiting.turns import turn
-from runoff.deadline import Deadline, Watch
+from runoff._waiting.watch import Watch
+from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._default import default_fusion, following
@@ -124,7 +125,7 @@ class TwoStage:
             raise InvalidArgument("observer", self.observer, "must be callable with a response")
         object.__setattr__(self, "_second", as_reranker(self.reranker))
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the sources by their class, the second stage, and what differs from the defaults."""

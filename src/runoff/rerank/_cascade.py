@@ -102,7 +102,7 @@ class Cascade(Composed):
 
     __repr__ = config_repr
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         """Make a `Step` of each stage and check them together."""

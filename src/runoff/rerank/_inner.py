@@ -12,7 +12,8 @@ from runoff._util.faults import lacks
 from runoff._util.messages import error_text, name_of, short_repr
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask, run, run_async
-from runoff.deadline import Deadline, Watch
+from runoff._waiting.watch import Watch
+from runoff.deadline import Deadline
 from runoff.errors import BadReply, InvalidArgument
 from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank._as_reranker import as_reranker
