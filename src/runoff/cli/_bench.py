@@ -190,7 +190,7 @@ def _print(found: Measured, reranker: str, what: str, facts: dict[str, object]) 
 def _fitting(found: Measured) -> str:
     deadline = f"{found.timeout * 1000:g} ms"
     if found.fit is None:
-        return f"No window that fits {deadline} was found in time: give more --seconds"
+        return f"No window that fits {deadline} was found in time: raise --seconds"
     times, window = found.fit.times, found.fit.window
     if not window:
         return f"Not even one candidate fits {deadline}: p95 {times.p95:.0f} ms"

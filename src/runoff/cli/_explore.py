@@ -50,7 +50,7 @@ def explore(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         Path | None,
         typer.Option(
             help="Save the grades given on the page in this CSV file, which `runoff evaluate "
-            "--judgments` reads; grades that it has are kept.",
+            "--judgments` reads; its existing grades are kept.",
             show_default="grades are lost when it stops",
         ),
     ] = None,
@@ -123,7 +123,7 @@ def _folder(what: Path) -> dict[str, Any]:
         try:
             return {"observations": Observations(what)}
         except RecordingNotFound:
-            remedy = "has neither a recording nor observations in it"
+            remedy = "contains neither a recording nor observations"
             raise InvalidArgument("what", str(what), remedy) from None
 
 

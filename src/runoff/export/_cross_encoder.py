@@ -182,7 +182,7 @@ def _check_prompt(directory: ModelDirectory, ready: backends.Ready) -> None:
     loaded: Any = ready.loaded
     if loaded.chat or loaded.prompts.get(loaded.default_prompt):
         remedy = (
-            "its settings put a text before each query, which the ONNX backend cannot: use "
+            "its settings put a text before each query, which the ONNX backend cannot do: use "
             'CrossEncoder(..., backend="torch")'
         )
         raise InvalidArgument("model", directory.name, remedy)

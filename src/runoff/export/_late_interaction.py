@@ -234,7 +234,7 @@ def _settings(name: str, original: Any) -> dict[str, Any]:  # noqa: ANN401 - as 
     for one in original:
         if type(one).__name__ == "MultiVectorMask":
             if one.keep_only_token_ids:
-                raise InvalidArgument("model", name, "keeps the vectors of images alone")
+                raise InvalidArgument("model", name, "keeps only the vectors of images")
             words = [original.tokenizer.convert_tokens_to_ids(word) for word in one.skiplist_words]
             known = [word for word in words if word not in (None, original.tokenizer.unk_token_id)]
             for side in skips.keys() & set(one.skiplist_tasks):

@@ -73,7 +73,7 @@ def check_self_query(retriever: object) -> None:
         return
     for name, value in own_filters(getattr(retriever, "search_kwargs", {})).items():
         remedy = (
-            f"{type(retriever).__name__} replaces it by the filter that its model writes: pass "
+            f"{type(retriever).__name__} replaces it with the filter that its model writes: pass "
             "filters= to the two-stage retriever instead"
         )
         raise InvalidArgument(f"search_kwargs[{name!r}]", value, remedy)

@@ -215,7 +215,7 @@ class RetrieverSource:
         if asking.pushed and not isinstance(error, RunoffError | OSError):
             return
         if asking.filtered and before and not asking.pushed:
-            remedy = f"it keeps too few of {before} documents, and more are refused: "
+            remedy = f"it keeps too few of {before} documents, and asking for more fails: "
             raise FilterNotSupported("filter", query.filters, remedy + error_text(error)) from error
         raise error
 

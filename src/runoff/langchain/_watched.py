@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from runoff.pipeline._observers import Observer
 
-_REMEDY = "must be a retriever: watch the retriever inside, and build the chain of what comes back"
+_REMEDY = "must be a retriever: watch the one inside, and build the chain from what `watch` returns"
 
 
 def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401 - any runnable

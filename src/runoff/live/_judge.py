@@ -105,10 +105,10 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     _check(labels, bound, level, cutoff, own_model)
     check_progress(progress)
     if page is not None and (people is None or callable(people)):
-        raise InvalidArgument("page", page, "is for a table: pass its file as people=")
+        raise InvalidArgument("page", page, "needs a table: pass its file as people=")
     asked = None if by is None else judge_of(by, prompt)
     if asked is None and people is None:
-        raise InvalidArgument("by", by, "must be a judge, unless people are given")
+        raise InvalidArgument("by", by, "must be a judge, unless people= is given")
     seen = Observations(folder, since=since)
     notes: list[str] = []
     latest = _latest(seen, against, notes)

@@ -353,7 +353,7 @@ def _unpickled(
 
 def _one_of(retriever: Retrievers | None, retrievers: Retrievers | None) -> Retrievers:
     if retriever is not None and retrievers is not None:
-        raise InvalidArgument("retrievers", retrievers, "excludes retriever: give one of them")
+        raise InvalidArgument("retrievers", retrievers, "cannot be combined with retriever")
     given = retriever if retrievers is None else retrievers
     if given is None:
         raise InvalidArgument("retriever", None, _REMEDY)

@@ -136,11 +136,11 @@ class RetrieverSource:
                 push = False  # a store inside refuses it
                 answer = yield from _answer(retriever, bundle)
             if isinstance(answer, Exception) and before >= 0:
-                remedy = f"it keeps too few of {before} nodes, and more are refused: "
+                remedy = f"it keeps too few of {before} nodes, and asking for more fails: "
                 raise FilterNotSupported("filters", wanted, remedy + error_text(answer)) from answer
             nodes = _found(answer)
             if nodes and not any(one.node.metadata for one in nodes):
-                remedy = "the nodes have no metadata, which a filter could check"
+                remedy = "the nodes have no metadata that a filter could check"
                 raise FilterNotSupported("filters", wanted, remedy)
             kept = _kept(nodes, wanted)
             if len(kept) >= depth:
