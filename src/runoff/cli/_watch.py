@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 from runoff.errors import InvalidArgument
 from runoff.live._observations import Observations
 from runoff.live._state import state
@@ -22,7 +23,7 @@ def watch(
         float, typer.Option(help="Recent hours to compare with the time before.")
     ] = 24.0,
     days: Annotated[float | None, typer.Option(help="Look at the last DAYS only.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
+    as_json: JsonOption = False,
     prometheus: Annotated[
         bool, typer.Option("--prometheus", help="Print Prometheus' text format.")
     ] = False,

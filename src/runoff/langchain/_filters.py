@@ -51,12 +51,6 @@ def as_filter(value: object) -> Filter | None:
     return equals[0] if len(equals) == 1 else And(*equals)
 
 
-def joined(*filters: Filter | None) -> Filter | None:
-    """Return the filter that keeps what all of them keep; None if there are no filters."""
-    given = list(dict.fromkeys(one for one in filters if one is not None))
-    return And(*given) if len(given) > 1 else given[0] if given else None
-
-
 def is_filter_argument(name: str) -> bool:
     """Whether a vector store's search argument of this name says which documents it returns."""
     return "filter" in name or name in {"where", "where_document", "expr"}

@@ -12,12 +12,13 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import patch_config
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
+from runoff._util.adapters.joined import joined
 from runoff._util.messages import error_text
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, InvalidArgument, RunoffError
 from runoff.langchain._convert import carried
-from runoff.langchain._filters import BOUND, Asked, as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._filters import BOUND, Asked, as_filter, own_filters, store_kwargs
 from runoff.langchain._modes import tell_short, widened_mode
 from runoff.langchain._narrow import (
     check_self_query,

@@ -14,12 +14,13 @@ from langchain_core.runnables.config import ensure_config, patch_config
 from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
 from pydantic import ConfigDict, Field, field_validator
 
+from runoff._util.adapters.joined import joined
 from runoff._util.adapters.options import refuse_unknown
 from runoff.errors import InvalidArgument
 from runoff.fusion._default import default_fusion
 from runoff.langchain._binding import Bindable, ConfigurableRetriever
 from runoff.langchain._convert import answer
-from runoff.langchain._filters import BOUND, as_filter, joined
+from runoff.langchain._filters import BOUND, as_filter
 from runoff.langchain._own_filters import check_own_filters
 from runoff.langchain._settings import SecondStage
 from runoff.langchain._sources import RetrieverSource

@@ -58,9 +58,9 @@ def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | N
         kind = getattr(retriever, "search_type", "similarity")
         kind = str(kind.value if isinstance(kind, Enum) else kind)
         wide = search_kwargs(getattr(retriever, "search_kwargs"), kind, depth)  # noqa: B009 - checked
-        return _copy(retriever, {"search_kwargs": wide})
+        return changed_copy(retriever, {"search_kwargs": wide})
     if count := _counts(retriever):
-        return _copy(retriever, {count: depth})
+        return changed_copy(retriever, {count: depth})
     parts = {
         name: [widened(one, depth) for one in several]
         for name, several in parts_of(retriever).items()
@@ -121,10 +121,11 @@ def replaced_parts(
         held = getattr(retriever, name)
         changes[name] = type(held)(made) if isinstance(held, list | tuple) else made[0]
     assert isinstance(retriever, BaseModel)  # noqa: S101 - for mypy: only those have parts
-    return _copy(retriever, changes)
+    return changed_copy(retriever, changes)
 
 
-def _copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any, Any]:
+def changed_copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any, Any]:
+    """Return a copy of a retriever with other values in some fields."""
     copy = retriever.model_copy(update=changes)
     if not isinstance(copy, Runnable):  # nothing else gets here
         msg = f"expected a runnable, got {type(copy).__name__}"

@@ -14,10 +14,10 @@ from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
+from runoff._util.adapters.joined import joined
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff._util.display import html_by
 from runoff.errors import InvalidArgument
-from runoff.filters import And
 from runoff.fusion._default import default_fusion
 from runoff.llama_index._convert import Reading, to_nodes, to_query
 from runoff.llama_index._filters import as_filter
@@ -246,9 +246,7 @@ class TwoStageRetriever(BaseRetriever):
 
     def narrowed(self, filters: Filter) -> Self:
         """Return a copy with one more filter, for use inside another retriever."""
-        return self.replace(
-            filters=filters if self._filters is None else And(self._filters, filters)
-        )
+        return self.replace(filters=joined(self._filters, filters))
 
     def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:  # noqa: ANN401 - LlamaIndex's
         """Return a query engine over it; options as for `RetrieverQueryEngine.from_args`."""

@@ -28,8 +28,8 @@ from llama_index.core.postprocessor import (
 )
 from llama_index.core.query_engine import TransformQueryEngine
 
+from runoff._util.adapters.joined import joined
 from runoff.errors import InvalidArgument
-from runoff.filters import And
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._narrow import BundleRetriever, WithinFilters
 from runoff.llama_index._retriever import TwoStageRetriever
@@ -126,9 +126,7 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
 def _changed(
     retriever: TwoStageRetriever, top_n: int, options: dict[str, Any]
 ) -> TwoStageRetriever:
-    own, more = retriever.filters, as_filter(options.get("filters"))
-    if own is not None:
-        options["filters"] = own if more is None else And(own, more)
+    options["filters"] = joined(retriever.filters, as_filter(options.get("filters")))
     return retriever.replace(top_n=top_n, **options)
 
 
