@@ -68,7 +68,7 @@ def check_own_filters(
 
 def _leaves(
     name: str,
-    part: Any,  # noqa: ANN401 - a retriever or a source
+    part: Any,
     config: RunnableConfig,
     shared: Filter | None,
     outer: Mapping[str, Any] = MappingProxyType({}),
@@ -89,7 +89,7 @@ def _leaves(
         )
         raise FilterNotSupported(next(iter(around)), next(iter(around.values())), remedy)
     arguments = {**arguments, **outer}
-    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:  # noqa: SLF001 - LangChain has no public way
+    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:
         for argument, value in own_filters(arguments).items():
             remedy = f"{name} ({type(retriever).__name__}) ignores it when bound: pass filters="
             raise FilterNotSupported(argument, value, remedy)

@@ -324,15 +324,15 @@ class RetrieverSource:
 
 def _natively_async(retriever: RetrieverLike) -> bool:
     if isinstance(retriever, VectorStoreRetriever):
-        own = type(retriever)._aget_relevant_documents  # noqa: SLF001 - whether it is overridden
+        own = type(retriever)._aget_relevant_documents
         if isinstance(retriever, ScoredRetriever):
             return searches_natively_async(retriever, scores=True)
-        if own is VectorStoreRetriever._aget_relevant_documents:  # noqa: SLF001 - as above
+        if own is VectorStoreRetriever._aget_relevant_documents:
             return searches_natively_async(retriever, scores=False)
     if isinstance(retriever, BaseRetriever):
-        default = BaseRetriever._aget_relevant_documents  # noqa: SLF001 - as above
+        default = BaseRetriever._aget_relevant_documents
         return (
-            type(retriever)._aget_relevant_documents is not default  # noqa: SLF001 - as above
+            type(retriever)._aget_relevant_documents is not default
             or type(retriever).ainvoke is not BaseRetriever.ainvoke
         )
     return True

@@ -169,15 +169,13 @@ def _interleaved_queries(retriever: Runnable[Any, Any]) -> Runnable[Any, Any]:
 
 
 @cache
-def _interleaving(kind: Any) -> type:  # noqa: ANN401 - a class that is imported by the user alone
-    def retrieve_documents(self: Any, queries: list[str], run_manager: Any) -> list[Document]:  # noqa: ANN401 - LangChain's
+def _interleaving(kind: Any) -> type:
+    def retrieve_documents(self: Any, queries: list[str], run_manager: Any) -> list[Document]:
         lists = [kind.retrieve_documents(self, [query], run_manager) for query in queries]
         return _interleaved(lists)
 
     async def aretrieve_documents(
-        self: Any,  # noqa: ANN401 - LangChain's
-        queries: list[str],
-        run_manager: Any,  # noqa: ANN401 - LangChain's
+        self: Any, queries: list[str], run_manager: Any
     ) -> list[Document]:
         lists = await asyncio.gather(
             *(kind.aretrieve_documents(self, [query], run_manager) for query in queries)

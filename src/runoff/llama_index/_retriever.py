@@ -227,7 +227,7 @@ class TwoStageRetriever(BaseRetriever):
         vars(copy).update(vars(self))
         return copy
 
-    def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - what the constructor takes
+    def replace(self, **changes: Any) -> Self:
         """Return a copy with other options, as the constructor takes them."""
         made = self._remade(
             {
@@ -248,7 +248,7 @@ class TwoStageRetriever(BaseRetriever):
         """Return a copy with one more filter, for use inside another retriever."""
         return self.replace(filters=joined(self._filters, filters))
 
-    def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:  # noqa: ANN401 - LlamaIndex's
+    def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:
         """Return a query engine over it; options as for `RetrieverQueryEngine.from_args`."""
         return RetrieverQueryEngine.from_args(self, **options)
 
@@ -377,6 +377,6 @@ def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str,
 def _name(retriever: object) -> str:
     kind = type(retriever).__name__
     if isinstance(retriever, VectorIndexRetriever):
-        mode = retriever._vector_store_query_mode  # noqa: SLF001 - LlamaIndex has no public way
+        mode = retriever._vector_store_query_mode
         return _MODES.get(mode, "dense")
     return _FAMILIAR.get(kind, kind)

@@ -155,7 +155,7 @@ class RetrieverSource:
         )
         raise FilterNotSupported("filters", wanted, remedy)
 
-    def _wide(self, depth: int) -> Any:  # noqa: ANN401 - of the kind of the retriever
+    def _wide(self, depth: int) -> Any:
         """Return a copy that returns `depth` nodes; None if there is none."""
         return widened(self.retriever, depth)
 
@@ -232,7 +232,7 @@ class IndexSource(RetrieverSource):
 
     index: BaseIndex[Any] = field(kw_only=True)
 
-    def _wide(self, depth: int) -> Any:  # noqa: ANN401 - as above
+    def _wide(self, depth: int) -> Any:
         return self.index.as_retriever(similarity_top_k=depth)
 
 
