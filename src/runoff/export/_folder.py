@@ -1,4 +1,4 @@
-"""The folder of an export: its arguments, its graphs, and how it appears, complete or not at all."""
+"""The folder of an export: its arguments, its graphs, and how it appears, whole or not at all."""
 
 from __future__ import annotations
 
