@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_type
 
@@ -20,7 +20,6 @@ from runoff.protocols import AsyncRecallSource, Fusion, RecallSource, Warmable
 from runoff.provenance import decode
 from runoff.recall import (
     BM25,
-    Analyze,
     Analyzer,
     Chroma,
     Dense,
@@ -30,7 +29,6 @@ from runoff.recall import (
     LanceDB,
     Milvus,
     Postgres,
-    Progress,
     Qdrant,
     make_analyzer,
 )
@@ -99,13 +97,12 @@ def found(query: Query, depth: int) -> list[tuple[Document, float]]:
     return [(DOCUMENTS[0], len(query.text) / depth)]
 
 
-def show_progress(progress: Progress) -> None:
+def show_progress(progress: Callable[[int, int], None]) -> None:
     progress(1, 2)
 
 
 def sources(collection: object) -> dict[str, RecallSource]:
-    analyze: Analyze = by_words
-    analyzer: Analyzer = make_analyzer(analyze)
+    analyzer: Analyzer = make_analyzer(by_words)
     own = Newest(DOCUMENTS)
     awaited: AsyncRecallSource = own
     warm: Warmable = own
