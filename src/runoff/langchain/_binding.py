@@ -13,8 +13,8 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 
-from runoff._util.adapters.joined import joined
 from runoff.langchain._filters import BOUND, as_filter
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel
 
-from runoff._util.adapters.joined import joined
 from runoff.errors import InvalidArgument
 from runoff.langchain._filters import as_filter, own_filters, store_kwargs
 from runoff.langchain._widen import changed_copy, parts_of, replaced_parts, search_kwargs, widened
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable

@@ -10,11 +10,11 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.configurable import DynamicRunnable
 
-from runoff._util.adapters.joined import joined
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.langchain._binding import Bound
 from runoff.langchain._filters import BOUND, as_filter, own_filters
 from runoff.langchain._widen import parts_of
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,6 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import patch_config
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
-from runoff._util.adapters.joined import joined
 from runoff._util.messages import error_text
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
@@ -36,6 +35,7 @@ from runoff.langchain._scoring import (
 )
 from runoff.langchain._stores import id_field, size
 from runoff.langchain._widen import search_kwargs, widened
+from runoff.pipeline._boundary import joined
 from runoff.types import Hit
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from langchain_core.runnables.config import ensure_config, patch_config
 from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
 from pydantic import ConfigDict, Field, field_validator
 
-from runoff._util.adapters.joined import joined
 from runoff._util.adapters.options import refuse_unknown
 from runoff.errors import InvalidArgument
 from runoff.fusion._default import default_fusion
@@ -25,6 +24,7 @@ from runoff.langchain._own_filters import check_own_filters
 from runoff.langchain._settings import SecondStage
 from runoff.langchain._sources import RetrieverSource
 from runoff.pipeline import TwoStage
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._second_stage import OnBlank, checked, is_skipped
 from runoff.protocols import Fusion, RecallSource, Warmable
 from runoff.types import Query

@@ -8,7 +8,6 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
-from runoff._util.adapters.joined import joined
 from runoff._waiting import workers
 from runoff.llama_index._convert import (
     FilteredQueryBundle,
@@ -19,6 +18,7 @@ from runoff.llama_index._convert import (
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._sources import AwaitableSource, RetrieverSource
 from runoff.llama_index._widen import awaitable, check_own_filters, widened
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

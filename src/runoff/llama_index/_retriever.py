@@ -14,7 +14,6 @@ from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
-from runoff._util.adapters.joined import joined
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff._util.display import html_by
 from runoff.errors import InvalidArgument
@@ -26,6 +25,7 @@ from runoff.llama_index._sources import RetrieverSource, source_of
 from runoff.llama_index._tracing import dispatcher, observed
 from runoff.llama_index._widen import check_own_filters
 from runoff.pipeline import TwoStage
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._second_stage import is_skipped, model_name, second_stage
 from runoff.pipeline._sources import by_name
 from runoff.protocols import RecallSource, Reranker

@@ -28,7 +28,6 @@ from llama_index.core.postprocessor import (
 )
 from llama_index.core.query_engine import TransformQueryEngine
 
-from runoff._util.adapters.joined import joined
 from runoff.errors import InvalidArgument
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._narrow import BundleRetriever, WithinFilters
@@ -36,6 +35,7 @@ from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.llama_index._settings import checked
 from runoff.llama_index._widen import own_filter, recall_of, widened
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._sources import cannot_widen
 
 if TYPE_CHECKING:

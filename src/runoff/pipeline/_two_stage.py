@@ -23,6 +23,7 @@ from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._default import default_fusion, following
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._observers import tell
 from runoff.pipeline._recall import Recall
 from runoff.pipeline._search import Reply, Search
@@ -250,13 +251,7 @@ def _unread(sources: Mapping[str, RecallSource], text: str) -> tuple[str, ...]:
 def _joined(query: str | Query, filters: Filter | None) -> Query:
     """Return the query with these filters joined to its own."""
     asked = query if isinstance(query, Query) else Query(query)
-    if filters is None:
-        return asked
-    if asked.filters is not None:
-        from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
-
-        filters = And(asked.filters, filters)
-    return replace(asked, filters=filters)
+    return asked if filters is None else replace(asked, filters=joined(asked.filters, filters))
 
 
 def _rerank(
