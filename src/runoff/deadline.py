@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["Branch", "Deadline", "Watch"]
+__all__ = ["Branch", "Deadline"]
 
 
 class Deadline:
@@ -77,8 +77,7 @@ class Deadline:
             DeadlineExceeded: names the stage and the budget.
         """
         if self.expired:
-            msg = f"{stage}: the budget of {self._budget * 1000:.0f} ms is spent"
-            raise DeadlineExceeded(msg)
+            raise DeadlineExceeded(f"{stage}: the budget of {self._budget * 1000:.0f} ms is spent")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -165,19 +164,3 @@ class Branch(Deadline):
         with self._lock:
             if self._holding:
                 self._holding.pop().__exit__(None, None, None)
-
-
-class Watch:
-    """Measures milliseconds from its creation, model loading separately."""
-
-    __slots__ = ("_deadline", "_paused", "_started")
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-        self._paused = deadline.paused_for
-        self._started = time.perf_counter()
-
-    def read(self) -> tuple[float, float]:
-        """Return the milliseconds that passed without pauses, and those spent in pauses."""
-        load_ms = (self._deadline.paused_for - self._paused) * 1000
-        return max(0.0, (time.perf_counter() - self._started) * 1000 - load_ms), load_ms

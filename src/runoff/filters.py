@@ -276,8 +276,7 @@ class _Combined:
         object.__setattr__(self, "filters", filters)
 
     def __setattr__(self, name: str, value: object) -> None:
-        msg = f"{type(self).__name__} is immutable: make a new one"
-        raise AttributeError(msg)
+        raise AttributeError(f"{type(self).__name__} is immutable: make a new one")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Combined) and (type(self), self.filters) == (

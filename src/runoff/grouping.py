@@ -116,7 +116,7 @@ class Grouping:
             if unread:
                 note = (
                     f"{unread} of {len(texts)} candidates were not compared to find duplicates: "
-                    "they are too many or too long for the time"
+                    "they are too many or too long for the time left"
                 )
                 notes = (note,)
             same = {left[at]: left[head] for at, head in found.items()}

@@ -214,8 +214,7 @@ class Threshold:
         """
         if kind != self.kind or (self.model and self.model != model.name):
             made_for = f"{self.kind} of {self.model}" if self.model else str(self.kind)
-            msg = (
+            raise ScoreKindMismatch(
                 f"threshold {self.value} was made for {made_for}, but these scores are {kind} of "
                 f"{model.name}: choose a threshold on this model's scores"
             )
-            raise ScoreKindMismatch(msg)

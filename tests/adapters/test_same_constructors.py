@@ -180,7 +180,6 @@ def test_the_same_subject_has_the_same_file_name():
         "_binding.py",  # what bind does
         "_listing.py",  # LlamaIndex's stores list their nodes themselves
         "_modes.py",  # LlamaIndex's retrievers name their mode
-        "_multi_query.py",  # LlamaIndex fuses the answers to several queries itself
         "_own_filters.py",  # what bind and configurable fields hold
         "_scoring.py",  # distances told from similarities
         "_staged.py",  # LlamaIndex's hybrid retriever is a `TwoStageRetriever`

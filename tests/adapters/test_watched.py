@@ -124,7 +124,7 @@ def test_configured_fields_are_watched(tmp_path):
 
 def test_a_chain_is_refused(tmp_path):
     """What is no retriever is refused, with what to watch instead."""
-    with pytest.raises(InvalidArgument, match="watch the retriever inside"):
+    with pytest.raises(InvalidArgument, match="watch the one inside"):
         watch(lc_staged() | RunnableLambda(len), tmp_path / "kept")
 
 

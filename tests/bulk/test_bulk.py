@@ -192,7 +192,7 @@ def test_vectors_are_those_of_the_embedder(tmp_path):
             {"query": "question"},
             "query='question': must name a column of in.parquet, which has 'query'",
         ),
-        ({"text": "at"}, "text='at': must hold texts in in.parquet, not int64"),
+        ({"text": "at"}, "text='at': must contain strings in in.parquet, not int64"),
         ({"rows": 0}, "rows=0"),
         ({"executor": "spark"}, "must be 'local' or 'ray'"),
         ({"workers": 2}, "needs executor='ray'"),

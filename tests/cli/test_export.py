@@ -24,7 +24,7 @@ def names(folder):
         (("nobody/nothing", "there"), 2, "exists already"),
         (("nobody/nothing", "absent/out"), 2, "its parent folder absent"),
         (("nobody/nothing", "out", "--precision", "int4"), 2, "must be one of both, fp32, int8"),
-        (("nobody/nothing", "out", "--agreement", "2"), 2, "must be within 0 and 1"),
+        (("nobody/nothing", "out", "--agreement", "2"), 2, "must be a number within 0 and 1"),
         (("nobody/nothing", "out"), 1, "not in the Hugging Face cache and the network is switched"),
         (("./absent", "out"), 1, "there is no directory absent"),
         (("there", "out"), 1, "it has no .safetensors file"),

@@ -114,7 +114,7 @@ def test_the_position_model_is_found(world):
         part.split(": ") for part in fit.split("chances ")[1].split(" (fitted)")[0].split(", ")
     )
     assert [float(told[str(at)]) for at in range(1, 6)] == pytest.approx(SEEN, abs=0.05)
-    assert re.search(r"relevant documents are clicked in (5[5-9]|6[0-5])% of the looks", fit)
+    assert re.search(r"relevant documents are clicked in (5[5-9]|6[0-5])% of cases", fit)
     assert "0% of the documents were looked at too rarely" in limits
     assert "of equal weight" in limits
     given = Collection.from_impressions(world.impressions(), propensity=SEEN.tolist())

@@ -102,7 +102,7 @@ def test_what_cannot_be_matched_is_refused(answered):
     found = answered(("why?", "something that is in none of the documents here"))
     with pytest.raises(InvalidArgument, match="none of 1 judged texts is in these documents"):
         found.match_by_text(CHUNKS)
-    with pytest.raises(InvalidArgument, match="has no texts of its judged documents"):
+    with pytest.raises(InvalidArgument, match="has no texts for its judged documents"):
         Collection({"q": "one"}, {"q": {"a": 1}}).match_by_text(CHUNKS)
     for wrong in ([], ["c1"], None, "c1"):
         with pytest.raises(InvalidArgument, match="documents="):

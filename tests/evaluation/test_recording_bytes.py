@@ -9,6 +9,7 @@ from mutated_tables import mutated_table
 from mutations import WRONG, mutated_bytes, mutated_json, tally, written
 from recorded import Hashed, pipeline, questions
 
+from runoff._util.generations.pointer import checksum
 from runoff.errors import InvalidArgument, RecordingDamaged
 from runoff.evaluation import Collection, Recording, record, replay
 from runoff.fusion import Convex
@@ -81,7 +82,7 @@ def mutate_manifest(path, source):
     if isinstance(said, dict):
         said.pop("checksum", None)
         if source.random() < 0.9:
-            said["checksum"] = shards._checksum(said)
+            said["checksum"] = checksum(said)
     (path / "manifest.json").write_text(written(said))
 
 
@@ -174,7 +175,7 @@ def test_a_setup_of_wrong_values_is_refused(copied, field):
         if possible:
             continue
         changed = {**said, "setup": {**said["setup"], field: wrong}}
-        manifest.write_text(json.dumps(changed | {"checksum": shards._checksum(changed)}))
+        manifest.write_text(json.dumps(changed | {"checksum": checksum(changed)}))
         with pytest.raises(RecordingDamaged):
             Recording.open(copied)
 

@@ -113,7 +113,7 @@ def test_empty_grades_and_merged_cells(tmp_path):
         ("query,doc_id,grade\none,,1\n", "line 2.*is graded, but names no document"),
         ("query,doc_id,grade\none,d1,perhaps\n", "line 2.*whole number.*pass grades="),
         ('query,doc_id,grade\none,d1,"1,5"\n', "line 2.*'1,5'.*whole number"),
-        ('query,doc_id\none,"D1, D2, D3"\n', "line 2.*'D1, D2, D3'.*pass documents="),
+        ('query,doc_id\none,"D1, D2, D3"\n', "line 2.*'D1, D2, D3'.*as documents= to split it"),
         ("query,doc_id\none,1.23E+17\n", "line 2.*a spreadsheet rounded"),
         ("query,doc_id,grade\none,d1,1\none,d1,0\n", "line 3.*grade of 'd1' was 1"),
         ("query\none\n", "line 1.*missing: doc_id"),

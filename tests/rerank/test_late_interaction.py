@@ -585,5 +585,5 @@ def test_warming_up_opens_the_store(folder, tmp_path):
     held._paths.clear()
     (pointer,) = (tmp_path / "tokens").glob("*/runoff.json")
     pointer.write_bytes(b"{")
-    with pytest.raises(IndexDamaged, match="are encoded again"):
+    with pytest.raises(IndexDamaged, match="encoded again"):
         LateInteraction(folder, store=tmp_path / "tokens").warmup()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_type
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import runoff
 from runoff import Deadline, Document, Query, Response, Result, RunoffError, TwoStage
-from runoff.deadline import Branch, Watch
+from runoff.deadline import Branch
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range, Scalar
 from runoff.fusion import RRF, Convex, MinMax, Normalizer, TheoreticalMinMax, ZScore
 from runoff.grouping import Grouping
@@ -20,7 +20,6 @@ from runoff.protocols import AsyncRecallSource, Fusion, RecallSource, Warmable
 from runoff.provenance import decode
 from runoff.recall import (
     BM25,
-    Analyze,
     Analyzer,
     Chroma,
     Dense,
@@ -30,7 +29,6 @@ from runoff.recall import (
     LanceDB,
     Milvus,
     Postgres,
-    Progress,
     Qdrant,
     make_analyzer,
 )
@@ -99,13 +97,12 @@ def found(query: Query, depth: int) -> list[tuple[Document, float]]:
     return [(DOCUMENTS[0], len(query.text) / depth)]
 
 
-def show_progress(progress: Progress) -> None:
+def show_progress(progress: Callable[[int, int], None]) -> None:
     progress(1, 2)
 
 
 def sources(collection: object) -> dict[str, RecallSource]:
-    analyze: Analyze = by_words
-    analyzer: Analyzer = make_analyzer(analyze)
+    analyzer: Analyzer = make_analyzer(by_words)
     own = Newest(DOCUMENTS)
     awaited: AsyncRecallSource = own
     warm: Warmable = own
@@ -199,10 +196,8 @@ def group(candidates: Sequence[Candidate]) -> list[Candidate]:
 def deadlines() -> float:
     deadline = Deadline(0.25)
     branch: Branch = deadline.branch(0.5)
-    watch = Watch(deadline)
     with deadline.paused():
         left = deadline.remaining()
-    assert_type(watch.read(), tuple[float, float])
     return branch.spent() + left
 
 

@@ -9,27 +9,19 @@ from typing import Any, assert_type
 from runoff import Document, TwoStage
 from runoff.bulk import BulkSummary, encode, rerank
 from runoff.evaluation import (
-    AS_RECORDED,
     Collection,
     Comparison,
     Content,
     Curve,
     Evaluator,
     FateCode,
-    Finding,
     Health,
     Ledger,
-    LostDocument,
     Measured,
-    Move,
-    Point,
-    QueryLedger,
-    Ranking,
     RecordedQuery,
     Recording,
     Runs,
     Setting,
-    Trial,
     Tuning,
     Verdict,
     by_agreement,
@@ -43,7 +35,6 @@ from runoff.evaluation import (
     losses,
     rank_biased_overlap,
     read_run,
-    read_scored_run,
     record,
     replay,
     tune,
@@ -54,9 +45,8 @@ from runoff.fusion import RRF
 from runoff.report import Advice, advise
 from runoff.rerank import Price
 from runoff.testing import doctor
-from runoff.testing.chaos import FAULTS, ChaosServer, Fault, Received, expected_score
+from runoff.testing.chaos import FAULTS, ChaosServer, Fault, expected_score
 from runoff.testing.contracts import (
-    Contract,
     FusionContract,
     PairScorerContract,
     RecallSourceContract,
@@ -87,26 +77,24 @@ def reports(recording: Recording, collection: Collection) -> list[object]:
     recording.report("changes.html").to_csv("judge.csv")
     assert_type(main.interval, tuple[float, float])
     ledger: Ledger = losses(recording, collection, cutoff=10)
-    moves: tuple[Move, ...] = ledger.moves
-    queries: tuple[QueryLedger, ...] = ledger.queries
-    lost: list[LostDocument] = ledger.documents("below the window")
+    assert_type([one.at_most for one in ledger.moves], list[float])
+    assert_type([one.query_id for one in ledger.queries], list[str])
+    lost = ledger.documents("below the window")
     windows: Curve = curve(recording, collection, windows=[10, 50], price=Price(per_1k_pairs=0.1))
-    points: tuple[Point, ...] = windows.points
+    assert_type([one.window for one in windows.points], list[int])
     state: Health = health(recording)
-    findings: tuple[Finding, ...] = state.odd
+    assert_type([one.sentence for one in state.odd], list[str])
     tuning: Tuning = tune(recording, collection, grid={"window": [10, 50]})
-    trial: Trial = tuning.recommended
-    setting: Setting = trial.setting
+    setting: Setting = tuning.recommended.setting
     advice: Advice = advise(recording, collection, tuning=tuning)
     assert_type(recording.report("report.html", collection), Advice)
-    return [told, moves, queries, lost, points, findings, setting, *advice.next_steps]
+    return [told, *lost, setting, *advice.next_steps]
 
 
 def replayed(recording: Recording, collection: Collection) -> Measured:
-    runs: Runs = replay(recording, window=20, fusion=RRF(), blend=AS_RECORDED)
-    ranking: Ranking = runs["1"]
+    runs: Runs = replay(recording, window=20, fusion=RRF())
     assert_type(evaluate(runs, collection), Measured)
-    measured = Evaluator(collection, ["nDCG@10", "RR@10"]).evaluate({"1": list(ranking)})
+    measured = Evaluator(collection, ["nDCG@10", "RR@10"]).evaluate({"1": list(runs["1"])})
     assert_type(measured.mean("nDCG@10"), float)
     assert_type(measured.by_query("RR@10"), dict[str, float])
     return measured
@@ -130,11 +118,10 @@ def fates(query: RecordedQuery) -> list[str]:
     return [*named, *(Content(int(one)).name for one in query.content)]
 
 
-def runs() -> list[tuple[str, float]]:
+def runs() -> None:
     write_run("run.trec", {"1": ["csv", "json"]}, tag="mine")
     assert_type(read_run("run.trec"), dict[str, list[str]])
     assert_type(rank_biased_overlap(["csv"], ["csv", "json"], persistence=0.8), float)
-    return read_scored_run("run.trec")["1"]
 
 
 class TestMyScorer(PairScorerContract):
@@ -144,7 +131,7 @@ class TestMyScorer(PairScorerContract):
         return None
 
 
-CONTRACTS: list[type[Contract]] = [
+CONTRACTS: list[type[Any]] = [
     FusionContract,
     PairScorerContract,
     RecallSourceContract,
@@ -155,7 +142,7 @@ CONTRACTS: list[type[Contract]] = [
 def faulty(fault: Fault) -> float:
     with ChaosServer() as server:
         server.faults(rate=0.5, among=[fault, FAULTS["503"]])
-        received: list[Received] = server.requests
+        received: list[str] = [one.method for one in server.requests]
     return expected_score("query", "text") + len(received)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import assert_type
 
 import numpy as np
 
 from runoff import Deadline, Query
-from runoff.demo import load_questions, stdlib_documents
-from runoff.export import Exported, export_cross_encoder, export_late_interaction
+from runoff.export import export_cross_encoder, export_late_interaction
 from runoff.protocols import (
     AsyncPairScorer,
     AsyncReranker,
@@ -157,12 +157,8 @@ def check_threshold(scores: PairScores) -> None:
     Threshold(0.5, ScoreKind.PROBABILITY, "a model").check(scores.kind, scores.model)
 
 
-def export() -> Exported:
-    return export_cross_encoder("cross-encoder/ms-marco-MiniLM-L6-v2", "model")
-
-
-def demo() -> int:
-    return len(load_questions()) + len(list(stdlib_documents()))
+def export() -> Path:
+    return export_cross_encoder("cross-encoder/ms-marco-MiniLM-L6-v2", "model").folder
 
 
 def late_interaction() -> None:
@@ -175,4 +171,4 @@ def late_interaction() -> None:
     assert_type(store.delete(["text"]), int)
     assert_type(store.refresh(), bool)
     Cascade([(scorer, 20), CrossEncoder()])
-    assert_type(export_late_interaction("org/name", "out"), Exported)
+    export_late_interaction("org/name", "out")

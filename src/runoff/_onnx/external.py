@@ -111,7 +111,7 @@ def _walk(stream: BinaryIO, end: int, kind: str, level: int) -> Iterator[str]:
         size = _size(stream, tag & 7)
         after = stream.tell() + size
         if after > end:
-            msg = "it is cut short"
+            msg = "the file ends too early"
             raise ValueError(msg)
         inside = _INSIDE[kind].get(tag >> 3) if tag & 7 == _BYTES else None
         if inside == "entry":
@@ -149,7 +149,7 @@ def _entry(data: bytes) -> tuple[bytes, bytes]:
         field, at = _number(data, at)
         size, at = _number(data, at)
         if field & 7 != _BYTES or at + size > len(data) or size > _LONGEST:
-            msg = "the place of its weights cannot be read"
+            msg = "the location of its weights cannot be read"
             raise ValueError(msg)
         texts[field >> 3] = data[at : at + size]
         at += size
@@ -165,7 +165,7 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         if not data[at - 1] & 0x80:
             return value, at
-    msg = "the place of its weights cannot be read"
+    msg = "the location of its weights cannot be read"
     raise ValueError(msg)
 
 
@@ -179,5 +179,5 @@ def _varint(stream: BinaryIO) -> int:
         if byte[0] < 0x80:  # noqa: PLR2004 - the last byte of a number
             return value
         shift += 7
-    msg = "it is cut short"
+    msg = "the file ends too early"
     raise ValueError(msg)

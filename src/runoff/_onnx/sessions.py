@@ -114,8 +114,8 @@ class Loaded:
                 may be stopped.
 
         Raises:
-            DeadlineExceeded: it did not end in the time of the deadline.
-            ModelDamaged: it did not end in a minute, or cannot be computed.
+            DeadlineExceeded: it did not finish within the time of the deadline.
+            ModelDamaged: it did not finish within a minute, or cannot be computed.
             PoolFull: no thread can be started to end it in time.
         """
         finite = deadline is not None and deadline.finite
@@ -133,7 +133,7 @@ class Loaded:
         except ModelDamaged as error:
             if not interrupt.stopped:
                 raise
-            msg = f"{self._name}: its first run, of a few tokens, did not end in {seconds:.2g} s"
+            msg = f"{self._name}: its first run, of a few tokens, took over {seconds:.2g} s"
             raise (DeadlineExceeded if finite else ModelDamaged)(msg) from error
         finally:
             timer.cancel()

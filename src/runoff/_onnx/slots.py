@@ -204,7 +204,7 @@ class Slots:
                 return call
             if self._stopping:
                 exits.check()
-                raise PoolFull("the interpreter is exiting, and models do not run any more")
+                raise PoolFull("the interpreter is exiting: models no longer run")
             while len(self._threads) < self._size:
                 name = f"runoff-slot-{len(self._threads) + 1}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)

@@ -223,14 +223,14 @@ class DiskShelf:
         except IndexNotFound:
             return _EMPTY
         except IndexDamaged as error:
-            msg = f"{error}; or remove {self._path}, and its documents are encoded again"
+            msg = f"{error}; or delete {self._path}: its documents are then encoded again"
             raise IndexDamaged(msg) from error
 
     def _read(self, stored: StoredGeneration, known: _View) -> _View:
         facts = stored.facts
         names, dims, documents = (facts.get(one) for one in ("segments", "dims", "documents"))
         if facts.get("model") != self._model:
-            raise damaged(stored.folder, "holds the vectors of another model")
+            raise damaged(stored.folder, "contains the vectors of another model")
         if not isinstance(names, list) or not is_text(*names) or not is_count(dims):
             raise damaged(stored.folder, "does not name its segments")
         have = {one.name: one for one in known.segments}
@@ -239,7 +239,7 @@ class DiskShelf:
         )
         counts = stored.array("counts.bin", np.int64)
         if sum(map(len, segments)) != documents or not bool((counts >= 0).all()):
-            raise damaged(stored.folder, "holds another number of documents than it says")
+            raise damaged(stored.folder, "contains a different number of documents than it states")
         return _View(stored, segments, documents, counts)
 
 

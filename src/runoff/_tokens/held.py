@@ -62,7 +62,7 @@ class Held:
             if isinstance(shelf, DiskShelf):
                 due = shelf.pending > _PENDING and not self._flushing
                 if shelf.pending > _MOST_PENDING:
-                    self._full(shelf.shrink(_MOST_PENDING // 2), "memory, as it cannot be written")
+                    self._full(shelf.shrink(_MOST_PENDING // 2), "in memory, not written")
             else:
                 others = self.nbytes - shelf.nbytes
                 self._full(shelf.shrink(max(self.most - others, 0)), self._bound)
@@ -105,7 +105,7 @@ class Held:
         try:
             self.flush()
         except (OSError, RunoffError) as error:
-            self._say("the token store is not written, and what is new stays in memory", error)
+            self._say("the token store cannot be written: new vectors stay in memory", error)
         finally:
             self._flushing = False
 

@@ -103,7 +103,7 @@ class Segment:
         raw = keys.reshape(-1, KEY_BYTES) if fits else keys
         prefixes = _prefixes(raw) if fits else np.zeros(0, np.uint64)
         if not fits or not bool((prefixes[:-1] <= prefixes[1:]).all()):
-            raise damaged(stored.folder, f"holds files of {name} that do not belong together")
+            raise damaged(stored.folder, f"contains files of {name} that do not belong together")
         return cls(
             name, raw, starts, flags, ids, scales, codes.view(np.int8).reshape(-1, dims), prefixes
         )

@@ -120,8 +120,8 @@ def read_settings(directory: ModelDirectory) -> LateSettings:
     unknown = sorted(stated.keys() - known)
     _require(name, not unknown, f"has unknown entries: {', '.join(unknown)}")
     output, ordered = stated.get("output"), stated.get("ordered", False)
-    _require(name, output is None or is_text(output), "must name its output by a text")
-    _require(name, isinstance(ordered, bool), "must say true or false for ordered")
+    _require(name, output is None or is_text(output), "must give its output as a string")
+    _require(name, isinstance(ordered, bool), "must have true or false for ordered")
     digest = hashlib.sha256(repr(sorted(stated.items(), key=lambda one: one[0])).encode())
     arrays = {}
     for one, dimensions in _ARRAYS.items():
@@ -145,8 +145,7 @@ def read_settings(directory: ModelDirectory) -> LateSettings:
 
 def _require(name: str, fine: bool, what: str) -> None:  # noqa: FBT001 - it reads as a sentence
     if not fine:
-        msg = f"{name}: its {SETTINGS_FILE} {what}: export or fetch the model again"
-        raise ModelDamaged(msg)
+        raise ModelDamaged(f"{name}: its {SETTINGS_FILE} {what}: export or fetch the model again")
 
 
 def _side(name: str, which: str, stated: object) -> Side:
@@ -160,15 +159,19 @@ def _side(name: str, which: str, stated: object) -> Side:
         "expansion": None,
     }
     fine = isinstance(stated, dict) and stated.keys() <= usual.keys()
-    _require(name, fine, f"must say for {which} any of {', '.join(usual)}, and nothing else")
+    _require(name, fine, f"may have for {which} only {', '.join(usual)}")
     one = usual | stated  # type: ignore[operator] # as checked
     skip, length = one["skip"], one["max_length"]
     listed = isinstance(skip, list) and all(is_count(token) for token in skip)
-    _require(name, is_text(one["prefix"]), f"must give the prefix of {which} as a text")
-    _require(name, isinstance(one["special"], bool), f"must say true or false: {which}, special")
-    _require(name, listed or skip == _PUNCTUATION, f"must list ids or punctuation: {which}, skip")
+    _require(name, is_text(one["prefix"]), f"must give the prefix of {which} as a string")
+    _require(
+        name, isinstance(one["special"], bool), f"must have true or false for {which}, special"
+    )
+    _require(
+        name, listed or skip == _PUNCTUATION, f'must have ids or "punctuation" for {which}, skip'
+    )
     fine = length is None or is_count(length, 1, _LONGEST)
-    _require(name, fine, f"must count tokens: {which}, max_length")
+    _require(name, fine, f"must have a number of tokens for {which}, max_length")
     return Side(
         one["prefix"],
         one["special"],
@@ -189,7 +192,7 @@ def _expansion(name: str, which: str, stated: object) -> Expansion | None:
         and is_count(stated["length"], 1, _LONGEST)
         and isinstance(stated["attend"], bool)
     )
-    _require(name, fine, f"must give id, length and attend, for queries alone: {which}, expansion")
+    _require(name, fine, f"must have id, length and attend for expansion, of queries only: {which}")
     said: Mapping[str, Any] = stated  # type: ignore[assignment] # as checked
     return Expansion(said["id"], said["length"], said["attend"])
 
@@ -206,11 +209,11 @@ def _array(
         and len(stated["shape"]) == dimensions
         and all(is_count(one, 1, _LONGEST) for one in stated["shape"])
     )
-    _require(name, fine, f"must give file and shape, of {dimensions} dimensions: {which}")
+    _require(name, fine, f"must have a file and a shape of {dimensions} numbers for {which}")
     said: Mapping[str, Any] = stated  # type: ignore[assignment] # as checked
     file = said["file"]
     plain = file not in {"", ".", ".."} and not any(one in file for one in "/\\\0:")
-    _require(name, plain, f"must name a file in the model's own folder: {which}, {file!r}")
+    _require(name, plain, f"must name a file in the model's own folder for {which}, not {file!r}")
     try:
         raw = (directory.directory / file).read_bytes()
     except OSError as error:

@@ -62,11 +62,10 @@ def frozen(value: Any) -> Any:  # noqa: ANN401 - any metadata
 
 
 def _refuse(*_args: object, **_options: object) -> NoReturn:
-    msg = (
+    raise TypeError(
         "this metadata belongs to an index and cannot be changed: copy it with copy.deepcopy, or "
         "update the document in the index"
     )
-    raise TypeError(msg)
 
 
 _refuses: Callable[..., Any] = _refuse

@@ -24,10 +24,9 @@ def words() -> list[str]:
     try:
         from pydoc_data.topics import topics  # noqa: PLC0415 - half a megabyte
     except ImportError as error:
-        msg = (
+        raise RunoffError(
             "this Python has no module pydoc_data: pass texts of your own, or install all of Python"
-        )
-        raise RunoffError(msg) from error
+        ) from error
     return list(itertools.chain.from_iterable(topics[name].split() for name in sorted(topics)))
 
 

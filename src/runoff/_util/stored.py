@@ -35,8 +35,7 @@ def parse_json(raw: bytes | str, *, deepest: int = _DEEPEST) -> Any:  # noqa: AN
         )
     # few brackets cannot be nested deeply, so that most files need no second pass
     if opening > deepest and (value is None or _depth_exceeds(value, deepest)):
-        msg = f"lists and objects are nested more than {deepest} levels deep"
-        raise ValueError(msg)
+        raise ValueError(f"lists and objects are nested more than {deepest} levels deep")
     return value
 
 

@@ -106,8 +106,7 @@ def _connected(ray: Any) -> Iterator[None]:  # noqa: ANN401 - ray is optional
         _reach(where)
         ray.init(log_to_driver=False, logging_level=logging.WARNING, **local)
     except (OSError, RuntimeError, ValueError) as error:
-        msg = f"no Ray cluster answers at {where}: {error}"
-        raise ConnectionFailed(msg) from error
+        raise ConnectionFailed(f"no Ray cluster answers at {where}: {error}") from error
     try:
         yield
     finally:

@@ -42,8 +42,7 @@ class _Loop:
             self.thread.start()
         except RuntimeError as error:
             self.loop.close()
-            msg = f"no thread can be started for an event loop: {error}"
-            raise PoolFull(msg) from error
+            raise PoolFull(f"no thread can be started for an event loop: {error}") from error
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -133,8 +132,7 @@ async def run_async(
 
 def _result(future: concurrent.futures.Future[_T] | asyncio.Future[_T], what: str) -> _T:
     if future.cancelled():  # by itself: a cancelled caller never gets here
-        msg = f"{what}: the call cancelled itself"
-        raise BadReply(msg)
+        raise BadReply(f"{what}: the call cancelled itself")
     return future.result()
 
 
@@ -143,6 +141,5 @@ def _patience(deadline: Deadline | None, what: str) -> float | None:
         return None
     left = deadline.budget - deadline.spent() + _GRACE
     if left <= 0:
-        msg = f"{what}: the budget of {deadline.budget * 1000:.0f} ms is spent"
-        raise DeadlineExceeded(msg)
+        raise DeadlineExceeded(f"{what}: the budget of {deadline.budget * 1000:.0f} ms is spent")
     return min(left, _LONGEST_WAIT)

@@ -62,8 +62,7 @@ class _Pool:
                     threading.Thread(target=self._work, name=name, daemon=True).start()
                 except RuntimeError as error:
                     self._pending -= 1
-                    msg = f"no worker thread can be started: {error}"
-                    raise PoolFull(msg) from error
+                    raise PoolFull(f"no worker thread can be started: {error}") from error
                 self._started += 1
                 self._idle += 1
         self._jobs.put(job)
@@ -126,8 +125,7 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
     """
     exits.check()
     if exits.begun():
-        msg = "the interpreter is exiting, and no other thread runs any more"
-        raise PoolFull(msg)
+        raise PoolFull("the interpreter is exiting, and no other thread runs any more")
     level = _level.get()
     future: Job[_T] = Job(_pool_of(level))
     context = contextvars.copy_context()
@@ -209,8 +207,7 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
                 deadline.check(what)
                 await asyncio.wait((future,), timeout=pause(deadline))
         if future.cancelled():  # by itself: a cancelled caller never gets here
-            msg = f"{what}: the call cancelled itself"
-            raise BadReply(msg)
+            raise BadReply(f"{what}: the call cancelled itself")
         return future.result()
     finally:
         future.cancel()

@@ -117,7 +117,9 @@ def _check(file: Path, schema: pa.Schema, read: Mapping[str, str], added: Sequen
             raise InvalidArgument(argument, name, remedy)
         kind = schema.field(at).type
         if not any(fits(kind) for fits in _TEXT_TYPES):
-            raise InvalidArgument(argument, name, f"must hold texts in {file.name}, not {kind}")
+            raise InvalidArgument(
+                argument, name, f"must contain strings in {file.name}, not {kind}"
+            )
     for name in added:
         if name in schema.names:
             remedy = f"has a column {name!r} already, which would be added: rename or drop it"

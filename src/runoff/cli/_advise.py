@@ -67,7 +67,7 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         bool,
         typer.Option(
             "--no-judgments",
-            help="COLLECTION is a text file of questions, one a line, that nobody has judged.",
+            help="COLLECTION is a text file of questions, one per line, that nobody has judged.",
         ),
     ] = False,
     *,

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from runoff._util.arguments import count
 from runoff._util.arguments import seconds as check_seconds
-from runoff._util.messages import visible
 from runoff.bench import _machine as machine
-from runoff.cli._output import say_table
+from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
+from runoff.cli._output import printer, say_table
 from runoff.cli._system import attribute, call
 from runoff.errors import InvalidArgument
 from runoff.pipeline import TwoStage
@@ -64,9 +62,7 @@ def bench(
             show_default=f"{_MOST_SENT} for module:attribute, otherwise no limit",
         ),
     ] = None,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="Print JSON to standard output.")
-    ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Measure the second stage on this machine and find the window that fits a deadline.
 
@@ -144,11 +140,7 @@ def _facts() -> dict[str, object]:
 
 
 def _print(found: Measured, reranker: str, what: str, facts: dict[str, object]) -> None:
-    out = Console(highlight=False)
-
-    def say(text: str, style: str = "") -> None:
-        out.print(Text(visible(text)), style=style, soft_wrap=True)
-
+    out, say = printer()
     say(f"{reranker} over {what}", "bold")
     packages = cast("list[str]", facts["packages"])
     load = "unknown" if facts["load_average"] is None else f"{facts['load_average']:.1f}"
@@ -190,7 +182,7 @@ def _print(found: Measured, reranker: str, what: str, facts: dict[str, object]) 
 def _fitting(found: Measured) -> str:
     deadline = f"{found.timeout * 1000:g} ms"
     if found.fit is None:
-        return f"No window that fits {deadline} was found in time: give more --seconds"
+        return f"No window that fits {deadline} was found in time: raise --seconds"
     times, window = found.fit.times, found.fit.window
     if not window:
         return f"Not even one candidate fits {deadline}: p95 {times.p95:.0f} ms"

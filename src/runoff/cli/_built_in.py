@@ -40,7 +40,7 @@ def built_in_pipeline(
 
     Args:
         collection: has the documents.
-        sources: `bm25`, `dense`, or both with a comma between.
+        sources: `bm25`, `dense`, or both, separated by a comma.
         reranker: a cross-encoder's name, or `"none"`.
         window: candidates to rerank; a larger value than the pipeline's default has no effect.
         depth: hits to ask of each source; likewise.
@@ -54,7 +54,7 @@ def built_in_pipeline(
         raise InvalidArgument("system", None, remedy)
     names = [name.strip() for name in sources.split(",")]
     if set(names) - set(_SOURCES):
-        remedy = f"must be {' or '.join(_SOURCES)}, or both with a comma between"
+        remedy = f"must be {' or '.join(_SOURCES)}, or both, separated by a comma"
         raise InvalidArgument("sources", sources, remedy)
     from runoff.pipeline import TwoStage  # noqa: PLC0415 - --help needs none of this
 

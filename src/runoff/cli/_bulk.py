@@ -26,7 +26,7 @@ Output = Annotated[
     Path, typer.Argument(help="A new directory for Parquet files; an interrupted run resumes.")
 ]
 Text = Annotated[str, typer.Option(help="The column with the documents' texts.")]
-Rows = Annotated[int, typer.Option(help="The most rows that a killed worker loses.")]
+Rows = Annotated[int, typer.Option(help="Rows computed at a time: a killed worker loses no more.")]
 Ray = Annotated[
     str | None,
     typer.Option(help='Compute on this Ray cluster: an address, or "local" to start one here.'),

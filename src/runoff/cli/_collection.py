@@ -76,7 +76,7 @@ def _opened(
 
 
 def open_questions(name: str) -> list[str]:
-    """Return the questions of a text file, one a line; blank lines are skipped.
+    """Return the questions of a text file, one per line; blank lines are skipped.
 
     Raises:
         InvalidArgument: there is no such file, or it has no question.
@@ -85,7 +85,7 @@ def open_questions(name: str) -> list[str]:
         raise InvalidArgument("collection", name, "there is no such file")
     found = [line.strip() for _, line in numbered_lines(Path(name)) if line.strip()]
     if not found:
-        raise InvalidArgument("collection", name, "must have at least one question, one a line")
+        raise InvalidArgument("collection", name, "must have at least one question, one per line")
     return found
 
 
@@ -133,7 +133,9 @@ def write_judge(
         OSError: the file cannot be written.
     """
     if found.verdict is None:
-        remedy = "needs two systems to compare: documents are judged where they decide"
+        remedy = (
+            "needs two systems to compare: it lists the documents that would decide between them"
+        )
         raise InvalidArgument(argument, str(path), remedy)
     unjudged = found.verdict.unjudged
     texts: dict[str, Document | str] = dict(collection.documents or {})

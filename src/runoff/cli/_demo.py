@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runoff._util.arguments import count
+from runoff.cli._options import (  # noqa: TC001 - typer reads the annotations
+    IndexesOption,
+    JsonOption,
+    PathOption,
+)
 from runoff.cli._output import JsonReport, Report, TerminalReport
 from runoff.errors import InvalidArgument
 from runoff.types import Query
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runoff.demo._evaluation import Evaluation
     from runoff.demo._index import DemoIndex
     from runoff.pipeline import TwoStage
@@ -28,24 +34,13 @@ _ALONE_QUESTION = "glue a list of strings together with commas in between"
 
 def demo(
     question: Annotated[str | None, typer.Argument(help="Ask only this question.")] = None,
-    path: Annotated[
-        Path | None,
-        typer.Option(
-            help="Search this folder of Markdown, text, JSONL or BEIR files.",
-            show_default="Python's documentation",
-        ),
-    ] = None,
+    path: PathOption = None,
     top_k: Annotated[int, typer.Option(help="Results to show for the question.")] = 5,
     fresh: Annotated[
         bool, typer.Option(help="Evaluate again, although an earlier recording exists.")
     ] = False,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="Print JSON to standard output.")
-    ] = False,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the indexes.", show_default="the user's cache"),
-    ] = None,
+    json_output: JsonOption = False,
+    cache: IndexesOption = None,
 ) -> None:
     """See what a second stage does to search results, on Python's documentation or your files.
 

@@ -7,10 +7,7 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, TypeGuard
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.cli._built_in import built_in_pipeline
 from runoff.cli._collection import open_collection, write_judge
@@ -33,6 +30,7 @@ from runoff.cli._options import (
     check_writable,
     slicings,
 )
+from runoff.cli._output import printer
 from runoff.cli._system import Answers, named_system
 from runoff.errors import InvalidArgument
 from runoff.evaluation._measures.measures import MEASURES, Evaluator
@@ -171,11 +169,7 @@ def _show(found: Evaluated, *, json_output: bool, markdown: bool) -> None:
     if markdown:
         print(found.markdown(), end="")  # noqa: T201 - the output
         return
-    out = Console(highlight=False)
-
-    def say(text: str, style: str = "") -> None:
-        out.print(Text(visible(text)), style=style, soft_wrap=True)
-
+    out, say = printer()
     queries = len(next(iter(found.measured.values())).query_ids)
     say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")
     say(columns(found.rows()))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
 
 import typer
 
 from runoff._util.arguments import count
 from runoff.cli._demo import open_documents, pipeline_over
+from runoff.cli._options import IndexesOption, PathOption  # noqa: TC001 - typer reads them
 from runoff.cli._output import TerminalReport
-from runoff.cli._system import named_system
+from runoff.cli._system import answering
 from runoff.errors import InvalidArgument
-from runoff.pipeline._systems import System
 from runoff.types import Query
 
 
@@ -22,21 +21,12 @@ def explain(
         str | None,
         typer.Option("--doc", help="Follow the document with this id through the stages."),
     ] = None,
-    path: Annotated[
-        Path | None,
-        typer.Option(
-            help="Search this folder of Markdown, text, JSONL or BEIR files.",
-            show_default="Python's documentation",
-        ),
-    ] = None,
+    path: PathOption = None,
     system: Annotated[
         str | None, typer.Option(help="Ask your own system, named as module:attribute.")
     ] = None,
     top_k: Annotated[int, typer.Option(help="Results to show.")] = 10,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the demo's indexes.", show_default="the user's cache"),
-    ] = None,
+    cache: IndexesOption = None,
 ) -> None:
     """Show what each stage did to one answer: its latency, and the rank it gave every result.
 
@@ -52,10 +42,7 @@ def explain(
     if system is None:
         pipeline = pipeline_over(open_documents(path, cache, TerminalReport()).index)
     else:
-        found = named_system("system", system)
-        if not isinstance(found, System):
-            remedy = "is a recording or a run file, which cannot answer a question: name a system"
-            raise InvalidArgument("system", system, remedy)
+        found = answering(system)
         pipeline, filters = found.pipeline, found.filters
     pipeline.warmup()
     typer.echo(pipeline.search(query, top_k=top_k, filters=filters).explain(doc_id))

@@ -10,14 +10,21 @@ import typer
 
 from runoff.cli._collection import open_collection
 from runoff.cli._demo import open_documents, pipeline_over
-from runoff.cli._options import JudgmentsOption, SplitOption, TopicsOption, check_writable
+from runoff.cli._options import (
+    IndexesOption,
+    JudgmentsOption,
+    SplitOption,
+    TopicsOption,
+    check_writable,
+)
 from runoff.cli._output import TerminalReport
-from runoff.cli._system import named_system
+from runoff.cli._system import answering
 from runoff.errors import InvalidArgument, RecordingNotFound
 from runoff.evaluation._recording.recording import Recording
-from runoff.pipeline._systems import System, as_system
+from runoff.pipeline._systems import as_system
 
 if TYPE_CHECKING:
+    from runoff.pipeline._systems import System
     from runoff.report._explorer.explorer import Explorer
 
 
@@ -50,7 +57,7 @@ def explore(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         Path | None,
         typer.Option(
             help="Save the grades given on the page in this CSV file, which `runoff evaluate "
-            "--judgments` reads; grades that it has are kept.",
+            "--judgments` reads; its existing grades are kept.",
             show_default="grades are lost when it stops",
         ),
     ] = None,
@@ -66,10 +73,7 @@ def explore(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     split: SplitOption = "test",
     topics: TopicsOption = None,
     judgments: JudgmentsOption = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the demo's indexes.", show_default="the user's cache"),
-    ] = None,
+    cache: IndexesOption = None,
 ) -> None:
     """Look into search results: before and after, losses, sliders, comparisons, judging.
 
@@ -86,7 +90,7 @@ def explore(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         raise InvalidArgument("timeout", timeout, "must be seconds, 0 or more")
     parts: dict[str, Any] = {} if what is None else _folder(what)
     if system is not None:
-        parts["system"] = _system(system)
+        parts["system"] = answering(system)
     elif path is not None:
         pipeline = pipeline_over(open_documents(path, cache, TerminalReport()).index)
         parts["system"] = as_system(pipeline)
@@ -123,16 +127,8 @@ def _folder(what: Path) -> dict[str, Any]:
         try:
             return {"observations": Observations(what)}
         except RecordingNotFound:
-            remedy = "has neither a recording nor observations in it"
+            remedy = "contains neither a recording nor observations"
             raise InvalidArgument("what", str(what), remedy) from None
-
-
-def _system(name: str) -> System:
-    found = named_system("system", name)
-    if not isinstance(found, System):
-        remedy = "is a recording or a run file, which cannot answer a question: name a system"
-        raise InvalidArgument("system", name, remedy)
-    return found
 
 
 def _demo(cache: Path | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 from runoff.errors import InvalidArgument
 
 
@@ -30,9 +31,7 @@ def export(
     revision: Annotated[
         str | None, typer.Option(help="A branch, tag or commit on the Hub.")
     ] = None,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="Print JSON to standard output.")
-    ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Convert a cross-encoder or a late-interaction model to ONNX and check its scores.
 

@@ -53,7 +53,7 @@ class Labels:
     documents: Annotated[
         Path | None,
         _option(
-            "The documents as JSON lines with _id and text, or their ids, one a line: to split "
+            "The documents as JSON lines with _id and text, or their ids, one per line: to split "
             "cells with several ids, and for --match-by-text."
         ),
     ] = None
@@ -67,8 +67,9 @@ class Labels:
     parent_of: Annotated[
         str | None,
         _option(
-            "Documents are judged and chunks are found: what a chunk's id has behind that of its "
-            "document, such as '#', or a JSON file that maps chunk ids to document ids."
+            "Where documents are judged and chunks are found: what separates a document's id from "
+            "the rest of its chunks' ids, such as '#', or a JSON file that maps chunk ids to "
+            "document ids."
         ),
     ] = None
     relevance: Annotated[
@@ -90,7 +91,7 @@ class Labels:
             show_default="fitted",
         ),
     ] = None
-    clip: Annotated[float, _option("Propensities below this count as this.")] = 0.05
+    clip: Annotated[float, _option("Propensities below this are raised to it.")] = 0.05
 
     def table(self, path: Path) -> Collection:
         """Return the collection of a CSV or Excel file, or of a log of clicks.
@@ -120,7 +121,7 @@ class Labels:
         if self.match_by_text:
             known = self._documents()
             if known is None:
-                remedy = "needs --documents, in which the texts are looked for"
+                remedy = "needs --documents, to look for the texts there"
                 raise InvalidArgument("match_by_text", True, remedy)
             collection = collection.match_by_text(known, least=self.least)
         if (self.parent_of, self.relevance, self.relevant_from) == (None, "each", None):
@@ -170,7 +171,7 @@ class Labels:
         try:
             return [float(one) for one in self.propensity.split(",")]
         except ValueError:
-            remedy = "must be numbers with commas between, for positions 1, 2, ..."
+            remedy = "must be numbers separated by commas, for positions 1, 2, ..."
             raise InvalidArgument("propensity", self.propensity, remedy) from None
 
 

@@ -7,6 +7,7 @@ import io
 import sys
 from typing import TYPE_CHECKING
 
+from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument, MissingExtra, RunoffError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+_COMMANDS = "demo evaluate advise explain explore watch label doctor bench export version"
 _EXAMPLES = """Begin with one of these:
 
 - `runoff demo "how do I read a csv file"` - an answer before and after the second stage
@@ -30,18 +32,7 @@ def app() -> None:
     except ImportError:
         sys.stderr.write(f"{MissingExtra('typer', 'cli')}\n")
         raise SystemExit(EXIT_ERROR) from None
-    from runoff.cli._advise import advise  # noqa: PLC0415 - as above
-    from runoff.cli._bench import bench  # noqa: PLC0415 - as above
     from runoff.cli._bulk import bulk  # noqa: PLC0415 - as above
-    from runoff.cli._demo import demo  # noqa: PLC0415 - as above
-    from runoff.cli._doctor import doctor  # noqa: PLC0415 - as above
-    from runoff.cli._evaluate import evaluate  # noqa: PLC0415 - as above
-    from runoff.cli._explain import explain  # noqa: PLC0415 - as above
-    from runoff.cli._explore import explore  # noqa: PLC0415 - as above
-    from runoff.cli._export import export  # noqa: PLC0415 - as above
-    from runoff.cli._label import label  # noqa: PLC0415 - as above
-    from runoff.cli._version import version  # noqa: PLC0415 - as above
-    from runoff.cli._watch import watch  # noqa: PLC0415 - as above
 
     commands = typer.Typer(
         name="runoff",
@@ -52,19 +43,8 @@ def app() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (
-        demo,
-        evaluate,
-        advise,
-        explain,
-        explore,
-        watch,
-        label,
-        doctor,
-        bench,
-        export,
-        version,
-    ):
+    for name in _COMMANDS.split():
+        command = import_name(f"runoff.cli._{name}", name)
         commands.command(help=_help(command))(command)
     commands.add_typer(bulk, name="bulk")
     for stream in (sys.stdout, sys.stderr):

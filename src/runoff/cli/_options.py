@@ -1,4 +1,4 @@
-"""The arguments that `runoff evaluate` and `runoff advise` share, and checks of their values."""
+"""The arguments that several commands share, and checks of their values."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ SliceOption = Annotated[
     typer.Option(
         "--slice", help="Also compare by length, script or a label of the collection; repeatable."
     ),
+]
+PathOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Search this folder of Markdown, text, JSONL or BEIR files.",
+        show_default="Python's documentation",
+    ),
+]
+IndexesOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the demo's indexes.", show_default="the user's cache"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 UnjudgedOption = Annotated[

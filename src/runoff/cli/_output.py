@@ -52,6 +52,23 @@ class Report(Protocol):
         """End the report."""
 
 
+class Say(Protocol):
+    """What prints a text on lines of its own."""
+
+    def __call__(self, text: str, style: str = "") -> None:
+        """Print a text."""
+
+
+def printer() -> tuple[Console, Say]:
+    """Return standard output, and what prints a text there without control characters."""
+    out = Console(highlight=False)
+
+    def say(text: str, style: str = "") -> None:
+        out.print(Text(visible(text)), style=style, soft_wrap=True)
+
+    return out, say
+
+
 def say_table(out: Console, rows: list[tuple[str, ...]], *, cut: bool = False) -> None:
     """Print rows as a table under bold headings.
 
@@ -75,7 +92,7 @@ class TerminalReport:
     """
 
     def __init__(self, explore: str = "runoff explore") -> None:
-        self._out = Console(highlight=False)
+        self._out, self._say = printer()
         self._explore = explore
 
     def progress(self) -> AbstractContextManager[Shown]:
@@ -130,9 +147,6 @@ class TerminalReport:
 
     def finished(self) -> None:
         """Print nothing."""
-
-    def _say(self, text: str, style: str = "") -> None:
-        self._out.print(Text(visible(text)), style=style, soft_wrap=True)
 
 
 def _provenance_rows(pair: BeforeAfter) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from runoff.evaluation._recording.record import record
 from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._remarks import check_recorded
 from runoff.evaluation._replay.runs import RERANKED, by_stage, read_run
-from runoff.pipeline._systems import as_system
+from runoff.pipeline._systems import System, as_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,19 @@ def named_system(argument: str, name: str) -> NamedSystem:
         if not callable(found):
             raise
     return as_system(call(argument, name, found))
+
+
+def answering(name: str) -> System:
+    """Return the system that `--system` names, where questions are to be asked.
+
+    Raises:
+        InvalidArgument: as `named_system`, or it is a recording or a run file.
+    """
+    found = named_system("system", name)
+    if not isinstance(found, System):
+        remedy = "is a recording or a run file, which cannot answer a question: name a system"
+        raise InvalidArgument("system", name, remedy)
+    return found
 
 
 def attribute(argument: str, name: str) -> object:

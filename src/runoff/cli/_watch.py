@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 from runoff.errors import InvalidArgument
 from runoff.live._observations import Observations
 from runoff.live._state import state
@@ -19,10 +20,10 @@ EXIT_ALARM = 3
 def watch(
     path: Annotated[Path, typer.Argument(help="The directory that runoff.live.watch writes.")],
     recent: Annotated[
-        float, typer.Option(help="Hours that count as lately, and are compared with those before.")
+        float, typer.Option(help="Recent hours to compare with the time before.")
     ] = 24.0,
     days: Annotated[float | None, typer.Option(help="Look at the last DAYS only.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
+    as_json: JsonOption = False,
     prometheus: Annotated[
         bool, typer.Option("--prometheus", help="Print Prometheus' text format.")
     ] = False,
@@ -39,7 +40,7 @@ def watch(
     harm is proven.
     """
     if as_json and prometheus:
-        raise InvalidArgument("prometheus", True, "excludes --json: give one of them")
+        raise InvalidArgument("prometheus", True, "cannot be combined with --json")
     found = Observations(path).summary(recent=recent * 3600, days=days)
     judged = state(path)
     if as_json:

@@ -138,6 +138,6 @@ def _forgotten(path: Path) -> None:
         return
     foreign = sorted(one.name for one in path.iterdir() if not _RECORDED.fullmatch(one.name))
     if path.is_symlink() or foreign:
-        what = f"holds {foreign[0]!r}, which is" if foreign else "is a symbolic link and"
+        what = f"contains {foreign[0]!r}, which is" if foreign else "is a symbolic link and"
         raise InvalidArgument("cache", str(path), f"{what} not the demo's: choose another folder")
     shutil.rmtree(path)

@@ -128,7 +128,7 @@ def open_index(
 
 def _check_chroma(path: Path, marker: dict[str, Any]) -> None:
     if marker.get("chroma") != digest(path / _CHROMA):
-        raise IndexDamaged(f"{path}: the Chroma database is not what was written")
+        raise IndexDamaged(f"{path}: the Chroma database was changed after it was written")
 
 
 def _opened(path: Path) -> DemoIndex:
@@ -191,7 +191,7 @@ def _emptied(path: Path) -> None:
         remedy = f"contains {foreign[0]!r}, which is not the demo's: choose another folder"
         raise InvalidArgument("cache", str(path), remedy)
     if names and _MARKER not in names:
-        remedy = f"holds {min(names)!r} and no {_MARKER!r}: remove it, or choose another folder"
+        remedy = f"contains {min(names)!r} and no {_MARKER!r}: remove it, or choose another folder"
         raise InvalidArgument("cache", str(path), remedy)
     if path.exists():
         shutil.rmtree(path)

@@ -11,47 +11,39 @@ from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
     from runoff.evaluation._collection import Collection
-    from runoff.evaluation._curve import Curve, Point, curve
+    from runoff.evaluation._curve import Curve, curve
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._health.health import health
-    from runoff.evaluation._health.observations import Finding, Health
+    from runoff.evaluation._health.observations import Health
     from runoff.evaluation._health.overlap import rank_biased_overlap
-    from runoff.evaluation._ledger import Ledger, LostDocument, Move, QueryLedger
+    from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._losses import losses
     from runoff.evaluation._measures.measures import Evaluator, Measured, evaluate
     from runoff.evaluation._recording.query import Content, FateCode, RecordedQuery
     from runoff.evaluation._recording.record import record
     from runoff.evaluation._recording.recording import Recording
-    from runoff.evaluation._replay.replay import AS_RECORDED, Ranking, Runs, replay
-    from runoff.evaluation._replay.runs import by_stage, read_run, read_scored_run, write_run
-    from runoff.evaluation._tune import Trial, Tuning, tune
+    from runoff.evaluation._replay.replay import Runs, replay
+    from runoff.evaluation._replay.runs import by_stage, read_run, write_run
+    from runoff.evaluation._tune import Tuning, tune
     from runoff.evaluation._verdict.result import Comparison, Verdict
     from runoff.evaluation._verdict.slices import by_agreement, by_length, by_margin, by_script
     from runoff.evaluation._verdict.verdict import verdict
 
 
 __all__ = [
-    "AS_RECORDED",
     "Collection",
     "Comparison",
     "Content",
     "Curve",
     "Evaluator",
     "FateCode",
-    "Finding",
     "Health",
     "Ledger",
-    "LostDocument",
     "Measured",
-    "Move",
-    "Point",
-    "QueryLedger",
-    "Ranking",
     "RecordedQuery",
     "Recording",
     "Runs",
     "Setting",
-    "Trial",
     "Tuning",
     "Verdict",
     "by_agreement",
@@ -65,7 +57,6 @@ __all__ = [
     "losses",
     "rank_biased_overlap",
     "read_run",
-    "read_scored_run",
     "record",
     "replay",
     "tune",
@@ -73,6 +64,7 @@ __all__ = [
     "write_run",
 ]
 
+# those that `__all__` lacks were public once, and can still be imported
 _HOMES = {
     "AS_RECORDED": "_replay.replay",
     "Collection": "_collection",

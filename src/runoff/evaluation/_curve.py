@@ -232,7 +232,9 @@ def curve(  # noqa: PLR0913 - every setting has a default
     """
     own = own_setting(recording.setup)
     if not own.window:
-        raise InvalidArgument("recording", recording, "must be of a system with a second stage")
+        raise InvalidArgument(
+            "recording", recording, "must be a recording of a system with a second stage"
+        )
     if not 0 < bound < np.inf:
         raise InvalidArgument("bound", bound, "must be above 0 and finite")
     if count("folds", folds) == 1:

@@ -131,9 +131,9 @@ class Move:
     def __str__(self) -> str:
         """Return the move as a sentence."""
         if self.brings is None:
-            gain = f"could bring {self.at_most:.3f} at most"
+            gain = f"could gain up to {self.at_most:.3f}"
         else:
-            gain = f"brings {self.brings:+.3f} on these queries"
+            gain = f"gains {self.brings:+.3f} on these queries"
         return visible(f"{self.action}: {gain}; {self.loss:.3f} is lost there")
 
 

@@ -160,7 +160,7 @@ class Tuning:
     def __str__(self) -> str:
         """Return the decision, the settings compared, the front and the notes."""
         low, high = self.interval
-        gained = f"{self.gain:+.4f} [{low:+.4f}, {high:+.4f}] over the configured"
+        gained = f"{self.gain:+.4f} [{low:+.4f}, {high:+.4f}] over the configured setting"
         lines = [
             f"{self.decision}: {self.reason}",
             f"configured   {self.configured}",

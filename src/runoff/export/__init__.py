@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.export._cross_encoder import Exported, export_cross_encoder
+    from runoff.export._cross_encoder import export_cross_encoder
     from runoff.export._late_interaction import export_late_interaction
 
-__all__ = ["Exported", "export_cross_encoder", "export_late_interaction"]
+__all__ = ["export_cross_encoder", "export_late_interaction"]
 
+# those that `__all__` lacks were public once, and can still be imported
 _HOMES = {
     "Exported": "_cross_encoder",
     "export_cross_encoder": "_cross_encoder",

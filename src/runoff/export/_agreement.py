@@ -15,11 +15,10 @@ def check_fp32(name: str, difference: float) -> None:
         ExportFailed: by more than `LARGEST_DIFFERENCE`, or by NaN.
     """
     if not difference <= LARGEST_DIFFERENCE:  # false for NaN, too
-        msg = (
+        raise ExportFailed(
             f"{name}: the scores of its ONNX graph differ from torch's by up to {difference:.2g}, "
             f'above {LARGEST_DIFFERENCE:g}: run it with CrossEncoder(..., backend="torch")'
         )
-        raise ExportFailed(msg)
 
 
 def check_int8(name: str, agreement: float, least: float = SMALLEST_AGREEMENT) -> None:
@@ -29,8 +28,7 @@ def check_int8(name: str, agreement: float, least: float = SMALLEST_AGREEMENT) -
         ExportFailed: their correlation is below `least`, or NaN.
     """
     if not agreement >= least:
-        msg = (
+        raise ExportFailed(
             f"{name}: Spearman's correlation of int8 with fp32 is {agreement:.4f}, less than "
             f'{least:g}: export fp32 alone (precision="fp32"), or lower agreement='
         )
-        raise ExportFailed(msg)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +15,10 @@ from runoff._onnx.passes.clean import clean
 from runoff._onnx.passes.graph import need_onnx
 from runoff._onnx.samples import sample_pairs, traced_with
 from runoff._util.messages import error_text
-from runoff._util.progress import check_progress, stepwise
+from runoff._util.progress import stepwise
 from runoff.errors import ExportFailed, InvalidArgument
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
-from runoff.export._folder import appearing, check_absent, write_checksums, write_json
+from runoff.export._folder import FP32, INT8, Precisions, appearing, checked, finished, write_json
 from runoff.export._graph import to_int8, to_onnx
 from runoff.rerank._local import backends, sentence_transformers
 from runoff.rerank._local.cross_encoder import CrossEncoder
@@ -27,6 +26,7 @@ from runoff.rerank._local.torch_model import LoadedModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from runoff._onnx.files import ModelDirectory
     from runoff._onnx.tokens import TextEncoder
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("runoff")
 
-Precisions = Literal["both", "fp32", "int8"]
-_FP32, _INT8 = "model.onnx", "model_int8.onnx"
 _OUTPUT = "logits"
 
 
@@ -107,17 +105,7 @@ def export_cross_encoder(
         ExportFailed: torch cannot trace it, or the export scores differently.
         RunoffError: the folder cannot be written.
     """
-    check_progress(progress)
-    if precision not in get_args(Precisions):
-        remedy = f"must be one of {', '.join(get_args(Precisions))}"
-        raise InvalidArgument("precision", precision, remedy)
-    if isinstance(agreement, bool) or not isinstance(agreement, float | int):
-        raise InvalidArgument("agreement", agreement, "must be a number within 0 and 1")
-    if not 0 <= agreement <= 1:
-        raise InvalidArgument("agreement", agreement, "must be within 0 and 1")
-    where = Path(out).expanduser()
-    check_absent(where)
-    need_onnx()
+    where = checked(out, precision, agreement, progress)
     original = CrossEncoder(
         model,
         backend="torch",
@@ -136,7 +124,7 @@ def export_cross_encoder(
         with appearing(where) as folder:
             say("tracing")
             _write_graph(original, directory, ready, folder)
-            described = _cleaned(folder / _FP32, ready.encoder, directory)
+            described = _cleaned(folder / FP32, ready.encoder, directory)
             write_json(folder / "config.json", _settings(directory, ready) | described)
             pairs = sample_pairs(length)
             say(f"comparing {len(pairs)} pairs with torch")
@@ -147,18 +135,14 @@ def export_cross_encoder(
             reached = None
             if precision != "fp32":
                 say("quantising")
-                to_int8(folder / _FP32, folder / _INT8)
+                to_int8(folder / FP32, folder / INT8)
                 quick = replace(made, precision="int8").score(pairs)
                 reached = spearman(found.values.tolist(), quick.values.tolist())
                 check_int8(original.name, reached, agreement)
-            if precision == "int8":
-                for path in folder.glob(f"{_FP32}*"):
-                    path.unlink()
-            write_checksums(folder, [path.name for path in folder.iterdir()])
-            sizes = {kind: _size(folder, name) for kind, name in (("fp32", _FP32), ("int8", _INT8))}
+            sizes = finished(folder, precision)
     return Exported(
         where,
-        {kind: size for kind, size in sizes.items() if size},
+        sizes,
         length,
         str(ready.kind),
         difference,
@@ -182,7 +166,7 @@ def _check_prompt(directory: ModelDirectory, ready: backends.Ready) -> None:
     loaded: Any = ready.loaded
     if loaded.chat or loaded.prompts.get(loaded.default_prompt):
         remedy = (
-            "its settings put a text before each query, which the ONNX backend cannot: use "
+            "its settings put a text before each query, which the ONNX backend cannot do: use "
             'CrossEncoder(..., backend="torch")'
         )
         raise InvalidArgument("model", directory.name, remedy)
@@ -215,14 +199,13 @@ def _write_graph(
 
     try:
         with torch.no_grad():
-            to_onnx(Scoring().eval(), inputs, _OUTPUT, folder / _FP32)
+            to_onnx(Scoring().eval(), inputs, _OUTPUT, folder / FP32)
     except Exception as error:  # torch raises many kinds here
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
-        msg = (
+        raise ExportFailed(
             f"{original.name}: torch cannot trace it: {reason}: run it with "
             'CrossEncoder(..., backend="torch")'
-        )
-        raise ExportFailed(msg) from error
+        ) from error
     loaded.tokenizer.save(str(folder / TOKENIZER))
 
 
@@ -279,15 +262,10 @@ def _difference(name: str, expected: PairScores, found: PairScores) -> float:
         expected.usage.tokens != found.usage.tokens
         or expected.truncated.tolist() != found.truncated.tolist()
     ):
-        msg = (
+        raise ExportFailed(
             f"{name}: the export reads {found.usage.tokens} tokens and torch reads "
             f"{expected.usage.tokens}: the saved tokenizer is not the same"
         )
-        raise ExportFailed(msg)
     if not (expected.scored.all() and found.scored.all()):
         return math.nan
     return float(np.abs(expected.values.astype(np.float64) - found.values).max())
-
-
-def _size(folder: Path, name: str) -> int:
-    return sum(path.stat().st_size for path in folder.glob(f"{name}*"))

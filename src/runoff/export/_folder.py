@@ -1,4 +1,4 @@
-"""A model's folder that appears complete or not at all."""
+"""The folder of an export: its arguments, its graphs, and how it appears, whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,13 +8,39 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from runoff._onnx.files import CHECKSUMS, checksum
+from runoff._onnx.passes.graph import need_onnx
+from runoff._util.arguments import is_share
+from runoff._util.progress import check_progress
 from runoff.errors import InvalidArgument, RunoffError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+Precisions = Literal["both", "fp32", "int8"]
+FP32, INT8 = "model.onnx", "model_int8.onnx"
+
+
+def checked(out: str | Path, precision: object, agreement: object, progress: object) -> Path:
+    """Check the arguments of an export, and return the folder to create.
+
+    Raises:
+        InvalidArgument: an argument has an invalid value.
+        MissingExtra: onnx is not installed.
+    """
+    check_progress(progress)
+    if precision not in get_args(Precisions):
+        remedy = f"must be one of {', '.join(get_args(Precisions))}"
+        raise InvalidArgument("precision", precision, remedy)
+    if not is_share(agreement):
+        raise InvalidArgument("agreement", agreement, "must be a number within 0 and 1")
+    where = Path(out).expanduser()
+    check_absent(where)
+    need_onnx()
+    return where
 
 
 def check_absent(out: Path) -> None:
@@ -55,8 +81,7 @@ def appearing(out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     except OSError as error:
-        msg = f"{out}: it cannot be written: {error.strerror or error}"
-        raise RunoffError(msg) from error
+        raise RunoffError(f"{out}: it cannot be written: {error.strerror or error}") from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -67,6 +92,19 @@ def write_json(path: Path, value: object) -> None:
 def write_checksums(folder: Path, names: list[str]) -> None:
     """Write the SHA-256 of files to `checksums.json`, where loading a model looks for it."""
     write_json(folder / CHECKSUMS, {name: checksum(folder / name) for name in sorted(names)})
+
+
+def finished(folder: Path, precision: Precisions) -> dict[str, int]:
+    """Leave only the graphs that were asked for, write checksums, and return the graphs' bytes."""
+    if precision == "int8":
+        for path in folder.glob(f"{FP32}*"):
+            path.unlink()
+    write_checksums(folder, [path.name for path in folder.iterdir()])
+    sizes = {
+        kind: sum(path.stat().st_size for path in folder.glob(f"{name}*"))
+        for kind, name in (("fp32", FP32), ("int8", INT8))
+    }
+    return {kind: size for kind, size in sizes.items() if size}
 
 
 def _flush(path: Path) -> None:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from runoff._onnx import hub, resolve
 from runoff._onnx.agreement import spearman
 from runoff._onnx.files import TOKENIZER, ModelDirectory
-from runoff._onnx.passes.graph import need_onnx
 from runoff._onnx.samples import sample_pairs
 from runoff._onnx.sessions import Loaded
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.settings import SETTINGS_FILE
 from runoff._util import optout
-from runoff._util.progress import check_progress, stepwise
+from runoff._util.progress import stepwise
 from runoff.errors import ExportFailed, InvalidArgument, MissingExtra, ModelNotFound
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
-from runoff.export._cross_encoder import Exported, Precisions
-from runoff.export._folder import appearing, check_absent, write_checksums, write_json
+from runoff.export._cross_encoder import Exported
+from runoff.export._folder import FP32, INT8, Precisions, appearing, checked, finished, write_json
 from runoff.export._graph import to_int8, to_onnx
 from runoff.rerank._local import backends
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from runoff._util.progress import Wanted
 
-_FP32, _INT8 = "model.onnx", "model_int8.onnx"
 _OUTPUT = "token_vectors"
 _SETTINGS = (
     "*.json",
@@ -118,16 +116,7 @@ def export_late_interaction(
         ExportFailed: torch cannot load or trace it, or the export differs.
         RunoffError: the folder cannot be written.
     """
-    check_progress(progress)
-    if precision not in get_args(Precisions):
-        remedy = f"must be one of {', '.join(get_args(Precisions))}"
-        raise InvalidArgument("precision", precision, remedy)
-    number = isinstance(agreement, int | float) and not isinstance(agreement, bool)
-    if not number or not 0 <= agreement <= 1:
-        raise InvalidArgument("agreement", agreement, "must be a number within 0 and 1")
-    where = Path(out).expanduser()
-    check_absent(where)
-    need_onnx()
+    where = checked(out, precision, agreement, progress)
     with stepwise(progress, 3 if precision == "fp32" else 4) as say:
         say(f"loading {model}")
         directory = _find(model, revision, local_files_only=local_files_only)
@@ -147,18 +136,13 @@ def export_late_interaction(
             reached = None
             if precision != "fp32":
                 say("quantising")
-                to_int8(folder / _FP32, folder / _INT8)
+                to_int8(folder / FP32, folder / INT8)
                 quick = _encoder(folder, "int8")
                 reached = spearman(scores, [_score(quick, *pair) for pair in pairs])
                 check_int8(directory.name, reached, agreement)
-            if precision == "int8":
-                for path in folder.glob(f"{_FP32}*"):
-                    path.unlink()
-            write_checksums(folder, [path.name for path in folder.iterdir()])
-            sizes = {kind: _size(folder, name) for kind, name in (("fp32", _FP32), ("int8", _INT8))}
-    kept = {kind: size for kind, size in sizes.items() if size}
+            sizes = finished(folder, precision)
     return Exported(
-        where, kept, length, "similarity", difference, reached, len(pairs), cut, "LateInteraction"
+        where, sizes, length, "similarity", difference, reached, len(pairs), cut, "LateInteraction"
     )
 
 
@@ -172,8 +156,7 @@ def _find(model: str | Path, revision: str | None, *, local_files_only: bool) ->
 
     def look(directory: Path) -> ModelDirectory:
         if not directory.is_dir():
-            msg = f"{name}: there is no directory {directory}"
-            raise ModelNotFound(msg)
+            raise ModelNotFound(f"{name}: there is no directory {directory}")
         parts = [directory, *(one for one in directory.iterdir() if _DENSE.fullmatch(one.name))]
         for part in parts:
             if not any(part.glob("*.safetensors")):
@@ -235,7 +218,7 @@ def _settings(name: str, original: Any) -> dict[str, Any]:  # noqa: ANN401 - as 
     for one in original:
         if type(one).__name__ == "MultiVectorMask":
             if one.keep_only_token_ids:
-                raise InvalidArgument("model", name, "keeps the vectors of images alone")
+                raise InvalidArgument("model", name, "keeps only the vectors of images")
             words = [original.tokenizer.convert_tokens_to_ids(word) for word in one.skiplist_words]
             known = [word for word in words if word not in (None, original.tokenizer.unk_token_id)]
             for side in skips.keys() & set(one.skiplist_tasks):
@@ -305,11 +288,10 @@ def _write_graph(name: str, original: Any, folder: Path) -> None:  # noqa: ANN40
 
     try:
         with torch.no_grad():
-            to_onnx(Vectors().eval(), inputs, _OUTPUT, folder / _FP32, by_token=True)
+            to_onnx(Vectors().eval(), inputs, _OUTPUT, folder / FP32, by_token=True)
         tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
     except Exception as error:  # torch raises many kinds here
-        msg = f"{name}: torch cannot trace it: {_reason(error)}"
-        raise ExportFailed(msg) from error
+        raise ExportFailed(f"{name}: torch cannot trace it: {_reason(error)}") from error
 
 
 def _config(directory: ModelDirectory, length: int) -> dict[str, object]:
@@ -359,11 +341,10 @@ def _compare(
         ]
         for one, other in zip(expected, (asked.vectors, held), strict=True):
             if one.shape != other.shape:
-                msg = (
+                raise ExportFailed(
                     f"{name}: the export makes vectors of shape {other.shape} where "
                     f"sentence-transformers makes {one.shape}: it reads texts differently"
                 )
-                raise ExportFailed(msg)
             worst = max(worst, _apart(one, other))
         scores.append(_score(encoder, query, document))
         mean = float((expected[0] @ expected[1].T).max(axis=1).mean())
@@ -374,10 +355,6 @@ def _compare(
 
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(np.abs(one.astype(np.float64) - other).max())
-
-
-def _size(folder: Path, name: str) -> int:
-    return sum(path.stat().st_size for path in folder.glob(f"{name}*"))
 
 
 def _reason(error: BaseException) -> str:

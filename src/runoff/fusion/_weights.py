@@ -67,8 +67,7 @@ class Weights(Mapping[str, float]):
         return repr(self._by_name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        msg = "weights are immutable: make a new mapping instead"
-        raise AttributeError(msg)
+        raise AttributeError("weights are immutable: make a new mapping instead")
 
     def __reduce__(self) -> tuple[type[Weights], tuple[dict[str, float]]]:
         return type(self), (dict(self._by_name),)

@@ -13,7 +13,8 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 
-from runoff.langchain._filters import BOUND, as_filter, joined
+from runoff.langchain._filters import BOUND, as_filter
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -32,7 +33,7 @@ def _kept(given: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 class Bound(RunnableBinding[str, _Documents]):
     """A retriever with bound arguments, whose filters add up."""
 
-    def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401 - LangChain's
+    def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:
         """Bind arguments; filters are added to those bound before."""
         copy: Runnable[str, _Documents] = self.model_copy(
             update={"kwargs": _kept(dict(self.kwargs), kwargs)}
@@ -43,23 +44,21 @@ class Bound(RunnableBinding[str, _Documents]):
 class Bindable(Runnable[str, _Documents]):
     """What is bound to such a retriever is a `Bound`."""
 
-    def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401 - LangChain's
+    def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:
         """Bind arguments; a filter is added to the retriever's, and those of a call come on top."""
         return Bound(bound=self, kwargs=_kept({}, kwargs), config={})
 
     def with_config(
-        self,
-        config: RunnableConfig | None = None,
-        **kwargs: Any,  # noqa: ANN401 - LangChain's
+        self, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Runnable[str, _Documents]:
         """Bind a config, as every runnable does."""
         return _bound(super().with_config(config, **kwargs))
 
-    def with_listeners(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401 - LangChain's
+    def with_listeners(self, **kwargs: Any) -> Runnable[str, _Documents]:
         """Bind listeners, as every runnable does."""
         return _bound(super().with_listeners(**kwargs))
 
-    def with_types(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401 - LangChain's
+    def with_types(self, **kwargs: Any) -> Runnable[str, _Documents]:
         """Bind types, as every runnable does."""
         return _bound(super().with_types(**kwargs))
 
@@ -81,9 +80,7 @@ class ConfigurableRetriever(Bindable, RunnableConfigurableFields[str, _Documents
     """A retriever with fields that are configured for each call."""
 
     def with_config(
-        self,
-        config: RunnableConfig | None = None,
-        **kwargs: Any,  # noqa: ANN401 - LangChain's
+        self, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Runnable[str, _Documents]:
         """Add a config to the one it has; LangChain's own method would drop a configured filter."""
         return super().with_config(merge_configs(self.config, config), **kwargs)

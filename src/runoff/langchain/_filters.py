@@ -51,12 +51,6 @@ def as_filter(value: object) -> Filter | None:
     return equals[0] if len(equals) == 1 else And(*equals)
 
 
-def joined(*filters: Filter | None) -> Filter | None:
-    """Return the filter that keeps what all of them keep; None if there are no filters."""
-    given = list(dict.fromkeys(one for one in filters if one is not None))
-    return And(*given) if len(given) > 1 else given[0] if given else None
-
-
 def is_filter_argument(name: str) -> bool:
     """Whether a vector store's search argument of this name says which documents it returns."""
     return "filter" in name or name in {"where", "where_document", "expr"}
@@ -133,9 +127,9 @@ def _predicate(
     return keeps
 
 
-def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:  # noqa: ANN401 - not imported
+def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:
     """Return FAISS's arguments: it filters the first `fetch_k` rows, so all are fetched."""
-    holds = None if known is None else store._create_filter_func(known)  # noqa: SLF001 - its reading of a dict
+    holds = None if known is None else store._create_filter_func(known)
 
     def keeps(metadata: dict[str, Any]) -> bool:
         return wanted.matches(metadata) and (holds is None or holds(metadata))

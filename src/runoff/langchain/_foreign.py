@@ -105,11 +105,9 @@ class CrossEncoderScorer:
         try:
             values = as_array(raw).astype(np.float32).reshape(-1)
         except (TypeError, ValueError) as error:
-            msg = f"{self.name} returned scores that are not numbers"
-            raise BadReply(msg) from error
+            raise BadReply(f"{self.name} returned scores that are not numbers") from error
         if len(values) != len(pairs):
-            msg = f"{self.name} returned {len(values)} scores for {len(pairs)} pairs"
-            raise BadReply(msg)
+            raise BadReply(f"{self.name} returned {len(values)} scores for {len(pairs)} pairs")
         return PairScores(
             values,
             np.isfinite(values),

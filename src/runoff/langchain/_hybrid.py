@@ -119,8 +119,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         documents: Iterable[LangChainDocument],
         embedding: Embeddings,
         *,
-        analyzer: Any = "english",  # noqa: ANN401 - a name or a callable, see BM25
-        **options: Any,  # noqa: ANN401 - fields
+        analyzer: Any = "english",
+        **options: Any,
     ) -> Self:
         """Index documents with BM25 and, in memory, with embeddings.
 
@@ -141,8 +141,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         vectorstore: VectorStore,
         documents: Iterable[LangChainDocument] | None = None,
         *,
-        analyzer: Any = "english",  # noqa: ANN401 - as above
-        **options: Any,  # noqa: ANN401 - fields
+        analyzer: Any = "english",
+        **options: Any,
     ) -> Self:
         """Add BM25 to a vector store that has its documents already.
 
@@ -194,32 +194,17 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         fresh = numbered(self.vectorstore, fresh, given)
         return await run_in_executor(None, self._indexed, fresh)
 
-    def upsert(
-        self,
-        items: Sequence[LangChainDocument],
-        /,
-        **kwargs: Any,  # noqa: ANN401 - LangChain's; there are none
-    ) -> UpsertResponse:
+    def upsert(self, items: Sequence[LangChainDocument], /, **kwargs: Any) -> UpsertResponse:
         """Do what `add_documents` does, as a `DocumentIndex`."""
         refuse_unknown("upsert", kwargs, ())
         return {"succeeded": self.add_documents(items), "failed": []}
 
-    async def aupsert(
-        self,
-        items: Sequence[LangChainDocument],
-        /,
-        **kwargs: Any,  # noqa: ANN401 - as above
-    ) -> UpsertResponse:
+    async def aupsert(self, items: Sequence[LangChainDocument], /, **kwargs: Any) -> UpsertResponse:
         """Do what `upsert` does without blocking the event loop."""
         refuse_unknown("aupsert", kwargs, ())
         return {"succeeded": await self.aadd_documents(items), "failed": []}
 
-    def get(
-        self,
-        ids: Sequence[str],
-        /,
-        **kwargs: Any,  # noqa: ANN401 - as above
-    ) -> list[LangChainDocument]:
+    def get(self, ids: Sequence[str], /, **kwargs: Any) -> list[LangChainDocument]:
         """Return copies of the documents with these ids; unknown ids are left out."""
         refuse_unknown("get", kwargs, ())
         known = [self.bm25.get(one) for one in dict.fromkeys(_ids(ids))]
@@ -228,11 +213,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
             for document in map(plain, filter(None, known))
         ]
 
-    def delete(
-        self,
-        ids: Sequence[str] | None = None,
-        **kwargs: Any,  # noqa: ANN401 - as above
-    ) -> DeleteResponse:
+    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:
         """Delete documents from both by id; the answer says which of them BM25 had."""
         refuse_unknown("delete", kwargs, ())
         listed = _ids(ids)
@@ -241,11 +222,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
             self.vectorstore.delete(there)
         return self._forgotten(listed)
 
-    async def adelete(
-        self,
-        ids: Sequence[str] | None = None,
-        **kwargs: Any,  # noqa: ANN401 - as above
-    ) -> DeleteResponse:
+    async def adelete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:
         """Do what `delete` does without blocking the event loop."""
         refuse_unknown("adelete", kwargs, ())
         listed = _ids(ids)
@@ -288,22 +265,14 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         return self.refresh == "auto"
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        **kwargs: Any,  # noqa: ANN401 - the base's
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[LangChainDocument]:
         if self._drifted():
             self.sync()
         return super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        **kwargs: Any,  # noqa: ANN401 - the base's
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[LangChainDocument]:
         if self._drifted():
             await run_in_executor(None, self.sync)
@@ -340,7 +309,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         )
         return {"bm25": self.bm25, mode_of(self.vectorstore, self.search_kwargs): dense}
 
-    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401 - as above
+    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:
         if isinstance(part, Runnable):
             how["translate"] = self.translate_filter
         elif isinstance(part, BM25):

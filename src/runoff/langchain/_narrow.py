@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel
 
 from runoff.errors import InvalidArgument
-from runoff.langchain._filters import as_filter, joined, own_filters, store_kwargs
-from runoff.langchain._widen import parts_of, replaced_parts, search_kwargs, widened
+from runoff.langchain._filters import as_filter, own_filters, store_kwargs
+from runoff.langchain._widen import changed_copy, parts_of, replaced_parts, search_kwargs, widened
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
     from runoff.filters import Filter
     from runoff.langchain._filters import Translate
 
@@ -41,7 +43,7 @@ def narrowed(
     if getattr(retriever, "takes_depth", False) and isinstance(retriever, BaseModel):
         both = joined(as_filter(getattr(retriever, "filters", None)), wanted)
         changes = {"filters": both, "filter": both, "top_n": depth, "depth": depth}
-        return _runnable(retriever.model_copy(update=changes))
+        return changed_copy(retriever, changes)
     if isinstance(retriever, VectorStoreRetriever):
         wide = search_kwargs(retriever.search_kwargs, retriever.search_type, depth)
         asked = store_kwargs(retriever.vectorstore, wide, wanted, translate, name)
@@ -73,7 +75,7 @@ def check_self_query(retriever: object) -> None:
         return
     for name, value in own_filters(getattr(retriever, "search_kwargs", {})).items():
         remedy = (
-            f"{type(retriever).__name__} replaces it by the filter that its model writes: pass "
+            f"{type(retriever).__name__} replaces it with the filter that its model writes: pass "
             "filters= to the two-stage retriever instead"
         )
         raise InvalidArgument(f"search_kwargs[{name!r}]", value, remedy)
@@ -97,10 +99,3 @@ def compresses(retriever: object) -> bool:
     if "base_compressor" in getattr(type(retriever), "model_fields", {}):
         return True
     return any(compresses(one) for several in parts_of(retriever).values() for one in several)
-
-
-def _runnable(copy: object) -> Runnable[Any, Any]:
-    if not isinstance(copy, Runnable):  # nothing else gets here
-        msg = f"expected a runnable, got {type(copy).__name__}"
-        raise TypeError(msg)
-    return copy

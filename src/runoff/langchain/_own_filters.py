@@ -12,8 +12,9 @@ from langchain_core.runnables.configurable import DynamicRunnable
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.langchain._binding import Bound
-from runoff.langchain._filters import BOUND, as_filter, joined, own_filters
+from runoff.langchain._filters import BOUND, as_filter, own_filters
 from runoff.langchain._widen import parts_of
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +68,7 @@ def check_own_filters(
 
 def _leaves(
     name: str,
-    part: Any,  # noqa: ANN401 - a retriever or a source
+    part: Any,
     config: RunnableConfig,
     shared: Filter | None,
     outer: Mapping[str, Any] = MappingProxyType({}),
@@ -88,7 +89,7 @@ def _leaves(
         )
         raise FilterNotSupported(next(iter(around)), next(iter(around.values())), remedy)
     arguments = {**arguments, **outer}
-    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:  # noqa: SLF001 - LangChain has no public way
+    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:
         for argument, value in own_filters(arguments).items():
             remedy = f"{name} ({type(retriever).__name__}) ignores it when bound: pass filters="
             raise FilterNotSupported(argument, value, remedy)

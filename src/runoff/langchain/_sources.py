@@ -17,7 +17,7 @@ from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, InvalidArgument, RunoffError
 from runoff.langchain._convert import carried
-from runoff.langchain._filters import BOUND, Asked, as_filter, joined, own_filters, store_kwargs
+from runoff.langchain._filters import BOUND, Asked, as_filter, own_filters, store_kwargs
 from runoff.langchain._modes import tell_short, widened_mode
 from runoff.langchain._narrow import (
     check_self_query,
@@ -35,6 +35,7 @@ from runoff.langchain._scoring import (
 )
 from runoff.langchain._stores import id_field, size
 from runoff.langchain._widen import search_kwargs, widened
+from runoff.pipeline._boundary import joined
 from runoff.types import Hit
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ class RetrieverSource:
         if asking.pushed and not isinstance(error, RunoffError | OSError):
             return
         if asking.filtered and before and not asking.pushed:
-            remedy = f"it keeps too few of {before} documents, and more are refused: "
+            remedy = f"it keeps too few of {before} documents, and asking for more fails: "
             raise FilterNotSupported("filter", query.filters, remedy + error_text(error)) from error
         raise error
 
@@ -323,15 +324,15 @@ class RetrieverSource:
 
 def _natively_async(retriever: RetrieverLike) -> bool:
     if isinstance(retriever, VectorStoreRetriever):
-        own = type(retriever)._aget_relevant_documents  # noqa: SLF001 - whether it is overridden
+        own = type(retriever)._aget_relevant_documents
         if isinstance(retriever, ScoredRetriever):
             return searches_natively_async(retriever, scores=True)
-        if own is VectorStoreRetriever._aget_relevant_documents:  # noqa: SLF001 - as above
+        if own is VectorStoreRetriever._aget_relevant_documents:
             return searches_natively_async(retriever, scores=False)
     if isinstance(retriever, BaseRetriever):
-        default = BaseRetriever._aget_relevant_documents  # noqa: SLF001 - as above
+        default = BaseRetriever._aget_relevant_documents
         return (
-            type(retriever)._aget_relevant_documents is not default  # noqa: SLF001 - as above
+            type(retriever)._aget_relevant_documents is not default
             or type(retriever).ainvoke is not BaseRetriever.ainvoke
         )
     return True

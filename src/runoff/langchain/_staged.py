@@ -19,11 +19,12 @@ from runoff.errors import InvalidArgument
 from runoff.fusion._default import default_fusion
 from runoff.langchain._binding import Bindable, ConfigurableRetriever
 from runoff.langchain._convert import answer
-from runoff.langchain._filters import BOUND, as_filter, joined
+from runoff.langchain._filters import BOUND, as_filter
 from runoff.langchain._own_filters import check_own_filters
 from runoff.langchain._settings import SecondStage
 from runoff.langchain._sources import RetrieverSource
 from runoff.pipeline import TwoStage
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._second_stage import OnBlank, checked, is_skipped
 from runoff.protocols import Fusion, RecallSource, Warmable
 from runoff.types import Query
@@ -67,7 +68,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
 
     if not TYPE_CHECKING:  # type checkers know the fields
 
-        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - fields
+        def __init__(self, *args: Any, **options: Any) -> None:
             both = joined(*(as_filter(options.pop(name, None)) for name in ("filters", "filter")))
             super().__init__(*args, **options, filters=both, filter=both)
 
@@ -80,7 +81,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
         """Return the retrievers and sources by name."""
 
-    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401 - either
+    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:
         """Return a part as a source of the core, for one call."""
         return RetrieverSource(name, part, **how) if isinstance(part, Runnable) else part
 
@@ -101,12 +102,12 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     def pipeline(self) -> TwoStage:
         """The runoff pipeline behind it, with the retriever's filters: search, explain it."""
 
-        def child(**_: Any) -> CallbackManager:  # noqa: ANN401 - a tag
+        def child(**_: Any) -> CallbackManager:
             return CallbackManager([])
 
         return replace(self._pipeline(child, child, self.top_n), reranker=self._unobserved())
 
-    def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:  # noqa: ANN401 - LangChain's
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:
         """Make fields configurable at run time; `k` and `filter` are accepted too.
 
         A filter that is configured is added to the retriever's own and never replaces it.
@@ -137,7 +138,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         self,
         input: str,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
-        **kwargs: Any,  # noqa: ANN401 - see Args
+        **kwargs: Any,
     ) -> list[LangChainDocument]:
         """Retrieve documents.
 
@@ -168,7 +169,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         self,
         input: str,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
-        **kwargs: Any,  # noqa: ANN401 - see Args
+        **kwargs: Any,
     ) -> list[LangChainDocument]:
         """Retrieve documents without blocking the event loop; see `invoke`."""
         refuse_unknown("invoke", kwargs, _PER_CALL)
@@ -180,11 +181,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
             _config.reset(token)
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        **kwargs: Any,  # noqa: ANN401 - `invoke` names them
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[LangChainDocument]:
         if is_skipped(query, self.on_blank):
             return []
@@ -198,11 +195,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         )
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        **kwargs: Any,  # noqa: ANN401 - `invoke` names them
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[LangChainDocument]:
         if is_skipped(query, self.on_blank):
             return []
@@ -222,7 +215,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         filter: object = None,  # noqa: A002 - as vector stores call it
         filters: object = None,
         bound_filters: object = None,
-        **how: Any,  # noqa: ANN401 - depth and window
+        **how: Any,
     ) -> tuple[Query, dict[str, Any]]:
         """Return the query and the arguments of one search."""
         if k is not None and top_n is not None and k != top_n:
@@ -275,12 +268,12 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
             observer=self.observer,
         )
 
-    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:  # noqa: ANN401 - LangChain's
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
         for part in self._parts().values():
             if not isinstance(part, BaseRetriever):
                 continue
-            inner = part._get_ls_params()  # noqa: SLF001 - LangChain names it so
+            inner = part._get_ls_params()
             for key in ("ls_vector_store_provider", "ls_embedding_provider", "ls_embedding_model"):
                 if key in inner and key not in params:
                     params[key] = inner[key]

@@ -53,7 +53,7 @@ def content(store: VectorStore) -> list[LangChainDocument]:
     raise InvalidArgument("vectorstore", store, remedy)
 
 
-def _points(store: Any) -> list[LangChainDocument]:  # noqa: ANN401 - known by its name
+def _points(store: Any) -> list[LangChainDocument]:
     """Return all documents of a Qdrant collection, read page by page."""
     documents: list[LangChainDocument] = []
     offset = None
@@ -84,7 +84,7 @@ def size(store: VectorStore) -> int | None:
     known: Any = store
     kind = kind_of(store)
     if kind == "chroma":
-        return int(known._collection.count())  # noqa: SLF001 - it has no public way
+        return int(known._collection.count())
     if kind == "qdrant":
         return int(known.client.count(known.collection_name).count)
     if kind == "lancedb":
@@ -185,7 +185,9 @@ def check_growth(store: VectorStore, known: Sequence[str]) -> None:
         remedy = 'replaces its whole table with what is added: make it with mode="append"'
         raise InvalidArgument("vectorstore", type(store).__name__, remedy)
     if known and kind in {"duckdb", "sqlitevec"}:
-        remedy = f"can delete nothing, so {known[0]!r} cannot be replaced: add it to a new store"
+        remedy = (
+            f"cannot delete documents, so {known[0]!r} cannot be replaced: add it to a new store"
+        )
         raise InvalidArgument("vectorstore", type(store).__name__, remedy)
 
 
@@ -196,7 +198,7 @@ def check_deletion(store: VectorStore) -> None:
         InvalidArgument: names the store.
     """
     if type(store).delete is VectorStore.delete:
-        remedy = "can delete nothing: copy what stays to a new store"
+        remedy = "cannot delete documents: copy what you want to keep to a new store"
         raise InvalidArgument("vectorstore", type(store).__name__, remedy)
 
 

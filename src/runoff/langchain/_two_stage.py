@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, overload
 
-from runoff.langchain._filters import as_filter, joined
+from runoff.langchain._filters import as_filter
 from runoff.langchain._retriever import TwoStageRetriever
 from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._widen import recall_of
+from runoff.pipeline._boundary import joined
 
 _DEPTH = 100
 

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from runoff.pipeline._observers import Observer
 
-_REMEDY = "must be a retriever: watch the retriever inside, and build the chain of what comes back"
+_REMEDY = "must be a retriever: watch the one inside, and build the chain from what `watch` returns"
 
 
-def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401 - any runnable
+def observed(given: Any, observer: Observer) -> Any:
     """Return a copy of a retriever that tells an observer its answers.
 
     Raises:
@@ -71,7 +71,7 @@ class WatchedRetriever(BaseRetriever):
     inner: BaseRetriever
     observer: Any
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the retriever's own
+    def __getattr__(self, name: str) -> Any:
         """Return an attribute of the retriever inside."""
         if name.startswith("_") or name == "inner":
             return super().__getattr__(name)  # type: ignore[misc] # pydantic's
@@ -81,7 +81,7 @@ class WatchedRetriever(BaseRetriever):
         self,
         input: str,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
-        **kwargs: Any,  # noqa: ANN401 - the retriever's own
+        **kwargs: Any,
     ) -> list[LangChainDocument]:
         """Do what the retriever does."""
         begun = time.perf_counter()
@@ -93,7 +93,7 @@ class WatchedRetriever(BaseRetriever):
         self,
         input: str,  # noqa: A002 - as above
         config: RunnableConfig | None = None,
-        **kwargs: Any,  # noqa: ANN401 - as above
+        **kwargs: Any,
     ) -> list[LangChainDocument]:
         """Do what the retriever does."""
         begun = time.perf_counter()
@@ -139,7 +139,7 @@ class WatchedCompressor(BaseDocumentCompressor):
     inner: Any
     observer: Any
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the compressor's own
+    def __getattr__(self, name: str) -> Any:
         """Return an attribute of the compressor inside."""
         if name.startswith("_") or name == "inner":
             return super().__getattr__(name)  # type: ignore[misc] # pydantic's
@@ -179,7 +179,7 @@ class WatchedCompressor(BaseDocumentCompressor):
         given: Sequence[LangChainDocument],
         kept: Sequence[LangChainDocument],
         begun: float,
-    ) -> Any:  # noqa: ANN401 - what makes the response
+    ) -> Any:
         spent = (time.perf_counter() - begun) * 1000
         return partial(_replayed, query, given, tuple(kept), type(self.inner).__name__, spent)
 
@@ -190,7 +190,7 @@ def _replayed(
     kept: Sequence[LangChainDocument],
     name: str,
     spent: float,
-) -> Any:  # noqa: ANN401 - a response
+) -> Any:
     after = [(hit.doc_id, relevance(one)) for hit, one in zip(as_hits(kept), kept, strict=True)]
     return replayed(
         query, as_hits(given), source="input", after=after, reranker=name, latency_ms=spent

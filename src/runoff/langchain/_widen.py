@@ -1,8 +1,15 @@
-"""Copies of LangChain's retrievers that return more documents."""
+"""Copies of LangChain's retrievers that return more documents.
+
+A multi-query retriever puts the answers to its queries behind each other. With 100 documents each,
+the second stage would read those of the first query alone, so a copy interleaves them.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableWithFallbacks
@@ -10,10 +17,12 @@ from langchain_core.runnables.configurable import RunnableConfigurableFields
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel
 
-from runoff.langchain._multi_query import interleaved_queries, is_multi_query
+from runoff.langchain._convert import carried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from langchain_core.documents import Document
 
 # how retrievers name the number of documents they return
 _COUNTS = ("k", "top_k", "top_n", "top_k_results", "limit")
@@ -21,6 +30,7 @@ _COUNTS = ("k", "top_k", "top_n", "top_k_results", "limit")
 _FETCHED_PER_DOCUMENT = 2
 _DEFAULT_FETCH_K = 20
 _DEFAULT_K = 4  # of a vector store
+_MULTI_QUERY = ("generate_queries", "retrieve_documents", "aretrieve_documents", "unique_union")
 
 
 def search_kwargs(given: dict[str, Any], search_type: str, depth: int) -> dict[str, Any]:
@@ -48,9 +58,9 @@ def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | N
         kind = getattr(retriever, "search_type", "similarity")
         kind = str(kind.value if isinstance(kind, Enum) else kind)
         wide = search_kwargs(getattr(retriever, "search_kwargs"), kind, depth)  # noqa: B009 - checked
-        return _copy(retriever, {"search_kwargs": wide})
+        return changed_copy(retriever, {"search_kwargs": wide})
     if count := _counts(retriever):
-        return _copy(retriever, {count: depth})
+        return changed_copy(retriever, {count: depth})
     parts = {
         name: [widened(one, depth) for one in several]
         for name, several in parts_of(retriever).items()
@@ -58,7 +68,7 @@ def widened(retriever: Runnable[Any, Any], depth: int) -> Runnable[Any, Any] | N
     if not parts or any(one is None for several in parts.values() for one in several):
         return None
     copy = replaced_parts(retriever, parts)
-    return interleaved_queries(copy) if copy and is_multi_query(copy) else copy
+    return _interleaved_queries(copy) if copy and _is_multi_query(copy) else copy
 
 
 def _counts(retriever: BaseModel) -> str:
@@ -111,10 +121,11 @@ def replaced_parts(
         held = getattr(retriever, name)
         changes[name] = type(held)(made) if isinstance(held, list | tuple) else made[0]
     assert isinstance(retriever, BaseModel)  # noqa: S101 - for mypy: only those have parts
-    return _copy(retriever, changes)
+    return changed_copy(retriever, changes)
 
 
-def _copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any, Any]:
+def changed_copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any, Any]:
+    """Return a copy of a retriever with other values in some fields."""
     copy = retriever.model_copy(update=changes)
     if not isinstance(copy, Runnable):  # nothing else gets here
         msg = f"expected a runnable, got {type(copy).__name__}"
@@ -140,3 +151,53 @@ def recall_of(retriever: object) -> int | None:
             known = [count for count in map(recall_of, several) if count is not None]
             return sum(known) or None
     return None
+
+
+def _is_multi_query(retriever: object) -> bool:
+    """Whether a retriever is LangChain's `MultiQueryRetriever` or derives from it.
+
+    That class has moved between LangChain's packages, so it is recognised by its methods.
+    """
+    return all(callable(getattr(type(retriever), name, None)) for name in _MULTI_QUERY)
+
+
+def _interleaved_queries(retriever: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """Return a copy of a multi-query retriever whose answer begins with the best of every query."""
+    copy: Any = retriever.model_copy()  # type: ignore[attr-defined] # it is a pydantic model
+    object.__setattr__(copy, "__class__", _interleaving(type(retriever)))
+    return copy  # type: ignore[no-any-return] # as above
+
+
+@cache
+def _interleaving(kind: Any) -> type:
+    def retrieve_documents(self: Any, queries: list[str], run_manager: Any) -> list[Document]:
+        lists = [kind.retrieve_documents(self, [query], run_manager) for query in queries]
+        return _interleaved(lists)
+
+    async def aretrieve_documents(
+        self: Any, queries: list[str], run_manager: Any
+    ) -> list[Document]:
+        lists = await asyncio.gather(
+            *(kind.aretrieve_documents(self, [query], run_manager) for query in queries)
+        )
+        return _interleaved(lists)
+
+    methods = {"retrieve_documents": retrieve_documents, "aretrieve_documents": aretrieve_documents}
+    return type(kind.__name__, (kind,), {"__module__": __name__, **methods})
+
+
+def _interleaved(lists: Sequence[Sequence[Document]]) -> list[Document]:
+    """Return the documents of all lists, each once, by their best rank in any of them.
+
+    Of documents with the same best rank, those that more queries found come first.
+    """
+    counts: Counter[str] = Counter()
+    best: dict[str, tuple[int, int, Document]] = {}
+    for number, found in enumerate(lists):
+        keys = [carried(document).doc_id for document in found]
+        counts.update(set(keys))
+        for rank, (key, document) in enumerate(zip(keys, found, strict=True)):
+            if key not in best or rank < best[key][0]:
+                best[key] = (rank, number, document)
+    order = sorted(best, key=lambda key: (best[key][0], -counts[key], best[key][1]))
+    return [best[key][2] for key in order]

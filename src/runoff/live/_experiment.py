@@ -230,7 +230,7 @@ class Experiment:
             raise
 
     def result(self, *, now: float | None = None) -> Statement:
-        """Return what the users so far prove; it may be asked as often as you like.
+        """Return what feedback has proven so far; call it as often as you like.
 
         With interleaving, the difference is the share of answers that `b` wins less that of `a`.
         With a split, it is the difference in the share of answers with a result that was liked.
@@ -269,7 +269,7 @@ class Experiment:
         top_k: int = 10,
         seed: int = 0,
     ) -> Needed:
-        """Say what traffic it takes, without showing anything to anybody.
+        """Simulate how much traffic the experiment needs; users see nothing.
 
         Both systems answer some questions, which tells how often they differ. Users are simulated
         who click in a share of the answers, and there prefer `b` to `a` by `effect`: with

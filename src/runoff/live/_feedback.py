@@ -105,7 +105,7 @@ class Events:
         self._name: tuple[int, str] = (0, "")
 
     def hashed(self, text: str) -> str:
-        """Return a hash of a text, other than in any other experiment."""
+        """Return a hash of a text, salted for this experiment."""
         return hashlib.sha256(f"{self._salt} {text}".encode("utf-8", "surrogatepass")).hexdigest()[
             :32
         ]

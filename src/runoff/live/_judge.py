@@ -58,7 +58,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     """Grade what the second stage changed on watched traffic, and say whether it helps.
 
     Only documents whose rank differs between the two top lists are graded, without their ranks and
-    in random order. Grades are kept in the directory, so that a call goes on where the last ended.
+    in random order. Grades are kept in the directory, so that a call resumes where the last ended.
     People grade a sample, at most one document of a query, whose chances are known; that makes the
     estimate valid however wrong the judge is, and narrower than people alone if the judge is good.
     The answer may be looked at after every query, and grading may end at any time.
@@ -79,15 +79,15 @@ def judge(  # noqa: PLR0913 - all but the first two by name
             is written at each call, and saves the table.
         texts: where observations were kept without texts: returns the text of a question by its
             hash and that of a document by its id; a mapping will do.
-        labels: how many documents people grade of the first queries; of as many more queries, as
-            many; later ones get fewer.
-        bound: differences up to this, either way, count as none.
+        labels: how many documents of the first queries people grade. A later batch of queries gets
+            as many if it is as large as all before it, and proportionally fewer if it is smaller.
+        bound: smaller differences, either way, count as no difference.
         level: the chance of a false statement, over all looks.
         cutoff: k, how many of the first results count; by default the usual `top_k` of the answers,
             10 at most.
         against: `"fused"` compares the first stage with the answer; `"shadow"` compares the answer
             with what the shadow reranker would have made of it.
-        prompt: a file with a prompt of yours, with the places `{query}` and `{document}`.
+        prompt: a file with your own prompt, with the placeholders `{query}` and `{document}`.
         price: of the judge.
         cap: the most that the judge may use in this call.
         own_model: what to do if the judge is of the reranker's own family, whose mistakes it
@@ -105,10 +105,10 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     _check(labels, bound, level, cutoff, own_model)
     check_progress(progress)
     if page is not None and (people is None or callable(people)):
-        raise InvalidArgument("page", page, "is for a table: pass its file as people=")
+        raise InvalidArgument("page", page, "needs a table: pass its file as people=")
     asked = None if by is None else judge_of(by, prompt)
     if asked is None and people is None:
-        raise InvalidArgument("by", by, "must be a judge, unless people are given")
+        raise InvalidArgument("by", by, "must be a judge, unless people= is given")
     seen = Observations(folder, since=since)
     notes: list[str] = []
     latest = _latest(seen, against, notes)

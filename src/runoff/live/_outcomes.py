@@ -74,7 +74,7 @@ def kept(read: Read, rules: Rules, now: float) -> tuple[list[Shown], list[str]]:
             day = one.user, int(one.time // _DAY)
             daily[day] += 1
             if daily[day] > rules.daily:
-                left[f"are a user's beyond {rules.daily} on a day, and taken for a bot's"] += 1
+                left[f"exceed one user's {rules.daily} a day, and may be a bot's"] += 1
                 continue
             asked = one.user, one.query
             before = last.get(asked)

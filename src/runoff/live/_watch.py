@@ -158,7 +158,7 @@ class _Budget:
         for name in ("pairs", "tokens", "billed_units", "cost"):
             limit, amount = getattr(cap, name), getattr(self.used, name)
             if limit is not None and amount is None:
-                self.warn(f"the shadow runs no more: it does not report {name}, which has a cap")
+                self.warn(f"the shadow is switched off: it does not report {name}, which has a cap")
                 return False
             if limit is not None and amount >= limit:
                 return False

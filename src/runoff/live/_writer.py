@@ -191,7 +191,7 @@ class Writer:
                 self._dropped += counts.dropped
                 self._failed += counts.failed + 1
             self._next = time.monotonic() + _AGAIN
-            self._warn("observations cannot be written, and wait", error)
+            self._warn("observations cannot be written yet, and wait in memory", error)
             return False
         self._number += 1
         self._since = time.monotonic()

@@ -36,11 +36,7 @@ class RunoffEmbedding(BaseEmbedding):
     _embedder: Embedder = PrivateAttr()
 
     def __init__(
-        self,
-        model_name: str = _DEFAULT,
-        *,
-        late: LateInteraction | None = None,
-        **kwargs: Any,  # noqa: ANN401 - the base class's own
+        self, model_name: str = _DEFAULT, *, late: LateInteraction | None = None, **kwargs: Any
     ) -> None:
         late = from_config("late", late)
         super().__init__(model_name=model_name, **kwargs | {"late": late})

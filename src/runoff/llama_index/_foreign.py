@@ -76,8 +76,8 @@ class PostprocessorReranker:
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
         """Do what `rerank` does without blocking the event loop."""
-        default = BaseNodePostprocessor._apostprocess_nodes  # noqa: SLF001 - what it overrides
-        if type(self.postprocessor)._apostprocess_nodes is default:  # noqa: SLF001 - as above
+        default = BaseNodePostprocessor._apostprocess_nodes
+        if type(self.postprocessor)._apostprocess_nodes is default:
             # the default's thread is the loop's own, which waits for it when it closes
             return await workers.run_async(
                 lambda: self.rerank(query, candidates), deadline, self.name

@@ -87,7 +87,7 @@ class HybridRetriever(TwoStageRetriever):
         bm25: BM25 | None = None,
         *,
         refresh: Refresh = "manual",
-        **options: Any,  # noqa: ANN401 - as documented
+        **options: Any,
     ) -> None:
         if not isinstance(index, VectorStoreIndex):
             raise InvalidArgument("index", index, f"must be a VectorStoreIndex; {_MAKE}")
@@ -115,7 +115,7 @@ class HybridRetriever(TwoStageRetriever):
         vector_store: BasePydanticVectorStore | None = None,
         embed_model: BaseEmbedding | None = None,
         analyzer: str | Analyze = "english",
-        **options: Any,  # noqa: ANN401 - as for `TwoStageRetriever`
+        **options: Any,
     ) -> Self:
         """Make one from an index, nodes, a docstore or a vector store.
 
@@ -166,7 +166,7 @@ class HybridRetriever(TwoStageRetriever):
         vector_store: BasePydanticVectorStore | None = None,
         embed_model: BaseEmbedding | None = None,
         analyzer: Analyze | None = None,
-        **options: Any,  # noqa: ANN401 - as for `TwoStageRetriever`
+        **options: Any,
     ) -> Self:
         """Open what `persist` wrote.
 
@@ -353,8 +353,7 @@ def _check_vectors(stored: StorageContext) -> None:
     vectors = [*data.embedding_dict.values()] if data is not None else []
     values = np.asarray(vectors, dtype=np.float64)  # raises where lengths differ
     if vectors and (values.ndim != 2 or not np.isfinite(values).all()):  # noqa: PLR2004 - rows
-        msg = "a vector is not a list of finite numbers"
-        raise ValueError(msg)
+        raise ValueError("a vector is not a list of finite numbers")
 
 
 def _one_at_most(**given: object) -> None:
@@ -370,13 +369,13 @@ def _check_text(store: BasePydanticVectorStore | None) -> None:
 
 
 def _model_of(index: VectorStoreIndex) -> BaseEmbedding:
-    return index._embed_model  # noqa: SLF001 - LlamaIndex has no public name for it
+    return index._embed_model
 
 
 def _embedding(given: BaseEmbedding | None) -> BaseEmbedding:
     if given is not None:
         return given
-    if Settings._embed_model is not None:  # noqa: SLF001 - the public property would ask OpenAI
+    if Settings._embed_model is not None:
         return Settings.embed_model
     # loads onnxruntime, which is not needed with a model of one's own
     from runoff.llama_index._embedding import RunoffEmbedding  # noqa: PLC0415

@@ -9,7 +9,6 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
 from runoff._waiting import workers
-from runoff.filters import And
 from runoff.llama_index._convert import (
     FilteredQueryBundle,
     Reading,
@@ -19,6 +18,7 @@ from runoff.llama_index._convert import (
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._sources import AwaitableSource, RetrieverSource
 from runoff.llama_index._widen import awaitable, check_own_filters, widened
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ class BundleRetriever(BaseRetriever):
             callback_manager=retriever.callback_manager, object_map=retriever.object_map
         )
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the retriever's own
+    def __getattr__(self, name: str) -> Any:
         """Return an attribute of the retriever inside."""
         if name.startswith("_"):
             raise AttributeError(name)
@@ -67,12 +67,12 @@ class BundleRetriever(BaseRetriever):
 
     def narrowed(self, filters: Filter) -> BaseRetriever:
         """Return a copy with one more filter."""
-        return BundleRetriever(self._retriever, self._depth, _both(self._filters, filters))
+        return BundleRetriever(self._retriever, self._depth, joined(self._filters, filters))
 
     def retrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
         """Return the nodes that pass the filters."""
         bundle = _bundle(str_or_query_bundle)
-        wanted = _both(self._filters, _filters_of(bundle))
+        wanted = joined(self._filters, _filters_of(bundle))
         if wanted is None:
             return self._retriever.retrieve(bundle)
         query = to_query(_with(bundle, wanted))
@@ -82,7 +82,7 @@ class BundleRetriever(BaseRetriever):
     async def aretrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
         """Return the nodes that pass the filters, without blocking the event loop."""
         bundle = _bundle(str_or_query_bundle)
-        wanted = _both(self._filters, _filters_of(bundle))
+        wanted = joined(self._filters, _filters_of(bundle))
         if wanted is None:
             return await self._retriever.aretrieve(bundle)
         if not awaitable(self._retriever):
@@ -116,7 +116,7 @@ class WithinFilters(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         asked = None if query_bundle is None else _filters_of(query_bundle)
-        wanted = _both(self.filters, asked)
+        wanted = joined(self.filters, asked)
         if wanted is None:
             return nodes
         return [one for one in nodes if wanted.matches(one.node.metadata)]
@@ -128,10 +128,6 @@ def _bundle(given: str | QueryBundle) -> QueryBundle:
 
 def _filters_of(bundle: QueryBundle) -> Filter | None:
     return as_filter(bundle.filters) if isinstance(bundle, FilteredQueryBundle) else None
-
-
-def _both(left: Filter | None, right: Filter | None) -> Filter | None:
-    return And(left, right) if left is not None and right is not None else left or right
 
 
 def _with(bundle: QueryBundle, wanted: Filter) -> FilteredQueryBundle:

@@ -17,7 +17,6 @@ from llama_index.core.vector_stores.types import VectorStoreQueryMode
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff._util.display import html_by
 from runoff.errors import InvalidArgument
-from runoff.filters import And
 from runoff.fusion._default import default_fusion
 from runoff.llama_index._convert import Reading, to_nodes, to_query
 from runoff.llama_index._filters import as_filter
@@ -26,6 +25,7 @@ from runoff.llama_index._sources import RetrieverSource, source_of
 from runoff.llama_index._tracing import dispatcher, observed
 from runoff.llama_index._widen import check_own_filters
 from runoff.pipeline import TwoStage
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._second_stage import is_skipped, model_name, second_stage
 from runoff.pipeline._sources import by_name
 from runoff.protocols import RecallSource, Reranker
@@ -199,7 +199,7 @@ class TwoStageRetriever(BaseRetriever):
         options = "".join(f", {name}={text}" for name, (text, usual) in found.items() if not usual)
         return f"{type(self).__name__}({parts}{options})"
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def _settings(self) -> dict[str, tuple[str, bool]]:
         """Return each option as a text, and whether it is the default and of little interest."""
@@ -227,7 +227,7 @@ class TwoStageRetriever(BaseRetriever):
         vars(copy).update(vars(self))
         return copy
 
-    def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - what the constructor takes
+    def replace(self, **changes: Any) -> Self:
         """Return a copy with other options, as the constructor takes them."""
         made = self._remade(
             {
@@ -246,11 +246,9 @@ class TwoStageRetriever(BaseRetriever):
 
     def narrowed(self, filters: Filter) -> Self:
         """Return a copy with one more filter, for use inside another retriever."""
-        return self.replace(
-            filters=filters if self._filters is None else And(self._filters, filters)
-        )
+        return self.replace(filters=joined(self._filters, filters))
 
-    def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:  # noqa: ANN401 - LlamaIndex's
+    def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:
         """Return a query engine over it; options as for `RetrieverQueryEngine.from_args`."""
         return RetrieverQueryEngine.from_args(self, **options)
 
@@ -353,7 +351,7 @@ def _unpickled(
 
 def _one_of(retriever: Retrievers | None, retrievers: Retrievers | None) -> Retrievers:
     if retriever is not None and retrievers is not None:
-        raise InvalidArgument("retrievers", retrievers, "excludes retriever: give one of them")
+        raise InvalidArgument("retrievers", retrievers, "cannot be combined with retriever")
     given = retriever if retrievers is None else retrievers
     if given is None:
         raise InvalidArgument("retriever", None, _REMEDY)
@@ -379,6 +377,6 @@ def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str,
 def _name(retriever: object) -> str:
     kind = type(retriever).__name__
     if isinstance(retriever, VectorIndexRetriever):
-        mode = retriever._vector_store_query_mode  # noqa: SLF001 - LlamaIndex has no public way
+        mode = retriever._vector_store_query_mode
         return _MODES.get(mode, "dense")
     return _FAMILIAR.get(kind, kind)

@@ -143,7 +143,7 @@ class RunoffRerank(BaseNodePostprocessor):
         found = self._settings().items()
         return [(name, Plain(text)) for name, (text, usual) in found if not usual]
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def _settings(self) -> dict[str, tuple[str, bool]]:
         """Return each option as a text, and whether it is the default and of little interest."""
@@ -241,7 +241,7 @@ class RunoffRerank(BaseNodePostprocessor):
         return reranking(self.callback_manager, bundle, nodes, self.top_n, name)
 
 
-def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - one field of any type
+def _checked(name: str, value: Any) -> Any:
     if name in {"reranker", "threshold", "blend", "group"}:
         value = from_config(name, value)
     if name == "reranker":

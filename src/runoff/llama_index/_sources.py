@@ -136,11 +136,11 @@ class RetrieverSource:
                 push = False  # a store inside refuses it
                 answer = yield from _answer(retriever, bundle)
             if isinstance(answer, Exception) and before >= 0:
-                remedy = f"it keeps too few of {before} nodes, and more are refused: "
+                remedy = f"it keeps too few of {before} nodes, and asking for more fails: "
                 raise FilterNotSupported("filters", wanted, remedy + error_text(answer)) from answer
             nodes = _found(answer)
             if nodes and not any(one.node.metadata for one in nodes):
-                remedy = "the nodes have no metadata, which a filter could check"
+                remedy = "the nodes have no metadata that a filter could check"
                 raise FilterNotSupported("filters", wanted, remedy)
             kept = _kept(nodes, wanted)
             if len(kept) >= depth:
@@ -155,7 +155,7 @@ class RetrieverSource:
         )
         raise FilterNotSupported("filters", wanted, remedy)
 
-    def _wide(self, depth: int) -> Any:  # noqa: ANN401 - of the kind of the retriever
+    def _wide(self, depth: int) -> Any:
         """Return a copy that returns `depth` nodes; None if there is none."""
         return widened(self.retriever, depth)
 
@@ -232,7 +232,7 @@ class IndexSource(RetrieverSource):
 
     index: BaseIndex[Any] = field(kw_only=True)
 
-    def _wide(self, depth: int) -> Any:  # noqa: ANN401 - as above
+    def _wide(self, depth: int) -> Any:
         return self.index.as_retriever(similarity_top_k=depth)
 
 

@@ -29,13 +29,13 @@ from llama_index.core.postprocessor import (
 from llama_index.core.query_engine import TransformQueryEngine
 
 from runoff.errors import InvalidArgument
-from runoff.filters import And
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._narrow import BundleRetriever, WithinFilters
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.llama_index._settings import checked
 from runoff.llama_index._widen import own_filter, recall_of, widened
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._sources import cannot_widen
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
         return two_stage(target.as_retriever(), top_n, **options)
     if isinstance(target, TransformQueryEngine):
         clone = copy.copy(target)
-        clone._query_engine = two_stage(target._query_engine, top_n, **options)  # noqa: SLF001 - LlamaIndex has no public way
+        clone._query_engine = two_stage(target._query_engine, top_n, **options)
         return clone
     retriever = getattr(target, "_retriever", None)
     kept = getattr(target, "_node_postprocessors", None)
@@ -126,9 +126,7 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
 def _changed(
     retriever: TwoStageRetriever, top_n: int, options: dict[str, Any]
 ) -> TwoStageRetriever:
-    own, more = retriever.filters, as_filter(options.get("filters"))
-    if own is not None:
-        options["filters"] = own if more is None else And(own, more)
+    options["filters"] = joined(retriever.filters, as_filter(options.get("filters")))
     return retriever.replace(top_n=top_n, **options)
 
 
@@ -140,22 +138,22 @@ def _depth(retriever: BaseRetriever, options: dict[str, Any]) -> int:
 
 
 def _engine(
-    engine: Any,  # noqa: ANN401 - any engine over a retriever
+    engine: Any,
     retriever: BaseRetriever,
     kept: Sequence[BaseNodePostprocessor],
     top_n: int,
     options: dict[str, Any],
-) -> Any:  # noqa: ANN401 - the same kind of engine
+) -> Any:
     clone = copy.copy(engine)
     for name, value in _own_lists(engine).items():
         setattr(clone, name, value)
     if hasattr(engine, "_response_synthesizer"):  # prompts are set on it
-        clone._response_synthesizer = copy.copy(engine._response_synthesizer)  # noqa: SLF001 - LlamaIndex has no public way
+        clone._response_synthesizer = copy.copy(engine._response_synthesizer)
     if hasattr(engine, "_memory"):
-        clone._memory = _own_memory(engine._memory)  # noqa: SLF001 - as above
+        clone._memory = _own_memory(engine._memory)
     if isinstance(retriever, TwoStageRetriever):  # it has a second stage, and one is enough
-        clone._retriever = _changed(retriever, top_n, options)  # noqa: SLF001 - as above
-        clone._node_postprocessors = [copy.copy(one) for one in kept]  # noqa: SLF001 - as above
+        clone._retriever = _changed(retriever, top_n, options)
+        clone._node_postprocessors = [copy.copy(one) for one in kept]
         return clone
     depth = _depth(retriever, options)
     wide = widened(retriever, depth)
@@ -170,8 +168,8 @@ def _engine(
     rerank = RunoffRerank(top_n=top_n, callback_manager=engine.callback_manager, **options)
     adds = any(isinstance(one, _ADDERS) for one in after)
     added = [WithinFilters(filters=own_filter(retriever))] if adds else []
-    clone._retriever = BundleRetriever(wide, depth)  # noqa: SLF001 - as above
-    clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after), *added]  # noqa: SLF001 - as above
+    clone._retriever = BundleRetriever(wide, depth)
+    clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after), *added]
     return clone
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
+from runoff._util.plain import finite
 from runoff.llama_index._convert import Reading, to_hits
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runoff.types import Response
 
 
-def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401 - a retriever or an engine
+def observed(given: Any, observer: Observer) -> Any:
     """Return a copy of a retriever or of an engine over one that tells an observer its answers.
 
     In an engine with a second stage, that is what is observed; else its retriever.
@@ -42,12 +42,12 @@ def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401 - a retriev
     if at is not None:
         more = joined(after[at].observer, observer)
         after[at] = after[at].model_copy(update={"observer": more})
-    elif after and not isinstance(given._retriever, TwoStageRetriever):  # noqa: SLF001 - LlamaIndex has no public way
+    elif after and not isinstance(given._retriever, TwoStageRetriever):
         after = [WatchedPostprocessors(inner=after, observer=observer)]
     else:
-        clone._retriever = observed(given._retriever, observer)  # noqa: SLF001 - as above
+        clone._retriever = observed(given._retriever, observer)
     if after:
-        clone._node_postprocessors = after  # noqa: SLF001 - as above
+        clone._node_postprocessors = after
     return clone
 
 
@@ -66,7 +66,7 @@ class WatchedRetriever(BaseRetriever):
             callback_manager=retriever.callback_manager, object_map=retriever.object_map
         )
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the retriever's own
+    def __getattr__(self, name: str) -> Any:
         """Return an attribute of the retriever inside."""
         if name.startswith("__") or name == "_retriever":
             raise AttributeError(name)
@@ -143,7 +143,7 @@ class WatchedPostprocessors(BaseNodePostprocessor):
         if bundle is None:
             return
         spent = (time.perf_counter() - begun) * 1000
-        after = [(one.node_id, _finite(one.score)) for one in kept]
+        after = [(one.node_id, finite(one.score)) for one in kept]
         name = " > ".join(type(one).__name__ for one in self.inner)
         tell(self.observer, partial(_answer, bundle.query_str, given, after, "input", name, spent))
 
@@ -151,10 +151,6 @@ class WatchedPostprocessors(BaseNodePostprocessor):
 def _held(nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
     """Return nodes with the scores they have now: later steps of an engine set others."""
     return [one.model_copy() for one in nodes]
-
-
-def _finite(score: float | None) -> float | None:
-    return None if score is None or not math.isfinite(score) else float(score)
 
 
 def _answer(

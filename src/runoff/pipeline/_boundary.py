@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger("runoff")
 
 
+def joined(*filters: Filter | None) -> Filter | None:
+    """Return the filter that keeps what all of them keep; None if there are no filters."""
+    given = list(dict.fromkeys(one for one in filters if one is not None))
+    if len(given) < 2:  # noqa: PLR2004 - nothing to join
+        return given[0] if given else None
+    from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+
+    return And(*given)
+
+
 def within(
     rankings: Mapping[str, Sequence[Hit]], wanted: Filter
 ) -> tuple[dict[str, Sequence[Hit]], list[str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runoff._util.messages import error_text, short_repr
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask, first_done, run, run_async
-from runoff.deadline import Branch, Watch
+from runoff._waiting.watch import Watch
 from runoff.errors import BadReply, InvalidArgument, PoolFull
 from runoff.protocols import AsyncRecallSource
 from runoff.types import Hit
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from runoff._waiting.drive import Asking, Future
-    from runoff.deadline import Deadline
+    from runoff.deadline import Branch, Deadline
     from runoff.protocols import RecallSource
     from runoff.types import Query
 

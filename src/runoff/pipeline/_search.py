@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runoff._util.faults import OnError, degrades, lacks
 from runoff._util.messages import error_text, name_of, visible
-from runoff.deadline import Deadline, Watch
+from runoff._waiting.watch import Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.fusion._suited import suited
 from runoff.pipeline import _stages as stages
@@ -27,6 +27,7 @@ from runoff.types import Degradation, Outcome, Reranking, Response
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from runoff.deadline import Deadline
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion, Reranker
     from runoff.trace import Fate

@@ -63,8 +63,7 @@ def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of
             raise InvalidArgument("blend", value, 'must be within 0 and 1, "auto" or None')
     elif name in _CHOICES:
         if not isinstance(value, str | bool) or value not in _CHOICES[name]:
-            remedy = f"must be {' or '.join(map(repr, _CHOICES[name]))}"
-            raise InvalidArgument(name, value, remedy)
+            raise InvalidArgument(name, value, f"must be {' or '.join(map(repr, _CHOICES[name]))}")
     elif name == "group":
         as_grouping(value)
     elif name == "fusion":

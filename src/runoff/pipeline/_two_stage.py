@@ -18,10 +18,12 @@ from runoff._util.messages import is_default, kind_of, short_repr
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff._waiting.turns import turn
-from runoff.deadline import Deadline, Watch
+from runoff._waiting.watch import Watch
+from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, PoolFull
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._default import default_fusion, following
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._observers import tell
 from runoff.pipeline._recall import Recall
 from runoff.pipeline._search import Reply, Search
@@ -124,7 +126,7 @@ class TwoStage:
             raise InvalidArgument("observer", self.observer, "must be callable with a response")
         object.__setattr__(self, "_second", as_reranker(self.reranker))
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the sources by their class, the second stage, and what differs from the defaults."""
@@ -249,13 +251,7 @@ def _unread(sources: Mapping[str, RecallSource], text: str) -> tuple[str, ...]:
 def _joined(query: str | Query, filters: Filter | None) -> Query:
     """Return the query with these filters joined to its own."""
     asked = query if isinstance(query, Query) else Query(query)
-    if filters is None:
-        return asked
-    if asked.filters is not None:
-        from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
-
-        filters = And(asked.filters, filters)
-    return replace(asked, filters=filters)
+    return asked if filters is None else replace(asked, filters=joined(asked.filters, filters))
 
 
 def _rerank(

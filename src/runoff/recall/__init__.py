@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.recall._analyzers import Analyze, Analyzer, make_analyzer
+    from runoff.recall._analyzers import Analyzer, make_analyzer
     from runoff.recall._bm25.bm25 import BM25
-    from runoff.recall._dense.dense import Dense, Progress
+    from runoff.recall._dense.dense import Dense
     from runoff.recall._dense.embedder import Embedder
     from runoff.recall._function import Function
     from runoff.recall._stores.chroma import Chroma
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BM25",
-    "Analyze",
     "Analyzer",
     "Chroma",
     "Dense",
@@ -35,11 +34,11 @@ __all__ = [
     "LanceDB",
     "Milvus",
     "Postgres",
-    "Progress",
     "Qdrant",
     "make_analyzer",
 ]
 
+# those that `__all__` lacks were public once, and can still be imported
 _MODULES = {
     "BM25": "_bm25.bm25",
     "Analyze": "_analyzers",

@@ -105,7 +105,9 @@ class Changed:
         whole = figures.ms(self.spans["whole search"][0])
         spent = Figure("time of a search", f"{whole} ms", "median, as recorded")
         if not self.overlaps:
-            sentence = f"One source answers {self.queries} questions alone, so nothing is changed."
+            sentence = (
+                f"One source alone answers {self.queries} questions, so nothing changes its order."
+            )
             return Answer(sentence, (spent,))
         one = self.overlaps[0]
         what = "The second stage" if one.after == RERANKED else "Fusion"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import visible
+from runoff._util.messages import is_default, short_repr, visible, without_secrets
 from runoff._util.text import snippet
 from runoff.report._account import result_rows, stage_rows
 from runoff.report._response import fate_rows, of_response
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from runoff.report._account import Account
     from runoff.trace import Trace
@@ -97,6 +99,21 @@ def trace_html(trace: Trace) -> str:
     return framed(table_html(stage_rows(trace.stages)) + folded_html(title, rows))
 
 
+def configured_html(part: object) -> str:
+    """Return what a part is made of and what differs from its defaults; the rest is folded.
+
+    A class of an adapter says it by `_settings`, name to value as a text and whether that is the
+    default; a dataclass is read by its fields.
+    """
+    own = getattr(part, "_settings", None)
+    found = own() if callable(own) else dict(_fields(part))
+    shown = [(name, text) for name, (text, usual) in found.items() if not usual]
+    rest = [(name, text) for name, (text, usual) in found.items() if usual]
+    head = f'<div class="head"><strong>{html.escape(type(part).__name__)}</strong></div>'
+    table = table_html([("setting", "value"), *shown]) if shown else ""
+    return framed(head + table + folded_html("defaults", [("setting", "value"), *rest]))
+
+
 def folded_html(title: str, rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:
     """Return a table that unfolds; empty where it has headings alone."""
     if len(rows) == 1:
@@ -145,3 +162,24 @@ def _unfolding(start: str, text: str) -> str:
     return (
         f'<details><summary>{html.escape(start)}</summary><div class="text">{whole}</div></details>'
     )
+
+
+def _fields(part: object) -> Iterator[tuple[str, tuple[str, bool]]]:
+    """Yield name, value as a text, and whether it is of little interest; the parts one by one."""
+    for place, one in enumerate(dataclasses.fields(part)):  # type: ignore[arg-type] # it is one
+        if one.name.startswith("_"):
+            continue
+        value = getattr(part, one.name)
+        if isinstance(value, Mapping) and value and one.name != "headers":
+            for name, inner in value.items():
+                yield f"{one.name}: {name}", (_text(inner), False)
+        elif isinstance(value, tuple) and value:
+            for at, inner in enumerate(value, 1):
+                yield f"{one.name}: {at}", (_text(inner), False)
+        else:
+            usual = is_default(value, one) and place > 0 and one.name != "reranker"
+            yield one.name, (_text(value), usual)
+
+
+def _text(value: object) -> str:
+    return without_secrets(value if isinstance(value, str) else short_repr(value))

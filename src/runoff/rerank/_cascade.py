@@ -64,8 +64,7 @@ class Step:
         if margin is not None and not (
             isinstance(margin, Real) and not isinstance(margin, bool) and 0 < margin < math.inf
         ):
-            remedy = "must be standard deviations, above 0, or None"
-            raise InvalidArgument("margin", margin, remedy)
+            raise InvalidArgument("margin", margin, "must be standard deviations, above 0, or None")
 
     @property
     def second(self) -> Reranker:
@@ -103,7 +102,7 @@ class Cascade(Composed):
 
     __repr__ = config_repr
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         """Make a `Step` of each stage and check them together."""

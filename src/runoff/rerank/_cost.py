@@ -168,7 +168,7 @@ class Metered(Wrapping):
 
     __repr__ = config_repr
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -219,8 +219,7 @@ class Metered(Wrapping):
         if self.cap is None or not why:
             return _Plan(len(pairs), predicted, "")
         if self.cap.on_exceed == "raise":
-            msg = f"{self.name}: {len(pairs)} pairs would take {why}"
-            raise CapExceeded(msg)
+            raise CapExceeded(f"{self.name}: {len(pairs)} pairs would take {why}")
         fits, too_many = 0, len(pairs)
         while too_many - fits > 1:
             middle = (fits + too_many) // 2

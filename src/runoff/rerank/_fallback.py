@@ -58,7 +58,7 @@ class Fallback(Composed):
 
     __repr__ = config_repr
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         """Check the arguments and make a `Reranker` of each."""

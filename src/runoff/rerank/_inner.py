@@ -12,7 +12,8 @@ from runoff._util.faults import lacks
 from runoff._util.messages import error_text, name_of, short_repr
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask, run, run_async
-from runoff.deadline import Deadline, Watch
+from runoff._waiting.watch import Watch
+from runoff.deadline import Deadline
 from runoff.errors import BadReply, InvalidArgument
 from runoff.protocols import AsyncReranker, Reranker, Warmable
 from runoff.rerank._as_reranker import as_reranker
@@ -130,8 +131,7 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
         BadReply: a check failed; says which.
     """
     if not isinstance(reranking, Reranking):
-        msg = f"the reranker returned {short_repr(reranking)}, not a Reranking"
-        raise BadReply(msg)
+        raise BadReply(f"the reranker returned {short_repr(reranking)}, not a Reranking")
     try:
         back = [one.candidate.key for one in reranking.ordered]
         back += [candidate.key for candidate in reranking.unscored]
@@ -141,15 +141,13 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
         raise BadReply(msg) from error
     if sorted(back) != sorted(candidate.key for candidate in given):
         known = {candidate.key for candidate in given}
-        msg = (
+        raise BadReply(
             f"the reranker was given {len(given)} candidates and returned {len(back)}: "
             f"{len(known - set(back))} missing, {len(set(back) - known)} unknown, "
             f"{len(back) - len(set(back))} repeated"
         )
-        raise BadReply(msg)
     if reranking.ordered and not reranking.dropped and reranking.ordered[0].rerank_score is None:
-        msg = "the reranker ordered candidates but scored none"
-        raise BadReply(msg)
+        raise BadReply("the reranker ordered candidates but scored none")
     unscored = False
     for one in reranking.ordered:
         doc_id, score = one.candidate.document.doc_id, one.rerank_score

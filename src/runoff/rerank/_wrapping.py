@@ -61,8 +61,7 @@ def scored(
     if not isinstance(scores, PairScores):
         raise InvalidArgument("scorer", scores, f"{name} must return PairScores")
     if len(scores) != len(pairs):
-        msg = f"{name} returned {len(scores)} scores for {len(pairs)} pairs"
-        raise BadReply(msg)
+        raise BadReply(f"{name} returned {len(scores)} scores for {len(pairs)} pairs")
     return scores
 
 

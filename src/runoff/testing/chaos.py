@@ -26,7 +26,7 @@ from runoff.testing._chaos.replies import Dialect, expected_score
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["FAULTS", "ChaosServer", "Fault", "Received", "expected_score"]
+__all__ = ["FAULTS", "ChaosServer", "Fault", "expected_score"]
 
 _DIALECTS = ("tei", "vllm", "jina", "infinity", "cohere", "nvidia")
 _CLOSING = 5.0

@@ -15,14 +15,13 @@ Each test's docstring states the fact it proves; a failure says what the contrac
 requirement is pytest.
 """
 
-from runoff.testing._contracts.base import Contract
+from runoff.testing._contracts.base import Contract  # noqa: F401 - it was public once
 from runoff.testing._contracts.fusion import FusionContract
 from runoff.testing._contracts.recall import RecallSourceContract
 from runoff.testing._contracts.reranker import RerankerContract
 from runoff.testing._contracts.scorer import PairScorerContract
 
 __all__ = [
-    "Contract",
     "FusionContract",
     "PairScorerContract",
     "RecallSourceContract",

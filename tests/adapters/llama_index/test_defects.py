@@ -1,6 +1,5 @@
 """Defects of LlamaIndex's own parts: the peer's wrong result, then ours."""
 
-import asyncio
 import json
 import pickle
 import time
@@ -12,6 +11,7 @@ from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
 from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, TextNode
 from llama_index.core.settings import Settings
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
+from ticking import ticks_during
 
 from runoff.errors import ServerFailed
 from runoff.fusion import RRF
@@ -38,23 +38,6 @@ class Fixed(BaseRetriever):
         if self.error is not None:
             raise self.error
         return self.found
-
-
-async def ticks_during(work):
-    """Count how often a 5 ms ticker gets its turn while something is awaited."""
-    ticks = 0
-
-    async def tick():
-        nonlocal ticks
-        while True:
-            await asyncio.sleep(0.005)
-            ticks += 1
-
-    ticker = asyncio.create_task(tick())
-    await asyncio.sleep(0)
-    await work
-    ticker.cancel()
-    return ticks
 
 
 class TestDefect1FiltersLeak:

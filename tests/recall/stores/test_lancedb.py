@@ -148,7 +148,7 @@ def test_metadata_in_json_is_read_and_sifted(folder):
     assert [hit.doc_id for hit in source.retrieve(asked, depth=2)] == ["d30", "d38"]
     assert source.retrieve(asked, depth=5)[-1].document.metadata == {"n": 39}
     made.add([{"id": "odd", "text": "x", "vector": [1.0, 0.0], "metadata": "plain words"}])
-    with pytest.raises(BadReply, match="metadata= a list"):
+    with pytest.raises(BadReply, match="columns as metadata="):
         source.retrieve(asked, depth=5)
     columns = LanceDB(made, embed=embed, metadata=["metadata"])
     wanted = Query("?", Eq("metadata", "plain words"), (1.0, 0.0))

@@ -59,11 +59,10 @@ def read_pointer(root: Path, kind: Kind) -> dict[str, Any]:
     if not is_count(version, 1):
         raise damaged(path, "does not state the version of its format")
     if version > kind.version:
-        msg = (
+        raise IndexTooNew(
             f"{root} has format {version}, and this version of runoff reads up to {kind.version}: "
             "pip install --upgrade runoff"
         )
-        raise IndexTooNew(msg)
     recorded = pointer.pop("checksum", None)
     if recorded != checksum(pointer):
         raise damaged(path, "was altered: its checksum differs")

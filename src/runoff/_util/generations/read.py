@@ -50,8 +50,7 @@ def read(
         except OSError as error:
             what = f"cannot be read ({error.strerror or error})"
             raise damaged(Path(error.filename or folder), what) from error
-    msg = f"{root} was replaced {_ATTEMPTS} times while it was read: try again"
-    raise IndexDamaged(msg)
+    raise IndexDamaged(f"{root} was replaced {_ATTEMPTS} times while it was read: try again")
 
 
 def current_generation(path: str | os.PathLike[str], kind: Kind) -> str:

@@ -102,7 +102,9 @@ def judge_by_clicks(
         looked, error = _fitted(log)
         how = "fitted"
         if error > _UNSURE:
-            doubts.append("clicks whose positions varied too little to fit how likely each is seen")
+            doubts.append(
+                "clicks whose positions varied too little to fit how likely each is to be seen"
+            )
     else:
         looked, how = _given(propensity, log.positions), "as given"
     known = np.isfinite(looked)[log.place]
@@ -315,8 +317,8 @@ def _notes(
     yield (
         f"Judged by {clicks:,.0f} clicks on {log.shown.sum():,.0f} impressions: grades are the "
         f"chance in percent that a document is relevant, and grades from 50 on count as relevant. "
-        f"Positions are looked at with the chances {shown} ({how}); relevant documents are clicked "
-        f"in {high:.0%} of the looks, others in {low:.0%}."
+        f"Positions are looked at with the chances {shown} ({how}); when looked at, relevant "
+        f"documents are clicked in {high:.0%} of cases, others in {low:.0%}."
     )
     yield (
         f"Weighted by position, the clicks are worth {effective:,.0f} of equal weight. "

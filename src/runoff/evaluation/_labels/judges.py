@@ -77,7 +77,7 @@ class Judges:
             if math.isnan(found)
             else f"Krippendorff's alpha ({level}) is {found:.2f}{_meaning(found)}"
         )
-        rule = "the lower of two that as many gave" if self._rule == "majority" else "halves down"
+        rule = "and on a tie the lower" if self._rule == "majority" else "halves down"
         note = (
             f"{len(judges)} judges; {len(several)} documents have several of them, who differ on "
             f"{len(differ)}: {said}. The grade is the {self._rule}, {rule}."

@@ -57,9 +57,7 @@ def matched(collection: Collection, documents: object, least: float) -> Collecti
     own = collection.documents or {}
     texts = {doc_id: own[doc_id].text for doc_id in judged if doc_id in own}
     if not texts:
-        remedy = (
-            "has no texts of its judged documents: give it those that were judged, as documents="
-        )
+        remedy = "has no texts for its judged documents: pass them to it as documents="
         raise InvalidArgument("collection", collection, remedy)
     places = _places(texts, found, least)
     for doc_id in judged:  # a text is not needed where the id is still right
@@ -68,9 +66,9 @@ def matched(collection: Collection, documents: object, least: float) -> Collecti
     if not any(one.ids for one in places.values()):
         best = max(places, key=lambda one: places[one].share)
         remedy = (
-            f"none of {len(texts)} judged texts is in these documents; nearest is "
-            f"{short_repr(texts.get(best, ''))}, with {places[best].share:.0%} of its sequences of "
-            "three words"
+            f"none of {len(texts)} judged texts is in these documents; the nearest is "
+            f"{short_repr(texts.get(best, ''))}, with {places[best].share:.0%} of its three-word "
+            "sequences"
         )
         raise InvalidArgument("documents", f"{len(found)} documents", remedy)
     qrels: dict[str, dict[str, int]] = {}

@@ -181,7 +181,7 @@ class _Reader:
             return
         judge = None if "judge" not in role else cell_name(where, cells[role["judge"]])
         if "judge" in role and judge is None:
-            raise MalformedData(where, list(cells), "names no judge, as other rows do")
+            raise MalformedData(where, list(cells), "names no judge, although other rows do")
         if not columns.judges:
             graded = {judge or "": 1 if given is None else given}
         for doc_id in self._ids(where, cell):
@@ -211,14 +211,14 @@ class _Reader:
         if known is not None:
             other = [part for part in parts if part not in known]
             if other:
-                remedy = f"is no document, nor a list of them: there is none with id {other[0]!r}"
+                remedy = f"is neither an id nor a list of ids: there is no document {other[0]!r}"
                 raise MalformedData(where, doc_id, remedy)
             self._counts["lists"] += 1
             return parts
         if all(len(part.split()) == 1 for part in parts):
             remedy = (
-                "may be several ids in one cell: pass documents=, your documents or their ids, and "
-                "it is split into those; or give each a row of its own"
+                "looks like several ids in one cell: pass your documents or their ids as "
+                "documents= to split it, or give each id a row of its own"
             )
             raise MalformedData(where, doc_id, remedy)
         return [doc_id]
@@ -229,7 +229,7 @@ class _Reader:
         for name, words in (
             ("blank queries", "{} empty query cells stand for the query above"),
             ("no grade", "{} rows without a grade are not judged"),
-            ("no document", "{} rows without a document judge nothing"),
+            ("no document", "{} rows without a document are ignored"),
             ("lists", "{} cells with several ids are split"),
             ("empty rows", "{} empty rows are skipped"),
         ):

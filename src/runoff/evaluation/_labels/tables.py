@@ -183,7 +183,7 @@ def _text(path: Path, encoding: str | None) -> tuple[str, list[str]]:
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise MalformedData(path.name, str(error), "the gzip file is damaged") from None
     if what := _FORMATS.get(data[:4]):
-        raise MalformedData(path.name, data[:4], f"is {what}, not CSV: give it that ending")
+        raise MalformedData(path.name, data[:4], f"is {what}, not CSV: rename it accordingly")
     told: list[str] = []
     if encoding is None:
         encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
@@ -204,7 +204,7 @@ def _text(path: Path, encoding: str | None) -> tuple[str, list[str]]:
             f"{path.name} line {line}", data[error.start : error.start + 1], remedy
         ) from None
     if "\0" in text:
-        remedy = "has NUL characters: it is no text, or in another encoding; pass encoding="
+        remedy = "contains NUL characters: it is not text, or has another encoding (pass encoding=)"
         raise MalformedData(path.name, text[:20], remedy)
     return text.removeprefix("\ufeff"), told
 

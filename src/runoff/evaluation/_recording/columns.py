@@ -181,5 +181,4 @@ def _check_nulls(column: pa.Array | pa.ChunkedArray, name: str) -> None:
 
 def _require(holds: object, what: str) -> None:
     if not holds:
-        msg = f"wrong or missing values in {what}"
-        raise ValueError(msg)
+        raise ValueError(f"wrong or missing values in {what}")

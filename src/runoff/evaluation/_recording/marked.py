@@ -51,13 +51,11 @@ def mark_of(data: bytes, *, required: bool = True) -> bytes | None:
     at = data.rfind(_MARK, max(0, footer)) + len(_MARK)
     if at < len(_MARK):
         if required:
-            msg = "it has no checksum"
-            raise ValueError(msg)
+            raise ValueError("it has no checksum")
         return None
     mark = data[at : at + len(_BLANK)]
     if mark != _digest(data, at).encode("ascii"):
-        msg = "it was altered: its checksum differs"
-        raise ValueError(msg)
+        raise ValueError("it was altered: its checksum differs")
     return mark
 
 

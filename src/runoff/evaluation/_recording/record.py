@@ -140,7 +140,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
 def _queries(given: object) -> dict[str, str]:
     found = given if isinstance(given, Mapping) else getattr(given, "queries", given)
     if isinstance(found, str) or not isinstance(found, Iterable):
-        remedy = "must have `.queries`, as a Collection has, map ids to texts, or list questions"
+        remedy = "must be a Collection, a mapping of query ids to texts, or a list of questions"
         raise InvalidArgument("collection", given, remedy)
     if isinstance(found, Mapping):
         queries = dict(found)
@@ -148,7 +148,7 @@ def _queries(given: object) -> dict[str, str]:
         texts = list(found)
         for text in texts:
             if not isinstance(text, str):
-                raise InvalidArgument("collection", text, "must be a question: a text")
+                raise InvalidArgument("collection", text, "must be a question, as a string")
         queries = {text_key(text): text for text in texts}
         if len(queries) < len(texts):
             logger.warning(

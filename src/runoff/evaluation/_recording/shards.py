@@ -7,7 +7,6 @@ because its answer was degraded, the last record counts.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import runoff
+from runoff._util.generations.pointer import checksum
 from runoff._util.lock import lock, unlock
 from runoff._util.stored import is_count, parse_json, path_of
 from runoff.errors import (
@@ -38,7 +38,7 @@ from runoff.evaluation._recording.marked import encoded, mark_of
 from runoff.evaluation._recording.parquet import queries_of, schema, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -114,7 +114,7 @@ class Folder(Stored):
                 "checksums": True,
                 "setup": setup.to_json(),
             }
-            content["checksum"] = _checksum(content)
+            content["checksum"] = checksum(content)
             partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
             partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
             partial.replace(manifest)
@@ -283,8 +283,7 @@ def _span(shard: Path) -> tuple[int, int]:
     """Return the last and the first number of a shard's queries; the highest number counts."""
     found = _SHARD.fullmatch(shard.name)
     if found is None:
-        msg = f"{shard} does not belong to a recording: move it elsewhere"
-        raise RecordingDamaged(msg)
+        raise RecordingDamaged(f"{shard} does not belong to a recording: move it elsewhere")
     return int(found[2]), int(found[1])
 
 
@@ -300,34 +299,25 @@ def _read_manifest(path: Path) -> tuple[Setup, bool]:
     try:
         stored = parse_json(manifest.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        msg = f"{path} is not a recording: it has no {_MANIFEST}"
-        raise RecordingNotFound(msg) from None
+        raise RecordingNotFound(f"{path} is not a recording: it has no {_MANIFEST}") from None
     except (OSError, ValueError) as error:
-        msg = f"{manifest} cannot be read: {error}"
-        raise RecordingDamaged(msg) from error
+        raise RecordingDamaged(f"{manifest} cannot be read: {error}") from error
     if not isinstance(stored, dict) or stored.get("format") != _FORMAT:
-        msg = f"{manifest} is not the manifest of a recording"
-        raise RecordingDamaged(msg)
+        raise RecordingDamaged(f"{manifest} is not the manifest of a recording")
     version = stored.get("version")
     if not is_count(version, 1):
         msg = f"{manifest} does not state the version of its format: restore it from a copy"
         raise RecordingDamaged(msg)
     if version > VERSION:
-        msg = (
+        raise RecordingTooNew(
             f"{path} has recording format {version}, written by runoff "
             f"{stored.get('runoff', '(unknown)')}; this version reads formats up to {VERSION}: "
             "install a newer runoff"
         )
-        raise RecordingTooNew(msg)
-    if "checksum" in stored and stored.pop("checksum") != _checksum(stored):
+    if "checksum" in stored and stored.pop("checksum") != checksum(stored):
         msg = f"{manifest} was altered: its checksum differs; restore it from a copy"
         raise RecordingDamaged(msg)
     try:
         return Setup.from_json(stored["setup"]), stored.get("checksums") is True
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        msg = f"{manifest} has missing or wrong fields: {error!r}"
-        raise RecordingDamaged(msg) from error
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
+        raise RecordingDamaged(f"{manifest} has missing or wrong fields: {error!r}") from error

@@ -76,7 +76,9 @@ def contest(recording: Recording, collection: Judged, measures: Iterable[object]
     """
     setup = recording.setup
     if not setup.steps:
-        raise InvalidArgument("recording", recording, "must be of a system with a second stage")
+        raise InvalidArgument(
+            "recording", recording, "must be a recording of a system with a second stage"
+        )
     runs = by_stage(recording)
     names = [name for name in runs if name != RERANKED]
     ids = tuple(collection.qrels)

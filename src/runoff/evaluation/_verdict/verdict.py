@@ -273,7 +273,7 @@ def _cautions(main: Comparison, decision: Decision, bound: float, level: float) 
         low, high = main.worst
         yield (
             f"The interval lies within {bound:g} either way, but {main.queries} queries cannot "
-            f"rule out rare changes, with which it may be from {low:+.4f} to {high:+.4f}."
+            f"rule out rare changes; with those it may reach from {low:+.4f} to {high:+.4f}."
         )
     if main.judged is not None and abs(main.judged[1] - main.judged[0]) > _JUDGED_GAP:
         fewer = "after" if main.judged[1] < main.judged[0] else "before"

@@ -84,8 +84,8 @@ def rows_of(path: Path) -> tuple[list[str], list[list[str]]]:
         raise InvalidArgument("people", path, f"cannot be read as CSV in UTF-8: {error}") from error
     if not held or not {*_COLUMNS} <= {*held[0]}:
         remedy = (
-            f"must have the columns {', '.join(_COLUMNS)}, with commas between them, so that rows "
-            "can be added: save it as CSV with commas, or name a new file"
+            f"must have the columns {', '.join(_COLUMNS)}, separated by commas, so that rows can "
+            "be added: save it as CSV with commas, or name a new file"
         )
         raise InvalidArgument("people", path, remedy)
     header = held[0]

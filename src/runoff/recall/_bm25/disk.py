@@ -216,8 +216,7 @@ def _formula(stored: object) -> Formula:
         or stored.keys() != names
         or not is_text(stored["engine"], stored["method"])
     ):
-        msg = "the formula is missing or incomplete"
-        raise ValueError(msg)
+        raise ValueError("the formula is missing or incomplete")
     return Formula(**stored)
 
 

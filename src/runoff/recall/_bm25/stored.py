@@ -59,8 +59,7 @@ def _check_extra(said: object) -> None:
     if not isinstance(said, dict) or not all(
         isinstance(value, kinds.get(name, ())) for name, value in said.items()
     ):
-        msg = "its metadata is not a JSON object"
-        raise ValueError(msg)
+        raise ValueError("its metadata is not a JSON object")
 
 
 def text_bytes(document: Document) -> bytes:

@@ -236,8 +236,7 @@ class Embedder:
         self, ready: Ready, texts: list[str], results: list[Embedded | None]
     ) -> NDArray[np.float32]:
         if results[0] is None:
-            msg = f"{self.name} did not embed the query in time"
-            raise DeadlineExceeded(msg)
+            raise DeadlineExceeded(f"{self.name} did not embed the query in time")
         vector: NDArray[np.float32] = self._embeddings(ready, texts, results).values[0]
         return vector
 

@@ -54,20 +54,18 @@ def as_matrix(value: object, names: Sequence[str], dimension: int | None) -> NDA
         msg = f"the embedding of {_listed(names)} is not an array of numbers: {error}"
         raise EmbeddingError(msg) from error
     if matrix.dtype.kind not in "fiu" or matrix.ndim != _MATRIX or matrix.shape[1] == 0:
-        msg = (
+        raise EmbeddingError(
             f"the embedding of {_listed(names)} has shape {matrix.shape} and type {matrix.dtype}; "
             "expected numbers of shape (texts, dimensions)"
         )
-        raise EmbeddingError(msg)
     if len(matrix) != len(names):
         msg = f"embed returned {len(matrix)} vectors for {len(names)} texts ({_listed(names)})"
         raise EmbeddingError(msg)
     if dimension is not None and matrix.shape[1] != dimension:
-        msg = (
+        raise EmbeddingError(
             f"the embedding of {_listed(names)} has {matrix.shape[1]} dimensions, but the index "
             f"has {dimension}: embed queries and documents with the same model"
         )
-        raise EmbeddingError(msg)
     if matrix.dtype not in {np.dtype(np.float32), np.dtype(np.float64)}:
         matrix = matrix.astype(np.float64)
     fits = (np.abs(matrix) <= _LARGEST).all(axis=1)

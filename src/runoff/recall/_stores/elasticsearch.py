@@ -146,7 +146,7 @@ class Elasticsearch(EngineSource[_Index]):
             method = field.get("method") or {}
             return "", field.get("dimension"), method.get("engine") in _FILTERING
         if field.get("index") is False:
-            remedy = f"is not indexed in {self._name!r}, so that it cannot be searched"
+            remedy = f"is not indexed in {self._name!r}, so it cannot be searched"
             raise InvalidArgument("vector", vector, remedy)
         plain = field.get("element_type", "float") == "float"
         return field.get("similarity", "cosine") if plain else "", field.get("dims"), True

@@ -98,7 +98,7 @@ class EngineSource(ABC, Generic[_L]):
         callables = {"embed": embed, "embed_query": embed_query, "aembed_query": aembed_query}
         for argument, given in callables.items():
             if search != "dense" and given is not None:
-                raise InvalidArgument(argument, given, 'is used by search="dense" only')
+                raise InvalidArgument(argument, given, 'applies only to search="dense"')
         self._client = client
         self._name = name
         self._search_kind = search

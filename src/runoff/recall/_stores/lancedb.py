@@ -109,7 +109,7 @@ class LanceDB(EngineSource[Table]):
             remedy = "must be a table of LanceDB, or what lancedb.connect returns"
             raise InvalidArgument("client", client, remedy)
         if is_table and table_name is not None:
-            raise InvalidArgument("table_name", table_name, "is used with a connection only")
+            raise InvalidArgument("table_name", table_name, "applies only to a connection")
         if not is_table and (not isinstance(table_name, str) or not table_name):
             raise InvalidArgument("table_name", table_name, "must be the name of a table")
         name = client.name if is_table else table_name or ""

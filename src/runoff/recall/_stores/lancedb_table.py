@@ -95,7 +95,7 @@ def _read(text: str, column: str | None) -> Mapping[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, Mapping):
-        msg = f"column {column!r} has no object of JSON: pass metadata= a list of columns"
+        msg = f"column {column!r} is not a JSON object: pass a list of columns as metadata="
         raise BadReply(msg)
     return found
 

@@ -136,7 +136,7 @@ class Postgres(EngineSource[Table]):
             remedy = f"must be one of {', '.join(get_args(Ranking))}"
             raise InvalidArgument("ranking", ranking, remedy)
         if search == "dense" and ranking != "auto":
-            raise InvalidArgument("ranking", ranking, 'is used by search="text" only')
+            raise InvalidArgument("ranking", ranking, 'applies only to search="text"')
         self._language = language
         self._ranking = ranking
 

@@ -81,5 +81,5 @@ def bm25_index(
     if ranking == "auto":
         return None
     since = " or ".join(f"{name} {'.'.join(map(str, v))}" for name, v in _SINCE.items())
-    remedy = f"needs an index for BM25 on column {column!r}, of {since} or later: there is none"
+    remedy = f"needs a BM25 index on column {column!r}, of {since} or later: there is none"
     raise InvalidArgument("ranking", ranking, remedy)

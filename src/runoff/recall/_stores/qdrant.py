@@ -137,7 +137,7 @@ class Qdrant(EngineSource[_Collection]):
             ("tokens", "token_embed", token_embed),
         ):
             if given is not None and search != kind:
-                raise InvalidArgument(argument, given, f'is used by search="{kind}" only')
+                raise InvalidArgument(argument, given, f'applies only to search="{kind}"')
         self._sparse_embed, self._token_embed = sparse_embed, token_embed
         self._vector = vector
         self._layout_of = partial(layout_of, text=text, metadata=metadata, doc_id=id)

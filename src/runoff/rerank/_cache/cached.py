@@ -71,7 +71,7 @@ class Cached(Wrapping):
 
     __repr__ = config_repr
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -268,8 +268,7 @@ class _Work:
         self._cut.update(key for key, cut in zip(keys, scores.truncated, strict=True) if cut)
         if replaced:
             if self._replaced:
-                msg = f"the model of the scorer keeps changing: now it is {scores.model}"
-                raise BadReply(msg)
+                raise BadReply(f"the model of the scorer keeps changing: now it is {scores.model}")
             self._replaced = self.alone = True  # what was kept before is of the old model
             self.ignored.update(self.entries)
             self.entries, self.sent = {}, {}
@@ -309,8 +308,7 @@ class _Work:
             raise self._error
         identity = self._identity or self._stated
         if identity is None:
-            msg = "other searches were still scoring these pairs at the deadline"
-            raise DeadlineExceeded(msg)
+            raise DeadlineExceeded("other searches were still scoring these pairs at the deadline")
         found = [self.entries.get(key) for key in keys]
         scored = np.array([one is not None for one in found], np.bool_)
         cached = int(scored.sum()) - len(self._own & self.entries.keys())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runoff.protocols import Cacheable, PairScorer
 
 _SECRET = ("key", "token", "secret", "password", "authorization", "headers")  # how names end
-_REMEDY = "give it a property cache_key, a text that says what its scores depend on"
+_REMEDY = "give it a property cache_key, a string that says what its scores depend on"
 
 
 def check_keyed(scorer: PairScorer, *, persistent: bool) -> None:

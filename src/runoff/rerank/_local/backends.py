@@ -234,9 +234,8 @@ def default_blend(directory: ModelDirectory) -> float | None:
     if blend is None:
         return None
     if isinstance(blend, bool) or not isinstance(blend, int | float) or not 0 <= blend <= 1:
-        msg = (
+        raise ModelDamaged(
             f"{directory.name}: default_blend in its config.json must be within 0 and 1, "
             f"not {blend}"
         )
-        raise ModelDamaged(msg)
     return float(blend)

@@ -97,7 +97,7 @@ class CrossEncoder(LocalScorer[backends.Ready]):
 
     __repr__ = config_repr
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""

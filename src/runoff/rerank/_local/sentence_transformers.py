@@ -57,8 +57,7 @@ def find(config: CrossEncoder) -> ModelDirectory:
 
     def look(directory: Path) -> ModelDirectory:
         if not directory.is_dir():
-            msg = f"{config.name}: there is no directory {directory}"
-            raise ModelNotFound(msg)
+            raise ModelNotFound(f"{config.name}: there is no directory {directory}")
         _weights(_names(directory), config)
         return ModelDirectory(config.name, directory)
 
@@ -170,12 +169,11 @@ def _weights(names: Sequence[str], config: CrossEncoder) -> list[str]:
         if name.endswith(".safetensors") and PurePosixPath(name).parts[0] not in _FOREIGN
     ]
     if not found:
-        msg = (
+        raise ModelNotFound(
             f"{config.name}: it has no .safetensors file, and a pickle (pytorch_model.bin) is not "
             "loaded: convert it with transformers: AutoModelForSequenceClassification"
             '.from_pretrained(...).save_pretrained("directory"), and the tokenizer likewise'
         )
-        raise ModelNotFound(msg)
     return found
 
 

@@ -144,14 +144,12 @@ class LoadedModel:
                 scores = self._scores(features)
                 values: NDArray[np.float64] = scores.float().cpu().numpy().astype(np.float64)
         except torch.cuda.OutOfMemoryError as error:
-            msg = (
+            raise TransientError(
                 f"{self.name}: {self.device} is out of memory ({_summary(error)}): a smaller "
                 "batch_size or max_length needs less"
-            )
-            raise TransientError(msg) from error
+            ) from error
         except Exception as error:
-            msg = f"{self.name} cannot be run: {_summary(error)}"
-            raise ModelDamaged(msg) from error
+            raise ModelDamaged(f"{self.name} cannot be run: {_summary(error)}") from error
         return values
 
     def _scores(self, features: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tensor
@@ -287,8 +285,7 @@ def _fast(tokenizer: Any, name: str) -> Tokenizer:  # noqa: ANN401 - no types be
     from tokenizers import Tokenizer  # noqa: PLC0415 - imported where models are used
 
     if not getattr(tokenizer, "is_fast", False):
-        remedy = "it needs a fast tokenizer (tokenizer.json)"
-        raise InvalidArgument("model", name, remedy)
+        raise InvalidArgument("model", name, "it needs a fast tokenizer (tokenizer.json)")
     made = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     made.no_truncation()
     made.no_padding()

@@ -63,8 +63,7 @@ def read(dialect: Dialect, said: object, who: str) -> Reply:
     try:
         return Reply(dialect.read(said), dialect.usage(said))
     except BadReply as error:
-        msg = f"{who}: {error}"
-        raise BadReply(msg) from None
+        raise BadReply(f"{who}: {error}") from None
 
 
 Ask = Callable[[str, Sequence[str]], Awaitable[Reply]]
@@ -159,8 +158,7 @@ class Batches:
         twice: set[int] = set()
         for item in reply.items:
             if not 0 <= item.index < len(indices):
-                msg = f"{who} returned index {item.index} for a batch of {len(indices)}"
-                raise BadReply(msg)
+                raise BadReply(f"{who} returned index {item.index} for a batch of {len(indices)}")
             if item.index in seen:
                 twice.add(item.index)
             seen[item.index] = item
@@ -183,8 +181,7 @@ class Batches:
         ]
         if any(problems):
             found = ", ".join(filter(None, problems))
-            msg = f"{who} was sent {len(indices)} texts and returned {found}"
-            raise BadReply(msg)
+            raise BadReply(f"{who} was sent {len(indices)} texts and returned {found}")
 
 
 async def score(way: Way, pairs: Sequence[tuple[str, str]], deadline: Deadline | None) -> Batches:
@@ -301,8 +298,7 @@ async def _once(way: Way, work: Batches, indices: list[int]) -> None:
         if not limit.expired():
             raise
     if reply is None:  # raised here: the context would have frames with the headers that were sent
-        msg = f"{way.who} did not answer within {way.timeout:g} s"
-        raise DeadlineExceeded(msg)
+        raise DeadlineExceeded(f"{way.who} did not answer within {way.timeout:g} s")
     work.take(indices, reply, way.who)
 
 

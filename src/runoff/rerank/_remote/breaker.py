@@ -99,8 +99,7 @@ class Breaker:
             if left > 0 or self._probing:
                 until = f"for another {left:.1f} s" if left > 0 else "until a probe succeeds"
                 failed = f"{self._who} failed {self._failed} times in a row ({self._last})"
-                msg = f"{failed}: no requests {until}"
-                raise CircuitOpen(msg)
+                raise CircuitOpen(f"{failed}: no requests {until}")
             self._probing = True
             return Permit(self, self._clock(), probe=True)
 

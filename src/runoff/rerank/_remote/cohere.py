@@ -129,7 +129,7 @@ class CohereRerank(RemoteScorer):
                     name, "***", "cannot be given with client=: set it on the client"
                 )
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the model and where it is, without the key."""

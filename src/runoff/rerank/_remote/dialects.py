@@ -163,8 +163,7 @@ class Dialect:
                 score = math.nan  # how strict JSON writes it
             if not _is_number(score):
                 expected = f"{self.score}, not a number ({self.name} dialect)"
-                msg = f"a result has {_what(score)} as {expected}"
-                raise BadReply(msg)
+                raise BadReply(f"a result has {_what(score)} as {expected}")
             items.append(Item(index, _as_float(score), _spans(known.get("relevant_spans"))))
         return items
 

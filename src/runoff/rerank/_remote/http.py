@@ -131,7 +131,7 @@ class HTTPRerank(RemoteScorer):
         object.__setattr__(self, "api_key", key)
         object.__setattr__(self, "headers", headers)
 
-    _repr_html_ = html_by("configured_html", "_configured")
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the configuration without key, headers and what follows a `?`."""

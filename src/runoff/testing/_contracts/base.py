@@ -40,8 +40,7 @@ def require(ok: object, fact: str) -> None:
         AssertionError: `ok` is false.
     """
     if not ok:
-        message = f"the contract requires: {fact}"
-        raise AssertionError(message)
+        raise AssertionError(f"the contract requires: {fact}")
 
 
 def skip(reason: str) -> NoReturn:
@@ -83,11 +82,10 @@ class Contract:
             and not _excused(getattr(cls, name, None))
         }
         if weakened:
-            msg = (
+            raise TypeError(
                 f"{cls.__name__} replaces standard tests: {', '.join(sorted(weakened))}. If the "
                 'part fails one, mark it @pytest.mark.xfail(reason="...")'
             )
-            raise TypeError(msg)
 
     def part(self) -> Any:  # noqa: ANN401 - each contract has its own type
         """Return the part under test; each contract implements it."""

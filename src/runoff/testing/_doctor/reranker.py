@@ -184,7 +184,7 @@ def _orientation(probe: _Probe) -> Finding:
         return odd(
             "orientation", share, f"{text}: as many as by chance.",
             "checking the model and its template: a causal language model served as a reranker, a "
-            "prompt without the model's own template, or a head that was never trained look so",
+            "prompt without the model's own template, or an untrained head looks like this",
         )  # fmt: skip
     scores = np.concatenate([one.scores for one in probe.answers])
     known = scores[~np.isnan(scores)]
@@ -210,7 +210,7 @@ def _question(probe: _Probe) -> Finding:
         return nothing("question", "All scores are equal; see constant.")
     return odd(
         "question", moved, "A text gets the same score for every question.",
-        "checking that the question reaches the model: the template may lack its place",
+        "checking that the question reaches the model: the template may have no place for it",
     )  # fmt: skip
 
 
