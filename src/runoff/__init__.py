@@ -39,7 +39,17 @@ _HOMES = {
     "RunoffError": "errors",
     "TwoStage": "pipeline",
 }
-_FILES = "deadline errors fusion pipeline protocols rerank scores trace types".split()
+_FILES = (
+    "deadline",
+    "errors",
+    "fusion",
+    "pipeline",
+    "protocols",
+    "rerank",
+    "scores",
+    "trace",
+    "types",
+)
 
 if not TYPE_CHECKING:  # a type checker then knows the names above, and no others
     __getattr__, __dir__ = _lazily(__name__, _HOMES, _FILES)

@@ -1,5 +1,7 @@
 """int8 products are exact on processors without VNNI, which add two of them in 16 bits."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -52,12 +54,18 @@ def test_weights_of_the_whole_range_are_multiplied_exactly(whole_range):
     assert loaded.run(encoded, "logits").item() == pytest.approx(127 * _WIDTH, rel=1e-5)
 
 
-@pytest.mark.parametrize("cut", [True, False])
-def test_only_processors_that_cut_sums_multiply_unsigned(monkeypatch, whole_range, cut):
-    """Where the processor has VNNI, onnxruntime keeps the faster product of signed weights."""
+@pytest.mark.parametrize(
+    ("cut", "config", "unsigned"),
+    [(True, {}, True), (False, {}, False), (True, {"kind": "cross-encoder"}, False)],
+)
+def test_only_where_sums_are_cut_weights_are_multiplied_unsigned(
+    monkeypatch, whole_range, cut, config, unsigned
+):
+    """Processors with VNNI keep the faster signed product, and so do models made for runoff."""
     monkeypatch.setattr(cpu, "cuts_int8_sums", lambda: cut)
+    (whole_range.directory / "config.json").write_text(json.dumps(config))
     options = sessions.load(whole_range)._session.get_session_options()
-    if cut:
+    if unsigned:
         assert options.get_session_config_entry(_ENTRY) == "1"
     else:
         with pytest.raises(RuntimeError, match=_ENTRY):

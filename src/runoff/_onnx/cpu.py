@@ -91,8 +91,9 @@ def int8_flavours() -> tuple[str, ...]:
 def cuts_int8_sums() -> bool:
     """Return whether this processor adds products of signed 8-bit weights in 16 bits.
 
-    Weights outside -64 and 64 then give wrong products, unless the runtime multiplies them as
-    unsigned ones, which takes a fifth longer. So it is on x86 without VNNI, as far as is known.
+    Sums of products with weights outside -64 and 64 are then cut off, unless the runtime takes the
+    weights as unsigned, which takes a fifth longer. It would do that on processors with VNNI, too,
+    if asked to. True on x86 unless it is known to have VNNI.
     """
     flags = _x86_flags()
     return bool(flags) and not flags & _VNNI
