@@ -5,6 +5,8 @@ import statistics
 import subprocess
 import sys
 
+import pytest
+
 _HEAVY = (
     "altair",
     "bm25s",
@@ -68,6 +70,18 @@ def test_modules_are_attributes_before_they_are_imported():
     assert modules | {"types"} <= set(found[0])
     assert "annotations" not in found[0]
     assert found[1:] == [True, True, []]
+
+
+def test_a_first_search_in_english_loads_no_more_than_it_needs():
+    """Neither NumPy's masked arrays nor the pattern of marks outside ASCII, 20 ms each."""
+    pytest.importorskip("runoff_models", reason="runoff-models is not installed")
+    found = _fresh(
+        "import json, sys; from runoff import TwoStage; "
+        "from runoff.recall import BM25, _analyzers; "
+        "TwoStage({'bm25': BM25(['a document', 'another'])}).search('a document'); "
+        "print(json.dumps(['numpy.ma' in sys.modules, _analyzers._many_marks.cache_info()[1]]))"
+    )
+    assert found == [False, 0]
 
 
 def test_names_of_the_rooms_load_nothing_heavy_until_they_are_used():
