@@ -7,18 +7,26 @@ from runoff._onnx import cpu
 
 @pytest.fixture(autouse=True)
 def fresh():
-    cpu.int8_flavours.cache_clear()
+    known = (cpu.int8_flavours, cpu.cuts_int8_sums)
+    for one in known:
+        one.cache_clear()
     yield
-    cpu.int8_flavours.cache_clear()
+    for one in known:
+        one.cache_clear()
 
 
 def flavours(monkeypatch, tmp_path, machine, flags, system="linux"):
+    pretend(monkeypatch, tmp_path, machine, flags, system)
+    return cpu.int8_flavours()
+
+
+def pretend(monkeypatch, tmp_path, machine, flags, system="linux"):
+    """Have the processor found be another one."""
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags} sse2\nbugs\t:\n")
     monkeypatch.setattr(cpu, "_CPUINFO", cpuinfo)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(cpu.sys, "platform", system)
-    return cpu.int8_flavours()
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,23 @@ def test_an_unreadable_cpuinfo_claims_nothing(monkeypatch, tmp_path):
 def test_intel_macs_have_avx2(monkeypatch, tmp_path):
     """A Mac has no /proc/cpuinfo and AVX2 all the same."""
     assert flavours(monkeypatch, tmp_path, "x86_64", "", "darwin") == ("quint8_avx2",)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "system", "cut"),
+    [
+        ("x86_64", "avx2", "linux", True),
+        ("AMD64", "avx2 avx512f", "linux", True),
+        ("x86_64", "", "darwin", True),
+        ("x86_64", "avx2 avx512f avx512_vnni", "linux", False),
+        ("x86_64", "avx2 avx_vnni", "linux", False),
+        ("aarch64", "avx2", "linux", False),
+    ],
+)
+def test_sums_are_cut_on_x86_without_vnni(monkeypatch, tmp_path, machine, flags, system, cut):
+    """Only x86 processors without VNNI add int8 products in 16 bits."""
+    pretend(monkeypatch, tmp_path, machine, flags, system)
+    assert cpu.cuts_int8_sums() is cut
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 _CPUINFO = Path("/proc/cpuinfo")
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+_VNNI = {"avx512_vnni", "avx_vnni"}
 _WINDOWS_HAS_AVX2 = 40  # PF_AVX2_INSTRUCTIONS_AVAILABLE of IsProcessorFeaturePresent
 
 
@@ -76,21 +77,32 @@ def int8_flavours() -> tuple[str, ...]:
     `"qint8_avx512_vnni"`. Signed 8-bit weights saturate in the multiply of x86 processors without
     VNNI, so those get the unsigned build. Empty when nothing is known about the processor.
     """
-    machine = platform.machine().lower()
-    if machine in {"arm64", "aarch64"}:
+    if platform.machine().lower() in {"arm64", "aarch64"}:
         return ("qint8_arm64",)
-    if machine not in {"x86_64", "amd64"}:
-        return ()
     flags = _x86_flags()
-    if flags & {"avx512_vnni", "avx_vnni"}:
+    if flags & _VNNI:
         return ("qint8_avx512_vnni", "qint8_avx512", "quint8_avx2")
     if "avx2" in flags:
         return ("quint8_avx2",)
     return ()
 
 
+@cache
+def cuts_int8_sums() -> bool:
+    """Return whether this processor adds products of signed 8-bit weights in 16 bits.
+
+    Sums of products with weights outside -64 and 64 are then cut off, unless the runtime takes the
+    weights as unsigned, which takes a fifth longer. It would do that on processors with VNNI, too,
+    if asked to. True on x86 unless it is known to have VNNI.
+    """
+    flags = _x86_flags()
+    return bool(flags) and not flags & _VNNI
+
+
 def _x86_flags() -> set[str]:
-    """Return the processor's feature flags that matter here."""
+    """Return the feature flags of an x86 processor that matter here; empty for any other."""
+    if platform.machine().lower() not in {"x86_64", "amd64"}:
+        return set()
     if sys.platform == "win32":
         return (
             {"avx2"}

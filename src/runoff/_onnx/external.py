@@ -71,6 +71,11 @@ def external_files(graph: Path, model: str) -> list[Path]:
     return sorted(found)
 
 
+def holds_its_weights(graph: Path) -> None:
+    """Note that a graph names no file of weights, so that it need not be read to find that out."""
+    _known[_key(graph, graph.stat())] = ()
+
+
 def is_linked(graph: Path, files: list[Path]) -> bool:
     """Whether weights are reached through a link, which some versions of onnxruntime refuse."""
     return any(path.resolve().parent != graph.parent.resolve() for path in files)
@@ -85,7 +90,7 @@ def _locations(graph: Path, model: str) -> tuple[str, ...]:
     """Return the paths that a graph names, each once."""
     with graph.open("rb") as stream:
         state = os.fstat(stream.fileno())
-        key = (str(graph), state.st_size, state.st_mtime_ns)
+        key = _key(graph, state)
         known = _known.get(key)
         if known is None:
             try:
@@ -95,6 +100,10 @@ def _locations(graph: Path, model: str) -> tuple[str, ...]:
                 raise ModelDamaged(msg) from error
             _known[key] = known
     return known
+
+
+def _key(graph: Path, state: os.stat_result) -> tuple[str, int, int]:
+    return str(graph), state.st_size, state.st_mtime_ns
 
 
 def _walk(stream: BinaryIO, end: int, kind: str, level: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._onnx import cpu
-from runoff._onnx.external import external_files
+from runoff._onnx.external import external_files, holds_its_weights
 from runoff._util.faults import reason_of
 from runoff._util.stored import is_count, is_finite, is_text, parse_json
 from runoff.errors import ModelDamaged, ModelNotFound, PoolFull
@@ -299,7 +299,8 @@ def checksum(path: Path) -> str:
 
 
 def verified(files: ModelFiles) -> None:
-    """Take over the checksums in `checksums.json`, which the files were just compared with."""
+    """Take over what is known of an embedded model, whose files were just compared with it."""
+    holds_its_weights(files.onnx)
     recorded = files.settings(CHECKSUMS)
     for path in (files.onnx, files.tokenizer):
         found = recorded.get(path.name)

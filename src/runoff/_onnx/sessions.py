@@ -7,6 +7,7 @@ every call finds its model again.
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import threading
 import weakref
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from runoff._onnx import runtime
+from runoff._onnx import cpu, runtime
 from runoff._onnx.external import is_linked
 from runoff._onnx.inputs import Inputs
 from runoff._onnx.slots import Interrupt
@@ -64,9 +65,12 @@ class Loaded:
     ) -> None:
         self.digest = digest
         self.generation = _generation
-        self.tokenizer = _open_tokenizer(files)
         self._name = files.name
-        self._session = _open_session(files, threads, graph or files.onnx)
+        opened = _beside(lambda: _open_tokenizer(files))
+        try:
+            self._session = _open_session(files, threads, graph or files.onnx)
+        finally:
+            self.tokenizer = opened()
         self._inputs = Inputs.of(self._session, files.name)
         self.outputs: tuple[str, ...] = tuple(one.name for one in self._session.get_outputs())
 
@@ -139,6 +143,29 @@ class Loaded:
             timer.cancel()
 
 
+def _beside(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Begin a call in a thread of its own, where there is one, and return what awaits its result.
+
+    onnxruntime opens a session without the interpreter lock, and a tokenizer is opened meanwhile.
+    """
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            with exits.Native():
+                result = call()
+        except BaseException as error:  # noqa: BLE001 - whoever awaits the result raises it
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    try:
+        threading.Thread(target=work, name="runoff-tokenizer", daemon=True).start()
+    except RuntimeError:  # no thread is left, or the interpreter is exiting
+        return call
+    return future.result
+
+
 def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is imported late
     optout.apply()
     from tokenizers import Tokenizer  # noqa: PLC0415 - imported where models are used
@@ -166,6 +193,8 @@ def _open_session(files: ModelFiles, threads: int, graph: Path) -> Any:  # noqa:
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if cpu.cuts_int8_sums() and not files.ours:  # ours stay within 7 bits, and load faster so
+        options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         with exits.Native(lambda: _cancel(options)):
             return onnxruntime.InferenceSession(

@@ -47,7 +47,8 @@ class Counts:
 
     def change(self, ids: NDArray[np.int32], by: int) -> None:
         """Count a document in (1) or out (-1)."""
-        found = np.unique(ids)
+        ordered = np.sort(ids)  # np.unique would import numpy.ma, which takes 20 ms
+        found = ordered[np.flatnonzero(np.diff(ordered, prepend=-1))]
         if found.size and found[-1] >= len(self.counts):
             wider = np.zeros(max(int(found[-1]) + 1, 2 * len(self.counts)), np.int64)
             wider[: len(self.counts)] = self.counts

@@ -23,13 +23,14 @@ import threading
 import unicodedata
 from collections.abc import Callable
 from functools import cache
+from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import InvalidArgument
 from runoff.recall._bm25.engine import bm25s_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Analyze: TypeAlias = Callable[[str], list[str]]
 """A callable that turns a text into tokens."""
@@ -278,6 +279,8 @@ def _folded(text: str) -> str:
     Of more than 30 combining marks in a row only 30 are kept, as in Unicode's Stream-Safe Text
     Format (UAX #15): ordering a run of n marks takes n * n steps.
     """
+    if text.isascii():  # the pattern takes tens of milliseconds to make, the first time
+        return text.lower()
     text = _many_marks().sub(r"\1", text)
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
@@ -287,11 +290,15 @@ def _many_marks() -> re.Pattern[str]:
     """Compile the pattern of more than 30 characters in a row that NFKD begins with a mark."""
     marks = "".join(
         f"\\U{first:08x}-\\U{last:08x}"
-        for first, last in _runs(
-            lambda one: bool(unicodedata.combining(unicodedata.normalize("NFKD", one)[0]))
-        )
+        for first, last in _runs(map(unicodedata.combining, map(_first_of_nfkd, _scanned())))
     )
     return re.compile(f"([{marks}]{{30}})[{marks}]+")
+
+
+def _first_of_nfkd(character: str) -> str:
+    if not unicodedata.decomposition(character):  # as of most: asking is quicker than normalising
+        return character
+    return unicodedata.normalize("NFKD", character)[0]
 
 
 def _bigrams(run: str) -> list[str]:
@@ -331,22 +338,27 @@ def _word_pattern() -> re.Pattern[str]:
     """
     bigram: list[str] = []
     other: list[str] = []
-    for first, last in _runs(_is_word_character):
+    for first, last in _runs(map(_is_word_character, _scanned())):
         for start, end, inside in _split(first, last):
             (bigram if inside else other).append(f"\\U{start:08x}-\\U{end:08x}")
     bigram.append(f"\\U{_LAST_SCANNED + 1:08x}-\\U0003ffff")
     return re.compile(f"[{''.join(bigram)}]+|[{''.join(other)}]+")
 
 
-def _runs(accept: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last code of every run of accepted characters."""
-    start: int | None = None
-    for code in range(_LAST_SCANNED + 2):
-        if code <= _LAST_SCANNED and accept(chr(code)):
-            start = code if start is None else start
-        elif start is not None:
-            yield start, code - 1
-            start = None
+def _scanned() -> Iterator[str]:
+    return map(chr, range(_LAST_SCANNED + 1))
+
+
+def _runs(accepted: Iterable[object]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last code of every run of scanned characters that are accepted."""
+    first = last = -1
+    for code in compress(range(_LAST_SCANNED + 1), accepted):
+        if code != last + 1:
+            if last >= 0:
+                yield first, last
+            first = code
+        last = code
+    yield first, last
 
 
 def _split(first: int, last: int) -> Iterator[tuple[int, int, bool]]:
