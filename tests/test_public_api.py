@@ -8,6 +8,7 @@ and named in CHANGELOG.md.
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 from importlib import import_module
@@ -35,6 +36,15 @@ FILES = {
     "testing/chaos.py",
     "testing/contracts.py",
     "testing/pytest_plugin.py",
+}
+# what takes any number of filters, or passes options on to what its docstring names
+OPEN = {
+    "runoff.evaluation.losses",
+    "runoff.filters.And",
+    "runoff.filters.Or",
+    "runoff.langchain.two_stage",
+    "runoff.llama_index.HybridRetriever",
+    "runoff.llama_index.two_stage",
 }
 ROOMS = {
     "bench",
@@ -151,6 +161,27 @@ def test_a_public_name_can_be_imported(module):
     for name in listed(PUBLIC[module]):
         assert hasattr(loaded, name)
         assert name in dir(loaded)
+
+
+def open_names(module):
+    """The names that take `*args` or `**kwargs`, but for protocols and Pydantic models."""
+    loaded = import_module(module)
+    for name in listed(PUBLIC[module]):
+        made = getattr(loaded, name)
+        if isinstance(made, type):
+            protocol = getattr(made, "_is_protocol", False)
+            if protocol or issubclass(made, Exception) or hasattr(made, "model_fields"):
+                continue
+        elif not inspect.isfunction(made):
+            continue
+        kinds = {one.kind for one in inspect.signature(made).parameters.values()}
+        if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+            yield f"{module}.{name}"
+
+
+def test_a_signature_names_its_arguments():
+    """Help and editors show every argument, also of a class whose `__new__` chooses another."""
+    assert {name for module in PUBLIC for name in open_names(module)} == OPEN
 
 
 def test_a_file_is_public_on_purpose():

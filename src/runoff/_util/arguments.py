@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 
@@ -40,3 +41,12 @@ def seconds(argument: str, value: object, *, zero: bool = False) -> None:
         return
     remedy = "must be seconds, 0 or more" if zero else "must be seconds, above 0"
     raise InvalidArgument(argument, value, remedy)
+
+
+class SignatureOfInit:
+    """Is `__signature__` of a class whose `__new__` takes anything, as it only chooses a class."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        """Return the signature of the class's `__init__`, without `self`."""
+        whole = inspect.signature(owner.__init__)  # type: ignore[misc] # each class's own
+        return whole.replace(parameters=list(whole.parameters.values())[1:])

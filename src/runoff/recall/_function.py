@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from runoff._util.arguments import SignatureOfInit
 from runoff._util.gained import gained
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument
 from runoff.recall._arguments import check_callable, check_question
@@ -62,6 +63,8 @@ class Function:
     thread: Literal["any", "caller"] = "any"
 
     __setstate__ = gained("thread")
+
+    __signature__ = SignatureOfInit()
 
     def __new__(  # noqa: PYI034 - it may be the class below
         cls, function: object = None, *_args: object, **_options: object

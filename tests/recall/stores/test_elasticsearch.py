@@ -205,7 +205,7 @@ HELD = {
     "double": (*_WHOLE, 0.1, 1.5, 1e300),
     "flag": (True, False, "true", "false", [True, False]),
     "date": _MOMENTS,
-    "nanos": _MOMENTS,
+    "nanos": _MOMENTS[:-1],  # it refuses documents from before 1970
     "none": ("a", 1),
 }
 _METADATA = [{}] + [{name: one} for name, many in HELD.items() for one in many]
@@ -373,6 +373,15 @@ def test_times_are_widened_to_milliseconds():
     bounds = found["range"]["date"]
     assert bounds["gte"] == "2026-11-29T12:00:00.123+00:00"
     assert bounds["lte"] == "2026-11-29T12:00:00.124+00:00"
+
+
+def test_moments_that_a_field_cannot_have_are_not_asked_for():
+    """A `date_nanos` has moments from 1970 to 2262, and refuses a query with others."""
+    wanted = Range("nanos", gt="1969-01-01", lt="3000-01-01")
+    found = elasticsearch_query(wanted, lambda name: (name, {"type": "date_nanos"}))
+    bounds = found["range"]["nanos"]
+    assert bounds["gte"] == "1970-01-01T00:00:00.000+00:00"
+    assert bounds["lte"] == "2262-04-11T23:47:16.854+00:00"
 
 
 def test_deep_filters_are_cut_to_what_the_engine_allows(odd):

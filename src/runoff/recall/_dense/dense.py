@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from runoff._util.arguments import SignatureOfInit
 from runoff._util.progress import Wanted, check_progress, counted
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
@@ -72,6 +73,8 @@ class Dense:
         EmbeddingError: vectors have the wrong shape, or contain NaN or infinity; names the
             document.
     """
+
+    __signature__ = SignatureOfInit()
 
     def __new__(  # noqa: PYI034 - it may be the class below
         cls,

@@ -36,6 +36,9 @@ _LONGEST = 256  # characters of a text that the usual mapping indexes
 _MOST_VALUES = 10_000
 _MOST_GUESSED = 400
 _DEEPEST = 20  # Elasticsearch allows 30 levels
+# what nanoseconds since 1970, in 63 bits, can tell, to a millisecond
+_FIRST_NANO = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_NANO = datetime(2262, 4, 11, 23, 47, 16, 853000, tzinfo=UTC)
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNINDEXED = 2**31 - 1
 # what a number or a boolean may have been before a `keyword` field made it a text
@@ -176,7 +179,7 @@ def _range(one: Range, name: str, field: Mapping[str, Any]) -> Clause | bool:
         if isinstance(bound, datetime):
             if kind not in {"date", "date_nanos"}:
                 return True
-            bounds[how] = _moment(bound, up=how == "lte")
+            bounds[how] = _moment(bound, up=how == "lte", nanos=kind == "date_nanos")
             bounds["format"] = "strict_date_optional_time"
         else:
             indexed = _indexed(bound, kind)  # type: ignore[arg-type]  # no date is left
@@ -198,9 +201,14 @@ def _indexed(value: float, kind: str) -> float | None:
     return float(value) if kind == "float" and abs(value) <= _LARGEST_SINGLE else None
 
 
-def _moment(bound: datetime, *, up: bool) -> str | None:
-    """Return a moment in milliseconds of UTC, at or before it, or at or after it."""
+def _moment(bound: datetime, *, up: bool, nanos: bool) -> str:
+    """Return a moment in milliseconds of UTC, at or before it, or at or after it.
+
+    A field of nanoseconds has none beyond its first and last moment, and refuses such bounds.
+    """
     moment = bound.astimezone(UTC)
+    if nanos:
+        moment = min(max(moment, _FIRST_NANO), _LAST_NANO)
     moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     if up:
         moment += timedelta(milliseconds=1)

@@ -23,6 +23,7 @@ from typing import (
 
 import numpy as np
 
+from runoff._util.arguments import SignatureOfInit
 from runoff._waiting import exits
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument, PermanentError
@@ -72,6 +73,7 @@ class EngineSource(ABC, Generic[_L]):
     _client_is = ""  # what the client must be
     _methods: tuple[str, ...] = ()  # that it must have; the first one is awaited if it is async
     _most = 2**31 - 1  # records that the engine returns at once
+    __signature__ = SignatureOfInit()
     _asynchronous: type[EngineSource[Any]]
 
     def __new__(cls, client: object = None, *_args: object, **options: object) -> Self:

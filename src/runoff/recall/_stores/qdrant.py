@@ -55,6 +55,7 @@ class _Collection:
     dimension: int | None
     layout: Layout
     empty: bool
+    indexes: Mapping[str, str]  # the types of those that may lack numbers, by payload key
 
 
 class Qdrant(EngineSource[_Collection]):
@@ -150,7 +151,7 @@ class Qdrant(EngineSource[_Collection]):
         vector, distance, dimension = self._vector_of(info.config.params)
         points, _ = yield from self._scroll(None, 1, deadline)
         layout = self._layout_of(points[0].payload or {} if points else {})
-        return _Collection(vector, distance, dimension, layout, empty=not points)
+        return _Collection(vector, distance, dimension, layout, not points, _lacking(info))
 
     def _vector_of(self, params: Any) -> tuple[str, str, int | None]:  # noqa: ANN401 - of qdrant_client
         """Return the name, the distance and the dimension of the vector that is searched."""
@@ -196,7 +197,13 @@ class Qdrant(EngineSource[_Collection]):
 
     def _clause(self, wanted: Filter, description: _Collection) -> Any:  # noqa: ANN401 - of qdrant_client
         layout = description.layout
-        found = qdrant_filter(wanted, under=layout.metadata, hidden=layout.may_hide)
+        found = qdrant_filter(
+            wanted,
+            under=layout.metadata,
+            hidden=layout.may_hide,
+            checked=True,
+            index_of=lambda key: description.indexes.get(_unquoted(key)),
+        )
         if isinstance(found, bool):
             return found
         from qdrant_client import models  # noqa: PLC0415 - as above
@@ -272,6 +279,22 @@ class Qdrant(EngineSource[_Collection]):
 
 class _AsyncQdrant(AsyncEngineSource[_Collection], Qdrant):
     """A source over an `AsyncQdrantClient`; `Qdrant` chooses it."""
+
+
+def _lacking(info: Any) -> dict[str, str]:  # noqa: ANN401 - of qdrant_client
+    """Return the types of indexes that may lack numbers: of times, or of some points' integers."""
+    found = {}
+    for key, one in (info.payload_schema or {}).items():
+        kind = str(getattr(one.data_type, "value", one.data_type))
+        whole = one.points >= (info.points_count or 0)
+        if kind == "datetime" or (kind == "integer" and not whole):
+            found[_unquoted(key)] = kind
+    return found
+
+
+def _unquoted(key: str) -> str:
+    """Return a payload key as it compares, since Qdrant puts other names in quotes than runoff."""
+    return key.replace('"', "")
 
 
 def _whole(seconds: float | None) -> int | None:

@@ -1,17 +1,21 @@
 """Translates a filter to Qdrant's, which keeps every document that the filter keeps.
 
-This relies on facts about qdrant-client 1.19 and 1.20 in local mode, which mirrors the server: a
-match distinguishes integers, floats and booleans, so numbers are compared by a range of one value,
-which booleans are not in (before 1.19 local mode took them for numbers); a condition on a list is
-true if it is true of one element; `field[]` looks only into lists, which lets a `Range` skip them;
-`must_not` keeps points without the field. A range rounds to a float: whole numbers from 2**53 on
-are matched as integers, and floats and bounds as large keep everything, as times and names with a
-double quote do, which Qdrant cannot express.
+This relies on facts about qdrant-client 1.19 and 1.20 in local mode, and about the server's engine
+(qdrant-edge 0.9): a match distinguishes integers, floats and booleans, so numbers are compared by a
+range of one value, which booleans are not in (before 1.19 local mode took them for numbers); a
+condition on a list is true if it is true of one element; `field[]` looks only into lists, which
+lets a `Range` skip them, but reads every payload; `must_not` keeps points without the field. A
+range rounds to a float: whole numbers from 2**53 on are matched as integers, and floats and bounds
+as large keep everything, as times and names with a double quote do, which Qdrant cannot express.
+
+A range asks the field's index if that is of integers, which has no fractions, or of times, which
+has texts that are times, as numbers.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from runoff.recall._stores.clauses import Leaf
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_LARGEST_INTEGER = 2**64
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
@@ -33,6 +38,8 @@ def qdrant_filter(
     *,
     under: str = "",
     hidden: Callable[[str], bool] = lambda _name: False,
+    checked: bool = False,
+    index_of: Callable[[str], str | None] = lambda _key: None,
 ) -> dict[str, Any] | bool:
     """Return a filter as what `qdrant_client.models.Filter.model_validate` takes.
 
@@ -40,6 +47,10 @@ def qdrant_filter(
         wanted: the filter.
         under: the payload key that contains the metadata; empty if it is the payload itself.
         hidden: whether documents may lack a field that their payload has.
+        checked: whether what the filter keeps is checked, and more is fetched in its place; then a
+            `Range` keeps lists too, which spares reading payloads.
+        index_of: the type of a payload key's index, if it may lack numbers: `"integer"`, and all
+            that is not in it is kept, or `"datetime"`, and numbers keep everything.
 
     Returns:
         The filter; True if Qdrant cannot express any of it; False if it keeps nothing.
@@ -50,7 +61,14 @@ def qdrant_filter(
             return True
         name = one.field if _PLAIN.fullmatch(one.field) else f'"{one.field}"'
         key = f"{under}.{name}" if under else name
-        made = _range(key, one) if isinstance(one, Range) else _one_of(key, values_of(one))
+        index = index_of(key)
+        if index == "datetime" and _has_number(one):
+            return True
+        lacking = positive and index is not None
+        if isinstance(one, Range):
+            made = _range(key, one, lists=checked and positive, lacking=lacking)
+        else:
+            made = _one_of(key, values_of(one), wide=checked and positive, lacking=lacking)
         if isinstance(made, bool):
             return made or not positive
         return made if positive else {"must_not": [made]}
@@ -60,17 +78,33 @@ def qdrant_filter(
     )
 
 
-def _range(key: str, one: Range) -> dict[str, Any] | bool:
+def _has_number(one: Leaf) -> bool:
+    """Whether a leaf would be asked by a range of numbers."""
+    asked = bounds_of(one).values() if isinstance(one, Range) else values_of(one)
+    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in asked)
+
+
+def _range(key: str, one: Range, *, lists: bool, lacking: bool) -> dict[str, Any] | bool:
     bounds = {_BOUNDS[sign]: bound for sign, bound in bounds_of(one).items()}
     if any(isinstance(one, date) or abs(one) >= LARGEST_EXACT for one in bounds.values()):
         return True
-    return {
-        "must": [{"key": key, "range": bounds}],
-        "must_not": [{"key": f"{key}[]", "range": bounds}],
-    }
+    found: dict[str, Any] = {"key": key, "range": bounds}
+    if lacking:
+        found = {"should": [found, _without_number(key)]}
+    if lists:
+        return found if lacking else {"must": [found]}
+    return {"must": [found], "must_not": [{"key": f"{key}[]", "range": bounds}]}
 
 
-def _one_of(key: str, values: Iterable[Scalar]) -> dict[str, Any] | bool:
+def _without_number(key: str) -> dict[str, Any]:
+    """Return a filter that keeps values which the index of a key's numbers lacks."""
+    every = {"gte": -sys.float_info.max, "lte": sys.float_info.max}
+    return {"must_not": [{"key": key, "range": every}, {"is_empty": {"key": key}}]}
+
+
+def _one_of(
+    key: str, values: Iterable[Scalar], *, wide: bool, lacking: bool
+) -> dict[str, Any] | bool:
     words: list[str] = []
     conditions: list[dict[str, Any]] = []
     for value in values:
@@ -80,10 +114,17 @@ def _one_of(key: str, values: Iterable[Scalar]) -> dict[str, Any] | bool:
             return True
         elif isinstance(value, bool) or (isinstance(value, int) and abs(value) >= LARGEST_EXACT):
             conditions.append({"key": key, "match": {"value": value}})
+            if wide and LARGEST_EXACT <= abs(value) < _LARGEST_INTEGER:  # it may be a float there
+                rounded = float(value)
+                conditions.append({"key": key, "range": {"gte": rounded, "lte": rounded}})
         elif abs(value) >= LARGEST_EXACT:
             return True
         else:
             conditions.append({"key": key, "range": {"gte": value, "lte": value}})
+            if lacking and value != int(value):  # in a list beside whole numbers
+                conditions.append({"key": f"{key}[]", "range": {"gte": value, "lte": value}})
+    if lacking and any("range" in one for one in conditions):
+        conditions.append(_without_number(key))
     if words:
         conditions.append({"key": key, "match": {"any": words}})
     return {"should": conditions} if conditions else False
