@@ -143,7 +143,7 @@ class Gathered:
         repeated = [f"{self.repeated} judgments are repeated."] if self.repeated else []
         return (*self.told, *repeated)
 
-    def _once(  # noqa: PLR0913, PLR0917 - private
+    def _once(
         self, where: str, key: tuple[str, ...], old: object, new: object, what: str, do: str = ""
     ) -> None:
         first = self._places.setdefault(key, where)

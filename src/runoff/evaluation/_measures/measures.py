@@ -201,8 +201,8 @@ class Evaluator:
             run: query id to document ids, best first; it is not changed.
 
         Raises:
-            InvalidArgument: a query's results repeat a document, or are not a list of ids, or none of
-                the answered queries is judged.
+            InvalidArgument: a query's results repeat a document, or are not a list of ids, or no
+                answered query is judged.
         """
         if not isinstance(run, Mapping):
             raise InvalidArgument("run", run, "must map query ids to document ids, best first")
