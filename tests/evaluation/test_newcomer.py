@@ -36,11 +36,19 @@ def test_one_judged_result_is_enough_for_no_such_note():
     assert evaluate({"q1": ["a"], "q2": ["doc-b"]}, JUDGED).notes == ()
 
 
-def test_queries_of_other_ids_are_noted_with_both():
-    """If no query of a run is judged, the note quotes an id of the run and one of the judgments."""
-    *_, note = evaluate({"query 1": ["a"]}, JUDGED).notes
-    assert "'query 1'" in note
-    assert "'q1'" in note
+def test_a_run_of_other_queries_is_refused_with_both_ids():
+    """It is not a system that finds nothing, of which a verdict would prove a harm."""
+    judged = Collection.from_pairs({"question one": {"a": 1}})
+    with pytest.raises(InvalidArgument, match="run='query 1': is not judged, nor is any") as caught:
+        evaluate({"query 1": ["a"]}, judged)
+    assert "A judged one is 'text:" in str(caught.value)
+    assert "derived from the text" in str(caught.value)
+
+
+def test_a_run_without_answers_finds_nothing():
+    """An empty run has no ids that could be wrong."""
+    right = evaluate({one: ["a"] for one in JUDGED.queries}, JUDGED)
+    assert verdict(right, evaluate({}, JUDGED)).decision == "undecided"
 
 
 def test_the_ledger_notes_other_ids():

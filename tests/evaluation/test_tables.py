@@ -322,3 +322,15 @@ def test_optional_packages_are_named(tmp_path, book, monkeypatch):
     monkeypatch.setitem(sys.modules, "krippendorff", None)
     with pytest.raises(MissingExtra, match=r"runoff\[eval\]"):
         csv(tmp_path / "j.csv", "query,doc_id,judge,grade\none,d1,Ann,1\none,d1,Ben,0\n")
+
+
+@pytest.mark.parametrize("header", ["query,doc_id,clicks", "Query,Doc ID,position,Clicked"])
+def test_clicks_are_no_judgments(tmp_path, header):
+    """Every row would be a relevant document, clicked or not."""
+    row = ",".join(["how?", "d1", *["1"] * (header.count(",") - 1)])
+    (tmp_path / "log.csv").write_text(f"{header}\n{row}\n")
+    with pytest.raises(MalformedData, match=r"are no judgments.*--clicks"):
+        Collection.from_csv(tmp_path / "log.csv")
+    (tmp_path / "graded.csv").write_text(f"{header},grade\n{row},2\n")
+    graded = Collection.from_csv(tmp_path / "graded.csv")
+    assert list(graded.qrels.values()) == [{"d1": 2}]

@@ -274,3 +274,33 @@ def test_a_verdict_in_doubt_survives_json_and_pickle():
     assert plain["unjudged"]["judge"][0]["doc_id"] == found.unjudged.judge[0].doc_id
     sides = [pickle.loads(pickle.dumps(evaluate(run, pool))) for run in (first, second)]
     assert verdict(*sides).unjudged.range == found.unjudged.range
+
+
+@pytest.mark.parametrize(("favoured", "other"), [("first", "second"), ("second", "first")])
+def test_relevant_documents_marked_in_one_systems_results_are_noted(favoured, other):
+    """A list of relevant documents that all stand in one system's results may come from there."""
+    truth, *runs = _world()
+    runs = runs if favoured == "first" else runs[::-1]
+    marked = {"first": 0, "second": 1}[favoured]
+    positives = Collection(
+        QUERIES,
+        {one: {doc: 1 for doc in runs[marked][one] if truth[one][doc]} for one in QUERIES},
+    )
+    found = _verdict(positives, *runs)
+    note = next(one for one in found.notes if one.startswith("Each of the "))
+    assert f"among the first 10 results of the {favoured} system, and not of the {other}" in note
+    assert found.unjudged is None
+    bounded = _verdict(positives, *runs, unjudged=1)
+    assert bounded.decision == "undecided"
+    assert not any(one.startswith("Each of the ") for one in bounded.notes)
+
+
+def test_relevant_documents_from_elsewhere_are_not_noted():
+    """A list that holds documents beyond either system's results was not made from them."""
+    truth, first, second = _world()
+    every = Collection(
+        QUERIES, {one: {doc: 1 for doc, grade in truth[one].items() if grade} for one in QUERIES}
+    )
+    assert not any(one.startswith("Each of the ") for one in _verdict(every, first, second).notes)
+    few = Collection({"q0": "question 0"}, {"q0": {first["q0"][0]: 1}})
+    assert not any(one.startswith("Each of the ") for one in _verdict(few, first, second).notes)

@@ -42,23 +42,35 @@ def check_recorded(recording: Recording, qrels: Mapping[str, object]) -> None:
         raise InvalidArgument("recording", recording, remedy)
 
 
+def check_queries(run: Mapping[str, object], qrels: Mapping[str, object]) -> None:
+    """Raise if none of the answered queries is judged.
+
+    Args:
+        run: query id to its results.
+        qrels: the judgments.
+
+    Raises:
+        InvalidArgument: none is, so every figure would be 0, which looks like a bad system.
+    """
+    if run and qrels and run.keys().isdisjoint(qrels):
+        judged = next(iter(qrels))
+        derived = ", derived from the text" if judged.startswith("text:") else ""
+        remedy = (
+            "is not judged, nor is any other answered query. Are the ids of the queries the same? "
+            f"A judged one is {short_repr(judged)}{derived}"
+        )
+        raise InvalidArgument("run", next(iter(run)), remedy)
+
+
 def foreign(
     found: Mapping[str, Collection[str]], qrels: Mapping[str, Mapping[str, int]]
 ) -> Iterator[str]:
-    """Yield a sentence if ids of queries or documents do not match the judged ones, or most do not.
+    """Yield a sentence if ids of documents do not match the judged ones, or most do not.
 
     Args:
         found: query id to the ids of the documents found.
         qrels: the judgments.
     """
-    if found and not any(query_id in qrels for query_id in found):
-        judged = next(iter(qrels))
-        derived = " (derived from the text)" if judged.startswith("text:") else ""
-        yield (
-            "None of the answered queries is judged. Are the ids the same? An answered query is "
-            f"{short_repr(next(iter(found)))}, a judged one {short_repr(judged)}{derived}."
-        )
-        return
     answered = {one: doc_ids for one, doc_ids in found.items() if one in qrels and doc_ids}
     if answered and all(qrels[one].keys().isdisjoint(ids) for one, ids in answered.items()):
         query_id, doc_ids = next(iter(answered.items()))

@@ -64,12 +64,15 @@ def growth(values: ArrayLike, worst: ArrayLike, mean: float) -> NDArray[np.float
         shape (..., times); 0 is the capital at the start.
     """
     given = np.asarray(values, np.float64) - mean
-    room = _room(worst, mean)
-    total = np.full(given.shape, -np.inf)
-    for at, share in enumerate(_SHARES):
-        one = np.log1p(given * (_ALL_IN * 0.5**at / room))
-        np.logaddexp(total, np.cumsum(one, axis=-1) + math.log(share), out=total)
-    return total
+    if given.ndim > 1:
+        return np.stack([growth(one, worst, mean) for one in np.asarray(values)])
+    parts = np.multiply.outer(_ALL_IN * 0.5 ** np.arange(len(_SHARES)), given / _room(worst, mean))
+    np.cumsum(np.log1p(parts, out=parts), axis=1, out=parts)
+    parts += np.log(_SHARES)[:, None]
+    highest = parts.max(axis=0)
+    parts -= highest
+    found: NDArray[np.float64] = highest + np.log(np.exp(parts, out=parts).sum(axis=0))
+    return found
 
 
 def first_proof(

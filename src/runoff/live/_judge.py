@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -111,13 +111,13 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         raise InvalidArgument("by", by, "must be a judge, unless people= is given")
     seen = Observations(folder, since=since)
     notes: list[str] = []
-    latest = _latest(seen, against, notes)
+    latest, usual = _latest(seen, against, notes)
     if asked is not None:
         for model in _models(latest, against):
             _check_own(asked, model.name, own_model, notes)
     store = Judged(file_of(folder))
     setup = _setup(latest, against)
-    k = cutoff or _usual(store, seen, setup, against)
+    k = cutoff or _usual(store, setup, usual)
     system = f"{setup} {against}@{k}"
     work = Work(store, system, k, against, texts)
     work.read(one for one in seen if _counts(one, against) and _setup(one, against) == setup)
@@ -182,26 +182,30 @@ def _setup(seen: Observation, against: str) -> str:
     return " ".join([seen.pipeline, *models])
 
 
-def _latest(seen: Observations, against: str, notes: list[str]) -> Observation:
-    """Return the latest answer that counts, and note how many do not."""
+def _latest(seen: Observations, against: str, notes: list[str]) -> tuple[Observation, int]:
+    """Return the latest answer that counts and its setup's usual `top_k`; note how many do not."""
     latest: Observation | None = None
     many: Counter[str] = Counter()
+    results: defaultdict[str, Counter[int]] = defaultdict(Counter)
     degraded = 0
     for one in seen:
+        setup = _setup(one, against)
+        results[setup][one.top_k] += 1
         if not _counts(one, against):
             degraded += 1
             continue
-        many[_setup(one, against)] += 1
+        many[setup] += 1
         if latest is None or one.time > latest.time:
             latest = one
     if latest is None:
         remedy = "has no complete answer to compare"
         raise InvalidArgument("path", seen.path, remedy)
+    setup = _setup(latest, against)
     if degraded:
         notes.append(f"{degraded} answers are left out: they are degraded or lack an order.")
-    if other := many.total() - many[_setup(latest, against)]:
+    if other := many.total() - many[setup]:
         notes.append(f"{other} answers are left out: they are of another configuration or model.")
-    return latest
+    return latest, results[setup].most_common(1)[0][0]
 
 
 def _check_own(asked: Judge, model: str, own_model: str, notes: list[str]) -> None:
@@ -220,12 +224,11 @@ def _check_own(asked: Judge, model: str, own_model: str, notes: list[str]) -> No
     )
 
 
-def _usual(store: Judged, seen: Observations, setup: str, against: str) -> int:
+def _usual(store: Judged, setup: str, usual: int) -> int:
     """Return the usual number of results, the same at every call."""
     name = f"cutoff {setup}"
     held = store.get(name)
     if not isinstance(held, int):
-        found = Counter(one.top_k for one in seen if _setup(one, against) == setup)
-        held = min(_DEEPEST, found.most_common(1)[0][0])
+        held = min(_DEEPEST, usual)
         store.put(name, held)
     return held

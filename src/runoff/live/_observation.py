@@ -136,7 +136,10 @@ class Observation:
 
         Grouped candidates are left out: another stands for them.
         """
-        return tuple(at for at, fate in enumerate(self.fates) if fate is not FateKind.GROUPED)
+        every = range(len(self.fates))
+        if FateKind.GROUPED not in self.fates:
+            return tuple(every)
+        return tuple(at for at in every if self.fates[at] is not FateKind.GROUPED)
 
     @property
     def reranked(self) -> tuple[int, ...]:
@@ -185,7 +188,7 @@ class Observation:
 
 
 def _by_rank(ranks: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted((at for at, rank in enumerate(ranks) if rank), key=ranks.__getitem__))
+    return tuple(sorted(filter(ranks.__getitem__, range(len(ranks))), key=ranks.__getitem__))
 
 
 def _known(score: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.stored import is_count, is_finite, parse_json
@@ -23,9 +24,12 @@ except ModuleNotFoundError as missing:
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from enum import StrEnum
 
 VERSION = 1
 _KEY = "runoff-observations"
+_AT_ONCE = 64  # observations that are made at a time
+_MISSING = "a value is missing"
 _MODEL = pa.struct({"name": pa.string(), "revision": pa.string(), "precision": pa.string()})
 _RANKS = {"rank": pa.list_(pa.int32()), "score": pa.list_(pa.float64())}
 _USAGE = {
@@ -48,6 +52,7 @@ _CANDIDATES = {
     "scorings": pa.string(),
     "fates": pa.string(),
 }
+_ENUMS: dict[str, type[StrEnum]] = {"scorings": Scoring, "fates": FateKind}
 _PLAIN = {
     "id": pa.string(),
     "time": pa.float64(),
@@ -207,36 +212,70 @@ def rows_of(table: pa.Table) -> Iterator[Observation]:
     Raises:
         ValueError: a row holds what no observation can have.
     """
-    for batch in table.to_batches(max_chunksize=64):
-        yield from map(_observation, batch.to_pylist())
+    listed = (*_CANDIDATES, "texts", "sources")
+    for batch in table.to_batches(max_chunksize=_AT_ONCE):
+        columns: dict[str, Sequence[Any]] = {
+            name: _lists(batch.column(name), _ENUMS.get(name)) for name in (*_CANDIDATES, "texts")
+        }
+        sources = _sources(batch.column("sources"))
+        others = batch.select([name for name in batch.schema.names if name not in listed])
+        for at, row in enumerate(others.to_pylist()):
+            lists = {name: column[at] for name, column in columns.items()}
+            yield _observation(row, lists, sources[at])
 
 
-def _observation(row: dict[str, Any]) -> Observation:
+def _lists(column: pa.ListArray, made: type[StrEnum] | None = None) -> list[tuple[Any, ...]]:
+    """Return the values of each row of a list column, through Arrow's own loops.
+
+    Args:
+        column: the lists.
+        made: what each value is made into; each value is made once.
+    """
+    flat = column.flatten()
+    if column.null_count or flat.null_count:
+        raise ValueError(_MISSING)
+    values = flat.to_numpy(zero_copy_only=False).tolist()
+    if made is not None:
+        known = {value: made(value) for value in {*values}}
+        values = [known[value] for value in values]
+    return _split(column, values)
+
+
+def _split(column: pa.ListArray, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    ends = column.offsets.to_pylist()
+    return [tuple(values[at - ends[0] : end - ends[0]]) for at, end in pairwise(ends)]
+
+
+def _sources(column: pa.ListArray) -> list[dict[str, SourceRanks]]:
+    names, ranks, scores = column.flatten().flatten()
+    if column.null_count or names.null_count:
+        raise ValueError(_MISSING)
+    made = map(SourceRanks, _lists(ranks), _lists(scores))
+    rows = _split(column, list(zip(names.to_pylist(), made, strict=True)))
+    return [dict(row) for row in rows]
+
+
+def _observation(
+    row: dict[str, Any], lists: dict[str, tuple[Any, ...]], sources: dict[str, SourceRanks]
+) -> Observation:
     if any(row[name] is None for name in row if name not in {"shadow", "budget_ms"}):
-        msg = "a value is missing"
-        raise ValueError(msg)
-    sources = {
-        one["name"]: SourceRanks(tuple(one["rank"]), tuple(one["score"])) for one in row["sources"]
-    }
+        raise ValueError(_MISSING)
     shadow = None if row["shadow"] is None else _shadow(row["shadow"])
-    columns: dict[str, Any] = {name: tuple(row[name]) for name in _CANDIDATES}
-    per_candidate: list[Sequence[object]] = [*columns.values()]
+    per_candidate: list[Sequence[object]] = [lists[name] for name in _CANDIDATES]
     for ranks in sources.values():
         per_candidate += [ranks.rank, ranks.score]
     if shadow is not None:
         per_candidate += [shadow.rank, shadow.score]
-    if row["texts"]:
-        per_candidate.append(row["texts"])
-    many = len(row["doc_ids"])
-    if any(len(column) != many or None in column for column in per_candidate):
+    if lists["texts"]:
+        per_candidate.append(lists["texts"])
+    many = len(lists["doc_ids"])
+    gaps = shadow is not None and (None in shadow.rank or None in shadow.score)
+    if gaps or any(len(column) != many for column in per_candidate):
         msg = f"observation {row['id']} has columns of different lengths, or with gaps"
         raise ValueError(msg)
-    columns["scorings"] = tuple(map(Scoring, columns["scorings"]))
-    columns["fates"] = tuple(map(FateKind, columns["fates"]))
     return Observation(
         **{name: row[name] for name in _PLAIN},
-        **columns,
-        texts=tuple(row["texts"]),
+        **lists,
         sources=sources,
         stages=stages_of(row["stages"]),
         outcome=Outcome(

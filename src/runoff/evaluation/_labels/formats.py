@@ -126,7 +126,8 @@ class Gathered:
         value, judged = _grade(where, grade), self.qrels.setdefault(query, {})
         if doc in judged:
             self.repeated += 1
-        self._once(where, (query, doc), judged.get(doc), value, f"the grade of {doc!r}")
+        remedy = ": keep one of them; in a table, a column `judge` tells several people apart"
+        self._once(where, (query, doc), judged.get(doc), value, f"the grade of {doc!r}", remedy)
         judged[doc] = value
 
     def label(self, where: str, query_id: str, name: str, value: object) -> None:
@@ -142,10 +143,12 @@ class Gathered:
         repeated = [f"{self.repeated} judgments are repeated."] if self.repeated else []
         return (*self.told, *repeated)
 
-    def _once(self, where: str, key: tuple[str, ...], old: object, new: object, what: str) -> None:
+    def _once(
+        self, where: str, key: tuple[str, ...], old: object, new: object, what: str, do: str = ""
+    ) -> None:
         first = self._places.setdefault(key, where)
         if old is not None and old != new:
-            remedy = f"{what} was {short_repr(old)} in {first} (query {key[0]!r})"
+            remedy = f"{what} was {short_repr(old)} in {first} (query {key[0]!r}){do}"
             raise MalformedData(where, new, remedy)
 
 

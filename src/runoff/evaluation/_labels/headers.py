@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runoff.errors import MalformedData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 JUDGMENTS = ("query", "doc_id")
 """The columns of a table of judgments; texts of answers may stand in place of ids."""
@@ -88,7 +88,8 @@ def columns_of(where: str, cells: Sequence[object], needed: Sequence[str]) -> Co
         needed: the columns that such a table has.
 
     Raises:
-        MalformedData: two columns have one name, or could have one role.
+        MalformedData: two columns have one name, or could have one role, or clicks stand in the
+            place of grades.
     """
     names = ["" if cell is None else " ".join(str(cell).split()) for cell in cells]
     given = [name for name in names if name]
@@ -109,6 +110,8 @@ def columns_of(where: str, cells: Sequence[object], needed: Sequence[str]) -> Co
     if "answer" in role and "doc_id" in role:
         del role["answer"]  # ids need no matching
     judges = {} if clicks or "grade" in role or "judge" in role else _judges(names, folded)
+    if needed == JUDGMENTS and not judges and "grade" not in role and not _absent(role, needed):
+        _check_no_clicks(where, names, folded)
     used = {*role.values(), *judges}
     return Columns(
         role,
@@ -124,10 +127,26 @@ def columns_of(where: str, cells: Sequence[object], needed: Sequence[str]) -> Co
 
 def missing(columns: Columns, needed: Sequence[str]) -> list[str]:
     """Return the needed columns that a table lacks."""
-    absent = [name for name in needed if name not in columns.role]
-    if "answer" in columns.role and "doc_id" in absent:
+    return _absent(columns.role, needed)
+
+
+def _absent(role: Mapping[str, int], needed: Sequence[str]) -> list[str]:
+    absent = [name for name in needed if name not in role]
+    if "answer" in role and "doc_id" in absent:
         absent.remove("doc_id")
     return absent
+
+
+def _check_no_clicks(where: str, names: Sequence[str], folded: Sequence[str]) -> None:
+    """Raise if a table has a column of clicks, which would make a judgment of every row."""
+    for name, plain in zip(names, folded, strict=True):
+        if _ROLES.get(plain) == "clicked":
+            remedy = (
+                "are no judgments, and there is no column of grades: from_impressions(), or "
+                "--clicks, reads clicks with the positions of what was shown, and from_clicks() "
+                "those without, which prove nothing"
+            )
+            raise MalformedData(where, name, remedy)
 
 
 def _only(

@@ -23,7 +23,7 @@ from runoff.evaluation._measures.names import (
     parsed_measure,
 )
 from runoff.evaluation._measures.providers import PlainEvaluator
-from runoff.evaluation._remarks import check_found, check_judged, foreign
+from runoff.evaluation._remarks import check_found, check_judged, check_queries, foreign
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -201,10 +201,12 @@ class Evaluator:
             run: query id to document ids, best first; it is not changed.
 
         Raises:
-            InvalidArgument: a query's results repeat a document, or are not a list of ids.
+            InvalidArgument: a query's results repeat a document, or are not a list of ids, or no
+                answered query is judged.
         """
         if not isinstance(run, Mapping):
             raise InvalidArgument("run", run, "must map query ids to document ids, best first")
+        check_queries(run, self._view.judged)
         listed = {
             query_id: _falling(query_id, run[query_id])
             for query_id in self.query_ids
@@ -231,11 +233,10 @@ class Evaluator:
         values = {name: found[name] for name in self.measures}
         for column in (*values.values(), *judged.values()):
             column.flags.writeable = False
-        ids = {**dict.fromkeys(run, ()), **orders}
         notes = (
             *self.notes,
             *_oddities(run, self._qrels, int(empty.sum())),
-            *foreign(ids, self._view.judged),
+            *foreign(orders, self._view.judged),
         )
         answers = {one: tuple(self._view.seen(one, scores)) for one, scores in scored.items()}
         return Measured(

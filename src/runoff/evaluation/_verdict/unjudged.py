@@ -29,6 +29,7 @@ BESIDE = ("Bpref", "infAP")
 """Measures that are made for incomplete judgments (Buckley and Voorhees 2004; Yilmaz 2006)."""
 
 _EXACT = 12  # up to this many unjudged documents of a query, every number of them is tried
+_TELLING = 20  # relevant documents; fewer may all be among a good system's results
 _FEW_ZEROS = 0.02  # of all judgments; with fewer the collection lists relevant documents only
 
 
@@ -98,6 +99,35 @@ def pooled(qrels: Mapping[str, Mapping[str, int]]) -> bool:
     """
     grades = [grade for judged in qrels.values() for grade in judged.values()]
     return sum(grade <= 0 for grade in grades) > _FEW_ZEROS * len(grades)
+
+
+def marked_in(before: Measured, after: Measured, measure: str) -> str:
+    """Return a sentence if a list of relevant documents may come from one system's own results.
+
+    It may if each of them is among the counted results of that system, and not of the other.
+    """
+    relevant = {
+        one: {doc for doc, grade in given.items() if grade > 0}
+        for one, given in before.qrels.items()
+    }
+    many, cutoff = sum(map(len, relevant.values())), cutoff_of(measure)
+    if many < _TELLING or cutoff is None or math.isinf(cutoff):
+        return ""
+    counted = (
+        {query: {*ids[: int(cutoff)]} for query, ids in one.answers.items()}
+        for one in (before, after)
+    )
+    inside = [
+        all(docs <= one.get(query, set()) for query, docs in relevant.items()) for one in counted
+    ]
+    if inside[0] == inside[1]:
+        return ""
+    favoured, other = ("first", "second") if inside[0] else ("second", "first")
+    return (
+        f"Each of the {many} relevant documents is among the first {int(cutoff)} results of the "
+        f"{favoured} system, and not of the {other}. If they were marked there, nobody looked at "
+        f"what else the {other} finds, and this favours the {favoured}: unjudged=1 allows for it."
+    )
 
 
 def doubt_of(before: Measured, after: Measured, measure: str, chance: float = 1.0) -> Extent | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from runoff.evaluation._statistics.power import detectable, more_queries
 from runoff.evaluation._verdict.bounds import in_doubt
 from runoff.evaluation._verdict.pairing import paired, questions
 from runoff.evaluation._verdict.result import Change, Comparison, Verdict
-from runoff.evaluation._verdict.unjudged import doubt_of, pooled
+from runoff.evaluation._verdict.unjudged import doubt_of, marked_in, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,6 +92,8 @@ def verdict(  # noqa: PLR0913 - every setting has a default
         check_found((before.answers, after.answers), before.qrels)
     found, extent = decided(pair), _extent(before, after, pair, unjudged)
     found = found if extent is None else in_doubt(pair, extent, decided, found)
+    if unjudged is None and extent is None and (note := _marked(before, after, pair)):
+        found = replace(found, notes=(*found.notes, note))
     return doubted(found, caveats_of(before, after))
 
 
@@ -100,12 +103,23 @@ def _extent(
     """Return what unjudged documents could do to the first measure; None if nothing, or unknown."""
     if chance == 0 or not (isinstance(before, Measured) and isinstance(after, Measured)):
         return None
-    # values that were not measured by `evaluate`, or by other judgments, have no common documents
-    if not before.qrels or before.qrels != after.qrels or before.query_ids != after.query_ids:
-        return None
-    if chance is None and not pooled(before.qrels):
+    if not _comparable(before, after) or (chance is None and not pooled(before.qrels)):
         return None
     return doubt_of(before, after, pair.measures[0], 1.0 if chance is None else chance)
+
+
+def _marked(before: Measured | Values, after: Measured | Values, pair: Pair) -> str:
+    if not (isinstance(before, Measured) and isinstance(after, Measured)):
+        return ""
+    if not _comparable(before, after) or pooled(before.qrels):
+        return ""
+    return marked_in(before, after, pair.measures[0])
+
+
+def _comparable(before: Measured, after: Measured) -> bool:
+    """Return whether both were measured by the same judgments, on the same queries."""
+    same = before.qrels == after.qrels and before.query_ids == after.query_ids
+    return bool(before.qrels) and same
 
 
 def _decided(
