@@ -93,7 +93,7 @@ class _Changing:
     def __init__(self, **changes):
         self.changes = changes
 
-    def rerank(self, _query, candidates, *, deadline=None):  # noqa: ARG002 - the protocol's
+    def rerank(self, _query, candidates, *, deadline=None):
         return Reranking(tuple(
             Ranked(replace(one, document=replace(one.document, **self.changes)), 1.0)
             for one in candidates
