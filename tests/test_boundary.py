@@ -3,18 +3,19 @@
 import copy
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from parts import Backwards, Listed, both, ids
 
 from runoff._util.isolated import frozen, isolated
+from runoff.errors import BadReply
 from runoff.filters import Eq
 from runoff.grouping import Grouping
 from runoff.pipeline import TwoStage
 from runoff.recall import BM25, Dense, Function
-from runoff.types import Document, Query
+from runoff.types import Document, Query, Ranked, Reranking
 
 A, B = {"tenant": "a"}, {"tenant": "b"}
 ONLY_A = Eq("tenant", "a")
@@ -84,6 +85,40 @@ def test_late_answers_are_checked():
     response = TwoStage(sources, reranker=slow).search(QUERY, timeout=0.2)
     assert "late-b" not in {fate.candidate.key for fate in response.trace.fates}
     assert set(ids(response)) == {"1", "late-a"}
+
+
+class _Changing:
+    """A reranker that returns other documents than it was given."""
+
+    def __init__(self, **changes):
+        self.changes = changes
+
+    def rerank(self, _query, candidates, *, deadline=None):
+        return Reranking(tuple(
+            Ranked(replace(one, document=replace(one.document, **self.changes)), 1.0)
+            for one in candidates
+        ))  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [{"metadata": B}, {"doc_id": "b0"}, {"metadata": {}}])
+def test_a_reranker_brings_nothing_from_outside_the_filter(changes):
+    """Documents that a reranker exchanges, or moves out of the filter, are a bad reply."""
+    pipeline = TwoStage({"bm25": BM25(_documents())}, reranker=_Changing(**changes))
+    response = both(pipeline, QUERY)
+    assert ids(response) == ["a0", "a1", "a2"]
+    assert {one.document.metadata["tenant"] for one in response} == {"a"}
+    (missing,) = response.outcome.degraded
+    assert (missing.stage, missing.reason) == ("rerank", "bad_reply")
+    with pytest.raises(BadReply, match="the reranker"):
+        replace(pipeline, on_error="raise").search(QUERY)
+
+
+def test_a_reranker_may_rewrite_texts():
+    """A document whose text alone differs is the same document."""
+    pipeline = TwoStage({"bm25": BM25(_documents())}, reranker=_Changing(text="shorter"))
+    response = both(pipeline, QUERY)
+    assert response.outcome.complete
+    assert {one.text for one in response} == {"shorter"}
 
 
 def test_siblings_in_a_group_are_checked():

@@ -74,7 +74,10 @@ def reports(recording: Recording, collection: Collection) -> list[object]:
         told.unjudged.to_csv("judge.csv")
         assert_type(collection.with_judgments("judge.csv"), Collection)
     assert_type([one.ms for one in told.rivals], list[float | None])
-    recording.report("changes.html").to_csv("judge.csv")
+    changes = recording.report("changes.html")
+    if not isinstance(changes, Advice):
+        changes.to_csv("judge.csv")
+    assert_type(recording.verdict(), Verdict)
     assert_type(main.interval, tuple[float, float])
     ledger: Ledger = losses(recording, collection, cutoff=10)
     assert_type([one.at_most for one in ledger.moves], list[float])

@@ -181,10 +181,7 @@ class TwoStageRetriever(BaseRetriever):
 
     @property
     def pipeline(self) -> TwoStage:
-        """The runoff pipeline behind it: search, explain or evaluate it.
-
-        It does not apply the retriever's `filters`: pass them to its `search`.
-        """
+        """The runoff pipeline behind it, with the retriever's filters: search, explain it."""
         return self._pipeline
 
     @property

@@ -12,13 +12,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.isolated import isolated
+from runoff.errors import BadReply
 from runoff.types import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runoff.filters import Filter
-    from runoff.types import Document, Hit
+    from runoff.types import Document, Hit, Reranking
 
 logger = logging.getLogger("runoff")
 
@@ -83,6 +84,31 @@ def _stale(name: str, count: int) -> str:
 
 def _documents(count: int) -> str:
     return "document" if count == 1 else "documents"
+
+
+def check_documents(
+    reranking: Reranking, given: Sequence[Candidate], wanted: Filter | None
+) -> None:
+    """Check what the second stage returned in place of the documents that it was given.
+
+    It may rewrite a document's text, but not replace the document by another, nor change its
+    metadata so that the filter no longer keeps it.
+
+    Raises:
+        BadReply: a document is another one, or is outside the filter.
+    """
+    documents = {one.key: one.document for one in given}
+    ranked = (*reranking.ordered, *reranking.dropped)
+    for candidate in (*(one.candidate for one in ranked), *reranking.unscored):
+        document, known = candidate.document, documents[candidate.key]
+        if document is known:
+            continue
+        if document.doc_id != known.doc_id:
+            msg = f"the reranker was given {known.doc_id!r} and returned {document.doc_id!r}"
+            raise BadReply(msg)
+        if wanted is not None and not wanted.matches(document.metadata):
+            msg = f"the reranker returned {document.doc_id!r} with metadata outside the filter"
+            raise BadReply(msg)
 
 
 def isolate(candidate: Candidate) -> Candidate:

@@ -15,7 +15,7 @@ from runoff._waiting.watch import Watch
 from runoff.errors import BadReply, CapExceeded, DeadlineExceeded
 from runoff.fusion._suited import suited
 from runoff.pipeline import _stages as stages
-from runoff.pipeline._boundary import within
+from runoff.pipeline._boundary import check_documents, within
 from runoff.pipeline._identity import identify
 from runoff.pipeline._masking import without_texts
 from runoff.pipeline._recall import Answer
@@ -257,6 +257,7 @@ class Search:
         if error is None:
             try:
                 reranking = check_reranking(reply.reranking, nominated.split.readable)
+                check_documents(reranking, nominated.split.readable, self.query.filters)
             except BadReply as bad:
                 error = bad
             else:

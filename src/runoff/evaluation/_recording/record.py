@@ -19,6 +19,7 @@ from runoff._waiting import workers as _workers
 from runoff._waiting.cluster import check_executor, each
 from runoff.deadline import Deadline
 from runoff.errors import InvalidArgument, RecallFailed
+from runoff.evaluation._collection import Collection
 from runoff.evaluation._recording.capture import (
     FusionTap,
     ScoreAll,
@@ -79,7 +80,9 @@ def record(  # noqa: PLR0913 - all but the first three by name
     Args:
         system: a `TwoStage`, a LlamaIndex retriever or query engine, or a LangChain retriever.
         collection: has `.queries`, query id to text; or these themselves; or a list of questions,
-            whose ids are derived from their texts. Judgments are not needed for recording.
+            whose ids are derived from their texts. Judgments are not needed for recording; those of
+            a `Collection` are what the recording's `verdict`, `losses`, `curve` and `report` take
+            if they are given none.
         depth: hits asked of each source, at least as many as the system asks.
         path: a directory that is new, empty, or holds an interrupted recording of the same system
             and queries; None keeps the recording in memory.
@@ -113,6 +116,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
         )
         raise InvalidArgument("depth", depth, remedy)
     queries = _queries(collection)
+    judged = collection if isinstance(collection, Collection) else None
     asked = {query_id: _query(query_id, text) for query_id, text in queries.items()}
     widest = depth * len(known.pipeline.sources)
     window = widest if window is None else min(count("window", window), widest)
@@ -126,7 +130,8 @@ def record(  # noqa: PLR0913 - all but the first three by name
     if path is None:
         searched = counting(progress, "recording", parallel(search, asked, workers), len(queries))
         memory = {one.query_id: one for one in searched}
-        return _warned(Recording(setup, Stored([memory[query_id] for query_id in queries])))
+        made = Stored([memory[query_id] for query_id in queries])
+        return _warned(Recording(setup, made, judged))
     with alone(path):
         folder = Folder.prepare(path, setup)
         done = set(folder.query_ids) - set(folder.degraded)
@@ -134,7 +139,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
         found = parallel(search, left, workers)
         for one in counting(progress, "recording", found, len(queries), len(queries) - len(left)):
             folder.append(one)
-    return _warned(Recording(setup, folder))
+    return _warned(Recording(setup, folder, judged))
 
 
 def _queries(given: object) -> dict[str, str]:

@@ -34,15 +34,19 @@ if TYPE_CHECKING:
 class Recording:
     """What a system did with the queries of a collection; iterate for the `RecordedQuery`s.
 
-    Made by `record`, opened by `Recording.open`.
+    Made by `record`, opened by `Recording.open`. One that `record` made of a `Collection` keeps its
+    judgments in memory, and takes those where it is given none.
 
     Attributes:
         setup: the system's configuration, and the depth and window that were recorded.
     """
 
-    def __init__(self, setup: Setup, queries: Stored) -> None:
+    _collection: Collection | None = None  # old pickles have none
+
+    def __init__(self, setup: Setup, queries: Stored, collection: Collection | None = None) -> None:
         self.setup = setup
         self._queries = queries
+        self._collection = collection
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Recording:
@@ -57,29 +61,30 @@ class Recording:
         folder = import_name("runoff.evaluation._recording.shards", "Folder")(path)
         return cls(folder.setup, folder)
 
-    def verdict(self, collection: Judged, **options: Any) -> Verdict:  # noqa: ANN401 - see there
+    def verdict(self, collection: Judged | None = None, **options: Any) -> Verdict:  # noqa: ANN401 - see there
         """Return whether the second stage helps: its order against the best system without one.
 
         That is the best of each source alone, the fused order, and other fusions of the sources,
         chosen for each query on other queries. `keep` needs a proven gain over all of them.
 
         Args:
-            collection: the judgments of the queries.
+            collection: the judgments of the queries; None takes those of the collection recorded.
             **options: `measures`, as `evaluate` takes them; `slices`, `unjudged` and the others, as
                 `verdict` does.
 
         Raises:
-            InvalidArgument: the system has no second stage, or as `evaluate` and `verdict`.
+            InvalidArgument: there are no judgments, the system has no second stage, or as
+                `evaluate` and `verdict`.
             MissingExtra: ir-measures is not installed.
         """
         found: Verdict = import_name("runoff.evaluation._verdict.rivals", "second_stage_verdict")(
-            self, collection, **options
+            self, self._judged(collection), **options
         )
         return found
 
     def losses(
         self,
-        collection: Judged,
+        collection: Judged | None = None,
         *,
         cutoff: int = 10,
         **settings: Any,  # noqa: ANN401 - as `replay` takes them
@@ -87,25 +92,27 @@ class Recording:
         """Return where the missing nDCG was lost; see `runoff.evaluation.losses`.
 
         Raises:
-            InvalidArgument: as `losses` does.
+            InvalidArgument: there are no judgments, or as `losses` does.
         """
         found: Ledger = import_name("runoff.evaluation._losses", "losses")(
-            self, collection, cutoff=cutoff, **settings
+            self, self._judged(collection), cutoff=cutoff, **settings
         )
         return found
 
-    def curve(self, collection: Judged, **options: Any) -> Curve:  # noqa: ANN401 - as `curve` takes them
+    def curve(self, collection: Judged | None = None, **options: Any) -> Curve:  # noqa: ANN401 - as `curve` takes them
         """Return what each further candidate in the window buys; see `runoff.evaluation.curve`.
 
         Raises:
-            InvalidArgument: as `curve` does.
+            InvalidArgument: there are no judgments, or as `curve` does.
             MissingExtra: ir-measures is not installed.
         """
-        found: Curve = import_name("runoff.evaluation._curve", "curve")(self, collection, **options)
+        found: Curve = import_name("runoff.evaluation._curve", "curve")(
+            self, self._judged(collection), **options
+        )
         return found
 
     @overload
-    def report(self, path: str | PathLike[str]) -> Changed: ...
+    def report(self, path: str | PathLike[str]) -> Advice | Changed: ...
     @overload
     def report(
         self,
@@ -127,8 +134,9 @@ class Recording:
 
         Args:
             path: the file to write.
-            collection: the judgments of the queries; None reports what needs none: what the second
-                stage changes, how often, examples, and health.
+            collection: the judgments of the queries; None takes those of the collection recorded.
+                Without any it reports what needs none: what the second stage changes, how often,
+                examples, and health.
             tuning: the result of `tune`, to be shown too.
             unjudged: the highest chance that a result without a judgment is relevant, as `verdict`
                 takes it.
@@ -137,6 +145,7 @@ class Recording:
             InvalidArgument: a judged query was not recorded, or settings need a collection.
             MissingExtra: ir-measures is not installed.
         """
+        collection = self._collection if collection is None else collection
         if collection is None:
             if tuning is not None or unjudged is not None:
                 name, value = ("tuning", tuning) if tuning is not None else ("unjudged", unjudged)
@@ -159,7 +168,8 @@ class Recording:
 
         Args:
             path: the file to write; None returns a widget, which a notebook shows.
-            collection: the judgments of the queries, and the documents.
+            collection: the judgments of the queries, and the documents; None takes the collection
+                recorded, if any.
             labels: a CSV file in which grades given on the page are saved; `with_judgments` reads
                 it.
 
@@ -171,7 +181,7 @@ class Recording:
             MissingExtra: there is no path, and anywidget is not installed; or ir-measures is not.
         """
         return import_name("runoff.report._explorer.opened", "explore")(
-            self, path, collection, labels
+            self, path, self._collection if collection is None else collection, labels
         )
 
     def health(
@@ -187,17 +197,19 @@ class Recording:
         )
         return found
 
-    def plot_scores(self, collection: Judged) -> LayerChart:
+    def plot_scores(self, collection: Judged | None = None) -> LayerChart:
         """Return the distributions of relevant and other documents' scores, as an Altair chart.
 
         Args:
-            collection: the judgments of the queries.
+            collection: the judgments of the queries; None takes those of the collection recorded.
 
         Raises:
-            InvalidArgument: no second stage scored anything.
+            InvalidArgument: there are no judgments, or no second stage scored anything.
             MissingExtra: Altair is not installed.
         """
-        chart: LayerChart = import_name("runoff.report._plots", "scores_plot")(self, collection)
+        chart: LayerChart = import_name("runoff.report._plots", "scores_plot")(
+            self, self._judged(collection)
+        )
         return chart
 
     def plot_latency(self) -> LayerChart:
@@ -208,6 +220,17 @@ class Recording:
         """
         chart: LayerChart = import_name("runoff.report._plots", "latency_plot")(self)
         return chart
+
+    def _judged(self, collection: Judged | None) -> Judged:
+        """Return the judgments given, or those of the collection recorded."""
+        found = self._collection if collection is None else collection
+        if found is None:
+            remedy = (
+                "must have judgments: this recording was opened from a directory, or made of "
+                "questions without any"
+            )
+            raise InvalidArgument("collection", None, remedy)
+        return found
 
     def __iter__(self) -> Iterator[RecordedQuery]:
         """Iterate over the queries in the order recorded, with one shard in memory at a time."""
