@@ -146,12 +146,12 @@ class Answers:
 
     def _queries(self, wanted: dict[str, str]) -> object:
         rows = [self._row(index) for index in range(self.queries)]
-        find = wanted.get("find", "").lower()
+        words = wanted.get("find", "").lower().split()
         only = wanted.get("only")
         kept = [
             row
             for row in rows
-            if find in f"{row['query_id']} {row['text']}".lower()
+            if all(one in f"{row['query_id']} {row['text']}".lower() for one in words)
             and wanted.get("language", row["language"]) == row["language"]
             and wanted.get("slice", row["slices"][0]) in row["slices"]
             and (only != "harmed" or (row["gain"] or 0) < 0)

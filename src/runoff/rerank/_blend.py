@@ -27,15 +27,16 @@ def blended(
     """
     if weight is None or weight == 1 or not len(pair_scores):
         return pair_scores
-    mean, deviation = _moments(pair_scores.tolist())
-    fused_mean, fused_deviation = _moments(fusion_scores.tolist())
+    mean, deviation = _moments(pair_scores)
+    fused_mean, fused_deviation = _moments(fusion_scores)
     z = (fusion_scores - fused_mean) / (fused_deviation or math.inf)
     return weight * pair_scores + (1 - weight) * (mean + deviation * z)
 
 
-def _moments(values: list[float]) -> tuple[float, float]:
+def _moments(scores: NDArray[np.float64]) -> tuple[float, float]:
     """Return mean and population standard deviation; exactly 0 where all values are equal."""
+    values = scores.tolist()
     if min(values) == max(values):
         return values[0], 0.0
     mean = math.fsum(values) / len(values)
-    return mean, math.hypot(*(value - mean for value in values)) / math.sqrt(len(values))
+    return mean, math.hypot(*(scores - mean).tolist()) / math.sqrt(len(values))

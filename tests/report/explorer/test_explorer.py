@@ -90,6 +90,10 @@ def test_filters_of_the_table_keep_what_they_name(page):
     assert german["total"] == 6
     assert ask(page, "api/queries?slice=language%3Dde")["rows"] == german["rows"]
     assert ask(page, "api/queries?find=Q11")["total"] == 1
+    words = every[0]["text"].upper().split()[::-1]
+    assert ask(page, f"api/queries?find={'+'.join(words)}")["rows"] == every[:1]
+    assert ask(page, f"api/queries?find={words[0]}+nowhere")["total"] == 0
+    assert ask(page, "api/queries?find=language%3Dde")["rows"] == german["rows"]
     assert ask(page, "api/queries?only=degraded")["total"] == 0
 
 

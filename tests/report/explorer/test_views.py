@@ -134,6 +134,25 @@ def test_the_whole_page_is_used_by_keyboard(opened: Callable[..., Page]) -> None
     page.get_by_text("No source found this document.").wait_for()
 
 
+def test_the_table_is_filtered_by_keyboard(opened: Callable[..., Page]) -> None:
+    """Typing leaves the rows that fit, their number is announced, and the arrow goes to them."""
+    page = opened(Answers(queries=300))
+    page.keyboard.press("q")
+    page.wait_for_selector(VIEWS["queries"])
+    first = page.locator("[data-index='0'] .text").inner_text()
+    page.keyboard.press("/")
+    box = page.get_by_role("searchbox", name="Filter by words, id or slice")
+    assert box.evaluate("one => one === document.activeElement")
+    page.keyboard.type("q17")
+    page.get_by_role("status").filter(has_text="11 queries").wait_for()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.index") == "0"
+    page.keyboard.press("/")
+    page.keyboard.press("Escape")
+    page.get_by_role("status").filter(has_text="300 queries").wait_for()
+    page.locator("[data-index='0'] .text", has_text=first).wait_for()
+
+
 def test_help_opens_and_gives_the_focus_back(opened: Callable[..., Page]) -> None:
     """`?` shows the keys, Escape closes them, and single keys can be switched off."""
     page = opened(Answers())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from runoff.evaluation._measures.names import (
     library,
     parsed_measure,
 )
-from runoff.evaluation._measures.providers import PlainEvaluator
+from runoff.evaluation._measures.providers import PlainEvaluator, Value
 from runoff.evaluation._remarks import check_found, check_judged, check_queries, foreign
 
 if TYPE_CHECKING:
@@ -215,14 +215,16 @@ class Evaluator:
         scored = {query_id: scores for query_id, scores in listed.items() if scores}
         places = {query_id: at for at, query_id in enumerate(self.query_ids)}
         found = {name: np.zeros(len(places)) for name in (*self.measures, *self._judged.values())}
+
+        def column(measure: object) -> NDArray[np.float64]:
+            return found[str(measure)]
+
         orders = {one: self._view.documents(scores) for one, scores in scored.items()}
         for cutoff, evaluator in self._evaluators:
             seen = {one: self._view.seen(one, scores, cutoff) for one, scores in scored.items()}
-            for metric in evaluator.iter_calc(_scores(seen)):
-                found[str(metric.measure)][places[metric.query_id]] = metric.value
-        shares = () if self._shares is None else self._shares.iter_calc(_scores(orders))
-        for metric in shares:
-            found[str(metric.measure)][places[metric.query_id]] = metric.value
+            _fill(column, places, evaluator.iter_calc(_scores(seen)))
+        if self._shares is not None:
+            _fill(column, places, self._shares.iter_calc(_scores(orders)))
         empty = np.array([query_id not in scored for query_id in self.query_ids])
         for column in found.values():
             column[empty] = 0.0
@@ -284,10 +286,23 @@ def measured_once(
     found = {name: np.zeros(len(places)) for name in measures}
     scored = _scores({one: order for one, order in run.items() if one in places and order})
     plain = {query_id: dict(grades) for query_id, grades in qrels.items()}
-    for metric in PlainEvaluator(ir_measures, list(named), plain).iter_calc(scored):
-        if metric.query_id in scored:
-            found[named[metric.measure]][places[metric.query_id]] = metric.value
+    values = PlainEvaluator(ir_measures, list(named), plain).iter_calc(scored)
+    answered = (one for one in values if one.query_id in scored)
+    _fill(lambda measure: found[named[measure]], places, answered)
     return found
+
+
+def _fill(
+    column_of: Callable[[object], NDArray[np.float64]],
+    places: Mapping[str, int],
+    values: Iterable[Value],
+) -> None:
+    """Put values into the columns of their measures, which ir-measures hashes slowly."""
+    last, column = None, np.zeros(0)
+    for one in values:
+        if one.measure is not last:
+            last, column = one.measure, column_of(one.measure)
+        column[places[one.query_id]] = one.value
 
 
 def _grouped(cutoffs: Mapping[Any, int | None]) -> dict[int | None, set[Any]]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.query import Origin, RecordedQuery
     from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._recording.setup import GroupSetup
+    from runoff.evaluation._replay.traverse import StageScores
     from runoff.fusion._normalize import Normalizer
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion
@@ -54,6 +55,21 @@ class Fused:
 
 
 @dataclass(frozen=True, slots=True)
+class _Near:
+    """What the first hits of every source are, whatever their weights.
+
+    Attributes:
+        depth: how many hits of each source.
+        rows: of the recorded query, those that tie in the order in which ties are broken.
+        comparable: whether every source gave scores, which fall along its order.
+    """
+
+    depth: int
+    rows: NDArray[np.int64]
+    comparable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Scored:
     """The part of a hit that normalizers read."""
 
@@ -66,6 +82,9 @@ class Prepared:
 
     Args:
         query: the recorded query.
+
+    Attributes:
+        recorded: its recorded scores, once a replay has asked for them.
     """
 
     __slots__ = (
@@ -73,10 +92,12 @@ class Prepared:
         "_falling",
         "_hits",
         "_last",
+        "_near",
         "_normalized",
         "_others",
         "_tie",
         "query",
+        "recorded",
     )
 
     def __init__(self, query: RecordedQuery) -> None:
@@ -90,7 +111,9 @@ class Prepared:
             name: falling(query.origins[name].score[rows].tolist())
             for name, rows in self._by_rank.items()
         }
-        self._last: tuple[object, int, Fused] | None = None
+        self._last: tuple[object, dict[str, float], int, Fused] | None = None
+        self._near: _Near | None = None
+        self.recorded: StageScores | None = None
         self._hits: dict[str, list[_Scored]] = {}
         self._normalized: dict[str, list[tuple[int, object, NDArray[np.float64]]]] = {}
 
@@ -106,31 +129,39 @@ class Prepared:
             depth: hits of each source.
         """
         last = self._last
-        if last is not None and last[0] == fusion and last[1] == depth:
-            return last[2]
-        query = self.query
-        best = np.full(len(query), _NOT_FOUND, np.int32)
-        for name, rows in self._by_rank.items():
-            near = rows[:depth]
-            best[near] = np.minimum(best[near], query.origins[name].rank[near])
+        if last is not None and (*last[1:3], last[0]) == (weights, depth, fusion):
+            return last[3]
+        near = self._found(depth)
         if fusion is None:
-            score = query.fusion_score
+            score = self.query.fusion_score
         elif type(fusion) is RRF:
             score = self._reciprocal(weights, fusion.rank_constant, depth)
-        elif type(fusion) is Convex and not self._comparable(depth):
+        elif type(fusion) is Convex and not near.comparable:
             by_rank = RRF(fusion.weights)
-            weights = rrf_weights(by_rank.weights, query.origins)
-            score = self._reciprocal(weights, by_rank.rank_constant, depth)
+            of_ranks = rrf_weights(by_rank.weights, self.query.origins)
+            score = self._reciprocal(of_ranks, by_rank.rank_constant, depth)
         elif type(fusion) is Convex:
             score = self._convex(fusion, weights, depth)
         else:
             score = self._by_foreign(fusion, depth)
-        found = np.flatnonzero(best != _NOT_FOUND)
-        order = np.lexsort((self._tie[found], best[found], -score[found]))
-        made = Fused(found[order], score)
+        # the rows are in the order of ties, and the sort is stable
+        made = Fused(near.rows[np.argsort(-score[near.rows], kind="stable")], score)
         if fusion is None or type(fusion) in (RRF, Convex):
-            self._last = (fusion, depth, made)
+            self._last = (fusion, weights, depth, made)
         return made
+
+    def _found(self, depth: int) -> _Near:
+        """Return what the first hits of every source are, whatever their weights."""
+        if self._near is None or self._near.depth != depth:
+            query = self.query
+            best = np.full(len(query), _NOT_FOUND, np.int32)
+            for name, rows in self._by_rank.items():
+                first = rows[:depth]
+                best[first] = np.minimum(best[first], query.origins[name].rank[first])
+            found = np.flatnonzero(best != _NOT_FOUND)
+            tied = found[np.lexsort((self._tie[found], best[found]))]
+            self._near = _Near(depth, tied, self._comparable(depth))
+        return self._near
 
     def check_texts(self, rows: NDArray[np.int64], depth: int) -> None:
         """Refuse rows of which another text would be read than the one recorded.
@@ -186,9 +217,11 @@ class Prepared:
         shares = []
         for name, rows in self._by_rank.items():
             values = self._normal(name, rows[:depth], normalizer, depth)
-            near = rows[:depth]
-            scores = self.query.origins[name].score[near].tolist()
-            share = fusion.share(name, scores, values[near].tolist())
+            share = 1.0
+            if fusion.spreads is not None:
+                near = rows[:depth]
+                scores = self.query.origins[name].score[near].tolist()
+                share = fusion.share(name, scores, values[near].tolist())
             shares.append(weights[name] * share * values)
         return _summed(shares)
 

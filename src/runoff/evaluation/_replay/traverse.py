@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.setup import StepSetup
     from runoff.evaluation._replay.first_stage import Fused, Prepared
     from runoff.evaluation._replay.replay import Plan
-    from runoff.scores import ModelIdentity, ScoreKind
+    from runoff.scores import ModelIdentity, ScoreKind, Threshold
 
 # NumPy takes ten times as long to compare with a member of an enumeration
 _TEXT, _EMPTY, _IMAGE = int(Content.TEXT), int(Content.EMPTY), int(Content.IMAGE)
@@ -186,6 +186,8 @@ def replay_steps(
         InvalidArgument: a row was never scored.
         ScoreKindMismatch: a threshold was made for other scores.
     """
+    if len(steps) == 1 and len(rows) and np.isfinite(values := scores.steps[0][rows]).all():
+        return _all_scored(scores, steps[0], rows, values, fusion_score)
     placed, behind, unread = rows[:0], rows[:0], rows
     score = np.zeros(0)
     thresholded = False
@@ -219,8 +221,7 @@ def replay_steps(
         behind = behind[~moved[behind]]
         unread = unread[~moved[unread]]
         if limit is not None and thresholded:
-            # the scores are float32: the limit is rounded like them
-            order = order[values[order] >= np.float64(np.float32(limit.value))]
+            order = _above(limit, values, order)
         placed, score = kept[order], mixed[order]
         if step.margin is not None and whole and lead(score) >= step.margin:
             break
@@ -228,6 +229,32 @@ def replay_steps(
     return ReplayedOrder(
         np.concatenate((placed, behind)), np.concatenate((score, nothing)), unread, thresholded
     )
+
+
+def _all_scored(
+    scores: StageScores,
+    step: StepSetup,
+    rows: NDArray[np.int64],
+    values: NDArray[np.float64],
+    fusion_score: NDArray[np.float64],
+) -> ReplayedOrder:
+    """Return the order that one stage gives rows which all have a score, as most have."""
+    mixed = blended(values, fusion_score[rows], step.blend)
+    order = np.argsort(-mixed, kind="stable")
+    limit = step.limit()
+    thresholded = limit is not None and scores.whole
+    if limit is not None:
+        limit.check(scores.kind, scores.model)
+        if thresholded:
+            order = _above(limit, values, order)
+    return ReplayedOrder(rows[order], mixed[order], rows[:0], thresholded)
+
+
+def _above(
+    limit: Threshold, values: NDArray[np.float64], order: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the places whose scores reach a limit, which is rounded to float32 as they are."""
+    return order[values[order] >= np.float64(np.float32(limit.value))]
 
 
 def _check_scored(scores: StageScores, rows: NDArray[np.int64]) -> None:
@@ -353,7 +380,10 @@ def traverse(one: Prepared, plan: Plan) -> Traversal:
     if plan.group is not None and plan.group.duplicates is not None:
         one.check_texts(fused.order, plan.depth)
     heads, under = grouped(query, plan.group, fused.order)
-    scores = plan.scores_of(query)
+    if plan.scores_of is not recorded_scores:
+        scores = plan.scores_of(query)
+    else:
+        scores = one.recorded = one.recorded or recorded_scores(query)
     given, second = heads[:0], None
     if plan.steps:
         inside = heads[: plan.window]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,16 +75,18 @@ class Table:
         lost = stages([self.ids[at] for at in page if self.judged[at]])
         return {"total": len(order), "rows": [self._row(at, lost) for at in page]}
 
+    @cached_property
+    def _named(self) -> list[str]:
+        """What `find` looks for words in: the text, the id and the slices of each query."""
+        rows = zip(self.texts, self.ids, self.slices, strict=True)
+        return ["\n".join((text, one, *slices)).casefold() for text, one, slices in rows]
+
     def _kept(self, params: Params) -> NDArray[np.bool_]:
         kept = np.ones(len(self.ids), np.bool_)
         if find := params.get("find"):
-            asked = find.casefold()
+            words = find.casefold().split()
             kept &= np.array(
-                [
-                    asked in text.casefold() or asked in one.casefold()
-                    for one, text in zip(self.ids, self.texts, strict=True)
-                ],
-                np.bool_,
+                [all(one in named for one in words) for named in self._named], np.bool_
             )
         if name := params.get("slice"):
             kept &= np.array([name in one for one in self.slices], np.bool_)

@@ -63,8 +63,8 @@ export function Queries() {
         <input
           type="search"
           data-key="/"
-          placeholder="Find a query"
-          aria-label="Find a query"
+          placeholder="Filter by words, id or slice"
+          aria-label="Filter by words, id or slice"
           value={filter.find}
           onInput={(event) => set({ find: event.currentTarget.value })}
           onKeyDown={(event) => {

@@ -99,9 +99,12 @@ function rows(file: File, parameters: URLSearchParams): QueryRows {
       const after = replay.answer.per_query[row.query_id] ?? row.after;
       return { ...row, after, gain: after === null || row.before === null ? null : after - row.before };
     });
-  const find = parameters.get("find")?.toLowerCase();
-  if (find)
-    found = found.filter((row) => `${row.query_id}\n${row.text ?? ""}`.toLowerCase().includes(find));
+  const words = (parameters.get("find") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length)
+    found = found.filter((row) => {
+      const named = [row.text ?? "", row.query_id, ...row.slices].join("\n").toLowerCase();
+      return words.every((one) => named.includes(one));
+    });
   const slice = parameters.get("slice");
   if (slice) found = found.filter((row) => row.slices.includes(slice));
   const language = parameters.get("language");
