@@ -17,7 +17,7 @@ from runoff.errors import EmbeddingError, InvalidArgument
 from runoff.recall._arguments import check_callable
 from runoff.recall._dense.vectors import as_matrix
 from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
-from runoff.recall._stores.qdrant_filter import qdrant_filter
+from runoff.recall._stores.qdrant_filter import Indexes, lacking, qdrant_filter
 from runoff.recall._stores.records import Layout, layout_of
 from runoff.recall._stores.spaces import clamped, similarity
 from runoff.types import Hit
@@ -55,7 +55,7 @@ class _Collection:
     dimension: int | None
     layout: Layout
     empty: bool
-    indexes: Mapping[str, str]  # the types of those that may lack numbers, by payload key
+    indexes: Indexes
 
 
 class Qdrant(EngineSource[_Collection]):
@@ -151,7 +151,7 @@ class Qdrant(EngineSource[_Collection]):
         vector, distance, dimension = self._vector_of(info.config.params)
         points, _ = yield from self._scroll(None, 1, deadline)
         layout = self._layout_of(points[0].payload or {} if points else {})
-        return _Collection(vector, distance, dimension, layout, not points, _lacking(info))
+        return _Collection(vector, distance, dimension, layout, not points, lacking(info))
 
     def _vector_of(self, params: Any) -> tuple[str, str, int | None]:  # noqa: ANN401 - of qdrant_client
         """Return the name, the distance and the dimension of the vector that is searched."""
@@ -202,7 +202,7 @@ class Qdrant(EngineSource[_Collection]):
             under=layout.metadata,
             hidden=layout.may_hide,
             checked=True,
-            index_of=lambda key: description.indexes.get(_unquoted(key)),
+            index_of=description.indexes,
         )
         if isinstance(found, bool):
             return found
@@ -279,22 +279,6 @@ class Qdrant(EngineSource[_Collection]):
 
 class _AsyncQdrant(AsyncEngineSource[_Collection], Qdrant):
     """A source over an `AsyncQdrantClient`; `Qdrant` chooses it."""
-
-
-def _lacking(info: Any) -> dict[str, str]:  # noqa: ANN401 - of qdrant_client
-    """Return the types of indexes that may lack numbers: of times, or of some points' integers."""
-    found = {}
-    for key, one in (info.payload_schema or {}).items():
-        kind = str(getattr(one.data_type, "value", one.data_type))
-        whole = one.points >= (info.points_count or 0)
-        if kind == "datetime" or (kind == "integer" and not whole):
-            found[_unquoted(key)] = kind
-    return found
-
-
-def _unquoted(key: str) -> str:
-    """Return a payload key as it compares, since Qdrant puts other names in quotes than runoff."""
-    return key.replace('"', "")
 
 
 def _whole(seconds: float | None) -> int | None:

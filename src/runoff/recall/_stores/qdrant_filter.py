@@ -17,7 +17,8 @@ from __future__ import annotations
 import re
 import sys
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from runoff.filters import Range
 from runoff.recall._stores.clauses import LARGEST_EXACT, bounds_of, clause_of, values_of
@@ -29,8 +30,50 @@ if TYPE_CHECKING:
     from runoff.recall._stores.clauses import Leaf
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+Indexes: TypeAlias = "Callable[[str], str | None]"
+"""Returns the type of a payload key's index, if that may lack numbers."""
+
 _LARGEST_INTEGER = 2**64
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+
+
+_known: WeakKeyDictionary[Any, dict[str, Indexes]] = WeakKeyDictionary()  # by client and name
+
+
+def lacking(info: Any) -> Indexes:  # noqa: ANN401 - of qdrant_client
+    """Return the indexes that may lack numbers: of times, or of only some points' integers.
+
+    Args:
+        info: what `get_collection` returns.
+    """
+    found: dict[str, str] = {}
+    for key, one in (info.payload_schema or {}).items():
+        kind = str(getattr(one.data_type, "value", one.data_type))
+        whole = one.points >= (info.points_count or 0)
+        if kind == "datetime" or (kind == "integer" and not whole):
+            # Qdrant puts other names in quotes than runoff
+            found[key.replace('"', "")] = kind
+    return lambda key: found.get(key.replace('"', ""))
+
+
+def numbers_left_out(store: Any) -> Indexes:  # noqa: ANN401 - a framework's store
+    """Return the `index_of` for a framework's store, which fetches nothing in place of what lacks.
+
+    It is asked for no number in a field whose index may lack some. The indexes are read once; if
+    that fails, it is asked for no number at all. A store without a synchronous client is asked for
+    every number, since its indexes are not known.
+    """
+    client = store.client
+    if client is None:
+        return lambda _key: None
+    known = _known.setdefault(client, {})
+    if store.collection_name not in known:
+        try:
+            known[store.collection_name] = lacking(client.get_collection(store.collection_name))
+        except Exception:  # noqa: BLE001 - the search itself says what is wrong
+            return lambda _key: "datetime"
+    found = known[store.collection_name]
+    return lambda key: "datetime" if found(key) else None
 
 
 def qdrant_filter(
@@ -39,7 +82,7 @@ def qdrant_filter(
     under: str = "",
     hidden: Callable[[str], bool] = lambda _name: False,
     checked: bool = False,
-    index_of: Callable[[str], str | None] = lambda _key: None,
+    index_of: Indexes = lambda _key: None,
 ) -> dict[str, Any] | bool:
     """Return a filter as what `qdrant_client.models.Filter.model_validate` takes.
 
