@@ -1,0 +1,41 @@
+"""Texts and ids that Python holds and a file of Parquet does not."""
+
+import pytest
+
+from runoff import Document, TwoStage
+from runoff.errors import InvalidArgument
+from runoff.evaluation import Recording, record, replay
+from runoff.recall import BM25
+
+pytest.importorskip("pyarrow")
+
+
+def pipeline(doc_id):
+    return TwoStage({"bm25": BM25([Document(doc_id, "oil \ud800"), Document("b", "oil")])})
+
+
+def test_a_lone_surrogate_in_a_text_becomes_a_question_mark(tmp_path):
+    """A recording on disk has every query and document, and replays as the one in memory does."""
+    asked = {"q": "oil \udfff", "plain": "oil"}
+    kept = record(pipeline("a"), asked, path=tmp_path / "r", texts=True, progress=False)
+    memory = record(pipeline("a"), asked, texts=True, progress=False)
+    stored = Recording.open(tmp_path / "r")
+    assert stored["q"].text == "oil ?"
+    assert sorted(stored["q"].texts) == ["oil", "oil ?"]
+    assert {one: list(found) for one, found in replay(stored).items()} == {
+        one: list(found) for one, found in replay(memory).items()
+    }
+    assert len(record(pipeline("a"), asked, path=tmp_path / "r", texts=True, progress=False)) == 2
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize(
+    ("doc_id", "query_id", "named"),
+    [("a\ud800", "q", "doc_id='a"), ("a", "q\ud800", "query_id='q")],
+)
+def test_a_lone_surrogate_in_an_id_is_named(tmp_path, doc_id, query_id, named):
+    """An id stays as it is or is refused, since another id would be another document."""
+    asked = {query_id: "oil"}
+    assert list(record(pipeline(doc_id), asked, progress=False)[query_id].doc_ids)
+    with pytest.raises(InvalidArgument, match=f"{named}.*lone surrogate"):
+        record(pipeline(doc_id), asked, path=tmp_path / "r", progress=False)
