@@ -1,10 +1,10 @@
-"""Texts and ids that Python holds and a file of Parquet does not."""
+"""Texts and ids that Python holds and a file in UTF-8 does not."""
 
 import pytest
 
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
-from runoff.evaluation import Recording, record, replay
+from runoff.evaluation import Collection, Recording, record, replay, write_run
 from runoff.recall import BM25
 
 pytest.importorskip("pyarrow")
@@ -39,3 +39,26 @@ def test_a_lone_surrogate_in_an_id_is_named(tmp_path, doc_id, query_id, named):
     assert list(record(pipeline(doc_id), asked, progress=False)[query_id].doc_ids)
     with pytest.raises(InvalidArgument, match=f"{named}.*lone surrogate"):
         record(pipeline(doc_id), asked, path=tmp_path / "r", progress=False)
+
+
+def test_tables_to_judge_hold_every_text(tmp_path):
+    """Lone surrogates in questions and texts become question marks in both tables."""
+    pytest.importorskip("ir_measures")
+    asked = {"q": "oil \udfff"}
+    recording = record(pipeline("a"), asked, texts=True, progress=False)
+    recording.report(tmp_path / "changes.html").to_csv(tmp_path / "changes.csv")
+    assert "oil ?" in (tmp_path / "changes.csv").read_text("utf-8")
+    judged = Collection(asked, {"q": {"b": 1, "c": 0}})
+    unjudged = recording.verdict(judged).unjudged
+    unjudged.to_csv(tmp_path / "judge.csv", {"a": "oil \ud800"})
+    assert "oil ?" in (tmp_path / "judge.csv").read_text("utf-8")
+
+
+def test_ids_in_a_run_and_in_the_explorer_are_named(tmp_path):
+    """A run file and the explorer's addresses hold no lone surrogate, and say so."""
+    with pytest.raises(InvalidArgument, match="lone surrogate"):
+        write_run(tmp_path / "run.trec", {"q": ["a\ud800"]})
+    recording = record(pipeline("a"), {"q\ud800": "oil"}, texts=True, progress=False)
+    with pytest.raises(InvalidArgument, match="lone surrogate"):
+        recording.explore(tmp_path / "explorer.html")
+    assert not list(tmp_path.iterdir())
