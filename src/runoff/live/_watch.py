@@ -124,7 +124,7 @@ def _described(target: object) -> str:
     """Return a digest of how a pipeline is configured."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that recall cannot be widened, which is not done here
-        pipeline = as_system(target).pipeline
+        pipeline = as_system(target, "target").pipeline
     parts = {f"source {name}": _described_part(one) for name, one in pipeline.sources.items()}
     for at, stage in enumerate(stages_of(pipeline.reranker), 1):
         parts[f"reranker {at}"] = f"{_described_part(stage.reranker)} {stage.setup}"
