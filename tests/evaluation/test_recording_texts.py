@@ -1,11 +1,15 @@
-"""Texts and ids that Python holds and a file in UTF-8 does not."""
+"""Texts, ids and scores that a search takes, in the files of a recording."""
+
+import math
 
 import pytest
+from parts import Listed
 
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, Recording, record, replay, write_run
 from runoff.recall import BM25
+from runoff.types import Hit
 
 pytest.importorskip("pyarrow")
 
@@ -62,3 +66,14 @@ def test_ids_in_a_run_and_in_the_explorer_are_named(tmp_path):
     with pytest.raises(InvalidArgument, match="lone surrogate"):
         recording.explore(tmp_path / "explorer.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_infinite_scores_of_a_source_are_recorded(tmp_path):
+    """Fusion takes infinite scores, so a recording that has some opens and replays as live."""
+    documents = [Document(name, f"oil {name}") for name in "abcd"]
+    scores = [math.inf, math.inf, 1.0, -math.inf]
+    odd = Listed(*(Hit(one, score) for one, score in zip(documents, scores, strict=True)))
+    system = TwoStage({"odd": odd, "bm25": BM25(documents[::-1])})
+    record(system, {"q": "oil"}, path=tmp_path / "r", progress=False)
+    stored = Recording.open(tmp_path / "r")
+    assert list(replay(stored)["q"]) == [one.doc_id for one in system.search("oil")]
