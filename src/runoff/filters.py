@@ -173,6 +173,10 @@ class In:
     values: tuple[Scalar, ...] = dataclasses.field(compare=False)
     _wanted: _Wanted = dataclasses.field(default=_Wanted(), init=False, repr=False)
 
+    if TYPE_CHECKING:  # any iterable becomes a tuple
+
+        def __init__(self, field: str, values: Iterable[Scalar]) -> None: ...
+
     def __post_init__(self) -> None:
         """Check the field and every value, and keep them as a tuple."""
         _check_field(self.field)

@@ -43,3 +43,24 @@ def test_accuracy_is_1_where_every_result_is_relevant(answer, value):
     judged = Collection({"q": "one"}, {"q": QRELS["first query"]})
     found = evaluate({"q": answer}, judged, ["Accuracy@10"])
     assert found.mean("Accuracy@10") == value
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a\ud800", "a\ud801"),
+        ("a\0x", "a\0y"),
+        ("\ud800", "\U0010ffffeda080"),
+        ("\u00e4", "b\udfff"),
+    ],
+)
+def test_ids_that_c_code_cannot_read_are_ids_like_others(first, second):
+    """Lone surrogates and NUL in ids of documents and queries change no measure."""
+    measures = ["nDCG@10", "AP", "Judged@10", "Accuracy@10", "ERR@20"]
+
+    def measured(one, two):
+        judged = Collection({one: "x", two: "y"}, {one: {one: 1, two: 0}, two: {one: 1}})
+        found = evaluate({one: [two, one], two: [two]}, judged, measures)
+        return [list(found.by_query(name).values()) for name in measures]
+
+    assert measured(first, second) == measured("one", "two")

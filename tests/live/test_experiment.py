@@ -115,6 +115,14 @@ def test_answers_wait_for_feedback(experiment):
     assert "10 answers are too recent" in str(found)
 
 
+def test_before_any_answer_counts_nothing_is_claimed(experiment):
+    """Without an answer to count there is no figure, in words and in JSON."""
+    found = experiment.result()
+    assert found.sentence == "Undecided: there are no answers to count yet."
+    plain = json.dumps(found.to_dict(), allow_nan=False)
+    assert json.loads(plain)["difference"] is None
+
+
 def test_late_feedback_does_not_count(experiment):
     """It would change what was stated before."""
     answer = experiment.search("q", user="u")
@@ -238,6 +246,8 @@ def test_wrong_arguments_are_refused(tmp_path, argument, value):
     """Each names itself."""
     with pytest.raises(InvalidArgument, match=f"^{argument}"):
         Experiment(system(GOOD), system(GOOD), tmp_path / "e", **{argument: value})
+    with pytest.raises(InvalidArgument, match=r"^b=5: must be one of: a TwoStage"):
+        Experiment(system(GOOD), 5, tmp_path / "e")
 
 
 def test_wrong_feedback_is_refused(experiment):

@@ -42,7 +42,7 @@ def test_the_whole_answer_names_every_stage(response):
     for part in ("'why?'", "3 of 4 candidates", "complete", "bm25", "dense", "5 hits became 4"):
         assert part in text
     assert "ordered 3 of 3, 1,234 tokens" in text
-    assert "1 documents were read only in part" in text
+    assert "1 document was read only in part" in text
     assert "1 (4.00)" in text
     assert "[truncated]" in text
 

@@ -141,7 +141,7 @@ def fusions(normalizer: Normalizer) -> list[Fusion]:
 
 
 def filters(year: Scalar) -> Filter:
-    one: Filter = And(Eq("module", "csv"), Or(In("year", (1998, 2001)), Range("year", gte=1990)))
+    one: Filter = And(Eq("module", "csv"), Or(In("year", [1998, 2001]), Range("year", gte=1990)))
     return And(one, Not(Eq("year", year)))
 
 

@@ -43,6 +43,11 @@ def text_key(text: str) -> str:
     return f"text:{digest[:32]}"
 
 
+def utf8(text: str) -> str:
+    """Return a text that UTF-8 can hold: lone surrogates become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def words(text: str) -> list[str]:
     """Return the words of a text; in scripts without spaces, each letter counts as a word."""
     return text.split() if text.isascii() else " ".join(re.split(_ALONE, text)).split()

@@ -1,13 +1,18 @@
-"""Files that appear whole or not at all."""
+"""Files of text: written whole or not at all, and tables."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runoff._util.text import utf8
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 
@@ -33,3 +38,14 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def write_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write rows as CSV in UTF-8; lone surrogates become question marks.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    path.write_text(utf8(text.getvalue()), encoding="utf-8")

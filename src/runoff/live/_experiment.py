@@ -90,7 +90,7 @@ class Experiment:
                 raise InvalidArgument(name, getattr(self, name), "must be a number, 0 or more")
         if self.bot is not None and not callable(self.bot):
             raise InvalidArgument("bot", self.bot, "must be a callable from user to True or False")
-        systems = {"a": as_system(self.a), "b": as_system(self.b)}
+        systems = {"a": as_system(self.a, "a"), "b": as_system(self.b, "b")}
         object.__setattr__(self, "_systems", systems)
         events = Events(path_of("path", self.path), {"design": self.design})
         object.__setattr__(self, "_events", events)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runoff._util.messages import name_of
-from runoff._util.text import text_key
+from runoff._util.text import text_key, utf8
 from runoff._waiting.drive import run
 from runoff.deadline import Deadline
 from runoff.live._observation import Observation, Shadow, SourceRanks
@@ -128,8 +128,3 @@ def shadowed(response: Response, reranker: Reranker) -> Shadow:
         deadline.spent() * 1000,
         made.usage,
     )
-
-
-def utf8(text: str) -> str:
-    """Return a text that UTF-8 can hold: lone surrogates become question marks."""
-    return text.encode("utf-8", "replace").decode()

@@ -112,12 +112,15 @@ class Statement:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         plain = asdict(self)
+        plain["difference"] = self.difference if self.queries else None  # JSON has no NaN
         plain["trend"] = [one._asdict() for one in self.trend]
         return plain | {"alarm": self.alarm}
 
     @property
     def sentence(self) -> str:
         """The decision and its figures."""
+        if not self.queries:
+            return f"Undecided: there are no {self.unit} to count yet."
         low, high = self.interval
         what = {
             "helps": "It helps",

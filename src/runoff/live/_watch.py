@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 from runoff._util.arguments import is_share
 from runoff._util.messages import error_text, name_of, short_repr, visible
 from runoff._util.stored import is_finite, path_of
+from runoff._util.text import utf8
 from runoff.errors import InvalidArgument
 from runoff.evaluation._recording.capture import describe_part, stages_of
-from runoff.live._seen import observed, shadowed, utf8
+from runoff.live._seen import observed, shadowed
 from runoff.live._store import Store
 from runoff.live._writer import Retention, writer_of
 from runoff.pipeline._systems import as_system, observed_system
@@ -123,7 +124,7 @@ def _described(target: object) -> str:
     """Return a digest of how a pipeline is configured."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that recall cannot be widened, which is not done here
-        pipeline = as_system(target).pipeline
+        pipeline = as_system(target, "target").pipeline
     parts = {f"source {name}": _described_part(one) for name, one in pipeline.sources.items()}
     for at, stage in enumerate(stages_of(pipeline.reranker), 1):
         parts[f"reranker {at}"] = f"{_described_part(stage.reranker)} {stage.setup}"

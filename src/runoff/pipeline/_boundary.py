@@ -98,8 +98,9 @@ def check_documents(
         BadReply: a document is another one, or is outside the filter.
     """
     documents = {one.key: one.document for one in given}
-    ranked = (*reranking.ordered, *reranking.dropped)
-    for candidate in (*(one.candidate for one in ranked), *reranking.unscored):
+    returned = [one.candidate for one in reranking.ordered]
+    returned += [one.candidate for one in reranking.dropped]
+    for candidate in (*returned, *reranking.unscored):
         document, known = candidate.document, documents[candidate.key]
         if document is known:
             continue

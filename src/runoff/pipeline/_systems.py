@@ -76,8 +76,12 @@ def register_system(
     _converters[name] = _Converter(matches, convert, observed)
 
 
-def as_system(given: object) -> System:
+def as_system(given: object, argument: str = "system") -> System:
     """Return an object as a `System`.
+
+    Args:
+        given: the object.
+        argument: what the caller's users call it, for the error.
 
     Raises:
         InvalidArgument: it cannot be recorded; the message lists what can.
@@ -89,7 +93,7 @@ def as_system(given: object) -> System:
     found = _converter_of(given)
     if found is not None:
         return found.convert(given)
-    raise _refused(given)
+    raise _refused(argument, given)
 
 
 def observed_system(given: _T, observer: Observer) -> _T:
@@ -102,7 +106,7 @@ def observed_system(given: _T, observer: Observer) -> _T:
         return replace(given, observer=joined(given.observer, observer))
     found = _converter_of(given)
     if found is None or found.observed is None:
-        raise _refused(given)
+        raise _refused("target", given)
     made: _T = found.observed(given, observer)
     return made
 
@@ -116,11 +120,11 @@ def _converter_of(given: object) -> _Converter | None:
     return next((one for one in _converters.values() if one.matches(given)), None)
 
 
-def _refused(given: object) -> InvalidArgument:
+def _refused(argument: str, given: object) -> InvalidArgument:
     accepted = ", ".join(["a TwoStage", *sorted({*_converters, *_KINDS})])
     remedy = f"must be one of: {accepted}"
     if hasattr(given, "as_retriever"):
         remedy = f"{remedy}; pass its as_retriever()"
     elif hasattr(given, "retrieve"):
         remedy = f"{remedy}; wrap it: TwoStage({{'name': it}}, reranker=None)"
-    return InvalidArgument("system", given, remedy)
+    return InvalidArgument(argument, given, remedy)

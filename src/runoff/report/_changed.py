@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from runoff._util.messages import visible
 from runoff._util.stored import path_of
 from runoff._util.text import snippet
+from runoff._util.whole import write_table
 from runoff.errors import InvalidArgument
 from runoff.evaluation._health.health import health
 from runoff.evaluation._remarks import degraded
@@ -148,9 +147,7 @@ class Changed:
         Raises:
             OSError: the file cannot be written.
         """
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(self.judge)
-        path_of("path", path).write_text(text.getvalue(), encoding="utf-8")
+        write_table(path_of("path", path), self.judge)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return headings and one row for each pair of orders."""

@@ -79,9 +79,8 @@ def headline(response: Response) -> str:
         lines[0] += ", complete"
     lines += _missing(outcome)
     if trace.truncated:
-        lines.append(
-            f"{trace.truncated} documents were read only in part (token limit or deadline)"
-        )
+        read = "document was" if trace.truncated == 1 else "documents were"
+        lines.append(f"{trace.truncated} {read} read only in part (token limit or deadline)")
     grouped = sum(fate.kind is FateKind.GROUPED for fate in trace.fates)
     if grouped:
         lines.append(f"{grouped} candidates are grouped under another one, which represents them")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 _ACCURACY = "Accuracy"
+_ESCAPE = "\U0010ffff"  # no character: no id of a user's begins with it
 
 
 class Value(NamedTuple):
@@ -22,11 +23,13 @@ class Value(NamedTuple):
 
 
 class PlainEvaluator:
-    """An evaluator of ir-measures, without two of its failures.
+    """An evaluator of ir-measures, without three of its failures.
 
-    The Perl script behind ERR reads only ids that are numbers, so it receives numbers. Accuracy,
-    the share of pairs of a relevant and another result that are in the right order, divides by zero
-    where every counted result is relevant: no pair is in the wrong order, so it is 1.
+    The C code behind most measures ends the process at an id with a lone surrogate, and takes ids
+    that differ after a NUL for one: it receives such ids in hexadecimal digits. The Perl script
+    behind ERR reads only ids that are numbers, so it receives numbers. Accuracy, the share of pairs
+    of a relevant and another result that are in the right order, divides by zero where every
+    counted result is relevant: no pair is in the wrong order, so it is 1.
 
     Args:
         ir_measures: the module.
@@ -51,9 +54,11 @@ class PlainEvaluator:
         self._names = {number: query_id for query_id, number in self._queries.items()}
         self._documents: dict[str, str] = {}
         evaluator = ir_measures.evaluator
-        self._others = evaluator(others, qrels) if others else None
+        readable = _readable(qrels)
+        self._originals = dict(zip(readable, qrels, strict=True))
+        self._others = evaluator(others, readable) if others else None
         self._numbered = evaluator(numbered, self._by_number(qrels)) if numbered else None
-        self._each = [(one, evaluator([one], qrels)) for one in self._accuracy]
+        self._each = [(one, evaluator([one], readable)) for one in self._accuracy]
         self._measures = numbered
 
     def iter_calc(self, run: Mapping[str, Mapping[str, float]]) -> Iterator[Value]:
@@ -66,14 +71,23 @@ class PlainEvaluator:
             InvalidArgument: the script that computes ERR fails.
         """
         if self._others is not None:
-            yield from (_value(one) for one in self._others.iter_calc(run))
+            yield from self._calculated(self._others, run)
         if self._numbered is not None:
             yield from self._scripted(run)
         for measure, evaluator in self._each:
             perfect = {query_id for query_id in run if self._perfect(measure, query_id, run)}
             rest = {one: scores for one, scores in run.items() if one not in perfect}
-            yield from (_value(one) for one in evaluator.iter_calc(rest))
+            yield from self._calculated(evaluator, rest)
             yield from (Value(query_id, measure, 1.0) for query_id in perfect)
+
+    def _calculated(
+        self,
+        evaluator: Any,  # noqa: ANN401 - it publishes no types
+        run: Mapping[str, Mapping[str, float]],
+    ) -> Iterator[Value]:
+        known = {one: scores for one, scores in run.items() if one in self._queries}
+        for one in evaluator.iter_calc(_readable(known)):
+            yield Value(self._originals[one.query_id], one.measure, one.value)
 
     def _scripted(self, run: Mapping[str, Mapping[str, float]]) -> Iterator[Value]:
         known = {one: scores for one, scores in run.items() if one in self._queries}
@@ -113,8 +127,31 @@ class PlainEvaluator:
         return bool(counted) and all(grades.get(doc_id, 0) >= least for doc_id in counted)
 
 
-def _value(metric: Any) -> Value:  # noqa: ANN401 - it publishes no types
-    return Value(metric.query_id, metric.measure, metric.value)
+def _readable(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return query ids and document ids as C code reads them; no two ids become one."""
+    if _is_readable("".join(given)):
+        queries = dict(given)
+    else:
+        queries = {_escaped(query_id): documents for query_id, documents in given.items()}
+    return {
+        query_id: dict(documents)
+        if _is_readable("".join(documents))
+        else {_escaped(doc_id): value for doc_id, value in documents.items()}
+        for query_id, documents in queries.items()
+    }
+
+
+def _is_readable(ids: str) -> bool:
+    if "\0" in ids or _ESCAPE in ids:
+        return False
+    try:
+        return ids.isascii() or bool(ids.encode())
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+
+
+def _escaped(name: str) -> str:
+    return name if _is_readable(name) else _ESCAPE + name.encode("utf-8", "surrogatepass").hex()
 
 
 def _numbers_only(measure: Any) -> bool:  # noqa: ANN401 - it publishes no types

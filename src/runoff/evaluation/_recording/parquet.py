@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff.errors import MissingExtra
+from runoff._util.text import utf8
+from runoff.errors import InvalidArgument, MissingExtra
 from runoff.evaluation._recording.columns import check_row
 from runoff.evaluation._recording.query import Origin, RecordedQuery
 from runoff.scores import ModelIdentity, ScoreKind, Usage
@@ -103,7 +104,12 @@ def schema(setup: Setup) -> pa.Schema:
 
 
 def table_of(queries: Sequence[RecordedQuery], setup: Setup) -> pa.Table:
-    """Return a table with one row for each query."""
+    """Return a table with one row for each query.
+
+    Raises:
+        InvalidArgument: an id has a lone surrogate, which Parquet cannot hold; in texts it becomes
+            a question mark.
+    """
     rows = [_row(one) for one in queries]
     made = schema(setup)
     arrays = [pa.array([row[name] for row in rows], made.field(name).type) for name in made.names]
@@ -116,11 +122,16 @@ def _row(one: RecordedQuery) -> dict[str, Any]:
         row |= {f"{name}:{source}": getattr(origin, name) for name in _ORIGIN}
     for at, (score, cut) in enumerate(zip(one.steps, one.step_truncated, strict=True)):
         row |= {f"step:{at}": score, f"step_truncated:{at}": cut}
+    for name, ids in (("query_id", (one.query_id,)), ("doc_id", (*one.doc_ids, *one.keys))):
+        if (joined := "".join(ids)) != utf8(joined):
+            wrong = next(each for each in ids if each != utf8(each))
+            remedy = "has a lone surrogate, which no file can hold: change it, or leave out path="
+            raise InvalidArgument(name, wrong, remedy)
     outcome, model = one.outcome, one.model
     same = one.keys == one.doc_ids
     return row | {
         "query_id": one.query_id,
-        "text": one.text,
+        "text": utf8(one.text),
         "candidates": len(one),
         "doc_ids": list(one.doc_ids),
         "keys": None if same else list(one.keys),
@@ -139,7 +150,7 @@ def _row(one: RecordedQuery) -> dict[str, Any]:
         "revision": model.revision,
         "precision": model.precision,
         "kind": str(one.kind),
-        "texts": list(one.texts),
+        "texts": list(map(utf8, one.texts)),
     }
 
 

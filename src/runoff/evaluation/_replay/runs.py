@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.stored import path_of
+from runoff._util.text import utf8
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._labels.formats import numbered_lines
 from runoff.evaluation._replay.replay import replay
@@ -122,8 +123,8 @@ def write_run(
         tag: names the system in the last column.
 
     Raises:
-        InvalidArgument: an id or the tag is empty or contains white space, a query repeats a
-            document, or a score is not finite or beyond 1e38.
+        InvalidArgument: an id or the tag is empty or contains white space or a lone surrogate, a
+            query repeats a document, or a score is not finite or beyond 1e38.
     """
     file = path_of("path", path)
     _word("tag", tag)
@@ -157,3 +158,5 @@ def _word(argument: str, value: str) -> None:
         raise InvalidArgument(
             argument, value, "must be one word: spaces separate the columns of a run file"
         )
+    if value != utf8(value):
+        raise InvalidArgument(argument, value, "has a lone surrogate, which no file can hold")

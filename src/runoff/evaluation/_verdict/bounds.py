@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +10,7 @@ import numpy as np
 from runoff._util.messages import visible
 from runoff._util.stored import path_of
 from runoff._util.text import snippet, text_key
+from runoff._util.whole import write_table
 from runoff.evaluation._labels.headers import BESIDE
 
 if TYPE_CHECKING:
@@ -104,9 +103,7 @@ class Unjudged:
         Raises:
             OSError: the file cannot be written.
         """
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(self.rows(documents))
-        path_of("path", path).write_text(text.getvalue(), encoding="utf-8")
+        write_table(path_of("path", path), self.rows(documents))
 
     def __repr__(self) -> str:
         """Show how many documents there are and the range of the difference."""

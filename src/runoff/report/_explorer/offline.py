@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from runoff._util.text import utf8
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.report._explorer.static_files import static
 
@@ -83,6 +84,12 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
+def _quoted(name: str) -> str:
+    if name != utf8(name):
+        raise InvalidArgument("id", name, "has a lone surrogate, which no address can hold")
+    return quote(name, safe=_SAFE)
+
+
 def _data(explorer: Explorer) -> dict[str, Any]:
     """Return the answers by address, the texts by document, and the replays of a grid."""
     explorer.prepare()
@@ -101,10 +108,10 @@ def _data(explorer: Explorer) -> dict[str, Any]:
     for row in chosen:
         name = row["query_id"]
         for side in ("",) if explorer.compared is None else ("", "&of=a", "&of=b"):
-            address = f"api/query?id={quote(name, safe=_SAFE)}{side}"
+            address = f"api/query?id={_quoted(name)}{side}"
             answers[address] = found = _detail(explorer, address, texts)
             for one in found["relevant_missing"] if not side else ():
-                asked, doc = (quote(it, safe=_SAFE) for it in (name, one["doc_id"]))
+                asked, doc = map(_quoted, (name, one["doc_id"]))
                 lost = f"api/document?query={asked}&doc={doc}"
                 answers[lost] = {**explorer.answer("GET", lost), "text": None}
     for view in ("losses", "trend", "compare"):
