@@ -189,7 +189,7 @@ def test_a_recording_with_other_files_is_not_deleted(pipeline, collection, tmp_p
     folder = tmp_path / "recording"
     folder.mkdir()
     (folder / "song.wav").write_text("precious")
-    with pytest.raises(InvalidArgument, match=r"holds 'song.wav', which is not the demo's"):
+    with pytest.raises(InvalidArgument, match=r"contains 'song.wav', which is not the demo's"):
         evaluation._recorded(pipeline, collection, folder, fresh=True)
     assert (folder / "song.wav").read_text() == "precious"
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")

@@ -60,7 +60,7 @@ def test_what_0_1_0_left_half_built_is_refused_and_kept(tmp_path):
     path = tmp_path / "index"
     opened(path).client.clear_system_cache()
     (path / "index.json").unlink()
-    with pytest.raises(InvalidArgument, match=r"holds 'bm25' and no 'index\.json': remove it"):
+    with pytest.raises(InvalidArgument, match=r"contains 'bm25' and no 'index\.json': remove it"):
         opened(path)
     assert sorted(one.name for one in path.iterdir()) == ["bm25", "chroma"]
 
@@ -79,7 +79,7 @@ def test_another_programs_chroma_is_left_alone(tmp_path):
     """A folder that the demo has not marked is not emptied, whatever its names are."""
     (tmp_path / "chroma").mkdir()
     (tmp_path / "chroma" / "chroma.sqlite3").write_text("precious")
-    with pytest.raises(InvalidArgument, match=r"holds 'chroma' and no 'index\.json'"):
+    with pytest.raises(InvalidArgument, match=r"contains 'chroma' and no 'index\.json'"):
         opened(tmp_path)
     assert (tmp_path / "chroma" / "chroma.sqlite3").read_text() == "precious"
 

@@ -88,7 +88,7 @@ def test_a_single_source_changes_nothing():
     made = record(TwoStage({"list": Listed("a", "b")}, reranker=None), ["one"], progress=False)
     found = changed(made)
     assert (found.overlaps, found.examples, found.health) == ((), (), None)
-    assert "nothing is changed" in found.answer.sentence
+    assert "nothing changes its order" in found.answer.sentence
 
 
 def test_questions_are_recorded_from_a_list_or_a_mapping(caplog):

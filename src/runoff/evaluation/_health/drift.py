@@ -190,7 +190,7 @@ def _signals(
         yield Finding(
             check, lowest, odd,
             f"{what[:1].upper()}{what[1:]} {'differ' if odd else 'do not differ'} by more than "
-            f"chance does (p {lowest:.4f}, {len(columns[0])} "
+            f"chance (p {lowest:.4f}, {len(columns[0])} "
             f"{'questions' if pairs else 'answers'}): {moved}.",
             advice if odd else "",
         )  # fmt: skip
