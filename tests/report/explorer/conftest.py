@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 SIZES = {"phone": (360, 780), "tablet": (900, 900), "desk": (1440, 900)}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the browser's tests last: Playwright keeps an event loop, beside which no other runs."""
+    items.sort(key=lambda one: "browser" in getattr(one, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium: the one RUNOFF_CHROMIUM names, or the system's."""
