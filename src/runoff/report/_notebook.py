@@ -98,11 +98,11 @@ def trace_html(trace: Trace) -> str:
     return framed(table_html(stage_rows(trace.stages)) + folded_html(title, rows))
 
 
-def folded_html(title: str, rows: Sequence[Sequence[str]]) -> str:
+def folded_html(title: str, rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:
     """Return a table that unfolds; empty where it has headings alone."""
     if len(rows) == 1:
         return ""
-    return f"<details><summary>{html.escape(title)}</summary>{table_html(rows)}</details>"
+    return f"<details><summary>{html.escape(title)}</summary>{table_html(rows, full)}</details>"
 
 
 def lines_html(text: str) -> str:
