@@ -22,7 +22,7 @@ EXPLORER_PAGE := src/runoff/report/_explorer/page
 ENGINES_VENV ?= .venv-engines
 ENGINES_EXTRAS := elasticsearch,lancedb,milvus,opensearch,postgres,qdrant
 OLDEST := $(VENV)-oldest
-OLDEST_EXTRAS := chroma,cli,cohere,eval,http,langchain,llama-index,rank-bm25,report,xlsx
+OLDEST_EXTRAS := chroma,cli,cohere,eval,explore,http,langchain,llama-index,rank-bm25,report,xlsx
 # one pip serves every environment
 pip = $(BIN)/python -m pip --python $(1)/bin/python --disable-pip-version-check install --quiet
 PIP := $(call pip,$(VENV))
@@ -111,6 +111,7 @@ test-oldest: pyproject.toml tests/oldest.txt | $(BIN)/python
 		$(call self,$(OLDEST_EXTRAS))
 	$(OLDEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" tests/adapters \
 		tests/test_contracts*.py tests/onnx tests/report/test_plots.py tests/rerank/test_cohere*.py \
+		tests/report/explorer tests/cli/test_explore.py \
 		$(NOT_OLDEST) $(ARGS)
 
 $(TORCH_VENV)/.torch: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python

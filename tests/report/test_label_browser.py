@@ -12,21 +12,9 @@ from traffic import graded, keep, stream
 from runoff.live import judge
 from runoff.report._label.page import write_label_page
 
-playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow("30 s: a real browser")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 HOSTILE = "<img src=x onerror=document.title='owned'> \u202e <b>bold</b>, \"quoted\"\r\nsecond line"
 HEADER = ["query_id", "query", "doc_id", "grade", "text", "comment"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _NARROW = 40  # characters of a cell that is not wrapped
 _SHORT = 60  # characters of a text before it is unfolded
 _LONG = 5000  # and after
-_OTHERS = 50  # documents listed that were not returned
+_OTHERS = 20  # documents listed that were not returned: notebooks are committed with their views
+_FATES = 50  # candidates listed of a trace
 
 # text and lines use the current colour, so that they follow the notebook's theme;
 # Jupyter aligns every table cell right with a rule that only !important overrides
@@ -86,16 +87,16 @@ def account_html(account: Account) -> str:
         title = f"{len(others)} not shown"
         if len(others) > _OTHERS:
             title += f", the first {_OTHERS} of them here"
-        parts.append(folded_html(title, rows, [one.text for one in others[:_OTHERS]]))
+        parts.append(folded_html(title, rows))
     return framed("".join(parts))
 
 
 def trace_html(trace: Trace) -> str:
     """Return the stages of a search, and what became of every candidate folded below."""
-    rows = fate_rows(trace, _OTHERS)
+    rows = fate_rows(trace, _FATES)
     title = f"what became of {len(trace.fates)} candidates"
-    if len(trace.fates) > _OTHERS:
-        title += f", the first {_OTHERS} here"
+    if len(trace.fates) > _FATES:
+        title += f", the first {_FATES} here"
     return framed(table_html(stage_rows(trace.stages)) + folded_html(title, rows))
 
 

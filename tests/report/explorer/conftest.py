@@ -1,9 +1,7 @@
-"""A browser for the explorer's page; its tests are skipped where there is none."""
+"""The explorer's page opened in a browser."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,21 +14,6 @@ if TYPE_CHECKING:
 
 # `make test-explorer` has these; nothing else needs them
 SIZES = {"phone": (360, 780), "tablet": (900, 900), "desk": (1440, 900)}
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium: the one RUNOFF_CHROMIUM names, or the system's."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    path = os.environ.get("RUNOFF_CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None
-    )
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture

@@ -85,6 +85,7 @@ def test_a_notebook_asks_by_messages():
     """Each message gets one reply with its id, and errors have a status and a sentence."""
     pytest.importorskip("anywidget")
     page = recording(3).explore(collection=collection())
+    assert 'explore("page.html")' in page._repr_mimebundle_()[0]["text/plain"]
     sent = []
     page.send = sent.append
     for content in (

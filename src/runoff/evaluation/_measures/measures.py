@@ -216,15 +216,15 @@ class Evaluator:
         places = {query_id: at for at, query_id in enumerate(self.query_ids)}
         found = {name: np.zeros(len(places)) for name in (*self.measures, *self._judged.values())}
 
-        def column(measure: object) -> NDArray[np.float64]:
+        def column_of(measure: object) -> NDArray[np.float64]:
             return found[str(measure)]
 
         orders = {one: self._view.documents(scores) for one, scores in scored.items()}
         for cutoff, evaluator in self._evaluators:
             seen = {one: self._view.seen(one, scores, cutoff) for one, scores in scored.items()}
-            _fill(column, places, evaluator.iter_calc(_scores(seen)))
+            _fill(column_of, places, evaluator.iter_calc(_scores(seen)))
         if self._shares is not None:
-            _fill(column, places, self._shares.iter_calc(_scores(orders)))
+            _fill(column_of, places, self._shares.iter_calc(_scores(orders)))
         empty = np.array([query_id not in scored for query_id in self.query_ids])
         for column in found.values():
             column[empty] = 0.0

@@ -33,6 +33,10 @@ class ExplorerWidget(anywidget.AnyWidget):
         super().__init__()
         self.on_msg(self._asked)
 
+    def __repr__(self) -> str:
+        """Return what a notebook shows without a kernel; Jupyter cuts it after 110 characters."""
+        return 'Explorer: run this cell to open it; explore("page.html") writes a page for others'
+
     def _asked(self, _widget: object, content: object, _buffers: object) -> None:
         """Answer a message `{id, method, path, body}` by `{id, status, body}`."""
         identity = content.get("id") if isinstance(content, dict) else None

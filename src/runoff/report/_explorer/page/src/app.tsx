@@ -41,7 +41,15 @@ export function App({ data, paged }: { data: Data; paged: boolean }) {
       ) : error ? (
         <Failed error={error} retry={load} />
       ) : (
-        <Waiting what="the recording" slow={slow} />
+        <>
+          <Waiting what="the recording" slow={slow} />
+          {slow && data.kind === "widget" && (
+            <p class="failed">
+              The notebook's kernel has to run, and to be done with other cells. For a page that needs none, call
+              explore("page.html").
+            </p>
+          )}
+        </>
       )}
     </div>
   );
