@@ -34,6 +34,7 @@ __all__ = ["run"]
 COLLECTIONS = ("cranfield", "nfcorpus", "squad2-dev")
 SIZES = (30, 50, 100, 200)
 ALIKE = (None, 0.95, 0.97, 0.99)
+BETWEEN = ((30, 0.63), (50, 0.63), (50, 0.8), (100, 0.9), (200, 0.95))
 _QUERIES = 700  # of a collection at most
 _ROUNDS = 1000
 _BOUND = 0.01
@@ -46,6 +47,7 @@ def run(options: Options) -> Report:
     """Measure coverage, width, rare harm, predictions, and choices by chance."""
     samples = 40 if options.quick else 1000
     rows: list[Sequence[object]] = []
+    enough: list[Sequence[object]] = []
     required: list[Requirement] = []
     notes: list[str] = []
     for name in options.collections or COLLECTIONS:
@@ -60,6 +62,7 @@ def run(options: Options) -> Report:
             continue
         say(f"{name}: {len(found)} differences")
         rows += _coverage(name, found, samples, required)
+        enough.append((name, *_enough(found, 6 * samples)))
     if not rows:
         raise Skipped("; ".join(notes))
     sizes = [f"{one} queries" for one in SIZES]
@@ -72,6 +75,15 @@ def run(options: Options) -> Report:
                 rows,
                 f"Before -> after, x width of before; {samples} samples. By chance: share of "
                 "samples in which a system differs from itself.",
+            ),
+            Table(
+                f"Coverage before, and by what its width must be multiplied to cover {_COVERED:g}",
+                (
+                    "collection",
+                    *(f"{queries} queries, {alike:.0%} alike" for queries, alike in BETWEEN),
+                ),
+                enough,
+                f"Of the percentile bootstrap, about its mean; {6 * samples} samples.",
             ),
             _rare(samples, required),
             _more(4 if options.quick else 30),
@@ -130,6 +142,24 @@ def _coverage(
         rows += [(name, what, *cells), (name, f"{what}, by chance", *chance)]
         say(f"{name}, {what} alike: {'; '.join(cells)}")
     return rows
+
+
+def _enough(found: NDArray[np.float64], samples: int) -> list[str]:
+    """Return how wide an interval must be where some, but not most, queries change."""
+    rng = np.random.default_rng(5)
+    changed = found[found != 0]
+    cells = []
+    for queries, alike in BETWEEN:
+        shape = (queries, samples)
+        deltas = rng.choice(changed, shape) * (rng.random(shape) >= alike)
+        truth, mean = float((1 - alike) * changed.mean()), deltas.mean(axis=0)
+        ends = _bootstrap(deltas)
+        side = np.where(truth < mean, mean - ends[0], ends[1] - mean)
+        # where nothing changed, no multiple is wide enough
+        factor = np.full(samples, np.inf)
+        np.divide(np.abs(truth - mean), side, out=factor, where=side > 0)
+        cells.append(f"{_inside(ends, truth):.3f}, x {np.quantile(factor, _COVERED):.2f}")
+    return cells
 
 
 def _compared(deltas: NDArray[np.float64]):  # noqa: ANN202 - private to the package

@@ -198,7 +198,7 @@ def test_coverage_is_measured(tmp_path, paraphrased):
     before, after = intervals["rows"][0][2].partition(",")[0].split(" -> ")
     assert 0 <= float(before) <= float(after) <= 1
     assert all(table["rows"] for table in others)
-    assert len(others) == 4
+    assert len(others) == 5
 
 
 @pytest.mark.slow("10 s: a system asked over and over")

@@ -90,8 +90,7 @@ class Observations:
         flush(self.path.absolute(), _PATIENCE)
         since = max(self.since, 0.0 if days is None else time.time() - days * 86_400)
         counts = [one for _, one in self._store.counts() if one.last >= since]
-        chosen = (one for one in self if one.time >= since)
-        return summarize(str(self.path), chosen, counts, recent)
+        return summarize(str(self.path), self._store.parts(), counts, recent, since)
 
     def forget(self, *, query: str | None = None, doc_id: str | None = None) -> int:
         """Delete a query's observations, or remove a document from all; later ones are kept.

@@ -14,7 +14,7 @@ import re
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING
 
 from runoff._util.lock import lock, unlock
@@ -28,7 +28,16 @@ from runoff.errors import (
 )
 from runoff.live._forgotten import Tombstones
 from runoff.live._shards import FEW, Shard, level_of, listed, new_writer, shard_at
-from runoff.live._table import SCHEMA, VERSION, Counts, columns_of, opened, rows_of, shard_bytes
+from runoff.live._table import (
+    SCHEMA,
+    VERSION,
+    Counts,
+    Rows,
+    columns_of,
+    opened,
+    rows_of,
+    shard_bytes,
+)
 
 try:
     import pyarrow as pa
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
 
     from runoff.live._forgotten import Kind
     from runoff.live._observation import Observation
+    from runoff.live._table import Rows
 
 _MANIFEST = "observations.json"
 _FORMAT = "runoff-observations"
@@ -126,14 +136,14 @@ class Store:
         except _UNREADABLE as error:
             raise _damaged(shard, error) from error
 
-    def _rows(self, shard: Shard, table: pa.Table) -> Iterator[Observation]:
-        """Yield the observations of a shard's table, which are made one by one.
+    def _rows(self, shard: Shard, rows: Iterable[Observation]) -> Iterator[Observation]:
+        """Yield the observations of a shard's rows, which are made one by one.
 
         Raises:
             RecordingDamaged: a row holds what no observation can have.
         """
         try:
-            yield from rows_of(table)
+            yield from rows
         except _UNREADABLE as error:
             raise _damaged(shard, error) from error
 
@@ -143,6 +153,15 @@ class Store:
         Raises:
             RecordingDamaged: a shard cannot be read.
             RecordingTooNew: a newer version of runoff wrote it.
+        """
+        for _, made in self.parts():
+            yield from made
+
+    def parts(self) -> Iterator[tuple[Rows, Iterator[Observation]]]:
+        """Yield some rows at a time, each once, with the observations in them.
+
+        Raises:
+            RecordingDamaged, RecordingTooNew: as for `each`, also while the observations are made.
         """
         done: list[tuple[Shard, int]] = []  # what was read of this writer
         tries = 0
@@ -159,7 +178,8 @@ class Store:
                     done.clear()
                 read = sum(many for one, many in done if one.first >= shard.first)
                 done.append((shard, len(table) - read))
-                yield from self._rows(shard, table.slice(read))
+                for rows in rows_of(table.slice(read)):
+                    yield rows, self._rows(shard, rows)
             else:
                 return
         raise self._restless()
@@ -319,7 +339,7 @@ class Store:
             table, counts = self.read(shard)
         except FileNotFoundError:
             return 0
-        rows, changed, kept = self._rows(shard, table), 0, []
+        rows, changed, kept = self._rows(shard, chain.from_iterable(rows_of(table))), 0, []
         while some := list(islice(rows, _AT_ONCE)):
             left = self._tombstones.apply(some)
             same = {id(one) for one in left}

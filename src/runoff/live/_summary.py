@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict, deque
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +16,11 @@ from runoff.evaluation._health.health import health
 from runoff.live._table import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runoff.evaluation._health.observations import Finding
     from runoff.live._observation import Observation
+    from runoff.live._table import Rows
 
 VERSION = 1
 _FEW = 20  # observations; fewer are not compared
@@ -140,20 +143,28 @@ def _when(seconds: float) -> str:
 
 
 def summarize(
-    path: str, observations: Iterable[Observation], counts: Sequence[Counts], recent: float
+    path: str,
+    parts: Iterable[tuple[Rows, Iterable[Observation]]],
+    counts: Sequence[Counts],
+    recent: float,
+    since: float = 0.0,
 ) -> Summary:
     """Return the figures of observations.
 
     Args:
         path: where they are.
-        observations: in any order; they are read once.
+        parts: rows and their observations, in any order; they are read once.
         counts: those of the shards.
         recent: how many seconds before the youngest count as lately.
+        since: only observations from this time on.
     """
     total = sum(counts, Counts())
     tally = _Tally(total.last - recent)
-    for one in observations:
-        tally.add(one)
+    for rows, made in parts:
+        held = rows.copy()
+        for at, one in enumerate(made):
+            if one.time >= since:
+                tally.add(one, held, at)
     return Summary(
         path=path,
         observations=tally.many,
@@ -187,8 +198,9 @@ class _Tally:
 
     def __init__(self, since: float) -> None:
         self._since = since
-        self._now: deque[Observation] = deque(maxlen=_MOST)
-        self._then: deque[Observation] = deque(maxlen=_MOST)
+        # where they are: made into objects, some thousands would take hundreds of megabytes
+        self._now: deque[tuple[Rows, int]] = deque(maxlen=_MOST)
+        self._then: deque[tuple[Rows, int]] = deque(maxlen=_MOST)
         self.many = self.complete = self.truncated = self.shadows = self.shadow_changed = 0
         self.reranked = self.changed = self.results = self.replaced = 0
         self.first = self.last = 0.0
@@ -200,8 +212,8 @@ class _Tally:
         )
         self.latencies: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_TICKS))
 
-    def add(self, one: Observation) -> None:
-        """Count one observation."""
+    def add(self, one: Observation, rows: Rows, at: int) -> None:
+        """Count one observation, which is in these rows at this place."""
         self.many += 1
         self.first = min(self.first or one.time, one.time)
         self.last = max(self.last, one.time)
@@ -225,14 +237,21 @@ class _Tally:
         if one.shadow is not None:
             self.shadows += 1
             self.shadow_changed += one.shadowed[: one.top_k] != after
-        (self._now if one.time >= self._since else self._then).append(one)
+        (self._now if one.time >= self._since else self._then).append((rows, at))
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what is odd lately, and what has changed since before."""
-        now, then = list(self._now), list(self._then)
-        if len(now) < _FEW:
+        if len(self._now) < _FEW:
             return ()
-        return health(now, reference=then if len(then) >= _FEW else None).findings
+        enough = len(self._then) >= _FEW
+        return health(_made(self._now), reference=_made(self._then) if enough else None).findings
+
+
+def _made(places: Iterable[tuple[Rows, int]]) -> Iterator[Observation]:
+    """Yield the observations at places that are in the order of their rows."""
+    for rows, some in groupby(places, key=itemgetter(0)):
+        wanted = {at for _, at in some}
+        yield from (one for at, one in enumerate(rows) if at in wanted)
 
 
 def _latency(values: deque[float]) -> Latency:

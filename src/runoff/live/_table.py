@@ -206,14 +206,27 @@ def _shadow_row(shadow: Shadow) -> dict[str, Any]:
     }
 
 
-def rows_of(table: pa.Table) -> Iterator[Observation]:
-    """Yield the observation of each row.
+class Rows:
+    """Some rows of a table, with an observation of each for whoever iterates over them.
 
-    Raises:
-        ValueError: a row holds what no observation can have.
+    Args:
+        batch: the rows.
     """
-    listed = (*_CANDIDATES, "texts", "sources")
-    for batch in table.to_batches(max_chunksize=_AT_ONCE):
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self._batch = batch
+
+    def copy(self) -> Rows:
+        """Return the same rows without a hold on the table that they are of."""
+        return Rows(self._batch.take(pa.array(range(len(self._batch)))))
+
+    def __iter__(self) -> Iterator[Observation]:
+        """Iterate over the observations, made one by one.
+
+        Raises:
+            ValueError: a row holds what no observation can have.
+        """
+        batch, listed = self._batch, (*_CANDIDATES, "texts", "sources")
         columns: dict[str, Sequence[Any]] = {
             name: _lists(batch.column(name), _ENUMS.get(name)) for name in (*_CANDIDATES, "texts")
         }
@@ -222,6 +235,11 @@ def rows_of(table: pa.Table) -> Iterator[Observation]:
         for at, row in enumerate(others.to_pylist()):
             lists = {name: column[at] for name, column in columns.items()}
             yield _observation(row, lists, sources[at])
+
+
+def rows_of(table: pa.Table) -> Iterator[Rows]:
+    """Yield the rows of a table, some at a time."""
+    return map(Rows, table.to_batches(max_chunksize=_AT_ONCE))
 
 
 def _lists(column: pa.ListArray, made: type[StrEnum] | None = None) -> list[tuple[Any, ...]]:
@@ -256,7 +274,7 @@ def _sources(column: pa.ListArray) -> list[dict[str, SourceRanks]]:
 
 
 def _observation(
-    row: dict[str, Any], lists: dict[str, tuple[Any, ...]], sources: dict[str, SourceRanks]
+    row: dict[str, Any], lists: dict[str, Any], sources: dict[str, SourceRanks]
 ) -> Observation:
     if any(row[name] is None for name in row if name not in {"shadow", "budget_ms"}):
         raise ValueError(_MISSING)

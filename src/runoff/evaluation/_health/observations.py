@@ -119,11 +119,11 @@ def observations(
         if isinstance(seen, Response | Trace):
             seen = [seen]
         try:
-            given: Sequence[object] = list(seen)
+            given: Iterator[object] = iter(seen)
         except TypeError:
             raise InvalidArgument(name, seen, remedy) from None
         found = []
-        for one in given:
+        for one in given:  # one at a time, since each is large
             if not (isinstance(one, Response | Trace) or hasattr(type(one), "trace")):
                 raise InvalidArgument(name, one, remedy)
             found.append(_live(one))  # type: ignore[arg-type] # as checked
