@@ -62,6 +62,20 @@ def test_options_of_what_counts(tmp_path, chunks):
         assert opened(path, parent_of=given).unknown(["d1#1"]) == []
 
 
+@pytest.mark.parametrize("row", ['"page": 7', '"metadata": {"page": 7}'])
+def test_parents_are_a_field_of_the_chunks(tmp_path, row):
+    """The field stands beside the text or in the metadata, and its values are the judged ids."""
+    path = tmp_path / "faq.csv"
+    path.write_text("question,doc_id\nwhy?,7\n")
+    chunks = tmp_path / "chunks.jsonl"
+    chunks.write_text(f'{{"_id": "c1", "text": "yeast", {row}}}\n{{"_id": "c2", "text": "tide"}}\n')
+    found = opened(path, parent_of="field:page", documents=chunks)
+    assert found.unknown(["c1"]) == []
+    assert found.unknown(["c2"]) == ["7"]
+    with pytest.raises(InvalidArgument, match="has the field 'pages'"):
+        opened(path, parent_of="field:pages", documents=chunks)
+
+
 def test_a_folder_whose_ids_changed(tmp_path, chunks):
     """The judged documents of a BEIR folder are found among others by their texts."""
     (tmp_path / "corpus.jsonl").write_text('{"_id": "old", "text": "High tide"}\n')
@@ -106,6 +120,7 @@ def test_excel(tmp_path):
         ({"match_by_text": True}, "needs --documents"),
         ({"documents": "none.jsonl"}, "no such file"),
         ({"parent_of": "none.json"}, "cannot be read"),
+        ({"parent_of": "field:page"}, "needs --documents"),
         ({"clicks": True}, "position"),
         ({"relevance": "some"}, "'each', 'any' or 'all'"),
     ],
@@ -140,8 +155,10 @@ def test_a_spreadsheet_on_the_command_line(tmp_path):
     """`runoff evaluate` reads a German spreadsheet, says how, and has the options in its help."""
     pytest.importorskip("rich")
     (tmp_path / "j.csv").write_text("Frage;Dok\nwarum?;d1\n")
-    (tmp_path / "k.csv").write_text("Frage;Dokument;Relevanz\nwarum?;d1;ja\n;d2;nein\n")
-    (tmp_path / "a.run").write_text("warum? Q0 d1 1 2 t\nwarum? Q0 d2 2 1 t\n")
+    (tmp_path / "k.csv").write_text(
+        "query_id;Frage;Dokument;Relevanz\nq1;warum?;d1;ja\nq1;;d2;nein\n"
+    )
+    (tmp_path / "a.run").write_text("q1 Q0 d1 1 2 t\nq1 Q0 d2 2 1 t\n")
     bad = runoff("evaluate", "j.csv", "--system", "a.run", cwd=tmp_path)
     assert bad.returncode == 1
     assert "missing: doc_id" in bad.stderr

@@ -13,7 +13,7 @@ import typer
 
 from runoff.errors import InvalidArgument
 from runoff.evaluation._collection import Collection
-from runoff.evaluation._labels.formats import numbered_lines, read_documents
+from runoff.evaluation._labels.formats import json_objects, numbered_lines, read_documents
 from runoff.evaluation._labels.grades import whole_grade
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runoff.types import Document
 
 _PANEL = "Labels"
+_FIELD = "field:"
 
 
 def _option(text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer returns it
@@ -68,8 +69,8 @@ class Labels:
         str | None,
         _option(
             "Where documents are judged and chunks are found: what separates a document's id from "
-            "the rest of its chunks' ids, such as '#', or a JSON file that maps chunk ids to "
-            "document ids."
+            "the rest of its chunks' ids, such as '#', a JSON file that maps chunk ids to document "
+            "ids, or field:NAME, a field of the chunks in --documents or of their metadata."
         ),
     ] = None
     relevance: Annotated[
@@ -144,6 +145,8 @@ class Labels:
         mark = self.parent_of
         if not mark:
             return None
+        if mark.startswith(_FIELD):
+            return self._field(mark, mark.removeprefix(_FIELD))
         path = Path(mark)
         if not mark.lower().endswith(".json"):
             return lambda chunk_id: chunk_id.rpartition(mark)[0] or chunk_id
@@ -153,6 +156,21 @@ class Labels:
             raise InvalidArgument("parent_of", mark, f"cannot be read: {error}") from None
         if not isinstance(found, dict):
             raise InvalidArgument("parent_of", mark, "must map chunk ids to document ids")
+        return found
+
+    def _field(self, mark: str, name: str) -> Mapping[str, str]:
+        if self.documents is None:
+            remedy = "needs --documents, a JSONL file of the chunks that have this field"
+            raise InvalidArgument("parent_of", mark, remedy)
+        found = {}
+        for _, row in json_objects(self.documents):
+            inner = row.get("metadata")
+            value = row.get(name, inner.get(name) if isinstance(inner, dict) else None)
+            if value not in {None, ""}:
+                found[str(row.get("_id"))] = str(value)
+        if not found:
+            remedy = f"no chunk in {self.documents} has the field {name!r}"
+            raise InvalidArgument("parent_of", mark, remedy)
         return found
 
     def _grades(self) -> dict[str, int] | None:

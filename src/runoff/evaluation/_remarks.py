@@ -54,7 +54,8 @@ def check_queries(run: Mapping[str, object], qrels: Mapping[str, object]) -> Non
     """
     if run and qrels and run.keys().isdisjoint(qrels):
         judged = next(iter(qrels))
-        derived = ", derived from the text" if judged.startswith("text:") else ""
+        from_text = judged.startswith("text:")
+        derived = ", derived from the text: add a column query_id" if from_text else ""
         remedy = (
             "is not judged, nor is any other answered query. Are the ids of the queries the same? "
             f"A judged one is {short_repr(judged)}{derived}"

@@ -81,8 +81,8 @@ def _sentence(found: Verdict, before: str) -> str:
     spent = _instead(found)
     if found.caveat:
         return (
-            f"Not to be proven: the judgments are {found.caveat}. By them {main.measure} is {new}, "
-            f"against {old}{spent}."
+            f"Nothing can be proven: the judgments are {found.caveat}. "
+            f"By them {main.measure} is {new}, against {old}{spent}."
         )
     if found.decision == "keep":
         return (
@@ -173,7 +173,7 @@ def _stages(measured: Mapping[str, Measured]) -> Answer:
     own = list(means)[-1]
     said = f"{first} {means[own]:.3f}"
     if best == own:
-        sentence = f"There is no second stage: the system has {said}, and no part of it more."
+        sentence = f"There is no second stage: the system has {said}, and no part of it has more."
     else:
         sentence = (
             f"There is no second stage: the system has {said}, and {snippet(best, 60)} alone "
