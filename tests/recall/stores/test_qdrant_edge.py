@@ -51,7 +51,7 @@ def test_filters_are_exact(odd, wanted):
     check(odd, wanted)
 
 
-@pytest.mark.slow("3 min: a thousand random filters with each kind of index")
+@pytest.mark.slow("180 s: a thousand random filters with each kind of index")
 @given(wanted=FILTERS)
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_thousand_filters_are_exact(odd, wanted):
