@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
@@ -26,6 +27,8 @@ PAGES = {
 }
 NOTEBOOKS = [f"notebooks/{one.name}" for one in sorted(ROOT.glob("notebooks/*.ipynb"))]
 LINK = re.compile(r"((?:\]\(|\bsrc=\"|\bsrcset=\"))(?![a-z]+:|#)([^)#\s\"]+)")
+
+PICTURE = re.compile(r"<(?:img|source)\b[^>]*?\bsrc(?:set)?=\"(?![a-z]+:|//)([^\"?#\s]+)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -65,12 +68,24 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         if page.file.src_uri.startswith("reference/"):
             return link[0]
         known = PAGES.get(target, target.removeprefix("docs/"))
-        if files.get_file_from_path(known) is not None:
+        found = files.get_file_from_path(known)
+        if found is not None and link[1].startswith("src"):  # MkDocs leaves HTML as it is
+            return link[1] + posixpath.relpath(found.url, page.url or ".")
+        if found is not None:
             start = posixpath.dirname(page.file.src_uri)
             return link[1] + posixpath.relpath(known, start or ".")
         return f"{link[1]}{config.repo_url}/blob/main/{target}"
 
     return LINK.sub(moved, markdown)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Stop if a page shows a picture that the site does not have: MkDocs checks links alone."""
+    for page in Path(config.site_dir).rglob("*.html"):
+        for name in PICTURE.findall(page.read_text("utf-8")):
+            place = Path(config.site_dir, name[1:]) if name[0] == "/" else page.parent / name
+            if not place.is_file():
+                raise PluginError(f"{page}: there is no {name}")
 
 
 def _modules() -> dict[str, list[str]]:
