@@ -11,6 +11,7 @@ import ast
 import inspect
 import os
 import re
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 
@@ -164,13 +165,14 @@ def test_a_public_name_can_be_imported(module):
 
 
 def open_names(module):
-    """The names that take `*args` or `**kwargs`, but for protocols and Pydantic models."""
+    """The names that take `*args` or `**kwargs`, but for protocols, enums and Pydantic models."""
     loaded = import_module(module)
     for name in listed(PUBLIC[module]):
         made = getattr(loaded, name)
         if isinstance(made, type):
             protocol = getattr(made, "_is_protocol", False)
-            if protocol or issubclass(made, Exception) or hasattr(made, "model_fields"):
+            given = issubclass(made, (Exception, Enum)) or hasattr(made, "model_fields")
+            if protocol or given:
                 continue
         elif not inspect.isfunction(made):
             continue
