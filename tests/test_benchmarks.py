@@ -19,7 +19,16 @@ needs_models = pytest.mark.skipif(
     importlib.util.find_spec("runoff_models") is None, reason="runoff-models is not installed"
 )
 # written from figures.json
-PAGES = ("benchmarks", "bulk", "engines", "labels", "real-server", "speed", "verdict")
+PAGES = (
+    "benchmarks",
+    "bulk",
+    "engines",
+    "labels",
+    "live-statistics",
+    "real-server",
+    "speed",
+    "verdict",
+)
 TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")
 
 
