@@ -33,7 +33,7 @@ def _kept(given: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 class Bound(RunnableBinding[str, _Documents]):
     """A retriever with bound arguments, whose filters add up."""
 
-    def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:
+    def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
         """Bind arguments; filters are added to those bound before."""
         copy: Runnable[str, _Documents] = self.model_copy(
             update={"kwargs": _kept(dict(self.kwargs), kwargs)}
@@ -44,21 +44,23 @@ class Bound(RunnableBinding[str, _Documents]):
 class Bindable(Runnable[str, _Documents]):
     """What is bound to such a retriever is a `Bound`."""
 
-    def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:
+    def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
         """Bind arguments; a filter is added to the retriever's, and those of a call come on top."""
         return Bound(bound=self, kwargs=_kept({}, kwargs), config={})
 
     def with_config(
-        self, config: RunnableConfig | None = None, **kwargs: Any
+        self,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[str, _Documents]:
         """Bind a config, as every runnable does."""
         return _bound(super().with_config(config, **kwargs))
 
-    def with_listeners(self, **kwargs: Any) -> Runnable[str, _Documents]:
+    def with_listeners(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
         """Bind listeners, as every runnable does."""
         return _bound(super().with_listeners(**kwargs))
 
-    def with_types(self, **kwargs: Any) -> Runnable[str, _Documents]:
+    def with_types(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
         """Bind types, as every runnable does."""
         return _bound(super().with_types(**kwargs))
 
@@ -80,7 +82,9 @@ class ConfigurableRetriever(Bindable, RunnableConfigurableFields[str, _Documents
     """A retriever with fields that are configured for each call."""
 
     def with_config(
-        self, config: RunnableConfig | None = None, **kwargs: Any
+        self,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[str, _Documents]:
         """Add a config to the one it has; LangChain's own method would drop a configured filter."""
         return super().with_config(merge_configs(self.config, config), **kwargs)

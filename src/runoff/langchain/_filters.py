@@ -127,9 +127,9 @@ def _predicate(
     return keeps
 
 
-def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:
+def _for_faiss(store: Any, wanted: Filter, known: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return FAISS's arguments: it filters the first `fetch_k` rows, so all are fetched."""
-    holds = None if known is None else store._create_filter_func(known)
+    holds = None if known is None else store._create_filter_func(known)  # noqa: SLF001
 
     def keeps(metadata: dict[str, Any]) -> bool:
         return wanted.matches(metadata) and (holds is None or holds(metadata))

@@ -119,8 +119,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         documents: Iterable[LangChainDocument],
         embedding: Embeddings,
         *,
-        analyzer: Any = "english",
-        **options: Any,
+        analyzer: Any = "english",  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
     ) -> Self:
         """Index documents with BM25 and, in memory, with embeddings.
 
@@ -141,8 +141,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         vectorstore: VectorStore,
         documents: Iterable[LangChainDocument] | None = None,
         *,
-        analyzer: Any = "english",
-        **options: Any,
+        analyzer: Any = "english",  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
     ) -> Self:
         """Add BM25 to a vector store that has its documents already.
 
@@ -194,17 +194,17 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         fresh = numbered(self.vectorstore, fresh, given)
         return await run_in_executor(None, self._indexed, fresh)
 
-    def upsert(self, items: Sequence[LangChainDocument], /, **kwargs: Any) -> UpsertResponse:
+    def upsert(self, items: Sequence[LangChainDocument], /, **kwargs: Any) -> UpsertResponse:  # noqa: ANN401
         """Do what `add_documents` does, as a `DocumentIndex`."""
         refuse_unknown("upsert", kwargs, ())
         return {"succeeded": self.add_documents(items), "failed": []}
 
-    async def aupsert(self, items: Sequence[LangChainDocument], /, **kwargs: Any) -> UpsertResponse:
+    async def aupsert(self, items: Sequence[LangChainDocument], /, **kwargs: Any) -> UpsertResponse:  # noqa: ANN401
         """Do what `upsert` does without blocking the event loop."""
         refuse_unknown("aupsert", kwargs, ())
         return {"succeeded": await self.aadd_documents(items), "failed": []}
 
-    def get(self, ids: Sequence[str], /, **kwargs: Any) -> list[LangChainDocument]:
+    def get(self, ids: Sequence[str], /, **kwargs: Any) -> list[LangChainDocument]:  # noqa: ANN401
         """Return copies of the documents with these ids; unknown ids are left out."""
         refuse_unknown("get", kwargs, ())
         known = [self.bm25.get(one) for one in dict.fromkeys(_ids(ids))]
@@ -213,7 +213,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
             for document in map(plain, filter(None, known))
         ]
 
-    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:
+    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:  # noqa: ANN401
         """Delete documents from both by id; the answer says which of them BM25 had."""
         refuse_unknown("delete", kwargs, ())
         listed = _ids(ids)
@@ -222,7 +222,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
             self.vectorstore.delete(there)
         return self._forgotten(listed)
 
-    async def adelete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:
+    async def adelete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:  # noqa: ANN401
         """Do what `delete` does without blocking the event loop."""
         refuse_unknown("adelete", kwargs, ())
         listed = _ids(ids)
@@ -265,14 +265,22 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         return self.refresh == "auto"
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         if self._drifted():
             self.sync()
         return super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         if self._drifted():
             await run_in_executor(None, self.sync)
@@ -309,7 +317,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         )
         return {"bm25": self.bm25, mode_of(self.vectorstore, self.search_kwargs): dense}
 
-    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:
+    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401
         if isinstance(part, Runnable):
             how["translate"] = self.translate_filter
         elif isinstance(part, BM25):

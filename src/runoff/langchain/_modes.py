@@ -46,7 +46,7 @@ def scoreless(store: VectorStore) -> bool:
     return kind_of(store) == "elasticsearch" and bool(getattr(strategy, "hybrid", False))
 
 
-def _config(store: Any, arguments: Mapping[str, Any]) -> Any:
+def _config(store: Any, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401
     inner = getattr(store, "_PGVectorStore__vs", store)  # the synchronous one wraps the other
     return arguments.get("hybrid_search_config", getattr(inner, "hybrid_search_config", None))
 

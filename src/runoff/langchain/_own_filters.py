@@ -68,7 +68,7 @@ def check_own_filters(
 
 def _leaves(
     name: str,
-    part: Any,
+    part: Any,  # noqa: ANN401
     config: RunnableConfig,
     shared: Filter | None,
     outer: Mapping[str, Any] = MappingProxyType({}),
@@ -89,7 +89,7 @@ def _leaves(
         )
         raise FilterNotSupported(next(iter(around)), next(iter(around.values())), remedy)
     arguments = {**arguments, **outer}
-    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:
+    if isinstance(retriever, BaseRetriever) and not retriever._expects_other_args:  # noqa: SLF001
         for argument, value in own_filters(arguments).items():
             remedy = f"{name} ({type(retriever).__name__}) ignores it when bound: pass filters="
             raise FilterNotSupported(argument, value, remedy)

@@ -125,7 +125,7 @@ def _made(
     compare: Callable[[str, Any], Any],
     every: Callable[[Sequence[Any]], Any],
     some: Callable[[Sequence[Any]], Any],
-) -> Any:
+) -> Any:  # noqa: ANN401
     """Return a condition of comparisons; None if one of them cannot be made."""
     conditions = _conditions(one)
     if conditions is None:
@@ -159,19 +159,19 @@ def _any_of(forms: Sequence[Any]) -> dict[str, Any]:
     return {"$or": list(forms)}
 
 
-def _pgvector(store: Any, one: Leaf) -> Any:
+def _pgvector(store: Any, one: Leaf) -> Any:  # noqa: ANN401
     if not getattr(store, "use_jsonb", False):
         return None  # its older tables compare everything as text
     return _mongodb(store, one)
 
 
-def _pgvectorstore(store: Any, one: Leaf) -> Any:
+def _pgvectorstore(store: Any, one: Leaf) -> Any:  # noqa: ANN401
     inner = getattr(store, "_PGVectorStore__vs", store)  # the synchronous one wraps the other
     column = one.field in inner.metadata_columns
     if not column and inner.metadata_json_column is None:
         return None
 
-    def compare(said: str, value: Any) -> Any:
+    def compare(said: str, value: Any) -> Any:  # noqa: ANN401
         if _is_time(value):
             return None
         value = float(value) if _is_number(value) and not column else value
@@ -186,8 +186,8 @@ def _pgvectorstore(store: Any, one: Leaf) -> Any:
     return _any_of([made, {one.field: {"$like": "[%"}}])
 
 
-def _mongodb(_: object, one: Leaf) -> Any:
-    def compare(said: str, value: Any) -> Any:
+def _mongodb(_: object, one: Leaf) -> Any:  # noqa: ANN401
+    def compare(said: str, value: Any) -> Any:  # noqa: ANN401
         return None if _is_time(value) else {one.field: {f"${said}": value}}
 
     return _made(one, compare, _all_of, _any_of)
@@ -196,11 +196,11 @@ def _mongodb(_: object, one: Leaf) -> Any:
 # engines that runoff asks itself
 
 
-def _chroma(_: object, wanted: Filter) -> Any:
+def _chroma(_: object, wanted: Filter) -> Any:  # noqa: ANN401
     return where_of(wanted, lists=knows_lists())
 
 
-def _qdrant(store: Any, wanted: Filter) -> Any:
+def _qdrant(store: Any, wanted: Filter) -> Any:  # noqa: ANN401
     from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - here is a store of it
 
     under = store.metadata_payload_key
@@ -208,13 +208,13 @@ def _qdrant(store: Any, wanted: Filter) -> Any:
     return made if isinstance(made, bool) else QdrantFilter.model_validate(made)
 
 
-def _qdrant_every(forms: Sequence[Any]) -> Any:
+def _qdrant_every(forms: Sequence[Any]) -> Any:  # noqa: ANN401
     from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - as above
 
     return QdrantFilter(must=list(forms))
 
 
-def _elasticsearch(_: object, wanted: Filter) -> Any:
+def _elasticsearch(_: object, wanted: Filter) -> Any:  # noqa: ANN401
     return elasticsearch_query(wanted, unread)
 
 
@@ -222,7 +222,7 @@ def _elasticsearch_every(forms: Sequence[Any]) -> dict[str, Any]:
     return {"bool": {"filter": list(forms)}}
 
 
-def _milvus(store: Any, wanted: Filter) -> Any:
+def _milvus(store: Any, wanted: Filter) -> Any:  # noqa: ANN401
     collection = store.col  # the store keeps it, and newer ones without its types
     if collection is None:
         return True
@@ -239,11 +239,11 @@ def _milvus(store: Any, wanted: Filter) -> Any:
     return milvus_expression(wanted, place)
 
 
-def _lancedb(store: Any, wanted: Filter) -> Any:
+def _lancedb(store: Any, wanted: Filter) -> Any:  # noqa: ANN401
     table = store.get_table()
     if table is None or "metadata" not in table.schema.names:
         return True
-    names = Names(text=store._text_key, id=store._id_key, metadata="metadata")
+    names = Names(text=store._text_key, id=store._id_key, metadata="metadata")  # noqa: SLF001
     return lancedb_where(wanted, read_table(table.schema, names, dense=False))
 
 
@@ -254,7 +254,7 @@ def _and(forms: Sequence[str]) -> str:
 # Weaviate and Redis: objects of their clients
 
 
-def _weaviate(_: object, one: Leaf) -> Any:
+def _weaviate(_: object, one: Leaf) -> Any:  # noqa: ANN401
     from weaviate.classes.query import Filter as Clause  # noqa: PLC0415 - here is a store of it
 
     names = {
@@ -264,7 +264,7 @@ def _weaviate(_: object, one: Leaf) -> Any:
         "lte": "less_or_equal",
     }
 
-    def compare(said: str, value: Any) -> Any:
+    def compare(said: str, value: Any) -> Any:  # noqa: ANN401
         if _is_time(value):
             return None
         clause = Clause.by_property(one.field)
@@ -275,26 +275,26 @@ def _weaviate(_: object, one: Leaf) -> Any:
     return _made(one, compare, _weaviate_every, _weaviate_some)
 
 
-def _weaviate_every(forms: Sequence[Any]) -> Any:
+def _weaviate_every(forms: Sequence[Any]) -> Any:  # noqa: ANN401
     from weaviate.classes.query import Filter as Clause  # noqa: PLC0415 - as above
 
     return Clause.all_of(list(forms))
 
 
-def _weaviate_some(forms: Sequence[Any]) -> Any:
+def _weaviate_some(forms: Sequence[Any]) -> Any:  # noqa: ANN401
     from weaviate.classes.query import Filter as Clause  # noqa: PLC0415 - as above
 
     return Clause.any_of(list(forms))
 
 
-def _redis(store: Any, one: Leaf) -> Any:
+def _redis(store: Any, one: Leaf) -> Any:  # noqa: ANN401
     from redisvl.query.filter import Num, Tag  # noqa: PLC0415 - as above
 
     fields = getattr(getattr(store, "config", None), "metadata_schema", None) or []
     types = {declared["name"]: str(declared["type"]) for declared in fields}
     kind = types.get(one.field)
 
-    def compare(said: str, value: Any) -> Any:
+    def compare(said: str, value: Any) -> Any:  # noqa: ANN401
         if said == "eq" and kind == "tag" and _is_word(value) and value:
             return Tag(one.field) == value
         if kind != "numeric" or not _is_number(value):
@@ -305,11 +305,11 @@ def _redis(store: Any, one: Leaf) -> Any:
     return _made(one, compare, _redis_every, _redis_some)
 
 
-def _redis_every(forms: Sequence[Any]) -> Any:
+def _redis_every(forms: Sequence[Any]) -> Any:  # noqa: ANN401
     return reduce(operator.and_, forms)
 
 
-def _redis_some(forms: Sequence[Any]) -> Any:
+def _redis_some(forms: Sequence[Any]) -> Any:  # noqa: ANN401
     return reduce(operator.or_, forms)
 
 

@@ -76,7 +76,7 @@ class TwoStageRetriever(StagedRetriever):
 
     if not TYPE_CHECKING:  # type checkers know the fields
 
-        def __init__(self, *args: Any, **options: Any) -> None:
+        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
             if len(args) == 1:
                 options = {"retriever": args[0], **options}
                 args = ()
@@ -112,7 +112,7 @@ class TwoStageRetriever(StagedRetriever):
         given: Any = self.retriever if self.retrievers is None else self.retrievers
         return given if isinstance(given, dict) else {_name(given): given}  # `_checked` made it so
 
-    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:
+    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401
         if isinstance(part, Runnable):
             how |= {"id_key": self.id_key, "translate": self.translate_filter}
         return super()._source(name, part, **how)

@@ -39,7 +39,7 @@ class ScoredRetriever(VectorStoreRetriever):
         query: str,
         *,
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain's signature
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         arguments = {**self.search_kwargs, **kwargs}
         if self.search_type == "similarity":
@@ -53,7 +53,7 @@ class ScoredRetriever(VectorStoreRetriever):
         query: str,
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain's signature
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         arguments = {**self.search_kwargs, **kwargs}
         store = self.vectorstore
@@ -79,8 +79,8 @@ def gives_scores(retriever: VectorStoreRetriever) -> bool:
     """Whether a retriever searches as LangChain's own does, over a store that returns scores."""
     kind, store = type(retriever), type(retriever.vectorstore)
     plain = (
-        kind._get_relevant_documents is VectorStoreRetriever._get_relevant_documents
-        and kind._aget_relevant_documents is VectorStoreRetriever._aget_relevant_documents
+        kind._get_relevant_documents is VectorStoreRetriever._get_relevant_documents  # noqa: SLF001
+        and kind._aget_relevant_documents is VectorStoreRetriever._aget_relevant_documents  # noqa: SLF001
     )
     if not plain or retriever.search_type == "mmr" or scoreless(retriever.vectorstore):
         return False
@@ -128,7 +128,7 @@ def _declared(store: VectorStore) -> Literal["falls", "rises"] | None:
     if type(store) is InMemoryVectorStore:
         return "falls"  # it has no such function; its scores are cosines
     try:
-        relevance = store._select_relevance_score_fn()
+        relevance = store._select_relevance_score_fn()  # noqa: SLF001
         near, far = relevance(0.25), relevance(0.75)
     except (NotImplementedError, ValueError):
         return None

@@ -106,7 +106,7 @@ class SecondStage(BaseModel):
 
     if not TYPE_CHECKING:  # type checkers know the fields
 
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
+        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
             kind = type(self)
             refuse_positional(kind.__name__, args, self._advice)
             refuse_unknown(kind.__name__, kwargs, kind.model_fields.keys() | self._aliases.keys())
@@ -155,7 +155,7 @@ class SecondStage(BaseModel):
     __str__ = BaseModel.__repr__
 
     @field_serializer("*", mode="wrap", when_used="json")
-    def _as_json(self, value: Any, plain: SerializerFunctionWrapHandler) -> Any:
+    def _as_json(self, value: Any, plain: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
         """Write plain values; of other objects the class alone, since they may hold a key."""
         return plain(value) if _is_json(value) else brief_repr(value)
 
@@ -166,12 +166,12 @@ class SecondStage(BaseModel):
 
     @field_validator(*_CHECKED, mode="before", check_fields=False)
     @classmethod
-    def _check_option(cls, value: Any, info: Any) -> Any:
+    def _check_option(cls, value: Any, info: Any) -> Any:  # noqa: ANN401
         return checked(info.field_name, value)
 
     @field_validator("text_template", mode="before")
     @classmethod
-    def _check_template(cls, value: Any) -> Any:
+    def _check_template(cls, value: Any) -> Any:  # noqa: ANN401
         if value is not None:
             template(value)
         return value

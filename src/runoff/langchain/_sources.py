@@ -324,15 +324,15 @@ class RetrieverSource:
 
 def _natively_async(retriever: RetrieverLike) -> bool:
     if isinstance(retriever, VectorStoreRetriever):
-        own = type(retriever)._aget_relevant_documents
+        own = type(retriever)._aget_relevant_documents  # noqa: SLF001
         if isinstance(retriever, ScoredRetriever):
             return searches_natively_async(retriever, scores=True)
-        if own is VectorStoreRetriever._aget_relevant_documents:
+        if own is VectorStoreRetriever._aget_relevant_documents:  # noqa: SLF001
             return searches_natively_async(retriever, scores=False)
     if isinstance(retriever, BaseRetriever):
-        default = BaseRetriever._aget_relevant_documents
+        default = BaseRetriever._aget_relevant_documents  # noqa: SLF001
         return (
-            type(retriever)._aget_relevant_documents is not default
+            type(retriever)._aget_relevant_documents is not default  # noqa: SLF001
             or type(retriever).ainvoke is not BaseRetriever.ainvoke
         )
     return True

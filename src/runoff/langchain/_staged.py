@@ -68,7 +68,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
 
     if not TYPE_CHECKING:  # type checkers know the fields
 
-        def __init__(self, *args: Any, **options: Any) -> None:
+        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
             both = joined(*(as_filter(options.pop(name, None)) for name in ("filters", "filter")))
             super().__init__(*args, **options, filters=both, filter=both)
 
@@ -81,7 +81,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
         """Return the retrievers and sources by name."""
 
-    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:
+    def _source(self, name: str, part: Any, **how: Any) -> RecallSource:  # noqa: ANN401
         """Return a part as a source of the core, for one call."""
         return RetrieverSource(name, part, **how) if isinstance(part, Runnable) else part
 
@@ -102,12 +102,12 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     def pipeline(self) -> TwoStage:
         """The runoff pipeline behind it, with the retriever's filters: search, explain it."""
 
-        def child(**_: Any) -> CallbackManager:
+        def child(**_: Any) -> CallbackManager:  # noqa: ANN401
             return CallbackManager([])
 
         return replace(self._pipeline(child, child, self.top_n), reranker=self._unobserved())
 
-    def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:  # noqa: ANN401
         """Make fields configurable at run time; `k` and `filter` are accepted too.
 
         A filter that is configured is added to the retriever's own and never replaces it.
@@ -138,7 +138,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         self,
         input: str,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         """Retrieve documents.
 
@@ -169,7 +169,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         self,
         input: str,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         """Retrieve documents without blocking the event loop; see `invoke`."""
         refuse_unknown("invoke", kwargs, _PER_CALL)
@@ -181,7 +181,11 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
             _config.reset(token)
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         if is_skipped(query, self.on_blank):
             return []
@@ -195,7 +199,11 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         )
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         if is_skipped(query, self.on_blank):
             return []
@@ -215,7 +223,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         filter: object = None,  # noqa: A002 - as vector stores call it
         filters: object = None,
         bound_filters: object = None,
-        **how: Any,
+        **how: Any,  # noqa: ANN401
     ) -> tuple[Query, dict[str, Any]]:
         """Return the query and the arguments of one search."""
         if k is not None and top_n is not None and k != top_n:
@@ -268,12 +276,12 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
             observer=self.observer,
         )
 
-    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:  # noqa: ANN401
         params = super()._get_ls_params(**kwargs)
         for part in self._parts().values():
             if not isinstance(part, BaseRetriever):
                 continue
-            inner = part._get_ls_params()
+            inner = part._get_ls_params()  # noqa: SLF001
             for key in ("ls_vector_store_provider", "ls_embedding_provider", "ls_embedding_model"):
                 if key in inner and key not in params:
                     params[key] = inner[key]

@@ -53,7 +53,7 @@ def content(store: VectorStore) -> list[LangChainDocument]:
     raise InvalidArgument("vectorstore", store, remedy)
 
 
-def _points(store: Any) -> list[LangChainDocument]:
+def _points(store: Any) -> list[LangChainDocument]:  # noqa: ANN401
     """Return all documents of a Qdrant collection, read page by page."""
     documents: list[LangChainDocument] = []
     offset = None
@@ -84,7 +84,7 @@ def size(store: VectorStore) -> int | None:
     known: Any = store
     kind = kind_of(store)
     if kind == "chroma":
-        return int(known._collection.count())
+        return int(known._collection.count())  # noqa: SLF001
     if kind == "qdrant":
         return int(known.client.count(known.collection_name).count)
     if kind == "lancedb":

@@ -26,7 +26,7 @@ def register() -> None:
     )
 
 
-def _system(given: Any) -> System:
+def _system(given: Any) -> System:  # noqa: ANN401
     if isinstance(given, StagedRetriever):
         return _staged(given)
     if {"base_compressor", "base_retriever"} <= set(getattr(type(given), "model_fields", ())):
@@ -35,7 +35,7 @@ def _system(given: Any) -> System:
     return _staged(TwoStageRetriever(retriever=given, reranker=None, top_n=many, depth=many))
 
 
-def _compressing(retriever: Any, compressor: Any) -> TwoStageRetriever:
+def _compressing(retriever: Any, compressor: Any) -> TwoStageRetriever:  # noqa: ANN401
     """Return a retriever that returns what a compression retriever would."""
     many = recall_of(retriever) or _MANY
     if isinstance(compressor, RunoffRerank):

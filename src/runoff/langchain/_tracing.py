@@ -211,5 +211,5 @@ def _put_back(one: _Judged, back: dict[str, Candidate]) -> _Judged:
     return replace(one, candidate=own, passages=passages)
 
 
-async def _awaitable(reranking: Any) -> Any:
+async def _awaitable(reranking: Any) -> Any:  # noqa: ANN401
     return await reranking

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _REMEDY = "must be a retriever: watch the one inside, and build the chain from what `watch` returns"
 
 
-def observed(given: Any, observer: Observer) -> Any:
+def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401
     """Return a copy of a retriever that tells an observer its answers.
 
     Raises:
@@ -71,7 +71,7 @@ class WatchedRetriever(BaseRetriever):
     inner: BaseRetriever
     observer: Any
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Return an attribute of the retriever inside."""
         if name.startswith("_") or name == "inner":
             return super().__getattr__(name)  # type: ignore[misc] # pydantic's
@@ -81,7 +81,7 @@ class WatchedRetriever(BaseRetriever):
         self,
         input: str,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         """Do what the retriever does."""
         begun = time.perf_counter()
@@ -93,7 +93,7 @@ class WatchedRetriever(BaseRetriever):
         self,
         input: str,  # noqa: A002 - as above
         config: RunnableConfig | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
         """Do what the retriever does."""
         begun = time.perf_counter()
@@ -139,7 +139,7 @@ class WatchedCompressor(BaseDocumentCompressor):
     inner: Any
     observer: Any
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Return an attribute of the compressor inside."""
         if name.startswith("_") or name == "inner":
             return super().__getattr__(name)  # type: ignore[misc] # pydantic's
@@ -179,7 +179,7 @@ class WatchedCompressor(BaseDocumentCompressor):
         given: Sequence[LangChainDocument],
         kept: Sequence[LangChainDocument],
         begun: float,
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401
         spent = (time.perf_counter() - begun) * 1000
         return partial(_replayed, query, given, tuple(kept), type(self.inner).__name__, spent)
 
@@ -190,7 +190,7 @@ def _replayed(
     kept: Sequence[LangChainDocument],
     name: str,
     spent: float,
-) -> Any:
+) -> Any:  # noqa: ANN401
     after = [(hit.doc_id, relevance(one)) for hit, one in zip(as_hits(kept), kept, strict=True)]
     return replayed(
         query, as_hits(given), source="input", after=after, reranker=name, latency_ms=spent

@@ -169,13 +169,15 @@ def _interleaved_queries(retriever: Runnable[Any, Any]) -> Runnable[Any, Any]:
 
 
 @cache
-def _interleaving(kind: Any) -> type:
-    def retrieve_documents(self: Any, queries: list[str], run_manager: Any) -> list[Document]:
+def _interleaving(kind: Any) -> type:  # noqa: ANN401
+    def retrieve_documents(self: Any, queries: list[str], run_manager: Any) -> list[Document]:  # noqa: ANN401
         lists = [kind.retrieve_documents(self, [query], run_manager) for query in queries]
         return _interleaved(lists)
 
     async def aretrieve_documents(
-        self: Any, queries: list[str], run_manager: Any
+        self: Any,  # noqa: ANN401
+        queries: list[str],
+        run_manager: Any,  # noqa: ANN401
     ) -> list[Document]:
         lists = await asyncio.gather(
             *(kind.aretrieve_documents(self, [query], run_manager) for query in queries)

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from runoff.live._forgotten import Kind
     from runoff.live._observation import Observation
-    from runoff.live._table import Rows
 
 _MANIFEST = "observations.json"
 _FORMAT = "runoff-observations"

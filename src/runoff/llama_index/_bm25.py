@@ -51,7 +51,7 @@ class NodeMetadata(Mapping[str, Any]):
     def __init__(self, node: BaseNode) -> None:
         self._node = node
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
         if name == NODE:
             return to_json(self._node)
         if name == _FOLLOW and isinstance(self._node, IndexNode):

@@ -36,7 +36,11 @@ class RunoffEmbedding(BaseEmbedding):
     _embedder: Embedder = PrivateAttr()
 
     def __init__(
-        self, model_name: str = _DEFAULT, *, late: LateInteraction | None = None, **kwargs: Any
+        self,
+        model_name: str = _DEFAULT,
+        *,
+        late: LateInteraction | None = None,
+        **kwargs: Any,  # noqa: ANN401
     ) -> None:
         late = from_config("late", late)
         super().__init__(model_name=model_name, **kwargs | {"late": late})

@@ -126,7 +126,7 @@ def _leaves(one: Eq | In | Range) -> list[MetadataFilter | MetadataFilters]:
     ]
 
 
-def _made(one: Eq | In | Range, operator: FilterOperator, value: Any) -> MetadataFilter:
+def _made(one: Eq | In | Range, operator: FilterOperator, value: Any) -> MetadataFilter:  # noqa: ANN401
     try:
         return MetadataFilter(key=one.field, value=value, operator=operator)
     except ValueError:

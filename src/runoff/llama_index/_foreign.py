@@ -76,8 +76,8 @@ class PostprocessorReranker:
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
         """Do what `rerank` does without blocking the event loop."""
-        default = BaseNodePostprocessor._apostprocess_nodes
-        if type(self.postprocessor)._apostprocess_nodes is default:
+        default = BaseNodePostprocessor._apostprocess_nodes  # noqa: SLF001
+        if type(self.postprocessor)._apostprocess_nodes is default:  # noqa: SLF001
             # the default's thread is the loop's own, which waits for it when it closes
             return await workers.run_async(
                 lambda: self.rerank(query, candidates), deadline, self.name

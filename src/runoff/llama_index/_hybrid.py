@@ -87,7 +87,7 @@ class HybridRetriever(TwoStageRetriever):
         bm25: BM25 | None = None,
         *,
         refresh: Refresh = "manual",
-        **options: Any,
+        **options: Any,  # noqa: ANN401
     ) -> None:
         if not isinstance(index, VectorStoreIndex):
             raise InvalidArgument("index", index, f"must be a VectorStoreIndex; {_MAKE}")
@@ -115,7 +115,7 @@ class HybridRetriever(TwoStageRetriever):
         vector_store: BasePydanticVectorStore | None = None,
         embed_model: BaseEmbedding | None = None,
         analyzer: str | Analyze = "english",
-        **options: Any,
+        **options: Any,  # noqa: ANN401
     ) -> Self:
         """Make one from an index, nodes, a docstore or a vector store.
 
@@ -166,7 +166,7 @@ class HybridRetriever(TwoStageRetriever):
         vector_store: BasePydanticVectorStore | None = None,
         embed_model: BaseEmbedding | None = None,
         analyzer: Analyze | None = None,
-        **options: Any,
+        **options: Any,  # noqa: ANN401
     ) -> Self:
         """Open what `persist` wrote.
 
@@ -369,13 +369,13 @@ def _check_text(store: BasePydanticVectorStore | None) -> None:
 
 
 def _model_of(index: VectorStoreIndex) -> BaseEmbedding:
-    return index._embed_model
+    return index._embed_model  # noqa: SLF001
 
 
 def _embedding(given: BaseEmbedding | None) -> BaseEmbedding:
     if given is not None:
         return given
-    if Settings._embed_model is not None:
+    if Settings._embed_model is not None:  # noqa: SLF001
         return Settings.embed_model
     # loads onnxruntime, which is not needed with a model of one's own
     from runoff.llama_index._embedding import RunoffEmbedding  # noqa: PLC0415

@@ -49,7 +49,7 @@ class BundleRetriever(BaseRetriever):
             callback_manager=retriever.callback_manager, object_map=retriever.object_map
         )
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Return an attribute of the retriever inside."""
         if name.startswith("_"):
             raise AttributeError(name)

@@ -23,8 +23,8 @@ def without_callbacks(index: VectorStoreIndex) -> VectorStoreIndex:
     bare = copy.copy(index)
     vars(bare).update(
         _callback_manager=CallbackManager([]),
-        _embed_model=_bare(index._embed_model),
-        _transformations=[*map(_bare, index._transformations)],
+        _embed_model=_bare(index._embed_model),  # noqa: SLF001
+        _transformations=[*map(_bare, index._transformations)],  # noqa: SLF001
     )
     return bare
 

@@ -73,7 +73,7 @@ def pushed(retriever: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
 
     The copy keeps the retriever's own filters.
     """
-    store: Any = retriever._vector_store
+    store: Any = retriever._vector_store  # noqa: SLF001
     kind = kind_of(store)
     clone = copy.copy(retriever)
     if kind == "faiss":
@@ -87,49 +87,49 @@ def pushed(retriever: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
     more = _metadata_filters(kind, wanted)
     if isinstance(more, bool):
         return None if more else Pushed(clone, known=True, empty=True)
-    own = retriever._filters
+    own = retriever._filters  # noqa: SLF001
     both = more if own is None else _both(own, more)
     if kind not in _NESTING and any(isinstance(one, MetadataFilters) for one in both.filters):
         return None
-    clone._filters = both
+    clone._filters = both  # noqa: SLF001
     return Pushed(clone, known=kind in _TESTED)
 
 
-def _of_simple(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushed | None:
+def _of_simple(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushed | None:  # noqa: ANN401
     held = store.data.metadata_dict
     if held.keys() != store.data.embedding_dict.keys():
         return None  # it was saved by a version that kept no metadata
-    own = clone._node_ids
+    own = clone._node_ids  # noqa: SLF001
     among = held if own is None else [one for one in own if one in held]
-    clone._node_ids = [one for one in among if wanted.matches(held[one])]
+    clone._node_ids = [one for one in among if wanted.matches(held[one])]  # noqa: SLF001
     return Pushed(clone, known=True)
 
 
-def _of_qdrant(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushed | None:
+def _of_qdrant(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushed | None:  # noqa: ANN401
     from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - here is a store of it
 
-    given = dict(clone._kwargs)
+    given = dict(clone._kwargs)  # noqa: SLF001
     made = qdrant_filter(wanted, index_of=numbers_left_out(store))
     if isinstance(made, bool):
         return None if made else Pushed(clone, known=True, empty=True)
     added = QdrantFilter.model_validate(made)
     known = given.get("qdrant_filters")
     if known is None:  # they would replace what the store makes of the query
-        asked = clone._build_vector_store_query(QueryBundle(""))
-        known = store._build_query_filter(asked)
+        asked = clone._build_vector_store_query(QueryBundle(""))  # noqa: SLF001
+        known = store._build_query_filter(asked)  # noqa: SLF001
     given["qdrant_filters"] = added if known is None else QdrantFilter(must=[known, added])
-    clone._kwargs = given
+    clone._kwargs = given  # noqa: SLF001
     return Pushed(clone, known=True)
 
 
 def _of_elasticsearch(clone: VectorIndexRetriever, wanted: Filter) -> Pushed | None:
     """Ask in clauses of Elasticsearch: its store reads LlamaIndex's filters as equalities."""
-    given = dict(clone._kwargs)
+    given = dict(clone._kwargs)  # noqa: SLF001
     made = elasticsearch_query(wanted, unread)
-    if isinstance(made, bool) or clone._filters is not None:
+    if isinstance(made, bool) or clone._filters is not None:  # noqa: SLF001
         return Pushed(clone, known=True, empty=True) if made is False else None
     given["es_filter"] = [*(given.get("es_filter") or ()), made]
-    clone._kwargs = given
+    clone._kwargs = given  # noqa: SLF001
     return Pushed(clone, known=False)
 
 

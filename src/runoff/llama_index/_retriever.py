@@ -224,7 +224,7 @@ class TwoStageRetriever(BaseRetriever):
         vars(copy).update(vars(self))
         return copy
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Self:  # noqa: ANN401
         """Return a copy with other options, as the constructor takes them."""
         made = self._remade(
             {
@@ -245,7 +245,7 @@ class TwoStageRetriever(BaseRetriever):
         """Return a copy with one more filter, for use inside another retriever."""
         return self.replace(filters=joined(self._filters, filters))
 
-    def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:
+    def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:  # noqa: ANN401
         """Return a query engine over it; options as for `RetrieverQueryEngine.from_args`."""
         return RetrieverQueryEngine.from_args(self, **options)
 
@@ -374,6 +374,6 @@ def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str,
 def _name(retriever: object) -> str:
     kind = type(retriever).__name__
     if isinstance(retriever, VectorIndexRetriever):
-        mode = retriever._vector_store_query_mode
+        mode = retriever._vector_store_query_mode  # noqa: SLF001
         return _MODES.get(mode, "dense")
     return _FAMILIAR.get(kind, kind)

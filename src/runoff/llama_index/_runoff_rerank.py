@@ -241,7 +241,7 @@ class RunoffRerank(BaseNodePostprocessor):
         return reranking(self.callback_manager, bundle, nodes, self.top_n, name)
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(name: str, value: Any) -> Any:  # noqa: ANN401
     if name in {"reranker", "threshold", "blend", "group"}:
         value = from_config(name, value)
     if name == "reranker":

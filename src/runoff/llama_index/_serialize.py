@@ -26,7 +26,7 @@ _OPAQUE = "object"
 _SECRET = ("key", "token", "secret", "password", "authorization", "headers")  # how names end
 
 
-def to_config(value: object) -> Any:
+def to_config(value: object) -> Any:  # noqa: ANN401
     """Return a value as JSON: plain values as they are, the rest tagged with its type."""
     if value is None or isinstance(value, bool | int | float | str):
         return value.value if isinstance(value, enum.Enum) else value
@@ -49,7 +49,7 @@ def to_config(value: object) -> Any:
     return {"type": _OPAQUE, "class": f"{type(value).__module__}.{type(value).__qualname__}"}
 
 
-def from_config(argument: str, value: object) -> Any:
+def from_config(argument: str, value: object) -> Any:  # noqa: ANN401
     """Return the object that `to_config` wrote; any other value is returned unchanged.
 
     Raises:
@@ -77,7 +77,7 @@ def from_config(argument: str, value: object) -> Any:
     return made(**{name: from_config(argument, one) for name, one in data.items()})
 
 
-def to_state(value: object) -> Any:
+def to_state(value: object) -> Any:  # noqa: ANN401
     """Return what is pickled: the configuration, or the object if it cannot be made from that."""
     config = to_config(value)
     return value if _has_opaque(config) else config
@@ -89,7 +89,7 @@ def _has_opaque(config: object) -> bool:
     return isinstance(config, list) and any(map(_has_opaque, config))
 
 
-def _class_of(name: str) -> Any:
+def _class_of(name: str) -> Any:  # noqa: ANN401
     for home in _HOMES:
         module = importlib.import_module(home)
         if name in getattr(module, "__all__", ()):

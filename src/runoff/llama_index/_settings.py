@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SOURCE = {"ref_doc_id", "source_node"}  # as LlamaIndex calls it
 
 
-def checked(name: str, value: Any) -> Any:
+def checked(name: str, value: Any) -> Any:  # noqa: ANN401
     """Return the value of an option, or say what would be right.
 
     Raises:

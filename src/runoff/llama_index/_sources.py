@@ -155,7 +155,7 @@ class RetrieverSource:
         )
         raise FilterNotSupported("filters", wanted, remedy)
 
-    def _wide(self, depth: int) -> Any:
+    def _wide(self, depth: int) -> Any:  # noqa: ANN401
         """Return a copy that returns `depth` nodes; None if there is none."""
         return widened(self.retriever, depth)
 
@@ -232,7 +232,7 @@ class IndexSource(RetrieverSource):
 
     index: BaseIndex[Any] = field(kw_only=True)
 
-    def _wide(self, depth: int) -> Any:
+    def _wide(self, depth: int) -> Any:  # noqa: ANN401
         return self.index.as_retriever(similarity_top_k=depth)
 
 

@@ -40,7 +40,7 @@ def content(index: VectorStoreIndex) -> list[BaseNode]:
     return [kept.get(node.node_id, node) for node in found]
 
 
-def _listed(store: Any) -> Any:
+def _listed(store: Any) -> Any:  # noqa: ANN401
     """Return all nodes of a store that keeps their texts."""
     kind = kind_of(store)
     if kind == "qdrant":
@@ -52,7 +52,7 @@ def _listed(store: Any) -> Any:
     return store.get_nodes(None)  # Chroma's has no default
 
 
-def _by_ids(store: Any, ids: list[str]) -> Any:
+def _by_ids(store: Any, ids: list[str]) -> Any:  # noqa: ANN401
     """Return the nodes with these ids; LanceDB's store writes ids as names of columns."""
     if not ids:
         return []
@@ -118,7 +118,7 @@ def stored(index: VectorStoreIndex, ids: list[str]) -> dict[str, dict[str, Any]]
     return {node.node_id: node.metadata for node in found}
 
 
-def _of_qdrant(store: Any) -> list[BaseNode]:
+def _of_qdrant(store: Any) -> list[BaseNode]:  # noqa: ANN401
     """Return all nodes of a collection; LlamaIndex lists 9,999 unless a limit is given."""
     if not store.client.collection_exists(store.collection_name):
         return []  # it is made when the first node is added
@@ -127,7 +127,7 @@ def _of_qdrant(store: Any) -> list[BaseNode]:
     return nodes
 
 
-def _of_milvus(store: Any) -> list[BaseNode]:
+def _of_milvus(store: Any) -> list[BaseNode]:  # noqa: ANN401
     """Return all nodes of a collection; one query of Milvus returns 16,384 at most."""
     pages = store.client.query_iterator(
         store.collection_name, filter='id != ""', output_fields=["id"], batch_size=_PAGE

@@ -48,10 +48,10 @@ def _matches(one: object) -> bool:
     return engine and isinstance(getattr(one, "_retriever", None), BaseRetriever)
 
 
-def _system(given: Any) -> System:
+def _system(given: Any) -> System:  # noqa: ANN401
     if isinstance(given, BaseRetriever):
         return _behind(given, [])
-    return _behind(given._retriever, list(getattr(given, "_node_postprocessors", None) or []))
+    return _behind(given._retriever, list(getattr(given, "_node_postprocessors", None) or []))  # noqa: SLF001
 
 
 def _behind(retriever: BaseRetriever, after: Sequence[BaseNodePostprocessor]) -> System:

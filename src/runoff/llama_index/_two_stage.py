@@ -106,7 +106,7 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
         return two_stage(target.as_retriever(), top_n, **options)
     if isinstance(target, TransformQueryEngine):
         clone = copy.copy(target)
-        clone._query_engine = two_stage(target._query_engine, top_n, **options)
+        clone._query_engine = two_stage(target._query_engine, top_n, **options)  # noqa: SLF001
         return clone
     retriever = getattr(target, "_retriever", None)
     kept = getattr(target, "_node_postprocessors", None)
@@ -138,22 +138,22 @@ def _depth(retriever: BaseRetriever, options: dict[str, Any]) -> int:
 
 
 def _engine(
-    engine: Any,
+    engine: Any,  # noqa: ANN401
     retriever: BaseRetriever,
     kept: Sequence[BaseNodePostprocessor],
     top_n: int,
     options: dict[str, Any],
-) -> Any:
+) -> Any:  # noqa: ANN401
     clone = copy.copy(engine)
     for name, value in _own_lists(engine).items():
         setattr(clone, name, value)
     if hasattr(engine, "_response_synthesizer"):  # prompts are set on it
-        clone._response_synthesizer = copy.copy(engine._response_synthesizer)
+        clone._response_synthesizer = copy.copy(engine._response_synthesizer)  # noqa: SLF001
     if hasattr(engine, "_memory"):
-        clone._memory = _own_memory(engine._memory)
+        clone._memory = _own_memory(engine._memory)  # noqa: SLF001
     if isinstance(retriever, TwoStageRetriever):  # it has a second stage, and one is enough
-        clone._retriever = _changed(retriever, top_n, options)
-        clone._node_postprocessors = [copy.copy(one) for one in kept]
+        clone._retriever = _changed(retriever, top_n, options)  # noqa: SLF001
+        clone._node_postprocessors = [copy.copy(one) for one in kept]  # noqa: SLF001
         return clone
     depth = _depth(retriever, options)
     wide = widened(retriever, depth)
@@ -168,8 +168,8 @@ def _engine(
     rerank = RunoffRerank(top_n=top_n, callback_manager=engine.callback_manager, **options)
     adds = any(isinstance(one, _ADDERS) for one in after)
     added = [WithinFilters(filters=own_filter(retriever))] if adds else []
-    clone._retriever = BundleRetriever(wide, depth)
-    clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after), *added]
+    clone._retriever = BundleRetriever(wide, depth)  # noqa: SLF001
+    clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after), *added]  # noqa: SLF001
     return clone
 
 

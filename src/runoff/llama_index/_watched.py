@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runoff.types import Response
 
 
-def observed(given: Any, observer: Observer) -> Any:
+def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401
     """Return a copy of a retriever or of an engine over one that tells an observer its answers.
 
     In an engine with a second stage, that is what is observed; else its retriever.
@@ -42,12 +42,12 @@ def observed(given: Any, observer: Observer) -> Any:
     if at is not None:
         more = joined(after[at].observer, observer)
         after[at] = after[at].model_copy(update={"observer": more})
-    elif after and not isinstance(given._retriever, TwoStageRetriever):
+    elif after and not isinstance(given._retriever, TwoStageRetriever):  # noqa: SLF001
         after = [WatchedPostprocessors(inner=after, observer=observer)]
     else:
-        clone._retriever = observed(given._retriever, observer)
+        clone._retriever = observed(given._retriever, observer)  # noqa: SLF001
     if after:
-        clone._node_postprocessors = after
+        clone._node_postprocessors = after  # noqa: SLF001
     return clone
 
 
@@ -66,7 +66,7 @@ class WatchedRetriever(BaseRetriever):
             callback_manager=retriever.callback_manager, object_map=retriever.object_map
         )
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Return an attribute of the retriever inside."""
         if name.startswith("__") or name == "_retriever":
             raise AttributeError(name)

@@ -102,20 +102,20 @@ def _knob(retriever: BaseRetriever) -> str:
 
 def _inner(retriever: BaseRetriever) -> list[BaseRetriever]:
     if isinstance(retriever, AutoMergingRetriever):
-        return [retriever._vector_retriever]
+        return [retriever._vector_retriever]  # noqa: SLF001
     if isinstance(retriever, TransformRetriever):
-        return [retriever._retriever]
+        return [retriever._retriever]  # noqa: SLF001
     if isinstance(retriever, RecursiveRetriever):
-        return [retriever._retriever_dict[retriever._root_id]]
+        return [retriever._retriever_dict[retriever._root_id]]  # noqa: SLF001
     if isinstance(retriever, QueryFusionRetriever | RouterRetriever):
-        return list(retriever._retrievers)
+        return list(retriever._retrievers)  # noqa: SLF001
     return []
 
 
 def _rewrap(clone: BaseRetriever, inner: list[BaseRetriever]) -> None:
     """Replace the retrievers that `_inner` finds in a copy."""
     if isinstance(clone, RecursiveRetriever):
-        clone._retriever_dict = {**clone._retriever_dict, clone._root_id: inner[0]}
+        clone._retriever_dict = {**clone._retriever_dict, clone._root_id: inner[0]}  # noqa: SLF001
         return
     attribute = next(
         name for name in ("_vector_retriever", "_retriever", "_retrievers") if hasattr(clone, name)
@@ -188,7 +188,7 @@ def _leaves(name: str, one: object) -> Iterator[tuple[str, object]]:
     elif isinstance(one, Widenable):
         yield name, one.filters
     elif takes_filters(one):
-        yield name, _read(one._filters)
+        yield name, _read(one._filters)  # noqa: SLF001
     elif inner := _inner(one):
         for part in inner:
             yield from _leaves(f"{name} ({type(part).__name__})", part)
@@ -220,13 +220,13 @@ def awaitable(retriever: BaseRetriever) -> bool:
     LlamaIndex's defaults run synchronous code on the loop: `BaseRetriever._aretrieve`, and the
     `aquery` that a vector store inherits, such as Chroma's.
     """
-    if type(retriever)._aretrieve is BaseRetriever._aretrieve:
+    if type(retriever)._aretrieve is BaseRetriever._aretrieve:  # noqa: SLF001
         return False
     if isinstance(retriever, VectorIndexRetriever):
-        store = retriever._vector_store
+        store = retriever._vector_store  # noqa: SLF001
         if getattr(store, "_aclient", store) is None:  # Qdrant's, made with a synchronous client
             return False
         return getattr(type(store), "aquery", None) is not BasePydanticVectorStore.aquery
     if isinstance(retriever, QueryFusionRetriever | RouterRetriever):
-        return all(map(awaitable, retriever._retrievers))
+        return all(map(awaitable, retriever._retrievers))  # noqa: SLF001
     return True
