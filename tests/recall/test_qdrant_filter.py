@@ -141,4 +141,4 @@ def test_indexes_that_cannot_be_read_leave_numbers_to_the_check():
     assert pushed(client, Eq("all", 1)) is True
     assert pushed(client, Eq("all", "a")) == qdrant_filter(Eq("all", "a"), under="metadata")
     assert client.asked == 2
-    assert pushed(None, Eq("some", 1)) == qdrant_filter(Eq("some", 1), under="metadata")
+    assert pushed(None, Eq("all", 1)) is True  # a store with an asynchronous client alone

@@ -60,12 +60,11 @@ def numbers_left_out(store: Any) -> Indexes:  # noqa: ANN401 - a framework's sto
     """Return the `index_of` for a framework's store, which fetches nothing in place of what lacks.
 
     It is asked for no number in a field whose index may lack some. The indexes are read once; if
-    that fails, it is asked for no number at all. A store without a synchronous client is asked for
-    every number, since its indexes are not known.
+    that fails, or the store has no synchronous client, it is asked for no number at all.
     """
     client = store.client
     if client is None:
-        return lambda _key: None
+        return lambda _key: "datetime"
     known = _known.setdefault(client, {})
     if store.collection_name not in known:
         try:
