@@ -1,5 +1,6 @@
 """A filter in Qdrant's words keeps what the filter keeps: asked of a real Qdrant in local mode."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -106,12 +107,13 @@ class Collections:
     def __init__(self, error=None):
         self.asked = 0
         self.error = error
+        self.whole = 10
 
     def get_collection(self, name):
         self.asked += 1
         if self.error is not None:
             raise self.error
-        kinds = {"some": ("integer", 4), "all": ("integer", 10), "day": ("datetime", 10)}
+        kinds = {"some": ("integer", 4), "all": ("integer", self.whole), "day": ("datetime", 10)}
         schema = {
             f"metadata.{field}": SimpleNamespace(data_type=kind, points=points)
             for field, (kind, points) in kinds.items()
@@ -135,10 +137,30 @@ def test_a_frameworks_store_is_not_asked_for_numbers_that_an_index_lacks(field):
     assert client.asked == 1
 
 
+def test_indexes_are_read_again(monkeypatch):
+    """An index that had every point may lack numbers a second later."""
+    client = Collections()
+    assert pushed(client, Eq("all", 1)) == qdrant_filter(Eq("all", 1), under="metadata")
+    client.whole = 9
+    assert pushed(client, Eq("all", 1)) is not True
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1.1)
+    assert pushed(client, Eq("all", 1)) is True
+    assert client.asked == 2
+
+
+def test_a_fraction_is_looked_for_in_lists_of_an_index_of_integers():
+    """Such an index has a list's whole numbers alone."""
+    condition = {"key": "metadata.all[]", "range": {"gte": 0.5, "lte": 0.5}}
+    assert condition in pushed(Collections(), Eq("all", 0.5))["should"]
+    assert condition not in pushed(Collections(), Eq("other", 0.5))["should"]
+
+
 def test_indexes_that_cannot_be_read_leave_numbers_to_the_check():
     """A client without the right to read them is asked for texts alone, and for them next time."""
     client = Collections(PermissionError("no"))
     assert pushed(client, Eq("all", 1)) is True
+    assert pushed(client, Range("all", gt=1)) is True
     assert pushed(client, Eq("all", "a")) == qdrant_filter(Eq("all", "a"), under="metadata")
     assert client.asked == 2
     assert pushed(None, Eq("all", 1)) is True  # a store with an asynchronous client alone

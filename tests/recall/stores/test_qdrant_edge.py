@@ -1,5 +1,7 @@
 """`Qdrant` over the engine that its server runs, where payload indexes answer filters."""
 
+import time
+
 import pytest
 from drawn_filters import DOCUMENTS, FIELDS, FILTERS, kept
 from hypothesis import HealthCheck, given, settings
@@ -7,7 +9,8 @@ from words import embed
 
 pytest.importorskip("qdrant_client", reason="its client is not installed")
 pytest.importorskip("qdrant_edge", reason="Qdrant Edge is not installed: make test-engines")
-from edge import Client, shard
+import qdrant_edge as edge
+from edge import Client, shard, type_of
 
 from runoff.filters import Eq, Not, Range
 from runoff.recall import Qdrant
@@ -89,6 +92,36 @@ def test_an_index_that_has_every_point_is_asked_alone(tmp_path):
     assert clause.model_dump(exclude_none=True) == {
         "must": [{"key": "metadata.x", "range": {"gt": 2.0}}]
     }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "wanted"),
+    [({"x": 0.5}, Range("x", gt=0, lt=1)), ({"x": [1, 0.5]}, Eq("x", 0.5))],
+    ids=["fraction", "in a list"],
+)
+def test_a_fraction_written_later_is_found(tmp_path, monkeypatch, metadata, wanted):
+    """An index of integers lacks a fraction that is written after the first search."""
+    documents = [Document(f"d{n}", "fish", {"x": n}) for n in range(5)]
+    source = source_of(tmp_path, documents, [("metadata.x", "integer")])
+    assert found(source, wanted, 10) == []
+    later = Document("later", "fish", metadata)
+    point = edge.Point(9, [2000.0, 0.0], {"metadata": later.metadata, "key": "later"})
+    source._client.held.update(edge.UpdateOperation.upsert_points([point]))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2)
+    assert found(source, wanted, 10) == ["later"]
+
+
+def test_an_index_made_later_is_noticed(tmp_path, monkeypatch):
+    """An index of times, made after the first search, loses no number."""
+    documents = [Document(f"d{n}", "fish", {"x": n}) for n in range(5)]
+    source = source_of(tmp_path, documents)
+    assert found(source, Range("x", gt=2), 10) == ["d3", "d4"]
+    made = edge.UpdateOperation.create_field_index("metadata.x", type_of("datetime"))
+    source._client.held.update(made)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2)
+    assert found(source, Range("x", gt=2), 10) == ["d3", "d4"]
 
 
 def test_documents_are_listed(tmp_path):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -17,7 +18,13 @@ from runoff.errors import EmbeddingError, InvalidArgument
 from runoff.recall._arguments import check_callable
 from runoff.recall._dense.vectors import as_matrix
 from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
-from runoff.recall._stores.qdrant_filter import Indexes, lacking, qdrant_filter
+from runoff.recall._stores.qdrant_filter import (
+    INDEXES_HOLD,
+    Indexes,
+    has_number,
+    lacking,
+    qdrant_filter,
+)
 from runoff.recall._stores.records import Layout, layout_of
 from runoff.recall._stores.spaces import clamped, similarity
 from runoff.types import Hit
@@ -56,6 +63,7 @@ class _Collection:
     layout: Layout
     empty: bool
     indexes: Indexes
+    read: float  # when, by the monotonic clock
 
 
 class Qdrant(EngineSource[_Collection]):
@@ -145,13 +153,28 @@ class Qdrant(EngineSource[_Collection]):
         self._exact = exact
 
     def _describe(self, deadline: Deadline | None) -> Asking[_Collection]:
-        info = yield from self._ask(
-            lambda _seconds: self._client.get_collection(self._name), deadline
-        )
+        read = time.monotonic()
+        info = yield from self._info(deadline)
         vector, distance, dimension = self._vector_of(info.config.params)
         points, _ = yield from self._scroll(None, 1, deadline)
         layout = self._layout_of(points[0].payload or {} if points else {})
-        return _Collection(vector, distance, dimension, layout, not points, lacking(info))
+        return _Collection(vector, distance, dimension, layout, not points, lacking(info), read)
+
+    def _search(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
+        known = self._description
+        if known and query.filters is not None and has_number(query.filters):
+            now = time.monotonic()
+            if now - known.read > INDEXES_HOLD:
+                info = yield from self._info(deadline)
+                self._description = replace(known, indexes=lacking(info), read=now)
+        return (yield from super()._search(query, depth, deadline))
+
+    def _info(self, deadline: Deadline | None) -> Asking[Any]:
+        return (
+            yield from self._ask(
+                lambda _seconds: self._client.get_collection(self._name), deadline
+            )
+        )
 
     def _vector_of(self, params: Any) -> tuple[str, str, int | None]:  # noqa: ANN401 - of qdrant_client
         """Return the name, the distance and the dimension of the vector that is searched."""

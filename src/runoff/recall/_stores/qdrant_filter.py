@@ -9,18 +9,21 @@ range rounds to a float: whole numbers from 2**53 on are matched as integers, an
 as large keep everything, as times and names with a double quote do, which Qdrant cannot express.
 
 A range asks the field's index if that is of integers, which has no fractions, or of times, which
-has texts that are times, as numbers.
+has texts that are times, as numbers. What the indexes lack changes with every write, so whoever
+translates reads them again after `INDEXES_HOLD` seconds.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import sys
+import time
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from runoff.filters import Range
+from runoff.filters import And, Not, Or, Range
 from runoff.recall._stores.clauses import LARGEST_EXACT, bounds_of, clause_of, values_of
 
 if TYPE_CHECKING:
@@ -31,17 +34,21 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 Indexes: TypeAlias = "Callable[[str], str | None]"
-"""Returns the type of a payload key's index, if that may lack numbers."""
+"""Returns what the index of a payload key is, if it may lack numbers: see `qdrant_filter`."""
+
+INDEXES_HOLD = 1.0
+"""How many seconds what was read of the indexes is relied on."""
 
 _LARGEST_INTEGER = 2**64
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
-_known: WeakKeyDictionary[Any, dict[str, Indexes]] = WeakKeyDictionary()  # by client and name
+# by client and name: when they were read, and what they lack
+_known: WeakKeyDictionary[Any, dict[str, tuple[float, Indexes]]] = WeakKeyDictionary()
 
 
 def lacking(info: Any) -> Indexes:  # noqa: ANN401 - of qdrant_client
-    """Return the indexes that may lack numbers: of times, or of only some points' integers.
+    """Return which indexes may lack numbers: see `qdrant_filter`.
 
     Args:
         info: what `get_collection` returns.
@@ -49,8 +56,9 @@ def lacking(info: Any) -> Indexes:  # noqa: ANN401 - of qdrant_client
     found: dict[str, str] = {}
     for key, one in (info.payload_schema or {}).items():
         kind = str(getattr(one.data_type, "value", one.data_type))
-        whole = one.points >= (info.points_count or 0)
-        if kind == "datetime" or (kind == "integer" and not whole):
+        if kind == "integer" and one.points >= (info.points_count or 0):
+            kind = "whole"
+        if kind in {"datetime", "integer", "whole"}:
             # Qdrant puts other names in quotes than runoff
             found[key.replace('"', "")] = kind
     return lambda key: found.get(key.replace('"', ""))
@@ -59,20 +67,37 @@ def lacking(info: Any) -> Indexes:  # noqa: ANN401 - of qdrant_client
 def numbers_left_out(store: Any) -> Indexes:  # noqa: ANN401 - a framework's store
     """Return the `index_of` for a framework's store, which fetches nothing in place of what lacks.
 
-    It is asked for no number in a field whose index may lack some. The indexes are read once; if
-    that fails, or the store has no synchronous client, it is asked for no number at all.
+    It is asked for no number in a field whose index may lack some. If the indexes cannot be read,
+    or the store has no synchronous client, it is asked for no number at all.
     """
-    client = store.client
-    if client is None:
-        return lambda _key: "datetime"
-    known = _known.setdefault(client, {})
-    if store.collection_name not in known:
-        try:
-            known[store.collection_name] = lacking(client.get_collection(store.collection_name))
-        except Exception:  # noqa: BLE001 - the search itself says what is wrong
-            return lambda _key: "datetime"
-    found = known[store.collection_name]
-    return lambda key: "datetime" if found(key) else None
+
+    def index_of(key: str) -> str | None:
+        client, name = store.client, store.collection_name
+        if client is None:
+            return "datetime"
+        known = _known.setdefault(client, {})
+        read, found = known.get(name, (-math.inf, None))
+        now = time.monotonic()
+        if found is None or now - read > INDEXES_HOLD:
+            try:
+                found = lacking(client.get_collection(name))
+            except Exception:  # noqa: BLE001 - the search itself says what is wrong
+                return "datetime"
+            known[name] = now, found
+        kind = found(key)
+        return "datetime" if kind == "integer" else kind
+
+    return index_of
+
+
+def has_number(wanted: Filter) -> bool:
+    """Whether a filter asks for a number, which an index may lack."""
+    if isinstance(wanted, Not):
+        return has_number(wanted.filter)
+    if isinstance(wanted, And | Or):
+        return any(map(has_number, wanted.filters))
+    asked = bounds_of(wanted).values() if isinstance(wanted, Range) else values_of(wanted)
+    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in asked)
 
 
 def qdrant_filter(
@@ -91,8 +116,9 @@ def qdrant_filter(
         hidden: whether documents may lack a field that their payload has.
         checked: whether what the filter keeps is checked, and more is fetched in its place; then a
             `Range` keeps lists too, which spares reading payloads.
-        index_of: the type of a payload key's index, if it may lack numbers: `"integer"`, and all
-            that is not in it is kept, or `"datetime"`, and numbers keep everything.
+        index_of: what a payload key's index may lack, if it may lack numbers: `"whole"`, only the
+            fractions of lists, which are looked up in the payloads; `"integer"`, and all that is
+            not in it is kept; `"datetime"`, and numbers keep everything.
 
     Returns:
         The filter; True if Qdrant cannot express any of it; False if it keeps nothing.
@@ -103,14 +129,14 @@ def qdrant_filter(
             return True
         name = one.field if _PLAIN.fullmatch(one.field) else f'"{one.field}"'
         key = f"{under}.{name}" if under else name
-        index = index_of(key)
-        if index == "datetime" and _has_number(one):
+        index = index_of(key) if has_number(one) else None
+        if index == "datetime":
             return True
-        lacking = positive and index is not None
+        index = index if positive else None
         if isinstance(one, Range):
-            made = _range(key, one, lists=checked and positive, lacking=lacking)
+            made = _range(key, one, lists=checked and positive, lacking=index == "integer")
         else:
-            made = _one_of(key, values_of(one), wide=checked and positive, lacking=lacking)
+            made = _one_of(key, values_of(one), wide=checked and positive, index=index)
         if isinstance(made, bool):
             return made or not positive
         return made if positive else {"must_not": [made]}
@@ -118,12 +144,6 @@ def qdrant_filter(
     return clause_of(
         wanted, leaf, lambda word, parts: {"must" if word == "AND" else "should": list(parts)}
     )
-
-
-def _has_number(one: Leaf) -> bool:
-    """Whether a leaf would be asked by a range of numbers."""
-    asked = bounds_of(one).values() if isinstance(one, Range) else values_of(one)
-    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in asked)
 
 
 def _range(key: str, one: Range, *, lists: bool, lacking: bool) -> dict[str, Any] | bool:
@@ -145,7 +165,7 @@ def _without_number(key: str) -> dict[str, Any]:
 
 
 def _one_of(
-    key: str, values: Iterable[Scalar], *, wide: bool, lacking: bool
+    key: str, values: Iterable[Scalar], *, wide: bool, index: str | None
 ) -> dict[str, Any] | bool:
     words: list[str] = []
     conditions: list[dict[str, Any]] = []
@@ -163,9 +183,9 @@ def _one_of(
             return True
         else:
             conditions.append({"key": key, "range": {"gte": value, "lte": value}})
-            if lacking and value != int(value):  # in a list beside whole numbers
+            if index is not None and value != int(value):  # in a list beside whole numbers
                 conditions.append({"key": f"{key}[]", "range": {"gte": value, "lte": value}})
-    if lacking and any("range" in one for one in conditions):
+    if index == "integer" and any("range" in one for one in conditions):
         conditions.append(_without_number(key))
     if words:
         conditions.append({"key": key, "match": {"any": words}})
