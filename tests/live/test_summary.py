@@ -230,3 +230,10 @@ class TestCommand:
         assert runoff("watch", seen.path, "--fail-on-alarm").returncode == 3
         assert runoff("watch", tmp_path).returncode == 1
         assert runoff("watch", seen.path, "--json", "--prometheus").returncode == 2
+
+    def test_json_says_what_the_exit_code_says(self, seen, tmp_path):
+        """`alarm` is true where --fail-on-alarm exits with 3."""
+        Store(tmp_path / "calm").write([observation("q")])
+        for path, alarm in ((seen.path, True), (tmp_path / "calm", False)):
+            done = runoff("watch", path, "--json", "--fail-on-alarm")
+            assert (done.returncode, json.loads(done.stdout)["alarm"]) == (3 * alarm, alarm)
