@@ -108,11 +108,10 @@ def _signs(
                     *(_proof(sign * found[:, 0], found[:, 1]) for found in drawn.values()),
                 )
             )
-            if before == lowest:
-                what = f"{one.name}, {before} and {after}: the sign is right after {fewer:,}"
-                required.append(
-                    Requirement(what, right["interleaved", fewer], _RIGHT, at_least=True)
-                )
+            many = fewer if before == lowest else answers
+            what = f"{one.name}, {before} and {after}: the sign is right after {many:,}"
+            found = right["interleaved", many]
+            required.append(Requirement(what, found, _RIGHT, at_least=True))
     title = f"How often the sign is right, and after how many answers, in {streams} streams"
     columns = (
         "collection",

@@ -156,9 +156,9 @@ class _List:
             msg = "an observation has columns of different lengths"
             raise ValueError(msg)
 
-    def each(self, values: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def each(self, values: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return how many of the values are true in each row."""
-        return np.bincount(self.rows, values, minlength=len(self.lengths))
+        return np.asarray(np.bincount(self.rows[values], minlength=len(self.lengths)), np.int64)
 
     def first(
         self, keys: NDArray[np.float64], kept: NDArray[np.bool_], most: NDArray[np.int32]
