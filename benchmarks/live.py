@@ -2,28 +2,28 @@
 
 Streams of queries are drawn from collections that four systems searched. A difference of known size
 is made by exchanging the order for some of the queries only. Judges are simulated, from random to
-perfect, and two biased ones; so are users, who look at the top most and click by mistake.
+perfect, and two biased ones.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from typing import TYPE_CHECKING
 
 import numpy as np
 from harness import Report, Requirement, Skipped, Table, say
 from live_orders import orders_of
-from live_streams import CUTOFF, JUDGES, Traffic, right_in, stream
+from live_streams import JUDGES, Traffic, right_in, stream
 
 from runoff.live._betting import growth, interval
-from runoff.live._interleaving import credit, team_draft
-from runoff.live._ppi import Corrected, corrected
+from runoff.live._ppi import corrected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness import Options
+
+    from runoff.live._ppi import Corrected
 
 __all__ = ["run"]
 
@@ -32,11 +32,10 @@ _MOST = 300  # queries of a collection
 _LEVEL = 0.05
 _STREAMS, _QUERIES = 1000, 5000
 _LONG, _RATE = 20_000, 0.03
-_LOOKED, _CLICKS = 1.0, (0.08, 0.3, 0.5, 0.6)  # exponent of the rank, and by grade
 
 
 def run(options: Options) -> Report:
-    """Measure false statements, power, coverage, the gain of the judge, and interleaving."""
+    """Measure false statements, power, coverage, and the gain of the judge."""
     traffic, notes = [], []
     for name in options.collections or COLLECTIONS:
         try:
@@ -49,7 +48,7 @@ def run(options: Options) -> Report:
         raise Skipped("; ".join(notes))
     few = options.quick
     tables, required = [], []
-    for part in (_alike, _power, _judges, _users):
+    for part in (_alike, _power, _judges):
         table, bounds = part(traffic, few)
         tables.append(table)
         required += bounds
@@ -200,85 +199,6 @@ def _judges(traffic: Sequence[Traffic], few: bool) -> tuple[Table, list[Requirem
     )
     note = f"{streams} streams of each collection; error is the root mean square."
     return Table(title, columns, rows, note), required
-
-
-def _users(traffic: Sequence[Traffic], few: bool) -> tuple[Table, list[Requirement]]:  # noqa: FBT001 - as above
-    streams, answers = (2, 200) if few else (40, 2000)
-    rows: list[Sequence[object]] = []
-    required = []
-    for at, one in enumerate(traffic):
-        ordered = sorted(one.values, key=one.values.__getitem__)
-        for before, after in ((ordered[0], ordered[-1]), ("bm25", "reranked")):
-            if one.values[after] <= one.values[before]:
-                continue
-            say(f"{one.name}: users compare {before} with {after}")
-            users = _Users(one, before, after, random.Random(at))  # noqa: S311 - no secret
-            found = {how: [users.stream(how, answers) for _ in range(streams)] for how in _HOW}
-            right = float(np.mean([mean > 0 for mean, _ in found["interleaved"]]))
-            rows.append(
-                (
-                    one.name,
-                    f"{before}, {after}",
-                    one.values[after] - one.values[before],
-                    right,
-                    float(np.mean([mean > 0 for mean, _ in found["split"]])),
-                    *(_median([needed for _, needed in found[how]]) for how in _HOW),
-                )
-            )
-            if before == ordered[0]:
-                what = f"{one.name}, {before} and {after}: interleaving has the sign right"
-                required.append(Requirement(what, right, 0.95, at_least=True))
-    title = f"Answers until users' preference is proven, the median of {streams} streams"
-    columns = (
-        "collection",
-        "systems",
-        "nDCG@10",
-        f"sign right after {answers:,}",
-        "split: sign right",
-        *_HOW.values(),
-    )
-    return Table(title, columns, rows), required
-
-
-_HOW = {"interleaved": "interleaved", "plain": "as in 2008", "split": "split by user"}
-
-
-class _Users:
-    """Users who look at the first results most, and click by grade and by mistake."""
-
-    def __init__(self, traffic: Traffic, before: str, after: str, chance: random.Random) -> None:
-        self._grades, self._ids, self._chance = traffic.grades, traffic.ids, chance
-        self._orders = traffic.found[before], traffic.found[after]
-
-    def stream(self, how: str, answers: int) -> tuple[float, float]:
-        """Return the mean preference, and after how many answers it is proven."""
-        values = np.array([self._value(how) for _ in range(answers)])
-        if how == "split":
-            sides, liked = values.T
-            usual = (2 + np.cumsum(liked) - liked) / (4 + np.arange(answers))
-            values, most = 2 * sides * (liked - usual), 2 * np.maximum(usual, 1 - usual)
-        else:
-            most = np.ones(answers)
-        up, _ = _proven(Corrected(values, values, values, -most, most, math.nan))
-        return float(values.mean()), up or math.inf
-
-    def _value(self, how: str) -> float | tuple[float, float]:
-        query_id = self._chance.choice(self._ids)
-        a, b = (order[query_id] for order in self._orders)
-        if how == "split":
-            side = self._chance.choice((-1.0, 1.0))
-            return side, float(bool(self._clicked(query_id, (b if side > 0 else a)[:CUTOFF])))
-        coin = lambda: self._chance.random() < 0.5  # noqa: E731, PLR2004 - a coin
-        teams = team_draft(a, b, CUTOFF, coin, plain=how == "plain")
-        return float(credit(teams, self._clicked(query_id, [one for one, _ in teams])))
-
-    def _clicked(self, query_id: str, shown: Sequence[str]) -> dict[str, int]:
-        grades, chance = self._grades[query_id], self._chance
-        return {
-            doc_id: 1
-            for rank, doc_id in enumerate(shown, 1)
-            if chance.random() < rank**-_LOOKED and chance.random() < _CLICKS[grades.get(doc_id, 0)]
-        }
 
 
 def _median(values: Sequence[float]) -> str:

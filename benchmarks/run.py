@@ -67,7 +67,9 @@ BENCHMARKS = (
     "coverage",
     "drift",
     "live",
+    "interleaving",
     "watching",
+    "glance",
     "defaults",
 )
 _ONLY_BY_NAME = ("bm25_large", "dense_large", "defaults")

@@ -117,6 +117,30 @@ def test_a_cascade_that_keeps_all_is_the_last_stage_alone(tmp_path, data):
 
 @pytest.mark.slow("3 s each: a benchmark in a process of its own")
 @needs_models
+def test_interleaving_is_measured(tmp_path, data):
+    """Whoever finds each topic's only document first wins, and nobody wins without a preference."""
+    pytest.importorskip("pyarrow")
+    done, found = _run(tmp_path, data, "interleaving", "--collections", "scifact")
+    assert done.returncode == 0, done.stderr
+    signs, _, alike = (table["rows"] for table in found["interleaving"]["tables"])
+    assert signs[0][3:5] == [1.0, 1.0]
+    assert alike[0][1:] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.slow("10 s: directories of observations")
+def test_a_glance_at_observations_is_measured(tmp_path, data):
+    """The command reads both directories, and the larger one is larger."""
+    pytest.importorskip("pyarrow")
+    done, found = _run(tmp_path, data, "glance")
+    assert done.returncode == 0, done.stderr
+    (table,) = found["glance"]["tables"]
+    small, large, _ = table["rows"]
+    assert 1.9 < large[1] / small[1] < 2.1
+    assert small[3] > 0 < large[3]
+
+
+@pytest.mark.slow("3 s each: a benchmark in a process of its own")
+@needs_models
 def test_replay_is_measured(tmp_path, data):
     """The benchmark records, replays and tells what recordings of two sizes cost."""
     pytest.importorskip("pyarrow")

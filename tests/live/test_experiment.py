@@ -1,6 +1,7 @@
 """`Experiment`: users compare two systems, and no answer fails for it."""
 
 import json
+import os
 import random
 import time
 
@@ -75,6 +76,17 @@ def test_blind_clicks_favour_neither():
     assert abs(wins) < 4 * 4000**0.5
 
 
+def test_a_short_list_loses_nothing_to_blind_clicks():
+    """What follows the end of one list belongs to neither, or whoever returns more would win."""
+    chance, coin, wins = random.Random(1), coins(1), 0
+    for _ in range(1000):
+        drafted = team_draft(list("ab"), list("bcdefghij"), 8, coin)
+        liked = {doc_id: 1 for doc_id, _ in drafted if chance.random() < 0.3}
+        wins += credit(drafted, liked)
+    assert abs(wins) < 4 * 1000**0.5
+    assert {team for _, team in team_draft([], list("abc"), 3, coin)} == {""}
+
+
 def test_the_better_system_wins(experiment):
     """Users who like what it has on top prefer it, and the statement says so."""
     use(experiment, 150, random.Random(0))
@@ -105,6 +117,19 @@ def test_a_split_finds_the_better_system(tmp_path):
     assert found.unit == "users"
     # the user u has a value, too
     assert found.queries == 251
+
+
+def test_users_in_their_first_day_are_said_to_wait(tmp_path):
+    """Until it is over nobody counts, and the statement says why."""
+    experiment = Experiment(system(GOOD[5:]), system(GOOD[:5]), tmp_path / "e", "split", wait=60)
+    use(experiment, 10, random.Random(0))
+    assert "10 users count once a day from their first answer is over" in str(
+        experiment.result(now=time.time() + 3600)
+    )
+    found = experiment.result(now=LATER)
+    assert found.queries == 10
+    assert "once a day" not in str(found)
+    assert f"{found.changed:.0%} of them with a result that was liked" in found.sentence
 
 
 def test_answers_wait_for_feedback(experiment):
@@ -197,6 +222,16 @@ def test_a_disk_that_cannot_be_written_costs_no_answer(experiment, monkeypatch):
     answer = experiment.search("q", user="u")
     assert len(answer) == 10
     assert answer.response_id == ""
+
+
+def test_a_line_cut_by_a_full_disk_spoils_none_after_it(experiment, monkeypatch):
+    """Once there is room again, the next answer counts."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:40]))
+    assert experiment.search("q", user="u").response_id == ""
+    monkeypatch.undo()
+    assert experiment.search("another", user="u").response_id
+    assert experiment.result(now=LATER).queries == 1
 
 
 def test_a_torn_line_is_left_out(experiment):

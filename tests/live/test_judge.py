@@ -52,6 +52,7 @@ def test_help_is_found_and_nothing_is_asked_twice(tmp_path, helped):
     assert heard == [(at, len(asked)) for at in range(1, len(asked) + 1)]
     assert found.statement.decision == "helps"
     assert "nobody checked" in str(found)
+    assert "wait for people" not in str(found)
     assert len(asked) == len(set(asked)) == found.usage.pairs
     again = judge(folder, by)
     assert again.statement == found.statement
@@ -96,6 +97,8 @@ def test_people_correct_a_judge_by_a_table(tmp_path, helped):
     folder, table = keep(tmp_path / "obs", helped), tmp_path / "labels.csv"
     first = judge(folder, noisy, people=table, labels=80)
     assert first.for_people
+    assert f"{first.for_people} documents wait for people" in str(first)
+    assert str(state(folder)) == str(first)
     rows = fill(table)
     assert len(rows) - 1 == first.for_people
     found = judge(folder, noisy, people=table, labels=80)

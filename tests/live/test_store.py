@@ -110,6 +110,21 @@ def test_a_reader_sees_each_row_once_while_shards_are_merged(tmp_path):
     assert first + [one.id for one in reading] == expected
 
 
+@pytest.mark.parametrize("read", [0, 1, 5])
+def test_the_observations_of_some_time_are_read_once_while_shards_are_merged(tmp_path, read):
+    """Also where the merge begins before the first of them is read, or in the middle."""
+    store = Store(tmp_path / "kept")
+    for number in range(1, 33):
+        two = [observation("q", time=number + part) for part in (0.0, 0.5)]
+        store.write(two, writer="0" * 20, number=number)
+    reading = store.between(10.5, 20.0, store.counts())
+    found = [next(reading).time for _ in range(read)]
+    store.merge()
+    assert len(store.shards()) == 1
+    found += [one.time for one in reading]
+    assert found == [at / 2 for at in range(21, 41)]
+
+
 def test_a_reader_goes_on_while_queries_are_forgotten(tmp_path):
     """What was read is merged and forgotten in the middle of an iteration, and it ends."""
     store = filled(tmp_path / "kept", 32)

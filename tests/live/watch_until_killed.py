@@ -2,7 +2,8 @@
 
 Run as a script: `watch_until_killed.py DIRECTORY QUERIES SEED`. Two processes at a time search
 until they are killed; every third of them finds the disk full: no file may grow beyond a few bytes.
-The last one is not killed, and its memory is measured. Prints a JSON line.
+The last one is not killed, and its memory is measured, with a disk that has room and with a full
+one. Prints a JSON line.
 """
 
 import json
@@ -85,7 +86,13 @@ def main(path, queries, seed):
     before = memory()
     search_forever(watched, answered, seed, queries // 5)
     assert writer.flush(path.absolute(), 60)
-    grown = memory() - before
+    grown, before = memory() - before, memory()
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    search_forever(watched, answered, seed, queries // 10)
+    grown_full = memory() - before
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert writer.flush(path.absolute(), 60)
     seen = list(Observations(path))
     assert len({one.id for one in seen}) == len(seen)
     hashes = {text_key(query) for query in QUESTIONS}
@@ -95,7 +102,7 @@ def main(path, queries, seed):
     sys.stdout.write(
         json.dumps(
             {
-                "queries": total + queries // 20 + queries // 5,
+                "queries": total + queries // 20 + queries // 5 + queries // 10,
                 "kills": kills,
                 "full": full,
                 "observations": len(seen),
@@ -103,6 +110,7 @@ def main(path, queries, seed):
                 "shards": len(Store(path).shards()),
                 "partial": len(list(path.glob(".*.partial"))),
                 "grown_mb": round(grown / 1e6, 1),
+                "grown_full_mb": round(grown_full / 1e6, 1),
             }
         )
     )

@@ -43,8 +43,9 @@ def watch(
         raise InvalidArgument("prometheus", True, "cannot be combined with --json")
     found = Observations(path).summary(recent=recent * 3600, days=days)
     judged = state(path)
+    alarm = bool(found.odd) or (judged is not None and judged.alarm)
     if as_json:
-        plain = {"judged": None if judged is None else judged.to_dict()}
+        plain = {"judged": None if judged is None else judged.to_dict(), "alarm": alarm}
         typer.echo(json.dumps(found.to_dict() | plain, indent=1))
     elif prometheus:
         typer.echo(found.to_prometheus(), nl=False)
@@ -56,5 +57,5 @@ def watch(
         if judged is None:
             raise InvalidArgument("html", str(page), "needs grades: call runoff.live.judge first")
         page.write_text(live_page(judged), encoding="utf-8")
-    if fail_on_alarm and (found.odd or (judged is not None and judged.alarm)):
+    if fail_on_alarm and alarm:
         raise typer.Exit(EXIT_ALARM)

@@ -256,7 +256,7 @@ class Experiment:
                 "measure": measure,
                 "labels": found.labels,
                 "unit": found.unit,
-                "notes": tuple(notes),
+                "notes": (*found.notes, *notes),
             },
         )
 

@@ -125,6 +125,7 @@ class Events:
             file = os.open(self.path / self._name[1], flags, 0o600)
             try:
                 if os.write(file, line) != len(line):
+                    self._name = 0, ""  # a line after half of one could not be read either
                     raise OSError(f"{self.path}: an event was written in part: the disk is full")
             finally:
                 os.close(file)

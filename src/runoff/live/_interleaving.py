@@ -7,7 +7,8 @@ blindly favours neither.
 
 Where both would pick the same result at the start of a round, it belongs to neither system, and
 uses up no pick. In the original it goes to the system that the coin names; a click on it then says
-nothing but which side the coin fell on.
+nothing but which side the coin fell on. What one list has after the end of the other belongs to
+neither, too: otherwise blind clicks would favour the longer one.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def team_draft(
         heads = next_of("a"), next_of("b")
         if heads == (None, None):
             break
-        if not turns and not plain and heads[0] == heads[1] and heads[0] is not None:
-            take(heads[0], "")
+        if not turns and (None in heads or (heads[0] == heads[1] and not plain)):
+            take(next(one for one in heads if one is not None), "")
             continue
         if not turns:
             turns = ["a", "b"] if coin() else ["b", "a"]

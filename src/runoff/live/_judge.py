@@ -136,6 +136,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         "level": float(level),
         # P@k's weight of a document that enters or leaves, over the least that SDCG@k gives it
         "steepest": sum(1 / np.log2(at + 1) for at in range(1, k + 1)) * np.log2(k + 1) / k,
+        "people": people is not None,
         "notes": notes,
     }
     with counted(progress, "judging") as step:

@@ -89,8 +89,7 @@ class Observations:
                 raise InvalidArgument(name, value, "must be a number above 0")
         flush(self.path.absolute(), _PATIENCE)
         since = max(self.since, 0.0 if days is None else time.time() - days * 86_400)
-        counts = [one for _, one in self._store.counts() if one.last >= since]
-        return summarize(str(self.path), self._store.parts(), counts, recent, since)
+        return summarize(self._store, recent, since)
 
     def forget(self, *, query: str | None = None, doc_id: str | None = None) -> int:
         """Delete a query's observations, or remove a document from all; later ones are kept.

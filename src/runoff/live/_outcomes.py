@@ -44,9 +44,10 @@ class Outcomes:
     Attributes:
         values: with the bounds that a confidence sequence needs.
         times: of each.
-        changed: whether feedback could prefer a system; for users, whether there was any.
+        changed: whether feedback could prefer a system; for users, whether they liked a result.
         labels: how many have feedback.
         unit: what is counted, such as `"answers"`.
+        notes: what does not count yet, as sentences.
     """
 
     values: Corrected
@@ -54,6 +55,7 @@ class Outcomes:
     changed: NDArray[np.bool_]
     labels: int
     unit: str
+    notes: tuple[str, ...] = ()
 
 
 def kept(read: Read, rules: Rules, now: float) -> tuple[list[Shown], list[str]]:
@@ -122,9 +124,11 @@ def split(shown: Sequence[Shown], read: Read, now: float) -> Outcomes:
         if one.user:
             users.setdefault(one.user, []).append(one)
     rows: list[tuple[float, float, float]] = []
+    waiting = 0
     for theirs in users.values():
         first = theirs[0].time
         if first + _DAY > now:
+            waiting += 1
             continue
         day = [one for one in theirs if one.time < first + _DAY]
         share = sum(1 in read.liked.get(one.id, {}).values() for one in day) / len(day)
@@ -141,4 +145,5 @@ def split(shown: Sequence[Shown], read: Read, now: float) -> Outcomes:
         success > 0,
         int((success > 0).sum()),
         "users",
+        (f"{waiting} users count once a day from their first answer is over.",) * bool(waiting),
     )

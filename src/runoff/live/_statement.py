@@ -71,7 +71,8 @@ class Statement:
         difference: the estimate; positive if the second system is better.
         interval: the confidence sequence: at no look so far was a mean outside it possible.
         queries: how many queries or answers count.
-        changed: the share of them in which the two systems differ.
+        changed: the share of them in which the two systems differ; of a split's users, the share
+            with a result that was liked.
         labels: how many grades of people, or how many answers with feedback, are behind it.
         bound: differences up to this, either way, count as none.
         level: the chance that the sequence ever leaves out the true mean, at most.
@@ -130,7 +131,8 @@ class Statement:
         }[self.decision]
         return (
             f"{what}: {self.measure} {self.difference:+.4f} [{low:+.4f}, {high:+.4f}] on "
-            f"{self.queries:,} {self.unit}, {self.changed:.0%} of them changed"
+            f"{self.queries:,} {self.unit}, {self.changed:.0%} of them "
+            + ("with a result that was liked" if self.unit == "users" else "changed")
             + (f"; the mean of {self.of}" if self.of else "")
             + "."
         )

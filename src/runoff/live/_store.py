@@ -14,7 +14,7 @@ import re
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from runoff._util.lock import lock, unlock
@@ -27,15 +27,13 @@ from runoff.errors import (
     RecordingTooNew,
 )
 from runoff.live._forgotten import Tombstones
+from runoff.live._reader import Reader
 from runoff.live._shards import FEW, Shard, level_of, listed, new_writer, shard_at
 from runoff.live._table import (
     SCHEMA,
     VERSION,
     Counts,
-    Rows,
     columns_of,
-    opened,
-    rows_of,
     shard_bytes,
 )
 
@@ -56,26 +54,24 @@ _FORMAT = "runoff-observations"
 _BEGUN = ".manifest-"
 _LOCK = "lock"
 _PARTIAL = re.compile(r"\.obs-[0-9a-f]{20}-\d{8}-\d{8}\.partial")
-_TRIES = 100  # listings in which a shard vanished
 _AT_A_TIME = 2  # observations that become columns in one step
 _AT_ONCE = 64  # observations in memory while a shard is written again
 _LEFT = 3600.0  # seconds after which a half-written file is nobody's
-_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, MemoryError)
 
 
 def _at_once() -> None:
     """Do not rest."""
 
 
-class Store:
-    """A directory of observations.
+class Store(Reader):
+    """A directory of observations, to be read and written.
 
     Args:
         path: the directory.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = path_of("path", path)
+        super().__init__(path_of("path", path))
         self._tombstones = Tombstones(self.path / "forgotten.json")
 
     def check_own(self) -> None:
@@ -115,88 +111,6 @@ class Store:
         self.path.mkdir(parents=True, exist_ok=True)
         said = json.dumps({"format": _FORMAT, "version": VERSION})
         self._publish(self.path / f"{_BEGUN}{os.getpid()}.partial", said.encode(), _MANIFEST)
-
-    def shards(self) -> list[Shard]:
-        """Return the shards that count: by writer, and within a writer in order of time."""
-        return listed(self.path)[0]
-
-    def read(self, shard: Shard) -> tuple[pa.Table, Counts]:
-        """Return a shard's table and counts.
-
-        Raises:
-            FileNotFoundError: it was merged or deleted meanwhile.
-            RecordingDamaged: it cannot be read, or is not what was written.
-            RecordingTooNew: a newer version of runoff wrote it.
-        """
-        try:
-            return opened(shard.path.read_bytes())
-        except (FileNotFoundError, RecordingTooNew):
-            raise
-        except _UNREADABLE as error:
-            raise _damaged(shard, error) from error
-
-    def _rows(self, shard: Shard, rows: Iterable[Observation]) -> Iterator[Observation]:
-        """Yield the observations of a shard's rows, which are made one by one.
-
-        Raises:
-            RecordingDamaged: a row holds what no observation can have.
-        """
-        try:
-            yield from rows
-        except _UNREADABLE as error:
-            raise _damaged(shard, error) from error
-
-    def each(self) -> Iterator[Observation]:
-        """Yield every observation once, while writers add and merge shards.
-
-        Raises:
-            RecordingDamaged: a shard cannot be read.
-            RecordingTooNew: a newer version of runoff wrote it.
-        """
-        for _, made in self.parts():
-            yield from made
-
-    def parts(self) -> Iterator[tuple[Rows, Iterator[Observation]]]:
-        """Yield some rows at a time, each once, with the observations in them.
-
-        Raises:
-            RecordingDamaged, RecordingTooNew: as for `each`, also while the observations are made.
-        """
-        done: list[tuple[Shard, int]] = []  # what was read of this writer
-        tries = 0
-        while tries < _TRIES:
-            for shard in self.shards():
-                if done and (shard.writer, shard.last) <= (done[-1][0].writer, done[-1][0].last):
-                    continue
-                try:
-                    table, _ = self.read(shard)
-                except FileNotFoundError:  # merged meanwhile: list the shards again
-                    tries += 1
-                    break
-                if done and done[-1][0].writer != shard.writer:
-                    done.clear()
-                read = sum(many for one, many in done if one.first >= shard.first)
-                done.append((shard, len(table) - read))
-                for rows in rows_of(table.slice(read)):
-                    yield rows, self._rows(shard, rows)
-            else:
-                return
-        raise self._restless()
-
-    def counts(self) -> list[tuple[Shard, Counts]]:
-        """Return the counts of every shard.
-
-        Raises:
-            RecordingDamaged, RecordingTooNew: as for `each`.
-        """
-        for _ in range(_TRIES):
-            with suppress(FileNotFoundError):
-                return [(shard, self.read(shard)[1]) for shard in self.shards()]
-        raise self._restless()
-
-    def _restless(self) -> RecordingDamaged:
-        msg = f"{self.path} has shards that vanish while they are read"
-        return RecordingDamaged(msg)
 
     def write(
         self,
@@ -338,7 +252,7 @@ class Store:
             table, counts = self.read(shard)
         except FileNotFoundError:
             return 0
-        rows, changed, kept = self._rows(shard, chain.from_iterable(rows_of(table))), 0, []
+        rows, changed, kept = self.made(shard, table), 0, []
         while some := list(islice(rows, _AT_ONCE)):
             left = self._tombstones.apply(some)
             same = {id(one) for one in left}
@@ -396,9 +310,3 @@ def _table(observations: Sequence[Observation], rest: Callable[[], object]) -> p
 
 def _sum(counts: Iterable[Counts]) -> Counts:
     return sum(counts, Counts())
-
-
-def _damaged(shard: Shard, error: BaseException) -> RecordingDamaged:
-    return RecordingDamaged(
-        f"{shard.path} cannot be read ({error}): move it elsewhere to read the others"
-    )

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict, deque
 from dataclasses import asdict, dataclass
-from itertools import groupby
-from operator import itemgetter
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runoff._util.messages import visible
+from runoff.errors import MissingExtra
 from runoff.evaluation._health.health import health
 from runoff.live._table import Counts
+from runoff.live._tally import Tally, Youngest
+
+try:
+    import pyarrow.compute as pc
+except ModuleNotFoundError as missing:
+    raise MissingExtra("pyarrow", "eval") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from runoff.evaluation._health.observations import Finding
     from runoff.live._observation import Observation
-    from runoff.live._table import Rows
+    from runoff.live._shards import Shard
+    from runoff.live._store import Store
 
 VERSION = 1
 _FEW = 20  # observations; fewer are not compared
 _MOST = 2000  # observations of each side that are compared, the youngest
-_TICKS = 4096  # latencies of a stage that are kept, the youngest
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,31 +149,30 @@ def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
-def summarize(
-    path: str,
-    parts: Iterable[tuple[Rows, Iterable[Observation]]],
-    counts: Sequence[Counts],
-    recent: float,
-    since: float = 0.0,
-) -> Summary:
-    """Return the figures of observations.
+def summarize(store: Store, recent: float, since: float = 0.0) -> Summary:
+    """Return the figures of a directory of observations.
 
     Args:
-        path: where they are.
-        parts: rows and their observations, in any order; they are read once.
-        counts: those of the shards.
+        store: the directory.
         recent: how many seconds before the youngest count as lately.
         since: only observations from this time on.
+
+    Raises:
+        RecordingDamaged, RecordingTooNew: a shard cannot be read.
     """
-    total = sum(counts, Counts())
-    tally = _Tally(total.last - recent)
-    for rows, made in parts:
-        held = rows.copy()
-        for at, one in enumerate(made):
-            if one.time >= since:
-                tally.add(one, held, at)
+    shards = store.counts()
+    total = sum((counts for _, counts in shards if counts.last >= since), Counts())
+    split = total.last - recent
+    tally, now, then = Tally(), Youngest(_MOST), Youngest(_MOST)
+    for shard, table in store.tables(Tally.COLUMNS):
+        with store.intact(shard):
+            found = table.filter(pc.greater_equal(table["time"], since))
+            tally.add(found)
+            times = found["time"].to_numpy()
+            now.add(times[times >= split])
+            then.add(times[times < split])
     return Summary(
-        path=path,
+        path=str(store.path),
         observations=tally.many,
         first=tally.first,
         last=tally.last,
@@ -182,78 +188,30 @@ def summarize(
         shadows=tally.shadows,
         shadow_changed=tally.shadow_changed / max(1, tally.shadows),
         truncated=tally.truncated,
-        latencies={stage: _latency(one) for stage, one in tally.latencies.items()},
+        latencies={stage: _latency(one.values) for stage, one in tally.latencies.items()},
         usage=dict(tally.usage),
-        findings=tally.findings(),
+        findings=_findings(store, shards, now.times, then.times),
         recent=recent,
     )
 
 
-class _Tally:
-    """Sums over observations, in memory that does not grow with their number.
+def _findings(
+    store: Store,
+    shards: Sequence[tuple[Shard, Counts]],
+    now: NDArray[np.float64],
+    then: NDArray[np.float64],
+) -> tuple[Finding, ...]:
+    """Return what is odd about the observations of some times, and what changed since others."""
 
-    Args:
-        since: from when on an observation is recent.
-    """
+    def youngest(times: NDArray[np.float64]) -> Iterator[Observation]:
+        return islice(store.between(times.min(), times.max(), shards), _MOST)
 
-    def __init__(self, since: float) -> None:
-        self._since = since
-        # where they are: made into objects, some thousands would take hundreds of megabytes
-        self._now: deque[tuple[Rows, int]] = deque(maxlen=_MOST)
-        self._then: deque[tuple[Rows, int]] = deque(maxlen=_MOST)
-        self.many = self.complete = self.truncated = self.shadows = self.shadow_changed = 0
-        self.reranked = self.changed = self.results = self.replaced = 0
-        self.first = self.last = 0.0
-        self.pipelines: Counter[str] = Counter()
-        self.models: Counter[str] = Counter()
-        self.degraded: Counter[str] = Counter()
-        self.usage: dict[str, float] = dict.fromkeys(
-            ("pairs", "tokens", "billed_units", "requests", "cached", "cost"), 0
-        )
-        self.latencies: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_TICKS))
-
-    def add(self, one: Observation, rows: Rows, at: int) -> None:
-        """Count one observation, which is in these rows at this place."""
-        self.many += 1
-        self.first = min(self.first or one.time, one.time)
-        self.last = max(self.last, one.time)
-        self.pipelines[one.pipeline] += 1
-        self.models[one.model.name] += 1
-        self.complete += one.outcome.complete
-        self.truncated += sum(one.truncated)
-        for reason in {f"{it.stage} {it.source} {it.reason}" for it in one.outcome.degraded}:
-            self.degraded[reason] += 1
-        for stage in one.stages:
-            self.latencies[f"{stage.stage} {stage.source}"].append(stage.latency_ms)
-            for name in self.usage:
-                self.usage[name] += getattr(stage.usage, name) or 0
-        self.latencies["search"].append(one.outcome.spent_ms)
-        before, after = one.fused[: one.top_k], one.reranked[: one.top_k]
-        if one.outcome.scored:
-            self.reranked += 1
-            self.changed += before != after
-            self.results += len(after)
-            self.replaced += len({*after} - {*before})
-        if one.shadow is not None:
-            self.shadows += 1
-            self.shadow_changed += one.shadowed[: one.top_k] != after
-        (self._now if one.time >= self._since else self._then).append((rows, at))
-
-    def findings(self) -> tuple[Finding, ...]:
-        """Return what is odd lately, and what has changed since before."""
-        if len(self._now) < _FEW:
-            return ()
-        enough = len(self._then) >= _FEW
-        return health(_made(self._now), reference=_made(self._then) if enough else None).findings
+    if len(now) < _FEW:
+        return ()
+    reference = youngest(then) if len(then) >= _FEW else None
+    return health(youngest(now), reference=reference).findings
 
 
-def _made(places: Iterable[tuple[Rows, int]]) -> Iterator[Observation]:
-    """Yield the observations at places that are in the order of their rows."""
-    for rows, some in groupby(places, key=itemgetter(0)):
-        wanted = {at for _, at in some}
-        yield from (one for at, one in enumerate(rows) if at in wanted)
-
-
-def _latency(values: deque[float]) -> Latency:
-    found = [float(one) for one in np.percentile(list(values), (50, 95, 99))]
+def _latency(values: NDArray[np.float64]) -> Latency:
+    found = [float(one) for one in np.percentile(values, (50, 95, 99))]
     return Latency(len(values), *found)

@@ -135,8 +135,12 @@ def shard_bytes(table: pa.Table, counts: Counts) -> bytes:
     return encoded(table, {_KEY: json.dumps({"version": VERSION, **said})})
 
 
-def opened(data: bytes) -> tuple[pa.Table, Counts]:
+def opened(data: bytes, columns: Sequence[str] | None = None) -> tuple[pa.Table, Counts]:
     """Return the table of a shard, its types checked, and its counts.
+
+    Args:
+        data: the file.
+        columns: which of the table are read; None for all.
 
     Raises:
         RecordingTooNew: a newer version of runoff wrote it.
@@ -154,7 +158,7 @@ def opened(data: bytes) -> tuple[pa.Table, Counts]:
         if file.schema_arrow.remove_metadata() != SCHEMA:
             msg = "its columns are not those of observations"
             raise ValueError(msg)
-        table = file.read(use_threads=False)
+        table = file.read(columns, use_threads=False)
     table.validate(full=True)
     names = [one.name for one in fields(Counts)]
     whole = [is_count(said.get(name)) for name in names[:4]]
@@ -206,27 +210,14 @@ def _shadow_row(shadow: Shadow) -> dict[str, Any]:
     }
 
 
-class Rows:
-    """Some rows of a table, with an observation of each for whoever iterates over them.
+def rows_of(table: pa.Table) -> Iterator[Observation]:
+    """Yield an observation of each row of a table, made some at a time.
 
-    Args:
-        batch: the rows.
+    Raises:
+        ValueError: a row holds what no observation can have.
     """
-
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        self._batch = batch
-
-    def copy(self) -> Rows:
-        """Return the same rows without a hold on the table that they are of."""
-        return Rows(self._batch.take(pa.array(range(len(self._batch)))))
-
-    def __iter__(self) -> Iterator[Observation]:
-        """Iterate over the observations, made one by one.
-
-        Raises:
-            ValueError: a row holds what no observation can have.
-        """
-        batch, listed = self._batch, (*_CANDIDATES, "texts", "sources")
+    listed = (*_CANDIDATES, "texts", "sources")
+    for batch in table.to_batches(max_chunksize=_AT_ONCE):
         columns: dict[str, Sequence[Any]] = {
             name: _lists(batch.column(name), _ENUMS.get(name)) for name in (*_CANDIDATES, "texts")
         }
@@ -235,11 +226,6 @@ class Rows:
         for at, row in enumerate(others.to_pylist()):
             lists = {name: column[at] for name, column in columns.items()}
             yield _observation(row, lists, sources[at])
-
-
-def rows_of(table: pa.Table) -> Iterator[Rows]:
-    """Yield the rows of a table, some at a time."""
-    return map(Rows, table.to_batches(max_chunksize=_AT_ONCE))
 
 
 def _lists(column: pa.ListArray, made: type[StrEnum] | None = None) -> list[tuple[Any, ...]]:

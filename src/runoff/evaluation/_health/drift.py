@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _KOLMOGOROV = 1.731  # of two large samples of one distribution, .5% are further apart (Smirnov)
 _CHANCE = 0.005
 _SIGNALS, _LOST = 0.008, 0.005
+_AT_ONCE = 500  # documents that are looked for at a time
 _SOUGHT = 5000  # of the documents that several answers found, at most, the most frequent
 _OVERLAP = 0.8
 _EQUAL = 1e-7  # likelihoods that differ by less, relatively, are equal
@@ -202,39 +203,42 @@ def _documents(now: Sequence[Observation], then: Sequence[Observation]) -> Findi
     Answers change sides at random: p is the share of exchanges after which one side misses as many
     more than the other.
     """
-    found = [{doc_id for ids, _ in one.sources.values() for doc_id in ids} for one in (*now, *then)]
-    often = Counter(doc_id for ids in found for doc_id in ids).most_common(_SOUGHT)
+    both = (*now, *then)
+    often = Counter(doc_id for one in both for doc_id in _found(one)).most_common(_SOUGHT)
     column = {doc_id: at for at, (doc_id, times) in enumerate(often) if times > 1}
     check = "drift documents"
     if min(len(now), len(then)) < _FEW or not column:
         return Finding(check, None, None, "No document was found by several answers.")
-    finds = np.zeros((len(found), len(column)), np.float32)
-    for row, ids in enumerate(found):
-        finds[row, [column[doc_id] for doc_id in ids if doc_id in column]] = 1
-    sides = np.arange(len(found)) < len(now)
-
-    def missed(sides: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return how many more documents the first side misses, for each row of sides."""
-        here = (sides.astype(np.float32) @ finds == 0).sum(axis=-1)
-        there = ((~sides).astype(np.float32) @ finds == 0).sum(axis=-1)
-        # few new answers find less than many old ones, which is no loss
-        return np.asarray(here - there, np.float64)
-
+    places = [[column[doc_id] for doc_id in _found(one) if doc_id in column] for one in both]
+    rows = np.repeat(np.arange(len(both)), [len(one) for one in places])
+    columns = np.array([at for one in places for at in one])
     rng = np.random.default_rng(_SEED)
-    drawn = [
-        missed(_exchanged(rng, size, len(found), len(now)))
-        for size in chunks(_EXCHANGES, max(finds.shape))
+    exchanged = [
+        _exchanged(rng, size, len(both), len(now)) for size in chunks(_EXCHANGES, len(both))
     ]
-    own = float(missed(sides))
-    p = float((np.concatenate(drawn) >= own).sum() + 1) / (_EXCHANGES + 1)
-    lost = float((finds[: len(now)].sum(axis=0) == 0).mean())
+    # first the sides as they are
+    sides = np.vstack([np.arange(len(both)) < len(now), *exchanged]).astype(np.float32)
+    more, lost = np.zeros(len(sides)), 0
+    for first in range(0, len(column), _AT_ONCE):
+        some = (columns >= first) & (columns < first + _AT_ONCE)
+        finds = np.zeros((len(both), min(_AT_ONCE, len(column) - first)), np.float32)
+        finds[rows[some], columns[some] - first] = 1
+        here = sides @ finds
+        # few new answers find less than many old ones, which is no loss
+        more += (here == 0).sum(axis=1) - (here == finds.sum(axis=0)).sum(axis=1)
+        lost += int((here[0] == 0).sum())
+    share, p = lost / len(column), float((more >= more[0]).sum()) / len(more)
     odd = p <= _LOST
     return Finding(
-        check, lost, odd,
-        f"Of the documents that several answers found, {_percent(lost)} were not found again, "
+        check, share, odd,
+        f"Of the documents that several answers found, {_percent(share)} were not found again, "
         f"{'more' if odd else 'no more'} than by chance (p {p:.3f}).",
         "looking for documents that the index lost, or for other questions" if odd else "",
     )  # fmt: skip
+
+
+def _found(one: Observation) -> set[str]:
+    return {doc_id for ids, _ in one.sources.values() for doc_id in ids}
 
 
 def _mean(values: NDArray[np.float64]) -> str:

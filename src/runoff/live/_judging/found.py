@@ -184,10 +184,15 @@ class _Grades:
         )
         for_judge = sum(waits for waits, _ in self._waits)
         notes = [*now["notes"]]
-        if mode != "judge" and for_people:
+        if for_people and mode != "judge":
             notes.append(
                 f"{for_people} documents wait for people; the queries from the first of them on do "
                 "not count yet."
+            )
+        elif for_people and now.get("people"):
+            notes.append(
+                f"{for_people} documents wait for people; until one has a grade, the judge is "
+                "taken at its word."
             )
         if for_judge:
             notes.append(f"{for_judge} queries wait for the judge: call it again.")
