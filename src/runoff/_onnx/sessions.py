@@ -104,8 +104,7 @@ class Loaded:
         try:
             results = self._session.run([*outputs], feeds, options)
         except Exception as error:
-            msg = f"{self._name} cannot be run: {_summary(error)}"
-            raise ModelDamaged(msg) from error
+            raise ModelDamaged(f"{self._name} cannot be run: {_summary(error)}") from error
         return [np.asarray(one) for one in results]
 
     def probe(self, encoded: Encoded, output: str, deadline: Deadline | None) -> NDArray[Any]:
@@ -176,11 +175,10 @@ def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is i
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        msg = (
+        raise ModelDamaged(
             f"{files.name}: {files.tokenizer} cannot be read as a tokenizer ({_summary(error)}): "
             "fetch the model again"
-        )
-        raise ModelDamaged(msg) from error
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

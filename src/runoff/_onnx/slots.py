@@ -213,8 +213,7 @@ class Slots:
                 except RuntimeError as error:
                     if self._threads:
                         break  # fewer slots, until a thread can be started
-                    msg = f"no thread can be started for models: {error}"
-                    raise PoolFull(msg) from error
+                    raise PoolFull(f"no thread can be started for models: {error}") from error
                 self._threads.append(thread)
             self._open.add(call)
             self._calls.append(call)

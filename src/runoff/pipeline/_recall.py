@@ -227,8 +227,7 @@ class _Call:
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
-            msg = "the call cancelled itself"
-            raise BadReply(msg) from None
+            raise BadReply("the call cancelled itself") from None
 
 
 def _checked(found: object, depth: int) -> Sequence[Hit]:
@@ -238,8 +237,7 @@ def _checked(found: object, depth: int) -> Sequence[Hit]:
         BadReply: it is not a list of hits.
     """
     if not isinstance(found, Sequence) or isinstance(found, str | bytes):
-        msg = f"retrieve() must return a list of hits, and returned {short_repr(found)}"
-        raise BadReply(msg)
+        raise BadReply(f"retrieve() must return a list of hits, and returned {short_repr(found)}")
     hits = found[:depth] if len(found) > depth else found
     for hit in hits:
         if not isinstance(hit, Hit):

@@ -252,8 +252,7 @@ class EngineSource(ABC, Generic[_L]):
             BadReply: it is none, NaN or infinite.
         """
         if found is None or not math.isfinite(found):
-            msg = f"{self!r} returned {found} for {record!r}: its vector is damaged"
-            raise BadReply(msg)
+            raise BadReply(f"{self!r} returned {found} for {record!r}: its vector is damaged")
         return float(found)
 
     def _known(self, error: Exception) -> Exception:

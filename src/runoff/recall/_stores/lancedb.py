@@ -136,11 +136,10 @@ class LanceDB(EngineSource[Table]):
         on_column = [one for one in indexes if list(one.columns) == [searched]]
         if self._search_kind == "text":
             if not any(one.index_type == "FTS" for one in on_column):
-                msg = (
+                raise IndexNotFound(
                     f"LanceDB table {self._name!r} has no full-text index on {searched!r}: "
                     f"table.create_fts_index({searched!r}) makes one"
                 )
-                raise IndexNotFound(msg)
             return found
         if not on_column:
             return found

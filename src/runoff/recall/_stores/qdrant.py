@@ -291,8 +291,7 @@ def _sparse(embed: Any, text: str) -> tuple[list[int], list[float]]:  # noqa: AN
     try:
         indices, values = (np.asarray(one) for one in embed(text))
     except (TypeError, ValueError) as error:
-        msg = f"sparse_embed must return (indices, values): {error}"
-        raise EmbeddingError(msg) from error
+        raise EmbeddingError(f"sparse_embed must return (indices, values): {error}") from error
     if indices.ndim != 1 or indices.shape != values.shape:
         msg = f"sparse_embed returned shapes {indices.shape} and {values.shape}; expected (n,) both"
         raise EmbeddingError(msg)
@@ -300,8 +299,7 @@ def _sparse(embed: Any, text: str) -> tuple[list[int], list[float]]:  # noqa: AN
         msg = f"sparse_embed returned indices of type {indices.dtype}; expected whole numbers"
         raise EmbeddingError(msg)
     if not np.isfinite(values.astype(np.float64)).all():
-        msg = "sparse_embed returned values with NaN or infinity"
-        raise EmbeddingError(msg)
+        raise EmbeddingError("sparse_embed returned values with NaN or infinity")
     return indices.tolist(), values.astype(np.float64).tolist()
 
 

@@ -86,8 +86,7 @@ class Key:
             where = " or ".join(self._variables)
             again = "its key was not copied to this process: " if self._lost else "it has no key: "
             ways = ["give api_key=", f"set {where}" if where else ""]
-            msg = f"{who}: {again}{' or '.join(filter(None, ways))}"
-            raise AuthenticationFailed(msg)
+            raise AuthenticationFailed(f"{who}: {again}{' or '.join(filter(None, ways))}")
         value = value.strip() if isinstance(value, str) else None
         if value is not None and not _is_sendable(value):
             value = None  # as above
