@@ -36,10 +36,6 @@ _known: dict[tuple[str, int, int], tuple[str, ...]] = {}
 def external_files(graph: Path, model: str) -> list[Path]:
     """Return the files that hold a graph's weights, sorted; none where it holds them itself.
 
-    Args:
-        graph: the ONNX file.
-        model: the model's name, for messages.
-
     Raises:
         ModelDamaged: the graph cannot be read, a file is missing, or lies outside the folder.
         OSError: the graph cannot be opened.

@@ -79,11 +79,6 @@ class Loaded:
     ) -> NDArray[Any]:
         """Compute one output for one input, in this thread.
 
-        Args:
-            encoded: the input, shape (1, n).
-            output: the name of the output.
-            interrupt: stops the run from another thread.
-
         Returns:
             The output as the graph gives it, the leading dimension being 1.
 

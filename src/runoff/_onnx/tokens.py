@@ -43,7 +43,6 @@ class Encoded:
     mask: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        """Return the number of tokens."""
         return self.ids.size
 
 

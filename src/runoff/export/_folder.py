@@ -15,9 +15,12 @@ from runoff._onnx.passes.graph import need_onnx
 from runoff._util.arguments import is_share
 from runoff._util.progress import check_progress
 from runoff.errors import InvalidArgument, RunoffError
+from runoff.rerank._local import backends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runoff._onnx.files import ModelDirectory
 
 
 Precisions = Literal["both", "fp32", "int8"]
@@ -92,6 +95,21 @@ def write_json(path: Path, value: object) -> None:
 def write_checksums(folder: Path, names: list[str]) -> None:
     """Write the SHA-256 of files to `checksums.json`, where loading a model looks for it."""
     write_json(folder / CHECKSUMS, {name: checksum(folder / name) for name in sorted(names)})
+
+
+def described(
+    directory: ModelDirectory, said: dict[str, object], **made_of: str
+) -> dict[str, object]:
+    """Return a model's own settings with what is said of the export, and what that was made of."""
+    own = {name: value for name, value in directory.config.items() if name != "auto_map"}
+    packages = ("sentence-transformers", "torch", "transformers")
+    versions = dict(zip(packages, backends.versions(*packages), strict=True))
+    return own | said | {"source": {"model": directory.name, **made_of, **versions}}
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of an error of torch's."""
+    return (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
 
 
 def finished(folder: Path, precision: Precisions) -> dict[str, int]:

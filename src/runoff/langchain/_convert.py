@@ -73,11 +73,6 @@ def answer(response: Response, *, reranked: bool, marked: bool) -> list[LangChai
     If the second stage scored any document, `relevance_score` is the rerank score, or None for a
     document without one: scales are never mixed. If it scored nothing, or there is no second stage,
     `relevance_score` stays as it was. Provenance of an earlier pass is replaced.
-
-    Args:
-        response: the core's answer.
-        reranked: whether there was a second stage.
-        marked: whether documents carry provenance.
     """
     scored = reranked and response.outcome.scored > 0
     documents = []

@@ -153,19 +153,17 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
 
         def call(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
             query, given = _inputs(inputs)
-            return (
-                answer(self._compress(given, query, config), reranked=True, marked=self.provenance)
-                if given
-                else []
-            )
+            if not given:
+                return []
+            response = self._compress(given, query, config)
+            return answer(response, reranked=True, marked=self.provenance)
 
         async def acall(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
             query, given = _inputs(inputs)
             if not given:
                 return []
-            return answer(
-                await self._acompress(given, query, config), reranked=True, marked=self.provenance
-            )
+            response = await self._acompress(given, query, config)
+            return answer(response, reranked=True, marked=self.provenance)
 
         return RunnableLambda(call, acall, name=RUN_NAME)
 

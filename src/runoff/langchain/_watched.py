@@ -72,7 +72,6 @@ class WatchedRetriever(BaseRetriever):
     observer: Any
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return an attribute of the retriever inside."""
         if name.startswith("_") or name == "inner":
             return super().__getattr__(name)  # type: ignore[misc] # pydantic's
         return getattr(self.inner, name)
@@ -140,7 +139,6 @@ class WatchedCompressor(BaseDocumentCompressor):
     observer: Any
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return an attribute of the compressor inside."""
         if name.startswith("_") or name == "inner":
             return super().__getattr__(name)  # type: ignore[misc] # pydantic's
         return getattr(self.inner, name)

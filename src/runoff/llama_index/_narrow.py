@@ -50,7 +50,6 @@ class BundleRetriever(BaseRetriever):
         )
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return an attribute of the retriever inside."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._retriever, name)

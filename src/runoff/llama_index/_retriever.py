@@ -219,7 +219,6 @@ class TwoStageRetriever(BaseRetriever):
         return _unpickled, (type(self), self._pickled_parts(), self._options, self.object_map)
 
     def __copy__(self) -> Self:
-        """Return a shallow copy, with the callbacks."""
         copy = object.__new__(type(self))
         vars(copy).update(vars(self))
         return copy

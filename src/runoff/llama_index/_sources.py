@@ -249,14 +249,7 @@ def index_source(index: BaseIndex[Any], reading: Reading) -> IndexSource:
 
 
 def source_of(retriever: BaseRetriever, reading: Reading, name: str, depth: int) -> RetrieverSource:
-    """Return a retriever as a source; warn if its recall cannot be widened.
-
-    Args:
-        retriever: the retriever.
-        reading: how its nodes become text.
-        name: its name in the pipeline.
-        depth: how many hits will be asked of it.
-    """
+    """Return a retriever as a source; warn if its recall cannot be widened."""
     if widened(retriever, depth) is None:
         warnings.warn(cannot_widen(name, retriever, depth), UserWarning, stacklevel=6)
     return (AwaitableSource if awaitable(retriever) else RetrieverSource)(retriever, reading)

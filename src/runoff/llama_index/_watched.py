@@ -67,7 +67,6 @@ class WatchedRetriever(BaseRetriever):
         )
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return an attribute of the retriever inside."""
         if name.startswith("__") or name == "_retriever":
             raise AttributeError(name)
         return getattr(self._retriever, name)

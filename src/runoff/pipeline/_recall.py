@@ -65,7 +65,6 @@ class Recall:
         self._answers: dict[str, Answer] = {}
 
     def __enter__(self) -> Self:
-        """Return it."""
         return self
 
     def __exit__(

@@ -56,7 +56,6 @@ class Step:
     __repr__ = config_repr
 
     def __post_init__(self) -> None:
-        """Check the arguments and make a `Reranker` of what was given."""
         object.__setattr__(self, "_second", as_inner("reranker", self.reranker))
         keep, margin = self.keep, self.margin
         if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 1):
@@ -105,7 +104,6 @@ class Cascade(Composed):
     _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
-        """Make a `Step` of each stage and check them together."""
         if isinstance(self.steps, str) or not isinstance(self.steps, Sequence) or not self.steps:
             raise InvalidArgument(
                 "steps", self.steps, "must list one stage or more, cheapest first"

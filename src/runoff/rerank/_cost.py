@@ -53,7 +53,6 @@ class Price:
     currency: str = "USD"
 
     def __post_init__(self) -> None:
-        """Check the parts."""
         parts = {
             "per_search_unit": self.per_search_unit,
             "per_1k_pairs": self.per_1k_pairs,
@@ -108,7 +107,6 @@ class Cap:
     on_exceed: Literal["degrade", "raise"] = "degrade"
 
     def __post_init__(self) -> None:
-        """Check the limits."""
         limits = {name: getattr(self, name) for name in _LIMITS}
         for name, limit in limits.items():
             if limit is not None and (not _at_least_zero(limit) or limit == 0):
@@ -171,7 +169,6 @@ class Metered(Wrapping):
     _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
         check_scorer(self.scorer)
         if self.price is not None and not isinstance(self.price, Price):
             raise InvalidArgument("price", self.price, "must be a Price, such as Price(...)")

@@ -61,7 +61,6 @@ class Fallback(Composed):
     _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
-        """Check the arguments and make a `Reranker` of each."""
         given, share = self.rerankers, self.share
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
             raise InvalidArgument("rerankers", given, "must list one reranker or more, best first")

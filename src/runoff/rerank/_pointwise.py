@@ -92,7 +92,6 @@ class Pointwise:
     _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
         check_scorer(self.scorer)
         if self.blend not in (None, "auto") and not is_share(self.blend):
             raise InvalidArgument("blend", self.blend, 'must be within 0 and 1, "auto" or None')

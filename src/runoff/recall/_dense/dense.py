@@ -210,7 +210,6 @@ class Dense:
             return {**state, "_rows": self._rows.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickled index."""
         vars(self).update(state)
         self._writing = threading.Lock()
 
@@ -219,11 +218,9 @@ class Dense:
         return len(self._rows)
 
     def __contains__(self, doc_id: object) -> bool:
-        """Whether a document has this id."""
         return doc_id in self._rows
 
     def __repr__(self) -> str:
-        """Show the size, the dimensions and the similarity."""
         stored = "" if self._rows.stored == "float32" else f", {self._rows.stored}"
         return (
             f"Dense({len(self)} documents, {self.dimension} dimensions{stored}, "

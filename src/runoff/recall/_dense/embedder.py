@@ -96,7 +96,6 @@ class Embedder:
     __setstate__ = gained("late")
 
     def __post_init__(self) -> None:
-        """Check the arguments; nothing is loaded yet."""
         resolve.check(
             self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
         )

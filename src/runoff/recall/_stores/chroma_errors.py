@@ -20,12 +20,7 @@ _BUSY = {408, 429}
 
 
 def named(error: Exception, doing: str) -> Exception:
-    """Return runoff's error for one of Chroma's; an unknown error is returned as it is.
-
-    Args:
-        error: the error that was raised.
-        doing: what it concerns, such as `"collection 'docs'"`.
-    """
+    """Return runoff's error for one of Chroma's; an unknown error is returned as it is."""
     if isinstance(error, RunoffError):
         return error
     message = f"{doing}: {error}"

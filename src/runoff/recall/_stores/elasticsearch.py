@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
     from runoff.recall._stores.elasticsearch_where import Clause
-    from runoff.recall._stores.engine import Search
-    from runoff.types import Document
+    from runoff.recall._stores.engine import Form, Page, Search
 
 _RANGES: dict[str, tuple[float | None, float | None]] = {
     "cosine": (-1.0, 1.0),
@@ -163,8 +162,8 @@ class Elasticsearch(EngineSource[_Index]):
     def _fetch(
         self,
         description: _Index,
-        question: Any,  # noqa: ANN401 - a vector or a text
-        clause: Any,  # noqa: ANN401 - a query
+        question: Form,  # a vector or a text
+        clause: Form,  # a query
         count: int,
         deadline: Deadline | None,
     ) -> Asking[list[Hit]]:
@@ -258,12 +257,7 @@ class Elasticsearch(EngineSource[_Index]):
                 )
         return hits
 
-    def _page(
-        self,
-        description: _Index,
-        cursor: Any,  # noqa: ANN401 - the id of a scroll
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
+    def _page(self, description: _Index, cursor: Form, size: int) -> Asking[Page]:
         if cursor is None:
             body = {
                 "query": {"match_all": {}},

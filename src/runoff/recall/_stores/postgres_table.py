@@ -107,14 +107,6 @@ def read_table(
 ) -> Table:
     """Return what the catalogue says of a table.
 
-    Args:
-        where: the table's quoted name.
-        row: the answer to `CATALOGUE`.
-        names: the columns' names, as far as they are given.
-        search: what the table is read for.
-        language: the configuration of full-text search.
-        ranking: what ranks texts.
-
     Raises:
         IndexNotFound: there is no such table.
         InvalidArgument: a column that was named is not there, one that was not is not recognised,

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
-    from runoff.types import Document, Query
+    from runoff.recall._stores.engine import Form, Page
+    from runoff.types import Query
 
 QdrantSearch: TypeAlias = Literal["dense", "text", "tokens"]
 SparseEmbed: TypeAlias = "Callable[[str], tuple[ArrayLike, ArrayLike]]"
@@ -213,8 +214,8 @@ class Qdrant(EngineSource[_Collection]):
     def _fetch(
         self,
         description: _Collection,
-        question: Any,  # noqa: ANN401 - of qdrant_client
-        clause: Any,  # noqa: ANN401 - as above
+        question: Form,  # of qdrant_client
+        clause: Form,
         count: int,
         deadline: Deadline | None,
     ) -> Asking[list[Hit]]:
@@ -252,12 +253,7 @@ class Qdrant(EngineSource[_Collection]):
             return -found
         return clamped(found) if distance == "Cosine" else found
 
-    def _page(
-        self,
-        description: _Collection,
-        cursor: Any,  # noqa: ANN401 - the id of a point
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
+    def _page(self, description: _Collection, cursor: Form, size: int) -> Asking[Page]:
         points, following = yield from self._scroll(cursor, size, None)
         layout = description.layout
         return [layout.document(one.id, one.payload or {}) for one in points], following

@@ -41,11 +41,7 @@ _known: WeakKeyDictionary[Any, dict[str, Indexes]] = WeakKeyDictionary()  # by c
 
 
 def lacking(info: Any) -> Indexes:  # noqa: ANN401 - of qdrant_client
-    """Return the indexes that may lack numbers: of times, or of only some points' integers.
-
-    Args:
-        info: what `get_collection` returns.
-    """
+    """Return the indexes that may lack numbers: of times, or of only some points' integers."""
     found: dict[str, str] = {}
     for key, one in (info.payload_schema or {}).items():
         kind = str(getattr(one.data_type, "value", one.data_type))

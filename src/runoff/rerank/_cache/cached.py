@@ -74,7 +74,6 @@ class Cached(Wrapping):
     _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
         check_scorer(self.scorer)
         store = as_store(self.store)
         if store is None:

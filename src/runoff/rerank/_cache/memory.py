@@ -59,13 +59,11 @@ class MemoryCache:
     _recent: _Recent = field(default_factory=_Recent, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the bound."""
         most = self.max_entries
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise InvalidArgument("max_entries", most, "must be a number of pairs above 0")
 
     def __len__(self) -> int:
-        """Return the number of pairs kept."""
         return len(self._recent.entries)
 
     def __bool__(self) -> bool:

@@ -49,7 +49,6 @@ class Circuit:
     longest: float = 60.0
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
         count("failures", self.failures)
         seconds("cooldown", self.cooldown)
         seconds("longest", self.longest)
