@@ -8,7 +8,6 @@ every call finds its model again.
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import threading
 import weakref
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from runoff._onnx.external import is_linked
 from runoff._onnx.inputs import Inputs
 from runoff._onnx.slots import Interrupt
 from runoff._util import optout
+from runoff._util.fork import in_child
 from runoff._waiting import exits
 from runoff.errors import DeadlineExceeded, ModelDamaged, PoolFull
 
@@ -284,11 +284,8 @@ def forget() -> None:
     _cache = _Cache()
 
 
+@in_child
 def _after_fork() -> None:
     global _generation  # noqa: PLW0603 - a run may have been in progress, its locks held for ever
     _generation += 1
     forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -9,12 +9,12 @@ running ones are interrupted.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runoff._onnx import cpu
+from runoff._util.fork import in_child
 from runoff._waiting import exits, workers
 from runoff.errors import DeadlineExceeded, PoolFull
 
@@ -310,11 +310,8 @@ def shared(device: str = _CORES) -> Slots:
         return found
 
 
+@in_child
 def _forget() -> None:
     global _lock  # noqa: PLW0603 - threads and held locks do not survive a fork
     _lock = threading.Lock()
     _slots.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.fork import in_child
 from runoff._waiting import exits
 from runoff.errors import InvalidArgument
 
@@ -231,10 +231,7 @@ def _start(text: str, size: int) -> str:
 _forked = False  # the threads of `encode_batch` do not survive a fork
 
 
+@in_child
 def _after_fork() -> None:
     global _forked  # noqa: PLW0603 - there is one process
     _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

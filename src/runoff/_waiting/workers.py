@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextvars
-import os
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._util.fork import in_child
 from runoff._waiting import exits
 from runoff.errors import BadReply, PoolFull
 
@@ -100,6 +100,7 @@ def _pool_of(level: int) -> _Pool:
     return _pools[level]
 
 
+@in_child
 def _rebuild() -> None:
     global _pools  # noqa: PLW0603 - threads do not survive a fork, so the child starts afresh
     _pools = [_Pool(MAX_WORKERS)]
@@ -111,10 +112,6 @@ class Job(concurrent.futures.Future[_T]):
     def __init__(self, pool: _Pool) -> None:
         super().__init__()
         self.pool = pool
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_rebuild)
 
 
 def submit(call: Callable[[], _T]) -> Job[_T]:

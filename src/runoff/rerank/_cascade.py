@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.arguments import count
 from runoff._util.display import html_by
 from runoff._util.faults import degrades, lacks
 from runoff._util.messages import config_repr, name_of
@@ -58,8 +59,8 @@ class Step:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_second", as_inner("reranker", self.reranker))
         keep, margin = self.keep, self.margin
-        if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 1):
-            raise InvalidArgument("keep", keep, "must be a whole number, 1 or more")
+        if keep is not None:
+            count("keep", keep)
         if margin is not None and not (
             isinstance(margin, Real) and not isinstance(margin, bool) and 0 < margin < math.inf
         ):

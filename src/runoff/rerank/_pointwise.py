@@ -11,7 +11,7 @@ import numpy as np
 
 from runoff._util.arguments import is_share
 from runoff._util.display import html_by
-from runoff._util.messages import config_repr, name_of
+from runoff._util.messages import config_repr
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import InvalidArgument
@@ -21,7 +21,7 @@ from runoff.rerank._cache.cached import Cached
 from runoff.rerank._cost import Metered
 from runoff.rerank._pairs import check_queries
 from runoff.rerank._passages import as_passages, plan, within
-from runoff.rerank._wrapping import check_scorer, matcher_of, scored
+from runoff.rerank._wrapping import Around, check_scorer, matcher_of, scored
 from runoff.scores import Threshold
 from runoff.types import Dropped, Ranked, Reranking
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pointwise:
+class Pointwise(Around):
     """A reranker that scores each candidate on its own and orders candidates by their scores.
 
     With a blend, the order is that of `blend * z(pair_score) + (1 - blend) * z(fusion_score)`,
@@ -107,22 +107,6 @@ class Pointwise:
         # a copy made by `dataclasses.replace` goes on with the same cache
         object.__setattr__(self, "cache", as_store(self.cache))
         self._layered()
-
-    @property
-    def name(self) -> str:
-        """The scorer's name."""
-        return name_of(self.scorer)
-
-    @property
-    def keeps_deadline(self) -> bool:
-        """Whether the scorer returns by itself what it has when the deadline comes."""
-        return bool(getattr(self.scorer, "keeps_deadline", False))
-
-    def warmup(self) -> None:
-        """Warm the scorer up, if it can be."""
-        warmup = getattr(self.scorer, "warmup", None)
-        if warmup is not None:
-            warmup()
 
     def rerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None

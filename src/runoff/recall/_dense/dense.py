@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from runoff._util.arguments import SignatureOfInit
+from runoff._util.arguments import SignatureOfInit, count
 from runoff._util.progress import Wanted, check_progress, counted
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
@@ -107,11 +107,9 @@ class Dense:
             raise InvalidArgument("stored", stored, 'must be "float32" or "int8"')
         if similarity not in SCORE_RANGES:
             raise InvalidArgument("similarity", similarity, 'must be "cosine", "ip" or "l2"')
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InvalidArgument("batch_size", batch_size, "must be a whole number, 1 or more")
         self._embedder = QueryEmbedder(embed, embed_query, aembed_query)
         self._similarity: Similarity = similarity
-        self._batch_size = batch_size
+        self._batch_size = count("batch_size", batch_size)
         self._writing = threading.Lock()
         self._rows = Rows(unit=similarity == "cosine", stored=stored)
         self.add(documents, embeddings=embeddings, progress=progress)

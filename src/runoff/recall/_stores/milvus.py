@@ -135,7 +135,8 @@ class Milvus(EngineSource[_Collection]):
         metric = "BM25"
         if self._search_kind == "dense":
             metric = yield from self._metric_of(vector, deadline)
-        places = {name: place_of(one) for name, one in fields.items() if not _is_vector(one)}
+        plain = {name: one for name, one in fields.items() if "VECTOR" not in name_of(one["type"])}
+        places = {name: place_of(one) for name, one in plain.items()}
         key = next(name for name, one in fields.items() if one.get("is_primary"))
         dynamic = bool(about.get("enable_dynamic_field"))
         returned = [*places, _DYNAMIC] if dynamic else list(places)
@@ -255,7 +256,3 @@ class _AsyncMilvus(AsyncEngineSource[_Collection], Milvus):
         """Refuse: pymilvus lists with its synchronous client only."""
         remedy = "cannot list a collection: use documents() of a source with a MilvusClient"
         raise InvalidArgument("client", self._client, remedy)
-
-
-def _is_vector(field: Mapping[str, Any]) -> bool:
-    return "VECTOR" in name_of(field["type"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +12,7 @@ import numpy as np
 
 from runoff._onnx import cpu, sessions
 from runoff._util import optout
+from runoff._util.fork import in_child
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, TransientError
 
 if TYPE_CHECKING:
@@ -220,12 +220,9 @@ def _device(config: CrossEncoder) -> str:
 _forked_with: set[str] = set()  # runtimes whose threads did not cross, and which wait for them
 
 
+@in_child
 def _after_fork() -> None:
     _forked_with.update({"torch", "openvino"} & sys.modules.keys())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _open(

@@ -8,13 +8,13 @@ passes as a probe. If it succeeds the circuit closes; if it fails, it opens for 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from runoff._util.arguments import count, seconds
+from runoff._util.fork import in_child
 from runoff.errors import CircuitOpen, TransientError
 
 if TYPE_CHECKING:
@@ -179,11 +179,8 @@ def breaker_of(url: str, circuit: Circuit | None, who: str, scope: str = "") -> 
         return found
 
 
+@in_child
 def _forget() -> None:
     global _lock  # noqa: PLW0603 - it may have been held when the process was forked
     _lock = threading.Lock()
     _breakers.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
