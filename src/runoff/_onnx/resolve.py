@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff._onnx import hub
 from runoff._onnx.files import (
@@ -114,6 +114,17 @@ def resolve(
         revision=revision,
         cache_dir=cache_dir,
         local_files_only=local_files_only,
+    )
+
+
+def find(config: Any) -> ModelFiles:  # noqa: ANN401 - any configuration with these fields
+    """Find the files of the model that a configuration names; see `resolve`."""
+    return resolve(
+        config.model,
+        precision=config.precision,
+        revision=config.revision,
+        cache_dir=config.cache_dir,
+        local_files_only=config.local_files_only,
     )
 
 

@@ -21,6 +21,7 @@ from runoff._onnx.inputs import Inputs
 from runoff._onnx.slots import Interrupt
 from runoff._util import optout
 from runoff._util.fork import in_child
+from runoff._util.messages import first_line
 from runoff._waiting import exits
 from runoff.errors import DeadlineExceeded, ModelDamaged, PoolFull
 
@@ -99,7 +100,7 @@ class Loaded:
         try:
             results = self._session.run([*outputs], feeds, options)
         except Exception as error:
-            raise ModelDamaged(f"{self._name} cannot be run: {_summary(error)}") from error
+            raise ModelDamaged(f"{self._name} cannot be run: {first_line(error)}") from error
         return [np.asarray(one) for one in results]
 
     def probe(self, encoded: Encoded, output: str, deadline: Deadline | None) -> NDArray[Any]:
@@ -171,7 +172,7 @@ def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is i
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise ModelDamaged(
-            f"{files.name}: {files.tokenizer} cannot be read as a tokenizer ({_summary(error)}): "
+            f"{files.name}: {files.tokenizer} cannot be read as a tokenizer ({first_line(error)}): "
             "fetch the model again"
         ) from error
     tokenizer.no_truncation()
@@ -203,17 +204,13 @@ def _open_session(files: ModelFiles, threads: int, graph: Path) -> Any:  # noqa:
                 "its weights are a link to another folder, which this version of onnxruntime may "
                 'not follow: update it, or copy the model with "hf download --local-dir"'
             )
-        msg = f"{files.name}: {graph} cannot be loaded ({_summary(error)}): {remedy}"
+        msg = f"{files.name}: {graph} cannot be loaded ({first_line(error)}): {remedy}"
         raise ModelDamaged(msg) from error
 
 
 def _cancel(options: Any) -> None:  # noqa: ANN401 - as above
     if hasattr(options, "set_load_cancellation_flag"):  # since onnxruntime 1.21
         options.set_load_cancellation_flag(True)
-
-
-def _summary(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:300]
 
 
 class _Cache:

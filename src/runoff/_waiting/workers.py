@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff._util.fork import in_child
 from runoff._waiting import exits
+from runoff._waiting.drive import ask
 from runoff.errors import BadReply, PoolFull
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
 
 MAX_WORKERS = 64
@@ -185,6 +187,11 @@ async def run_async(call: Callable[[], _T], deadline: Deadline | None, what: str
         return await wait(asyncio.wrap_future(future), deadline, what)
     finally:
         leave(future)
+
+
+def aside(call: Callable[[], _T], deadline: Deadline | None, what: str) -> Asking[_T]:
+    """Make a call; an event loop has it made in a worker thread, as `run_async` does."""
+    return (yield from ask(call, lambda: run_async(call, deadline, what)))
 
 
 async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str) -> _T:

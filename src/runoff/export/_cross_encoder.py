@@ -14,7 +14,7 @@ from runoff._onnx.files import TOKENIZER
 from runoff._onnx.passes.clean import clean
 from runoff._onnx.passes.graph import need_onnx
 from runoff._onnx.samples import sample_pairs, traced_with
-from runoff._util.messages import error_text
+from runoff._util.messages import error_text, first_line
 from runoff._util.progress import stepwise
 from runoff.errors import ExportFailed, InvalidArgument
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
@@ -26,7 +26,6 @@ from runoff.export._folder import (
     checked,
     described,
     finished,
-    reason,
     write_json,
 )
 from runoff.export._graph import to_int8, to_onnx
@@ -212,7 +211,7 @@ def _write_graph(
             to_onnx(Scoring().eval(), inputs, _OUTPUT, folder / FP32)
     except Exception as error:  # torch raises many kinds here
         raise ExportFailed(
-            f"{original.name}: torch cannot trace it: {reason(error)}: run it with "
+            f"{original.name}: torch cannot trace it: {first_line(error)}: run it with "
             'CrossEncoder(..., backend="torch")'
         ) from error
     loaded.tokenizer.save(str(folder / TOKENIZER))

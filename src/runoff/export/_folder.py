@@ -107,11 +107,6 @@ def described(
     return own | said | {"source": {"model": directory.name, **made_of, **versions}}
 
 
-def reason(error: BaseException) -> str:
-    """Return the first line of an error of torch's."""
-    return (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
-
-
 def finished(folder: Path, precision: Precisions) -> dict[str, int]:
     """Leave only the graphs that were asked for, write checksums, and return the graphs' bytes."""
     if precision == "int8":

@@ -16,6 +16,7 @@ from runoff._onnx.sessions import Loaded
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.settings import SETTINGS_FILE
 from runoff._util import optout
+from runoff._util.messages import first_line
 from runoff._util.progress import stepwise
 from runoff.errors import ExportFailed, InvalidArgument, MissingExtra, ModelNotFound
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
@@ -28,7 +29,6 @@ from runoff.export._folder import (
     checked,
     described,
     finished,
-    reason,
     write_json,
 )
 from runoff.export._graph import to_int8, to_onnx
@@ -208,7 +208,7 @@ def _load(directory: ModelDirectory) -> Any:  # noqa: ANN401 - an extra, without
             model_kwargs={"attn_implementation": "eager", "use_safetensors": True},
         ).eval()
     except Exception as error:  # many kinds, of three packages
-        msg = f"{directory.name}: sentence-transformers cannot load it: {reason(error)}"
+        msg = f"{directory.name}: sentence-transformers cannot load it: {first_line(error)}"
         raise ExportFailed(msg) from error
 
 
@@ -302,7 +302,7 @@ def _write_graph(name: str, original: Any, folder: Path) -> None:  # noqa: ANN40
             to_onnx(Vectors().eval(), inputs, _OUTPUT, folder / FP32, by_token=True)
         tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
     except Exception as error:  # torch raises many kinds here
-        raise ExportFailed(f"{name}: torch cannot trace it: {reason(error)}") from error
+        raise ExportFailed(f"{name}: torch cannot trace it: {first_line(error)}") from error
 
 
 def _encoder(folder: Path, precision: Literal["fp32", "int8"]) -> TokenEncoder:

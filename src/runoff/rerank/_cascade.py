@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.arguments import count
-from runoff._util.display import html_by
 from runoff._util.faults import degrades, lacks
 from runoff._util.messages import config_repr, name_of
 from runoff.errors import InvalidArgument
@@ -72,7 +71,7 @@ class Step:
         return self._second
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cascade(Composed):
     """Rerankers in sequence: each reads the best candidates of the one before.
 
@@ -99,10 +98,6 @@ class Cascade(Composed):
 
     steps: Sequence[Step | tuple[Inner, int] | Inner]
     _stages: tuple[Step, ...] = field(init=False, repr=False, compare=False)
-
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, str) or not isinstance(self.steps, Sequence) or not self.steps:

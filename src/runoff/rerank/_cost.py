@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from runoff._util.display import html_by
-from runoff._util.messages import config_repr
 from runoff._waiting.drive import run, run_async
 from runoff.errors import CapExceeded, InvalidArgument
 from runoff.rerank._amounts import pair_tokens
@@ -142,7 +140,7 @@ class _Plan(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Metered(Wrapping):
     """A scorer that predicts the usage of a call, stays within a cap and reports the cost.
 
@@ -163,10 +161,6 @@ class Metered(Wrapping):
     _: KW_ONLY
     price: Price | None = None
     cap: Cap | None = None
-
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         check_scorer(self.scorer)

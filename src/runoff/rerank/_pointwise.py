@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._util.arguments import is_share
-from runoff._util.display import html_by
-from runoff._util.messages import config_repr
 from runoff._waiting import workers
-from runoff._waiting.drive import ask, run, run_async
+from runoff._waiting.drive import run, run_async
 from runoff.errors import InvalidArgument
 from runoff.rerank._blend import blended
 from runoff.rerank._cache.as_store import as_store
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
     from runoff.types import Candidate, Document, Query
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Pointwise(Around):
     """A reranker that scores each candidate on its own and orders candidates by their scores.
 
@@ -86,10 +84,6 @@ class Pointwise(Around):
     cache: MemoryCache | DiskCache | str | Path | bool | None = None
     price: Price | None = None
     cap: Cap | None = None
-
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         check_scorer(self.scorer)
@@ -146,7 +140,7 @@ class Pointwise(Around):
             planned = making()
         else:  # splitting many long texts takes a while, so an event loop has it done in a thread
             limit = None if self.keeps_deadline else deadline
-            planned = yield from ask(making, partial(workers.run_async, making, limit, self.name))
+            planned = yield from workers.aside(making, limit, self.name)
         scores = yield from scored(self._layered(), planned.pairs, deadline)
         order = self._order(candidates, planned, scores)
         return replace(order, matcher=matcher_of(query.text, self.scorer, self.text))

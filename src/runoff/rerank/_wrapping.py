@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from runoff._util.display import Configured
 from runoff._util.messages import name_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
@@ -65,7 +66,7 @@ def scored(
     return scores
 
 
-class Around:
+class Around(Configured):
     """A part around a scorer that answers for it where nothing changes."""
 
     __slots__ = ()

@@ -11,7 +11,7 @@ import numpy as np
 from runoff._util.arguments import SignatureOfInit, count
 from runoff._util.progress import Wanted, check_progress, counted
 from runoff._waiting import workers
-from runoff._waiting.drive import ask, run, run_async
+from runoff._waiting.drive import run, run_async
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall._arguments import as_documents, check_question
 from runoff.recall._dense.nearest import SCORE_RANGES, Similarity, nearest
@@ -251,7 +251,7 @@ class Dense:
             deadline.check("recall")
         vector = yield from self._embedder.vector(query, view.packed.rows.shape[1], deadline)
         search = partial(self._search, view, vector, query, depth)
-        return (yield from ask(search, partial(workers.run_async, search, deadline, "recall")))
+        return (yield from workers.aside(search, deadline, "recall"))
 
     def _search(
         self, view: View, vector: NDArray[np.float64] | None, query: Query, depth: int

@@ -12,7 +12,6 @@ import numpy as np
 
 from runoff._util.numbers import as_array
 from runoff._waiting import workers
-from runoff._waiting.drive import ask
 from runoff.errors import EmbeddingError, InvalidArgument
 from runoff.recall._arguments import check_callable
 from runoff.recall._dense.vectors import as_matrix
@@ -190,7 +189,7 @@ class Qdrant(EngineSource[_Collection]):
         call: Callable[[], Any] = partial(_sparse, self._sparse_embed, query.text)
         if self._search_kind == "tokens":
             call = partial(_tokens, self._token_embed, query.text, description.dimension)
-        found = yield from ask(call, lambda: workers.run_async(call, deadline, "recall"))
+        found = yield from workers.aside(call, deadline, "recall")
         if self._search_kind == "tokens":
             return found or None
         indices, values = found
