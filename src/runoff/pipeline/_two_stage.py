@@ -238,6 +238,15 @@ class TwoStage:
             return (yield from _compute(partial(search.respond, nominated, reply), heavy))
 
 
+def searching(
+    pipeline: TwoStage, query: str | Query, top_k: int, timeout: float | None
+) -> Asking[Response]:
+    """Search as a step of another body: `search` where that waits, `asearch` where it awaits."""
+    search = partial(pipeline.search, query, top_k=top_k, timeout=timeout)
+    asearch = partial(pipeline.asearch, query, top_k=top_k, timeout=timeout)
+    return (yield from ask(search, asearch))
+
+
 def _unread(sources: Mapping[str, RecallSource], text: str) -> tuple[str, ...]:
     """Return a sentence for each source that reads only the start of the query."""
     limits = {name: getattr(source, "query_characters", None) for name, source in sources.items()}
