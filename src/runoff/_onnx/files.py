@@ -161,7 +161,6 @@ class ModelFiles(ModelDirectory):
 
     @property
     def tokenizer(self) -> Path:
-        """The tokenizer's file."""
         return self.directory / TOKENIZER
 
     def external(self) -> list[Path]:

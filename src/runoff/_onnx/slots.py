@@ -45,7 +45,6 @@ class Interrupt:
             stop()
 
     def stop(self) -> None:
-        """Interrupt the task."""
         self.stopped = True
         if self._stop is not None:
             self._stop()

@@ -138,7 +138,6 @@ class TextEncoder:
         return len(self._single.ids[0]), len(self._single.ids[1])
 
     def text(self, text: str) -> Encoded:
-        """Encode one text."""
         ids, truncated = self.ids(text, self.length)
         return self.filled(ids, truncated=truncated)
 

@@ -78,7 +78,6 @@ class TerminalReport:
         return bars()
 
     def indexed(self, index: DemoIndex, what: str) -> None:
-        """Print one line."""
         how = f"indexed in {index.built_s:.0f} s" if index.built_s else "indexed earlier"
         count = len(index.bm25)
         self._say(f"{count:,} passages of {what}, {how}: BM25 and Chroma in {index.path}", "dim")

@@ -18,7 +18,7 @@ from runoff.errors import InvalidArgument, RunoffError
 from runoff.rerank._local import backends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from runoff._onnx.files import ModelDirectory
 
@@ -98,13 +98,13 @@ def write_checksums(folder: Path, names: list[str]) -> None:
 
 
 def described(
-    directory: ModelDirectory, said: dict[str, object], **made_of: str
+    directory: ModelDirectory, said: Mapping[str, object], **made_of: str
 ) -> dict[str, object]:
     """Return a model's own settings with what is said of the export, and what that was made of."""
     own = {name: value for name, value in directory.config.items() if name != "auto_map"}
     packages = ("sentence-transformers", "torch", "transformers")
     versions = dict(zip(packages, backends.versions(*packages), strict=True))
-    return own | said | {"source": {"model": directory.name, **made_of, **versions}}
+    return own | dict(said) | {"source": {"model": directory.name, **made_of, **versions}}
 
 
 def finished(folder: Path, precision: Precisions) -> dict[str, int]:

@@ -35,7 +35,6 @@ class Carried(Document):
     origin: LangChainDocument | None = field(default=None, compare=False, repr=False)
 
     def rewritten(self, text: str) -> Carried:
-        """Return a copy with another text."""
         origin = plain(self).model_copy(update={"page_content": text})
         return replace(self, text=text, origin=origin)
 

@@ -136,7 +136,6 @@ class CompressorReranker:
 
     @property
     def name(self) -> str:
-        """The compressor's class."""
         return type(self.compressor).__name__
 
     def rerank(

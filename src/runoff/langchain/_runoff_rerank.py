@@ -155,7 +155,8 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
     def _searching(
         self, query: str, given: Sequence[LangChainDocument], config: RunnableConfig
     ) -> Asking[Response]:
-        return searching(self._pipeline(given, config), query, self.top_n, self.timeout)
+        pipeline = self._pipeline(given, config)
+        return searching(pipeline, query, top_k=self.top_n, timeout=self.timeout)
 
     def _pipeline(self, given: Sequence[LangChainDocument], config: RunnableConfig) -> TwoStage:
         return TwoStage(

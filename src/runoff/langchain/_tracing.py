@@ -44,7 +44,6 @@ _Judged = TypeVar("_Judged", Ranked, Dropped)
 
 
 def run_inputs(query: str, ids: Sequence[str | None]) -> dict[str, Any]:
-    """Return the inputs of a rerank run."""
     return {"query": query, "documents": list(ids)}
 
 

@@ -126,7 +126,6 @@ class Reading:
         return Template(self.text_template).render(content, {**node.metadata, **shown})
 
     def document(self, found: NodeWithScore) -> NodeDocument:
-        """Return a node as a document."""
         node = found.node
         text = self.text(node)
         return NodeDocument(

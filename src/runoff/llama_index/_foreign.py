@@ -48,7 +48,6 @@ class PostprocessorReranker:
 
     @property
     def name(self) -> str:
-        """The postprocessor's class."""
         return type(self.postprocessor).__name__
 
     @property

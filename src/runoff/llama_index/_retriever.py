@@ -280,8 +280,10 @@ class TwoStageRetriever(BaseRetriever):
     def _asking(self, query_bundle: QueryBundle) -> Asking[list[NodeWithScore]]:
         if self._skips(query_bundle):
             return []
-        query = to_query(query_bundle)
-        return self._nodes((yield from searching(self._traced(), query, self.top_n, self.timeout)))
+        response = yield from searching(
+            self._traced(), to_query(query_bundle), top_k=self.top_n, timeout=self.timeout
+        )
+        return self._nodes(response)
 
     def _skips(self, bundle: QueryBundle) -> bool:
         """Whether a bundle has no question in it, and is answered with an empty list."""

@@ -229,7 +229,7 @@ class RunoffRerank(BaseNodePostprocessor):
             return []
         with self._traced(bundle, nodes) as found:
             response = yield from searching(
-                self._pipeline(nodes), to_query(bundle), self.top_n, self.timeout
+                self._pipeline(nodes), to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
             found.extend(to_nodes(response, 1, marked=self.provenance))
         return found

@@ -214,7 +214,6 @@ class AwaitableSource(RetrieverSource):
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        """Do what `retrieve` does, awaited."""
         del deadline  # as in `retrieve`
         return await run_async(self._hits(query, depth))
 
@@ -242,7 +241,6 @@ class AwaitableIndexSource(IndexSource, AwaitableSource):
 
 
 def index_source(index: BaseIndex[Any], reading: Reading) -> IndexSource:
-    """Return an index as a source."""
     retriever = index.as_retriever()
     kind = AwaitableIndexSource if awaitable(retriever) else IndexSource
     return kind(retriever, reading, index=index)

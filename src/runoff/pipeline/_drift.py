@@ -76,7 +76,6 @@ class Present:
         return [hit for hit in hits if hit.doc_id not in gone]
 
     def warmup(self) -> None:
-        """Load what the source loads."""
         warmup = getattr(self.source, "warmup", None)
         if callable(warmup):
             warmup()

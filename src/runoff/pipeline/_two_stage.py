@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff._util.arguments import count
 from runoff._util.display import html_by
@@ -238,12 +238,12 @@ class TwoStage:
             return (yield from _compute(partial(search.respond, nominated, reply), heavy))
 
 
-def searching(
-    pipeline: TwoStage, query: str | Query, top_k: int, timeout: float | None
-) -> Asking[Response]:
+def searching(pipeline: TwoStage, query: str | Query, **how: Any) -> Asking[Response]:  # noqa: ANN401 - as `search`
     """Search as a step of another body: `search` where that waits, `asearch` where it awaits."""
-    search = partial(pipeline.search, query, top_k=top_k, timeout=timeout)
-    asearch = partial(pipeline.asearch, query, top_k=top_k, timeout=timeout)
+    search, asearch = (
+        partial(pipeline.search, query, **how),
+        partial(pipeline.asearch, query, **how),
+    )
     return (yield from ask(search, asearch))
 
 

@@ -52,7 +52,6 @@ class Composed(Configured):
         return True
 
     def warmup(self) -> None:
-        """Load and run every reranker's model once."""
         for one in self._inner:
             if isinstance(one, Warmable):
                 one.warmup()

@@ -32,7 +32,6 @@ class Pending:
             self._batches.append(batch)
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Delete documents."""
         for one in ids:
             self._added.pop(one, None)
             self._removed.add(one)

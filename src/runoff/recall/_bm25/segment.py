@@ -94,7 +94,6 @@ class Segment:
         return len(self.ids)
 
     def row(self, doc_id: str) -> int | None:
-        """Return a document's row, or None."""
         row = bisect_left(self.ids, doc_id)
         return row if row < len(self.ids) and self.ids[row] == doc_id else None
 

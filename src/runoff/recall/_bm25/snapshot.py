@@ -108,7 +108,6 @@ class Snapshot:
 
     @property
     def scoring(self) -> Scoring:
-        """The scores of the main segment."""
         with self._lock:
             if self._scoring is None:
                 self._scoring = make_scoring(self.main.postings, self.formula)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from runoff._util import optout
 from runoff.errors import IndexNotFound, InvalidArgument, MissingExtra
-from runoff.recall._stores.chroma_errors import named
 from runoff.recall._stores.chroma_where import knows_lists, where_of
 from runoff.recall._stores.engine import AsyncEngineSource, EngineSource
+from runoff.recall._stores.engine_errors import named
 from runoff.recall._stores.spaces import SCORE_RANGES, Space, similarity
 from runoff.types import Document, Hit
 
@@ -233,9 +233,6 @@ class Chroma(EngineSource[_Collection]):
             for doc_id, text, metadata in zip(*columns, strict=True)
         ]
         return found, start + size if len(found) == size else None
-
-    def _known(self, error: Exception) -> Exception:
-        return named(error, f"collection {self._name!r}")
 
 
 class _AsyncChroma(AsyncEngineSource[_Collection], Chroma):

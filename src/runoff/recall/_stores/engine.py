@@ -361,7 +361,6 @@ class AsyncEngineSource(EngineSource[_L]):
                 return
 
     def warmup(self) -> None:
-        """Load the embedding model."""
         if self._embedder is not None:
             self._embedder.warmup()
 
@@ -371,7 +370,6 @@ class AsyncEngineSource(EngineSource[_L]):
 
 
 def _is_async(client: object, method: str) -> bool:
-    """Whether a client's method must be awaited."""
     if any(kind.__name__.startswith("Async") for kind in type(client).__mro__):
         return True
     return inspect.iscoroutinefunction(getattr(client, method, None))

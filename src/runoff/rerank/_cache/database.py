@@ -190,7 +190,6 @@ class Database:
         return keys
 
     def close(self) -> None:
-        """Close both connections."""
         for one in (self.reading, self.writing):
             with one.lock:
                 one.close()

@@ -144,7 +144,6 @@ class Listener(socketserver.TCPServer):
         super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - inherited
-        """Start the thread of a connection."""
         traffic = self.traffic
         with traffic.lock:
             number = traffic.connections + 1
@@ -202,7 +201,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(404, encode({"detail": "Not Found"}))
 
     def do_POST(self) -> None:
-        """Score, refuse or misbehave."""
         try:
             raw, refusal = self._read_body(), None
         except Refusal as no:

@@ -270,7 +270,6 @@ def _whole(body: Mapping[str, Any], name: str, *, least: int) -> int | None:
 
 
 def _raw(dialect: Dialect, body: Mapping[str, Any]) -> bool:
-    """Whether the request asks for logits."""
     if dialect == "vllm":
         return body.get("use_activation") is False
     return dialect == "nvidia" or (
