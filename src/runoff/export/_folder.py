@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from runoff._onnx.files import CHECKSUMS, checksum
 from runoff._onnx.passes.graph import need_onnx
 from runoff._util.arguments import is_share
+from runoff._util.generations.files import force_path
 from runoff._util.progress import check_progress
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.rerank._local import backends
@@ -76,10 +76,10 @@ def appearing(out: Path) -> Iterator[Path]:
             yield folder
             folder.chmod(0o755)  # mkdtemp makes it readable for this user only
             for path in (*folder.iterdir(), folder):
-                _flush(path)
+                force_path(path)
             check_absent(out)  # renaming would replace an empty folder
             folder.rename(out)
-            _flush(out.parent)
+            force_path(out.parent)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -118,14 +118,3 @@ def finished(folder: Path, precision: Precisions) -> dict[str, int]:
         for kind, name in (("fp32", FP32), ("int8", INT8))
     }
     return {kind: size for kind, size in sizes.items() if size}
-
-
-def _flush(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk; Windows does the latter by itself."""
-    if path.is_dir() and os.name != "posix":
-        return
-    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -239,7 +239,8 @@ def _paired(
         for rank, position in enumerate(found):
             if position is not None:
                 continue
-            document = _unscored(kept[rank])
+            bare = {name: one for name, one in kept[rank].metadata.items() if name != RELEVANCE}
+            document = kept[rank].model_copy(update={"metadata": bare})
             for candidate, copy in enumerate(copies):
                 if candidate not in taken and same(document, copy):
                     found[rank] = candidate
@@ -273,8 +274,3 @@ def _ways(copies: Sequence[LangChainDocument]) -> tuple[_Same, ...]:
 
 def _text(document: LangChainDocument) -> str:
     return document.page_content
-
-
-def _unscored(document: LangChainDocument) -> LangChainDocument:
-    metadata = {name: one for name, one in document.metadata.items() if name != RELEVANCE}
-    return document.model_copy(update={"metadata": metadata})

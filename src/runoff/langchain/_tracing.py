@@ -97,7 +97,7 @@ def in_run(
     outputs: Callable[[_T], dict[str, Any]],
 ) -> Asking[_T]:
     """Do some work in a run of its own, which the config that it gets reports to."""
-    named = {"serialized": None, "inputs": inputs, "name": RUN_NAME}
+    named: Any = {"serialized": None, "inputs": inputs, "name": RUN_NAME}
     manager: Any = yield from ask(
         lambda: get_callback_manager_for_config(config).on_chain_start(**named),
         lambda: get_async_callback_manager_for_config(config).on_chain_start(**named),

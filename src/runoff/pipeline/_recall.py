@@ -17,7 +17,6 @@ from runoff.types import Hit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
     from typing import Self
 
     from runoff._waiting.drive import Asking, Future
@@ -67,12 +66,7 @@ class Recall:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop waiting for sources."""
         self._resume_clock()
         for future in self._futures.values():

@@ -105,13 +105,14 @@ class Breaker:
     def _settle(self, permit: Permit, outcome: str, why: str) -> None:
         with self._lock:
             took = self._clock() - permit.since
+            proves = took >= max(_SHORTEST, _PATIENCE * (self._usual or 0.0))
             if permit.probe:
                 self._probing = False
             if outcome == "answered":
                 known = self._usual
                 self._usual = took if known is None else known + _MEMORY * (took - known)
                 self._failed, self._cooldown = 0, 0.0
-            elif outcome == "failed" or (outcome == "left" and self._long(took)):
+            elif outcome == "failed" or (outcome == "left" and proves):
                 self._failed += 1
                 self._last = why
                 if permit.probe or (not self._cooldown and self._failed >= self._circuit.failures):
@@ -120,9 +121,6 @@ class Breaker:
                         doubled, max(self._circuit.longest, self._circuit.cooldown)
                     )
                     self._opened_at = self._clock()
-
-    def _long(self, took: float) -> bool:
-        return took >= max(_SHORTEST, _PATIENCE * (self._usual or 0.0))
 
 
 class Permit:
