@@ -23,7 +23,7 @@ from runoff.errors import (
 from runoff.filters import Eq, Not, Range
 from runoff.protocols import AsyncRecallSource, RecallSource
 from runoff.recall import Chroma, Dense
-from runoff.recall._stores.chroma_errors import named
+from runoff.recall._stores.engine_errors import named
 from runoff.testing.contracts import RecallSourceContract
 from runoff.types import Document, Query
 

@@ -4,5 +4,4 @@ from pathlib import Path
 
 
 def get_hook_dirs() -> list[str]:
-    """Return the folder of the hooks."""
     return [str(Path(__file__).parent)]

@@ -36,10 +36,6 @@ _known: dict[tuple[str, int, int], tuple[str, ...]] = {}
 def external_files(graph: Path, model: str) -> list[Path]:
     """Return the files that hold a graph's weights, sorted; none where it holds them itself.
 
-    Args:
-        graph: the ONNX file.
-        model: the model's name, for messages.
-
     Raises:
         ModelDamaged: the graph cannot be read, a file is missing, or lies outside the folder.
         OSError: the graph cannot be opened.
@@ -48,25 +44,22 @@ def external_files(graph: Path, model: str) -> list[Path]:
     for location in _locations(graph, model):
         name = PurePosixPath(location)
         if name.is_absolute() or ".." in name.parts or "\\" in location or "\0" in location:
-            msg = (
+            raise ModelDamaged(
                 f"{model}: {graph} names weights outside its own folder ({location!r}), which are "
                 "not read: take the model from another source"
             )
-            raise ModelDamaged(msg)
         path = graph.parent / name
         if not path.is_file():
-            msg = (
+            raise ModelDamaged(
                 f"{model}: the weights {location!r} that {graph} names are missing: put the file "
                 "beside it, or fetch the whole model again"
             )
-            raise ModelDamaged(msg)
         real = path.resolve()
         if not any(real.is_relative_to(one) for one in (graph.parent.resolve(), _home(graph))):
-            msg = (
+            raise ModelDamaged(
                 f"{model}: the weights {path} are a link to {real}, outside the model's folder, "
                 "and are not read: copy the file there"
             )
-            raise ModelDamaged(msg)
         found.append(path)
     return sorted(found)
 
@@ -113,15 +106,13 @@ def _walk(stream: BinaryIO, end: int, kind: str, level: int) -> Iterator[str]:
         ValueError: it is not a message of this format.
     """
     if level > _DEEPEST:
-        msg = "it is nested too deeply"
-        raise ValueError(msg)
+        raise ValueError("it is nested too deeply")
     while stream.tell() < end:
         tag = _varint(stream)
         size = _size(stream, tag & 7)
         after = stream.tell() + size
         if after > end:
-            msg = "the file ends too early"
-            raise ValueError(msg)
+            raise ValueError("the file ends too early")
         inside = _INSIDE[kind].get(tag >> 3) if tag & 7 == _BYTES else None
         if inside == "entry":
             key, value = _entry(stream.read(size))
@@ -145,8 +136,7 @@ def _size(stream: BinaryIO, wire: int) -> int:
     if wire == _BYTES:
         return _varint(stream)
     if wire not in {_FIXED64, _FIXED32}:
-        msg = "it is not an ONNX graph"
-        raise ValueError(msg)
+        raise ValueError("it is not an ONNX graph")
     return 8 if wire == _FIXED64 else 4
 
 
@@ -158,8 +148,7 @@ def _entry(data: bytes) -> tuple[bytes, bytes]:
         field, at = _number(data, at)
         size, at = _number(data, at)
         if field & 7 != _BYTES or at + size > len(data) or size > _LONGEST:
-            msg = "the location of its weights cannot be read"
-            raise ValueError(msg)
+            raise ValueError("the location of its weights cannot be read")
         texts[field >> 3] = data[at : at + size]
         at += size
     return texts[1], texts[2]
@@ -174,8 +163,7 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         if not data[at - 1] & 0x80:
             return value, at
-    msg = "the location of its weights cannot be read"
-    raise ValueError(msg)
+    raise ValueError("the location of its weights cannot be read")
 
 
 def _varint(stream: BinaryIO) -> int:
@@ -188,5 +176,4 @@ def _varint(stream: BinaryIO) -> int:
         if byte[0] < 0x80:  # noqa: PLR2004 - the last byte of a number
             return value
         shift += 7
-    msg = "the file ends too early"
-    raise ValueError(msg)
+    raise ValueError("the file ends too early")

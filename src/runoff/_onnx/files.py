@@ -69,8 +69,7 @@ class ModelDirectory:
         if read is None:
             return {}
         if not isinstance(read, dict):
-            msg = f"{self.name}: {name} is not a JSON object: fetch the model again"
-            raise ModelDamaged(msg)
+            raise ModelDamaged(f"{self.name}: {name} is not a JSON object: fetch the model again")
         return read
 
     def _json(self, name: str) -> object:
@@ -122,11 +121,10 @@ class ModelDirectory:
             return stated
         padding = self.config.get("pad_token_id") or 0
         if not is_count(padding, most=stated - 2):
-            msg = (
+            raise ModelDamaged(
                 f"{self.name}: config.json has {stated} positions and the padding token "
                 f"{padding!r}, which do not fit together: fetch the model again"
             )
-            raise ModelDamaged(msg)
         return stated - padding - 1
 
     @cached_property
@@ -163,7 +161,6 @@ class ModelFiles(ModelDirectory):
 
     @property
     def tokenizer(self) -> Path:
-        """The tokenizer's file."""
         return self.directory / TOKENIZER
 
     def external(self) -> list[Path]:
@@ -211,8 +208,7 @@ def in_directory(directory: Path, *, name: str, precision: Precision) -> ModelFi
         ModelNotFound: the directory, its tokenizer or a fitting ONNX file is missing.
     """
     if not directory.is_dir():
-        msg = f"{name}: there is no directory {directory}"
-        raise ModelNotFound(msg)
+        raise ModelNotFound(f"{name}: there is no directory {directory}")
     names = [
         path.relative_to(directory).as_posix()
         for folder in _FOLDERS
@@ -220,11 +216,10 @@ def in_directory(directory: Path, *, name: str, precision: Precision) -> ModelFi
     ]
     chosen, kind = choose(names, precision, name)
     if not (directory / TOKENIZER).is_file():
-        msg = (
+        raise ModelNotFound(
             f"{name}: {directory / TOKENIZER} is missing: save a fast tokenizer there, with "
             f"transformers: AutoTokenizer.from_pretrained(...).save_pretrained({str(directory)!r})"
         )
-        raise ModelNotFound(msg)
     return ModelFiles(name, directory, directory / chosen, kind)
 
 
@@ -265,11 +260,10 @@ def choose(names: Iterable[str], precision: Precision, model: str) -> tuple[str,
         if precision in {"auto", kind}:
             return path, kind
     if not graphs:
-        msg = (
+        raise ModelNotFound(
             f"{model}: it has no ONNX file: export it with "
             f'"runoff export MODEL DIRECTORY" and pass the directory'
         )
-        raise ModelNotFound(msg)
     msg = f"{model}: no ONNX file fits precision={precision!r}; there are {', '.join(graphs)}"
     raise ModelNotFound(msg)
 

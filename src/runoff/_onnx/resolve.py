@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff._onnx import hub
 from runoff._onnx.files import (
@@ -117,6 +117,17 @@ def resolve(
     )
 
 
+def find(config: Any) -> ModelFiles:  # noqa: ANN401 - any configuration with these fields
+    """Find the files of the model that a configuration names; see `resolve`."""
+    return resolve(
+        config.model,
+        precision=config.precision,
+        revision=config.revision,
+        cache_dir=config.cache_dir,
+        local_files_only=config.local_files_only,
+    )
+
+
 def fetched(
     model: str | Path,
     look: Callable[[Path], _F],
@@ -177,29 +188,26 @@ def _embedded(name: str, precision: Precision) -> ModelFiles:
     package = _models()
     known = package.names()
     if name not in known:
-        msg = (
+        raise ModelNotFound(
             f"{name}: no embedded model has this name; there are {', '.join(known)}. "
             'Models of the Hugging Face Hub are "org/name", directories contain a "/"'
         )
-        raise ModelNotFound(msg)
     try:
         directory = package.path(name)
     except package.ModelDamagedError as error:
         check_exhausted(error.__cause__, name)
         if getattr(sys, "frozen", False) and not error.file.exists():
-            msg = (
+            raise ModelNotFound(
                 f"{name}: the model is not bundled with this application: {error.file} is missing. "
                 "Build it with the data of runoff_models: pyinstaller --collect-data runoff_models"
-            )
-            raise ModelNotFound(msg) from error
+            ) from error
         raise ModelDamaged(str(error)) from error
     files = in_directory(directory, name=name, precision="auto")
     verified(files)
     made = files.config.get("precision")
     kind = made if isinstance(made, str) else files.precision
     if precision not in {"auto", kind}:
-        msg = f"{name}: the embedded model is {kind}, not {precision}"
-        raise ModelNotFound(msg)
+        raise ModelNotFound(f"{name}: the embedded model is {kind}, not {precision}")
     return ModelFiles(name, directory, files.onnx, kind)
 
 

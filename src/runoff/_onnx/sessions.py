@@ -8,7 +8,6 @@ every call finds its model again.
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import threading
 import weakref
 from collections import OrderedDict
@@ -21,6 +20,8 @@ from runoff._onnx.external import is_linked
 from runoff._onnx.inputs import Inputs
 from runoff._onnx.slots import Interrupt
 from runoff._util import optout
+from runoff._util.fork import in_child
+from runoff._util.messages import first_line
 from runoff._waiting import exits
 from runoff.errors import DeadlineExceeded, ModelDamaged, PoolFull
 
@@ -79,11 +80,6 @@ class Loaded:
     ) -> NDArray[Any]:
         """Compute one output for one input, in this thread.
 
-        Args:
-            encoded: the input, shape (1, n).
-            output: the name of the output.
-            interrupt: stops the run from another thread.
-
         Returns:
             The output as the graph gives it, the leading dimension being 1.
 
@@ -104,8 +100,7 @@ class Loaded:
         try:
             results = self._session.run([*outputs], feeds, options)
         except Exception as error:
-            msg = f"{self._name} cannot be run: {_summary(error)}"
-            raise ModelDamaged(msg) from error
+            raise ModelDamaged(f"{self._name} cannot be run: {first_line(error)}") from error
         return [np.asarray(one) for one in results]
 
     def probe(self, encoded: Encoded, output: str, deadline: Deadline | None) -> NDArray[Any]:
@@ -176,11 +171,10 @@ def _open_tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401 - tokenizers is i
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        msg = (
-            f"{files.name}: {files.tokenizer} cannot be read as a tokenizer ({_summary(error)}): "
+        raise ModelDamaged(
+            f"{files.name}: {files.tokenizer} cannot be read as a tokenizer ({first_line(error)}): "
             "fetch the model again"
-        )
-        raise ModelDamaged(msg) from error
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -210,17 +204,13 @@ def _open_session(files: ModelFiles, threads: int, graph: Path) -> Any:  # noqa:
                 "its weights are a link to another folder, which this version of onnxruntime may "
                 'not follow: update it, or copy the model with "hf download --local-dir"'
             )
-        msg = f"{files.name}: {graph} cannot be loaded ({_summary(error)}): {remedy}"
+        msg = f"{files.name}: {graph} cannot be loaded ({first_line(error)}): {remedy}"
         raise ModelDamaged(msg) from error
 
 
 def _cancel(options: Any) -> None:  # noqa: ANN401 - as above
     if hasattr(options, "set_load_cancellation_flag"):  # since onnxruntime 1.21
         options.set_load_cancellation_flag(True)
-
-
-def _summary(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:300]
 
 
 class _Cache:
@@ -291,11 +281,8 @@ def forget() -> None:
     _cache = _Cache()
 
 
+@in_child
 def _after_fork() -> None:
     global _generation  # noqa: PLW0603 - a run may have been in progress, its locks held for ever
     _generation += 1
     forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

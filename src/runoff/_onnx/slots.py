@@ -9,12 +9,12 @@ running ones are interrupted.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runoff._onnx import cpu
+from runoff._util.fork import in_child
 from runoff._waiting import exits, workers
 from runoff.errors import DeadlineExceeded, PoolFull
 
@@ -45,7 +45,6 @@ class Interrupt:
             stop()
 
     def stop(self) -> None:
-        """Interrupt the task."""
         self.stopped = True
         if self._stop is not None:
             self._stop()
@@ -213,8 +212,7 @@ class Slots:
                 except RuntimeError as error:
                     if self._threads:
                         break  # fewer slots, until a thread can be started
-                    msg = f"no thread can be started for models: {error}"
-                    raise PoolFull(msg) from error
+                    raise PoolFull(f"no thread can be started for models: {error}") from error
                 self._threads.append(thread)
             self._open.add(call)
             self._calls.append(call)
@@ -311,11 +309,8 @@ def shared(device: str = _CORES) -> Slots:
         return found
 
 
+@in_child
 def _forget() -> None:
     global _lock  # noqa: PLW0603 - threads and held locks do not survive a fork
     _lock = threading.Lock()
     _slots.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

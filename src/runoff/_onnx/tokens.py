@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.fork import in_child
 from runoff._waiting import exits
 from runoff.errors import InvalidArgument
 
@@ -43,7 +43,6 @@ class Encoded:
     mask: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        """Return the number of tokens."""
         return self.ids.size
 
 
@@ -139,7 +138,6 @@ class TextEncoder:
         return len(self._single.ids[0]), len(self._single.ids[1])
 
     def text(self, text: str) -> Encoded:
-        """Encode one text."""
         ids, truncated = self.ids(text, self.length)
         return self.filled(ids, truncated=truncated)
 
@@ -232,10 +230,7 @@ def _start(text: str, size: int) -> str:
 _forked = False  # the threads of `encode_batch` do not survive a fork
 
 
+@in_child
 def _after_fork() -> None:
     global _forked  # noqa: PLW0603 - there is one process
     _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import weakref
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runoff._tokens.disk_shelf import DiskShelf
 from runoff._tokens.shelf import Shelf
+from runoff._util.fork import in_child
 from runoff._waiting import exits, workers
 from runoff.errors import InvalidArgument, PoolFull, RunoffError
 
@@ -219,12 +219,9 @@ def _at_exit() -> None:
         held.flush_quietly()
 
 
+@in_child
 def _after_fork() -> None:
     global _opening  # noqa: PLW0603 - a held lock does not survive a fork
     _opening = threading.Lock()
     for held in list(_all):
         held.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from runoff._util.lazy import import_name
+from runoff._util.messages import config_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,3 +39,13 @@ def html_by(name: str, module: str = "_sections") -> Callable[[object], str]:
         return page
 
     return _repr_html_
+
+
+class Configured:
+    """A frozen dataclass, made with `repr=False`, that shows its configuration."""
+
+    __slots__ = ()
+
+    __repr__ = config_repr
+
+    _repr_html_ = html_by("configured_html", "_notebook")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_ADAPTERS = {"langchain_core": "runoff.langchain", "llama_index": "runoff.llama_index"}
 _IMPORTED = {"TYPE_CHECKING", "annotations", "lazily"}  # by the packages that use this module
 
 
@@ -43,3 +44,9 @@ def import_name(module: str, name: str) -> Any:  # noqa: ANN401 - the caller kno
     import it.
     """
     return getattr(import_module(module), name)
+
+
+def import_adapter(kind: type) -> None:
+    """Import the adapter of a class's framework, which may not have been imported yet."""
+    for package in _ADAPTERS.keys() & {base.__module__.partition(".")[0] for base in kind.__mro__}:
+        import_module(_ADAPTERS[package])

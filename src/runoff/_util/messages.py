@@ -49,6 +49,11 @@ def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its class: native code writes pages."""
+    return (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
+
+
 def without_secrets(text: str) -> str:
     """Return a text whose URLs have lost the password and the query."""
     return re.sub(_URL, r"\1\2", text)

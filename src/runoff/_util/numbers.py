@@ -34,7 +34,6 @@ def _listed(value: object) -> object:
 
 
 def _plain(value: object) -> object:
-    """Return nested lists of Python numbers."""
     if callable(read := getattr(value, "tolist", None)):
         return read()
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | AbstractSet):

@@ -22,6 +22,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from runoff._util.fork import in_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -229,11 +231,10 @@ def _hang_instead_of_aborting() -> None:
         libc.on_exit(end, None)  # called with the exit code, before anything registered earlier
 
 
+@in_child
 def _after_fork() -> None:
     global _gate  # noqa: PLW0603 - no other thread, and no native call of one, crosses a fork
     _gate = _Gate()
 
 
 atexit.register(close)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

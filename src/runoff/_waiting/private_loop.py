@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import os
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from runoff._util.fork import in_child
 from runoff._waiting import exits
 from runoff.errors import BadReply, DeadlineExceeded, PoolFull
 
@@ -56,14 +56,11 @@ _lock = threading.Lock()
 _current: _Loop | None = None
 
 
+@in_child
 def _rebuild() -> None:
     global _lock, _current  # noqa: PLW0603 - neither thread nor lock survives a fork
     _lock = threading.Lock()
     _current = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_rebuild)
 
 
 def running() -> asyncio.AbstractEventLoop:

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextvars
-import os
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._util.fork import in_child
 from runoff._waiting import exits
+from runoff._waiting.drive import ask
 from runoff.errors import BadReply, PoolFull
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
 
 MAX_WORKERS = 64
@@ -100,6 +102,7 @@ def _pool_of(level: int) -> _Pool:
     return _pools[level]
 
 
+@in_child
 def _rebuild() -> None:
     global _pools  # noqa: PLW0603 - threads do not survive a fork, so the child starts afresh
     _pools = [_Pool(MAX_WORKERS)]
@@ -111,10 +114,6 @@ class Job(concurrent.futures.Future[_T]):
     def __init__(self, pool: _Pool) -> None:
         super().__init__()
         self.pool = pool
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_rebuild)
 
 
 def submit(call: Callable[[], _T]) -> Job[_T]:
@@ -188,6 +187,11 @@ async def run_async(call: Callable[[], _T], deadline: Deadline | None, what: str
         return await wait(asyncio.wrap_future(future), deadline, what)
     finally:
         leave(future)
+
+
+def aside(call: Callable[[], _T], deadline: Deadline | None, what: str) -> Asking[_T]:
+    """Make a call; an event loop has it made in a worker thread, as `run_async` does."""
+    return (yield from ask(call, lambda: run_async(call, deadline, what)))
 
 
 async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str) -> _T:

@@ -47,7 +47,6 @@ class Part(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its output file."""
         return f"part-{self.number:06}.parquet"
 
 

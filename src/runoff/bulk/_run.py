@@ -172,7 +172,6 @@ class _Where:
     def compute(
         self, task: Task, parts: Sequence[Part], folder: Path
     ) -> Iterator[tuple[Part, Counts]]:
-        """Yield each part when it is written."""
         if self.executor == "ray":
             from runoff.bulk._ray import compute  # noqa: PLC0415 - Ray is an extra
 

@@ -81,12 +81,10 @@ class Scoring:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The two columns of each pair."""
         return {"query": self.query, "text": self.text}
 
     @property
     def added(self) -> tuple[str, ...]:
-        """The score, and whether text was lost."""
         return SCORE, TRUNCATED
 
     def identity(self) -> str:
@@ -128,12 +126,10 @@ class Encoding:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The column of the texts."""
         return {"text": self.text}
 
     @property
     def added(self) -> tuple[str, ...]:
-        """The vector, and whether text was lost."""
         return self.vector, TRUNCATED
 
     def identity(self) -> str:

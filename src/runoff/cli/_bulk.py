@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,18 +54,8 @@ def rerank(  # noqa: PLR0913, PLR0917 - options of the command line
     """Score the pair of query and document in each row, in a new column rerank_score."""
     from runoff.bulk import rerank as run  # noqa: PLC0415 - --help needs no pyarrow
 
-    summary = run(
-        source,
-        output,
-        reranker=reranker,
-        query=query,
-        text=text,
-        rows=rows,
-        executor=_executor(ray),
-        workers=workers,
-        progress=True,
-    )
-    _say(summary, output, as_json=as_json)
+    work = partial(run, source, output, executor=_executor(ray), workers=workers, progress=True)
+    _say(work(reranker=reranker, query=query, text=text, rows=rows), output, as_json=as_json)
 
 
 @bulk.command()
@@ -84,18 +75,8 @@ def encode(  # noqa: PLR0913, PLR0917 - as above
     """Embed the text of each row, in a new column of vectors."""
     from runoff.bulk import encode as run  # noqa: PLC0415 - as above
 
-    summary = run(
-        source,
-        output,
-        embedder=model,
-        text=text,
-        vector=vector,
-        rows=rows,
-        executor=_executor(ray),
-        workers=workers,
-        progress=True,
-    )
-    _say(summary, output, as_json=as_json)
+    work = partial(run, source, output, executor=_executor(ray), workers=workers, progress=True)
+    _say(work(embedder=model, text=text, vector=vector, rows=rows), output, as_json=as_json)
 
 
 def _executor(ray: str | None) -> Executor:

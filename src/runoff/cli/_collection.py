@@ -98,10 +98,6 @@ def _is_table(path: Path) -> bool:
 def texts_beside(name: str, recording: Recording) -> dict[str, str] | None:
     """Return the texts of a recording's documents from a BEIR folder; None without a corpus there.
 
-    Args:
-        name: the argument that names the collection.
-        recording: has the ids of the documents.
-
     Raises:
         MalformedData: a line cannot be read.
     """
@@ -120,13 +116,6 @@ def write_judge(
     path: Path,
 ) -> None:
     """Write the documents to judge to a table, with their texts where they are known.
-
-    Args:
-        argument: the option that gave the path, for error messages.
-        found: has the verdict.
-        collection: may have the documents.
-        recording: may have their texts.
-        path: the file.
 
     Raises:
         InvalidArgument: nothing is compared, so that nothing is to be judged.

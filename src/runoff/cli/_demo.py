@@ -102,7 +102,6 @@ def open_documents(path: Path | None, cache: Path | None, report: Report) -> Ope
 
 
 def pipeline_over(index: DemoIndex) -> TwoStage:
-    """Return a two-stage pipeline over an index."""
     from runoff.pipeline import TwoStage  # noqa: PLC0415 - as above
 
     return TwoStage({"bm25": index.bm25, "dense": index.dense})

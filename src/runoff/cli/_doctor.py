@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 from runoff.cli._system import attribute, call
 from runoff.errors import InvalidArgument
 from runoff.testing._doctor.doctor import doctor as examine
@@ -33,7 +34,7 @@ def doctor(
             show_default="a few in English",
         ),
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Check what a part really does: direction, filters, depth, ids, ties, template, long texts.
 

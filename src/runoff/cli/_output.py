@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from rich.console import Console
 from rich.text import Text
@@ -28,28 +28,6 @@ if TYPE_CHECKING:
     from runoff.demo._frameworks import BeforeAfter, Row
     from runoff.demo._index import DemoIndex
     from runoff.types import Response
-
-
-class Report(Protocol):
-    """Where the demo's findings go; the methods are called in this order."""
-
-    def progress(self) -> AbstractContextManager[Shown]:
-        """Show progress; yields what to call with a step's name, done and total."""
-
-    def indexed(self, index: DemoIndex, what: str) -> None:
-        """Report what was indexed."""
-
-    def compared(self, pair: BeforeAfter) -> None:
-        """Report what a framework's retriever found before and after the change."""
-
-    def answered(self, response: Response) -> None:
-        """Report the answer to one question."""
-
-    def evaluated(self, evaluation: Evaluation) -> None:
-        """Report how good each stage is, where quality is lost, and what to do next."""
-
-    def finished(self) -> None:
-        """End the report."""
 
 
 class Say(Protocol):
@@ -100,7 +78,6 @@ class TerminalReport:
         return bars()
 
     def indexed(self, index: DemoIndex, what: str) -> None:
-        """Print one line."""
         how = f"indexed in {index.built_s:.0f} s" if index.built_s else "indexed earlier"
         count = len(index.bm25)
         self._say(f"{count:,} passages of {what}, {how}: BM25 and Chroma in {index.path}", "dim")
@@ -183,11 +160,9 @@ class JsonReport:
         self._explore = explore
 
     def progress(self) -> AbstractContextManager[Shown]:
-        """Show progress bars on standard error."""
         return bars()
 
     def indexed(self, index: DemoIndex, what: str) -> None:
-        """Add it to the object."""
         self._record["index"] = {
             "what": what,
             "passages": len(index.bm25),
@@ -196,11 +171,9 @@ class JsonReport:
         }
 
     def compared(self, pair: BeforeAfter) -> None:
-        """Add it to the object."""
         self._record.setdefault("frameworks", []).append(asdict(pair))
 
     def answered(self, response: Response) -> None:
-        """Add it to the object."""
         self._record["answer"] = {
             "question": response.query.text,
             "complete": response.outcome.complete,
@@ -212,7 +185,6 @@ class JsonReport:
         }
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """Add it to the object."""
         page = evaluation.report
         self._record["evaluation"] = {
             "recorded": evaluation.recorded or None,
@@ -226,6 +198,9 @@ class JsonReport:
         }
 
     def finished(self) -> None:
-        """Print the object."""
         # in ASCII, which every terminal and pipe accepts
         print(json.dumps(self._record, indent=2))  # noqa: T201 - the output
+
+
+Report: TypeAlias = TerminalReport | JsonReport
+"""Where the demo's findings go; the methods are called in their order here."""

@@ -32,10 +32,6 @@ def named_system(argument: str, name: str) -> NamedSystem:
 
     An attribute that is not a system itself is called without arguments and must return one.
 
-    Args:
-        argument: the option that gave the name, for error messages.
-        name: the name.
-
     Raises:
         InvalidArgument: there is no such file, folder, module or attribute, or it is not a system.
     """

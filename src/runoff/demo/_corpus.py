@@ -345,7 +345,6 @@ class _Elided:
     """A default that is not shown."""
 
     def __repr__(self) -> str:
-        """Return three dots."""
         return "..."
 
 

@@ -49,13 +49,7 @@ class Evaluation:
 
 
 def judged(questions: Sequence[Question], bm25: BM25, name: str) -> Collection:
-    """Return questions as a collection over the documents of an index.
-
-    Args:
-        questions: the questions with their judgments.
-        bm25: the source that has the documents.
-        name: the collection's name in reports.
-    """
+    """Return questions as a collection over the documents of an index."""
     return Collection(
         {one.query_id: one.text for one in questions},
         {one.query_id: one.relevant for one in questions},

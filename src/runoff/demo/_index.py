@@ -151,10 +151,6 @@ def _is_damage(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
-def _is_of_chroma(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] == "chromadb"
-
-
 def _recorded(path: Path) -> dict[str, Any]:
     try:
         marker = parse_json((path / _MARKER).read_bytes())
@@ -175,7 +171,7 @@ def _built(
         _emptied(path)
         _build(path, key, found, progress)
     except Exception as error:
-        if not isinstance(error, OSError) and not _is_of_chroma(error):
+        if not isinstance(error, OSError) and not type(error).__module__.startswith("chromadb."):
             raise
         why = getattr(error, "strerror", None) or error
         raise RunoffError(

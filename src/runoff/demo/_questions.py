@@ -68,7 +68,6 @@ def parse_questions(lines: str) -> list[Question]:
 
 
 def _question(line: str, where: str) -> Question:
-    """Read one line."""
     try:
         record = parse_json(line)
     except ValueError as error:

@@ -14,11 +14,20 @@ from runoff._onnx.files import TOKENIZER
 from runoff._onnx.passes.clean import clean
 from runoff._onnx.passes.graph import need_onnx
 from runoff._onnx.samples import sample_pairs, traced_with
-from runoff._util.messages import error_text
+from runoff._util.messages import error_text, first_line
 from runoff._util.progress import stepwise
 from runoff.errors import ExportFailed, InvalidArgument
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
-from runoff.export._folder import FP32, INT8, Precisions, appearing, checked, finished, write_json
+from runoff.export._folder import (
+    FP32,
+    INT8,
+    Precisions,
+    appearing,
+    checked,
+    described,
+    finished,
+    write_json,
+)
 from runoff.export._graph import to_int8, to_onnx
 from runoff.rerank._local import backends, sentence_transformers
 from runoff.rerank._local.cross_encoder import CrossEncoder
@@ -201,9 +210,8 @@ def _write_graph(
         with torch.no_grad():
             to_onnx(Scoring().eval(), inputs, _OUTPUT, folder / FP32)
     except Exception as error:  # torch raises many kinds here
-        reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
         raise ExportFailed(
-            f"{original.name}: torch cannot trace it: {reason}: run it with "
+            f"{original.name}: torch cannot trace it: {first_line(error)}: run it with "
             'CrossEncoder(..., backend="torch")'
         ) from error
     loaded.tokenizer.save(str(folder / TOKENIZER))
@@ -232,24 +240,17 @@ def _cleaned(graph: Path, encoder: TextEncoder, directory: ModelDirectory) -> di
 
 def _settings(directory: ModelDirectory, ready: backends.Ready) -> dict[str, object]:
     """Return the model's own settings and those that `CrossEncoder` needs besides."""
-    own = {name: value for name, value in directory.config.items() if name != "auto_map"}
-    packages = ("sentence-transformers", "torch", "transformers")
-    made = {
+    said: dict[str, object] = {
         "kind": "cross-encoder",
         "score_kind": str(ready.kind),
         "output": _OUTPUT,
         "max_length": ready.encoder.max_length,
-        "source": {
-            "model": directory.name,
-            "checksum": ready.identity.revision,
-            **dict(zip(packages, backends.versions(*packages), strict=True)),
-        },
     }
     if ready.english:
-        made["language"] = "en"
+        said["language"] = "en"
     if ready.default_blend is not None:
-        made["default_blend"] = ready.default_blend
-    return own | made
+        said["default_blend"] = ready.default_blend
+    return described(directory, said, checksum=ready.identity.revision)
 
 
 def _difference(name: str, expected: PairScores, found: PairScores) -> float:

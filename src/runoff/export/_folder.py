@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -13,11 +12,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 from runoff._onnx.files import CHECKSUMS, checksum
 from runoff._onnx.passes.graph import need_onnx
 from runoff._util.arguments import is_share
+from runoff._util.generations.files import force_path
 from runoff._util.progress import check_progress
 from runoff.errors import InvalidArgument, RunoffError
+from runoff.rerank._local import backends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from runoff._onnx.files import ModelDirectory
 
 
 Precisions = Literal["both", "fp32", "int8"]
@@ -73,10 +76,10 @@ def appearing(out: Path) -> Iterator[Path]:
             yield folder
             folder.chmod(0o755)  # mkdtemp makes it readable for this user only
             for path in (*folder.iterdir(), folder):
-                _flush(path)
+                force_path(path)
             check_absent(out)  # renaming would replace an empty folder
             folder.rename(out)
-            _flush(out.parent)
+            force_path(out.parent)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -94,6 +97,16 @@ def write_checksums(folder: Path, names: list[str]) -> None:
     write_json(folder / CHECKSUMS, {name: checksum(folder / name) for name in sorted(names)})
 
 
+def described(
+    directory: ModelDirectory, said: Mapping[str, object], **made_of: str
+) -> dict[str, object]:
+    """Return a model's own settings with what is said of the export, and what that was made of."""
+    own = {name: value for name, value in directory.config.items() if name != "auto_map"}
+    packages = ("sentence-transformers", "torch", "transformers")
+    versions = dict(zip(packages, backends.versions(*packages), strict=True))
+    return own | dict(said) | {"source": {"model": directory.name, **made_of, **versions}}
+
+
 def finished(folder: Path, precision: Precisions) -> dict[str, int]:
     """Leave only the graphs that were asked for, write checksums, and return the graphs' bytes."""
     if precision == "int8":
@@ -105,14 +118,3 @@ def finished(folder: Path, precision: Precisions) -> dict[str, int]:
         for kind, name in (("fp32", FP32), ("int8", INT8))
     }
     return {kind: size for kind, size in sizes.items() if size}
-
-
-def _flush(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk; Windows does the latter by itself."""
-    if path.is_dir() and os.name != "posix":
-        return
-    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

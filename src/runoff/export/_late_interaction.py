@@ -16,13 +16,22 @@ from runoff._onnx.sessions import Loaded
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.settings import SETTINGS_FILE
 from runoff._util import optout
+from runoff._util.messages import first_line
 from runoff._util.progress import stepwise
 from runoff.errors import ExportFailed, InvalidArgument, MissingExtra, ModelNotFound
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
 from runoff.export._cross_encoder import Exported
-from runoff.export._folder import FP32, INT8, Precisions, appearing, checked, finished, write_json
+from runoff.export._folder import (
+    FP32,
+    INT8,
+    Precisions,
+    appearing,
+    checked,
+    described,
+    finished,
+    write_json,
+)
 from runoff.export._graph import to_int8, to_onnx
-from runoff.rerank._local import backends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +136,9 @@ def export_late_interaction(
             _write_graph(directory.name, original, folder)
             length = settings["document"]["max_length"]
             write_json(folder / SETTINGS_FILE, settings)
-            write_json(folder / "config.json", _config(directory, length))
+            said = {"kind": "late-interaction", "score_kind": "similarity"}
+            said |= {"output": _OUTPUT, "max_length": length}
+            write_json(folder / "config.json", described(directory, said))
             pairs = sample_pairs(min(length, _TOKENS))
             say(f"comparing {len(pairs)} pairs with torch")
             full = _encoder(folder, "fp32")
@@ -197,7 +208,7 @@ def _load(directory: ModelDirectory) -> Any:  # noqa: ANN401 - an extra, without
             model_kwargs={"attn_implementation": "eager", "use_safetensors": True},
         ).eval()
     except Exception as error:  # many kinds, of three packages
-        msg = f"{directory.name}: sentence-transformers cannot load it: {_reason(error)}"
+        msg = f"{directory.name}: sentence-transformers cannot load it: {first_line(error)}"
         raise ExportFailed(msg) from error
 
 
@@ -291,22 +302,7 @@ def _write_graph(name: str, original: Any, folder: Path) -> None:  # noqa: ANN40
             to_onnx(Vectors().eval(), inputs, _OUTPUT, folder / FP32, by_token=True)
         tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
     except Exception as error:  # torch raises many kinds here
-        raise ExportFailed(f"{name}: torch cannot trace it: {_reason(error)}") from error
-
-
-def _config(directory: ModelDirectory, length: int) -> dict[str, object]:
-    own = {name: value for name, value in directory.config.items() if name != "auto_map"}
-    packages = ("sentence-transformers", "torch", "transformers")
-    return own | {
-        "kind": "late-interaction",
-        "score_kind": "similarity",
-        "output": _OUTPUT,
-        "max_length": length,
-        "source": {
-            "model": directory.name,
-            **dict(zip(packages, backends.versions(*packages), strict=True)),
-        },
-    }
+        raise ExportFailed(f"{name}: torch cannot trace it: {first_line(error)}") from error
 
 
 def _encoder(folder: Path, precision: Literal["fp32", "int8"]) -> TokenEncoder:
@@ -355,7 +351,3 @@ def _compare(
 
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(np.abs(one.astype(np.float64) - other).max())
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0][:300]

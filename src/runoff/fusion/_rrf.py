@@ -39,7 +39,6 @@ class RRF:
     rank_constant: float = 60
 
     def __post_init__(self) -> None:
-        """Check the weights and the constant."""
         if self.weights is not None and not isinstance(self.weights, Weights):
             object.__setattr__(self, "weights", Weights(self.weights))
         constant = self.rank_constant

@@ -53,15 +53,12 @@ class Bindable(Runnable[str, _Documents]):
         config: RunnableConfig | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[str, _Documents]:
-        """Bind a config, as every runnable does."""
         return _bound(super().with_config(config, **kwargs))
 
     def with_listeners(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
-        """Bind listeners, as every runnable does."""
         return _bound(super().with_listeners(**kwargs))
 
     def with_types(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
-        """Bind types, as every runnable does."""
         return _bound(super().with_types(**kwargs))
 
 

@@ -35,7 +35,6 @@ class Carried(Document):
     origin: LangChainDocument | None = field(default=None, compare=False, repr=False)
 
     def rewritten(self, text: str) -> Carried:
-        """Return a copy with another text."""
         origin = plain(self).model_copy(update={"page_content": text})
         return replace(self, text=text, origin=origin)
 
@@ -73,11 +72,6 @@ def answer(response: Response, *, reranked: bool, marked: bool) -> list[LangChai
     If the second stage scored any document, `relevance_score` is the rerank score, or None for a
     document without one: scales are never mixed. If it scored nothing, or there is no second stage,
     `relevance_score` stays as it was. Provenance of an earlier pass is replaced.
-
-    Args:
-        response: the core's answer.
-        reranked: whether there was a second stage.
-        marked: whether documents carry provenance.
     """
     scored = reranked and response.outcome.scored > 0
     documents = []

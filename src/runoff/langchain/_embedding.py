@@ -31,7 +31,6 @@ class RunoffEmbeddings(Embeddings):
         self._embedder = Embedder(model, late=late)
 
     def __repr__(self) -> str:
-        """Show the model, and late interaction with it."""
         late = self._embedder.late
         also = "" if late is None else f", late={late!r}"
         return f"{type(self).__name__}({self.model!r}{also})"

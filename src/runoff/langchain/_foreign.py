@@ -6,7 +6,7 @@ Once `runoff.langchain` is imported, every runoff pipeline takes them as `rerank
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
@@ -23,11 +23,10 @@ from runoff.langchain._convert import RELEVANCE, plain, relevance
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
-from runoff.rerank._foreign import REMOVED_BY, read_by, rewritten, unfilled
+from runoff.rerank._foreign import read_as, read_by
 from runoff.rerank._pairs import check_queries
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
-from runoff.types import Dropped, Ranked, Reranking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import Reranker
-    from runoff.types import Candidate, Query
+    from runoff.types import Candidate, Query, Reranking
 
 # how compressors name the number of documents they return
 _LIMITS = ("top_n", "top_k", "k")
@@ -137,7 +136,6 @@ class CompressorReranker:
 
     @property
     def name(self) -> str:
-        """The compressor's class."""
         return type(self.compressor).__name__
 
     def rerank(
@@ -177,50 +175,12 @@ class CompressorReranker:
                 lambda: raised.compress_documents(copies, query.text, callbacks=callbacks),
                 lambda: raised.acompress_documents(copies, query.text, callbacks=callbacks),
             )
-        return self._reranking(candidates, copies, kept)
-
-    def _reranking(
-        self,
-        candidates: Sequence[Candidate],
-        copies: Sequence[LangChainDocument],
-        kept: Sequence[LangChainDocument],
-    ) -> Reranking:
-        positions = _paired(copies, kept, self.name)
-        scores = [relevance(document) for document in kept]
-        notes: list[str] = []
-        given = [score for score in scores if score is not None]
-        agree = len(given) == len(kept) and given == sorted(given, reverse=True)
-        if not agree:
-            order_only = f"{self.name} returned an order without scores: rerank_score is 1 / rank"
-            notes += [order_only] * bool(kept)
-        if left_out := len(candidates) - len(kept):
-            notes.append(unfilled(self.name, left_out, len(candidates)))
-        texts = [one.page_content for one in kept]
-        pairs = zip(positions, texts, strict=True)
-        if changed := sum(copies[at].page_content != text for at, text in pairs):
-            notes.append(f"{self.name} rewrote {changed} texts: the results have the new ones")
-        ordered = tuple(
-            Ranked(
-                rewritten(candidates[position], copies[position].page_content, texts[rank]),
-                given[rank] if agree else 1 / (rank + 1),
-                scores[rank],
-            )
-            for rank, position in enumerate(positions)
-        )
-        placed = set(positions)
-        reason = f"{REMOVED_BY}{self.name}"
-        return Reranking(
-            ordered,
-            dropped=tuple(
-                Dropped(candidate, reason)
-                for position, candidate in enumerate(candidates)
-                if position not in placed
-            ),
-            model=ModelIdentity(model_name(self.compressor)),
-            usage=Usage(pairs=len(candidates)),
-            notes=tuple(notes),
-            thresholded=left_out > 0,
-        )
+        given = [one.page_content for one in copies]
+        back = [(one.page_content, relevance(one)) for one in kept]
+        places = dict(zip(_paired(copies, kept, self.name), back, strict=True))
+        made = read_as(self.name, model_name(self.compressor), candidates, given, places)
+        pairs = zip(made.ordered, back, strict=True)
+        return replace(made, ordered=tuple(replace(one, pair_score=own) for one, (_, own) in pairs))
 
 
 def limit_of(compressor: object) -> int | None:
@@ -279,7 +239,8 @@ def _paired(
         for rank, position in enumerate(found):
             if position is not None:
                 continue
-            document = _unscored(kept[rank])
+            bare = {name: one for name, one in kept[rank].metadata.items() if name != RELEVANCE}
+            document = kept[rank].model_copy(update={"metadata": bare})
             for candidate, copy in enumerate(copies):
                 if candidate not in taken and same(document, copy):
                     found[rank] = candidate
@@ -313,8 +274,3 @@ def _ways(copies: Sequence[LangChainDocument]) -> tuple[_Same, ...]:
 
 def _text(document: LangChainDocument) -> str:
     return document.page_content
-
-
-def _unscored(document: LangChainDocument) -> LangChainDocument:
-    metadata = {name: one for name, one in document.metadata.items() if name != RELEVANCE}
-    return document.model_copy(update={"metadata": metadata})

@@ -256,13 +256,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         self._drift.agree(count(self.vectorstore), len(self.bm25))
 
     def _drifted(self) -> bool:
-        """Whether BM25 is to be brought up to date; a warning says so if that is not wanted."""
-        held, known = count(self.vectorstore), len(self.bm25)
-        if not self._drift.has_come(held, known):
-            return False
-        if self.refresh == "manual":
-            self._drift.tell(held, known)
-        return self.refresh == "auto"
+        return self._drift.has_come(count(self.vectorstore), len(self.bm25), self.refresh)
 
     def _get_relevant_documents(
         self,

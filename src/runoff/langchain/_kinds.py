@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore
 
-Kind = Literal[
-    "memory", "chroma", "faiss", "qdrant", "pgvector", "pgvectorstore", "milvus", "lancedb",
-    "elasticsearch", "opensearch", "weaviate", "redis", "mongodb", "duckdb", "sqlitevec",
-]  # fmt: skip
-
-_KINDS: dict[tuple[str, str], Kind] = {
+_KINDS = {
     ("langchain_core", "InMemoryVectorStore"): "memory",
     ("langchain_chroma", "Chroma"): "chroma",
     ("langchain_community", "FAISS"): "faiss",
@@ -32,10 +27,7 @@ _KINDS: dict[tuple[str, str], Kind] = {
 }
 
 
-def kind_of(store: VectorStore) -> Kind | None:
+def kind_of(store: VectorStore) -> str | None:
     """Return which of these stores it is, by its class or a base class; None for another store."""
-    for one in type(store).__mro__:
-        kind = _KINDS.get((one.__module__.split(".")[0], one.__name__))
-        if kind is not None:
-            return kind
-    return None
+    classes = ((one.__module__.split(".")[0], one.__name__) for one in type(store).__mro__)
+    return next((_KINDS[one] for one in classes if one in _KINDS), None)

@@ -19,12 +19,7 @@ _told: WeakSet[Any] = WeakSet()
 
 
 def mode_of(store: VectorStore, arguments: Mapping[str, Any]) -> str:
-    """Return what a store's search is called: `"dense"`, `"sparse"` or `"hybrid"`.
-
-    Args:
-        store: the store.
-        arguments: its search arguments.
-    """
+    """Return what a store's search is called: `"dense"`, `"sparse"` or `"hybrid"`."""
     known: Any = store
     kind = kind_of(store)
     if kind == "qdrant":

@@ -119,7 +119,6 @@ class TwoStageRetriever(StagedRetriever):
 
 
 def _checked(argument: str, given: object) -> object:
-    """Return one retriever, or several by name."""
     if not isinstance(given, dict | list | tuple):
         return _as_part(argument, given)
     named = by_name(argument, given, _name)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langchain_core.runnables.config import (
-    ensure_config,
-    get_async_callback_manager_for_config,
-    get_callback_manager_for_config,
-    patch_config,
-)
+from langchain_core.runnables.config import ensure_config
 from pydantic import field_validator
 
 from runoff._util.adapters.trend import as_similarities
+from runoff._waiting.drive import run, run_async
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import answer, carried, relevance
 from runoff.langchain._settings import SecondStage
-from runoff.langchain._tracing import RUN_NAME, run_inputs, run_outputs
+from runoff.langchain._tracing import RUN_NAME, in_run, run_inputs, run_outputs
 from runoff.pipeline import TwoStage
 from runoff.pipeline._sources import Given
+from runoff.pipeline._two_stage import searching
 from runoff.rerank._as_reranker import DEFAULT_RERANKER
 from runoff.types import Hit, Response
 
@@ -31,7 +29,10 @@ if TYPE_CHECKING:
 
     from langchain_core.callbacks import Callbacks
 
+    from runoff._waiting.drive import Asking
     from runoff.protocols import Reranker
+
+_Asked: TypeAlias = "Asking[list[LangChainDocument]]"
 
 
 class RunoffRerank(SecondStage, BaseDocumentCompressor):
@@ -106,20 +107,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
             InvalidArgument: the query is blank, or `documents` has something else in it.
             PermanentError: trying again cannot help (unless `on_error` is `"degrade"`).
         """
-        given = _documents(documents)
-        if not given:
-            return []
-        config = ensure_config({"callbacks": callbacks} if callbacks is not None else None)
-        run = get_callback_manager_for_config(config).on_chain_start(
-            None, run_inputs(query, [one.id for one in given]), name=RUN_NAME
-        )
-        try:
-            response = self._compress(given, query, patch_config(config, callbacks=run.get_child()))
-        except BaseException as error:
-            run.on_chain_error(error)
-            raise
-        run.on_chain_end(run_outputs(response))
-        return answer(response, reranked=True, marked=self.provenance)
+        return run(self._compressing(documents, query, callbacks))
 
     async def acompress_documents(
         self,
@@ -128,22 +116,7 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
         callbacks: Callbacks | None = None,
     ) -> list[LangChainDocument]:
         """Rerank documents without blocking the event loop; see `compress_documents`."""
-        given = _documents(documents)
-        if not given:
-            return []
-        config = ensure_config({"callbacks": callbacks} if callbacks is not None else None)
-        run = await get_async_callback_manager_for_config(config).on_chain_start(
-            None, run_inputs(query, [one.id for one in given]), name=RUN_NAME
-        )
-        try:
-            response = await self._acompress(
-                given, query, patch_config(config, callbacks=run.get_child())
-            )
-        except BaseException as error:
-            await run.on_chain_error(error)
-            raise
-        await run.on_chain_end(run_outputs(response))
-        return answer(response, reranked=True, marked=self.provenance)
+        return await run_async(self._compressing(documents, query, callbacks))
 
     def as_runnable(self) -> Runnable[dict[str, Any], list[LangChainDocument]]:
         """Return a runnable from `{"query": str, "documents": list}` to documents.
@@ -151,35 +124,39 @@ class RunoffRerank(SecondStage, BaseDocumentCompressor):
         LangChain's traces show its run, with the documents, under this class's name.
         """
 
-        def call(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
-            query, given = _inputs(inputs)
-            return (
-                answer(self._compress(given, query, config), reranked=True, marked=self.provenance)
-                if given
-                else []
-            )
-
-        async def acall(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
+        def asking(inputs: dict[str, Any], config: RunnableConfig) -> _Asked:
             query, given = _inputs(inputs)
             if not given:
                 return []
-            return answer(
-                await self._acompress(given, query, config), reranked=True, marked=self.provenance
-            )
+            found = yield from self._searching(query, given, config)
+            return answer(found, reranked=True, marked=self.provenance)
+
+        def call(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
+            return run(asking(inputs, config))
+
+        async def acall(inputs: dict[str, Any], config: RunnableConfig) -> list[LangChainDocument]:
+            return await run_async(asking(inputs, config))
 
         return RunnableLambda(call, acall, name=RUN_NAME)
 
-    def _compress(
-        self, given: Sequence[LangChainDocument], query: str, config: RunnableConfig
-    ) -> Response:
-        return self._pipeline(given, config).search(query, top_k=self.top_n, timeout=self.timeout)
-
-    async def _acompress(
-        self, given: Sequence[LangChainDocument], query: str, config: RunnableConfig
-    ) -> Response:
-        return await self._pipeline(given, config).asearch(
-            query, top_k=self.top_n, timeout=self.timeout
+    def _compressing(
+        self, documents: Sequence[LangChainDocument], query: str, callbacks: Callbacks | None
+    ) -> _Asked:
+        given = _documents(documents)
+        if not given:
+            return []
+        config = ensure_config({"callbacks": callbacks} if callbacks is not None else None)
+        inputs = run_inputs(query, [one.id for one in given])
+        found = yield from in_run(
+            config, inputs, partial(self._searching, query, given), run_outputs
         )
+        return answer(found, reranked=True, marked=self.provenance)
+
+    def _searching(
+        self, query: str, given: Sequence[LangChainDocument], config: RunnableConfig
+    ) -> Asking[Response]:
+        pipeline = self._pipeline(given, config)
+        return searching(pipeline, query, top_k=self.top_n, timeout=self.timeout)
 
     def _pipeline(self, given: Sequence[LangChainDocument], config: RunnableConfig) -> TwoStage:
         return TwoStage(

@@ -173,10 +173,6 @@ def numbered(
 def check_growth(store: VectorStore, known: Sequence[str]) -> None:
     """Refuse to add documents where the store would lose others, or keep both of one id.
 
-    Args:
-        store: the store.
-        known: those of the ids that are in it already.
-
     Raises:
         InvalidArgument: names the store and what to do.
     """

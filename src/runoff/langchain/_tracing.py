@@ -7,8 +7,8 @@ runs of the retrievers.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.runnables.config import (
@@ -19,6 +19,7 @@ from langchain_core.runnables.config import (
 )
 
 from runoff._waiting import workers
+from runoff._waiting.drive import ask, run, run_async
 from runoff.langchain._convert import shown
 from runoff.pipeline._second_stage import Wrapped
 from runoff.protocols import AsyncReranker
@@ -26,23 +27,23 @@ from runoff.rerank._passages import within
 from runoff.types import Dropped, Ranked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from langchain_core.callbacks import CallbackManagerForChainRun
     from langchain_core.runnables import RunnableConfig
 
     from runoff._util.adapters.template import Template
+    from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import Reranker
     from runoff.types import Candidate, Query, Reranking, Response
 
 RUN_NAME = "RunoffRerank"
 
+_T = TypeVar("_T")
 _Judged = TypeVar("_Judged", Ranked, Dropped)
 
 
 def run_inputs(query: str, ids: Sequence[str | None]) -> dict[str, Any]:
-    """Return the inputs of a rerank run."""
     return {"query": query, "documents": list(ids)}
 
 
@@ -89,6 +90,29 @@ def _ordered(reranking: Reranking) -> dict[str, Any]:
     }
 
 
+def in_run(
+    config: RunnableConfig,
+    inputs: dict[str, Any],
+    work: Callable[[RunnableConfig], Asking[_T]],
+    outputs: Callable[[_T], dict[str, Any]],
+) -> Asking[_T]:
+    """Do some work in a run of its own, which the config that it gets reports to."""
+    named: Any = {"serialized": None, "inputs": inputs, "name": RUN_NAME}
+    manager: Any = yield from ask(
+        lambda: get_callback_manager_for_config(config).on_chain_start(**named),
+        lambda: get_async_callback_manager_for_config(config).on_chain_start(**named),
+    )
+    try:
+        made = yield from work(patch_config(config, callbacks=manager.get_child()))
+    except BaseException as error:
+        failed = partial(manager.on_chain_error, error)
+        yield from ask(failed, failed)
+        raise
+    ended = partial(manager.on_chain_end, outputs(made))
+    yield from ask(ended, ended)
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Observed(Wrapped):
     """A reranker that runs under LangChain's callbacks and reads documents through a template.
@@ -109,72 +133,46 @@ class Observed(Wrapped):
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
         """Order the candidates inside a run; see `Reranker.rerank`."""
-        with self._running(query, candidates) as (config, outputs):
-            given = self._shown(candidates)
-            with set_config_context(config) as context:
-                reranking = context.run(self.inner.rerank, query, given, deadline=deadline)
-            reranking = self._restored(reranking, candidates, given)
-            outputs.update(_ordered(reranking))
-        return reranking
+        return run(self._asking(query, candidates, deadline))
 
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
         """Order the candidates inside a run without blocking the loop; see `rerank`."""
-        manager = None
-        config = self.config
-        if self.run:
-            parent = get_async_callback_manager_for_config(config)
-            inputs = run_inputs(query.text, [one.document.doc_id for one in candidates])
-            manager = await parent.on_chain_start(None, inputs, name=RUN_NAME)
-            config = patch_config(config, callbacks=manager.get_child())
-        try:
-            given = self._shown(candidates)
-            reranking = await self._awaited(query, given, config, deadline)
-            reranking = self._restored(reranking, candidates, given)
-        except BaseException as error:
-            if manager:
-                await manager.on_chain_error(error)
-            raise
-        if manager:
-            await manager.on_chain_end(_ordered(reranking))
-        return reranking
+        return await run_async(self._asking(query, candidates, deadline))
 
-    async def _awaited(
+    def _asking(
+        self, query: Query, candidates: Sequence[Candidate], deadline: Deadline | None
+    ) -> Asking[Reranking]:
+        work = partial(self._reranking, query, candidates, deadline)
+        if not self.run:
+            return (yield from work(self.config))
+        inputs = run_inputs(query.text, [one.document.doc_id for one in candidates])
+        return (yield from in_run(self.config, inputs, work, _ordered))
+
+    def _reranking(
         self,
         query: Query,
-        given: Sequence[Candidate],
-        config: RunnableConfig,
+        candidates: Sequence[Candidate],
         deadline: Deadline | None,
-    ) -> Reranking:
-        inner = self.inner
-        with set_config_context(config) as context:
-            if isinstance(inner, AsyncReranker):
-                reranking = inner.arerank(query, given, deadline=deadline)
-                return await asyncio.create_task(_awaitable(reranking), context=context)
-            call = context.copy().run
-            return await workers.run_async(
-                lambda: call(inner.rerank, query, given, deadline=deadline), None, "rerank"
-            )
+        config: RunnableConfig,
+    ) -> Asking[Reranking]:
+        inner, given = self.inner, self._shown(candidates)
+        call = partial(inner.rerank, query, given, deadline=deadline)
 
-    @contextmanager
-    def _running(
-        self, query: Query, candidates: Sequence[Candidate]
-    ) -> Iterator[tuple[RunnableConfig, dict[str, Any]]]:
-        outputs: dict[str, Any] = {}
-        if not self.run:
-            yield self.config, outputs
-            return
-        inputs = run_inputs(query.text, [one.document.doc_id for one in candidates])
-        manager: CallbackManagerForChainRun = get_callback_manager_for_config(
-            self.config
-        ).on_chain_start(None, inputs, name=RUN_NAME)
-        try:
-            yield patch_config(self.config, callbacks=manager.get_child()), outputs
-        except BaseException as error:
-            manager.on_chain_error(error)
-            raise
-        manager.on_chain_end(outputs)
+        def wait() -> Reranking:
+            with set_config_context(config) as context:
+                return context.run(call)
+
+        async def wait_async() -> Reranking:
+            with set_config_context(config) as context:
+                if not isinstance(inner, AsyncReranker):
+                    own = context.copy()
+                    return await workers.run_async(lambda: own.run(call), None, "rerank")
+                reranking = _awaitable(inner.arerank(query, given, deadline=deadline))
+                return await asyncio.create_task(reranking, context=context)
+
+        return self._restored((yield from ask(wait, wait_async)), candidates, given)
 
     def _shown(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         if self.template is None:

@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableBinding
 from langchain_core.runnables.configurable import DynamicRunnable
 from pydantic import ConfigDict
 
+from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import relevance
 from runoff.langchain._runoff_rerank import RunoffRerank, as_hits
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
     from langchain_core.runnables import RunnableConfig
 
+    from runoff._waiting.drive import Asking
     from runoff.pipeline._observers import Observer
 
 _REMEDY = "must be a retriever: watch the one inside, and build the chain from what `watch` returns"
@@ -72,7 +74,6 @@ class WatchedRetriever(BaseRetriever):
     observer: Any
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return an attribute of the retriever inside."""
         if name.startswith("_") or name == "inner":
             return super().__getattr__(name)  # type: ignore[misc] # pydantic's
         return getattr(self.inner, name)
@@ -83,11 +84,7 @@ class WatchedRetriever(BaseRetriever):
         config: RunnableConfig | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
-        """Do what the retriever does."""
-        begun = time.perf_counter()
-        found = self.inner.invoke(input, config, **kwargs)
-        self._tell(input, found, begun)
-        return found
+        return run(self._observing(input, config, kwargs))
 
     async def ainvoke(
         self,
@@ -95,11 +92,7 @@ class WatchedRetriever(BaseRetriever):
         config: RunnableConfig | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> list[LangChainDocument]:
-        """Do what the retriever does."""
-        begun = time.perf_counter()
-        found = await self.inner.ainvoke(input, config, **kwargs)
-        self._tell(input, found, begun)
-        return found
+        return await run_async(self._observing(input, config, kwargs))
 
     def _get_relevant_documents(
         self,
@@ -117,13 +110,21 @@ class WatchedRetriever(BaseRetriever):
     ) -> list[LangChainDocument]:
         return await self.ainvoke(query, {"callbacks": run_manager.get_child()})
 
-    def _tell(self, query: str, found: list[LangChainDocument], begun: float) -> None:
-        name, spent = type(self.inner).__name__, (time.perf_counter() - begun) * 1000
+    def _observing(
+        self, query: str, config: RunnableConfig | None, kwargs: dict[str, Any]
+    ) -> Asking[list[LangChainDocument]]:
+        begun, inner = time.perf_counter(), self.inner
+        found: list[LangChainDocument] = yield from ask(
+            lambda: inner.invoke(query, config, **kwargs),
+            lambda: inner.ainvoke(query, config, **kwargs),
+        )
+        name, spent = type(inner).__name__, (time.perf_counter() - begun) * 1000
         given = tuple(found)
         tell(
             self.observer,
             lambda: replayed(query, as_hits(given), source=name, after=None, latency_ms=spent),
         )
+        return found
 
 
 class WatchedCompressor(BaseDocumentCompressor):
@@ -140,7 +141,6 @@ class WatchedCompressor(BaseDocumentCompressor):
     observer: Any
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return an attribute of the compressor inside."""
         if name.startswith("_") or name == "inner":
             return super().__getattr__(name)  # type: ignore[misc] # pydantic's
         return getattr(self.inner, name)
@@ -151,13 +151,7 @@ class WatchedCompressor(BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,
     ) -> Sequence[LangChainDocument]:
-        """Do what the compressor does."""
-        given, begun = tuple(documents), time.perf_counter()
-        kept: Sequence[LangChainDocument] = self.inner.compress_documents(
-            documents, query, callbacks=callbacks
-        )
-        tell(self.observer, self._answer(query, given, kept, begun))
-        return kept
+        return run(self._observing(documents, query, callbacks))
 
     async def acompress_documents(
         self,
@@ -165,23 +159,20 @@ class WatchedCompressor(BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,
     ) -> Sequence[LangChainDocument]:
-        """Do what the compressor does."""
-        given, begun = tuple(documents), time.perf_counter()
-        kept: Sequence[LangChainDocument] = await self.inner.acompress_documents(
-            documents, query, callbacks=callbacks
-        )
-        tell(self.observer, self._answer(query, given, kept, begun))
-        return kept
+        return await run_async(self._observing(documents, query, callbacks))
 
-    def _answer(
-        self,
-        query: str,
-        given: Sequence[LangChainDocument],
-        kept: Sequence[LangChainDocument],
-        begun: float,
-    ) -> Any:  # noqa: ANN401
+    def _observing(
+        self, documents: Sequence[LangChainDocument], query: str, callbacks: Callbacks | None
+    ) -> Asking[Sequence[LangChainDocument]]:
+        given, begun, inner = tuple(documents), time.perf_counter(), self.inner
+        kept: Sequence[LangChainDocument] = yield from ask(
+            lambda: inner.compress_documents(documents, query, callbacks=callbacks),
+            lambda: inner.acompress_documents(documents, query, callbacks=callbacks),
+        )
         spent = (time.perf_counter() - begun) * 1000
-        return partial(_replayed, query, given, tuple(kept), type(self.inner).__name__, spent)
+        name = type(inner).__name__
+        tell(self.observer, partial(_replayed, query, given, tuple(kept), name, spent))
+        return kept
 
 
 def _replayed(

@@ -128,8 +128,7 @@ def changed_copy(retriever: BaseModel, changes: dict[str, Any]) -> Runnable[Any,
     """Return a copy of a retriever with other values in some fields."""
     copy = retriever.model_copy(update=changes)
     if not isinstance(copy, Runnable):  # nothing else gets here
-        msg = f"expected a runnable, got {type(copy).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"expected a runnable, got {type(copy).__name__}")
     return copy
 
 

@@ -133,7 +133,6 @@ class WordSource:
         return self.bm25.query_characters
 
     def warmup(self) -> None:
-        """Bring the index up to date."""
         self.bm25.warmup()
 
 

@@ -109,7 +109,6 @@ class Reading:
     text_template: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the mode and the template."""
         object.__setattr__(self, "metadata_mode", as_mode(self.metadata_mode))
         if self.text_template is not None:
             Template(self.text_template)
@@ -127,7 +126,6 @@ class Reading:
         return Template(self.text_template).render(content, {**node.metadata, **shown})
 
     def document(self, found: NodeWithScore) -> NodeDocument:
-        """Return a node as a document."""
         node = found.node
         text = self.text(node)
         return NodeDocument(
@@ -205,11 +203,6 @@ def to_nodes(response: Response, sources: int, *, marked: bool = True) -> list[N
     it did not score (the tail below the window, images, empty nodes, or for lack of time) have
     None. If no node was reranked, incoming scores stay: the source's own if there is one source,
     else the fusion_score.
-
-    Args:
-        response: the answer.
-        sources: how many sources the pipeline has.
-        marked: whether nodes carry provenance.
     """
     reranked = response.outcome.scored > 0
     node = _marked if marked else _plain

@@ -56,8 +56,7 @@ def _leaf(leaf: MetadataFilter) -> Filter:
     key, value, operator = leaf.key, leaf.value, FilterOperator(leaf.operator)
     if operator in _BOUNDS:
         if isinstance(value, str | list) or value is None:
-            remedy = f"{operator.value} compares numbers only"
-            raise FilterNotSupported("filters", leaf, remedy)
+            raise FilterNotSupported("filters", leaf, f"{operator.value} compares numbers only")
         return Range(key, **{_BOUNDS[operator]: value})
     if isinstance(value, list):
         if operator in {FilterOperator.IN, FilterOperator.ANY}:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -18,10 +17,8 @@ from runoff.llama_index._convert import plain_node, to_bundle
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
-from runoff.rerank._foreign import REMOVED_BY, read_by, rewritten, unfilled
+from runoff.rerank._foreign import read_as, read_by
 from runoff.rerank._pairs import check_queries
-from runoff.scores import ModelIdentity, Usage
-from runoff.types import Dropped, Ranked, Reranking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
     from runoff.protocols import Reranker
-    from runoff.types import Candidate, Query
+    from runoff.types import Candidate, Query, Reranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,6 @@ class PostprocessorReranker:
 
     @property
     def name(self) -> str:
-        """The postprocessor's class."""
         return type(self.postprocessor).__name__
 
     @property
@@ -93,7 +89,17 @@ class PostprocessorReranker:
             kept = yield from ask(
                 lambda: raised.postprocess_nodes(*asked), lambda: raised.apostprocess_nodes(*asked)
             )
-        return self._reranking(candidates, given, kept)
+        place = {node_id: at for at, node_id in enumerate(given)}
+        scores: dict[str, float | None] = {}
+        for node in kept:
+            if node.node_id not in place:
+                remedy = f"returned node {node.node_id!r}, which is not among its candidates"
+                raise InvalidArgument("reranker", self.name, remedy)
+            scores.setdefault(node.node_id, node.score)
+        texts = {node.node_id: _content(node) for node in kept}
+        back = {place[one]: (texts[one], score) for one, score in scores.items()}
+        before = [_content(plain_node(one.document)) for one in candidates]
+        return read_as(self.name, self.model, candidates, before, back)
 
     def _raised(self, number: int) -> BaseNodePostprocessor:
         fields = type(self.postprocessor).model_fields
@@ -104,64 +110,9 @@ class PostprocessorReranker:
         }
         return self.postprocessor.model_copy(update=changes) if changes else self.postprocessor
 
-    def _reranking(
-        self,
-        candidates: Sequence[Candidate],
-        given: dict[str, NodeWithScore],
-        kept: Sequence[NodeWithScore],
-    ) -> Reranking:
-        by_id = dict(zip(given, candidates, strict=True))
-        places: dict[str, float | None] = {}
-        for node in kept:
-            if node.node_id not in by_id:
-                remedy = f"returned node {node.node_id!r}, which is not among its candidates"
-                raise InvalidArgument("reranker", self.name, remedy)
-            places.setdefault(node.node_id, node.score)
-        unscored = [
-            one for one, score in places.items() if score is not None and _not_finite(score)
-        ]
-        order = [one for one in places if one not in set(unscored)]
-        if unscored:  # NaN among the scores makes the returned order meaningless
-            order.sort(key=lambda one: -(places[one] or 0.0))
-        own = [score for one in order if (score := places[one]) is not None]
-        falling = all(high >= low for high, low in pairwise(own))
-        notes: list[str] = []
-        if len(own) < len(order) or not falling:
-            own = [1 / rank for rank in range(1, len(order) + 1)]
-            notes.append(f"{self.name} returned an order without scores: rerank_score is 1 / rank")
-        if left_out := len(given) - len(places):
-            notes.append(unfilled(self.name, left_out, len(given)))
-        contents = {node.node_id: _content(node) for node in kept}
-        before = {one: _content(plain_node(by_id[one].document)) for one in contents}
-        if changed := sum(before[one] != contents[one] for one in contents):
-            notes.append(f"{self.name} rewrote {changed} nodes: the results have the new content")
-        return Reranking(
-            ordered=tuple(
-                Ranked(rewritten(by_id[one], before[one], contents[one]), float(score))
-                for one, score in zip(order, own, strict=True)
-            ),
-            unscored=tuple(by_id[one] for one in given if one in set(unscored)),
-            dropped=tuple(
-                Dropped(by_id[one], f"{REMOVED_BY}{self.name}")
-                for one in given
-                if one not in places
-            ),
-            model=ModelIdentity(self.model),
-            usage=Usage(pairs=len(given)),
-            reason="bad_reply" if unscored else "",
-            detail=f"{self.name} returned {len(unscored)} scores that are not finite numbers"
-            * bool(unscored),
-            notes=tuple(notes),
-            thresholded=left_out > 0,
-        )
-
 
 def _content(found: NodeWithScore) -> str:
     return found.node.get_content(metadata_mode=MetadataMode.NONE)
-
-
-def _not_finite(score: float) -> bool:
-    return not math.isfinite(score)
 
 
 def _copies(candidates: Sequence[Candidate]) -> dict[str, NodeWithScore]:
@@ -179,7 +130,7 @@ def _copies(candidates: Sequence[Candidate]) -> dict[str, NodeWithScore]:
 def _incoming(candidate: Candidate) -> float | None:
     placements = candidate.placements
     score = placements[0].score if len(placements) == 1 else candidate.fusion_score
-    return None if _not_finite(score) else float(score)
+    return float(score) if math.isfinite(score) else None
 
 
 def register() -> None:

@@ -284,7 +284,7 @@ class HybridRetriever(TwoStageRetriever):
         """
         documents = to_documents(content(self._index), self._reading)
         changed = taken_over(self._bm25, documents)
-        self._drift.agree(count(self._index), len(self._bm25))
+        self._agree()
         return changed
 
     def sync(self) -> tuple[int, int]:
@@ -294,16 +294,13 @@ class HybridRetriever(TwoStageRetriever):
     def _check_agreement(self) -> None:
         if len(self._bm25):
             check_overlap(self._bm25.documents(), partial(unknown, self._index))
+        self._agree()
+
+    def _agree(self) -> None:
         self._drift.agree(count(self._index), len(self._bm25))
 
     def _drifted(self) -> bool:
-        """Whether BM25 must be brought up to date now; if that is not wanted, warn instead."""
-        held, known = count(self._index), len(self._bm25)
-        if not self._drift.has_come(held, known):
-            return False
-        if self._refresh == "manual":
-            self._drift.tell(held, known)
-        return self._refresh == "auto"
+        return self._drift.has_come(count(self._index), len(self._bm25), self._refresh)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         if self._drifted():

@@ -50,7 +50,6 @@ class BundleRetriever(BaseRetriever):
         )
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return an attribute of the retriever inside."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._retriever, name)
@@ -70,7 +69,6 @@ class BundleRetriever(BaseRetriever):
         return BundleRetriever(self._retriever, self._depth, joined(self._filters, filters))
 
     def retrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
-        """Return the nodes that pass the filters."""
         bundle = _bundle(str_or_query_bundle)
         wanted = joined(self._filters, _filters_of(bundle))
         if wanted is None:

@@ -16,6 +16,7 @@ from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff._util.display import html_by
+from runoff._waiting.drive import run, run_async
 from runoff.errors import InvalidArgument
 from runoff.fusion._default import default_fusion
 from runoff.llama_index._convert import Reading, to_nodes, to_query
@@ -28,6 +29,7 @@ from runoff.pipeline import TwoStage
 from runoff.pipeline._boundary import joined
 from runoff.pipeline._second_stage import is_skipped, model_name, second_stage
 from runoff.pipeline._sources import by_name
+from runoff.pipeline._two_stage import searching
 from runoff.protocols import RecallSource, Reranker
 from runoff.rerank._as_reranker import DEFAULT_RERANKER
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from llama_index.core.schema import NodeWithScore, QueryBundle
 
     from runoff._util.faults import OnError
+    from runoff._waiting.drive import Asking
     from runoff.filters import Filter
     from runoff.llama_index._filters import Filters
     from runoff.pipeline._observers import Observer
@@ -219,7 +222,6 @@ class TwoStageRetriever(BaseRetriever):
         return _unpickled, (type(self), self._pickled_parts(), self._options, self.object_map)
 
     def __copy__(self) -> Self:
-        """Return a shallow copy, with the callbacks."""
         copy = object.__new__(type(self))
         vars(copy).update(vars(self))
         return copy
@@ -269,23 +271,17 @@ class TwoStageRetriever(BaseRetriever):
         return _named_sources(self._target, self._reading, depth)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        if self._skips(query_bundle):
-            return []
-        response = self._traced().search(
-            to_query(query_bundle),
-            top_k=self.top_n,
-            timeout=self.timeout,
-        )
-        return self._nodes(response)
+        return run(self._asking(query_bundle))
 
     @dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await run_async(self._asking(query_bundle))
+
+    def _asking(self, query_bundle: QueryBundle) -> Asking[list[NodeWithScore]]:
         if self._skips(query_bundle):
             return []
-        response = await self._traced().asearch(
-            to_query(query_bundle),
-            top_k=self.top_n,
-            timeout=self.timeout,
+        response = yield from searching(
+            self._traced(), to_query(query_bundle), top_k=self.top_n, timeout=self.timeout
         )
         return self._nodes(response)
 

@@ -11,6 +11,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff._util.display import html_by
+from runoff._waiting.drive import run, run_async
 from runoff.errors import InvalidArgument
 from runoff.llama_index._convert import Reading, to_hits, to_nodes, to_query
 from runoff.llama_index._serialize import from_config, to_config, to_state
@@ -19,6 +20,7 @@ from runoff.llama_index._tracing import dispatcher, reranking
 from runoff.pipeline import TwoStage
 from runoff.pipeline._second_stage import model_name, second_stage
 from runoff.pipeline._sources import Given
+from runoff.pipeline._two_stage import searching
 from runoff.rerank._as_reranker import DEFAULT_RERANKER
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from runoff._util.faults import OnError
+    from runoff._waiting.drive import Asking
     from runoff.pipeline._observers import Observer
     from runoff.pipeline._second_stage import Blend, Group
     from runoff.protocols import Reranker
@@ -209,27 +212,24 @@ class RunoffRerank(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Rerank nodes; see the class."""
-        bundle = _required(query_bundle)
-        if not nodes:
-            return []
-        with self._traced(bundle, nodes) as found:
-            response = self._pipeline(nodes).search(
-                to_query(bundle), top_k=self.top_n, timeout=self.timeout
-            )
-            found.extend(to_nodes(response, 1, marked=self.provenance))
-        return found
+        return run(self._asking(nodes, query_bundle))
 
     @dispatcher.span
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Rerank nodes without blocking the event loop; see the class."""
+        return await run_async(self._asking(nodes, query_bundle))
+
+    def _asking(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None
+    ) -> Asking[list[NodeWithScore]]:
         bundle = _required(query_bundle)
         if not nodes:
             return []
         with self._traced(bundle, nodes) as found:
-            response = await self._pipeline(nodes).asearch(
-                to_query(bundle), top_k=self.top_n, timeout=self.timeout
+            response = yield from searching(
+                self._pipeline(nodes), to_query(bundle), top_k=self.top_n, timeout=self.timeout
             )
             found.extend(to_nodes(response, 1, marked=self.provenance))
         return found

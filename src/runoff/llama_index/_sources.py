@@ -214,7 +214,6 @@ class AwaitableSource(RetrieverSource):
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        """Do what `retrieve` does, awaited."""
         del deadline  # as in `retrieve`
         return await run_async(self._hits(query, depth))
 
@@ -242,21 +241,13 @@ class AwaitableIndexSource(IndexSource, AwaitableSource):
 
 
 def index_source(index: BaseIndex[Any], reading: Reading) -> IndexSource:
-    """Return an index as a source."""
     retriever = index.as_retriever()
     kind = AwaitableIndexSource if awaitable(retriever) else IndexSource
     return kind(retriever, reading, index=index)
 
 
 def source_of(retriever: BaseRetriever, reading: Reading, name: str, depth: int) -> RetrieverSource:
-    """Return a retriever as a source; warn if its recall cannot be widened.
-
-    Args:
-        retriever: the retriever.
-        reading: how its nodes become text.
-        name: its name in the pipeline.
-        depth: how many hits will be asked of it.
-    """
+    """Return a retriever as a source; warn if its recall cannot be widened."""
     if widened(retriever, depth) is None:
         warnings.warn(cannot_widen(name, retriever, depth), UserWarning, stacklevel=6)
     return (AwaitableSource if awaitable(retriever) else RetrieverSource)(retriever, reading)

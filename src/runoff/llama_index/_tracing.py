@@ -91,7 +91,6 @@ class AwaitableObserved(ObservedReranker):
     async def arerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
-        """Do what the reranker does, awaited."""
         inner: Any = self.inner  # `observed` has seen that it can be awaited
         model = model_name(inner)
         nodes = [_node(one, one.fusion_score) for one in candidates]

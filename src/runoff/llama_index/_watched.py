@@ -12,6 +12,7 @@ from llama_index.core.bridge.pydantic import Field
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
 from runoff._util.plain import finite
+from runoff._waiting.drive import ask, run, run_async
 from runoff.llama_index._convert import Reading, to_hits
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from llama_index.core.schema import NodeWithScore, QueryBundle
 
+    from runoff._waiting.drive import Asking
     from runoff.pipeline._observers import Observer
     from runoff.types import Response
 
@@ -67,24 +69,15 @@ class WatchedRetriever(BaseRetriever):
         )
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return an attribute of the retriever inside."""
         if name.startswith("__") or name == "_retriever":
             raise AttributeError(name)
         return getattr(self._retriever, name)
 
     def retrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
-        """Do what the retriever does."""
-        begun = time.perf_counter()
-        found = self._retriever.retrieve(str_or_query_bundle)
-        self._tell(str_or_query_bundle, found, begun)
-        return found
+        return run(self._observing(str_or_query_bundle))
 
     async def aretrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
-        """Do what the retriever does."""
-        begun = time.perf_counter()
-        found = await self._retriever.aretrieve(str_or_query_bundle)
-        self._tell(str_or_query_bundle, found, begun)
-        return found
+        return await run_async(self._observing(str_or_query_bundle))
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return self.retrieve(query_bundle)
@@ -92,11 +85,14 @@ class WatchedRetriever(BaseRetriever):
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await self.aretrieve(query_bundle)
 
-    def _tell(self, asked: str | QueryBundle, found: Sequence[NodeWithScore], begun: float) -> None:
+    def _observing(self, asked: str | QueryBundle) -> Asking[list[NodeWithScore]]:
+        begun, inner = time.perf_counter(), self._retriever
+        found = yield from ask(lambda: inner.retrieve(asked), lambda: inner.aretrieve(asked))
         spent = (time.perf_counter() - begun) * 1000
         query = asked if isinstance(asked, str) else asked.query_str
-        name, kept = type(self._retriever).__name__, _held(found)
+        name, kept = type(inner).__name__, _held(found)
         tell(self._observer, partial(_answer, query, kept, None, name, "", spent))
+        return found
 
 
 class WatchedPostprocessors(BaseNodePostprocessor):
@@ -118,34 +114,29 @@ class WatchedPostprocessors(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        given, begun = _held(nodes), time.perf_counter()
-        for one in self.inner:
-            nodes = one.postprocess_nodes(nodes, query_bundle=query_bundle)
-        self._tell(query_bundle, given, nodes, begun)
-        return nodes
+        return run(self._observing(nodes, query_bundle))
 
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
+        return await run_async(self._observing(nodes, query_bundle))
+
+    def _observing(
+        self, nodes: list[NodeWithScore], bundle: QueryBundle | None
+    ) -> Asking[list[NodeWithScore]]:
         given, begun = _held(nodes), time.perf_counter()
         for one in self.inner:
-            nodes = await one.apostprocess_nodes(nodes, query_bundle=query_bundle)
-        self._tell(query_bundle, given, nodes, begun)
+            nodes = yield from ask(
+                partial(one.postprocess_nodes, nodes, query_bundle=bundle),
+                partial(one.apostprocess_nodes, nodes, query_bundle=bundle),
+            )
+        if bundle is not None:
+            spent = (time.perf_counter() - begun) * 1000
+            after = [(one.node_id, finite(one.score)) for one in nodes]
+            name = " > ".join(type(one).__name__ for one in self.inner)
+            query = bundle.query_str
+            tell(self.observer, partial(_answer, query, given, after, "input", name, spent))
         return nodes
-
-    def _tell(
-        self,
-        bundle: QueryBundle | None,
-        given: Sequence[NodeWithScore],
-        kept: Sequence[NodeWithScore],
-        begun: float,
-    ) -> None:
-        if bundle is None:
-            return
-        spent = (time.perf_counter() - begun) * 1000
-        after = [(one.node_id, finite(one.score)) for one in kept]
-        name = " > ".join(type(one).__name__ for one in self.inner)
-        tell(self.observer, partial(_answer, bundle.query_str, given, after, "input", name, spent))
 
 
 def _held(nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:

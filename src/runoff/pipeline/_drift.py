@@ -36,17 +36,17 @@ class Drift:
         """Note that both hold the same documents now."""
         self.more = None if stored is None else stored - indexed
 
-    def has_come(self, stored: int | None, indexed: int) -> bool:
-        """Whether one of them was changed alone since."""
-        return self.more is not None and stored is not None and stored - indexed != self.more
-
-    def tell(self, stored: int | None, indexed: int) -> None:
-        """Log a warning, once for each change."""
-        _logger.warning(
-            "the store was changed without BM25: it has %s documents, and BM25 has %d; %s",
-            stored, indexed, _REMEDY,
-        )  # fmt: skip
-        self.agree(stored, indexed)
+    def has_come(self, stored: int | None, indexed: int, refresh: Refresh) -> bool:
+        """Whether BM25 is to be brought up to date; a warning says so if that is not wanted."""
+        if self.more is None or stored is None or stored - indexed == self.more:
+            return False
+        if refresh == "manual":
+            _logger.warning(
+                "the store was changed without BM25: it has %s documents, and BM25 has %d; %s",
+                stored, indexed, _REMEDY,
+            )  # fmt: skip
+            self.agree(stored, indexed)  # one warning for each change
+        return refresh == "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,6 @@ class Present:
         return [hit for hit in hits if hit.doc_id not in gone]
 
     def warmup(self) -> None:
-        """Load what the source loads."""
         warmup = getattr(self.source, "warmup", None)
         if callable(warmup):
             warmup()

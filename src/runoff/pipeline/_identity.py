@@ -69,11 +69,6 @@ def other_texts(
 ) -> dict[int, set[str]]:
     """Return from the notes of an answer which sources have another text than the one used.
 
-    Args:
-        notes: of the answer's outcome.
-        sources: names of the sources.
-        doc_ids: the candidates.
-
     Returns:
         Position in `doc_ids` to the names of those sources, for documents with such a source.
     """

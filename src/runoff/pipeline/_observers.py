@@ -23,7 +23,6 @@ class Told:
     observers: tuple[Observer, ...]
 
     def __call__(self, answer: Response | Callable[[], Response]) -> None:
-        """Tell all of them."""
         for one in self.observers:
             tell(one, answer)
 

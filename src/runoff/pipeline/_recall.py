@@ -17,7 +17,6 @@ from runoff.types import Hit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
     from typing import Self
 
     from runoff._waiting.drive import Asking, Future
@@ -65,15 +64,9 @@ class Recall:
         self._answers: dict[str, Answer] = {}
 
     def __enter__(self) -> Self:
-        """Return it."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop waiting for sources."""
         self._resume_clock()
         for future in self._futures.values():
@@ -227,8 +220,7 @@ class _Call:
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
-            msg = "the call cancelled itself"
-            raise BadReply(msg) from None
+            raise BadReply("the call cancelled itself") from None
 
 
 def _checked(found: object, depth: int) -> Sequence[Hit]:
@@ -238,8 +230,7 @@ def _checked(found: object, depth: int) -> Sequence[Hit]:
         BadReply: it is not a list of hits.
     """
     if not isinstance(found, Sequence) or isinstance(found, str | bytes):
-        msg = f"retrieve() must return a list of hits, and returned {short_repr(found)}"
-        raise BadReply(msg)
+        raise BadReply(f"retrieve() must return a list of hits, and returned {short_repr(found)}")
     hits = found[:depth] if len(found) > depth else found
     for hit in hits:
         if not isinstance(hit, Hit):

@@ -162,9 +162,7 @@ class Search:
     ) -> tuple[Nominated, Reply]:
         """Return candidates that include late answers, and the reply as if it were about them.
 
-        Args:
-            answers: of all sources.
-            reply: one for which `scored_nothing` is True.
+        The reply is one for which `scored_nothing` is True.
         """
         nominated = self.nominate(answers)
         if isinstance(reply.reranking, Reranking):
@@ -174,10 +172,6 @@ class Search:
 
     def respond(self, nominated: Nominated, reply: Reply | None) -> Response:
         """Return the answer.
-
-        Args:
-            nominated: the candidates.
-            reply: the second stage's; None when it was not asked.
 
         Raises:
             Exception: the second stage's error, when it must not be hidden.

@@ -103,7 +103,6 @@ class Current:
         return kept[:depth]
 
     def warmup(self) -> None:
-        """Load what the source loads."""
         if isinstance(self.source, Warmable):
             self.source.warmup()
 

@@ -6,10 +6,10 @@ depends on no framework.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._util.lazy import import_adapter
 from runoff.errors import InvalidArgument
 from runoff.pipeline._observers import joined
 from runoff.pipeline._two_stage import TwoStage
@@ -46,11 +46,6 @@ class _Converter:
 
 
 _converters: dict[str, _Converter] = {}
-# the adapter of an object's framework may not have been imported yet
-_ADAPTERS = {
-    "langchain_core": "runoff.langchain",
-    "llama_index": "runoff.llama_index",
-}
 _KINDS = {
     "a LangChain retriever",
     "a LlamaIndex retriever or an engine over one",
@@ -114,9 +109,7 @@ def observed_system(given: _T, observer: Observer) -> _T:
 def _converter_of(given: object) -> _Converter | None:
     if isinstance(given, type):
         return None
-    packages = {base.__module__.partition(".")[0] for base in type(given).__mro__}
-    for package in _ADAPTERS.keys() & packages:
-        importlib.import_module(_ADAPTERS[package])
+    import_adapter(type(given))
     return next((one for one in _converters.values() if one.matches(given)), None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runoff._util.arguments import count
 from runoff._util.display import html_by
@@ -236,6 +236,15 @@ class TwoStage:
                 again = partial(search.nominate_again, late, reply)
                 nominated, reply = yield from _compute(again, partial(search.is_heavy, late))
             return (yield from _compute(partial(search.respond, nominated, reply), heavy))
+
+
+def searching(pipeline: TwoStage, query: str | Query, **how: Any) -> Asking[Response]:  # noqa: ANN401 - as `search`
+    """Search as a step of another body: `search` where that waits, `asearch` where it awaits."""
+    search, asearch = (
+        partial(pipeline.search, query, **how),
+        partial(pipeline.asearch, query, **how),
+    )
+    return (yield from ask(search, asearch))
 
 
 def _unread(sources: Mapping[str, RecallSource], text: str) -> tuple[str, ...]:

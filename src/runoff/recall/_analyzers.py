@@ -141,7 +141,6 @@ class Analyzer:
         return [piece for piece in self.pieces(text) if self.token(piece) is None]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle a name, or the callable."""
         if self.by_name:
             return make_analyzer, (self.name,)
         return _unpickled, (self.name, self._analyze)

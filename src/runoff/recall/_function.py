@@ -74,7 +74,6 @@ class Function:
         return object.__new__(chosen)
 
     def __post_init__(self) -> None:
-        """Check the function and the range."""
         check_callable("function", self.function, "must be a callable (query, depth) -> hits")
         if not isinstance(self.score_range, tuple) or len(self.score_range) != 2:  # noqa: PLR2004 - a pair
             remedy = "must be a pair (lowest, highest), with None for an unknown bound"

@@ -6,10 +6,10 @@ framework, and every framework's rerankers work in any pipeline.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runoff._util.lazy import import_adapter
 from runoff.errors import InvalidArgument
 from runoff.protocols import PairScorer, Reranker
 
@@ -26,8 +26,6 @@ class _Converter:
 DEFAULT_RERANKER = "default"  # what it stands for is measured: see docs/defaults.md
 LATE = frozenset({DEFAULT_RERANKER, "late"})  # the names that are no model's
 _converters: dict[str, _Converter] = {}
-# an object of a framework needs its adapter, which may not have been imported yet
-_ADAPTERS = {"langchain_core": "runoff.langchain", "llama_index": "runoff.llama_index"}
 
 
 def register_converter(
@@ -66,7 +64,7 @@ def as_reranker(reranker: object) -> Reranker | None:
 
         return Pointwise(CrossEncoder(reranker))
     if not isinstance(reranker, type):
-        _import_adapters(type(reranker))
+        import_adapter(type(reranker))
         # converters come first: the `rerank` or `score` of a framework may mean something else
         for converter in _converters.values():
             if converter.matches(reranker):
@@ -77,9 +75,3 @@ def as_reranker(reranker: object) -> Reranker | None:
             return Pointwise(reranker)
     accepted = ["a Reranker", "a PairScorer", "a model name", "None", *sorted(_converters)]
     raise InvalidArgument("reranker", reranker, f"must be one of: {', '.join(accepted)}")
-
-
-def _import_adapters(kind: type) -> None:
-    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
-    for package in _ADAPTERS.keys() & packages:
-        importlib.import_module(_ADAPTERS[package])

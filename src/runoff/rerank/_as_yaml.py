@@ -41,7 +41,6 @@ class AsYAML:
     text: str = "text"
 
     def __post_init__(self) -> None:
-        """Check the names."""
         remedy = (
             "must list names of metadata fields, each once and none equal to the name of the text"
         )
@@ -55,7 +54,6 @@ class AsYAML:
         object.__setattr__(self, "fields", names)
 
     def __call__(self, document: Document) -> str:
-        """Return the document as YAML."""
         try:
             import yaml  # noqa: PLC0415 - only structured documents need it
         except ImportError as error:

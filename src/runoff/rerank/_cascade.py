@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._util.display import html_by
+from runoff._util.arguments import count
 from runoff._util.faults import degrades, lacks
 from runoff._util.messages import config_repr, name_of
 from runoff.errors import InvalidArgument
@@ -56,11 +56,10 @@ class Step:
     __repr__ = config_repr
 
     def __post_init__(self) -> None:
-        """Check the arguments and make a `Reranker` of what was given."""
         object.__setattr__(self, "_second", as_inner("reranker", self.reranker))
         keep, margin = self.keep, self.margin
-        if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 1):
-            raise InvalidArgument("keep", keep, "must be a whole number, 1 or more")
+        if keep is not None:
+            count("keep", keep)
         if margin is not None and not (
             isinstance(margin, Real) and not isinstance(margin, bool) and 0 < margin < math.inf
         ):
@@ -72,7 +71,7 @@ class Step:
         return self._second
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cascade(Composed):
     """Rerankers in sequence: each reads the best candidates of the one before.
 
@@ -100,12 +99,7 @@ class Cascade(Composed):
     steps: Sequence[Step | tuple[Inner, int] | Inner]
     _stages: tuple[Step, ...] = field(init=False, repr=False, compare=False)
 
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
-
     def __post_init__(self) -> None:
-        """Make a `Step` of each stage and check them together."""
         if isinstance(self.steps, str) or not isinstance(self.steps, Sequence) or not self.steps:
             raise InvalidArgument(
                 "steps", self.steps, "must list one stage or more, cheapest first"

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from runoff._util.display import html_by
-from runoff._util.messages import config_repr
 from runoff._waiting.drive import run, run_async
 from runoff.errors import CapExceeded, InvalidArgument
 from runoff.rerank._amounts import pair_tokens
@@ -53,7 +51,6 @@ class Price:
     currency: str = "USD"
 
     def __post_init__(self) -> None:
-        """Check the parts."""
         parts = {
             "per_search_unit": self.per_search_unit,
             "per_1k_pairs": self.per_1k_pairs,
@@ -108,7 +105,6 @@ class Cap:
     on_exceed: Literal["degrade", "raise"] = "degrade"
 
     def __post_init__(self) -> None:
-        """Check the limits."""
         limits = {name: getattr(self, name) for name in _LIMITS}
         for name, limit in limits.items():
             if limit is not None and (not _at_least_zero(limit) or limit == 0):
@@ -144,7 +140,7 @@ class _Plan(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Metered(Wrapping):
     """A scorer that predicts the usage of a call, stays within a cap and reports the cost.
 
@@ -166,12 +162,7 @@ class Metered(Wrapping):
     price: Price | None = None
     cap: Cap | None = None
 
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
-
     def __post_init__(self) -> None:
-        """Check the arguments."""
         check_scorer(self.scorer)
         if self.price is not None and not isinstance(self.price, Price):
             raise InvalidArgument("price", self.price, "must be a Price, such as Price(...)")

@@ -8,9 +8,8 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
-from runoff._util.display import html_by
 from runoff._util.faults import degrades, lacks
-from runoff._util.messages import config_repr, name_of, visible
+from runoff._util.messages import name_of, visible
 from runoff.errors import InvalidArgument
 from runoff.rerank._inner import Composed, Inner, as_inner, asked
 from runoff.scores import Usage
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("runoff")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fallback(Composed):
     """Rerankers in order of preference; the first complete answer is used.
 
@@ -56,12 +55,7 @@ class Fallback(Composed):
     on_permanent: Literal["raise", "next"] = "raise"
     _second: tuple[Reranker, ...] = field(init=False, repr=False, compare=False)
 
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
-
     def __post_init__(self) -> None:
-        """Check the arguments and make a `Reranker` of each."""
         given, share = self.rerankers, self.share
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
             raise InvalidArgument("rerankers", given, "must list one reranker or more, best first")

@@ -8,6 +8,7 @@ from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, TypeAlias
 
+from runoff._util.display import Configured
 from runoff._util.faults import lacks
 from runoff._util.messages import error_text, name_of, short_repr
 from runoff._waiting import exits, workers
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Inner: TypeAlias = "Reranker | PairScorer | str"
 
 
-class Composed:
+class Composed(Configured):
     """A reranker made of others: `_inner` names them, and `_asking` asks them."""
 
     __slots__ = ()
@@ -51,7 +52,6 @@ class Composed:
         return True
 
     def warmup(self) -> None:
-        """Load and run every reranker's model once."""
         for one in self._inner:
             if isinstance(one, Warmable):
                 one.warmup()

@@ -59,7 +59,6 @@ class Passages:
     at_most: int = 8
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
         if self.fold not in get_args(Fold):
             remedy = f"must be one of {', '.join(get_args(Fold))}, or a Passages"
             raise InvalidArgument("passages", self.fold, remedy)

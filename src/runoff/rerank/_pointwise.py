@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._util.arguments import is_share
-from runoff._util.display import html_by
-from runoff._util.messages import config_repr, name_of
 from runoff._waiting import workers
-from runoff._waiting.drive import ask, run, run_async
+from runoff._waiting.drive import run, run_async
 from runoff.errors import InvalidArgument
 from runoff.rerank._blend import blended
 from runoff.rerank._cache.as_store import as_store
@@ -21,7 +19,7 @@ from runoff.rerank._cache.cached import Cached
 from runoff.rerank._cost import Metered
 from runoff.rerank._pairs import check_queries
 from runoff.rerank._passages import as_passages, plan, within
-from runoff.rerank._wrapping import check_scorer, matcher_of, scored
+from runoff.rerank._wrapping import Around, check_scorer, matcher_of, scored
 from runoff.scores import Threshold
 from runoff.types import Dropped, Ranked, Reranking
 
@@ -42,8 +40,8 @@ if TYPE_CHECKING:
     from runoff.types import Candidate, Document, Query
 
 
-@dataclass(frozen=True, slots=True)
-class Pointwise:
+@dataclass(frozen=True, slots=True, repr=False)
+class Pointwise(Around):
     """A reranker that scores each candidate on its own and orders candidates by their scores.
 
     With a blend, the order is that of `blend * z(pair_score) + (1 - blend) * z(fusion_score)`,
@@ -87,12 +85,7 @@ class Pointwise:
     price: Price | None = None
     cap: Cap | None = None
 
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
-
     def __post_init__(self) -> None:
-        """Check the arguments."""
         check_scorer(self.scorer)
         if self.blend not in (None, "auto") and not is_share(self.blend):
             raise InvalidArgument("blend", self.blend, 'must be within 0 and 1, "auto" or None')
@@ -108,22 +101,6 @@ class Pointwise:
         # a copy made by `dataclasses.replace` goes on with the same cache
         object.__setattr__(self, "cache", as_store(self.cache))
         self._layered()
-
-    @property
-    def name(self) -> str:
-        """The scorer's name."""
-        return name_of(self.scorer)
-
-    @property
-    def keeps_deadline(self) -> bool:
-        """Whether the scorer returns by itself what it has when the deadline comes."""
-        return bool(getattr(self.scorer, "keeps_deadline", False))
-
-    def warmup(self) -> None:
-        """Warm the scorer up, if it can be."""
-        warmup = getattr(self.scorer, "warmup", None)
-        if warmup is not None:
-            warmup()
 
     def rerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
@@ -163,7 +140,7 @@ class Pointwise:
             planned = making()
         else:  # splitting many long texts takes a while, so an event loop has it done in a thread
             limit = None if self.keeps_deadline else deadline
-            planned = yield from ask(making, partial(workers.run_async, making, limit, self.name))
+            planned = yield from workers.aside(making, limit, self.name)
         scores = yield from scored(self._layered(), planned.pairs, deadline)
         order = self._order(candidates, planned, scores)
         return replace(order, matcher=matcher_of(query.text, self.scorer, self.text))

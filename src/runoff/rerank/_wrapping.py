@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from runoff._util.display import Configured
 from runoff._util.messages import name_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
@@ -65,8 +66,8 @@ def scored(
     return scores
 
 
-class Wrapping:
-    """A scorer around `scorer` that answers for it where nothing changes."""
+class Around(Configured):
+    """A part around a scorer that answers for it where nothing changes."""
 
     __slots__ = ()
 
@@ -82,17 +83,23 @@ class Wrapping:
         """Whether the scorer stops at the deadline by itself and returns what it has."""
         return bool(getattr(self.scorer, "keeps_deadline", False))
 
-    @property
-    def default_blend(self) -> float | None:
-        """The weight the scorer asks for when mixed with fusion scores, or None."""
-        blend: float | None = getattr(self.scorer, "default_blend", None)
-        return blend
-
     def warmup(self) -> None:
         """Load what the scorer has to load, if anything."""
         warmup = getattr(self.scorer, "warmup", None)
         if warmup is not None:
             warmup()
+
+
+class Wrapping(Around):
+    """A scorer around another one."""
+
+    __slots__ = ()
+
+    @property
+    def default_blend(self) -> float | None:
+        """The weight the scorer asks for when mixed with fusion scores, or None."""
+        blend: float | None = getattr(self.scorer, "default_blend", None)
+        return blend
 
 
 def innermost(scorer: PairScorer) -> PairScorer:

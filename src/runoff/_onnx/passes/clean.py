@@ -33,7 +33,6 @@ class Changes:
     rows: int
 
     def __bool__(self) -> bool:
-        """Whether anything changed."""
         return bool(self.reshapes or self.masks or self.rows)
 
 

@@ -53,12 +53,10 @@ class Graph:
 
     @property
     def inputs(self) -> list[str]:
-        """The names of the inputs."""
         return [one.name for one in self._graph.input]
 
     @property
     def outputs(self) -> list[str]:
-        """The names of the outputs."""
         return [one.name for one in self._graph.output]
 
     def maker(self, tensor: str) -> Any:  # noqa: ANN401 - as above
@@ -66,11 +64,9 @@ class Graph:
         return self._maker.get(tensor)
 
     def readers(self, tensor: str) -> Iterator[Any]:
-        """Yield the nodes that read a tensor."""
         return (node for node in self.nodes if tensor in node.input)
 
     def weights(self) -> frozenset[str]:
-        """Return the names of all constants."""
         made = (node.output[0] for node in self.nodes if node.op_type == "Constant")
         return frozenset([*(one.name for one in self._graph.initializer), *made])
 

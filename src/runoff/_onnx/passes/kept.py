@@ -154,8 +154,7 @@ def _scores(loaded: Loaded, inputs: Sequence[Encoded]) -> NDArray[np.float64]:
     output = _OUTPUT if _OUTPUT in loaded.outputs else loaded.outputs[0]
     rows = np.array([np.ravel(loaded.run(one, output)) for one in inputs], np.float64)
     if rows.shape[1] > 2:  # noqa: PLR2004 - a score, or two labels
-        msg = f"it has {rows.shape[1]} labels"
-        raise ValueError(msg)
+        raise ValueError(f"it has {rows.shape[1]} labels")
     return rows[:, -1] - rows[:, 0] if rows.shape[1] > 1 else rows[:, 0]
 
 

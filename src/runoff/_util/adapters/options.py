@@ -65,11 +65,6 @@ class Plain(str):
 def refuse_unknown(owner: str, given: Mapping[str, object], known: Collection[str]) -> None:
     """Refuse the first option that is not among the known ones.
 
-    Args:
-        owner: the class or function that was called.
-        given: the options by name.
-        known: the names it takes.
-
     Raises:
         InvalidArgument: names the unknown option and, where one is close, the right one.
     """

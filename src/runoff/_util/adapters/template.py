@@ -33,7 +33,6 @@ class Template:
     content: tuple[str, ...] = ("text",)
 
     def __post_init__(self) -> None:
-        """Check the layout."""
         names = self.names()
         if not any(name in names for name in self.content):
             places = " or ".join(f"{{{name}}}" for name in self.content)

@@ -165,10 +165,6 @@ def unreadable(error: Exception, name: str) -> BadReply | None:
     """Return a `BadReply` for an error that a foreign reranker raises about its model's reply.
 
     A language model may return an index that does not exist, or something that is not JSON.
-
-    Args:
-        error: what the reranker raised.
-        name: the reranker's name.
     """
     parsing = any(kind.__name__ in _PARSING for kind in type(error).__mro__)
     if not parsing and not isinstance(error, IndexError):

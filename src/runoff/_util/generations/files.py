@@ -171,3 +171,14 @@ def force(file: IO[bytes]) -> None:
     """Force a file to the disk."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def force_path(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk; Windows does the latter by itself."""
+    if path.is_dir() and os.name != "posix":
+        return
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from runoff._util.generations.files import NewGeneration, force
+from runoff._util.generations.files import NewGeneration, force, force_path
 from runoff._util.generations.pointer import (
     GENERATIONS,
     LOCK,
@@ -24,6 +23,7 @@ from runoff._util.stored import parse_json, path_of
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -78,7 +78,7 @@ def _prepare(root: Path) -> None:
     new = not root.exists()
     (root / GENERATIONS).mkdir(parents=True, exist_ok=True)
     if new:
-        _force_folder(root.parent)
+        force_path(root.parent)
 
 
 def _point(root: Path, kind: Kind, new: NewGeneration) -> None:
@@ -96,9 +96,9 @@ def _point(root: Path, kind: Kind, new: NewGeneration) -> None:
         file.write(json.dumps(pointer, indent=1).encode("ascii"))
         force(file)
     for folder in (new.folder, root / GENERATIONS, root):
-        _force_folder(folder)
+        force_path(folder)
     draft.replace(root / POINTER)
-    _force_folder(root)
+    force_path(root)
 
 
 def _counting(root: Path) -> str | None:
@@ -133,13 +133,3 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         lock(file, wait=True)
         yield
-
-
-def _force_folder(folder: Path) -> None:
-    """Force the names in a folder to the disk; Windows does this by itself."""
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

@@ -225,18 +225,15 @@ class BM25:
         self._pending = Pending()
 
     def __contains__(self, doc_id: object) -> bool:
-        """Whether a document has this id."""
         if not isinstance(doc_id, str):
             return False
         with self._lock:
             return self._pending.has(doc_id, self._snapshot)
 
     def __len__(self) -> int:
-        """Return the number of documents."""
         return len(self._current())
 
     def __repr__(self) -> str:
-        """Show the configuration and the number of documents."""
         snapshot = self._current()
         formula = snapshot.formula
         delta = f", delta={formula.delta:g}" if formula.method in {"bm25l", "bm25+"} else ""

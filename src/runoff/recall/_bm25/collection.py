@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from runoff.errors import InvalidArgument
+from runoff._util.arguments import count
 from runoff.types import Document
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ def add_collection(index: BM25, collection: Any, batch: int) -> None:  # noqa: A
     Raises:
         InvalidArgument: `batch` is not a whole number, 1 or more.
     """
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise InvalidArgument("batch", batch, "must be a whole number, 1 or more")
+    batch = count("batch", batch)
     read = without = 0
     while True:
         found = collection.get(limit=batch, offset=read, include=["documents", "metadatas"])

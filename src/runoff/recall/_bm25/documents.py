@@ -73,7 +73,6 @@ class Documents(Sequence[Document]):
         return self.stored[entry]
 
     def at(self, rows: Sequence[int]) -> list[Document]:
-        """Return the documents at these places."""
         if self.stored is None:
             return [*map(self.entries.__getitem__, rows)]  # type: ignore[list-item]
         return [self[row] for row in rows]
@@ -83,7 +82,6 @@ class Documents(Sequence[Document]):
         return _spooled(self, spool)
 
     def rearranged(self, order: Sequence[int]) -> Documents:
-        """Return the documents in another order."""
         return Documents([self.entries[one] for one in order], self.stored)
 
     def spliced(

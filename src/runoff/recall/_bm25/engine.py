@@ -92,7 +92,6 @@ class EagerScores:
 
     @classmethod
     def of(cls, postings: Postings, formula: Formula) -> EagerScores:
-        """Compute the scores of a corpus."""
         if not postings.rows.size:
             nothing = np.empty(0, dtype=np.float32)
             return cls(postings, nothing, nothing, positive=True)

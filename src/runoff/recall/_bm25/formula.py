@@ -47,7 +47,6 @@ class Formula:
     delta: float
 
     def __post_init__(self) -> None:
-        """Check every value."""
         if self.engine not in {"bm25s", "rank-bm25"}:
             raise InvalidArgument("engine", self.engine, 'must be "bm25s" or "rank-bm25"')
         known = _METHODS if self.engine == "bm25s" else ("okapi",)

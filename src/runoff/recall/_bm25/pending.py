@@ -23,7 +23,6 @@ class Pending:
         self._removed: set[str] = set()
 
     def __bool__(self) -> bool:
-        """Whether there is any change."""
         return bool(self._batches or self._removed)
 
     def put(self, batch: Segment, rows: Sequence[int]) -> None:
@@ -33,7 +32,6 @@ class Pending:
             self._batches.append(batch)
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Delete documents."""
         for one in ids:
             self._added.pop(one, None)
             self._removed.add(one)
@@ -56,10 +54,6 @@ class Pending:
 
 def new_rows(batch: Segment, get: Callable[[str], Document | None]) -> Iterator[int]:
     """Yield the rows of the documents that an index does not have.
-
-    Args:
-        batch: documents to add.
-        get: returns the document that the index has under an id, or None.
 
     Raises:
         DuplicateId: an id is known with another text.

@@ -54,7 +54,6 @@ class Segment:
         self._masks_lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the documents and their counts."""
         return type(self), ([*self.ids], self.documents, self.postings, self.stops)
 
     @classmethod
@@ -92,11 +91,9 @@ class Segment:
         )
 
     def __len__(self) -> int:
-        """Return the number of documents."""
         return len(self.ids)
 
     def row(self, doc_id: str) -> int | None:
-        """Return a document's row, or None."""
         row = bisect_left(self.ids, doc_id)
         return row if row < len(self.ids) and self.ids[row] == doc_id else None
 

@@ -99,7 +99,6 @@ class Snapshot:
         return self
 
     def __len__(self) -> int:
-        """Return the number of documents."""
         return len(self.main) - self.gone.size + len(self.live)
 
     @property
@@ -109,7 +108,6 @@ class Snapshot:
 
     @property
     def scoring(self) -> Scoring:
-        """The scores of the main segment."""
         with self._lock:
             if self._scoring is None:
                 self._scoring = make_scoring(self.main.postings, self.formula)
@@ -124,7 +122,6 @@ class Snapshot:
         return self.live.document(doc_id) or self.main.document(doc_id)
 
     def __contains__(self, doc_id: str) -> bool:
-        """Whether a document has this id."""
         if self.live.row(doc_id) is not None:
             return True
         row = self.main.row(doc_id)
@@ -230,12 +227,7 @@ class Snapshot:
         return Snapshot(self.analyzer, self.formula, main)
 
     def rebased(self, before: Snapshot, merged: Snapshot) -> Snapshot:
-        """Return this state with the merge of an earlier one as its main segment.
-
-        Args:
-            before: the earlier state, with the same main segment as this one.
-            merged: `before.merged()`.
-        """
+        """Return this state with the merge of an earlier one as its main segment."""
         if self is before:
             return merged
         added = {

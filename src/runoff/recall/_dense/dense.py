@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from runoff._util.arguments import SignatureOfInit
+from runoff._util.arguments import SignatureOfInit, count
 from runoff._util.progress import Wanted, check_progress, counted
 from runoff._waiting import workers
-from runoff._waiting.drive import ask, run, run_async
+from runoff._waiting.drive import run, run_async
 from runoff.errors import DuplicateId, InvalidArgument
 from runoff.recall._arguments import as_documents, check_question
 from runoff.recall._dense.nearest import SCORE_RANGES, Similarity, nearest
@@ -107,11 +107,9 @@ class Dense:
             raise InvalidArgument("stored", stored, 'must be "float32" or "int8"')
         if similarity not in SCORE_RANGES:
             raise InvalidArgument("similarity", similarity, 'must be "cosine", "ip" or "l2"')
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InvalidArgument("batch_size", batch_size, "must be a whole number, 1 or more")
         self._embedder = QueryEmbedder(embed, embed_query, aembed_query)
         self._similarity: Similarity = similarity
-        self._batch_size = batch_size
+        self._batch_size = count("batch_size", batch_size)
         self._writing = threading.Lock()
         self._rows = Rows(unit=similarity == "cosine", stored=stored)
         self.add(documents, embeddings=embeddings, progress=progress)
@@ -210,7 +208,6 @@ class Dense:
             return {**state, "_rows": self._rows.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickled index."""
         vars(self).update(state)
         self._writing = threading.Lock()
 
@@ -219,11 +216,9 @@ class Dense:
         return len(self._rows)
 
     def __contains__(self, doc_id: object) -> bool:
-        """Whether a document has this id."""
         return doc_id in self._rows
 
     def __repr__(self) -> str:
-        """Show the size, the dimensions and the similarity."""
         stored = "" if self._rows.stored == "float32" else f", {self._rows.stored}"
         return (
             f"Dense({len(self)} documents, {self.dimension} dimensions{stored}, "
@@ -256,7 +251,7 @@ class Dense:
             deadline.check("recall")
         vector = yield from self._embedder.vector(query, view.packed.rows.shape[1], deadline)
         search = partial(self._search, view, vector, query, depth)
-        return (yield from ask(search, partial(workers.run_async, search, deadline, "recall")))
+        return (yield from workers.aside(search, deadline, "recall"))
 
     def _search(
         self, view: View, vector: NDArray[np.float64] | None, query: Query, depth: int

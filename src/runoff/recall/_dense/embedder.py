@@ -96,7 +96,6 @@ class Embedder:
     __setstate__ = gained("late")
 
     def __post_init__(self) -> None:
-        """Check the arguments; nothing is loaded yet."""
         resolve.check(
             self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
         )
@@ -209,27 +208,18 @@ class Embedder:
         if resolve.needs_hub(self.model):
             return None
         try:
-            stated = self._files().config.get("score_spread")
+            stated = resolve.find(self).config.get("score_spread")
         except RunoffError:
             return None
         if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
             return float(stated)
         return None
 
-    def _files(self) -> ModelFiles:
-        return resolve.resolve(
-            self.model,
-            precision=self.precision,
-            revision=self.revision,
-            cache_dir=self.cache_dir,
-            local_files_only=self.local_files_only,
-        )
-
     def _load(self, loading: Loading | None = None) -> Ready:
         ready = self._state.current
         if ready is None:
             with (loading := loading or Loading(None)):
-                ready = self._state.current = _prepare(self, self._files(), loading.deadline)
+                ready = self._state.current = _prepare(self, resolve.find(self), loading.deadline)
         return ready
 
     def _one(

@@ -48,7 +48,6 @@ class Embedded(NamedTuple):
 
 
 def embedded(ready: Ready, texts: list[str], index: int, interrupt: Interrupt) -> Embedded:
-    """Embed one text."""
     encoded = ready.encoder.text(texts[index])
     output = ready.loaded.run(encoded, ready.output, interrupt)
     return Embedded(_vector(ready, output), encoded.truncated, len(encoded))
@@ -93,7 +92,6 @@ class Pass:
         return cls(ready, texts, encoding, frozenset(known))
 
     def run(self, index: int, interrupt: Interrupt) -> Embedded:
-        """Embed one text."""
         ready, text = self.ready, self.texts[index]
         if self.encoding is None or text in self.known:
             return embedded(ready, self.texts, index, interrupt)
@@ -109,7 +107,6 @@ class Pass:
         return Embedded(vector, truncated, tokens, encoder.gathered(runs))
 
     def keep(self, results: list[Embedded | None]) -> None:
-        """Keep the token vectors."""
         if self.encoding is None:
             return
         made = {

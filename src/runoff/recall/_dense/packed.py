@@ -41,7 +41,6 @@ class Packed(NamedTuple):
         return Packed(change(self.rows), change(self.scales))
 
     def wide(self) -> NDArray[np.float64]:
-        """Return the vectors in float64."""
         return self.rows * self.scales[:, None]
 
 

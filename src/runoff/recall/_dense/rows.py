@@ -63,7 +63,6 @@ class Rows:
         return len(self._row) + len(self._without)
 
     def __contains__(self, doc_id: object) -> bool:
-        """Whether a document has this id."""
         return doc_id in self._row or doc_id in self._without
 
     def get(self, document: Document) -> Document | None:
@@ -126,7 +125,6 @@ class Rows:
         return copy
 
     def __deepcopy__(self, memo: object) -> Rows:
-        """Copy the buffers; documents do not change."""
         return self.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -135,7 +133,6 @@ class Rows:
         self._publish()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the view."""
         return {name: one for name, one in vars(self).items() if name != "view"}
 
     def _rebuild(self, gone: set[str], renewed: dict[int, Document]) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from runoff._util import optout
 from runoff.errors import IndexNotFound, InvalidArgument, MissingExtra
-from runoff.recall._stores.chroma_errors import named
 from runoff.recall._stores.chroma_where import knows_lists, where_of
 from runoff.recall._stores.engine import AsyncEngineSource, EngineSource
+from runoff.recall._stores.engine_errors import named
 from runoff.recall._stores.spaces import SCORE_RANGES, Space, similarity
 from runoff.types import Document, Hit
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
     from runoff.recall._stores.chroma_where import Where
+    from runoff.recall._stores.engine import Form, Page
     from runoff.types import Query
 
 _MOST_NAMES = 10
@@ -163,7 +164,6 @@ class Chroma(EngineSource[_Collection]):
         return self._read.space
 
     def __repr__(self) -> str:
-        """Show the collection's name and space."""
         return f"{Chroma.__name__}({self._name!r}, {self.space!r})"
 
     def _describe(self, deadline: Deadline | None) -> Asking[_Collection]:
@@ -218,12 +218,7 @@ class Chroma(EngineSource[_Collection]):
             for doc_id, text, metadata, distance in zip(*columns, strict=True)
         ]
 
-    def _page(
-        self,
-        description: _Collection,
-        cursor: int | None,
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
+    def _page(self, description: _Collection, cursor: Form, size: int) -> Asking[Page]:
         del description
         start = cursor or 0
         reply = yield from self._ask(
@@ -238,9 +233,6 @@ class Chroma(EngineSource[_Collection]):
             for doc_id, text, metadata in zip(*columns, strict=True)
         ]
         return found, start + size if len(found) == size else None
-
-    def _known(self, error: Exception) -> Exception:
-        return named(error, f"collection {self._name!r}")
 
 
 class _AsyncChroma(AsyncEngineSource[_Collection], Chroma):

@@ -28,7 +28,6 @@ _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 def values_of(one: Eq | In) -> Sequence[Scalar]:
-    """Return the values that a condition keeps."""
     return (one.value,) if isinstance(one, Eq) else one.values
 
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
     from runoff.recall._stores.elasticsearch_where import Clause
-    from runoff.recall._stores.engine import Search
-    from runoff.types import Document
+    from runoff.recall._stores.engine import Form, Page, Search
 
 _RANGES: dict[str, tuple[float | None, float | None]] = {
     "cosine": (-1.0, 1.0),
@@ -163,8 +162,8 @@ class Elasticsearch(EngineSource[_Index]):
     def _fetch(
         self,
         description: _Index,
-        question: Any,  # noqa: ANN401 - a vector or a text
-        clause: Any,  # noqa: ANN401 - a query
+        question: Form,  # a vector or a text
+        clause: Form,  # a query
         count: int,
         deadline: Deadline | None,
     ) -> Asking[list[Hit]]:
@@ -210,8 +209,7 @@ class Elasticsearch(EngineSource[_Index]):
     def _score(self, doc_id: str, found: float | None, similarity: str) -> float:
         found = self._finite(found, doc_id)
         if found <= 0 and similarity in {"l2_norm", "max_inner_product"}:
-            msg = f"{self!r} returned score {found} for {doc_id!r}: it must be above 0"
-            raise BadReply(msg)
+            raise BadReply(f"{self!r} returned score {found} for {doc_id!r}: it must be above 0")
         if similarity in {"cosine", "dot_product"}:
             return clamped(2 * found - 1)
         if similarity == "l2_norm":
@@ -247,27 +245,19 @@ class Elasticsearch(EngineSource[_Index]):
         """
         where = f"{self._engine} {self._noun} {self._name!r}"
         if reply.get("timed_out"):
-            msg = f"{where}: the search timed out"
-            raise DeadlineExceeded(msg)
+            raise DeadlineExceeded(f"{where}: the search timed out")
         failed = (reply.get("_shards") or {}).get("failed")
         if failed:
-            msg = f"{where}: {failed} shards failed"
-            raise ServerFailed(msg)
+            raise ServerFailed(f"{where}: {failed} shards failed")
         hits: list[dict[str, Any]] = reply["hits"]["hits"]
         for one in hits:
             if not isinstance(one.get("_source"), Mapping):
-                msg = (
+                raise BadReply(
                     f"{where}: the record {one.get('_id')!r} has no _source, which stores the text"
                 )
-                raise BadReply(msg)
         return hits
 
-    def _page(
-        self,
-        description: _Index,
-        cursor: Any,  # noqa: ANN401 - the id of a scroll
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
+    def _page(self, description: _Index, cursor: Form, size: int) -> Asking[Page]:
         if cursor is None:
             body = {
                 "query": {"match_all": {}},

@@ -110,7 +110,7 @@ def _guessed(one: Leaf, name: str) -> Clause | bool:
             parts.append({"term": {f"{name}.keyword": value}})
     if not 0 < len(parts) <= _MOST_GUESSED:
         return bool(parts)
-    return parts[0] if len(parts) == 1 else _joined("OR", parts)
+    return _joined("OR", parts)
 
 
 def _between(name: str, bounds: Mapping[str, Any]) -> Clause | bool:
@@ -141,7 +141,7 @@ def _one_of(values: Sequence[Scalar], name: str, field: Mapping[str, Any]) -> Cl
         if bound is None:
             return True
         ranges.append({"range": {name: {"gte": bound, "lte": bound}}})
-    return ranges[0] if len(ranges) == 1 else _joined("OR", ranges)
+    return _joined("OR", ranges)
 
 
 def _none_of(
@@ -216,6 +216,8 @@ def _moment(bound: datetime, *, up: bool, nanos: bool) -> str:
 
 
 def _joined(how: str, parts: Sequence[Clause]) -> Clause:
+    if len(parts) == 1:
+        return parts[0]
     if how == "AND":
         return {"bool": {"filter": list(parts)}}
     return {"bool": {"should": list(parts), "minimum_should_match": 1}}

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 Client: TypeAlias = Any
 """An object of an engine's own client, which is an optional package."""
+Form: TypeAlias = Any
+"""A question, a clause or a cursor, in an engine's own form."""
+Page: TypeAlias = "tuple[list[Document], object]"
+"""Some documents, and where the next page begins; None for no more."""
 Search: TypeAlias = Literal["dense", "text"]
 
 _WIDEN = 4
@@ -160,7 +164,6 @@ class EngineSource(ABC, Generic[_L]):
         self.retrieve(Query("warmup"), depth=1)
 
     def __repr__(self) -> str:
-        """Show the collection's name and the kind of search."""
         name = type(self).__name__.removeprefix("_Async")
         return f"{name}({self._name!r}, search={self._search_kind!r})"
 
@@ -172,7 +175,7 @@ class EngineSource(ABC, Generic[_L]):
             if cursor is None:
                 return
 
-    def _next_page(self, cursor: object) -> Asking[tuple[list[Document], object]]:
+    def _next_page(self, cursor: object) -> Asking[Page]:
         description = yield from self._described(None)
         return (yield from self._page(description, cursor, _PAGE))
 
@@ -252,8 +255,7 @@ class EngineSource(ABC, Generic[_L]):
             BadReply: it is none, NaN or infinite.
         """
         if found is None or not math.isfinite(found):
-            msg = f"{self!r} returned {found} for {record!r}: its vector is damaged"
-            raise BadReply(msg)
+            raise BadReply(f"{self!r} returned {found} for {record!r}: its vector is damaged")
         return float(found)
 
     def _known(self, error: Exception) -> Exception:
@@ -300,28 +302,23 @@ class EngineSource(ABC, Generic[_L]):
         """Whether scores are cosines."""
 
     @abstractmethod
-    def _clause(self, wanted: Filter, description: _L) -> Any:  # noqa: ANN401 - in the engine's own language
+    def _clause(self, wanted: Filter, description: _L) -> Form:
         """Return a clause that keeps at least what the filter keeps; True all, False nothing."""
 
     @abstractmethod
     def _fetch(
         self,
         description: _L,
-        question: Any,  # noqa: ANN401 - as `_question` returned it
-        clause: Any,  # noqa: ANN401 - as `_clause` returned it, or None
+        question: Form,  # as `_question` returned it
+        clause: Form,  # as `_clause` returned it, or None
         count: int,
         deadline: Deadline | None,
     ) -> Asking[list[Hit]]:
         """Return the `count` best records that the clause keeps."""
 
     @abstractmethod
-    def _page(
-        self,
-        description: _L,
-        cursor: Any,  # noqa: ANN401 - the engine's own
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
-        """Return some documents, and where the next page begins; None for no more."""
+    def _page(self, description: _L, cursor: Form, size: int) -> Asking[Page]:
+        """Return about `size` documents from a cursor, which is None for the first page."""
 
 
 class AsyncEngineSource(EngineSource[_L]):
@@ -364,7 +361,6 @@ class AsyncEngineSource(EngineSource[_L]):
                 return
 
     def warmup(self) -> None:
-        """Load the embedding model."""
         if self._embedder is not None:
             self._embedder.warmup()
 
@@ -374,7 +370,6 @@ class AsyncEngineSource(EngineSource[_L]):
 
 
 def _is_async(client: object, method: str) -> bool:
-    """Whether a client's method must be awaited."""
     if any(kind.__name__.startswith("Async") for kind in type(client).__mro__):
         return True
     return inspect.iscoroutinefunction(getattr(client, method, None))

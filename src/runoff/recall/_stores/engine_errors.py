@@ -20,8 +20,10 @@ from runoff.errors import (
     ServerFailed,
 )
 
-_REFUSED = {401, 403}
-_GONE = 404
+# of a status, a gRPC status, and Chroma's classes
+_REFUSED = {401, 403, "UNAUTHENTICATED", "PERMISSION_DENIED"}
+_REFUSED |= {"ChromaAuthError", "AuthorizationError", "UnauthorizedError"}
+_GONE = {404, "NOT_FOUND", "NotFoundError", "InvalidCollectionException"}
 _TRANSIENT = {
     one.reason: one
     for one in (
@@ -45,6 +47,8 @@ _GRPC = {
     "DEADLINE_EXCEEDED": "timeout",
     "RESOURCE_EXHAUSTED": "server_error",
 }
+_BUSY = {408, 429}
+_SERVER_FAULT = 500
 _KEY = re.compile(r"\bauth check failure|unauthenticated|permission.?denied", re.IGNORECASE)
 _DIMENSION = re.compile(r"dimension|\bdims?\b|vector size", re.IGNORECASE)
 _MISSING = re.compile(
@@ -64,11 +68,11 @@ def named(error: Exception, doing: str) -> Exception:
         return error
     message = f"{doing}: {error_text(error)}"
     said = str(error)
-    status, code = getattr(error, "status_code", None), _code_of(error)
-    if status in _REFUSED or code in {"UNAUTHENTICATED", "PERMISSION_DENIED"} or _KEY.search(said):
+    code = _code_of(error)
+    stated = {getattr(error, "status_code", None), code, *_names(error)}
+    if stated & _REFUSED or _KEY.search(said):
         return AuthenticationFailed(message)
-    gone = status == _GONE or code in {"NOT_FOUND", _MILVUS_GONE}
-    if gone or _MISSING.search(said):
+    if stated & _GONE or code == _MILVUS_GONE or _MISSING.search(said):
         return IndexNotFound(message)
     reason = _reason_of(error, code)
     if reason in {"", RequestRejected.reason} and _DIMENSION.search(said):
@@ -97,6 +101,12 @@ def _reason_of(error: Exception, code: object) -> str:
         if "deadline" in text or "timeout" in text:
             return DeadlineExceeded.reason
         return ServerFailed.reason if code in _MILVUS_BUSY else ""
+    if "Could not connect to a Chroma server" in str(error):
+        return ConnectionFailed.reason
+    busy = isinstance(code, int) and (code >= _SERVER_FAULT or code in _BUSY)
+    # chromadb raises a bare Exception for a reply that it cannot read, such as a proxy's
+    if type(error) is Exception or (busy and "ChromaError" in _names(error)):
+        return ServerFailed.reason
     for kind in type(error).__mro__:
         if kind.__module__ != "builtins" and kind.__name__ in _BY_NAME:
             return _BY_NAME[kind.__name__]

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
-    from runoff.recall._stores.engine import Search
+    from runoff.recall._stores.engine import Form, Page, Search
     from runoff.recall._stores.spaces import Space
-    from runoff.types import Document
 
 _METRICS = {"cosine": "cosine", "l2": "l2", "ip": "dot"}
 _SAFE = 10_000  # rows to ask for without knowing how many there are
@@ -136,11 +135,10 @@ class LanceDB(EngineSource[Table]):
         on_column = [one for one in indexes if list(one.columns) == [searched]]
         if self._search_kind == "text":
             if not any(one.index_type == "FTS" for one in on_column):
-                msg = (
+                raise IndexNotFound(
                     f"LanceDB table {self._name!r} has no full-text index on {searched!r}: "
                     f"table.create_fts_index({searched!r}) makes one"
                 )
-                raise IndexNotFound(msg)
             return found
         if not on_column:
             return found
@@ -163,7 +161,7 @@ class LanceDB(EngineSource[Table]):
     def _fetch(
         self,
         description: Table,
-        question: Any,  # noqa: ANN401 - a vector or a text
+        question: Form,  # a vector or a text
         clause: str | None,
         count: int,
         deadline: Deadline | None,
@@ -193,7 +191,7 @@ class LanceDB(EngineSource[Table]):
     def _send(
         self,
         table: Table,
-        question: Any,  # noqa: ANN401 - as above
+        question: Form,
         clause: str | None,
         count: int,
         seconds: float | None,
@@ -224,12 +222,7 @@ class LanceDB(EngineSource[Table]):
     def _all(self, table: Table, size: int) -> Any:  # noqa: ANN401 - of lancedb
         return iter(self._table.search().select(table.columns).to_batches(size))
 
-    def _page(
-        self,
-        description: Table,
-        cursor: Any,  # noqa: ANN401 - the batches that are being read
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
+    def _page(self, description: Table, cursor: Form, size: int) -> Asking[Page]:
         if cursor is None:
             cursor = yield from self._ask(lambda _seconds: self._all(description, size), None)
         batch = yield from self._ask(lambda _seconds: self._next(cursor), None)

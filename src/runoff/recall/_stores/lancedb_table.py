@@ -68,7 +68,6 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """The columns to read."""
         return [self.id, self.text, *self.others, *([self.nested] if self.nested else [])]
 
     def may_hide(self, name: str) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
-    from runoff.recall._stores.engine import Search
+    from runoff.recall._stores.engine import Form, Page, Search
     from runoff.types import Document
 
 _SPACES = {"COSINE": "cosine", "IP": "ip", "L2": "l2", "BM25": "text"}
@@ -135,7 +135,8 @@ class Milvus(EngineSource[_Collection]):
         metric = "BM25"
         if self._search_kind == "dense":
             metric = yield from self._metric_of(vector, deadline)
-        places = {name: place_of(one) for name, one in fields.items() if not _is_vector(one)}
+        plain = {name: one for name, one in fields.items() if "VECTOR" not in name_of(one["type"])}
+        places = {name: place_of(one) for name, one in plain.items()}
         key = next(name for name, one in fields.items() if one.get("is_primary"))
         dynamic = bool(about.get("enable_dynamic_field"))
         returned = [*places, _DYNAMIC] if dynamic else list(places)
@@ -200,8 +201,8 @@ class Milvus(EngineSource[_Collection]):
     def _fetch(
         self,
         description: _Collection,
-        question: Any,  # noqa: ANN401 - a vector or a text
-        clause: Any,  # noqa: ANN401 - an expression
+        question: Form,  # a vector or a text
+        clause: Form,  # an expression
         count: int,
         deadline: Deadline | None,
     ) -> Asking[list[Hit]]:
@@ -231,12 +232,7 @@ class Milvus(EngineSource[_Collection]):
             return abs(found)  # Milvus Lite negates it
         return clamped(found) if metric == "COSINE" else found
 
-    def _page(
-        self,
-        description: _Collection,
-        cursor: Any,  # noqa: ANN401 - an iterator of pymilvus
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
+    def _page(self, description: _Collection, cursor: Form, size: int) -> Asking[Page]:
         if cursor is None:
             cursor = yield from self._sent(
                 "query_iterator", None, batch_size=size, output_fields=description.returned
@@ -260,7 +256,3 @@ class _AsyncMilvus(AsyncEngineSource[_Collection], Milvus):
         """Refuse: pymilvus lists with its synchronous client only."""
         remedy = "cannot list a collection: use documents() of a source with a MilvusClient"
         raise InvalidArgument("client", self._client, remedy)
-
-
-def _is_vector(field: Mapping[str, Any]) -> bool:
-    return "VECTOR" in name_of(field["type"])

@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
-    from runoff.recall._stores.engine import Search
+    from runoff.recall._stores.engine import Form, Page, Search
     from runoff.recall._stores.postgres_where import Part
     from runoff.recall._stores.spaces import Space
-    from runoff.types import Document
 
 
 class Postgres(EngineSource[Table]):
@@ -169,7 +168,7 @@ class Postgres(EngineSource[Table]):
     def _fetch(
         self,
         description: Table,
-        question: Any,  # noqa: ANN401 - a vector or a text
+        question: Form,  # a vector or a text
         clause: Part | None,
         count: int,
         deadline: Deadline | None,
@@ -234,12 +233,7 @@ class Postgres(EngineSource[Table]):
             if not math.isnan(row[2])  # the cosine of a vector of zeros
         ]
 
-    def _page(
-        self,
-        description: Table,
-        cursor: Any,  # noqa: ANN401 - the rows that are being read
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
+    def _page(self, description: Table, cursor: Form, size: int) -> Asking[Page]:
         rows = self._client.stream(everything(description)) if cursor is None else cursor
         found = yield from self._ask(lambda _seconds: self._client.take(rows, size), None)
         more = rows if len(found) == size else None

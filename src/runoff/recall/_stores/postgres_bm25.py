@@ -64,11 +64,6 @@ def bm25_index(
 ) -> BM25Index | None:
     """Return the index for BM25 that ranks a column; None for `ts_rank_cd`.
 
-    Args:
-        found: the answer to `BM25_INDEXES`.
-        column: the column of texts.
-        ranking: the argument of `Postgres`.
-
     Raises:
         InvalidArgument: `ranking` is `"bm25"`, and no extension has an index on the column.
     """

@@ -107,14 +107,6 @@ def read_table(
 ) -> Table:
     """Return what the catalogue says of a table.
 
-    Args:
-        where: the table's quoted name.
-        row: the answer to `CATALOGUE`.
-        names: the columns' names, as far as they are given.
-        search: what the table is read for.
-        language: the configuration of full-text search.
-        ranking: what ranks texts.
-
     Raises:
         IndexNotFound: there is no such table.
         InvalidArgument: a column that was named is not there, one that was not is not recognised,
@@ -122,8 +114,7 @@ def read_table(
     """
     columns, indexes, version, of_bm25 = row
     if not columns:
-        msg = f"there is no table {where.replace('%%', '%')}, or it has no columns"
-        raise IndexNotFound(msg)
+        raise IndexNotFound(f"there is no table {where.replace('%%', '%')}, or it has no columns")
     found = _Columns({one[0]: one for one in columns})
     id_name = found.pick("id", names.id, _IDS)
     text_name = found.pick("text", names.text, TEXTS)
@@ -132,8 +123,7 @@ def read_table(
     if search == "dense":
         vector = found.pick("vector", names.vector, vectors if len(vectors) == 1 else ())
         if vector not in vectors:
-            remedy = "must be a column of type vector or halfvec"
-            raise InvalidArgument("vector", vector, remedy)
+            raise InvalidArgument("vector", vector, "must be a column of type vector or halfvec")
     json_name, fields = found.metadata(names.metadata, {id_name, text_name, *vectors})
     bm25 = bm25_index(of_bm25, text_name, ranking) if search == "text" else None
     ann = [one[2] for one in indexes or [] if one[0] == vector]
@@ -185,8 +175,7 @@ class _Columns:
         if given is None:
             objects = [name for name in _JSONS if name in objects]
         elif len(objects) > 1:
-            remedy = "must name one column of JSON at most"
-            raise InvalidArgument("metadata", given, remedy)
+            raise InvalidArgument("metadata", given, "must name one column of JSON at most")
         json_name = objects[0] if objects else None
         return json_name, {name: self.types[name] for name in chosen if name != json_name}
 

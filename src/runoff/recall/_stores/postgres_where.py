@@ -48,6 +48,8 @@ def postgres_where(wanted: Filter, table: Table) -> Part | bool:
 
 
 def _joined(operator: str, parts: Sequence[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
     said = f" {operator} ".join(one for one, _ in parts)
     return f"({said})", tuple(value for _, values in parts for value in values)
 
@@ -97,18 +99,13 @@ def _has_times(one: Range) -> bool:
     return any(isinstance(bound, datetime) for bound in bounds_of(one).values())
 
 
-def _all_of(parts: Sequence[Part]) -> Part:
-    return parts[0] if len(parts) == 1 else _joined("AND", parts)
-
-
 def _of_times(one: Leaf, moment: str) -> Part | Literal[False]:
     """Return the condition on a column of times; a text in ISO 8601 is a time beside them."""
     if isinstance(one, Range):
         if not _has_times(one):
             return False
-        return _all_of(
-            [(f"{moment} {sign} %s", (bound,)) for sign, bound in bounds_of(one).items()]
-        )
+        bounds = bounds_of(one).items()
+        return _joined("AND", [(f"{moment} {sign} %s", (bound,)) for sign, bound in bounds])
     moments = [one for one in map(_moment, _values(one)) if one is not None]
     return (f"{moment} = ANY(%s::timestamptz[])", (moments,)) if moments else False
 
@@ -124,7 +121,7 @@ def _of_integers(one: Leaf, column: str, *, positive: bool) -> Part | Literal[Fa
             (sign, math.floor(bound) if sign in {">", "<="} else math.ceil(bound))
             for sign, bound in bounds
         ]
-        return _all_of([(f"{column} {sign} %s::int8", (bound,)) for sign, bound in whole])
+        return _joined("AND", [(f"{column} {sign} %s::int8", (bound,)) for sign, bound in whole])
     numbers = [
         value
         for value in _values(one)
@@ -171,7 +168,7 @@ def _of_json(one: Leaf, value: Part, *, positive: bool) -> Part | Literal[False]
         parts += [
             (f"{said} {sign} %s::jsonb", (*given, json.dumps(bound))) for sign, bound in bounds
         ]
-        return _all_of(parts)
+        return _joined("AND", parts)
     values, times = _values(one), _times(one)
     if not all(map(_is_exact, values)) or (times and not positive):
         return None
@@ -181,9 +178,7 @@ def _of_json(one: Leaf, value: Part, *, positive: bool) -> Part | Literal[False]
         parts.append((f"jsonb_typeof({said}) = 'array'", given))
         moments = filter(None, map(_moment, times))
         parts += [_on_days(value, [(">=", moment), ("<=", moment)]) for moment in moments]
-    if not parts:
-        return False
-    return parts[0] if len(parts) == 1 else _joined("OR", parts)
+    return _joined("OR", parts) if parts else False
 
 
 def _on_days(value: Part, bounds: Sequence[tuple[str, datetime]]) -> Part:
@@ -197,7 +192,7 @@ def _on_days(value: Part, bounds: Sequence[tuple[str, datetime]]) -> Part:
             parts.append(
                 (f"left({said} #>> '{{}}', 10) COLLATE \"C\" {sign[0]}= %s", (*given, day))
             )
-    return _all_of(parts)
+    return _joined("AND", parts)
 
 
 def _moment(value: Scalar) -> datetime | None:

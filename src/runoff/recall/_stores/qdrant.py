@@ -13,7 +13,6 @@ import numpy as np
 
 from runoff._util.numbers import as_array
 from runoff._waiting import workers
-from runoff._waiting.drive import ask
 from runoff.errors import EmbeddingError, InvalidArgument
 from runoff.recall._arguments import check_callable
 from runoff.recall._dense.vectors import as_matrix
@@ -38,7 +37,8 @@ if TYPE_CHECKING:
     from runoff.deadline import Deadline
     from runoff.filters import Filter
     from runoff.recall._dense.vectors import AsyncEmbedQuery, Embed, EmbedQuery
-    from runoff.types import Document, Query
+    from runoff.recall._stores.engine import Form, Page
+    from runoff.types import Query
 
 QdrantSearch: TypeAlias = Literal["dense", "text", "tokens"]
 SparseEmbed: TypeAlias = "Callable[[str], tuple[ArrayLike, ArrayLike]]"
@@ -212,7 +212,7 @@ class Qdrant(EngineSource[_Collection]):
         call: Callable[[], Any] = partial(_sparse, self._sparse_embed, query.text)
         if self._search_kind == "tokens":
             call = partial(_tokens, self._token_embed, query.text, description.dimension)
-        found = yield from ask(call, lambda: workers.run_async(call, deadline, "recall"))
+        found = yield from workers.aside(call, deadline, "recall")
         if self._search_kind == "tokens":
             return found or None
         indices, values = found
@@ -236,8 +236,8 @@ class Qdrant(EngineSource[_Collection]):
     def _fetch(
         self,
         description: _Collection,
-        question: Any,  # noqa: ANN401 - of qdrant_client
-        clause: Any,  # noqa: ANN401 - as above
+        question: Form,  # of qdrant_client
+        clause: Form,
         count: int,
         deadline: Deadline | None,
     ) -> Asking[list[Hit]]:
@@ -275,12 +275,7 @@ class Qdrant(EngineSource[_Collection]):
             return -found
         return clamped(found) if distance == "Cosine" else found
 
-    def _page(
-        self,
-        description: _Collection,
-        cursor: Any,  # noqa: ANN401 - the id of a point
-        size: int,
-    ) -> Asking[tuple[list[Document], object]]:
+    def _page(self, description: _Collection, cursor: Form, size: int) -> Asking[Page]:
         points, following = yield from self._scroll(cursor, size, None)
         layout = description.layout
         return [layout.document(one.id, one.payload or {}) for one in points], following
@@ -314,8 +309,7 @@ def _sparse(embed: Any, text: str) -> tuple[list[int], list[float]]:  # noqa: AN
     try:
         indices, values = (np.asarray(one) for one in embed(text))
     except (TypeError, ValueError) as error:
-        msg = f"sparse_embed must return (indices, values): {error}"
-        raise EmbeddingError(msg) from error
+        raise EmbeddingError(f"sparse_embed must return (indices, values): {error}") from error
     if indices.ndim != 1 or indices.shape != values.shape:
         msg = f"sparse_embed returned shapes {indices.shape} and {values.shape}; expected (n,) both"
         raise EmbeddingError(msg)
@@ -323,8 +317,7 @@ def _sparse(embed: Any, text: str) -> tuple[list[int], list[float]]:  # noqa: AN
         msg = f"sparse_embed returned indices of type {indices.dtype}; expected whole numbers"
         raise EmbeddingError(msg)
     if not np.isfinite(values.astype(np.float64)).all():
-        msg = "sparse_embed returned values with NaN or infinity"
-        raise EmbeddingError(msg)
+        raise EmbeddingError("sparse_embed returned values with NaN or infinity")
     return indices.tolist(), values.astype(np.float64).tolist()
 
 

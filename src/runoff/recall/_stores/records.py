@@ -68,14 +68,12 @@ class Layout:
         """
         found = record.get(self.doc_id) if self.doc_id else own_id
         if found is None or found == "":
-            msg = f"the record {own_id!r} has no id in its field {self.doc_id!r}"
-            raise BadReply(msg)
+            raise BadReply(f"the record {own_id!r} has no id in its field {self.doc_id!r}")
         held: Any = record.get(self.metadata) if self.metadata else record
         node = held.get(_NODE) if isinstance(held, Mapping) else None
         text = record.get(self.text) if self.text else _text_of(node)
         if not isinstance(text, str | None):
-            msg = f"the field {self.text!r} of the record {own_id!r} is not a text"
-            raise BadReply(msg)
+            raise BadReply(f"the field {self.text!r} of the record {own_id!r} is not a text")
         metadata = {
             name: value
             for name, value in (held.items() if isinstance(held, Mapping) else ())
@@ -126,8 +124,7 @@ def _text_of(node: object) -> Any:  # noqa: ANN401 - its caller checks that it i
     try:
         read = json.loads(node)
     except ValueError as error:
-        msg = f"a record's {_NODE} is not JSON: {error}"
-        raise BadReply(msg) from error
+        raise BadReply(f"a record's {_NODE} is not JSON: {error}") from error
     if not isinstance(read, Mapping):
         return None
     resource = read.get("text_resource")

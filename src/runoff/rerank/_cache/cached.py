@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from runoff._util.display import html_by
 from runoff._util.faults import reason_of
-from runoff._util.messages import config_repr, visible
+from runoff._util.messages import visible
 from runoff._waiting import workers
-from runoff._waiting.drive import ask, run, run_async
+from runoff._waiting.drive import run, run_async
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, PoolFull, TransientError
 from runoff.rerank._cache.as_store import as_store
@@ -43,7 +42,7 @@ _STORING = 0.5  # seconds to wait for a thread that writes
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cached(Wrapping):
     """A scorer that asks another only for pairs whose scores are not in the cache.
 
@@ -69,12 +68,7 @@ class Cached(Wrapping):
     _: KW_ONLY
     store: MemoryCache | DiskCache | str | Path | bool = True
 
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
-
     def __post_init__(self) -> None:
-        """Check the arguments."""
         check_scorer(self.scorer)
         store = as_store(self.store)
         if store is None:
@@ -159,8 +153,7 @@ class Cached(Wrapping):
             PoolFull: every worker thread is busy.
             DeadlineExceeded: the limit has passed.
         """
-        awaited = partial(workers.run_async, call, limit, f"cache of {self.name}")
-        return (yield from ask(call, awaited))
+        return (yield from workers.aside(call, limit, f"cache of {self.name}"))
 
     @property
     def _store(self) -> Store:

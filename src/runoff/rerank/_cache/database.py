@@ -61,12 +61,10 @@ def named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:  # locked, full, read-only, unreadable
-        msg = f"{path}: {error}"
-        raise OSError(msg) from error
+        raise OSError(f"{path}: {error}") from error
     except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
         # a damaged file also holds text that is not UTF-8, and other types than were written
-        msg = f"{path}: {error}: delete the file"
-        raise OSError(msg) from error
+        raise OSError(f"{path}: {error}: delete the file") from error
 
 
 @contextmanager
@@ -192,7 +190,6 @@ class Database:
         return keys
 
     def close(self) -> None:
-        """Close both connections."""
         for one in (self.reading, self.writing):
             with one.lock:
                 one.close()

@@ -78,7 +78,6 @@ class DiskCache:
         return str(self.path)
 
     def __len__(self) -> int:
-        """Return the number of pairs kept."""
         with named(self.path), database_of(self.path).reading.open(OPENING) as connection:
             (count,) = connection.execute("SELECT count(*) FROM scores").fetchone()
         return int(count)

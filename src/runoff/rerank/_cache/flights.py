@@ -9,12 +9,12 @@ for itself.
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import threading
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
+from runoff._util.fork import in_child
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import awaitable, first_done
 
@@ -128,11 +128,8 @@ def claim(
     return flight, theirs
 
 
+@in_child
 def _after_fork() -> None:
     global _lock  # noqa: PLW0603 - callers that were scoring are not in this process
     _lock = threading.Lock()
     _flights.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

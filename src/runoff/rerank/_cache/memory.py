@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runoff._util.fork import in_child
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -34,14 +34,11 @@ class _Recent:
 _all: weakref.WeakSet[_Recent] = weakref.WeakSet()
 
 
+@in_child
 def _after_fork() -> None:
     for recent in list(_all):  # a thread that is not in this process may hold the lock
         recent.lock = threading.Lock()
         recent.entries = OrderedDict()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +56,11 @@ class MemoryCache:
     _recent: _Recent = field(default_factory=_Recent, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the bound."""
         most = self.max_entries
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise InvalidArgument("max_entries", most, "must be a number of pairs above 0")
 
     def __len__(self) -> int:
-        """Return the number of pairs kept."""
         return len(self._recent.entries)
 
     def __bool__(self) -> bool:

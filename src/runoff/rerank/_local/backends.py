@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runoff._onnx import resolve, runtime
+from runoff._util.arguments import is_share
 from runoff.errors import InvalidArgument, ModelDamaged
 from runoff.scores import ModelIdentity, ScoreKind
 
@@ -233,7 +234,7 @@ def default_blend(directory: ModelDirectory) -> float | None:
     blend = directory.config.get("default_blend")
     if blend is None:
         return None
-    if isinstance(blend, bool) or not isinstance(blend, int | float) or not 0 <= blend <= 1:
+    if not is_share(blend):
         raise ModelDamaged(
             f"{directory.name}: default_blend in its config.json must be within 0 and 1, "
             f"not {blend}"

@@ -11,7 +11,7 @@ import numpy as np
 from runoff._onnx import resolve, sessions
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.vectors import QueryVectors, cosines, maxsim
-from runoff.rerank._local import backends, onnx
+from runoff.rerank._local import backends
 from runoff.rerank._local.scorer import Values
 from runoff.scores import Match, ModelIdentity, ScoreKind
 
@@ -73,7 +73,7 @@ def prepare(config: LateInteraction, deadline: Deadline | None = None) -> Ready:
         DeadlineExceeded: the first run did not end in time.
         RunoffError: as `LateInteraction.warmup` says.
     """
-    files = onnx.find(config)
+    files = resolve.find(config)
     length = resolve.length(files, config.max_length)
     loaded = sessions.load(files)
     encoder = TokenEncoder(

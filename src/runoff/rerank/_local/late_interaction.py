@@ -5,25 +5,22 @@ from __future__ import annotations
 import platform
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from runoff._onnx import cpu, resolve, slots
 from runoff._onnx.state import State
 from runoff._tokens.encoder import check_options, vectors_key
 from runoff._tokens.keeps import Encoding
 from runoff._tokens.settings import read_settings
-from runoff._util.display import html_by
-from runoff._util.messages import config_repr
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
 from runoff.errors import InvalidArgument
-from runoff.rerank._local import backends, late, onnx
+from runoff.rerank._local import backends, late
 from runoff.rerank._local.scorer import LocalScorer
 from runoff.rerank._token_store import as_token_store, shared
 from runoff.scores import ScoreKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from runoff._onnx.files import ModelFiles, Precision
@@ -42,10 +39,9 @@ __all__ = ["LateInteraction"]
 _USUAL_BLEND = 0.5  # for a model that says nothing; see docs/defaults.md
 _USUAL_LENGTH = 256  # tokens read in a run, as long as the model has not been asked
 _KINDS = ("auto", "idf", "equal")
-_T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LateInteraction(LocalScorer[late.Ready]):
     """A scorer that compares the token vectors of query and document.
 
@@ -97,10 +93,6 @@ class LateInteraction(LocalScorer[late.Ready]):
     cache_dir: str | Path | None = None
     local_files_only: bool = False
     _state: State[late.Ready] = field(default_factory=State, init=False, repr=False, compare=False)
-
-    __repr__ = config_repr
-
-    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""
@@ -177,14 +169,15 @@ class LateInteraction(LocalScorer[late.Ready]):
         self, ready: late.Ready, pairs: list[tuple[str, str]], deadline: Deadline | None
     ) -> Asking[Values]:
         work = late.Work(ready, self._store, pairs)
-        count = yield from _aside(work.look)
+        count = yield from workers.aside(work.look, None, "rerank")
         running = slots.shared()
         found = yield from ask(
             partial(running.run, count, work.run, deadline),
             partial(running.arun, count, work.run, deadline),
         )
         counting = partial(self._frequencies, ready.encoder.key, ready.encoder.settings)
-        return (yield from _aside(partial(work.values, found, self.weights, counting)))
+        score = partial(work.values, found, self.weights, counting)
+        return (yield from workers.aside(score, None, "rerank"))
 
     @property
     def _store(self) -> Keeps:
@@ -199,7 +192,7 @@ class LateInteraction(LocalScorer[late.Ready]):
         return found if found is not None and found.documents >= late.COLLECTION else None
 
     def _files(self) -> ModelFiles:
-        return onnx.find(self)
+        return resolve.find(self)
 
     def _prepare(self, deadline: Deadline | None) -> late.Ready:
         ready = late.prepare(self, deadline)
@@ -217,8 +210,3 @@ class LateInteraction(LocalScorer[late.Ready]):
 
     def _usual_kind(self) -> ScoreKind:
         return ScoreKind.SIMILARITY
-
-
-def _aside(call: Callable[[], _T]) -> Asking[_T]:
-    """Make a call that takes some milliseconds; an event loop has it made in a worker thread."""
-    return (yield from ask(call, partial(workers.run_async, call, None, "rerank")))

@@ -20,20 +20,10 @@ if TYPE_CHECKING:
     from runoff._onnx.slots import Interrupt
     from runoff.deadline import Deadline
     from runoff.rerank._local.cross_encoder import CrossEncoder
-    from runoff.rerank._local.late_interaction import LateInteraction
 
 _OUTPUT = "logits"
 
-
-def find(config: CrossEncoder | LateInteraction) -> ModelFiles:
-    """Find a model's files; see `resolve`."""
-    return resolve.resolve(
-        config.model,
-        precision=config.precision,
-        revision=config.revision,
-        cache_dir=config.cache_dir,
-        local_files_only=config.local_files_only,
-    )
+find = resolve.find  # as every backend has it
 
 
 def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.Ready:
@@ -47,7 +37,7 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
         DeadlineExceeded: the first run did not end in time.
         RunoffError: as `CrossEncoder.warmup` says.
     """
-    files = find(config)
+    files = resolve.find(config)
     kind = backends.kind(files, config.activation)
     length = resolve.length(files, config.max_length)
     graph = _graph(config, files, files.digest())
@@ -74,7 +64,7 @@ def prepare(config: CrossEncoder, deadline: Deadline | None = None) -> backends.
 
 def cache_key(config: CrossEncoder) -> str:
     """Return what the scores depend on; the files are found and not loaded."""
-    files = find(config)
+    files = resolve.find(config)
     digest = files.digest()
     return _cache_key(config, files, digest, _graph(config, files, digest))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -10,8 +9,9 @@ import numpy as np
 from runoff._onnx import languages, resolve
 from runoff._onnx.state import Loading
 from runoff._onnx.windows import windows as windows_of
+from runoff._util.display import Configured
 from runoff._waiting import workers
-from runoff._waiting.drive import ask, run, run_async
+from runoff._waiting.drive import run, run_async
 from runoff.errors import DeadlineExceeded, RequestRejected
 from runoff.rerank._amounts import pair_tokens
 from runoff.rerank._local import backends
@@ -68,7 +68,7 @@ class Values(NamedTuple):
     query_cut: bool
 
 
-class LocalScorer(Generic[_R]):
+class LocalScorer(Configured, Generic[_R]):
     """A scorer whose model runs in this process; it is loaded on first use, or by `warmup`."""
 
     __slots__ = ()
@@ -205,8 +205,7 @@ class LocalScorer(Generic[_R]):
             return PairScores.none_of(len(given), kind, identity, DeadlineExceeded.reason)
         check_queries(self.name, (query for query, _ in given))
         if ready is None:
-            load = partial(self._load, loading)
-            ready = yield from ask(load, partial(workers.run_async, load, deadline, "load"))
+            ready = yield from workers.aside(lambda: self._load(loading), deadline, "load")
         values = yield from self._read(ready, given, deadline)
         return self._scores(ready, given, values, loading.took_ms)
 

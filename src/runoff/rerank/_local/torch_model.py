@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +12,8 @@ import numpy as np
 
 from runoff._onnx import cpu, sessions
 from runoff._util import optout
+from runoff._util.fork import in_child
+from runoff._util.messages import first_line
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, TransientError
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class LoadedModel:
             with self._lock:
                 features = self._model.preprocess([(query, document)], prompt=prompt or None)
         except ValueError as error:
-            raise InvalidArgument("model", self.name, _summary(error)) from error
+            raise InvalidArgument("model", self.name, first_line(error)) from error
         return cast("Mapping[str, Any]", features)
 
     def run(self, inputs: Sequence[Encoded]) -> NDArray[np.float64]:
@@ -145,11 +146,11 @@ class LoadedModel:
                 values: NDArray[np.float64] = scores.float().cpu().numpy().astype(np.float64)
         except torch.cuda.OutOfMemoryError as error:
             raise TransientError(
-                f"{self.name}: {self.device} is out of memory ({_summary(error)}): a smaller "
+                f"{self.name}: {self.device} is out of memory ({first_line(error)}): a smaller "
                 "batch_size or max_length needs less"
             ) from error
         except Exception as error:
-            raise ModelDamaged(f"{self.name} cannot be run: {_summary(error)}") from error
+            raise ModelDamaged(f"{self.name} cannot be run: {first_line(error)}") from error
         return values
 
     def _scores(self, features: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tensor
@@ -214,18 +215,15 @@ def _device(config: CrossEncoder) -> str:
     try:
         return str(torch.zeros(1, device=name).device)
     except Exception as error:  # torch raises many kinds here
-        raise InvalidArgument("device", name, f"cannot be used: {_summary(error)}") from error
+        raise InvalidArgument("device", name, f"cannot be used: {first_line(error)}") from error
 
 
 _forked_with: set[str] = set()  # runtimes whose threads did not cross, and which wait for them
 
 
+@in_child
 def _after_fork() -> None:
     _forked_with.update({"torch", "openvino"} & sys.modules.keys())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _open(
@@ -264,7 +262,7 @@ def _open(
             model_kwargs=options,
         )
     except Exception as error:  # transformers raises many kinds here
-        msg = f"{config.name}: {directory.directory} cannot be loaded: {_summary(error)}"
+        msg = f"{config.name}: {directory.directory} cannot be loaded: {first_line(error)}"
         raise ModelDamaged(msg) from error
 
 
@@ -290,7 +288,3 @@ def _fast(tokenizer: Any, name: str) -> Tokenizer:  # noqa: ANN401 - no types be
     made.no_truncation()
     made.no_padding()
     return made
-
-
-def _summary(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0][:300]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import TYPE_CHECKING
 
+from runoff._util.fork import in_child
 from runoff.rerank._remote import transport
 from runoff.rerank._remote.dialects import About
 
@@ -44,8 +44,7 @@ class _Asked:
 
 _asked: dict[tuple[str, str | None], _Asked] = {}
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_asked.clear)  # the tasks belong to the parent's loop
+in_child(_asked.clear)  # the tasks belong to the parent's loop
 
 
 async def about(

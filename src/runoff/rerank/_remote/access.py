@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from runoff._waiting import workers
 from runoff.errors import AuthenticationFailed, InvalidArgument
@@ -40,7 +40,19 @@ class Secret(Generic[_T]):
         return hash(self._value)
 
 
-class Key:
+class Shared:
+    """What its copies are: itself, as it holds a secret or a client."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+class Key(Shared):
     """A key, or a way to get one; shown as `***` and never pickled.
 
     Args:
@@ -86,8 +98,7 @@ class Key:
             where = " or ".join(self._variables)
             again = "its key was not copied to this process: " if self._lost else "it has no key: "
             ways = ["give api_key=", f"set {where}" if where else ""]
-            msg = f"{who}: {again}{' or '.join(filter(None, ways))}"
-            raise AuthenticationFailed(msg)
+            raise AuthenticationFailed(f"{who}: {again}{' or '.join(filter(None, ways))}")
         value = value.strip() if isinstance(value, str) else None
         if value is not None and not _is_sendable(value):
             value = None  # as above
@@ -133,12 +144,6 @@ class Key:
     def __hash__(self) -> int:
         return hash(self._variables)
 
-    def __copy__(self) -> Key:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Key:
-        return self
-
     def __reduce__(self) -> tuple[Callable[..., Key], tuple[object, ...]]:
         """Leave the key out; the unpickled one reads the environment."""
         return _left_behind, (self._variables, self._needed, self._value is not None or self._lost)
@@ -169,7 +174,7 @@ def _is_sendable(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
-class Headers(Mapping[str, str]):
+class Headers(Shared, Mapping[str, str]):
     """Headers that are neither shown nor pickled.
 
     They are not a `dict`, which JSON and pydantic would write out.
@@ -193,12 +198,6 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
-
-    def __copy__(self) -> Headers:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Headers:
-        return self
 
     def __repr__(self) -> str:
         return "{...}" if self else "{}"

@@ -8,13 +8,13 @@ passes as a probe. If it succeeds the circuit closes; if it fails, it opens for 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from runoff._util.arguments import count, seconds
+from runoff._util.fork import in_child
 from runoff.errors import CircuitOpen, TransientError
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ class Circuit:
     longest: float = 60.0
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
         count("failures", self.failures)
         seconds("cooldown", self.cooldown)
         seconds("longest", self.longest)
@@ -106,13 +105,14 @@ class Breaker:
     def _settle(self, permit: Permit, outcome: str, why: str) -> None:
         with self._lock:
             took = self._clock() - permit.since
+            proves = took >= max(_SHORTEST, _PATIENCE * (self._usual or 0.0))
             if permit.probe:
                 self._probing = False
             if outcome == "answered":
                 known = self._usual
                 self._usual = took if known is None else known + _MEMORY * (took - known)
                 self._failed, self._cooldown = 0, 0.0
-            elif outcome == "failed" or (outcome == "left" and self._long(took)):
+            elif outcome == "failed" or (outcome == "left" and proves):
                 self._failed += 1
                 self._last = why
                 if permit.probe or (not self._cooldown and self._failed >= self._circuit.failures):
@@ -121,9 +121,6 @@ class Breaker:
                         doubled, max(self._circuit.longest, self._circuit.cooldown)
                     )
                     self._opened_at = self._clock()
-
-    def _long(self, took: float) -> bool:
-        return took >= max(_SHORTEST, _PATIENCE * (self._usual or 0.0))
 
 
 class Permit:
@@ -180,11 +177,8 @@ def breaker_of(url: str, circuit: Circuit | None, who: str, scope: str = "") -> 
         return found
 
 
+@in_child
 def _forget() -> None:
     global _lock  # noqa: PLW0603 - it may have been held when the process was forked
     _lock = threading.Lock()
     _breakers.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

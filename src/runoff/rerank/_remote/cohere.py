@@ -29,7 +29,7 @@ from runoff.errors import (
 from runoff.rerank import _amounts as amounts
 from runoff.rerank._pairs import check_queries, has_text
 from runoff.rerank._remote import batches
-from runoff.rerank._remote.access import Key, Secret, as_key, masked, scope_of
+from runoff.rerank._remote.access import Key, Secret, Shared, as_key, masked, scope_of
 from runoff.rerank._remote.breaker import Circuit, breaker_of
 from runoff.rerank._remote.dialects import DIALECTS
 from runoff.rerank._remote.retries import Retries
@@ -52,7 +52,7 @@ _PRODUCTION = "https://api.cohere.com"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CohereRerank(RemoteScorer):
+class CohereRerank(Shared, RemoteScorer):
     """Cohere Rerank.
 
     The SDK's own retries, which sleep for up to a minute, and its timeout of five minutes are off;
@@ -136,12 +136,6 @@ class CohereRerank(RemoteScorer):
         own = "" if self.client is None else f", client=<{type(self.client).__qualname__}>"
         where = "" if self.base_url is None else f", base_url={self.base_url.partition('?')[0]!r}"
         return f"CohereRerank({self.model!r}{own}{where})"
-
-    def __copy__(self) -> CohereRerank:
-        return self
-
-    def __deepcopy__(self, memo: object) -> CohereRerank:
-        return self
 
     def __getstate__(self) -> list[Any]:
         """Return the fields, for pickle; keys stay behind.

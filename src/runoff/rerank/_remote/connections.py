@@ -129,7 +129,6 @@ class Connections(httpx.AsyncBaseTransport):
                 del self._idle[one]
 
     def drop(self, held: _Connection) -> None:
-        """Close a connection in any state."""
         task = asyncio.ensure_future(_closed(held))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

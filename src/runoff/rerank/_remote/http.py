@@ -101,7 +101,6 @@ class HTTPRerank(RemoteScorer):
     __setstate__ = gained("instruction")
 
     def __post_init__(self) -> None:
-        """Check the arguments; nothing is sent."""
         dialect = as_dialect(self.dialect)
         transport.check_url(self.url)
         if self.model is None and dialect.model_needed:

@@ -39,7 +39,6 @@ class Retries:
     longest_pause: float = 10.0
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
         count("attempts", self.attempts)
         seconds("first_pause", self.first_pause, zero=True)
         seconds("longest_pause", self.longest_pause, zero=True)

@@ -96,13 +96,11 @@ class _Bounded(httpx.AsyncByteStream):
             if chunks % _TURN == 0:
                 await asyncio.sleep(0)
             if chunks > _CHUNKS and size < chunks * _CHUNK_BYTES:
-                msg = (
+                raise BadReply(
                     f"the reply comes in {chunks} parts of fewer than {_CHUNK_BYTES} bytes a chunk"
                 )
-                raise BadReply(msg)
             if size > self._limit:
-                msg = f"the reply is larger than {self._limit} bytes"
-                raise BadReply(msg)
+                raise BadReply(f"the reply is larger than {self._limit} bytes")
             yield chunk
 
     async def aclose(self) -> None:
@@ -112,8 +110,7 @@ class _Bounded(httpx.AsyncByteStream):
 async def _bound(response: httpx.Response) -> None:
     """Bound the size of a reply before it is read; a compressed one could have any size."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        msg = "the reply is compressed, which was not asked for"
-        raise BadReply(msg)
+        raise BadReply("the reply is compressed, which was not asked for")
     limit = response.request.extensions.get(_LIMIT, _REPLY_BYTES)
     response.stream = _Bounded(response.stream, limit)
 
@@ -197,8 +194,7 @@ async def _reply(method: str, url: str, sent: bytes, access: Access, who: str) -
         raise failure
     if said is None:
         kind = hide(response.headers.get("content-type", "")).split(";")[0][:40] or "something"
-        msg = f"{who} answered {response.status_code} with {kind} that is not JSON"
-        raise BadReply(msg)
+        raise BadReply(f"{who} answered {response.status_code} with {kind} that is not JSON")
     return said
 
 

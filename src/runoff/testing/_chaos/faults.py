@@ -147,12 +147,8 @@ def _good(exchange: Exchange) -> bytes:
 
 def _wrong_schema(exchange: Exchange) -> None:
     right: Any = reply(exchange.job, exchange.job.rows)
-    wrong = {"results": right} if isinstance(right, list) else _listed(right)
-    exchange.send(200, encode(wrong))
-
-
-def _listed(right: Any) -> Any:  # noqa: ANN401 - JSON
-    return next(value for name, value in right.items() if name in {"results", "rankings"})
+    wrong = {"results": right} if isinstance(right, list) else None
+    exchange.send(200, encode(wrong or right.get("results", right.get("rankings"))))
 
 
 def _strings(rows: list[Row], _: int) -> list[Row]:
@@ -181,10 +177,6 @@ def _drip_head(exchange: Exchange) -> None:
     exchange.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     while exchange.wait(_DRIP):
         exchange.write(b"a")
-
-
-def _reset(exchange: Exchange) -> None:
-    exchange.reset()
 
 
 def _reset_midway(exchange: Exchange) -> None:
@@ -243,7 +235,7 @@ _ALL: tuple[Fault, ...] = (
     Fault("hang", DeadlineExceeded, lambda exchange: exchange.hang()),
     Fault("drip", DeadlineExceeded, _drip),
     Fault("drip_head", DeadlineExceeded, _drip_head),
-    Fault("reset", ConnectionFailed, _reset),
+    Fault("reset", ConnectionFailed, lambda exchange: exchange.reset()),
     Fault("reset_midway", ConnectionFailed, _reset_midway),
     Fault("length_too_long", ConnectionFailed, _length(lambda n: n + 100)),
     Fault("length_too_short", BadReply, _length(lambda n: n // 2)),

@@ -144,7 +144,6 @@ class Listener(socketserver.TCPServer):
         super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - inherited
-        """Start the thread of a connection."""
         traffic = self.traffic
         with traffic.lock:
             number = traffic.connections + 1
@@ -202,7 +201,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(404, encode({"detail": "Not Found"}))
 
     def do_POST(self) -> None:
-        """Score, refuse or misbehave."""
         try:
             raw, refusal = self._read_body(), None
         except Refusal as no:
@@ -304,7 +302,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def elsewhere(self) -> str:
-        """The URL of this path on the second server."""
         try:
             second = self.server.rules.elsewhere
         except InvalidArgument:
@@ -312,39 +309,32 @@ class _Handler(BaseHTTPRequestHandler):
         return str(second.url).replace("127.0.0.1", "localhost") + self.path
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Write a status line and headers, their names in lower case."""
         self.write(self._head(status, headers))
 
     def write(self, data: bytes) -> None:
-        """Write raw bytes."""
         if self.server.traffic.closing.is_set():
             raise ConnectionAbortedError("the server closes")
         self.wfile.write(data)
         self._received.sent += len(data)
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Write a whole reply, of type JSON unless `headers` say otherwise."""
         length = {"content-length": str(len(body))}
         self.write(self._head(status, length | dict(headers or {})) + body)
 
     def wait(self, seconds: float) -> bool:
-        """Sleep; return False as soon as the server closes."""
         return not self.server.traffic.closing.wait(seconds)
 
     def hang(self) -> None:
-        """Send nothing until the client leaves or the server closes."""
         self.last()
         while self.connection.recv(_LONGEST_LINE):
             pass
 
     def reset(self) -> None:
-        """Close the connection with an RST."""
         self.last()
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
         os.close(self.connection.detach())  # `close` would wait until its file objects are closed
 
     def last(self) -> None:
-        """Close the connection after this request."""
         self.close_connection = True
 
     def _head(self, status: int, headers: Mapping[str, str]) -> bytes:

@@ -270,7 +270,6 @@ def _whole(body: Mapping[str, Any], name: str, *, least: int) -> int | None:
 
 
 def _raw(dialect: Dialect, body: Mapping[str, Any]) -> bool:
-    """Whether the request asks for logits."""
     if dialect == "vllm":
         return body.get("use_activation") is False
     return dialect == "nvidia" or (
@@ -331,8 +330,7 @@ def _read(dialect: Dialect, body: Mapping[str, Any], query: str, text: str, limi
         )
         raise Refusal(400, message, "length")
     if dialect == "tei" and body.get("truncate") is False and length > limit:
-        message = f"`inputs` must have less than {limit} tokens. Given: {length}"
-        raise Refusal(422, message)
+        raise Refusal(422, f"`inputs` must have less than {limit} tokens. Given: {length}")
     kept = limit if cut is None or cut < 0 else min(cut, limit)
     return _first(text, max(0, kept - len(query.split())))
 

@@ -23,7 +23,7 @@ except ImportError:
     raise ImportError(msg) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
@@ -170,6 +170,40 @@ class Contract:
         part.warmup()
         part.warmup()
         require(self.same(self.use(part), before), "warmup() changes no answer")
+
+
+class AwaitedContract(Contract):
+    """Base of the contracts of parts that may be awaited, too."""
+
+    def awaited(self, part: Any) -> Callable[[], Coroutine[Any, Any, object]] | None:  # noqa: ANN401 - as above
+        """Return what `use` asks of the part, to be awaited; None if the part cannot be."""
+        raise NotImplementedError
+
+    def test_async_agrees(self) -> None:
+        """Awaited, the part gives the same answer, also to concurrent calls and in a new loop."""
+        part = self.part()
+        call = self.awaited(part)
+        if call is None:
+            skip("the part cannot be awaited")
+
+        async def ask() -> list[object]:
+            return await asyncio.gather(*(call() for _ in range(3)))
+
+        expected = self.use(part)
+        for _ in range(2):
+            require(
+                all(self.same(one, expected) for one in asyncio.run(ask())),
+                "the part gives the same answer when it is awaited",
+            )
+
+    def test_async_does_not_block(self) -> None:
+        """Awaiting the part does not block the event loop."""
+        part = self.part()
+        call = self.awaited(part)
+        if call is None:
+            skip("the part cannot be awaited")
+        self.use(part)
+        require_free_loop(call)
 
 
 def _excused(method: object) -> bool:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runoff.errors import FilterNotSupported
 from runoff.protocols import AsyncRecallSource, RecallSource
 from runoff.testing._contracts import samples
 from runoff.testing._contracts.base import (
-    Contract,
+    AwaitedContract,
     in_threads,
     require,
-    require_free_loop,
     require_unchanged,
-    skip,
     within,
 )
 from runoff.types import Document, Hit, Query
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from runoff.filters import Filter
 
 
-class RecallSourceContract(Contract):
+class RecallSourceContract(AwaitedContract):
     """The contract of a source; subclass it and implement `make` over given documents.
 
     ```python
@@ -56,6 +55,16 @@ class RecallSourceContract(Contract):
     def use(self, part: RecallSource) -> object:
         """Ask every query."""
         return [_summary(part.retrieve(query, depth=5)) for query in self._queries()]
+
+    def awaited(self, part: RecallSource) -> Callable[[], Coroutine[Any, Any, object]] | None:
+        """Ask every query."""
+        if not isinstance(part, AsyncRecallSource):
+            return None
+
+        async def ask() -> object:
+            return [_summary(await part.aretrieve(query, depth=5)) for query in self._queries()]
+
+        return ask
 
     def test_is_a_source(self) -> None:
         """The part has `retrieve`, which returns a sequence of hits and finds something."""
@@ -178,28 +187,6 @@ class RecallSourceContract(Contract):
         alone = [_summary(source.retrieve(one, depth=5)) for one in asked]
         together = in_threads(lambda one: _summary(source.retrieve(one, depth=5)), asked)
         require(together == alone, "each thread gets the answer to its own question")
-
-    def test_async_agrees(self) -> None:
-        """`aretrieve` agrees with `retrieve`, also for concurrent calls and in a new event loop."""
-        source = self.part()
-        if not isinstance(source, AsyncRecallSource):
-            skip("the source has no aretrieve")
-
-        async def ask() -> list[object]:
-            answers = (source.aretrieve(one, depth=5) for one in self._queries())
-            return [_summary(hits) for hits in await asyncio.gather(*answers)]
-
-        expected = self.use(source)
-        for _ in range(2):
-            require(asyncio.run(ask()) == expected, "aretrieve returns what retrieve returns")
-
-    def test_async_does_not_block(self) -> None:
-        """Awaiting `aretrieve` does not block the event loop."""
-        source = self.part()
-        if not isinstance(source, AsyncRecallSource):
-            skip("the source has no aretrieve")
-        self.use(source)
-        require_free_loop(lambda: source.aretrieve(self._queries()[0], depth=5))
 
     def test_deadline(self) -> None:
         """When time is up, a source returns hits or raises a `TransientError`.

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import itertools
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runoff.protocols import AsyncReranker, Reranker
 from runoff.testing._contracts import samples
 from runoff.testing._contracts.base import (
-    Contract,
+    AwaitedContract,
     require,
-    require_free_loop,
     require_unchanged,
-    skip,
     within,
 )
 from runoff.types import Candidate, Query, Reranking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from runoff.deadline import Deadline
 
 
-class RerankerContract(Contract):
+class RerankerContract(AwaitedContract):
     """The contract of a reranker; subclass it and implement `make`.
 
     ```python
@@ -55,6 +52,16 @@ class RerankerContract(Contract):
     def use(self, part: Reranker) -> object:
         """Rerank all candidates."""
         return _summary(part.rerank(self.query, self.given()))
+
+    def awaited(self, part: Reranker) -> Callable[[], Coroutine[Any, Any, object]] | None:
+        """Rerank all candidates."""
+        if not isinstance(part, AsyncReranker):
+            return None
+
+        async def rerank() -> object:
+            return _summary(await part.arerank(self.query, self.given()))
+
+        return rerank
 
     def given(self) -> tuple[Candidate, ...]:
         """Return copies of the candidates, so that one test cannot spoil another."""
@@ -159,29 +166,6 @@ class RerankerContract(Contract):
             _summary(reranker.rerank(self.query, given)) == self.use(reranker),
             "a list and a tuple of candidates get the same reranking",
         )
-
-    def test_async_agrees(self) -> None:
-        """`arerank` agrees with `rerank`, also for concurrent calls and in a new event loop."""
-        reranker = self.make()
-        if not isinstance(reranker, AsyncReranker):
-            skip("the reranker has no arerank")
-
-        async def ask() -> list[Reranking]:
-            calls = (reranker.arerank(self.query, self.given()) for _ in range(3))
-            return await asyncio.gather(*calls)
-
-        expected = self.use(reranker)
-        for _ in range(2):
-            answers = [_summary(one) for one in asyncio.run(ask())]
-            require(all(one == expected for one in answers), "arerank returns what rerank returns")
-
-    def test_async_does_not_block(self) -> None:
-        """Awaiting `arerank` does not block the event loop."""
-        reranker = self.make()
-        if not isinstance(reranker, AsyncReranker):
-            skip("the reranker has no arerank")
-        self.use(reranker)
-        require_free_loop(lambda: reranker.arerank(self.query, self.given()))
 
     def _require_partition_in_time(self, reranker: Reranker, seconds: float) -> None:
         def rerank(deadline: Deadline) -> Reranking:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,21 +11,21 @@ from runoff.protocols import AsyncPairScorer, PairScorer
 from runoff.scores import ModelIdentity, PairScores, ScoreKind
 from runoff.testing._contracts import samples
 from runoff.testing._contracts.base import (
-    Contract,
+    AwaitedContract,
     require,
-    require_free_loop,
     require_unchanged,
-    skip,
     within,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from numpy.typing import NDArray
 
     from runoff.deadline import Deadline
 
 
-class PairScorerContract(Contract):
+class PairScorerContract(AwaitedContract):
     """The contract of a pair scorer; subclass it and implement `make`.
 
     ```python
@@ -66,6 +65,10 @@ class PairScorerContract(Contract):
     def use(self, part: PairScorer) -> PairScores:
         """Score all pairs."""
         return part.score(self.pairs)
+
+    def awaited(self, part: PairScorer) -> Callable[[], Coroutine[Any, Any, object]] | None:
+        """Score all pairs."""
+        return (lambda: part.ascore(self.pairs)) if isinstance(part, AsyncPairScorer) else None
 
     def same(self, left: PairScores, right: PairScores) -> bool:
         """Whether all scores agree within `bound` and everything else exactly."""
@@ -185,31 +188,6 @@ class PairScorerContract(Contract):
             self.same(scorer.score(list(self.pairs)), scorer.score(tuple(self.pairs))),
             "a list and a tuple of pairs get the same scores",
         )
-
-    def test_async_agrees(self) -> None:
-        """`ascore` agrees with `score`, also for concurrent calls and in a new event loop."""
-        scorer = self.make()
-        if not isinstance(scorer, AsyncPairScorer):
-            skip("the scorer has no ascore")
-
-        async def ask() -> list[PairScores]:
-            return await asyncio.gather(*(scorer.ascore(self.pairs) for _ in range(3)))
-
-        expected = self.use(scorer)
-        for _ in range(2):
-            answers = asyncio.run(ask())
-            require(
-                all(self.same(one, expected) for one in answers),
-                "ascore returns what score returns",
-            )
-
-    def test_async_does_not_block(self) -> None:
-        """Awaiting `ascore` does not block the event loop."""
-        scorer = self.make()
-        if not isinstance(scorer, AsyncPairScorer):
-            skip("the scorer has no ascore")
-        self.use(scorer)
-        require_free_loop(lambda: scorer.ascore(self.pairs))
 
     def test_deadline(self) -> None:
         """When time is up, pairs are marked unscored with a reason, or `TransientError` is raised.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from runoff._util.messages import error_text
 from runoff.evaluation._health.observations import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+_P = TypeVar("_P")
 
 
 def odd(check: str, figure: float, sentence: str, advice: str) -> Finding:
@@ -23,6 +26,25 @@ def fine(check: str, figure: float, sentence: str) -> Finding:
 def nothing(check: str, why: str) -> Finding:
     """Return that there was nothing to check."""
     return Finding(check, None, None, why)
+
+
+def failed(error: Exception) -> Finding:
+    """Return that a check, or what comes before all of them, raised an error."""
+    return odd(
+        "error", 1, f"It raised {error_text(error)}.",
+        "what the error says; the other checks need answers",
+    )  # fmt: skip
+
+
+def made(checks: Iterable[Callable[[_P], Finding]], probe: _P) -> list[Finding]:
+    """Return what every check finds; an error ends its check alone."""
+    found = []
+    for check in checks:
+        try:
+            found.append(check(probe))
+        except Exception as error:  # noqa: BLE001 - what it raises is the finding
+            found.append(failed(error))
+    return found
 
 
 def prefixed(name: str, findings: Iterable[Finding]) -> list[Finding]:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.messages import error_text
 from runoff.deadline import Deadline
 from runoff.evaluation._health.health import health
 from runoff.protocols import AsyncReranker
 from runoff.recall._function import Function
 from runoff.rerank._inner import as_inner
-from runoff.testing._doctor.findings import fine, nothing, odd
+from runoff.testing._doctor.findings import failed, fine, made, nothing, odd
 from runoff.testing._doctor.questions import FILLER
 from runoff.types import Candidate, Document, Query
 
@@ -64,26 +63,14 @@ def examined(part: object, questions: Mapping[str, str]) -> tuple[int, list[Find
     try:
         probe.ask(next(iter(questions)), probe.texts[:2])  # loads the model
     except Exception as error:  # noqa: BLE001 - what it raises is the finding
-        return 1, [_failed(error)]
-    found: list[Finding] = []
+        return 1, [failed(error)]
     checks = (
         _kept, _noise, _orientation, _question, _places, _neighbours, _equal_texts, _truncation,
         _instruction, _awaited, _latency,
     )  # fmt: skip
-    for check in checks:
-        try:
-            found.append(check(probe))
-        except Exception as error:  # noqa: BLE001 - as above
-            found.append(_failed(error))
+    found = made(checks, probe)
     unsure = any(one.odd for one in found if one.check in {"noise", "place", "neighbours"})
     return len(questions), [*found, *([] if unsure else _distribution(probe))]
-
-
-def _failed(error: Exception) -> Finding:
-    return odd(
-        "error", 1, f"It raised {error_text(error)}.",
-        "what the error says; the other checks need answers",
-    )  # fmt: skip
 
 
 class _Probe:
@@ -348,6 +335,6 @@ def _distribution(probe: _Probe) -> list[Finding]:
     try:
         seen = [pipeline.search(one, top_k=number) for one in probe.questions]
     except Exception as error:  # noqa: BLE001 - what it raises is the finding
-        return [_failed(error)]
+        return [failed(error)]
     found = health(seen)
     return [one for one in found.findings if one.check in _HEALTH]

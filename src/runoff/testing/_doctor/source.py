@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.adapters.trend import trend
-from runoff._util.messages import error_text
 from runoff.errors import FilterNotSupported
 from runoff.filters import Eq, Not
 from runoff.protocols import AsyncRecallSource
-from runoff.testing._doctor.findings import fine, nothing, odd
+from runoff.testing._doctor.findings import failed, fine, made, nothing, odd
 from runoff.types import Query
 
 if TYPE_CHECKING:
@@ -43,29 +42,16 @@ def examined(source: RecallSource, questions: Sequence[str]) -> tuple[int, list[
     try:
         answers = [probe.ask(one) for one in questions]
     except Exception as error:  # noqa: BLE001 - what it raises is the finding
-        return 1, [_failed(error)]
+        return 1, [failed(error)]
     if not any(answers):
         return len(questions), [
             odd("found", 0, f"None of {len(questions)} questions finds anything.",
                 "questions= in the words and the language of its documents, or filling it first")
         ]  # fmt: skip
-    found: list[Finding] = []
     checks = (
         _texts, _ids, _same, _scores, _orientation, _depth, _prefix, _filters, _awaited, _latency,
     )  # fmt: skip
-    for check in checks:
-        try:
-            found.append(check(probe))
-        except Exception as error:  # noqa: BLE001 - as above
-            found.append(_failed(error))
-    return len(questions), found
-
-
-def _failed(error: Exception) -> Finding:
-    return odd(
-        "error", 1, f"It raised {error_text(error)}.",
-        "what the error says; the other checks need answers",
-    )  # fmt: skip
+    return len(questions), made(checks, probe)
 
 
 @dataclass
