@@ -12,10 +12,9 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._labels.formats import (
     check_queries,
     checked_judgments,
-    oddities,
-    unlisted,
 )
 from runoff.evaluation._labels.matching import matched
+from runoff.evaluation._labels.oddities import lasting, oddities, unlisted
 from runoff.evaluation._labels.readers import Readers
 from runoff.evaluation._labels.rejudged import rejudged
 from runoff.evaluation._labels.relevance import (
@@ -179,6 +178,7 @@ class Collection(Readers):
         return replace(
             self,
             parents=resolved_parents(parent_of, self.documents if given is None else given),
+            notes=tuple(lasting(self)),
             relevance=relevance,
             relevant_from=self.relevant_from if relevant_from is None else relevant_from,
         )

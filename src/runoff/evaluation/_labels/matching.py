@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from runoff._util.messages import short_repr
 from runoff._util.text import words
 from runoff.errors import InvalidArgument
+from runoff.evaluation._labels.oddities import lasting
 from runoff.evaluation._labels.sheet import known_documents
 from runoff.types import Document
 
@@ -77,7 +78,7 @@ def matched(collection: Collection, documents: object, least: float) -> Collecti
         for doc_id, grade in grades.items():
             for one in places.get(doc_id, _Match()).ids:
                 new[one] = max(grade, new.get(one, grade))
-    notes = [note for note in collection.notes if "call match_by_text()" not in note]
+    notes = [note for note in lasting(collection) if "call match_by_text()" not in note]
     return replace(
         collection,
         qrels=qrels,

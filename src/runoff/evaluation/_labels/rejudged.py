@@ -11,6 +11,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._labels.formats import Gathered
 from runoff.evaluation._labels.grades import Grades
 from runoff.evaluation._labels.headers import RETURNED
+from runoff.evaluation._labels.oddities import lasting
 from runoff.evaluation._labels.sheet import cell_name
 from runoff.evaluation._labels.tables import read_csv, read_xlsx
 
@@ -44,7 +45,7 @@ def rejudged(
         notes.append(f"{changed} judgments were replaced by new ones.")
     if left:
         notes.append(f"{left} rows without a grade were left out: their documents stay unjudged.")
-    return replace(collection, qrels=qrels, notes=(*collection.notes, *notes))
+    return replace(collection, qrels=qrels, notes=(*lasting(collection), *notes))
 
 
 def _read(path: PathLike[str]) -> tuple[dict[str, dict[str, int]], int]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LIST = re.compile(r"\s*[,;\n]\s*")
+_ANY_LIST = re.compile(r"[\s,;|/+&]+")
+_STARS = 10  # the highest grade that a column of an unknown name may have
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)  # what Excel makes of a long number
 
 
@@ -116,6 +118,9 @@ class _Reader:
         self._above: tuple[str, str | None, object] | None = None  # place, id and text of a query
         self._gap = False
         self._counts: Counter[str] = Counter()
+        self._marks: dict[str, list[tuple[str, str, object]]] = {}
+        self._apart: list[str] = []  # columns of the row, not of the query
+        self._given: set[int] = set()
 
     def read(self) -> Sheet:
         role = self._columns.role
@@ -131,10 +136,12 @@ class _Reader:
             query_id = self._query(where, cells)
             self._judge(where, query_id, cells)
             for name, at in self._columns.labels.items():
-                self._sheet.gathered.label(where, query_id, name, cells[at])
+                if cells[at] is not None:
+                    self._marks.setdefault(name, []).append((where, query_id, cells[at]))
+        self._label()
         for where, query_id, doc_id, grade in self._judges.settled():
             self._sheet.gathered.judge(where, query_id, doc_id, grade)
-        self._sheet.notes = [*self._told(), *self._judges.notes()]
+        self._sheet.notes = [*self._told(), *self._stars(), *self._judges.notes()]
         if "answer" in role:
             self._sheet.notes.append(
                 "The answers are texts, so no result can be one of them yet: call match_by_text()."
@@ -187,6 +194,7 @@ class _Reader:
         for doc_id in self._ids(where, cell):
             for name, value in graded.items():
                 grade = self._grades.read(where, value)
+                self._given.add(grade)
                 if name:
                     self._judges.add(where, query_id, doc_id, name, grade)
                 else:
@@ -205,16 +213,19 @@ class _Reader:
         known = self._documents
         if known is not None and doc_id in known:
             return [doc_id]
-        parts = [part for part in _LIST.split(doc_id) if part]
+        if known is not None:
+            several = [part for part in _ANY_LIST.split(doc_id) if part]
+            for parts in (_listed(doc_id), several):
+                if len(parts) > 1 and all(part in known for part in parts):
+                    self._counts["lists"] += 1
+                    return parts
+        parts = _listed(doc_id)
         if len(parts) < 2:  # noqa: PLR2004 - no list
             return [doc_id]
         if known is not None:
-            other = [part for part in parts if part not in known]
-            if other:
-                remedy = f"is neither an id nor a list of ids: there is no document {other[0]!r}"
-                raise MalformedData(where, doc_id, remedy)
-            self._counts["lists"] += 1
-            return parts
+            other = next(part for part in parts if part not in known)
+            remedy = f"is neither an id nor a list of ids: there is no document {other!r}"
+            raise MalformedData(where, doc_id, remedy)
         if all(len(part.split()) == 1 for part in parts):
             remedy = (
                 "looks like several ids in one cell: pass your documents or their ids as "
@@ -222,6 +233,44 @@ class _Reader:
             )
             raise MalformedData(where, doc_id, remedy)
         return [doc_id]
+
+    def _label(self) -> None:
+        """Add the labels of the queries.
+
+        Raises:
+            MalformedData: a column has grades, and none is known to have them.
+        """
+        rated = "grade" in self._columns.role or bool(self._columns.judges)
+        for name, marks in self._marks.items():
+            if not rated and self._could_be_grades(marks):
+                remedy = (
+                    "could hold grades, and no column is known to: name it 'grade' (of several "
+                    "judges 'grade Ann', 'grade Ben'); if every row is relevant, leave it out"
+                )
+                raise MalformedData(f"the header of {self._table.name}", name, remedy)
+            first: dict[str, object] = {}
+            differ = sum(first.setdefault(one, mark) != mark for _, one, mark in marks)
+            if 2 * differ > len(marks) - len(first):  # of the rows that repeat a query
+                self._apart.append(name)
+                continue
+            for where, query_id, mark in marks:
+                self._sheet.gathered.label(where, query_id, name, mark)
+
+    def _could_be_grades(self, marks: Sequence[tuple[str, str, object]]) -> bool:
+        found = {self._grades.known(mark) for _, _, mark in marks}
+        return all(one is not None and one <= _STARS for one in found) and any(
+            one is not None and one <= 0 for one in found
+        )
+
+    def _stars(self) -> list[str]:
+        """Return what is said of grades such as 1 to 5, of which the lowest may mean no."""
+        low, high = min(self._given, default=0), max(self._given, default=0)
+        if low < 1 or len(self._given) < 3:  # noqa: PLR2004 - 1 and 2 are both relevant as a rule
+            return []
+        return [
+            f"The grades are {low} to {high}, so every judged document counts as relevant. If some "
+            f"mean not relevant, pass grades={{'{low}': 0}} (--grade {low}=0)."
+        ]
 
     def _told(self) -> list[str]:
         counts = self._counts
@@ -235,7 +284,14 @@ class _Reader:
         ):
             if counts[name]:
                 parts.append(words.format(counts[name]))
+        if self._apart:
+            names = ", ".join(map(repr, self._apart))
+            parts.append(f"no labels of a query, since they differ within one: {names}")
         return [f"Reading {self._table.name}: {'; '.join(parts)}."] if parts else []
+
+
+def _listed(cell: str) -> list[str]:
+    return [part for part in _LIST.split(cell) if part]
 
 
 def no_formula(text: str) -> str:
