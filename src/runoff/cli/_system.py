@@ -142,7 +142,7 @@ class Answers:
             InvalidArgument: a judged query was not recorded, or the queries have no texts.
         """
         if isinstance(system, Recording):
-            check_recorded(system, collection.qrels)
+            check_recorded(system, collection)
             return cls(system, by_stage(system))
         if isinstance(system, dict):
             return cls(None, system)

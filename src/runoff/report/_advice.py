@@ -150,7 +150,7 @@ def advise(
     """
     asked = [measures] if isinstance(measures, str) else list(measures)
     staged = bool(recording.setup.steps)
-    check_recorded(recording, collection.qrels)
+    check_recorded(recording, collection)
     found = evaluated(
         collection,
         {} if staged else by_stage(recording),

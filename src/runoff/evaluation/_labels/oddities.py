@@ -24,11 +24,11 @@ def oddities(
     """Yield what is odd about the data, as sentences."""
     unjudged = [query_id for query_id in queries if query_id not in qrels]
     if unjudged:
-        names = _examples(_names(unjudged, queries), "queries")
+        names = _examples([query_name(one, queries) for one in unjudged], "queries")
         yield f"Left out, since they are not judged: {names}."
     without = [one for one, grades in qrels.items() if max(grades.values()) <= 0]
     if without:
-        names = _examples(_names(without, queries), "queries")
+        names = _examples([query_name(one, queries) for one in without], "queries")
         yield f"Always 0, since they have no relevant document: {names}."
     absent = [] if documents is None else unlisted(qrels, documents)
     if absent:
@@ -43,10 +43,10 @@ def lasting(collection: Collection) -> list[str]:
     return [note for note in collection.notes if note not in passing]
 
 
-def _names(query_ids: list[str], queries: Mapping[str, str]) -> list[str]:
-    # an id derived from the text means nothing to the user
-    texts = [(one, queries[one]) for one in query_ids]
-    return [short_repr(text) if one == text_key(text) else one for one, text in texts]
+def query_name(query_id: str, queries: Mapping[str, str]) -> str:
+    """Return what a user knows a query by: its id, or its text where the id was derived from it."""
+    text = queries.get(query_id, "")
+    return short_repr(text) if text and query_id == text_key(text) else query_id
 
 
 def unlisted(qrels: Mapping[str, Mapping[str, int]], ids: Container[str]) -> list[str]:
