@@ -23,7 +23,7 @@ def csv(path, text, **options):
 )
 def test_grades_by_another_name_are_no_labels(tmp_path, table):
     """A table whose grades stand in a column of an unknown name is refused: no row is relevant."""
-    with pytest.raises(MalformedData, match="(?i)(passt|correct|ann|ok)\\W.*'grade'"):
+    with pytest.raises(MalformedData, match=r"(?i)(passt|correct|ann|ok)\W.*'grade'"):
         csv(tmp_path / "j.csv", table)
 
 
@@ -48,7 +48,7 @@ def test_a_column_that_differs_within_a_query_is_no_label(tmp_path):
     assert all("title" not in given for given in found.labels.values())
     assert "'title'" in found.notes[0]
     assert "'language'" not in found.notes[0]
-    with pytest.raises(MalformedData, match="line 4.*label 'language' was 'en'"):
+    with pytest.raises(MalformedData, match=r"line 4.*label 'language' was 'en'"):
         csv(tmp_path / "j.csv", text.replace("wo?,d3,,1,de", "how?,d3,,1,de"))
 
 

@@ -55,7 +55,7 @@ class Labels:
         Path | None,
         _option(
             "The documents as JSON lines with _id and text, or their ids, one per line: to split "
-            "cells with several ids, and for --match-by-text."
+            "cells with several ids, for --match-by-text, and as the texts of --judge."
         ),
     ] = None
     match_by_text: Annotated[
@@ -105,7 +105,7 @@ class Labels:
         if self.clicks:
             return Collection.from_impressions(path, propensity=self._chances(), clip=self.clip)
         given: dict[str, Any] = {
-            "documents": self._documents() if not self.match_by_text else None,
+            "documents": self.known() if not self.match_by_text else None,
             "judges": self.judges,
             "grades": self._grades(),
         }
@@ -120,7 +120,7 @@ class Labels:
             InvalidArgument: an option has a value it cannot have.
         """
         if self.match_by_text:
-            known = self._documents()
+            known = self.known()
             if known is None:
                 remedy = "needs --documents, to look for the texts there"
                 raise InvalidArgument("match_by_text", True, remedy)
@@ -131,7 +131,13 @@ class Labels:
             parent_of=self._parents(), relevance=self.relevance, relevant_from=self.relevant_from
         )
 
-    def _documents(self) -> Mapping[str, Document] | list[str] | None:
+    def known(self) -> Mapping[str, Document] | list[str] | None:
+        """Return the documents, or their ids; None if they are not given.
+
+        Raises:
+            InvalidArgument: there is no such file.
+            MalformedData: a line cannot be read.
+        """
         if self.documents is None:
             return None
         if not self.documents.is_file():

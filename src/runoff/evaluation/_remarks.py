@@ -135,9 +135,10 @@ def check_found(
         shown, judged = next(iter(ids)), next(iter(qrels[query_id]))
         remedy = (
             f"no result is a judged document, so nothing can be said. Are the ids the same? A "
-            f"document found is {short_repr(shown)}, a judged one {short_repr(judged)}{_of(query_id)}."
-            " If the index was built anew, match_by_text() finds the texts in it; if documents are "
-            "judged and their chunks found, counting(parent_of=) tells which chunk is whose"
+            f"document found is {short_repr(shown)}, a judged one {short_repr(judged)}"
+            f"{_of(query_id)}. If the index was built anew, match_by_text() finds the texts in it; "
+            "if documents are judged and their chunks found, counting(parent_of=) tells which is "
+            "whose"
         )
         raise InvalidArgument("collection", judged, remedy)
 

@@ -133,7 +133,7 @@ class Evaluated:
         return visible("\n\n".join(parts) + "\n")
 
 
-def evaluated(
+def evaluated(  # noqa: PLR0913 - as `verdict`
     collection: Collection,
     runs: Mapping[str, Run],
     compared: tuple[str, str] | None,
@@ -142,6 +142,7 @@ def evaluated(
     slices: Mapping[str, Slicing] | None = None,
     notes: Iterable[str] = (),
     unjudged: float | None = None,
+    bound: float | None = None,
     found: Contest | None = None,
 ) -> Evaluated:
     """Measure every run and compare two of them.
@@ -154,6 +155,7 @@ def evaluated(
         slices: slices of the queries for the verdict.
         notes: further remarks, as sentences.
         unjudged: as `verdict` takes it.
+        bound: as `verdict` takes it; None takes its default.
         found: the simple systems that a recorded one has to beat, instead of `runs` and `compared`.
 
     Raises:
@@ -172,6 +174,7 @@ def evaluated(
             name: replace(one, notes=tuple(collection.notes)) for name, one in measured.items()
         }
         options: dict[str, Any] = {"slices": slices, "unjudged": unjudged}
+        options |= {} if bound is None else {"bound": bound}
         if found is not None:
             decided = against(shown, found, **options)
         else:

@@ -239,7 +239,10 @@ def read_qrels(path: Path, gathered: Gathered) -> None:
         if len(cells) == _QRELS_TREC:
             cells.pop(1)
         if len(cells) != _QRELS_BEIR:
-            remedy = "must have 3 columns (query, document, grade) or TREC's 4 (query, 0, ...)"
+            remedy = (
+                "must have 3 columns (query, document, grade) or TREC's 4 (query, 0, ...); "
+                "questions alone are for `runoff advise --no-judgments`"
+            )
             raise MalformedData(where, line, remedy)
         if at == 0 and cells[2].strip().lower() in _HEADERS:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runoff._util.messages import short_repr
-from runoff._util.text import text_key
+from runoff._util.text import given_id
 from runoff.evaluation._labels.relevance import as_documents
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def lasting(collection: Collection) -> list[str]:
 def query_name(query_id: str, queries: Mapping[str, str]) -> str:
     """Return what a user knows a query by: its id, or its text where the id was derived from it."""
     text = queries.get(query_id, "")
-    return short_repr(text) if text and query_id == text_key(text) else query_id
+    return given_id(query_id, text) or short_repr(text)
 
 
 def unlisted(qrels: Mapping[str, Mapping[str, int]], ids: Container[str]) -> list[str]:

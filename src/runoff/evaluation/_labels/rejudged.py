@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from runoff.evaluation._collection import Collection
 
+_PERCENT = 10  # grades of people count as relevant from far less on
+
 
 def rejudged(
     collection: Collection,
@@ -30,6 +32,7 @@ def rejudged(
     left = 0
     if not isinstance(given, Mapping):
         given, left = _read(path_of("judgments", given))
+    _check_scale(given, collection.relevant_from)
     new, changed = 0, 0
     qrels = {query_id: dict(grades) for query_id, grades in collection.qrels.items()}
     for query_id, grades in given.items():
@@ -46,6 +49,22 @@ def rejudged(
     if left:
         notes.append(f"{left} rows without a grade were left out: their documents stay unjudged.")
     return replace(collection, qrels=qrels, notes=(*lasting(collection), *notes))
+
+
+def _check_scale(given: Mapping[str, Mapping[str, int]], relevant_from: int) -> None:
+    """Raise if grades such as 0 and 1 are added to grades in percent, as clicks have.
+
+    Raises:
+        InvalidArgument: none of the new grades above 0 would count as relevant.
+    """
+    new = (grade for grades in given.values() for grade in grades.values())
+    most = max((grade for grade in new if isinstance(grade, int)), default=0)
+    if relevant_from >= _PERCENT and 0 < most < relevant_from:
+        remedy = (
+            f"would count as not relevant: the grades here are percent, and relevant from "
+            f"{relevant_from} on; give 100 for relevant and 0 for not"
+        )
+        raise InvalidArgument("judgments", most, remedy)
 
 
 def _read(path: PathLike[str]) -> tuple[dict[str, dict[str, int]], int]:

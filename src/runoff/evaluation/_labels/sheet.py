@@ -267,10 +267,11 @@ class _Reader:
         low, high = min(self._given, default=0), max(self._given, default=0)
         if low < 1 or len(self._given) < 3:  # noqa: PLR2004 - 1 and 2 are both relevant as a rule
             return []
-        return [
+        note = (
             f"The grades are {low} to {high}, so every judged document counts as relevant. If some "
             f"mean not relevant, pass grades={{'{low}': 0}} (--grade {low}=0)."
-        ]
+        )
+        return [note]
 
     def _told(self) -> list[str]:
         counts = self._counts
