@@ -120,6 +120,21 @@ def test_the_table_to_judge_has_the_texts_of_a_live_system(shop):
     assert all(row["text"].startswith("document ") for row in rows)
 
 
+@pytest.mark.parametrize("labels", [("judged.csv",), ("questions.txt", "--no-judgments")])
+def test_documents_are_the_texts_of_a_saved_recording(shop, labels):
+    """A recording on disk has no texts; this is said, and `--documents` adds them."""
+    rows = [{"_id": f"d{at}", "text": f"document {at}"} for at in range(30)]
+    (shop / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("advise", *labels, "--system", "saved", "--judge", "judge.csv")
+    without = runoff(*asked, cwd=shop)
+    assert without.returncode == 0, without.stderr
+    assert "--documents adds them" in without.stderr
+    done = runoff(*asked, "--documents", "docs.jsonl", cwd=shop)
+    assert "--documents" not in done.stderr
+    with (shop / "judge.csv").open(newline="") as stream:
+        assert all(row["text"].startswith("document ") for row in csv.DictReader(stream))
+
+
 def test_an_empty_table_to_judge_says_why(shop):
     """Where the judgments list relevant documents only, nothing is unjudged, and this is said."""
     text = (shop / "judged.csv").read_text().splitlines()
@@ -141,6 +156,7 @@ def test_an_empty_table_to_judge_says_why(shop):
         (("others.txt", "--no-judgments", "--system", "saved"), "lacks 1 of these questions"),
         (("questions.txt", "--no-judgments", "--system", "saved", "--unjudged", 0), "--unjudged"),
         (("questions.txt", "--no-judgments", "--system", "saved", "--tune"), "--tune"),
+        (("questions.txt", "--no-judgments", "--system", "saved", "--parent-of", "#"), "--parent"),
         (("questions.txt", "--no-judgments", "--system", "saved", "--slice", "length"), "--slice"),
     ],
 )

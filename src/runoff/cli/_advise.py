@@ -12,6 +12,7 @@ from runoff.cli._collection import (
     open_collection,
     open_questions,
     texts_beside,
+    told_of_texts,
     write_judge,
 )
 from runoff.cli._labels import Labels, with_labels
@@ -72,9 +73,7 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     measure: MeasureOption = None,
     bound: BoundOption = None,
     workers: WorkersOption = 4,
-    tune: Annotated[
-        bool, typer.Option("--tune", help="Also find out which settings to run, in seconds.")
-    ] = False,
+    tune: Annotated[bool, typer.Option("--tune", help="Also say which settings to run.")] = False,
     reference: Annotated[
         Path | None, typer.Option(help="A saved recording: what has changed since?")
     ] = None,
@@ -104,11 +103,12 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     check_writable(report=report, judge=judge)
     if no_judgments:
         given = {"slice": slice_by, "unjudged": unjudged, "judgments": judgments}
-        _refuse(given | {"measure": measure, "bound": bound, "tune": tune or None})
+        _refuse(given | {"measure": measure, "bound": bound, "tune": tune or None} | labels.said())
         recording = _questions(collection, asked, depth, window, save, workers)
-        found = changed(recording, reference=since, repeats=again)
+        found = changed(recording, texts=labels.texts(), reference=since, repeats=again)
         if judge is not None:
             found.to_csv(judge)
+            told_of_texts(judge, any(row[-1] for row in found.judge[1:]))
         if report is not None:
             write_changed(found, recording, report)
         typer.echo(str(found))
@@ -157,7 +157,8 @@ def advise(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
 def _refuse(given: Mapping[str, object]) -> None:
     for name, value in given.items():
         if value is not None:
-            remedy = f"--{name} needs judgments, and --no-judgments says that there are none"
+            option = name.replace("_", "-")
+            remedy = f"--{option} needs judgments, and --no-judgments says that there are none"
             raise InvalidArgument(name, value, remedy)
 
 

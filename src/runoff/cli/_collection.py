@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ def open_collection(
     said = Labels() if labels is None else labels
     whole = documents or said.match_by_text
     found = said.applied(_opened(name, said, split=split, topics=topics, documents=whole))
-    return found if judgments is None else found.with_judgments(judgments)
+    return found if judgments is None else said.joined(found, judgments)
 
 
 def _opened(
@@ -165,9 +164,13 @@ def write_judge(
     for query in recording if recording is not None and not texts else ():
         texts |= dict(zip(query.doc_ids, query.texts, strict=False))
     if not texts:
-        known = labels.known()
-        texts |= known if isinstance(known, Mapping) else {}
+        texts |= labels.texts()
         texts |= texts_beside(name, {one.doc_id for one in unjudged.judge}) or {}
     unjudged.to_csv(path, texts)
-    if not texts:
+    told_of_texts(path, bool(texts))
+
+
+def told_of_texts(path: Path, there: bool) -> None:
+    """Say on standard error that a table to judge has no texts, if it has none."""
+    if not there:
         typer.echo(f"{path} has ids and no texts: --documents adds them.", err=True)

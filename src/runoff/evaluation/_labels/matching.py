@@ -58,7 +58,10 @@ def matched(collection: Collection, documents: object, least: float) -> Collecti
     own = collection.documents or {}
     texts = {doc_id: own[doc_id].text for doc_id in judged if doc_id in own}
     if not texts:
-        remedy = "has no texts for its judged documents: pass them to it as documents="
+        remedy = (
+            "has no texts for its judged documents: pass them to it as documents= "
+            "(--judged-documents)"
+        )
         raise InvalidArgument("collection", collection, remedy)
     places = _places(texts, found, least)
     for doc_id in judged:  # a text is not needed where the id is still right

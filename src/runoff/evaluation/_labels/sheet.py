@@ -173,24 +173,17 @@ class _Reader:
 
     def _judge(self, where: str, query_id: str, cells: Sequence[object]) -> None:
         role, columns = self._columns.role, self._columns
-        given = cells[role["grade"]] if "grade" in role else None
-        graded = {name: cells[at] for at, name in columns.judges.items() if cells[at] is not None}
+        graded = graded_in(where, columns, cells)
         rated = "grade" in role or bool(columns.judges)
-        none = given is None and not graded
         cell = cells[role["answer"] if "answer" in role else role["doc_id"]]
         if cell is None:
-            if rated and not none:
+            if rated and graded:
                 raise MalformedData(where, list(cells), "is graded, but names no document")
             self._counts["no document"] += 1
             return
-        if rated and none:
+        if not graded:
             self._counts["no grade"] += 1
             return
-        judge = None if "judge" not in role else cell_name(where, cells[role["judge"]])
-        if "judge" in role and judge is None:
-            raise MalformedData(where, list(cells), "names no judge, although other rows do")
-        if not columns.judges:
-            graded = {judge or "": 1 if given is None else given}
         for doc_id in self._ids(where, cell):
             for name, value in graded.items():
                 grade = self._grades.read(where, value)
@@ -293,6 +286,26 @@ class _Reader:
 
 def _listed(cell: str) -> list[str]:
     return [part for part in _LIST.split(cell) if part]
+
+
+def graded_in(where: str, columns: Columns, cells: Sequence[object]) -> dict[str, object]:
+    """Return the grades of a row by judge; an empty name where there are no judges.
+
+    Without a column of grades it is 1; where the cells are empty there is none.
+
+    Raises:
+        MalformedData: the row names no judge.
+    """
+    if columns.judges:
+        return {name: cells[at] for at, name in columns.judges.items() if cells[at] is not None}
+    role = columns.role
+    given = cells[role["grade"]] if "grade" in role else 1
+    if given is None:
+        return {}
+    judge = None if "judge" not in role else cell_name(where, cells[role["judge"]])
+    if "judge" in role and judge is None:
+        raise MalformedData(where, list(cells), "names no judge, although other rows do")
+    return {judge or "": given}
 
 
 def no_formula(text: str) -> str:
