@@ -88,3 +88,24 @@ def test_what_further_judgments_or_documents_settle_is_said_no_more(tmp_path):
     assert "not among the documents: 1 documents (x)" in apart.notes[0]
     joined = apart.counting(parent_of=lambda one: one.partition("#")[0])
     assert joined.notes == ()
+
+
+@pytest.mark.parametrize("cell", ["n/a", "N/A", "#N/A", "?", "-", "\u2013"])
+def test_what_says_that_nobody_judged_is_no_grade(tmp_path, cell):
+    """Such a row is left out as an empty one is, and one judge's is that judge's alone."""
+    found = csv(tmp_path / "j.csv", f"query,doc_id,grade\nhow?,d1,1\nhow?,d2,{cell}\n")
+    assert [dict(grades) for grades in found.qrels.values()] == [{"d1": 1}]
+    assert f"1 rows without a grade ({cell!r}) are not judged" in found.notes[0]
+    two = csv(tmp_path / "j.csv", f"query,doc_id,grade Ann,grade Ben\nhow?,d1,1,{cell}\n")
+    assert [dict(grades) for grades in two.qrels.values()] == [{"d1": 1}]
+    own = csv(tmp_path / "j.csv", f"query,doc_id,grade\nhow?,d1,{cell}\n", grades={cell: 2})
+    assert [dict(grades) for grades in own.qrels.values()] == [{"d1": 2}]
+
+
+def test_remarks_under_no_heading_are_left_out(tmp_path):
+    """What stands in a column without a name is told and ignored; a cell too many is refused."""
+    found = csv(tmp_path / "j.csv", "query;doc_id;grade;\nhow?;d1;1;see below\nhow?;d2;0;\n")
+    assert [dict(grades) for grades in found.qrels.values()] == [{"d1": 1, "d2": 0}]
+    assert "without a heading" in found.notes[0]
+    with pytest.raises(MalformedData, match=r"line 2.*3 cells like the header, not 4"):
+        csv(tmp_path / "j.csv", "query;doc_id;grade\nhow?;d1;1;see below\n")

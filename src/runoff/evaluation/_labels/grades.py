@@ -30,6 +30,7 @@ _YES = (
     *("sí", "sì", "pertinent", "verdadero", "vero", "sim", "tak", "relevante", "rilevante"),
     *("да", "истина", "はい", "是", "✓", "✔", "✅"),
 )
+_NONE = frozenset({"n/a", "#n/a", "?", "-", "–", "—"})  # noqa: RUF001 - dashes, as people type
 _WORDS = dict.fromkeys(_NO, 0) | dict.fromkeys(_YES, 1)
 
 
@@ -74,6 +75,12 @@ class Grades:
             self._words[_folded(word)] = grade
             if (number := whole_grade(word)) is not None:
                 self._numbers[number] = grade
+
+    def absent(self, value: object) -> bool:
+        """Return whether a cell is empty or says that nobody gave a grade, such as "n/a"."""
+        if not isinstance(value, str):
+            return value is None
+        return value.casefold() in _NONE and _folded(value) not in self._words
 
     def known(self, value: object) -> int | None:
         """Return the grade that a cell says; None if it says none."""

@@ -81,7 +81,7 @@ def _read(
         table = read_csv(file, delimiter=None, encoding=None, needed=RETURNED)
     role = table.columns.role
     for where, cells in table.rows:
-        graded = graded_in(where, table.columns, cells) if cells else {}
+        graded = graded_in(where, table.columns, cells, grades) if cells else {}
         if graded:
             query_id, doc_id = (cell_name(where, cells[role[name]]) or "" for name in RETURNED[:2])
         elif any(cell is not None for cell in cells):

@@ -121,6 +121,7 @@ class _Reader:
         self._marks: dict[str, list[tuple[str, str, object]]] = {}
         self._apart: list[str] = []  # columns of the row, not of the query
         self._given: set[int] = set()
+        self._none: dict[str, None] = {}  # what stands for no grade
 
     def read(self) -> Sheet:
         role = self._columns.role
@@ -173,7 +174,7 @@ class _Reader:
 
     def _judge(self, where: str, query_id: str, cells: Sequence[object]) -> None:
         role, columns = self._columns.role, self._columns
-        graded = graded_in(where, columns, cells)
+        graded = graded_in(where, columns, cells, self._grades)
         rated = "grade" in role or bool(columns.judges)
         cell = cells[role["answer"] if "answer" in role else role["doc_id"]]
         if cell is None:
@@ -183,6 +184,8 @@ class _Reader:
             return
         if not graded:
             self._counts["no grade"] += 1
+            places = [*columns.judges, *([role["grade"]] if "grade" in role else [])]
+            self._none |= dict.fromkeys(repr(cells[at]) for at in places if cells[at] is not None)
             return
         for doc_id in self._ids(where, cell):
             for name, value in graded.items():
@@ -268,10 +271,11 @@ class _Reader:
 
     def _told(self) -> list[str]:
         counts = self._counts
+        without = f" ({', '.join(self._none)})" if self._none else ""
         parts = [*self._table.told, *self._columns.told(), *self._grades.told()]
         for name, words in (
             ("blank queries", "{} empty query cells stand for the query above"),
-            ("no grade", "{} rows without a grade are not judged"),
+            ("no grade", f"{{}} rows without a grade{without} are not judged"),
             ("no document", "{} rows without a document are ignored"),
             ("lists", "{} cells with several ids are split"),
             ("empty rows", "{} empty rows are skipped"),
@@ -288,19 +292,22 @@ def _listed(cell: str) -> list[str]:
     return [part for part in _LIST.split(cell) if part]
 
 
-def graded_in(where: str, columns: Columns, cells: Sequence[object]) -> dict[str, object]:
+def graded_in(
+    where: str, columns: Columns, cells: Sequence[object], grades: Grades
+) -> dict[str, object]:
     """Return the grades of a row by judge; an empty name where there are no judges.
 
-    Without a column of grades it is 1; where the cells are empty there is none.
+    Without a column of grades it is 1; where the cells are empty, or say "n/a", there is none.
 
     Raises:
         MalformedData: the row names no judge.
     """
     if columns.judges:
-        return {name: cells[at] for at, name in columns.judges.items() if cells[at] is not None}
+        judged = {name: cells[at] for at, name in columns.judges.items()}
+        return {name: value for name, value in judged.items() if not grades.absent(value)}
     role = columns.role
     given = cells[role["grade"]] if "grade" in role else 1
-    if given is None:
+    if grades.absent(given):
         return {}
     judge = None if "judge" not in role else cell_name(where, cells[role["judge"]])
     if "judge" in role and judge is None:
