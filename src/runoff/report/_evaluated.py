@@ -122,7 +122,8 @@ class Evaluated:
             if len(found.rivals) > 1:
                 parts.append(_table(rival_rows(found)))
             if found.unjudged is not None:
-                parts.append(_inert(found.unjudged.sentence, math.inf))
+                sentence, *first = str(found.unjudged).splitlines()
+                parts += [_inert(sentence, math.inf), *(f"- {_inert(line)}" for line in first)]
             for title, changes in (("helped", found.helped), ("hurt", found.hurt)):
                 parts += [
                     f"- {title} {one.after - one.before:+.3f}: {_inert(one.text or one.query_id)}"

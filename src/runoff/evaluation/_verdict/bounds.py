@@ -118,7 +118,10 @@ class Unjudged:
         lines = [self.sentence]
         if self.decides:
             lines += [
-                snippet(f"judge  {one.doc_id} ({one.effect:+.4f}) for {self._named(one)}", 140)
+                snippet(
+                    f"judge  {one.doc_id} ({one.effect:+.4f} if relevant) for {self._named(one)}",
+                    140,
+                )
                 for one in self.judge[:_LISTED]
             ]
         return visible("\n".join(lines))
