@@ -25,6 +25,7 @@ PAGES = (
     "engines",
     "labels",
     "live-statistics",
+    "losses",
     "real-server",
     "speed",
     "verdict",
