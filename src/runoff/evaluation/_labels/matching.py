@@ -176,7 +176,8 @@ def _notes(
             else f"{one!r} (without a text)"
             for one in lost[:_EXAMPLES]
         )
-        note += f" Not matched, and left out: {shown}{', ...' if len(lost) > _EXAMPLES else ''}."
+        more = f", and {len(lost) - _EXAMPLES} more" if len(lost) > _EXAMPLES else ""
+        note += f" Not matched, and left out: {shown}{more}."
     notes = [note]
     if short := sum(one.everywhere for one in places.values()):
         notes.append(
