@@ -28,6 +28,7 @@ PAGES = (
     "losses",
     "real-server",
     "speed",
+    "statistics",
     "verdict",
 )
 TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")
