@@ -25,8 +25,10 @@ PAGES = (
     "engines",
     "labels",
     "live-statistics",
+    "losses",
     "real-server",
     "speed",
+    "statistics",
     "verdict",
 )
 TOPICS = ("bees", "ships", "bread", "stars", "rivers", "trains", "clocks", "bridges")

@@ -231,6 +231,8 @@ def test_what_was_not_judged_is_written_and_read_back(tmp_path):
     assert json.loads(again.stdout)["verdict"]["unjudged"] is None
     shown = runoff(*asked[:-1], cwd=tmp_path).stdout
     assert "300 counted results of 30 queries were not judged" in " ".join(shown.split())
+    listed = runoff(*asked[:-1], "--markdown", cwd=tmp_path).stdout.splitlines()
+    assert sum(line.startswith("- judge new") for line in listed) == 5
 
 
 def test_questions_without_judgments(folder, tmp_path):

@@ -84,6 +84,19 @@ def test_a_folder_whose_ids_changed(tmp_path, chunks):
     assert grades(opened(tmp_path, match_by_text=True, documents=chunks)) == {"when?": {"d2#1": 1}}
 
 
+def test_a_table_whose_ids_changed(tmp_path, chunks):
+    """The texts that were judged are in one file, and those that are found now in another."""
+    (tmp_path / "old.jsonl").write_text('{"_id": "old", "text": "High tide"}\n')
+    path = tmp_path / "j.csv"
+    path.write_text("query,doc_id\nwhen?,old\n")
+    found = opened(
+        path, match_by_text=True, documents=chunks, judged_documents=tmp_path / "old.jsonl"
+    )
+    assert grades(found) == {"when?": {"d2#1": 1}}
+    with pytest.raises(InvalidArgument, match="--judged-documents"):
+        opened(path, match_by_text=True, documents=chunks)
+
+
 def test_options_of_clicks(tmp_path):
     """A log of clicks is read with its propensities."""
     rows = "".join(

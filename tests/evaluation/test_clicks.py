@@ -201,3 +201,17 @@ def test_what_is_no_log_is_refused(given, options, message):
     """Impossible positions, counts and propensities are named."""
     with pytest.raises((InvalidArgument, MalformedData), match=message):
         Collection.from_impressions(given, **options)
+
+
+def test_grades_of_people_are_not_mistaken_for_percent(tmp_path):
+    """Where grades are percent, a 1 or a "yes" of a person would say "not relevant": refused."""
+    clicked = Collection.from_impressions(World(1).impressions())
+    query_id = next(iter(clicked.queries))
+    path = tmp_path / "judge.csv"
+    for given in ("1", "yes", "2"):
+        path.write_text(f"query_id,doc_id,grade\n{query_id},new,{given}\n{query_id},other,0\n")
+        with pytest.raises(InvalidArgument, match=r"from 50 on.*give 100"):
+            clicked.with_judgments(path)
+    for given in ("100", "0"):
+        path.write_text(f"query_id,doc_id,grade\n{query_id},new,{given}\n")
+        assert clicked.with_judgments(path).qrels[query_id]["new"] == int(given)

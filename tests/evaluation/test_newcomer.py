@@ -291,3 +291,17 @@ def test_half_a_recording_gives_no_verdict():
     """Judged queries that were not recorded are an error; they do not count as zero."""
     with pytest.raises(InvalidArgument, match="lacks 2 judged queries"):
         recording(Judge(), many=10).verdict(collection(12))
+
+
+def test_errors_name_queries_by_what_the_user_gave():
+    """A query without an id is named by its text, since the id derived from it means nothing."""
+    asked = record(TwoStage({"list": Listed("x")}), ["how does it work?"], progress=False)
+    judged = Collection.from_pairs([("how does it work?", ["x"]), ("who made it?", ["x"])])
+    with pytest.raises(InvalidArgument, match=r"such as 'who made it\?': record them first"):
+        asked.losses(judged)
+    apart = Collection.from_pairs([(f"question {at}", [f"book{at}"]) for at in range(10)])
+    run = {query_id: ["book1#3"] for query_id in apart.queries}
+    measured = evaluate(run, apart)
+    with pytest.raises(InvalidArgument, match=r"'book1#3'.*counting\(parent_of=\)") as caught:
+        verdict(measured, measured)
+    assert "text:" not in str(caught.value)

@@ -304,3 +304,30 @@ def test_relevant_documents_from_elsewhere_are_not_noted():
     assert not any(one.startswith("Each of the ") for one in _verdict(every, first, second).notes)
     few = Collection({"q0": "question 0"}, {"q0": {first["q0"][0]: 1}})
     assert not any(one.startswith("Each of the ") for one in _verdict(few, first, second).notes)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "query_id,doc_id,judge,grade\nq,a,Ann,yes\nq,a,Ben,no\nq,a,Cid,yes\nq,b,Ann,partly\n",
+        "query_id,doc_id,grade Ann,grade Ben,grade Cid\nq,a,yes,no,yes\nq,b,partly,,\n",
+    ],
+)
+def test_several_people_may_fill_in_the_table(tmp_path, table):
+    """The table that returns is read like any other: several judges, and words of one's own."""
+    path = tmp_path / "judge.csv"
+    path.write_text(table)
+    pool = Collection({"q": "question"}, {"q": {"c": 0}})
+    more = pool.with_judgments(path, grades={"partly": 3})
+    assert dict(more.qrels["q"]) == {"a": 1, "b": 3, "c": 0}
+    assert any("3 judges; 1 documents have several of them" in note for note in more.notes)
+    assert any("'partly' is 3" in note for note in more.notes)
+    mean = pool.with_judgments(path, grades={"partly": 3, "yes": 4}, judges="mean")
+    assert mean.qrels["q"]["a"] == 3
+    with pytest.raises(InvalidArgument, match="judges='vote'"):
+        pool.with_judgments(path, judges="vote")
+    with pytest.raises(MalformedData, match=r"line \d.*'partly'.*pass grades="):
+        pool.with_judgments(path)
+    path.write_text(table.replace("q,b,", ",b,"))
+    with pytest.raises(MalformedData, match="query id must be a non-empty"):
+        pool.with_judgments(path, grades={"partly": 3})

@@ -1,5 +1,7 @@
 """What the advice says to do next."""
 
+from dataclasses import replace
+
 import pytest
 from parts import Fixed, Listed
 from tunable import Judge, collection, recording
@@ -118,6 +120,15 @@ def test_what_was_not_judged_is_the_first_step():
     assert advise(made, _pool(made, collection(60)), unjudged=0).evaluated.verdict.unjudged is None
     text = str(advice)
     assert text.index("ANSWER") < text.index("NEXT STEPS") < text.index("judged queries\n")
+
+
+def test_judgments_that_prove_nothing_are_not_to_be_completed():
+    """With a caveat more of the same judgments settle nothing: people have to judge some."""
+    made = recording(Judge(strength=2), {"good": 0.7, "poor": 0.2}, many=60)
+    doubtful = replace(_pool(made, collection(60)), caveat="clicks without positions")
+    steps = advise(made, doubtful).next_steps
+    assert not any("Judge these documents first" in step for step in steps)
+    assert any("Have some queries judged by people" in step for step in steps)
 
 
 def test_no_second_stage_that_does_better_is_a_step():

@@ -43,6 +43,11 @@ def text_key(text: str) -> str:
     return f"text:{digest[:32]}"
 
 
+def given_id(query_id: str, text: str) -> str:
+    """Return a query's id; an empty one if it was derived from the text and says nothing."""
+    return "" if text and query_id == text_key(text) else query_id
+
+
 def utf8(text: str) -> str:
     """Return a text that UTF-8 can hold: lone surrogates become question marks."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

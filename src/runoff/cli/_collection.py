@@ -5,19 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from runoff.cli._labels import Labels
 from runoff.errors import InvalidArgument
 from runoff.evaluation._collection import Collection
 from runoff.evaluation._labels.formats import Gathered, numbered_lines, read_qrels, read_texts
 from runoff.evaluation._labels.headers import JUDGMENTS, columns_of, missing
 from runoff.evaluation._verdict.bounds import COLUMNS
+from runoff.evaluation._verdict.unjudged import pooled
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from runoff.evaluation._recording.recording import Recording
     from runoff.report._evaluated import Evaluated
     from runoff.types import Document
 
+_TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".ods", ".json", ".jsonl", ".ndjson"}
 _DATASET = "ir_datasets:"
+_RELEVANT_ONLY = (
+    ": the judgments list relevant documents only, so every other one counts as not relevant. "
+    "--unjudged 1 doubts that, and lists them"
+)
 
 
 def open_collection(
@@ -47,7 +57,7 @@ def open_collection(
     said = Labels() if labels is None else labels
     whole = documents or said.match_by_text
     found = said.applied(_opened(name, said, split=split, topics=topics, documents=whole))
-    return found if judgments is None else found.with_judgments(judgments)
+    return found if judgments is None else said.joined(found, judgments)
 
 
 def _opened(
@@ -83,6 +93,9 @@ def open_questions(name: str) -> list[str]:
     """
     if not Path(name).is_file():
         raise InvalidArgument("collection", name, "there is no such file")
+    if Path(name).suffix.lower() in _TABLES:
+        remedy = "must be a text file with one question per line: --no-judgments reads no table"
+        raise InvalidArgument("collection", name, remedy)
     found = [line.strip() for _, line in numbered_lines(Path(name)) if line.strip()]
     if not found:
         raise InvalidArgument("collection", name, "must have at least one question, one per line")
@@ -95,8 +108,8 @@ def _is_table(path: Path) -> bool:
     return not missing(columns_of(path.name, first.split("\t"), JUDGMENTS), JUDGMENTS)
 
 
-def texts_beside(name: str, recording: Recording) -> dict[str, str] | None:
-    """Return the texts of a recording's documents from a BEIR folder; None without a corpus there.
+def texts_beside(name: str, ids: Container[str]) -> dict[str, str] | None:
+    """Return the texts of documents from a BEIR folder; None without a corpus there.
 
     Raises:
         MalformedData: a line cannot be read.
@@ -105,17 +118,20 @@ def texts_beside(name: str, recording: Recording) -> dict[str, str] | None:
     found = next((one for one in corpus if one.is_file()), None)
     if found is None:
         return None
-    return read_texts(found, {doc_id for query in recording for doc_id in query.doc_ids})
+    return read_texts(found, ids)
 
 
 def write_judge(
-    argument: str,
+    name: str,
     found: Evaluated,
     collection: Collection,
     recording: Recording | None,
+    labels: Labels,
     path: Path,
 ) -> None:
     """Write the documents to judge to a table, with their texts where they are known.
+
+    Standard error has what makes the table of little use: no documents, or no texts.
 
     Raises:
         InvalidArgument: nothing is compared, so that nothing is to be judged.
@@ -125,12 +141,24 @@ def write_judge(
         remedy = (
             "needs two systems to compare: it lists the documents that would decide between them"
         )
-        raise InvalidArgument(argument, str(path), remedy)
+        raise InvalidArgument("judge", str(path), remedy)
     unjudged = found.verdict.unjudged
+    if unjudged is None:
+        path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        why = "" if pooled(collection.qrels) else _RELEVANT_ONLY
+        typer.echo(f"{path}: there is nothing to judge{why}.", err=True)
+        return
     texts: dict[str, Document | str] = dict(collection.documents or {})
     for query in recording if recording is not None and not texts else ():
         texts |= dict(zip(query.doc_ids, query.texts, strict=False))
-    if unjudged is None:
-        path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-    else:
-        unjudged.to_csv(path, texts)
+    if not texts:
+        texts |= labels.texts()
+        texts |= texts_beside(name, {one.doc_id for one in unjudged.judge}) or {}
+    unjudged.to_csv(path, texts)
+    told_of_texts(path, bool(texts))
+
+
+def told_of_texts(path: Path, there: bool) -> None:
+    """Say on standard error that a table to judge has no texts, if it has none."""
+    if not there:
+        typer.echo(f"{path} has ids and no texts: --documents adds them.", err=True)

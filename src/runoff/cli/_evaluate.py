@@ -13,11 +13,13 @@ from runoff.cli._built_in import built_in_pipeline
 from runoff.cli._collection import open_collection, write_judge
 from runoff.cli._labels import Labels, with_labels
 from runoff.cli._options import (
+    BoundOption,
     CacheOption,
     CollectionArgument,
     JsonOption,
     JudgeOption,
     JudgmentsOption,
+    MeasureOption,
     ReportOption,
     RerankerOption,
     SaveOption,
@@ -27,6 +29,7 @@ from runoff.cli._options import (
     SystemOption,
     TopicsOption,
     UnjudgedOption,
+    WorkersOption,
     check_writable,
     slicings,
 )
@@ -71,13 +74,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     depth: Annotated[
         int, typer.Option(help="Hits to ask of each source; more if --system asks for more.")
     ] = 100,
-    measure: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A measure as ir-measures names it; repeatable, and the first decides.",
-            show_default=", ".join(MEASURES),
-        ),
-    ] = None,
+    measure: MeasureOption = None,
     slice_by: SliceOption = None,
     split: SplitOption = "test",
     topics: TopicsOption = None,
@@ -94,6 +91,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     unjudged: UnjudgedOption = None,
     judge: JudgeOption = None,
     judgments: JudgmentsOption = None,
+    bound: BoundOption = None,
+    workers: WorkersOption = 4,
     *,
     labels: Labels,
 ) -> None:
@@ -125,11 +124,17 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
             judged, sources=sources, reranker=reranker, window=window, depth=depth, cache=cache
         )
     answers = Answers.of(
-        asked, judged, depth=depth, window=window, save=save, texts=report is not None
+        asked,
+        judged,
+        depth=depth,
+        window=window,
+        save=save,
+        texts=report is not None or judge is not None,
+        workers=workers,
     )
     runs, before, after = dict(answers.runs), answers.before, answers.after
     if old is not None:
-        previous = Answers.of(old, judged, depth=depth, window=window)
+        previous = Answers.of(old, judged, depth=depth, window=window, workers=workers)
         before = "baseline" if previous.after in runs else previous.after
         runs = {before: previous.runs[previous.after]} | runs
     if fail_on_harm and before is None:
@@ -143,15 +148,24 @@ def evaluate(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
         slices=slices,
         notes=() if made is None else degraded(made),
         unjudged=unjudged,
+        bound=bound,
         found=contest(made, judged, measures) if _staged(made) and old is None else None,
     )
     if save_run is not None:
         write_run(save_run, runs[after])
     if report is not None:
         recording = answers.recorded("report")
-        write_report(recording, judged, report, measures=measures, slices=slices, unjudged=unjudged)
+        write_report(
+            recording,
+            judged,
+            report,
+            measures=measures,
+            slices=slices,
+            unjudged=unjudged,
+            bound=bound,
+        )
     if judge is not None:
-        write_judge("judge", found, judged, answers.recording, judge)
+        write_judge(collection, found, judged, answers.recording, labels, judge)
     _show(found, json_output=json_output, markdown=markdown)
     if fail_on_harm and found.harmed:
         raise typer.Exit(EXIT_HARM)

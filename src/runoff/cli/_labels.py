@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -17,7 +18,7 @@ from runoff.evaluation._labels.formats import json_objects, numbered_lines, read
 from runoff.evaluation._labels.grades import whole_grade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from runoff.types import Document
 
@@ -55,12 +56,18 @@ class Labels:
         Path | None,
         _option(
             "The documents as JSON lines with _id and text, or their ids, one per line: to split "
-            "cells with several ids, and for --match-by-text."
+            "cells with several ids, for --match-by-text, and as the texts of --judge."
         ),
     ] = None
     match_by_text: Annotated[
         bool, _option("Find the judged texts among --documents, by their words.", "--match-by-text")
     ] = False
+    judged_documents: Annotated[
+        Path | None,
+        _option(
+            "The documents that were judged, as JSON lines, for --match-by-text where ids changed."
+        ),
+    ] = None
     least: Annotated[
         float,
         _option("The share of a text's three-word sequences that such a document must have."),
@@ -105,7 +112,7 @@ class Labels:
         if self.clicks:
             return Collection.from_impressions(path, propensity=self._chances(), clip=self.clip)
         given: dict[str, Any] = {
-            "documents": self._documents() if not self.match_by_text else None,
+            "documents": _documents(self.judged_documents) if self.match_by_text else self.known(),
             "judges": self.judges,
             "grades": self._grades(),
         }
@@ -120,7 +127,7 @@ class Labels:
             InvalidArgument: an option has a value it cannot have.
         """
         if self.match_by_text:
-            known = self._documents()
+            known = self.known()
             if known is None:
                 remedy = "needs --documents, to look for the texts there"
                 raise InvalidArgument("match_by_text", True, remedy)
@@ -131,15 +138,36 @@ class Labels:
             parent_of=self._parents(), relevance=self.relevance, relevant_from=self.relevant_from
         )
 
-    def _documents(self) -> Mapping[str, Document] | list[str] | None:
-        if self.documents is None:
-            return None
-        if not self.documents.is_file():
-            raise InvalidArgument("documents", str(self.documents), "there is no such file")
-        name = self.documents.name.lower().removesuffix(".gz")
-        if name.endswith((".jsonl", ".ndjson")):
-            return read_documents(self.documents)
-        return [line.strip() for _, line in numbered_lines(self.documents)]
+    def joined(self, collection: Collection, judgments: Path) -> Collection:
+        """Return the collection with the judgments of a further table.
+
+        Raises:
+            InvalidArgument: an option has a value it cannot have, or as `with_judgments`.
+            MalformedData: a row cannot be read.
+        """
+        return collection.with_judgments(judgments, judges=self.judges, grades=self._grades())
+
+    def said(self) -> dict[str, object]:
+        """Return the options about judgments that were given, by their names."""
+        given = {one.name: (getattr(self, one.name), one.default) for one in fields(self)}
+        del given["documents"]
+        return {name: value for name, (value, default) in given.items() if value != default}
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts of the documents by id; none if they are not given."""
+        known = self.known()
+        if not isinstance(known, Mapping):
+            return {}
+        return {doc_id: one.text for doc_id, one in known.items()}
+
+    def known(self) -> Mapping[str, Document] | list[str] | None:
+        """Return the documents, or their ids; None if they are not given.
+
+        Raises:
+            InvalidArgument: there is no such file.
+            MalformedData: a line cannot be read.
+        """
+        return _documents(self.documents)
 
     def _parents(self) -> Mapping[str, str] | Callable[[str], str] | None:
         mark = self.parent_of
@@ -191,6 +219,16 @@ class Labels:
         except ValueError:
             remedy = "must be numbers separated by commas, for positions 1, 2, ..."
             raise InvalidArgument("propensity", self.propensity, remedy) from None
+
+
+def _documents(path: Path | None) -> Mapping[str, Document] | list[str] | None:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise InvalidArgument("documents", str(path), "there is no such file")
+    if path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")):
+        return read_documents(path)
+    return [line.strip() for _, line in numbered_lines(path)]
 
 
 def with_labels(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runoff.errors import InvalidArgument
+from runoff.evaluation._measures.measures import MEASURES
 from runoff.evaluation._verdict.slices import by_length, by_script
 
 if TYPE_CHECKING:
@@ -81,6 +82,20 @@ JudgeOption = Annotated[
 JudgmentsOption = Annotated[
     Path | None,
     typer.Option(help="Add the judgments of this CSV file, such as the one that --judge wrote."),
+]
+MeasureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A measure as ir-measures names it; repeatable, and the first decides.",
+        show_default=", ".join(MEASURES),
+    ),
+]
+BoundOption = Annotated[
+    float | None,
+    typer.Option(help="A difference proven to be at most this is no effect.", show_default="0.01"),
+]
+WorkersOption = Annotated[
+    int, typer.Option(help="Questions asked at a time; 1 to read the milliseconds.")
 ]
 ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")]
 

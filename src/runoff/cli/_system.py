@@ -62,6 +62,18 @@ def answering(name: str) -> System:
     return found
 
 
+def saved(argument: str, path: Path | None) -> Recording | None:
+    """Return the recording that an option names.
+
+    Raises:
+        InvalidArgument: it is something else.
+    """
+    found = None if path is None else named_system(argument, str(path))
+    if found is None or isinstance(found, Recording):
+        return found
+    raise InvalidArgument(argument, str(path), "must be the folder of a saved recording")
+
+
 def attribute(argument: str, name: str) -> object:
     """Import what `module:attribute` names; the current folder is on the import path.
 
@@ -122,6 +134,7 @@ class Answers:
         window: int,
         save: Path | None = None,
         texts: bool = False,
+        workers: int = 4,
     ) -> Answers:
         """Return a recording's or a run file's answers, or record those of a system.
 
@@ -133,12 +146,13 @@ class Answers:
             save: folder for the recording.
             texts: whether to keep the documents' texts in memory where the collection lacks them;
                 a saved recording never has them.
+            workers: queries asked at a time.
 
         Raises:
             InvalidArgument: a judged query was not recorded, or the queries have no texts.
         """
         if isinstance(system, Recording):
-            check_recorded(system, collection.qrels)
+            check_recorded(system, collection)
             return cls(system, by_stage(system))
         if isinstance(system, dict):
             return cls(None, system)
@@ -153,6 +167,7 @@ class Answers:
             path=save,
             window=max(window, asked.pipeline.window),
             texts=texts and save is None and collection.documents is None,
+            workers=workers,
         )
         return cls(recording, by_stage(recording))
 

@@ -12,10 +12,9 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._labels.formats import (
     check_queries,
     checked_judgments,
-    oddities,
-    unlisted,
 )
 from runoff.evaluation._labels.matching import matched
+from runoff.evaluation._labels.oddities import lasting, oddities, unlisted
 from runoff.evaluation._labels.readers import Readers
 from runoff.evaluation._labels.rejudged import rejudged
 from runoff.evaluation._labels.relevance import (
@@ -179,6 +178,7 @@ class Collection(Readers):
         return replace(
             self,
             parents=resolved_parents(parent_of, self.documents if given is None else given),
+            notes=tuple(lasting(self)),
             relevance=relevance,
             relevant_from=self.relevant_from if relevant_from is None else relevant_from,
         )
@@ -203,7 +203,11 @@ class Collection(Readers):
         return matched(self, documents, least)
 
     def with_judgments(
-        self, judgments: str | PathLike[str] | Mapping[str, Mapping[str, int]] | Collection
+        self,
+        judgments: str | PathLike[str] | Mapping[str, Mapping[str, int]] | Collection,
+        *,
+        judges: str = "majority",
+        grades: Mapping[str, int] | None = None,
     ) -> Collection:
         """Return this collection with further judgments; a new grade replaces an old one.
 
@@ -211,12 +215,14 @@ class Collection(Readers):
             judgments: a table with the columns `query_id`, `doc_id` and `grade`, such as
                 `Verdict.unjudged.to_csv` writes, whose rows without a grade are left out; or query
                 id to document id to grade; or a collection.
+            judges: `"majority"` or `"mean"`, of several judges of one document in a table.
+            grades: further words in a table and their grades, such as `{"partly": 1}`.
 
         Raises:
             InvalidArgument: a query is not one of this collection, or a grade is invalid.
             MalformedData: a row cannot be read; the message names the line.
         """
-        return rejudged(self, judgments)
+        return rejudged(self, judgments, judges, grades)
 
     def slices(self, label: str) -> dict[str, str]:
         """Return query id to value of one label, for `verdict(slices=...)`.

@@ -75,7 +75,7 @@ def losses(
     if not collection.qrels:
         raise InvalidArgument("collection", collection, "must have at least one judged query")
     plan = plan_replay(recording, **settings)
-    check_recorded(recording, collection.qrels)
+    check_recorded(recording, collection)
     view = View(collection)
     booked: dict[str, QueryLedger] = {}
     bounds: list[_Bounds] = []

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from runoff._util.messages import short_repr
 from runoff.errors import InvalidArgument
+from runoff.evaluation._labels.oddities import query_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from runoff.evaluation._measures.measures import Judged
     from runoff.evaluation._recording.recording import Recording
 
 _FEWEST = 10  # queries
 _MANY = 0.5  # of the relevant documents
+_DERIVED = "text:"  # of ids that `text_key` makes
 _DETAIL = 300  # characters shown of an error
 
 
@@ -29,16 +32,18 @@ def check_judged(collection: object) -> None:
         raise InvalidArgument("collection", collection, remedy)
 
 
-def check_recorded(recording: Recording, qrels: Mapping[str, object]) -> None:
+def check_recorded(recording: Recording, collection: Judged) -> None:
     """Raise if a recording lacks judged queries, such as an interrupted one.
 
     Raises:
         InvalidArgument: a judged query was not recorded.
     """
     recorded = set(recording.query_ids)
-    absent = [query_id for query_id in qrels if query_id not in recorded]
+    absent = [query_id for query_id in collection.qrels if query_id not in recorded]
     if absent:
-        remedy = f"lacks {len(absent)} judged queries, such as {absent[0]!r}: record them first"
+        example = query_name(absent[0], collection.queries)
+        example = repr(example) if example == absent[0] else example
+        remedy = f"lacks {len(absent)} judged queries, such as {example}: record them first"
         raise InvalidArgument("recording", recording, remedy)
 
 
@@ -54,7 +59,7 @@ def check_queries(run: Mapping[str, object], qrels: Mapping[str, object]) -> Non
     """
     if run and qrels and run.keys().isdisjoint(qrels):
         judged = next(iter(qrels))
-        from_text = judged.startswith("text:")
+        from_text = judged.startswith(_DERIVED)
         derived = ", derived from the text: add a column query_id" if from_text else ""
         remedy = (
             "is not judged, nor is any other answered query. Are the ids of the queries the same? "
@@ -78,9 +83,14 @@ def foreign(
         yield (
             "No query has a judged document among its results. Are the ids the same? A document "
             f"found is {short_repr(next(iter(doc_ids)))}, a judged one "
-            f"{short_repr(next(iter(qrels[query_id])))} (query {query_id!r})."
+            f"{short_repr(next(iter(qrels[query_id])))}{_of(query_id)}."
         )
     yield from _absent(found, qrels)
+
+
+def _of(query_id: str) -> str:
+    """Return a query's id for a message, unless it was derived from the text."""
+    return "" if query_id.startswith(_DERIVED) else f" (query {query_id!r})"
 
 
 def _absent(
@@ -125,8 +135,10 @@ def check_found(
         shown, judged = next(iter(ids)), next(iter(qrels[query_id]))
         remedy = (
             f"no result is a judged document, so nothing can be said. Are the ids the same? A "
-            f"document found is {short_repr(shown)}, a judged one {short_repr(judged)} (query "
-            f"{query_id!r}). If the index was built anew, match_by_text() finds the texts in it"
+            f"document found is {short_repr(shown)}, a judged one {short_repr(judged)}"
+            f"{_of(query_id)}. If the index was built anew, match_by_text() finds the texts in it; "
+            "if documents are judged and their chunks found, counting(parent_of=) tells which is "
+            "whose"
         )
         raise InvalidArgument("collection", judged, remedy)
 

@@ -195,7 +195,7 @@ def run_trials(
         MissingExtra: ir-measures is not installed.
     """
     evaluator = Evaluator(collection, measures)
-    check_recorded(recording, collection.qrels)
+    check_recorded(recording, collection)
     answers = Answers(recording, evaluator.query_ids)
     evaluator.check_found({one.query_id: one.doc_ids for one in answers.queries})
     costs = Costs(answers.queries, recording.setup.steps, price)

@@ -19,7 +19,7 @@ from runoff.report._evaluated import evaluated
 from runoff.report._text import columns, curve_text, folded, verdict_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runoff.evaluation._collection import Collection
     from runoff.evaluation._curve import Curve
@@ -121,7 +121,7 @@ class Advice:
         }
 
 
-def advise(
+def advise(  # noqa: PLR0913 - every setting has a default
     recording: Recording,
     collection: Collection,
     *,
@@ -130,6 +130,9 @@ def advise(
     tuning: Tuning | None = None,
     texts: Mapping[str, str] | None = None,
     unjudged: float | None = None,
+    bound: float | None = None,
+    reference: Recording | None = None,
+    repeats: Sequence[Recording] = (),
 ) -> Advice:
     """Find out what each stage of a recorded system is worth and what to do next.
 
@@ -143,6 +146,9 @@ def advise(
             uses the collection's documents.
         unjudged: the highest chance that a result without a judgment is relevant, as `verdict`
             takes it.
+        bound: of "no effect", as `verdict` takes it; None takes its default.
+        reference: an older recording, to find what has changed since, as `health` does.
+        repeats: further runs of the reference.
 
     Raises:
         InvalidArgument: a judged query was not recorded, or a measure is unknown.
@@ -150,7 +156,7 @@ def advise(
     """
     asked = [measures] if isinstance(measures, str) else list(measures)
     staged = bool(recording.setup.steps)
-    check_recorded(recording, collection.qrels)
+    check_recorded(recording, collection)
     found = evaluated(
         collection,
         {} if staged else by_stage(recording),
@@ -159,6 +165,7 @@ def advise(
         slices=slices,
         notes=degraded(recording),
         unjudged=unjudged,
+        bound=bound,
         found=contest(recording, collection, asked) if staged else None,
     )
     ledger = _own(losses(recording, collection), collection)
@@ -166,7 +173,7 @@ def advise(
         return Advice(found, ledger, None, None, tuning)
     if texts is None and collection.documents is not None:
         texts = {doc_id: one.text for doc_id, one in collection.documents.items()}
-    odd = health(recording, texts=texts)
+    odd = health(recording, texts=texts, reference=reference, repeats=repeats)
     window = _own(curve(recording, collection), collection)
     return Advice(found, ledger, window, odd, tuning)
 
@@ -193,7 +200,9 @@ def _next_steps(
     odd = () if health is None else health.odd
     broken = {"degraded", "kind", "constant"}  # the rest means little until these are fixed
     said = {one.check: f"{one.sentence} Try {one.advice}." for one in odd}
-    doubt = None if found.verdict is None else found.verdict.unjudged
+    doubt = None
+    if found.verdict is not None and not found.verdict.caveat:  # else no judgment would settle it
+        doubt = found.verdict.unjudged
     if doubt is not None and doubt.decides:  # and so does what the window or the fusion is worth
         return (
             *(sentence for check, sentence in said.items() if check in broken),

@@ -10,7 +10,7 @@ import numpy as np
 
 from runoff._util.messages import visible
 from runoff._util.stored import path_of
-from runoff._util.text import snippet
+from runoff._util.text import given_id, snippet
 from runoff._util.whole import write_table
 from runoff.errors import InvalidArgument
 from runoff.evaluation._health.health import health
@@ -197,7 +197,7 @@ class Changed:
             made["WHAT CHANGED"] = columns(self.rows())
         if self.examples:
             made["EXAMPLES"] = "\n".join(
-                folded(f"{one.query_id}: {one.query}: {one.old} -> {one.new} (was {one.rank})")
+                folded(f"{_named(one)}: {one.old} -> {one.new} (was {one.rank})")
                 for one in self.examples
             )
         if self.health is not None:
@@ -219,12 +219,25 @@ class Changed:
         return plain
 
 
-def changed(recording: Recording, *, texts: Mapping[str, str] | None = None) -> Changed:
+def _named(one: Example) -> str:
+    name = given_id(one.query_id, one.query)
+    return f"{name}: {one.query}" if name else one.query
+
+
+def changed(
+    recording: Recording,
+    *,
+    texts: Mapping[str, str] | None = None,
+    reference: Recording | None = None,
+    repeats: Sequence[Recording] = (),
+) -> Changed:
     """Return what a recorded system's stages change, how often, and examples.
 
     Args:
         recording: what `record` returned; it needs no judgments.
         texts: document id to text, where the recording kept no texts.
+        reference: an older recording, to find what has changed since, as `health` does.
+        repeats: further runs of the reference.
 
     Raises:
         InvalidArgument: the recording is empty.
@@ -248,11 +261,14 @@ def changed(recording: Recording, *, texts: Mapping[str, str] | None = None) -> 
         before, after = (runs[name] for name in pairs[0])
         judge += _to_judge(queries, before, after, known)
         examples = _examples(queries, before, after, known)
+    odd = None
+    if recording.setup.steps:
+        odd = health(recording, texts=texts, reference=reference, repeats=repeats)
     return Changed(
         len(recording),
         tuple(_overlap(*names, runs) for names in pairs),
         examples,
-        health(recording, texts=texts) if recording.setup.steps else None,
+        odd,
         {one.name: (one.p50, one.p95) for one in figures.stage_spans(recording)},
         tuple(judge),
         tuple(degraded(recording)),

@@ -122,7 +122,8 @@ class Evaluated:
             if len(found.rivals) > 1:
                 parts.append(_table(rival_rows(found)))
             if found.unjudged is not None:
-                parts.append(_inert(found.unjudged.sentence, math.inf))
+                sentence, *first = str(found.unjudged).splitlines()
+                parts += [_inert(sentence, math.inf), *(f"- {_inert(line)}" for line in first)]
             for title, changes in (("helped", found.helped), ("hurt", found.hurt)):
                 parts += [
                     f"- {title} {one.after - one.before:+.3f}: {_inert(one.text or one.query_id)}"
@@ -133,7 +134,7 @@ class Evaluated:
         return visible("\n\n".join(parts) + "\n")
 
 
-def evaluated(
+def evaluated(  # noqa: PLR0913 - as `verdict`
     collection: Collection,
     runs: Mapping[str, Run],
     compared: tuple[str, str] | None,
@@ -142,6 +143,7 @@ def evaluated(
     slices: Mapping[str, Slicing] | None = None,
     notes: Iterable[str] = (),
     unjudged: float | None = None,
+    bound: float | None = None,
     found: Contest | None = None,
 ) -> Evaluated:
     """Measure every run and compare two of them.
@@ -154,6 +156,7 @@ def evaluated(
         slices: slices of the queries for the verdict.
         notes: further remarks, as sentences.
         unjudged: as `verdict` takes it.
+        bound: as `verdict` takes it; None takes its default.
         found: the simple systems that a recorded one has to beat, instead of `runs` and `compared`.
 
     Raises:
@@ -172,6 +175,7 @@ def evaluated(
             name: replace(one, notes=tuple(collection.notes)) for name, one in measured.items()
         }
         options: dict[str, Any] = {"slices": slices, "unjudged": unjudged}
+        options |= {} if bound is None else {"bound": bound}
         if found is not None:
             decided = against(shown, found, **options)
         else:

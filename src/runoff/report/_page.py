@@ -73,6 +73,7 @@ def report(
     slices: Mapping[str, Slicing] | None = None,
     tuning: Tuning | None = None,
     unjudged: float | None = None,
+    bound: float | None = None,
 ) -> Advice:
     """Write all findings about a recording to one HTML file and return them.
 
@@ -84,6 +85,7 @@ def report(
         slices: slices of the queries for the verdict.
         tuning: what `tune` returned, to include it.
         unjudged: as `verdict` takes it.
+        bound: as `verdict` takes it; None takes its default.
 
     Raises:
         InvalidArgument: a judged query was not recorded, or a measure is unknown.
@@ -91,7 +93,13 @@ def report(
         OSError: the file cannot be written.
     """
     advice = advise(
-        recording, collection, measures=measures, slices=slices, tuning=tuning, unjudged=unjudged
+        recording,
+        collection,
+        measures=measures,
+        slices=slices,
+        tuning=tuning,
+        unjudged=unjudged,
+        bound=bound,
     )
     write(advice, recording, collection, path)
     return advice

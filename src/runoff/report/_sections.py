@@ -9,7 +9,7 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from runoff._util.text import snippet
+from runoff._util.text import given_id, snippet
 from runoff.evaluation._ledger import CEILINGS
 from runoff.report import _figures as figures
 from runoff.report import _svg as svg
@@ -126,7 +126,14 @@ def verdict_section(found: Verdict) -> str:
     for title, changes in (("helped", found.helped), ("hurt", found.hurt)):
         for one in changes:
             values = f"{one.before:.3f}", f"{one.after:.3f}"
-            rows.append((title, *values, snippet(one.query_id, 60), snippet(one.text, 200)))
+            rows.append(
+                (
+                    title,
+                    *values,
+                    snippet(given_id(one.query_id, one.text), 60),
+                    snippet(one.text, 200),
+                )
+            )
     return (
         f"<p><strong>{html.escape(found.decision)}</strong>: {html.escape(found.reason)}</p>"
         f"{table_html(compared_rows(found))}"
@@ -181,7 +188,7 @@ def ledger_section(ledger: Ledger) -> str:
             f"{one.loss:.3f}",
             snippet(one.doc_id, 60),
             snippet(one.where, 200),
-            snippet(one.query_id, 60),
+            snippet(given_id(one.query_id, texts[one.query_id]), 60),
             snippet(texts[one.query_id], 200),
         )
         for one in ledger.documents()[:_LISTED]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _QRELS_BEIR, _QRELS_TREC = 3, 4
-_EXAMPLES = 3  # in a note
 _HEADERS = {"score", "grade", "relevance", "rel", "label"}  # of the last column
 _NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title>\s*(?:Topic:)?\s*([^<]*)", re.IGNORECASE)
@@ -135,7 +134,9 @@ class Gathered:
         if value is None or value == "":
             return
         given = self.labels.setdefault(query_id, {})
-        self._once(where, (query_id, "", name), given.get(name), str(value), f"the label {name!r}")
+        remedy = ": a label is the query's, so leave out a column that is not"
+        what = f"the label {name!r}"
+        self._once(where, (query_id, "", name), given.get(name), str(value), what, remedy)
         given[name] = str(value)
 
     def notes(self) -> tuple[str, ...]:
@@ -238,7 +239,10 @@ def read_qrels(path: Path, gathered: Gathered) -> None:
         if len(cells) == _QRELS_TREC:
             cells.pop(1)
         if len(cells) != _QRELS_BEIR:
-            remedy = "must have 3 columns (query, document, grade) or TREC's 4 (query, 0, ...)"
+            remedy = (
+                "must have 3 columns (query, document, grade) or TREC's 4 (query, 0, ...); "
+                "questions alone are for `runoff advise --no-judgments`"
+            )
             raise MalformedData(where, line, remedy)
         if at == 0 and cells[2].strip().lower() in _HEADERS:
             continue
@@ -345,39 +349,3 @@ def _checked_grades(query_id: str, judged: Mapping[str, int]) -> dict[str, int]:
             )
             raise InvalidArgument("qrels", grade, remedy)
     return found
-
-
-def oddities(
-    queries: Mapping[str, str],
-    qrels: Mapping[str, Mapping[str, int]],
-    documents: Container[str] | None,
-) -> Iterator[str]:
-    """Yield what is odd about the data, as sentences."""
-    unjudged = [query_id for query_id in queries if query_id not in qrels]
-    if unjudged:
-        names = _examples(_names(unjudged, queries), "queries")
-        yield f"Left out, since they are not judged: {names}."
-    without = [one for one, grades in qrels.items() if max(grades.values()) <= 0]
-    if without:
-        names = _examples(_names(without, queries), "queries")
-        yield f"Always 0, since they have no relevant document: {names}."
-    absent = [] if documents is None else unlisted(qrels, documents)
-    if absent:
-        yield f"Judged but not among the documents: {_examples(absent, 'documents')}."
-
-
-def _names(query_ids: list[str], queries: Mapping[str, str]) -> list[str]:
-    # an id derived from the text means nothing to the user
-    texts = [(one, queries[one]) for one in query_ids]
-    return [short_repr(text) if one == text_key(text) else one for one, text in texts]
-
-
-def unlisted(qrels: Mapping[str, Mapping[str, int]], ids: Container[str]) -> list[str]:
-    """Return the judged documents that are not among these ids, in order."""
-    judged = dict.fromkeys(doc_id for grades in qrels.values() for doc_id in grades)
-    return [doc_id for doc_id in judged if doc_id not in ids]
-
-
-def _examples(ids: list[str], what: str) -> str:
-    more = ", ..." if len(ids) > _EXAMPLES else ""
-    return f"{len(ids)} {what} ({', '.join(ids[:_EXAMPLES])}{more})"

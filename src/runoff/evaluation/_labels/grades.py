@@ -30,6 +30,7 @@ _YES = (
     *("sí", "sì", "pertinent", "verdadero", "vero", "sim", "tak", "relevante", "rilevante"),
     *("да", "истина", "はい", "是", "✓", "✔", "✅"),
 )
+_NONE = frozenset({"n/a", "#n/a", "?", "-", "–", "—"})  # noqa: RUF001 - dashes, as people type
 _WORDS = dict.fromkeys(_NO, 0) | dict.fromkeys(_YES, 1)
 
 
@@ -53,7 +54,7 @@ class Grades:
     """Reads the grades of one table and remembers which words it met.
 
     Args:
-        own: the user's words and their grades; they come before the words known here.
+        own: the user's words or numbers, and their grades; they come before those known here.
 
     Raises:
         InvalidArgument: `own` does not map words to whole numbers.
@@ -61,6 +62,7 @@ class Grades:
 
     def __init__(self, own: Mapping[str, int] | None = None) -> None:
         self._words = dict(_WORDS)
+        self._numbers: dict[int, int] = {}
         self._met: dict[str, int] = {}
         self._commas = False
         if own is not None and not isinstance(own, Mapping):
@@ -71,6 +73,22 @@ class Grades:
                 remedy = "must map words to whole numbers, such as {'partly': 1}"
                 raise InvalidArgument("grades", {word: given}, remedy)
             self._words[_folded(word)] = grade
+            if (number := whole_grade(word)) is not None:
+                self._numbers[number] = grade
+
+    def absent(self, value: object) -> bool:
+        """Return whether a cell is empty or says that nobody gave a grade, such as "n/a"."""
+        if not isinstance(value, str):
+            return value is None
+        return value.casefold() in _NONE and _folded(value) not in self._words
+
+    def known(self, value: object) -> int | None:
+        """Return the grade that a cell says; None if it says none."""
+        number = _number(value)
+        if number is not None:
+            return self._numbers.get(number, number)
+        text = _word(value)
+        return None if text is None else self._words.get(_folded(text))
 
     def read(self, where: str, value: object) -> int:
         """Return the grade in a cell that is not empty.
@@ -78,22 +96,22 @@ class Grades:
         Raises:
             MalformedData: it is neither a whole number nor a word with a known grade.
         """
-        grade = whole_grade(value)
-        if grade is not None:
-            return grade
-        text = ("yes" if value else "no") if isinstance(value, bool) else value
-        if isinstance(text, str):
-            if found := _DECIMAL_COMMA.fullmatch(text.strip()):
-                self._commas = True
-                return int(found[1])
-            word = _folded(text)
-            if word in self._words:
-                self._met.setdefault(word, self._words[word])
-                return self._words[word]
-        remedy = f"the grade must be a whole number, at most {MOST:,} either way"
-        if isinstance(value, str) and any(map(str.isalpha, value)):
-            remedy += ", or a word such as yes or no; pass grades= for the grades of your own words"
-        raise MalformedData(where, value, remedy)
+        grade = self.known(value)
+        if grade is None:
+            remedy = f"the grade must be a whole number, at most {MOST:,} either way"
+            if isinstance(value, str) and any(map(str.isalpha, value)):
+                remedy += (
+                    ", or a word such as yes or no; pass grades= for the grades of your own words"
+                )
+            raise MalformedData(where, value, remedy)
+        number = _number(value)
+        if number is None:
+            self._met.setdefault(_folded(str(_word(value))), grade)
+        elif number in self._numbers:
+            self._met.setdefault(str(number), grade)
+        if isinstance(value, str) and "," in value:
+            self._commas = True
+        return grade
 
     def told(self) -> Iterator[str]:
         """Yield how words and decimal commas were read."""
@@ -103,6 +121,18 @@ class Grades:
             yield f"as grades, {', '.join(pairs[:6])}{more}"
         if self._commas:
             yield "a comma in a grade is a decimal point"
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, str) and (found := _DECIMAL_COMMA.fullmatch(value.strip())):
+        return int(found[1])
+    return whole_grade(value)
+
+
+def _word(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else None
 
 
 def _folded(word: str) -> str:

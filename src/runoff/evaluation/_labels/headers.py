@@ -127,7 +127,8 @@ def columns_of(where: str, cells: Sequence[object], needed: Sequence[str]) -> Co
 
 def missing(columns: Columns, needed: Sequence[str]) -> list[str]:
     """Return the needed columns that a table lacks."""
-    return _absent(columns.role, needed)
+    found = _absent(columns.role, needed)
+    return [name for name in found if name != "grade" or not columns.judges]
 
 
 def _absent(role: Mapping[str, int], needed: Sequence[str]) -> list[str]:

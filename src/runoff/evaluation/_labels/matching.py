@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from runoff._util.messages import short_repr
 from runoff._util.text import words
 from runoff.errors import InvalidArgument
+from runoff.evaluation._labels.oddities import lasting
 from runoff.evaluation._labels.sheet import known_documents
 from runoff.types import Document
 
@@ -57,7 +58,10 @@ def matched(collection: Collection, documents: object, least: float) -> Collecti
     own = collection.documents or {}
     texts = {doc_id: own[doc_id].text for doc_id in judged if doc_id in own}
     if not texts:
-        remedy = "has no texts for its judged documents: pass them to it as documents="
+        remedy = (
+            "has no texts for its judged documents: pass them to it as documents= "
+            "(--judged-documents)"
+        )
         raise InvalidArgument("collection", collection, remedy)
     places = _places(texts, found, least)
     for doc_id in judged:  # a text is not needed where the id is still right
@@ -77,7 +81,7 @@ def matched(collection: Collection, documents: object, least: float) -> Collecti
         for doc_id, grade in grades.items():
             for one in places.get(doc_id, _Match()).ids:
                 new[one] = max(grade, new.get(one, grade))
-    notes = [note for note in collection.notes if "call match_by_text()" not in note]
+    notes = [note for note in lasting(collection) if "call match_by_text()" not in note]
     return replace(
         collection,
         qrels=qrels,
@@ -172,7 +176,8 @@ def _notes(
             else f"{one!r} (without a text)"
             for one in lost[:_EXAMPLES]
         )
-        note += f" Not matched, and left out: {shown}{', ...' if len(lost) > _EXAMPLES else ''}."
+        more = f", and {len(lost) - _EXAMPLES} more" if len(lost) > _EXAMPLES else ""
+        note += f" Not matched, and left out: {shown}{more}."
     notes = [note]
     if short := sum(one.everywhere for one in places.values()):
         notes.append(

@@ -11,24 +11,33 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._labels.formats import Gathered
 from runoff.evaluation._labels.grades import Grades
 from runoff.evaluation._labels.headers import RETURNED
-from runoff.evaluation._labels.sheet import cell_name
+from runoff.evaluation._labels.judges import Judges
+from runoff.evaluation._labels.oddities import lasting
+from runoff.evaluation._labels.sheet import cell_name, graded_in
 from runoff.evaluation._labels.tables import read_csv, read_xlsx
 
 if TYPE_CHECKING:
     from os import PathLike
+    from pathlib import Path
 
     from runoff.evaluation._collection import Collection
+
+_PERCENT = 10  # grades of people count as relevant from far less on
 
 
 def rejudged(
     collection: Collection,
     judgments: str | PathLike[str] | Mapping[str, Mapping[str, int]] | Collection,
+    judges: str,
+    own: Mapping[str, int] | None,
 ) -> Collection:
     """Return a collection with further judgments; see `Collection.with_judgments`."""
     given = getattr(judgments, "qrels", judgments)
-    left = 0
+    notes: list[str] = []
+    rule, words = Judges(judges), Grades(own)
     if not isinstance(given, Mapping):
-        given, left = _read(path_of("judgments", given))
+        given, notes = _read(path_of("judgments", given), rule, words)
+    _check_scale(given, collection.relevant_from)
     new, changed = 0, 0
     qrels = {query_id: dict(grades) for query_id, grades in collection.qrels.items()}
     for query_id, grades in given.items():
@@ -39,27 +48,53 @@ def rejudged(
         new += sum(doc_id not in known for doc_id in grades)
         changed += sum(known.get(doc_id, grade) != grade for doc_id, grade in grades.items())
         known |= grades
-    notes = [f"{new} judgments were added."]
+    notes.insert(0, f"{new} judgments were added.")
     if changed:
-        notes.append(f"{changed} judgments were replaced by new ones.")
-    if left:
-        notes.append(f"{left} rows without a grade were left out: their documents stay unjudged.")
-    return replace(collection, qrels=qrels, notes=(*collection.notes, *notes))
+        notes.insert(1, f"{changed} judgments were replaced by new ones.")
+    return replace(collection, qrels=qrels, notes=(*lasting(collection), *notes))
 
 
-def _read(path: PathLike[str]) -> tuple[dict[str, dict[str, int]], int]:
-    """Return the judgments of a table and how many of its rows have no grade."""
-    file, gathered, grades, left = path_of("judgments", path), Gathered(), Grades(), 0
+def _check_scale(given: Mapping[str, Mapping[str, int]], relevant_from: int) -> None:
+    """Raise if grades such as 0 and 1 are added to grades in percent, as clicks have.
+
+    Raises:
+        InvalidArgument: none of the new grades above 0 would count as relevant.
+    """
+    new = (grade for grades in given.values() for grade in grades.values())
+    most = max((grade for grade in new if isinstance(grade, int)), default=0)
+    if relevant_from >= _PERCENT and 0 < most < relevant_from:
+        remedy = (
+            f"would count as not relevant: the grades here are percent, and relevant from "
+            f"{relevant_from} on; give 100 for relevant and 0 for not"
+        )
+        raise InvalidArgument("judgments", most, remedy)
+
+
+def _read(
+    file: Path, judges: Judges, grades: Grades
+) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """Return the judgments of a table, and how it was read."""
+    gathered, left = Gathered(), 0
     if file.suffix.lower() == ".xlsx":
         table = read_xlsx(file, sheet=None, needed=RETURNED)
     else:
         table = read_csv(file, delimiter=None, encoding=None, needed=RETURNED)
     role = table.columns.role
     for where, cells in table.rows:
-        given = cells[role["grade"]] if cells else None
-        if given is not None:
-            query_id, doc_id = (cell_name(where, cells[role[name]]) for name in RETURNED[:2])
-            gathered.judge(where, query_id, doc_id, grades.read(where, given))
+        graded = graded_in(where, table.columns, cells, grades) if cells else {}
+        if graded:
+            query_id, doc_id = (cell_name(where, cells[role[name]]) or "" for name in RETURNED[:2])
         elif any(cell is not None for cell in cells):
             left += 1
-    return gathered.qrels, left
+        for name, value in graded.items():
+            grade = grades.read(where, value)
+            if name:
+                judges.add(where, query_id, doc_id, name, grade)
+            else:
+                gathered.judge(where, query_id, doc_id, grade)
+    for where, query_id, doc_id, grade in judges.settled():
+        gathered.judge(where, query_id, doc_id, grade)
+    notes = [f"Reading {table.name}: {'; '.join(told)}." for told in [list(grades.told())] if told]
+    if left:
+        notes.append(f"{left} rows without a grade were left out: their documents stay unjudged.")
+    return gathered.qrels, [*notes, *judges.notes()]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LIST = re.compile(r"\s*[,;\n]\s*")
+_ANY_LIST = re.compile(r"[\s,;|/+&]+")
+_STARS = 10  # the highest grade that a column of an unknown name may have
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)  # what Excel makes of a long number
 
 
@@ -116,6 +118,10 @@ class _Reader:
         self._above: tuple[str, str | None, object] | None = None  # place, id and text of a query
         self._gap = False
         self._counts: Counter[str] = Counter()
+        self._marks: dict[str, list[tuple[str, str, object]]] = {}
+        self._apart: list[str] = []  # columns of the row, not of the query
+        self._given: set[int] = set()
+        self._none: dict[str, None] = {}  # what stands for no grade
 
     def read(self) -> Sheet:
         role = self._columns.role
@@ -131,10 +137,12 @@ class _Reader:
             query_id = self._query(where, cells)
             self._judge(where, query_id, cells)
             for name, at in self._columns.labels.items():
-                self._sheet.gathered.label(where, query_id, name, cells[at])
+                if cells[at] is not None:
+                    self._marks.setdefault(name, []).append((where, query_id, cells[at]))
+        self._label()
         for where, query_id, doc_id, grade in self._judges.settled():
             self._sheet.gathered.judge(where, query_id, doc_id, grade)
-        self._sheet.notes = [*self._told(), *self._judges.notes()]
+        self._sheet.notes = [*self._told(), *self._stars(), *self._judges.notes()]
         if "answer" in role:
             self._sheet.notes.append(
                 "The answers are texts, so no result can be one of them yet: call match_by_text()."
@@ -166,27 +174,23 @@ class _Reader:
 
     def _judge(self, where: str, query_id: str, cells: Sequence[object]) -> None:
         role, columns = self._columns.role, self._columns
-        given = cells[role["grade"]] if "grade" in role else None
-        graded = {name: cells[at] for at, name in columns.judges.items() if cells[at] is not None}
+        graded = graded_in(where, columns, cells, self._grades)
         rated = "grade" in role or bool(columns.judges)
-        none = given is None and not graded
         cell = cells[role["answer"] if "answer" in role else role["doc_id"]]
         if cell is None:
-            if rated and not none:
+            if rated and graded:
                 raise MalformedData(where, list(cells), "is graded, but names no document")
             self._counts["no document"] += 1
             return
-        if rated and none:
+        if not graded:
             self._counts["no grade"] += 1
+            places = [*columns.judges, *([role["grade"]] if "grade" in role else [])]
+            self._none |= dict.fromkeys(repr(cells[at]) for at in places if cells[at] is not None)
             return
-        judge = None if "judge" not in role else cell_name(where, cells[role["judge"]])
-        if "judge" in role and judge is None:
-            raise MalformedData(where, list(cells), "names no judge, although other rows do")
-        if not columns.judges:
-            graded = {judge or "": 1 if given is None else given}
         for doc_id in self._ids(where, cell):
             for name, value in graded.items():
                 grade = self._grades.read(where, value)
+                self._given.add(grade)
                 if name:
                     self._judges.add(where, query_id, doc_id, name, grade)
                 else:
@@ -205,16 +209,19 @@ class _Reader:
         known = self._documents
         if known is not None and doc_id in known:
             return [doc_id]
-        parts = [part for part in _LIST.split(doc_id) if part]
+        if known is not None:
+            several = [part for part in _ANY_LIST.split(doc_id) if part]
+            for parts in (_listed(doc_id), several):
+                if len(parts) > 1 and all(part in known for part in parts):
+                    self._counts["lists"] += 1
+                    return parts
+        parts = _listed(doc_id)
         if len(parts) < 2:  # noqa: PLR2004 - no list
             return [doc_id]
         if known is not None:
-            other = [part for part in parts if part not in known]
-            if other:
-                remedy = f"is neither an id nor a list of ids: there is no document {other[0]!r}"
-                raise MalformedData(where, doc_id, remedy)
-            self._counts["lists"] += 1
-            return parts
+            other = next(part for part in parts if part not in known)
+            remedy = f"is neither an id nor a list of ids: there is no document {other!r}"
+            raise MalformedData(where, doc_id, remedy)
         if all(len(part.split()) == 1 for part in parts):
             remedy = (
                 "looks like several ids in one cell: pass your documents or their ids as "
@@ -223,19 +230,89 @@ class _Reader:
             raise MalformedData(where, doc_id, remedy)
         return [doc_id]
 
+    def _label(self) -> None:
+        """Add the labels of the queries.
+
+        Raises:
+            MalformedData: a column has grades, and none is known to have them.
+        """
+        rated = "grade" in self._columns.role or bool(self._columns.judges)
+        for name, marks in self._marks.items():
+            if not rated and self._could_be_grades(marks):
+                remedy = (
+                    "could hold grades, and no column is known to: name it 'grade' (of several "
+                    "judges 'grade Ann', 'grade Ben'); if every row is relevant, leave it out"
+                )
+                raise MalformedData(f"the header of {self._table.name}", name, remedy)
+            first: dict[str, object] = {}
+            differ = sum(first.setdefault(one, mark) != mark for _, one, mark in marks)
+            if 2 * differ > len(marks) - len(first):  # of the rows that repeat a query
+                self._apart.append(name)
+                continue
+            for where, query_id, mark in marks:
+                self._sheet.gathered.label(where, query_id, name, mark)
+
+    def _could_be_grades(self, marks: Sequence[tuple[str, str, object]]) -> bool:
+        found = {self._grades.known(mark) for _, _, mark in marks}
+        return all(one is not None and one <= _STARS for one in found) and any(
+            one is not None and one <= 0 for one in found
+        )
+
+    def _stars(self) -> list[str]:
+        """Return what is said of grades such as 1 to 5, of which the lowest may mean no."""
+        low, high = min(self._given, default=0), max(self._given, default=0)
+        if low < 1 or len(self._given) < 3:  # noqa: PLR2004 - 1 and 2 are both relevant as a rule
+            return []
+        note = (
+            f"The grades are {low} to {high}, so every judged document counts as relevant. If some "
+            f"mean not relevant, pass grades={{'{low}': 0}} (--grade {low}=0)."
+        )
+        return [note]
+
     def _told(self) -> list[str]:
         counts = self._counts
+        without = f" ({', '.join(self._none)})" if self._none else ""
         parts = [*self._table.told, *self._columns.told(), *self._grades.told()]
         for name, words in (
             ("blank queries", "{} empty query cells stand for the query above"),
-            ("no grade", "{} rows without a grade are not judged"),
+            ("no grade", f"{{}} rows without a grade{without} are not judged"),
             ("no document", "{} rows without a document are ignored"),
             ("lists", "{} cells with several ids are split"),
             ("empty rows", "{} empty rows are skipped"),
         ):
             if counts[name]:
                 parts.append(words.format(counts[name]))
+        if self._apart:
+            names = ", ".join(map(repr, self._apart))
+            parts.append(f"no labels of a query, since they differ within one: {names}")
         return [f"Reading {self._table.name}: {'; '.join(parts)}."] if parts else []
+
+
+def _listed(cell: str) -> list[str]:
+    return [part for part in _LIST.split(cell) if part]
+
+
+def graded_in(
+    where: str, columns: Columns, cells: Sequence[object], grades: Grades
+) -> dict[str, object]:
+    """Return the grades of a row by judge; an empty name where there are no judges.
+
+    Without a column of grades it is 1; where the cells are empty, or say "n/a", there is none.
+
+    Raises:
+        MalformedData: the row names no judge.
+    """
+    if columns.judges:
+        judged = {name: cells[at] for at, name in columns.judges.items()}
+        return {name: value for name, value in judged.items() if not grades.absent(value)}
+    role = columns.role
+    given = cells[role["grade"]] if "grade" in role else 1
+    if grades.absent(given):
+        return {}
+    judge = None if "judge" not in role else cell_name(where, cells[role["judge"]])
+    if "judge" in role and judge is None:
+        raise MalformedData(where, list(cells), "names no judge, although other rows do")
+    return {judge or "": given}
 
 
 def no_formula(text: str) -> str:

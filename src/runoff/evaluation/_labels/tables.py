@@ -92,7 +92,7 @@ def read_csv(
     if at:
         told.append(f"the header is row {at + 1 + skipped}")
     rows = _csv_rows(path.name, text, chosen, skipped)
-    return Table(path.name, columns, _below(path.name, rows, at), told)
+    return Table(path.name, columns, _below(path.name, rows, at, told), told)
 
 
 def read_xlsx(path: Path, *, sheet: str | None = None, needed: Sequence[str] = JUDGMENTS) -> Table:
@@ -153,7 +153,7 @@ def read_xlsx(path: Path, *, sheet: str | None = None, needed: Sequence[str] = J
         told.append(f"the sheet is {name!r}")
     if at:
         told.append(f"the header is row {at + 1}")
-    return Table(path.name, columns, _below(places[name], _numbered(cells[name]), at), told)
+    return Table(path.name, columns, _below(places[name], _numbered(cells[name]), at, told), told)
 
 
 def framed(
@@ -287,20 +287,27 @@ def _no_header(
 
 
 def _below(
-    name: str, rows: Iterable[tuple[int, list[object]]], header: int
+    name: str, rows: Iterable[tuple[int, list[object]]], header: int, told: list[str]
 ) -> Iterator[tuple[str, Sequence[object]]]:
-    """Yield the rows below the header, each as wide as that."""
-    width = 0
+    """Yield the rows below the header, each as wide as that.
+
+    Cells under an empty heading are left out, and `told` says so.
+    """
+    width = wide = 0
+    note = "cells without a heading are ignored"
     for at, (line, cells) in enumerate(rows):
         if at == header:
-            width = len(cells)
+            width = wide = len(cells)
             while width and cells[width - 1] is None:
                 width -= 1
         if at <= header:
             continue
         if len(cells) != width and _width((line, cells)):
             extra = cells[width:]
-            if len(cells) < width or any(cell is not None for cell in extra):
+            there = any(cell is not None for cell in extra)
+            if there and len(cells) <= wide and note not in told:
+                told.append(note)
+            if len(cells) < width or (there and len(cells) > wide):
                 remedy = f"must have {width} cells like the header, not {len(cells)}"
                 raise MalformedData(f"{name} line {line}", cells, remedy)
         yield f"{name} line {line}", cells[:width]

@@ -13,7 +13,7 @@ from runoff._util.lazy import import_name
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from altair import LayerChart
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.query import RecordedQuery, Stored
     from runoff.evaluation._recording.setup import Setup
     from runoff.evaluation._tune import Tuning
+    from runoff.evaluation._verdict.pairing import Slicing
     from runoff.evaluation._verdict.result import Verdict
     from runoff.report._advice import Advice
     from runoff.report._changed import Changed
@@ -119,16 +120,22 @@ class Recording:
         path: str | PathLike[str],
         collection: Collection,
         *,
+        measures: Iterable[object] | None = None,
+        slices: Mapping[str, Slicing] | None = None,
         tuning: Tuning | None = None,
         unjudged: float | None = None,
+        bound: float | None = None,
     ) -> Advice: ...
     def report(
         self,
         path: str | PathLike[str],
         collection: Collection | None = None,
         *,
+        measures: Iterable[object] | None = None,
+        slices: Mapping[str, Slicing] | None = None,
         tuning: Tuning | None = None,
         unjudged: float | None = None,
+        bound: float | None = None,
     ) -> Advice | Changed:
         """Write every analysis of the recording to one HTML file.
 
@@ -137,23 +144,29 @@ class Recording:
             collection: the judgments of the queries; None takes those of the collection recorded.
                 Without any it reports what needs none: what the second stage changes, how often,
                 examples, and health.
+            measures: as ir-measures names them; the first decides. None takes the usual ones.
+            slices: of the queries, as `verdict` takes them.
             tuning: the result of `tune`, to be shown too.
             unjudged: the highest chance that a result without a judgment is relevant, as `verdict`
                 takes it.
+            bound: of "no effect", as `verdict` takes it; None takes its default.
 
         Raises:
             InvalidArgument: a judged query was not recorded, or settings need a collection.
             MissingExtra: ir-measures is not installed.
         """
         collection = self._collection if collection is None else collection
+        given = {"measures": measures, "slices": slices, "tuning": tuning, "unjudged": unjudged}
+        options = {
+            name: value for name, value in (given | {"bound": bound}).items() if value is not None
+        }
         if collection is None:
-            if tuning is not None or unjudged is not None:
-                name, value = ("tuning", tuning) if tuning is not None else ("unjudged", unjudged)
+            for name, value in options.items():
                 raise InvalidArgument(name, value, "needs a collection with judgments")
             changed: Changed = import_name("runoff.report._page", "changed_report")(self, path)
             return changed
         advice: Advice = import_name("runoff.report._page", "report")(
-            self, collection, path, tuning=tuning, unjudged=unjudged
+            self, collection, path, **options
         )
         return advice
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from runoff._util.messages import visible
 from runoff._util.stored import path_of
-from runoff._util.text import snippet, text_key
+from runoff._util.text import given_id, snippet
 from runoff._util.whole import write_table
 from runoff.evaluation._labels.headers import BESIDE
 
@@ -118,7 +118,10 @@ class Unjudged:
         lines = [self.sentence]
         if self.decides:
             lines += [
-                snippet(f"judge  {one.doc_id} ({one.effect:+.4f}) for {self._named(one)}", 140)
+                snippet(
+                    f"judge  {one.doc_id} ({one.effect:+.4f} if relevant) for {self._named(one)}",
+                    140,
+                )
                 for one in self.judge[:_LISTED]
             ]
         return visible("\n".join(lines))
@@ -126,7 +129,8 @@ class Unjudged:
     def _named(self, one: Doubt) -> str:
         """Return a query's text, with its id unless that was derived from the text."""
         text = self.texts.get(one.query_id, "")
-        return text if text and one.query_id == text_key(text) else f"{one.query_id}: {text}"
+        name = given_id(one.query_id, text)
+        return f"{name}: {text}" if name else text
 
     @property
     def sentence(self) -> str:

@@ -9,7 +9,7 @@ from runoff._util.display import html_by, pretty
 from runoff._util.gained import gained
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
-from runoff._util.text import snippet, text_key
+from runoff._util.text import given_id, snippet
 
 if TYPE_CHECKING:
     from altair import LayerChart
@@ -95,9 +95,10 @@ class Change:
 
     def __str__(self) -> str:
         """Return the change in one line, without an id that was derived from the text."""
-        derived = bool(self.text) and self.query_id == text_key(self.text)
-        name = "" if derived else f"{self.query_id}: "
-        return snippet(f"{name}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE)
+        name = given_id(self.query_id, self.text)
+        return snippet(
+            f"{name}{': ' if name else ''}{self.before:.3f} -> {self.after:.3f} {self.text}", _LINE
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def second_stage_verdict(
         MissingExtra: ir-measures is not installed.
     """
     check_judged(collection)
-    check_recorded(recording, collection.qrels)
+    check_recorded(recording, collection)
     given = [measures] if isinstance(measures, str) else list(measures)
     found = contest(recording, collection, given)
     evaluator = Evaluator(collection, given)
