@@ -171,9 +171,7 @@ class Qdrant(EngineSource[_Collection]):
 
     def _info(self, deadline: Deadline | None) -> Asking[Any]:
         return (
-            yield from self._ask(
-                lambda _seconds: self._client.get_collection(self._name), deadline
-            )
+            yield from self._ask(lambda _seconds: self._client.get_collection(self._name), deadline)
         )
 
     def _vector_of(self, params: Any) -> tuple[str, str, int | None]:  # noqa: ANN401 - of qdrant_client

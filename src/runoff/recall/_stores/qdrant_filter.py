@@ -48,7 +48,7 @@ _known: WeakKeyDictionary[Any, dict[str, tuple[float, Indexes]]] = WeakKeyDictio
 
 
 def lacking(info: Any) -> Indexes:  # noqa: ANN401 - of qdrant_client
-    """Return which indexes may lack numbers, by what `get_collection` returns: see `qdrant_filter`."""
+    """Return which indexes may lack numbers, as `qdrant_filter` takes it."""
     found: dict[str, str] = {}
     for key, one in (info.payload_schema or {}).items():
         kind = str(getattr(one.data_type, "value", one.data_type))
