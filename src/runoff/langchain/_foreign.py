@@ -23,7 +23,7 @@ from runoff.langchain._convert import RELEVANCE, plain, relevance
 from runoff.langchain._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
-from runoff.rerank._foreign import REMOVED_BY, read_by, rewritten, unfilled
+from runoff.rerank._foreign import REMOVED_BY, order_only, read_by, rewritten, unfilled
 from runoff.rerank._pairs import check_queries
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
@@ -191,8 +191,7 @@ class CompressorReranker:
         given = [score for score in scores if score is not None]
         agree = len(given) == len(kept) and given == sorted(given, reverse=True)
         if not agree:
-            order_only = f"{self.name} returned an order without scores: rerank_score is 1 / rank"
-            notes += [order_only] * bool(kept)
+            notes += [order_only(self.name)] * bool(kept)
         if left_out := len(candidates) - len(kept):
             notes.append(unfilled(self.name, left_out, len(candidates)))
         texts = [one.page_content for one in kept]

@@ -18,7 +18,7 @@ from runoff.llama_index._convert import plain_node, to_bundle
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.pipeline._second_stage import model_name
 from runoff.rerank._as_reranker import register_converter
-from runoff.rerank._foreign import REMOVED_BY, read_by, rewritten, unfilled
+from runoff.rerank._foreign import REMOVED_BY, order_only, read_by, rewritten, unfilled
 from runoff.rerank._pairs import check_queries
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
@@ -128,7 +128,7 @@ class PostprocessorReranker:
         notes: list[str] = []
         if len(own) < len(order) or not falling:
             own = [1 / rank for rank in range(1, len(order) + 1)]
-            notes.append(f"{self.name} returned an order without scores: rerank_score is 1 / rank")
+            notes.append(order_only(self.name))
         if left_out := len(given) - len(places):
             notes.append(unfilled(self.name, left_out, len(given)))
         contents = {node.node_id: _content(node) for node in kept}

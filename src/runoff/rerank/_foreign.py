@@ -48,6 +48,11 @@ def rewritten(candidate: Candidate, before: str, after: str) -> Candidate:
     return replace(candidate, document=replace(document, text=after))
 
 
+def order_only(name: str) -> str:
+    """Return the note that a reranker gave no scores."""
+    return f"{name} returned an order without scores: rerank_score is 1 / rank"
+
+
 def unfilled(name: str, left_out: int, number: int) -> str:
     """Return the note that candidates below the window do not replace those that were removed."""
     return (
