@@ -57,7 +57,7 @@ def test_best_first_and_smaller_ones_after_one_that_does_not_fit():
 
 
 def test_what_is_taken_in_its_several_forms():
-    """A response, its results, LangChain's documents and LlamaIndex's nodes, with ids and scores."""
+    """Responses, LangChain's documents and LlamaIndex's nodes keep their ids and scores."""
     answer = TwoStage({"bm25": BM25([("a", "green tea"), ("b", "black tea leaf")])}).search("tea")
     for some in (answer, answer.results, list(answer)):
         packed = pack(some, budget=100, count=count)
@@ -176,7 +176,7 @@ def test_a_larger_chunk_replaces_the_better_one_within_it():
 def test_chunks_of_llama_index_are_joined_to_the_text_they_were_cut_from():
     """Its splitter's overlaps are found by the text, its documents by `ref_doc_id`."""
     text = " ".join(f"Sentence number {at} is about subject {at * 7}." for at in range(60))
-    splitter = SentenceSplitter(chunk_size=80, chunk_overlap=30)
+    splitter = SentenceSplitter(chunk_size=80, chunk_overlap=30, tokenizer=str.split)
     nodes = splitter.get_nodes_from_documents([LlamaDocument(text=text, id_="doc")])
     assert len(nodes) > 5
     found = [NodeWithScore(node=one, score=1.0) for one in reversed(nodes)]

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LeftOut", "Packed", "Piece", "pack"]
 
-Count: TypeAlias = "Callable[[str], Any] | object | None"
-Reason: TypeAlias = Literal["budget", "duplicate", "per_document", "empty"]
-Order: TypeAlias = Literal["rank", "document", "ends"]
+_Count: TypeAlias = "Callable[[str], Any] | object | None"
+_Reason: TypeAlias = Literal["budget", "duplicate", "per_document", "empty"]
+_Order: TypeAlias = Literal["rank", "document", "ends"]
 
 _BYTES_PER_TOKEN = 3  # fewer than the 4 of English prose: the budget should hold for code, too
 _OVERLAP = 20  # characters; shorter ones also occur by chance
@@ -75,7 +75,7 @@ class LeftOut:
 
     id: str
     rank: int
-    reason: Reason
+    reason: _Reason
     item: Any
     instead: str = ""
 
@@ -135,11 +135,11 @@ def pack(
     results: Iterable[Any],
     *,
     budget: int,
-    count: Count = None,
+    count: _Count = None,
     per_document: int | None = None,
     by: str | Callable[[Any], Hashable] | None = None,
     duplicates: float | None = 0.9,
-    order: Order = "rank",
+    order: _Order = "rank",
     cut: bool = False,
 ) -> Packed:
     """Return what of an answer fits into a budget of tokens, and what was left out and why.
@@ -220,13 +220,13 @@ class _Packing:
     budget: int
     count: Callable[[str], int]
     per_document: int | None
-    order: Order
+    order: _Order
     pieces: list[_Item] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     tokens: int = 0
     has_cut: bool = False
 
-    def refused(self, item: _Item, alike: set[int]) -> tuple[Reason | None, int]:
+    def refused(self, item: _Item, alike: set[int]) -> tuple[_Reason | None, int]:
         """Return why a result is left out even if it fits, and its duplicate's rank, or 0."""
         text = item.piece.text
         if not text.strip():
@@ -307,7 +307,7 @@ def _read(given: Any, rank: int, by: str | Callable[[Any], Hashable] | None) -> 
     return _Item(piece, None if source == "" else source, place)
 
 
-def _counting(count: Count) -> Callable[[str], int]:
+def _counting(count: _Count) -> Callable[[str], int]:
     if count is None:
         return lambda text: -(-len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
     encode: Any = getattr(count, "encode", None)
@@ -379,7 +379,7 @@ def _merged(one: _Item, other: _Item, text: str) -> _Item:
     return _Item(Piece(text, ids, ranks, scores, items), one.document, place)
 
 
-def _ordered(items: Sequence[_Item], order: Order) -> tuple[tuple[Piece, ...], int]:
+def _ordered(items: Sequence[_Item], order: _Order) -> tuple[tuple[Piece, ...], int]:
     """Return the pieces in the model's order, and how many documents' parts could not be placed."""
     best = sorted(items, key=lambda one: one.rank)
     unknown = 0

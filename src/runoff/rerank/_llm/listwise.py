@@ -109,6 +109,11 @@ class ListwiseLLM:
         return self.name
 
     @property
+    def prompt_text(self) -> str:
+        """The prompt as it was read."""
+        return self._prompt
+
+    @property
     def keeps_deadline(self) -> bool:
         """True: at the deadline it returns the order found so far."""
         return True
