@@ -157,6 +157,26 @@ def test_overlapping_chunks_of_a_document_become_one_piece():
     assert reasons(apart) == {"c": "per_document", "in": "duplicate"}
 
 
+@pytest.mark.parametrize(("shared", "pieces"), [(19, 2), (20, 1)])
+def test_a_short_overlap_is_chance(shared, pieces):
+    """Chunks are joined by 20 characters or more; the longest overlap counts."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    some = [chunk("a", "1" + letters[:shared], "x"), chunk("b", letters[:shared] + "2", "x")]
+    assert len(pack(some, budget=1000, count=count, by="source")) == pieces
+    again = [chunk("a", "-" * 30, "x"), chunk("b", "-" * 25 + "+", "x")]
+    (piece,) = pack(again, budget=1000, count=count, by="source", duplicates=1)
+    assert piece.text == "-" * 30 + "+"
+
+
+def test_a_cut_piece_is_not_joined():
+    """Its mark stays at the end of a piece that says that it is cut."""
+    letters = "abcdefghijklmnopqrst"
+    some = [chunk("a", f"{letters} {'w' * 40}", "x"), chunk("b", f"12345 {letters}", "x")]
+    packed = pack(some, budget=38, count=len, cut=True, by="source")
+    assert [(one.ids, one.cut) for one in packed] == [(("a",), True)]
+    assert reasons(packed) == {"b": "budget"}
+
+
 def test_chunks_of_two_documents_are_never_joined():
     """However much they overlap; nor are those of which nobody knows the document."""
     some = [chunk("a", part(0, 50), "x"), chunk("b", part(30, 90), "y")]
@@ -243,7 +263,7 @@ def test_the_first_that_does_not_fit_is_cut_at_a_word_on_request():
 def test_a_long_word_is_not_cut():
     """Neither after 16 letters nor elsewhere."""
     some = [chunk("a", "tea internationalization-of-everything milk")]
-    (piece,) = pack(some, budget=15, count=len, cut=True)
+    (piece,) = pack(some, budget=35, count=len, cut=True)
     assert piece.text == "tea […]"
 
 

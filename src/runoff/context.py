@@ -360,7 +360,7 @@ def _joined(one: _Item, other: _Item) -> str | None:
         return texts[1]
     for first, second in (texts, texts[::-1]):
         at = first.find(second[:_OVERLAP])
-        while 0 <= at <= len(first) - _OVERLAP:
+        while at >= 0:
             if second.startswith(first[at:]):
                 return first[:at] + second
             at = first.find(second[:_OVERLAP], at + 1)

@@ -329,7 +329,8 @@ def test_a_prompt_of_ones_own(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"llm": None}, {"llm": "gpt-5"}, {"at_once": 1}, {"at_once": 0}, {"step": 20}, {"step": 0},
+    [{"llm": None}, {"llm": "gpt-5"}, {"llm": OwnAsync}, {"at_once": 1}, {"at_once": 0},
+     {"step": 20}, {"step": 0},
      {"at_once": 5}, {"length": 0}, {"length": 1.5}, {"prompt": "no such file"}],
 )  # fmt: skip
 def test_a_wrong_argument_is_refused(arguments):

@@ -161,11 +161,11 @@ class ListwiseLLM:
         spans = [*windows(many, self.at_once, self.step)] if many > 1 else []
         state = _State(many)
         for start, end in spans:
-            prompt = self._filled(query.text, [texts[at] for at in state.order[start:end]])
-            call = partial(model.say, prompt)
-            acall = partial(model.asay, prompt) if model.is_async else None
             try:
                 deadline.check(self.name)
+                prompt = self._filled(query.text, [texts[at] for at in state.order[start:end]])
+                call = partial(model.say, prompt)
+                acall = partial(model.asay, prompt) if model.is_async else None
                 state.calls += 1
                 with read_by(self.name):
                     said = yield from workers.within(call, acall, deadline, self.name)
@@ -174,8 +174,6 @@ class ListwiseLLM:
                 if not reason_of(error):
                     raise
                 state.faults.append(error)
-                if deadline.expired:
-                    break
         cut = [
             len(text) < len(one.document.text) for text, one in zip(texts, candidates, strict=True)
         ]

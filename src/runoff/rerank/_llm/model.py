@@ -73,6 +73,8 @@ class Model:
 
 def model_of(llm: object, is_read: Callable[[str], bool]) -> Model | None:
     """Return what a framework's model or a callable is as a model; None for anything else."""
+    if isinstance(llm, type):  # it has the methods, and nothing to call them on
+        return None
     if callable(getattr(llm, "invoke", None)) and hasattr(llm, "ainvoke"):
         return Model(llm, "chat", is_read)
     if callable(getattr(llm, "complete", None)) and hasattr(llm, "metadata"):
