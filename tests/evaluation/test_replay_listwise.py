@@ -48,6 +48,14 @@ def test_the_recorded_order_is_replayed(reranker, tmp_path):
             assert list(runs[query_id]) == [two.doc_id for two in live.search(text, top_k=100)]
 
 
+def test_a_window_beyond_all_candidates_is_no_obstacle():
+    """Two sources of 8 find 16 at most: then all are read, while recording too."""
+    system = pipeline(llm(), depth=8, window=50)
+    runs = replay(record(system, QUESTIONS, 8, progress=False))
+    for query_id, text in QUESTIONS.queries.items():
+        assert list(runs[query_id]) == [one.doc_id for one in system.search(text)]
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"window": 19}, {"window": 40}, {"depth": 10}, {"fusion": RRF(rank_constant=0)},

@@ -155,8 +155,9 @@ def _check_exact(setup: Setup) -> None:
     remedy = f"must be {{}}, the system's: the order of {name} holds only for what it reads"
     if setup.recorded_depth != setup.depth:
         raise InvalidArgument("depth", setup.recorded_depth, remedy.format(setup.depth))
-    if setup.recorded_window != setup.window:
-        raise InvalidArgument("window", setup.recorded_window, remedy.format(setup.window))
+    most = min(setup.window, setup.depth * len(setup.sources))
+    if setup.recorded_window != most:
+        raise InvalidArgument("window", setup.recorded_window, remedy.format(most))
     if setup.group is not None:
         remedy = f"cannot be recorded: {name} reads other candidates without it"
         raise InvalidArgument("group", setup.group, remedy)
