@@ -22,9 +22,10 @@ import runoff
 ROOT = Path(runoff.__file__).parent
 PINNED = Path(__file__).with_name("public_api.txt")
 PAGE = Path(__file__).parent.parent / "docs" / "names.md"
-AT_MOST = 203
+AT_MOST = 208
 # beside the rooms: what a user of the core reads, and what users' own tests import
 FILES = {
+    "context.py",
     "deadline.py",
     "errors.py",
     "filters.py",

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from runoff.errors import BadReply, InvalidArgument
 from runoff.live._judging.asking import family_of, judge_of, prompt_of
-from runoff.live._judging.reply import parsed, said_of
+from runoff.live._judging.reply import is_grade, parsed
+from runoff.rerank._llm.reply import said_of
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ THOUGHT = {"type": "thinking", "thinking": "grade: 3", "signature": "x"}
 def test_the_replies_of_chat_models_are_read(content, grade):
     """A grade is taken from what was said, never from what was thought, refused or called."""
     usage = {"input_tokens": 90, "output_tokens": 9, "total_tokens": 99}
-    said, tokens = said_of(AIMessage(content=content, usage_metadata=usage))
+    said, tokens = said_of(AIMessage(content=content, usage_metadata=usage), is_grade)
     assert tokens == 99
     if grade is None:
         with pytest.raises(BadReply):
@@ -104,7 +105,7 @@ def test_the_replies_of_chat_models_are_read(content, grade):
 def test_structured_output_is_read():
     """As `with_structured_output` returns it: a mapping or an object."""
     for reply in ({"grade": 2, "reason": "x"}, SimpleNamespace(grade=2)):
-        said, tokens = said_of(reply)
+        said, tokens = said_of(reply, is_grade)
         assert (parsed(said), tokens) == (2, None)
 
 

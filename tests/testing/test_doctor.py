@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny
+from listwise import shown
 from seeded import RERANKER_FAULTS, SOURCE_FAULTS, FaultyReranker, FaultySource
 from servers import serving
 
@@ -19,6 +20,7 @@ from runoff.rerank import (
     CrossEncoder,
     HTTPRerank,
     LateInteraction,
+    ListwiseLLM,
     MemoryCache,
     Pointwise,
 )
@@ -124,6 +126,20 @@ def test_a_fault_of_a_second_stage_is_named(sound, fault):
     found = doctor(FaultyReranker(sound, fault), questions=SIX)
     assert RERANKER_FAULTS[fault] in named(found), found
     assert found[RERANKER_FAULTS[fault]].advice
+
+
+def test_an_order_without_scores_raises_no_alarm():
+    """1 / rank depends on the other texts, and says nothing about how scores are made."""
+
+    def llm(prompt):
+        question = prompt.partition("<question>")[2].partition("</question>")[0]
+        texts = shown(prompt)
+        best = sorted(texts, key=lambda at: -overlap(question, texts[at]))
+        return " > ".join(f"[{at}]" for at in best)
+
+    found = doctor(ListwiseLLM(llm))
+    assert not found.odd
+    assert found["place"].odd is found["neighbours"].odd is None
 
 
 @pytest.mark.parametrize(("used", "named_odd"), [(True, False), (False, True)])

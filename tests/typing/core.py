@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import runoff
 from runoff import Deadline, Document, Query, Response, Result, RunoffError, TwoStage
+from runoff.context import LeftOut, Packed, Piece, pack
 from runoff.deadline import Branch
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range, Scalar
 from runoff.fusion import RRF, Convex, MinMax, Normalizer, TheoreticalMinMax, ZScore
@@ -187,6 +188,15 @@ def read(response: Response) -> list[str]:
     usage: Usage = trace.usage
     kind: ScoreKind = trace.kind
     return [*lines, *stages, *(one.source for one in parts), str(fate), str(usage), kind.value]
+
+
+def packed(response: Response, count: Callable[[str], int]) -> str:
+    found = pack(response, budget=2_000, count=count, per_document=3, by="parent_id", order="ends")
+    assert_type(found, Packed)
+    pieces: tuple[Piece, ...] = found.pieces
+    left_out: tuple[LeftOut, ...] = found.left_out
+    ids = [key for one in pieces for key in one.ids] + [one.id for one in left_out]
+    return found.text + " ".join(ids)
 
 
 def group(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -33,6 +33,7 @@ from runoff.rerank import (
     Fallback,
     HTTPRerank,
     LateInteraction,
+    ListwiseLLM,
     MemoryCache,
     Metered,
     Passages,
@@ -149,6 +150,7 @@ def rerankers() -> list[Reranker]:
     return [
         Cascade([Step(quick, keep=20, margin=0.1), Step(careful)]),
         Cascade([(quick, 20), careful]),
+        ListwiseLLM(lambda prompt: prompt[-3:], at_once=10, step=5, prompt=Path("prompt.txt")),
         Fallback([careful, quick], share=0.5, on_permanent="next"),
     ]
 

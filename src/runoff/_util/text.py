@@ -83,6 +83,15 @@ def units(text: str) -> Iterator[int]:
     return (found.start() for found in re.finditer(_UNIT, text))
 
 
+def word_starts(text: str) -> Iterator[int]:
+    """Yield where the words of a text begin, as `units` does, but nothing within a long word."""
+    before = 0
+    for start in units(text):
+        if start - before < _LONGEST or text[start - 1].isspace():
+            yield start
+        before = start
+
+
 def snippet(text: str, length: int) -> str:
     """Return the start of a text on one line, without control characters."""
     start = visible(text[: length * 4])

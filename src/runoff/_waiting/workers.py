@@ -23,7 +23,7 @@ from runoff.errors import BadReply, PoolFull
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from runoff._waiting.drive import Asking
     from runoff.deadline import Deadline
@@ -215,6 +215,42 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
         return future.result()
     finally:
         future.cancel()
+
+
+def within(
+    call: Callable[[], _T],
+    acall: Callable[[], Awaitable[_T]] | None,
+    deadline: Deadline | None,
+    what: str,
+) -> Asking[_T]:
+    """Make a call that may be of anyone's making, and wait for its answer until the deadline.
+
+    Args:
+        call: it runs in this thread where there is no deadline, else in a worker thread.
+        acall: the same to await; None where an event loop needs a worker thread for it.
+        deadline: when its answer is no longer waited for; None trusts it to return in time.
+        what: its name in the error.
+
+    Raises:
+        DeadlineExceeded: time is up; a call in a worker thread is left running.
+        PoolFull: abandoned calls occupy every thread.
+        Exception: any error of the call.
+    """
+
+    def wait_here() -> _T:
+        if deadline is None or not deadline.finite:
+            with exits.Native():
+                return call()
+        return run(call, deadline, what)
+
+    async def wait_async() -> _T:
+        import asyncio  # noqa: PLC0415 - as above
+
+        if acall is None:
+            return await run_async(call, deadline, what)
+        return await wait(asyncio.ensure_future(acall()), deadline, what)
+
+    return (yield from ask(wait_here, wait_async))
 
 
 def pause(deadline: Deadline) -> float:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runoff.rerank._cascade import Cascade, Step
     from runoff.rerank._cost import Cap, Metered, Price
     from runoff.rerank._fallback import Fallback
+    from runoff.rerank._llm.listwise import ListwiseLLM
     from runoff.rerank._local.cross_encoder import CrossEncoder
     from runoff.rerank._local.late_interaction import LateInteraction
     from runoff.rerank._passages import Passages
@@ -41,6 +42,7 @@ __all__ = [
     "Fallback",
     "HTTPRerank",
     "LateInteraction",
+    "ListwiseLLM",
     "MemoryCache",
     "Metered",
     "Passages",
@@ -64,6 +66,7 @@ _HOMES = {
     "Fallback": "_fallback",
     "HTTPRerank": "_remote.http",
     "LateInteraction": "_local.late_interaction",
+    "ListwiseLLM": "_llm.listwise",
     "MemoryCache": "_cache.memory",
     "Metered": "_cost",
     "Passages": "_passages",

@@ -15,6 +15,7 @@ from runoff._util.faults import degrades, lacks
 from runoff._util.messages import config_repr, name_of
 from runoff.errors import InvalidArgument
 from runoff.rerank._inner import Composed, Inner, as_inner, asked
+from runoff.rerank._llm.listwise import ListwiseLLM
 from runoff.scores import Usage
 from runoff.trace import StageTrace
 from runoff.types import Reranking
@@ -64,6 +65,9 @@ class Step:
             isinstance(margin, Real) and not isinstance(margin, bool) and 0 < margin < math.inf
         ):
             raise InvalidArgument("margin", margin, "must be standard deviations, above 0, or None")
+        if margin is not None and isinstance(self._second, ListwiseLLM):
+            remedy = f"needs scores, and {name_of(self._second)} gives an order alone"
+            raise InvalidArgument("margin", margin, remedy)
 
     @property
     def second(self) -> Reranker:

@@ -70,7 +70,7 @@ def read_as(
     notes: list[str] = []
     if len(own) < len(order) or any(high < low for high, low in pairwise(own)):
         own = [1 / rank for rank in range(1, len(order) + 1)]
-        notes.append(f"{name} returned an order without scores: rerank_score is 1 / rank")
+        notes.append(order_only(name))
     if left_out := len(candidates) - len(kept):
         notes.append(
             f"{name} left out {left_out} of {len(candidates)} candidates; candidates that it has "
@@ -107,3 +107,8 @@ def _rewritten(candidate: Candidate, before: str, after: str) -> Candidate:
     if isinstance(document, Rewritable):
         return replace(candidate, document=document.rewritten(after))
     return replace(candidate, document=replace(document, text=after))
+
+
+def order_only(name: str) -> str:
+    """Return the note that a reranker gave no scores."""
+    return f"{name} returned an order without scores: rerank_score is 1 / rank"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from runoff._util.display import Configured
 from runoff._util.faults import lacks
 from runoff._util.messages import error_text, name_of, short_repr
-from runoff._waiting import exits, workers
-from runoff._waiting.drive import ask, run, run_async
+from runoff._waiting import workers
+from runoff._waiting.drive import run, run_async
 from runoff._waiting.watch import Watch
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, InvalidArgument
@@ -102,24 +102,12 @@ def reranked(
         Exception: any error of the reranker.
     """
     deadline.check(what)
-    call = partial(reranker.rerank, query, candidates, deadline=deadline)
     limit = None if getattr(reranker, "keeps_deadline", False) else deadline
-
-    def wait() -> Reranking:
-        if limit is None or not limit.finite:
-            with exits.Native():  # the reranker may be of anyone's making
-                return call()
-        return workers.run(call, limit, what)
-
-    async def wait_async() -> Reranking:
-        import asyncio  # noqa: PLC0415 - half of this package's import time
-
-        if not isinstance(reranker, AsyncReranker):
-            return await workers.run_async(call, limit, what)
-        answering = reranker.arerank(query, candidates, deadline=deadline)
-        return await workers.wait(asyncio.ensure_future(answering), limit, what)
-
-    return (yield from ask(wait, wait_async))
+    call = partial(reranker.rerank, query, candidates, deadline=deadline)
+    acall = None
+    if isinstance(reranker, AsyncReranker):
+        acall = partial(reranker.arerank, query, candidates, deadline=deadline)
+    return (yield from workers.within(call, acall, limit, what))
 
 
 def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:

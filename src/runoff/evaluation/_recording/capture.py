@@ -11,26 +11,30 @@ import numpy as np
 
 from runoff._util.faults import lacks
 from runoff._util.messages import name_of
+from runoff._util.text import text_key
 from runoff._waiting.drive import run
 from runoff.deadline import Deadline
+from runoff.errors import InvalidArgument
 from runoff.evaluation._recording.query import Content, FateCode, Origin, RecordedQuery
 from runoff.evaluation._recording.setup import StepSetup, threshold_to_json
 from runoff.evaluation._replay.first_stage import group_recorded
 from runoff.fusion._suited import suited
 from runoff.pipeline._drift import Present
+from runoff.pipeline._second_stage import Wrapped
 from runoff.pipeline._sources import Current
 from runoff.protocols import Cacheable
 from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._cascade import Cascade
-from runoff.rerank._inner import asked
+from runoff.rerank._inner import Composed, asked
+from runoff.rerank._llm.listwise import ListwiseLLM
 from runoff.rerank._pointwise import Pointwise
 from runoff.rerank._wrapping import innermost
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import FateKind, Scoring
-from runoff.types import Reranking
+from runoff.types import Ranked, Reranking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from runoff.protocols import Fusion, Reranker
     from runoff.rerank._inner import StageAnswer
     from runoff.trace import Fate, Trace
-    from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query, Ranked
+    from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CODES = {
@@ -65,15 +69,39 @@ class Stage:
 
 
 def stages_of(given: object) -> list[Stage]:
-    """Return the stages of a pipeline's reranker, cheapest first; an empty list for None."""
+    """Return the stages of a pipeline's reranker, cheapest first; an empty list for None.
+
+    One with a `ListwiseLLM` is a single stage: what that reads depends on the stages before it.
+
+    Raises:
+        InvalidArgument: it has a `ListwiseLLM` and a threshold.
+    """
     reranker = as_reranker(given)
     if reranker is None:
         return []
+    leaves = [*_leaves(reranker)]
+    if any(isinstance(one, ListwiseLLM) for one in leaves):
+        limits = [limit for one in leaves if (limit := getattr(one, "threshold", None)) is not None]
+        if limits:
+            remedy = "cannot be recorded together with a ListwiseLLM: take the threshold off"
+            raise InvalidArgument("threshold", limits[0], remedy)
+        return [Stage(reranker, StepSetup(name_of(reranker), pointwise=False, listwise=True))]
     if isinstance(reranker, Cascade):
         steps = [(one.second, one.keep, one.margin) for one in reranker.steps]  # type: ignore[union-attr] # it made them so
     else:
         steps = [(reranker, None, None)]
     return [_stage(*step) for step in steps]
+
+
+def _leaves(reranker: object) -> Iterator[object]:
+    """Yield a reranker, or those that it is made of."""
+    if isinstance(reranker, Wrapped):
+        reranker = reranker.inner
+    if not isinstance(reranker, Composed):
+        yield reranker
+        return
+    for one in reranker._inner:  # noqa: SLF001 - ours
+        yield from _leaves(one)
 
 
 def _stage(reranker: Reranker, keep: int | None, margin: float | None) -> Stage:
@@ -104,6 +132,10 @@ def describe_part(part: object) -> str:
         key = scorer.cache_key if isinstance(scorer, Cacheable) else describe_part(scorer)
         text = getattr(part.text, "__qualname__", "") or _ADDRESS.sub("", repr(part.text))
         return f"{part.name} ({key}) passages={part.passages!r} text={text}"
+    models = [one for one in _leaves(part) if isinstance(one, ListwiseLLM)]
+    if models:
+        prompts = [text_key(one.prompt_text) for one in models]
+        return " ".join([_ADDRESS.sub("", repr(part)), *prompts])
     inner = getattr(part, "retriever", None)
     if inner is not None:  # an adapter's source
         reading = getattr(part, "reading", "")
@@ -198,13 +230,17 @@ def step_scores(
     Args:
         answer: the stage's reranking.
         row: candidate key to row.
-        pointwise: whether to take the pair scores; otherwise the rerank scores.
+        pointwise: whether to take the pair scores; otherwise the rerank scores, and for those that
+            an earlier stage of a cascade placed a number below, in their order.
     """
     scores = np.full(len(row), math.nan)
     truncated = np.zeros(len(row), np.bool_)
     every: list[Ranked | Dropped] = [*answer.ordered, *answer.dropped]
-    for one in every:
+    least = min((one.rerank_score for one in every if one.rerank_score is not None), default=0.0)
+    for place, one in enumerate(every):
         score = one.pair_score if pointwise else one.rerank_score
+        if score is None and not pointwise and isinstance(one, Ranked):
+            score = least - place - 1.0  # an earlier stage placed it behind all that have one
         if score is not None:
             scores[row[one.candidate.key]] = score
         truncated[row[one.candidate.key]] = one.truncated

@@ -87,7 +87,8 @@ def record(  # noqa: PLR0913 - all but the first three by name
         path: a directory that is new, empty, or holds an interrupted recording of the same system
             and queries; None keeps the recording in memory.
         window: the most candidates of one query to score, in fused order; None scores all. A
-            smaller window costs less, and no replay can read beyond it.
+            smaller window costs less, and no replay can read beyond it. With a `ListwiseLLM` both
+            the depth and the window must be the system's.
         texts: whether to keep the documents' texts, for replays with another scorer.
         workers: queries searched at the same time. Use 1 to measure latencies without contention.
         executor: `"local"` searches in threads of this process. `"ray"` searches on a Ray cluster
@@ -125,6 +126,8 @@ def record(  # noqa: PLR0913 - all but the first three by name
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
     setup = setup_of(known, stages, depth, window, queries, texts=texts)
+    if any(stage.setup.listwise for stage in stages):
+        _check_exact(setup)
     search = _Search(known, stages, setup)
     parallel = _on_ray if executor == "ray" else _parallel
     if path is None:
@@ -140,6 +143,24 @@ def record(  # noqa: PLR0913 - all but the first three by name
         for one in counting(progress, "recording", found, len(queries), len(queries) - len(left)):
             folder.append(one)
     return _warned(Recording(setup, folder, judged))
+
+
+def _check_exact(setup: Setup) -> None:
+    """Refuse to record a listwise reranker over other candidates than the system has it read.
+
+    Raises:
+        InvalidArgument: names the argument and its value.
+    """
+    name = setup.steps[0].name
+    remedy = f"must be {{}}, the system's: the order of {name} holds only for what it reads"
+    if setup.recorded_depth != setup.depth:
+        raise InvalidArgument("depth", setup.recorded_depth, remedy.format(setup.depth))
+    most = min(setup.window, setup.depth * len(setup.sources))
+    if setup.recorded_window != most:
+        raise InvalidArgument("window", setup.recorded_window, remedy.format(most))
+    if setup.group is not None:
+        remedy = f"cannot be recorded: {name} reads other candidates without it"
+        raise InvalidArgument("group", setup.group, remedy)
 
 
 def _queries(given: object) -> dict[str, str]:

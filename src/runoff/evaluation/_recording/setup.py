@@ -41,6 +41,8 @@ class StepSetup:
             threshold.
         keep: how many candidates the next stage reads; None for the last stage.
         margin: the lead at which later stages are skipped; None for never.
+        listwise: whether it reads several candidates at once, so that its order holds only for the
+            very candidates that it read, in the order in which it read them.
     """
 
     name: str
@@ -49,6 +51,7 @@ class StepSetup:
     threshold: tuple[float, str, str] | None = None
     keep: int | None = None
     margin: float | None = None
+    listwise: bool = False
 
     def possible(self, *, last: bool) -> bool:
         """Whether every value, as read from a file, is one that a stage can have."""
@@ -56,6 +59,7 @@ class StepSetup:
         return (
             is_text(self.name)
             and isinstance(self.pointwise, bool)
+            and isinstance(self.listwise, bool)
             and (self.blend is None or is_share(self.blend))
             and (self.keep is None if last else is_count(self.keep, 1, _MOST))
             and (margin is None or (is_finite(margin) and margin > 0))
@@ -130,6 +134,9 @@ class Setup:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        for step in plain["steps"]:
+            if not step["listwise"]:  # as earlier recordings have it
+                del step["listwise"]
         return plain
 
     @classmethod

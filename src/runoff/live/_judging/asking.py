@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runoff._util.faults.judge import is_permanent
-from runoff._util.messages import error_text, name_of
-from runoff._util.stored import path_of
+from runoff._util.messages import error_text
 from runoff._util.text import text_key
 from runoff.errors import BadReply, InvalidArgument
-from runoff.live._judging.reply import parsed, said_of
+from runoff.live._judging.reply import is_grade, parsed
+from runoff.rerank._llm.model import llm_name, model_of
+from runoff.rerank._llm.prompt import filled, inside
+from runoff.rerank._llm.prompt import prompt_of as shared_prompt_of
 from runoff.scores import Usage
 
 if TYPE_CHECKING:
@@ -88,15 +88,11 @@ def judge_of(by: object, prompt: str | PathLike[str] | None) -> Judge:
     Raises:
         InvalidArgument: it is none of these, or the prompt lacks a place.
     """
-    chat, complete = getattr(by, "invoke", None), getattr(by, "complete", None)
-    if callable(chat) and hasattr(by, "ainvoke"):
+    model = model_of(by, is_grade)
+    if model is not None and model.kind != "call":
         text = prompt_of(prompt)
-        return Judge(_filled(text, lambda asked: said_of(chat(asked))), *_named(by, text), text)
-    if callable(complete) and hasattr(by, "metadata"):
-        text = prompt_of(prompt)
-        model = _filled(text, lambda asked: (str(complete(asked).text), None))
-        return Judge(model, *_named(by, text), text)
-    if not callable(by):
+        return Judge(_filled(text, model.say), *_named(by, text), text)
+    if model is None:
         remedy = (
             "must be a callable that takes the texts of a question and of a document, a LangChain "
             "chat model or a LlamaIndex LLM; None leaves all to people"
@@ -104,7 +100,8 @@ def judge_of(by: object, prompt: str | PathLike[str] | None) -> Judge:
         raise InvalidArgument("by", by, remedy)
     if prompt is not None:
         raise InvalidArgument("prompt", prompt, "is for models: a callable makes its own")
-    return Judge(lambda query, text: (by(query, text), None), *_named(by, ""))
+    call: Any = by
+    return Judge(lambda query, text: (call(query, text), None), *_named(by, ""))
 
 
 def prompt_of(given: str | PathLike[str] | None) -> str:
@@ -113,18 +110,8 @@ def prompt_of(given: str | PathLike[str] | None) -> str:
     Raises:
         InvalidArgument: it cannot be read, or lacks `{query}` or `{document}`.
     """
-    if given is None:
-        folder = resources.files("runoff.live._judging")
-        return folder.joinpath("prompts", "grade.txt").read_text(encoding="utf-8")
-    path = path_of("prompt", given)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument("prompt", given, f"cannot be read: {error}") from error
-    for place in ("{query}", "{document}"):
-        if text.count(place) != 1:
-            raise InvalidArgument("prompt", given, f"must contain {place} once")
-    return text
+    places = ("{query}", "{document}")
+    return shared_prompt_of(given, "runoff.live._judging", "grade.txt", places)
 
 
 def family_of(name: str) -> str:
@@ -203,23 +190,13 @@ def _reply(judge: Judge, query: str, text: str) -> tuple[object, int | None]:
 def _filled(
     prompt: str, ask: Callable[[str], tuple[object, int | None]]
 ) -> Callable[[str, str], tuple[object, int | None]]:
-    def filled(query: str, text: str) -> tuple[object, int | None]:
-        # the places once, so that a text that contains one of them stays as it is
-        places = {"{query}": _inside(query), "{document}": _inside(text)}
-        return ask(re.sub(r"\{query\}|\{document\}", lambda found: places[found[0]], prompt))
-
-    return filled
-
-
-def _inside(text: str) -> str:
-    """Return a text that cannot end the element it is in."""
-    return re.sub(r"<\s*/\s*(question|document)", r"<\\/\1", text, flags=re.IGNORECASE)
+    return lambda query, text: ask(
+        filled(prompt, {"{query}": inside(query), "{document}": inside(text)})
+    )
 
 
 def _named(by: object, prompt: str) -> tuple[str, str]:
-    names = (getattr(by, name, None) for name in ("model_name", "model", "model_id", "name"))
-    name = next((one for one in names if isinstance(one, str) and one), "")
-    name = name or str(getattr(by, "__name__", name_of(by)))
+    name = llm_name(by)
     return name, f"{name} {text_key(prompt)}"
 
 

@@ -34,6 +34,7 @@ _TOLERANCE = 0.02  # of the standard deviation of scores: servers compute in hal
 _LONG = 150  # words; the smallest limit in use is 256 tokens
 _SEEN = 0.1  # of what an answer adds to the score of a short text
 _SLOW_MS = 1000.0  # for one pair
+_NO_SCORES = "It gives an order without scores."
 _HEALTH = ("kind", "constant", "ties", "saturation")
 
 
@@ -94,6 +95,14 @@ class _Probe:
         """The standard deviation of the scores; 0 where it gives none."""
         known = np.concatenate([one.scores[~np.isnan(one.scores)] for one in self.answers])
         return float(known.std()) if len(known) else 0.0
+
+    @property
+    def ranks_only(self) -> bool:
+        """Whether its scores are 1 / rank, as those of a reranker that gives an order alone."""
+        return any(one.order for one in self.answers) and all(
+            one.scores[list(one.order)].tolist() == [1 / (at + 1) for at in range(len(one.order))]
+            for one in self.answers
+        )
 
     def ask(self, question: str, texts: Sequence[str]) -> _Answer:
         """Return what the reranker makes of texts, given in this order."""
@@ -202,6 +211,8 @@ def _question(probe: _Probe) -> Finding:
 
 
 def _places(probe: _Probe) -> Finding:
+    if probe.ranks_only:
+        return nothing("place", _NO_SCORES)
     first = probe.answers[0].scores
     turned = probe.ask(probe.questions[0], probe.texts[::-1]).scores[::-1]
     gap = _gap(first, turned)
@@ -217,6 +228,8 @@ def _places(probe: _Probe) -> Finding:
 
 
 def _neighbours(probe: _Probe) -> Finding:
+    if probe.ranks_only:
+        return nothing("neighbours", _NO_SCORES)
     several = min(4, len(probe.texts))
     alone = np.concatenate(
         [probe.ask(probe.questions[0], [text]).scores for text in probe.texts[:several]]

@@ -1,0 +1,1 @@
+"""Language models: what can be asked, what they reply, and what orders documents by them."""

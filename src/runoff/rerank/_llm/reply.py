@@ -1,0 +1,54 @@
+"""What a language model replied: its text, without what it thought before.
+
+Chat models reply in many shapes: a text, a list of blocks of which some are thoughts, thoughts in
+`<think>` before the answer, a fence of code around it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FENCE = re.compile(r"\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*", re.IGNORECASE | re.DOTALL)
+_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_TEXTS = {"", "text", "output_text"}  # types of blocks; others are thoughts, calls and refusals
+
+
+def answer_of(reply: str) -> str:
+    """Return a reply without thoughts and fences; nothing if it ends within a thought."""
+    marks = list(_THOUGHT.finditer(reply))
+    if marks:
+        if not marks[-1][1]:
+            return ""
+        reply = reply[marks[-1].end() :]
+    fenced = _FENCE.fullmatch(reply)
+    return (fenced[1] if fenced else reply).strip()
+
+
+def said_of(message: Any, is_read: Callable[[str], bool]) -> tuple[object, int | None]:  # noqa: ANN401 - LangChain's
+    """Return what a LangChain model replied, and how many tokens it took; None if unknown.
+
+    Args:
+        message: a message, a text, or structured output.
+        is_read: whether a text, without thoughts and fences, is an answer.
+    """
+    usage = getattr(message, "usage_metadata", None)
+    tokens = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+    content = getattr(message, "content", message)
+    if not isinstance(content, list):
+        return content, tokens
+    parts = [one if isinstance(one, str) else _text_of(one) for one in content]
+    # a provider may cut a text anywhere, or start a block with each paragraph
+    whole = "".join(parts)
+    return whole if is_read(answer_of(whole)) else "\n".join(parts), tokens
+
+
+def _text_of(block: object) -> str:
+    if not isinstance(block, Mapping) or str(block.get("type") or "") not in _TEXTS:
+        return ""
+    text = block.get("text")
+    return text if isinstance(text, str) else ""
