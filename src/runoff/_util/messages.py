@@ -6,6 +6,7 @@ import dataclasses
 import re
 
 _LENGTH = 80
+_ERRORS = 5  # of a group that are shown
 _ERROR_LENGTH = 500
 _FEW = 3
 # patterns are compiled when first used, so that `import runoff` is quick
@@ -41,9 +42,13 @@ def short_repr(value: object) -> str:
 def error_text(error: BaseException) -> str:
     """Return an error's class and message on one line of at most about 500 characters.
 
-    URLs in it lose password and query, and nothing in it moves a terminal's cursor.
+    URLs in it lose password and query, and nothing in it moves a terminal's cursor. The errors of a
+    group follow its own message.
     """
-    message = " ".join(visible(without_secrets(str(error)[: _ERROR_LENGTH * 4])).split())
+    said = str(error)
+    if isinstance(error, BaseExceptionGroup):
+        said = f"{said}: {'; '.join(map(error_text, error.exceptions[:_ERRORS]))}"
+    message = " ".join(visible(without_secrets(said[: _ERROR_LENGTH * 4])).split())
     if len(message) > _ERROR_LENGTH:
         message = f"{message[: _ERROR_LENGTH - 1]}…"
     return f"{type(error).__name__}: {message}"

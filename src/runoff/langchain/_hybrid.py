@@ -18,7 +18,7 @@ from runoff._util.isolated import frozen, isolated
 from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried, plain
-from runoff.langchain._filters import is_filter_argument
+from runoff.langchain._filters import PARTS, is_filter_argument
 from runoff.langchain._modes import mode_of
 from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._stores import (
@@ -110,6 +110,11 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         for name, given in value.items():
             if is_filter_argument(name):
                 remedy = "filters the vector store alone, and not BM25; pass filters= instead"
+                if name in PARTS:
+                    remedy = (
+                        "chooses a part of the vector store, and BM25 has no parts: pass filters= "
+                        "instead, or make a store of that part alone"
+                    )
                 raise InvalidArgument(f"search_kwargs[{name!r}]", given, remedy)
         return value
 

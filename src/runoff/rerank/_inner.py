@@ -12,6 +12,7 @@ from runoff._util.faults import lacks
 from runoff._util.messages import error_text, name_of, short_repr
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask, run, run_async
+from runoff._waiting.uncancelled import uncancelled
 from runoff._waiting.watch import Watch
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, InvalidArgument
@@ -102,7 +103,8 @@ def reranked(
         Exception: any error of the reranker.
     """
     deadline.check(what)
-    call = partial(reranker.rerank, query, candidates, deadline=deadline)
+    rerank = partial(reranker.rerank, query, candidates, deadline=deadline)
+    call = partial(uncancelled, rerank)
     limit = None if getattr(reranker, "keeps_deadline", False) else deadline
 
     def wait() -> Reranking:

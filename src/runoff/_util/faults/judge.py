@@ -79,11 +79,19 @@ def is_permanent(error: BaseException) -> bool:
 
 
 def _judged(error: BaseException) -> tuple[str, bool]:
-    """Return the reason of a transient error, and whether it is permanent."""
+    """Return the reason of a transient error, and whether it is permanent.
+
+    A group, as `asyncio.TaskGroup` raises it, is transient if all of its errors are, and permanent
+    if one of them is.
+    """
     seen: set[int] = set()
     inner: object = error
     while isinstance(inner, Exception) and id(inner) not in seen:
         seen.add(id(inner))
+        if isinstance(inner, ExceptionGroup):
+            each = [_judged(one) for one in inner.exceptions]
+            reason = each[0][0] if all(reason for reason, _ in each) else ""
+            return reason, any(permanent for _, permanent in each)
         if isinstance(inner, RunoffError):
             transient = isinstance(inner, TransientError)
             return (inner.reason if isinstance(inner, TransientError) else ""), not transient
