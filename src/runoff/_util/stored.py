@@ -74,7 +74,7 @@ def path_of(argument: str, value: object) -> Path:
     """Return a path that a caller gave.
 
     Raises:
-        InvalidArgument: it is not a path, is blank, or contains a NUL character.
+        InvalidArgument: it is not a path, is blank, contains a NUL character, or cannot be written.
     """
     if not isinstance(value, str | os.PathLike):
         raise InvalidArgument(argument, value, "must be a path")
@@ -83,4 +83,9 @@ def path_of(argument: str, value: object) -> Path:
         raise InvalidArgument(argument, value, "must be a path")
     if "\0" in path:
         raise InvalidArgument(argument, value, "must be a path without NUL characters")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        remedy = "must be a path of characters that the file system can write"
+        raise InvalidArgument(argument, value, remedy) from None
     return Path(path)

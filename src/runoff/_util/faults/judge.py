@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 # imported with this file: an error may be that there are no file descriptors for another one
+from runoff._util.arguments import is_one_of
 from runoff._util.faults.permanent import BY_CLASS, BY_MESSAGE, rule_of
 from runoff._util.messages import error_text, visible
 from runoff.errors import (
@@ -55,7 +56,7 @@ def check_on_error(value: object) -> None:
     Raises:
         InvalidArgument: lists the three.
     """
-    if value not in ("transient", "degrade", "raise"):
+    if not is_one_of(value, ("transient", "degrade", "raise")):
         remedy = 'must be "transient" (the default), "degrade" or "raise"'
         raise InvalidArgument("on_error", value, remedy)
 
