@@ -68,7 +68,10 @@ CALLS = {
     "score": [lambda: Hit(DOCUMENTS[0], HUGE)],
     "values": [lambda: scores(values=[0.5]), lambda: scores(values=None)],
     "scored": [lambda: scores(scored=[True])],
-    "value": [lambda: Threshold(HUGE, ScoreKind.UNKNOWN), lambda: Threshold(True, "unknown")],
+    "value": [
+        lambda: Threshold(HUGE, ScoreKind.UNKNOWN),
+        lambda: Threshold(value=True, kind="unknown"),
+    ],
     "pairs": [lambda: Cap(pairs=HUGE)],
     "per_1k_pairs": [lambda: Price(per_1k_pairs=HUGE)],
     "first_pause": [lambda: Retries(first_pause=HUGE)],
@@ -85,7 +88,7 @@ CALLS = {
         lambda: by_stage(None),
         lambda: curve(None, None),
         lambda: tune(None, None),
-        lambda: losses(5, None),
+        lambda: losses(5, Collection({"q": "oil"}, {"q": {"a": 1}})),
         lambda: advise(None, None),
     ],
     "queries": [lambda: by_length(["oil"]), lambda: by_script(None)],
@@ -128,21 +131,21 @@ def test_numbers_of_an_evaluation_are_checked(recording, tmp_path):
     judged = Collection({"q": "oil", "r": "oil"}, {"q": {"a": 1}, "r": {"b": 1}})
     found = evaluate({"q": ["a", "b"], "r": ["b"]}, judged)
     for wrong in (None, "x", HUGE, float("nan"), -1, 0, True, TWO):
-        with pytest.raises(InvalidArgument, match="^bound="):
+        with pytest.raises(InvalidArgument, match=r"^bound="):
             verdict(found, found, bound=wrong)
-        with pytest.raises(InvalidArgument, match="^bound="):
+        with pytest.raises(InvalidArgument, match=r"^bound="):
             curve(recording, judged, bound=wrong)
-        with pytest.raises(InvalidArgument, match="^bound="):
+        with pytest.raises(InvalidArgument, match=r"^bound="):
             tune(recording, judged, bound=wrong)
     for wrong in (None, "x", -1, 1.5, float("nan"), TWO):
-        with pytest.raises(InvalidArgument, match="^seed="):
+        with pytest.raises(InvalidArgument, match=r"^seed="):
             verdict(found, found, seed=wrong)
-        with pytest.raises(InvalidArgument, match="^seed="):
+        with pytest.raises(InvalidArgument, match=r"^seed="):
             curve(recording, judged, seed=wrong)
-    with pytest.raises(InvalidArgument, match="^measures="):
+    with pytest.raises(InvalidArgument, match=r"^measures="):
         evaluate({"q": ["a"]}, judged, 5)
-    with pytest.raises(InvalidArgument, match="^path="):
+    with pytest.raises(InvalidArgument, match=r"^path="):
         recording.report(None)
-    with pytest.raises(InvalidArgument, match="^collection="):
+    with pytest.raises(InvalidArgument, match=r"^collection="):
         advise(recording, 5)
     assert losses(recording, judged, cutoff=2**60).queries == losses(recording, judged).queries

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from runoff._util.without_secrets import without_secrets
+
 _LENGTH = 80
 _ERRORS = 5  # of a group that are shown
 _ERROR_LENGTH = 500
@@ -19,8 +21,6 @@ _INVISIBLE = (
 )
 # packages whose classes show only their own values in their `repr`
 _PLAIN = {"builtins", "collections", "decimal", "fractions", "numpy", "pathlib", "runoff"}
-# a URL may contain a password, and a key in its query
-_URL = r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?"
 
 
 def short_repr(value: object) -> str:
@@ -42,8 +42,8 @@ def short_repr(value: object) -> str:
 def error_text(error: BaseException) -> str:
     """Return an error's class and message on one line of at most about 500 characters.
 
-    URLs in it lose password and query, and nothing in it moves a terminal's cursor. The errors of a
-    group follow its own message.
+    Keys and passwords in it are masked, and nothing in it moves a terminal's cursor. The errors of
+    a group follow its own message.
     """
     said = str(error)
     if isinstance(error, BaseExceptionGroup):
@@ -52,11 +52,6 @@ def error_text(error: BaseException) -> str:
     if len(message) > _ERROR_LENGTH:
         message = f"{message[: _ERROR_LENGTH - 1]}…"
     return f"{type(error).__name__}: {message}"
-
-
-def without_secrets(text: str) -> str:
-    """Return a text whose URLs have lost the password and the query."""
-    return re.sub(_URL, r"\1\2", text)
 
 
 def name_of(part: object) -> str:

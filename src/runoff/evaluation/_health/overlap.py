@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from runoff._util.arguments import between
 from runoff.errors import InvalidArgument
