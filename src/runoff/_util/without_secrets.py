@@ -9,8 +9,8 @@ _MASK = "***"
 # a URL may contain a password, and a key in its query or fragment
 _URL = r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?(?:#[^\s'\"=]*=[^\s'\"]*)?"
 _NAMES = (
-    r"[\w-]{0,40}(?:api[-_ ]?key|(?:access|auth|refresh|id|session|security)[-_]?token|pass(?:word|wd)"
-    r"|passphrase|pwd|client[-_]?secret|(?:secret|private|access|account|shared)[-_]?(?:access[-_]?"
+    r"[\w-]{0,40}(?:api[-_ ]?key|(?:access|auth|refresh|id|session|security)[-_]?token"
+    r"|pass(?:word|wd)|passphrase|pwd|client[-_]?secret|(?:secret|private|access|account|shared)[-_]?(?:access[-_]?"
     r")?key)"
 )
 # `name=value`, `name: value`, `"name": "value"`, and the headers' names
