@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import sys
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import IO, Any, TypeGuard
 
 from runoff.errors import InvalidArgument
 
@@ -68,6 +70,30 @@ def is_finite(value: object) -> TypeGuard[float]:
 def is_text(*values: object) -> bool:
     """Whether all of them are strings."""
     return all(isinstance(value, str) for value in values)
+
+
+def open_stored(path: Path) -> IO[bytes]:
+    """Open a file to read it; a pipe in its place, which might never say anything, is refused.
+
+    Raises:
+        OSError: it cannot be opened, or is not a file.
+    """
+    return open(path, "rb", opener=_open_file)  # that of a path takes no opener
+
+
+def _open_file(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # `open` itself refuses a directory
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "Not a regular file", path)
+
+
+def read_stored(path: Path) -> bytes:
+    """Return the content of a file; see `open_stored`."""
+    with open_stored(path) as file:
+        return file.read()
 
 
 def path_of(argument: str, value: object) -> Path:

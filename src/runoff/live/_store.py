@@ -18,7 +18,7 @@ from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING
 
 from runoff._util.lock import lock, unlock
-from runoff._util.stored import path_of
+from runoff._util.stored import path_of, read_stored
 from runoff.errors import (
     InvalidArgument,
     MissingExtra,
@@ -129,7 +129,7 @@ class Store:
             RecordingTooNew: a newer version of runoff wrote it.
         """
         try:
-            return opened(shard.path.read_bytes())
+            return opened(read_stored(shard.path))
         except (FileNotFoundError, RecordingTooNew):
             raise
         except _UNREADABLE as error:

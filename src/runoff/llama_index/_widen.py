@@ -204,10 +204,25 @@ def _leaves(name: str, one: object) -> Iterator[tuple[str, object]]:
 def _restriction(one: VectorIndexRetriever) -> object:
     """Return a filter to compare, with what else makes a retriever return only some nodes."""
     own, given = _read(one._filters), one._kwargs  # noqa: SLF001
-    parts = {"node_ids": one._node_ids, "doc_ids": one._doc_ids}  # noqa: SLF001
+    parts = {"node_ids": _chosen(one), "doc_ids": one._doc_ids}  # noqa: SLF001
     parts |= {name: value for name, value in given.items() if _is_restriction(name)}
     held = {name: value for name, value in parts.items() if value is not None}
     return held | ({} if own is None else {"filters": own}) if held else own
+
+
+def _chosen(one: VectorIndexRetriever) -> object:
+    """Return the ids of the nodes it may return, unless those are all that its index had.
+
+    An index over a store without text gives each of its retrievers the ids of all nodes; since then
+    nodes may have been added behind them, and removed.
+    """
+    asked = one._node_ids  # noqa: SLF001
+    if asked is None:
+        return None
+    every = list(one._index.index_struct.nodes_dict.values())  # noqa: SLF001
+    there = set(every)
+    left = [node_id for node_id in asked if node_id in there]
+    return None if left == every[: len(left)] else asked
 
 
 def _is_restriction(name: str) -> bool:
