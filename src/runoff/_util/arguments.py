@@ -36,7 +36,7 @@ def is_one_of(value: object, names: Collection[str]) -> bool:
 def is_real(value: object) -> bool:
     """Return whether a value is a finite number that a float can hold, NumPy's too, but no bool."""
     number = isinstance(value, Real) and not isinstance(value, bool)
-    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type, no-any-return] # real
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type] # real
 
 
 def between(argument: str, value: object, most: float = math.inf) -> None:

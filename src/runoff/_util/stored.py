@@ -8,9 +8,12 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 _DEEPEST = 64  # levels of lists and objects that a file of ours can have
 
@@ -72,7 +75,7 @@ def is_text(*values: object) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def open_stored(path: Path) -> IO[bytes]:
+def open_stored(path: Path) -> BufferedReader:
     """Open a file to read it; a pipe in its place, which might never say anything, is refused.
 
     Raises:

@@ -11,7 +11,7 @@ from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertRespons
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from runoff._util.adapters.options import refuse_unknown
 from runoff._util.isolated import frozen, isolated
@@ -33,7 +33,7 @@ from runoff.langchain._stores import (
     stored,
     stored_id,
 )
-from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap
+from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap, drift_between
 from runoff.pipeline._sources import Current
 from runoff.recall._bm25.bm25 import BM25
 from runoff.recall._bm25.documents import taken_over
@@ -89,7 +89,9 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
     translate_filter: Any = None
     refresh: Refresh = "manual"
 
-    _drift: Drift = PrivateAttr(default_factory=Drift)
+    @property
+    def _drift(self) -> Drift:
+        return drift_between(self.bm25, self.vectorstore)
 
     @model_validator(mode="after")
     def _check_ids(self) -> HybridRetriever:
@@ -172,6 +174,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         made = cls(bm25=BM25(analyzer=analyzer), vectorstore=vectorstore, **options)
         made.bm25.add([_indexed(one, str(one.id)) for one in given])
         made._check_agreement()
+        made._agree()
         return made
 
     def add_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
@@ -255,7 +258,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
     def _check_agreement(self) -> None:
         if len(self.bm25):
             check_overlap(self.bm25.documents(), self._absent)
-        self._agree()
+        if self._drift.more is None:
+            self._agree()
 
     def _agree(self) -> None:
         self._drift.agree(count(self.vectorstore), len(self.bm25))

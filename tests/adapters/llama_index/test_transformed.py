@@ -14,7 +14,12 @@ from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from runoff.errors import InvalidArgument
 from runoff.filters import Eq
-from runoff.llama_index import FilteredQueryBundle, TwoStageRetriever, two_stage
+from runoff.llama_index import (
+    FilteredQueryBundle,
+    HybridRetriever,
+    TwoStageRetriever,
+    two_stage,
+)
 
 FILTERS = MetadataFilters(filters=[MetadataFilter(key="tenant", value="a")])
 
@@ -84,3 +89,15 @@ def test_a_part_of_an_index_alone_is_kept(index):
     part = VectorIndexRetriever(index, node_ids=["a1", "b1", "b2"])
     found = two_stage(part, reranker=None, filters=Eq("tenant", "b")).retrieve("oil")
     assert {one.node_id for one in found} == {"b1", "b2"}
+
+
+def test_a_copy_notices_what_was_changed_before_it_was_made(caplog):
+    """A hybrid inside another retriever is copied for each call; the index's change is seen."""
+    for refresh in ("auto", "manual"):
+        made = VectorStoreIndex([TextNode(id_="a", text="oil")], embed_model=MockEmbedding(8))
+        hybrid = HybridRetriever.from_defaults(index=made, reranker=None, refresh=refresh)
+        made.insert_nodes([TextNode(id_="b", text="zebra")])
+        caplog.clear()
+        assert TwoStageRetriever({"inner": hybrid}, reranker=None).retrieve("zebra")
+        assert ("b" in hybrid.bm25) is (refresh == "auto")
+        assert ("was changed without BM25" in caplog.text) is (refresh == "manual")
