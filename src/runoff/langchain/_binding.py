@@ -38,19 +38,15 @@ def _kept(given: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 class Wrappable(Runnable[str, _Documents]):
     """What LangChain wraps around such a retriever is bindable like the retriever."""
 
-    def with_listeners(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
+    def with_listeners(self, **kwargs: Any) -> Any:  # noqa: ANN401
         """Bind listeners, as every runnable does."""
         return _rebuilt(super().with_listeners(**kwargs))
 
-    def with_alisteners(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
+    def with_alisteners(self, **kwargs: Any) -> Any:  # noqa: ANN401
         """Bind asynchronous listeners, as every runnable does."""
         return _rebuilt(super().with_alisteners(**kwargs))
 
-    def with_types(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
-        """Bind types, as every runnable does."""
-        return _rebuilt(super().with_types(**kwargs))
-
-    def with_retry(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
+    def with_retry(self, **kwargs: Any) -> Any:  # noqa: ANN401
         """Try again after an error, as every runnable does."""
         return _rebuilt(super().with_retry(**kwargs))
 
@@ -99,7 +95,12 @@ class Bindable(Wrappable):
         **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[str, _Documents]:
         """Bind a config, as every runnable does."""
-        return _rebuilt(super().with_config(config, **kwargs))
+        made: Runnable[str, _Documents] = _rebuilt(super().with_config(config, **kwargs))
+        return made
+
+    def with_types(self, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Bind types, as every runnable does."""
+        return _rebuilt(super().with_types(**kwargs))
 
 
 class _Configurable(Bindable):
