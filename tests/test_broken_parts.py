@@ -263,3 +263,54 @@ def test_pipelines_within_pipelines_do_not_starve_each_other(monkeypatch):
         return await asyncio.wait_for(asyncio.gather(*(one.asearch("q") for one in outer)), 20)
 
     assert [ids(response) for response in asyncio.run(main())] == [["a", "b"]] * 4
+
+
+class Raises:
+    """A source and a reranker whose every call raises."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def retrieve(self, query, *, depth, deadline=None):
+        raise self.error
+
+    def rerank(self, query, candidates, *, deadline=None):
+        raise self.error
+
+
+@pytest.mark.parametrize("timeout", [None, 20])
+def test_a_call_that_cancels_itself_does_not_cancel_the_caller(timeout):
+    """`CancelledError` out of a synchronous part is a bad reply, both ways of searching."""
+    part = Raises(asyncio.CancelledError())
+    response = both(TwoStage({"a": Found(FOUND), "b": part}, reranker=part), timeout=timeout)
+    assert ids(response) == ["a", "b"]
+    reasons = [(one.stage, one.reason) for one in response.outcome.degraded]
+    assert reasons == [("recall", "bad_reply"), ("rerank", "bad_reply")]
+
+
+LOST = ConnectionResetError("lost")
+BUG = AttributeError("no such attribute")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ExceptionGroup("tasks", [LOST, TimeoutError("late")]),
+        ExceptionGroup("tasks", [ExceptionGroup("more", [LOST])]),
+    ],
+)
+def test_a_group_of_faults_that_may_pass_degrades_the_answer(error):
+    """What a task group raises is judged by its errors, and their texts are told."""
+    response = both(TwoStage({"a": Found(FOUND)}, reranker=Raises(error)))
+    [missing] = response.outcome.degraded
+    assert (missing.stage, missing.reason) == ("rerank", "connection")
+    assert "ConnectionResetError: lost" in missing.detail
+
+
+def test_a_group_with_a_fault_that_cannot_pass_is_raised():
+    """One bug among lost connections is a bug, in a source beside another, too."""
+    error = ExceptionGroup("tasks", [LOST, BUG])
+    with pytest.raises(ExceptionGroup):
+        TwoStage({"a": Found(FOUND)}, reranker=Raises(error)).search("q")
+    with pytest.raises(ExceptionGroup):
+        TwoStage({"a": Found(FOUND), "b": Raises(error)}, reranker=None).search("q")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -34,9 +35,14 @@ class Deadline:
         self, timeout: float | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
+            isinstance(timeout, bool)
+            or not isinstance(timeout, int | float)
+            or not timeout >= 0
+            or (isinstance(timeout, int) and timeout > sys.float_info.max)
         ):
             raise InvalidArgument("timeout", timeout, "must be seconds, 0 or more, or None")
+        if not callable(clock):
+            raise InvalidArgument("clock", clock, "must be callable, and return seconds")
         self._clock = clock
         self._start = clock()
         self._budget = math.inf if timeout is None else float(timeout)

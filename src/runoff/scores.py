@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from runoff._util.arguments import is_real
 from runoff._util.messages import fields_repr
 from runoff.errors import InvalidArgument, ScoreKindMismatch
 
@@ -137,7 +136,7 @@ class PairScores:
             when whole texts were scored.
 
     Raises:
-        InvalidArgument: the shapes differ.
+        InvalidArgument: the shapes differ, or one of the first three is no array.
     """
 
     values: NDArray[np.float32]
@@ -155,6 +154,9 @@ class PairScores:
 
     def __post_init__(self) -> None:
         """Check the shapes, and mark every pair whose value is not finite as unscored."""
+        for name in ("values", "scored", "truncated"):
+            if not isinstance(getattr(self, name), np.ndarray):
+                raise InvalidArgument(name, getattr(self, name), "must be a NumPy array")
         shape = self.values.shape
         if len(shape) != 1 or self.scored.shape != shape or self.truncated.shape != shape:
             got = (shape, self.scored.shape, self.truncated.shape)
@@ -198,7 +200,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         """Accept the name of a kind, and refuse a value that is not finite."""
-        if not isinstance(self.value, Real) or not math.isfinite(self.value):
+        if not is_real(self.value):
             raise InvalidArgument("value", self.value, "must be a finite number")
         try:
             object.__setattr__(self, "kind", ScoreKind(self.kind))

@@ -128,7 +128,7 @@ class Query:
 
             And(self.filters)  # refuses anything but a filter
         texts = self.embedding_texts
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")
 
     def has_question(self) -> bool:
@@ -149,7 +149,7 @@ class Hit:
             document's id until then.
 
     Raises:
-        InvalidArgument: the score is not a number.
+        InvalidArgument: the score is not a number, or the document no `Document`.
     """
 
     document: Document
@@ -161,11 +161,17 @@ class Hit:
 
     def __post_init__(self) -> None:
         """Convert the score to a `float`, and use the document's id as the key if none is given."""
+        if not isinstance(self.document, Document):
+            raise InvalidArgument("document", self.document, "must be a Document")
         if type(self.score) is not float:
             if not isinstance(self.score, Real):
                 remedy = f"must be a number (id {self.document.doc_id!r})"
                 raise InvalidArgument("score", self.score, remedy)
-            object.__setattr__(self, "score", float(self.score))
+            try:
+                object.__setattr__(self, "score", float(self.score))
+            except OverflowError:
+                remedy = f"must be a number that a float can hold (id {self.document.doc_id!r})"
+                raise InvalidArgument("score", self.score, remedy) from None
         if not self.key:
             object.__setattr__(self, "key", self.document.doc_id)
 

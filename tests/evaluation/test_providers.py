@@ -64,3 +64,22 @@ def test_ids_that_c_code_cannot_read_are_ids_like_others(first, second):
         return [list(found.by_query(name).values()) for name in measures]
 
     assert measured(first, second) == measured("one", "two")
+
+
+@pytest.mark.parametrize("grade", [-1, -2, -1000])
+def test_grades_below_0_alone_are_not_relevant(grade):
+    """A query whose every grade is below 0 scores 0, and does not end the process."""
+    judged = Collection(QUERIES, {"first query": {"doc a": grade}, "q2": {"x": 1}})
+    found = evaluate({"first query": ["doc a"], "q2": ["x"]}, judged, ["nDCG@10", "AP", "P@1"])
+    for measure in found.values:
+        assert found.by_query(measure) == {"first query": 0.0, "q2": 1.0}
+
+
+def test_a_grade_below_0_is_a_judgment():
+    """Bpref counts a document with a grade below 0 as judged, as one with 0."""
+    run = {"q": ["bad", "good"]}
+    found = [
+        evaluate(run, Collection({"q": "one"}, {"q": {"good": 1, "bad": grade}}), ["Bpref"])
+        for grade in (0, -1)
+    ]
+    assert found[0].mean("Bpref") == found[1].mean("Bpref") == 0.0

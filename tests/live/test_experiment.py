@@ -4,11 +4,13 @@ import json
 import os
 import random
 import time
+from dataclasses import replace
 
 import pytest
 from compared import GOOD, system
 
 from runoff.errors import ConnectionFailed, InvalidArgument
+from runoff.filters import Eq
 from runoff.live import Experiment
 from runoff.live._feedback import Events
 from runoff.live._interleaving import credit, team_draft
@@ -298,3 +300,13 @@ def test_a_split_needs_a_user(tmp_path):
     experiment = Experiment(system(GOOD), system(GOOD), tmp_path / "e", "split")
     with pytest.raises(InvalidArgument, match=r"^user"):
         experiment.search("q")
+
+
+def test_systems_with_other_filters_are_not_compared(tmp_path):
+    """Users whose answers have a boundary would see the other system's documents."""
+    mine = replace(system(GOOD), filters=Eq("tenant", "a"))
+    for a, b in ((mine, system(GOOD)), (system(GOOD), mine)):
+        with pytest.raises(InvalidArgument, match="filters of b"):
+            Experiment(a, b, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+    Experiment(mine, replace(mine, window=5), tmp_path / "alike")

@@ -312,3 +312,30 @@ def test_a_process_that_holds_the_lock_stops_no_writer(tmp_path):
         assert not other.is_alive()
         Store(tmp_path / "kept").merge()
     assert len(store.shards()) == 41
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ('{"format": "runoff-observations", "version": 99}', RecordingTooNew),
+        ('{"format": "another program", "version": 1}', RecordingDamaged),
+        ('{"format": "runoff-observations"}', RecordingDamaged),
+        ('{"version": 1}', RecordingDamaged),
+        ("[]", RecordingDamaged),
+        ("", RecordingDamaged),
+    ],
+)
+def test_a_directory_of_another_format_is_neither_read_nor_written(tmp_path, said, error):
+    """A later version's directory, or another program's, is named and stays as it was."""
+    kept = Store(tmp_path / "kept")
+    kept.write([observation("q1")])
+    (tmp_path / "kept" / "observations.json").write_text(said)
+    before = sorted((one.name, one.stat().st_size) for one in (tmp_path / "kept").iterdir())
+    with pytest.raises(error, match=r"observations|format"):
+        list(Observations(tmp_path / "kept"))
+    with pytest.raises(error):
+        kept.check_own()
+    with pytest.raises(error):
+        kept.write([observation("q2")])
+    after = sorted((one.name, one.stat().st_size) for one in (tmp_path / "kept").iterdir())
+    assert after == before

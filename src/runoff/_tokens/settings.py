@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.stored import is_count, is_text
+from runoff._util.stored import is_count, is_text, read_stored
 from runoff.errors import ModelDamaged
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _array(
     plain = file not in {"", ".", ".."} and not any(one in file for one in "/\\\0:")
     _require(name, plain, f"must name a file in the model's own folder for {which}, not {file!r}")
     try:
-        raw = (directory.directory / file).read_bytes()
+        raw = read_stored(directory.directory / file)
     except OSError as error:
         msg = f"{name}: {file} cannot be read ({error.strerror}): fetch the model again"
         raise ModelDamaged(msg) from error

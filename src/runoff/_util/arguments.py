@@ -5,6 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from numbers import Real
 
 from runoff.errors import InvalidArgument
 
@@ -25,6 +28,63 @@ def count(argument: str, value: object) -> int:
     return number
 
 
+def is_one_of(value: object, names: Collection[str]) -> bool:
+    """Return whether a value is one of these names; a list, or an array, is not."""
+    return isinstance(value, str) and value in names
+
+
+def is_real(value: object) -> bool:
+    """Return whether a value is a finite number that a float can hold, NumPy's too, but no bool."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type] # real
+
+
+def between(argument: str, value: object, most: float = math.inf) -> None:
+    """Refuse anything but a number above 0 and below `most`.
+
+    Raises:
+        InvalidArgument: names the argument.
+    """
+    if is_real(value) and 0 < value < most:  # type: ignore[operator] # as checked
+        return
+    limit = "and finite" if math.isinf(most) else f"and below {most:g}"
+    raise InvalidArgument(argument, value, f"must be a number above 0 {limit}")
+
+
+def check_seed(value: object) -> None:
+    """Refuse anything but a seed: a whole number, 0 or more.
+
+    Raises:
+        InvalidArgument: names the argument.
+    """
+    try:
+        fits = not isinstance(value, bool) and operator.index(value) >= 0  # type: ignore[arg-type]
+    except TypeError:
+        fits = False
+    if not fits:
+        raise InvalidArgument("seed", value, "must be a whole number, 0 or more")
+
+
+def check_mapping(argument: str, value: object, what: str) -> None:
+    """Refuse anything but a mapping.
+
+    Raises:
+        InvalidArgument: names the argument and what it maps.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(argument, value, f"must map {what}")
+
+
+def check_list(argument: str, value: object, what: str) -> None:
+    """Refuse anything that is no iterable, or is a string.
+
+    Raises:
+        InvalidArgument: names the argument and what it lists.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InvalidArgument(argument, value, f"must be a list of {what}")
+
+
 def is_share(value: object) -> bool:
     """Return whether a value is a number from 0 to 1."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
@@ -37,7 +97,7 @@ def seconds(argument: str, value: object, *, zero: bool = False) -> None:
         InvalidArgument: names the argument.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and (0 < value < math.inf or (zero and value == 0)):  # type: ignore[operator] # as checked
+    if number and is_real(value) and (value > 0 or (zero and value == 0)):  # type: ignore[operator] # as checked
         return
     remedy = "must be seconds, 0 or more" if zero else "must be seconds, above 0"
     raise InvalidArgument(argument, value, remedy)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from runoff._util.without_secrets import without_secrets
+
 _LENGTH = 80
+_ERRORS = 5  # of a group that are shown
 _ERROR_LENGTH = 500
 _FEW = 3
 # patterns are compiled when first used, so that `import runoff` is quick
@@ -18,8 +21,6 @@ _INVISIBLE = (
 )
 # packages whose classes show only their own values in their `repr`
 _PLAIN = {"builtins", "collections", "decimal", "fractions", "numpy", "pathlib", "runoff"}
-# a URL may contain a password, and a key in its query
-_URL = r"(\w+://)(?:[^/\s@'\"]*@)?([^\s?#'\"]*)(?:\?[^\s'\"]*)?"
 
 
 def short_repr(value: object) -> str:
@@ -41,9 +42,13 @@ def short_repr(value: object) -> str:
 def error_text(error: BaseException) -> str:
     """Return an error's class and message on one line of at most about 500 characters.
 
-    URLs in it lose password and query, and nothing in it moves a terminal's cursor.
+    Keys and passwords in it are masked, and nothing in it moves a terminal's cursor. The errors of
+    a group follow its own message.
     """
-    message = " ".join(visible(without_secrets(str(error)[: _ERROR_LENGTH * 4])).split())
+    said = str(error)
+    if isinstance(error, BaseExceptionGroup):
+        said = f"{said}: {'; '.join(map(error_text, error.exceptions[:_ERRORS]))}"
+    message = " ".join(visible(without_secrets(said[: _ERROR_LENGTH * 4])).split())
     if len(message) > _ERROR_LENGTH:
         message = f"{message[: _ERROR_LENGTH - 1]}…"
     return f"{type(error).__name__}: {message}"
@@ -52,11 +57,6 @@ def error_text(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its class: native code writes pages."""
     return (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
-
-
-def without_secrets(text: str) -> str:
-    """Return a text whose URLs have lost the password and the query."""
-    return re.sub(_URL, r"\1\2", text)
 
 
 def name_of(part: object) -> str:

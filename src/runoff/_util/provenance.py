@@ -7,14 +7,13 @@ stores such as Chroma refuse nested values, and one key is easy to keep out of p
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.isolated import PLAIN, isolated
 from runoff._util.plain import finite, passages_list, sources_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from runoff.types import Response, Result
 
 KEY = "runoff"
@@ -101,7 +100,7 @@ def encode(response: Response, result: Result) -> str:
 
 def decode(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the provenance found in a framework object's metadata, or None when there is none."""
-    value = metadata.get(KEY)
+    value = metadata.get(KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(value, str):
         return None
     try:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import sys
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 _DEEPEST = 64  # levels of lists and objects that a file of ours can have
 
@@ -70,11 +75,35 @@ def is_text(*values: object) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
+def open_stored(path: Path) -> BufferedReader:
+    """Open a file to read it; a pipe in its place, which might never say anything, is refused.
+
+    Raises:
+        OSError: it cannot be opened, or is not a file.
+    """
+    return open(path, "rb", opener=_open_file)  # that of a path takes no opener
+
+
+def _open_file(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # `open` itself refuses a directory
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "Not a regular file", path)
+
+
+def read_stored(path: Path) -> bytes:
+    """Return the content of a file; see `open_stored`."""
+    with open_stored(path) as file:
+        return file.read()
+
+
 def path_of(argument: str, value: object) -> Path:
     """Return a path that a caller gave.
 
     Raises:
-        InvalidArgument: it is not a path, is blank, or contains a NUL character.
+        InvalidArgument: it is not a path, is blank, contains a NUL character, or cannot be written.
     """
     if not isinstance(value, str | os.PathLike):
         raise InvalidArgument(argument, value, "must be a path")
@@ -83,4 +112,9 @@ def path_of(argument: str, value: object) -> Path:
         raise InvalidArgument(argument, value, "must be a path")
     if "\0" in path:
         raise InvalidArgument(argument, value, "must be a path without NUL characters")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        remedy = "must be a path of characters that the file system can write"
+        raise InvalidArgument(argument, value, remedy) from None
     return Path(path)

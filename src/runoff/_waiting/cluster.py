@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from runoff._util import optout
+from runoff._util.arguments import is_one_of
 from runoff.errors import ConnectionFailed, InvalidArgument, MissingExtra, RunoffError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def check_executor(executor: object) -> None:
     Raises:
         InvalidArgument: names the argument.
     """
-    if executor not in {"local", "ray"}:
+    if not is_one_of(executor, {"local", "ray"}):
         raise InvalidArgument("executor", executor, "must be 'local' or 'ray'")
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import between, check_seed, count
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._recording.query import Content
+from runoff.evaluation._remarks import check_recording
 from runoff.evaluation._replay.replay import plan_replay, traversals
 from runoff.evaluation._statistics.choice import argmax, cheapest_of_the_best, held_out
 from runoff.evaluation._statistics.differences import mean_intervals, regret_ends
@@ -230,13 +231,14 @@ def curve(  # noqa: PLR0913 - every setting has a default
         ScoreKindMismatch: the threshold was made for other scores.
         MissingExtra: ir-measures is not installed.
     """
+    check_recording(recording)
     own = own_setting(recording.setup)
     if not own.window:
         raise InvalidArgument(
             "recording", recording, "must be a recording of a system with a second stage"
         )
-    if not 0 < bound < np.inf:
-        raise InvalidArgument("bound", bound, "must be above 0 and finite")
+    between("bound", bound)
+    check_seed(seed)
     if count("folds", folds) == 1:
         raise InvalidArgument("folds", folds, "must be 2 or more")
     measured = _ladder(recording) if windows is None else _checked(recording, windows)

@@ -271,7 +271,8 @@ class Gains:
         self._counted = view.counted(query.query_id, query.doc_ids)
         gains = [self.grades.get(one, 0) for one in self._counted]
         self.gain = np.array(gains, np.float64)
-        self._discounts = 1 / np.log2(np.arange(2, cutoff + 2))
+        places = min(cutoff, max(len(query.doc_ids), len(self.grades)))
+        self._discounts = 1 / np.log2(np.arange(2, places + 2))
         best = sorted(self.grades.values(), reverse=True)[:cutoff]
         self._most = float(np.dot(best, self._discounts[: len(best)])) if best else 0.0
         self.ideal = 1.0 if best else 0.0

@@ -32,6 +32,17 @@ def check_judged(collection: object) -> None:
         raise InvalidArgument("collection", collection, remedy)
 
 
+def check_recording(recording: object) -> None:
+    """Raise unless it is a recording.
+
+    Raises:
+        InvalidArgument: it is something else, such as a path.
+    """
+    if not hasattr(recording, "setup"):
+        remedy = "must be a recording, as `record` returns it and Recording.open(path) reads it"
+        raise InvalidArgument("recording", recording, remedy)
+
+
 def check_recorded(recording: Recording, collection: Judged) -> None:
     """Raise if a recording lacks judged queries, such as an interrupted one.
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import between, check_seed, count
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import grid_settings
 from runoff.evaluation._labels.caveats import caveats_of, unsettled
+from runoff.evaluation._remarks import check_recording
 from runoff.evaluation._statistics import choice
 from runoff.evaluation._statistics.differences import mean_intervals
 from runoff.evaluation._statistics.power import FEWEST
@@ -216,7 +216,9 @@ def tune(  # noqa: PLR0913 - every setting has a default
         ScoreKindMismatch: a threshold was made for other scores.
         MissingExtra: ir-measures is not installed.
     """
+    check_recording(recording)
     settings = grid_settings(recording.setup, grid)
+    check_seed(seed)
     _check(bound, folds, rounds)
     trials = run_trials(recording, collection, settings, [measure], price)
     found = choose(trials, bound=bound, folds=folds, rounds=rounds, seed=seed)
@@ -306,8 +308,7 @@ def cost_rank(trials: Trials) -> NDArray[np.int64]:
 
 
 def _check(bound: float, folds: int, rounds: int) -> None:
-    if not 0 < bound < math.inf:
-        raise InvalidArgument("bound", bound, "must be above 0 and finite")
+    between("bound", bound)
     if count("folds", folds) == 1:
         raise InvalidArgument("folds", folds, "must be 2 or more")
     count("rounds", rounds)

@@ -1,7 +1,8 @@
-"""Filters that are bound to a retriever stay, whatever is bound or passed later.
+"""Filters that are bound to a retriever stay, whatever is bound, configured or passed later.
 
 LangChain's own binding lets a later argument replace an earlier one of the same name, which would
-let a caller leave the boundary that the retriever was handed over with.
+let a caller leave the boundary that the retriever was handed over with. What LangChain wraps around
+a retriever, such as a retry, is made bindable in the same way.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document as LangChainDocument
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableWithFallbacks
 from langchain_core.runnables.config import merge_configs
-from langchain_core.runnables.configurable import RunnableConfigurableFields
+from langchain_core.runnables.configurable import (
+    RunnableConfigurableAlternatives,
+    RunnableConfigurableFields,
+)
+from langchain_core.runnables.retry import RunnableRetry
 
-from runoff.langchain._filters import BOUND, as_filter
+from runoff.langchain._filters import BOUND, as_filter, filters_of
 from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
@@ -30,7 +35,32 @@ def _kept(given: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return {**given, **added} if wanted is None else {**given, **added, BOUND: wanted}
 
 
-class Bound(RunnableBinding[str, _Documents]):
+class Wrappable(Runnable[str, _Documents]):
+    """What LangChain wraps around such a retriever is bindable like the retriever."""
+
+    def with_listeners(self, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Bind listeners, as every runnable does."""
+        return _rebuilt(super().with_listeners(**kwargs))
+
+    def with_alisteners(self, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Bind asynchronous listeners, as every runnable does."""
+        return _rebuilt(super().with_alisteners(**kwargs))
+
+    def with_retry(self, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Try again after an error, as every runnable does."""
+        return _rebuilt(super().with_retry(**kwargs))
+
+    def with_fallbacks(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Ask others after an error, as every runnable does."""
+        return _rebuilt(super().with_fallbacks(*args, **kwargs))
+
+    def configurable_alternatives(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Choose among several by a config, as every runnable does."""
+        made: Any = super()
+        return _rebuilt(made.configurable_alternatives(*args, **kwargs))
+
+
+class Bound(Wrappable, RunnableBinding[str, _Documents]):
     """A retriever with bound arguments, whose filters add up."""
 
     def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
@@ -40,8 +70,19 @@ class Bound(RunnableBinding[str, _Documents]):
         )
         return copy
 
+    def with_config(
+        self,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Runnable[str, _Documents]:
+        """Bind a config; a filter that it configures is added to those configured before."""
+        made: Any = super().with_config(config, **kwargs)
+        if isinstance(self.bound, ConfigurableRetriever):
+            made = made.model_copy(update={"bound": self.bound.with_config(config, **kwargs)})
+        return made  # type: ignore[no-any-return] # it is a `Bound`
 
-class Bindable(Runnable[str, _Documents]):
+
+class Bindable(Wrappable):
     """What is bound to such a retriever is a `Bound`."""
 
     def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
@@ -53,29 +94,30 @@ class Bindable(Runnable[str, _Documents]):
         config: RunnableConfig | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[str, _Documents]:
-        return _bound(super().with_config(config, **kwargs))
-
-    def with_listeners(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
-        return _bound(super().with_listeners(**kwargs))
-
-    def with_types(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
-        return _bound(super().with_types(**kwargs))
-
-
-def _bound(made: Runnable[str, _Documents]) -> Runnable[str, _Documents]:
-    if type(made) is not RunnableBinding:
+        """Bind a config, as every runnable does."""
+        made: Runnable[str, _Documents] = _rebuilt(super().with_config(config, **kwargs))
         return made
-    return Bound(
-        bound=made.bound,
-        kwargs=made.kwargs,
-        config=made.config,
-        config_factories=made.config_factories,
-        custom_input_type=made.custom_input_type,
-        custom_output_type=made.custom_output_type,
-    )
+
+    def with_types(self, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Bind types, as every runnable does."""
+        return _rebuilt(super().with_types(**kwargs))
 
 
-class ConfigurableRetriever(Bindable, RunnableConfigurableFields[str, _Documents]):
+class _Configurable(Bindable):
+    """A retriever that depends on the config of each call."""
+
+    config: Any
+
+    def with_config(
+        self,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Runnable[str, _Documents]:
+        """Add a config to the one it has; LangChain's own method would replace it."""
+        return super().with_config(merge_configs(self.config, config), **kwargs)
+
+
+class ConfigurableRetriever(_Configurable, RunnableConfigurableFields[str, _Documents]):
     """A retriever with fields that are configured for each call."""
 
     def with_config(
@@ -83,5 +125,45 @@ class ConfigurableRetriever(Bindable, RunnableConfigurableFields[str, _Documents
         config: RunnableConfig | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[str, _Documents]:
-        """Add a config to the one it has; LangChain's own method would drop a configured filter."""
-        return super().with_config(merge_configs(self.config, config), **kwargs)
+        """Add a config to the one it has; a filter becomes the retriever's own, and stays."""
+        copy: Any = super().with_config(config, **kwargs)
+        names = [one.id for name, one in self.fields.items() if name == "filter"]
+        given = merge_configs(config, kwargs).get("configurable", {})  # type: ignore[arg-type] # as LangChain has it
+        wanted = joined(filters_of(self.default), *(as_filter(given.get(one)) for one in names))
+        own: Any = self.default
+        return copy.model_copy(  # type: ignore[no-any-return] # it is a `ConfigurableRetriever`
+            update={"default": own.model_copy(update={"filters": wanted, "filter": None})}
+        )
+
+
+class _Alternatives(_Configurable, RunnableConfigurableAlternatives):  # type: ignore[type-arg] # with arguments, pydantic refuses a `Bound` in it
+    """One of several retrievers, which a config chooses."""
+
+
+class _Retry(Bindable, RunnableRetry[str, _Documents]):
+    """A retriever that is asked again after an error."""
+
+
+class _Fallbacks(Bindable, RunnableWithFallbacks[str, _Documents]):
+    """A retriever with others that are asked after an error."""
+
+
+_KINDS: dict[type[Any], type[Any]] = {
+    RunnableBinding: Bound,
+    RunnableConfigurableAlternatives: _Alternatives,
+    RunnableRetry: _Retry,
+    RunnableWithFallbacks: _Fallbacks,
+}
+
+
+def _rebuilt(made: Any) -> Any:  # noqa: ANN401
+    """Return what LangChain made as the class here that stands for it."""
+    kind = next((ours for theirs, ours in _KINDS.items() if _is_plainly(made, theirs)), None)
+    if kind is None:
+        return made
+    return kind(**{name: getattr(made, name) for name in type(made).model_fields})
+
+
+def _is_plainly(made: Any, kind: type[Any]) -> bool:  # noqa: ANN401
+    """Whether it is of a class of LangChain's, or of one with type parameters."""
+    return isinstance(made, kind) and type(made).__module__ == kind.__module__

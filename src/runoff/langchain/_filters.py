@@ -14,6 +14,7 @@ from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
 from runoff.langchain._kinds import kind_of
 from runoff.langchain._pushed import pushed
+from runoff.pipeline._boundary import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document as LangChainDocument
     from langchain_core.vectorstores import VectorStore
 
+PARTS = frozenset({
+    *("namespace", "tenant", "partition_name", "partition_names", "shard_key_selector"),
+})  # fmt: skip
+"""Search arguments that choose a part of a store: of Pinecone, Weaviate, Milvus and Qdrant."""
 BOUND = "bound_filters"
 """The argument under which `bind` keeps filters, so that those of a call do not replace them."""
 
@@ -51,9 +56,14 @@ def as_filter(value: object) -> Filter | None:
     return equals[0] if len(equals) == 1 else And(*equals)
 
 
+def filters_of(retriever: object) -> Filter | None:
+    """Return which documents one of runoff's retrievers may return, by both of its fields."""
+    return joined(*(as_filter(getattr(retriever, name, None)) for name in ("filters", "filter")))
+
+
 def is_filter_argument(name: str) -> bool:
     """Whether a vector store's search argument of this name says which documents it returns."""
-    return "filter" in name or name in {"where", "where_document", "expr"}
+    return "filter" in name or name in {"where", "where_document", "expr"} or name in PARTS
 
 
 def own_filters(arguments: Mapping[str, Any]) -> dict[str, Any]:

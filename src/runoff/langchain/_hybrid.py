@@ -11,14 +11,14 @@ from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertRespons
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from runoff._util.adapters.options import refuse_unknown
 from runoff._util.isolated import frozen, isolated
 from runoff._util.provenance import without
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import Carried, carried, plain
-from runoff.langchain._filters import is_filter_argument
+from runoff.langchain._filters import PARTS, is_filter_argument
 from runoff.langchain._modes import mode_of
 from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._stores import (
@@ -33,7 +33,7 @@ from runoff.langchain._stores import (
     stored,
     stored_id,
 )
-from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap
+from runoff.pipeline._drift import Drift, Present, Refresh, check_overlap, drift_between
 from runoff.pipeline._sources import Current
 from runoff.recall._bm25.bm25 import BM25
 from runoff.recall._bm25.documents import taken_over
@@ -89,7 +89,9 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
     translate_filter: Any = None
     refresh: Refresh = "manual"
 
-    _drift: Drift = PrivateAttr(default_factory=Drift)
+    @property
+    def _drift(self) -> Drift:
+        return drift_between(self.bm25, self.vectorstore)
 
     @model_validator(mode="after")
     def _check_ids(self) -> HybridRetriever:
@@ -110,6 +112,11 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         for name, given in value.items():
             if is_filter_argument(name):
                 remedy = "filters the vector store alone, and not BM25; pass filters= instead"
+                if name in PARTS:
+                    remedy = (
+                        "chooses a part of the vector store, and BM25 has no parts: pass filters= "
+                        "instead, or make a store of that part alone"
+                    )
                 raise InvalidArgument(f"search_kwargs[{name!r}]", given, remedy)
         return value
 
@@ -167,6 +174,7 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         made = cls(bm25=BM25(analyzer=analyzer), vectorstore=vectorstore, **options)
         made.bm25.add([_indexed(one, str(one.id)) for one in given])
         made._check_agreement()
+        made._agree()
         return made
 
     def add_documents(self, documents: Iterable[LangChainDocument]) -> list[str]:
@@ -250,7 +258,8 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
     def _check_agreement(self) -> None:
         if len(self.bm25):
             check_overlap(self.bm25.documents(), self._absent)
-        self._agree()
+        if self._drift.more is None:
+            self._agree()
 
     def _agree(self) -> None:
         self._drift.agree(count(self.vectorstore), len(self.bm25))

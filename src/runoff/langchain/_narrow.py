@@ -13,7 +13,7 @@ from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel
 
 from runoff.errors import InvalidArgument
-from runoff.langchain._filters import as_filter, own_filters, store_kwargs
+from runoff.langchain._filters import PARTS, filters_of, own_filters, store_kwargs
 from runoff.langchain._widen import changed_copy, parts_of, replaced_parts, search_kwargs, widened
 from runoff.pipeline._boundary import joined
 
@@ -41,8 +41,8 @@ def narrowed(
             `translate` makes.
     """
     if getattr(retriever, "takes_depth", False) and isinstance(retriever, BaseModel):
-        both = joined(as_filter(getattr(retriever, "filters", None)), wanted)
-        changes = {"filters": both, "filter": both, "top_n": depth, "depth": depth}
+        both = joined(filters_of(retriever), wanted)
+        changes = {"filters": both, "filter": None, "top_n": depth, "depth": depth}
         return changed_copy(retriever, changes)
     if isinstance(retriever, VectorStoreRetriever):
         wide = search_kwargs(retriever.search_kwargs, retriever.search_type, depth)
@@ -74,6 +74,8 @@ def check_self_query(retriever: object) -> None:
     if not hasattr(retriever, "structured_query_translator"):
         return
     for name, value in own_filters(getattr(retriever, "search_kwargs", {})).items():
+        if name in PARTS:
+            continue  # it stays beside what the model writes
         remedy = (
             f"{type(retriever).__name__} replaces it with the filter that its model writes: pass "
             "filters= to the two-stage retriever instead"

@@ -12,7 +12,7 @@ from langchain_core.runnables.configurable import DynamicRunnable
 
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.langchain._binding import Bound
-from runoff.langchain._filters import BOUND, as_filter, own_filters
+from runoff.langchain._filters import BOUND, as_filter, filters_of, own_filters
 from runoff.langchain._widen import parts_of
 from runoff.pipeline._boundary import joined
 
@@ -99,7 +99,7 @@ def _leaves(
             yield from _leaves(f"{name} ({type(one).__name__})", one, config, shared, arguments)
     elif getattr(retriever, "takes_depth", False):
         bound = [as_filter(arguments.get(one)) for one in ("filter", "filters", BOUND)]
-        own = joined(getattr(retriever, "filters", None), *bound)
+        own = joined(filters_of(retriever), *bound)
         yield name, {} if own is None or own == shared else {"filters": own}
     else:
         given = getattr(retriever, "search_kwargs", {})

@@ -19,7 +19,7 @@ from runoff.errors import InvalidArgument
 from runoff.fusion._default import default_fusion
 from runoff.langchain._binding import Bindable, ConfigurableRetriever
 from runoff.langchain._convert import answer
-from runoff.langchain._filters import BOUND, as_filter
+from runoff.langchain._filters import BOUND, as_filter, filters_of
 from runoff.langchain._own_filters import check_own_filters
 from runoff.langchain._settings import SecondStage
 from runoff.langchain._sources import RetrieverSource
@@ -62,7 +62,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     depth: int = Field(default=100, description="Documents asked of each retriever.")
     fusion: Fusion | None = None
     filters: Filters | None = None
-    filter: Filters | None = None  # what a config sets; the constructor joins both
+    filter: Filters | None = None  # what a config or an assignment adds to `filters`
     id_of: IdOf = None
     on_blank: OnBlank = "empty"
 
@@ -70,7 +70,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
 
         def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
             both = joined(*(as_filter(options.pop(name, None)) for name in ("filters", "filter")))
-            super().__init__(*args, **options, filters=both, filter=both)
+            super().__init__(*args, **options, filters=both)
 
     @field_validator("filters", "filter", mode="before")
     @classmethod
@@ -248,7 +248,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
         """
         config = ensure_config(_config.get())
         parts = self._parts()
-        check_own_filters(parts, config, as_filter(self.filters))
+        check_own_filters(parts, config, filters_of(self))
 
         def tagged(make: Callable[..., BaseCallbackManager], name: str) -> BaseCallbackManager:
             return make(tag=f"source:{name}")
@@ -272,7 +272,7 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
             on_error=self.on_error,
             id_of=self.id_of,
             group=self.group,
-            filters=as_filter(self.filters),
+            filters=filters_of(self),
             observer=self.observer,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, overload
 
-from runoff.langchain._filters import as_filter
+from runoff.langchain._filters import as_filter, filters_of
 from runoff.langchain._retriever import TwoStageRetriever
 from runoff.langchain._staged import StagedRetriever
 from runoff.langchain._widen import recall_of
@@ -43,7 +43,7 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
         kept = {name: getattr(target, name) for name in type(target).model_fields}
         kept.pop("filter")
         more = (options.pop("filter", None), options.pop("filters", None))
-        kept["filters"] = joined(*map(as_filter, (target.filters, *more)))
+        kept["filters"] = joined(*map(as_filter, (filters_of(target), *more)))
         return type(target)(**{**kept, **options})
     fields = getattr(type(target), "model_fields", {})
     if {"base_compressor", "base_retriever"} <= fields.keys():

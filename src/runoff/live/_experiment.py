@@ -20,6 +20,7 @@ from runoff.live._feedback import KINDS, Events
 from runoff.live._needed import Design, Needed, needed
 from runoff.live._outcomes import Rules, interleaved, kept, split
 from runoff.live._statement import Statement, stated
+from runoff.pipeline._boundary import joined
 from runoff.pipeline._systems import as_system
 from runoff.types import Query
 
@@ -62,7 +63,7 @@ class Experiment:
         bot: returns whether a user is one; such users are answered by `a`, and not counted.
 
     Raises:
-        InvalidArgument: an argument has a value it cannot have.
+        InvalidArgument: an argument has a value it cannot have, or the two have different filters.
     """
 
     a: object
@@ -91,6 +92,13 @@ class Experiment:
         if self.bot is not None and not callable(self.bot):
             raise InvalidArgument("bot", self.bot, "must be a callable from user to True or False")
         systems = {"a": as_system(self.a, "a"), "b": as_system(self.b, "b")}
+        within = {name: joined(one.filters, one.pipeline.filters) for name, one in systems.items()}
+        if within["a"] != within["b"]:
+            remedy = (
+                f"must be the filters of a, {within['a']}: users of one system would see documents "
+                "that the other may not return"
+            )
+            raise InvalidArgument("filters of b", within["b"], remedy)
         object.__setattr__(self, "_systems", systems)
         events = Events(path_of("path", self.path), {"design": self.design})
         object.__setattr__(self, "_events", events)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from runoff._util.stored import read_stored
 from runoff.errors import MissingExtra, RecordingDamaged, RecordingTooNew
 from runoff.live._shards import listed
 from runoff.live._table import opened, rows_of
@@ -50,7 +51,7 @@ class Reader:
             RecordingTooNew: a newer version of runoff wrote it.
         """
         with self.intact(shard):
-            return opened(shard.path.read_bytes(), columns)
+            return opened(read_stored(shard.path), columns)
 
     @contextmanager
     def intact(self, shard: Shard) -> Iterator[None]:

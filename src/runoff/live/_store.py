@@ -8,7 +8,6 @@ ignored, and deleted later.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -27,11 +26,11 @@ from runoff.errors import (
     RecordingTooNew,
 )
 from runoff.live._forgotten import Tombstones
+from runoff.live._manifest import MANIFEST, is_stated, manifest
 from runoff.live._reader import Reader
 from runoff.live._shards import FEW, Shard, level_of, listed, new_writer, shard_at
 from runoff.live._table import (
     SCHEMA,
-    VERSION,
     Counts,
     columns_of,
     shard_bytes,
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
     from runoff.live._forgotten import Kind
     from runoff.live._observation import Observation
 
-_MANIFEST = "observations.json"
-_FORMAT = "runoff-observations"
 _BEGUN = ".manifest-"
 _LOCK = "lock"
 _PARTIAL = re.compile(r"\.obs-[0-9a-f]{20}-\d{8}-\d{8}\.partial")
@@ -79,8 +76,9 @@ class Store(Reader):
 
         Raises:
             InvalidArgument: it does.
+            RecordingDamaged, RecordingTooNew: as for `is_stated`.
         """
-        if (self.path / _MANIFEST).is_file():
+        if is_stated(self.path):
             return
         if self.path.exists() and not (self.path.is_dir() and self._is_empty()):
             remedy = "must be a new or empty directory, or one that watch has written"
@@ -95,8 +93,9 @@ class Store(Reader):
 
         Raises:
             RecordingNotFound: it did not.
+            RecordingDamaged, RecordingTooNew: as for `is_stated`.
         """
-        if not (self.path / _MANIFEST).is_file():
+        if not is_stated(self.path):
             msg = f"{self.path} has no observations: watch(pipeline, {str(self.path)!r}) makes them"
             raise RecordingNotFound(msg)
 
@@ -105,12 +104,12 @@ class Store(Reader):
 
         Raises:
             OSError: it cannot be made.
+            RecordingDamaged, RecordingTooNew: as for `is_stated`.
         """
-        if (self.path / _MANIFEST).is_file():
+        if is_stated(self.path):
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        said = json.dumps({"format": _FORMAT, "version": VERSION})
-        self._publish(self.path / f"{_BEGUN}{os.getpid()}.partial", said.encode(), _MANIFEST)
+        self._publish(self.path / f"{_BEGUN}{os.getpid()}.partial", manifest(), MANIFEST)
 
     def write(
         self,

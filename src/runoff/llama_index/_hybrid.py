@@ -21,7 +21,7 @@ from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._saved_embedder import check_embedder, save_embedder
 from runoff.llama_index._sources import index_source
 from runoff.llama_index._stores import absent, content, count, delete, stored, unknown
-from runoff.pipeline._drift import Drift, Refresh, check_overlap
+from runoff.pipeline._drift import Refresh, check_overlap, drift_between
 from runoff.recall._bm25.bm25 import BM25
 from runoff.recall._bm25.documents import taken_over
 
@@ -99,7 +99,7 @@ class HybridRetriever(TwoStageRetriever):
             raise InvalidArgument("refresh", refresh, 'must be "manual" or "auto"')
         self._bm25 = bm25
         self._refresh = refresh
-        self._drift = Drift()
+        self._drift = drift_between(bm25, index)
         refuse_unknown(type(self).__name__, options, _OPTIONS)
         super().__init__({}, **options)
         self._check_agreement()
@@ -155,6 +155,7 @@ class HybridRetriever(TwoStageRetriever):
         made = cls(index, BM25(analyzer=analyzer), **options)
         made._bm25.add(to_documents(content(index) if held is None else held, made._reading))
         made._check_agreement()
+        made._agree()
         return made
 
     @classmethod
@@ -294,7 +295,8 @@ class HybridRetriever(TwoStageRetriever):
     def _check_agreement(self) -> None:
         if len(self._bm25):
             check_overlap(self._bm25.documents(), partial(unknown, self._index))
-        self._agree()
+        if self._drift.more is None:
+            self._agree()
 
     def _agree(self) -> None:
         self._drift.agree(count(self._index), len(self._bm25))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.indices.query.query_transform.base import BaseQueryTransform
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
@@ -23,6 +24,7 @@ from runoff.pipeline._boundary import joined
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
     from llama_index.core.schema import NodeWithScore
 
     from runoff.filters import Filter
@@ -94,6 +96,39 @@ class BundleRetriever(BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await self.aretrieve(query_bundle)
+
+
+class KeepsFilters(BaseQueryTransform):
+    """A query transform whose bundles keep the filters of the query; LlamaIndex's drop them.
+
+    Args:
+        transform: the transform.
+    """
+
+    def __init__(self, transform: BaseQueryTransform) -> None:
+        self._transform = transform
+
+    def run(
+        self,
+        query_bundle_or_str: str | QueryBundle,
+        metadata: dict[str, Any] | None = None,
+    ) -> QueryBundle:
+        """Return the transformed bundle, with the filters of the given one."""
+        made = self._transform.run(query_bundle_or_str, metadata)
+        wanted = _filters_of(_bundle(query_bundle_or_str))
+        return made if wanted is None else _with(made, wanted)
+
+    def _run(self, query_bundle: QueryBundle, metadata: dict[str, Any]) -> QueryBundle:
+        return self.run(query_bundle, metadata)
+
+    def _get_prompts(self) -> PromptDictType:
+        return self._transform._get_prompts()  # noqa: SLF001
+
+    def _update_prompts(self, prompts: PromptDictType) -> None:
+        self._transform._update_prompts(prompts)  # noqa: SLF001
+
+    def _get_prompt_modules(self) -> PromptMixinType:
+        return self._transform._get_prompt_modules()  # noqa: SLF001
 
 
 class WithinFilters(BaseNodePostprocessor):

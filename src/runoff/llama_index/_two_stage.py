@@ -30,7 +30,7 @@ from llama_index.core.query_engine import TransformQueryEngine
 
 from runoff.errors import InvalidArgument
 from runoff.llama_index._filters import as_filter
-from runoff.llama_index._narrow import BundleRetriever, WithinFilters
+from runoff.llama_index._narrow import BundleRetriever, KeepsFilters, WithinFilters
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.llama_index._settings import checked
@@ -107,6 +107,7 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
     if isinstance(target, TransformQueryEngine):
         clone = copy.copy(target)
         clone._query_engine = two_stage(target._query_engine, top_n, **options)  # noqa: SLF001
+        clone._query_transform = KeepsFilters(target._query_transform)  # noqa: SLF001
         return clone
     retriever = getattr(target, "_retriever", None)
     kept = getattr(target, "_node_postprocessors", None)

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 # they return all nodes (or none), so there is nothing to widen
 _WHOLE = (SummaryIndexRetriever, TreeAllLeafRetriever, EmptyIndexRetriever)
 _KNOBS = ("similarity_top_k", "_similarity_top_k")
+_PARTS = {
+    *("where", "where_document", "namespace", "tenant", "partition_name", "partition_names"),
+    *("shard_identifier", "string_expr", "expr"),
+}
 _LIMITS = ("_hybrid_top_k", "_sparse_top_k", "_image_similarity_top_k")
 
 
@@ -168,11 +172,12 @@ def check_own_filters(named: Mapping[str, object], shared: Filter | None) -> Non
     held = [(name, None if own == shared else own) for name, own in leaves]
     if any(own != held[0][1] for _, own in held):
         name, own = next(leaf for leaf in held if leaf[1] is not None)
+        argument = next(iter(own)) if isinstance(own, dict) else "filters"
         remedy = (
             "filters this retriever alone, and not those beside it: pass filters= to the two-stage "
             "retriever instead, which reaches all of them"
         )
-        raise InvalidArgument(f"{name}: filters", own, remedy)
+        raise InvalidArgument(f"{name}: {argument}", own, remedy)
 
 
 def own_filter(retriever: BaseRetriever) -> Filter | None:
@@ -188,12 +193,41 @@ def _leaves(name: str, one: object) -> Iterator[tuple[str, object]]:
     elif isinstance(one, Widenable):
         yield name, one.filters
     elif takes_filters(one):
-        yield name, _read(one._filters)  # noqa: SLF001
+        yield name, _restriction(one)
     elif inner := _inner(one):
         for part in inner:
             yield from _leaves(f"{name} ({type(part).__name__})", part)
     else:
         yield name, None
+
+
+def _restriction(one: VectorIndexRetriever) -> object:
+    """Return a filter to compare, with what else makes a retriever return only some nodes."""
+    own, given = _read(one._filters), one._kwargs  # noqa: SLF001
+    parts = {"node_ids": _chosen(one), "doc_ids": one._doc_ids}  # noqa: SLF001
+    parts |= {name: value for name, value in given.items() if _is_restriction(name)}
+    held = {name: value for name, value in parts.items() if value is not None}
+    return held | ({} if own is None else {"filters": own}) if held else own
+
+
+def _chosen(one: VectorIndexRetriever) -> object:
+    """Return the ids of the nodes it may return, unless those are all that its index had.
+
+    An index over a store without text gives each of its retrievers the ids of all nodes; since then
+    nodes may have been added behind them, and removed.
+    """
+    asked = one._node_ids  # noqa: SLF001
+    if asked is None:
+        return None
+    every = list(one._index.index_struct.nodes_dict.values())  # noqa: SLF001
+    there = set(every)
+    left = [node_id for node_id in asked if node_id in there]
+    return None if left == every[: len(left)] else asked
+
+
+def _is_restriction(name: str) -> bool:
+    """Whether an argument of a vector store says which nodes it returns, or chooses its part."""
+    return "filter" in name or name in _PARTS
 
 
 def _read(own: MetadataFilters | None) -> object:

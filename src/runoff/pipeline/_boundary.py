@@ -25,13 +25,18 @@ logger = logging.getLogger("runoff")
 
 
 def joined(*filters: Filter | None) -> Filter | None:
-    """Return the filter that keeps what all of them keep; None if there are no filters."""
-    given = list(dict.fromkeys(one for one in filters if one is not None))
-    if len(given) < 2:  # noqa: PLR2004 - nothing to join
-        return given[0] if given else None
+    """Return the filter that keeps what all of them keep; None if there are no filters.
+
+    Raises:
+        InvalidArgument: one of them is something else.
+    """
+    given = [one for one in filters if one is not None]
+    if not given:
+        return None
     from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
 
-    return And(*given)
+    every = And(*dict.fromkeys(And(*given).filters))  # refuses anything but filters first
+    return every.filters[0] if len(every.filters) == 1 else every
 
 
 def within(

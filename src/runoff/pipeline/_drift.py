@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +48,18 @@ class Drift:
             )  # fmt: skip
             self.agree(stored, indexed)  # one warning for each change
         return refresh == "auto"
+
+
+_known: WeakKeyDictionary[Any, WeakKeyDictionary[Any, Drift]] = WeakKeyDictionary()
+
+
+def drift_between(index: object, store: object) -> Drift:
+    """Return what is known of an index and a store.
+
+    It is one for both, whichever retriever asks: frameworks copy a retriever, or make it again for
+    every call, and the copy must not take what has come meanwhile for what was agreed.
+    """
+    return _known.setdefault(index, WeakKeyDictionary()).setdefault(store, Drift())
 
 
 @dataclass(frozen=True, slots=True)

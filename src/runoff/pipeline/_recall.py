@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runoff._util.messages import error_text, short_repr
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask, first_done, run, run_async
+from runoff._waiting.uncancelled import uncancelled
 from runoff._waiting.watch import Watch
 from runoff.errors import BadReply, InvalidArgument, PoolFull
 from runoff.protocols import AsyncRecallSource
@@ -208,7 +209,10 @@ class _Call:
 
     def _retrieve(self) -> object:
         with exits.Native():  # the source may be of anyone's making
-            return self.source.retrieve(self.query, depth=self.depth, deadline=self.deadline)
+            retrieve = self.source.retrieve
+            return uncancelled(
+                lambda: retrieve(self.query, depth=self.depth, deadline=self.deadline)
+            )
 
     async def _aretrieve(self) -> object:
         import asyncio  # noqa: PLC0415 - half of this package's import time

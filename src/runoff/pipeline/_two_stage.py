@@ -122,6 +122,9 @@ class TwoStage:
             from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
 
             And(self.filters)  # refuses anything but a filter
+        if self.id_of is not None and not callable(self.id_of):
+            remedy = "must be callable with a document, and return what identifies it"
+            raise InvalidArgument("id_of", self.id_of, remedy)
         if self.observer is not None and not callable(self.observer):
             raise InvalidArgument("observer", self.observer, "must be callable with a response")
         object.__setattr__(self, "_second", as_reranker(self.reranker))

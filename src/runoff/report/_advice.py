@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._util.arguments import check_list
 from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.evaluation._curve import curve
 from runoff.evaluation._health.health import health
 from runoff.evaluation._losses import losses
 from runoff.evaluation._measures.measures import MEASURES
-from runoff.evaluation._remarks import check_recorded, degraded
+from runoff.evaluation._remarks import check_judged, check_recorded, check_recording, degraded
 from runoff.evaluation._replay.runs import by_stage
 from runoff.evaluation._verdict.rivals import contest
 from runoff.report._answer import answer_of, nothing_judged
@@ -154,6 +155,10 @@ def advise(  # noqa: PLR0913 - every setting has a default
         InvalidArgument: a judged query was not recorded, or a measure is unknown.
         MissingExtra: ir-measures is not installed.
     """
+    check_recording(recording)
+    check_judged(collection)
+    if not isinstance(measures, str):
+        check_list("measures", measures, "measures")
     asked = [measures] if isinstance(measures, str) else list(measures)
     staged = bool(recording.setup.steps)
     check_recorded(recording, collection)

@@ -7,8 +7,9 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import is_default, short_repr, visible, without_secrets
+from runoff._util.messages import is_default, short_repr, visible
 from runoff._util.text import snippet
+from runoff._util.without_secrets import without_secrets
 from runoff.report._account import result_rows, stage_rows
 from runoff.report._response import fate_rows, of_response
 

@@ -8,11 +8,11 @@ marks that turn the direction of text are left out.
 from __future__ import annotations
 
 import html
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runoff import __version__
 from runoff._util.messages import visible
+from runoff._util.stored import path_of
 from runoff._util.text import snippet
 from runoff.evaluation._measures.measures import MEASURES
 from runoff.report._advice import advise
@@ -109,7 +109,7 @@ def write(
     advice: Advice, recording: Recording, collection: Collection, path: str | PathLike[str]
 ) -> None:
     """Write existing advice to an HTML file."""
-    Path(path).write_text(page(advice, recording, collection), encoding="utf-8")
+    path_of("path", path).write_text(page(advice, recording, collection), encoding="utf-8")
 
 
 def page(advice: Advice, recording: Recording, collection: Collection) -> str:
@@ -172,7 +172,7 @@ def write_changed(found: Changed, recording: Recording, path: str | PathLike[str
     if found.notes:
         sections["Notes"] = paragraphs(found.notes)
     title = f"{found.queries} questions without judgments"
-    Path(path).write_text(whole(title, found.answer, sections), encoding="utf-8")
+    path_of("path", path).write_text(whole(title, found.answer, sections), encoding="utf-8")
 
 
 def whole(title: str, answer: Answer, sections: Mapping[str, str]) -> str:

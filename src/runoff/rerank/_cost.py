@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import KW_ONLY, dataclass, replace
-from numbers import Real
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from runoff._util.arguments import is_real
 from runoff._waiting.drive import run, run_async
 from runoff.errors import CapExceeded, InvalidArgument
 from runoff.rerank._amounts import pair_tokens
@@ -270,5 +269,4 @@ def _padded(scores: PairScores, total: int, why: str) -> PairScores:
 
 
 def _at_least_zero(value: object) -> bool:
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    return real and math.isfinite(value) and value >= 0  # type: ignore[arg-type, operator] # real
+    return is_real(value) and value >= 0  # type: ignore[operator] # as checked

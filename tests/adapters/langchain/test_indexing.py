@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.indexing import InMemoryRecordManager, aindex, index
+from langchain_core.runnables import ConfigurableField
+from langchain_core.vectorstores import InMemoryVectorStore
 
 from runoff.errors import InvalidArgument
-from runoff.langchain import HybridRetriever
+from runoff.langchain import HybridRetriever, two_stage
 
 QUERY = "how do rankers use a query"
 
@@ -120,3 +123,27 @@ def test_ids_that_do_not_overlap_are_told(store, documents, caplog):
     assert warned(caplog) == []
     HybridRetriever.from_vectorstore(store, others, reranker=None)
     assert any("10 of 10 ids in BM25, such as 'whole-apple'" in one for one in warned(caplog))
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda one: one.configurable_fields(k=ConfigurableField("k")).with_config(
+            configurable={"k": 3}
+        ),
+        lambda one: one.model_copy(update={"top_n": 3}),
+        lambda one: two_stage(one, reranker=None),
+    ],
+    ids=["configured", "copied", "two_stage"],
+)
+def test_a_copy_notices_what_was_changed_before_it_was_made(again, caplog):
+    """LangChain makes a configured retriever again for each call; the store's change is seen."""
+    for refresh in ("auto", "manual"):
+        store = InMemoryVectorStore(DeterministicFakeEmbedding(size=8))
+        store.add_documents([Document(id="a", page_content="oil")])
+        made = HybridRetriever.from_vectorstore(store, reranker=None, refresh=refresh)
+        store.add_documents([Document(id="b", page_content="zebra")])
+        caplog.clear()
+        assert again(made).invoke("zebra")
+        assert ("b" in made.bm25) is (refresh == "auto")
+        assert ("was changed without BM25" in caplog.text) is (refresh == "manual")

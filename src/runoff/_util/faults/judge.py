@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 # imported with this file: an error may be that there are no file descriptors for another one
+from runoff._util.arguments import is_one_of
 from runoff._util.faults.permanent import BY_CLASS, BY_MESSAGE, rule_of
 from runoff._util.messages import error_text, visible
 from runoff.errors import (
@@ -55,7 +56,7 @@ def check_on_error(value: object) -> None:
     Raises:
         InvalidArgument: lists the three.
     """
-    if value not in ("transient", "degrade", "raise"):
+    if not is_one_of(value, ("transient", "degrade", "raise")):
         remedy = 'must be "transient" (the default), "degrade" or "raise"'
         raise InvalidArgument("on_error", value, remedy)
 
@@ -79,11 +80,19 @@ def is_permanent(error: BaseException) -> bool:
 
 
 def _judged(error: BaseException) -> tuple[str, bool]:
-    """Return the reason of a transient error, and whether it is permanent."""
+    """Return the reason of a transient error, and whether it is permanent.
+
+    A group, as `asyncio.TaskGroup` raises it, is transient if all of its errors are, and permanent
+    if one of them is.
+    """
     seen: set[int] = set()
     inner: object = error
     while isinstance(inner, Exception) and id(inner) not in seen:
         seen.add(id(inner))
+        if isinstance(inner, ExceptionGroup):
+            each = [_judged(one) for one in inner.exceptions]
+            reason = each[0][0] if all(reason for reason, _ in each) else ""
+            return reason, any(permanent for _, permanent in each)
         if isinstance(inner, RunoffError):
             transient = isinstance(inner, TransientError)
             return (inner.reason if isinstance(inner, TransientError) else ""), not transient

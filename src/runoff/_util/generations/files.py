@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.stored import is_count, parse_json
+from runoff._util.stored import is_count, open_stored, parse_json, read_stored
 from runoff.errors import IndexDamaged
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class StoredGeneration:
         """Return the content of a JSON file."""
         path = self._checked(name)
         try:
-            return parse_json(path.read_bytes())
+            return parse_json(read_stored(path))
         except ValueError as error:
             raise damaged(path, f"cannot be read as JSON ({error})") from error
 
@@ -150,7 +150,7 @@ class StoredGeneration:
         recorded = self.files.get(name)
         if recorded is None:
             raise damaged(path, "is not listed in runoff.json")
-        with path.open("rb") as file:
+        with open_stored(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size != recorded["bytes"]:
                 raise damaged(path, f"has {size} bytes instead of {recorded['bytes']}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.generations.files import damaged
-from runoff._util.stored import is_count, is_text, parse_json
+from runoff._util.stored import is_count, is_text, parse_json, read_stored
 from runoff.errors import IndexDamaged, IndexNotFound, IndexTooNew
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def read_pointer(root: Path, kind: Kind) -> dict[str, Any]:
     """
     path = root / POINTER
     try:
-        raw = path.read_bytes()
+        raw = read_stored(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _absent(root) from error
     except OSError as error:

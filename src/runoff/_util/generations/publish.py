@@ -19,7 +19,7 @@ from runoff._util.generations.pointer import (
     checksum,
 )
 from runoff._util.lock import lock
-from runoff._util.stored import parse_json, path_of
+from runoff._util.stored import parse_json, path_of, read_stored
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _point(root: Path, kind: Kind, new: NewGeneration) -> None:
 def _counting(root: Path) -> str | None:
     """Return the name of the current generation, or None if the pointer has none."""
     try:
-        pointer = parse_json((root / POINTER).read_bytes())
+        pointer = parse_json(read_stored(root / POINTER))
     except (FileNotFoundError, ValueError):
         return None
     name = pointer.get("generation") if isinstance(pointer, dict) else None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from runoff._util.arguments import between
 from runoff.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def rank_biased_overlap(
@@ -31,9 +29,10 @@ def rank_biased_overlap(
     Raises:
         InvalidArgument: `persistence` is out of its range, or a ranking repeats a document.
     """
-    if not 0 < persistence < 1:
-        raise InvalidArgument("persistence", persistence, "must be above 0 and below 1")
+    between("persistence", persistence, 1.0)
     for name, ids in (("one", one), ("other", other)):
+        if not isinstance(ids, Sequence):
+            raise InvalidArgument(name, ids, "must be a list of document ids, best first")
         if len(set(ids)) < len(ids):
             raise InvalidArgument(name, list(ids), "must list each document once")
     short, long = sorted((one, other), key=len)

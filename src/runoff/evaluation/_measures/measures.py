@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from runoff._util.arguments import check_list
 from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
@@ -145,6 +146,8 @@ class Evaluator:
     def __init__(self, collection: Judged, measures: Iterable[object] = MEASURES) -> None:
         ir_measures = library()
         check_judged(collection)
+        if not isinstance(measures, str):
+            check_list("measures", measures, "measures")
         given = [measures] if isinstance(measures, str) else list(measures)
         self._view = View(collection)
         least = self._view.relevant_from

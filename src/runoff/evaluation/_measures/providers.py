@@ -23,13 +23,15 @@ class Value(NamedTuple):
 
 
 class PlainEvaluator:
-    """An evaluator of ir-measures, without three of its failures.
+    """An evaluator of ir-measures, without four of its failures.
 
     The C code behind most measures ends the process at an id with a lone surrogate, and takes ids
     that differ after a NUL for one: it receives such ids in hexadecimal digits. The Perl script
     behind ERR reads only ids that are numbers, so it receives numbers. Accuracy, the share of pairs
     of a relevant and another result that are in the right order, divides by zero where every
-    counted result is relevant: no pair is in the wrong order, so it is 1.
+    counted result is relevant: no pair is in the wrong order, so it is 1. A query whose grades are
+    all below 0 ends the process, and measures such as Bpref take them for documents that were not
+    judged: they count as 0, which means the same here.
 
     Args:
         ir_measures: the module.
@@ -46,6 +48,10 @@ class PlainEvaluator:
         measures: Collection[Any],
         qrels: Mapping[str, Mapping[str, int]],
     ) -> None:
+        qrels = {
+            query_id: {doc_id: max(grade, 0) for doc_id, grade in grades.items()}
+            for query_id, grades in qrels.items()
+        }
         self._qrels = qrels
         self._accuracy = [one for one in measures if one.NAME == _ACCURACY]
         numbered = [one for one in measures if _numbers_only(one)]

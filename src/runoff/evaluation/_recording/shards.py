@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import runoff
 from runoff._util.generations.pointer import checksum
 from runoff._util.lock import lock, unlock
-from runoff._util.stored import is_count, parse_json, path_of
+from runoff._util.stored import is_count, parse_json, path_of, read_stored
 from runoff.errors import (
     InvalidArgument,
     MissingExtra,
@@ -86,7 +86,7 @@ class Folder(Stored):
             try:
                 self._add(shard, self._table(shard, _HEADS))
             except RecordingDamaged:
-                if shard.exists():
+                if shard.exists() or shard.is_symlink():  # a link may lead nowhere
                     raise
                 return self._list()
         return None
@@ -180,7 +180,7 @@ class Folder(Stored):
             RecordingDamaged: it cannot be read, or is not what was written.
         """
         try:
-            data = shard.read_bytes()
+            data = read_stored(shard)
             mark = mark_of(data, required=self._all_marked)
             with pq.ParquetFile(pa.BufferReader(data)) as opened:
                 check_schema(opened.schema_arrow, self._schema)
@@ -297,7 +297,7 @@ def _read_manifest(path: Path) -> tuple[Setup, bool]:
     """Return the setup, and whether every shard has a checksum."""
     manifest = path / _MANIFEST
     try:
-        stored = parse_json(manifest.read_bytes())
+        stored = parse_json(read_stored(manifest))
     except (FileNotFoundError, NotADirectoryError):
         raise RecordingNotFound(f"{path} is not a recording: it has no {_MANIFEST}") from None
     except (OSError, ValueError) as error:

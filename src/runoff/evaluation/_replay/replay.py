@@ -13,6 +13,7 @@ from runoff._util.arguments import count, is_share
 from runoff.errors import InvalidArgument
 from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._recording.setup import fusion_from_json, threshold_to_json
+from runoff.evaluation._remarks import check_recording
 from runoff.evaluation._replay.first_stage import prepared
 from runoff.evaluation._replay.traverse import recorded_scores, scores_by, scores_of_other, traverse
 from runoff.fusion._as_fusion import as_fusion
@@ -215,6 +216,7 @@ def plan_replay(  # noqa: PLR0913 - as `replay`
     Raises:
         InvalidArgument: an argument has an invalid value, or asks for what was not recorded.
     """
+    check_recording(recording)
     setup = recording.setup
     scores_of, steps = _second_stage(recording, reranker)
     fused, shares = _fusion(setup, fusion, weights, _depth(setup, depth))

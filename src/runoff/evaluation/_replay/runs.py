@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.arguments import check_mapping
 from runoff._util.stored import path_of
 from runoff._util.text import utf8
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._labels.formats import numbered_lines
+from runoff.evaluation._remarks import check_recording
 from runoff.evaluation._replay.replay import replay
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def by_stage(recording: Recording) -> dict[str, Run]:
     Args:
         recording: what `record` returned.
     """
+    check_recording(recording)
     setup = recording.setup
     runs: dict[str, Run] = {}
     for source in setup.sources:
@@ -128,6 +131,7 @@ def write_run(
     """
     file = path_of("path", path)
     _word("tag", tag)
+    check_mapping("run", run, "query ids to document ids, best first")
     lines = [line for query_id, hits in run.items() for line in _lines(query_id, hits, tag)]
     content = "".join(lines).encode()
     file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
@@ -153,8 +157,8 @@ def _lines(query_id: str, hits: Sequence[str | tuple[str, float]], tag: str) -> 
         yield f"{query_id} Q0 {doc_id} {rank} {above!s} {tag}\n"
 
 
-def _word(argument: str, value: str) -> None:
-    if not value or value.split() != [value]:
+def _word(argument: str, value: object) -> None:
+    if not isinstance(value, str) or not value or value.split() != [value]:
         raise InvalidArgument(
             argument, value, "must be one word: spaces separate the columns of a run file"
         )

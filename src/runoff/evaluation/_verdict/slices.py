@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.arguments import check_mapping
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def by_length(queries: Mapping[str, str]) -> dict[str, str]:
     Args:
         queries: query id to text.
     """
+    check_mapping("queries", queries, "query ids to texts")
     counts = {query_id: len(text.split()) for query_id, text in queries.items()}
     if max(counts.values(), default=0) <= 1:
         counts = {query_id: len(text.strip()) for query_id, text in queries.items()}
@@ -64,6 +66,7 @@ def by_script(queries: Mapping[str, str]) -> dict[str, str]:
     Args:
         queries: query id to text.
     """
+    check_mapping("queries", queries, "query ids to texts")
     from runoff._onnx.languages import main_script  # noqa: PLC0415 - only this needs it
 
     return {query_id: main_script(text) for query_id, text in queries.items()}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._util.arguments import count, is_share
+from runoff._util.arguments import between, check_seed, count, is_share
 from runoff.errors import InvalidArgument
 from runoff.evaluation._labels.caveats import caveats_of, doubted
 from runoff.evaluation._measures.measures import Measured
@@ -78,9 +77,9 @@ def verdict(  # noqa: PLR0913 - every setting has a default
             result of either is a judged document, or a number is out of its range.
     """
     rounds, smallest = count("rounds", rounds), count("smallest", smallest)
-    for name, value, most in (("bound", bound, math.inf), ("level", level, 1.0)):
-        if not 0 < value < most:
-            raise InvalidArgument(name, value, f"must be above 0 and below {most:g}")
+    between("bound", bound)
+    between("level", level, 1.0)
+    check_seed(seed)
     if unjudged is not None and not is_share(unjudged):
         raise InvalidArgument("unjudged", unjudged, "must be a chance within 0 and 1, or None")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from runoff._util.arguments import is_one_of
 from runoff._waiting import exits
 from runoff.errors import InvalidArgument
 from runoff.recall._analyzers import make_analyzer
@@ -106,8 +107,8 @@ class BM25:
         progress: Wanted = False,
     ) -> None:
         if method is None:
-            method = "okapi" if engine == "rank-bm25" else "lucene"
-        if texts not in {"memory", "disk"}:
+            method = "okapi" if is_one_of(engine, {"rank-bm25"}) else "lucene"
+        if not is_one_of(texts, {"memory", "disk"}):
             raise InvalidArgument("texts", texts, 'must be "memory" or "disk"')
         analyze, formula = make_analyzer(analyzer), Formula(engine, method, k1, b, delta)
         self._lock = threading.RLock()
@@ -203,7 +204,13 @@ class BM25:
         return len(known)
 
     def get(self, doc_id: str) -> Document | None:
-        """Return the document with this id, or None."""
+        """Return the document with this id, or None.
+
+        Raises:
+            InvalidArgument: the id is not a string.
+        """
+        if not isinstance(doc_id, str):
+            raise InvalidArgument("doc_id", doc_id, "must be a string")
         with self._lock:
             return self._pending.document(doc_id, self._snapshot)
 

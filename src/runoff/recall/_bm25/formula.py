@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from runoff._util.arguments import is_one_of
 from runoff._util.stored import is_finite
 from runoff.errors import InvalidArgument
 
@@ -47,10 +48,10 @@ class Formula:
     delta: float
 
     def __post_init__(self) -> None:
-        if self.engine not in {"bm25s", "rank-bm25"}:
+        if not is_one_of(self.engine, {"bm25s", "rank-bm25"}):
             raise InvalidArgument("engine", self.engine, 'must be "bm25s" or "rank-bm25"')
         known = _METHODS if self.engine == "bm25s" else ("okapi",)
-        if self.method not in known:
+        if not is_one_of(self.method, known):
             remedy = f"must be one of {', '.join(known)} with the engine {self.engine}"
             raise InvalidArgument("method", self.method, remedy)
         for name, value, least, most in (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from runoff._util.arguments import SignatureOfInit, count
+from runoff._util.arguments import SignatureOfInit, check_list, count, is_one_of
 from runoff._util.progress import Wanted, check_progress, counted
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
@@ -103,9 +103,9 @@ class Dense:
         batch_size: int = 256,
         progress: Wanted = False,
     ) -> None:
-        if stored not in {"float32", "int8"}:
+        if not is_one_of(stored, {"float32", "int8"}):
             raise InvalidArgument("stored", stored, 'must be "float32" or "int8"')
-        if similarity not in SCORE_RANGES:
+        if not is_one_of(similarity, SCORE_RANGES):
             raise InvalidArgument("similarity", similarity, 'must be "cosine", "ip" or "l2"')
         self._embedder = QueryEmbedder(embed, embed_query, aembed_query)
         self._similarity: Similarity = similarity
@@ -165,8 +165,7 @@ class Dense:
         Raises:
             InvalidArgument: `doc_ids` is a string, not a list of them.
         """
-        if isinstance(doc_ids, str | bytes):
-            raise InvalidArgument("doc_ids", doc_ids, "must be a list of ids")
+        check_list("doc_ids", doc_ids, "ids")
         with self._writing:
             return self._rows.drop(set(doc_ids))
 
