@@ -238,10 +238,9 @@ class Prepared:
             if known[0] == depth and known[1] == normalizer:
                 return known[2]
         if name not in self._hits:
-            origin = self.query.origins[name]
-            ends = zip(_known(origin.low), _known(origin.high), strict=True)
-            every = [_Scored(*one) for one in zip(origin.score.tolist(), ends, strict=True)]
-            self._hits[name] = [every[row] for row in self._by_rank[name].tolist()]
+            origin, found = self.query.origins[name], self._by_rank[name]
+            ends = zip(_known(origin.low[found]), _known(origin.high[found]), strict=True)
+            self._hits[name] = list(map(_Scored, origin.score[found].tolist(), ends))
         normalized = normalizer.normalize(self._hits[name][: len(rows)])  # type: ignore[arg-type] # see `_Scored`
         values = np.full(len(self.query), normalizer.missing(normalized))
         values[rows] = normalized
@@ -274,6 +273,8 @@ def _by_rank(origin: Origin) -> NDArray[np.int64]:
 
 
 def _known(ends: NDArray[np.float64]) -> list[float | None]:
+    if np.isnan(ends).all():
+        return [None] * len(ends)
     return [None if math.isnan(end) else end for end in ends.tolist()]
 
 
