@@ -289,7 +289,10 @@ def measured_once(
         found = {name: np.zeros(len(places)) for name in measures}
         scored = _scores({one: order for one, order in run.items() if one in places and order})
         answered = (one for one in evaluator.iter_calc(scored) if one.query_id in scored)
-        _fill(lambda measure, found=found: found[named[measure]], places, answered)
+        columns: dict[object, NDArray[np.float64]] = {
+            measure: found[name] for measure, name in named.items()
+        }
+        _fill(columns.__getitem__, places, answered)
         measured.append(found)
     return measured
 

@@ -129,7 +129,7 @@ class PlainEvaluator:
 
 
 def _hashed_once(measure: Any) -> Any:  # noqa: ANN401 - it publishes no types
-    """Return a measure that knows its hash: ir-measures writes its name out for each, twice a query."""
+    """Return a measure that knows its hash, which ir-measures makes of its name for every query."""
     kind, value = type(measure), hash(measure)
     quick = type(kind.__name__, (kind,), {"__hash__": lambda _self: value})
     return quick(**measure.params)
