@@ -14,6 +14,7 @@ const KEPT = ["id", "query", "doc", "settings", "of"]; // parameters that name a
 /** Answers from the data that the file itself holds. */
 export function embedded(text: string): Data {
   const file = JSON.parse(text) as File;
+  const own = (file.answers["api/state"] as { settings?: { key?: string } | null } | undefined)?.settings?.key ?? null;
   return {
     kind: "embedded",
     async ask<T>(method: "GET" | "POST", path: string, body?: unknown) {
@@ -30,7 +31,8 @@ export function embedded(text: string): Data {
       const parts = query.split("&").filter((part) => KEPT.includes(part.split("=")[0] ?? ""));
       const at = (kept: string[]) => file.answers[[name, kept.join("&")].filter(Boolean).join("?")] as T | undefined;
       const recorded = at(parts.filter((part) => !part.startsWith("settings=")));
-      const found = at(parts) ?? (recorded && { ...recorded, as_recorded: parameters.has("settings") });
+      const settings = parameters.get("settings");
+      const found = at(parts) ?? (recorded && { ...recorded, as_recorded: settings !== null && settings !== own });
       if (name === "api/query" && found) return filled(file, found as unknown as QueryAnswer) as T;
       if (found) return found;
       if (name === "api/document") {
