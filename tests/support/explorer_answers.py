@@ -98,6 +98,7 @@ class Answers:
             "judged": measured,
             "outcome": "degraded" if index % 17 == 3 else "complete",
             "latency_ms": 20 + 200 * rng.random(),
+            "time": 1_764_547_200 + 60 * index if self.kind == "observations" else None,
         }
 
     def _state(self, _: object) -> object:
@@ -326,7 +327,18 @@ class Answers:
             for day in range(1, 29)
         ]
         return {
-            "series": [{"name": "difference in nDCG@10", "points": points}],
+            "series": [{"name": "difference in nDCG@10", "points": points, "confidence": 0.95}],
+            "slices": [
+                {
+                    "name": "language=de",
+                    "decision": "undecided",
+                    "value": 0.02,
+                    "low": -0.1,
+                    "high": 0.1,
+                    "n": 300,
+                },
+            ],
+            "notes": [],
             "statement": "The second stage helps, by 0.07; the chance that this is noise is 5%.",
             "alarms": [self._say(0, "The scores drift since 20 November.")],
         }
@@ -334,8 +346,8 @@ class Answers:
     def _compare(self, _: object) -> object:
         rows = [self._row(index) for index in range(self.queries)]
         return {
-            "a": {"title": "mini"},
-            "b": {"title": "late interaction"},
+            "a": {"title": "mini", "settings": "window 50"},
+            "b": {"title": "late interaction", "settings": "window 20"},
             "summary": {
                 "measure": "nDCG@10",
                 "a": 0.41,

@@ -103,7 +103,7 @@ def explore(  # noqa: PLR0913, PLR0917 - options, which typer gives by name
     elif judgments is not None:
         raise InvalidArgument("judgments", str(judgments), "needs --collection")
     if compare is not None:
-        names = ("recording" if what is None else what.name, compare.name)
+        names = ("demo" if what is None else what.name, compare.name)
         parts |= {"other": Recording.open(compare), "names": names}
     explorer = opened(**parts, labels=labels, timeout=timeout or None)
     if offline is not None:

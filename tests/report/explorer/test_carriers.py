@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from explorer_answers import Answers
@@ -106,7 +107,18 @@ def test_one_file_shows_a_recording_without_a_server(
     page.goto(path.as_uri())
     _looked_at(page)
     assert page.title() == "runoff explorer"
+    page.keyboard.press("q")
+    for condition in ("gain<0", "loss>=10%", "words>4", "latency<1000"):
+        page.get_by_role("searchbox").fill(condition)
+        rows = explorer.answer("GET", f"api/queries?find={quote(condition)}")["total"]
+        page.get_by_role("status").filter(has_text=f"{rows} quer").wait_for()
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("button", name="Results").click()
+    page.wait_for_selector(RESULT)
+    as_recorded = page.get_by_text("results as they were recorded")
+    assert as_recorded.count() == 0
     page.get_by_label("Window").fill("1")
+    as_recorded.wait_for()
     page.get_by_text("Shown is the nearest").or_(page.get_by_text("was 50")).first.wait_for()
     page.keyboard.press("Escape")
     page.keyboard.press("r")

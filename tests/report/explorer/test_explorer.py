@@ -4,6 +4,7 @@ import json
 import math
 import time
 from dataclasses import replace
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from explored import collection, explorer, recording
 from recorded import pipeline, questions
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation import evaluate, losses, record
+from runoff.evaluation import evaluate, losses, record, verdict
 from runoff.evaluation import replay as replayed
 from runoff.pipeline._systems import as_system
 from runoff.report._explorer.opened import opened
@@ -95,6 +96,35 @@ def test_filters_of_the_table_keep_what_they_name(page):
     assert ask(page, f"api/queries?find={words[0]}+nowhere")["total"] == 0
     assert ask(page, "api/queries?find=language%3Dde")["rows"] == german["rows"]
     assert ask(page, "api/queries?only=degraded")["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "column", "fits"),
+    [
+        ("gain<0", "gain", lambda value: value < 0),
+        ("loss>.25", "loss", lambda value: value > 0.25),
+        ("loss<=25%", "loss", lambda value: value <= 0.25),
+        ("words>=4", "length", lambda value: value >= 4),
+        ("unjudged>20%", "unjudged", lambda value: value > 0.2),
+        ("latency<5", "latency_ms", lambda value: value < 5),
+        ("Before>0.5", "before", lambda value: value > 0.5),
+        ("after<1.0", "after", lambda value: value < 1),
+    ],
+)
+def test_the_table_is_filtered_by_its_numbers(page, condition, column, fits):
+    """A word such as `loss>.25` is a condition, and goes with other words."""
+    every = ask(page, "api/queries")["rows"]
+    wanted = {row["query_id"] for row in every if row[column] is not None and fits(row[column])}
+    found = ask(page, f"api/queries?find={quote(condition)}")["rows"]
+    assert {row["query_id"] for row in found} == wanted
+    assert ask(page, f"api/queries?find={quote(condition)}+nowhere")["total"] == 0
+
+
+def test_an_unknown_number_fits_no_condition():
+    """A query without judgments has neither a small nor a large gain."""
+    page = explorer(judged=False)
+    for condition in ("gain<1", "gain>-1", "unjudged<=1"):
+        assert ask(page, f"api/queries?find={quote(condition)}")["total"] == 0
 
 
 def test_a_query_shows_both_orders_of_the_replayed(page):
@@ -274,6 +304,11 @@ def test_two_recordings_are_compared_query_by_query():
     page = explorer(other=other, names=("wide", "narrow"))
     found = ask(page, "api/compare")
     assert [found[side]["title"] for side in ("a", "b")] == ["wide", "narrow"]
+    assert "window 5" in found["b"]["settings"]
+    sides = (evaluate(replayed(one), collection(), ["nDCG@10"]) for one in (recording(), other))
+    decision = verdict(*sides)
+    said = {"keep": "B is better", "remove": "B is worse", "no effect": "No difference"}
+    assert found["summary"]["sentence"].startswith(said.get(decision.decision, "Undecided"))
     values = evaluate(replayed(other), collection(), ["nDCG@10"]).by_query("nDCG@10")
     assert {row["query_id"]: row["b"] for row in found["rows"]} == pytest.approx(values)
     listed = ask(page, "api/query?id=q2&of=b")["after"][:10]

@@ -62,6 +62,19 @@ def test_a_grade_changes_what_is_measured(tmp_path):
     assert second["measure"]["after"] != first["measure"]["after"]
 
 
+def test_a_grade_does_not_change_what_the_system_is_compared_with(tmp_path):
+    """The figures until the next verdict are against the same system, by the new grades."""
+    page = explorer(labels=tmp_path / "labels.csv")
+    first = page.answer("POST", "api/replay", {"full": True})["summary"]
+    shown = page.answer("GET", "api/query?id=q2")["before"]
+    top = next(one for one in shown if not one["grade"])
+    page.answer("POST", "api/labels", {"query_id": "q2", "doc_id": top["doc_id"], "grade": 3})
+    rough = page.answer("POST", "api/replay", {})["summary"]
+    full = page.answer("POST", "api/replay", {"full": True})["summary"]
+    assert rough["against"] == first["against"] == full["against"]
+    assert rough["before"] != first["before"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -36,6 +36,28 @@ def test_the_trend_is_that_of_the_statement(harmed):
     assert points[-1]["n"] == 60
     assert points[-1]["low"] <= points[-1]["value"] <= points[-1]["high"]
     assert found["statement"] in found["alarms"] or "undecided" not in found["statement"]
+    assert found["series"][0]["confidence"] == 0.95
+
+
+def test_a_slice_that_is_harmed_is_an_alarm_of_its_own(tmp_path):
+    """Where all queries together prove nothing, the alarm names it; its figures stand below."""
+    traffic = stream(200, better=3.0, slices={"side": "good"})
+    traffic += stream(200, better=-3.0, first=200, slices={"side": "bad"})
+    folder = keep(tmp_path / "obs", traffic)
+    judge(folder, graded, people=graded, labels=400)
+    found = ask(opened(observations=Observations(folder)), "api/trend")
+    decisions = {one["name"]: one["decision"] for one in found["slices"]}
+    assert decisions == {"side=bad": "harms", "side=good": "helps"}
+    assert found["alarms"][0] == "It harms side=bad."
+    assert found["statement"] not in found["alarms"]
+
+
+def test_observations_can_be_sorted_by_their_time(harmed):
+    """The page lists the latest first."""
+    rows = ask(harmed, "api/queries?sort=time&order=desc&limit=100")["rows"]
+    times = [row["time"] for row in rows]
+    assert times == sorted(times, reverse=True)
+    assert len(set(times)) > 1
 
 
 def test_an_observation_shows_both_orders_and_can_be_graded(harmed):

@@ -162,7 +162,7 @@ def test_help_opens_and_gives_the_focus_back(opened: Callable[..., Page]) -> Non
     page.keyboard.press("?")
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("Escape")
-    assert page.get_by_role("dialog").count() == 0
+    page.locator("dialog").wait_for(state="detached")
     assert page.evaluate("one => one === document.activeElement", here)
     page.keyboard.press("?")
     page.get_by_label("Keys of one letter act at once").uncheck()
@@ -236,6 +236,8 @@ def test_two_recordings_are_compared(opened: Callable[..., Page]) -> None:
     page.get_by_text("undecided: the interval holds zero.").wait_for()
     page.locator("[data-index='0']").click()
     page.wait_for_selector(VIEWS["results"])
+    for side in ("left", "right"):  # both are answers, so the second stage scored both
+        assert "rerank" in page.locator(f"[data-side={side}] .trail").first.inner_text()
     asked = [path for _, path, _ in answers.asked]
     assert any("of=a" in path for path in asked)
     assert any("of=b" in path for path in asked)

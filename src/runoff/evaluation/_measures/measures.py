@@ -274,25 +274,30 @@ def evaluate(run: Run, collection: Judged, measures: Iterable[object] = MEASURES
 def measured_once(
     measures: Sequence[str],
     qrels: Mapping[str, Mapping[str, int]],
-    run: Run,
-) -> dict[str, NDArray[np.float64]]:
-    """Return measure to the value of every query of `qrels`, in their order.
+    *runs: Run,
+) -> list[dict[str, NDArray[np.float64]]]:
+    """Return for each run measure to the value of every query of `qrels`, in their order.
 
     Args:
         measures: names that `Evaluator` accepts.
         qrels: query id to document id to grade.
-        run: query id to document ids without repetitions, best first.
+        *runs: query id to document ids without repetitions, best first.
     """
     ir_measures = library()
     named = {parsed_measure(ir_measures, one): one for one in measures}
     places = {query_id: at for at, query_id in enumerate(qrels)}
-    found = {name: np.zeros(len(places)) for name in measures}
-    scored = _scores({one: order for one, order in run.items() if one in places and order})
-    plain = {query_id: dict(grades) for query_id, grades in qrels.items()}
-    values = PlainEvaluator(ir_measures, list(named), plain).iter_calc(scored)
-    answered = (one for one in values if one.query_id in scored)
-    _fill(lambda measure: found[named[measure]], places, answered)
-    return found
+    evaluator = PlainEvaluator(ir_measures, list(named), qrels)
+    measured = []
+    for run in runs:
+        found = {name: np.zeros(len(places)) for name in measures}
+        scored = _scores({one: order for one, order in run.items() if one in places and order})
+        answered = (one for one in evaluator.iter_calc(scored) if one.query_id in scored)
+        columns: dict[object, NDArray[np.float64]] = {
+            measure: found[name] for measure, name in named.items()
+        }
+        _fill(columns.__getitem__, places, answered)
+        measured.append(found)
+    return measured
 
 
 def _fill(
@@ -318,7 +323,7 @@ def _grouped(cutoffs: Mapping[Any, int | None]) -> dict[int | None, set[Any]]:
 def _scores(orders: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
     """Return scores that fall with the rank, exact in single precision."""
     return {
-        query_id: {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
+        query_id: dict(zip(order, map(float, range(len(order), 0, -1)), strict=True))
         for query_id, order in orders.items()
     }
 
@@ -333,7 +338,7 @@ def _falling(query_id: str, given: object) -> dict[str, float]:
     if not fit or not all(isinstance(doc_id, str) for doc_id in order):
         remedy = f"must list document ids, best first (query {query_id!r})"
         raise InvalidArgument("run", given, remedy)
-    scores = {doc_id: float(len(order) - at) for at, doc_id in enumerate(order)}
+    scores = _scores({query_id: order})[query_id]
     if len(scores) < len(order):
         twice = next(doc_id for at, doc_id in enumerate(order) if doc_id in order[:at])
         remedy = (

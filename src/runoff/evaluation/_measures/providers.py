@@ -53,6 +53,7 @@ class PlainEvaluator:
             for query_id, grades in qrels.items()
         }
         self._qrels = qrels
+        measures = [_hashed_once(one) for one in measures]
         self._accuracy = [one for one in measures if one.NAME == _ACCURACY]
         numbered = [one for one in measures if _numbers_only(one)]
         others = [one for one in measures if one not in numbered and one not in self._accuracy]
@@ -133,9 +134,18 @@ class PlainEvaluator:
         return bool(counted) and all(grades.get(doc_id, 0) >= least for doc_id in counted)
 
 
+def _hashed_once(measure: Any) -> Any:  # noqa: ANN401 - it publishes no types
+    """Return a measure that knows its hash, which ir-measures makes of its name for every query."""
+    kind, value = type(measure), hash(measure)
+    quick = type(kind.__name__, (kind,), {"__hash__": lambda _self: value})
+    return quick(**measure.params)
+
+
 def _readable(given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return query ids and document ids as C code reads them; no two ids become one."""
     if _is_readable("".join(given)):
+        if _is_readable("".join(map("".join, given.values()))):
+            return {query_id: dict(documents) for query_id, documents in given.items()}
         queries = dict(given)
     else:
         queries = {_escaped(query_id): documents for query_id, documents in given.items()}

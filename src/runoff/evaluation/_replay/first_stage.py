@@ -90,7 +90,6 @@ class Prepared:
     __slots__ = (
         "_by_rank",
         "_falling",
-        "_hits",
         "_last",
         "_near",
         "_normalized",
@@ -114,7 +113,6 @@ class Prepared:
         self._last: tuple[object, dict[str, float], int, Fused] | None = None
         self._near: _Near | None = None
         self.recorded: StageScores | None = None
-        self._hits: dict[str, list[_Scored]] = {}
         self._normalized: dict[str, list[tuple[int, object, NDArray[np.float64]]]] = {}
 
     def fused(self, fusion: Fusion | None, weights: dict[str, float], depth: int) -> Fused:
@@ -237,12 +235,11 @@ class Prepared:
         for known in kept:
             if known[0] == depth and known[1] == normalizer:
                 return known[2]
-        if name not in self._hits:
-            origin = self.query.origins[name]
-            ends = zip(_known(origin.low), _known(origin.high), strict=True)
-            every = [_Scored(*one) for one in zip(origin.score.tolist(), ends, strict=True)]
-            self._hits[name] = [every[row] for row in self._by_rank[name].tolist()]
-        normalized = normalizer.normalize(self._hits[name][: len(rows)])  # type: ignore[arg-type] # see `_Scored`
+        # not kept: what stays in memory by the hit keeps the garbage collector busy
+        origin = self.query.origins[name]
+        ends = zip(_known(origin.low[rows]), _known(origin.high[rows]), strict=True)
+        hits = list(map(_Scored, origin.score[rows].tolist(), ends))
+        normalized = normalizer.normalize(hits)  # type: ignore[arg-type] # see `_Scored`
         values = np.full(len(self.query), normalizer.missing(normalized))
         values[rows] = normalized
         kept[_NORMALIZED - 1 :] = []
@@ -274,6 +271,8 @@ def _by_rank(origin: Origin) -> NDArray[np.int64]:
 
 
 def _known(ends: NDArray[np.float64]) -> list[float | None]:
+    if np.isnan(ends).all():
+        return [None] * len(ends)
     return [None if math.isnan(end) else end for end in ends.tolist()]
 
 

@@ -8,6 +8,7 @@ on a slice); the same draws serve every column.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,15 @@ import numpy as np
 from runoff.evaluation._statistics.permutation import chunks, holm, permutation_p
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _UNSEEN = 3  # queries whose change may be of any size, beside those that were seen to change
 _SPARSE, _DENSE = 12.0, 16.0  # changed queries, weighted up where they are not rare
 _STRETCH = 1.03  # at most: chosen so that dense differences get no needlessly wide interval
 _ROUNDING = 1e-12
+_KEPT = 4_000_000  # random weights kept for the next comparison of as many queries: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +195,14 @@ class _Draws:
         seed: int,
     ) -> _Draws:
         """Draw the weights once for all columns."""
-        rng = np.random.default_rng(seed)
         queries, columns = deltas.shape
+        sizes = tuple(chunks(rounds, queries))
+        drawn = _weights(sizes, queries, seed)
         belongs = members.astype(np.float64)
         sums, totals = np.empty((rounds, columns)), np.empty((rounds, columns))
         done = 0
-        for size in chunks(rounds, queries):
-            weights = rng.standard_exponential((size, queries))
+        for size in sizes:
+            weights = next(drawn)
             sums[done : done + size] = weights @ deltas
             totals[done : done + size] = weights @ belongs
             done += size
@@ -211,8 +216,7 @@ class _Draws:
         return cls(
             sums,
             totals,
-            # evenly spread: what is not seen is then bounded without the luck of the draws
-            -np.log((rng.permutation(rounds)[:, None] + 0.5) / rounds),
+            next(drawn),
             deltas.sum(axis=0) / many,
             np.maximum(largest, span * _UNSEEN / (changed + _UNSEEN)),
             share,
@@ -246,6 +250,25 @@ class _Draws:
         totals, added = self.totals + self.extra, self.extra * self.span
         levels = np.full(len(self.means), level)
         return _quantiles((self.sums - added) / totals, (self.sums + added) / totals, levels)
+
+
+def _weights(sizes: tuple[int, ...], queries: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Return the queries' weights, some rounds at a time, and then those of the added value."""
+    few = sum(sizes) * queries <= _KEPT
+    return iter(_kept(sizes, queries, seed)) if few else _drawn(sizes, queries, seed)
+
+
+@lru_cache(maxsize=1)
+def _kept(sizes: tuple[int, ...], queries: int, seed: int) -> tuple[NDArray[np.float64], ...]:
+    return tuple(_drawn(sizes, queries, seed))
+
+
+def _drawn(sizes: tuple[int, ...], queries: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    rng, rounds = np.random.default_rng(seed), sum(sizes)
+    for size in sizes:
+        yield rng.standard_exponential((size, queries))
+    # evenly spread: what is not seen is then bounded without the luck of the draws
+    yield -np.log((rng.permutation(rounds)[:, None] + 0.5) / rounds)
 
 
 def _student(changed: NDArray[np.int64]) -> NDArray[np.float64]:

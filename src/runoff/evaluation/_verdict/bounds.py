@@ -147,7 +147,12 @@ class Unjudged:
 
 
 def in_doubt(
-    pair: Pair, extent: Extent, decided: Callable[[Pair], Verdict], found: Verdict
+    pair: Pair,
+    extent: Extent,
+    decided: Callable[[Pair], Verdict],
+    found: Verdict,
+    *,
+    brief: bool = False,
 ) -> Verdict:
     """Return a verdict that holds whatever the judgments of the unjudged documents would be.
 
@@ -160,6 +165,7 @@ def in_doubt(
         extent: what the unjudged documents could do to the first measure.
         decided: returns the verdict on a pair.
         found: the verdict that counts unjudged documents as not relevant.
+        brief: whether `Verdict.unjudged` and the reason are left as they are.
     """
 
     def at(chance: float) -> tuple[Verdict, Verdict, Verdict]:
@@ -178,6 +184,9 @@ def in_doubt(
     every = at(extent.chance)
     worst, _, best = every
     decision = _decision(every)
+    keep_for, remove_for = _shared(every, "keep_for"), _shared(every, "remove_for")
+    if brief:
+        return replace(found, decision=decision, keep_for=keep_for, remove_for=remove_for)
     decides = decision == "undecided" and len({one.decision for one in every}) > 1
     likely = decision
     if decides and extent.rate < extent.chance:
@@ -189,8 +198,8 @@ def in_doubt(
         extent.rate,
         worst.main,
         best.main,
-        float(extent.condensed.mean()),
-        extent.beside,
+        float(extent.condensed().mean()),
+        extent.beside(),
         decides,
         likely,
         _ordered(extent.doubts, worst, found, best),
@@ -203,8 +212,8 @@ def in_doubt(
         decision=decision,
         reason=reason,
         more_queries=more,
-        keep_for=_shared(every, "keep_for"),
-        remove_for=_shared(every, "remove_for"),
+        keep_for=keep_for,
+        remove_for=remove_for,
         unjudged=unjudged,
     )
 

@@ -21,7 +21,7 @@ from runoff.evaluation._replay.runs import BEST, RERANKED, by_stage
 from runoff.evaluation._statistics.choice import argmax
 from runoff.evaluation._trials import Costs
 from runoff.evaluation._verdict.result import Rival
-from runoff.evaluation._verdict.verdict import verdict
+from runoff.evaluation._verdict.verdict import Rules, decide, verdict
 from runoff.fusion._convex import Convex
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def contest(recording: Recording, collection: Judged, measures: Iterable[object]
     settings, found = _first_stages(answers, setup)
     decisive = list(measures)[:1]
     evaluator = Evaluator(collection, decisive)
-    values = np.array([evaluator.evaluate(one).values[evaluator.measures[0]] for one in found])
+    counted = ({query_id: one[query_id][: evaluator.deepest] for query_id in one} for one in found)
+    values = np.array([evaluator.evaluate(one).values[evaluator.measures[0]] for one in counted])
     chosen = _chosen(values)
     best = {query_id: list(found[at][query_id]) for query_id, at in zip(ids, chosen, strict=True)}
     spent = [costs.of(one.sources, nothing).ms for one in settings]
@@ -156,8 +157,9 @@ def against(
     before, after = found.compared
     main = verdict(measured[before], measured[after], **options)
     first = main.main.measure
+    plain, rules = _only(measured[after], first), Rules(**options)
     singles = {
-        name: verdict(_only(measured[name], first), _only(measured[after], first), **options)
+        name: decide(_only(measured[name], first), plain, rules, brief=True)
         for name in found.others
     }
     rivals = tuple(

@@ -64,11 +64,10 @@ class Extent:
         high: the same with the judgments that favour the second one most.
         chance: the highest chance that such a document is relevant.
         rate: the share of relevant documents among the judged ones of the counted results.
-        condensed: the difference of each query if unjudged documents are taken out of both
-            results, shape (queries,).
-        beside: measure for incomplete judgments to the mean difference.
         doubts: the documents, those that move the mean difference most first.
         grade: the highest grade that they are given.
+        sides: the two systems.
+        measure: the measure.
     """
 
     plain: NDArray[np.float64]
@@ -76,10 +75,10 @@ class Extent:
     high: NDArray[np.float64]
     chance: float
     rate: float
-    condensed: NDArray[np.float64]
-    beside: Mapping[str, float]
     doubts: tuple[Doubt, ...]
     grade: int
+    sides: tuple[Measured, Measured]
+    measure: str
 
     def ends(self, chance: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what is expected of both systems at worst and at best, each of shape (2, queries).
@@ -89,6 +88,25 @@ class Extent:
         """
         low, high = (self.plain + chance * (ends - self.plain) for ends in (self.low, self.high))
         return low, high
+
+    def condensed(self) -> NDArray[np.float64]:
+        """Return each query's difference if unjudged documents are taken out, shape (queries,)."""
+        runs = [
+            {
+                query_id: [one for one in found if one in side.qrels[query_id]]
+                for query_id, found in side.answers.items()
+                if query_id in side.qrels
+            }
+            for side in self.sides
+        ]
+        first, second = measured_once([self.measure], self.sides[0].qrels, *runs)
+        return second[self.measure] - first[self.measure]
+
+    def beside(self) -> dict[str, float]:
+        """Return measures for incomplete judgments, with the mean difference by each."""
+        runs = (side.answers for side in self.sides)
+        first, second = measured_once(BESIDE, self.sides[0].qrels, *runs)
+        return {name: float((second[name] - first[name]).mean()) for name in BESIDE}
 
 
 def pooled(qrels: Mapping[str, Mapping[str, int]]) -> bool:
@@ -160,8 +178,8 @@ def doubt_of(before: Measured, after: Measured, measure: str, chance: float = 1.
     places = {query_id: at for at, query_id in enumerate(before.query_ids)}
     tried = list(_choices(open_ones))
     effects: dict[tuple[str, str], float] = {}
-    sides = _relabelled(before, after, measure, cutoff, tried, grade)
-    for (query_id, relevant), values in zip(tried, sides.T, strict=True):
+    relabelled = _relabelled(before, after, measure, cutoff, tried, grade)
+    for (query_id, relevant), values in zip(tried, relabelled.T, strict=True):
         at = places[query_id]
         gain = values[1] - values[0]
         if gain < low[1, at] - low[0, at]:
@@ -177,8 +195,8 @@ def doubt_of(before: Measured, after: Measured, measure: str, chance: float = 1.
     ]
     doubts.sort(key=lambda one: (-abs(one.effect), one.query_id, one.doc_id))
     rate = _rate(before, after, cutoff)
-    condensed, beside = _condensed(before, after, measure), _beside(before, after)
-    return Extent(plain, low, high, chance, rate, condensed, beside, tuple(doubts), grade)
+    sides = before, after
+    return Extent(plain, low, high, chance, rate, tuple(doubts), grade, sides, measure)
 
 
 class _Open(NamedTuple):
@@ -257,7 +275,7 @@ def _relabelled(
     grade: int,
 ) -> NDArray[np.float64]:
     """Return both systems' values for each choice of relevant documents, shape (2, choices)."""
-    # every choice is a query of its own, so that each system is measured once; a document that is
+    # every choice is a query of its own, so that the systems are measured once; a document that is
     # not relevant counts as one without a judgment
     relevant = {
         query_id: {doc_id: held for doc_id, held in before.qrels[query_id].items() if held > 0}
@@ -269,30 +287,8 @@ def _relabelled(
         for name, (query_id, chosen) in asked.items()
     }
     most = None if cutoff == math.inf else int(cutoff)
-    return np.array(
-        [
-            measured_once(
-                [measure],
-                qrels,
-                {name: side.answers.get(one, ())[:most] for name, (one, _) in asked.items()},
-            )[measure]
-            for side in (before, after)
-        ]
-    )
-
-
-def _condensed(before: Measured, after: Measured, measure: str) -> NDArray[np.float64]:
-    first, second = (
-        measured_once([measure], side.qrels, {
-            query_id: [one for one in found if one in side.qrels[query_id]]
-            for query_id, found in side.answers.items()
-            if query_id in side.qrels
-        })[measure]
+    runs = (
+        {name: side.answers.get(one, ())[:most] for name, (one, _) in asked.items()}
         for side in (before, after)
-    )  # fmt: skip
-    return second - first
-
-
-def _beside(before: Measured, after: Measured) -> dict[str, float]:
-    first, second = (measured_once(BESIDE, side.qrels, side.answers) for side in (before, after))
-    return {name: float((second[name] - first[name]).mean()) for name in BESIDE}
+    )
+    return np.array([found[measure] for found in measured_once([measure], qrels, *runs)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,30 @@ _TIE = 1e-9
 _MAIN_SHARE = 0.8  # of the level, for the question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a verdict is reached; see `verdict`."""
+
+    slices: Mapping[str, Slicing] | None = None
+    bound: float = 0.01
+    level: float = 0.05
+    smallest: int = 10
+    rounds: int = 10_000
+    seed: int = 0
+    unjudged: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        count("rounds", self.rounds)
+        count("smallest", self.smallest)
+        between("bound", self.bound)
+        between("level", self.level, 1.0)
+        check_seed(self.seed)
+        if self.unjudged is not None and not is_share(self.unjudged):
+            remedy = "must be a chance within 0 and 1, or None"
+            raise InvalidArgument("unjudged", self.unjudged, remedy)
 
 
 def verdict(  # noqa: PLR0913 - every setting has a default
@@ -76,21 +101,29 @@ def verdict(  # noqa: PLR0913 - every setting has a default
         InvalidArgument: the two have different queries or measures, a value is not finite, no
             result of either is a judged document, or a number is out of its range.
     """
-    rounds, smallest = count("rounds", rounds), count("smallest", smallest)
-    between("bound", bound)
-    between("level", level, 1.0)
-    check_seed(seed)
-    if unjudged is not None and not is_share(unjudged):
-        raise InvalidArgument("unjudged", unjudged, "must be a chance within 0 and 1, or None")
+    rules = Rules(slices, bound, level, smallest, rounds, seed, unjudged)
+    return decide(before, after, rules)
 
-    def decided(pair: Pair) -> Verdict:
-        return _decided(pair, slices or {}, bound, level, smallest, rounds, seed)
 
-    pair = paired(before, after)
+def decide(
+    before: Measured | Values, after: Measured | Values, rules: Rules, *, brief: bool = False
+) -> Verdict:
+    """Return a verdict by some rules.
+
+    Args:
+        before: one system's values.
+        after: the other system's.
+        rules: the arguments of `verdict`.
+        brief: whether the decision, its slices and the comparisons are all that is read; what
+            explains them is then left out.
+    """
+    pair, unjudged = paired(before, after), rules.unjudged
     if isinstance(before, Measured) and isinstance(after, Measured) and before.qrels:
         check_found((before.answers, after.answers), before.qrels)
-    found, extent = decided(pair), _extent(before, after, pair, unjudged)
-    found = found if extent is None else in_doubt(pair, extent, decided, found)
+    found, extent = _decided(pair, rules, brief=brief), _extent(before, after, pair, unjudged)
+    if extent is not None:
+        decided = partial(_decided, rules=rules, brief=True)
+        found = in_doubt(pair, extent, decided, found, brief=brief)
     if unjudged is None and extent is None and (note := _marked(before, after, pair)):
         found = replace(found, notes=(*found.notes, note))
     return doubted(found, caveats_of(before, after))
@@ -121,17 +154,10 @@ def _comparable(before: Measured, after: Measured) -> bool:
     return bool(before.qrels) and same
 
 
-def _decided(
-    pair: Pair,
-    slices: Mapping[str, Slicing],
-    bound: float,
-    level: float,
-    smallest: int,
-    rounds: int,
-    seed: int,
-) -> Verdict:
+def _decided(pair: Pair, rules: Rules, *, brief: bool) -> Verdict:
     """Return the verdict on two systems' values as they are."""
-    asked, notes = questions(pair, slices, smallest)
+    bound, level, rounds, seed = rules.bound, rules.level, rules.rounds, rules.seed
+    asked, notes = questions(pair, rules.slices or {}, rules.smallest)
     shares = np.full(len(asked), (1 - _MAIN_SHARE) / max(1, len(asked) - 1))
     shares[0] = 1.0 if len(asked) == 1 else _MAIN_SHARE
     compared = _compared(pair, asked, shares, level, rounds, seed)
@@ -141,9 +167,9 @@ def _decided(
     several = main.queries > 1
     deviation = float(pair.deltas[0].std(ddof=1)) if several else 0.0
     decision, keep_for, remove_for = _decision(compared, bound, level)
-    changes = _changes(pair)
+    changes = () if brief else _changes(pair)
     more = None
-    if decision == "undecided":
+    if decision == "undecided" and not brief:
         span = span_of(pair.before[0], pair.after[0])
         more = more_queries(pair.deltas[0], bound=bound, span=span, level=main_level, seed=seed)
     return Verdict(

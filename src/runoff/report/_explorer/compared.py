@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from runoff.errors import InvalidArgument
+from runoff.evaluation._grid import own_setting
 from runoff.evaluation._health.overlap import rank_biased_overlap
 from runoff.evaluation._verdict.verdict import verdict
 from runoff.report._explorer.judged import MEASURE
@@ -13,6 +14,14 @@ from runoff.report._explorer.table import known
 
 if TYPE_CHECKING:
     from runoff.report._explorer.recorded import Recorded
+
+
+_SAID = {
+    "keep": "B is better",
+    "remove": "B is worse",
+    "no effect": "No difference",
+    "undecided": "Undecided",
+}
 
 
 class Compared:
@@ -70,8 +79,10 @@ class Compared:
             )
         rows.sort(key=lambda row: -abs(row["difference"] or 0.0))
         return {
-            "a": {"title": self.names[0]},
-            "b": {"title": self.names[1]},
+            **{
+                name: {"title": title, "settings": str(own_setting(side.recording.setup))}
+                for (name, side), title in zip(self.sides.items(), self.names, strict=True)
+            },
             "summary": self._summary(values),
             "rows": rows,
             "notes": self._notes(),
@@ -96,7 +107,7 @@ class Compared:
         else:  # only some queries are in both
             a, b = ({MEASURE: {one: values[name][one] for one in judged}} for name in ("a", "b"))
             found = verdict(a, b)
-        main, said = found.main, found.reason
+        main, said = found.main, f"{_SAID.get(found.decision, 'It depends')}: {found.reason}"
         if main.ties == main.queries:
             said = f"The {MEASURE} of no judged query differs."
         return {

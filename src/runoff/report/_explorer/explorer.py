@@ -278,11 +278,12 @@ def _measure(response: Response, grades: Mapping[str, int]) -> dict[str, float] 
         (one for one in response.trace.fates if one.rank is not None), key=lambda one: one.rank or 0
     )
     fused = sorted(ranked, key=lambda one: one.candidate.fusion_rank)
-    values = []
-    for order in (fused, ranked):
-        ids = list(dict.fromkeys(one.candidate.document.doc_id for one in order))
-        values.append(float(measured_once([MEASURE], {"q": grades}, {"q": ids})[MEASURE][0]))
-    before, after = values
+    runs = (
+        {"q": list(dict.fromkeys(one.candidate.document.doc_id for one in order))}
+        for order in (fused, ranked)
+    )
+    found = measured_once([MEASURE], {"q": grades}, *runs)
+    before, after = (float(one[MEASURE][0]) for one in found)
     return {"before": before, "after": after, "gain": after - before}
 
 

@@ -66,6 +66,7 @@ class Observed:
             np.zeros(len(found), np.bool_),
             np.array([not one.outcome.complete for one in found], np.bool_),
             np.array([one.outcome.spent_ms for one in found], np.float64),
+            np.array([one.time for one in found], np.float64),
         )
 
     def rows(self, params: Params) -> dict[str, Any]:
@@ -109,10 +110,23 @@ class Observed:
                 "Nothing was graded yet, so whether the second stage helps is not known: call "
                 "runoff.live.judge."
             )
-            return {"series": [], "statement": said, "alarms": alarms, "summary": str(seen)}
+            return {"statement": said, "alarms": alarms, "series": [], "slices": [], "notes": []}
         stated = found.statement
-        if stated.alarm:
+        slices = [
+            {
+                "name": name,
+                "decision": one.decision,
+                "value": one.difference,
+                "low": one.interval[0],
+                "high": one.interval[1],
+                "n": one.queries,
+            }
+            for name, one in stated.slices.items()
+        ]
+        if stated.decision == "harms":
             alarms.insert(0, stated.sentence)
+        elif harmed := [one["name"] for one in slices if one["decision"] == "harms"]:
+            alarms.insert(0, f"It harms {', '.join(map(str, harmed))}.")
         points = [
             {
                 "at": datetime.fromtimestamp(one.time, UTC).isoformat(),
@@ -124,10 +138,17 @@ class Observed:
             for one in stated.trend
         ]
         return {
-            "series": [{"name": f"difference in {stated.measure}", "points": points}],
             "statement": stated.sentence,
             "alarms": alarms,
-            "summary": str(seen),
+            "series": [
+                {
+                    "name": f"{stated.measure}, after minus before the second stage",
+                    "points": points,
+                    "confidence": 1 - stated.level,
+                }
+            ],
+            "slices": slices,
+            "notes": list(stated.notes),
         }
 
     def state(self) -> dict[str, Any]:

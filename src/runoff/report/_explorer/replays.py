@@ -251,15 +251,16 @@ class Replays:
                 self._contest = version, contest(self._recording, judged, [MEASURE])
             return self._contest[1]
 
-    def _beaten(self, found: Contest) -> dict[str, Measured]:
-        """Return the measures of the simple systems that a contest names."""
+    def _beaten(self, contest: tuple[int, Contest]) -> dict[str, Measured]:
+        """Return the measures of the simple systems that a contest names, by today's grades."""
+        made_at, found = contest
         evaluator = self.judgments.evaluator
         if evaluator is None:
             return {}
         names = [name for name in found.runs if name != RERANKED]
         made = {}
         for name in names:
-            place = name, self.judgments.version
+            place = name, made_at, self.judgments.version
             runs = found.runs[name]
             with self.lock:
                 made[name] = self._simple.get(place, partial(evaluator.evaluate, runs))
@@ -290,12 +291,7 @@ class Replays:
         They are against the strongest simple system alone, and unjudged documents count as not
         relevant.
         """
-        contest = self._contest
-        if contest is not None and contest[0] == self.judgments.version:
-            before = contest[1].compared[0]
-            first = self._beaten(contest[1])[before]
-        else:
-            before, first = self._plain(measured)
+        before, first = self._opponent(measured)
         old, new = first.values[MEASURE], measured.values[MEASURE]
         deltas = (new - old)[:, None]
         members = np.ones(deltas.shape, np.bool_)
@@ -309,6 +305,15 @@ class Replays:
             "against": before,
             "sentence": f"{MEASURE} {new.mean():.3f}, against {old.mean():.3f} ({before}).",
         }
+
+    def _opponent(self, measured: Measured) -> tuple[str, Measured]:
+        """Return the strongest simple system, even if it was chosen before the last grade."""
+        contest = self._contest
+        if contest is not None:
+            before = contest[1].compared[0]
+            if set(measured.query_ids) <= contest[1].runs[before].keys():
+                return before, self._beaten(contest)[before]
+        return self._plain(measured)
 
     def _plain(self, measured: Measured) -> tuple[str, Measured]:
         """Return the recorded first stage, or the recorded system where it is the only one."""
@@ -325,7 +330,7 @@ class Replays:
         else:
             before = beaten.compared[0]
             ms = {**beaten.ms, RERANKED: float(np.median(self.latency(asked)))}
-            every = {**self._beaten(beaten), RERANKED: measured}
+            every = {**self._beaten((self.judgments.version, beaten)), RERANKED: measured}
             found = against(every, replace(beaten, ms=ms))
             sentence = answer_of(Evaluated("", every, beaten.compared, found)).sentence
         low, high = found.main.interval

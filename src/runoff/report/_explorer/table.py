@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
+import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
     from runoff.report._explorer.params import Params
 
 
-_SORTS = ("gain", "loss", "length", "language", "unjudged", "latency", "text")
+_SORTS = ("gain", "loss", "length", "language", "unjudged", "latency", "text", "time")
 _ONLY = ("", "helped", "harmed", "same", "degraded", "unjudged")
 _TIE = 1e-9
+_CONDITION = re.compile(
+    r"(gain|loss|before|after|words|unjudged|latency)([<>]=?)(-?(?:\d+\.?\d*|\.\d+))(%?)", re.ASCII
+)
+_COMPARED: Final = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,7 @@ class Table:
         judged: whether the query has judgments.
         degraded: whether the answer lacks a source or a score.
         latency: milliseconds of the search.
+        times: when it was asked, in seconds since 1970; None where that says nothing.
     """
 
     ids: Sequence[str]
@@ -53,6 +60,7 @@ class Table:
     judged: NDArray[np.bool_]
     degraded: NDArray[np.bool_]
     latency: NDArray[np.float64]
+    times: NDArray[np.float64] | None = None
 
     def answer(
         self, params: Params, stages: Callable[[Sequence[str]], Mapping[str, str]]
@@ -84,7 +92,12 @@ class Table:
     def _kept(self, params: Params) -> NDArray[np.bool_]:
         kept = np.ones(len(self.ids), np.bool_)
         if find := params.get("find"):
-            words = find.casefold().split()
+            words = []
+            for word in find.casefold().split():
+                if condition := _CONDITION.fullmatch(word):
+                    kept &= self._fits(*condition.groups())
+                else:
+                    words.append(word)
             kept &= np.array(
                 [all(one in named for one in words) for named in self._named], np.bool_
             )
@@ -105,20 +118,32 @@ class Table:
                 kept &= ~self.judged | (self.unjudged > 0)
         return kept & self.degraded if only == "degraded" else kept
 
+    def _fits(self, name: str, sign: str, value: str, percent: str) -> NDArray[np.bool_]:
+        """Return which rows fit a condition, such as `loss>.5`; an unknown number fits none."""
+        column = self._numbers["length" if name == "words" else name]
+        fits: NDArray[np.bool_] = _COMPARED[sign](column, float(value) / (100 if percent else 1))
+        return fits
+
+    @cached_property
+    def _numbers(self) -> dict[str, NDArray[np.float64]]:
+        return {
+            "gain": self.after - self.before,
+            "before": self.before,
+            "after": self.after,
+            "loss": self.ideal - self.after,
+            "length": self.length,
+            "unjudged": self.unjudged,
+            "latency": self.latency,
+            "time": np.full(len(self.ids), np.nan) if self.times is None else self.times,
+        }
+
     def _key(self, sort: str, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         if sort in {"text", "language"}:
             named = self.texts if sort == "text" else self.languages
             folded = [named[at].casefold() for at in chosen.tolist()]
             places = {one: at for at, one in enumerate(sorted(set(folded)))}
             return np.array([places[one] for one in folded], np.float64)
-        columns = {
-            "gain": self.after - self.before,
-            "loss": self.ideal - self.after,
-            "length": self.length,
-            "unjudged": self.unjudged,
-            "latency": self.latency,
-        }
-        return columns[sort][chosen]
+        return self._numbers[sort][chosen]
 
     def _row(self, at: int, lost: Mapping[str, str]) -> dict[str, Any]:
         before, after = known(self.before[at]), known(self.after[at])
@@ -138,6 +163,7 @@ class Table:
             "judged": bool(self.judged[at]),
             "outcome": "degraded" if self.degraded[at] else "complete",
             "latency_ms": known(self.latency[at]),
+            "time": None if self.times is None else known(self.times[at]),
         }
 
 

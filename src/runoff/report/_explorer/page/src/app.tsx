@@ -111,7 +111,7 @@ function Loaded({
         setLabels(answer.labels);
         setSaved((held) => held + 1);
         replay.retry();
-        say(value === null ? "Grade removed" : `Graded ${value}, saved`);
+        say(value === null ? "Grade removed" : `Graded ${value}${answer.labels.path ? ", saved" : ""}`);
       } catch (error) {
         setGrades((held) => {
           const undone = new Map(held);

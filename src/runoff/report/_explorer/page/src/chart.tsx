@@ -1,11 +1,15 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { measure, score } from "./format";
+import { measure } from "./format";
 import { useWidth } from "./hooks";
 import type { Trend } from "./types";
 
 const HEIGHT = 220;
 const DAY = 86_400; // seconds
+const HOUR = 3600;
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR].concat(
+  [1, 2, 3, 7, 14, 28, 91, 182, 364].map((days) => days * DAY),
+); // no ticks that read the same
 const HOURS: Intl.DateTimeFormatOptions = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false };
 const SECONDS: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
 const DAYS: Intl.DateTimeFormatOptions = { day: "numeric", month: "short" };
@@ -52,6 +56,11 @@ export function Chart({ name, points }: { name: string; points: Trend["series"][
   );
 }
 
+/** A value on an axis with the digits that its step needs. */
+function rounded(value: number, step: number): string {
+  return value.toFixed(Math.max(0, Math.ceil(-Math.log10(step)))).replace("-", "\u2212");
+}
+
 function build(element: HTMLElement, points: Trend["series"][number]["points"], width: number): uPlot {
   const style = getComputedStyle(element);
   const colour = (property: string) => {
@@ -84,10 +93,12 @@ function build(element: HTMLElement, points: Trend["series"][number]["points"], 
       axes: [
         {
           ...axis,
+          space: 90,
+          incrs: STEPS,
           values: (_, splits, __, ___, step) =>
             splits.map((at) => new Date(1000 * at).toLocaleString("en", step < 60 ? SECONDS : step < DAY ? HOURS : DAYS)),
         },
-        { ...axis, size: 56, values: (_, splits) => splits.map((value) => score(value)) },
+        { ...axis, size: 56, values: (_, splits, __, ___, step) => splits.map((value) => rounded(value, step)) },
       ],
       series: [
         {},

@@ -2,7 +2,7 @@ import { useMemo, useState } from "preact/hooks";
 import { useExplorer } from "./context";
 import { address } from "./data";
 import { Change, Diverging, Interval, sure } from "./figures";
-import { measure, percent, signed } from "./format";
+import { ends, measure, percent } from "./format";
 import { useAnswer } from "./hooks";
 import { Flow } from "./results/flow";
 import { Answered, Empty } from "./states";
@@ -36,12 +36,12 @@ function Shown({ found }: { found: Compared }) {
     });
   }, [found, sort]);
   const summary = found.summary;
-  const columns: [Key, string][] = [
+  const columns: [Key, string, string?][] = [
     ["text", "Query"],
-    ["difference", "Difference"],
-    ["a", "A"],
-    ["b", "B"],
-    ["overlap", "Overlap"],
+    ["difference", "Difference", `${summary?.measure ?? "the measure"} of B minus that of A`],
+    ["a", "A", `${summary?.measure ?? "the measure"} of A`],
+    ["b", "B", `${summary?.measure ?? "the measure"} of B`],
+    ["overlap", "Overlap", "how alike both orders are, the first ranks counting most (rank-biased overlap)"],
   ];
   return (
     <>
@@ -49,11 +49,15 @@ function Shown({ found }: { found: Compared }) {
         <dl>
           <div>
             <dt>A</dt>
-            <dd dir="auto">{found.a.title}</dd>
+            <dd dir="auto">
+              {found.a.title} <small>{found.a.settings}</small>
+            </dd>
           </div>
           <div>
             <dt>B</dt>
-            <dd dir="auto">{found.b.title}</dd>
+            <dd dir="auto">
+              {found.b.title} <small>{found.b.settings}</small>
+            </dd>
           </div>
         </dl>
         {summary && (
@@ -67,9 +71,10 @@ function Shown({ found }: { found: Compared }) {
             <Interval value={summary.difference} low={summary.low} high={summary.high} />
             <p class="figures">
               {measure(summary.a)} → <b>{measure(summary.b)}</b>
-              {summary.low !== null && ` 95%: ${signed(summary.low)} to ${signed(summary.high)}`}
+              {summary.low !== null && ` 95%: ${ends(summary.low, summary.high)}`}
             </p>
             <p class="sentence">{summary.sentence}</p>
+            <p class="note">Both as they were recorded. The sliders move A, in the other views.</p>
             {found.notes?.map((note) => (
               <p key={note} class="note" dir="auto">
                 {note}
@@ -86,11 +91,12 @@ function Shown({ found }: { found: Compared }) {
           height={36}
           stamp={JSON.stringify(sort)}
           open={(index) => go({ query: rows[index]!.query_id, doc: null })}
-          head={columns.map(([key, name]) => (
+          head={columns.map(([key, name, title]) => (
             <div
               key={key}
               role="columnheader"
               class={`cell ${key}`}
+              title={title}
               aria-sort={sort.key === key ? (sort.down ? "descending" : "ascending") : undefined}
             >
               <button
@@ -108,7 +114,12 @@ function Shown({ found }: { found: Compared }) {
             const row = rows[index]!;
             return (
               <>
-                <div role="gridcell" class={`cell text ${row.query_id === route.query ? "here" : ""}`} dir="auto">
+                <div
+                  role="gridcell"
+                  class={`cell text ${row.query_id === route.query ? "here" : ""}`}
+                  dir="auto"
+                  title={row.text ?? row.query_id}
+                >
                   {row.text ?? row.query_id}
                 </div>
                 <div role="gridcell" class="cell difference">

@@ -19,6 +19,21 @@ export function signed(value: Maybe): string {
   return digits === "0.000" ? "0.000" : `${value < 0 ? MINUS : "+"}${digits}`;
 }
 
+/** The ends of an interval; one that rounds to 0 keeps the digits that say on which side it is. */
+export function ends(low: Maybe, high: Maybe): string {
+  const end = (one: Maybe) =>
+    known(one) && one !== 0 && Math.abs(one) < 0.0005 ? `${one < 0 ? MINUS : "+"}${Math.abs(one).toFixed(4)}` : signed(one);
+  return `${end(low)} to ${end(high)}`;
+}
+
+/** A moment in seconds since 1970 or as ISO 8601, by the reader's clock. */
+export function moment(at: string | number): string {
+  const date = new Date(typeof at === "number" ? 1000 * at : at);
+  return Number.isNaN(date.getTime())
+    ? String(at)
+    : date.toLocaleString("en", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false });
+}
+
 /** A score on whatever scale. */
 export function score(value: Maybe): string {
   if (!known(value)) return NONE;
@@ -52,7 +67,7 @@ export function plural(number: number, one: string, many = `${one}s`): string {
 
 /** The name of a language code, where the browser knows it, or of a script such as "latin". */
 export function language(code: string): string {
-  if (/^[a-z]{4,}$/.test(code)) return `${code} script`;
+  if (/^[a-z]{4,}$/i.test(code)) return `${code} script`;
   try {
     return new Intl.DisplayNames(["en"], { type: "language" }).of(code) ?? code;
   } catch {

@@ -1,11 +1,12 @@
+import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { useExplorer } from "./context";
 import { address } from "./data";
 import { Change, Diverging, Unjudged } from "./figures";
-import { count, language, measure, milliseconds, NONE, plural } from "./format";
+import { count, language, measure, milliseconds, moment, NONE, plural } from "./format";
 import { useRested } from "./hooks";
 import { Empty, Failed, Waiting } from "./states";
-import type { QueryRow, QueryRows } from "./types";
+import type { QueryRow, QueryRows, State } from "./types";
 import { Virtual } from "./virtual";
 
 const PAGE = 100;
@@ -13,16 +14,31 @@ const HEIGHT = 36;
 
 const COLUMNS: { key: string; sort: string | null; name: string; title?: string }[] = [
   { key: "text", sort: "text", name: "Query" },
+  { key: "when", sort: "time", name: "Asked" },
   { key: "gain", sort: "gain", name: "Gain", title: "what the second stage changed for this query" },
   { key: "after", sort: null, name: "Before \u2192 after" },
   { key: "loss", sort: "loss", name: "Loss", title: "what is missing to the best possible order, and where most of it went" },
   { key: "unjudged", sort: "unjudged", name: "Unjudged", title: "share of the first results that nobody judged" },
-  { key: "length", sort: "length", name: "Words" },
-  { key: "language", sort: "language", name: "Lang." },
-  { key: "latency", sort: "latency", name: "Latency" },
+  { key: "length", sort: "length", name: "Words", title: "words of the query" },
+  { key: "language", sort: "language", name: "Lang.", title: "the language, or the script where it is not known" },
+  { key: "latency", sort: "latency", name: "Latency", title: "of the whole search" },
 ];
 
-const ONLY = ["helped", "harmed", "same", "degraded", "unjudged"];
+const RANKED = ["gain", "after", "loss", "unjudged"]; // columns that need judgments
+
+const ONLY: [string, string][] = [
+  ["helped", "helped"],
+  ["harmed", "harmed"],
+  ["same", "same"],
+  ["unjudged", "some unjudged"],
+  ["degraded", "degraded"],
+];
+
+/** How queries are sorted at first: what changed most, or the latest. */
+export function start(state: State): { sort: string; order: "asc" | "desc" } {
+  if (state.counts.judged > 0) return { sort: "gain", order: "desc" };
+  return state.kind === "observations" ? { sort: "time", order: "desc" } : { sort: "text", order: "asc" };
+}
 
 interface Filter {
   sort: string;
@@ -38,8 +54,7 @@ export function Queries() {
   const { state, settings, go, saved } = useExplorer();
   const judged = state.counts.judged > 0;
   const [filter, setFilter] = useState<Filter>({
-    sort: judged ? "gain" : "text",
-    order: judged ? "desc" : "asc",
+    ...start(state),
     find: "",
     slice: "",
     language: "",
@@ -55,16 +70,19 @@ export function Queries() {
         ? { order: filter.order === "asc" ? "desc" : "asc" }
         : { sort: key, order: key === "text" || key === "language" ? "asc" : "desc" },
     );
+  const timed = state.kind === "observations";
+  const columns = COLUMNS.filter((one) => (judged || !RANKED.includes(one.key)) && (timed || one.key !== "when"));
   const filtered = filter.find || filter.slice || filter.language || filter.only;
   return (
-    <section class={judged ? "queries" : "queries bare"}>
+    <section class={`queries ${judged ? "" : "bare"} ${timed ? "timed" : ""}`}>
       <h2 class="sr">Queries</h2>
       <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
         <input
           type="search"
           data-key="/"
-          placeholder="Filter by words, id or slice"
+          placeholder={judged ? "Filter: words, id, slice, loss>.5" : "Filter: words, id, slice, latency>100"}
           aria-label="Filter by words, id or slice"
+          title="Words, ids or slices, or conditions: gain<0, loss>.5, before<.2, after>.8, unjudged>20%, words>8, latency>100"
           value={filter.find}
           onInput={(event) => set({ find: event.currentTarget.value })}
           onKeyDown={(event) => {
@@ -78,7 +96,7 @@ export function Queries() {
           name="Outcome"
           all="All outcomes"
           value={filter.only}
-          choices={(judged ? ONLY : ONLY.slice(2)).map((one) => [one, one])}
+          choices={judged ? ONLY : ONLY.slice(-1)}
           set={(only) => set({ only })}
         />
         <Choice
@@ -95,6 +113,23 @@ export function Queries() {
           choices={state.languages.map((one) => [one, language(one)])}
           set={(chosen) => set({ language: chosen })}
         />
+        <select
+          class="sort"
+          aria-label="Sort by"
+          value={`${filter.sort} ${filter.order}`}
+          onChange={(event) => {
+            const [key = "", order = ""] = event.currentTarget.value.split(" ");
+            set({ sort: key, order: order as Filter["order"] });
+          }}
+        >
+          {columns.flatMap((one) =>
+            one.sort ? ["desc", "asc"].map((order) => (
+              <option key={one.key + order} value={`${one.sort} ${order}`}>
+                {one.name} {order === "desc" ? "\u2193" : "\u2191"}
+              </option>
+            )) : [],
+          )}
+        </select>
         <span class="total" role="status">
           {pages.total === null ? "" : plural(pages.total, "query", "queries")}
         </span>
@@ -122,7 +157,7 @@ export function Queries() {
       ) : (
         <Virtual
           label="Queries"
-          columns={COLUMNS.length}
+          columns={columns.length}
           total={pages.total}
           height={HEIGHT}
           stamp={stamp}
@@ -131,7 +166,7 @@ export function Queries() {
             const row = pages.row(index);
             if (row) go({ view: "results", query: row.query_id, doc: null });
           }}
-          head={COLUMNS.map((column) => (
+          head={columns.map((column) => (
             <div
               key={column.key}
               role="columnheader"
@@ -153,14 +188,14 @@ export function Queries() {
               )}
             </div>
           ))}
-          row={(index) => <Row row={pages.row(index)} />}
+          row={(index) => <Row row={pages.row(index)} shown={columns.map((one) => one.key)} />}
         />
       )}
     </section>
   );
 }
 
-function Row({ row }: { row: QueryRow | null }) {
+function Row({ row, shown }: { row: QueryRow | null; shown: string[] }) {
   if (row === null)
     return (
       <div role="gridcell" class="cell text bone">
@@ -168,34 +203,41 @@ function Row({ row }: { row: QueryRow | null }) {
       </div>
     );
   const degraded = row.outcome !== null && row.outcome !== "complete";
-  return (
-    <>
-      <div role="gridcell" class="cell text" dir="auto" title={row.slices.join(", ")}>
-        {row.text ?? row.query_id}
-        {degraded && <span class="tag warn">degraded</span>}
-      </div>
-      <div role="gridcell" class="cell gain">
+  const cells: Record<string, ComponentChildren> = {
+    when: row.time === null ? NONE : moment(row.time),
+    gain: (
+      <>
         <Diverging value={row.gain} most={1} />
         <Change value={row.gain} />
-      </div>
-      <div role="gridcell" class="cell after">
+      </>
+    ),
+    after: (
+      <>
         {measure(row.before)} <span aria-hidden="true">→</span> {measure(row.after)}
-      </div>
-      <div role="gridcell" class="cell loss">
+      </>
+    ),
+    loss: (
+      <>
         {measure(row.loss)} <small>{row.loss_stage}</small>
+      </>
+    ),
+    unjudged: <Unjudged share={row.unjudged} />,
+    length: count(row.length),
+    language: row.language ?? NONE,
+    latency: milliseconds(row.latency_ms),
+  };
+  const text = row.text ?? row.query_id;
+  return (
+    <>
+      <div role="gridcell" class="cell text" dir="auto" title={[text, row.slices.join(", ")].join("\n")}>
+        {text}
+        {degraded && <span class="tag warn">degraded</span>}
       </div>
-      <div role="gridcell" class="cell unjudged">
-        <Unjudged share={row.unjudged} />
-      </div>
-      <div role="gridcell" class="cell length">
-        {count(row.length)}
-      </div>
-      <div role="gridcell" class="cell language">
-        {row.language ?? NONE}
-      </div>
-      <div role="gridcell" class="cell latency">
-        {milliseconds(row.latency_ms)}
-      </div>
+      {shown.slice(1).map((key) => (
+        <div key={key} role="gridcell" class={`cell ${key}`}>
+          {cells[key]}
+        </div>
+      ))}
     </>
   );
 }

@@ -1,7 +1,7 @@
 import { useId } from "preact/hooks";
 import { useExplorer } from "./context";
 import { Change, FromTo, Interval, sure } from "./figures";
-import { count, milliseconds, percent, plural, signed } from "./format";
+import { count, ends, milliseconds, percent, plural } from "./format";
 import type { Replaying } from "./replay";
 import type { Knobs } from "./types";
 
@@ -58,7 +58,7 @@ function Line({ replay }: { replay: Replaying }) {
 }
 
 function Verdict({ replay }: { replay: Replaying }) {
-  const { state } = useExplorer();
+  const { state, go } = useExplorer();
   const { answer, error, pending } = replay;
   const summary = answer?.summary;
   return (
@@ -89,15 +89,21 @@ function Verdict({ replay }: { replay: Replaying }) {
               {summary.against && <small dir="auto"> against {summary.against}</small>}
             </span>
             {summary.low !== null && summary.high !== null && (
-              <span>
-                95%: {signed(summary.low)} to {signed(summary.high)}
-              </span>
+              <span>95%: {ends(summary.low, summary.high)}</span>
             )}
           </p>
           <p class="sentence" aria-live="polite">
             {summary.sentence}
           </p>
         </>
+      ) : state.kind === "observations" ? (
+        <p class="sentence">
+          What is proven about live traffic is in the{" "}
+          <button type="button" class="link" onClick={() => go({ view: "trend" })}>
+            trend
+          </button>
+          .
+        </p>
       ) : state.counts.judged === 0 ? (
         <p class="sentence">
           No judged queries, so nobody can say yet whether the second stage helps.{" "}
@@ -138,7 +144,8 @@ function Verdict({ replay }: { replay: Replaying }) {
         <div>
           <dt>Queries</dt>
           <dd>
-            {count(state.counts.queries)}, {count(state.counts.judged)} judged
+            {count(state.counts.queries)}
+            {state.kind !== "observations" && `, ${count(state.counts.judged)} judged`}
             {state.counts.degraded > 0 && `, ${count(state.counts.degraded)} degraded`}
           </dd>
         </div>
@@ -318,7 +325,15 @@ export function Notes() {
       )}
       {state.can_judge && (
         <p class="note" dir="auto">
-          {plural(labels.count, "grade")} {labels.path ? `in ${labels.path}` : "saved"}
+          {labels.path ? (
+            `${plural(labels.count, "grade")} in ${labels.path}`
+          ) : labels.count ? (
+            <>
+              {plural(labels.count, "grade")}, lost when the explorer stops. <code>--labels&nbsp;FILE</code> saves them.
+            </>
+          ) : (
+            "Nothing graded on this page yet."
+          )}
         </p>
       )}
     </section>

@@ -1,6 +1,6 @@
 import { useExplorer } from "./context";
 import { Chart } from "./chart";
-import { signed } from "./format";
+import { count, ends, moment, percent, signed } from "./format";
 import { useAnswer } from "./hooks";
 import { Answered, Empty } from "./states";
 import type { Trend } from "./types";
@@ -23,14 +23,16 @@ function Shown({ found }: { found: Trend }) {
   const series = found.series.filter((one) => one.points.length);
   return (
     <>
-      <p class="lead" dir="auto">
-        {found.statement}
-      </p>
+      {!found.alarms.includes(found.statement) && (
+        <p class="lead" dir="auto">
+          {found.statement}
+        </p>
+      )}
       {found.alarms.length > 0 && (
         <ul class="alarms" aria-label="Alarms">
           {found.alarms.map((alarm, index) => (
             <li key={index} class="warning" dir="auto">
-              {typeof alarm === "string" ? alarm : `${alarm.at ? `${day(alarm.at)}: ` : ""}${alarm.sentence}`}
+              {alarm}
             </li>
           ))}
         </ul>
@@ -40,6 +42,11 @@ function Shown({ found }: { found: Trend }) {
           <figure key={one.name}>
             <figcaption dir="auto">{one.name}</figcaption>
             <Chart name={one.name} points={one.points} />
+            <p class="note">
+              The mean of all queries until then; the true one is in the band, which may be looked at as often as you
+              like ({percent(one.confidence)} confidence). Above 0 the second stage helps; 1 is from no relevant result to
+              nothing but perfect ones.
+            </p>
             <details>
               <summary>As a table</summary>
               <div class="scroll" tabIndex={0} role="region" aria-label={`${one.name} as a table`}>
@@ -48,25 +55,25 @@ function Shown({ found }: { found: Trend }) {
                     <tr>
                       <th scope="col">When</th>
                       <th scope="col" class="number">
-                        Value
+                        Difference
                       </th>
                       <th scope="col" class="number">
-                        Interval
+                        {percent(one.confidence)} interval
                       </th>
                       <th scope="col" class="number">
-                        Number
+                        Queries
                       </th>
                     </tr>
                   </thead>
                   <tbody>
                     {one.points.map((point) => (
                       <tr key={point.at}>
-                        <td>{day(point.at)}</td>
+                        <td>{moment(point.at)}</td>
                         <td class="number">{signed(point.value)}</td>
                         <td class="number">
-                          {point.low === null ? "" : `${signed(point.low)} to ${signed(point.high)}`}
+                          {ends(point.low, point.high)}
                         </td>
-                        <td class="number">{point.n}</td>
+                        <td class="number">{count(point.n)}</td>
                       </tr>
                     ))}
                   </tbody>
@@ -76,19 +83,46 @@ function Shown({ found }: { found: Trend }) {
           </figure>
         ))
       ) : (
-        <Empty>
-          <p>
-            Nothing was observed yet. {state.kind === "observations" && "Let `watch` see some traffic, then open this page again."}
-          </p>
-        </Empty>
+        state.counts.queries === 0 && <Empty>Nothing was observed yet. Let `watch` see some traffic, then open this page again.</Empty>
       )}
+      {found.slices.length > 0 && (
+        <div class="scroll" tabIndex={0} role="region" aria-label="By slice">
+          <table>
+            <caption>By slice</caption>
+            <thead>
+              <tr>
+                <th scope="col">Slice</th>
+                <th scope="col">The second stage</th>
+                <th scope="col" class="number">
+                  Difference
+                </th>
+                <th scope="col" class="number">
+                  Interval
+                </th>
+                <th scope="col" class="number">
+                  Queries
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {found.slices.map((one) => (
+                <tr key={one.name}>
+                  <td dir="auto">{one.name}</td>
+                  <td>{one.decision}</td>
+                  <td class="number">{signed(one.value)}</td>
+                  <td class="number">{ends(one.low, one.high)}</td>
+                  <td class="number">{count(one.n)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {found.notes.map((note) => (
+        <p key={note} class="note" dir="auto">
+          {note}
+        </p>
+      ))}
     </>
   );
-}
-
-function day(at: string): string {
-  const date = new Date(at);
-  return Number.isNaN(date.getTime())
-    ? at
-    : date.toLocaleString("en", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false });
 }

@@ -61,6 +61,8 @@ export interface QueryRow {
   judged: boolean | null;
   outcome: string | null;
   latency_ms: number | null;
+  /** When it was asked, in seconds since 1970; null in a recording. */
+  time: number | null;
 }
 
 export interface QueryRows {
@@ -174,14 +176,18 @@ export interface Trend {
   series: {
     name: string;
     points: { at: string; value: number | null; low: number | null; high: number | null; n: number }[];
+    /** Of the band, at every look. */
+    confidence: number;
   }[];
+  slices: { name: string; decision: string; value: number; low: number; high: number; n: number }[];
   statement: string;
-  alarms: (string | { at?: string | null; sentence: string })[];
+  alarms: string[];
+  notes: string[];
 }
 
 export interface Compared {
-  a: { title: string };
-  b: { title: string };
+  a: { title: string; settings: string };
+  b: { title: string; settings: string };
   summary: {
     measure: string;
     a: number;

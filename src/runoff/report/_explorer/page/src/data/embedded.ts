@@ -14,6 +14,7 @@ const KEPT = ["id", "query", "doc", "settings", "of"]; // parameters that name a
 /** Answers from the data that the file itself holds. */
 export function embedded(text: string): Data {
   const file = JSON.parse(text) as File;
+  const own = (file.answers["api/state"] as { settings?: { key?: string } | null } | undefined)?.settings?.key ?? null;
   return {
     kind: "embedded",
     async ask<T>(method: "GET" | "POST", path: string, body?: unknown) {
@@ -30,7 +31,8 @@ export function embedded(text: string): Data {
       const parts = query.split("&").filter((part) => KEPT.includes(part.split("=")[0] ?? ""));
       const at = (kept: string[]) => file.answers[[name, kept.join("&")].filter(Boolean).join("?")] as T | undefined;
       const recorded = at(parts.filter((part) => !part.startsWith("settings=")));
-      const found = at(parts) ?? (recorded && { ...recorded, as_recorded: parameters.has("settings") });
+      const settings = parameters.get("settings");
+      const found = at(parts) ?? (recorded && { ...recorded, as_recorded: settings !== null && settings !== own });
       if (name === "api/query" && found) return filled(file, found as unknown as QueryAnswer) as T;
       if (found) return found;
       if (name === "api/document") {
@@ -97,13 +99,22 @@ function rows(file: File, parameters: URLSearchParams): QueryRows {
   if (replay && parameters.get("settings"))
     found = found.map((row) => {
       const after = replay.answer.per_query[row.query_id] ?? row.after;
-      return { ...row, after, gain: after === null || row.before === null ? null : after - row.before };
+      if (after === null || row.after === null) return row;
+      return {
+        ...row,
+        after,
+        gain: row.before === null ? null : after - row.before,
+        loss: row.loss === null ? null : row.loss + row.after - after,
+      };
     });
   const words = (parameters.get("find") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length)
     found = found.filter((row) => {
       const named = [row.text ?? "", row.query_id, ...row.slices].join("\n").toLowerCase();
-      return words.every((one) => named.includes(one));
+      return words.every((one) => {
+        const condition = CONDITION.exec(one);
+        return condition ? fits(row, condition) : named.includes(one);
+      });
     });
   const slice = parameters.get("slice");
   if (slice) found = found.filter((row) => row.slices.includes(slice));
@@ -120,12 +131,33 @@ function rows(file: File, parameters: URLSearchParams): QueryRows {
   return { total: ordered.length, rows: ordered.slice(offset, offset + limit) };
 }
 
+/** As the table of a server understands it; an unknown number fits no condition. */
+const CONDITION = /^(gain|loss|before|after|words|unjudged|latency)([<>]=?)(-?(?:\d+\.?\d*|\.\d+))(%?)$/;
+
+function fits(row: QueryRow, [, name, sign, number, percent]: RegExpExecArray): boolean {
+  const numbers: Record<string, number | null> = {
+    gain: row.gain,
+    loss: row.loss,
+    before: row.before,
+    after: row.after,
+    words: row.length,
+    unjudged: row.unjudged,
+    latency: row.latency_ms,
+  };
+  const value = numbers[name!] ?? null;
+  const end = Number(number) / (percent ? 100 : 1);
+  if (value === null) return false;
+  return sign === "<" ? value < end : sign === "<=" ? value <= end : sign === ">" ? value > end : value >= end;
+}
+
+const TIE = 1e-9;
+
 const KINDS: Record<string, (row: QueryRow) => boolean> = {
-  helped: (row) => (row.gain ?? 0) > 0,
-  harmed: (row) => (row.gain ?? 0) < 0,
-  same: (row) => row.gain === 0,
+  helped: (row) => (row.gain ?? 0) > TIE,
+  harmed: (row) => (row.gain ?? 0) < -TIE,
+  same: (row) => row.gain !== null && Math.abs(row.gain) <= TIE,
   degraded: (row) => row.outcome !== null && row.outcome !== "complete",
-  unjudged: (row) => (row.unjudged ?? 0) > 0,
+  unjudged: (row) => !row.judged || (row.unjudged ?? 0) > 0,
 };
 
 const COLUMNS: Record<string, (row: QueryRow) => number | string | null> = {
@@ -136,6 +168,7 @@ const COLUMNS: Record<string, (row: QueryRow) => number | string | null> = {
   unjudged: (row) => row.unjudged,
   latency: (row) => row.latency_ms,
   text: (row) => row.text ?? row.query_id,
+  time: (row) => row.time,
 };
 
 function compare(a: number | string | null, b: number | string | null, sign: number): number {

@@ -130,6 +130,7 @@ export function Flow({
               queryText={text}
               other={(name === "left" ? rightRanks : leftRanks).get(item.doc_id) ?? null}
               side={name}
+              reranked={name === "right" || !fused}
               open={open.has(item.doc_id) && (name === "right" || !both || !rights.some((one) => one.doc_id === item.doc_id))}
               lit={lit === item.doc_id}
               toggle={() => {

@@ -19,6 +19,7 @@ export function Result({
   queryText,
   other,
   side,
+  reranked,
   open,
   lit,
   toggle,
@@ -30,6 +31,8 @@ export function Result({
   /** The rank of the same document in the other order. */
   other: number | null;
   side: "left" | "right";
+  /** The second stage had its say in this order. */
+  reranked: boolean;
   open: boolean;
   lit: boolean;
   toggle: () => void;
@@ -54,7 +57,7 @@ export function Result({
         <Grade grade={item.grade} />
       </button>
       <p class="trail">
-        <Trail item={item} side={side} />
+        <Trail item={item} reranked={reranked} />
       </p>
       {open && <Full item={item} query={query} queryText={queryText} judge={<Judge item={item} query={query} />} />}
     </li>
@@ -118,21 +121,21 @@ function Grade({ grade }: { grade: number | null }) {
 }
 
 /** Where each source had it, and what the stages gave it. */
-function Trail({ item, side }: { item: Item; side: "left" | "right" }) {
+function Trail({ item, reranked }: { item: Item; reranked: boolean }) {
   return (
     <>
       {Object.entries(item.sources).map(([name, place]) => (
-        <span key={name} class={place ? "" : "absent"} title={place ? `score ${score(place.score)}` : "not found by it"}>
+        <span key={name} class={place ? "" : "absent"} title={place ? `rank ${place.rank ?? NONE}, score ${score(place.score)}` : "not found by it"}>
           <bdi>{name}</bdi> {place?.rank ?? NONE}
         </span>
       ))}
-      <span title="the score and the rank after fusion">
-        fused {item.fusion_rank ?? NONE} <i>{score(item.fusion_score)}</i>
+      <span title="the rank after fusion (and the score)">
+        fused {item.fusion_rank ?? NONE} <i>({score(item.fusion_score)})</i>
       </span>
-      {side === "right" &&
+      {reranked &&
         (item.scored ? (
-          <span title="the score and the rank that the second stage gave">
-            rerank {item.rerank_rank ?? NONE} <i>{score(item.rerank_score)}</i>
+          <span title="the rank that the second stage gave (and the score)">
+            rerank {item.rerank_rank ?? NONE} <i>({score(item.rerank_score)})</i>
           </span>
         ) : (
           <span class="absent">not scored</span>

@@ -4,6 +4,7 @@ import { address } from "../data";
 import { Change, FromTo, Latency } from "../figures";
 import { language } from "../format";
 import { useAnswer } from "../hooks";
+import { start } from "../queries";
 import { Answered, Empty, Failed, Waiting } from "../states";
 import type { QueryAnswer, QueryRows } from "../types";
 import { Ask } from "./ask";
@@ -15,16 +16,15 @@ const MORE = 100; // documents on each side
 /** One question: its results before and after the second stage. */
 export function Results() {
   const { state, data, route, go, settings, knobs, changed, saved } = useExplorer();
-  const judged = state.counts.judged > 0;
   const first = useAnswer<QueryRows>(
     route.query === null && state.counts.queries > 0
-      ? address("api/queries", { sort: judged ? "gain" : "text", order: judged ? "desc" : "asc", offset: 0, limit: 1 })
+      ? address("api/queries", { ...start(state), offset: 0, limit: 1 })
       : null,
   );
-  const start = first.value?.rows[0]?.query_id;
+  const top = first.value?.rows[0]?.query_id;
   useEffect(() => {
-    if (route.query === null && start !== undefined) go({ query: start });
-  }, [route.query, start, go]);
+    if (route.query === null && top !== undefined) go({ query: top });
+  }, [route.query, top, go]);
 
   // a live answer has an id like any other, but only the search has its settings
   const [live, setLive] = useState<QueryAnswer | null>(null);
@@ -110,7 +110,7 @@ function Shown({ answer, more }: { answer: QueryAnswer; more?: (() => void) | un
               <Change value={answer.measure.gain} />
             </span>
           ) : (
-            <span>{state.can_judge ? "Not judged: press 0 to 3 on a result" : "Not judged"}</span>
+            <span>{state.can_judge ? "Not judged: unfold a result to grade it, or press 0 to 3 on it" : "Not judged"}</span>
           )}
           {answer.language && <span>{language(answer.language)}</span>}
           {answer.text !== null && (
