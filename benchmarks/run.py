@@ -52,6 +52,7 @@ BENCHMARKS = (
     "blend",
     "anytime",
     "cascade",
+    "exits",
     "late",
     "passages",
     "server",

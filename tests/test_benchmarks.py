@@ -141,6 +141,25 @@ def test_a_glance_at_observations_is_measured(tmp_path, data):
     assert small[3] > 0 < large[3]
 
 
+@pytest.mark.slow("5 s: a benchmark in a process of its own")
+@needs_models
+def test_a_score_that_is_finished_after_an_exit_is_the_models_own(tmp_path, data):
+    """Two graphs of three layers each give the scores of the whole model, to the last bit."""
+    pytest.importorskip("onnx")
+    (data / "train").mkdir()
+    rows = [{"query": f"tell me about {one}", "positive": f"{one} are known"} for one in TOPICS]
+    for name in ("docs-us-gov", "nq-dev-oracle"):
+        _write(data / "train" / f"{name}.jsonl.gz", rows)
+    done, found = _run(tmp_path, data, "exits", "--collections", "scifact")
+    assert done.returncode == 0, done.stderr
+    quality, seconds = found["exits"]["tables"]
+    values = {name: figure for name, _, figure, *_ in quality["rows"]}
+    assert values["scores alone: all"] == values["scores alone: window of 88%"] == 1.0
+    assert {row[0]: row[1] for row in seconds["rows"]}["exit, 50% finished"] > 0
+    (same,) = found["exits"]["requirements"]
+    assert same["found"] == 0.0
+
+
 @pytest.mark.slow("3 s each: a benchmark in a process of its own")
 @needs_models
 def test_replay_is_measured(tmp_path, data):
