@@ -10,9 +10,6 @@ import typer
 
 from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 from runoff.errors import InvalidArgument
-from runoff.live._observations import Observations
-from runoff.live._state import state
-from runoff.report._live import live_page
 
 EXIT_ALARM = 3
 
@@ -39,6 +36,11 @@ def watch(
     Exit codes: 0 success, 1 error, 2 wrong argument, 3 with --fail-on-alarm if anything is odd or
     harm is proven.
     """
+    # here, since it needs the extra eval, which other commands do without
+    from runoff.live._observations import Observations  # noqa: PLC0415
+    from runoff.live._state import state  # noqa: PLC0415
+    from runoff.report._live import live_page  # noqa: PLC0415
+
     if as_json and prometheus:
         raise InvalidArgument("prometheus", True, "cannot be combined with --json")
     found = Observations(path).summary(recent=recent * 3600, days=days)
