@@ -51,7 +51,6 @@ def test_a_model_is_exported_and_described(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "reads 128 tokens, scores are logits" in done.stdout
     assert f"CrossEncoder('{tmp_path}/out')" in done.stdout
-    assert "comparing 64 pairs with torch" in done.stderr
     asked = ("export", "./bert", "more", "--agreement", "0.5", "--json")
     found = json.loads(runoff(*asked, cwd=tmp_path).stdout)
     assert found["bytes"].keys() == {"fp32", "int8"}
