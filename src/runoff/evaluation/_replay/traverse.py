@@ -14,6 +14,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._recording.capture import ScoreAll, stages_of, step_scores
 from runoff.evaluation._recording.query import Content, FateCode
 from runoff.evaluation._replay.first_stage import grouped
+from runoff.evaluation._replay.listwise import check_other, check_read
 from runoff.rerank._blend import blended
 from runoff.rerank._cascade import lead
 from runoff.rerank._foreign import REMOVED_BY
@@ -83,7 +84,7 @@ def scores_of_other(recording: Recording, other: Recording) -> ScoresOf:
     """
     if other.setup.queries != recording.setup.queries:
         raise InvalidArgument("reranker", other, "must be a recording of the same queries")
-    _check_other(other, other.setup.steps)
+    check_other(other, other.setup.steps)
 
     def scores_of(query: RecordedQuery) -> StageScores:
         theirs = other[query.query_id]
@@ -101,13 +102,6 @@ def scores_of_other(recording: Recording, other: Recording) -> ScoresOf:
     return scores_of
 
 
-def _check_other(given: object, steps: Sequence[StepSetup]) -> None:
-    """Refuse a listwise reranker in the place of the recorded one."""
-    if any(step.listwise for step in steps):
-        remedy = "orders several candidates at once: record the system with it, and compare the two"
-        raise InvalidArgument("reranker", given, remedy)
-
-
 def scores_by(recording: Recording, reranker: object) -> tuple[ScoresOf, tuple[StepSetup, ...]]:
     """Return a function that has a reranker score a query's candidates now, and its stages' setup.
 
@@ -117,7 +111,7 @@ def scores_by(recording: Recording, reranker: object) -> tuple[ScoresOf, tuple[S
         InvalidArgument: it is no reranker, or the recording has no texts.
     """
     stages = stages_of(reranker)
-    _check_other(reranker, [stage.setup for stage in stages])
+    check_other(reranker, [stage.setup for stage in stages])
     if not recording.setup.texts:
         remedy = "needs the documents' texts: record(..., texts=True), or replay a recording of it"
         raise InvalidArgument("reranker", reranker, remedy)
@@ -273,21 +267,6 @@ def _check_scored(scores: StageScores, rows: NDArray[np.int64]) -> None:
         raise InvalidArgument("window", len(rows), remedy)
 
 
-def _check_read(query: RecordedQuery, name: str, rows: NDArray[np.int64]) -> None:
-    """Refuse rows that are not those that a listwise reranker read, in its order.
-
-    Raises:
-        InvalidArgument: names the reranker and the query.
-    """
-    read = np.flatnonzero((query.content == _TEXT) & (query.fate != _TAIL))
-    if not np.array_equal(rows, read):
-        remedy = (
-            f"orders several candidates at once, and was not recorded reading those that these "
-            f"settings give it (query {query.query_id!r})"
-        )
-        raise InvalidArgument("reranker", name, remedy)
-
-
 def _whole_order(
     heads: NDArray[np.int64],
     content: NDArray[np.uint8],
@@ -414,7 +393,7 @@ def traverse(one: Prepared, plan: Plan) -> Traversal:
         one.check_texts(inside, plan.depth)
         given = inside[query.content[inside] == _TEXT]
         if plan.steps[0].listwise:
-            _check_read(query, plan.steps[0].name, given)
+            check_read(query, plan.steps[0].name, given)
         second = replay_steps(scores, plan.steps, given, fused.score)
     answer, score = _whole_order(heads, query.content, plan.window, second)
     return Traversal(

@@ -260,7 +260,10 @@ def _weights(sizes: tuple[int, ...], queries: int, seed: int) -> Iterator[NDArra
 
 @lru_cache(maxsize=1)
 def _kept(sizes: tuple[int, ...], queries: int, seed: int) -> tuple[NDArray[np.float64], ...]:
-    return tuple(_drawn(sizes, queries, seed))
+    drawn = tuple(_drawn(sizes, queries, seed))
+    for one in drawn:
+        one.setflags(write=False)  # the next comparison reads the same ones
+    return drawn
 
 
 def _drawn(sizes: tuple[int, ...], queries: int, seed: int) -> Iterator[NDArray[np.float64]]:
