@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runoff.live._betting import interval
-from runoff.live._ppi import MOST, Sheet, chances, corrected, picked
+from runoff.live._ppi import MOST, Sheet, chances, corrected, ends_of, picked
 
 
 def sheet(judge, *, queries=1500, rate=0.08, seed=0, unsure=0.0):
@@ -31,8 +31,9 @@ def sheet(judge, *, queries=1500, rate=0.08, seed=0, unsure=0.0):
                 people[at, found[0]] = gains[at, found[0]]
     flat = np.repeat(np.arange(queries), 5)
     said = judge(rng, gains, weights)
-    columns = (weights, said, people, chance)
-    return Sheet(flat, *(one.ravel() for one in columns), largest), (weights * gains).sum(axis=1)
+    ends = (ends_of(one.ravel()) for one in (said, people))
+    given = Sheet(flat, weights.ravel(), *ends, chance.ravel(), largest)
+    return given, (weights * gains).sum(axis=1)
 
 
 def perfect(rng, gains, weights):
@@ -115,7 +116,7 @@ def test_what_people_cannot_say_counts_as_its_worst_case():
     """The low values are lower and the high ones higher, only where people could not say."""
     given, truth = sheet(perfect, unsure=0.3)
     found = corrected(given)
-    blank = np.isnan(given.people) & (given.chance > 0)
+    blank = (given.people[0] < given.people[1]) & (given.chance > 0)
     concerned = np.isin(np.arange(len(given)), given.query[blank])
     assert (found.low[concerned] < found.high[concerned]).all()
     assert (found.low[~concerned] == found.high[~concerned]).all()
@@ -126,7 +127,7 @@ def test_no_value_depends_on_later_grades():
     """Bets need each value to be unbiased given all before it."""
     given, _ = sheet(biased, queries=300)
     changed = given.people.copy()
-    changed[given.query >= 200] = 1 - changed[given.query >= 200]
+    changed[:, given.query >= 200] = 1 - changed[::-1, given.query >= 200]
     later = Sheet(given.query, given.weight, given.judge, changed, given.chance, given.largest)
     before, after = corrected(given).middle, corrected(later).middle
     assert (before[:200] == after[:200]).all()
