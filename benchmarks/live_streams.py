@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.live._judging.differences import gain
-from runoff.live._judging.ratio import extremes, quotient
+from runoff.live._judging.ratio import REACH, extremes, quotient
 from runoff.live._ppi import Sheet, chances, ends_of, picked
 
 if TYPE_CHECKING:
@@ -228,4 +228,5 @@ def _of_queries(
         largest,
         possible / size,
         usual=0.0,
+        reach=REACH,
     )

@@ -9,7 +9,7 @@ from traffic import observation
 
 from runoff.live._betting import interval
 from runoff.live._judging.differences import differing, gain, steepest
-from runoff.live._judging.ratio import between, extremes, quotient
+from runoff.live._judging.ratio import REACH, between, extremes, quotient
 from runoff.live._ppi import Sheet, chances, corrected
 
 GAINS = np.array([gain(grade) for grade in range(4)])
@@ -143,6 +143,7 @@ def sheet(judge, *, queries, rate, seed, unsure=0.0):
         largest,
         possible[:, rows] / size[rows],
         usual=0.0,
+        reach=REACH,
     )
     return given, truth
 

@@ -60,6 +60,8 @@ class Sheet:
         possible: the lowest and the highest gain that any grades make, at most 1 apart; shape
             (2, rows) or (2, 1).
         usual: the gain that is expected before people graded anything.
+        reach: how far people's gain may at most be from what is expected of it, from 0.5 to 1.
+            Expectations are moved to where that holds; a smaller reach bounds the errors better.
     """
 
     query: NDArray[np.int64]
@@ -70,6 +72,7 @@ class Sheet:
     largest: NDArray[np.float64]
     possible: NDArray[np.float64] = field(default_factory=_FROM_0_TO_1.copy)
     usual: float = 0.3
+    reach: float = 1.0
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -175,7 +178,9 @@ def corrected(sheet: Sheet, *, by: str = "both") -> Corrected:
     place = np.searchsorted(sheet.query[rows], sheet.query, side="left")
     mean, middle, slope = means[place], middles[place], slopes[place]
     fitted = mean + slope * np.where(np.isfinite(judge), judge - middle, 0.0)
-    expected = np.clip(fitted, *sheet.possible)
+    lowest, highest = sheet.possible
+    near = np.maximum(lowest, highest - sheet.reach), np.minimum(highest, lowest + sheet.reach)
+    expected = np.clip(fitted, *near)
     plain = _sums(sheet, np.arange(len(place)), sheet.weight * expected)
     scale = sheet.weight[rows] / sheet.chance[rows]
 
@@ -186,8 +191,8 @@ def corrected(sheet: Sheet, *, by: str = "both") -> Corrected:
         low=values(np.where(scale > 0, least, most)),
         high=values(np.where(scale > 0, most, least)),
         middle=values(np.where(np.isfinite(people), people, expected[rows])),
-        worst=-1 - sheet.largest,
-        best=1 + sheet.largest,
+        worst=-1 - sheet.reach * sheet.largest,
+        best=1 + sheet.reach * sheet.largest,
         slope=float(slopes[-1]) if by == "both" else 0.0,
     )
 

@@ -12,7 +12,7 @@ from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.live._judging.differences import gain, is_relevant, steepest
 from runoff.live._judging.quality import Quality, quality
-from runoff.live._judging.ratio import between, extremes
+from runoff.live._judging.ratio import REACH, between, extremes
 from runoff.live._judging.store import PEOPLE
 from runoff.live._ppi import Sheet, corrected, ends_of
 from runoff.live._statement import Statement, stated
@@ -300,6 +300,7 @@ class _Grades:
             np.array([query.largest for query, _ in counted], np.float64),
             possible / size,
             usual=0.0,
+            reach=REACH,
         )
 
     def _both(self) -> dict[tuple[str, str], tuple[Pair, int, int]]:

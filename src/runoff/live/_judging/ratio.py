@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _GAINS = [gain(grade) for grade in range(GRADES + 1)]
+REACH = 0.8
+"""How far a query's value may be from what is expected of it, as a share of all it can be.
+
+Most queries change by little of what they could, and there 0.8 makes the interval up to a fifth
+narrower than 1. Less than that widens it where each query changes by much.
+"""
+
 _MOST_UNKNOWN = 4  # grades of which every combination is tried
 
 
