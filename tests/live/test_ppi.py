@@ -158,6 +158,29 @@ def test_chances_do_not_depend_on_later_queries_and_bound_the_weights():
     assert (sizes[inside] / shares[inside] <= largest[inside] + 1e-12).all()
 
 
+def test_people_do_about_the_work_that_they_were_asked_for():
+    """If queries differ in what they take, those that take more are not picked for more in sum."""
+    rng = np.random.default_rng(0)
+    sizes, work = rng.uniform(0.2, 1.2, 4000), rng.uniform(0.1, 1.0, 4000)
+    shares, _ = chances(sizes, 0.02, work=work)
+    assert (shares * work).sum() == pytest.approx(0.02 * 4000, rel=0.03)
+    assert shares / sizes == pytest.approx(shares[-1] / sizes[-1], rel=0.5)
+
+
+def test_an_expectation_stays_where_the_error_is_bounded():
+    """After many perfect queries a bad one is worse than expected by the reach, and not by more."""
+    many = 40
+    judge, ones, possible = np.full((2, many), 0.5), np.ones(many), np.array([[-0.5], [0.5]])
+    people = judge.copy()
+    people[:, -1] = -0.5
+    columns = (ones, judge, people, 0.05 * ones, 20 * ones, possible)
+    given = Sheet(np.arange(many), *columns, usual=0.0, reach=0.8)
+    for by in ("both", "people"):
+        found = corrected(given, by=by)
+        assert found.low[-1] == pytest.approx(0.3 - 0.8 * 20)
+        assert (found.low >= found.worst).all()
+
+
 def test_batches_are_as_good_as_one():
     """What is added later gets the chances that it had at once."""
     sizes = np.linspace(0.1, 1, 40)
