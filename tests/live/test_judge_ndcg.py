@@ -7,9 +7,12 @@ import pytest
 from ir_measures import Qrel, ScoredDoc, nDCG
 from traffic import graded, keep, observation, stream
 
+from runoff import TwoStage
 from runoff.errors import InvalidArgument
+from runoff.evaluation import record, tune
 from runoff.live import judge
 from runoff.live._state import state
+from runoff.recall import BM25
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,7 @@ def test_people_correct_the_judge(tmp_path):
     assert low < np.mean([difference(one) for one in seen]) < high
     assert found.statement.labels == found.quality.documents > 500
     assert found.quality.biases["origin"].proven
+    assert sum(found.quality.biases["origin"].documents) < found.quality.documents
     shares = found.precision.interval
     assert shares[0] < 0 < shares[1]
 
@@ -164,10 +168,18 @@ def test_a_reply_without_a_grade_widens_the_judges_statement_a_little(tmp_path, 
     assert np.ptp(found.interval) < 1
 
 
-def test_grades_of_both_lists_flow_into_a_collection(tmp_path, helped):
-    """And it says which documents have one."""
-    found = judge(keep(tmp_path / "obs", helped), graded, measure="nDCG")
-    assert "only documents in the first results of two orders" in found.collection().notes[0]
+@pytest.mark.parametrize("measure", ["SDCG", "nDCG"])
+def test_the_grades_judge_another_pipeline(tmp_path, helped, measure):
+    """Its recording has losses, and settings are tuned on it; a note says what was graded."""
+    found = judge(keep(tmp_path / "obs", helped[:40]), graded, measure=measure)
+    collection = found.collection()
+    what = {"SDCG": "that differ between two orders", "nDCG": "in the first results of two orders"}
+    assert f"only documents {what[measure]}" in collection.notes[0]
+    texts = {text for one in helped[:40] for text in one.texts}
+    pipeline = TwoStage({"bm25": BM25([(one, one) for one in texts])}, reranker=None, depth=20)
+    made = record(pipeline, collection, progress=False)
+    assert len(made.losses(collection).queries) == len(collection)
+    assert tune(made, collection, grid={"window": [0]}, folds=2).queries == len(collection)
 
 
 def test_an_unknown_measure_is_refused(tmp_path, helped):

@@ -156,7 +156,9 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     if reply.failed:
         notes.append(f"{reply.failed} replies of the judge have no grade.")
     store.put("now", now)
-    return replace(found_in(store, now), usage=reply.usage, queries=dict(work.questions))
+    asked_about = work.questions
+    del work  # the texts of documents may be most of the memory
+    return replace(found_in(store, now), usage=reply.usage, queries=asked_about)
 
 
 def _check(

@@ -181,7 +181,8 @@ class Judged:
             rows = connection.execute(
                 "SELECT query_key, text_key, grade FROM grades WHERE judge = ?", (judge,)
             )
-            return {(query, text): grade for query, text, grade in rows}
+            shared: dict[str, str] = {}  # one string for all documents of a query
+            return {(shared.setdefault(query, query), text): grade for query, text, grade in rows}
 
     def forget(self, *, query_key: str = "", doc_id: str = "") -> int:
         """Remove what is kept of a query, or the id and the text's hash of a document.
