@@ -46,18 +46,20 @@ class Setting:
         rate: documents for each query, in the streams without and with a difference.
         labels: documents on the 2,000 queries of each kind of judge.
         work: what people do, as the end of a sentence.
+        narrower: the width that a perfect judge leaves, at most, in that of people alone.
     """
 
     measure: str
     rate: float
     labels: int
     work: str
+    narrower: float
 
 
 def run(options: Options) -> Report:
     """Measure false statements, power, coverage, and the gain of the judge."""
     work = "people grade about 3% of the queries, one document each"
-    return run_with(options, Setting("SDCG", 0.03, 100, work))
+    return run_with(options, Setting("SDCG", 0.03, 100, work, 0.8))
 
 
 def run_with(options: Options, setting: Setting, *others: Part) -> Report:
@@ -220,7 +222,7 @@ def _judges(
         required.append(Requirement(what, share, 1 - _LEVEL, at_least=True))
         if name == "perfect":
             what = "perfect judge: width of the sequence, in that of people alone"
-            required.append(Requirement(what, rows[-1][4], 0.8))  # type: ignore[arg-type] # a number
+            required.append(Requirement(what, rows[-1][4], setting.narrower))  # type: ignore[arg-type] # a number
         if name in ("random", "contrary"):
             what = f"judge {name}: width of the sequence, in that of people alone"
             required.append(Requirement(what, rows[-1][4], 1.1))  # type: ignore[arg-type] # a number
