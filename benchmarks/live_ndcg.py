@@ -1,6 +1,6 @@
 """The same as `live` for `judge(measure="nDCG")`, and both measures with the same labels.
 
-The unit is the query: people grade all documents of both lists, 12 or 13 on average, of those picked.
+The unit is the query: people grade both lists of those picked, 12 or 13 documents on average.
 """
 
 from __future__ import annotations

@@ -64,6 +64,23 @@ def test_both_lists_are_graded_where_they_differ(tmp_path):
     assert sorted(asked) == [("q", "b"), ("q", "c"), ("q", "same")]
 
 
+def test_equal_lists_make_no_difference(tmp_path):
+    """Without a query that changed, nobody is asked, and none of it can differ."""
+    seen = [observation(f"q{at}", ["a", "b"], ["a", "b"], at=at) for at in range(300)]
+    found = judge(keep(tmp_path / "obs", seen), graded, people=graded, measure="nDCG")
+    assert found.statement.decision == "no difference"
+    assert found.usage.pairs == found.for_people == 0
+
+
+def test_queries_of_which_people_can_say_nothing_prove_nothing(tmp_path, helped):
+    """Each counts as the worst and the best that any grades make."""
+    folder = keep(tmp_path / "obs", helped)
+    found = judge(folder, graded, people=lambda *_: None, measure="nDCG", labels=300)
+    assert found.statement.queries == 150
+    assert found.statement.labels == 0
+    assert found.statement.decision == "undecided"
+
+
 def test_people_grade_whole_queries_in_an_order_of_chance(tmp_path, helped):
     """About as many documents as asked for, and a table that shows neither list's order."""
     table = tmp_path / "labels.csv"

@@ -39,6 +39,7 @@ _FIRST_SLOPE = 0.5  # before people graded anything
 _FIRST_MANY, _FIRST_VARIANCE = 4.0, 0.1  # and of how many grades that counts as
 
 
+_ROUNDING = 1e-9
 _FROM_0_TO_1 = np.array([[0.0], [1.0]])
 
 
@@ -219,7 +220,8 @@ def _by_judge(sheet: Sheet) -> Corrected:
 
 def _middle(ends: NDArray[np.float64], possible: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the middle of what each gain may be; NaN where nothing is known of it."""
-    return np.where(np.ptp(ends, axis=0) < np.ptp(possible, axis=0), ends.mean(axis=0), np.nan)
+    narrower = np.ptp(ends, axis=0) < np.ptp(possible, axis=0) - _ROUNDING
+    return np.where(narrower, ends.mean(axis=0), np.nan)
 
 
 def _sums(sheet: Sheet, rows: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -115,11 +115,11 @@ def differing(
 
 
 def steepest(measure: str, cutoff: int) -> float:
-    """Return the most that P@k's weights of a query sum up to, in their sizes, over its own size.
+    """Return how much P@k can change by, at most, for each unit of a query's size in the measure.
 
-    With n documents that enter, P@k changes by n / k. SDCG@k changes by at least the discount of
-    rank k for each. What nDCG@k can change by is at least what n perfect documents at the last
-    ranks have of an ideal of n.
+    If n documents enter, P@k changes by up to n / k. The size of SDCG@k has at least the discount
+    of rank k for each. That of nDCG@k is at least what n perfect documents at the last ranks reach
+    of an ideal of n.
     """
     discounts = [discount(rank) for rank in range(1, cutoff + 1)]
     if measure == "SDCG":
