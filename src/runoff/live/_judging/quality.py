@@ -106,11 +106,12 @@ def quality(
         return None
     pairs = [one for one, _, _ in graded.values()]
     judge, people = (np.array([row[at] for row in graded.values()]) for at in (1, 2))
-    query = np.unique([key for key, _ in graded], return_inverse=True)[1]
-    many = int(query.max()) + 1
-    rng = np.random.default_rng(seed)
-    # how often each document is drawn: with its query, since grades within a query go together
-    drawn = rng.multinomial(many, np.full(many, 1 / many), _ROUNDS)[:, query]
+    places = {key: at for at, key in enumerate(dict.fromkeys(key for key, _ in graded))}
+    many = len(places)
+    draws = np.random.default_rng(seed).integers(0, many, (_ROUNDS, many))
+    often = np.stack([np.bincount(one, minlength=many) for one in draws])
+    # a document is drawn with its query, since grades within a query go together
+    drawn = often[:, [places[key] for key, _ in graded]]
     error = np.array([gain(one) for one in judge]) - np.array([gain(one) for one in people])
     return Quality(
         len(graded),
