@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.live._judging.differences import gain
-from runoff.live._ppi import Sheet, chances, picked
+from runoff.live._judging.ratio import REACH, extremes, quotient
+from runoff.live._ppi import Sheet, chances, ends_of, picked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,23 +30,29 @@ _PARTIAL = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two orders of the queries of a collection: what differs, query by query.
+    """Two orders of the queries of a collection: the documents of both lists, query by query.
 
     Attributes:
-        starts: where the rows of each query begin, and the end; shape (queries + 1,).
-        weights: of all rows.
-        grades: of all rows.
+        weights: what a gain of 1 adds to the difference in SDCG@10; 0 at the same rank, and where a
+            query has no more documents; shape (queries, documents).
+        grades: by people; the same shape.
+        many: how many documents both lists have; 0 where they are the same; shape (queries,).
         ndcg: the mean difference in nDCG@10.
+        measure: what is estimated, `"SDCG"` or `"nDCG"`.
     """
 
-    starts: NDArray[np.int64]
     weights: NDArray[np.float64]
     grades: NDArray[np.int64]
+    many: NDArray[np.int64]
     ndcg: float
+    measure: str
 
     def truth(self) -> float:
-        """Return the mean difference in SDCG@10."""
-        return float((self.weights * _GRADES[self.grades]).sum() / (len(self.starts) - 1))
+        """Return the mean difference in the measure."""
+        gains = _GRADES[self.grades]
+        if self.measure == "nDCG":
+            return float(quotient(self.weights, gains, CUTOFF).mean())
+        return float((self.weights * gains).sum(axis=1).mean())
 
 
 class Traffic:
@@ -70,32 +77,29 @@ class Traffic:
             total += float(np.dot(gains, _DISCOUNT[: len(gains)])) / best if best else 0.0
         return total / len(self.ids)
 
-    def pair(self, before: str, after: str) -> Pair:
+    def pair(self, before: str, after: str, measure: str = "SDCG") -> Pair:
         """Return what differs between two systems."""
-        starts: list[int] = [0]
-        weights: list[float] = []
-        grades: list[int] = []
-        for query_id in self.ids:
+        weights = np.zeros((len(self.ids), 2 * CUTOFF))
+        grades = np.zeros(weights.shape, np.int64)
+        many = np.zeros(len(self.ids), np.int64)
+        for at, query_id in enumerate(self.ids):
             rows: dict[str, float] = {}
             for sign, name in ((-1, before), (1, after)):
                 for rank, doc_id in enumerate(self.found[name][query_id][:CUTOFF]):
                     rows[doc_id] = rows.get(doc_id, 0.0) + sign * _DISCOUNT[rank] / _DISCOUNT.sum()
-            differ = {one: weight for one, weight in rows.items() if weight}
-            weights += differ.values()
-            grades += [self.grades[query_id].get(one, 0) for one in differ]
-            starts.append(len(weights))
-        return Pair(
-            np.array(starts),
-            np.array(weights, np.float64),
-            np.array(grades, np.int64),
-            self.values[after] - self.values[before],
-        )
+            if any(rows.values()):
+                many[at] = len(rows)
+                weights[at, : len(rows)] = list(rows.values())
+                grades[at, : len(rows)] = [self.grades[query_id].get(one, 0) for one in rows]
+        gained = self.values[after] - self.values[before]
+        return Pair(weights, grades, many, gained, measure)
 
-    def largest(self) -> Pair:
+    def largest(self, measure: str = "SDCG") -> Pair:
         """Return the pair of systems with the largest gain."""
         return self.pair(
             min(self.values, key=self.values.__getitem__),
             max(self.values, key=self.values.__getitem__),
+            measure,
         )
 
 
@@ -154,30 +158,36 @@ def stream(
         many: how many queries.
         rng: the random numbers.
         judge: what grades.
-        rate: the share of queries of which people grade a document.
+        rate: how many documents people grade, for each query.
         mixed: the share of queries whose order is exchanged; None exchanges the two sides at
             random, so that there is no difference on average.
         sign: -1 exchanges the two sides.
     """
-    drawn = rng.integers(0, len(pair.starts) - 1, many)
+    drawn = rng.integers(0, len(pair.many), many)
     sides = np.full(many, sign)
     if mixed is None:
         sides = rng.choice([-1.0, 1.0], many)
     else:
         sides[rng.random(many) >= mixed] = 0.0
-    lengths = np.where(sides == 0, 0, pair.starts[drawn + 1] - pair.starts[drawn])
-    query = np.repeat(np.arange(many), lengths)
-    begins = np.concatenate([[0], np.cumsum(lengths)])
-    rows = (
-        np.arange(begins[-1])
-        - np.repeat(begins[:-1], lengths)
-        + np.repeat(pair.starts[drawn], lengths)
-    )
-    weights, grades = pair.weights[rows] * np.repeat(sides, lengths), pair.grades[rows]
-    sizes = np.bincount(query, np.abs(weights), minlength=many).astype(np.float64)
-    people, chance = np.full(len(rows), np.nan), np.zeros(len(rows))
-    shares, largest = chances(sizes, rate)
-    draws = rng.random(many)
+    weights, grades = pair.weights[drawn] * sides[:, None], pair.grades[drawn]
+    if pair.measure == "nDCG":
+        return _of_queries(weights, grades, pair.many[drawn], rng, judge, rate)
+    return _of_documents(weights, grades, rng, judge, rate)
+
+
+def _of_documents(
+    every: NDArray[np.float64],
+    grades: NDArray[np.int64],
+    rng: np.random.Generator,
+    judge: Callable[..., NDArray[np.int64]],
+    rate: float,
+) -> Sheet:
+    query, place = np.nonzero(every)
+    weights, grades = every[query, place], grades[query, place]
+    begins = np.searchsorted(query, np.arange(len(every) + 1))
+    people, chance = np.full(len(query), np.nan), np.zeros(len(query))
+    shares, largest = chances(np.abs(every).sum(axis=1), rate)
+    draws = rng.random(len(every))
     for at in np.flatnonzero(draws < shares):
         inside = slice(begins[at], begins[at + 1])
         found = picked(weights[inside], float(shares[at]), float(draws[at]))
@@ -185,4 +195,38 @@ def stream(
             people[begins[at] + found[0]] = _GRADES[grades[begins[at] + found[0]]]
             chance[begins[at] + found[0]] = found[1]
     said = _GRADES[judge(rng, grades, weights)]
-    return Sheet(query, weights, said, people, chance, largest)
+    return Sheet(query, weights, ends_of(said), ends_of(people), chance, largest)
+
+
+def _of_queries(
+    every: NDArray[np.float64],
+    grades: NDArray[np.int64],
+    many: NDArray[np.int64],
+    rng: np.random.Generator,
+    judge: Callable[..., NDArray[np.int64]],
+    rate: float,
+) -> Sheet:
+    most = 2 * CUTOFF
+    query = np.flatnonzero(every.any(axis=1))
+    weights, grades = every[query], grades[query]
+    possible = extremes(weights, CUTOFF)
+    size, sizes = np.ptp(possible, axis=0), np.zeros(len(every))
+    sizes[query] = size
+    shares, largest = chances(sizes, rate / most, work=many / most)
+    graded = rng.random(len(query)) < shares[query]
+    said = judge(rng, grades.ravel(), weights.ravel()).reshape(grades.shape)
+    inside = np.arange(most) < many[query][:, None]
+    values = [
+        quotient(weights, np.where(inside, _GRADES[one], 0.0), CUTOFF) / size
+        for one in (said, grades)
+    ]
+    return Sheet(
+        query,
+        size,
+        *(np.stack([one, one]) for one in values),
+        np.where(graded, shares[query], 0.0),
+        largest,
+        possible / size,
+        usual=0.0,
+        reach=REACH,
+    )

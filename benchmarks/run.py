@@ -68,6 +68,7 @@ BENCHMARKS = (
     "coverage",
     "drift",
     "live",
+    "live_ndcg",
     "interleaving",
     "watching",
     "glance",

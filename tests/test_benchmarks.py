@@ -24,6 +24,7 @@ PAGES = (
     "bulk",
     "engines",
     "labels",
+    "live-ndcg",
     "live-statistics",
     "losses",
     "real-server",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runoff.live._betting import interval
-from runoff.live._ppi import MOST, Sheet, chances, corrected, picked
+from runoff.live._ppi import MOST, Sheet, chances, corrected, ends_of, picked
 
 
 def sheet(judge, *, queries=1500, rate=0.08, seed=0, unsure=0.0):
@@ -31,8 +31,9 @@ def sheet(judge, *, queries=1500, rate=0.08, seed=0, unsure=0.0):
                 people[at, found[0]] = gains[at, found[0]]
     flat = np.repeat(np.arange(queries), 5)
     said = judge(rng, gains, weights)
-    columns = (weights, said, people, chance)
-    return Sheet(flat, *(one.ravel() for one in columns), largest), (weights * gains).sum(axis=1)
+    ends = (ends_of(one.ravel()) for one in (said, people))
+    given = Sheet(flat, weights.ravel(), *ends, chance.ravel(), largest)
+    return given, (weights * gains).sum(axis=1)
 
 
 def perfect(rng, gains, weights):
@@ -115,7 +116,7 @@ def test_what_people_cannot_say_counts_as_its_worst_case():
     """The low values are lower and the high ones higher, only where people could not say."""
     given, truth = sheet(perfect, unsure=0.3)
     found = corrected(given)
-    blank = np.isnan(given.people) & (given.chance > 0)
+    blank = (given.people[0] < given.people[1]) & (given.chance > 0)
     concerned = np.isin(np.arange(len(given)), given.query[blank])
     assert (found.low[concerned] < found.high[concerned]).all()
     assert (found.low[~concerned] == found.high[~concerned]).all()
@@ -126,7 +127,7 @@ def test_no_value_depends_on_later_grades():
     """Bets need each value to be unbiased given all before it."""
     given, _ = sheet(biased, queries=300)
     changed = given.people.copy()
-    changed[given.query >= 200] = 1 - changed[given.query >= 200]
+    changed[:, given.query >= 200] = 1 - changed[::-1, given.query >= 200]
     later = Sheet(given.query, given.weight, given.judge, changed, given.chance, given.largest)
     before, after = corrected(given).middle, corrected(later).middle
     assert (before[:200] == after[:200]).all()
@@ -155,6 +156,29 @@ def test_chances_do_not_depend_on_later_queries_and_bound_the_weights():
     assert (largest[:50] == bounds).all()
     inside = sizes > 0
     assert (sizes[inside] / shares[inside] <= largest[inside] + 1e-12).all()
+
+
+def test_people_do_about_the_work_that_they_were_asked_for():
+    """If queries differ in what they take, those that take more are not picked for more in sum."""
+    rng = np.random.default_rng(0)
+    sizes, work = rng.uniform(0.2, 1.2, 4000), rng.uniform(0.1, 1.0, 4000)
+    shares, _ = chances(sizes, 0.02, work=work)
+    assert (shares * work).sum() == pytest.approx(0.02 * 4000, rel=0.03)
+    assert shares / sizes == pytest.approx(shares[-1] / sizes[-1], rel=0.5)
+
+
+def test_an_expectation_stays_where_the_error_is_bounded():
+    """After many perfect queries a bad one is worse than expected by the reach, and not by more."""
+    many = 40
+    judge, ones, possible = np.full((2, many), 0.5), np.ones(many), np.array([[-0.5], [0.5]])
+    people = judge.copy()
+    people[:, -1] = -0.5
+    columns = (ones, judge, people, 0.05 * ones, 20 * ones, possible)
+    given = Sheet(np.arange(many), *columns, usual=0.0, reach=0.8)
+    for by in ("both", "people"):
+        found = corrected(given, by=by)
+        assert found.low[-1] == pytest.approx(0.3 - 0.8 * 20)
+        assert (found.low >= found.worst).all()
 
 
 def test_batches_are_as_good_as_one():

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from runoff._util.arguments import count, is_share
 from runoff._util.lazy import import_name
 from runoff._util.progress import check_progress, counted
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
 from runoff.live._judging.asking import Asked, Judge, family_of, judge_of
-from runoff.live._judging.differences import orders
+from runoff.live._judging.differences import MEASURES, orders
 from runoff.live._judging.found import found_in
 from runoff.live._judging.store import Judged, file_of
 from runoff.live._judging.work import Work
@@ -43,6 +41,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     people: str | PathLike[str] | People | None = None,
     page: str | PathLike[str] | None = None,
     texts: Texts | None = None,
+    measure: str = "SDCG",
     labels: int = 60,
     bound: float = 0.02,
     level: float = 0.05,
@@ -63,6 +62,10 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     estimate valid however wrong the judge is, and narrower than people alone if the judge is good.
     The answer may be looked at after every query, and grading may end at any time.
 
+    nDCG@k is a quotient and needs all documents of both top lists: the judge grades them all, also
+    those at the same rank, and people grade all of a sample of the queries. Its ideal is the best
+    order of just these documents, so one in neither list does not count.
+
     What counts are complete answers of the latest configuration and model.
 
     Args:
@@ -79,8 +82,11 @@ def judge(  # noqa: PLR0913 - all but the first two by name
             is written at each call, and saves the table.
         texts: where observations were kept without texts: returns the text of a question by its
             hash and that of a document by its id; a mapping will do.
-        labels: how many documents of the first queries people grade. A later batch of queries gets
-            as many if it is as large as all before it, and proportionally fewer if it is smaller.
+        measure: `"SDCG"` or `"nDCG"`. Both may be asked of one directory in turn: grades are
+            shared, and nothing is asked twice.
+        labels: about how many documents of the first queries people grade. A later batch of queries
+            gets as many if it is as large as all before it, and proportionally fewer if it is
+            smaller. For nDCG these are few queries: give it a thousand.
         bound: smaller differences, either way, count as no difference.
         level: the chance of a false statement, over all looks.
         cutoff: k, how many of the first results count; by default the usual `top_k` of the answers,
@@ -102,7 +108,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         MissingExtra: pyarrow is not installed.
     """
     folder = path_of("path", path)
-    _check(labels, bound, level, cutoff, own_model)
+    _check(measure, labels, bound, level, cutoff, own_model)
     check_progress(progress)
     if page is not None and (people is None or callable(people)):
         raise InvalidArgument("page", page, "needs a table: pass its file as people=")
@@ -118,8 +124,9 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     store = Judged(file_of(folder))
     setup = _setup(latest, against)
     k = cutoff or _usual(store, setup, usual)
-    system = f"{setup} {against}@{k}"
-    work = Work(store, system, k, against, texts)
+    # SDCG's had no name before there was another
+    system = f"{setup} {against}@{k}" + (" nDCG" if measure == "nDCG" else "")
+    work = Work(store, system, k, against, texts, whole=measure == "nDCG")
     work.read(one for one in seen if _counts(one, against) and _setup(one, against) == setup)
     work.take(labels)
     if work.without_text:
@@ -134,8 +141,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         "cutoff": k,
         "bound": float(bound),
         "level": float(level),
-        # P@k's weight of a document that enters or leaves, over the least that SDCG@k gives it
-        "steepest": sum(1 / np.log2(at + 1) for at in range(1, k + 1)) * np.log2(k + 1) / k,
+        "measure": measure,
         "people": people is not None,
         "notes": notes,
     }
@@ -150,10 +156,16 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     if reply.failed:
         notes.append(f"{reply.failed} replies of the judge have no grade.")
     store.put("now", now)
-    return replace(found_in(store, now), usage=reply.usage, queries=dict(work.questions))
+    asked_about = work.questions
+    del work  # the texts of documents may be most of the memory
+    return replace(found_in(store, now), usage=reply.usage, queries=asked_about)
 
 
-def _check(labels: int, bound: float, level: float, cutoff: int | None, own_model: str) -> None:
+def _check(
+    measure: str, labels: int, bound: float, level: float, cutoff: int | None, own_model: str
+) -> None:
+    if measure not in MEASURES:
+        raise InvalidArgument("measure", measure, 'must be "SDCG" or "nDCG"')
     count("labels", labels)
     if cutoff is not None:
         count("cutoff", cutoff)

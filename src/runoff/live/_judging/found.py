@@ -10,15 +10,18 @@ import numpy as np
 from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.live._judging.differences import gain, is_relevant
+from runoff.live._judging.differences import gain, is_relevant, steepest
 from runoff.live._judging.quality import Quality, quality
+from runoff.live._judging.ratio import REACH, between, extremes
 from runoff.live._judging.store import PEOPLE
-from runoff.live._ppi import Sheet, corrected
+from runoff.live._ppi import Sheet, corrected, ends_of
 from runoff.live._statement import Statement, stated
 from runoff.scores import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from runoff.evaluation import Collection
     from runoff.live._judging.store import Judged, Pair, Taken
@@ -29,6 +32,7 @@ _OF = {
     "people": "people's grades",
     "judge": "the judge's own grades, which nobody checked",
 }
+_IDEAL = "The ideal of nDCG@{} is the best order of the documents of either list."
 Grade = int | None
 
 
@@ -37,7 +41,8 @@ class Judging:
     """What the grades show of a second stage on live traffic.
 
     Attributes:
-        statement: the difference in SDCG@k, nDCG with one divisor for all queries.
+        statement: the difference in SDCG@k, nDCG with one divisor for all queries; or in nDCG@k,
+            with the best order of the documents of either list as the ideal.
         precision: the difference in P@k, the share of the top k with a grade of 2 or 3.
         alone: the first of these as the judge alone sees it, whose faults nobody corrected; None
             without a judge, or where `statement` is just that.
@@ -74,8 +79,8 @@ class Judging:
     def collection(self, queries: Mapping[str, str] | None = None) -> Collection:
         """Return the grades as a collection, for `verdict`, `losses` and `tune`.
 
-        Only documents that differ between the two orders were graded. Other systems find others,
-        and a verdict on them says so.
+        Only documents that differ between the two orders were graded; for nDCG, those of either
+        list. Other systems find others, and a verdict on them says so.
 
         Args:
             queries: query id, as in `grades`, to text; by default those of this call.
@@ -90,7 +95,9 @@ class Judging:
         if not held:
             raise InvalidArgument("queries", known, "has no text of a query that was graded")
         by = f"{self.judge or 'people'}{', corrected by nobody' if self.quality is None else ''}"
-        note = f"Grades by {by}; only documents that differ between two orders were graded."
+        whole = self.statement.measure.startswith("nDCG")
+        what = "in the first results of two orders" if whole else "that differ between two orders"
+        note = f"Grades by {by}; only documents {what} were graded."
         return Collection(dict(known), held, name="live", notes=(note,), relevant_from=2)
 
     _repr_pretty_ = pretty
@@ -172,10 +179,8 @@ class _Grades:
             ),
         )
         mode = "people" if not judged else "both" if graded else "judge"
-        cutoff = now["cutoff"]
-        alone = None
-        if mode == "both":
-            alone = self._stated("judge", f"SDCG@{cutoff}", weighted=True)
+        measure = now.get("measure", "SDCG")  # older ones do not say
+        alone = self._stated("judge", measure) if mode == "both" else None
         for_people = sum(
             (query.query_key, one.text_key) not in self._people
             for query, pairs in self._taken
@@ -184,6 +189,8 @@ class _Grades:
         )
         for_judge = sum(waits for waits, _ in self._waits)
         notes = [*now["notes"]]
+        if measure == "nDCG":
+            notes.insert(0, _IDEAL.format(now["cutoff"]))
         if for_people and mode != "judge":
             notes.append(
                 f"{for_people} documents wait for people; the queries from the first of them on do "
@@ -197,10 +204,10 @@ class _Grades:
         if for_judge:
             notes.append(f"{for_judge} queries wait for the judge: call it again.")
         return Judging(
-            self._stated(mode, f"SDCG@{cutoff}", weighted=True),
-            self._stated(mode, f"P@{cutoff}", weighted=False),
+            self._stated(mode, measure),
+            self._stated(mode, "P"),
             alone,
-            quality(list(self._both())),
+            quality(self._both()),
             now["name"],
             Usage(),
             sum(grade is None for grade in self._judge.values()),
@@ -217,38 +224,27 @@ class _Grades:
                 return self._taken[:at]
         return self._taken
 
-    def _stated(self, mode: str, measure: str, *, weighted: bool) -> Statement:
+    def _stated(self, mode: str, measure: str) -> Statement:
         counted = self._counted(mode)
-        value: Callable[[float], float] = gain if weighted else is_relevant
-        rows = [
-            (at, query.query_key, one) for at, (query, pairs) in enumerate(counted) for one in pairs
-        ]
-
-        def said(grades: Mapping[tuple[str, str], Grade]) -> np.ndarray[Any, np.dtype[np.float64]]:
-            given = (grades.get((key, one.text_key)) for _, key, one in rows)
-            return np.array([np.nan if one is None or one < 0 else value(one) for one in given])
-
-        largest = np.array([query.largest for query, _ in counted], np.float64)
-        sheet = Sheet(
-            np.array([at for at, _, _ in rows], np.int64),
-            np.array([one.weight if weighted else one.share for *_, one in rows], np.float64),
-            said(self._judge),
-            said(self._people),
-            np.array([one.chance for *_, one in rows], np.float64),
-            # a document that enters or leaves has at least the discount of the last rank
-            largest if weighted else largest * self._now["steepest"],
+        sheet = (
+            self._by_query(counted)
+            if measure == "nDCG"
+            else self._by_document(counted, weighted=measure != "P")
         )
-        values = corrected(sheet, by=mode)
         labels = 0
         if mode != "judge":
-            labels = int((np.isfinite(sheet.people) & (sheet.chance > 0)).sum())
+            labels = sum(
+                one.chance > 0 and self._people.get((query.query_key, one.text_key)) is not None
+                for query, pairs in counted
+                for one in pairs
+            )
         few = {
             name
             for name in {name for query, _ in counted for name in query.slices}
             if 1 < len({query.slices.get(name) for query, _ in counted}) <= _MANY_VALUES
         }
         return stated(
-            values,
+            corrected(sheet, by=mode),
             times=[query.time for query, _ in counted],
             slices=[
                 {name: held for name, held in query.slices.items() if name in few}
@@ -257,10 +253,57 @@ class _Grades:
             changed=np.array([bool(pairs) for _, pairs in counted], np.bool_),
             bound=self._now["bound"],
             level=self._now["level"],
-            about={"measure": measure, "labels": labels, "of": _OF[mode]},
+            about={
+                "measure": f"{measure}@{self._now['cutoff']}",
+                "labels": labels,
+                "of": _OF[mode],
+            },
         )
 
-    def _both(self) -> list[tuple[Pair, int, int]]:
+    def _by_document(self, counted: Sequence[tuple[Taken, list[Pair]]], *, weighted: bool) -> Sheet:
+        value: Callable[[float], float] = gain if weighted else is_relevant
+        rows = [
+            (at, query.query_key, one) for at, (query, pairs) in enumerate(counted) for one in pairs
+        ]
+        keys = [(key, one.text_key) for _, key, one in rows]
+        largest = np.array([query.largest for query, _ in counted], np.float64)
+        if not weighted:
+            largest *= steepest(self._now.get("measure", "SDCG"), self._now["cutoff"])
+        return Sheet(
+            np.array([at for at, _, _ in rows], np.int64),
+            np.array([one.weight if weighted else one.share for *_, one in rows], np.float64),
+            ends_of(_said(self._judge, keys, value)),
+            ends_of(_said(self._people, keys, value)),
+            np.array([one.chance for *_, one in rows], np.float64),
+            largest,
+        )
+
+    def _by_query(self, counted: Sequence[tuple[Taken, list[Pair]]]) -> Sheet:
+        changed = [(at, *one) for at, one in enumerate(counted) if one[1]]
+        width = max((len(pairs) for _, _, pairs in changed), default=0)
+        weights, judge, people = (np.zeros((len(changed), width)) for _ in range(3))
+        for at, (_, query, pairs) in enumerate(changed):
+            keys = [(query.query_key, one.text_key) for one in pairs]
+            weights[at, : len(keys)] = [one.weight for one in pairs]
+            judge[at, : len(keys)] = _said(self._judge, keys, gain)
+            if pairs[0].chance:
+                people[at, : len(keys)] = _said(self._people, keys, gain)
+        cutoff = self._now["cutoff"]
+        possible = extremes(weights, cutoff)
+        size = np.ptp(possible, axis=0)
+        return Sheet(
+            np.array([at for at, _, _ in changed], np.int64),
+            size,
+            between(weights, judge, cutoff) / size,
+            between(weights, people, cutoff) / size,
+            np.array([pairs[0].chance for _, _, pairs in changed], np.float64),
+            np.array([query.largest for query, _ in counted], np.float64),
+            possible / size,
+            usual=0.0,
+            reach=REACH,
+        )
+
+    def _both(self) -> dict[tuple[str, str], tuple[Pair, int, int]]:
         found = {}
         for query, pairs in self._taken:
             for one in pairs:
@@ -268,7 +311,7 @@ class _Grades:
                 judge, people = self._judge.get(key), self._people.get(key)
                 if one.chance > 0 and judge is not None and judge >= 0 and people is not None:
                     found[key] = one, judge, people
-        return list(found.values())
+        return found
 
     def _merged(self) -> dict[str, dict[str, int]]:
         merged: dict[str, dict[str, int]] = {}
@@ -280,3 +323,13 @@ class _Grades:
                 if grade is not None and grade >= 0 and one.doc_id:
                     merged.setdefault(query.query_key, {})[one.doc_id] = grade
         return merged
+
+
+def _said(
+    grades: Mapping[tuple[str, str], Grade],
+    keys: Sequence[tuple[str, str]],
+    value: Callable[[float], float],
+) -> NDArray[np.float64]:
+    """Return what grades are worth, by the keys of query and text; NaN where there is none."""
+    given = (grades.get(key) for key in keys)
+    return np.array([np.nan if one is None or one < 0 else value(one) for one in given], np.float64)

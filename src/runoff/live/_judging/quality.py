@@ -35,7 +35,7 @@ class Bias:
     Attributes:
         difference: the mean excess of the judge's gain over people's in the first group, less that
             in the second; 0 for a judge without this bias.
-        interval: its 95% bootstrap interval.
+        interval: its 95% bootstrap interval over queries.
         documents: how many documents the two groups have.
     """
 
@@ -57,7 +57,7 @@ class Quality:
         documents: how many both graded.
         kappa: Cohen's kappa with quadratic weights (Cohen 1968): 1 is perfect agreement, 0 what
             chance gives; NaN where either gave one grade only.
-        interval: its 95% bootstrap interval over documents (Efron and Tibshirani 1993).
+        interval: its 95% bootstrap interval over queries (Efron and Tibshirani 1993).
         same: the share with the same grade.
         excess: the mean of the judge's gain less people's; positive for a lenient judge.
         biases: `"length"`, `"position"` and `"origin"` to the bias; a group without documents is
@@ -93,55 +93,61 @@ class Quality:
         return visible("\n".join(lines))
 
 
-def quality(graded: Sequence[tuple[Pair, int, int]], *, seed: int = 0) -> Quality | None:
+def quality(
+    graded: Mapping[tuple[str, str], tuple[Pair, int, int]], *, seed: int = 0
+) -> Quality | None:
     """Return how a judge agrees with people; None if they have no document in common.
 
     Args:
-        graded: a document, the judge's grade and people's.
+        graded: a document, the judge's grade and people's, by the keys of query and text.
         seed: of the bootstrap.
     """
     if not graded:
         return None
-    pairs = [one for one, _, _ in graded]
-    judge, people = (np.array([row[at] for row in graded]) for at in (1, 2))
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(graded), (_ROUNDS, len(graded)))
+    pairs = [one for one, _, _ in graded.values()]
+    judge, people = (np.array([row[at] for row in graded.values()]) for at in (1, 2))
+    places = {key: at for at, key in enumerate(dict.fromkeys(key for key, _ in graded))}
+    many = len(places)
+    draws = np.random.default_rng(seed).integers(0, many, (_ROUNDS, many))
+    often = np.stack([np.bincount(one, minlength=many) for one in draws])
+    # a document is drawn with its query, since grades within a query go together
+    drawn = often[:, [places[key] for key, _ in graded]]
     error = np.array([gain(one) for one in judge]) - np.array([gain(one) for one in people])
     return Quality(
         len(graded),
-        float(kappa(judge[None], people[None])[0]),
-        _ends(kappa(judge[draws], people[draws])),
+        float(_kappa(judge, people, np.ones((1, len(graded))))[0]),
+        _ends(_kappa(judge, people, drawn)),
         float((judge == people).mean()),
         float(error.mean()),
         {
             name: found
-            for name, group in zip(_GROUPS, _grouped(pairs), strict=True)
-            if (found := _bias(error, group, draws)) is not None
+            for name, groups in zip(_GROUPS, _grouped(pairs), strict=True)
+            if (found := _bias(error, *groups, drawn)) is not None
         },
     )
 
 
-def _grouped(pairs: Sequence[Pair]) -> tuple[NDArray[np.bool_], ...]:
+def _grouped(pairs: Sequence[Pair]) -> tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], ...]:
+    """Return the two groups of documents of each bias."""
     lengths = np.array([one.length for one in pairs])
     best = [min(rank for rank in (one.before, one.after) if rank) for one in pairs]
-    return (
-        lengths > np.median(lengths),
-        np.array(best) <= _TOP,
-        np.array([one.weight > 0 for one in pairs]),
-    )
+    long, first = lengths > np.median(lengths), np.array(best) <= _TOP
+    moved = np.array([one.weight for one in pairs])
+    return (long, ~long), (first, ~first), (moved > 0, moved < 0)
 
 
 def _bias(
-    error: NDArray[np.float64], group: NDArray[np.bool_], draws: NDArray[np.int64]
+    error: NDArray[np.float64],
+    first: NDArray[np.bool_],
+    second: NDArray[np.bool_],
+    drawn: NDArray[np.int64],
 ) -> Bias | None:
-    many = int(group.sum()), int((~group).sum())
+    many = int(first.sum()), int(second.sum())
     if not all(many):
         return None
-    drawn, inside = error[draws], group[draws]
     with np.errstate(invalid="ignore", divide="ignore"):
-        first = (drawn * inside).sum(1) / inside.sum(1)
-        second = (drawn * ~inside).sum(1) / (~inside).sum(1)
-    return Bias(float(error[group].mean() - error[~group].mean()), _ends(first - second), many)
+        means = [drawn[:, one] @ error[one] / drawn[:, one].sum(axis=1) for one in (first, second)]
+    return Bias(float(error[first].mean() - error[second].mean()), _ends(means[0] - means[1]), many)
 
 
 def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
@@ -152,19 +158,21 @@ def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
     return low, high
 
 
-def kappa(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return Cohen's kappa with quadratic weights for each row of grades; NaN if undefined.
+def _kappa(
+    one: NDArray[np.int64], other: NDArray[np.int64], drawn: NDArray[np.generic]
+) -> NDArray[np.float64]:
+    """Return Cohen's kappa with quadratic weights of each draw; NaN if undefined.
 
     Args:
-        one: a judge's grades, shape (rows, documents).
+        one: a judge's grades, shape (documents,).
         other: another's, the same shape.
+        drawn: how often each document is drawn, shape (draws, documents).
     """
-    apart = ((one - other) ** 2).mean(axis=1)
-    shares = [
-        np.stack([(grades == at).mean(axis=1) for at in range(GRADES + 1)], axis=1)
-        for grades in (one, other)
-    ]
-    far = (np.arange(GRADES + 1)[:, None] - np.arange(GRADES + 1)) ** 2
-    chance = np.einsum("ri,ij,rj->r", shares[0], far.astype(np.float64), shares[1])
+    shares = drawn / drawn.sum(axis=1, keepdims=True)
+    grades = np.arange(GRADES + 1)
+    apart = shares @ (one - other) ** 2
+    first, second = (shares @ (given[:, None] == grades) for given in (one, other))
+    far = (grades[:, None] - grades) ** 2
+    chance = np.einsum("ri,ij,rj->r", first, far.astype(np.float64), second)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(chance > 0, 1 - apart / chance, np.nan)

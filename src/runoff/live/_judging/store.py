@@ -42,7 +42,7 @@ class Taken(NamedTuple):
         time: when it was answered.
         query_key: the hash of the question.
         slices: name to value.
-        size: the sum of its weights' sizes.
+        size: the sum of its weights' sizes; with nDCG how far apart its values can be.
         largest: the largest size that weight / chance could have.
     """
 
@@ -55,7 +55,7 @@ class Taken(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A document of a query whose rank differs; `chance` is 0 unless people are to grade it."""
+    """A document of a query that counts; `chance` is 0 unless people are to grade it."""
 
     doc_id: str
     text_key: str
@@ -181,7 +181,8 @@ class Judged:
             rows = connection.execute(
                 "SELECT query_key, text_key, grade FROM grades WHERE judge = ?", (judge,)
             )
-            return {(query, text): grade for query, text, grade in rows}
+            shared: dict[str, str] = {}  # one string for all documents of a query
+            return {(shared.setdefault(query, query), text): grade for query, text, grade in rows}
 
     def forget(self, *, query_key: str = "", doc_id: str = "") -> int:
         """Remove what is kept of a query, or the id and the text's hash of a document.

@@ -13,6 +13,7 @@ from runoff._util.stored import is_count, path_of
 from runoff.errors import InvalidArgument
 from runoff.live._judging.asking import Asked, Judge, questions
 from runoff.live._judging.differences import GRADES, differing
+from runoff.live._judging.ratio import extremes
 from runoff.live._judging.sheet import Asking, added, returned
 from runoff.live._judging.store import PEOPLE, Pair, Taken
 from runoff.live._ppi import chances, picked
@@ -33,13 +34,18 @@ _UNASKED = -1  # the judge failed once; after the second time the grade is None
 
 @dataclass(slots=True)
 class Work:
-    """The queries of one system: which are new, their texts, and who is asked what."""
+    """The queries of one system: which are new, their texts, and who is asked what.
+
+    Attributes:
+        whole: people grade all documents of a query, or none.
+    """
 
     store: Judged
     system: str
     cutoff: int
     against: str
     texts: Texts | None
+    whole: bool = False
     questions: dict[str, str] = field(default_factory=dict)
     documents: dict[tuple[str, str], str] = field(default_factory=dict)
     new: list[tuple[float, Taken, list[Pair]]] = field(default_factory=list)
@@ -49,7 +55,7 @@ class Work:
         """Read what differs, and the texts."""
         known = self.store.ids(self.system)
         for one in seen:
-            rows = differing(one, self.cutoff, self.against)
+            rows = differing(one, self.cutoff, self.against, whole=self.whole)
             query = one.query or self._given(one.query_hash)
             found = {
                 row.text_key: one.texts[row.at] if one.texts else self._given(row.doc_id)
@@ -78,8 +84,9 @@ class Work:
                 )
                 for row in rows
             ]
-            size = sum(abs(row.weight) for row in rows)
-            taken = Taken(one.id, one.time, one.query_hash, dict(one.slices), size, 0.0)
+            taken = Taken(
+                one.id, one.time, one.query_hash, dict(one.slices), self._size(pairs), 0.0
+            )
             self.new.append((one.time, taken, pairs))
 
     def _given(self, key: str) -> str | None:
@@ -92,23 +99,48 @@ class Work:
 
     def take(self, labels: int) -> None:
         """Add the new queries in the order of time, and pick what people are to grade."""
-        before = [query.size for query, _ in self.store.taken(self.system)]
         self.new.sort(key=lambda one: (one[0], one[1].id))
         if not self.new:
             return
-        rate = min(1.0, labels / max(len(self.new), len(before)))
-        sizes = np.array([query.size for _, query, _ in self.new])
-        shares, largest = chances(sizes, rate, (float(sum(before)), len(before)))
+        before = self.store.taken(self.system)
+        done = sum(query.size * self._work(pairs) for query, pairs in before)
+        rate = labels / (2 * self.cutoff if self.whole else 1) / max(len(self.new), len(before))
+        shares, largest = chances(
+            np.array([query.size for _, query, _ in self.new]),
+            min(1.0, rate),
+            (done, len(before)),
+            np.array([self._work(pairs) for _, _, pairs in self.new]),
+        )
         seed = self.store.get("seed")
         rows = []
         for (_, query, pairs), share, most in zip(self.new, shares, largest, strict=True):
-            weights = np.array([one.weight for one in pairs])
-            found = picked(weights, float(share), _draw(seed, query.id)) if pairs else None
-            if found is not None:
-                pairs[found[0]] = pairs[found[0]]._replace(chance=found[1])
-            rows.append((query._replace(largest=float(most)), pairs))
+            given = self._handed_out(pairs, float(share), _draw(seed, query.id))
+            if self.whole:  # a table shows them in this order
+                places = {one: _draw(seed, f"{query.id} {one.text_key}") for one in given}
+                given.sort(key=places.__getitem__)
+            rows.append((query._replace(largest=float(most)), given))
         self.store.take(self.system, rows)
         self.new = []
+
+    def _size(self, pairs: Sequence[Pair]) -> float:
+        weights = np.array([one.weight for one in pairs])
+        if self.whole:
+            return float(np.ptp(extremes(weights[None], self.cutoff)))
+        return float(np.abs(weights).sum())
+
+    def _work(self, pairs: Sequence[Pair]) -> float:
+        """Return how many of a query's documents people grade, as a share of the most."""
+        return len(pairs) / (2 * self.cutoff) if self.whole else 1.0
+
+    def _handed_out(self, pairs: list[Pair], share: float, draw: float) -> list[Pair]:
+        """Return a query's documents with the chance of those that people grade."""
+        if self.whole:
+            return [one._replace(chance=share if draw < share else 0.0) for one in pairs]
+        found = picked(np.array([one.weight for one in pairs]), share, draw)
+        return [
+            one._replace(chance=found[1]) if found is not None and at == found[0] else one
+            for at, one in enumerate(pairs)
+        ]
 
     def ask(
         self,
