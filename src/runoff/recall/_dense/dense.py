@@ -144,7 +144,9 @@ class Dense:
             if embeddings is not None and (given or np.size(embeddings)):
                 vectors = as_matrix(embeddings, [_named(one) for one in given], self.dimension)
                 chosen = list(places.values())
-                packed = self._rows.packed(vectors[chosen])
+                if len(chosen) < len(given):  # the last one of each id
+                    vectors = vectors[chosen]
+                packed = self._rows.packed(vectors)
                 self._rows.put([given[place] for place in chosen], packed)
                 return
             known = self._rows.get
@@ -197,8 +199,8 @@ class Dense:
     @property
     def dimension(self) -> int | None:
         """The number of dimensions; None if no document has a vector."""
-        rows = self._rows.view.packed.rows
-        return rows.shape[1] if len(rows) else None
+        view = self._rows.view
+        return view.vectors.dimension if len(view.lengths) else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or a copy holds: documents, vectors and `embed`, and no lock."""
@@ -248,7 +250,7 @@ class Dense:
             return []
         if deadline is not None:
             deadline.check("recall")
-        vector = yield from self._embedder.vector(query, view.packed.rows.shape[1], deadline)
+        vector = yield from self._embedder.vector(query, view.vectors.dimension, deadline)
         search = partial(self._search, view, vector, query, depth)
         return (yield from workers.aside(search, deadline, "recall"))
 
@@ -259,7 +261,7 @@ class Dense:
             return []
         documents, wanted = view.documents, query.filters
         found = nearest(
-            view.packed,
+            view.vectors,
             view.lengths,
             direction(vector) if self._similarity == "cosine" else vector,
             self._similarity,
