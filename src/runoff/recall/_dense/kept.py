@@ -45,8 +45,16 @@ class Vectors(Protocol):
         """Return a copy of the first rows, with room for this many."""
         ...
 
+    def chosen(self, rows: NDArray[np.intp]) -> Vectors:
+        """Return a copy of some rows, without room for more."""
+        ...
+
     def take(self, rows: NDArray[np.intp]) -> Packed:
-        """Return a copy of some rows."""
+        """Return a copy of some rows, one after the other."""
+        ...
+
+    def warmup(self) -> None:
+        """Load what searches need."""
         ...
 
     def rough(
@@ -108,8 +116,18 @@ class Plain:
             larger._sketch = self._sketch.first(count, room)
         return larger
 
+    def chosen(self, rows: NDArray[np.intp]) -> Plain:
+        fewer = Plain(self.rows[rows], 0)
+        if self._sketch is not None:
+            fewer._sketch = self._sketch.chosen(rows)
+        return fewer
+
     def take(self, rows: NDArray[np.intp]) -> Packed:
         return Packed(self.rows[rows], np.ones(len(rows)))
+
+    def warmup(self) -> None:
+        if self._sketch is not None:
+            products.warmup()
 
     def rough(
         self, query: NDArray[np.float64], lengths: NDArray[np.float64]
@@ -163,6 +181,9 @@ class Sketch:
         off[:count] = self._off[:count]
         return Sketch(self._tiles.first(count, room), off)
 
+    def chosen(self, rows: NDArray[np.intp]) -> Sketch:
+        return Sketch(self._tiles.chosen(rows), self._off[rows])
+
     def rough(
         self, query: NDArray[np.float64], lengths: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -193,6 +214,8 @@ class Tiles:
     @classmethod
     def empty(cls, room: int, dimension: int) -> Tiles:
         """Return room for rows."""
+        if room:
+            products.warmup()  # or the first search would, within its deadline
         numbers = np.zeros((-(-room // TILE), dimension, TILE), np.int8)
         return cls(numbers, np.zeros(room), np.zeros(room, np.int32))
 
@@ -222,9 +245,18 @@ class Tiles:
         larger.shifts[:count] = self.shifts[:count]
         return larger
 
+    def chosen(self, rows: NDArray[np.intp]) -> Tiles:
+        fewer = Tiles.empty(len(rows), self.dimension)
+        for start in range(0, len(rows), _AT_ONCE):
+            fewer.put(start, self.take(rows[start : start + _AT_ONCE]))
+        return fewer
+
     def take(self, rows: NDArray[np.intp]) -> Packed:
         tile, column = np.divmod(rows, TILE)
         return Packed(self.numbers[tile, :, column], self.scales[rows])
+
+    def warmup(self) -> None:
+        products.warmup()
 
     def rough(
         self, query: NDArray[np.float64], lengths: NDArray[np.float64]

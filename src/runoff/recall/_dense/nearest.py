@@ -70,9 +70,12 @@ def nearest(
             _score(vectors.take(rows[start : start + _ROWS_AT_ONCE]).wide(), query, similarity)
             for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE)
         ]
-    ).tolist()
-    found = sorted(zip(rows.tolist(), scores, strict=True), key=lambda one: (-one[1], name(one[0])))
-    return found[:depth]
+    )
+    if len(rows) > depth:
+        best = np.flatnonzero(scores >= np.partition(scores, len(rows) - depth)[len(rows) - depth])
+        rows, scores = rows[best], scores[best]
+    pairs = zip(rows.tolist(), scores.tolist(), strict=True)
+    return sorted(pairs, key=lambda one: (-one[1], name(one[0])))[:depth]
 
 
 def _rough(
@@ -94,9 +97,7 @@ def _rough(
         yield products * scale - squares / 2, error * scale + wide_error
 
 
-def _floor(
-    lower: NDArray[np.float64], depth: int, keep: Callable[[int], bool] | None
-) -> float:
+def _floor(lower: NDArray[np.float64], depth: int, keep: Callable[[int], bool] | None) -> float:
     """Return a lower bound of the depth-th best kept score."""
     count = len(lower)
     size = depth

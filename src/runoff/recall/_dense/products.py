@@ -52,7 +52,7 @@ def _after_fork() -> None:
 
 
 def warmup() -> None:
-    """Load onnxruntime, which the first product does otherwise."""
+    """Open the session, which the first product does otherwise."""
     _session.get()
 
 

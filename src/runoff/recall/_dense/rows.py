@@ -145,7 +145,7 @@ class Rows:
         ]
         left = np.array(chosen, np.intp)
         self._documents = [renewed.get(row, self._documents[row]) for row in chosen]
-        self._vectors = kept(self._vectors.take(left), self.stored)
+        self._vectors = self._vectors.chosen(left)
         self._lengths = self._lengths[left]
         self._row = {one.doc_id: row for row, one in enumerate(self._documents)}
 
