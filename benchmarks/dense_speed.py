@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from harness import Report, Requirement, Skipped, Table, interleaved, ratio, say
 
-from runoff import Query
+from runoff import Document, Query
 from runoff.recall import Dense
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def _searched(
 ) -> tuple[dict[str, list[float]], dict[str, list[set[int]]]]:
     """Return the seconds of each index's rounds, and the rows that it finds for each query."""
     vectors, asked = _vectors(size, clusters)
-    texts = [(f"d{at}", "") for at in range(size)]
-    ours = {one: Dense(texts, _no_texts, embeddings=vectors, stored=one) for one in _STORED}
+    documents = [Document(f"d{at}", "") for at in range(size)]
+    ours = {one: Dense(documents, _no_texts, embeddings=vectors, stored=one) for one in _STORED}
     flat = faiss.IndexFlatIP(_DIMENSION)
     rounded = faiss.IndexScalarQuantizer(
         _DIMENSION, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT

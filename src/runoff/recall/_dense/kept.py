@@ -277,7 +277,7 @@ class Tiles:
             left = left - whole * step
             part = products.products(whole, self.numbers, shifts) * (scales * step)
             found += part
-            loose = self.dimension * _FLOAT64_UNIT * _length(query)
+            loose = (self.dimension + 8) * _FLOAT64_UNIT * _length(query)
             yield found, lengths * (_length(left) + loose)
             step /= 2 * LARGEST
 
