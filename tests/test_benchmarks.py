@@ -27,6 +27,7 @@ PAGES = (
     "live-statistics",
     "losses",
     "real-server",
+    "sources",
     "speed",
     "statistics",
     "verdict",

@@ -90,15 +90,13 @@ def test_no_product_is_further_off_than_its_error(stored, seed, shape, scale, pe
         vectors = kept.kept(packed(rows * scale, stored, unit=False), stored)
     wide = vectors.take(np.arange(len(rows))).wide()
     lengths, exact = np.linalg.norm(wide, axis=1), wide @ query
-    errors = []
+    looks = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept, "_MANY", 8)
         for found, error in vectors.rough(query, lengths):
             assert (np.abs(found - exact) <= error).all()
-            errors.append(error.max())
-    assert len(errors) == 2
-    if scale == 1:
-        assert errors[1] <= errors[0]
+            looks += 1
+    assert looks == 2
 
 
 @pytest.mark.parametrize("stored", ["float32", "int8"])
@@ -135,9 +133,10 @@ def test_a_sketch_follows_every_change():
     rows = random.standard_normal((200, 24)).astype(np.float32)
     held = documents(200)
     source = index(rows[:3])
-    for at in range(3, 20):
+    source.add(held[3:120], embeddings=rows[3:120])
+    for at in range(120, 150):
         source.add([held[at]], embeddings=rows[at : at + 1])
-    source.add(held[20:], embeddings=rows[20:])
+    source.add(held[150:], embeddings=rows[150:])
     source.delete([f"d{at}" for at in range(0, 200, 7)])
     rows[::7] = random.standard_normal(rows[::7].shape)
     source.add(held[::7], embeddings=rows[::7])

@@ -94,7 +94,7 @@ class Plain:
 
     @property
     def dimension(self) -> int:
-        return self.rows.shape[1]
+        return int(self.rows.shape[1])
 
     @property
     def room(self) -> int:
@@ -221,7 +221,7 @@ class Tiles:
 
     @property
     def dimension(self) -> int:
-        return self.numbers.shape[1]
+        return int(self.numbers.shape[1])
 
     @property
     def room(self) -> int:
