@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FLOAT32_UNIT = 2.0**-24
 _FLOAT64_UNIT = 2.0**-52
 _UNDERFLOW = 2.0**-125  # a product below float32's normal numbers may count as zero
-_UP = 1 + 2.0**-40  # makes up for the rounding of a computed length
+_UP = 1 + 2.0**-30  # makes up for the rounding of a computed length
 _MANY = 4096  # rows; below, a product of all takes less than a millisecond
 _AT_ONCE = 4096
 _LONGEST = (2**31 - 1) // 127**2  # dimensions whose int8 products fit int32
