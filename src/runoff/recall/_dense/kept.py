@@ -153,7 +153,7 @@ class Sketch:
 
     Args:
         tiles: the rounded rows.
-        off: how far each is from its row, by Euclidean distance.
+        off: how far each is from its row at most, by Euclidean distance.
     """
 
     def __init__(self, tiles: Tiles, off: NDArray[np.float64]) -> None:
@@ -174,7 +174,7 @@ class Sketch:
             self._tiles.put(start + first, rounded)
             off = some - rounded.wide()
             here = slice(start + first, start + first + len(some))
-            self._off[here] = np.sqrt((off * off).sum(axis=1))
+            self._off[here] = np.sqrt((off * off).sum(axis=1)) * _UP
 
     def first(self, count: int, room: int) -> Sketch:
         off = np.zeros(room)
@@ -188,9 +188,10 @@ class Sketch:
         self, query: NDArray[np.float64], lengths: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return products with the rounded rows, and their largest errors as for the rows."""
-        off = self._off[: len(lengths)] * _UP
+        off = self._off[: len(lengths)]
         found, error = next(self._tiles.rough(query, lengths + off))
-        return found, error + off * _length(query)
+        error += off * _length(query)
+        return found, error
 
 
 class Tiles:
