@@ -17,6 +17,7 @@ from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr, short_repr
+from runoff._util.quick import quick
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
@@ -136,6 +137,7 @@ class Query:
         return bool(self.text.strip() or self.embedding is not None or self.embedding_texts)
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """One document from one source.
@@ -181,6 +183,7 @@ class Hit:
         return self.document.doc_id
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where one source placed a candidate: its rank (from 1) and the source's own score, or NaN."""
@@ -190,6 +193,7 @@ class Placement:
     score: float
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Candidate:
     """One document after fusion, not yet reranked.
@@ -213,6 +217,7 @@ class Candidate:
     __repr__ = fields_repr
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Ranked:
     """A candidate that a reranker placed.
@@ -351,6 +356,7 @@ class Outcome:
         return not self.degraded
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """One returned document, with its rank and score at every stage.
