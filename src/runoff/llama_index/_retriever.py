@@ -182,6 +182,17 @@ class TwoStageRetriever(BaseRetriever):
         )
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        """Set `top_n` or `timeout`, as checked as in the constructor; other options are refused."""
+        made = vars(self)
+        if "_pipeline" in made and name in self._options:
+            if name not in made:
+                remedy = f"is fixed once the retriever is made: use retriever.replace({name}=...)"
+                raise InvalidArgument(name, value, remedy)
+            value = checked(name, value)
+            made["_options"] = {**self._options, name: value}  # copies share the old one
+        super().__setattr__(name, value)
+
     @property
     def pipeline(self) -> TwoStage:
         """The runoff pipeline behind it, with the retriever's filters: search, explain it."""
