@@ -124,9 +124,10 @@ class Query:
                 "must not be blank, unless embedding or embedding_texts is given",
             )
         if self.filters is not None:
-            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+            from runoff.filters import And, Filter  # noqa: PLC0415 - keeps `import runoff` quick
 
-            And(self.filters)  # refuses anything but a filter
+            if not isinstance(self.filters, Filter):
+                And(self.filters)  # says what a filter is
         texts = self.embedding_texts
         if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")

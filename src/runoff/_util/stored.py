@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from runoff._util.nesting import is_deeper
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from io import BufferedReader
 
 _DEEPEST = 64  # levels of lists and objects that a file of ours can have
@@ -39,24 +41,15 @@ def parse_json(raw: bytes | str, *, deepest: int = _DEEPEST) -> Any:  # noqa: AN
             else raw.count(b"[") + raw.count(b"{")
         )
     # few brackets cannot be nested deeply, so that most files need no second pass
-    if opening > deepest and (value is None or _depth_exceeds(value, deepest)):
+    if opening > deepest and (value is None or is_deeper([value], deepest, _inner)):
         raise ValueError(f"lists and objects are nested more than {deepest} levels deep")
     return value
 
 
-def _depth_exceeds(value: object, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, list | dict)
-            for inner in (one.values() if isinstance(one, dict) else one)
-            if isinstance(inner, list | dict)
-        ]
-        if not level:
-            return False
-    return True
+def _inner(outer: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    """Return the lists and objects that one contains."""
+    values = outer.values() if isinstance(outer, dict) else outer
+    return (one for one in values if isinstance(one, list | dict))
 
 
 def is_count(value: object, least: int = 0, most: int = 2**63 - 1) -> TypeGuard[int]:
