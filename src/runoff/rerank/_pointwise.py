@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from runoff.scores import PairScores
     from runoff.types import Candidate, Document, Query
 
+BELOW = "below threshold"
+"""The reason of a candidate that was dropped."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Pointwise(Around):
@@ -183,8 +186,7 @@ class Pointwise(Around):
             found = scores.passages[index] if scores.passages else ()
             passages = found and within(found, planned.texts[index], candidate.document.text)
             if own[place] < bar:
-                why = "below threshold"
-                dropped.append(Dropped(candidate, why, own[place], mixed[place], cut, passages))
+                dropped.append(Dropped(candidate, BELOW, own[place], mixed[place], cut, passages))
             else:
                 ordered.append(Ranked(candidate, mixed[place], own[place], cut, passages))
         reason = scores.reason or ("bad_reply" if unscored else "")
