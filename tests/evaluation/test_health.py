@@ -10,9 +10,9 @@ from recorded import Hashed, Questions, digest, pipeline, questions
 
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
-from runoff.evaluation import health, record
+from runoff.evaluation import Collection, Health, evaluate, health, record
 from runoff.evaluation._health.drift import drifts
-from runoff.evaluation._health.observations import observations
+from runoff.evaluation._health.observations import Finding, observations
 from runoff.evaluation._recording.query import Stored
 from runoff.evaluation._recording.recording import Recording
 from runoff.rerank import Cascade, Pointwise, Step
@@ -344,3 +344,23 @@ def test_something_else_is_refused(given):
     """Only a recording, responses or traces are accepted, and at least one."""
     with pytest.raises(InvalidArgument, match="seen"):
         health(given)
+
+
+def test_sentences_stand_below_one_another():
+    """A long name of a check, such as those of drift, moves the sentences of all of them."""
+    short, long = (
+        Finding("ties", 0.0, False, "Few."),
+        Finding("drift first stage", 1.0, True, "Far."),
+    )
+    _, *lines = str(Health(2, (long, short))).splitlines()
+    assert len({line.rindex(one.sentence) for line, one in zip(lines, (long, short))}) == 1
+    assert str(short) == "fine  ties Few."
+
+
+def test_long_names_of_measures_are_in_one_column():
+    """The means of a result stand below one another."""
+    runs = {"1": {"a": 1.0}}
+    judged = Collection({"1": "?"}, {"1": {"a": 1}})
+    found = evaluate(runs, judged, ["AP(rel=1)@1000", "P@1"])
+    first, second = str(found).splitlines()[:2]
+    assert first.index("1.0000") == second.index("1.0000")

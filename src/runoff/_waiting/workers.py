@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runoff._util.fork import in_child
 from runoff._waiting import exits
 from runoff._waiting.drive import ask
-from runoff.errors import BadReply, PoolFull
+from runoff._waiting.uncancelled import answer
+from runoff.errors import PoolFull
 
 if TYPE_CHECKING:
     import asyncio
@@ -210,9 +211,7 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
             else:
                 deadline.check(what)
                 await asyncio.wait((future,), timeout=pause(deadline))
-        if future.cancelled():  # by itself: a cancelled caller never gets here
-            raise BadReply(f"{what}: the call cancelled itself")
-        return future.result()
+        return answer(future, what)
     finally:
         future.cancel()
 

@@ -47,7 +47,7 @@ class TwoStageRetriever(StagedRetriever):
         retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None for recall and fusion alone.
         fusion: makes one order out of several retrievers' documents; None is
-            `Convex(normalizer="zscore")`, or `RRF()` where a retriever gives no scores.
+            `Convex()`, or `RRF()` where a retriever gives no scores.
         top_n: documents to return; `k` is another name for it.
         depth: documents asked of each retriever.
         window: candidates the reranker reads.

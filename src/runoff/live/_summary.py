@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._health.observations import Finding
+    from runoff.evaluation._health.observations import Finding, finding_lines
     from runoff.live._observation import Observation
     from runoff.live._shards import Shard
     from runoff.live._store import Store
@@ -111,7 +111,7 @@ class Summary:
         ]
         if self.observations:
             lines += self._figures()
-        return visible("\n".join([*lines, *map(str, self.findings)]))
+        return visible("\n".join([*lines, *finding_lines(self.findings)]))
 
     def _figures(self) -> list[str]:
         degraded = ", ".join(f"{what} {many:,}" for what, many in self.degraded.items())

@@ -87,7 +87,7 @@ class TwoStageRetriever(BaseRetriever):
         retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None fuses only.
         fusion: makes one order out of several retrievers' nodes; None is
-            `Convex(normalizer="zscore")`, or `RRF()` where nodes have no scores.
+            `Convex()`, or `RRF()` where nodes have no scores.
         top_n: nodes to return.
         depth: nodes asked of each retriever.
         window: candidates the reranker reads.
