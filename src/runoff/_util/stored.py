@@ -15,7 +15,7 @@ from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from io import BufferedReader
+    from io import BufferedReader, BufferedWriter
 
 _DEEPEST = 64  # levels of lists and objects that a file of ours can have
 
@@ -77,8 +77,17 @@ def open_stored(path: Path) -> BufferedReader:
     return open(path, "rb", opener=_open_file)  # that of a path takes no opener
 
 
+def open_to_append(path: Path) -> BufferedWriter:
+    """Open a file to add to it or to lock it, and make it where it is not; otherwise as above.
+
+    Raises:
+        OSError: it cannot be opened, or is not a file.
+    """
+    return open(path, "ab", opener=_open_file)
+
+
 def _open_file(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # `open` itself refuses a directory
         return descriptor
