@@ -19,18 +19,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from runoff._util.arguments import check_list
 from runoff._util.nesting import is_deeper
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
 
@@ -184,8 +184,7 @@ class In:
     def __post_init__(self) -> None:
         """Check the field and every value, and keep them as a tuple."""
         _check_field(self.field)
-        if isinstance(self.values, str | bytes) or not isinstance(self.values, Iterable):
-            raise InvalidArgument("values", self.values, "must be a list of values")
+        check_list("values", self.values, "values")
         values = tuple(_scalar("values", value) for value in self.values)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "_wanted", _Wanted(values))

@@ -173,6 +173,8 @@ class Hit:
             except OverflowError:
                 remedy = f"must be a number that a float can hold (id {self.document.doc_id!r})"
                 raise InvalidArgument("score", self.score, remedy) from None
+        if not isinstance(self.key, str):
+            raise InvalidArgument("key", self.key, "must be a string")
         if not self.key:
             object.__setattr__(self, "key", self.document.doc_id)
 

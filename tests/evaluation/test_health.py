@@ -359,7 +359,7 @@ def test_sentences_stand_below_one_another():
 
 def test_long_names_of_measures_are_in_one_column():
     """The means of a result stand below one another."""
-    runs = {"1": {"a": 1.0}}
+    runs = {"1": ["a"]}
     judged = Collection({"1": "?"}, {"1": {"a": 1}})
     found = evaluate(runs, judged, ["AP(rel=1)@1000", "P@1"])
     first, second = str(found).splitlines()[:2]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._util.arguments import count, is_share
+from runoff._util.arguments import count, is_one_of, is_share
 from runoff._util.lazy import import_name
 from runoff._util.progress import check_progress, counted
 from runoff._util.stored import path_of
@@ -161,7 +161,7 @@ def _check(labels: int, bound: float, level: float, cutoff: int | None, own_mode
         raise InvalidArgument("bound", bound, "must be above 0 and at most 1")
     if not is_share(level) or not 0 < level < 1:
         raise InvalidArgument("level", level, "must be above 0 and below 1")
-    if own_model not in ("refuse", "mark"):
+    if not is_one_of(own_model, ("refuse", "mark")):
         raise InvalidArgument("own_model", own_model, 'must be "refuse" or "mark"')
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from runoff._util.messages import visible
 from runoff.errors import MissingExtra
 from runoff.evaluation._health.health import health
+from runoff.evaluation._health.observations import finding_lines
 from runoff.live._table import Counts
 from runoff.live._tally import Tally, Youngest
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._health.observations import Finding, finding_lines
+    from runoff.evaluation._health.observations import Finding
     from runoff.live._observation import Observation
     from runoff.live._shards import Shard
     from runoff.live._store import Store

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from runoff._util.arguments import is_share
+from runoff._util.arguments import is_blend, is_share
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
 from runoff.errors import InvalidArgument
@@ -90,7 +90,7 @@ class Pointwise(Around):
 
     def __post_init__(self) -> None:
         check_scorer(self.scorer)
-        if self.blend not in (None, "auto") and not is_share(self.blend):
+        if not is_blend(self.blend):
             raise InvalidArgument("blend", self.blend, 'must be within 0 and 1, "auto" or None')
         if self.threshold is not None and not isinstance(self.threshold, Threshold):
             raise InvalidArgument(

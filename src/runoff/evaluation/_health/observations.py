@@ -124,7 +124,8 @@ def observations(
             raise InvalidArgument(name, seen, remedy) from None
         found = []
         for one in given:  # one at a time, since each is large
-            if not (isinstance(one, Response | Trace) or hasattr(type(one), "trace")):
+            trace = one if isinstance(one, Trace) else getattr(one, "trace", None)
+            if not isinstance(trace, Trace):
                 raise InvalidArgument(name, one, remedy)
             found.append(_live(one))  # type: ignore[arg-type] # as checked
     if not found:
