@@ -290,11 +290,12 @@ def _read(given: Any, rank: int, by: str | Callable[[Any], Hashable] | None) -> 
         key, text, metadata = document.doc_id, document.text, document.metadata
         score = given.rerank_score if isinstance(given, Result) else None
     elif isinstance(getattr(given, "page_content", None), str):
-        text, metadata = given.page_content, given.metadata
-        key = given.id or metadata.get("_id") or text_key(text)
+        text, metadata = given.page_content, getattr(given, "metadata", None) or {}
+        key = getattr(given, "id", None) or metadata.get("_id") or text_key(text)
         score = metadata.get("relevance_score")
     elif hasattr(inner, "node_id") and callable(getattr(inner, "get_content", None)):
-        key, text, metadata = inner.node_id, inner.get_content(), inner.metadata
+        key, text = inner.node_id, inner.get_content()
+        metadata = getattr(inner, "metadata", None) or {}
         score, source = getattr(given, "score", None), getattr(inner, "ref_doc_id", None)
         start = getattr(inner, "start_char_idx", None)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,11 @@ def counting(count: object) -> Callable[[str], int]:
 
     def counted(text: str) -> int:
         found = call(text)
-        number = len(found) if isinstance(found, Sized) and getattr(found, "ndim", 1) else found
+        if inspect.iscoroutine(found):
+            found.close()
+            raise InvalidArgument("count", count, "must not be async: it is called, not awaited")
+        tokens = isinstance(found, Sized) and not isinstance(found, str | bytes)
+        number = len(found) if tokens and getattr(found, "ndim", 1) else found
         if not is_whole(number, 0):
             raise InvalidArgument("count", found, "must return a number of tokens or their list")
         return int(number)

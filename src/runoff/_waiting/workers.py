@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runoff._util.fork import in_child
 from runoff._waiting import exits
 from runoff._waiting.drive import ask
-from runoff._waiting.uncancelled import answer
+from runoff._waiting.uncancelled import answer, uncancelled
 from runoff.errors import PoolFull
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
             return
         try:
             with exits.Native():  # as the call may be of code that is not ours
-                result = context.run(call)
+                result = context.run(uncancelled, call)
         except StopIteration as error:
             # asyncio refuses this error, and awaiting the future would never end
             hidden = RuntimeError("the call raised StopIteration")
@@ -239,7 +239,7 @@ def within(
     def wait_here() -> _T:
         if deadline is None or not deadline.finite:
             with exits.Native():
-                return call()
+                return uncancelled(call)
         return run(call, deadline, what)
 
     async def wait_async() -> _T:
