@@ -154,11 +154,16 @@ WHOLE = [
     (TwoStage, "depth"), (TwoStage, "window"), (PIPELINE.search, "top_k"), (pack, "budget"),
     (pack, "per_document"), (by_agreement, "cutoff"), (BM25(DOCUMENTS).retrieve, "depth"),
     (Collection, "relevant_from"), (Embedder, "max_length"), (CrossEncoder, "max_length"),
-    (LateInteraction, "max_windows"), (LateInteraction, "dimensions"), (MemoryCache, "max_entries"),
-    (Passages, "overlap"), (Passages, "length"), (ListwiseLLM, "step"), (HTTPRerank, "batch"),
-    (HTTPRerank, "timeout"), (CohereRerank, "priority"), (Dialect, "batch"), (Deadline, "timeout"),
+    (LateInteraction, "max_windows"), (LateInteraction, "dimensions"),
+    (MemoryCache, "max_entries"), (Passages, "overlap"), (Passages, "length"),
+    (ListwiseLLM, "step"), (HTTPRerank, "batch"), (HTTPRerank, "timeout"),
+    (CohereRerank, "priority"), (CohereRerank, "max_tokens_per_doc"), (TokenStore, "max_bytes"),
+    (DiskCache, "max_bytes"), (Dialect, "batch"), (Deadline, "timeout"),
     (PIPELINE.search, "timeout"), (Retries, "attempts"), (Circuit, "cooldown"), (Step, "keep"),
 ]  # fmt: skip
+
+
+SECONDS = {"timeout", "cooldown"}  # are computed with, and written nowhere
 
 
 def named(call):
@@ -182,8 +187,9 @@ def test_an_argument_is_refused_by_name_or_works(call, name):
 
 @pytest.mark.parametrize(("call", "name"), WHOLE, ids=[f"{named(c)}-{n}" for c, n in WHOLE])
 def test_numpy_integers_are_integers(call, name):
-    """A count that NumPy computed is taken as Python's own."""
+    """A count that NumPy computed is taken as Python's own, and becomes it."""
     base = next((given for one, given in CALLS.items() if named(one) == named(call)), {})
-    call(**{**base, name: np.int64(3)})
+    found = call(**{**base, name: np.int64(3 if "bytes" not in name else 10**7)})
+    assert not isinstance(getattr(found, name, None), np.generic) or name in SECONDS
     with pytest.raises(InvalidArgument, match=rf"^{name}="):
         call(**{**base, name: TRUE})

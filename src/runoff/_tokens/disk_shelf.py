@@ -231,8 +231,9 @@ class DiskShelf:
         names, dims, documents = (facts.get(one) for one in ("segments", "dims", "documents"))
         if facts.get("model") != self._model:
             raise damaged(stored.folder, "contains the vectors of another model")
-        named = isinstance(names, list) and is_text(*names) and all(map(NAME.fullmatch, names))
-        if not named or not is_count(dims):
+        if not isinstance(names, list) or not is_text(*names) or not is_count(dims):
+            raise damaged(stored.folder, "does not name its segments")
+        if not all(map(NAME.fullmatch, names)):
             raise damaged(stored.folder, "does not name its segments")
         have = {one.name: one for one in known.segments}
         segments = tuple(

@@ -35,7 +35,20 @@ def is_one_of(value: object, names: Collection[str]) -> bool:
 
 def is_whole(value: object, least: int = 1) -> bool:
     """Return whether a value is a whole number, NumPy's too, of at least `least`, and no bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def plain_numbers(config: object, *names: str) -> None:
+    """Put Python's whole numbers in the place of NumPy's, which JSON, SQLite and keys do not take.
+
+    Args:
+        config: a frozen dataclass whose values were checked.
+        names: its fields.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, Integral) and not isinstance(value, int):
+            object.__setattr__(config, name, int(value))
 
 
 def is_real(value: object) -> bool:

@@ -165,7 +165,8 @@ def finished(folder: Path, part: Part) -> Counts | None:
     try:
         with open_stored(folder / part.name) as file, pq.ParquetFile(file) as opened:
             rows, metadata = opened.metadata.num_rows, opened.schema_arrow.metadata or {}
-        *numbers, reason, notes = parse_json(metadata[_COUNTS])
+        held, computed, blank, truncated, reason, notes = parse_json(metadata[_COUNTS])
+        numbers = (held, computed, blank, truncated)
         counts = Counts(*numbers, str(reason), tuple(map(str, notes)))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None

@@ -94,6 +94,7 @@ class Collection(Readers):
         known = None if documents is None else as_documents(self.parents, documents)
         found = list(oddities(self.queries, qrels, known))
         frozen = {
+            "relevant_from": int(self.relevant_from),
             "queries": MappingProxyType(queries),
             "qrels": MappingProxyType(qrels),
             "documents": documents,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from runoff._util.arguments import count, is_one_of, is_whole
+from runoff._util.arguments import count, is_one_of, is_whole, plain_numbers
 from runoff._util.text import units
 from runoff.errors import InvalidArgument
 from runoff.protocols import WindowedScorer
@@ -68,6 +68,7 @@ class Passages:
             object.__setattr__(self, "length", count("length", self.length))
         if not is_whole(self.overlap, 0):
             raise InvalidArgument("overlap", self.overlap, "must be a whole number, 0 or more")
+        plain_numbers(self, "overlap")
 
 
 def as_passages(given: object) -> Passages:

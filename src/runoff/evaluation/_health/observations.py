@@ -124,8 +124,8 @@ def observations(
             raise InvalidArgument(name, seen, remedy) from None
         found = []
         for one in given:  # one at a time, since each is large
-            trace = one if isinstance(one, Trace) else getattr(one, "trace", None)
-            if not isinstance(trace, Trace):
+            own = getattr(type(one), "trace", None)  # a method, as of an array's numbers, is none
+            if not isinstance(one, Response | Trace) and (own is None or callable(own)):
                 raise InvalidArgument(name, one, remedy)
             found.append(_live(one))  # type: ignore[arg-type] # as checked
     if not found:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
 BACKENDS = ("onnx", "torch", "openvino")
-_DTYPES = (None, "float32", "float16", "bfloat16")
+_DTYPES = ("float32", "float16", "bfloat16")
 _TORCH_ONLY: dict[str, object] = {"device": None, "dtype": None}
 _NOT_ONNX = {
     **_TORCH_ONLY,

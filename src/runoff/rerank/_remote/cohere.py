@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.arguments import count, is_whole
+from runoff._util.arguments import count, is_whole, plain_numbers
 from runoff._util.display import html_by
 from runoff._util.faults import reason_of
 from runoff._util.messages import error_text
@@ -113,6 +113,7 @@ class CohereRerank(Shared, RemoteScorer):
             remedy = "must be True, False or Cohere's settings for it"
             raise InvalidArgument("relevant_spans", self.relevant_spans, remedy)
         check_policy(self.timeout, self.retries, self.circuit)
+        plain_numbers(self, "batch", "concurrency", "max_tokens_per_doc", "priority")
 
     def _check_client(self) -> None:
         if self.client is None:

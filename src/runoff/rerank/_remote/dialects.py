@@ -11,6 +11,7 @@ import re
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
+from runoff._util.arguments import plain_numbers
 from runoff._util.gained import gained
 from runoff._util.messages import visible
 from runoff.errors import BadReply, InvalidArgument
@@ -122,6 +123,7 @@ class Dialect:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        plain_numbers(self, "batch", "reads")
 
     def request(
         self, query: str, texts: Sequence[str], model: str | None, *, raw: bool

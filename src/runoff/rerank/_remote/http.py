@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from runoff._util.arguments import count, is_one_of
+from runoff._util.arguments import count, is_one_of, plain_numbers
 from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff._util.stored import path_of
@@ -122,6 +122,7 @@ class HTTPRerank(RemoteScorer):
                 count(name, getattr(self, name))
         count("concurrency", self.concurrency)
         check_policy(self.timeout, self.retries, self.circuit)
+        plain_numbers(self, "batch", "max_length", "concurrency")
         if self.ca is not None and not path_of("ca", self.ca).is_file():
             raise InvalidArgument("ca", self.ca, "must be a file of certificate authorities")
         key = as_key(self.api_key, dialect.variables)
