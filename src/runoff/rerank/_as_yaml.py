@@ -47,8 +47,9 @@ class AsYAML:
         )
         if not is_listed(self.fields):
             raise InvalidArgument("fields", self.fields, remedy)
-        if not isinstance(self.text, str) or not self.text:
-            raise InvalidArgument("text", self.text, "must be the name that the text gets")
+        if not isinstance(self.text, str):
+            named = "must be the name that the text gets, or empty to leave it out"
+            raise InvalidArgument("text", self.text, named)
         names = tuple(self.fields)
         if not all(isinstance(name, str) and name for name in names):
             raise InvalidArgument("fields", self.fields, remedy)

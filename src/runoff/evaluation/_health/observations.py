@@ -287,7 +287,7 @@ class Finding:
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """Return a line for each finding, with their sentences below one another."""
     width = max([12, *(len(one.check) for one in findings)])
-    return [one._line(width) for one in findings]  # noqa: SLF001 - as above
+    return [one._line(width) for one in findings]  # noqa: SLF001 - of the class above
 
 
 @dataclass(frozen=True, slots=True, repr=False)
