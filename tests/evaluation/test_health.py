@@ -348,13 +348,11 @@ def test_something_else_is_refused(given):
 
 def test_sentences_stand_below_one_another():
     """A long name of a check, such as those of drift, moves the sentences of all of them."""
-    short, long = (
-        Finding("ties", 0.0, False, "Few."),
-        Finding("drift first stage", 1.0, True, "Far."),
-    )
-    _, *lines = str(Health(2, (long, short))).splitlines()
-    assert len({line.rindex(one.sentence) for line, one in zip(lines, (long, short))}) == 1
-    assert str(short) == "fine  ties Few."
+    names = ("ties", "drift first stage")
+    found = [Finding(name, 0.0, odd=False, sentence="Few of them.") for name in names]
+    _, *lines = str(Health(2, tuple(found))).splitlines()
+    assert len({line.index("Few of them.") for line in lines}) == 1
+    assert str(found[0]) == "fine  ties Few of them."
 
 
 def test_long_names_of_measures_are_in_one_column():
