@@ -125,9 +125,10 @@ class Query:
                 "must not be blank, unless embedding or embedding_texts is given",
             )
         if self.filters is not None:
-            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+            from runoff.filters import And, Filter  # noqa: PLC0415 - keeps `import runoff` quick
 
-            And(self.filters)  # refuses anything but a filter
+            if not isinstance(self.filters, Filter):
+                And(self.filters)  # says what a filter is
         texts = self.embedding_texts
         if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")
@@ -174,6 +175,8 @@ class Hit:
             except OverflowError:
                 remedy = f"must be a number that a float can hold (id {self.document.doc_id!r})"
                 raise InvalidArgument("score", self.score, remedy) from None
+        if not isinstance(self.key, str):
+            raise InvalidArgument("key", self.key, "must be a string")
         if not self.key:
             object.__setattr__(self, "key", self.document.doc_id)
 

@@ -10,9 +10,9 @@ from recorded import Hashed, Questions, digest, pipeline, questions
 
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
-from runoff.evaluation import health, record
+from runoff.evaluation import Collection, Health, evaluate, health, record
 from runoff.evaluation._health.drift import drifts
-from runoff.evaluation._health.observations import observations
+from runoff.evaluation._health.observations import Finding, observations
 from runoff.evaluation._recording.query import Stored
 from runoff.evaluation._recording.recording import Recording
 from runoff.rerank import Cascade, Pointwise, Step
@@ -344,3 +344,21 @@ def test_something_else_is_refused(given):
     """Only a recording, responses or traces are accepted, and at least one."""
     with pytest.raises(InvalidArgument, match="seen"):
         health(given)
+
+
+def test_sentences_stand_below_one_another():
+    """A long name of a check, such as those of drift, moves the sentences of all of them."""
+    names = ("ties", "drift first stage")
+    found = [Finding(name, 0.0, odd=False, sentence="Few of them.") for name in names]
+    _, *lines = str(Health(2, tuple(found))).splitlines()
+    assert len({line.index("Few of them.") for line in lines}) == 1
+    assert str(found[0]) == "fine  ties Few of them."
+
+
+def test_long_names_of_measures_are_in_one_column():
+    """The means of a result stand below one another."""
+    runs = {"1": ["a"]}
+    judged = Collection({"1": "?"}, {"1": {"a": 1}})
+    found = evaluate(runs, judged, ["AP(rel=1)@1000", "P@1"])
+    first, second = str(found).splitlines()[:2]
+    assert first.index("1.0000") == second.index("1.0000")

@@ -263,7 +263,7 @@ def test_a_query_without_any_source():
         (pipeline(), questions(7), 30, "the queries differ"),
         (pipeline(), QUESTIONS, 35, "recorded_depth differs"),
         (pipeline(fusion=RRF()), QUESTIONS, 30, "fusion.kind differs"),
-        (pipeline(fusion=Convex()), QUESTIONS, 30, "fusion.normalizer differs"),
+        (pipeline(fusion=Convex(normalizer="minmax")), QUESTIONS, 30, "fusion.normalizer differs"),
         (pipeline(many=61), QUESTIONS, 30, "source bm25 differs"),
         (pipeline(Pointwise(Hashed(), blend=0.5)), QUESTIONS, 30, "blend differs"),
         (pipeline(window=3), QUESTIONS, 30, "window differs"),

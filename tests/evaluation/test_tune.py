@@ -235,7 +235,7 @@ def test_what_cannot_be_is_refused(wrong):
 
 def test_settings_that_differ_are_told_apart():
     """No two settings of a grid have the same text, whichever part of the fusion differs."""
-    fusions = [RRF(), RRF(rank_constant=1), Convex(), Convex(normalizer="zscore")]
+    fusions = [RRF(), RRF(rank_constant=1), Convex(), Convex(normalizer="minmax")]
     setup = recording(Judge(), {"one": 0.5, "two": 0.5}, many=2).setup
     told = [str(one) for one in grid_settings(setup, {"fusion": fusions, "depth": [10, 50]})]
     assert len(set(told)) == len(told)

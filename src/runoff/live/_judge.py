@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runoff._util.arguments import count, is_share
+from runoff._util.arguments import count, is_one_of, is_share
 from runoff._util.lazy import import_name
 from runoff._util.progress import check_progress, counted
 from runoff._util.stored import path_of
@@ -164,7 +164,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
 def _check(
     measure: str, labels: int, bound: float, level: float, cutoff: int | None, own_model: str
 ) -> None:
-    if measure not in MEASURES:
+    if not is_one_of(measure, MEASURES):
         raise InvalidArgument("measure", measure, 'must be "SDCG" or "nDCG"')
     count("labels", labels)
     if cutoff is not None:
@@ -173,7 +173,7 @@ def _check(
         raise InvalidArgument("bound", bound, "must be above 0 and at most 1")
     if not is_share(level) or not 0 < level < 1:
         raise InvalidArgument("level", level, "must be above 0 and below 1")
-    if own_model not in ("refuse", "mark"):
+    if not is_one_of(own_model, ("refuse", "mark")):
         raise InvalidArgument("own_model", own_model, 'must be "refuse" or "mark"')
 
 
