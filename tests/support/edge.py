@@ -98,8 +98,8 @@ class Client:
             edge.ScrollRequest(offset=offset, limit=limit, with_payload=with_payload)
         )
 
-    def query_points(self, _name, *, query, query_filter, limit, with_payload, **others):
-        del others
+    def query_points(self, collection_name, *, query, query_filter, limit, with_payload, **others):
+        del collection_name, others
         told = None if query_filter is None else query_filter.model_dump(exclude_none=True)
         found = self.held.query(
             edge.QueryRequest(
