@@ -12,6 +12,7 @@ from runoff.evaluation._losses import losses, query_ledger
 from runoff.evaluation._remarks import degraded
 from runoff.evaluation._replay.response import as_response
 from runoff.evaluation._verdict.slices import by_length, by_script
+from runoff.report._explorer.fitted import fitted
 from runoff.report._explorer.items import CUT, SHOWN, answer_of, document_of
 from runoff.report._explorer.judged import CUTOFF, MEASURE, Judgments
 from runoff.report._explorer.params import NotThere
@@ -50,12 +51,12 @@ class Recorded:
         labels: Labels,
         documents: Mapping[str, Document] | None = None,
     ) -> None:
-        self.recording = recording
+        self.recording, self._fitted = fitted(recording)
         self.documents = documents if collection is None else collection.documents or documents
         self._collection = collection
-        texts = {one.query_id: one.text for one in recording}
+        texts = {one.query_id: one.text for one in self.recording}
         self.judgments = Judgments(collection, labels, texts)
-        self.replays = Replays(recording, self.judgments)
+        self.replays = Replays(self.recording, self.judgments)
         self.queries = self.replays.queries
         self._tables, self._ledgers = Kept(4), Kept(4)
 
@@ -272,7 +273,7 @@ class Recorded:
         """Return what api/state says of a recording."""
         judged, own = self.judgments.collection, self.replays.own
         table = self.table(own)
-        notes = [] if judged is None else list(judged.notes)
+        notes = [*self._fitted] if judged is None else [*self._fitted, *judged.notes]
         notes += degraded(self.recording)
         given = () if self._collection is None else self._collection.qrels
         if lost := sum(one not in self.queries for one in given):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runoff.scores import ScoreKind
 
 
-HEAVIEST = 3.0  # the end of the sliders of weights; larger ones are accepted
 _LONGEST = 2000  # characters of a key
 
 
