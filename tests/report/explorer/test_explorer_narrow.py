@@ -85,7 +85,7 @@ def ask(page, path, body=None):
     return found
 
 
-def recorded(case, many=12):
+def recorded(case, many=6):
     system, options = CASES[case]
     return record(system, questions(many), **{"depth": 30, "progress": False, **options})
 
@@ -98,7 +98,7 @@ def own(settings):
 @pytest.mark.parametrize("case", CASES)
 def test_every_view_and_every_slider_of_every_recording_answers(case, judged, tmp_path):
     """Whatever a recording lacks, no view fails, and no slider goes where no replay can."""
-    page = opened(recording=recorded(case), collection=collection() if judged else None)
+    page = opened(recording=recorded(case), collection=collection(6) if judged else None)
     settings = ask(page, "api/state")["settings"]
     ranges = settings["ranges"]
     first = ask(page, "api/queries")["rows"][0]["query_id"]
