@@ -259,7 +259,13 @@ class Recorded:
             )
         said = f"{found.measure} is {found.achieved:.3f} of {found.ideal:.3f} that is possible."
         if found.moves:
-            said += f" Next: {found.moves[0]}."
+            first = found.moves[0]
+            brings = (
+                f"could gain up to {first.at_most:.3f}"
+                if first.brings is None
+                else f"gains {first.brings:+.3f} on these queries"
+            )
+            said += f" First to try: {first.action}, which {brings}."
         return {
             "total": total,
             "ideal": found.ideal,

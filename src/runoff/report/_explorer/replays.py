@@ -28,7 +28,12 @@ from runoff.report._evaluated import Evaluated
 from runoff.report._explorer.fitted import REMEDY, narrow, reach
 from runoff.report._explorer.judged import CUTOFF, MEASURE
 from runoff.report._explorer.params import NotThere
-from runoff.report._explorer.settings import own_settings, parsed_settings, setting_of
+from runoff.report._explorer.settings import (
+    fusion_name,
+    own_settings,
+    parsed_settings,
+    setting_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -220,7 +225,7 @@ class Replays:
         return {
             **own.to_dict(),
             "key": own.key,
-            "fusion": str(self.setup.fusion["kind"]),
+            "fusion": fusion_name(self.setup),
             "ranges": {
                 "window": window,
                 "blend": [0, 1] if pointwise else None,

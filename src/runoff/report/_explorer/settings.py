@@ -71,6 +71,12 @@ def own_settings(setup: Setup) -> Settings:
     return Settings(own.window, own.blend, weights, limit)
 
 
+def fusion_name(setup: Setup) -> str:
+    """Return what the recorded fusion is called."""
+    fusion = own_setting(setup).fusion
+    return str(setup.fusion["is"]).rpartition(".")[2] if fusion is None else type(fusion).__name__
+
+
 def weighable(setup: Setup) -> bool:
     """Return whether the weights of the sources can be changed."""
     return len(setup.sources) > 1 and isinstance(own_setting(setup).fusion, RRF | Convex)
