@@ -4,8 +4,8 @@ import base64
 import hashlib
 import json
 import re
-from urllib.parse import quote
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from explored import SCRIPT, collection, explorer, recording

@@ -95,8 +95,10 @@ class Table:
     def _place(self, order: NDArray[np.int64], name: str | None) -> int | None:
         """Return where a query is in an order; None if it is not there."""
         at = None if name is None else self._at.get(name)
-        found = np.flatnonzero(order == at) if at is not None else []
-        return int(found[0]) if len(found) else None
+        if at is None:
+            return None
+        found: list[int] = np.flatnonzero(order == at).tolist()
+        return found[0] if found else None
 
     @cached_property
     def _named(self) -> list[str]:
