@@ -70,6 +70,8 @@ CASES = {
     "a cascade": (pipeline(Cascade([(Hashed(), 8), Hashed(31)])), {"window": 12}),
     "weights above 1": (pipeline(fusion=RRF(weights={"bm25": 3.0, "noise": 1.0})), {}),
     "a fusion of one's own": (pipeline(fusion=Best()), {"depth": 60}),
+    "a fusion of one's own, narrow": (pipeline(fusion=Best()), {"depth": 60, "window": 20}),
+    "nothing of it is lacking": (pipeline(depth=5), {"depth": 60, "window": 40}),
     "no second stage": (replace(pipeline(), reranker=None), {}),
     "nothing to change": (single(), {}),
     "a failed source": (TwoStage(sources(down=Down()), reranker=Hashed()), {"depth": 100}),
@@ -113,6 +115,8 @@ def test_every_view_and_every_slider_of_every_recording_answers(case, judged, tm
         if judged:
             ask(page, f"api/losses?settings={key}")
     write_offline(page, tmp_path / "page.html")
+    most = max(len(one) for one in page.recorded.recording)
+    assert (ranges["window"] or [0, 0])[1] <= (most or settings["window"])
     for name, (low, high) in ((one, ends) for one, ends in ranges.items() if ends):
         values = settings["weights"].values() if name == "weight" else [settings[name]]
         assert low < high

@@ -38,18 +38,20 @@ def fitted(recording: Recording) -> tuple[Recording, list[str]]:
     """
     given, kept = recording.setup, Stored(list(recording))
     widest = max(map(len, kept), default=0) or given.window  # candidates of one query
-    whole = not narrow(kept)
+    whole, deeper = not narrow(kept), given.depth < given.recorded_depth
+    rebuilt = fusion_from_json(given.fusion) is not None
     if not given.steps or any(step.listwise for step in given.steps):
         most = given.recorded_window  # nothing is read, or exactly what was recorded
     elif whole:
         most = widest
+    elif deeper and not rebuilt:
+        most = 0
     else:
-        most = reach(Recording(given, kept))
+        most = min(widest, reach(Recording(given, kept)))
     setup, notes, wanted = given, [], min(given.window, widest)
-    rebuilt = fusion_from_json(given.fusion) is not None
-    if given.depth < given.recorded_depth and (most < wanted or not rebuilt):
+    if deeper and (most < wanted or not rebuilt):
         deep = replace(given, depth=given.recorded_depth)
-        further = most if whole else reach(Recording(deep, kept))
+        further = most if whole else min(widest, reach(Recording(deep, kept)))
         if further > most or not rebuilt:
             setup, most = deep, further
             why = "only there are all scores" if rebuilt else "its fusion cannot be rebuilt"
