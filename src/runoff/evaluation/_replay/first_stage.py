@@ -271,8 +271,12 @@ def _by_rank(origin: Origin) -> NDArray[np.int64]:
 
 
 def _known(ends: NDArray[np.float64]) -> list[float | None]:
-    if np.isnan(ends).all():
+    unknown = np.isnan(ends)
+    if unknown.all():
         return [None] * len(ends)
+    if not unknown.any():
+        found: list[float | None] = ends.tolist()
+        return found
     return [None if math.isnan(end) else end for end in ends.tolist()]
 
 
