@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.query import Origin, RecordedQuery
     from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._recording.setup import GroupSetup
-    from runoff.evaluation._replay.scores import StageScores
+    from runoff.evaluation._replay.traverse import StageScores
     from runoff.fusion._normalize import Normalizer
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion
@@ -271,12 +271,8 @@ def _by_rank(origin: Origin) -> NDArray[np.int64]:
 
 
 def _known(ends: NDArray[np.float64]) -> list[float | None]:
-    unknown = np.isnan(ends)
-    if unknown.all():
+    if np.isnan(ends).all():
         return [None] * len(ends)
-    if not unknown.any():
-        found: list[float | None] = ends.tolist()
-        return found
     return [None if math.isnan(end) else end for end in ends.tolist()]
 
 
