@@ -202,7 +202,8 @@ def test_shares_drift_as_fishers_exact_test_has_it(now, then, drifted):
     (one, *_) = observations("seen", seen(Told(SPREAD)))
 
     def sample(some, many):
-        return [replace(one, degraded=("late",) if at < some else ()) for at in range(many)]
+        late, whole = replace(one, degraded=("late",)), replace(one, degraded=())
+        return [late] * some + [whole] * (many - some)
 
     found = {each.check: each for each in drifts(sample(*now), sample(*then))}
     assert found["drift degraded"].odd is drifted
