@@ -131,7 +131,7 @@ def test_disk_holds_what_memory_holds(tmp_path, texts):
 
 
 def test_small_shards_are_merged(tmp_path, monkeypatch):
-    """Small shards are merged from time to time and at the end; a kill before the clean-up loses nothing."""
+    """Small shards are merged now and at the end; a kill before the clean-up loses nothing."""
     from runoff.evaluation._recording import shards
 
     monkeypatch.setattr(shards, "_MERGED", 4)
