@@ -105,11 +105,12 @@ test-pythons:
 	done
 
 # llama-index-core, langchain-core, Altair and all else as old as pyproject.toml allows; they warn of newer Python
-# the pages run with warnings as errors; what a server does to secrets is ours alone; the extra `export` is not
-# installed here
+# the pages run with warnings as errors; caches, activations, blends and what a server does to secrets are ours alone;
+# the extra `export` is not installed here
 NOT_OLDEST := --ignore tests/adapters/test_quick_starts.py \
 	--deselect tests/adapters/test_secrets.py::test_neither_results_events_errors_nor_logs_hold_a_key \
-	--deselect "tests/onnx/test_runtime.py::test_telemetry_is_off_before_the_import[the export]"
+	--deselect "tests/onnx/test_runtime.py::test_telemetry_is_off_before_the_import[the export]" \
+	$(addprefix --deselect=tests/test_contracts_rerank.py::Test,Cached CrossEncoderAlone CrossEncoderAsProbability)
 test-oldest: pyproject.toml tests/oldest.txt | $(BIN)/python
 	$(call venv,$(OLDEST))
 	$(call pip,$(OLDEST)) --constraint tests/oldest.txt --group oldest \
