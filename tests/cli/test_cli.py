@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("typer", reason="the cli extra is not installed")
-pytest.importorskip("chromadb", reason="the demo extra is not installed")
+pytest.importorskip("runoff_models", reason="runoff-models is not installed")
 
 from commands import runoff, runoff_process
 
