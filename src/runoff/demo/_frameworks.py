@@ -58,7 +58,7 @@ class BeforeAfter:
 def alone(bm25: BM25, question: str) -> BeforeAfter:
     """Ask without a framework and without embeddings: BM25's order, then the second stage's.
 
-    The second stage reads its texts for the first time, and the time shown is that of this.
+    The second stage reads its texts for the first time, and the time shown includes that.
     """
     two_stage = TwoStage({"bm25": bm25})
     words = replace(two_stage, reranker=None)
