@@ -46,10 +46,11 @@ _COLOURS = {  # GitHub's own
 def with_run(page: str, run: str) -> str:
     """Return a page with the output of a run at its end.
 
-    The reader's own folder and program stand in place of this machine's, and HEALTH is left out if
-    it finds nothing odd.
+    The reader's own folder and program stand in place of this machine's. The "next moves" of LOSSES
+    are left out, as NEXT STEPS has them, and so is HEALTH if it finds nothing odd.
     """
     run = re.sub(r"\S+/bin/runoff ", "runoff ", run.replace(str(Path.home()), "/home/you"))
+    run = re.sub(r"\n\nnext moves\n(?: .*\n)+", "\n", run)
     health = re.search(r"^HEALTH\n.*?\n\n", run, re.MULTILINE | re.DOTALL)
     if health and not re.search(r"^(?!fine|HEALTH|\d+ queries| )", health[0].strip(), re.MULTILINE):
         run = run.replace(health[0], "...\n\n")

@@ -36,10 +36,11 @@ def pictures(gain, page):
     ],
 )
 def test_a_run_takes_the_place_of_the_one_before(gain, page, health, shown):
-    """The reader's folder stands for this one's, and HEALTH is shown if something is odd."""
+    """The reader's folder stands for this one's; HEALTH is shown if something is odd."""
     run = page[page.index("\n```\n", page.index("## The whole output")) + 5 : -len("```\n")]
     here = run.replace("/home/you", str(Path.home())).replace("  runoff ", "  .venv/bin/runoff ")
-    odd = here.replace("\n...\n", f"\nHEALTH\n234 queries\n{health}")
+    moves = "\n\nnext moves\n  1. a better reranker: could gain up to\n      .3\n\nWINDOW\n"
+    odd = here.replace("\n...\n", f"\nHEALTH\n234 queries\n{health}").replace("\n\nWINDOW\n", moves)
     found = gain.with_run(page, odd)
     assert f"\n\n{shown}\n" in found
     assert (found == page) == (shown == "...")

@@ -183,7 +183,7 @@ def open_index(words: Words, progress: Shown) -> DemoIndex:
     if vectors is None:
         vectors = _embedded(embedder, [document.text for document in documents], progress)
         with _writing(words.path):
-            words.late.store.flush()
+            TokenStore(words.path / _TOKENS).flush()  # the store of `late`, as their paths are one
             written = io.BytesIO()
             np.save(written, vectors, allow_pickle=False)
             (words.path / _VECTORS).write_bytes(written.getvalue())
