@@ -90,6 +90,18 @@ def test_one_pass_makes_all_vectors(tmp_path):
     assert done.stdout == "3\n"  # "bread" between two special tokens
 
 
+@pytest.mark.parametrize(
+    "name", [".recording.x.partial", ".explorer.html.7.partial", "report.html"]
+)
+def test_what_an_interrupted_evaluation_left_goes_with_the_index(tmp_path, name):
+    """Files of the evaluation, finished or not, do not stop an index from being built again."""
+    path = tmp_path / "index"
+    opened(path)
+    (path / name).write_text("half")
+    assert opened(path, "another key").built_s > 0
+    assert not (path / name).exists()
+
+
 def test_what_0_1_0_left_half_built_is_refused_and_kept(tmp_path):
     """It has no marker, and cannot be told from a user's own index: the error names it."""
     path = tmp_path / "index"

@@ -47,10 +47,10 @@ _LAYOUT = "2"  # of the files; 1 had a Chroma database
 _MARKER = "index.json"
 _VECTORS = "vectors.npy"
 _TOKENS = "tokens"
-_PAGES = {"report.html", "explorer.html"}
+_PAGES = ("report.html", "explorer.html")
 _OURS = {"bm25", _VECTORS, _TOKENS, _MARKER, "recording", *_PAGES, "chroma", "evaluation.json"}
 _BATCH = 500
-_UNFINISHED = ".recording."
+_UNFINISHED = (".recording.", *(f".{page}." for page in _PAGES))
 MODEL = "all-MiniLM-L6-v2"
 """The model of both stages, which reads a document once for both.
 
