@@ -73,9 +73,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$@ -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1" $(filter uv,$(INSTALLER))
 
-# what `runoff demo` needs and no more
+# what `runoff demo` needs and no more; Python compiles what is imported, and a first minute has no time for the rest
+UV := $(shell command -v uv 2> /dev/null)
 $(VENV)/.demo: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python
-	$(PIP) $(call self,demo)
+	$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(PIP) --no-compile) $(call self,demo)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python

@@ -236,6 +236,18 @@ def test_stores_of_one_path_are_one_in_a_process(tmp_path):
     assert len(copied) == 0
 
 
+def test_one_large_call_loses_nothing(tmp_path, caplog, monkeypatch):
+    """More than may wait in memory is written while it is put, and nothing is dropped."""
+    monkeypatch.setattr(held, "_PENDING", 20_000)
+    monkeypatch.setattr(held, "_MOST_PENDING", 80_000)
+    texts = [f"text {number}" for number in range(1500)]
+    store = opened_anew(tmp_path / "tokens")
+    put(store, texts)
+    assert store.nbytes > 100_000
+    assert all(holds(store, texts))
+    assert not caplog.records
+
+
 def test_small_flushes_become_few_files(tmp_path):
     """After many flushes there are about log(n) segments, and every text is still there."""
     store = TokenStore(tmp_path / "tokens")
