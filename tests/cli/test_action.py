@@ -87,7 +87,7 @@ def test_an_error_fails_the_step(evaluate):
 
 @pytest.mark.parametrize(("system", "code"), [("wrong.run", 3), ("right.run", 0)])
 def test_the_hook_of_the_documentation_stops_a_harmful_push(evaluate, tmp_path, system, code):
-    """What docs/evaluation-cli.md gives pre-commit to run fails on proven harm, and passes otherwise."""
+    """What docs/evaluation-cli.md gives pre-commit fails on proven harm, and passes otherwise."""
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
     page = (ROOT / "docs" / "evaluation-cli.md").read_text("utf-8")
     written = page.partition("```yaml\n- repo: local")[2].partition("```")[0]
