@@ -28,7 +28,8 @@ OLDEST_EXTRAS := chroma,cli,cohere,eval,explore,http,langchain,llama-index,rank-
 INSTALLER ?= pip
 pip = $(BIN)/python -m pip --python $(1)/bin/python --disable-pip-version-check install --quiet
 ifeq ($(INSTALLER),uv)
-pip = $(BIN)/uv pip install --quiet --python $(1)/bin/python
+# copies: NLTK refuses files that have several names
+pip = $(BIN)/uv pip install --quiet --link-mode copy --python $(1)/bin/python
 endif
 PIP := $(call pip,$(VENV))
 venv = test -x $(1)/bin/python || $(PYTHON) -m venv --without-pip $(1)
