@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
-from runoff._util.arguments import is_whole
+from runoff._util.arguments import is_listed, is_whole
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def counting(count: object) -> Callable[[str], int]:
         if inspect.iscoroutine(found):
             found.close()
             raise InvalidArgument("count", count, "must not be async: it is called, not awaited")
-        # a tokenizer's own result has a length too, and is no list
-        listed = isinstance(found, Sized) and not isinstance(found, str | bytes)
+        # what tokenizers return has a length too, and cannot be iterated over
+        listed = isinstance(found, Sized) and (is_listed(found) or hasattr(found, "ids"))
         number = len(found) if listed else found
         if not is_whole(number, 0):
             raise InvalidArgument("count", found, "must return a number of tokens or their list")
