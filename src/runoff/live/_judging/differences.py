@@ -31,6 +31,9 @@ GRADES = 3
 MEASURES = ("SDCG", "nDCG")
 """What may be stated; P@k stands beside either."""
 
+ORDERS = ("fused", "shadow")
+"""What an order may be compared with; see `orders`."""
+
 _RELEVANT = 2
 
 
