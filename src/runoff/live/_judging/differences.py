@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument
@@ -133,6 +134,7 @@ def steepest(measure: str, cutoff: int) -> float:
     )
 
 
+@cache
 def discount(rank: int) -> float:
     """Return what a gain counts at a rank; 0 for rank 0, outside of the list."""
     return 1 / math.log2(rank + 1) if rank else 0.0

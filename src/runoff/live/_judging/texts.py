@@ -75,9 +75,9 @@ class Documents:
             found[row.text_key] = text or ""
         if query is None or missing:
             return None
+        self.there.add(one.id)
         if found:
             self.questions[one.query_hash] = query
-            self.there.add(one.id)
             if hold or not one.texts:
                 self._held.update(((one.query_hash, key), text) for key, text in found.items())
         return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from runoff.live._ppi import chances, picked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from runoff.live._judging.differences import Row
     from runoff.live._judging.store import Judged
     from runoff.live._judging.texts import Documents, Key
@@ -28,6 +31,15 @@ if TYPE_CHECKING:
 
 _BLOCK = 50  # queries whose documents are asked about in one random order
 _UNASKED = -1  # the judge failed once; after the second time the grade is None
+
+
+class _New(NamedTuple):
+    """A query that is to be taken; its documents as JSON, a third of the memory of objects."""
+
+    time: float
+    taken: Taken
+    many: int
+    pairs: str
 
 
 @dataclass(slots=True)
@@ -46,12 +58,13 @@ class Work:
     documents: Documents
     seen: Callable[[], Iterable[Observation]]
     whole: bool = False
-    new: list[tuple[float, Taken, list[Pair]]] = field(default_factory=list)
+    new: list[_New] = field(default_factory=list)
     without_text: int = 0
 
     def read(self) -> None:
         """Read what differs, and what has texts."""
         known = self.store.ids(self.system)
+        shared: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}  # of many queries each
         for one in self.seen():
             rows = self._rows(one)
             found = self.documents.read(one, rows)
@@ -73,10 +86,9 @@ class Work:
                 )
                 for row in rows
             ]
-            taken = Taken(
-                one.id, one.time, one.query_hash, dict(one.slices), self._size(pairs), 0.0
-            )
-            self.new.append((one.time, taken, pairs))
+            slices = shared.setdefault(tuple(one.slices.items()), dict(one.slices))
+            taken = Taken(one.id, one.time, one.query_hash, slices, self._size(pairs), 0.0)
+            self.new.append(_New(one.time, taken, len(pairs), json.dumps(pairs)))
 
     def _rows(self, one: Observation) -> list[Row]:
         return differing(one, self.cutoff, self.against, whole=self.whole)
@@ -95,32 +107,37 @@ class Work:
 
     def take(self, labels: int) -> None:
         """Add the new queries in the order of time, and pick what people are to grade."""
-        self.new.sort(key=lambda one: (one[0], one[1].id))
+        self.new.sort(key=lambda one: (one.time, one.taken.id))
         if not self.new:
             return
         many = len(self.store.ids(self.system))
         done = sum(
-            query.size * self._work(pairs)
+            query.size * self._work(len(pairs))
             for page in self.store.pages(self.system)
             for query, pairs in page
         )
         rate = labels / (2 * self.cutoff if self.whole else 1) / max(len(self.new), many)
         shares, largest = chances(
-            np.array([query.size for _, query, _ in self.new]),
+            np.array([one.taken.size for one in self.new]),
             min(1.0, rate),
             (done, many),
-            np.array([self._work(pairs) for _, _, pairs in self.new]),
+            np.array([self._work(one.many) for one in self.new]),
         )
         seed = self.store.get("seed")
-        rows = []
-        for (_, query, pairs), share, most in zip(self.new, shares, largest, strict=True):
+        self.store.take(self.system, self._shared_out(shares, largest, seed))
+        self.new = []
+
+    def _shared_out(
+        self, shares: NDArray[np.float64], largest: NDArray[np.float64], seed: int
+    ) -> Iterator[tuple[Taken, list[Pair]]]:
+        """Yield the new queries with what people are to grade of them."""
+        for new, share, most in zip(self.new, shares, largest, strict=True):
+            query, pairs = new.taken, [Pair(*one) for one in json.loads(new.pairs)]
             given = self._handed_out(pairs, float(share), _draw(seed, query.id))
             if self.whole:  # a table shows them in this order
                 places = {one: _draw(seed, f"{query.id} {one.text_key}") for one in given}
                 given.sort(key=places.__getitem__)
-            rows.append((query._replace(largest=float(most)), given))
-        self.store.take(self.system, rows)
-        self.new = []
+            yield query._replace(largest=float(most)), given
 
     def _size(self, pairs: Sequence[Pair]) -> float:
         weights = np.array([one.weight for one in pairs])
@@ -128,9 +145,9 @@ class Work:
             return float(np.ptp(extremes(weights[None], self.cutoff)))
         return float(np.abs(weights).sum())
 
-    def _work(self, pairs: Sequence[Pair]) -> float:
+    def _work(self, many: int) -> float:
         """Return how many of a query's documents people grade, as a share of the most."""
-        return len(pairs) / (2 * self.cutoff) if self.whole else 1.0
+        return many / (2 * self.cutoff) if self.whole else 1.0
 
     def _handed_out(self, pairs: list[Pair], share: float, draw: float) -> list[Pair]:
         """Return a query's documents with the chance of those that people grade."""
@@ -221,6 +238,8 @@ class Work:
 
     def _find_all(self, judge: str, *, count: bool) -> int:
         """Find what a judge is to grade; return how many documents these are, if that is wanted."""
+        if not count and self.store.ids(self.system) <= self.documents.there:
+            return 0
         every: set[int] = set()
         lost: list[tuple[Taken, Pair]] = []
         for page, held in self._graded(judge):
