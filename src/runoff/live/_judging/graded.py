@@ -55,21 +55,22 @@ class Graded:
     @property
     def unasked(self) -> NDArray[np.bool_]:
         """The documents that wait for the judge."""
-        return self.judge == _UNASKED
+        return np.asarray(self.judge == _UNASKED, np.bool_)
 
     @property
     def heard(self) -> NDArray[np.bool_]:
         """The documents that people were to grade, and have looked at."""
-        return (self.chance > 0) & (self.people != _UNASKED)
+        return np.asarray((self.chance > 0) & (self.people != _UNASKED), np.bool_)
 
     @property
     def unheard(self) -> NDArray[np.bool_]:
         """The documents that wait for people."""
-        return (self.chance > 0) & (self.people == _UNASKED)
+        return np.asarray((self.chance > 0) & (self.people == _UNASKED), np.bool_)
 
     def waits(self, documents: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which queries have one of these documents."""
-        return np.bincount(self.query[documents], minlength=len(self.times)) > 0
+        many = np.bincount(self.query[documents], minlength=len(self.times))
+        return np.asarray(many, np.bool_)
 
     def first(self, many: int) -> Graded:
         """Return the first queries."""
