@@ -96,8 +96,9 @@ def test_texts_are_not_held(tmp_path, monkeypatch):
     assert peak < sum(asked) / 2
 
 
-def test_a_text_is_found_where_its_question_was_asked_again(tmp_path):
+def test_a_text_is_found_where_its_question_was_asked_again(tmp_path, monkeypatch):
     """Where an observation is gone, another of the same question has the text."""
+    pages_of(monkeypatch, 50)
     seen = repeated(120, 5)
     folder = keep(keep(tmp_path / "obs", seen[:60]), seen[60:])
     judge(folder, graded, cap=Cap(pairs=4))
