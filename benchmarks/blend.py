@@ -30,7 +30,7 @@ __all__ = ["run"]
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 FUSIONS: dict[str, Fusion] = {
     "RRF": RRF(),
-    "Convex min-max": Convex(),
+    "Convex min-max": Convex(normalizer="minmax"),
     "Convex z-score": Convex(normalizer="zscore"),
     "Convex theoretical": Convex(normalizer="theoretical"),
 }
@@ -75,9 +75,9 @@ def _grid(collection: Collection) -> dict[str, list[Runs]]:
     window = WINDOWS.get(collection.name, WINDOW)
     stages: dict[str, tuple[Mapping[str, RecallSource], Fusion]] = {
         "BM25, by rank": ({"bm25": found["bm25"]}, RRF()),
-        "BM25, by score": ({"bm25": found["bm25"]}, Convex()),
+        "BM25, by score": ({"bm25": found["bm25"]}, Convex(normalizer="minmax")),
         "dense, by rank": ({"dense": found["dense"]}, RRF()),
-        "dense, by score": ({"dense": found["dense"]}, Convex()),
+        "dense, by score": ({"dense": found["dense"]}, Convex(normalizer="minmax")),
     }
     stages |= {name: (found, fusion) for name, fusion in FUSIONS.items()}
     grid: dict[str, list[Runs]] = {name: [{} for _ in BLENDS] for name in stages}

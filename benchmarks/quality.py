@@ -74,13 +74,13 @@ def _systems(
         "BM25": made(lexical, RRF(), None),
         "dense": made({"dense": found["dense"]}, RRF(), None),
         "RRF": made(found, RRF(), None),
-        "Convex": made(found, Convex(), None),
+        "Convex": made(found, Convex(normalizer="minmax"), None),
         "BM25 > reranker, default blend": made(lexical, RRF(), blended),
         "BM25 > reranker alone": made(lexical, RRF(), alone),
         "RRF > reranker, default blend": made(found, RRF(), blended),
         "RRF > reranker alone": made(found, RRF(), alone),
-        "Convex > reranker, default blend": made(found, Convex(), blended),
-        "Convex > reranker alone": made(found, Convex(), alone),
+        "Convex > reranker, default blend": made(found, Convex(normalizer="minmax"), blended),
+        "Convex > reranker alone": made(found, Convex(normalizer="minmax"), alone),
     }
 
 

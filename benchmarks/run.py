@@ -35,6 +35,7 @@ BENCHMARKS = (
     "bm25_large",
     "dense_speed",
     "dense_large",
+    "encoding",
     "overhead",
     "overrun",
     "grouping",

@@ -28,6 +28,7 @@ PAGES = (
     "live-statistics",
     "losses",
     "real-server",
+    "sources",
     "speed",
     "statistics",
     "verdict",

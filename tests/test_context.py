@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -318,3 +319,34 @@ def test_whatever_is_given(texts, budget, order, per_document, duplicates, cut, 
         assert all(owners.count(one) <= per_document for one in owners)
     if order == "rank":
         assert [one.ranks[0] for one in packed] == sorted(one.ranks[0] for one in packed)
+
+
+class Bare:
+    """A document of a framework's kind with nothing but a text."""
+
+    page_content = "oil and gold"
+
+
+def test_a_document_without_metadata_is_read():
+    """Its text identifies it, and it is a part of no document."""
+    [piece] = pack([Bare()], budget=50)
+    assert piece.text == "oil and gold"
+
+
+@pytest.mark.parametrize("reply", ["three", b"three", 3.0, None, -1, np.array(3), float("nan")])
+def test_a_count_that_is_none_is_refused(reply):
+    """A text is no list of tokens, and a number of tokens is whole."""
+    with pytest.raises(InvalidArgument, match=r"^count="):
+        pack([Bare()], budget=50, count=lambda _: reply)
+
+
+def test_numpy_counts_and_awaited_ones():
+    """NumPy's whole numbers and arrays of tokens count; a coroutine is refused and closed."""
+    assert pack([Bare()], budget=50, count=lambda _: np.int64(7)).tokens == 7
+    assert pack([Bare()], budget=50, count=lambda _: np.arange(7)).tokens == 7
+
+    async def count(text):
+        return len(text)
+
+    with pytest.raises(InvalidArgument, match="must not be async"):
+        pack([Bare()], budget=50, count=count)

@@ -61,21 +61,21 @@ def test_examples_run(page, monkeypatch, tmp_path):
         example.evaluate()
 
 
-def test_readme_shows_what_its_first_example_prints(monkeypatch, tmp_path, capsys):
-    """The table under README's first example has its ranks, ids and texts."""
+@pytest.mark.parametrize(
+    "page", [README, ROOT / "docs" / "explaining.md"], ids=lambda one: one.stem
+)
+def test_the_first_example_prints_what_is_shown_under_it(page, monkeypatch, tmp_path, capsys):
+    """The block under a page's first example has its words, ranks and texts; scores may differ."""
     monkeypatch.chdir(tmp_path)
-    text = README.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     example, shown = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", text, re.DOTALL).groups()
-    exec(compile(example, str(README), "exec"), {})
-    printed = capsys.readouterr().out
-    assert _rows(printed)
-    assert _rows(printed) == _rows(shown)
+    exec(compile(example, str(page), "exec"), {})
+    assert _without_scores(shown) in _without_scores(capsys.readouterr().out)
 
 
-def _rows(table):
-    """Return rank, fused rank, BM25 rank, dense rank, id and text of each result printed."""
-    row = r"^(\d+) +\d+ \(.*?\) +(\d+) \(.*?\) +(\d+) \(.*?\) +(\d+) \(.*?\)  (\S+) +(.*\S)"
-    return re.findall(row, table, re.MULTILINE)
+def _without_scores(printed):
+    """Return a table without its scores, which depend on the processor, and its alignment."""
+    return re.sub(r" +", " ", re.sub(r"-?\d*\.\d+", "", printed))
 
 
 def test_readme_is_short_and_begins_with_the_installation():

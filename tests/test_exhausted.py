@@ -20,6 +20,19 @@ WITHOUT = {
         threading.Thread.start = start
     """,
 }
+# imported while there are files: what the use would import without them
+REMOTE = """
+    import encodings.idna, httpx, ssl
+    import runoff.rerank._remote.http
+    from runoff.rerank import HTTPRerank
+"""
+LOCAL = """
+    import bm25s, Stemmer, runoff_models, tokenizers, onnxruntime
+    from runoff import TwoStage
+    from runoff.recall import BM25
+    from runoff.rerank import CrossEncoder
+    pipeline = TwoStage({"a": BM25(["t"]), "b": BM25(["t"])})
+"""
 USES = {
     "http": 'HTTPRerank("http://127.0.0.1:9", dialect="jina", model="m").score([("q", "t")])',
     "https": 'HTTPRerank("https://127.0.0.1:9", dialect="jina", model="m").score([("q", "t")])',
@@ -34,25 +47,19 @@ USES = {
 def test_a_first_use_without_resources_is_named(what, use):
     """Neither a raw OSError nor a raw RuntimeError, nor a warning about a coroutine."""
     pytest.importorskip("httpx")
-    code = f"""
-    import gc, os, threading
-    import bm25s, Stemmer, runoff_models, tokenizers, onnxruntime, httpx, ssl
-    from runoff import TwoStage
-    from runoff.errors import RunoffError
-    from runoff.recall import BM25
-    from runoff.rerank import CrossEncoder, HTTPRerank
-    import runoff.rerank._remote.http, encodings.idna
-    pipeline = TwoStage({{"a": BM25(["t"]), "b": BM25(["t"])}})
-    {textwrap.indent(textwrap.dedent(WITHOUT[what]), "    ")}
-    try:
-        {USES[use]}
-    except RunoffError as error:
-        print(type(error).__name__, error)
-    else:
-        print("answered")
-    gc.collect()
-    """
-    lines = [line.removeprefix("    ") for line in code.splitlines()]
+    imports = LOCAL if use in {"local", "search"} else REMOTE
+    lines = [
+        "import gc, os, threading",
+        "from runoff.errors import RunoffError",
+        *(textwrap.dedent(part) for part in (imports, WITHOUT[what])),
+        "try:",
+        f"    {USES[use]}",
+        "except RunoffError as error:",
+        "    print(type(error).__name__, error)",
+        "else:",
+        '    print("answered")',
+        "gc.collect()",
+    ]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "\n".join(lines)],
         capture_output=True,

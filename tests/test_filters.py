@@ -12,8 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runoff import Query, TwoStage
 from runoff.errors import InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
+from runoff.pipeline._boundary import joined
+from runoff.recall import BM25
+from runoff.recall._stores.chroma_where import where_of
+from runoff.recall._stores.elasticsearch_where import elasticsearch_query, unread
+from runoff.recall._stores.milvus_where import milvus_expression
+from runoff.recall._stores.qdrant_filter import qdrant_filter
 
 SCALARS = st.one_of(
     st.booleans(),
@@ -251,3 +258,48 @@ def test_filters_survive_copies(one):
     for again in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
         assert again == one
         assert repr(again) == repr(one)
+
+
+DEEPEST = 100
+
+
+def nested(levels):
+    """Return a filter of so many levels of each kind in turn."""
+    one = Eq("a", 1)
+    for level in range(levels):
+        one = (Not(one), Or(one, Eq("b", level)), And(one, Eq("b", level)))[level % 3]
+    return one
+
+
+@pytest.mark.parametrize("outer", [Not, Or, lambda one: And(And(one))])
+def test_filters_nested_too_deeply_are_refused(outer):
+    """One level too many is refused with the limit; more would end in a RecursionError."""
+    with pytest.raises(InvalidArgument, match=f"more than {DEEPEST} levels deep"):
+        outer(nested(DEEPEST))
+
+
+def test_the_deepest_filter_is_good_for_everything():
+    """It is compared, copied, pickled, joined, asked of a query and of every kind of engine."""
+    deepest = nested(DEEPEST)
+    for again in (copy.deepcopy(deepest), pickle.loads(pickle.dumps(deepest))):
+        assert again == deepest
+        assert hash(again) == hash(deepest)
+    asked = joined(joined(deepest, Eq("c", 1)), joined(Eq("d", 1), deepest))
+    assert len(asked.filters) == 3
+    assert pickle.loads(pickle.dumps(Query("oil", filters=asked))).filters == asked
+    pipeline = TwoStage({"bm25": BM25([("x", "oil")])}, filters=deepest, reranker=None)
+    assert len(pipeline.search("oil")) == deepest.matches({})
+    assert where_of(asked, lists=True)
+    assert qdrant_filter(asked)
+    assert elasticsearch_query(asked, unread)
+    assert milvus_expression(asked, lambda _name: None) is False  # it has no such fields
+
+
+def test_a_pickle_is_checked_like_a_new_filter():
+    """A `Not` around what is no filter is refused when its pickle is read."""
+    state = Not(Eq("a", 1)).__getstate__()
+    again = object.__new__(Not)
+    with pytest.raises(InvalidArgument, match="filter"):
+        again.__setstate__(["tenant"])
+    again.__setstate__(state)
+    assert again == Not(Eq("a", 1))

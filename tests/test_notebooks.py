@@ -15,9 +15,7 @@ FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 FRAMEWORKS = ("langchain", "llama_index")
 
-# one of those that take least, 20 seconds, runs with `make test` too
-QUICK = ("evaluate_your_pipeline",)
-WEEK = "a_week_of_live_traffic"
+WEEK, OWN = "a_week_of_live_traffic", "evaluate_your_pipeline"
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 slow = pytest.mark.slow("30 s a notebook: it embeds the documentation of Python")
@@ -28,8 +26,12 @@ on_its_python = pytest.mark.skipif(
 )
 
 
-def run(path):
+def run(path, **changed):
+    """Execute a notebook; `changed` has the new sources of cells."""
     notebook = nbformat.read(path, as_version=4)
+    for cell_id, source in changed.items():
+        (cell,) = (one for one in notebook.cells if one.get("id") == cell_id)
+        cell.source = source
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", coalesce_streams=True
     )
@@ -106,14 +108,9 @@ def test_readme_quotes_the_stored_outputs():
     assert counts.replace("unchanged", "the same") in readme
 
 
+@slow
 @jupyter
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else [slow])
-        for path in NOTEBOOKS
-    ],
-)
+@every_notebook
 def test_notebook_runs(path, executed):
     """Every cell executes without an error and writes nothing to stderr."""
     assert all(one.get("name") != "stderr" for one in outputs(executed(path.stem)))
@@ -126,6 +123,18 @@ def test_a_week_runs_on_a_small_sample(monkeypatch):
     notebook = run(FOLDER / f"{WEEK}.ipynb")
     assert all(one.get("name") != "stderr" for one in outputs(notebook))
     assert said(notebook, "week").startswith("140 answers, ")
+
+
+@jupyter
+def test_an_evaluation_runs_on_few_texts():
+    """On the texts of two modules every cell works, and writes nothing to stderr."""
+    path = FOLDER / f"{OWN}.ipynb"
+    source = written(nbformat.read(path, as_version=4), "texts")
+    few, changes = re.subn(r"modules = {.*?}", 'modules = {"csv", "json"}', source, flags=re.DOTALL)
+    assert changes == 1
+    notebook = run(path, texts=few)
+    assert all(one.get("name") != "stderr" for one in outputs(notebook))
+    assert 20 < int(said(notebook, "texts").split()[0]) < 60
 
 
 @slow
@@ -270,12 +279,13 @@ def interval(text):
     return tuple(map(float, re.findall(r"\[([-+.\d]+), ([-+.\d]+)\]", text)[0]))
 
 
+@slow
 @jupyter
 @on_its_python
 class TestEvaluateYourPipeline:
     """What the notebook says about two pipelines and one second stage."""
 
-    name = "evaluate_your_pipeline"
+    name = OWN
 
     def test_every_stage_is_measured(self, shown):
         """Both stages have three measures over all questions; unjudged is not relevant here."""

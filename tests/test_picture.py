@@ -11,11 +11,39 @@ THEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def gain():
     spec = importlib.util.spec_from_file_location("gain", ROOT / "benchmarks" / "gain.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.pictures((ROOT / "docs" / "demo.md").read_text(encoding="utf-8"))
+    return module
+
+
+@pytest.fixture(scope="module")
+def page():
+    return (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def pictures(gain, page):
+    return gain.pictures(page)
+
+
+@pytest.mark.parametrize(
+    ("health", "shown"),
+    [
+        ("fine  ties  0.0% of\n            a query.\n", "..."),
+        ("fine  ties  0.0% of\nodd   flips  none.\n", "HEALTH"),
+    ],
+)
+def test_a_run_takes_the_place_of_the_one_before(gain, page, health, shown):
+    """The reader's folder stands for this one's; HEALTH is shown if something is odd."""
+    run = page[page.index("\n```\n", page.index("## The whole output")) + 5 : -len("```\n")]
+    here = run.replace("/home/you", str(Path.home())).replace("  runoff ", "  .venv/bin/runoff ")
+    moves = "\n\nnext moves\n  1. a better reranker: could gain up to\n      .3\n\nWINDOW\n"
+    odd = here.replace("\n...\n", f"\nHEALTH\n234 queries\n{health}").replace("\n\nWINDOW\n", moves)
+    found = gain.with_run(page, odd)
+    assert f"\n\n{shown}\n" in found
+    assert (found == page) == (shown == "...")
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -78,7 +78,7 @@ def test_nothing_leaves_the_machine(program, tmp_path):
     """System calls show no look-up, no connection, and files in the named cache alone."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    for package in ("chromadb", "runoff_models", "typer"):
+    for package in ("runoff_models", "typer"):
         pytest.importorskip(package)
     for name in ("home", "documents"):
         (tmp_path / name).mkdir()

@@ -1,5 +1,8 @@
 """Documents, queries and hits: what they refuse, and their short reprs."""
 
+import copy
+import dataclasses
+import inspect
 import pickle
 import types
 
@@ -12,7 +15,18 @@ from runoff.filters import Eq
 from runoff.pipeline import TwoStage
 from runoff.recall import BM25
 from runoff.scores import ModelIdentity, PairScores, ScoreKind
-from runoff.types import Document, Dropped, Hit, Outcome, Query
+from runoff.trace import Fate, FateKind, Scoring
+from runoff.types import (
+    Candidate,
+    Document,
+    Dropped,
+    Hit,
+    Outcome,
+    Placement,
+    Query,
+    Ranked,
+    Result,
+)
 
 
 @pytest.mark.parametrize("doc_id", [None, "", 7, b"a"])
@@ -114,3 +128,41 @@ def test_a_repr_shows_what_differs_from_the_defaults():
         "Document(doc_id='a', text='text', metadata={'n': 1}, own_id=False)"
     )
     assert repr(Outcome(scored=1, budget_ms=5.0)) == "Outcome(scored=1, budget_ms=5.0)"
+
+
+DOCUMENT = Document("a", "x")
+CANDIDATE = Candidate(DOCUMENT, "a", 0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "required"),
+    [
+        (Hit, (DOCUMENT, 0.5)),
+        (Placement, ("bm25", 1, 0.5)),
+        (Candidate, (DOCUMENT, "a", 0.5, 1)),
+        (Ranked, (CANDIDATE, 0.5)),
+        (Result, (1, CANDIDATE)),
+        (Fate, (CANDIDATE, FateKind.CUT, 1, Scoring.OFF)),
+    ],
+)
+def test_what_is_made_by_the_hundred_is_a_dataclass_like_any_other(kind, required):
+    """Its signature, defaults, errors, equality, copies and pickles are those of its fields."""
+    fields = dataclasses.fields(kind)
+    names = [one.name for one in fields]
+    parameters = inspect.signature(kind).parameters
+    nothing = inspect.Parameter.empty
+    assert [(one.name, one.default) for one in parameters.values()] == [
+        (one.name, nothing if one.default is dataclasses.MISSING else one.default) for one in fields
+    ]
+    made = kind(*required)
+    values = {name: getattr(made, name) for name in names}
+    assert tuple(values.values())[: len(required)] == required
+    assert made == kind(**values) == pickle.loads(pickle.dumps(made)) == copy.copy(made)
+    other = dataclasses.replace(made, **{names[-1]: "other"})
+    assert (getattr(other, names[-1]), other == made) == ("other", False)
+    with pytest.raises(TypeError, match="missing"):
+        kind(*required[:-1])
+    with pytest.raises(TypeError, match="unexpected"):
+        kind(*required, nobody=1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(made, names[0], None)

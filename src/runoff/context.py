@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._util.arguments import count as checked_count
-from runoff._util.arguments import is_share
+from runoff._util.arguments import is_listed, is_one_of, is_share
 from runoff._util.duplicates import near_pairs
 from runoff._util.messages import fields_repr
 from runoff._util.text import text_key, word_starts, words
+from runoff._util.tokens import counting
 from runoff.errors import InvalidArgument
 from runoff.types import Document, Result
 
@@ -31,7 +32,6 @@ _Count: TypeAlias = "Callable[[str], Any] | object | None"
 _Reason: TypeAlias = Literal["budget", "duplicate", "per_document", "empty"]
 _Order: TypeAlias = Literal["rank", "document", "ends"]
 
-_BYTES_PER_TOKEN = 3  # fewer than the 4 of English prose: the budget should hold for code, too
 _OVERLAP = 20  # characters; shorter ones also occur by chance
 _BETWEEN = "\n\n"
 _MARK = " […]"
@@ -176,7 +176,7 @@ def pack(
     limit = checked_count("budget", budget)
     if per_document is not None:
         per_document = checked_count("per_document", per_document)
-    _check(results, duplicates, order)
+    _check(results, by, duplicates, order, cut)
     items = [_read(one, rank, by) for rank, one in enumerate(results, 1)]
     if items and all(one.document is None for one in items):
         given = {"per_document": per_document, "order": order if order == "document" else None}
@@ -184,7 +184,7 @@ def pack(
             if value is not None:
                 remedy = "needs to know which document a result is a part of: pass by="
                 raise InvalidArgument(name, value, remedy)
-    packing = _Packing(limit, _counting(count), per_document, order)
+    packing = _Packing(limit, counting(count), per_document, order)
     alike = _alike([one.piece.text for one in items], duplicates)
     for item in items:
         reason, same = packing.refused(item, alike[item.rank - 1])
@@ -203,14 +203,21 @@ def pack(
     return Packed(pieces, left_out, tokens, limit, count is None, tuple(notes))
 
 
-def _check(results: object, duplicates: float | None, order: str) -> None:
-    if isinstance(results, str | Mapping) or not isinstance(results, Iterable):
+def _check(
+    results: object, by: object, duplicates: float | None, order: object, cut: object
+) -> None:
+    if isinstance(results, Mapping) or not is_listed(results):
         raise InvalidArgument("results", results, "must list results, best first")
+    if not (by is None or isinstance(by, str) or callable(by)):
+        remedy = "must be a metadata field or a callable from result to document"
+        raise InvalidArgument("by", by, remedy)
     if duplicates is not None and not (is_share(duplicates) and duplicates):
         remedy = "must be a similarity above 0 and at most 1, or None"
         raise InvalidArgument("duplicates", duplicates, remedy)
-    if order not in ("rank", "document", "ends"):
+    if not is_one_of(order, ("rank", "document", "ends")):
         raise InvalidArgument("order", order, 'must be "rank", "document" or "ends"')
+    if not isinstance(cut, bool):
+        raise InvalidArgument("cut", cut, "must be True or False")
 
 
 @dataclass(slots=True)
@@ -283,11 +290,12 @@ def _read(given: Any, rank: int, by: str | Callable[[Any], Hashable] | None) -> 
         key, text, metadata = document.doc_id, document.text, document.metadata
         score = given.rerank_score if isinstance(given, Result) else None
     elif isinstance(getattr(given, "page_content", None), str):
-        text, metadata = given.page_content, given.metadata
-        key = given.id or metadata.get("_id") or text_key(text)
+        text, metadata = given.page_content, getattr(given, "metadata", None) or {}
+        key = getattr(given, "id", None) or metadata.get("_id") or text_key(text)
         score = metadata.get("relevance_score")
     elif hasattr(inner, "node_id") and callable(getattr(inner, "get_content", None)):
-        key, text, metadata = inner.node_id, inner.get_content(), inner.metadata
+        key, text = inner.node_id, inner.get_content()
+        metadata = getattr(inner, "metadata", None) or {}
         score, source = getattr(given, "score", None), getattr(inner, "ref_doc_id", None)
         start = getattr(inner, "start_char_idx", None)
     else:
@@ -305,31 +313,6 @@ def _read(given: Any, rank: int, by: str | Callable[[Any], Hashable] | None) -> 
         raise InvalidArgument("by", source, remedy) from None
     piece = Piece(text, (str(key),), (rank,), (score,), (given,))
     return _Item(piece, None if source == "" else source, place)
-
-
-def _counting(count: _Count) -> Callable[[str], int]:
-    if count is None:
-        return lambda text: -(-len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
-    encode: Any = getattr(count, "encode", None)
-    if encode is not None and hasattr(count, "get_vocab"):
-        if getattr(count, "truncation", None) is not None:
-            remedy = "cuts long texts, so it does not count all of their tokens: no_truncation()"
-            raise InvalidArgument("count", count, remedy)
-        call: Callable[[str], Any] = lambda text: encode(text, add_special_tokens=False)  # noqa: E731
-    elif callable(count):
-        call = count
-    else:
-        remedy = "must be a callable from text to a number, a tokenizer of Hugging Face, or None"
-        raise InvalidArgument("count", count, remedy)
-
-    def counted(text: str) -> int:
-        found = call(text)
-        number = len(found) if hasattr(found, "__len__") else found
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise InvalidArgument("count", found, "must return a number of tokens or their list")
-        return number
-
-    return counted
 
 
 def _alike(texts: Sequence[str], least: float | None) -> list[set[int]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from runoff._util.arguments import is_real, is_share
 from runoff.errors import DeadlineExceeded, InvalidArgument
 
 if TYPE_CHECKING:
@@ -34,12 +34,8 @@ class Deadline:
     def __init__(
         self, timeout: float | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if timeout is not None and (
-            isinstance(timeout, bool)
-            or not isinstance(timeout, int | float)
-            or not timeout >= 0
-            or (isinstance(timeout, int) and timeout > sys.float_info.max)
-        ):
+        unlimited = timeout is None or (isinstance(timeout, float) and timeout == math.inf)
+        if not unlimited and not (is_real(timeout) and timeout >= 0):  # type: ignore[operator] # as checked
             raise InvalidArgument("timeout", timeout, "must be seconds, 0 or more, or None")
         if not callable(clock):
             raise InvalidArgument("clock", clock, "must be callable, and return seconds")
@@ -140,6 +136,10 @@ class Branch(Deadline):
     """
 
     def __init__(self, whole: Deadline, clock: Callable[[], float], share: float = 1.0) -> None:
+        if not isinstance(whole, Deadline):
+            raise InvalidArgument("whole", whole, "must be a Deadline")
+        if not is_share(share):
+            raise InvalidArgument("share", share, "must be a number from 0 to 1")
         kept = (1 - share) * whole.remaining() if whole.finite else 0.0
         super().__init__(max(0.0, whole.budget - kept), clock=clock)
         self._whole = whole

@@ -10,7 +10,8 @@
 
 Filters that keep the same documents by these rules are equal: `Eq("a", 1)` equals `Eq("a", 1.0)`,
 but not `Eq("a", True)`. A source that cannot honour a filter exactly raises `FilterNotSupported`;
-no source ignores a filter.
+no source ignores a filter. Filters are nested at most 100 levels deep; `And` and `Or` take any
+number of filters side by side.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from runoff._util.arguments import check_list
+from runoff._util.nesting import is_deeper
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
 
@@ -40,6 +42,8 @@ _Meaning: TypeAlias = "tuple[bool, Scalar]"
 _SCALARS = (str, int, float)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)").match
 _SEVERAL = (list, tuple, set, frozenset)
+# levels of And, Or and Not: filters are walked, compared and pickled by recursion
+_DEEPEST = 100
 
 
 def _check_field(name: object) -> None:
@@ -127,8 +131,8 @@ class _Wanted:
         return isinstance(said, str) and bool(self.times) and _read_time(said) in self.times
 
 
-def _read(self: Eq | In, state: Sequence[Any]) -> None:
-    """Read a pickle; what is compared is computed again, as 0.1.0 kept it in another form."""
+def _read(self: Eq | In | Not, state: Sequence[Any]) -> None:
+    """Read a pickle: check it, and compute again what is compared, which 0.1.0 kept otherwise."""
     for one, value in zip(dataclasses.fields(self)[:2], state, strict=False):
         object.__setattr__(self, one.name, value)
     self.__post_init__()
@@ -180,8 +184,7 @@ class In:
     def __post_init__(self) -> None:
         """Check the field and every value, and keep them as a tuple."""
         _check_field(self.field)
-        if isinstance(self.values, str | bytes) or not isinstance(self.values, Iterable):
-            raise InvalidArgument("values", self.values, "must be a list of values")
+        check_list("values", self.values, "values")
         values = tuple(_scalar("values", value) for value in self.values)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "_wanted", _Wanted(values))
@@ -271,12 +274,13 @@ class _Combined:
 
     __slots__ = ("filters",)
     filters: tuple[Filter, ...]
+    _deepest = _DEEPEST - 1  # of what it contains
 
     def __init__(self, *filters: Filter) -> None:
         if not filters:
             raise InvalidArgument("filters", filters, "needs at least one filter")
         for one in filters:
-            _check_filter(one)
+            _check_filter(one, self._deepest)
         object.__setattr__(self, "filters", filters)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -302,10 +306,12 @@ class And(_Combined):
     """Every inner filter keeps the document: `And(Eq("a", 1), Eq("b", 2))`.
 
     Raises:
-        InvalidArgument: there is no inner filter, or one is not a filter.
+        InvalidArgument: there is no inner filter, one is not a filter, or they are nested too
+            deeply.
     """
 
     __slots__ = ()
+    _deepest = _DEEPEST  # so that any filter can be joined to those of a query
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
@@ -316,7 +322,7 @@ class Or(_Combined):
     """At least one inner filter keeps the document: `Or(Eq("a", 1), Eq("b", 2))`.
 
     Raises:
-        InvalidArgument: there is no inner filter, or one is not a filter.
+        InvalidArgument: as for `And`.
     """
 
     __slots__ = ()
@@ -331,28 +337,42 @@ class Not:
     """The inner filter does not keep the document.
 
     Raises:
-        InvalidArgument: the inner filter is not a filter.
+        InvalidArgument: the inner filter is not a filter, or is nested too deeply.
     """
 
     filter: Filter
 
     def __post_init__(self) -> None:
         """Check the inner filter."""
-        _check_filter(self.filter)
+        _check_filter(self.filter, _DEEPEST - 1)
+
+    __setstate__ = _read
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
         return not self.filter.matches(metadata)
 
 
-Filter: TypeAlias = "Eq | In | Range | And | Or | Not"
+Filter: TypeAlias = Eq | In | Range | And | Or | Not
 
 
-def _check_filter(one: object) -> None:
-    """Refuse anything but a filter.
+def _check_filter(one: object, deepest: int) -> None:
+    """Refuse anything but a filter, and one with too many levels.
 
     Raises:
-        InvalidArgument: it is not a filter.
+        InvalidArgument: it is not a filter, or is nested too deeply.
     """
-    if not isinstance(one, Eq | In | Range | And | Or | Not):
+    if not isinstance(one, Filter):
         raise InvalidArgument("filter", one, "must be one of Eq, In, Range, And, Or and Not")
+    if is_deeper(one, deepest, _inner):
+        remedy = (
+            f"filters are nested more than {_DEEPEST} levels deep: put them side by side, as in "
+            "And(one, two, three)"
+        )
+        raise InvalidArgument("filter", one, remedy)
+
+
+def _inner(one: Filter) -> Sequence[Filter]:
+    if isinstance(one, Not):
+        return (one.filter,)
+    return one.filters if isinstance(one, And | Or) else ()

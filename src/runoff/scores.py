@@ -163,7 +163,9 @@ class PairScores:
             raise InvalidArgument(
                 "values, scored, truncated", got, "must all have the same shape (n,)"
             )
-        if self.passages and len(self.passages) != len(self.values):
+        if not isinstance(self.passages, list | tuple) or (
+            self.passages and len(self.passages) != len(self.values)
+        ):
             raise InvalidArgument("passages", self.passages, "must have one entry for each pair")
         with np.errstate(over="ignore"):
             values = self.values.astype(np.float32)
@@ -207,6 +209,9 @@ class Threshold:
         except ValueError:
             kinds = ", ".join(ScoreKind)
             raise InvalidArgument("kind", self.kind, f"must be one of {kinds}") from None
+        if not isinstance(self.model, str):
+            remedy = "must be the name of a model, or empty for every model of that kind"
+            raise InvalidArgument("model", self.model, remedy)
 
     def check(self, kind: ScoreKind, model: ModelIdentity) -> None:
         """Refuse scores of another kind or model.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runoff._util.display import html_by
 from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr
+from runoff._util.quick import quick
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class StageTrace:
     __repr__ = fields_repr
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Fate:
     """What became of one candidate.

@@ -17,6 +17,7 @@ from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff._util.lazy import import_name
 from runoff._util.messages import fields_repr, short_repr
+from runoff._util.quick import quick
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
@@ -124,9 +125,10 @@ class Query:
                 "must not be blank, unless embedding or embedding_texts is given",
             )
         if self.filters is not None:
-            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+            from runoff.filters import And, Filter  # noqa: PLC0415 - keeps `import runoff` quick
 
-            And(self.filters)  # refuses anything but a filter
+            if not isinstance(self.filters, Filter):
+                And(self.filters)  # says what a filter is
         texts = self.embedding_texts
         if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
             raise InvalidArgument("embedding_texts", texts, "must be a tuple of strings")
@@ -136,6 +138,7 @@ class Query:
         return bool(self.text.strip() or self.embedding is not None or self.embedding_texts)
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """One document from one source.
@@ -172,6 +175,8 @@ class Hit:
             except OverflowError:
                 remedy = f"must be a number that a float can hold (id {self.document.doc_id!r})"
                 raise InvalidArgument("score", self.score, remedy) from None
+        if not isinstance(self.key, str):
+            raise InvalidArgument("key", self.key, "must be a string")
         if not self.key:
             object.__setattr__(self, "key", self.document.doc_id)
 
@@ -181,6 +186,7 @@ class Hit:
         return self.document.doc_id
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where one source placed a candidate: its rank (from 1) and the source's own score, or NaN."""
@@ -190,6 +196,7 @@ class Placement:
     score: float
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Candidate:
     """One document after fusion, not yet reranked.
@@ -213,6 +220,7 @@ class Candidate:
     __repr__ = fields_repr
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Ranked:
     """A candidate that a reranker placed.
@@ -351,6 +359,7 @@ class Outcome:
         return not self.degraded
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """One returned document, with its rank and score at every stage.

@@ -143,6 +143,38 @@ def test_a_damaged_part_is_computed_again(source, tmp_path, damage):
     assert not list((tmp_path / "out").glob(".part*"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+@pytest.mark.timeout(120)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(source, tmp_path):
+    """A part is computed again; the manifest and the lock are errors."""
+    out = tmp_path / "out"
+    rerank(source, out, reranker=Lengths(), rows=8)
+    part = out / "part-000001.parquet"
+    part.unlink()
+    os.mkfifo(part)
+    (out / ".part-0.partial").mkdir()
+    assert rerank(source, out, reranker=Lengths(), rows=8).resumed == ROWS - 8
+    assert part.is_file()
+    for name, error in (("_runoff.json", InvalidArgument), ("_runoff.lock", OSError)):
+        kept = (out / name).rename(tmp_path / "kept")
+        os.mkfifo(out / name)
+        with pytest.raises(error, match=r"output|runoff\.lock"):
+            rerank(source, out, reranker=Lengths(), rows=8)
+        (out / name).unlink()
+        kept.rename(out / name)
+
+
+@pytest.mark.parametrize("counts", [b"[" * 5000, b'[Infinity, 8, 0, 0, "", []]', b"[8, 8]", b"7"])
+def test_a_part_with_damaged_counts_is_computed_again(source, tmp_path, counts):
+    """Whatever its metadata says, it ends no run."""
+    rerank(source, tmp_path / "out", reranker=Lengths(), rows=8)
+    part = tmp_path / "out" / "part-000001.parquet"
+    held = pq.read_table(part)
+    metadata = {**held.schema.metadata, b"runoff.counts": counts}
+    pq.write_table(held.replace_schema_metadata(metadata), part)
+    assert rerank(source, tmp_path / "out", reranker=Lengths(), rows=8).resumed == ROWS - 8
+
+
 def test_a_killed_process_leaves_whole_parts(source, tmp_path):
     """After SIGKILL, the next run resumes and ends with the same table."""
     program = textwrap.dedent(

@@ -83,3 +83,17 @@ def test_an_error_fails_the_step(evaluate):
     code, found, _, told = evaluate("first", "absent.run")
     assert (code, found) == (2, None)
     assert "absent.run" in told
+
+
+@pytest.mark.parametrize(("system", "code"), [("wrong.run", 3), ("right.run", 0)])
+def test_the_hook_of_the_documentation_stops_a_harmful_push(evaluate, tmp_path, system, code):
+    """What docs/evaluation-cli.md gives pre-commit fails on proven harm, and passes otherwise."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    page = (ROOT / "docs" / "evaluation-cli.md").read_text("utf-8")
+    written = page.partition("```yaml\n- repo: local")[2].partition("```")[0]
+    (hook,) = yaml.safe_load(f"- repo: local{written}")[0]["hooks"]
+    assert hook["language"] == "system"
+    entry = hook["entry"].replace("judged.jsonl", "qrels.txt").replace("main.run", "right.run")
+    command = [tmp_path / "bin/runoff", *entry.replace("shop.search:retriever", system).split()[1:]]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True)
+    assert done.returncode == code, done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("typer", reason="the cli extra is not installed")
-pytest.importorskip("chromadb", reason="the demo extra is not installed")
+pytest.importorskip("runoff_models", reason="runoff-models is not installed")
 
 from commands import runoff, runoff_process
 
@@ -52,7 +52,7 @@ def test_the_table_names_every_stage(folder, cache):
     """In a terminal: each source's rank, the fused and the reranked place, and the times."""
     shown = runoff("demo", "--path", str(folder), "--cache", cache, "bake")
     assert shown.returncode == 0, shown.stderr
-    for word in ("rerank", "fused", "bm25", "dense", "bread.md", "runoff-late", "complete"):
+    for word in ("rerank", "fused", "bm25", "dense", "bread.md", "all-MiniLM-L6-v2", "complete"):
         assert word in shown.stdout
 
 

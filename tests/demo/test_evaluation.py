@@ -109,14 +109,15 @@ def test_what_cannot_be_read_is_recorded_again(pipeline, collection, tmp_path, d
 
 
 def test_without_a_place_to_write_everything_is_shown(pipeline, collection, tmp_path, capsys):
-    """With a file in place of the folder there are two messages and the same advice."""
+    """With a file in place of the folder there are three messages and the same advice."""
     (tmp_path / "file").write_text("")
     found = evaluation.evaluate(pipeline, collection, tmp_path / "file")
     assert found.report is None
+    assert found.explorer is None
     assert len(found.recording) == 3
     told = capsys.readouterr().err
     assert "cannot save the recording" in told
-    assert "cannot write" in told
+    assert told.count("cannot write") == 2
     kept = evaluation.evaluate(pipeline, collection, tmp_path)
     assert kept.advice.evaluated.rows() == found.advice.evaluated.rows()
 
@@ -149,16 +150,17 @@ def test_phantom_hits_are_looked_for(pipeline, collection, tmp_path):
 
 
 def test_it_is_shown_within_80_columns(pipeline, collection, tmp_path, capsys, monkeypatch):
-    """All sections fit into 80 columns, and the unbroken address of the page comes last."""
+    """All sections fit into 80 columns, and the unbroken addresses of the pages come last."""
     pytest.importorskip("typer", reason="the cli extra is not installed")
     from runoff.cli._output import TerminalReport
 
     monkeypatch.setenv("COLUMNS", "80")
     found = evaluation.evaluate(pipeline, collection, tmp_path)
     TerminalReport().evaluated(found)
-    *lines, last = capsys.readouterr().out.rstrip().splitlines()
-    assert lines[-1].endswith(": runoff explore")
-    assert last.endswith((tmp_path / evaluation.REPORT).as_uri())
+    *lines, explorer, report = capsys.readouterr().out.rstrip().splitlines()
+    assert lines[-1].endswith(" runoff explore")
+    assert explorer.endswith((tmp_path / evaluation.EXPLORER).as_uri())
+    assert report.endswith((tmp_path / evaluation.REPORT).as_uri())
     assert max(map(len, lines)) <= 80
     heads = [line.partition(",")[0] for line in lines]
     assert [one for one in heads if one.isupper()] == [
@@ -182,6 +184,7 @@ def test_json_has_the_advice_and_the_page(pipeline, collection, tmp_path, capsys
     assert rivals == ["best first stage", "bm25", "flat", "fused"]
     assert told["latency_ms"]["whole search"]["p95"] >= told["latency_ms"]["whole search"]["p50"]
     assert told["report"] == (tmp_path / evaluation.REPORT).as_uri()
+    assert told["explorer"] == (tmp_path / evaluation.EXPLORER).as_uri()
 
 
 def test_a_recording_with_other_files_is_not_deleted(pipeline, collection, tmp_path):

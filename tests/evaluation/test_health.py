@@ -10,9 +10,10 @@ from recorded import Hashed, Questions, digest, pipeline, questions
 
 from runoff import Document, TwoStage
 from runoff.errors import InvalidArgument
-from runoff.evaluation import health, record
+from runoff.evaluation import Collection, Health, evaluate, health, record
 from runoff.evaluation._health.drift import drifts
-from runoff.evaluation._health.observations import observations
+from runoff.evaluation._health.observations import Finding, observations
+from runoff.evaluation._health.signals import signals
 from runoff.evaluation._recording.query import Stored
 from runoff.evaluation._recording.recording import Recording
 from runoff.rerank import Cascade, Pointwise, Step
@@ -202,10 +203,19 @@ def test_shares_drift_as_fishers_exact_test_has_it(now, then, drifted):
     (one, *_) = observations("seen", seen(Told(SPREAD)))
 
     def sample(some, many):
-        return [replace(one, degraded=("late",) if at < some else ()) for at in range(many)]
+        late, whole = replace(one, degraded=("late",)), replace(one, degraded=())
+        return [late] * some + [whole] * (many - some)
 
     found = {each.check: each for each in drifts(sample(*now), sample(*then))}
     assert found["drift degraded"].odd is drifted
+
+
+def test_how_far_an_order_is_that_of_its_scores():
+    """It is the correlation of the two rankings: 1 in order, -1 in reverse, in between else."""
+    (one, *_) = observations("seen", seen(Told(SPREAD)))
+    for scores, correlation in (([3, 2, 1], 1), ([1, 2, 3], -1), ([9, 4, 6, 5], 0.4)):
+        told = signals(replace(one, answer_score=np.array(scores, np.float32)))
+        assert told["drift ranks", "order by score"] == pytest.approx(correlation)
 
 
 def test_drift_of_scores_is_seldom_seen_in_noise():
@@ -344,3 +354,21 @@ def test_something_else_is_refused(given):
     """Only a recording, responses or traces are accepted, and at least one."""
     with pytest.raises(InvalidArgument, match="seen"):
         health(given)
+
+
+def test_sentences_stand_below_one_another():
+    """A long name of a check, such as those of drift, moves the sentences of all of them."""
+    names = ("ties", "drift first stage")
+    found = [Finding(name, 0.0, odd=False, sentence="Few of them.") for name in names]
+    _, *lines = str(Health(2, tuple(found))).splitlines()
+    assert len({line.index("Few of them.") for line in lines}) == 1
+    assert str(found[0]) == "fine  ties Few of them."
+
+
+def test_long_names_of_measures_are_in_one_column():
+    """The means of a result stand below one another."""
+    runs = {"1": ["a"]}
+    judged = Collection({"1": "?"}, {"1": {"a": 1}})
+    found = evaluate(runs, judged, ["AP(rel=1)@1000", "P@1"])
+    first, second = str(found).splitlines()[:2]
+    assert first.index("1.0000") == second.index("1.0000")

@@ -136,7 +136,7 @@ class Unsorted(Noise):
 
 
 @pytest.mark.parametrize("scored", [True, False])
-@pytest.mark.parametrize("fusion", [Convex(normalizer="zscore"), Convex({"bm25": 2, "noise": 1})])
+@pytest.mark.parametrize("fusion", [Convex(), Convex({"bm25": 2, "noise": 1}, normalizer="minmax")])
 def test_ranks_are_fused_where_the_live_search_fuses_them(scored, fusion, tmp_path):
     """Where scores are missing or in no order, at the depth replayed, both fuse by rank."""
     given = documents()

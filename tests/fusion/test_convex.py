@@ -8,6 +8,7 @@ import pytest
 from runoff import protocols
 from runoff.errors import InvalidArgument
 from runoff.fusion import RRF, Convex, MinMax, TheoreticalMinMax, ZScore
+from runoff.fusion._default import default_fusion
 
 
 def test_arithmetic(ranking):
@@ -16,15 +17,21 @@ def test_arithmetic(ranking):
         "bm25": ranking(("a", 12), ("b", 10), ("c", 4)),
         "dense": ranking(("c", 0.5), ("a", 0.25)),
     }
-    assert Convex().fuse(rankings) == {"a": 0.5, "b": 0.375, "c": 0.5}
-    fused = Convex({"bm25": 3, "dense": 1}).fuse(rankings)
+    assert Convex(normalizer="minmax").fuse(rankings) == {"a": 0.5, "b": 0.375, "c": 0.5}
+    fused = Convex({"bm25": 3, "dense": 1}, normalizer="minmax").fuse(rankings)
     assert fused == {"a": 0.75, "b": 0.75 * 0.75, "c": 0.25}
 
 
 def test_z_score_of_missing(ranking):
     """With z-scores a missing document counts as the worst hit of the list that lacks it."""
     rankings = {"s": ranking(("a", 3), ("b", 1)), "t": ranking(("c", 3), ("b", 1))}
-    assert Convex(normalizer="zscore").fuse(rankings) == {"a": 0.0, "b": -1.0, "c": 0.0}
+    assert Convex().fuse(rankings) == {"a": 0.0, "b": -1.0, "c": 0.0}
+
+
+def test_the_default_normalizer_is_that_of_the_default_fusion():
+    """A `Convex` with weights differs from what a pipeline uses by nothing but the weights."""
+    assert Convex() == default_fusion()
+    assert Convex({"s": 1, "t": 3}).normalizer == ZScore()
 
 
 def test_theoretical_range(ranking):
@@ -35,12 +42,12 @@ def test_theoretical_range(ranking):
     }
     fused = Convex(normalizer="theoretical").fuse(rankings)
     assert fused == {"a": 0.5, "b": 0.25, "c": 0.5}
-    assert Convex().fuse(rankings)["b"] == 0.0
+    assert Convex(normalizer="minmax").fuse(rankings)["b"] == 0.0
 
 
 def test_lone_result_is_not_zeroed(ranking):
     """The only hit of the only source that answered keeps a score above 0."""
-    assert Convex().fuse({"s": ranking(("a", 0.93)), "t": []}) == {"a": 0.5}
+    assert Convex(normalizer="minmax").fuse({"s": ranking(("a", 0.93)), "t": []}) == {"a": 0.5}
 
 
 def test_duplicates_count_once(ranking):

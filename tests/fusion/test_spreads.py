@@ -68,7 +68,7 @@ def test_a_spread_is_a_number_above_0(wrong):
     with pytest.raises(InvalidArgument, match="spreads"):
         Convex(normalizer="zscore", spreads=wrong)
     with pytest.raises(InvalidArgument, match='needs normalizer="zscore"'):
-        Convex(spreads={"bm25": 1.0})
+        Convex(normalizer="minmax", spreads={"bm25": 1.0})
 
 
 class Embed:

@@ -111,7 +111,7 @@ def test_near_ties_beyond_float32_are_told_apart(similarity):
     rows = rows.astype(np.float32)
     query = generator.standard_normal(256).astype(np.float32).astype(float)
     source = Dense(documents(2000), embed, embeddings=rows, similarity=similarity)
-    wide = source._rows.view.packed.wide()
+    wide = source._rows.view.vectors.take(np.arange(2000)).wide()
     truth = {
         "cosine": wide @ query / np.linalg.norm(wide, axis=1),
         "ip": wide @ query,
@@ -173,7 +173,7 @@ def test_int8_is_changed_and_copied_like_any_other():
     expected = told(fresh.retrieve(query, depth=60))
     for one in (index, copy.deepcopy(index)):
         assert told(one.retrieve(query, depth=60)) == expected
-    assert index._rows.view.packed.rows.dtype == np.int8
+    assert index._rows.view.vectors.numbers.dtype == np.int8
     assert "int8" in repr(index)
     with pytest.raises(InvalidArgument, match="stored='float16'"):
         Dense([], embed, stored="float16")

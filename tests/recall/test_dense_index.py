@@ -159,7 +159,7 @@ def test_adding_one_by_one_does_not_copy_the_index():
     buffers = {}
     for n in range(2000):
         source.add([Document(str(n), "x")])
-        buffer = source._rows._packed.rows
+        buffer = source._rows._vectors.rows
         buffers[id(buffer)] = buffer
     assert len(source) == 2000
     assert len(buffers) <= 12

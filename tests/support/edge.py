@@ -61,11 +61,18 @@ def _filter(one):
 
 
 class Client:
-    """The part of a `QdrantClient` that the source uses."""
+    """The part of a `QdrantClient` that the source uses.
 
-    def __init__(self, held, size):
+    Attributes:
+        held: the shard.
+        size: the dimension of its vectors.
+        created_at: when the server says that it made the collection; older ones do not say it.
+    """
+
+    def __init__(self, held, size, created_at="2026-11-30"):
         self.held = held
         self.size = size
+        self.created_at = created_at
 
     def get_collection(self, _name):
         info = self.held.info()
@@ -78,9 +85,11 @@ class Client:
         vectors = SimpleNamespace(size=self.size, distance="Dot", multivector_config=None)
         params = SimpleNamespace(vectors=vectors, sparse_vectors=None)
         return SimpleNamespace(
-            config=SimpleNamespace(params=params),
+            config=SimpleNamespace(params=params, strict_mode_config=None),
             payload_schema=schema,
             points_count=info.points_count,
+            status="green",
+            created_at=self.created_at,
         )
 
     def scroll(self, _name, *, limit, offset, with_payload, timeout):
@@ -89,8 +98,8 @@ class Client:
             edge.ScrollRequest(offset=offset, limit=limit, with_payload=with_payload)
         )
 
-    def query_points(self, _name, *, query, query_filter, limit, with_payload, **others):
-        del others
+    def query_points(self, collection_name, *, query, query_filter, limit, with_payload, **others):
+        del collection_name, others
         told = None if query_filter is None else query_filter.model_dump(exclude_none=True)
         found = self.held.query(
             edge.QueryRequest(

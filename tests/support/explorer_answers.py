@@ -40,7 +40,7 @@ class Answers:
         kind: as the state says.
         delay: seconds that each answer but that of the state takes.
         faults: the error of each address that fails.
-        late: seconds that the replay of a window takes.
+        late: seconds that the replay of a window takes, and the decision twice as long.
         long: characters of the first document's text.
         asked: every question.
         grades: what was graded, by query and document.
@@ -78,8 +78,8 @@ class Answers:
     def _say(self, index: int, otherwise: str) -> str:
         return HOSTILE[index % len(HOSTILE)] if self.hostile else otherwise
 
-    def _row(self, index: int) -> dict[str, object]:
-        rng = random.Random(index)
+    def _row(self, index: int, settings: str | None = None) -> dict[str, object]:
+        rng = random.Random(index if settings is None else f"{index} {settings}")
         before = round(rng.random(), 3)
         after = round(min(1.0, max(0.0, before + rng.gauss(0.08, 0.2))), 3)
         measured = self.labels
@@ -131,6 +131,7 @@ class Answers:
             "blend": 0.5,
             "weights": {"bm25": 0.5, self._say(0, "dense"): 0.5},
             "threshold": None,
+            "key": "w50",
             "fusion": "Convex",
             "ranges": {
                 "window": [1, 100],
@@ -146,7 +147,7 @@ class Answers:
         return {"path": "/tmp/labels.tsv", "count": len(self.grades)}
 
     def _queries(self, wanted: dict[str, str]) -> object:
-        rows = [self._row(index) for index in range(self.queries)]
+        rows = [self._row(index, wanted.get("settings")) for index in range(self.queries)]
         words = wanted.get("find", "").lower().split()
         only = wanted.get("only")
         kept = [
@@ -163,7 +164,12 @@ class Answers:
             reverse=wanted.get("order") == "desc",
         )
         offset, limit = int(wanted.get("offset", 0)), int(wanted.get("limit", 100))
-        return {"total": len(kept), "rows": kept[offset : offset + limit]}
+        ids = [row["query_id"] for row in kept]
+        place = ids.index(wanted["around"]) if wanted.get("around") in ids else None
+        if place is not None:
+            offset = place - place % limit
+        rows = kept[offset : offset + limit]
+        return {"total": len(kept), "offset": offset, "place": place, "rows": rows}
 
     def _text(self, doc: int) -> str:
         if self.long and doc == 0:
@@ -259,7 +265,7 @@ class Answers:
 
     def _replay(self, body: dict[str, object]) -> object:
         window = body["window"]
-        time.sleep(self.late.get(window, 0))
+        time.sleep(self.late.get(window, 0) * (2 if body.get("full") else 1))
         gain = 0.07 - abs(window - 40) / 800
         summary = {
             "measure": "nDCG@10",
@@ -279,7 +285,6 @@ class Answers:
             "summary": summary if self.labels else None,
             "latency": {"p50": 2.6 * window, "p95": 4.1 * window, "estimated": window != 50},
             "changed": abs(window - 50),
-            "per_query": {},
         }
 
     def _losses(self, _: object) -> object:

@@ -236,6 +236,18 @@ def test_stores_of_one_path_are_one_in_a_process(tmp_path):
     assert len(copied) == 0
 
 
+def test_one_large_call_loses_nothing(tmp_path, caplog, monkeypatch):
+    """More than may wait in memory is written while it is put, and nothing is dropped."""
+    monkeypatch.setattr(held, "_PENDING", 20_000)
+    monkeypatch.setattr(held, "_MOST_PENDING", 80_000)
+    texts = [f"text {number}" for number in range(1500)]
+    store = opened_anew(tmp_path / "tokens")
+    put(store, texts)
+    assert store.nbytes > 100_000
+    assert all(holds(store, texts))
+    assert not caplog.records
+
+
 def test_small_flushes_become_few_files(tmp_path):
     """After many flushes there are about log(n) segments, and every text is still there."""
     store = TokenStore(tmp_path / "tokens")
@@ -406,3 +418,46 @@ def test_a_killed_process_leaves_a_whole_store(tmp_path, kills):
     said = json.loads(ended.stdout)
     assert said["right"] > kills
     assert said["unfinished"] > 0 or kills < 100, "or no kill came during a flush"
+
+
+def test_a_segment_of_another_folder_is_damage(tmp_path):
+    """A name that leads out of the folder is neither read nor linked into the next generation."""
+    path = tmp_path / "tokens"
+    put(store := TokenStore(path), TEXTS)
+    store.flush()
+    del store
+    said = pointer(path / MODEL)
+    [name] = said["facts"]["segments"]
+    for file in [*folder(path).glob(f"{name}.*")]:
+        file.rename(path / MODEL / file.name.replace(name, "outside"))
+    away = "../../outside"
+    files = {one.replace(name, away): about for one, about in said["files"].items()}
+    point(path / MODEL, facts=said["facts"] | {"segments": [away]}, files=files)
+    with pytest.raises(IndexDamaged, match="does not name its segments"):
+        opened_anew(path).get(MODEL, TEXTS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing", "link to itself", "zeros"])
+def test_what_is_no_file_is_damage(tmp_path, kind):
+    """Nothing waits for a pipe, reads a device, or follows a link that leads nowhere."""
+    path = tmp_path / "tokens"
+    put(store := TokenStore(path), TEXTS)
+    store.flush()
+    del store
+    for file in (path / MODEL / "runoff.json", *folder(path).iterdir()):
+        kept = file.rename(tmp_path / "kept")
+        {
+            "pipe": os.mkfifo,
+            "folder": lambda at: at.mkdir(),
+            "link to nothing": lambda at: at.symlink_to("nowhere"),
+            "link to itself": lambda at: at.symlink_to(at.name),
+            "zeros": lambda at: at.symlink_to("/dev/zero"),
+        }[kind](file)
+        if (kind, file.name) != ("link to nothing", "runoff.json"):  # that is an empty store
+            with pytest.raises(IndexDamaged):
+                opened_anew(path).get(MODEL, TEXTS)
+        file.rmdir() if kind == "folder" else file.unlink()
+        kept.rename(file)
+    assert all(holds(opened_anew(path), TEXTS))

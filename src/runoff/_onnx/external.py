@@ -10,6 +10,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
+from runoff._util.stored import open_stored
 from runoff.errors import ModelDamaged
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _home(graph: Path) -> Path:
 
 def _locations(graph: Path, model: str) -> tuple[str, ...]:
     """Return the paths that a graph names, each once."""
-    with graph.open("rb") as stream:
+    with open_stored(graph) as stream:
         state = os.fstat(stream.fileno())
         key = _key(graph, state)
         known = _known.get(key)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from runoff._onnx import cpu
 from runoff._onnx.external import external_files, holds_its_weights
 from runoff._util.faults import reason_of
-from runoff._util.stored import is_count, is_finite, is_text, parse_json
+from runoff._util.stored import is_count, is_finite, is_text, open_stored, parse_json
 from runoff.errors import ModelDamaged, ModelNotFound, PoolFull
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def checksum(path: Path) -> str:
         key = (str(path), state.st_size, state.st_mtime_ns)
         known = _known.get(key)
         if known is None:
-            with path.open("rb") as stream:
+            with open_stored(path) as stream:
                 known = hashlib.file_digest(stream, "sha256").hexdigest()
             _known[key] = known
     except OSError as error:

@@ -17,6 +17,7 @@ from runoff._onnx.files import (
     in_directory,
     verified,
 )
+from runoff._util.arguments import is_one_of, is_whole
 from runoff.errors import InvalidArgument, MissingExtra, ModelDamaged, ModelNotFound
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check(
     """
     if not isinstance(model, str | Path) or not str(model).strip() or "\0" in str(model):
         raise InvalidArgument("model", model, "must be a model's name or the path of its directory")
-    if precision not in PRECISIONS:
+    if not is_one_of(precision, PRECISIONS):
         raise InvalidArgument("precision", precision, f"must be one of {', '.join(PRECISIONS)}")
     if revision is not None and (not isinstance(revision, str) or not revision):
         raise InvalidArgument("revision", revision, "must be a branch, tag or commit, or None")
@@ -55,9 +56,7 @@ def check_length(max_length: object) -> None:
     Raises:
         InvalidArgument: always names it.
     """
-    if max_length is not None and (
-        isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1
-    ):
+    if max_length is not None and not is_whole(max_length):
         raise InvalidArgument("max_length", max_length, "must be a number of tokens, or None")
 
 

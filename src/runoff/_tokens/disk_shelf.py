@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._tokens.segment import Segment
+from runoff._tokens.segment import NAME, Segment
 from runoff._tokens.shelf import Counts, Shelf
 from runoff._util.generations import Kind, current_generation, damaged, publish, read
 from runoff._util.stored import is_count, is_text
@@ -232,6 +232,8 @@ class DiskShelf:
         if facts.get("model") != self._model:
             raise damaged(stored.folder, "contains the vectors of another model")
         if not isinstance(names, list) or not is_text(*names) or not is_count(dims):
+            raise damaged(stored.folder, "does not name its segments")
+        if not all(map(NAME.fullmatch, names)):
             raise damaged(stored.folder, "does not name its segments")
         have = {one.name: one for one in known.segments}
         segments = tuple(

@@ -11,6 +11,7 @@ import numpy as np
 from runoff._onnx.tokens import Encoded, TextEncoder
 from runoff._tokens.settings import read_settings
 from runoff._tokens.vectors import QueryVectors, TokenVectors, product, quantised
+from runoff._util.arguments import is_whole
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ def check_options(dimensions: object, max_windows: object) -> None:
     for name, value, most in (("dimensions", dimensions, 2**20), ("max_windows", max_windows, 64)):
         if name == "dimensions" and value is None:
             continue
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or not 1 <= value <= most:  # type: ignore[operator] # as checked
+        if not is_whole(value) or value > most:  # type: ignore[operator] # as checked
             raise InvalidArgument(name, value, f"must be a whole number, 1 to {most}")
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runoff._tokens.disk_shelf import DiskShelf
-from runoff._tokens.shelf import Shelf
+from runoff._tokens.shelf import OVERHEAD, Shelf
 from runoff._util.fork import in_child
 from runoff._waiting import exits, workers
 from runoff.errors import InvalidArgument, PoolFull, RunoffError
@@ -55,7 +55,17 @@ class Held:
             return self._shelf(model).get(keys)
 
     def put(self, model: str, entries: Mapping[bytes, TokenVectors]) -> None:
-        """Add documents, and drop others where there is no room."""
+        """Add documents, and drop others where there is no room.
+
+        Of a call that brings more than may wait in memory, each part is written before the next.
+        """
+        first, *others = _parts(entries)
+        self._put(model, first)
+        for part in others:
+            self.flush_quietly()
+            self._put(model, part)
+
+    def _put(self, model: str, entries: Mapping[bytes, TokenVectors]) -> None:
         with self._lock:
             shelf = self._shelf(model)
             shelf.put(entries)
@@ -172,6 +182,19 @@ class Held:
         if sentence not in self._warned:
             self._warned.add(sentence)
             _logger.warning("%s%s", sentence, f": {error}" if error else "")
+
+
+def _parts(entries: Mapping[bytes, TokenVectors]) -> list[dict[bytes, TokenVectors]]:
+    """Divide documents into parts of about `_PENDING` bytes, one at least."""
+    parts: list[dict[bytes, TokenVectors]] = [{}]
+    size = 0
+    for key, one in entries.items():
+        if size > _PENDING:
+            parts.append({})
+            size = 0
+        parts[-1][key] = one
+        size += one.nbytes + OVERHEAD
+    return parts
 
 
 def _check_folder(path: Path) -> None:

@@ -13,6 +13,7 @@ NAME.codes.bin     its vector: `dims` bytes
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from runoff._util.generations import NewGeneration, StoredGeneration
 
 KEY_BYTES = 16
+NAME = re.compile("[0-9a-f]{16}")
+"""The name of a segment, which names files: another one would lead out of the folder."""
 _PARTS = ("keys", "starts", "flags", "ids", "scales", "codes")
 _LOST = 1
 

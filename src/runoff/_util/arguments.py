@@ -7,7 +7,7 @@ import math
 import operator
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 
 from runoff.errors import InvalidArgument
 
@@ -31,6 +31,24 @@ def count(argument: str, value: object) -> int:
 def is_one_of(value: object, names: Collection[str]) -> bool:
     """Return whether a value is one of these names; a list, or an array, is not."""
     return isinstance(value, str) and value in names
+
+
+def is_whole(value: object, least: int = 1) -> bool:
+    """Return whether a value is a whole number, NumPy's too, of at least `least`, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def plain_numbers(config: object, *names: str) -> None:
+    """Put Python's whole numbers in the place of NumPy's, which JSON, SQLite and keys do not take.
+
+    Args:
+        config: a frozen dataclass whose values were checked.
+        names: its fields.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, Integral) and not isinstance(value, int):
+            object.__setattr__(config, name, int(value))
 
 
 def is_real(value: object) -> bool:
@@ -81,13 +99,24 @@ def check_list(argument: str, value: object, what: str) -> None:
     Raises:
         InvalidArgument: names the argument and what it lists.
     """
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    if not is_listed(value):
         raise InvalidArgument(argument, value, f"must be a list of {what}")
+
+
+def is_listed(value: object) -> bool:
+    """Return whether a value can be iterated over; a string, or an array of one number, is not."""
+    one = isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0
+    return isinstance(value, Iterable) and not one
 
 
 def is_share(value: object) -> bool:
     """Return whether a value is a number from 0 to 1."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def is_blend(value: object) -> bool:
+    """Return whether a value is a weight of the rerank score, `"auto"` or None."""
+    return value is None or is_share(value) or is_one_of(value, ("auto",))
 
 
 def seconds(argument: str, value: object, *, zero: bool = False) -> None:
@@ -96,8 +125,7 @@ def seconds(argument: str, value: object, *, zero: bool = False) -> None:
     Raises:
         InvalidArgument: names the argument.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and is_real(value) and (value > 0 or (zero and value == 0)):  # type: ignore[operator] # as checked
+    if is_real(value) and (value > 0 or (zero and value == 0)):  # type: ignore[operator] # as checked
         return
     remedy = "must be seconds, 0 or more" if zero else "must be seconds, above 0"
     raise InvalidArgument(argument, value, remedy)

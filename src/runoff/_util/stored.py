@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from runoff._util.nesting import is_deeper
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from io import BufferedReader
+    from collections.abc import Iterable
+    from io import BufferedReader, BufferedWriter
 
 _DEEPEST = 64  # levels of lists and objects that a file of ours can have
 
@@ -39,24 +41,15 @@ def parse_json(raw: bytes | str, *, deepest: int = _DEEPEST) -> Any:  # noqa: AN
             else raw.count(b"[") + raw.count(b"{")
         )
     # few brackets cannot be nested deeply, so that most files need no second pass
-    if opening > deepest and (value is None or _depth_exceeds(value, deepest)):
+    if opening > deepest and (value is None or is_deeper([value], deepest, _inner)):
         raise ValueError(f"lists and objects are nested more than {deepest} levels deep")
     return value
 
 
-def _depth_exceeds(value: object, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, list | dict)
-            for inner in (one.values() if isinstance(one, dict) else one)
-            if isinstance(inner, list | dict)
-        ]
-        if not level:
-            return False
-    return True
+def _inner(outer: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    """Return the lists and objects that one contains."""
+    values = outer.values() if isinstance(outer, dict) else outer
+    return (one for one in values if isinstance(one, list | dict))
 
 
 def is_count(value: object, least: int = 0, most: int = 2**63 - 1) -> TypeGuard[int]:
@@ -84,8 +77,17 @@ def open_stored(path: Path) -> BufferedReader:
     return open(path, "rb", opener=_open_file)  # that of a path takes no opener
 
 
+def open_to_append(path: Path) -> BufferedWriter:
+    """Open a file to add to it or to lock it, and make it where it is not; otherwise as above.
+
+    Raises:
+        OSError: it cannot be opened, or is not a file.
+    """
+    return open(path, "ab", opener=_open_file)
+
+
 def _open_file(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # `open` itself refuses a directory
         return descriptor

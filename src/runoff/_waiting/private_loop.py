@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from runoff._util.fork import in_child
 from runoff._waiting import exits
-from runoff.errors import BadReply, DeadlineExceeded, PoolFull
+from runoff._waiting.uncancelled import answer
+from runoff.errors import DeadlineExceeded, PoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -102,7 +103,7 @@ def run(work: Callable[[], Coroutine[Any, Any, _T]], deadline: Deadline | None, 
         with exits.Waiting():
             while not future.done():
                 concurrent.futures.wait((future,), _patience(deadline, what))
-        return _result(future, what)
+        return answer(future, what)
     finally:
         future.cancel()
 
@@ -121,16 +122,10 @@ async def run_async(
     try:
         while not here.done():
             await asyncio.wait((here,), timeout=_patience(deadline, what))
-        return _result(here, what)
+        return answer(here, what)
     finally:
         here.cancel()
         future.cancel()
-
-
-def _result(future: concurrent.futures.Future[_T] | asyncio.Future[_T], what: str) -> _T:
-    if future.cancelled():  # by itself: a cancelled caller never gets here
-        raise BadReply(f"{what}: the call cancelled itself")
-    return future.result()
 
 
 def _patience(deadline: Deadline | None, what: str) -> float | None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runoff._util.fork import in_child
 from runoff._waiting import exits
 from runoff._waiting.drive import ask
-from runoff.errors import BadReply, PoolFull
+from runoff._waiting.uncancelled import answer, uncancelled
+from runoff.errors import PoolFull
 
 if TYPE_CHECKING:
     import asyncio
@@ -135,7 +136,7 @@ def submit(call: Callable[[], _T]) -> Job[_T]:
             return
         try:
             with exits.Native():  # as the call may be of code that is not ours
-                result = context.run(call)
+                result = context.run(uncancelled, call)
         except StopIteration as error:
             # asyncio refuses this error, and awaiting the future would never end
             hidden = RuntimeError("the call raised StopIteration")
@@ -210,9 +211,7 @@ async def wait(future: asyncio.Future[_T], deadline: Deadline | None, what: str)
             else:
                 deadline.check(what)
                 await asyncio.wait((future,), timeout=pause(deadline))
-        if future.cancelled():  # by itself: a cancelled caller never gets here
-            raise BadReply(f"{what}: the call cancelled itself")
-        return future.result()
+        return answer(future, what)
     finally:
         future.cancel()
 
@@ -240,7 +239,7 @@ def within(
     def wait_here() -> _T:
         if deadline is None or not deadline.finite:
             with exits.Native():
-                return call()
+                return uncancelled(call)
         return run(call, deadline, what)
 
     async def wait_async() -> _T:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runoff._util.generations.files import force
 from runoff._util.messages import visible
+from runoff._util.stored import is_count, open_stored, parse_json
 from runoff.errors import InvalidArgument, MissingExtra
 
 try:
@@ -162,18 +163,20 @@ def write(folder: Path, part: Part, table: pa.Table, made: Made) -> Counts:
 def finished(folder: Path, part: Part) -> Counts | None:
     """Return the counts of a part that was written, or None if it must be computed (again)."""
     try:
-        with pq.ParquetFile(folder / part.name) as opened:
+        with open_stored(folder / part.name) as file, pq.ParquetFile(file) as opened:
             rows, metadata = opened.metadata.num_rows, opened.schema_arrow.metadata or {}
-        held, computed, blank, truncated, reason, notes = json.loads(metadata[_COUNTS])
-        numbers = (int(held), int(computed), int(blank), int(truncated))
+        held, computed, blank, truncated, reason, notes = parse_json(metadata[_COUNTS])
+        numbers = (held, computed, blank, truncated)
         counts = Counts(*numbers, str(reason), tuple(map(str, notes)))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None
-    whole = rows == part.rows == counts.rows
+    whole = all(map(is_count, numbers)) and rows == part.rows == counts.rows
     return counts if whole and not counts.missing else None
 
 
 def sweep(folder: Path) -> None:
     """Remove what killed runs left half-written."""
     for partial in folder.glob(".part-*.partial"):
+        if partial.is_dir() and not partial.is_symlink():
+            continue  # somebody else's
         os.unlink(partial)  # noqa: PTH108 - a link of that name is removed, not followed

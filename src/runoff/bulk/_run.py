@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runoff._util.arguments import count
 from runoff._util.lock import lock
 from runoff._util.progress import counted
-from runoff._util.stored import parse_json, path_of
+from runoff._util.stored import open_to_append, parse_json, path_of, read_stored
 from runoff._waiting.cluster import check_executor
 from runoff.bulk._parts import Reader, finished, plan, sweep, write
 from runoff.bulk._tasks import Encoding, Scoring, scorer_of
@@ -220,7 +220,7 @@ def _claimed(folder: Path, task: Task, planned: Plan) -> Iterator[None]:
         raise InvalidArgument("output", str(folder), "has other files: name an empty directory")
     wanted = {"format": _FORMAT, "task": task.identity(), "input": planned.checksum}
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("ab") as held:
+    with open_to_append(folder / _LOCK) as held:
         if not lock(held, wait=False):
             raise InvalidArgument("output", str(folder), "is being written by another process")
         if not ours:
@@ -236,8 +236,8 @@ def _claimed(folder: Path, task: Task, planned: Plan) -> Iterator[None]:
 def _compare(folder: Path, wanted: dict[str, str]) -> None:
     """Refuse a directory that is the output of something else."""
     try:
-        found = parse_json((folder / _MANIFEST).read_bytes())
-    except ValueError:
+        found = parse_json(read_stored(folder / _MANIFEST))
+    except (OSError, ValueError):
         found = None
     if not isinstance(found, dict):
         raise InvalidArgument("output", str(folder), f"has a damaged {_MANIFEST}: name another")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runoff._util.progress import Shown
     from runoff.demo._evaluation import Evaluation
     from runoff.demo._frameworks import BeforeAfter, Row
-    from runoff.demo._index import DemoIndex
+    from runoff.demo._index import DemoIndex, Words
     from runoff.types import Response
 
 
@@ -66,21 +66,27 @@ class TerminalReport:
     """Tables on standard output, progress on standard error.
 
     Args:
-        explore: the command that opens the explorer on what the demo recorded.
+        program: how this program is called.
+        options: what its commands need to find the index, with a blank before.
     """
 
-    def __init__(self, explore: str = "runoff explore") -> None:
+    def __init__(self, program: str = "runoff", options: str = "") -> None:
         self._out, self._say = printer()
-        self._explore = explore
+        self._program, self._options = program, options
 
     def progress(self) -> AbstractContextManager[Shown]:
         """Show progress bars that vanish at the end."""
         return bars()
 
-    def indexed(self, index: DemoIndex, what: str) -> None:
-        how = f"indexed in {index.built_s:.0f} s" if index.built_s else "indexed earlier"
-        count = len(index.bm25)
-        self._say(f"{count:,} passages of {what}, {how}: BM25 and Chroma in {index.path}", "dim")
+    def opened(self, words: Words, what: str) -> None:
+        how = f"indexed by BM25 in {words.built_s:.0f} s" if words.built_s else "indexed earlier"
+        self._say(f"{len(words.bm25):,} passages of {what}, {how}: {words.path}", "dim")
+
+    def embedded(self, index: DemoIndex) -> None:
+        if index.built_s:
+            self._out.print()
+            made = "embeddings and token vectors, made in one pass"
+            self._say(f"Indexed in {index.built_s:.0f} s with {made}", "dim")
 
     def compared(self, pair: BeforeAfter) -> None:
         """Print the results before, the added line, and the results after."""
@@ -102,7 +108,7 @@ class TerminalReport:
         say_table(self._out, list(account.stages))
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """Print the latencies, the advice, and where the HTML report is."""
+        """Print the latencies, the advice, and where the pages are."""
         self._out.print()
         day = evaluation.recorded
         when = f"recorded on {day} (--fresh records again)" if day else "recorded just now"
@@ -116,9 +122,12 @@ class TerminalReport:
             self._say(heading, "bold")
             self._say(text)
         self._out.print()
-        self._say('Ask your own question:  runoff demo "your question"')
-        self._say('Ask your own files:     runoff demo --path DIR "your question"')
-        self._say(f"Look into every answer: {self._explore}")
+        ask = f"{self._program} demo{self._options}"
+        self._say(f'Ask your own question:  {ask} "your question"')
+        self._say(f'Ask your own files:     {ask} --path DIR "your question"')
+        self._say(f"Try other settings:     {self._program} explore{self._options}")
+        if evaluation.explorer is not None:
+            self._say(f"Look into every answer: {evaluation.explorer.resolve().as_uri()}")
         if evaluation.report is not None:
             self._say(f"See this with plots:    {evaluation.report.resolve().as_uri()}")
 
@@ -152,23 +161,26 @@ class JsonReport:
     """One JSON object on standard output at the end.
 
     Args:
-        explore: as for `TerminalReport`.
+        program: as for `TerminalReport`.
+        options: as for `TerminalReport`.
     """
 
-    def __init__(self, explore: str = "runoff explore") -> None:
+    def __init__(self, program: str = "runoff", options: str = "") -> None:
         self._record: dict[str, Any] = {}
-        self._explore = explore
+        self._explore = f"{program} explore{options}"
 
     def progress(self) -> AbstractContextManager[Shown]:
         return bars()
 
-    def indexed(self, index: DemoIndex, what: str) -> None:
+    def opened(self, words: Words, what: str) -> None:
         self._record["index"] = {
             "what": what,
-            "passages": len(index.bm25),
-            "path": str(index.path),
-            "built_s": round(index.built_s, 3),
+            "passages": len(words.bm25),
+            "path": str(words.path),
         }
+
+    def embedded(self, index: DemoIndex) -> None:
+        self._record["index"]["built_s"] = round(index.built_s, 3)
 
     def compared(self, pair: BeforeAfter) -> None:
         self._record.setdefault("frameworks", []).append(asdict(pair))
@@ -185,7 +197,7 @@ class JsonReport:
         }
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        page = evaluation.report
+        pages = {"explorer": evaluation.explorer, "report": evaluation.report}
         self._record["evaluation"] = {
             "recorded": evaluation.recorded or None,
             "latency_ms": {
@@ -194,7 +206,10 @@ class JsonReport:
             },
             "advice": evaluation.advice.to_dict(),
             "explore": self._explore,
-            "report": None if page is None else page.resolve().as_uri(),
+            **{
+                name: None if page is None else page.resolve().as_uri()
+                for name, page in pages.items()
+            },
         }
 
     def finished(self) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew
@@ -15,10 +16,11 @@ from runoff.evaluation._recording.query import Stored
 from runoff.evaluation._recording.record import record
 from runoff.evaluation._recording.recording import Recording
 from runoff.report._advice import advise
+from runoff.report._explorer.opened import explore
 from runoff.report._page import write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from runoff.demo._questions import Question
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 RECORDING = "recording"
 REPORT = "report.html"
+EXPLORER = "explorer.html"
 _RECORDED = re.compile(r"manifest\.json|lock|part-\d{8}-\d{8}\.(parquet|partial)")
 
 
@@ -40,12 +43,14 @@ class Evaluation:
         advice: all findings.
         recorded: the day of an earlier recording; empty if it was recorded just now.
         report: the HTML report; None if it could not be written.
+        explorer: the explorer as a file that needs no server; None likewise.
     """
 
     recording: Recording
     advice: Advice
     recorded: str
     report: Path | None
+    explorer: Path | None
 
 
 def judged(questions: Sequence[Question], bm25: BM25, name: str) -> Collection:
@@ -69,7 +74,7 @@ def evaluate(
     Args:
         pipeline: has two or more sources and a reranker.
         collection: the judged questions.
-        folder: where to keep the recording and the report; if they cannot be written, a message on
+        folder: where to keep the recording and the pages; if one cannot be written, a message on
             standard error says so.
         fresh: whether to discard an earlier recording.
 
@@ -78,13 +83,19 @@ def evaluate(
     """
     recording, recorded = _recorded(pipeline, collection, folder / RECORDING, fresh=fresh)
     advice = advise(recording, collection)
-    page: Path | None = folder / REPORT
+    report = _written(folder / REPORT, partial(write, advice, recording, collection))
+    explorer = _written(folder / EXPLORER, partial(explore, recording, collection=collection))
+    return Evaluation(recording, advice, recorded, report, explorer)
+
+
+def _written(path: Path, write: Callable[[Path], object]) -> Path | None:
     try:
-        write(advice, recording, collection, folder / REPORT)
-    except OSError as error:
-        sys.stderr.write(f"runoff: cannot write {folder / REPORT}: {error.strerror}\n")
-        page = None
-    return Evaluation(recording, advice, recorded, page)
+        write(path)
+    except (InvalidArgument, OSError) as error:  # InvalidArgument if there is no such folder
+        why = error.strerror if isinstance(error, OSError) else error
+        sys.stderr.write(f"runoff: cannot write {path}: {why}\n")
+        return None
+    return path
 
 
 def _recorded(

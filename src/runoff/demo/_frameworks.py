@@ -1,6 +1,6 @@
-"""Results before and after a second stage: in LlamaIndex, in LangChain, and without a framework.
+"""Results before and after a second stage: without a framework, in LlamaIndex and in LangChain.
 
-Both frameworks search the demo's Chroma collection as their users would.
+Each framework searches the demo's embeddings in the vector store that it brings along.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.provenance import KEY, decode, encode
+from runoff.demo._index import MODEL
 from runoff.errors import MissingExtra
 from runoff.pipeline import TwoStage
 
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runoff.demo._index import DemoIndex
+    from runoff.recall._bm25.bm25 import BM25
     from runoff.types import Response
 
-LLAMA_INDEX_LINE = 'retriever = TwoStageRetriever({"dense": retriever, "bm25": bm25}, top_n=5)'
-LANGCHAIN_LINE = 'retriever = TwoStageRetriever(retrievers={"dense": retriever, "bm25": bm25}, k=5)'
-ALONE_LINE = 'pipeline = TwoStage({"bm25": bm25, "dense": dense})  # it was reranker=None'
+LLAMA_INDEX_LINE = (
+    'retriever = TwoStageRetriever({"dense": retriever, "bm25": bm25}, reranker=late, top_n=5)'
+)
+LANGCHAIN_LINE = (
+    'retriever = TwoStageRetriever(retrievers={"dense": retriever, "bm25": bm25}, '
+    "reranker=late, k=5)"
+)
+ALONE_LINE = 'pipeline = TwoStage({"bm25": bm25})  # it was reranker=None'
 _TOP = 5
 
 
@@ -48,27 +55,51 @@ class BeforeAfter:
     after_ms: float
 
 
+def alone(bm25: BM25, question: str) -> BeforeAfter:
+    """Ask without a framework and without embeddings: BM25's order, then the second stage's.
+
+    The second stage reads its texts for the first time, and the time shown includes that.
+    """
+    two_stage = TwoStage({"bm25": bm25})
+    words = replace(two_stage, reranker=None)
+    before, before_ms = _asked(partial(words.search, top_k=_TOP), question)
+    two_stage.warmup()
+    after, after_ms = _timed(partial(two_stage.search, top_k=_TOP), question)
+
+    def rows(response: Response) -> list[Row]:
+        return [Row(one.doc_id, one.text, decode({KEY: encode(response, one)})) for one in response]
+
+    return BeforeAfter(
+        "TwoStage", ALONE_LINE, question, rows(before), before_ms, rows(after), after_ms
+    )
+
+
 def llama_index(index: DemoIndex, question: str) -> BeforeAfter:
-    """Ask a LlamaIndex `VectorStoreIndex` over the collection.
+    """Ask a LlamaIndex `VectorStoreIndex` with the vectors of the index.
 
     Raises:
-        MissingExtra: LlamaIndex or its Chroma integration is not installed.
+        MissingExtra: LlamaIndex is not installed.
     """
     try:
         from llama_index.core import VectorStoreIndex  # noqa: PLC0415 - seconds to import
-        from llama_index.vector_stores.chroma import ChromaVectorStore  # noqa: PLC0415 - as above
+        from llama_index.core.schema import TextNode  # noqa: PLC0415 - as above
     except ImportError:
-        raise MissingExtra("llama-index-vector-stores-chroma", "demo") from None
+        raise MissingExtra("llama-index-core", "demo") from None
     from runoff.llama_index import TwoStageRetriever  # noqa: PLC0415 - as above
     from runoff.llama_index._embedding import RunoffEmbedding  # noqa: PLC0415 - as above
 
-    store = ChromaVectorStore(chroma_collection=index.collection)
-    vectors = VectorStoreIndex.from_vector_store(store, embed_model=RunoffEmbedding())
+    nodes = [
+        TextNode(id_=one.doc_id, text=one.text, metadata=dict(one.metadata), embedding=vector)
+        for one, vector in zip(index.bm25.documents(), index.vectors.tolist(), strict=True)
+    ]
+    vectors = VectorStoreIndex(nodes, embed_model=RunoffEmbedding(MODEL))
     bm25 = index.bm25
 
     retriever = vectors.as_retriever(similarity_top_k=_TOP)
     before, before_ms = _asked(retriever.retrieve, question)
-    two_stage = TwoStageRetriever({"dense": retriever, "bm25": bm25}, top_n=_TOP)
+    two_stage = TwoStageRetriever(
+        {"dense": retriever, "bm25": bm25}, reranker=index.late, top_n=_TOP
+    )
     two_stage.warmup()
     after, after_ms = _asked(two_stage.retrieve, question)
 
@@ -81,29 +112,34 @@ def llama_index(index: DemoIndex, question: str) -> BeforeAfter:
 
 
 def langchain(index: DemoIndex, question: str) -> BeforeAfter:
-    """Ask a LangChain vector store over the collection.
+    """Ask a LangChain `InMemoryVectorStore` with the vectors of the index.
 
     Raises:
-        MissingExtra: LangChain or its Chroma integration is not installed.
+        MissingExtra: LangChain is not installed.
     """
     try:
-        from langchain_chroma import Chroma  # noqa: PLC0415 - seconds to import
+        from langchain_core.vectorstores import InMemoryVectorStore  # noqa: PLC0415 - as above
     except ImportError:
-        raise MissingExtra("langchain-chroma", "demo") from None
+        raise MissingExtra("langchain-core", "demo") from None
     from runoff.langchain import TwoStageRetriever  # noqa: PLC0415 - as above
     from runoff.langchain._embedding import RunoffEmbeddings  # noqa: PLC0415 - as above
 
-    store = Chroma(
-        client=index.client,
-        collection_name=index.collection.name,
-        embedding_function=RunoffEmbeddings(),
-        create_collection_if_not_exists=False,
-    )
+    store = InMemoryVectorStore(RunoffEmbeddings(MODEL))
+    for one, vector in zip(index.bm25.documents(), index.vectors.tolist(), strict=True):
+        # as `add_documents` does, which would embed it again
+        store.store[one.doc_id] = {
+            "id": one.doc_id,
+            "vector": vector,
+            "text": one.text,
+            "metadata": dict(one.metadata),
+        }
     bm25 = index.bm25
 
     retriever = store.as_retriever(search_kwargs={"k": _TOP})
     before, before_ms = _asked(retriever.invoke, question)
-    two_stage = TwoStageRetriever(retrievers={"dense": retriever, "bm25": bm25}, k=_TOP)
+    two_stage = TwoStageRetriever(
+        retrievers={"dense": retriever, "bm25": bm25}, reranker=index.late, k=_TOP
+    )
     two_stage.warmup()
     after, after_ms = _asked(two_stage.invoke, question)
 
@@ -115,24 +151,12 @@ def langchain(index: DemoIndex, question: str) -> BeforeAfter:
     )
 
 
-def alone(index: DemoIndex, question: str) -> BeforeAfter:
-    """Ask both sources without a framework: the fused order, then what the second stage makes."""
-    two_stage = TwoStage({"bm25": index.bm25, "dense": index.dense})
-    fused = replace(two_stage, reranker=None)
-    before, before_ms = _asked(partial(fused.search, top_k=_TOP), question)
-    two_stage.warmup()
-    after, after_ms = _asked(partial(two_stage.search, top_k=_TOP), question)
-
-    def rows(response: Response) -> list[Row]:
-        return [Row(one.doc_id, one.text, decode({KEY: encode(response, one)})) for one in response]
-
-    return BeforeAfter(
-        "TwoStage", ALONE_LINE, question, rows(before), before_ms, rows(after), after_ms
-    )
-
-
 def _asked(ask: Callable[[str], Any], question: str) -> tuple[Any, float]:
     ask(question)  # the first call opens the index and loads the model
+    return _timed(ask, question)
+
+
+def _timed(ask: Callable[[str], Any], question: str) -> tuple[Any, float]:
     started = time.perf_counter()
     found = ask(question)
     return found, (time.perf_counter() - started) * 1000

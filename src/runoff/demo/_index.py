@@ -1,22 +1,25 @@
-"""The demo's index on disk: BM25 and a Chroma collection over the same documents.
+"""The demo's index on disk: BM25, embeddings and token vectors of the same documents.
 
-It is built once, and again when its documents, Python or the models change. A marker file is
-written last, so that an index whose building was interrupted is recognised and built again.
+It is built once, and again when its documents, Python or the models change. BM25 takes a second and
+comes first, so that a question can be answered while there are no vectors. A marker file says what
+is finished, so that the rest of an interrupted index is built the next time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from runoff import __version__
-from runoff._util import optout
 from runoff._util.stored import parse_json
-from runoff.demo._chroma_files import digest
 from runoff.errors import (
     IndexDamaged,
     IndexNotFound,
@@ -26,26 +29,54 @@ from runoff.errors import (
     RunoffError,
 )
 from runoff.recall._bm25.bm25 import BM25
+from runoff.recall._dense.dense import Dense
 from runoff.recall._dense.embedder import Embedder
-from runoff.recall._stores.chroma import Chroma
+from runoff.rerank import LateInteraction, TokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from chromadb.api import ClientAPI
-    from chromadb.api.models.Collection import Collection
+    from numpy.typing import NDArray
 
     from runoff._util.progress import Shown
     from runoff.types import Document
 
 
+_LAYOUT = "2"  # of the files; 1 had a Chroma database
 _MARKER = "index.json"
-_COLLECTION = "runoff-demo"
+_VECTORS = "vectors.npy"
+_TOKENS = "tokens"
+_PAGES = ("report.html", "explorer.html")
+_OURS = {"bm25", _VECTORS, _TOKENS, _MARKER, "recording", *_PAGES, "chroma", "evaluation.json"}
 _BATCH = 500
-_CHROMA = "chroma"
-_OURS = {"bm25", _CHROMA, _MARKER, "recording", "report.html", "evaluation.json"}
-_UNFINISHED = ".recording."
+_UNFINISHED = (".recording.", *(f".{page}." for page in _PAGES))
+MODEL = "all-MiniLM-L6-v2"
+"""The model of both stages, which reads a document once for both.
+
+It is the first stage's default. `runoff-late`, the second stage's, could be both, too, but its own
+embeddings are worse here, and the second stage would be compared with a weaker first stage than
+users have.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """An index that may lack vectors still.
+
+    Attributes:
+        path: its folder.
+        key: its `fingerprint`.
+        bm25: the lexical source.
+        late: the second stage, which keeps its token vectors in the folder.
+        built_s: seconds it took to build; 0.0 if it existed already.
+    """
+
+    path: Path
+    key: str
+    bm25: BM25
+    late: LateInteraction
+    built_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +86,17 @@ class DemoIndex:
     Attributes:
         path: its folder.
         bm25: the lexical source.
-        dense: the embedding source, over `collection`.
-        client: the Chroma client of `collection`.
-        collection: the Chroma collection, for the frameworks' own integrations.
-        embedder: the embedder of its documents.
+        dense: the embedding source.
+        late: the second stage, whose store has the token vectors of every document.
+        vectors: the embeddings of `bm25.documents()`, float32, shape (n, d).
         built_s: seconds it took to build; 0.0 if it existed already.
     """
 
     path: Path
     bm25: BM25
-    dense: Chroma
-    client: ClientAPI
-    collection: Collection
-    embedder: Embedder
+    dense: Dense
+    late: LateInteraction
+    vectors: NDArray[np.float32]
     built_s: float = 0.0
 
 
@@ -91,17 +120,17 @@ def fingerprint(*parts: str) -> str:
     except ImportError:
         raise MissingExtra("runoff-models", "demo") from None
     digest = hashlib.sha256()
-    for part in (*parts, __version__, runoff_models.__version__):
+    for part in (_LAYOUT, *parts, __version__, runoff_models.__version__):
         digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     for name in runoff_models.names():
         digest.update(name.encode() + (runoff_models.path(name) / "checksums.json").read_bytes())
     return digest.hexdigest()
 
 
-def open_index(
+def open_words(
     path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Shown
-) -> DemoIndex:
-    """Open the index at a path, building it first if it is missing, damaged or out of date.
+) -> Words:
+    """Open what an index has besides embeddings, building it first where needed.
 
     Args:
         path: its folder; an old index there is deleted, but a folder with other files is refused.
@@ -114,44 +143,84 @@ def open_index(
         RunoffError: there are no documents, or the folder cannot be written.
     """
     started = time.perf_counter()
-    marker = _recorded(path)
-    if str(marker.get("key", "")) == key:
+    if _marker(path).get("key") == key:
         try:
-            _check_chroma(path, marker)
-            return _opened(path)
-        except BaseException as error:
-            if not _is_damage(error):
-                raise
-    _built(path, key, documents, progress)
-    return replace(_opened(path), built_s=time.perf_counter() - started)
+            return _opened(path, key)
+        except (IndexDamaged, IndexNotFound, IndexTooNew):
+            pass
+    progress("reading", 0, 1)
+    found = documents()
+    progress("reading", 1, 1)
+    if not found:
+        raise RunoffError("the documents have no text to index")
+    with _writing(path):
+        _emptied(path)
+        _mark(path, key="")  # from now on it is known as the demo's, and may be emptied again
+        progress("BM25", 0, 1)
+        BM25(found).save(path / "bm25")
+        _mark(path, key=key)
+        progress("BM25", 1, 1)
+    return replace(_opened(path, key), built_s=time.perf_counter() - started)
 
 
-def _check_chroma(path: Path, marker: dict[str, Any]) -> None:
-    if marker.get("chroma") != digest(path / _CHROMA):
-        raise IndexDamaged(f"{path}: the Chroma database was changed after it was written")
-
-
-def _opened(path: Path) -> DemoIndex:
+def _opened(path: Path, key: str) -> Words:
     bm25 = BM25.load(path / "bm25")
-    embedder = Embedder()
-    client = _client(path)
-    collection = client.get_collection(_COLLECTION, embedding_function=None)
-    if collection.count() != len(bm25):
-        raise IndexDamaged(f"{path}: the two indexes have different numbers of documents")
-    return DemoIndex(path, bm25, Chroma(collection, embed=embedder), client, collection, embedder)
+    store = TokenStore(path / _TOKENS)
+    store.refresh()  # opens its files, so that damage shows here
+    return Words(path, key, bm25, LateInteraction(MODEL, store=store))
 
 
-def _is_damage(error: BaseException) -> bool:
-    """Whether an error means that a finished index is damaged.
+def open_index(words: Words, progress: Shown) -> DemoIndex:
+    """Add the embeddings; where they are missing or damaged, one pass makes all vectors.
 
-    Chroma raises almost anything for a damaged database, and its native part panics.
+    Raises:
+        RunoffError: the folder cannot be written.
     """
-    if isinstance(error, RunoffError):
-        return isinstance(error, IndexDamaged | IndexNotFound | IndexTooNew)
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+    started = time.perf_counter()
+    documents = words.bm25.documents()
+    embedder = Embedder(MODEL, late=words.late)
+    vectors, built_s = _read(words, len(documents)), words.built_s
+    if vectors is None:
+        vectors = _embedded(embedder, [document.text for document in documents], progress)
+        with _writing(words.path):
+            TokenStore(words.path / _TOKENS).flush()  # the store of `late`, as their paths are one
+            written = io.BytesIO()
+            np.save(written, vectors, allow_pickle=False)
+            (words.path / _VECTORS).write_bytes(written.getvalue())
+            _mark(words.path, key=words.key, vectors=_digest(written.getvalue()))
+        built_s += time.perf_counter() - started
+    dense = Dense(documents, embed=embedder, embeddings=vectors)
+    return DemoIndex(words.path, words.bm25, dense, words.late, vectors, built_s)
 
 
-def _recorded(path: Path) -> dict[str, Any]:
+def _embedded(embedder: Embedder, texts: list[str], progress: Shown) -> NDArray[np.float32]:
+    made = []
+    for start in range(0, len(texts), _BATCH):  # token vectors go into their store batch by batch
+
+        def step(done: int, _: int, start: int = start) -> None:
+            progress("embedding", start + done, len(texts))
+
+        made.append(embedder.embed(texts[start : start + _BATCH], progress=step).values)
+    return np.concatenate(made)
+
+
+def _read(words: Words, count: int) -> NDArray[np.float32] | None:
+    """Return the embeddings in the folder; None if they are not those that were written."""
+    try:
+        written = (words.path / _VECTORS).read_bytes()
+    except OSError:
+        return None
+    if _marker(words.path).get("vectors") != _digest(written):
+        return None
+    vectors: NDArray[np.float32] = np.load(io.BytesIO(written), allow_pickle=False)
+    return vectors if len(vectors) == count else None
+
+
+def _digest(written: bytes) -> str:
+    return hashlib.sha256(written).hexdigest()
+
+
+def _marker(path: Path) -> dict[str, Any]:
     try:
         marker = parse_json((path / _MARKER).read_bytes())
     except (OSError, ValueError):
@@ -159,23 +228,14 @@ def _recorded(path: Path) -> dict[str, Any]:
     return marker if isinstance(marker, dict) else {}
 
 
-def _built(
-    path: Path, key: str, documents: Callable[[], Sequence[Document]], progress: Shown
-) -> None:
-    progress("reading", 0, 1)
-    found = documents()
-    progress("reading", 1, 1)
-    if not found:
-        raise RunoffError("the documents have no text to index")
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        _emptied(path)
-        _build(path, key, found, progress)
-    except Exception as error:
-        if not isinstance(error, OSError) and not type(error).__module__.startswith("chromadb."):
-            raise
-        why = getattr(error, "strerror", None) or error
+        yield
+    except OSError as error:
         raise RunoffError(
-            f"cannot write the demo's index to {path} ({why}): choose another folder with --cache"
+            f"cannot write the demo's index to {path} ({error.strerror or error}): choose another "
+            "folder with --cache"
         ) from error
 
 
@@ -194,52 +254,5 @@ def _emptied(path: Path) -> None:
     path.mkdir(parents=True)
 
 
-def _build(path: Path, key: str, found: Sequence[Document], progress: Shown) -> None:
-    _mark(path, key="")  # the folder is known as the demo's from now on, and may be emptied again
-    progress("BM25", 0, 1)
-    BM25(found).save(path / "bm25")
-    progress("BM25", 1, 1)
-    _forget_clients()
-    collection = _client(path).create_collection(
-        _COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
-    )
-    embedder = Embedder()
-    for start in range(0, len(found), _BATCH):
-        batch = found[start : start + _BATCH]
-
-        def step(done: int, _: int, start: int = start) -> None:
-            progress("embedding", start + done, len(found))
-
-        values = embedder.embed([document.text for document in batch], progress=step).values
-        collection.add(
-            ids=[document.doc_id for document in batch],
-            embeddings=values,
-            documents=[document.text for document in batch],
-            metadatas=[dict(document.metadata) for document in batch],
-        )
-    _mark(path, key=key, documents=len(found), chroma=digest(path / _CHROMA))
-
-
 def _mark(path: Path, **marker: object) -> None:
     (path / _MARKER).write_text(json.dumps(marker), encoding="utf-8")
-
-
-def _forget_clients() -> None:
-    """Let go of clients that have a deleted index open, or failed to open a damaged one."""
-    optout.apply()
-    try:
-        from chromadb.api.shared_system_client import SharedSystemClient  # noqa: PLC0415 - as below
-    except ImportError:
-        raise MissingExtra("chromadb", "demo") from None
-    SharedSystemClient.clear_system_cache()
-
-
-def _client(path: Path) -> ClientAPI:
-    optout.apply()
-    try:
-        import chromadb  # noqa: PLC0415 - a large package, for the demo only
-        from chromadb.config import Settings  # noqa: PLC0415 - as above
-    except ImportError:
-        raise MissingExtra("chromadb", "demo") from None
-    settings = Settings(anonymized_telemetry=False)
-    return chromadb.PersistentClient(path=str(path / _CHROMA), settings=settings)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from runoff._util.arguments import check_list, check_mapping
 from runoff._util.display import html_by
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
@@ -74,6 +75,12 @@ class Collection(Readers):
     def __post_init__(self) -> None:
         """Check the data, copy it, and note what is odd."""
         check_queries(self.queries)
+        if self.documents is not None:
+            check_mapping("documents", self.documents, "ids to documents")
+        check_mapping("labels", self.labels, "query ids to labels by name")
+        for given in self.labels.values():
+            check_mapping("labels", given, "query ids to labels by name")
+        check_list("notes", self.notes, "sentences")
         check_counting(self.parents, self.relevance, self.relevant_from)
         judged = checked_judgments(self.queries, self.qrels, self.labels)
         documents = None if self.documents is None else MappingProxyType(dict(self.documents))
@@ -87,6 +94,7 @@ class Collection(Readers):
         known = None if documents is None else as_documents(self.parents, documents)
         found = list(oddities(self.queries, qrels, known))
         frozen = {
+            "relevant_from": int(self.relevant_from),
             "queries": MappingProxyType(queries),
             "qrels": MappingProxyType(qrels),
             "documents": documents,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from runoff._util.arguments import between, check_seed, count
+from runoff._util.arguments import between, check_list, check_seed, count
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
@@ -322,6 +322,7 @@ def _last_readable(recording: Recording) -> int:
 
 
 def _checked(recording: Recording, windows: Sequence[int]) -> list[int]:
+    check_list("windows", windows, "windows")
     found = sorted({count("windows", one) for one in windows if one is not False and one != 0})
     widest = recording.setup.recorded_window
     if not found or found[-1] > widest:

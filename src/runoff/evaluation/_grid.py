@@ -87,7 +87,7 @@ def _fusion_text(fusion: Fusion) -> str:
     parts = [f"{one} {weights[one]:g}" for one in weights]
     if isinstance(fusion, RRF) and fusion.rank_constant != RRF().rank_constant:
         parts.append(f"rank_constant {fusion.rank_constant:g}")
-    if isinstance(fusion, Convex) and fusion.normalizer != Convex().normalizer:
+    if isinstance(fusion, Convex):
         parts.append(type(fusion.normalizer).__name__)
     if isinstance(fusion, Convex) and fusion.spreads:
         parts.append("weights by spread")

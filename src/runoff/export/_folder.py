@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from runoff._onnx.files import CHECKSUMS, checksum
 from runoff._onnx.passes.graph import need_onnx
-from runoff._util.arguments import is_share
+from runoff._util.arguments import is_one_of, is_share
 from runoff._util.generations.files import force_path
 from runoff._util.progress import check_progress
+from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.rerank._local import backends
 
@@ -35,12 +36,12 @@ def checked(out: str | Path, precision: object, agreement: object, progress: obj
         MissingExtra: onnx is not installed.
     """
     check_progress(progress)
-    if precision not in get_args(Precisions):
+    if not is_one_of(precision, get_args(Precisions)):
         remedy = f"must be one of {', '.join(get_args(Precisions))}"
         raise InvalidArgument("precision", precision, remedy)
     if not is_share(agreement):
         raise InvalidArgument("agreement", agreement, "must be a number within 0 and 1")
-    where = Path(out).expanduser()
+    where = path_of("out", out).expanduser()
     check_absent(where)
     need_onnx()
     return where

@@ -49,8 +49,8 @@ class Convex:
             for the normalizer `ZScore`; a source that is not named counts the same for every query.
             The default fusion of a pipeline takes the `score_spread` of its sources, if all have
             one.
-        normalizer: `MinMax()`, `TheoreticalMinMax()`, `ZScore()`, their short names `"minmax"`,
-            `"theoretical"` and `"zscore"`, or anything with the methods of `Normalizer`.
+        normalizer: `ZScore()`, `MinMax()`, `TheoreticalMinMax()`, their short names `"zscore"`,
+            `"minmax"` and `"theoretical"`, or anything with the methods of `Normalizer`.
 
     Raises:
         InvalidArgument: a weight is not a finite number of 0 or more, a spread is not a finite
@@ -60,7 +60,7 @@ class Convex:
     weights: Mapping[str, float] | None = None
     _: KW_ONLY
     normalizer: Normalizer | Literal["minmax", "theoretical", "zscore"] = field(
-        default_factory=MinMax
+        default_factory=ZScore
     )
     spreads: Mapping[str, float] | None = None
 
@@ -190,5 +190,5 @@ def normalizer_of(given: object) -> Normalizer:
     )
 
 
-DEFAULT = Convex(normalizer="zscore")
+DEFAULT = Convex()
 """What a pipeline uses that is not told otherwise; see `runoff.fusion._default`."""

@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff.errors import FilterNotSupported, InvalidArgument
-from runoff.filters import And, Eq, Filter, In, Not, Or, Range
+from runoff.filters import And, Eq, Filter
 from runoff.langchain._kinds import kind_of
 from runoff.langchain._pushed import pushed
 from runoff.pipeline._boundary import joined
@@ -40,7 +40,7 @@ def as_filter(value: object) -> Filter | None:
         InvalidArgument: it is neither; operators in a dict are refused, since their meaning differs
             from store to store.
     """
-    if value is None or isinstance(value, Eq | In | Range | And | Or | Not):
+    if value is None or isinstance(value, Filter):
         return value
     remedy = (
         'must be a filter of runoff.filters, such as Range("year", gte=2020), or a dict of fields '

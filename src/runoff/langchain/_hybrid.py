@@ -11,7 +11,7 @@ from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertRespons
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from runoff._util.adapters.options import refuse_unknown
 from runoff._util.isolated import frozen, isolated
@@ -93,10 +93,17 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
     def _drift(self) -> Drift:
         return drift_between(self.bm25, self.vectorstore)
 
-    @model_validator(mode="after")
-    def _check_ids(self) -> HybridRetriever:
-        self._check_agreement()
-        return self
+    if not TYPE_CHECKING:  # type checkers know the fields
+
+        def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+            super().__init__(*args, **options)
+            self._check_agreement()
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        """Set an option; a wrong value is refused as in the constructor, and changes nothing."""
+        super().__setattr__(name, value)
+        if name in {"bm25", "vectorstore"}:
+            self._check_agreement()
 
     @field_validator("bm25", mode="before")
     @classmethod
@@ -104,6 +111,13 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
         if not isinstance(value, BM25):
             remedy = f"must be a runoff.recall.BM25 over the same documents; {_MAKE}"
             raise InvalidArgument("bm25", value, remedy)
+        return value
+
+    @field_validator("search_type")
+    @classmethod
+    def _check_search_type(cls, value: str) -> str:
+        if value not in (known := VectorStoreRetriever.allowed_search_types):
+            raise InvalidArgument("search_type", value, f"must be {' or '.join(map(repr, known))}")
         return value
 
     @field_validator("search_kwargs")

@@ -28,7 +28,8 @@ from runoff.recall._stores.elasticsearch_where import elasticsearch_query, unrea
 from runoff.recall._stores.lancedb_table import read_table
 from runoff.recall._stores.lancedb_where import lancedb_where
 from runoff.recall._stores.milvus_where import Place, milvus_expression, place_among, place_of
-from runoff.recall._stores.qdrant_filter import numbers_left_out, qdrant_filter
+from runoff.recall._stores.qdrant_filter import qdrant_filter
+from runoff.recall._stores.qdrant_indexes import indexes_of
 from runoff.recall._stores.records import Names
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _qdrant(store: Any, wanted: Filter) -> Any:  # noqa: ANN401
     from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - here is a store of it
 
     under = store.metadata_payload_key
-    made = qdrant_filter(wanted, under=under, index_of=numbers_left_out(store))
+    made = qdrant_filter(wanted, under=under, indexes=indexes_of(store, wanted))
     return made if isinstance(made, bool) else QdrantFilter.model_validate(made)
 
 

@@ -47,7 +47,7 @@ class TwoStageRetriever(StagedRetriever):
         retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None for recall and fusion alone.
         fusion: makes one order out of several retrievers' documents; None is
-            `Convex(normalizer="zscore")`, or `RRF()` where a retriever gives no scores.
+            `Convex()`, or `RRF()` where a retriever gives no scores.
         top_n: documents to return; `k` is another name for it.
         depth: documents asked of each retriever.
         window: candidates the reranker reads.
@@ -81,20 +81,26 @@ class TwoStageRetriever(StagedRetriever):
                 options = {"retriever": args[0], **options}
                 args = ()
             super().__init__(*args, **options)
+            self._warn_of_fixed()
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        """Set an option; a wrong value is refused as in the constructor, and changes nothing."""
+        super().__setattr__(name, value)
+        if name in {"retriever", "retrievers", "depth"}:
+            self._warn_of_fixed()
+
+    def _warn_of_fixed(self) -> None:
+        for name, part in self._parts().items():
+            if _is_fixed(part, self.depth):
+                warnings.warn(cannot_widen(name, part, self.depth), stacklevel=3)
 
     @model_validator(mode="after")
     def _check_retrievers(self) -> TwoStageRetriever:
         if (self.retriever is None) == (self.retrievers is None):
             remedy = "give either retriever= or retrievers="
             raise InvalidArgument("retriever", self.retriever, remedy)
-        if self.translate_filter is not None and not callable(self.translate_filter):
-            remedy = "must be a function from a filter to search arguments"
-            raise InvalidArgument("translate_filter", self.translate_filter, remedy)
         argument = "retriever" if self.retrievers is None else "retrievers"
         self.__dict__[argument] = _checked(argument, getattr(self, argument))
-        for name, part in self._parts().items():
-            if _is_fixed(part, self.depth):
-                warnings.warn(cannot_widen(name, part, self.depth), stacklevel=7)
         return self
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:

@@ -121,6 +121,18 @@ class SecondStage(BaseModel):
             with _named_errors():
                 super().__init__(**kwargs)
 
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        """Set an option; a wrong value is refused as in the constructor, and changes nothing."""
+        name = self._aliases.get(name, name)
+        kind = type(self)
+        if name in kind.model_fields:
+            with _named_errors():  # on a copy, as pydantic checks the whole after it has changed
+                made = kind.__pydantic_validator__.validate_assignment(
+                    self.model_copy(), name, value
+                )
+            value = getattr(made, name)
+        super().__setattr__(name, value)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickle; those of 0.1.0 say `k` for top_n, and None for `blend="auto"`."""
         fields = state["__dict__"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document as LangChainDocument
@@ -129,7 +129,7 @@ class RetrieverSource:
 
         Retrievers that only search synchronously run in runoff's bounded pool of daemon threads.
         """
-        asking = self._asking(query, depth)
+        asking = self._asking(replace(query, filters=None), depth)  # a filter may ask the store
         if asking is not None and not _natively_async(asking.retriever):
             return await workers.run_async(
                 lambda: self.retrieve(query, depth=depth, deadline=deadline), deadline, self.name
@@ -182,7 +182,7 @@ class RetrieverSource:
         """
         wide, before = depth, 0
         while True:
-            asking = self._asking(query, wide, push=push)
+            asking = yield from self._ready(query, wide, deadline, push=push)
             if asking is None:
                 return []
             found = yield from self._answer(asking, query, deadline)
@@ -206,6 +206,18 @@ class RetrieverSource:
                     "store's search arguments"
                 )
                 raise FilterNotSupported("filter", query.filters, remedy)
+
+    def _ready(
+        self, query: Query, depth: int, deadline: Deadline | None, *, push: bool
+    ) -> Asking[_Asking | None]:
+        """Do what `_asking` does; for a filter it may ask a store, which must not block a loop."""
+        if query.filters is None:
+            return self._asking(query, depth, push=push)
+        return (
+            yield from workers.aside(
+                lambda: self._asking(query, depth, push=push), deadline, self.name
+            )
+        )
 
     def _check_refusal(self, asking: _Asking, error: Exception, query: Query, before: int) -> None:
         """Raise an error of which the filter cannot be the reason.

@@ -77,6 +77,14 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     def _check_filters(cls, value: object) -> object:
         return as_filter(value)
 
+    @field_validator("translate_filter", check_fields=False)
+    @classmethod
+    def _check_translation(cls, value: object) -> object:
+        if value is not None and not callable(value):
+            remedy = "must be a function from a filter to search arguments"
+            raise InvalidArgument("translate_filter", value, remedy)
+        return value
+
     @abstractmethod
     def _parts(self) -> Mapping[str, Runnable[str, list[LangChainDocument]] | RecallSource]:
         """Return the retrievers and sources by name."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runoff._util.arguments import is_share
+from runoff._util.arguments import is_one_of, is_share
 from runoff._util.messages import error_text
 from runoff._util.stored import is_finite, is_text, path_of
 from runoff._waiting import workers
@@ -81,7 +81,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Check the arguments, and make or open the directory."""
-        if self.design not in ("interleave", "split"):
+        if not is_one_of(self.design, ("interleave", "split")):
             raise InvalidArgument("design", self.design, 'must be "interleave" or "split"')
         for name in ("bound", "level"):
             if not is_share(getattr(self, name)) or not getattr(self, name):

@@ -14,12 +14,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runoff._util.stored import is_finite, is_text, parse_json
+from runoff._util.stored import is_finite, is_text, open_stored, parse_json, read_stored
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import IO
 
     from runoff.live._interleaving import Team
 
@@ -29,6 +30,7 @@ KINDS = {"click": 1, "up": 1, "cited": 1, "down": -1}
 _FORMAT = 1
 _ABOUT = "experiment.json"
 _DEEP = 8
+_LONGEST = 2**20  # bytes of an event
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +86,16 @@ class Events:
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise InvalidArgument("path", str(path), "must be a directory, not a file") from None
         file = path / _ABOUT
         wanted = {"format": _FORMAT, **about}
+        _create(file, json.dumps(wanted | {"salt": secrets.token_hex(16)}).encode())
         try:
-            with file.open("x", encoding="utf-8") as stream:
-                json.dump(wanted | {"salt": secrets.token_hex(16)}, stream)
-        except FileExistsError:
-            pass
-        try:
-            held = parse_json(file.read_bytes(), deepest=_DEEP)
-        except ValueError as error:
+            held = parse_json(read_stored(file), deepest=_DEEP)
+        except (OSError, ValueError) as error:
             raise InvalidArgument("path", path, f"has a damaged {_ABOUT}: {error}") from error
         salt = held.get("salt") if isinstance(held, dict) else None
         if not is_text(salt) or {one: held.get(one) for one in wanted} != wanted:
@@ -161,12 +162,43 @@ class Events:
 
     def _lines(self, found: Read) -> Iterator[Any]:
         for file in sorted(self.path.glob("events-*.jsonl")):
-            with file.open("rb") as stream:
-                for line in stream:
-                    try:
-                        yield parse_json(line, deepest=_DEEP)
-                    except ValueError:
-                        found.unreadable += 1
+            try:
+                with open_stored(file) as stream:
+                    for line in _lines_of(stream):
+                        try:
+                            yield parse_json(line, deepest=_DEEP)
+                        except ValueError:
+                            found.unreadable += 1
+            except OSError:  # it is no file, or not ours to read
+                found.unreadable += 1
+
+
+def _create(file: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all; one that is there already stays."""
+    if file.exists():
+        return
+    partial = file.with_name(f".{file.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(partial, file)
+        except FileExistsError:
+            pass  # another process was faster
+        except OSError:  # a file system without links
+            partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _lines_of(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield lines; of one that is too long to be an event the start alone, which is none."""
+    while line := stream.readline(_LONGEST):
+        yield line
+        while len(line) == _LONGEST and not line.endswith(b"\n"):
+            line = stream.readline(_LONGEST)
 
 
 def _shown(event: object) -> Shown | None:

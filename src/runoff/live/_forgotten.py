@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from runoff._util.stored import is_finite, is_text, parse_json
+from runoff._util.stored import is_finite, is_text, parse_json, read_stored
 from runoff._util.text import text_key
 from runoff.errors import RecordingDamaged
 
@@ -72,10 +72,10 @@ class Tombstones:
             known = (info.st_ino, info.st_mtime_ns)
             if known == self._known:
                 return False
-            self._all = _parsed(parse_json(self.path.read_bytes()))
+            self._all = _parsed(parse_json(read_stored(self.path)))
         except FileNotFoundError:
             return False
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             msg = f"{self.path} cannot be read ({error}): delete it and forget again"
             raise RecordingDamaged(msg) from error
         self._known = known

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runoff._util.arguments import count, is_share
+from runoff._util.arguments import count, is_one_of, is_share
 from runoff._util.lazy import import_name
 from runoff._util.progress import check_progress, counted
 from runoff._util.stored import path_of
@@ -175,7 +175,7 @@ def _check(
     cutoff: int | None,
     own_model: str,
 ) -> None:
-    if measure not in MEASURES:
+    if not is_one_of(measure, MEASURES):
         raise InvalidArgument("measure", measure, 'must be "SDCG" or "nDCG"')
     if against not in ORDERS:
         raise InvalidArgument("against", against, 'must be "fused" or "shadow"')
@@ -186,7 +186,7 @@ def _check(
         raise InvalidArgument("bound", bound, "must be above 0 and at most 1")
     if not is_share(level) or not 0 < level < 1:
         raise InvalidArgument("level", level, "must be above 0 and below 1")
-    if own_model not in ("refuse", "mark"):
+    if not is_one_of(own_model, ("refuse", "mark")):
         raise InvalidArgument("own_model", own_model, 'must be "refuse" or "mark"')
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from runoff._util.stored import read_stored
 from runoff.errors import MissingExtra, RecordingDamaged, RecordingTooNew
 from runoff.live._shards import listed
@@ -109,6 +111,23 @@ class Reader:
             if counts.last < first or counts.first > last
         }
         return self.tables(columns, skipped=others)
+
+    def youngest(self, most: int) -> Iterator[Observation]:
+        """Yield the youngest observations, as `each` does; of others, only the times are read.
+
+        Args:
+            most: how many; there are more where several have the time of the last, or were added
+                meanwhile.
+
+        Raises:
+            RecordingDamaged, RecordingTooNew: as for `each`.
+        """
+        known, times = self.counts(), np.empty(0)
+        for shard, table in self.tables(("time",)):
+            with self.intact(shard):
+                times = np.sort(np.append(times, table["time"].to_numpy()))[-most:]
+        if len(times):
+            yield from self.between(times[0], times[-1], known)
 
     def made(self, shard: Shard, table: pa.Table) -> Iterator[Observation]:
         """Yield the observations of a shard's rows, which are made one by one.

@@ -74,7 +74,9 @@ def signals(
     ):
         if given is not None and not hasattr(given, method):
             raise InvalidArgument(name, given, f"must have {method}, as OpenTelemetry's have")
-    return observed_system(target, _Signals(bool(texts), tracer_provider, meter_provider))
+    if not isinstance(texts, bool):
+        raise InvalidArgument("texts", texts, "must be True or False")
+    return observed_system(target, _Signals(texts, tracer_provider, meter_provider))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from runoff._util.lock import lock, unlock
-from runoff._util.stored import path_of
+from runoff._util.stored import open_to_append, path_of
 from runoff.errors import (
     InvalidArgument,
     MissingExtra,
@@ -266,7 +266,7 @@ class Store(Reader):
 
     @contextmanager
     def _locked(self, *, wait: bool) -> Iterator[bool]:
-        with (self.path / _LOCK).open("ab") as file:
+        with open_to_append(self.path / _LOCK) as file:
             mine = lock(file, wait=wait)
             try:
                 yield mine

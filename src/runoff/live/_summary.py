@@ -12,6 +12,7 @@ import numpy as np
 from runoff._util.messages import visible
 from runoff.errors import MissingExtra
 from runoff.evaluation._health.health import health
+from runoff.evaluation._health.observations import finding_lines
 from runoff.live._table import Counts
 from runoff.live._tally import Tally, Youngest
 
@@ -111,7 +112,7 @@ class Summary:
         ]
         if self.observations:
             lines += self._figures()
-        return visible("\n".join([*lines, *map(str, self.findings)]))
+        return visible("\n".join([*lines, *finding_lines(self.findings)]))
 
     def _figures(self) -> list[str]:
         degraded = ", ".join(f"{what} {many:,}" for what, many in self.degraded.items())

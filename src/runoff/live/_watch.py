@@ -97,6 +97,8 @@ def watch(  # noqa: PLR0913 - all but the first three by name
         raise InvalidArgument("sample", sample, "must be above 0 and at most 1")
     if not is_share(shadow_share) or not shadow_share:
         raise InvalidArgument("shadow_share", shadow_share, "must be above 0 and at most 1")
+    if not isinstance(texts, bool):
+        raise InvalidArgument("texts", texts, "must be True or False")
     if slices is not None and not callable(slices):
         raise InvalidArgument("slices", slices, "must be a callable from Query to a mapping")
     if shadow_cap is not None and not isinstance(shadow_cap, Cap):
@@ -110,7 +112,7 @@ def watch(  # noqa: PLR0913 - all but the first three by name
         folder,
         float(sample),
         _described(target),
-        texts=bool(texts),
+        texts=texts,
         slices=slices,
         shadow=as_reranker(shadow),
         shadow_share=float(shadow_share),

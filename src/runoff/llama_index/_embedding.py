@@ -43,8 +43,17 @@ class RunoffEmbedding(BaseEmbedding):
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         late = from_config("late", late)
-        super().__init__(model_name=model_name, **kwargs | {"late": late})
-        self._embedder = Embedder(model_name, late=late)
+        embedder = Embedder(model_name, late=late)  # refuses what pydantic would in its own words
+        super().__init__(model_name=str(model_name), **kwargs | {"late": late})
+        self._embedder = embedder
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        """Set a field; another model is checked as in the constructor, and takes effect."""
+        if name in {"model_name", "late"}:
+            value = from_config(name, value) if name == "late" else value
+            parts = {"model_name": self.model_name, "late": self.late, name: value}
+            self._embedder = Embedder(parts["model_name"], late=parts["late"])
+        super().__setattr__(name, value)
 
     @classmethod
     def class_name(cls) -> str:

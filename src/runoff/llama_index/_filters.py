@@ -11,12 +11,14 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
+from runoff._util.nesting import is_deeper
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_DEEPEST = 100  # as in runoff.filters
 Filters: TypeAlias = "MetadataFilters | MetadataFilter | Filter"
 
 _BOUNDS = {
@@ -33,15 +35,18 @@ def as_filter(filters: Filters | None) -> Filter | None:
 
     Raises:
         FilterNotSupported: it has a text search or `is_empty`, which differ from store to store.
-        InvalidArgument: it is not a filter.
+        InvalidArgument: it is not a filter, or is nested too deeply.
     """
-    if filters is None or isinstance(filters, Eq | In | Range | And | Or | Not):
+    if filters is None or isinstance(filters, Filter):
         return filters
     if isinstance(filters, MetadataFilter):
         return _leaf(filters)
     if not isinstance(filters, MetadataFilters):
         remedy = "must be MetadataFilters or one of runoff.filters"
         raise InvalidArgument("filters", filters, remedy)
+    if is_deeper(filters, _DEEPEST, lambda one: getattr(one, "filters", ())):
+        remedy = f"MetadataFilters are nested more than {_DEEPEST} levels deep"
+        raise InvalidArgument("filters", type(filters).__name__, remedy)
     inner = [one for one in map(as_filter, filters.filters) if one is not None]
     if not inner:
         return None

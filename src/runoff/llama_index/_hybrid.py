@@ -12,6 +12,7 @@ from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_in
 from llama_index.core.vector_stores.simple import SimpleVectorStore
 
 from runoff._util.adapters.options import refuse_unknown, strict_options
+from runoff._util.arguments import is_one_of
 from runoff._util.stored import path_of
 from runoff._waiting import workers
 from runoff.errors import IndexDamaged, InvalidArgument
@@ -95,7 +96,7 @@ class HybridRetriever(TwoStageRetriever):
             remedy = f"must be a runoff.recall.BM25 over the same nodes; {_MAKE}"
             raise InvalidArgument("bm25", bm25, remedy)
         self._index = index
-        if refresh not in ("manual", "auto"):
+        if not is_one_of(refresh, ("manual", "auto")):
             raise InvalidArgument("refresh", refresh, 'must be "manual" or "auto"')
         self._bm25 = bm25
         self._refresh = refresh

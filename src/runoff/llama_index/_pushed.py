@@ -35,7 +35,8 @@ from runoff.llama_index._kinds import kind_of
 from runoff.recall._stores.chroma_where import is_fraction
 from runoff.recall._stores.clauses import bounds_of, folded, values_of
 from runoff.recall._stores.elasticsearch_where import elasticsearch_query, unread
-from runoff.recall._stores.qdrant_filter import numbers_left_out, qdrant_filter
+from runoff.recall._stores.qdrant_filter import qdrant_filter
+from runoff.recall._stores.qdrant_indexes import indexes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,7 +110,7 @@ def _of_qdrant(clone: VectorIndexRetriever, store: Any, wanted: Filter) -> Pushe
     from qdrant_client.models import Filter as QdrantFilter  # noqa: PLC0415 - here is a store of it
 
     given = dict(clone._kwargs)  # noqa: SLF001
-    made = qdrant_filter(wanted, index_of=numbers_left_out(store))
+    made = qdrant_filter(wanted, indexes=indexes_of(store, wanted))
     if isinstance(made, bool):
         return None if made else Pushed(clone, known=True, empty=True)
     added = QdrantFilter.model_validate(made)

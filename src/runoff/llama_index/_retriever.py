@@ -87,7 +87,7 @@ class TwoStageRetriever(BaseRetriever):
         retrievers: the same under another name, which reads better for several.
         reranker: as for `RunoffRerank`; None fuses only.
         fusion: makes one order out of several retrievers' nodes; None is
-            `Convex(normalizer="zscore")`, or `RRF()` where nodes have no scores.
+            `Convex()`, or `RRF()` where nodes have no scores.
         top_n: nodes to return.
         depth: nodes asked of each retriever.
         window: candidates the reranker reads.
@@ -181,6 +181,17 @@ class TwoStageRetriever(BaseRetriever):
             observer=options["observer"],
         )
         super().__init__(callback_manager=callback_manager, verbose=verbose)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        """Set `top_n` or `timeout`, as checked as in the constructor; other options are refused."""
+        made = vars(self)
+        if "_pipeline" in made and name in self._options:
+            if name not in made:
+                remedy = f"is fixed once the retriever is made: use retriever.replace({name}=...)"
+                raise InvalidArgument(name, value, remedy)
+            value = checked(name, value)
+            made["_options"] = {**self._options, name: value}  # copies share the old one
+        super().__setattr__(name, value)
 
     @property
     def pipeline(self) -> TwoStage:

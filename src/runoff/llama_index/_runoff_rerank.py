@@ -138,8 +138,7 @@ class RunoffRerank(BaseNodePostprocessor):
         options = {name: _checked(name, value) for name, value in options.items()}
         manager = CallbackManager() if callback_manager is None else callback_manager
         super().__init__(callback_manager=manager, **options)
-        if not isinstance(self.reranker, str) or threshold is not None or blend != "auto":
-            _ = self.stage  # a wrong one is refused here, not at the first query
+        _check_stage(self)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Show the reranker, and what differs from the defaults; objects by their class alone."""
@@ -162,8 +161,11 @@ class RunoffRerank(BaseNodePostprocessor):
         return made
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set a field; a wrong value is refused as in the constructor."""
-        super().__setattr__(name, _checked(name, value))
+        """Set a field; a wrong value is refused as in the constructor, and changes nothing."""
+        value = _checked(name, value)
+        if name in {"reranker", "threshold", "blend"}:
+            _check_stage(self.model_copy(update={name: value}))
+        super().__setattr__(name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the configuration alone: no model, no key, no callbacks."""
@@ -247,6 +249,12 @@ def _checked(name: str, value: Any) -> Any:  # noqa: ANN401
     if name == "reranker":
         return DEFAULT_RERANKER if value is None else value
     return checked(name, value)
+
+
+def _check_stage(made: RunoffRerank) -> None:
+    """Refuse a reranker that takes no threshold or blend now, not at the first query."""
+    if not isinstance(made.reranker, str) or made.threshold is not None or made.blend != "auto":
+        _ = made.stage
 
 
 def _required(query_bundle: QueryBundle | None) -> QueryBundle:

@@ -7,7 +7,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from runoff._util.stored import is_text, parse_json
+from runoff._util.stored import is_text, open_stored, parse_json
 from runoff.errors import IndexDamaged, InvalidArgument
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def check_embedder(folder: Path, model: BaseEmbedding, *, chosen: bool) -> None:
 
 def _read(path: Path) -> tuple[str, str] | None:
     try:
-        with path.open("rb") as file:
+        with open_stored(path) as file:
             raw = file.read(_LARGEST)
     except FileNotFoundError:
         return None

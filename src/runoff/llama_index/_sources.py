@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runoff._util.messages import error_text
+from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, RunoffError
 from runoff.llama_index._convert import Reading, to_bundle, to_hits
@@ -85,7 +87,9 @@ class RetrieverSource:
     def _pushed(self, bundle: QueryBundle, wanted: Filter, depth: int) -> Asking[_Nodes | None]:
         """Ask the store to apply the filter, or a part of it; return None if it cannot."""
         for wide in (depth, *_wider(depth)):
-            narrow = pushed(self._wide(wide), wanted)  # one that takes filters can be widened
+            retriever = self._wide(wide)  # one that takes filters can be widened
+            # a store may be asked about itself, which must not block a loop
+            narrow = yield from workers.aside(partial(pushed, retriever, wanted), None, "recall")
             if narrow is None or narrow.empty:
                 return None if narrow is None else []
             answer = yield from _answer(narrow.retriever, bundle)
@@ -130,7 +134,11 @@ class RetrieverSource:
                     "more nodes to choose from: set them when you make it"
                 )
                 raise FilterNotSupported("filters", wanted, remedy)
-            asked = narrowed(retriever, wanted) if push else retriever
+            asked = retriever
+            if push:  # as in `_pushed`
+                asked = yield from workers.aside(
+                    partial(narrowed, retriever, wanted), None, "recall"
+                )
             answer = yield from _answer(asked, bundle)
             if isinstance(answer, Exception) and push and _is_refusal(answer):
                 push = False  # a store inside refuses it

@@ -24,7 +24,7 @@ from llama_index.core.retrievers import (
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
 
 from runoff.errors import FilterNotSupported, InvalidArgument
-from runoff.filters import And, Eq, In, Not, Or, Range
+from runoff.filters import Filter
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._pushed import pushed
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from llama_index.core.vector_stores.types import MetadataFilters
-
-    from runoff.filters import Filter
 
 # they return all nodes (or none), so there is nothing to widen
 _WHOLE = (SummaryIndexRetriever, TreeAllLeafRetriever, EmptyIndexRetriever)
@@ -183,7 +181,7 @@ def check_own_filters(named: Mapping[str, object], shared: Filter | None) -> Non
 def own_filter(retriever: BaseRetriever) -> Filter | None:
     """Return the filter that a retriever has, if runoff has such a filter."""
     own = next(_leaves("", retriever))[1]
-    return own if isinstance(own, Eq | In | Range | And | Or | Not) else None
+    return own if isinstance(own, Filter) else None
 
 
 def _leaves(name: str, one: object) -> Iterator[tuple[str, object]]:

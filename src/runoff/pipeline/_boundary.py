@@ -33,10 +33,14 @@ def joined(*filters: Filter | None) -> Filter | None:
     given = [one for one in filters if one is not None]
     if not given:
         return None
-    from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
+    from runoff.filters import And, Filter  # noqa: PLC0415 - keeps `import runoff` quick
 
-    every = And(*dict.fromkeys(And(*given).filters))  # refuses anything but filters first
-    return every.filters[0] if len(every.filters) == 1 else every
+    parts: dict[Filter, None] = {}
+    for one in given:
+        if not isinstance(one, Filter):
+            And(one)  # says what a filter is
+        parts |= dict.fromkeys(one.filters if isinstance(one, And) else (one,))
+    return next(iter(parts)) if len(parts) == 1 else And(*parts)
 
 
 def within(

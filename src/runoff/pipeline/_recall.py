@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runoff._util.messages import error_text, short_repr
 from runoff._waiting import exits, workers
 from runoff._waiting.drive import ask, first_done, run, run_async
-from runoff._waiting.uncancelled import uncancelled
+from runoff._waiting.uncancelled import auncancelled, uncancelled
 from runoff._waiting.watch import Watch
 from runoff.errors import BadReply, InvalidArgument, PoolFull
 from runoff.protocols import AsyncRecallSource
@@ -215,16 +215,11 @@ class _Call:
             )
 
     async def _aretrieve(self) -> object:
-        import asyncio  # noqa: PLC0415 - half of this package's import time
-
         source = self.source
         assert isinstance(source, AsyncRecallSource)  # noqa: S101 - for mypy: only those are awaited
-        try:
-            return await source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
-        except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is None or task.cancelling():
-                raise
-            raise BadReply("the call cancelled itself") from None
+        return await auncancelled(
+            lambda: source.aretrieve(self.query, depth=self.depth, deadline=self.deadline)
+        )
 
 
 def _checked(found: object, depth: int) -> Sequence[Hit]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from runoff._util.arguments import count, is_share
+from runoff._util.arguments import count, is_blend
 from runoff._util.faults import check_on_error
 from runoff._util.messages import name_of
 from runoff.deadline import Deadline
@@ -59,7 +59,7 @@ def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of
             remedy = "must be a runoff Threshold: a bare number does not say which scale it is on"
             raise InvalidArgument("threshold", value, remedy)
     elif name == "blend":
-        if value not in (None, "auto") and not is_share(value):
+        if not is_blend(value):
             raise InvalidArgument("blend", value, 'must be within 0 and 1, "auto" or None')
     elif name in _CHOICES:
         if not isinstance(value, str | bool) or value not in _CHOICES[name]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._util.arguments import count
 from runoff._util.lazy import import_adapter
 from runoff.errors import InvalidArgument
+from runoff.pipeline._boundary import joined as within
 from runoff.pipeline._observers import joined
 from runoff.pipeline._two_stage import TwoStage
 
@@ -36,6 +38,13 @@ class System:
     pipeline: TwoStage
     top_k: int = 10
     filters: Filter | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if not isinstance(self.pipeline, TwoStage):
+            raise InvalidArgument("pipeline", self.pipeline, "must be a TwoStage")
+        object.__setattr__(self, "top_k", count("top_k", self.top_k))
+        within(self.filters)  # refuses anything but a filter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +77,11 @@ def register_system(
         convert: returns it as a `System`.
         observed: returns a copy that tells an observer its answers.
     """
+    if not isinstance(name, str):
+        raise InvalidArgument("name", name, "must be a string, such as 'a LangChain retriever'")
+    for argument, given in (("matches", matches), ("convert", convert), ("observed", observed)):
+        if not callable(given) and (given is not None or argument != "observed"):
+            raise InvalidArgument(argument, given, "must be callable with the object")
     _converters[name] = _Converter(matches, convert, observed)
 
 

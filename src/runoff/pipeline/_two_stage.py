@@ -119,9 +119,7 @@ class TwoStage:
         check_on_error(self.on_error)
         as_grouping(self.group)
         if self.filters is not None:
-            from runoff.filters import And  # noqa: PLC0415 - keeps `import runoff` quick
-
-            And(self.filters)  # refuses anything but a filter
+            joined(self.filters)  # refuses anything but a filter
         if self.id_of is not None and not callable(self.id_of):
             remedy = "must be callable with a document, and return what identifies it"
             raise InvalidArgument("id_of", self.id_of, remedy)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from runoff._util.arguments import is_listed, is_whole
 from runoff._util.isolated import frozen
 from runoff._util.progress import check_progress, counting
 from runoff.errors import InvalidArgument
@@ -30,7 +31,7 @@ def as_documents(documents: Iterable[Given]) -> Iterator[Document]:
     Raises:
         InvalidArgument: `documents` is not an iterable, or an item is not one of the three.
     """
-    if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
+    if isinstance(documents, Mapping) or not is_listed(documents):
         raise InvalidArgument(
             "documents", documents, "must be a list of documents, strings or (id, text) pairs"
         )
@@ -69,7 +70,7 @@ def check_question(query: object, depth: object) -> None:
     """
     if not isinstance(query, Query):
         raise InvalidArgument("query", query, "must be a runoff.Query: Query(text)")
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+    if not is_whole(depth):
         raise InvalidArgument("depth", depth, "must be a whole number, 1 or more")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from runoff._util.arguments import SignatureOfInit
+from runoff._util.arguments import SignatureOfInit, is_one_of
 from runoff._util.gained import gained
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument
 from runoff.recall._arguments import check_callable, check_question
@@ -78,7 +78,9 @@ class Function:
         if not isinstance(self.score_range, tuple) or len(self.score_range) != 2:  # noqa: PLR2004 - a pair
             remedy = "must be a pair (lowest, highest), with None for an unknown bound"
             raise InvalidArgument("score_range", self.score_range, remedy)
-        if self.thread not in ("any", "caller"):
+        if not isinstance(self.honours_filters, bool):  # one taken for True would leak
+            raise InvalidArgument("honours_filters", self.honours_filters, "must be True or False")
+        if not is_one_of(self.thread, ("any", "caller")):
             raise InvalidArgument("thread", self.thread, 'must be "any" or "caller"')
 
     def retrieve(

@@ -60,8 +60,8 @@ def way(response: Response, doc_id: str) -> Way:
         f"{number(candidate.fusion_score)}"
     )
     steps.append(Step("fusion", fused, candidate.fusion_rank, candidate.fusion_score))
-    said = _reranked(fate, trace.window, trace.model.name)
-    steps.append(Step("rerank", said, fate.rerank_rank, fate.rerank_score))
+    reranked = _reranked(fate, trace.window, trace.model.name)
+    steps.append(Step("rerank", reranked, fate.rerank_rank, fate.rerank_score))
     return Way(f"{ending(fate, trace)}.", tuple(steps))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.arguments import is_listed
 from runoff._util.provenance import KEY
 from runoff.errors import InvalidArgument, MissingExtra
 
@@ -44,8 +45,11 @@ class AsYAML:
         remedy = (
             "must list names of metadata fields, each once and none equal to the name of the text"
         )
-        if isinstance(self.fields, str) or not isinstance(self.fields, Iterable):
+        if not is_listed(self.fields):
             raise InvalidArgument("fields", self.fields, remedy)
+        if not isinstance(self.text, str):
+            named = "must be the name that the text gets, or empty to leave it out"
+            raise InvalidArgument("text", self.text, named)
         names = tuple(self.fields)
         if not all(isinstance(name, str) and name for name in names):
             raise InvalidArgument("fields", self.fields, remedy)

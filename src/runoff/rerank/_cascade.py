@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import count, plain_numbers
 from runoff._util.faults import degrades, lacks
 from runoff._util.messages import config_repr, name_of
 from runoff.errors import InvalidArgument
@@ -61,6 +61,7 @@ class Step:
         keep, margin = self.keep, self.margin
         if keep is not None:
             count("keep", keep)
+            plain_numbers(self, "keep")
         if margin is not None and not (
             isinstance(margin, Real) and not isinstance(margin, bool) and 0 < margin < math.inf
         ):

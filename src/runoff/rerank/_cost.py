@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from runoff._util.arguments import is_real
+from runoff._util.arguments import is_one_of, is_real
 from runoff._waiting.drive import run, run_async
 from runoff.errors import CapExceeded, InvalidArgument
 from runoff.rerank._amounts import pair_tokens
@@ -110,7 +110,7 @@ class Cap:
                 raise InvalidArgument(name, limit, "must be a number above 0, or None")
         if all(limit is None for limit in limits.values()):
             raise InvalidArgument("cap", self, f"needs one of {', '.join(limits)}")
-        if self.on_exceed not in ("degrade", "raise"):
+        if not is_one_of(self.on_exceed, ("degrade", "raise")):
             raise InvalidArgument("on_exceed", self.on_exceed, 'must be "degrade" or "raise"')
 
     def exceeded(self, usage: Usage) -> str:

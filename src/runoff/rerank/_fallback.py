@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
+from runoff._util.arguments import is_one_of
 from runoff._util.faults import degrades, lacks
 from runoff._util.messages import name_of, visible
 from runoff.errors import InvalidArgument
@@ -64,7 +65,7 @@ class Fallback(Composed):
         object.__setattr__(self, "_second", made)
         if not isinstance(share, Real) or isinstance(share, bool) or not 0 < share < 1:
             raise InvalidArgument("share", share, "must be above 0 and below 1")
-        if self.on_permanent not in ("raise", "next"):
+        if not is_one_of(self.on_permanent, ("raise", "next")):
             raise InvalidArgument("on_permanent", self.on_permanent, 'must be "raise" or "next"')
 
     @property

@@ -13,7 +13,6 @@ from runoff._util.faults import lacks
 from runoff._util.messages import error_text, name_of, short_repr
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
-from runoff._waiting.uncancelled import uncancelled
 from runoff._waiting.watch import Watch
 from runoff.deadline import Deadline
 from runoff.errors import BadReply, InvalidArgument
@@ -104,8 +103,7 @@ def reranked(
     """
     deadline.check(what)
     limit = None if getattr(reranker, "keeps_deadline", False) else deadline
-    rerank = partial(reranker.rerank, query, candidates, deadline=deadline)
-    call = partial(uncancelled, rerank)
+    call = partial(reranker.rerank, query, candidates, deadline=deadline)
     acall = None
     if isinstance(reranker, AsyncReranker):
         acall = partial(reranker.arerank, query, candidates, deadline=deadline)

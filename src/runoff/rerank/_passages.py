@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import count, is_one_of, is_whole, plain_numbers
 from runoff._util.text import units
 from runoff.errors import InvalidArgument
 from runoff.protocols import WindowedScorer
@@ -59,15 +59,16 @@ class Passages:
     at_most: int = 8
 
     def __post_init__(self) -> None:
-        if self.fold not in get_args(Fold):
+        if not is_one_of(self.fold, get_args(Fold)):
             remedy = f"must be one of {', '.join(get_args(Fold))}, or a Passages"
             raise InvalidArgument("passages", self.fold, remedy)
         object.__setattr__(self, "m", count("m", self.m))
         object.__setattr__(self, "at_most", count("at_most", self.at_most))
         if self.length is not None:
             object.__setattr__(self, "length", count("length", self.length))
-        if isinstance(self.overlap, bool) or not isinstance(self.overlap, int) or self.overlap < 0:
+        if not is_whole(self.overlap, 0):
             raise InvalidArgument("overlap", self.overlap, "must be a whole number, 0 or more")
+        plain_numbers(self, "overlap")
 
 
 def as_passages(given: object) -> Passages:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from runoff._util.arguments import is_share
+from runoff._util.arguments import is_blend, is_share
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
 from runoff.errors import InvalidArgument
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from runoff.rerank._passages import Fold, Passages, Plan
     from runoff.scores import PairScores
     from runoff.types import Candidate, Document, Query
+
+BELOW = "below threshold"
+"""The reason of a candidate that was dropped."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -87,7 +90,7 @@ class Pointwise(Around):
 
     def __post_init__(self) -> None:
         check_scorer(self.scorer)
-        if self.blend not in (None, "auto") and not is_share(self.blend):
+        if not is_blend(self.blend):
             raise InvalidArgument("blend", self.blend, 'must be within 0 and 1, "auto" or None')
         if self.threshold is not None and not isinstance(self.threshold, Threshold):
             raise InvalidArgument(
@@ -183,8 +186,7 @@ class Pointwise(Around):
             found = scores.passages[index] if scores.passages else ()
             passages = found and within(found, planned.texts[index], candidate.document.text)
             if own[place] < bar:
-                why = "below threshold"
-                dropped.append(Dropped(candidate, why, own[place], mixed[place], cut, passages))
+                dropped.append(Dropped(candidate, BELOW, own[place], mixed[place], cut, passages))
             else:
                 ordered.append(Ranked(candidate, mixed[place], own[place], cut, passages))
         reason = scores.reason or ("bad_reply" if unscored else "")

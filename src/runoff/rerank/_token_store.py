@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from runoff._tokens.held import Held, held_in
 from runoff._tokens.keeps import Keeps
 from runoff._tokens.shelf import key_of
+from runoff._util.arguments import is_whole, plain_numbers
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
 
@@ -54,8 +55,9 @@ class TokenStore:
     def __post_init__(self) -> None:
         """Check the arguments; nothing is opened yet."""
         most = self.max_bytes
-        if isinstance(most, bool) or not isinstance(most, int) or most < _LEAST_BYTES:
+        if not is_whole(most, _LEAST_BYTES):
             raise InvalidArgument("max_bytes", most, f"must be {_LEAST_BYTES:,} or more")
+        plain_numbers(self, "max_bytes")
         if not isinstance(self.verify, bool):
             raise InvalidArgument("verify", self.verify, "must be True or False")
         held = Held(most)

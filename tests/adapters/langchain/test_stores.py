@@ -1,6 +1,7 @@
 """Real stores behind the adapter: in memory, Chroma embedded and over HTTP, FAISS, Qdrant."""
 
 import itertools
+import threading
 import uuid
 import warnings
 
@@ -290,3 +291,17 @@ def test_one_form_of_a_uuid_in_both(embeddings):
     given = uuid.uuid4()
     assert hybrid.add_documents([Document("Zebras", id=given.hex)]) == [str(given)]
     assert set(provenance(hybrid.invoke("zebras")[0])["sources"]) == {"bm25", "dense"}
+
+
+async def test_qdrants_indexes_are_read_beside_the_loop(embeddings, monkeypatch):
+    """A filter on a number asks the collection for its indexes, which blocks no event loop."""
+    store, threads = qdrant_of(embeddings), []
+    store.add_texts(["Zebras graze", "Otters sleep"], [{"n": 1}, {"n": 2}])
+    read = store.client.get_collection
+    seen = lambda name: threads.append(threading.current_thread()) or read(name)  # noqa: E731
+    monkeypatch.setattr(store.client, "get_collection", seen)
+    retriever = TwoStageRetriever(retriever=store, reranker=None)
+    found = await retriever.ainvoke("zebras", filter=Eq("n", 2))
+    assert [one.page_content for one in found] == ["Otters sleep"]
+    assert threads
+    assert threading.current_thread() not in threads

@@ -120,3 +120,12 @@ def test_anything_else_is_refused():
     """Anything but a filter of theirs or ours is refused."""
     with pytest.raises(InvalidArgument, match="MetadataFilters"):
         as_filter({"k": 1})
+
+
+def test_filters_nested_too_deeply_are_refused():
+    """LlamaIndex's filters are refused with the limit too, not by a RecursionError."""
+    one = MetadataFilters(filters=[MetadataFilter(key="a", value=1)])
+    for _ in range(3000):
+        one = MetadataFilters(filters=[one], condition="or")
+    with pytest.raises(InvalidArgument, match="more than 100 levels deep"):
+        as_filter(one)

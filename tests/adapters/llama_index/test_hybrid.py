@@ -121,7 +121,10 @@ class TestMaking:
     def test_weights_and_other_fusions_are_taken(self, index):
         """Fusion is the core's, weights included."""
         words = HybridRetriever.from_defaults(
-            index=index, reranker=None, fusion=Convex({"bm25": 1.0, "dense": 0.0}), top_n=10
+            index=index,
+            reranker=None,
+            fusion=Convex({"bm25": 1, "dense": 0}, normalizer="minmax"),
+            top_n=10,
         )
         found = words.retrieve(QUERY)
         assert provenance(found[0])["sources"]["bm25"]["rank"] == 1

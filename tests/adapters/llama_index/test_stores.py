@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 import uuid
 import warnings
 
@@ -209,6 +210,40 @@ def test_an_empty_qdrant_store_is_a_beginning(embed_model):
     assert len(hybrid.bm25) == 0
     hybrid.insert_nodes([TextNode(id_=str(uuid.uuid4()), text="zebras graze")])
     assert [one.text for one in hybrid.retrieve("zebras")] == ["zebras graze"]
+
+
+class Awaited:
+    """An asynchronous client over a synchronous one, whose collections it shares."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def __getattr__(self, name):
+        async def call(*args, **options):
+            return getattr(self.client, name)(*args, **options)
+
+        return call
+
+
+def test_qdrants_indexes_are_read_beside_the_loop(embed_model, named, monkeypatch):
+    """A filter on a number asks the collection for its indexes, which blocks no event loop."""
+    store, threads = make_store("qdrant", None), []
+    context = StorageContext.from_defaults(vector_store=store)
+    index = VectorStoreIndex(named, storage_context=context, embed_model=embed_model)
+    store._aclient = Awaited(store.client)
+    read = store.client.get_collection
+
+    def seen(name):
+        threads.append(threading.current_thread())
+        return read(name)
+
+    stage = two_stage(index.as_retriever(), reranker=None, top_n=10)
+    monkeypatch.setattr(store.client, "get_collection", seen)
+    asked = FilteredQueryBundle(QUERY, filters=Eq("number", 3))
+    found = asyncio.run(stage.aretrieve(asked))
+    assert [one.metadata["number"] for one in found] == [3]
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 @pytest.mark.slow("3 s: 10,001 nodes in Qdrant")

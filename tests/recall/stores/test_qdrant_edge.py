@@ -1,10 +1,9 @@
 """`Qdrant` over the engine that its server runs, where payload indexes answer filters."""
 
-import time
-
 import pytest
-from drawn_filters import DOCUMENTS, FIELDS, FILTERS, kept
-from hypothesis import HealthCheck, given, settings
+from drawn_filters import DOCUMENTS, FIELDS, FILTERS, METADATA, kept
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from words import embed
 
 pytest.importorskip("qdrant_client", reason="its client is not installed")
@@ -16,17 +15,32 @@ from runoff.filters import Eq, Not, Range
 from runoff.recall import Qdrant
 from runoff.types import Document, Query
 
-KINDS = ("none", "keyword", "integer", "float", "bool", "datetime", "uuid", "text")
+# the type of the index on each field, and of the one on its lists
+KINDS = (
+    *("none", "keyword", "integer", "float", "bool", "datetime", "uuid", "text"),
+    *("integer integer", "integer float", "integer datetime", "none integer", "none datetime"),
+)
 KEYS = [
     f"metadata.{one}" if one.isascii() and one.isalpha() else f'metadata."{one}"' for one in FIELDS
 ]
+MIXED = ([2, 1.0], [1.0], [1, 0.5], [1.5, 2020], [0.0, "a"], [2, 2.0**53])
+ODD = (
+    *DOCUMENTS,
+    *(Document(f"m{place}", "fish", {"x": one, "é": one}) for place, one in enumerate(MIXED)),
+)
 
 
-def source_of(path, documents, indexes=()):
+def source_of(path, documents, indexes=(), **said):
     """A source over these documents, the first one the best."""
     rows = [[1000.0 - place, 0.0] for place in range(len(documents))]
-    client = Client(shard(path, documents, rows, indexes=indexes), 2)
+    client = Client(shard(path, documents, rows, indexes=indexes), 2, **said)
     return Qdrant(client, "docs", embed=embed, id="key")
+
+
+def indexed(kinds):
+    """The indexes of two types on the fields and on their lists."""
+    each = zip(("", "[]"), kinds.split(), strict=False)
+    return [(key + part, kind) for part, kind in each if kind != "none" for key in KEYS]
 
 
 def found(source, wanted, depth):
@@ -37,13 +51,15 @@ def found(source, wanted, depth):
 @pytest.fixture(scope="module", params=KINDS)
 def odd(request, tmp_path_factory):
     """Documents of every kind of value, with an index of one type on each field."""
-    indexes = [] if request.param == "none" else [(key, request.param) for key in KEYS]
-    return source_of(tmp_path_factory.mktemp("edge"), DOCUMENTS, indexes)
+    path = tmp_path_factory.mktemp("edge")
+    # an older server does not say when it made the collection
+    return source_of(path, ODD, indexed(request.param), created_at=None)
 
 
-def check(source, wanted):
-    expected = [one.doc_id for one in DOCUMENTS if one.doc_id in kept(wanted)]
-    for depth in (1, len(DOCUMENTS) + 1):
+def check(source, wanted, documents=ODD):
+    among = kept(wanted, documents)
+    expected = [one.doc_id for one in documents if one.doc_id in among]
+    for depth in (1, len(documents) + 1):
         assert found(source, wanted, depth) == expected[:depth]
 
 
@@ -94,34 +110,53 @@ def test_an_index_that_has_every_point_is_asked_alone(tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    ("metadata", "wanted"),
-    [({"x": 0.5}, Range("x", gt=0, lt=1)), ({"x": [1, 0.5]}, Eq("x", 0.5))],
-    ids=["fraction", "in a list"],
-)
-def test_a_fraction_written_later_is_found(tmp_path, monkeypatch, metadata, wanted):
-    """An index of integers lacks a fraction that is written after the first search."""
-    documents = [Document(f"d{n}", "fish", {"x": n}) for n in range(5)]
-    source = source_of(tmp_path, documents, [("metadata.x", "integer")])
-    assert found(source, wanted, 10) == []
-    later = Document("later", "fish", metadata)
-    point = edge.Point(9, [2000.0, 0.0], {"metadata": later.metadata, "key": "later"})
+_metadata = st.sampled_from((*METADATA, *({"x": one} for one in (*MIXED, 1, 2, 3) * 3)))
+_index = st.tuples(st.sampled_from(("integer", "float", "datetime")), st.sampled_from(("", "[]")))
+STEPS = st.lists(st.one_of(_metadata, _metadata, _index), min_size=1, max_size=4)
+
+
+def written(source, number, metadata):
+    """Write a document over the one of this number, and return it."""
+    one = Document(f"d{number}", "fish", metadata)
+    payload = {"page_content": one.text, "metadata": dict(metadata), "key": one.doc_id}
+    point = edge.Point(number, [1000.0 - number, 0.0], payload)
     source._client.held.update(edge.UpdateOperation.upsert_points([point]))
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 2)
-    assert found(source, wanted, 10) == ["later"]
+    return one
 
 
-def test_an_index_made_later_is_noticed(tmp_path, monkeypatch):
-    """An index of times, made after the first search, loses no number."""
-    documents = [Document(f"d{n}", "fish", {"x": n}) for n in range(5)]
-    source = source_of(tmp_path, documents)
-    assert found(source, Range("x", gt=2), 10) == ["d3", "d4"]
-    made = edge.UpdateOperation.create_field_index("metadata.x", type_of("datetime"))
-    source._client.held.update(made)
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 2)
-    assert found(source, Range("x", gt=2), 10) == ["d3", "d4"]
+@given(steps=STEPS, wanted=FILTERS, number=st.integers(0, 5), said=st.sampled_from((None, "now")))
+@example(steps=[{"x": 0.5}], wanted=Range("x", gt=0, lt=1), number=5, said="now")
+@example(steps=[{"x": [1, 0.5]}], wanted=Eq("x", 0.5), number=5, said="now")
+@example(steps=[("datetime", "")], wanted=Range("x", gt=2), number=5, said="now")
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_was_just_written_or_indexed_is_found(tmp_path_factory, steps, wanted, number, said):
+    """A document that was overwritten, or an index made, since the last search hides nothing."""
+    check_steps(tmp_path_factory.mktemp("edge"), steps, wanted, number, said)
+
+
+@pytest.mark.slow("60 s: two hundred rows of writes and indexes")
+@given(steps=STEPS, wanted=FILTERS, number=st.integers(0, 5), said=st.sampled_from((None, "now")))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_was_just_written_or_indexed_is_found(
+    tmp_path_factory, steps, wanted, number, said
+):
+    """No document is hidden by any of two hundred rows of writes and indexes."""
+    check_steps(tmp_path_factory.mktemp("edge"), steps, wanted, number, said)
+
+
+def check_steps(path, steps, wanted, number, said):
+    held = [Document(f"d{n}", "fish", {"x": n}) for n in range(5)]
+    source = source_of(path, held, [("metadata.x", "integer")], created_at=said)
+    check(source, wanted, held)
+    for step in steps:
+        if isinstance(step, dict):
+            one = written(source, number, step)
+            held = [*held[:number], one, *held[number + 1 :]]
+        else:
+            kind, part = step
+            made = edge.UpdateOperation.create_field_index(f"metadata.x{part}", type_of(kind))
+            source._client.held.update(made)
+        check(source, wanted, held)
 
 
 def test_documents_are_listed(tmp_path):

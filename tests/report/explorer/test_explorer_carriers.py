@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from explored import SCRIPT, collection, explorer, recording
@@ -56,9 +57,10 @@ def test_an_offline_file_has_what_the_server_answers(page, written):
         for one, item in zip(live[side], answers["api/query?id=q4"][side], strict=True):
             assert {**item, "text": data["texts"].get(item["doc_id"])} == one
     for one in data["replays"]:
-        again = page.answer("POST", "api/replay", one["body"])
-        assert again["per_query"] == one["answer"]["per_query"]
-    assert {one["body"]["window"] for one in data["replays"]} == {5, 10, 20, 50}
+        key = page.answer("POST", "api/replay", one["body"])["settings"]
+        rows = page.answer("GET", f"api/queries?settings={quote(key)}")["rows"]
+        assert {row["query_id"]: row["after"] for row in rows} == one["answer"]["per_query"]
+    assert {one["body"]["window"] for one in data["replays"]} == {5, 10, 20}
 
 
 def test_hostile_texts_stay_inside_the_data(tmp_path):

@@ -8,6 +8,8 @@ from traffic import graded, keep, stream
 
 from runoff.live import judge
 from runoff.live._observations import Observations
+from runoff.live._reader import Reader
+from runoff.live._store import Store
 from runoff.report._explorer.opened import opened
 from runoff.report._explorer.params import NotThere
 
@@ -96,3 +98,34 @@ def test_views_that_need_a_recording_say_so(harmed):
         ask(harmed, "api/replay", {"window": 5})
     with pytest.raises(NotThere, match="no system"):
         ask(harmed, "api/search", {"text": "tide"})
+
+
+def test_only_the_youngest_observations_are_read_whole(tmp_path, monkeypatch):
+    """Of many shards, the times alone say which are read, and the listed ones are the youngest."""
+    for first in range(0, 400, 100):
+        keep(tmp_path / "obs", stream(100, better=0.3, first=first))
+    monkeypatch.setattr("runoff.report._explorer.observed._MOST", 120)
+    whole = []
+    read = Reader.read
+
+    def reading(self, shard, columns=None):
+        if columns is None:
+            whole.append(shard)
+        return read(self, shard, columns)
+
+    monkeypatch.setattr(Reader, "read", reading)
+    youngest = list(Store(tmp_path / "obs").youngest(120))
+    assert {one.time for one in youngest} == set(map(float, range(280, 400)))
+    assert len(whole) == 2
+    page = opened(observations=Observations(tmp_path / "obs"))
+    found = ask(page, "api/queries?sort=time&order=desc&limit=1000")
+    assert [row["time"] for row in found["rows"]] == [float(at) for at in range(399, 279, -1)]
+    note = "The latest 120 of 400 are listed."
+    assert note in ask(page, "api/state")["notes"]
+
+
+def test_observations_that_are_too_old_are_not_listed(tmp_path):
+    """`since` of the reader holds for the page too."""
+    folder = keep(tmp_path / "obs", stream(50, better=0.3))
+    page = opened(observations=Observations(folder, since=45.0))
+    assert ask(page, "api/queries")["total"] == 5

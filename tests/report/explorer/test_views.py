@@ -208,6 +208,20 @@ def test_the_last_slider_wins(opened: Callable[..., Page]) -> None:
     page.get_by_text("p50 130 ms").wait_for()
 
 
+def test_figures_of_other_settings_are_never_shown_as_current(opened: Callable[..., Page]) -> None:
+    """Until the replay comes all of them are dimmed, and then the decision is announced."""
+    page = opened(Answers(late={10: 1.2}))
+    page.wait_for_selector(VIEWS["results"])
+    page.locator(".verdict[aria-busy=false]").wait_for()
+    page.get_by_label("Window").fill("10")
+    page.locator(".verdict.outdated[aria-busy=true]").wait_for()
+    page.locator("main .stale[aria-busy=true]").wait_for()
+    page.get_by_text("Replaying these settings.").wait_for()
+    page.locator(".verdict:not(.outdated)").get_by_text("The decision is on its way.").wait_for()
+    page.locator(".verdict[aria-busy=false]").wait_for()
+    assert page.get_by_text("The decision is on its way.").count() == 0
+
+
 def test_words_show_what_they_matched(opened: Callable[..., Page]) -> None:
     """The focus on a word of the question leaves its word in the text alone highlighted."""
     page = opened(Answers())

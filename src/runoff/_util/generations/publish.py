@@ -19,7 +19,7 @@ from runoff._util.generations.pointer import (
     checksum,
 )
 from runoff._util.lock import lock
-from runoff._util.stored import parse_json, path_of, read_stored
+from runoff._util.stored import open_to_append, parse_json, path_of, read_stored
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -130,6 +130,6 @@ def _is_generation(folder: Path) -> bool:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that is released when the process ends."""
-    with path.open("ab") as file:
+    with open_to_append(path) as file:
         lock(file, wait=True)
         yield

@@ -165,14 +165,21 @@ def _signals(
 
     Otherwise the answers of the two sides are compared as two samples.
     """
-    names = sorted({name for one in (*now, *then) for name in signals(one)})
+    told = {id(one): signals(one) for one in (*now, *then)}
+    told |= {id(one): signals(one) for _, group in pairs for one in group[1:]}
+    names = sorted({name for one in (*now, *then) for name in told[id(one)]})
+
+    def values(one: Observation) -> NDArray[np.float64]:
+        found = told[id(one)]
+        return np.array([found.get(name, np.nan) for name in names], np.float64)
+
     if pairs:
-        rows = [_values(one, names) for one, _ in pairs]
-        means = [np.mean([_values(one, names) for one in group], axis=0) for _, group in pairs]
+        rows = [values(one) for one, _ in pairs]
+        means = [np.mean([values(one) for one in group], axis=0) for _, group in pairs]
         columns = [np.array(rows), np.array(means)]
         p = _paired(columns[0] - columns[1])
     else:
-        columns = [np.array([_values(one, names) for one in side]) for side in (now, then)]
+        columns = [np.array([values(one) for one in side]) for side in (now, then)]
         p = _unpaired(*columns)
     few = min(len(columns[0]), len(columns[1])) < _FEW
     for check, (what, advice) in SIGNALS.items():
@@ -244,11 +251,6 @@ def _found(one: Observation) -> set[str]:
 def _mean(values: NDArray[np.float64]) -> str:
     known = values[np.isfinite(values)]
     return f"{known.mean():.3g}" if len(known) else "unknown"
-
-
-def _values(one: Observation, names: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-    found = signals(one)
-    return np.array([found.get(name, np.nan) for name in names], np.float64)
 
 
 def _unpaired(now: NDArray[np.float64], then: NDArray[np.float64]) -> NDArray[np.float64]:

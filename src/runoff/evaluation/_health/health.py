@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.arguments import check_list, check_mapping
 from runoff.errors import InvalidArgument
 from runoff.evaluation._health.drift import drifts
 from runoff.evaluation._health.observations import Finding, Health, observations
@@ -62,6 +63,9 @@ def health(
         InvalidArgument: an argument is neither of these, or has no answer, or there are repeats
             without a reference or without its questions.
     """
+    if texts is not None:
+        check_mapping("texts", texts, "document ids to texts")
+    check_list("repeats", repeats, "recordings, or of lists of answers")
     found = observations("seen", seen, texts)
     findings = [
         _degraded(found), _kind(found), _constant(found), _ties(found), _saturated(found),

@@ -124,7 +124,8 @@ def observations(
             raise InvalidArgument(name, seen, remedy) from None
         found = []
         for one in given:  # one at a time, since each is large
-            if not (isinstance(one, Response | Trace) or hasattr(type(one), "trace")):
+            own = getattr(type(one), "trace", None)  # a method, as of an array's numbers, is none
+            if not isinstance(one, Response | Trace) and (own is None or callable(own)):
                 raise InvalidArgument(name, one, remedy)
             found.append(_live(one))  # type: ignore[arg-type] # as checked
     if not found:
@@ -275,9 +276,18 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the finding in one line."""
+        return self._line(0)
+
+    def _line(self, width: int) -> str:
         mark = {True: "look", False: "fine", None: "none"}[self.odd]
         advice = f" Try: {self.advice}" if self.advice else ""
-        return visible(f"{mark}  {self.check:<12} {self.sentence}{advice}")
+        return visible(f"{mark}  {self.check:<{width}} {self.sentence}{advice}")
+
+
+def finding_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return a line for each finding, with their sentences below one another."""
+    width = max([12, *(len(one.check) for one in findings)])
+    return [one._line(width) for one in findings]  # noqa: SLF001 - of the class above
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -315,7 +325,7 @@ class Health:
 
     def __str__(self) -> str:
         """Return one line for each finding."""
-        return visible("\n".join([f"{self.queries} queries", *map(str, self.findings)]))
+        return visible("\n".join([f"{self.queries} queries", *finding_lines(self.findings)]))
 
     _repr_pretty_ = pretty
 

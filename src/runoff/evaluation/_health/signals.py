@@ -49,6 +49,8 @@ def signals(one: Observation) -> dict[tuple[str, str], float]:
         found[ranks, "places of all"] = float(np.log2(place).mean())
     known = np.isfinite(score)
     if known.sum() > 2 and np.ptp(score[known]) > 0:  # noqa: PLR2004 - two ranks always agree or not
-        falling = np.argsort(np.argsort(-score[known], kind="stable"), kind="stable")
-        found[ranks, "order by score"] = float(np.corrcoef(np.arange(len(falling)), falling)[0, 1])
+        falling = np.argsort(-score[known], kind="stable")
+        many = len(falling)
+        apart = int(((falling - np.arange(many)) ** 2).sum())
+        found[ranks, "order by score"] = 1 - 6 * apart / (many * (many**2 - 1))  # Spearman's rho
     return found

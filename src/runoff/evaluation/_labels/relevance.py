@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from runoff._util.arguments import is_one_of, is_whole
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def check_counting(parents: object, relevance: object, relevant_from: object) ->
     if parents is not None and not isinstance(parents, Mapping) and not callable(parents):
         remedy = "must map chunk ids to document ids, or be a function of a chunk id"
         raise InvalidArgument("parents", parents, remedy)
-    if relevance not in _RELEVANCES:
+    if not is_one_of(relevance, _RELEVANCES):
         raise InvalidArgument("relevance", relevance, "must be 'each', 'any' or 'all'")
-    if isinstance(relevant_from, bool) or not isinstance(relevant_from, int) or relevant_from < 1:
+    if not is_whole(relevant_from):
         raise InvalidArgument("relevant_from", relevant_from, "must be a grade of 1 or more")

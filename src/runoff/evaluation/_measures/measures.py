@@ -113,10 +113,11 @@ class Measured:
     def __str__(self) -> str:
         """Return one line for each measure: its mean, and Judged@k."""
         lines = []
+        width = max(10, *map(len, self.values))
         for name in self.values:
             share = self.judged_share(name)
             judged = "" if np.isnan(share) else f"  ({judged_name(name)} {share:.3f})"
-            lines.append(f"{name:<10} {self.mean(name):.4f}{judged}")
+            lines.append(f"{name:<{width}} {self.mean(name):.4f}{judged}")
         return visible("\n".join([*lines, f"{len(self.query_ids)} judged queries", *self.notes]))
 
 

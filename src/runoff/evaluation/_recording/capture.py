@@ -34,7 +34,7 @@ from runoff.trace import FateKind, Scoring
 from runoff.types import Ranked, Reranking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,23 +74,28 @@ def stages_of(given: object) -> list[Stage]:
     One with a `ListwiseLLM` is a single stage: what that reads depends on the stages before it.
 
     Raises:
-        InvalidArgument: it has a `ListwiseLLM` and a threshold.
+        InvalidArgument: it has a threshold that a replay could not apply.
     """
     reranker = as_reranker(given)
     if reranker is None:
         return []
     leaves = [*_leaves(reranker)]
     if any(isinstance(one, ListwiseLLM) for one in leaves):
-        limits = [limit for one in leaves if (limit := getattr(one, "threshold", None)) is not None]
-        if limits:
-            remedy = "cannot be recorded together with a ListwiseLLM: take the threshold off"
-            raise InvalidArgument("threshold", limits[0], remedy)
+        _check_unlimited(leaves, "together with a ListwiseLLM")
         return [Stage(reranker, StepSetup(name_of(reranker), pointwise=False, listwise=True))]
     if isinstance(reranker, Cascade):
         steps = [(one.second, one.keep, one.margin) for one in reranker.steps]  # type: ignore[union-attr] # it made them so
     else:
         steps = [(reranker, None, None)]
     return [_stage(*step) for step in steps]
+
+
+def _check_unlimited(leaves: Iterable[object], where: str) -> None:
+    """Refuse thresholds of which a recording does not say in which answers they were applied."""
+    for one in leaves:
+        if (limit := getattr(one, "threshold", None)) is not None:
+            remedy = f"cannot be recorded {where}: take the threshold off"
+            raise InvalidArgument("threshold", limit, remedy)
 
 
 def _leaves(reranker: object) -> Iterator[object]:
@@ -107,6 +112,7 @@ def _leaves(reranker: object) -> Iterator[object]:
 def _stage(reranker: Reranker, keep: int | None, margin: float | None) -> Stage:
     name = name_of(reranker)
     if not isinstance(reranker, Pointwise):
+        _check_unlimited(_leaves(reranker), f"inside {type(reranker).__name__}")
         return Stage(reranker, StepSetup(name, pointwise=False, keep=keep, margin=margin))
     setup = StepSetup(
         name,

@@ -142,6 +142,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
         found = parallel(search, left, workers)
         for one in counting(progress, "recording", found, len(queries), len(queries) - len(left)):
             folder.append(one)
+        folder.merge()
     return _warned(Recording(setup, folder, judged))
 
 

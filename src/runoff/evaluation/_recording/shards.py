@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import runoff
 from runoff._util.generations.pointer import checksum
 from runoff._util.lock import lock, unlock
-from runoff._util.stored import is_count, parse_json, path_of, read_stored
+from runoff._util.stored import is_count, open_to_append, parse_json, path_of, read_stored
 from runoff.errors import (
     InvalidArgument,
     MissingExtra,
@@ -259,7 +259,7 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     if not (folder / _MANIFEST).is_file():
         _check_new(folder)
         folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("ab") as file:
+    with open_to_append(folder / _LOCK) as file:
         if not lock(file, wait=False):
             remedy = (
                 "is in use by another recorder: wait until it is done, or use another directory"

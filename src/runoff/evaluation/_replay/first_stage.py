@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._recording.query import Origin, RecordedQuery
     from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._recording.setup import GroupSetup
-    from runoff.evaluation._replay.traverse import StageScores
+    from runoff.evaluation._replay.scores import StageScores
     from runoff.fusion._normalize import Normalizer
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion

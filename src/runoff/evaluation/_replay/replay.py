@@ -15,7 +15,8 @@ from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._recording.setup import fusion_from_json, threshold_to_json
 from runoff.evaluation._remarks import check_recording
 from runoff.evaluation._replay.first_stage import prepared
-from runoff.evaluation._replay.traverse import recorded_scores, scores_by, scores_of_other, traverse
+from runoff.evaluation._replay.scores import recorded_scores, scores_by, scores_of_other
+from runoff.evaluation._replay.traverse import traverse
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._rrf import RRF
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runoff.evaluation._recording.setup import GroupSetup, Setup, StepSetup
-    from runoff.evaluation._replay.traverse import ScoresOf, Traversal
+    from runoff.evaluation._replay.scores import ScoresOf
+    from runoff.evaluation._replay.traverse import Traversal
     from runoff.protocols import Fusion
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from runoff.evaluation._recording.query import Content, FateCode
 from runoff.pipeline import _stages as stages
+from runoff.rerank._pointwise import BELOW
 from runoff.trace import Trace
 from runoff.types import (
     Candidate,
@@ -132,7 +133,7 @@ def _reranking(one: Traversal, candidates: Mapping[int, Candidate]) -> Reranking
     dropped = tuple(
         Dropped(
             candidates[row],
-            _why(query.why, row) if row in removed else "below threshold",
+            _why(query.why, row) if row in removed else BELOW,
             known(pairs[row]),
             truncated=bool(cut[row]),
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._util.arguments import check_mapping
+from runoff._util.arguments import check_list, check_mapping
 from runoff._util.stored import path_of
 from runoff._util.text import utf8
 from runoff.errors import InvalidArgument, MalformedData
@@ -139,6 +139,7 @@ def write_run(
 
 def _lines(query_id: str, hits: Sequence[str | tuple[str, float]], tag: str) -> Iterator[str]:
     _word("run", query_id)
+    check_list("run", hits, f"document ids, best first (query {query_id!r})")
     seen: set[str] = set()
     above = np.float32(np.inf)
     for rank, hit in enumerate(hits, 1):

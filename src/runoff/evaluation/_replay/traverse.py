@@ -5,153 +5,33 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._util.faults import lacks
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording.capture import ScoreAll, stages_of, step_scores
 from runoff.evaluation._recording.query import Content, FateCode
 from runoff.evaluation._replay.first_stage import grouped
-from runoff.evaluation._replay.listwise import check_other, check_read
+from runoff.evaluation._replay.listwise import check_read
+from runoff.evaluation._replay.scores import recorded_scores
 from runoff.rerank._blend import blended
 from runoff.rerank._cascade import lead
-from runoff.rerank._foreign import REMOVED_BY
-from runoff.types import Candidate, Document, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from runoff.evaluation._recording.query import RecordedQuery
-    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._recording.setup import StepSetup
     from runoff.evaluation._replay.first_stage import Fused, Prepared
     from runoff.evaluation._replay.replay import Plan
-    from runoff.scores import ModelIdentity, ScoreKind, Threshold
+    from runoff.evaluation._replay.scores import StageScores
+    from runoff.scores import Threshold
 
 # NumPy takes ten times as long to compare with a member of an enumeration
 _TEXT, _EMPTY, _IMAGE = int(Content.TEXT), int(Content.EMPTY), int(Content.IMAGE)
 _DROPPED, _TAIL = int(FateCode.DROPPED), int(FateCode.TAIL)
-
-
-@dataclass(frozen=True, slots=True)
-class StageScores:
-    """The scores that a second stage gave the rows of one query when it read them all.
-
-    Attributes:
-        steps: for each stage its scores by row, NaN for rows without one.
-        fate: codes of `FateCode` by row.
-        kind: the scale of the last stage's scores.
-        model: the model that gave them.
-        whole: whether the answer is complete; a threshold is applied to no other.
-        truncated: by row, whether any stage lost text of it.
-        fills: whether candidates that were not read take the places of those that were dropped.
-    """
-
-    steps: Sequence[NDArray[np.float64]]
-    fate: NDArray[np.uint8]
-    kind: ScoreKind
-    model: ModelIdentity
-    whole: bool
-    truncated: NDArray[np.bool_]
-    fills: bool = True
-
-
-ScoresOf: TypeAlias = "Callable[[RecordedQuery], StageScores]"
-
-
-def recorded_scores(query: RecordedQuery) -> StageScores:
-    """Return the scores that were recorded."""
-    cut = np.logical_or.reduce((np.zeros(len(query), np.bool_), *query.step_truncated))
-    whole, fills = not query.degraded, _fills(query)
-    return StageScores(query.steps, query.fate, query.kind, query.model, whole, cut, fills)
-
-
-def _fills(query: RecordedQuery) -> bool:
-    """Whether unread candidates took the places of dropped ones, which a framework's prevents."""
-    dropped = np.flatnonzero(query.fate == _DROPPED).tolist() if query.why else []
-    return not any(query.why[row].startswith(REMOVED_BY) for row in dropped)
-
-
-def scores_of_other(recording: Recording, other: Recording) -> ScoresOf:
-    """Return a function from a query to the scores that another recording has for its candidates.
-
-    Raises:
-        InvalidArgument: the other recording is of other queries.
-    """
-    if other.setup.queries != recording.setup.queries:
-        raise InvalidArgument("reranker", other, "must be a recording of the same queries")
-    check_other(other, other.setup.steps)
-
-    def scores_of(query: RecordedQuery) -> StageScores:
-        theirs = other[query.query_id]
-        place = {key: at for at, key in enumerate(theirs.keys)}
-        rows = np.array([place.get(key, len(theirs)) for key in query.keys], np.int64)
-        # a candidate that the other recording lacks counts as never scored
-        fate = np.append(theirs.fate, np.uint8(FateCode.TAIL))[rows]
-        steps = [np.append(one, math.nan)[rows] for one in theirs.steps]
-        nothing = np.zeros(len(theirs), np.bool_)
-        cut = np.append(np.logical_or.reduce((nothing, *theirs.step_truncated)), False)[rows]
-        # scores that our own second stage lacks do not matter
-        whole = not (theirs.degraded or query.failed_sources)
-        return StageScores(steps, fate, theirs.kind, theirs.model, whole, cut, _fills(theirs))
-
-    return scores_of
-
-
-def scores_by(recording: Recording, reranker: object) -> tuple[ScoresOf, tuple[StepSetup, ...]]:
-    """Return a function that has a reranker score a query's candidates now, and its stages' setup.
-
-    Each query is scored once, however often it is replayed.
-
-    Raises:
-        InvalidArgument: it is no reranker, or the recording has no texts.
-    """
-    stages = stages_of(reranker)
-    check_other(reranker, [stage.setup for stage in stages])
-    if not recording.setup.texts:
-        remedy = "needs the documents' texts: record(..., texts=True), or replay a recording of it"
-        raise InvalidArgument("reranker", reranker, remedy)
-    setups = tuple(stage.setup for stage in stages)
-    known: dict[str, StageScores] = {}
-
-    def scores_of(query: RecordedQuery) -> StageScores:
-        if query.query_id not in known:
-            score_all = ScoreAll([stage.reranker for stage in stages])
-            known[query.query_id] = _scored_now(query, score_all, setups)
-        return known[query.query_id]
-
-    return scores_of, setups
-
-
-def _scored_now(
-    query: RecordedQuery, score_all: ScoreAll, setups: Sequence[StepSetup]
-) -> StageScores:
-    candidates = [
-        Candidate(
-            Document(query.doc_ids[row], query.texts[row]),
-            query.keys[row],
-            float(query.fusion_score[row]),
-            row + 1,
-        )
-        for row in np.flatnonzero(query.content == Content.TEXT).tolist()
-    ]
-    place = {key: row for row, key in enumerate(query.keys)}
-    last = score_all.rerank(Query(query.text), candidates)
-    columns = [
-        step_scores(answer.reranking, place, pointwise=setup.pointwise)
-        for answer, setup in zip(score_all.answers, setups, strict=True)
-    ]
-    fate = np.full(len(query), FateCode.UNSCORED, np.uint8)
-    fate[[place[one.candidate.key] for one in last.ordered]] = FateCode.RERANKED
-    fate[[place[one.candidate.key] for one in last.dropped]] = FateCode.DROPPED
-    cut = np.logical_or.reduce([truncated for _, truncated in columns])
-    whole = not query.failed_sources and not lacks(last)[0]
-    steps, fills = [one for one, _ in columns], not (last.thresholded and last.dropped)
-    return StageScores(steps, fate, last.kind, last.model, whole, cut, fills)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +66,11 @@ def replay_steps(
         fusion_score: the fusion_score of every row of the query.
 
     Raises:
-        InvalidArgument: a row was never scored.
+        InvalidArgument: a row was never scored, or was dropped by a threshold that the steps lack.
         ScoreKindMismatch: a threshold was made for other scores.
     """
-    if len(steps) == 1 and len(rows) and np.isfinite(values := scores.steps[0][rows]).all():
+    known = scores.known(steps[-1])
+    if len(steps) == 1 and len(rows) and np.isfinite(values := known[0][rows]).all():
         return _all_scored(scores, steps[0], rows, values, fusion_score)
     placed, behind, unread = rows[:0], rows[:0], rows
     score = np.zeros(0)
@@ -198,7 +79,7 @@ def replay_steps(
     place[rows] = np.arange(len(rows))
     moved = np.zeros(len(fusion_score), np.bool_)
     reads: int | None = None
-    for own, step in zip(scores.steps, steps, strict=True):
+    for own, step in zip(known, steps, strict=True):
         given, reads = np.concatenate((placed, behind, unread))[:reads], step.keep
         values = own[given]
         scored = np.isfinite(values)

@@ -229,7 +229,7 @@ def _only(measured: Measured, measure: str) -> Measured:
 def _first_stages(answers: Answers, setup: Setup) -> tuple[list[Setting], list[Run]]:
     """Return the settings without a second stage that can be replayed, and their answers."""
     grid = default_grid(setup)
-    fusions = [*grid["fusion"], Convex()]
+    fusions = [*grid["fusion"], Convex(normalizer="minmax")]
     given = {"fusion": fusions, "weights": grid["weights"], "window": [0]}
     unlike: dict[str, Setting] = {}
     for one in grid_settings(setup, given):

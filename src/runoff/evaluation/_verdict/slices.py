@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff._util.arguments import check_mapping
+from runoff._util.arguments import check_list, check_mapping, count
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -47,13 +47,32 @@ def banded(values: Mapping[str, float], *, decimals: int = 2) -> dict[str, str]:
     return {one: names[band] for one, band in zip(values, bands.tolist(), strict=True)}
 
 
+def _check_texts(queries: object) -> None:
+    check_mapping("queries", queries, "query ids to texts")
+    for text in queries.values():  # type: ignore[attr-defined] # as checked
+        if not isinstance(text, str):
+            raise InvalidArgument("queries", text, "must map query ids to texts")
+
+
+def _checked(query_ids: Iterable[str], argument: str, lookup: object) -> list[str]:
+    """Return the query ids as a list; refuse what is none, and a lookup that cannot be called."""
+    check_list("query_ids", query_ids, "query ids")
+    found = list(query_ids)
+    for one in found:
+        if not isinstance(one, str):
+            raise InvalidArgument("query_ids", one, "must be a list of query ids")
+    if not callable(lookup):
+        raise InvalidArgument(argument, lookup, "must be callable with a query id")
+    return found
+
+
 def by_length(queries: Mapping[str, str]) -> dict[str, str]:
     """Return the third of each query by its number of words, or of letters where no query has two.
 
     Args:
         queries: query id to text.
     """
-    check_mapping("queries", queries, "query ids to texts")
+    _check_texts(queries)
     counts = {query_id: len(text.split()) for query_id, text in queries.items()}
     if max(counts.values(), default=0) <= 1:
         counts = {query_id: len(text.strip()) for query_id, text in queries.items()}
@@ -66,7 +85,7 @@ def by_script(queries: Mapping[str, str]) -> dict[str, str]:
     Args:
         queries: query id to text.
     """
-    check_mapping("queries", queries, "query ids to texts")
+    _check_texts(queries)
     from runoff._onnx.languages import main_script  # noqa: PLC0415 - only this needs it
 
     return {query_id: main_script(text) for query_id, text in queries.items()}
@@ -87,9 +106,13 @@ def by_agreement(
         query_ids: the queries.
         rankings: gives a query's document ids, best first, for each source.
         cutoff: how many documents of each source are compared.
+
+    Raises:
+        InvalidArgument: an argument has an invalid value.
     """
+    cutoff = count("cutoff", cutoff)
     found = {}
-    for query_id in query_ids:
+    for query_id in _checked(query_ids, "rankings", rankings):
         tops = [set(order[:cutoff]) for order in rankings(query_id)]
         shared = [len(one & other) / cutoff for one, other in combinations(tops, 2)]
         if shared:
@@ -103,9 +126,12 @@ def by_margin(query_ids: Iterable[str], scores: Callable[[str], Sequence[float]]
     Args:
         query_ids: the queries; one with fewer than two scores is left out.
         scores: gives the scores of a query's results, best first, of one kind and one model.
+
+    Raises:
+        InvalidArgument: an argument has an invalid value.
     """
     found = {}
-    for query_id in query_ids:
+    for query_id in _checked(query_ids, "scores", scores):
         best = list(scores(query_id)[:2])
         if len(best) > 1:
             found[query_id] = float(best[0]) - float(best[1])

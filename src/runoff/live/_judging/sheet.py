@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
+from runoff._util.stored import read_stored
 from runoff._util.whole import write_whole
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._labels.grades import Grades
@@ -55,7 +56,7 @@ def added(path: Path, rows: Iterable[Asking]) -> int:
         header, held = rows_of(path)
         places = header.index("query_id"), header.index("doc_id")
         known = {(row[places[0]], row[places[1]]) for row in held}
-        before = path.read_bytes().decode("utf-8")  # with its byte order mark
+        before = read_stored(path).decode("utf-8")  # with its byte order mark
         text.write(before if before.endswith("\n") else f"{before}\n")
     else:
         writer.writerow(header)
@@ -78,8 +79,8 @@ def rows_of(path: Path) -> tuple[list[str], list[list[str]]]:
         InvalidArgument: it cannot be read, lacks a column, or has another delimiter.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            held = [row for row in csv.reader(stream) if row]
+        said = io.StringIO(read_stored(path).decode("utf-8-sig"), newline="")
+        held = [row for row in csv.reader(said) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidArgument("people", path, f"cannot be read as CSV in UTF-8: {error}") from error
     if not held or not {*_COLUMNS} <= {*held[0]}:

@@ -11,6 +11,7 @@ import numpy as np
 from runoff._onnx import languages, resolve, sessions, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.tokens import TextEncoder
+from runoff._util.arguments import plain_numbers
 from runoff._util.gained import gained
 from runoff._util.progress import counted
 from runoff._waiting import workers
@@ -100,6 +101,7 @@ class Embedder:
             self.model, self.precision, self.revision, self.cache_dir, self.local_files_only
         )
         resolve.check_length(self.max_length)
+        plain_numbers(self, "max_length")
         if self.late is not None and (isinstance(self.late, type) or not _shares(self.late)):
             raise InvalidArgument("late", self.late, "must be a LateInteraction or None")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff.recall._dense.kept import kept
 from runoff.recall._dense.packed import Packed, packed
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from runoff.recall._dense.kept import Vectors
     from runoff.recall._dense.packed import Stored
     from runoff.types import Document
 
@@ -27,12 +29,12 @@ class View:
 
     Attributes:
         documents: one for each row; documents beyond the last row were added later.
-        packed: n vectors.
+        vectors: n of them, and perhaps some that were added later.
         lengths: the Euclidean length of each, shape (n,).
     """
 
     documents: Sequence[Document] = ()
-    packed: Packed = field(default_factory=lambda: Packed.joined((), "float32", 0))
+    vectors: Vectors = field(default_factory=lambda: _nothing("float32"))
     lengths: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
@@ -52,7 +54,7 @@ class Rows:
         self._unit = unit
         self.stored: Stored = stored
         self._documents: list[Document] = []
-        self._packed = Packed.joined((), stored, 0)
+        self._vectors = _nothing(stored)
         self._lengths = np.zeros(0)
         self._row: dict[str, int] = {}
         self._without: dict[str, Document] = {}
@@ -118,7 +120,7 @@ class Rows:
         copy = Rows(unit=self._unit, stored=self.stored)
         view = self.view
         copy._documents = list(self._documents[: len(view.lengths)])
-        copy._packed = view.packed.each(np.copy)
+        copy._vectors = view.vectors.first(len(view.lengths), len(view.lengths))
         copy._lengths = view.lengths.copy()
         copy._row, copy._without = dict(self._row), dict(self._without)
         copy._publish()
@@ -136,42 +138,38 @@ class Rows:
         return {name: one for name, one in vars(self).items() if name != "view"}
 
     def _rebuild(self, gone: set[str], renewed: dict[int, Document]) -> None:
-        left = [
+        chosen = [
             row
             for row, one in enumerate(self._documents)
             if row in renewed or one.doc_id not in gone
         ]
-        count = len(self._documents)
-        self._documents = [renewed.get(row, self._documents[row]) for row in left]
-        self._packed = self._packed.each(lambda one: one[:count][left])
-        self._lengths = self._lengths[:count][left]
+        left = np.array(chosen, np.intp)
+        self._documents = [renewed.get(row, self._documents[row]) for row in chosen]
+        self._vectors = self._vectors.chosen(left)
+        self._lengths = self._lengths[left]
         self._row = {one.doc_id: row for row, one in enumerate(self._documents)}
 
     def _append(self, documents: Sequence[Document], new: Packed) -> None:
         start, end = len(self._documents), len(self._documents) + len(documents)
         if start == 0:
-            self._packed, self._lengths = new, np.empty(end)
-        elif end > len(self._lengths):
-            room = max(end, 2 * start)
-            self._packed = self._packed.each(lambda one: _with_room(one, start, room))
-            self._lengths = _with_room(self._lengths, start, room)
-        for column, added in zip(self._packed, new, strict=True):
-            column[start:end] = added
-        for first in range(start, end, _AT_ONCE):
-            part = slice(first, min(first + _AT_ONCE, end))
-            wide = self._packed.each(itemgetter(part)).wide()
-            self._lengths[part] = np.sqrt((wide * wide).sum(axis=1))
+            self._vectors, self._lengths = kept(new, self.stored), np.empty(end)
+        else:
+            if end > self._vectors.room:
+                room = max(end, 2 * start)
+                self._vectors = self._vectors.first(start, room)
+                self._lengths = np.concatenate([self._lengths[:start], np.empty(room - start)])
+            self._vectors.put(start, new)
+        for first in range(0, len(documents), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            wide = new.each(itemgetter(part)).wide()
+            self._lengths[start:end][part] = np.sqrt((wide * wide).sum(axis=1))
         self._documents.extend(documents)
         self._row |= {one.doc_id: row for row, one in enumerate(documents, start)}
 
     def _publish(self) -> None:
         count = len(self._documents)
-        vectors = self._packed.each(itemgetter(slice(count)))
-        self.view = View(self._documents, vectors, self._lengths[:count])
+        self.view = View(self._documents, self._vectors, self._lengths[:count])
 
 
-def _with_room(column: NDArray[Any], count: int, room: int) -> NDArray[Any]:
-    """Return a larger column with the same first rows."""
-    larger = np.empty((room, *column.shape[1:]), column.dtype)
-    larger[:count] = column[:count]
-    return larger
+def _nothing(stored: Stored) -> Vectors:
+    return kept(Packed.joined((), stored, 0), stored)

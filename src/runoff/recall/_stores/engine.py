@@ -181,7 +181,7 @@ class EngineSource(ABC, Generic[_L]):
 
     def _search(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
         """Ask the engine, for more records until enough pass the filter."""
-        description = yield from self._described(deadline)
+        description = yield from self._described_for(query, deadline)
         question = yield from self._question(query, description, deadline)
         if question is None:
             return []
@@ -215,6 +215,11 @@ class EngineSource(ABC, Generic[_L]):
             if self._is_settled(description):
                 self._description = description
         return description
+
+    def _described_for(self, query: Query, deadline: Deadline | None) -> Asking[_L]:
+        """Return what is known of the collection, as it is needed for a query."""
+        del query  # what its filter asks may need more
+        return self._described(deadline)
 
     def _is_settled(self, description: _L) -> bool:
         """Whether what was read will not change; an empty collection shows no record yet."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +16,8 @@ from runoff.errors import EmbeddingError, InvalidArgument
 from runoff.recall._arguments import check_callable
 from runoff.recall._dense.vectors import as_matrix
 from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
-from runoff.recall._stores.qdrant_filter import (
-    INDEXES_HOLD,
-    Indexes,
-    has_number,
-    lacking,
-    qdrant_filter,
-)
+from runoff.recall._stores.qdrant_filter import qdrant_filter
+from runoff.recall._stores.qdrant_indexes import Indexes, has_number
 from runoff.recall._stores.records import Layout, layout_of
 from runoff.recall._stores.spaces import clamped, similarity
 from runoff.types import Hit
@@ -62,8 +56,7 @@ class _Collection:
     dimension: int | None
     layout: Layout
     empty: bool
-    indexes: Indexes
-    read: float  # when, by the monotonic clock
+    indexes: Indexes = Indexes()  # noqa: RUF009 - it cannot be changed
 
 
 class Qdrant(EngineSource[_Collection]):
@@ -153,21 +146,19 @@ class Qdrant(EngineSource[_Collection]):
         self._exact = exact
 
     def _describe(self, deadline: Deadline | None) -> Asking[_Collection]:
-        read = time.monotonic()
         info = yield from self._info(deadline)
         vector, distance, dimension = self._vector_of(info.config.params)
         points, _ = yield from self._scroll(None, 1, deadline)
         layout = self._layout_of(points[0].payload or {} if points else {})
-        return _Collection(vector, distance, dimension, layout, not points, lacking(info), read)
+        return _Collection(vector, distance, dimension, layout, not points)
 
-    def _search(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[list[Hit]]:
-        known = self._description
-        if known and query.filters is not None and has_number(query.filters):
-            now = time.monotonic()
-            if now - known.read > INDEXES_HOLD:
-                info = yield from self._info(deadline)
-                self._description = replace(known, indexes=lacking(info), read=now)
-        return (yield from super()._search(query, depth, deadline))
+    def _described_for(self, query: Query, deadline: Deadline | None) -> Asking[_Collection]:
+        """Read the indexes for a filter on a number: each write may change what they lack."""
+        description = yield from self._described(deadline)
+        if query.filters is None or not has_number(query.filters):
+            return description
+        info = yield from self._info(deadline)
+        return replace(description, indexes=Indexes(self._name, info))
 
     def _info(self, deadline: Deadline | None) -> Asking[Any]:
         return (
@@ -223,7 +214,7 @@ class Qdrant(EngineSource[_Collection]):
             under=layout.metadata,
             hidden=layout.may_hide,
             checked=True,
-            index_of=description.indexes,
+            indexes=description.indexes,
         )
         if isinstance(found, bool):
             return found

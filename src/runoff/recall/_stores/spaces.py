@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
+from runoff._util.arguments import is_one_of
 from runoff.errors import InvalidArgument
 
 Space: TypeAlias = Literal["cosine", "l2", "ip"]
@@ -38,5 +39,5 @@ def check_space(space: object) -> None:
     Raises:
         InvalidArgument: names the spaces.
     """
-    if space not in (None, *get_args(Space)):
+    if space is not None and not is_one_of(space, get_args(Space)):
         raise InvalidArgument("space", space, f"must be one of {', '.join(get_args(Space))}")

@@ -193,7 +193,10 @@ class Explorer:
     def _matches(self, params: Params) -> dict[str, Any]:
         name, doc_id = params.need("query"), params.need("doc")
         if self.live is None:
-            why = "the model is needed: give --system, or --path for files that runoff demo indexed"
+            why = (
+                "Which words met is known only with the model: give --system, or --path for files "
+                "that runoff demo indexed."
+            )
             return {"available": False, "why_not": why, "matches": []}
         text: str | None = None
         if self.recorded is not None and not self._asked(name):
@@ -208,7 +211,7 @@ class Explorer:
         if not text:
             return {
                 "available": False,
-                "why_not": "the document's text is not known",
+                "why_not": "The document's text is not known.",
                 "matches": [],
             }
         return self.live.matches(Query(asked), Document(doc_id, text))

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from runoff._util.stored import read_stored
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.evaluation._labels.sheet import no_formula
 
@@ -63,7 +64,7 @@ class Labels:
         if path.stat().st_size > _LIMIT:
             raise MalformedData(path.name, path.stat().st_size, f"has over {_LIMIT:,} bytes")
         try:
-            rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+            rows = list(csv.reader(io.StringIO(read_stored(path).decode(), newline="")))
         except (UnicodeDecodeError, csv.Error) as error:
             raise MalformedData(path.name, str(error), "must be a CSV file in UTF-8") from None
         if rows and tuple(rows[0]) != _COLUMNS:

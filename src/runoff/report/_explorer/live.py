@@ -20,7 +20,7 @@ from runoff.fusion._rrf import RRF
 from runoff.report._explorer.judged import MEASURE
 from runoff.report._explorer.marks import span_of, utf16
 from runoff.report._explorer.params import NotThere, as_object, as_text
-from runoff.report._explorer.settings import own_settings, parsed_settings
+from runoff.report._explorer.settings import fusion_name, own_settings, parsed_settings
 from runoff.report._explorer.table import Table
 from runoff.rerank._pointwise import Pointwise
 from runoff.scores import Threshold
@@ -197,7 +197,7 @@ class Live:
             "settings": {
                 **own.to_dict(),
                 "key": own.key,
-                "fusion": str(self.setup.fusion["kind"]),
+                "fusion": fusion_name(self.setup),
                 "ranges": {
                     "window": [1, self.setup.recorded_window] if last else None,
                     "blend": [0, 1] if pointwise else None,
@@ -222,11 +222,11 @@ class Live:
 
         second = as_reranker(self.system.pipeline.reranker)
         if second is None:
-            return _unavailable("there is no second stage")
+            return _unavailable("Which words met is known only with a second stage.")
         candidate = Candidate(document, document.doc_id, 0.0, 1)
         matcher = second.rerank(query, [candidate]).matcher
         if matcher is None:
-            return _unavailable("only late interaction knows which words met")
+            return _unavailable("Which words met is known only with late interaction.")
         found = matcher(document)
         return {
             "available": True,

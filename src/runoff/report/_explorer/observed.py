@@ -11,6 +11,7 @@ import numpy as np
 
 from runoff.evaluation._verdict.slices import by_script
 from runoff.live._state import state
+from runoff.live._store import Store
 from runoff.report._explorer.judged import MEASURE
 from runoff.report._explorer.params import NotThere
 from runoff.report._explorer.table import Table
@@ -38,7 +39,9 @@ class Observed:
     def __init__(self, observations: Observations) -> None:
         self._observations = observations
         self.summary = observations.summary()
-        youngest = heapq.nlargest(_MOST, observations, key=lambda one: one.time)
+        found = Store(observations.path).youngest(_MOST)
+        since = (one for one in found if one.time >= observations.since)
+        youngest = heapq.nlargest(_MOST, since, key=lambda one: one.time)
         self.kept = {one.id: one for one in youngest}
 
     @property

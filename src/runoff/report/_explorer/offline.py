@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from runoff._util.text import utf8
 from runoff.errors import InvalidArgument, RunoffError
+from runoff.report._explorer.judged import MEASURE
+from runoff.report._explorer.settings import parsed_settings
 from runoff.report._explorer.static_files import static
 
 if TYPE_CHECKING:
@@ -157,6 +159,8 @@ def _replays(recorded: Recorded) -> Iterator[dict[str, Any]]:
             # the verdict for the recorded settings; it would take minutes for all
             full = (window, blend) == (own.window, own.blend)
             made = replays.replay({"window": window, "blend": blend, "full": full})
-            if len(made["per_query"]) > _FEW:
-                made["per_query"] = {}
+            measured = replays.measured(parsed_settings(made["asked"], replays.setup))
+            made["per_query"] = {}  # the table is sorted by these, where no server does it
+            if measured is not None and len(measured.query_ids) <= _FEW:
+                made["per_query"] = measured.by_query(MEASURE)
             yield {"body": made["asked"], "answer": made}

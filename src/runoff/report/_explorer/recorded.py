@@ -12,6 +12,7 @@ from runoff.evaluation._losses import losses, query_ledger
 from runoff.evaluation._remarks import degraded
 from runoff.evaluation._replay.response import as_response
 from runoff.evaluation._verdict.slices import by_length, by_script
+from runoff.report._explorer.fitted import fitted
 from runoff.report._explorer.items import CUT, SHOWN, answer_of, document_of
 from runoff.report._explorer.judged import CUTOFF, MEASURE, Judgments
 from runoff.report._explorer.params import NotThere
@@ -50,12 +51,12 @@ class Recorded:
         labels: Labels,
         documents: Mapping[str, Document] | None = None,
     ) -> None:
-        self.recording = recording
+        self.recording, self._fitted = fitted(recording)
         self.documents = documents if collection is None else collection.documents or documents
         self._collection = collection
-        texts = {one.query_id: one.text for one in recording}
+        texts = {one.query_id: one.text for one in self.recording}
         self.judgments = Judgments(collection, labels, texts)
-        self.replays = Replays(recording, self.judgments)
+        self.replays = Replays(self.recording, self.judgments)
         self.queries = self.replays.queries
         self._tables, self._ledgers = Kept(4), Kept(4)
 
@@ -258,7 +259,13 @@ class Recorded:
             )
         said = f"{found.measure} is {found.achieved:.3f} of {found.ideal:.3f} that is possible."
         if found.moves:
-            said += f" Next: {found.moves[0]}."
+            first = found.moves[0]
+            brings = (
+                f"could gain up to {first.at_most:.3f}"
+                if first.brings is None
+                else f"gains {first.brings:+.3f} on these queries"
+            )
+            said += f" First to try: {first.action}, which {brings}."
         return {
             "total": total,
             "ideal": found.ideal,
@@ -272,7 +279,7 @@ class Recorded:
         """Return what api/state says of a recording."""
         judged, own = self.judgments.collection, self.replays.own
         table = self.table(own)
-        notes = [] if judged is None else list(judged.notes)
+        notes = [*self._fitted] if judged is None else [*self._fitted, *judged.notes]
         notes += degraded(self.recording)
         given = () if self._collection is None else self._collection.qrels
         if lost := sum(one not in self.queries for one in given):

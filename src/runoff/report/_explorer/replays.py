@@ -25,9 +25,15 @@ from runoff.evaluation._verdict.rivals import against, contest
 from runoff.evaluation._verdict.verdict import verdict
 from runoff.report._answer import answer_of
 from runoff.report._evaluated import Evaluated
+from runoff.report._explorer.fitted import REMEDY, narrow, reach
 from runoff.report._explorer.judged import CUTOFF, MEASURE
 from runoff.report._explorer.params import NotThere
-from runoff.report._explorer.settings import own_settings, parsed_settings, setting_of
+from runoff.report._explorer.settings import (
+    fusion_name,
+    own_settings,
+    parsed_settings,
+    setting_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -99,8 +105,10 @@ class Replays:
             one.query_id: one for one in self._answers.queries
         }
         self.own = own_settings(self.setup)
+        self._narrow = bool(self.setup.steps) and narrow(self._answers.queries)
         self.lock = RLock()
         self._runs, self._measured, self._simple = Kept(12), Kept(12), Kept(12)
+        self._reach = Kept(12)
         self._contest: tuple[int, Contest] | None = None
         self._contest_lock = RLock()
         self._costs = Costs(self._answers.queries, self.setup.steps)
@@ -130,6 +138,15 @@ class Replays:
 
     def _answers_to(self, setting: Setting) -> Answers:
         return self._answers if setting.sources == self.setup.sources else self._fewer
+
+    def reach(self, asked: Settings) -> int:
+        """Return the widest window that can be replayed with the weights of some settings."""
+        if not self._narrow or asked.weights == self.own.weights:
+            return self.setup.recorded_window
+        with self.lock:
+            recording, given = self._answers_to(first := self.setting(asked, window=0)).asked(first)
+            del given["reranker"]
+            return self._reach.get(asked.weights, lambda: reach(recording, **given))
 
     def runs(self, asked: Settings) -> Runs:
         """Return the first results of every query."""
@@ -182,23 +199,37 @@ class Replays:
         """Return the settings of the recorded system, and how far each can be moved."""
         steps, own, scores = self.setup.steps, self.own, self.scores
         pointwise = bool(steps) and steps[-1].pointwise
+        listwise = any(step.listwise for step in steps)
+        most = self.setup.recorded_window
+        window = [1, most] if steps and not listwise and most > 1 else None
+        heaviest = max([1.0, *(weight for _, weight in own.weights)])
+        weight = [0, heaviest] if own.weights and not listwise else None
         why = None
-        if not steps:
+        if not steps and own.weights:
             why = "The recorded system has no second stage, so only weights can be changed."
+        elif not steps:
+            why = "The recorded system has one source and no second stage: nothing can be changed."
+        elif listwise:
+            why = (
+                f"{steps[-1].name} orders several candidates at once, so its order holds only for "
+                "those that it read: nothing can be changed here. Compare two recordings instead."
+            )
         elif not pointwise:
             why = (
                 f"{steps[-1].name} orders lists and scores no pairs, so only the window and the "
                 "weights can be changed; other windows keep the order that it gave to all."
             )
+        elif self._narrow:
+            why = f"The window ends at {most}, since the recording has no scores beyond: {REMEDY}."
         limits = [float(scores.min()), float(scores.max())] if pointwise and len(scores) else None
         return {
             **own.to_dict(),
             "key": own.key,
-            "fusion": str(self.setup.fusion["kind"]),
+            "fusion": fusion_name(self.setup),
             "ranges": {
-                "window": [1, self.setup.recorded_window] if steps else None,
+                "window": window,
                 "blend": [0, 1] if pointwise else None,
-                "weight": [0, 1] if own.weights else None,
+                "weight": weight,
                 "threshold": limits,
             },
             "replayable": bool(steps or own.weights),
@@ -216,7 +247,7 @@ class Replays:
         if not isinstance(full, bool):
             raise InvalidArgument("full", full, "must be true or false")
         given = {name: value for name, value in body.items() if name != "full"}
-        asked = parsed_settings(given, self.setup)
+        asked, limit = self._within(parsed_settings(given, self.setup))
         found, own = self.runs(asked), self.runs(self.own)
         changed = sum(not np.array_equal(found[one].rows, own[one].rows) for one in self.queries)
         measured = self.measured(asked)
@@ -226,11 +257,26 @@ class Replays:
             "settings": asked.key,
             "asked": asked.to_dict(),
             "summary": None if measured is None else self._summary(asked, measured, full=full),
+            "limit": limit,
             "latency": {"p50": p50, "p95": p95, "estimated": True},
             "changed": changed,
-            "per_query": {} if measured is None else measured.by_query(MEASURE),
             "took_ms": (time.perf_counter() - began) * 1000,
         }
+
+    def _within(self, asked: Settings) -> tuple[Settings, str | None]:
+        """Return settings that can be replayed, and why they are not those that were asked for.
+
+        Raises:
+            InvalidArgument: with these weights no window can be replayed.
+        """
+        most = self.reach(asked)
+        if asked.window <= most:
+            return asked, None
+        if most == 0:
+            remedy = f"would read candidates first that have no scores: {REMEDY}"
+            raise InvalidArgument("weights", dict(asked.weights), remedy)
+        said = f"With these weights the scores reach a window of {most}, which is shown: {REMEDY}."
+        return replace(asked, window=most), said
 
     def prepare(self) -> None:
         """Make what the first replay would wait for: the recorded answers, and what they beat."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runoff.scores import ScoreKind
 
 
-HEAVIEST = 3.0  # the end of the sliders of weights; larger ones are accepted
 _LONGEST = 2000  # characters of a key
 
 
@@ -70,6 +69,12 @@ def own_settings(setup: Setup) -> Settings:
         weights = tuple((one, float((given or {}).get(one, 1.0))) for one in setup.sources)
     limit = None if own.threshold is None else float(own.threshold.value)
     return Settings(own.window, own.blend, weights, limit)
+
+
+def fusion_name(setup: Setup) -> str:
+    """Return what the recorded fusion is called."""
+    fusion = own_setting(setup).fusion
+    return str(setup.fusion["is"]).rpartition(".")[2] if fusion is None else type(fusion).__name__
 
 
 def weighable(setup: Setup) -> bool:

@@ -68,7 +68,8 @@ class Table:
         """Return one page of rows.
 
         Args:
-            params: how to sort and filter, and which page.
+            params: how to sort and filter, and which page: from `offset` on, or the one with the
+                query that `around` names, if it is in the list; `place` is then its place there.
             stages: returns for queries the stage in which most was lost.
 
         Raises:
@@ -79,9 +80,25 @@ class Table:
         offset, limit = params.page
         chosen = np.flatnonzero(self._kept(params))
         order = chosen[_ordered(self._key(sort, chosen), down=down)]
+        place = self._place(order, params.get("around"))
+        if place is not None:
+            offset = place - place % max(1, limit)
         page = order[offset : offset + limit].tolist()
         lost = stages([self.ids[at] for at in page if self.judged[at]])
-        return {"total": len(order), "rows": [self._row(at, lost) for at in page]}
+        rows = [self._row(at, lost) for at in page]
+        return {"total": len(order), "offset": offset, "place": place, "rows": rows}
+
+    @cached_property
+    def _at(self) -> dict[str, int]:
+        return {one: at for at, one in enumerate(self.ids)}
+
+    def _place(self, order: NDArray[np.int64], name: str | None) -> int | None:
+        """Return where a query is in an order; None if it is not there."""
+        at = None if name is None else self._at.get(name)
+        if at is None:
+            return None
+        found: list[int] = np.flatnonzero(order == at).tolist()
+        return found[0] if found else None
 
     @cached_property
     def _named(self) -> list[str]:

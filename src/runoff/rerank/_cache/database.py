@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runoff._util.stored import open_stored
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check_header(path: Path) -> None:
         InvalidArgument: it is something else, or of a newer version.
     """
     try:
-        with path.open("rb") as stream:
+        with open_stored(path) as stream:
             header = stream.read(100)
     except FileNotFoundError:
         return

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
+from runoff._util.arguments import is_whole, plain_numbers
 from runoff._util.stored import is_count, is_finite, is_text, parse_json, path_of
 from runoff.errors import InvalidArgument
 from runoff.rerank._cache.database import OPENING, check_header, database_of, named, transaction
@@ -68,9 +69,10 @@ class DiskCache:
         path = path_of("path", self.path).expanduser().absolute()
         object.__setattr__(self, "path", path)
         most = self.max_bytes
-        if isinstance(most, bool) or not isinstance(most, int) or most < _LEAST_BYTES:
+        if not is_whole(most, _LEAST_BYTES):
             raise InvalidArgument("max_bytes", most, f"must be {_LEAST_BYTES:,} or more")
         check_header(path)
+        plain_numbers(self, "max_bytes")
 
     @property
     def scope(self) -> Hashable:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runoff._util.arguments import is_whole, plain_numbers
 from runoff._util.fork import in_child
 from runoff.errors import InvalidArgument
 
@@ -57,8 +58,9 @@ class MemoryCache:
 
     def __post_init__(self) -> None:
         most = self.max_entries
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        if not is_whole(most):
             raise InvalidArgument("max_entries", most, "must be a number of pairs above 0")
+        plain_numbers(self, "max_entries")
 
     def __len__(self) -> int:
         return len(self._recent.entries)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runoff._util.messages import name_of
 from runoff.errors import InvalidArgument
-from runoff.rerank._llm.reply import said_of
+from runoff.rerank._llm.reply import said_of, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,9 +90,7 @@ def llm_name(llm: object) -> str:
 
 
 def _completed(response: Any) -> tuple[object, int | None]:  # noqa: ANN401 - LlamaIndex's
-    told = getattr(response, "additional_kwargs", None)
-    tokens = told.get("total_tokens") if isinstance(told, dict) else None
-    return str(response.text), tokens if isinstance(tokens, int) else None
+    return str(response.text), tokens_of(getattr(response, "additional_kwargs", None))
 
 
 def _is_async(call: object) -> bool:

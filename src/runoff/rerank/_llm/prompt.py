@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runoff._util.stored import path_of
+from runoff._util.stored import path_of, read_stored
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def prompt_of(
         return resources.files(package).joinpath("prompts", name).read_text(encoding="utf-8")
     path = path_of("prompt", given)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_stored(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument("prompt", given, f"cannot be read: {error}") from error
     for place in places:

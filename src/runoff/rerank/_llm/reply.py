@@ -10,10 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.stored import is_count
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FENCE = re.compile(r"\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*", re.IGNORECASE | re.DOTALL)
+_FENCE = re.compile(r"```[a-z]*\s*", re.IGNORECASE)  # an opening one
 _THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _TEXTS = {"", "text", "output_text"}  # types of blocks; others are thoughts, calls and refusals
 
@@ -25,8 +27,11 @@ def answer_of(reply: str) -> str:
         if not marks[-1][1]:
             return ""
         reply = reply[marks[-1].end() :]
-    fenced = _FENCE.fullmatch(reply)
-    return (fenced[1] if fenced else reply).strip()
+    reply = reply.strip()
+    opening, newline, inner = reply.partition("\n")
+    if newline and inner.endswith("```") and _FENCE.fullmatch(opening):
+        reply = inner.removesuffix("```").strip()
+    return reply
 
 
 def said_of(message: Any, is_read: Callable[[str], bool]) -> tuple[object, int | None]:  # noqa: ANN401 - LangChain's
@@ -36,8 +41,7 @@ def said_of(message: Any, is_read: Callable[[str], bool]) -> tuple[object, int |
         message: a message, a text, or structured output.
         is_read: whether a text, without thoughts and fences, is an answer.
     """
-    usage = getattr(message, "usage_metadata", None)
-    tokens = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+    tokens = tokens_of(getattr(message, "usage_metadata", None))
     content = getattr(message, "content", message)
     if not isinstance(content, list):
         return content, tokens
@@ -45,6 +49,12 @@ def said_of(message: Any, is_read: Callable[[str], bool]) -> tuple[object, int |
     # a provider may cut a text anywhere, or start a block with each paragraph
     whole = "".join(parts)
     return whole if is_read(answer_of(whole)) else "\n".join(parts), tokens
+
+
+def tokens_of(usage: object) -> int | None:
+    """Return the number of tokens that a model's usage states; None if it states none."""
+    tokens = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+    return tokens if is_count(tokens) else None
 
 
 def _text_of(block: object) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runoff._onnx import resolve, runtime
-from runoff._util.arguments import is_share
+from runoff._util.arguments import is_one_of, is_share, is_whole
 from runoff.errors import InvalidArgument, ModelDamaged
 from runoff.scores import ModelIdentity, ScoreKind
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runoff.rerank._local.cross_encoder import CrossEncoder
 
 BACKENDS = ("onnx", "torch", "openvino")
-_DTYPES = (None, "float32", "float16", "bfloat16")
+_DTYPES = ("float32", "float16", "bfloat16")
 _TORCH_ONLY: dict[str, object] = {"device": None, "dtype": None}
 _NOT_ONNX = {
     **_TORCH_ONLY,
@@ -140,7 +140,12 @@ def check(config: CrossEncoder) -> None:
     """
     backend, device, size = config.backend, config.device, config.batch_size
     asked, named = config.prompt, config.prompt_name
-    number = isinstance(size, int) and not isinstance(size, bool)
+    if not is_one_of(backend, BACKENDS):
+        raise InvalidArgument("backend", backend, f"must be one of {', '.join(BACKENDS)}")
+    if not isinstance(config.trust_remote_code, bool):
+        raise InvalidArgument(
+            "trust_remote_code", config.trust_remote_code, "must be True or False"
+        )
     elsewhere = f'backend="{backend}" does not support it: leave it out, or choose another backend'
     refused = _NOT_ONNX if backend == "onnx" else _TORCH_ONLY if backend == "openvino" else {}
     embedded = (
@@ -148,18 +153,20 @@ def check(config: CrossEncoder) -> None:
         'as a directory ("./model") or "org/name"'
     )
     rules = [
-        ("backend", backend in BACKENDS, f"must be one of {', '.join(BACKENDS)}"),
         (
             "device",
             device is None or isinstance(device, str),
             'must be the name of a device, such as "cuda:0"',
         ),
-        ("dtype", config.dtype in _DTYPES, "must be float32, float16, bfloat16 or None"),
-        ("trust_remote_code", config.trust_remote_code in (True, False), "must be True or False"),
+        (
+            "dtype",
+            config.dtype is None or is_one_of(config.dtype, _DTYPES),
+            "must be float32, float16, bfloat16 or None",
+        ),
         ("prompt", isinstance(asked, str | None), "must be a text or None"),
         ("prompt_name", isinstance(named, str | None), "must be a name or None"),
         ("prompt_name", asked is None or named is None, "cannot be given together with prompt"),
-        ("batch_size", size is None or (number and size > 0), "must be a number of pairs, or None"),
+        ("batch_size", size is None or is_whole(size), "must be a number of pairs, or None"),
         *[(name, getattr(config, name) == usual, elsewhere) for name, usual in refused.items()],
         ("precision", backend == "onnx" or config.precision != "int8", elsewhere),
         ("backend", backend == "onnx" or not resolve.is_plain(config.model), embedded),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._onnx.state import State
+from runoff._util.arguments import is_one_of, plain_numbers
 from runoff._util.display import html_by
 from runoff._util.messages import config_repr
 from runoff._waiting.drive import ask
@@ -102,9 +103,10 @@ class CrossEncoder(LocalScorer[backends.Ready]):
     def __post_init__(self) -> None:
         """Check the arguments; nothing is looked up yet."""
         self._check()
-        if self.activation not in (None, "sigmoid"):
+        if self.activation is not None and not is_one_of(self.activation, ("sigmoid",)):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
         backends.check(self)
+        plain_numbers(self, "max_length", "batch_size")
 
     @property
     def default_blend(self) -> float | None:

@@ -12,6 +12,7 @@ from runoff._onnx.state import State
 from runoff._tokens.encoder import check_options, vectors_key
 from runoff._tokens.keeps import Encoding
 from runoff._tokens.settings import read_settings
+from runoff._util.arguments import is_one_of, plain_numbers
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
 from runoff.errors import InvalidArgument
@@ -98,7 +99,8 @@ class LateInteraction(LocalScorer[late.Ready]):
         """Check the arguments; nothing is looked up yet."""
         self._check()
         check_options(self.dimensions, self.max_windows)
-        if self.weights not in _KINDS:
+        plain_numbers(self, "dimensions", "max_windows", "max_length")
+        if not is_one_of(self.weights, _KINDS):
             raise InvalidArgument("weights", self.weights, f"must be one of {', '.join(_KINDS)}")
         if self.weights == "idf" and self.store is None:
             remedy = "counts the documents of a collection: pass their store, as in store='tokens'"

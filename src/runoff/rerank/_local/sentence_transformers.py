@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from runoff._onnx import resolve, sessions, slots
 from runoff._onnx.files import ModelDirectory, checksum
+from runoff._util.stored import open_stored
 from runoff.errors import InvalidArgument, ModelNotFound
 from runoff.rerank._local import backends
 from runoff.rerank._local.torch_model import LoadedModel
@@ -239,7 +240,7 @@ def _tensors(directory: Path) -> list[str]:
     for name in _names(directory):
         if not name.endswith(".safetensors") or PurePosixPath(name).parts[0] in _FOREIGN:
             continue
-        with (directory / name).open("rb") as file:
+        with open_stored(directory / name) as file:
             size = int.from_bytes(file.read(8), "little")
             try:
                 header = json.loads(file.read(size)) if size <= _LARGEST_HEADER else None

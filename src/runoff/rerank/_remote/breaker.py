@@ -49,7 +49,7 @@ class Circuit:
     longest: float = 60.0
 
     def __post_init__(self) -> None:
-        count("failures", self.failures)
+        object.__setattr__(self, "failures", count("failures", self.failures))
         seconds("cooldown", self.cooldown)
         seconds("longest", self.longest)
 

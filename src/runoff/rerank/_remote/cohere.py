@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import count, is_whole, plain_numbers
 from runoff._util.display import html_by
 from runoff._util.faults import reason_of
 from runoff._util.messages import error_text
@@ -107,10 +107,13 @@ class CohereRerank(Shared, RemoteScorer):
             count(name, getattr(self, name))
         if self.max_tokens_per_doc is not None:
             count("max_tokens_per_doc", self.max_tokens_per_doc)
+        if self.priority is not None and not is_whole(self.priority, 0):
+            raise InvalidArgument("priority", self.priority, "must be a whole number, 0 or more")
         if not isinstance(self.relevant_spans, bool | Mapping):
             remedy = "must be True, False or Cohere's settings for it"
             raise InvalidArgument("relevant_spans", self.relevant_spans, remedy)
         check_policy(self.timeout, self.retries, self.circuit)
+        plain_numbers(self, "batch", "concurrency", "max_tokens_per_doc", "priority")
 
     def _check_client(self) -> None:
         if self.client is None:

@@ -11,9 +11,11 @@ import re
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
+from runoff._util.arguments import plain_numbers
 from runoff._util.gained import gained
 from runoff._util.messages import visible
 from runoff.errors import BadReply, InvalidArgument
+from runoff.rerank._remote.fields import check_fields
 from runoff.scores import Passage, ScoreKind, Usage
 
 if TYPE_CHECKING:
@@ -118,6 +120,10 @@ class Dialect:
     variables: tuple[str, ...] = ()
 
     __setstate__ = gained("wrapped", "instruction")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        plain_numbers(self, "batch", "reads")
 
     def request(
         self, query: str, texts: Sequence[str], model: str | None, *, raw: bool

@@ -8,15 +8,15 @@ import math
 import re
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from runoff._util.arguments import count
+from runoff._util.arguments import count, is_one_of, plain_numbers
 from runoff._util.display import html_by
 from runoff._util.gained import gained
+from runoff._util.stored import path_of
 from runoff._waiting import private_loop
 from runoff.errors import InvalidArgument
 from runoff.rerank import _amounts as amounts
@@ -32,6 +32,7 @@ from runoff.scores import ModelIdentity, PairScores, ScoreKind, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -103,11 +104,13 @@ class HTTPRerank(RemoteScorer):
     def __post_init__(self) -> None:
         dialect = as_dialect(self.dialect)
         transport.check_url(self.url)
+        if self.model is not None and not isinstance(self.model, str):
+            raise InvalidArgument("model", self.model, "must be the name of a model, or None")
         if self.model is None and dialect.model_needed:
             raise InvalidArgument(
                 "model", None, f"the {dialect.name} dialect needs the name of a model"
             )
-        if self.activation not in (None, "sigmoid"):
+        if self.activation is not None and not is_one_of(self.activation, ("sigmoid",)):
             raise InvalidArgument("activation", self.activation, 'must be "sigmoid" or None')
         if self.instruction is not None and not dialect.instruction:
             remedy = f"the {dialect.name} dialect has no field for it: use a Dialect with one"
@@ -119,7 +122,8 @@ class HTTPRerank(RemoteScorer):
                 count(name, getattr(self, name))
         count("concurrency", self.concurrency)
         check_policy(self.timeout, self.retries, self.circuit)
-        if self.ca is not None and not Path(self.ca).is_file():
+        plain_numbers(self, "batch", "max_length", "concurrency")
+        if self.ca is not None and not path_of("ca", self.ca).is_file():
             raise InvalidArgument("ca", self.ca, "must be a file of certificate authorities")
         key = as_key(self.api_key, dialect.variables)
         headers = as_headers({} if self.headers is None else self.headers)

@@ -39,7 +39,7 @@ class Retries:
     longest_pause: float = 10.0
 
     def __post_init__(self) -> None:
-        count("attempts", self.attempts)
+        object.__setattr__(self, "attempts", count("attempts", self.attempts))
         seconds("first_pause", self.first_pause, zero=True)
         seconds("longest_pause", self.longest_pause, zero=True)
 

@@ -1,4 +1,4 @@
-import { useMemo, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 import { useExplorer } from "./context";
 import { address } from "./data";
 import { Change, Diverging, Interval, sure } from "./figures";
@@ -13,7 +13,8 @@ type Key = "difference" | "overlap" | "text" | "a" | "b";
 
 /** Two recordings of the same queries: the difference, its interval, and each query side by side. */
 export function Compare() {
-  const answer = useAnswer<Compared>("api/compare");
+  const { saved } = useExplorer();
+  const answer = useAnswer<Compared>("api/compare", saved);
   return (
     <section class="compare">
       <Answered answer={answer} what="the comparison">
@@ -35,6 +36,14 @@ function Shown({ found }: { found: Compared }) {
       return sign * (typeof a === "string" ? a.localeCompare(String(b)) : a - (b as number));
     });
   }, [found, sort]);
+  const held = useRef<string | null>(null); // the query that the reader went to
+  const before = useRef(found);
+  const place = useMemo(() => {
+    const regraded = before.current !== found;
+    before.current = found;
+    const at = rows.findIndex((row) => row.query_id === held.current);
+    return !regraded ? undefined : at < 0 ? null : at; // a new order of the reader's own starts at the top
+  }, [rows]);
   const summary = found.summary;
   const columns: [Key, string, string?][] = [
     ["text", "Query"],
@@ -89,7 +98,9 @@ function Shown({ found }: { found: Compared }) {
           columns={columns.length}
           total={rows.length}
           height={36}
-          stamp={JSON.stringify(sort)}
+          stamp={rows}
+          place={place}
+          hold={(index) => (held.current = index === null ? null : (rows[index]?.query_id ?? null))}
           open={(index) => go({ query: rows[index]!.query_id, doc: null })}
           head={columns.map(([key, name, title]) => (
             <div
@@ -152,8 +163,9 @@ function Shown({ found }: { found: Compared }) {
 }
 
 function Pair({ found, query }: { found: Compared; query: string }) {
-  const a = useAnswer<QueryAnswer>(address("api/query", { id: query, of: "a" }));
-  const b = useAnswer<QueryAnswer>(address("api/query", { id: query, of: "b" }));
+  const { saved } = useExplorer();
+  const a = useAnswer<QueryAnswer>(address("api/query", { id: query, of: "a" }), saved);
+  const b = useAnswer<QueryAnswer>(address("api/query", { id: query, of: "b" }), saved);
   return (
     <Answered answer={a} what="the results of A">
       {(left) => (

@@ -25,6 +25,8 @@ export interface Explorer {
   replay: Replay | null;
   /** The key of the settings in force; null as recorded. */
   settings: string | null;
+  /** The sliders stand where no answer has come from yet: what is shown is of earlier settings. */
+  outdated: boolean;
   labels: Labels;
   grade(query: string, doc: string, grade: number | null): Promise<void>;
   /** What was graded on this page: "query doc" to grade. */

@@ -50,9 +50,9 @@ export function percent(value: Maybe): string {
 
 export function milliseconds(value: Maybe): string {
   if (!known(value)) return NONE;
-  if (value >= 10_000) return `${(value / 1000).toFixed(0)} s`;
-  if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
-  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
+  if (value >= 10_000) return `${(value / 1000).toFixed(0)}\u00a0s`;
+  if (value >= 1000) return `${(value / 1000).toFixed(1)}\u00a0s`;
+  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)}\u00a0ms`;
 }
 
 /** -1, 0 or 1: what the colour of a difference says. */

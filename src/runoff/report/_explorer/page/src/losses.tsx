@@ -7,12 +7,12 @@ import type { Losses as Found } from "./types";
 
 /** Where the missing quality went, stage by stage; each opens into the documents. */
 export function Losses() {
-  const { state, settings, saved } = useExplorer();
+  const { state, settings, saved, outdated } = useExplorer();
   const answer = useAnswer<Found>(address("api/losses", { settings }), saved);
   return (
     <section class="losses">
       <h2>Where {state.measure} is lost</h2>
-      <Answered answer={answer} what="the losses">
+      <Answered answer={answer} what="the losses" outdated={outdated}>
         {(found) => <Waterfall found={found} />}
       </Answered>
     </section>

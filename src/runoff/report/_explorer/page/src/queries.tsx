@@ -1,15 +1,14 @@
 import type { ComponentChildren } from "preact";
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useExplorer } from "./context";
-import { address } from "./data";
 import { Change, Diverging, Unjudged } from "./figures";
 import { count, language, measure, milliseconds, moment, NONE, plural } from "./format";
 import { useRested } from "./hooks";
+import { usePages } from "./pages";
 import { Empty, Failed, Waiting } from "./states";
-import type { QueryRow, QueryRows, State } from "./types";
+import type { QueryRow, State } from "./types";
 import { Virtual } from "./virtual";
 
-const PAGE = 100;
 const HEIGHT = 36;
 
 const COLUMNS: { key: string; sort: string | null; name: string; title?: string }[] = [
@@ -51,7 +50,7 @@ interface Filter {
 
 /** All queries in a table that is sorted and filtered by whoever answers, a page at a time. */
 export function Queries() {
-  const { state, settings, go, saved } = useExplorer();
+  const { state, settings, go, saved, outdated, say } = useExplorer();
   const judged = state.counts.judged > 0;
   const [filter, setFilter] = useState<Filter>({
     ...start(state),
@@ -61,9 +60,23 @@ export function Queries() {
     only: "",
   });
   const find = useRested(filter.find, 150);
-  const stamp = JSON.stringify([{ ...filter, find }, settings, saved]);
-  const pages = usePages(stamp, { ...filter, find, settings });
-  const set = (part: Partial<Filter>) => setFilter((before) => ({ ...before, ...part }));
+  const held = useRef<number | null>(null); // the row that the reader went to
+  const rested = { ...filter, find };
+  const pages = usePages(JSON.stringify(rested), JSON.stringify([settings, saved]), { ...rested, settings }, (row) =>
+    held.current === null ? null : (row(held.current)?.query_id ?? null),
+  );
+  const pending = pages.pending || find !== filter.find;
+  const set = (part: Partial<Filter>) => {
+    held.current = null; // a new order of the reader's own is read from the top
+    setFilter((before) => ({ ...before, ...part }));
+  };
+  const section = useRef<HTMLElement>(null);
+  const enters = useRef(false); // the reader has left the filter for the rows that it is to bring
+  useLayoutEffect(() => {
+    if (pending || !enters.current) return;
+    enters.current = false;
+    section.current?.querySelector<HTMLElement>("[data-index][tabindex='0']")?.focus();
+  });
   const sort = (key: string) =>
     set(
       filter.sort === key
@@ -74,7 +87,7 @@ export function Queries() {
   const columns = COLUMNS.filter((one) => (judged || !RANKED.includes(one.key)) && (timed || one.key !== "when"));
   const filtered = filter.find || filter.slice || filter.language || filter.only;
   return (
-    <section class={`queries ${judged ? "" : "bare"} ${timed ? "timed" : ""}`}>
+    <section ref={section} class={`queries ${judged ? "" : "bare"} ${timed ? "timed" : ""}`}>
       <h2 class="sr">Queries</h2>
       <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
         <input
@@ -84,12 +97,16 @@ export function Queries() {
           aria-label="Filter by words, id or slice"
           title="Words, ids or slices, or conditions: gain<0, loss>.5, before<.2, after>.8, unjudged>20%, words>8, latency>100"
           value={filter.find}
-          onInput={(event) => set({ find: event.currentTarget.value })}
+          onInput={(event) => {
+            enters.current = false;
+            set({ find: event.currentTarget.value });
+          }}
           onKeyDown={(event) => {
             if (event.key === "Escape" && !event.currentTarget.value) event.currentTarget.blur();
             if (event.key !== "ArrowDown") return;
             event.preventDefault();
-            event.currentTarget.closest("section")?.querySelector<HTMLElement>("[data-index][tabindex='0']")?.focus();
+            enters.current = true;
+            set({});
           }}
         />
         <Choice
@@ -131,14 +148,14 @@ export function Queries() {
           )}
         </select>
         <span class="total" role="status">
-          {pages.total === null ? "" : plural(pages.total, "query", "queries")}
+          {pages.order === null ? "" : plural(pages.order.total, "query", "queries")}
         </span>
       </form>
       {pages.error ? (
         <Failed error={pages.error} retry={pages.retry} />
-      ) : pages.total === null ? (
+      ) : pages.order === null ? (
         <Waiting what="the queries" slow={pages.slow} />
-      ) : pages.total === 0 ? (
+      ) : pages.order.total === 0 ? (
         <Empty>
           {filtered ? (
             <>
@@ -158,10 +175,15 @@ export function Queries() {
         <Virtual
           label="Queries"
           columns={columns.length}
-          total={pages.total}
+          total={pages.order.total}
           height={HEIGHT}
-          stamp={stamp}
+          stamp={pages.order.stamp}
+          place={pages.order.place}
+          busy={pending || outdated}
           seen={pages.need}
+          enters={enters}
+          hold={(index) => (held.current = index)}
+          gone={() => say("The query that had the focus is no longer in this list")}
           open={(index) => {
             const row = pages.row(index);
             if (row) go({ view: "results", query: row.query_id, doc: null });
@@ -266,75 +288,4 @@ function Choice({
       ))}
     </select>
   );
-}
-
-/** Rows by their place, fetched in pages as they come into sight. */
-function usePages(stamp: string, filter: Filter & { settings: string | null }) {
-  const { data } = useExplorer();
-  const held = useRef(new Map<number, QueryRow[] | "asked">());
-  const stop = useRef<AbortController | null>(null);
-  const [total, setTotal] = useState<number | null>(null);
-  const [error, setError] = useState<Error | null>(null);
-  const [slow, setSlow] = useState(false);
-  const [, setTick] = useState(0);
-  const [tries, setTries] = useState(0);
-  const ask = useCallback(
-    (page: number) => {
-      const { signal } = stop.current!;
-      const pages = held.current;
-      pages.set(page, "asked");
-      const { sort, order, find, slice, language: code, only, settings } = filter;
-      const path = address("api/queries", {
-        sort,
-        order,
-        offset: page * PAGE,
-        limit: PAGE,
-        find,
-        slice,
-        language: code,
-        only,
-        settings,
-      });
-      return data.ask<QueryRows>("GET", path, undefined, signal).then(
-        (found) => {
-          if (signal.aborted) return;
-          pages.set(page, found.rows);
-          setTotal(found.total);
-          setTick((before) => before + 1);
-        },
-        (failure: Error) => !signal.aborted && setError(failure),
-      );
-    },
-    [data, stamp],
-  );
-  useEffect(() => {
-    stop.current = new AbortController();
-    held.current = new Map();
-    setError(null);
-    setSlow(false);
-    const timer = setTimeout(() => setSlow(true), 1500);
-    void ask(0).finally(() => clearTimeout(timer));
-    return () => {
-      clearTimeout(timer);
-      stop.current?.abort();
-    };
-  }, [ask, tries]);
-  const need = useCallback(
-    (from: number, to: number) => {
-      for (let page = Math.floor(from / PAGE); page * PAGE < to; page++)
-        if (stop.current && !held.current.has(page)) void ask(page);
-    },
-    [ask],
-  );
-  return {
-    total,
-    error,
-    slow,
-    need,
-    retry: () => setTries((before) => before + 1),
-    row: (index: number): QueryRow | null => {
-      const page = held.current.get(Math.floor(index / PAGE));
-      return page && page !== "asked" ? (page[index % PAGE] ?? null) : null;
-    },
-  };
 }

@@ -2,6 +2,7 @@ import { useId } from "preact/hooks";
 import { useExplorer } from "./context";
 import { Change, FromTo, Interval, sure } from "./figures";
 import { count, ends, milliseconds, percent, plural } from "./format";
+import { useRested } from "./hooks";
 import type { Replaying } from "./replay";
 import type { Knobs } from "./types";
 
@@ -48,7 +49,7 @@ function Line({ replay }: { replay: Replaying }) {
     <>
       <span>Verdict and settings</span>
       {summary && summary.gain !== null && (
-        <span class="line">
+        <span class={`line ${replay.outdated ? "stale" : ""}`}>
           {summary.measure || state.measure} <FromTo before={summary.before} after={summary.after} />{" "}
           <Change value={summary.gain} />
         </span>
@@ -59,10 +60,11 @@ function Line({ replay }: { replay: Replaying }) {
 
 function Verdict({ replay }: { replay: Replaying }) {
   const { state, go } = useExplorer();
-  const { answer, error, pending } = replay;
+  const { answer, error, pending, outdated } = replay;
+  const late = useRested(outdated, 400) && outdated && !error;
   const summary = answer?.summary;
   return (
-    <section class={`verdict ${pending ? "pending" : ""}`} aria-busy={pending}>
+    <section class={`verdict ${pending ? "pending" : ""} ${outdated ? "outdated" : ""}`} aria-busy={pending}>
       <h2>What the second stage is worth</h2>
       {error && (
         <p class="failed" role="alert">
@@ -93,7 +95,8 @@ function Verdict({ replay }: { replay: Replaying }) {
             )}
           </p>
           <p class="sentence" aria-live="polite">
-            {summary.sentence}
+            {late ? "Replaying these settings." : summary.sentence}
+            {pending && !outdated && !error && <span class="note"> The decision is on its way.</span>}
           </p>
         </>
       ) : state.kind === "observations" ? (
@@ -123,7 +126,9 @@ function Verdict({ replay }: { replay: Replaying }) {
           <div>
             <dt>Latency{answer.latency.estimated ? " (est.)" : ""}</dt>
             <dd>
-              p50 {milliseconds(answer.latency.p50)}, p95 {milliseconds(answer.latency.p95)}
+              p50{"\u00a0"}
+              {milliseconds(answer.latency.p50)}, p95{"\u00a0"}
+              {milliseconds(answer.latency.p95)}
             </dd>
           </div>
         )}
@@ -179,7 +184,7 @@ function Sliders({ replay }: { replay: Replaying }) {
           </button>
         )}
       </h2>
-      {!replayable && <p class="note">{why_not}</p>}
+      {why_not && <p class="note">{why_not}</p>}
       {knobs.window !== null && ranges.window && (
         <Slider
           name="Window"
@@ -205,7 +210,7 @@ function Sliders({ replay }: { replay: Replaying }) {
       {several && ranges.weight && (
         <fieldset>
           <legend>
-            Weights <small>{fusion && <span dir="auto">of {fusion}</span>}</small>
+            Weights {fusion && <small dir="auto">in {fusion}</small>}
           </legend>
           {Object.entries(knobs.weights).map(([source, weight]) => (
             <Slider
@@ -244,6 +249,11 @@ function Sliders({ replay }: { replay: Replaying }) {
             />
           )}
         </fieldset>
+      )}
+      {replay.answer?.limit && !replay.outdated && (
+        <p class="note" role="status">
+          {replay.answer.limit}
+        </p>
       )}
       {held && JSON.stringify(held) !== JSON.stringify(knobs) && (
         <p class="note">This file holds some settings. Shown is the nearest: {said(held)}.</p>

@@ -5,16 +5,19 @@ import type { Answer } from "./hooks";
 export function Answered<T>({
   answer,
   what,
+  outdated = false,
   children,
 }: {
   answer: Answer<T>;
   what: string;
+  /** It is of settings that are no longer those asked for. */
+  outdated?: boolean;
   children: (value: T) => ComponentChildren;
 }) {
   if (answer.error) return <Failed error={answer.error} retry={answer.retry} />;
   if (answer.value === null) return <Waiting what={what} slow={answer.slow} />;
   return (
-    <div class={answer.pending ? "stale" : undefined} aria-busy={answer.pending}>
+    <div class={answer.pending || outdated ? "stale" : undefined} aria-busy={answer.pending || outdated}>
       {answer.slow && <p class="note">Still working on {what}.</p>}
       {children(answer.value)}
     </div>

@@ -31,6 +31,8 @@ export interface State {
   /** null for observations, which cannot be replayed. */
   settings:
     | (Knobs & {
+        /** The key of the recorded settings. */
+        key: string;
         fusion: string | null;
         ranges: Range;
         replayable: boolean;
@@ -67,6 +69,10 @@ export interface QueryRow {
 
 export interface QueryRows {
   total: number;
+  /** The place of the first of these rows. */
+  offset: number;
+  /** The place of the query that was asked for by its id; null if it is not in the list, or none was. */
+  place: number | null;
   rows: QueryRow[];
 }
 
@@ -147,6 +153,8 @@ export interface Replay {
   /** What a file that holds a few settings answered for: the nearest. */
   body?: Knobs;
   settings: string | null;
+  /** Why the recording could not replay all that was asked; what it replayed is the nearest. */
+  limit?: string | null;
   took_ms: number;
   summary: Summary | null;
   latency: { p50: number | null; p95: number | null; estimated: boolean } | null;

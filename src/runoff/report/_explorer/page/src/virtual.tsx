@@ -20,6 +20,11 @@ export function Virtual({
   height,
   seen,
   stamp,
+  place,
+  busy,
+  enters,
+  hold,
+  gone,
 }: {
   label: string;
   columns: number;
@@ -30,13 +35,24 @@ export function Virtual({
   height: number;
   /** Told which rows are in sight. */
   seen?: (from: number, to: number) => void;
-  /** A change of it returns to the first row. */
-  stamp?: string;
+  /** Names the order of the rows. */
+  stamp?: unknown;
+  /** Where the row that was held stands in this order: null if none is, undefined to start at the top. */
+  place?: number | null | undefined;
+  /** Another order is on its way. */
+  busy?: boolean;
+  /** Whether the first row of the next order takes the focus. */
+  enters?: { current: boolean };
+  /** Told which row the reader holds. */
+  hold?: (index: number | null) => void;
+  /** The row with the focus is not in this order. */
+  gone?: () => void;
 }) {
   const box = useRef<HTMLDivElement>(null);
   const [range, setRange] = useState<[number, number]>([0, 40]);
   const [current, setCurrent] = useState(0);
   const wanted = useRef(false);
+  const pressed = useRef<unknown>();
   const look = useCallback(() => {
     const element = box.current;
     if (!element) return;
@@ -45,17 +61,40 @@ export function Virtual({
     setRange((before) => (before[0] === from && before[1] === to ? before : [from, to]));
   }, [height, total]);
   useLayoutEffect(look, [look]);
-  useEffect(() => {
-    if (box.current) box.current.scrollTop = 0;
-    setCurrent(0);
+  // the focus goes where its row went, before the next key
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const inside = document.activeElement?.matches("[data-index]") && element.contains(document.activeElement);
+    const gives = inside || enters?.current;
+    if (typeof place === "number") {
+      if (inside) element.scrollTop += (place - current) * height;
+      setCurrent(place);
+      hold?.(place);
+      wanted.current = Boolean(inside);
+    } else if (place === null) {
+      setCurrent(Math.max(0, Math.min(total - 1, current)));
+      hold?.(null);
+      if (inside) {
+        element.focus({ preventScroll: true }); // Enter must not open the row that came in its place
+        gone?.();
+      }
+    } else {
+      element.scrollTop = 0;
+      setCurrent(0);
+      wanted.current = Boolean(gives);
+    }
+    if (enters) enters.current = false;
     look();
-  }, [stamp, look]);
+  }, [stamp]);
   useEffect(() => seen?.(...range), [seen, range]);
-  useEffect(() => {
-    if (!wanted.current) return;
+  const take = (index: number) => {
+    const row = wanted.current && box.current?.querySelector<HTMLElement>(`[data-index="${index}"]`);
+    if (!row) return;
     wanted.current = false;
-    box.current?.querySelector<HTMLElement>(`[data-index="${current}"]`)?.focus({ preventScroll: true });
-  }, [current, range]);
+    row.focus({ preventScroll: true });
+  };
+  useLayoutEffect(() => take(current), [current, range]);
 
   const move = (to: number) => {
     const element = box.current;
@@ -68,14 +107,17 @@ export function Virtual({
       element.scrollTop = top + height + headed - element.clientHeight;
     wanted.current = true;
     setCurrent(index);
+    hold?.(index);
     look();
+    take(index);
   };
   const page = Math.max(1, Math.floor((box.current?.clientHeight ?? 400) / height) - 2);
   const onKeyDown = (event: KeyboardEvent) => {
-    if (!(event.target as HTMLElement).matches("[data-index]")) return;
+    const onRow = (event.target as HTMLElement).matches("[data-index]");
+    if (!onRow && event.target !== box.current) return;
     const steps: Record<string, number> = {
-      ArrowDown: current + 1,
-      ArrowUp: current - 1,
+      ArrowDown: onRow ? current + 1 : current,
+      ArrowUp: onRow ? current - 1 : current,
       PageDown: current + page,
       PageUp: current - page,
       Home: 0,
@@ -85,18 +127,22 @@ export function Virtual({
     if (to !== undefined) {
       event.preventDefault();
       move(to);
-    } else if (event.key === "Enter") {
+    } else if (event.key === "Enter" && onRow) {
       event.preventDefault();
       open(current);
     }
   };
   const indices = [];
   for (let index = range[0]; index < Math.min(range[1], total); index++) indices.push(index);
+  // Tab always finds a row, wherever the reader has scrolled
+  const entry = current >= range[0] && current < range[1] ? current : Math.min(range[0] + SPARE, total - 1);
   const tall = Math.min(total * height, TALLEST);
   return (
     <div
-      class="virtual"
+      class={`virtual ${busy ? "stale" : ""}`}
       role="grid"
+      tabIndex={-1}
+      aria-busy={busy}
       aria-label={label}
       aria-rowcount={total + 1}
       aria-colcount={columns}
@@ -115,10 +161,16 @@ export function Virtual({
             class="row"
             aria-rowindex={index + 2}
             data-index={index}
-            tabIndex={index === current ? 0 : -1}
+            tabIndex={index === entry ? 0 : -1}
             style={{ top: `${index * height}px`, height: `${height}px` }}
-            onFocus={() => setCurrent(index)}
-            onClick={() => open(index)}
+            onFocus={() => {
+              setCurrent(index);
+              hold?.(index);
+            }}
+            onPointerDown={() => (pressed.current = stamp)}
+            onClick={(event) => {
+              if (event.detail === 0 || pressed.current === stamp) open(index); // else another row has come under it
+            }}
           >
             {row(index)}
           </div>

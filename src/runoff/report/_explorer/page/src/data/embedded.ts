@@ -93,7 +93,7 @@ function nearest(file: File, wanted: Knobs): Replay {
 
 function rows(file: File, parameters: URLSearchParams): QueryRows {
   const held = file.answers["api/queries"] as QueryRows | undefined;
-  if (held === undefined) return { total: 0, rows: [] };
+  if (held === undefined) return { total: 0, offset: 0, place: null, rows: [] };
   const replay = file.replays.find((one) => one.answer.settings === parameters.get("settings"));
   let found = held.rows;
   if (replay && parameters.get("settings"))
@@ -126,9 +126,10 @@ function rows(file: File, parameters: URLSearchParams): QueryRows {
   const key = COLUMNS[parameters.get("sort") ?? "gain"] ?? COLUMNS.gain!;
   const sign = parameters.get("order") === "asc" ? 1 : -1;
   const ordered = [...found].sort((a, b) => compare(key(a), key(b), sign));
-  const offset = Number(parameters.get("offset") ?? 0);
   const limit = Number(parameters.get("limit") ?? 100);
-  return { total: ordered.length, rows: ordered.slice(offset, offset + limit) };
+  const at = ordered.findIndex((row) => row.query_id === parameters.get("around"));
+  const offset = at < 0 ? Number(parameters.get("offset") ?? 0) : at - (at % limit);
+  return { total: ordered.length, offset, place: at < 0 ? null : at, rows: ordered.slice(offset, offset + limit) };
 }
 
 /** As the table of a server understands it; an unknown number fits no condition. */

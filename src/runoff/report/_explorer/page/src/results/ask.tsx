@@ -7,6 +7,9 @@ import { useKeys } from "../keys";
 import type { QueryRow, QueryRows } from "../types";
 
 const LIMIT = 30;
+const NEAR = 50; // queries fetched around the one in sight
+
+const named = (option: QueryRow | "ask") => (option === "ask" ? "\u0000ask" : option.query_id);
 
 /** One box to ask a live system and to find a recorded query; its keys are those of a combobox. */
 export function Ask({ ask, asking }: { ask: (text: string) => void; asking: boolean }) {
@@ -14,7 +17,8 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
   const id = useId();
   const [text, setText] = useState("");
   const [open, setOpen] = useState(false);
-  const [chosen, setChosen] = useState(-1);
+  const [picked, setPicked] = useState<string | null>(null); // by its id: the list may change under it
+  const hurried = useRef(false); // Enter came before the list for what was typed
   const input = useRef<HTMLInputElement>(null);
   const find = useRested(text.trim(), 120);
   const recorded = state.counts.queries > 0;
@@ -25,9 +29,12 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
   );
   const rows = open ? (found.value?.rows ?? []) : [];
   const options: (QueryRow | "ask")[] = state.live && text.trim() ? ["ask", ...rows] : rows;
+  const chosen = picked === null ? -1 : options.findIndex((one) => named(one) === picked);
+  const pending = found.pending || find !== text.trim();
   const pick = (option: QueryRow | "ask" | undefined) => {
     setOpen(false);
-    setChosen(-1);
+    setPicked(null);
+    hurried.current = false;
     if (option === "ask" || option === undefined) {
       if (state.live && text.trim()) ask(text.trim());
     } else {
@@ -40,17 +47,23 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       setOpen(true);
-      const step = event.key === "ArrowDown" ? 1 : -1;
-      setChosen((before) => Math.max(-1, Math.min(options.length - 1, before + step)));
+      const to = options[Math.min(options.length - 1, chosen + (event.key === "ArrowDown" ? 1 : -1))];
+      setPicked(to === undefined ? null : named(to));
     } else if (event.key === "Enter") {
       event.preventDefault();
-      pick(chosen >= 0 ? options[chosen] : state.live && text.trim() ? "ask" : options[0]);
+      if (chosen >= 0) pick(options[chosen]);
+      else if (state.live && text.trim()) pick("ask");
+      else if (pending) hurried.current = true;
+      else pick(options[0]);
     } else if (event.key === "Escape") {
       event.preventDefault(); // browsers would clear the field, which opens the list again
       if (open) setOpen(false);
       else input.current?.blur();
     }
   };
+  useEffect(() => {
+    if (hurried.current && open && !pending) pick(rows[0]);
+  });
   useEffect(() => {
     if (chosen >= 0) document.getElementById(`${id}-${chosen}`)?.scrollIntoView({ block: "nearest" });
   }, [chosen, id]);
@@ -82,7 +95,8 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
           onInput={(event) => {
             setText(event.currentTarget.value);
             setOpen(true);
-            setChosen(-1);
+            setPicked(null);
+            hurried.current = false;
           }}
           onFocus={() => setOpen(true)}
           onBlur={() => setOpen(false)}
@@ -107,7 +121,7 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
       <ul id={`${id}-list`} role="listbox" aria-label="Queries" hidden={!open || !options.length}>
         {options.map((option, index) => (
           <li
-            key={option === "ask" ? "\u0000ask" : option.query_id}
+            key={named(option)}
             id={`${id}-${index}`}
             role="option"
             aria-selected={index === chosen}
@@ -139,21 +153,34 @@ export function Ask({ ask, asking }: { ask: (text: string) => void; asking: bool
 
 /** Goes to the query before or after the one in sight, in the order of their gain. */
 function useNeighbours() {
-  const { data, state, route, go } = useExplorer();
-  const order = useRef<string[] | null>(null);
-  const move = async (step: number) => {
-    if (!state.counts.queries) return;
+  const { data, state, route, go, saved } = useExplorer();
+  const near = useRef<QueryRows | null>(null);
+  const here = useRef(route.query);
+  const going = useRef(Promise.resolve());
+  useEffect(() => {
+    here.current = route.query;
+  }, [route.query]);
+  useEffect(() => {
+    near.current = null;
+  }, [saved]);
+  const ask = (part: { offset: number; limit: number; around?: string | null }) => {
     const judged = state.counts.judged > 0;
-    order.current ??= (
-      await data.ask<QueryRows>(
-        "GET",
-        address("api/queries", { sort: judged ? "gain" : "text", order: judged ? "desc" : "asc", offset: 0, limit: 1000 }),
-      )
-    ).rows.map((row) => row.query_id);
-    const ids = order.current;
-    const at = ids.indexOf(route.query ?? "");
-    const to = ids[(at + step + ids.length) % ids.length];
-    if (to !== undefined) go({ query: to, doc: null });
+    const sort = judged ? "gain" : "text";
+    return data.ask<QueryRows>("GET", address("api/queries", { sort, order: judged ? "desc" : "asc", ...part }));
   };
-  return { next: () => void move(1).catch(() => {}), previous: () => void move(-1).catch(() => {}) };
+  const move = async (step: number) => {
+    const place = (found: QueryRows | null) => found?.rows.findIndex((row) => row.query_id === here.current) ?? -1;
+    if (place(near.current) < 0) near.current = await ask({ offset: 0, limit: NEAR, around: here.current });
+    const { rows, offset, total } = near.current!;
+    if (!total) return;
+    const at = place(near.current);
+    const to = at < 0 ? (step > 0 ? 0 : total - 1) : (offset + at + step + total) % total;
+    const row = rows[to - offset] ?? (await ask({ offset: to, limit: 1 })).rows[0];
+    if (!row) return;
+    here.current = row.query_id;
+    go({ query: row.query_id, doc: null });
+  };
+  // one after the other, so that no key is lost while an answer is on its way
+  const step = (by: number) => () => (going.current = going.current.then(() => move(by)).catch(() => {}));
+  return { next: step(1), previous: step(-1) };
 }

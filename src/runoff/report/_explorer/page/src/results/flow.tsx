@@ -195,6 +195,7 @@ export function Flow({
 /** Lets rows glide from their old to their new places, unless the reader prefers stillness. */
 function useGlide(box: { current: HTMLElement | null }, ...orders: unknown[]) {
   const tops = useRef(new Map<string, number>());
+  const focused = document.activeElement as HTMLElement | null; // a row that is moved would lose it
   useLayoutEffect(() => {
     const origin = box.current?.getBoundingClientRect().top ?? 0;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -211,5 +212,6 @@ function useGlide(box: { current: HTMLElement | null }, ...orders: unknown[]) {
         });
     }
     tops.current = after;
+    if (focused?.isConnected && box.current?.contains(focused)) focused.focus({ preventScroll: true });
   }, orders);
 }

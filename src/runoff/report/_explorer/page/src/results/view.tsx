@@ -15,7 +15,7 @@ const MORE = 100; // documents on each side
 
 /** One question: its results before and after the second stage. */
 export function Results() {
-  const { state, data, route, go, settings, knobs, changed, saved } = useExplorer();
+  const { state, data, route, go, settings, knobs, changed, saved, outdated } = useExplorer();
   const first = useAnswer<QueryRows>(
     route.query === null && state.counts.queries > 0
       ? address("api/queries", { ...start(state), offset: 0, limit: 1 })
@@ -87,7 +87,7 @@ export function Results() {
           )}
         </Empty>
       ) : (
-        <Answered answer={answer} what="the results">
+        <Answered answer={answer} what="the results" outdated={outdated}>
           {(found) => <Shown answer={found} more={more} />}
         </Answered>
       )}
