@@ -187,7 +187,7 @@ class Work:
                 step(done, every)
 
         for page, held in self._graded(asked.key):
-            for key in held.keys() & failed.keys():  # a call asks again wherever it occurs
+            for key in held.keys() & failed.keys():  # asked again where its question recurs
                 del held[key]
             texts = self.documents.of(list(_waiting(page, held)))
             for at in range(0, len(page), _BLOCK):
