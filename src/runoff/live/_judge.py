@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runoff._util.arguments import count, is_one_of, is_share
@@ -13,21 +13,24 @@ from runoff._util.progress import check_progress, counted
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
 from runoff.live._judging.asking import Asked, Judge, family_of, judge_of
-from runoff.live._judging.differences import MEASURES, orders
+from runoff.live._judging.differences import MEASURES, ORDERS
 from runoff.live._judging.found import found_in
+from runoff.live._judging.latest import counts, latest, setup_of
 from runoff.live._judging.store import Judged, file_of
+from runoff.live._judging.texts import Documents
 from runoff.live._judging.work import Work
 from runoff.live._observations import Observations
+from runoff.live._store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from os import PathLike
 
     from runoff._util.progress import Wanted
     from runoff.live._judging.found import Judging
-    from runoff.live._judging.work import Texts
+    from runoff.live._judging.texts import Texts
     from runoff.live._observation import Observation
     from runoff.rerank import Cap, Price
-    from runoff.scores import ModelIdentity
 
 People = Callable[[str, str], int | None]
 
@@ -108,7 +111,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         MissingExtra: pyarrow is not installed.
     """
     folder = path_of("path", path)
-    _check(measure, labels, bound, level, cutoff, own_model)
+    _check(measure, against, labels, bound, level, cutoff, own_model)
     check_progress(progress)
     if page is not None and (people is None or callable(people)):
         raise InvalidArgument("page", page, "needs a table: pass its file as people=")
@@ -116,18 +119,20 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     if asked is None and people is None:
         raise InvalidArgument("by", by, "must be a judge, unless people= is given")
     seen = Observations(folder, since=since)
-    notes: list[str] = []
-    latest, usual = _latest(seen, against, notes)
+    iter(seen)  # writes what this process holds
+    store = Store(folder)
+    setup, models, usual, left_out = latest(store, since, against)
+    notes = [*left_out]
     if asked is not None:
-        for model in _models(latest, against):
-            _check_own(asked, model.name, own_model, notes)
-    store = Judged(file_of(folder))
-    setup = _setup(latest, against)
-    k = cutoff or _usual(store, setup, usual)
+        for model in models:
+            _check_own(asked, model, own_model, notes)
+    grades = Judged(file_of(folder))
+    k = cutoff or _usual(grades, setup, usual)
     # SDCG's had no name before there was another
     system = f"{setup} {against}@{k}" + (" nDCG" if measure == "nDCG" else "")
-    work = Work(store, system, k, against, texts, whole=measure == "nDCG")
-    work.read(one for one in seen if _counts(one, against) and _setup(one, against) == setup)
+    same = partial(_same, seen, setup, against)
+    work = Work(grades, system, k, against, Documents(store, texts), same, whole=measure == "nDCG")
+    work.read()
     work.take(labels)
     if work.without_text:
         notes.append(
@@ -155,17 +160,25 @@ def judge(  # noqa: PLR0913 - all but the first two by name
         notes.append(f"The judge stopped at its cap: the next questions would take {reply.capped}.")
     if reply.failed:
         notes.append(f"{reply.failed} replies of the judge have no grade.")
-    store.put("now", now)
-    asked_about = work.questions
-    del work  # the texts of documents may be most of the memory
-    return replace(found_in(store, now), usage=reply.usage, queries=asked_about)
+    grades.put("now", now)
+    questions = work.documents.questions
+    del work  # what was given may be most of the memory
+    return replace(found_in(grades, now), usage=reply.usage, queries=questions)
 
 
 def _check(
-    measure: str, labels: int, bound: float, level: float, cutoff: int | None, own_model: str
+    measure: str,
+    against: str,
+    labels: int,
+    bound: float,
+    level: float,
+    cutoff: int | None,
+    own_model: str,
 ) -> None:
     if not is_one_of(measure, MEASURES):
         raise InvalidArgument("measure", measure, 'must be "SDCG" or "nDCG"')
+    if against not in ORDERS:
+        raise InvalidArgument("against", against, 'must be "fused" or "shadow"')
     count("labels", labels)
     if cutoff is not None:
         count("cutoff", cutoff)
@@ -177,48 +190,9 @@ def _check(
         raise InvalidArgument("own_model", own_model, 'must be "refuse" or "mark"')
 
 
-def _counts(seen: Observation, against: str) -> bool:
-    before, after = orders(seen, against)
-    told = against != "shadow" or (seen.shadow is not None and seen.shadow.complete)
-    return told and seen.outcome.complete and bool(before or after)
-
-
-def _models(seen: Observation, against: str) -> list[ModelIdentity]:
-    """Return the models behind what is compared."""
-    shadow = [seen.shadow.model] if against == "shadow" and seen.shadow is not None else []
-    return [seen.model, *shadow]
-
-
-def _setup(seen: Observation, against: str) -> str:
-    """Return what an answer was made with; answers of another setup say nothing about it."""
-    models = (f"{one.name} {one.revision}".rstrip() for one in _models(seen, against))
-    return " ".join([seen.pipeline, *models])
-
-
-def _latest(seen: Observations, against: str, notes: list[str]) -> tuple[Observation, int]:
-    """Return the latest answer that counts and its setup's usual `top_k`; note how many do not."""
-    latest: Observation | None = None
-    many: Counter[str] = Counter()
-    results: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    degraded = 0
-    for one in seen:
-        setup = _setup(one, against)
-        results[setup][one.top_k] += 1
-        if not _counts(one, against):
-            degraded += 1
-            continue
-        many[setup] += 1
-        if latest is None or one.time > latest.time:
-            latest = one
-    if latest is None:
-        remedy = "has no complete answer to compare"
-        raise InvalidArgument("path", seen.path, remedy)
-    setup = _setup(latest, against)
-    if degraded:
-        notes.append(f"{degraded} answers are left out: they are degraded or lack an order.")
-    if other := many.total() - many[setup]:
-        notes.append(f"{other} answers are left out: they are of another configuration or model.")
-    return latest, results[setup].most_common(1)[0][0]
+def _same(seen: Observations, setup: str, against: str) -> Iterator[Observation]:
+    """Yield the answers that count and were made with a setup."""
+    return (one for one in seen if counts(one, against) and setup_of(one, against) == setup)
 
 
 def _check_own(asked: Judge, model: str, own_model: str, notes: list[str]) -> None:

@@ -92,15 +92,25 @@ class Reader:
         Raises:
             RecordingDamaged, RecordingTooNew: as for `each`.
         """
+        for shard, table in self.tables_between(first, last, known):
+            times = table["time"]
+            inside = pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last))
+            yield from self.made(shard, table.filter(inside))
+
+    def tables_between(
+        self,
+        first: float,
+        last: float,
+        known: Iterable[tuple[Shard, Counts]],
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[tuple[Shard, pa.Table]]:
+        """Yield the tables that have observations of some time, as `tables` does; see `between`."""
         others = {
             shard: counts.kept
             for shard, counts in known
             if counts.last < first or counts.first > last
         }
-        for shard, table in self.tables(skipped=others):
-            times = table["time"]
-            inside = pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last))
-            yield from self.made(shard, table.filter(inside))
+        return self.tables(columns, skipped=others)
 
     def youngest(self, most: int) -> Iterator[Observation]:
         """Yield the youngest observations, as `each` does; of others, only the times are read.

@@ -75,14 +75,14 @@ class Tally:
         batch = table.select(self.COLUMNS).combine_chunks().to_batches()[0]
         column = dict(zip(self.COLUMNS, batch.columns, strict=True))
         for name in self.COLUMNS[:-1]:
-            _whole(column[name])
+            whole(column[name])
         times = column["time"].to_numpy()
         self.many += len(times)
         self.first = min(self.first or float(times.min()), float(times.min()))
         self.last = max(self.last, float(times.max()))
         for counter, values in (
             (self.pipelines, column["pipeline"]),
-            (self.models, _whole(column["model"].field("name"))),
+            (self.models, whole(column["model"].field("name"))),
         ):
             counter.update({it["values"]: it["counts"] for it in values.value_counts().to_pylist()})
         self._add_degraded(column["degraded"])
@@ -103,8 +103,8 @@ class Tally:
         own = pc.equal(stages.field("parent"), -1)  # those that are not part of another
         stages, times = stages.filter(own), times[own.to_numpy(zero_copy_only=False)]
         named = pc.binary_join_element_wise(stages.field("stage"), stages.field("source"), " ")
-        names = _whole(named).dictionary_encode()
-        spent = _whole(stages.field("latency_ms")).to_numpy()
+        names = whole(named).dictionary_encode()
+        spent = whole(stages.field("latency_ms")).to_numpy()
         places = names.indices.to_numpy()
         for at, name in enumerate(names.dictionary.to_pylist()):
             self.latencies[name].add(times[places == at], spent[places == at])
@@ -113,7 +113,7 @@ class Tally:
 
     def _add_orders(self, column: dict[str, pa.Array]) -> None:
         """Count what the second stage and the shadow changed among the first results."""
-        ranks, fates, truncated = (_List(column[name]) for name in ("ranks", "fates", "truncated"))
+        ranks, fates, truncated = (Lists(column[name]) for name in ("ranks", "fates", "truncated"))
         fates.check_alike(ranks)
         truncated.check_alike(ranks)
         self.truncated += int(np.sum(truncated.values))
@@ -129,24 +129,24 @@ class Tally:
         self.replaced += int(ranks.each(new)[scored].sum())
         has = pc.is_valid(column["shadow"]).to_numpy(zero_copy_only=False)
         if has.any():
-            shadow = _List(_whole(column["shadow"].filter(has).field("rank")))
+            shadow = Lists(whole(column["shadow"].filter(has).field("rank")))
             mine = np.repeat(has, ranks.lengths)
-            found = _List(column["ranks"].filter(has))
+            found = Lists(column["ranks"].filter(has))
             shadow.check_alike(found)
             shown = found.first(shadow.values, shadow.values > 0, top_k[has])
             self.shadows += int(has.sum())
             self.shadow_changed += int((found.each(shown != after[mine]) > 0).sum())
 
 
-class _List:
+class Lists:
     """A list column as one array of values, with the row of each."""
 
     def __init__(self, column: pa.ListArray) -> None:
         self.lengths = column.value_lengths().to_numpy()
         self.rows = np.repeat(np.arange(len(column)), self.lengths)
-        self.values = _whole(column.flatten()).to_numpy(zero_copy_only=False)
+        self.values = whole(column.flatten()).to_numpy(zero_copy_only=False)
 
-    def check_alike(self, other: _List) -> None:
+    def check_alike(self, other: Lists) -> None:
         """Refuse a list whose rows have other lengths than another's.
 
         Raises:
@@ -179,7 +179,12 @@ class _List:
         return found
 
 
-def _whole(column: pa.Array) -> pa.Array:
+def whole(column: pa.Array) -> pa.Array:
+    """Return a column that lacks no value.
+
+    Raises:
+        ValueError: it does.
+    """
     if column.null_count:
         msg = "a value is missing"
         raise ValueError(msg)

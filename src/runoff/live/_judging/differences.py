@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from runoff.errors import InvalidArgument
@@ -30,6 +31,9 @@ GRADES = 3
 
 MEASURES = ("SDCG", "nDCG")
 """What may be stated; P@k stands beside either."""
+
+ORDERS = ("fused", "shadow")
+"""What an order may be compared with; see `orders`."""
 
 _RELEVANT = 2
 
@@ -130,6 +134,7 @@ def steepest(measure: str, cutoff: int) -> float:
     )
 
 
+@cache
 def discount(rank: int) -> float:
     """Return what a gain counts at a rank; 0 for rank 0, outside of the list."""
     return 1 / math.log2(rank + 1) if rank else 0.0

@@ -11,20 +11,19 @@ from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.live._judging.differences import gain, is_relevant, steepest
+from runoff.live._judging.graded import graded, worth
 from runoff.live._judging.quality import Quality, quality
 from runoff.live._judging.ratio import REACH, between, extremes
-from runoff.live._judging.store import PEOPLE
 from runoff.live._ppi import Sheet, corrected, ends_of
 from runoff.live._statement import Statement, stated
 from runoff.scores import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Mapping
 
     from runoff.evaluation import Collection
-    from runoff.live._judging.store import Judged, Pair, Taken
+    from runoff.live._judging.graded import Graded
+    from runoff.live._judging.store import Judged
 
 _MANY_VALUES = 20  # a slice with more of them names users or sessions
 _OF = {
@@ -33,7 +32,6 @@ _OF = {
     "judge": "the judge's own grades, which nobody checked",
 }
 _IDEAL = "The ideal of nDCG@{} is the best order of the documents of either list."
-Grade = int | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -139,55 +137,25 @@ def found_in(store: Judged, now: Mapping[str, Any]) -> Judging:
         store: the grades.
         now: what `judge` was asked last.
     """
-    return _Grades(store, now).judging()
+    return _Found(store, now).judging()
 
 
-class _Grades:
-    """The queries of one system and what was said of their documents."""
+class _Found:
+    """What the grades of one system's queries show."""
 
     def __init__(self, store: Judged, now: Mapping[str, Any]) -> None:
         self._now = now
-        self._taken = store.taken(now["system"])
-        self._judge: Mapping[tuple[str, str], Grade] = (
-            store.grades(now["key"]) if now["key"] else {}
-        )
-        self._people = store.grades(PEOPLE)
-        self._waits = [
-            (
-                bool(now["key"]) and any(self._unasked(query, one) for one in pairs),
-                any(
-                    one.chance > 0 and (query.query_key, one.text_key) not in self._people
-                    for one in pairs
-                ),
-            )
-            for query, pairs in self._taken
-        ]
-
-    def _unasked(self, query: Taken, pair: Pair) -> bool:
-        grade = self._judge.get((query.query_key, pair.text_key), -1)
-        return grade is not None and grade < 0
+        self._said = graded(store, now["system"], now["key"])
+        self._failed = store.failed(now["key"]) if now["key"] else 0
 
     def judging(self) -> Judging:
-        now = self._now
-        judged, graded = (
-            bool(now["key"]),
-            any(
-                (query.query_key, one.text_key) in self._people
-                for query, pairs in self._taken
-                for one in pairs
-                if one.chance > 0
-            ),
-        )
-        mode = "people" if not judged else "both" if graded else "judge"
+        now, said = self._now, self._said
+        judged = bool(now["key"])
+        mode = "people" if not judged else "both" if said.heard.any() else "judge"
         measure = now.get("measure", "SDCG")  # older ones do not say
         alone = self._stated("judge", measure) if mode == "both" else None
-        for_people = sum(
-            (query.query_key, one.text_key) not in self._people
-            for query, pairs in self._taken
-            for one in pairs
-            if one.chance > 0
-        )
-        for_judge = sum(waits for waits, _ in self._waits)
+        for_people = int(said.unheard.sum())
+        for_judge = int(said.waits(said.unasked).sum()) if judged else 0
         notes = [*now["notes"]]
         if measure == "nDCG":
             notes.insert(0, _IDEAL.format(now["cutoff"]))
@@ -207,129 +175,87 @@ class _Grades:
             self._stated(mode, measure),
             self._stated(mode, "P"),
             alone,
-            quality(self._both()),
+            quality(said.both),
             now["name"],
             Usage(),
-            sum(grade is None for grade in self._judge.values()),
+            self._failed,
             for_people,
             for_judge,
-            self._merged(),
+            said.merged,
             notes=tuple(notes),
         )
 
-    def _counted(self, mode: str) -> Sequence[tuple[Taken, list[Pair]]]:
-        """Return the queries before the first that waits for a judge who counts."""
-        for at, (judge, people) in enumerate(self._waits):
-            if (judge and mode != "people") or (people and mode != "judge"):
-                return self._taken[:at]
-        return self._taken
+    def _counted(self, mode: str) -> int:
+        """Return how many queries are before the first that waits for a judge who counts."""
+        said = self._said
+        waits = np.zeros(len(said.times), np.bool_)
+        if self._now["key"] and mode != "people":
+            waits |= said.waits(said.unasked)
+        if mode != "judge":
+            waits |= said.waits(said.unheard)
+        return int(waits.argmax()) if waits.any() else len(waits)
 
     def _stated(self, mode: str, measure: str) -> Statement:
-        counted = self._counted(mode)
+        said = self._said.first(self._counted(mode))
         sheet = (
-            self._by_query(counted)
+            self._by_query(said)
             if measure == "nDCG"
-            else self._by_document(counted, weighted=measure != "P")
+            else self._by_document(said, weighted=measure != "P")
         )
-        labels = 0
-        if mode != "judge":
-            labels = sum(
-                one.chance > 0 and self._people.get((query.query_key, one.text_key)) is not None
-                for query, pairs in counted
-                for one in pairs
-            )
-        few = {
-            name
-            for name in {name for query, _ in counted for name in query.slices}
-            if 1 < len({query.slices.get(name) for query, _ in counted}) <= _MANY_VALUES
-        }
+        values: dict[str, set[str | None]] = {name: set() for one in said.slices for name in one}
+        for name, held in values.items():
+            held.update(one.get(name) for one in said.slices)
+        few = {name for name, held in values.items() if 1 < len(held) <= _MANY_VALUES}
         return stated(
             corrected(sheet, by=mode),
-            times=[query.time for query, _ in counted],
+            times=said.times,
             slices=[
-                {name: held for name, held in query.slices.items() if name in few}
-                for query, _ in counted
+                {name: held for name, held in one.items() if name in few} for one in said.slices
             ],
-            changed=np.array([bool(pairs) for _, pairs in counted], np.bool_),
+            changed=said.waits(np.ones(len(said.query), np.bool_)),
             bound=self._now["bound"],
             level=self._now["level"],
             about={
                 "measure": f"{measure}@{self._now['cutoff']}",
-                "labels": labels,
+                "labels": 0 if mode == "judge" else int((said.heard & (said.people >= 0)).sum()),
                 "of": _OF[mode],
             },
         )
 
-    def _by_document(self, counted: Sequence[tuple[Taken, list[Pair]]], *, weighted: bool) -> Sheet:
+    def _by_document(self, said: Graded, *, weighted: bool) -> Sheet:
         value: Callable[[float], float] = gain if weighted else is_relevant
-        rows = [
-            (at, query.query_key, one) for at, (query, pairs) in enumerate(counted) for one in pairs
-        ]
-        keys = [(key, one.text_key) for _, key, one in rows]
-        largest = np.array([query.largest for query, _ in counted], np.float64)
+        largest = said.largest.copy()
         if not weighted:
             largest *= steepest(self._now.get("measure", "SDCG"), self._now["cutoff"])
         return Sheet(
-            np.array([at for at, _, _ in rows], np.int64),
-            np.array([one.weight if weighted else one.share for *_, one in rows], np.float64),
-            ends_of(_said(self._judge, keys, value)),
-            ends_of(_said(self._people, keys, value)),
-            np.array([one.chance for *_, one in rows], np.float64),
+            said.query,
+            said.weight if weighted else said.share,
+            ends_of(worth(said.judge, value)),
+            ends_of(worth(said.people, value)),
+            said.chance,
             largest,
         )
 
-    def _by_query(self, counted: Sequence[tuple[Taken, list[Pair]]]) -> Sheet:
-        changed = [(at, *one) for at, one in enumerate(counted) if one[1]]
-        width = max((len(pairs) for _, _, pairs in changed), default=0)
+    def _by_query(self, said: Graded) -> Sheet:
+        changed, first, row = np.unique(said.query, return_index=True, return_inverse=True)
+        chance = said.chance[first]
+        width = int(said.place.max(initial=-1)) + 1
         weights, judge, people = (np.zeros((len(changed), width)) for _ in range(3))
-        for at, (_, query, pairs) in enumerate(changed):
-            keys = [(query.query_key, one.text_key) for one in pairs]
-            weights[at, : len(keys)] = [one.weight for one in pairs]
-            judge[at, : len(keys)] = _said(self._judge, keys, gain)
-            if pairs[0].chance:
-                people[at, : len(keys)] = _said(self._people, keys, gain)
+        weights[row, said.place] = said.weight
+        judge[row, said.place] = worth(said.judge, gain)
+        picked = chance[row] > 0
+        people[row[picked], said.place[picked]] = worth(said.people[picked], gain)
         cutoff = self._now["cutoff"]
         possible = extremes(weights, cutoff)
         size = np.ptp(possible, axis=0)
         return Sheet(
-            np.array([at for at, _, _ in changed], np.int64),
+            changed,
             size,
             between(weights, judge, cutoff) / size,
             between(weights, people, cutoff) / size,
-            np.array([pairs[0].chance for _, _, pairs in changed], np.float64),
-            np.array([query.largest for query, _ in counted], np.float64),
+            chance,
+            said.largest,
             possible / size,
             usual=0.0,
             reach=REACH,
         )
-
-    def _both(self) -> dict[tuple[str, str], tuple[Pair, int, int]]:
-        found = {}
-        for query, pairs in self._taken:
-            for one in pairs:
-                key = query.query_key, one.text_key
-                judge, people = self._judge.get(key), self._people.get(key)
-                if one.chance > 0 and judge is not None and judge >= 0 and people is not None:
-                    found[key] = one, judge, people
-        return found
-
-    def _merged(self) -> dict[str, dict[str, int]]:
-        merged: dict[str, dict[str, int]] = {}
-        for query, pairs in self._taken:
-            for one in pairs:
-                key = query.query_key, one.text_key
-                grade = self._people.get(key)
-                grade = self._judge.get(key) if grade is None else grade
-                if grade is not None and grade >= 0 and one.doc_id:
-                    merged.setdefault(query.query_key, {})[one.doc_id] = grade
-        return merged
-
-
-def _said(
-    grades: Mapping[tuple[str, str], Grade],
-    keys: Sequence[tuple[str, str]],
-    value: Callable[[float], float],
-) -> NDArray[np.float64]:
-    """Return what grades are worth, by the keys of query and text; NaN where there is none."""
-    given = (grades.get(key) for key in keys)
-    return np.array([np.nan if one is None or one < 0 else value(one) for one in given], np.float64)

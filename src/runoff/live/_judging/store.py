@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 PEOPLE = "people"
 """The judge under whose name people's grades are kept."""
 
+PAGE = 1000
+"""How many queries are read at a time."""
+
+FORGOTTEN = "forgotten:"
+"""What the hash of the text of a forgotten document becomes, before something random."""
+
 _FOLDER, _FILE = "judged", "grades.sqlite"
 _APPLICATION, _FORMAT = 0x72754A67, 1  # "ruJg", where SQLite keeps a place for it
 _WAIT = 10.0  # seconds for another process
@@ -139,24 +145,39 @@ class Judged:
                         ((added.lastrowid, *pair) for pair in pairs),
                     )
 
-    def taken(self, system: str) -> list[tuple[Taken, list[Pair]]]:
-        """Return the queries of a system with what differs, in the order in which they count."""
+    def pages(self, system: str) -> Iterator[list[tuple[Taken, list[Pair]]]]:
+        """Yield the queries of a system with what differs, in the order in which they count.
+
+        Some come at a time, and between them others may write. What is added meanwhile is left out.
+        """
+        shared: dict[str, Mapping[str, str]] = {}  # one object for all queries of the same slices
         with self._open() as connection:
-            found = {
-                place: (Taken(one, time, key, json.loads(slices), size, largest), list[Pair]())
-                for place, one, time, key, slices, size, largest in connection.execute(
+            (last,) = connection.execute(
+                "SELECT max(place) FROM queries WHERE system = ?", (system,)
+            ).fetchone()
+        at = 0
+        while last is not None and at < last:
+            with self._open() as connection:
+                found = {}
+                for place, one, time, key, slices, *sizes in connection.execute(
                     "SELECT place, id, time, query_key, slices, size, largest FROM queries "
-                    "WHERE system = ? ORDER BY place",
-                    (system,),
-                )
-            }
-            for place, *pair in connection.execute(
-                "SELECT pairs.* FROM pairs JOIN queries USING (place) WHERE system = ? "
-                "ORDER BY place, pairs.rowid",
-                (system,),
-            ):
-                found[place][1].append(Pair(*pair))
-        return list(found.values())
+                    "WHERE system = ? AND place > ? AND place <= ? ORDER BY place LIMIT ?",
+                    (system, at, last, PAGE),
+                ):
+                    if slices not in shared:
+                        shared[slices] = json.loads(slices)
+                    taken = Taken(one, time, key, shared[slices], *sizes)
+                    found[place] = taken, list[Pair]()
+                if not found:
+                    return
+                for place, *pair in connection.execute(
+                    "SELECT pairs.* FROM pairs JOIN queries USING (place) WHERE system = ? "
+                    "AND place BETWEEN ? AND ? ORDER BY place, pairs.rowid",
+                    (system, min(found), max(found)),
+                ):
+                    found[place][1].append(Pair(*pair))
+            at = max(found)
+            yield list(found.values())
 
     def ids(self, system: str) -> set[str]:
         """Return which observations were taken."""
@@ -175,14 +196,25 @@ class Judged:
                 ((query, text, judge, grade) for query, text, grade in grades),
             )
 
-    def grades(self, judge: str) -> dict[tuple[str, str], int | None]:
-        """Return what a judge said, by the keys of query and text."""
+    def grades(self, judge: str, queries: Iterable[str]) -> dict[tuple[str, str], int | None]:
+        """Return what a judge said of some queries, by the keys of query and text."""
         with self._open() as connection:
-            rows = connection.execute(
-                "SELECT query_key, text_key, grade FROM grades WHERE judge = ?", (judge,)
-            )
-            shared: dict[str, str] = {}  # one string for all documents of a query
-            return {(shared.setdefault(query, query), text): grade for query, text, grade in rows}
+            return {
+                (query, text): grade
+                for query in dict.fromkeys(queries)
+                for text, grade in connection.execute(
+                    "SELECT text_key, grade FROM grades WHERE query_key = ? AND judge = ?",
+                    (query, judge),
+                )
+            }
+
+    def failed(self, judge: str) -> int:
+        """Return how many replies of a judge have no grade."""
+        with self._open() as connection:
+            (many,) = connection.execute(
+                "SELECT count(*) FROM grades WHERE judge = ? AND grade IS NULL", (judge,)
+            ).fetchone()
+        return int(many)
 
     def forget(self, *, query_key: str = "", doc_id: str = "") -> int:
         """Remove what is kept of a query, or the id and the text's hash of a document.
@@ -209,7 +241,7 @@ class Judged:
                     "SELECT DISTINCT text_key FROM pairs WHERE doc_id = ?", (doc_id,)
                 ).fetchall()
                 for (key,) in keys:
-                    other = f"forgotten:{secrets.token_hex(16)}"
+                    other = f"{FORGOTTEN}{secrets.token_hex(16)}"
                     connection.execute(
                         "UPDATE OR REPLACE grades SET text_key = ? WHERE text_key = ?", (other, key)
                     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,21 +15,31 @@ from runoff.live._judging.asking import Asked, Judge, questions
 from runoff.live._judging.differences import GRADES, differing
 from runoff.live._judging.ratio import extremes
 from runoff.live._judging.sheet import Asking, added, returned
-from runoff.live._judging.store import PEOPLE, Pair, Taken
+from runoff.live._judging.store import PAGE, PEOPLE, Pair, Taken
 from runoff.live._ppi import chances, picked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from runoff.live._judging.differences import Row
     from runoff.live._judging.store import Judged
+    from runoff.live._judging.texts import Documents, Key
     from runoff.live._observation import Observation
     from runoff.rerank import Cap, Price
 
-Texts = Callable[[str], str | None] | Mapping[str, str]
-"""Returns the text of a question by its hash, and that of a document by its id."""
-
 _BLOCK = 50  # queries whose documents are asked about in one random order
 _UNASKED = -1  # the judge failed once; after the second time the grade is None
+
+
+class _New(NamedTuple):
+    """A query that is to be taken; its documents as JSON, a third of the memory of objects."""
+
+    time: float
+    taken: Taken
+    many: int
+    pairs: str
 
 
 @dataclass(slots=True)
@@ -37,6 +47,7 @@ class Work:
     """The queries of one system: which are new, their texts, and who is asked what.
 
     Attributes:
+        seen: returns the observations of the system.
         whole: people grade all documents of a query, or none.
     """
 
@@ -44,31 +55,22 @@ class Work:
     system: str
     cutoff: int
     against: str
-    texts: Texts | None
+    documents: Documents
+    seen: Callable[[], Iterable[Observation]]
     whole: bool = False
-    questions: dict[str, str] = field(default_factory=dict)
-    documents: dict[tuple[str, str], str] = field(default_factory=dict)
-    new: list[tuple[float, Taken, list[Pair]]] = field(default_factory=list)
+    new: list[_New] = field(default_factory=list)
     without_text: int = 0
 
-    def read(self, seen: Iterable[Observation]) -> None:
-        """Read what differs, and the texts."""
+    def read(self) -> None:
+        """Read what differs, and what has texts."""
         known = self.store.ids(self.system)
-        for one in seen:
-            rows = differing(one, self.cutoff, self.against, whole=self.whole)
-            query = one.query or self._given(one.query_hash)
-            found = {
-                row.text_key: one.texts[row.at] if one.texts else self._given(row.doc_id)
-                for row in rows
-            }
-            complete = query is not None and all(text is not None for text in found.values())
-            if rows and not complete:
+        shared: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}  # of many queries each
+        for one in self.seen():
+            rows = self._rows(one)
+            found = self.documents.read(one, rows)
+            if rows and found is None:
                 self.without_text += one.id not in known
                 continue
-            if rows:
-                self.questions[one.query_hash] = cast("str", query)
-                for key, text in found.items():
-                    self.documents[one.query_hash, key] = cast("str", text)
             if one.id in known:
                 continue
             pairs = [
@@ -79,48 +81,63 @@ class Work:
                     row.after,
                     row.weight,
                     row.share,
-                    len(found[row.text_key] or ""),
+                    len((found or {}).get(row.text_key, "")),
                     0.0,
                 )
                 for row in rows
             ]
-            taken = Taken(
-                one.id, one.time, one.query_hash, dict(one.slices), self._size(pairs), 0.0
-            )
-            self.new.append((one.time, taken, pairs))
+            slices = shared.setdefault(tuple(one.slices.items()), dict(one.slices))
+            taken = Taken(one.id, one.time, one.query_hash, slices, self._size(pairs), 0.0)
+            self.new.append(_New(one.time, taken, len(pairs), json.dumps(pairs)))
 
-    def _given(self, key: str) -> str | None:
-        if self.texts is None or not key:
-            return None
-        found = self.texts.get(key) if isinstance(self.texts, Mapping) else self.texts(key)
-        if found is not None and not isinstance(found, str):
-            raise InvalidArgument("texts", found, f"must return texts (for {key!r})")
-        return found
+    def _rows(self, one: Observation) -> list[Row]:
+        return differing(one, self.cutoff, self.against, whole=self.whole)
+
+    def _find(self, lost: Iterable[tuple[Taken, Pair]]) -> None:
+        """Look for texts whose observations are gone: the same question may have been asked since.
+
+        Args:
+            lost: queries of this system, and documents.
+        """
+        queries = {query.query_key for query, _ in lost}
+        if queries:
+            for one in self.seen():
+                if one.query_hash in queries:
+                    self.documents.read(one, self._rows(one), hold=True)
 
     def take(self, labels: int) -> None:
         """Add the new queries in the order of time, and pick what people are to grade."""
-        self.new.sort(key=lambda one: (one[0], one[1].id))
+        self.new.sort(key=lambda one: (one.time, one.taken.id))
         if not self.new:
             return
-        before = self.store.taken(self.system)
-        done = sum(query.size * self._work(pairs) for query, pairs in before)
-        rate = labels / (2 * self.cutoff if self.whole else 1) / max(len(self.new), len(before))
+        many = len(self.store.ids(self.system))
+        done = sum(
+            query.size * self._work(len(pairs))
+            for page in self.store.pages(self.system)
+            for query, pairs in page
+        )
+        rate = labels / (2 * self.cutoff if self.whole else 1) / max(len(self.new), many)
         shares, largest = chances(
-            np.array([query.size for _, query, _ in self.new]),
+            np.array([one.taken.size for one in self.new]),
             min(1.0, rate),
-            (done, len(before)),
-            np.array([self._work(pairs) for _, _, pairs in self.new]),
+            (done, many),
+            np.array([self._work(one.many) for one in self.new]),
         )
         seed = self.store.get("seed")
-        rows = []
-        for (_, query, pairs), share, most in zip(self.new, shares, largest, strict=True):
+        self.store.take(self.system, self._shared_out(shares, largest, seed))
+        self.new = []
+
+    def _shared_out(
+        self, shares: NDArray[np.float64], largest: NDArray[np.float64], seed: int
+    ) -> Iterator[tuple[Taken, list[Pair]]]:
+        """Yield the new queries with what people are to grade of them."""
+        for new, share, most in zip(self.new, shares, largest, strict=True):
+            query, pairs = new.taken, [Pair(*one) for one in json.loads(new.pairs)]
             given = self._handed_out(pairs, float(share), _draw(seed, query.id))
             if self.whole:  # a table shows them in this order
                 places = {one: _draw(seed, f"{query.id} {one.text_key}") for one in given}
                 given.sort(key=places.__getitem__)
-            rows.append((query._replace(largest=float(most)), given))
-        self.store.take(self.system, rows)
-        self.new = []
+            yield query._replace(largest=float(most)), given
 
     def _size(self, pairs: Sequence[Pair]) -> float:
         weights = np.array([one.weight for one in pairs])
@@ -128,9 +145,9 @@ class Work:
             return float(np.ptp(extremes(weights[None], self.cutoff)))
         return float(np.abs(weights).sum())
 
-    def _work(self, pairs: Sequence[Pair]) -> float:
+    def _work(self, many: int) -> float:
         """Return how many of a query's documents people grade, as a share of the most."""
-        return len(pairs) / (2 * self.cutoff) if self.whole else 1.0
+        return many / (2 * self.cutoff) if self.whole else 1.0
 
     def _handed_out(self, pairs: list[Pair], share: float, draw: float) -> list[Pair]:
         """Return a query's documents with the chance of those that people grade."""
@@ -158,11 +175,10 @@ class Work:
             step: called with the documents that were asked about, and all of them.
         """
         total = Asked()
-        held = self.store.grades(asked.key)
-        taken = self.store.taken(self.system)
         rng = np.random.default_rng(self.store.get("seed"))
-        every = len({key for key in _waiting(taken, held) if key in self.documents})
+        every = self._find_all(asked.key, count=step is not None)
         done = 0
+        failed: dict[Key, bool] = {}  # in this call: whether it did before
 
         def one_more() -> None:
             nonlocal done
@@ -170,36 +186,76 @@ class Work:
             if step is not None:
                 step(done, every)
 
-        for at in range(0, len(taken), _BLOCK):
-            waiting = _waiting(taken[at : at + _BLOCK], held)
-            gone = [key for key in waiting if key not in self.documents]
-            self.store.grade(asked.key, ((*key, None) for key in gone))  # no text is left to grade
-            keys = [key for key in waiting if key in self.documents]
-            rng.shuffle(keys)
-            found = questions(
-                asked,
-                [(key, self.questions[key[0]], self.documents[key]) for key in keys],
-                price=price,
-                cap=cap,
-                before=total.usage,
-                asked_one=one_more,
-            )
-            missed = [] if found.capped else [key for key in keys if key not in found.grades]
-            self.store.grade(
-                asked.key,
-                [
-                    *((*key, grade) for key, grade in found.grades.items()),
-                    *((*key, None if key in held else _UNASKED) for key in missed),
-                ],
-            )
-            held |= found.grades
-            total.usage += found.usage
-            total.failed += found.failed
-            total.errors += found.errors
-            if found.capped:
-                total.capped = found.capped
-                break
+        for page, held in self._graded(asked.key):
+            for key in held.keys() & failed.keys():  # asked again where its question recurs
+                del held[key]
+            texts = self.documents.of(list(_waiting(page, held)))
+            for at in range(0, len(page), _BLOCK):
+                there: dict[Key, bool] = {}
+                for query, one in _waiting(page[at : at + _BLOCK], held):
+                    key = query.query_key, one.text_key
+                    there[key] = there.get(key, False) or self.documents.has(query, one)
+                # no text is left to grade
+                gone = [key for key, is_there in there.items() if not is_there]
+                self.store.grade(asked.key, ((*key, None) for key in gone))
+                keys = [key for key, is_there in there.items() if is_there and key in texts]
+                rng.shuffle(keys)
+                found = questions(
+                    asked,
+                    [(key, self.documents.questions[key[0]], texts[key]) for key in keys],
+                    price=price,
+                    cap=cap,
+                    before=total.usage,
+                    asked_one=one_more,
+                )
+                missed = [] if found.capped else [key for key in keys if key not in found.grades]
+                for key in found.grades:
+                    failed.pop(key, None)
+                for key in missed:
+                    failed.setdefault(key, key in held)
+                self.store.grade(
+                    asked.key,
+                    [
+                        *((*key, grade) for key, grade in found.grades.items()),
+                        *((*key, None if failed[key] else _UNASKED) for key in missed),
+                    ],
+                )
+                held.update(found.grades)
+                total.usage += found.usage
+                total.failed += found.failed
+                total.errors += found.errors
+                if found.capped:
+                    total.capped = found.capped
+                    return total
         return total
+
+    def _graded(
+        self, judge: str
+    ) -> Iterator[tuple[list[tuple[Taken, list[Pair]]], dict[Key, int | None]]]:
+        """Yield the queries that were taken, some at a time, with what a judge said of them."""
+        for page in self.store.pages(self.system):
+            yield page, self.store.grades(judge, (query.query_key for query, _ in page))
+
+    def _find_all(self, judge: str, *, count: bool) -> int:
+        """Find what a judge is to grade; return how many documents these are, if that is wanted."""
+        if not count and self.store.ids(self.system) <= self.documents.there:
+            return 0
+        every: set[int] = set()
+        lost: list[tuple[Taken, Pair]] = []
+        for page, held in self._graded(judge):
+            for query, one in _waiting(page, held):
+                if not self.documents.has(query, one):
+                    lost.append((query, one))
+                elif count:
+                    every.add(hash((query.query_key, one.text_key)))
+        self._find(lost)
+        if count:
+            every |= {
+                hash((query.query_key, one.text_key))
+                for query, one in lost
+                if self.documents.has(query, one)
+            }
+        return len(every)
 
     def hear(self, people: object) -> None:
         """Read what people graded, and hand out what they are to grade."""
@@ -207,65 +263,65 @@ class Work:
             self._answered(people)
             return
         file = path_of("people", people)
-        waiting = list(self._picked())
         if file.exists():
             given = returned(file)
             self.store.grade(
                 PEOPLE,
                 [
                     (query.query_key, one.text_key, given[query.query_key, one.doc_id])
-                    for query, one in self._picked(all_of=True)
-                    if (query.query_key, one.doc_id) in given
+                    for page in self.store.pages(self.system)
+                    for query, pairs in page
+                    for one in pairs
+                    if one.chance > 0 and (query.query_key, one.doc_id) in given
                 ],
             )
-            waiting = list(self._picked())
         added(
             file,
             [
-                Asking(
-                    query.query_key,
-                    self.questions[query.query_key],
-                    one.doc_id,
-                    self.documents[query.query_key, one.text_key],
-                )
-                for query, one in waiting
-                if (query.query_key, one.text_key) in self.documents
+                Asking(query.query_key, question, one.doc_id, text)
+                for query, one, question, text in self._unheard()
+                if text is not None
             ],
         )
 
     def _answered(self, people: Callable[[str, str], object]) -> None:
         found: list[tuple[str, str, int | None]] = []
         try:
-            for query, one in self._picked():
-                key = query.query_key, one.text_key
-                grade: object = None
-                if key in self.documents:
-                    grade = people(self.questions[key[0]], self.documents[key])
+            for query, one, question, text in self._unheard():
+                grade = None if text is None else people(question, text)
                 if grade is not None and not is_count(grade, most=GRADES):
                     raise InvalidArgument("people", grade, "must return 0, 1, 2, 3 or None")
-                found.append((*key, grade))
+                found.append((query.query_key, one.text_key, grade))
         finally:
             self.store.grade(PEOPLE, found)
 
-    def _picked(self, *, all_of: bool = False) -> Iterator[tuple[Taken, Pair]]:
-        """Yield what people are to grade: what they have not graded, or all of it."""
-        held = self.store.grades(PEOPLE)
-        for query, pairs in self.store.taken(self.system):
-            for one in pairs:
-                if one.chance > 0 and (all_of or (query.query_key, one.text_key) not in held):
-                    yield query, one
+    def _unheard(self) -> Iterator[tuple[Taken, Pair, str, str | None]]:
+        """Yield what people have not graded with the texts of question and document."""
+        waiting = [
+            (query, one)
+            for page, held in self._graded(PEOPLE)
+            for query, pairs in page
+            for one in pairs
+            if one.chance > 0 and (query.query_key, one.text_key) not in held
+        ]
+        self._find(one for one in waiting if not self.documents.has(*one))
+        questions = self.documents.questions
+        for at in range(0, len(waiting), PAGE):
+            some = waiting[at : at + PAGE]
+            texts = self.documents.of(some)
+            for query, one in some:
+                key = query.query_key
+                yield query, one, questions.get(key, ""), texts.get((key, one.text_key))
 
 
 def _waiting(
-    taken: Iterable[tuple[Taken, Sequence[Pair]]], held: Mapping[tuple[str, str], int | None]
-) -> dict[tuple[str, str], None]:
-    """Return the keys of the documents that have no grade, each once."""
-    return {
-        (query.query_key, one.text_key): None
-        for query, pairs in taken
-        for one in pairs
-        if held.get((query.query_key, one.text_key), _UNASKED) == _UNASKED
-    }
+    taken: Iterable[tuple[Taken, Sequence[Pair]]], held: Mapping[Key, int | None]
+) -> Iterator[tuple[Taken, Pair]]:
+    """Yield the documents that have no grade."""
+    for query, pairs in taken:
+        for one in pairs:
+            if held.get((query.query_key, one.text_key), _UNASKED) == _UNASKED:
+                yield query, one
 
 
 def _draw(seed: int, one: str) -> float:
