@@ -171,9 +171,8 @@ $(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/pyth
 test-ray: $(RAY_VENV)/.ray
 	$(RAY_VENV)/bin/python -m pytest -W default tests/bulk tests/cli/test_bulk.py $(ARGS)
 
-$(EXPLORER_VENV)/.explorer: pyproject.toml $(wildcard models/pyproject.toml)
-	$(PYTHON) -m venv $(EXPLORER_VENV)
-	$(call pip,$(EXPLORER_VENV)) --upgrade "pip>=25.1"
+$(EXPLORER_VENV)/.explorer: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python
+	$(call venv,$(EXPLORER_VENV))
 	$(call pip,$(EXPLORER_VENV)) $(call self,$(EXPLORER_EXTRAS)) --group explorer
 	@touch $@
 
