@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 from explored import collection
-from listwise import Asked
 from recorded import Hashed, documents, pipeline, questions
 
 from runoff import TwoStage
@@ -159,7 +158,7 @@ def test_weights_that_ask_for_other_candidates_narrow_the_window():
 
 def test_the_order_of_a_listwise_reranker_cannot_be_changed():
     """No slider is offered, and the page says why."""
-    system = pipeline(ListwiseLLM(Asked(lambda _prompt: "[2] > [1]")))
+    system = pipeline(ListwiseLLM(lambda _prompt: "[2] > [1]"))
     page = opened(recording=record(system, questions(3), 30, window=20, progress=False))
     settings = ask(page, "api/state")["settings"]
     assert set(settings["ranges"].values()) == {None}
