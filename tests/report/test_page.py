@@ -17,6 +17,7 @@ from runoff.recall import BM25, Function
 from runoff.report import _svg as svg
 from runoff.report._advice import advise
 from runoff.report._evaluated import evaluated
+from runoff.report._sections import numbered
 
 HOSTILE = (
     "<script>alert(1)</script><img src=https://x.example/y onerror='alert(2)'>\"><svg/onload=x>"
@@ -273,3 +274,10 @@ def test_any_range_has_a_plot(values):
         Reading(one)
         assert "nan" not in one
         assert "inf" not in one
+
+
+def test_code_in_next_steps_is_shown_as_code():
+    """Backticks mark it, and what is in them is escaped as everything else."""
+    assert numbered(["Try `tune`.", "1 < `<b>`"]) == (
+        "<ol><li>Try <code>tune</code>.</li><li>1 &lt; <code>&lt;b&gt;</code></li></ol>"
+    )

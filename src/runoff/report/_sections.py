@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from typing import TYPE_CHECKING
 
 from runoff._util.text import given_id, snippet
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _LISTED = 20
 _LONG = 1000
+_CODE = re.compile("`([^`]+)`")
 
 
 def verdict_html(found: Verdict) -> str:
@@ -116,8 +118,9 @@ def paragraphs(texts: Iterable[str], kind: str = "") -> str:
 
 
 def numbered(texts: Iterable[str]) -> str:
-    """Return the texts as a numbered list; each is escaped."""
-    return f"<ol>{''.join(f'<li>{html.escape(snippet(one, _LONG))}</li>' for one in texts)}</ol>"
+    """Return the texts as a numbered list; each is escaped, and what is in backticks is code."""
+    shown = (_CODE.sub(r"<code>\1</code>", html.escape(snippet(one, _LONG))) for one in texts)
+    return f"<ol>{''.join(f'<li>{one}</li>' for one in shown)}</ol>"
 
 
 def verdict_section(found: Verdict) -> str:
