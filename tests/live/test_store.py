@@ -339,3 +339,15 @@ def test_a_directory_of_another_format_is_neither_read_nor_written(tmp_path, sai
         kept.write([observation("q2")])
     after = sorted((one.name, one.stat().st_size) for one in (tmp_path / "kept").iterdir())
     assert after == before
+
+
+def test_no_planted_link_is_written_through(tmp_path):
+    """A link at the name that a file has before it is whole is replaced, not followed."""
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    folder = tmp_path / "observations"
+    folder.mkdir()
+    (folder / f".manifest-{os.getpid()}.partial").symlink_to(outside)
+    Store(folder).write([observation("q1")])
+    assert outside.read_text() == "mine"
+    assert len(list(Observations(folder))) == 1

@@ -282,7 +282,8 @@ class Store(Reader):
 
     def _publish(self, partial: Path, data: bytes, name: str) -> None:
         try:
-            with partial.open("wb") as file:
+            partial.unlink(missing_ok=True)  # of a process that was killed
+            with partial.open("xb") as file:  # which follows no link
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
