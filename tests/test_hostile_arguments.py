@@ -63,7 +63,7 @@ FOUND = PIPELINE.search("tide moon")
 TRUE = np.ones(1, bool)[0]
 HOSTILE = [
     *(np.array([0.5, 0.7]), np.array([]), np.array([3, 4]), np.array(0.5), np.array([[True]])),
-    *(np.float64("nan"), float("nan"), float("inf"), np.datetime64("NaT"), TRUE),
+    *(np.float64("nan"), float("nan"), float("inf"), np.datetime64("NaT", "s"), TRUE),
     *(Decimal("0.5"), Decimal("sNaN"), Fraction(1, 2), "0.5", "\ud800", b"x", True, 1j),
     *(-1, 0, 10**400, object(), [0.5], {"a": 1}, {1}, None),
 ]
