@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from runoff._util.arguments import check_list
-from runoff._util.nesting import is_deeper
+from runoff._util.nesting import DEEPEST_FILTER, is_deeper
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ _Meaning: TypeAlias = "tuple[bool, Scalar]"
 _SCALARS = (str, int, float)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)").match
 _SEVERAL = (list, tuple, set, frozenset)
-# levels of And, Or and Not: filters are walked, compared and pickled by recursion
-_DEEPEST = 100
 
 
 def _check_field(name: object) -> None:
@@ -274,7 +272,7 @@ class _Combined:
 
     __slots__ = ("filters",)
     filters: tuple[Filter, ...]
-    _deepest = _DEEPEST - 1  # of what it contains
+    _deepest = DEEPEST_FILTER - 1  # of what it contains
 
     def __init__(self, *filters: Filter) -> None:
         if not filters:
@@ -311,7 +309,7 @@ class And(_Combined):
     """
 
     __slots__ = ()
-    _deepest = _DEEPEST  # so that any filter can be joined to those of a query
+    _deepest = DEEPEST_FILTER  # so that any filter can be joined to those of a query
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata is kept."""
@@ -344,7 +342,7 @@ class Not:
 
     def __post_init__(self) -> None:
         """Check the inner filter."""
-        _check_filter(self.filter, _DEEPEST - 1)
+        _check_filter(self.filter, DEEPEST_FILTER - 1)
 
     __setstate__ = _read
 
@@ -366,8 +364,8 @@ def _check_filter(one: object, deepest: int) -> None:
         raise InvalidArgument("filter", one, "must be one of Eq, In, Range, And, Or and Not")
     if is_deeper(one, deepest, _inner):
         remedy = (
-            f"filters are nested more than {_DEEPEST} levels deep: put them side by side, as in "
-            "And(one, two, three)"
+            f"filters are nested more than {DEEPEST_FILTER} levels deep: put them side by side, "
+            "as in And(one, two, three)"
         )
         raise InvalidArgument("filter", one, remedy)
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+DEEPEST_FILTER = 100
+"""How many levels a filter may have: it is walked, compared and pickled by recursion."""
+
 
 def is_deeper(value: object, limit: int, inner: Callable[[Any], Iterable[Any]]) -> bool:
     """Whether something has more levels than `limit`; what contains nothing has none.

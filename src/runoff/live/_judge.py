@@ -177,7 +177,7 @@ def _check(
 ) -> None:
     if not is_one_of(measure, MEASURES):
         raise InvalidArgument("measure", measure, 'must be "SDCG" or "nDCG"')
-    if against not in ORDERS:
+    if not is_one_of(against, ORDERS):
         raise InvalidArgument("against", against, 'must be "fused" or "shadow"')
     count("labels", labels)
     if cutoff is not None:

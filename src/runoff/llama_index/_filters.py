@@ -11,14 +11,13 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from runoff._util.nesting import is_deeper
+from runoff._util.nesting import DEEPEST_FILTER, is_deeper
 from runoff.errors import FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, Filter, In, Not, Or, Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_DEEPEST = 100  # as in runoff.filters
 Filters: TypeAlias = "MetadataFilters | MetadataFilter | Filter"
 
 _BOUNDS = {
@@ -44,8 +43,8 @@ def as_filter(filters: Filters | None) -> Filter | None:
     if not isinstance(filters, MetadataFilters):
         remedy = "must be MetadataFilters or one of runoff.filters"
         raise InvalidArgument("filters", filters, remedy)
-    if is_deeper(filters, _DEEPEST, lambda one: getattr(one, "filters", ())):
-        remedy = f"MetadataFilters are nested more than {_DEEPEST} levels deep"
+    if is_deeper(filters, DEEPEST_FILTER, lambda one: getattr(one, "filters", ())):
+        remedy = f"MetadataFilters are nested more than {DEEPEST_FILTER} levels deep"
         raise InvalidArgument("filters", type(filters).__name__, remedy)
     inner = [one for one in map(as_filter, filters.filters) if one is not None]
     if not inner:
