@@ -119,7 +119,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     if asked is None and people is None:
         raise InvalidArgument("by", by, "must be a judge, unless people= is given")
     seen = Observations(folder, since=since)
-    iter(seen)  # writes what this process holds
+    iter(seen)  # makes this process write what it holds, which `Store` cannot
     store = Store(folder)
     setup, models, usual, left_out = latest(store, since, against)
     notes = [*left_out]

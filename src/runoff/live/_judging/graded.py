@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff.live._judging.store import PEOPLE
+from runoff.live._judging.store import PEOPLE, UNASKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from runoff.live._judging.store import Judged, Pair
 
-_UNASKED, _NO_GRADE = -1, -2
+_NO_GRADE = -2
 _PER_DOCUMENT = ("query", "place", "weight", "share", "chance", "judge", "people")
 
 
@@ -55,17 +55,17 @@ class Graded:
     @property
     def unasked(self) -> NDArray[np.bool_]:
         """The documents that wait for the judge."""
-        return np.asarray(self.judge == _UNASKED, np.bool_)
+        return np.asarray(self.judge == UNASKED, np.bool_)
 
     @property
     def heard(self) -> NDArray[np.bool_]:
         """The documents that people were to grade, and have looked at."""
-        return np.asarray((self.chance > 0) & (self.people != _UNASKED), np.bool_)
+        return np.asarray((self.chance > 0) & (self.people != UNASKED), np.bool_)
 
     @property
     def unheard(self) -> NDArray[np.bool_]:
         """The documents that wait for people."""
-        return np.asarray((self.chance > 0) & (self.people == _UNASKED), np.bool_)
+        return np.asarray((self.chance > 0) & (self.people == UNASKED), np.bool_)
 
     def waits(self, documents: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which queries have one of these documents."""
@@ -108,7 +108,7 @@ def graded(store: Judged, system: str, judge: str) -> Graded:
                 key = query.query_key, one.text_key
                 said, people = (
                     _NO_GRADE if grade is None else grade
-                    for grade in (judged.get(key, _UNASKED), heard.get(key, _UNASKED))
+                    for grade in (judged.get(key, UNASKED), heard.get(key, UNASKED))
                 )
                 rows.append((len(times), place, one.weight, one.share, one.chance, said, people))
                 best = said if people < 0 else people

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PEOPLE = "people"
 """The judge under whose name people's grades are kept."""
 
+UNASKED = -1
+"""The grade of a document that a judge was not asked about, or failed on once; then it is None."""
+
 PAGE = 1000
 """How many queries are read at a time."""
 

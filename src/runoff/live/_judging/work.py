@@ -15,7 +15,7 @@ from runoff.live._judging.asking import Asked, Judge, questions
 from runoff.live._judging.differences import GRADES, differing
 from runoff.live._judging.ratio import extremes
 from runoff.live._judging.sheet import Asking, added, returned
-from runoff.live._judging.store import PAGE, PEOPLE, Pair, Taken
+from runoff.live._judging.store import PAGE, PEOPLE, UNASKED, Pair, Taken
 from runoff.live._ppi import chances, picked
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from runoff.rerank import Cap, Price
 
 _BLOCK = 50  # queries whose documents are asked about in one random order
-_UNASKED = -1  # the judge failed once; after the second time the grade is None
 
 
 class _New(NamedTuple):
@@ -217,7 +216,7 @@ class Work:
                     asked.key,
                     [
                         *((*key, grade) for key, grade in found.grades.items()),
-                        *((*key, None if failed[key] else _UNASKED) for key in missed),
+                        *((*key, None if failed[key] else UNASKED) for key in missed),
                     ],
                 )
                 held.update(found.grades)
@@ -320,7 +319,7 @@ def _waiting(
     """Yield the documents that have no grade."""
     for query, pairs in taken:
         for one in pairs:
-            if held.get((query.query_key, one.text_key), _UNASKED) == _UNASKED:
+            if held.get((query.query_key, one.text_key), UNASKED) == UNASKED:
                 yield query, one
 
 
